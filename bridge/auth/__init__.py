@@ -1,0 +1,1 @@
+"""Who asks: the bearer token of a request, and what it allows."""

@@ -1,0 +1,106 @@
+"""Everything that can go wrong, as values that know their HTTP status.
+
+Raised deep, rendered once, in :mod:`bridge.web.middleware`. ``code`` is the ``error`` of the JSON
+body (Micropub 3.8, RFC 6749 5.2, RFC 6750 3.1); the exception's text is its
+``error_description``: what was wrong and how to mend it, never a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BridgeError(Exception):
+    """Base of all errors that reach a client."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "server_error"
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description)
+        self.description = description
+
+
+class InvalidRequest(BridgeError):
+    """The request cannot be understood, or asks for what is not there (Micropub 3.8)."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class Unauthorized(BridgeError):
+    """No token came with the request (Micropub 3.8; RFC 6750 3.1: no ``error`` in the header)."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class InvalidToken(BridgeError):
+    """The token is malformed, unknown, expired or revoked (RFC 6750 3.1)."""
+
+    status = 401
+    code = "invalid_token"
+
+
+class Forbidden(BridgeError):
+    """The token is good, but its ``me`` may not do this (Micropub 3.8)."""
+
+    status = 403
+    code = "forbidden"
+
+
+class InsufficientScope(BridgeError):
+    """The token is good, but lacks a scope (RFC 6750 3.1). ``scope`` is what was needed."""
+
+    status = 403
+    code = "insufficient_scope"
+
+    def __init__(self, description: str, *, scope: str) -> None:
+        super().__init__(description)
+        self.scope = scope
+
+
+class NotFound(BridgeError):
+    """Nothing is at this address."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(BridgeError):
+    """The file has changes of the owner's that are not committed, or the post has just changed."""
+
+    status = 409
+    code = "conflict"
+
+
+class PayloadTooLarge(BridgeError):
+    """The body, or a file in it, is over the configured limit."""
+
+    status = 413
+    code = "invalid_request"
+
+
+class UnsupportedMediaType(BridgeError):
+    """A body or a file of a type that is not accepted."""
+
+    status = 415
+    code = "invalid_request"
+
+
+class Unavailable(BridgeError):
+    """Something that the bridge depends on does not answer. ``retry_after`` is in seconds."""
+
+    status = 503
+    code = "temporarily_unavailable"
+
+    def __init__(self, description: str, *, retry_after: int = 30) -> None:
+        super().__init__(description)
+        self.retry_after = retry_after
+
+
+class InsufficientStorage(BridgeError):
+    """The disk is full; nothing was written."""
+
+    status = 507
+    code = "insufficient_storage"

@@ -1,0 +1,1 @@
+"""The Micropub protocol as data: no HTTP, no files, no git."""

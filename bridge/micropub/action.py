@@ -1,0 +1,68 @@
+"""What a client asks for, parsed once into frozen values (Micropub 3.2-3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+from bridge.micropub.post import Json, Post, Properties
+
+_NONE: Mapping[str, tuple[Json, ...]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came inside a request.
+
+    ``property`` is the field it came in (``photo``, ``video``, ``audio``, ``file``); ``index`` its
+    place among that property's values, files and URLs counted together, so that the order of the
+    request survives. ``filename`` is what the client called it: untrusted, possibly empty.
+    """
+
+    property: str
+    index: int
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make a post (3.3). ``commands`` are the ``mp-*`` values, names without the prefix."""
+
+    post: Post
+    commands: Properties = field(default_factory=lambda: _NONE)
+    uploads: tuple[Upload, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change a post (3.4).
+
+    ``delete_values`` removes single values, ``delete_properties`` whole properties.
+    """
+
+    url: str
+    replace: Properties = field(default_factory=lambda: _NONE)
+    add: Properties = field(default_factory=lambda: _NONE)
+    delete_values: Properties = field(default_factory=lambda: _NONE)
+    delete_properties: tuple[str, ...] = ()
+    commands: Properties = field(default_factory=lambda: _NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Take a post away (3.5)."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undelete:
+    """Bring a deleted post back as it was (3.5)."""
+
+    url: str
+
+
+Action: TypeAlias = Create | Update | Delete | Undelete

@@ -1,0 +1,49 @@
+"""From a commit to pages. Each way of building is a :class:`Rebuilder`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bridge.store import Version
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStatus:
+    """What the builder is doing, and how the last build ended.
+
+    ``reason`` and ``file`` say why a build failed and on which file, where that is known; ``left_out``
+    maps files that were left out of the site to the reason. ``finished`` is in seconds since the
+    epoch, ``version`` the last version that is wholly on disk.
+    """
+
+    state: Literal["idle", "building", "failed"] = "idle"
+    version: Version | None = None
+    finished: float | None = None
+    reason: str | None = None
+    file: str | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+class Rebuilder(Protocol):
+    """Builds the site, one build at a time, never losing a change that comes meanwhile."""
+
+    async def start(self) -> None:
+        """Begin to work; catches up with whatever was committed before."""
+        ...
+
+    def changed(self, version: Version) -> None:
+        """Have this version built soon. Returns at once; calls that come together cost one build."""
+        ...
+
+    async def live(self, version: Version, page: str, seconds: float) -> bool:
+        """Wait until ``page`` (a path in the output folder) shows ``version``; ``False`` if not in time."""
+        ...
+
+    def status(self) -> BuildStatus:
+        """What is going on."""
+        ...
+
+    async def close(self) -> None:
+        """End cleanly: no half-written page stays, no process is left behind."""
+        ...

@@ -1,0 +1,143 @@
+"""Where the site's files live, seen as versions of a tree. Knows nothing of Micropub.
+
+The words of the caller: a *version* is a commit id, a *blob id* names the exact bytes of a file,
+and a commit carries what its author had seen, so that nothing is overwritten unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+Version = NewType("Version", str)
+BlobId = NewType("BlobId", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file's bytes, and the id that names them."""
+
+    id: BlobId
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file written (``content``) or deleted (``content`` is ``None``).
+
+    ``path`` is relative to the repo's root, with ``/``. ``expected`` is the blob id that the
+    author of the change has seen there, ``None`` where there was no file.
+    """
+
+    path: str
+    content: bytes | None
+    expected: BlobId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Changes that become one commit.
+
+    ``message`` is the whole commit message, trailers included. ``base`` is the version that the
+    author's knowledge of the whole site (which addresses are taken) rests on; ``None`` for an
+    empty branch.
+    """
+
+    changes: tuple[Change, ...]
+    message: str
+    base: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A path whose blob differs between two versions; ``None`` where it does not exist."""
+
+    path: str
+    old: BlobId | None
+    new: BlobId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A file that history knows and the newest version does not."""
+
+    path: str
+    blob: BlobId
+    version: Version
+
+
+class StoreError(Exception):
+    """Base of what a store raises; nothing was written."""
+
+
+class ChangedMeanwhile(StoreError):
+    """A file is no longer what the author of the change had seen. ``path`` says which."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} has changed meanwhile")
+        self.path = path
+
+
+class MovedMeanwhile(StoreError):
+    """Somebody else has committed since ``base``; look again and retry."""
+
+
+class OwnersEdit(StoreError):
+    """The owner has changed this file in the working tree and not committed it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} has uncommitted changes of the owner's")
+        self.path = path
+
+
+class StoreBusy(StoreError):
+    """A lock of git's stayed taken for longer than a request may wait."""
+
+
+class StoreFull(StoreError):
+    """No space left, or over quota."""
+
+
+class StoreBroken(StoreError):
+    """The repo cannot be read or written: gone, read-only, no permission, damaged."""
+
+
+class ContentStore(Protocol):
+    """Versions of a tree of files. Every method blocks and may be called from any thread."""
+
+    def head(self) -> Version | None:
+        """The newest version of the branch; ``None`` before its first commit."""
+        ...
+
+    def read(self, path: str, at: Version) -> Blob | None:
+        """One file; ``None`` where there is none."""
+        ...
+
+    def files(self, folder: str, at: Version) -> Iterator[tuple[str, BlobId]]:
+        """Every file below a folder (``""`` is the root), sorted by path."""
+        ...
+
+    def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
+        """The bytes behind many ids, in their order. A stranger's id raises ``StoreBroken``."""
+        ...
+
+    def diff(self, old: Version, new: Version) -> Sequence[Difference]:
+        """Every path that differs, without rename detection."""
+        ...
+
+    def removals(self, folder: str, at: Version) -> Iterator[Removal]:
+        """Files below a folder that some ancestor of ``at`` had and ``at`` has not.
+
+        Newest removal first; a path comes once, with its last content.
+        """
+        ...
+
+    def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
+        """Commit each on top of the one before; one answer each, in order.
+
+        When this returns, every version in the answer is on disk, safe from a power cut. One that
+        fails leaves the others alone. Raises only what concerns all of them (``StoreBusy``,
+        ``StoreFull``, ``StoreBroken``).
+        """
+        ...
