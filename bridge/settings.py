@@ -1,19 +1,9 @@
-"""``bridge.toml`` and the environment, as one frozen object.
-
-A setting comes from the file, is overridden by ``BRIDGE_SECTION__KEY`` in the environment, and that
-by the contents of the file that ``BRIDGE_SECTION__KEY_FILE`` names (for secrets). Unknown keys and
-wrong values are :class:`SettingsError`, which names file, key, value and remedy.
-"""
+"""Every setting there is, as one frozen object. :mod:`bridge.settings_file` reads it."""
 
 from __future__ import annotations
 
-import json
-import re
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,7 +15,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Every section is frozen and knows its keys."""
 
 
-class Site(_Section):
+class Site(_Section, frozen=True):
     """``[site]``: whose site it is and where its files are."""
 
     me: str
@@ -35,7 +25,7 @@ class Site(_Section):
     settings: str = "pelicanconf.py"
 
 
-class Server(_Section):
+class Server(_Section, frozen=True):
     """``[server]``: where the bridge listens, and where the world reaches it."""
 
     host: str = "127.0.0.1"
@@ -43,7 +33,7 @@ class Server(_Section):
     public_url: str = ""
 
 
-class Auth(_Section):
+class Auth(_Section, frozen=True):
     """``[auth]``: who is asked whether a token is good."""
 
     token_endpoint: str = ""
@@ -53,14 +43,14 @@ class Auth(_Section):
     cache_seconds: Annotated[int, msgspec.Meta(ge=0, le=60)] = 60
 
 
-class IndieAuth(_Section):
+class IndieAuth(_Section, frozen=True):
     """``[indieauth]``: the built-in IndieAuth server."""
 
     enabled: bool = False
     database: Path = Path("indieauth.sqlite")
 
 
-class Content(_Section):
+class Content(_Section, frozen=True):
     """``[content]``: how posts become files."""
 
     folder: str = "content"
@@ -68,21 +58,21 @@ class Content(_Section):
     html: Literal["sanitize", "trust"] = "sanitize"
 
 
-class Media(_Section):
+class Media(_Section, frozen=True):
     """``[media]``: uploads. ``folder`` is inside the content folder."""
 
     folder: str = "media"
     max_bytes: Positive = 20_000_000
 
 
-class Publish(_Section):
+class Publish(_Section, frozen=True):
     """``[publish]``: where commits go, and whose they are."""
 
     remote: str = "origin"
     author: str = ""
 
 
-class Rebuild(_Section):
+class Rebuild(_Section, frozen=True):
     """``[rebuild]``: how pages come from commits."""
 
     mode: Literal["resident", "command", "webhook", "none"] = "command"
@@ -91,20 +81,20 @@ class Rebuild(_Section):
     webhook: str = ""
 
 
-class Target(_Section):
+class Target(_Section, frozen=True):
     """One ``[[syndication.targets]]`` (Micropub 3.7.2)."""
 
     uid: str
     name: str
 
 
-class Syndication(_Section):
+class Syndication(_Section, frozen=True):
     """``[syndication]``: what ``q=syndicate-to`` offers."""
 
     targets: tuple[Target, ...] = ()
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True):
     """The whole of ``bridge.toml``."""
 
     site: Site

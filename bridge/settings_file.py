@@ -1,0 +1,220 @@
+"""``bridge.toml`` and the environment, read into :class:`bridge.settings.Settings`.
+
+A setting comes from the file, is overridden by ``BRIDGE_SECTION__KEY`` in the environment, and that
+by the contents of the file that ``BRIDGE_SECTION__KEY_FILE`` names (for secrets). Unknown keys and
+wrong values are :class:`SettingsError`, which names file, key, value and remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import string
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bridge.settings import Settings, SettingsError
+
+#: Hosts that only this machine reaches.
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read ``file`` (``None``: the environment alone) and the ``BRIDGE_*`` variables.
+
+    Relative paths are resolved against the folder of ``file``. Raises :class:`SettingsError`.
+    """
+    values, source = _read_file(file) if file else ({}, "environment")
+    origins: dict[str, str] = {}
+    for name, section, key, value in _from_environment(environ):
+        values.setdefault(section, {})
+        if isinstance(values[section], dict):
+            values[section][key] = value
+        origins[f"{section}.{key}"] = name
+    settings = _convert(values, source, origins)
+    folder = (file.parent if file else Path()).resolve()
+    settings = msgspec.structs.replace(
+        settings,
+        site=msgspec.structs.replace(settings.site, repo=folder / settings.site.repo),
+        indieauth=msgspec.structs.replace(
+            settings.indieauth, database=folder / settings.indieauth.database
+        ),
+    )
+    for key, value, problem, remedy in _wrong_values(settings):
+        raise SettingsError(origins.get(key, source), key, f"{value!r} {problem}", remedy)
+    return settings
+
+
+def _read_file(file: Path) -> tuple[dict[str, Any], str]:
+    source = str(file)
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8")), source
+    except FileNotFoundError:
+        raise SettingsError(
+            source, "file", "is not there", "Run `micropub-bridge init`, or name it with -c"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(source, "file", f"cannot be read: {error}", "See to it") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(source, "file", f"is not TOML: {error}", "Mend that line") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
+    """Each ``BRIDGE_SECTION__KEY``: its name, section, key and value, files read."""
+    for name in sorted(environ):
+        match = re.fullmatch(r"BRIDGE_([A-Z]+)__([A-Z_]+?)(_FILE)?", name)
+        if match is None:
+            continue
+        section, key = match[1].lower(), match[2].lower()
+        text = environ[name]
+        if match[3]:
+            try:
+                text = Path(text).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(
+                    name,
+                    f"{section}.{key}",
+                    f"{environ[name]!r} cannot be read: {error}",
+                    "Name a readable text file",
+                ) from error
+        yield name, section, key, _from_text(name, section, key, text)
+
+
+def _from_text(name: str, section: str, key: str, text: str) -> Any:
+    """An environment value: JSON where the setting is a list or a table, else the text itself."""
+    section_type = get_type_hints(Settings).get(section)
+    hint = get_type_hints(section_type).get(key) if section_type else None
+    if get_origin(hint) not in (tuple, dict):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingsError(
+            name,
+            f"{section}.{key}",
+            f"{text!r} is not JSON",
+            'Write a JSON list, such as ["one", "two"]',
+        ) from error
+
+
+def _convert(values: dict[str, Any], source: str, origins: Mapping[str, str]) -> Settings:
+    def decode_path(kind: type, value: object) -> object:
+        if kind is Path and isinstance(value, str):
+            return Path(value)
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+
+    try:
+        # Values from the environment are text: lax conversion turns "8080" and "true" around.
+        return msgspec.convert(values, Settings, strict=not origins, dec_hook=decode_path)
+    except msgspec.ValidationError as error:
+        text, _, where = str(error).partition(" - at ")
+        key = where.strip("`").removeprefix("$").removeprefix(".")
+        raise _explain(text, key, values, source, origins) from None
+
+
+def _explain(
+    text: str, key: str, values: dict[str, Any], source: str, origins: Mapping[str, str]
+) -> SettingsError:
+    """Turn the converter's message into one that names key, value and remedy."""
+    if unknown := re.search(r"unknown field `(.*)`", text):
+        known = _known_keys(key)
+        near = difflib.get_close_matches(unknown[1], known, n=1)
+        full = ".".join(filter(None, [key, unknown[1]]))
+        remedy = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}"
+        return SettingsError(origins.get(full, source), full, "is not a setting", remedy)
+    if missing := re.search(r"missing required field `(.*)`", text):
+        full = ".".join(filter(None, [key, missing[1]]))
+        return SettingsError(source, full, "is missing", "It has no default: write it")
+    if choices := _choices(key):
+        text = f"Write one of {', '.join(choices)}"
+    value: Any = values
+    for part in re.findall(r"\w+", key):
+        if isinstance(value, dict):
+            value = value.get(part)
+    secret = key == "auth.introspection_auth"
+    shown = "the value" if secret else repr(value)
+    return SettingsError(origins.get(key, source), key, f"{shown} will not do", text)
+
+
+def _choices(key: str) -> list[str]:
+    """The words that a setting takes, where it takes only some."""
+    section, _, name = key.partition(".")
+    hint = get_type_hints(get_type_hints(Settings).get(section)).get(name)
+    return [str(word) for word in get_args(hint)] if get_origin(hint) is Literal else []
+
+
+def _known_keys(section: str) -> list[str]:
+    kind: Any = get_type_hints(Settings).get(section) if section else Settings
+    return list(kind.__struct_fields__) if hasattr(kind, "__struct_fields__") else []
+
+
+def _wrong_values(settings: Settings) -> Iterator[tuple[str, object, str, str]]:
+    """Each value that has the right type and still cannot work: key, value, problem, remedy."""
+    url = "Write an absolute URL, such as 'https://example.com/'"
+    urls = {
+        "site.me": settings.site.me,
+        "server.public_url": settings.server.public_url,
+        "auth.token_endpoint": settings.auth.token_endpoint,
+        "auth.introspection_endpoint": settings.auth.introspection_endpoint,
+        "rebuild.webhook": settings.rebuild.webhook,
+    }
+    for key, value in urls.items():
+        if (value or key == "site.me") and not _is_url(value):
+            yield key, value, "is not an http(s) URL", url
+    for alias in settings.site.aliases:
+        if not _is_url(alias):
+            yield "site.aliases", alias, "is not an http(s) URL", url
+    if not settings.server.public_url and settings.server.host not in LOOPBACK:
+        yield (
+            "server.public_url",
+            "",
+            "is empty, and the bridge is not on loopback only",
+            "Write the URL at which the world reaches the bridge",
+        )
+    if not re.fullmatch(
+        r"none|same-token|bearer:.+|basic:[^:]+:.+", settings.auth.introspection_auth
+    ):
+        yield (
+            "auth.introspection_auth",
+            "the value",
+            "has no known form",
+            "Write none, same-token, bearer:SECRET or basic:USER:PASSWORD",
+        )
+    inside = {"content.folder": settings.content.folder, "media.folder": settings.media.folder}
+    for key, value in {**inside, "site.settings": settings.site.settings}.items():
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            yield key, value, "leads outside", "Write a relative path without '..'"
+    yield from _wrong_template(settings.content.path)
+    if settings.publish.author and not re.fullmatch(
+        r"[^<>\n]+ <[^<>\n]+>", settings.publish.author
+    ):
+        yield "publish.author", settings.publish.author, "is no author", "Write 'Name <mail@host>'"
+    if settings.rebuild.mode == "webhook" and not settings.rebuild.webhook:
+        yield "rebuild.webhook", "", "is empty, but mode is webhook", url
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _wrong_template(template: str) -> Iterator[tuple[str, object, str, str]]:
+    remedy = "Use {category}, {slug}, {published:%Y} and the like; {slug} is needed"
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    except ValueError:
+        names = {""}
+    if not names <= {"category", "slug", "published", "type"} or "slug" not in names:
+        yield "content.path", template, "is no template for a path", remedy
+    elif not template.endswith(".md") or template.startswith("/") or ".." in template:
+        yield "content.path", template, "is no path of a Markdown file", remedy

@@ -1,0 +1,302 @@
+"""What the site's posts are and where they live, in SQLite: derived, may be deleted at any time.
+
+The files are the truth. The index follows them by the difference between two versions, so that a
+question costs microseconds instead of a walk over the files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+
+from bridge.store import BlobId, ContentStore, StoreBroken, Version
+
+log = logging.getLogger(__name__)
+
+#: Raised whenever a column changes its meaning: an older file is then thrown away.
+_FORMAT = 1
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One post, as far as questions need it.
+
+    ``url`` is absolute, ``save_as`` the path of its page in the output. ``published`` is in seconds
+    since the epoch. ``status`` is Pelican's (``published``, ``draft``, ``hidden``), ``type`` the
+    discovered post type, ``channel`` Pelican's category, ``categories`` its tags, ``aliases`` the
+    URLs at which it once lived, ``text`` what ``filter`` looks through.
+    """
+
+    path: str
+    blob: BlobId
+    url: str
+    save_as: str
+    status: str
+    type: str
+    published: float
+    channel: str
+    categories: tuple[str, ...]
+    aliases: tuple[str, ...]
+    text: str
+
+
+#: Tells what the index should know of a file; ``None`` where the file is no post.
+Describe = Callable[[str, BlobId, bytes], Entry | None]
+
+_COLUMNS = tuple(field.name for field in fields(Entry))
+_SCHEMA = """
+CREATE TABLE posts (
+    path TEXT PRIMARY KEY, blob TEXT NOT NULL, url TEXT NOT NULL, save_as TEXT NOT NULL,
+    status TEXT NOT NULL, type TEXT NOT NULL, published REAL NOT NULL, channel TEXT NOT NULL,
+    categories TEXT NOT NULL, aliases TEXT NOT NULL, text TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX posts_by_url ON posts (url);
+CREATE INDEX posts_by_page ON posts (save_as);
+CREATE INDEX posts_by_date ON posts (published DESC, path);
+CREATE TABLE aliases (url TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (url, path)) WITHOUT ROWID;
+CREATE TABLE tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (tag, path)) WITHOUT ROWID;
+CREATE INDEX tags_by_path ON tags (path);
+CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
+"""
+
+
+class PostIndex:
+    """Answers by URL, by date, by tag. Safe to use from any thread."""
+
+    def __init__(self, file: Path, store: ContentStore, folder: str, describe: Describe) -> None:
+        """``file`` is created where it is missing; ``folder`` is the content folder."""
+        self._file = file
+        self._store = store
+        self._folder = folder
+        self._describe = describe
+        # Questions have a connection of their own, so that none waits for a long refresh.
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._database = self._open()
+        self._reader = sqlite3.connect(file, check_same_thread=False)
+        self.version: Version | None = None
+
+    def refresh(self, rules: str) -> Version | None:
+        """Bring the index to the store's newest version and return that.
+
+        ``rules`` names whatever else the answers depend on (the site's settings): where it is not
+        the same as last time, everything is described anew.
+        """
+        with self._writing:
+            head = self._store.head()
+            if head is None:
+                return None
+            known = self._state(rules)
+            if known != head:
+                with self._database:
+                    self._follow(known, head)
+                    self._database.execute("DELETE FROM state")
+                    self._database.execute("INSERT INTO state VALUES (?, ?)", (head, rules))
+            self.version = head
+            return head
+
+    def find(self, url: str) -> Entry | None:
+        """The post that lives at ``url``, or once did."""
+        found = self._one("SELECT * FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)
+        return found or self._one(
+            "SELECT posts.* FROM aliases JOIN posts USING (path) WHERE aliases.url = ? LIMIT 1", url
+        )
+
+    def at_path(self, path: str) -> Entry | None:
+        """The post in one file."""
+        return self._one("SELECT * FROM posts WHERE path = ?", path)
+
+    def is_taken(self, url: str, save_as: str, *, but: str = "") -> bool:
+        """Whether a post other than the one in the file ``but`` has, or had, this address."""
+        with self._reading:
+            row = self._reader.execute(
+                "SELECT 1 FROM posts WHERE (url = ? OR save_as = ?) AND path != ?"
+                " UNION ALL SELECT 1 FROM aliases WHERE url = ? AND path != ? LIMIT 1",
+                (url, save_as, but, url, but),
+            ).fetchone()
+        return row is not None
+
+    def newest(
+        self,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: tuple[float, str] | None = None,
+        before: tuple[float, str] | None = None,
+        type: str | None = None,  # noqa: A002 - the query's own word
+        statuses: Sequence[str] = (),
+        text: str | None = None,
+    ) -> list[Entry]:
+        """Posts, newest first.
+
+        ``after`` and ``before`` are the date and path of a post: the page that follows it (older
+        posts), and the one that leads to it (newer ones).
+        """
+        where, values = ["1"], list[object]()
+        if after is not None:
+            where.append("(published < ? OR (published = ? AND path > ?))")
+            values += [after[0], *after]
+        if before is not None:
+            where.append("(published > ? OR (published = ? AND path < ?))")
+            values += [before[0], *before]
+        if type is not None:
+            where.append("type = ?")
+            values.append(type)
+        if statuses:
+            where.append(f"status IN ({', '.join('?' * len(statuses))})")
+            values += statuses
+        if text:
+            where.append("instr(text, ?)")
+            values.append(text.casefold())
+        # Towards newer posts the nearest come first, so the page is read upwards and turned round.
+        order = "published ASC, path DESC" if before is not None else "published DESC, path ASC"
+        query = f"SELECT * FROM posts WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608 - fixed parts; values are bound
+        with self._reading:
+            rows = self._reader.execute(query, (*values, limit, offset)).fetchall()
+        entries = [_entry(row) for row in rows]
+        return entries[::-1] if before is not None else entries
+
+    def categories(self, text: str = "") -> list[str]:
+        """The tags in use, those of most posts first; only those that contain ``text``."""
+        with self._reading:
+            rows = self._reader.execute(
+                "SELECT tag FROM tags GROUP BY tag ORDER BY count(*) DESC, tag"
+            ).fetchall()
+        return [tag for (tag,) in rows if text.casefold() in tag.casefold()]
+
+    def channels(self) -> list[str]:
+        """The Pelican categories in use, by name."""
+        with self._reading:
+            rows = self._reader.execute("SELECT DISTINCT channel FROM posts ORDER BY 1").fetchall()
+        return [channel for (channel,) in rows if channel]
+
+    def next_due(self, now: float) -> float | None:
+        """When the next scheduled post is due, in seconds since the epoch."""
+        with self._reading:
+            (due,) = self._reader.execute(
+                "SELECT min(published) FROM posts WHERE published > ?", (now,)
+            ).fetchone()
+        return None if due is None else float(due)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._writing, self._reading:
+            self._reader.close()
+            self._database.close()
+
+    def _one(self, query: str, value: str) -> Entry | None:
+        with self._reading:
+            row = self._reader.execute(query, (value,)).fetchone()
+        return None if row is None else _entry(row)
+
+    def _open(self) -> sqlite3.Connection:
+        """Connect for writing; a file that is damaged, or of another format, is thrown away."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(2):
+            try:
+                return self._connect()
+            except sqlite3.DatabaseError as error:
+                log.info("the index %s is built anew: %s", self._file, error)
+                for leftover in self._file.parent.glob(self._file.name + "*"):
+                    leftover.unlink()
+        raise StoreBroken(f"the index {self._file} can be neither read nor made anew")
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._file, check_same_thread=False)
+        try:
+            # Derived data: if a crash loses it, it is built anew. No sync is worth its time.
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute("PRAGMA journal_mode = WAL")
+            (found,) = database.execute("PRAGMA user_version").fetchone()
+            if found == 0:
+                database.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
+            elif found != _FORMAT:
+                raise sqlite3.DatabaseError(f"format {found}, not {_FORMAT}")
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
+        return database
+
+    def _state(self, rules: str) -> Version | None:
+        with closing(self._database.execute("SELECT version, rules FROM state")) as cursor:
+            row = cursor.fetchone()
+        return Version(row[0]) if row and row[1] == rules else None
+
+    def _follow(self, known: Version | None, head: Version) -> None:
+        """Change the rows that differ; describe everything where too little is known."""
+        if known is not None:
+            try:
+                differences = self._store.diff(known, head)
+            except StoreBroken:
+                log.info("version %s is no longer there: the index is built anew", known[:10])
+            else:
+                inside = [each for each in differences if self._is_inside(each.path)]
+                self._forget([each.path for each in inside])
+                self._learn((each.path, each.new) for each in inside if each.new)
+                return
+        for table in ("posts", "aliases", "tags"):
+            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of three fixed names
+        self._learn(self._store.files(self._folder, head))
+
+    def _is_inside(self, path: str) -> bool:
+        return path.startswith(f"{self._folder}/")
+
+    def _forget(self, paths: Sequence[str]) -> None:
+        for table in ("posts", "aliases", "tags"):
+            self._database.executemany(
+                f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - one of three fixed names
+                [(path,) for path in paths],
+            )
+
+    def _learn(self, files: Iterable[tuple[str, BlobId]]) -> None:
+        count = 0
+        for batch in _batches(files):
+            blobs = self._store.blobs(blob for _, blob in batch)
+            entries = [
+                entry
+                for (path, _), blob in zip(batch, blobs, strict=True)
+                if (entry := self._describe(path, blob.id, blob.data))
+            ]
+            self._insert(entries)
+            count += len(batch)
+            if count % (10 * _BATCH) == 0:
+                log.info("indexing: %d files", count)
+
+    def _insert(self, entries: Sequence[Entry]) -> None:
+        self._database.executemany(
+            f"INSERT INTO posts VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608 - only ?
+            [_row(entry) for entry in entries],
+        )
+        self._database.executemany(
+            "INSERT OR IGNORE INTO aliases VALUES (?, ?)",
+            [(url, entry.path) for entry in entries for url in entry.aliases],
+        )
+        self._database.executemany(
+            "INSERT OR IGNORE INTO tags VALUES (?, ?)",
+            [(entry.path, tag) for entry in entries for tag in entry.categories],
+        )
+
+
+def _batches(files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
+    """Only what can be a post is worth reading: Pelican's text formats."""
+    posts = (each for each in files if each[0].endswith((".md", ".markdown", ".rst", ".html")))
+    while batch := list(islice(posts, _BATCH)):
+        yield batch
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    values = (getattr(entry, column) for column in _COLUMNS)
+    return tuple(json.dumps(value) if isinstance(value, tuple) else value for value in values)
+
+
+def _entry(row: tuple[str, ...]) -> Entry:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    lists = {name: tuple(json.loads(values.pop(name))) for name in ("categories", "aliases")}
+    return Entry(**values, **lists)  # type: ignore[arg-type]  # the columns are the fields
