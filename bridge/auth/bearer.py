@@ -1,0 +1,62 @@
+"""The bearer token of a request, out of its headers and its form (RFC 6750 2, Micropub 3.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bridge.errors import InvalidRequest, Unauthorized
+
+MAX_LENGTH = 4096
+
+#: RFC 6749 A.12: an access token is made of visible ASCII characters.
+_TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
+
+
+def bearer_token(
+    authorization_headers: Sequence[str], form_value: str | None, *, strict: bool
+) -> str:
+    """The one token that a request carries.
+
+    ``authorization_headers`` are all ``Authorization`` values as they came, ``form_value`` the
+    form field ``access_token``. A token in the URL is not looked for (RFC 6750 2.3). ``strict``
+    refuses one token sent in both places, which living clients do.
+
+    Raises :class:`Unauthorized` where there is none, :class:`InvalidRequest` where what is there
+    cannot be one token.
+    """
+    in_header = _from_headers(authorization_headers)
+    in_form = _checked(form_value) if form_value else None
+    if in_header and in_form:
+        # RFC 6750 2: "Clients MUST NOT use more than one method".
+        if strict:
+            raise InvalidRequest("Send the access token in the header or in the form, not in both.")
+        if in_header != in_form:
+            raise InvalidRequest("The header and the form carry two different access tokens.")
+    token = in_header or in_form
+    if token is None:
+        raise Unauthorized("Send an access token: “Authorization: Bearer …”.")
+    return token
+
+
+def _from_headers(values: Sequence[str]) -> str | None:
+    """The token of the only ``Authorization`` header; ``None`` without a bearer token."""
+    if len(values) > 1:
+        raise InvalidRequest("Send one Authorization header, not several.")
+    if not values:
+        return None
+    scheme, _, rest = values[0].strip(" ").partition(" ")
+    # RFC 9110 11.1: the scheme is case-insensitive.
+    if scheme.lower() != "bearer":
+        _checked(scheme)
+        return None
+    token = rest.strip(" ")
+    return _checked(token) if token else None
+
+
+def _checked(token: str) -> str:
+    if len(token) > MAX_LENGTH:
+        raise InvalidRequest(f"The access token is longer than {MAX_LENGTH} characters.")
+    if not _TOKEN.fullmatch(token):
+        raise InvalidRequest("An access token is one word of visible ASCII characters.")
+    return token

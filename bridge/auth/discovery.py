@@ -1,0 +1,155 @@
+"""Where tokens are verified when the settings do not say: what the site's own home page advertises.
+
+Looked up at start, and again at the first request if the site did not answer then. Nothing in a
+request has any influence on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import dataclass
+
+import aiohttp
+
+from bridge.auth.endpoint import TokenEndpointVerifier
+from bridge.auth.introspection import IntrospectionVerifier
+from bridge.auth.links import header_links, html_links
+from bridge.auth.me import BadURL, parse
+from bridge.auth.token import Token, TokenVerifier
+from bridge.errors import Unavailable
+
+_log = logging.getLogger(__name__)
+
+_SECONDS = 10.0
+_MAX_BYTES = 1024 * 1024
+_RETRY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What a home page advertises; ``None`` where it does not."""
+
+    token: str | None = None
+    introspection: str | None = None
+
+
+class DiscoveryError(Exception):
+    """The home page cannot be read, or what it advertises cannot be used; says why."""
+
+
+async def discover(session: aiohttp.ClientSession, me: str) -> Endpoints:
+    """Read the endpoints from ``me`` (IndieAuth 4.1): the metadata, else the older link.
+
+    Raises :class:`DiscoveryError`.
+    """
+    url, links, body = await _get(session, me, "text/html")
+
+    def first(rel: str) -> str | None:
+        found = header_links(links, url, rel) or html_links(body, url, rel)
+        return found[0] if found else None
+
+    token = first("token_endpoint")
+    metadata_url = first("indieauth-metadata")
+    if metadata_url is None:
+        return Endpoints(token=_usable(token))
+    metadata = await _metadata(session, metadata_url)
+    return Endpoints(
+        token=_usable(metadata.get("token_endpoint") or token),
+        introspection=_usable(metadata.get("introspection_endpoint")),
+    )
+
+
+async def _metadata(session: aiohttp.ClientSession, url: str) -> dict[str, object]:
+    found_at, _, body = await _get(session, url, "application/json")
+    try:
+        metadata = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DiscoveryError(f"{url} is not JSON") from error
+    issuer = metadata.get("issuer") if isinstance(metadata, dict) else None
+    # 4.1.1: the issuer "MUST be a prefix of the indieauth-metadata URL".
+    if not isinstance(issuer, str) or not found_at.startswith(issuer):
+        raise DiscoveryError(f"the issuer in {url} is not the beginning of that URL")
+    return dict(metadata)
+
+
+async def _get(
+    session: aiohttp.ClientSession, url: str, accept: str
+) -> tuple[str, list[str], bytes]:
+    """A page's final URL, ``Link`` headers and body."""
+    try:
+        async with (
+            asyncio.timeout(_SECONDS),
+            session.get(url, headers={"Accept": accept}, max_redirects=5) as response,
+        ):
+            if response.status != 200:
+                raise DiscoveryError(f"{url} answered {response.status}")
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_BYTES:
+                    raise DiscoveryError(f"{url} is longer than {_MAX_BYTES} bytes")
+            return str(response.url), response.headers.getall("Link", []), bytes(body)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise DiscoveryError(f"{url} cannot be reached") from error
+
+
+def _usable(url: object) -> str | None:
+    if not url:
+        return None
+    try:
+        return str(parse(url)) if isinstance(url, str) else None
+    except BadURL as error:
+        raise DiscoveryError(f"the advertised endpoint {url!r} cannot be used: {error}") from error
+
+
+class DiscoveredVerifier:
+    """A :class:`bridge.auth.token.TokenVerifier` for a site whose settings name no endpoint."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        me: str,
+        *,
+        auth: str,
+    ) -> None:
+        self._session = session
+        self._me = me
+        self._auth = auth
+        self._found: TokenVerifier | None = None
+        self._failed = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def verify(self, token: str, *, fresh: bool = False) -> Token:
+        """Ask what was discovered; :class:`Unavailable` as long as nothing was."""
+        verifier = self._found or await self.look()
+        if verifier is None:
+            raise Unavailable("The site's home page does not say where tokens are verified.")
+        return await verifier.verify(token, fresh=fresh)
+
+    async def look(self) -> TokenVerifier | None:
+        """Look the endpoints up, unless that has just failed; the outcome is in the log."""
+        async with self._lock:
+            if self._found is None and time.monotonic() - self._failed > _RETRY_SECONDS:
+                try:
+                    self._found = self._choose(await discover(self._session, self._me))
+                except DiscoveryError as error:
+                    self._failed = time.monotonic()
+                    _log.warning("no token can be verified: %s", error)
+            return self._found
+
+    def _choose(self, endpoints: Endpoints) -> TokenVerifier:
+        # Introspection needs an authorisation that no page can tell; without one configured,
+        # the older way is tried first, which needs none.
+        if endpoints.introspection and (self._auth != "none" or not endpoints.token):
+            _log.info("tokens are verified by introspection at %s", endpoints.introspection)
+            return IntrospectionVerifier(self._session, endpoints.introspection, auth=self._auth)
+        if endpoints.token:
+            _log.info("tokens are verified at the token endpoint %s", endpoints.token)
+            return TokenEndpointVerifier(self._session, endpoints.token)
+        raise DiscoveryError(
+            f"{self._me} advertises no token endpoint. Set [auth] token_endpoint, or switch the "
+            "built-in server on: [indieauth] enabled = true"
+        )

@@ -1,0 +1,41 @@
+"""What a token's scopes allow (IndieAuth 5.1, RFC 6749 3.3). Sets of words, never substrings."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from bridge.auth.token import Token
+from bridge.errors import InsufficientScope
+
+#: What a client can want to do.
+Deed: TypeAlias = Literal["create", "update", "delete", "undelete", "media"]
+
+#: Any one of these words is enough. ``post`` is the old word for creating and updating; a draft is
+#: created and updated too, with what :func:`only_drafts` says about it.
+_ENOUGH: dict[Deed, frozenset[str]] = {
+    "create": frozenset({"create", "post", "draft"}),
+    "update": frozenset({"update", "post", "draft"}),
+    "delete": frozenset({"delete"}),
+    "undelete": frozenset({"undelete", "delete", "create", "post"}),
+    "media": frozenset({"media", "create", "post"}),
+}
+
+
+def words(scope: str) -> frozenset[str]:
+    """The words of a ``scope`` value. A blank one has none, and so allows nothing."""
+    return frozenset(scope.split())
+
+
+def require(token: Token, deed: Deed) -> None:
+    """Return if the token allows it; raise :class:`InsufficientScope` if not."""
+    if not token.scopes & _ENOUGH[deed]:
+        raise InsufficientScope(f"This needs a token with the scope “{deed}”.", scope=deed)
+
+
+def only_drafts(token: Token, deed: Deed = "create") -> bool:
+    """Whether it is the word ``draft`` alone that allows this.
+
+    Then every post is saved as a draft, and only drafts may be updated. A token with ``create``
+    or ``update`` besides is not made weaker by one word more.
+    """
+    return "draft" in token.scopes and not token.scopes & (_ENOUGH[deed] - {"draft"})

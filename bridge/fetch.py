@@ -1,0 +1,190 @@
+"""Fetching addresses that strangers chose, so that they cannot reach what only this machine can.
+
+Every address is checked where it counts: at the moment a socket is made for it, after all
+resolving, for every hop. A name that changes between a check and the connection has no second
+chance, since there is no other check.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import aiohappyeyeballs
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from bridge.auth.me import BadURL, parse
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A page: the URL it was finally found at, status, headers, and decompressed body."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class FetchError(Exception):
+    """The page cannot be had; says why, without anything secret."""
+
+
+class _ForbiddenAddressError(OSError):
+    """An address that no stranger may have us connect to."""
+
+
+def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
+    """Whether an IP address is one of the public Internet's, seen through every disguise."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        hidden = _hidden_ipv4(ip)
+        if hidden is not None:
+            return may_connect(str(hidden), allow_loopback=allow_loopback)
+    if ip.is_loopback:
+        return allow_loopback
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _hidden_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64."""
+    if ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    if ip.sixtofour is not None:
+        return ip.sixtofour
+    if ip.teredo is not None:
+        return ip.teredo[1]
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    # The local-use NAT64 prefix leads wherever the network's operator wants.
+    return ipaddress.IPv4Address(0) if ip in _NAT64_LOCAL else None
+
+
+class GuardedFetch:
+    """Fetches public http(s) URLs, within bounds. Use as an async context manager, or ``close``.
+
+    ``allow_loopback`` lets this very machine be reached as well: for the demo and for tests.
+    ``resolver`` turns names into addresses; by default the system's.
+    """
+
+    def __init__(
+        self, *, allow_loopback: bool = False, resolver: AbstractResolver | None = None
+    ) -> None:
+        self._allow_loopback = allow_loopback
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        max_bytes: int = 512 * 1024,
+        timeout: float = 5.0,  # noqa: ASYNC109 - bounds all hops together, and is ended inside
+        accept: str = "text/html",
+        redirects: int = 5,
+    ) -> Fetched:
+        """GET a page. ``timeout`` is for everything together, ``max_bytes`` for the plain body.
+
+        Any status that is no redirect is returned. Raises :class:`FetchError` for an address that
+        may not be reached, a broken connection, too much of anything.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                for _ in range(redirects + 1):
+                    fetched = await self._hop(url, max_bytes, accept)
+                    target = fetched.headers.get("Location")
+                    if redirects == 0 or fetched.status not in _REDIRECTS or target is None:
+                        return fetched
+                    url = urljoin(fetched.url, target)
+        except TimeoutError as error:
+            raise FetchError("it took too long") from error
+        raise FetchError("it redirects too often")
+
+    async def close(self) -> None:
+        """Close what is open."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def __aenter__(self) -> GuardedFetch:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _hop(self, url: str, max_bytes: int, accept: str) -> Fetched:
+        headers = {
+            "Accept": accept,
+            "Accept-Encoding": "identity",
+            "User-Agent": "pelican-indieauth",
+        }
+        try:
+            # The raw string is judged first; a fragment is ours to drop, not a reason to refuse.
+            target = str(parse(url.partition("#")[0]))
+            async with self._open().get(target, headers=headers, allow_redirects=False) as response:
+                body = await _body(response, max_bytes)
+                return Fetched(target, response.status, response.headers, body)
+        except BadURL as error:
+            raise FetchError(f"its address cannot be used: {error}") from error
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, _ForbiddenAddressError):
+                raise FetchError("its address is not on the public Internet") from error
+            raise FetchError("it cannot be reached") from error
+        except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise FetchError("it cannot be reached") from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    resolver=self._resolver,
+                    use_dns_cache=False,
+                    force_close=True,
+                    socket_factory=self._socket,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                requote_redirect_url=False,
+            )
+        return self._session
+
+    def _socket(self, info: aiohappyeyeballs.AddrInfoType) -> socket.socket:
+        """Make the socket for exactly this address, which is connected to next, or refuse."""
+        family, kind, protocol, _, address = info
+        if not may_connect(str(address[0]), allow_loopback=self._allow_loopback):
+            raise _ForbiddenAddressError("not a public address")
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        return made
+
+
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """The body, decompressed piece by piece, so that a bomb ends at the limit."""
+    decompress = _decompressor(response.headers.get("Content-Encoding", ""))
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += decompress.decompress(chunk, max_bytes + 1 - len(body)) if decompress else chunk
+        if len(body) > max_bytes:
+            raise FetchError(f"it is longer than {max_bytes} bytes")
+    return bytes(body)
+
+
+def _decompressor(encoding: str) -> zlib._Decompress | None:
+    """For servers that compress although they were asked not to."""
+    encoding = encoding.strip().lower()
+    if encoding in {"", "identity"}:
+        return None
+    if encoding in {"gzip", "x-gzip", "deflate"}:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    raise FetchError("it is compressed in a way that is not understood")
