@@ -165,10 +165,10 @@ def _wrong_values(settings: Settings) -> Iterator[tuple[str, object, str, str]]:
         "rebuild.webhook": settings.rebuild.webhook,
     }
     for key, value in urls.items():
-        if (value or key == "site.me") and not _is_url(value):
+        if (value or key == "site.me") and not is_url(value):
             yield key, value, "is not an http(s) URL", url
     for alias in settings.site.aliases:
-        if not _is_url(alias):
+        if not is_url(alias):
             yield "site.aliases", alias, "is not an http(s) URL", url
     if not settings.server.public_url and settings.server.host not in LOOPBACK:
         yield (
@@ -200,7 +200,8 @@ def _wrong_values(settings: Settings) -> Iterator[tuple[str, object, str, str]]:
         yield "rebuild.webhook", "", "is empty, but mode is webhook", url
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether ``text`` is an absolute http(s) URL."""
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

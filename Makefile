@@ -1,0 +1,39 @@
+# Two commands on a fresh machine with Python 3.11 and git: `make demo` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP_QUIET = --quiet --disable-pip-version-check
+RUN = .venv/bin/python
+
+.PHONY: demo test lint bench soak clean
+
+demo: .venv/run
+	$(RUN) -m bridge demo $(ARGS)
+
+test: lint
+	$(RUN) -m pytest $(ARGS)
+
+lint: .venv/dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+bench: .venv/dev
+	$(RUN) -m benchmarks $(ARGS)
+
+# What the README promises about kill -9, at length: two hundred rounds instead of a few.
+soak: .venv/dev
+	BRIDGE_SOAK=1 $(RUN) -m pytest tests/end_to_end -k "kill" $(ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+
+# Locked versions, checked by hash: a new release elsewhere breaks nobody's first try.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.lock | .venv/bin/python
+	$(RUN) -m pip install $(PIP_QUIET) --require-hashes -r requirements.lock
+	touch $@
+
+.venv/dev: requirements-dev.lock | .venv/bin/python
+	$(RUN) -m pip install $(PIP_QUIET) --require-hashes -r requirements-dev.lock
+	touch $@ .venv/run

@@ -1,0 +1,137 @@
+"""The command ``micropub-bridge``: each sub-command is one function, imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bridge import __version__
+from bridge.settings import Settings, SettingsError
+
+DEFAULT_FILE = Path("bridge.toml")
+
+
+class Refused(Exception):
+    """A command cannot do what was asked. The text says why, and what to do instead."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the process's exit status: 0 done, 1 refused, 2 misused."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    # Access lines carry queries, and queries may carry secrets.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    try:
+        return int(options.run(options) or 0)
+    except (SettingsError, Refused) as error:
+        print(f"micropub-bridge: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="micropub-bridge",
+        description="Post from any Micropub app to a static site in git.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="try everything on a sample site, on this machine")
+    demo.add_argument("--dir", type=Path, help="where (default: a new temporary folder)")
+    demo.add_argument("--port", type=int, default=0, help="default: a free one")
+    demo.set_defaults(run=_demo)
+
+    init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
+    init.add_argument("site", type=Path, nargs="?", default=Path(), help="the site's git repo")
+    init.add_argument("--me", help="the site's address, where you are not asked")
+    init.add_argument("--public-url", help="where the world will reach the bridge")
+    init.add_argument("--yes", action="store_true", help="take every default, ask nothing")
+    init.set_defaults(run=_init)
+
+    for name, run, text in (
+        ("serve", _serve, "run the bridge"),
+        ("check", _check, "find out what would not work, and how to mend it"),
+    ):
+        command = commands.add_parser(name, help=text)
+        _add_settings(command)
+        command.set_defaults(run=run)
+
+    token = commands.add_parser("token", help="app tokens of the built-in IndieAuth server")
+    _add_token_commands(token.add_subparsers(required=True, metavar="ACTION"))
+
+    owner = commands.add_parser("owner", help="the owner's way in to the built-in server")
+    reset = owner.add_subparsers(required=True, metavar="ACTION").add_parser(
+        "reset", help="print a new one-time set-up link"
+    )
+    _add_settings(reset)
+    reset.set_defaults(run=_owner_reset)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--config", type=Path, default=DEFAULT_FILE, help="default: %(default)s"
+    )
+
+
+def _add_token_commands(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    create = actions.add_parser("create", help="make one; it is shown this once")
+    create.add_argument("name", help="what it is for, such as 'iA Writer'")
+    create.add_argument(
+        "--scope",
+        default="create update delete undelete media",
+        help="words separated by spaces (default: %(default)s)",
+    )
+    create.add_argument("--days", type=int, help="how long it is good (default: until revoked)")
+    listing = actions.add_parser("list", help="which there are")
+    revoke = actions.add_parser("revoke", help="make one useless")
+    revoke.add_argument("id", help="from `token list`")
+    for parser, run in ((create, _token_create), (listing, _token_list), (revoke, _token_revoke)):
+        _add_settings(parser)
+        parser.set_defaults(run=run)
+
+
+def load_settings(file: Path) -> Settings:
+    """The settings of a command that was given ``-c FILE``.
+
+    Without the file the environment alone may do, as in a container.
+    """
+    from bridge.settings_file import load
+
+    from_environment = not file.exists() and "BRIDGE_SITE__ME" in os.environ
+    return load(None if from_environment else file, os.environ)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from bridge.demo import demo
+
+    demo(options.dir, options.port)
+
+
+def _init(options: argparse.Namespace) -> None:
+    from bridge.init import init
+
+    init(options.site, me=options.me, public_url=options.public_url, ask=not options.yes)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from bridge.serve import serve
+
+    serve(load_settings(options.config))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from bridge.check import check
+
+    return check(load_settings(options.config))

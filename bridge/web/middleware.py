@@ -1,0 +1,104 @@
+"""What every answer has in common: errors rendered once, CORS, no sniffing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+
+from aiohttp import hdrs, web
+
+from bridge.errors import BridgeError, InsufficientScope, InvalidToken, Unauthorized, Unavailable
+
+log = logging.getLogger(__name__)
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CORS = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Location, Link, WWW-Authenticate, Retry-After",
+}
+#: The wildcard of CORS does not cover Authorization: it must be allowed by name (Fetch 4.8).
+_PREFLIGHT = {
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, OPTIONS",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Accept",
+    hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
+}
+
+
+@web.middleware
+async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised below into the answer that its class names (Micropub 3.8)."""
+    try:
+        return await handler(request)
+    except BridgeError as error:
+        if error.status >= 500:
+            # The path only: a query may carry a secret.
+            log.warning("%s %s: %s", request.method, request.path, error.description)
+        return error_response(error)
+    except web.HTTPException as error:
+        if error.status < 400 or error.content_type != "text/plain":
+            raise
+        headers = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
+        return _json(error.status, "invalid_request", error.reason, headers)
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return _json(500, "server_error", "The bridge has a defect; its log says more.")
+
+
+def error_response(error: BridgeError) -> web.Response:
+    """An error as the client sees it."""
+    headers = dict[str, str]()
+    if isinstance(error, Unauthorized):
+        # RFC 6750 3.1: without authentication information, no error code in the header.
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    elif isinstance(error, InvalidToken):
+        headers[hdrs.WWW_AUTHENTICATE] = f'Bearer error="{error.code}"'
+    elif isinstance(error, InsufficientScope):
+        headers[hdrs.WWW_AUTHENTICATE] = f'Bearer error="{error.code}", scope="{error.scope}"'
+    elif isinstance(error, Unavailable):
+        headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    extra = {"scope": error.scope} if isinstance(error, InsufficientScope) else {}
+    return _json(error.status, error.code, error.description, headers, **extra)
+
+
+def _json(
+    status: int,
+    code: str,
+    description: str,
+    headers: Mapping[str, str] | None = None,
+    **extra: str,
+) -> web.Response:
+    body = {"error": code, "error_description": description, **extra}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def allow_browsers(prefixes: tuple[str, ...]) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """CORS for the addresses below ``prefixes``: errors and preflights included.
+
+    Tokens travel in a header that the client sets itself, never in a cookie, so any origin may ask.
+    """
+
+    @web.middleware
+    async def cors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith(prefixes):
+            return await handler(request)
+        if request.method == hdrs.METH_OPTIONS:
+            return web.Response(status=204, headers=_CORS | _PREFLIGHT)
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(_CORS)
+        return response
+
+    return cors
+
+
+@web.middleware
+async def harden(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No answer is taken for anything but what it says it is."""
+    response = await handler(request)
+    if not response.prepared:
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return response
