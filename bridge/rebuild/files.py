@@ -1,0 +1,128 @@
+"""Writing below one folder, and never outside it; a reader sees the old file or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+_COUNTER = itertools.count()
+_TEMPORARY = ".bridge-"
+
+
+class OutsideFolder(Exception):
+    """A path that does not lead to a place inside the folder. Nothing was written."""
+
+
+class Tree:
+    """One folder whose files come and go by rename.
+
+    Every path is relative, with ``/``. A symbolic link on the way is never followed: whoever put
+    one there could otherwise have us write anywhere.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._real: set[Path] = set()
+
+    def place(self, path: str) -> Path:
+        """Where a path is on disk; raises :class:`OutsideFolder`."""
+        names = path.split("/")
+        if any(name in {"", ".", ".."} or "\0" in name for name in names):
+            raise OutsideFolder(f"{path!r} is not a path inside a folder")
+        return self.folder.joinpath(*names)
+
+    def read(self, path: str) -> bytes | None:
+        """A file's bytes; ``None`` where there is no regular file."""
+        place = self.place(path)
+        try:
+            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put a file there, whole: a temporary file beside it takes its name."""
+        place = self._ready(path)
+        temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{next(_COUNTER)}")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(place)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def take(self, source: Path, path: str) -> None:
+        """Move a finished file there; ``source`` is on the same file system."""
+        source.replace(self._ready(path))
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and the folders that are empty without it. Absent is fine."""
+        place = self.place(path)
+        if not self._reaches(place.parent):
+            return
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            place.unlink()
+        for folder in place.parents:
+            if folder == self.folder:
+                break
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+            self._real.discard(folder)
+
+    def walk(self) -> Iterator[str]:
+        """Every entry that is not a folder, links included, in no particular order."""
+        for folder, _, names in os.walk(self.folder):
+            inside = Path(folder).relative_to(self.folder).as_posix()
+            yield from (name if inside == "." else f"{inside}/{name}" for name in names)
+
+    def linked_folders(self) -> Iterator[str]:
+        """Symbolic links that lead to folders; :meth:`walk` does not go there."""
+        for folder, names, _ in os.walk(self.folder):
+            for name in names:
+                entry = Path(folder, name)
+                if entry.is_symlink():
+                    yield entry.relative_to(self.folder).as_posix()
+
+    def sweep(self) -> None:
+        """Remove the temporary files of a process that was killed."""
+        for path in list(self.walk()):
+            if path.rpartition("/")[2].startswith(_TEMPORARY):
+                self.remove(path)
+
+    def forget(self) -> None:
+        """Somebody else may have worked in the folder: look again before trusting it."""
+        self._real.clear()
+
+    def _ready(self, path: str) -> Path:
+        """The place of a file, its folders made and nothing but a file in its way."""
+        place = self.place(path)
+        self._make(place.parent)
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(place.lstat().st_mode):
+                shutil.rmtree(place)
+                self.forget()
+        return place
+
+    def _make(self, folder: Path) -> None:
+        if folder in self._real:
+            return
+        if folder != self.folder:
+            self._make(folder.parent)
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                folder.unlink()
+        folder.mkdir(parents=folder == self.folder, exist_ok=True)
+        self._real.add(folder)
+
+    def _reaches(self, folder: Path) -> bool:
+        """Whether the way to a folder is of real folders alone."""
+        way = [folder, *folder.parents]
+        inside = way[: way.index(self.folder)]
+        return not any(step.is_symlink() for step in inside)
