@@ -1,0 +1,15 @@
+"""A Pelican plugin: IndieAuth and Micropub discovery, and microformats2 for any theme."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Connects the plugin to Pelican's signals. Registering twice is the same as once."""
+    from pelican.plugins import signals  # noqa: PLC0415  (importing the plugin must cost nothing)
+
+    from pelican_indieauth import plugin  # noqa: PLC0415
+
+    signals.initialized.connect(plugin.initialized)
+    signals.generator_init.connect(plugin.generator_init)
+    signals.all_generators_finalized.connect(plugin.all_generators_finalized)
+    signals.content_written.connect(plugin.content_written)

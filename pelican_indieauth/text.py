@@ -1,0 +1,21 @@
+"""Plain text out of HTML."""
+
+from __future__ import annotations
+
+import html
+
+from markupsafe import Markup
+
+
+def stripped(markup: str) -> str:
+    """What a reader sees of a title or a summary, which Pelican keeps as HTML. Not safe to print."""
+    if "<" not in markup and "&" not in markup:
+        return markup
+    return Markup(markup).striptags()  # noqa: S704  (taken apart, never printed as it is)
+
+
+def of_a_stranger(markup: str) -> str:
+    """The same for a page of somebody else's: scripts and styles go with all that they hold."""
+    import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
+
+    return html.unescape(nh3.clean(markup, tags=set()))

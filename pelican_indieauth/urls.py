@@ -1,0 +1,75 @@
+"""Which of a stranger's URLs may stand in a page, and where the site's own files are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote, unquote, urlsplit
+
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+#: A URL never holds these raw (RFC 3986 2); ``{`` and ``|`` would also wake Pelican's own links.
+_ENCODED = {ord(char): quote(char, safe="") for char in "\"'<>\\^`{|}"}
+_STATIC = re.compile(r"[{|]static[|}]/?(?P<path>[^?#]*)")
+_CONTACT = frozenset({"mailto", "tel", "geo"})
+
+
+class StaticFile(Protocol):
+    """What Pelican knows of a copied file."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Checks URLs for one site.
+
+    ``home`` is the site's address without a slash at its end, ``files`` Pelican's own record of
+    the static files by source path, ``static_url`` the pattern for those that it does not know.
+    """
+
+    home: str
+    files: Mapping[str, StaticFile]
+    static_url: str
+
+    def web(self, value: object) -> str | None:
+        """An absolute http(s) URL that is safe in an attribute, or ``None``.
+
+        Site-relative addresses (``/a``) and the site's own media (``{static}/media/a.jpg``) are
+        made absolute; everything else (``javascript:``, ``data:``, relative paths) is refused.
+        """
+        if not isinstance(value, str):
+            return None
+        value = value.strip()
+        own = _STATIC.fullmatch(value)
+        if own:
+            return self._file(own["path"])
+        if not value or _UNSAFE.search(value):
+            return None
+        if value.startswith("/") and not value.startswith(("//", "/\\")):
+            return self.home + value.translate(_ENCODED)
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            return None
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return value.translate(_ENCODED)
+        return None
+
+    def any(self, value: object) -> str | None:
+        """Like :meth:`web`, and ``mailto:``, ``tel:`` and ``geo:`` besides."""
+        if isinstance(value, str) and not _UNSAFE.search(value):
+            scheme, colon, rest = value.partition(":")
+            if colon and rest and scheme.lower() in _CONTACT:
+                return value.translate(_ENCODED)
+        return self.web(value)
+
+    def site(self, path: str) -> str:
+        """The absolute address of a page of the site, from its path below the site's root."""
+        return f"{self.home}/{path.lstrip('/')}"
+
+    def _file(self, path: str) -> str:
+        known = self.files.get(path) or self.files.get(unquote(path))
+        url = known.url if known else self.static_url.format(path=quote(unquote(path)))
+        return self.site(url.translate(_ENCODED))
