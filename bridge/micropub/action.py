@@ -18,13 +18,15 @@ class Upload:
 
     ``property`` is the field it came in (``photo``, ``video``, ``audio``, ``file``); ``index`` its
     place among that property's values, files and URLs counted together, so that the order of the
-    request survives. ``filename`` is what the client called it: untrusted, possibly empty.
+    request survives. ``filename`` is what the client called it: untrusted, possibly empty. ``alt``
+    describes it for those who cannot see it.
     """
 
     property: str
     index: int
     filename: str
-    data: bytes
+    data: bytes = field(repr=False)
+    alt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,192 @@
+"""From a request's body to the one action that it asks for (Micropub 3.2-3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from bridge.errors import InvalidRequest
+from bridge.micropub.action import Action, Create, Delete, Undelete, Update, Upload
+from bridge.micropub.body import Body, File, base_name
+from bridge.micropub.commands import PREFIX, split_commands
+from bridge.micropub.form import read_form
+from bridge.micropub.post import Json, Post, Properties
+from bridge.micropub.raw import Raw, Slot, read_json, wrapped
+from bridge.micropub.values import MEDIA, is_empty, normalise, property_name
+
+#: Properties that say how to publish; alone they are no post.
+_CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"})
+
+
+def parse_action(body: Body) -> Action:
+    """What the client asks for; the same value whatever the encoding.
+
+    Raises :class:`InvalidRequest` where it cannot be understood, with what to mend.
+    """
+    if body.kind == "empty":
+        raise InvalidRequest("The request has no body: send a form or JSON with what to post.")
+    raw = read_json(body.json) if body.kind == "json" else read_form(body.fields)
+    match raw.action:
+        case "create":
+            return _create(raw)
+        case "update":
+            return _update(raw)
+        case "delete":
+            return Delete(_target(raw))
+        case "undelete":
+            return Undelete(_target(raw))
+    raise InvalidRequest(
+        f"“action” is “update”, “delete” or “undelete”, not “{raw.action[:40]}”;"
+        " leave it out to create a post."
+    )
+
+
+def is_media_upload(body: Body) -> bool:
+    """Whether this is a file for the media endpoint that came to the Micropub endpoint.
+
+    Two living clients send a bare ``file`` part there. Commands beside it change nothing.
+    """
+    said = [
+        base_name(name)
+        for name, value in body.fields
+        if not isinstance(value, str) or (value.strip() and not name.startswith(PREFIX))
+    ]
+    return said == ["file"] and len(body.files) == 1
+
+
+def media_file(body: Body) -> Upload:
+    """The one file of an upload to the media endpoint, whatever its part is called (3.6.1).
+
+    Raises :class:`InvalidRequest` where there is none, or more than one, or an empty one.
+    """
+    files = [file for file in body.files if file.filename or file.data]
+    if len(files) != 1:
+        raise InvalidRequest(
+            f"Send one file, as a multipart part named “file”; this request has {len(files)}."
+        )
+    return _upload("file", 0, files[0])
+
+
+def _create(raw: Raw) -> Create:
+    values, commands = split_commands(raw.values)
+    if raw.type == "entry":
+        # An entry's URL is where it lives: the site gives it, not the client.
+        values.pop("url", None)
+    properties, uploads = _sort(values)
+    if not uploads and properties.keys() <= _CIRCUMSTANCES:
+        raise InvalidRequest("There is nothing to post: send “content”, or another property.")
+    return Create(Post(raw.type, MappingProxyType(properties)), commands, uploads)
+
+
+def _sort(
+    values: Mapping[str, Sequence[Slot]],
+) -> tuple[dict[str, tuple[Json, ...]], tuple[Upload, ...]]:
+    """Properties, and files with their places among them."""
+    slots: dict[str, list[Slot]] = {}
+    for name, given in values.items():
+        for slot in given:
+            # A file chooser left empty sends a part without name or data.
+            if isinstance(slot, File) and not (slot.filename or slot.data):
+                continue
+            # A file under any other name is sorted by what its bytes turn out to be.
+            place = "file" if isinstance(slot, File) and name not in MEDIA else name
+            slots.setdefault(place, []).append(slot)
+    full = {property_name(name): normalise(name, given) for name, given in slots.items()}
+    uploads = tuple(
+        _upload(name, index, slot)
+        for name, given in full.items()
+        for index, slot in enumerate(given)
+        if isinstance(slot, File)
+    )
+    properties = {
+        name: kept
+        for name, given in full.items()
+        if (kept := tuple(slot for slot in given if not isinstance(slot, File)))
+    }
+    return properties, uploads
+
+
+def _upload(name: str, index: int, file: File) -> Upload:
+    if not file.data:
+        raise InvalidRequest(f"The file “{file.filename[:80]}” is empty.")
+    return Upload(name, index, file.filename, file.data, file.alt)
+
+
+def _target(raw: Raw) -> str:
+    """The post that an action is about."""
+    if raw.url is None:
+        raise InvalidRequest(f"Say which post to {raw.action}: “url” is missing.")
+    try:
+        parts = urlsplit(raw.url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise InvalidRequest("“url” must be the absolute URL of a post of this site.")
+    return raw.url
+
+
+def _update(raw: Raw) -> Update:
+    url = _target(raw)
+    if any(isinstance(slot, File) for slots in raw.values.values() for slot in slots):
+        raise InvalidRequest("An update takes URLs: upload the file to the media endpoint first.")
+    # Commands may stand beside the operations or inside them.
+    beside = {name: slots for name, slots in raw.values.items() if name.startswith(PREFIX)}
+    replace = beside | _object(raw, "replace")
+    add = beside | _object(raw, "add")
+    _, commands = split_commands(replace | add)
+    if not raw.operations and not commands:
+        raise InvalidRequest("An update needs “replace”, “add” or “delete”.")
+    delete_values, delete_properties = _deletions(raw.operations.get("delete"))
+    return Update(
+        url,
+        replace=_changes(replace, empty=True),
+        add=_changes(add, empty=False),
+        delete_values=delete_values,
+        delete_properties=delete_properties,
+        commands=commands,
+    )
+
+
+def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
+    """``replace`` or ``add``: property names with lists of values (3.4)."""
+    given = raw.operations.get(operation)
+    # PHP writes its empty object as an empty list.
+    if given is None or given == []:
+        return {}
+    # "The values of each property inside the replace, add or delete keys MUST be an array" (3.4):
+    # a lone value is forgiven, an operation that is no object cannot be understood.
+    if not isinstance(given, dict):
+        raise InvalidRequest(
+            f"“{operation}” must be an object of property names and lists of values."
+        )
+    return {base_name(name): list(wrapped(values)) for name, values in given.items()}
+
+
+def _changes(given: Mapping[str, Sequence[Slot]], *, empty: bool) -> Properties:
+    """Normalised values; a property whose values are all ``empty`` stays, as nothing, if it may."""
+    properties, _ = split_commands(given)
+    changes: dict[str, tuple[Json, ...]] = {}
+    for name, slots in properties.items():
+        values = normalise(property_name(name), slots)
+        if values or empty:
+            changes[name] = tuple(value for value in values if not isinstance(value, File))
+    return MappingProxyType(changes)
+
+
+def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
+    """``delete``: a list of property names, or an object of names with the values to take away."""
+    if given is not None and not isinstance(given, list | dict):
+        raise InvalidRequest("“delete” must be a list of property names, or an object of values.")
+    values: dict[str, tuple[Json, ...]] = {}
+    whole: list[str] = []
+    for item in wrapped(given):
+        if isinstance(item, str):
+            whole.append(property_name(base_name(item)))
+        elif isinstance(item, dict):
+            for name, unwanted in item.items():
+                kept = tuple(value for value in wrapped(unwanted) if not is_empty(value))
+                values[property_name(base_name(name))] = kept
+        else:
+            raise InvalidRequest("“delete” lists property names; this is none.")
+    return MappingProxyType(values), tuple(whole)

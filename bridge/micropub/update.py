@@ -1,0 +1,69 @@
+"""Changes to a post, applied (Micropub 3.4). Pure: a post goes in, a post comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from bridge.errors import InvalidRequest
+from bridge.micropub.action import Update
+from bridge.micropub.post import Json, Post
+from bridge.micropub.values import MEDIA
+
+#: Texts of which a post has one. Adding a second would lose one of the two.
+_ONE_TEXT = frozenset({"content", "name", "summary"})
+
+#: Circumstances of which a post has one, often without having been told: adding one sets it.
+_ONE_FACT = frozenset({"published", "updated", "post-status", "visibility"})
+
+
+def apply(post: Post, update: Update) -> Post:
+    """The post with ``replace``, then ``add``, then ``delete`` carried out.
+
+    What the update does not name stays as it is, in its place. A value that is already there is
+    not added again, so that a request that is sent twice changes nothing the second time; what is
+    not there can be deleted. Raises :class:`InvalidRequest` for a second ``content``, ``name`` or
+    ``summary``.
+    """
+    post = post.with_properties(
+        {name: values for name, values in update.replace.items() if _is_ours(post, name)}
+    )
+    for name, values in update.add.items():
+        if _is_ours(post, name):
+            post = post.with_properties({name: _added(name, post.all(name), values)})
+    for name, unwanted in update.delete_values.items():
+        post = post.with_properties({name: _without(name, post.all(name), unwanted)})
+    return post.with_properties(dict.fromkeys(update.delete_properties, ()))
+
+
+def _is_ours(post: Post, name: str) -> bool:
+    """An entry's ``url`` is not among what an update can change: it is where the post lives."""
+    return name != "url" or post.type != "entry"
+
+
+def _added(name: str, present: tuple[Json, ...], values: tuple[Json, ...]) -> tuple[Json, ...]:
+    if name in _ONE_FACT:
+        return values
+    known = {_fingerprint(value) for value in present}
+    new = tuple(value for value in values if _fingerprint(value) not in known)
+    if name in _ONE_TEXT and present and new:
+        raise InvalidRequest(f"The post has a “{name}” already: use “replace” to change it.")
+    return present + new
+
+
+def _without(name: str, present: tuple[Json, ...], unwanted: Iterable[Json]) -> tuple[Json, ...]:
+    gone = {_identity(name, value) for value in unwanted}
+    return tuple(value for value in present if _identity(name, value) not in gone)
+
+
+def _identity(name: str, value: Json) -> str:
+    """What makes two values the same one: a photo is its URL, whatever its alt text."""
+    if isinstance(value, dict) and (name in MEDIA or name == "content"):
+        value = value.get("value") or value.get("html")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = json.dumps(value)
+    return _fingerprint(value.strip() if isinstance(value, str) and name in MEDIA else value)
+
+
+def _fingerprint(value: Json) -> str:
+    return json.dumps(value, sort_keys=True)

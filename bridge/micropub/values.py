@@ -1,0 +1,158 @@
+"""What a property may hold: one normaliser, for creating and for updating alike."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+
+from bridge.errors import InvalidRequest
+from bridge.micropub.body import File
+from bridge.micropub.location import from_geo
+from bridge.micropub.post import Json
+from bridge.micropub.raw import Slot
+
+#: Properties that are files, or links to files.
+MEDIA = frozenset({"photo", "video", "audio", "featured"})
+
+_NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
+
+
+def property_name(name: str) -> str:
+    """The name, if a property can be called that. Raises :class:`InvalidRequest`."""
+    if not _NAME.fullmatch(name):
+        # What a form parser makes of JSON looks like this.
+        raise InvalidRequest(
+            f"“{name[:40]}” is no property name. If this is JSON, send it as application/json."
+        )
+    return name
+
+
+def is_empty(slot: Slot) -> bool:
+    """Whether a value says nothing: ``null``, no text, an empty list or object."""
+    return slot is None or slot in ([], {}) or (isinstance(slot, str) and not slot.strip())
+
+
+def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
+    """The values of one property in the one form that everything else relies on.
+
+    Empty ones are dropped, files pass. Raises :class:`InvalidRequest` for what cannot be meant.
+    """
+    rule = _RULES.get(name, _anything)
+    kept = [slot if isinstance(slot, File) else rule(name, slot) for slot in _full(slots)]
+    values = tuple(_full(kept))
+    return _one_content(values) if name == "content" else values
+
+
+def _full(slots: Iterable[Slot]) -> list[Slot]:
+    return [slot for slot in slots if not is_empty(slot)]
+
+
+def _anything(name: str, value: Json) -> Json:
+    """Strings, numbers, nested objects: kept whole. A list inside the list is nobody's meaning."""
+    if isinstance(value, list):
+        raise InvalidRequest(f"“{name}” must be a list of values, not a list of lists.")
+    return value
+
+
+def _text(name: str, value: Json) -> Json:
+    """A text. Numbers become one, ``{"value": ...}`` is unwrapped; an h-card (a person) stays."""
+    if isinstance(value, dict):
+        if "type" in value or "properties" in value:
+            return value
+        return _plain(name, value.get("value"))
+    return _plain(name, value)
+
+
+def _plain(name: str, value: Json) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool | list | dict):
+        raise InvalidRequest(f"“{name}” must be text.")
+    return json.dumps(value)
+
+
+def _content(name: str, value: Json) -> Json:
+    """Text byte for byte; or an object with ``html``, and ``value`` where that came with it."""
+    if not isinstance(value, dict):
+        return _plain(name, value)
+    if not {"html", "value"} & value.keys():
+        raise InvalidRequest("“content” must be text, or an object with “html” or “value”.")
+    parts = {key: _plain(name, _only(value.get(key))) for key in ("html", "value")}
+    given: dict[str, Json] = {key: part for key, part in parts.items() if not is_empty(part)}
+    return given if "html" in given else given.get("value")
+
+
+def _only(value: Json) -> Json:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _one_content(values: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """HTML and plain text of one post may come as two values; more than that has no meaning."""
+    html = [value for value in values if isinstance(value, dict)]
+    plain = [value for value in values if isinstance(value, str)]
+    if len(html) == 1 and len(plain) == 1 and "value" not in html[0]:
+        return ({**html[0], "value": plain[0]},)
+    if len(values) > 1:
+        raise InvalidRequest("A post has one “content”; this request has several.")
+    return values
+
+
+def _media(name: str, value: Json) -> Json:
+    """A URL, or ``{"value": URL, "alt": text}`` (3.3.2)."""
+    if isinstance(value, dict):
+        given = {key: _only(item) for key, item in value.items() if item is not None}
+        if "properties" in given:
+            return value
+        url = given.pop("value", None) or given.pop("url", None)
+        if is_empty(url) and is_empty(given.get("alt")):
+            return None
+        if not isinstance(url, str) or not isinstance(given.get("alt", ""), str):
+            raise InvalidRequest(f"“{name}” must be a URL, or an object with “value” and “alt”.")
+        return {"value": url.strip(), **given} if given else url.strip()
+    if not isinstance(value, str):
+        raise InvalidRequest(f"“{name}” must be a URL, or an object with “value” and “alt”.")
+    return value.strip()
+
+
+def _location(name: str, value: Json) -> Json:
+    if isinstance(value, str) and value.strip().lower().startswith("geo:"):
+        return from_geo(value.strip())
+    return _anything(name, value)
+
+
+def _post_status(name: str, value: Json) -> Json:
+    status = _word(name, value)
+    status = "published" if status == "publish" else status
+    if status not in {"published", "draft"}:
+        raise InvalidRequest(f"“post-status” is “published” or “draft”, not “{status[:40]}”.")
+    return status
+
+
+def _visibility(name: str, value: Json) -> Json:
+    visibility = _word(name, value)
+    if visibility == "private":
+        raise InvalidRequest(
+            "This site is public, it cannot keep a post private."
+            " Send “visibility” “unlisted” to keep it off the lists, or “post-status” “draft”."
+        )
+    if visibility not in VISIBILITIES:
+        raise InvalidRequest(f"“visibility” is “public” or “unlisted”, not “{visibility[:40]}”.")
+    return visibility
+
+
+def _word(name: str, value: Json) -> str:
+    return (_plain(name, value) or "").strip().lower()
+
+
+#: What ``visibility`` may be; a private post is refused, never published by mistake.
+VISIBILITIES = ("public", "unlisted")
+
+_RULES: dict[str, Callable[[str, Json], Json]] = {
+    **dict.fromkeys(("name", "summary", "category", "published", "updated", "rsvp"), _text),
+    **dict.fromkeys(MEDIA, _media),
+    "content": _content,
+    "location": _location,
+    "post-status": _post_status,
+    "visibility": _visibility,
+}
