@@ -43,11 +43,37 @@ class Auth(_Section, frozen=True):
     cache_seconds: Annotated[int, msgspec.Meta(ge=0, le=60)] = 60
 
 
+class KnownClient(_Section, frozen=True):
+    """One ``[[indieauth.clients]]``: an app that cannot do what today's IndieAuth asks of it.
+
+    ``id`` is its client_id; ``pkce = false`` lets it sign in without PKCE (RFC 7636) and in the
+    older ways; ``redirect_uris`` are addresses of the app's own that it does not publish.
+    """
+
+    id: str
+    pkce: bool = True
+    redirect_uris: tuple[str, ...] = ()
+
+
 class IndieAuth(_Section, frozen=True):
-    """``[indieauth]``: the built-in IndieAuth server."""
+    """``[indieauth]``: the built-in IndieAuth server.
+
+    ``name`` and ``photo`` are what apps with the scope ``profile`` see, ``email`` with the scope
+    ``email``. Where ``smtp_host`` is set, ``email`` also gets sign-in links.
+    """
 
     enabled: bool = False
     database: Path = Path("indieauth.sqlite")
+    name: str = ""
+    photo: str = ""
+    email: str = ""
+    clients: tuple[KnownClient, ...] = ()
+    smtp_host: str = ""
+    smtp_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_from: str = ""
 
 
 class Content(_Section, frozen=True):
@@ -59,10 +85,19 @@ class Content(_Section, frozen=True):
 
 
 class Media(_Section, frozen=True):
-    """``[media]``: uploads. ``folder`` is inside the content folder."""
+    """``[media]``: uploads. ``folder`` is inside the content folder.
+
+    ``keep_exif`` leaves place, time and camera in photos and films. ``max_pixels`` is the largest
+    photo that is decoded; one longer than ``max_side`` pixels is scaled down to that (0: never).
+    ``sizes`` are the widths of the smaller copies that are made of each photo, for ``srcset``.
+    """
 
     folder: str = "media"
     max_bytes: Positive = 20_000_000
+    keep_exif: bool = False
+    max_pixels: Positive = 100_000_000
+    max_side: Annotated[int, msgspec.Meta(ge=0)] = 0
+    sizes: tuple[Positive, ...] = ()
 
 
 class Publish(_Section, frozen=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import idna
@@ -108,8 +107,8 @@ def profile_url(raw: str) -> WebURL:
     return url
 
 
-def is_me(claimed: str, me: str, aliases: Iterable[str] = ()) -> bool:
-    """Whether ``claimed`` is the owner's profile URL or one of its listed aliases.
+def is_me(claimed: str, *own: str) -> bool:
+    """Whether ``claimed`` is one of the owner's URLs: the profile URL or a listed alias.
 
     Case of the host, an empty path and an explicit default port make no difference; anything else
     does. What is no URL is nobody.
@@ -118,7 +117,7 @@ def is_me(claimed: str, me: str, aliases: Iterable[str] = ()) -> bool:
         canonical = str(parse(claimed))
     except BadURL:
         return False
-    return any(canonical == str(parse(own)) for own in (me, *aliases))
+    return any(canonical == str(parse(url)) for url in own)
 
 
 def _authority(raw: str) -> tuple[str, int | None]:

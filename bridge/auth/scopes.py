@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from bridge.auth.token import Token
 from bridge.errors import InsufficientScope
 
-#: What a client can want to do.
-Deed: TypeAlias = Literal["create", "update", "delete", "undelete", "media"]
-
-#: Any one of these words is enough. ``post`` is the old word for creating and updating; a draft is
-#: created and updated too, with what :func:`only_drafts` says about it.
-_ENOUGH: dict[Deed, frozenset[str]] = {
+#: What a client can want to do, and the words of which any one is enough for it. ``post`` is the
+#: old word for creating and updating; a draft is created and updated too, with what
+#: :func:`only_drafts` says about it.
+_ENOUGH: dict[str, frozenset[str]] = {
     "create": frozenset({"create", "post", "draft"}),
     "update": frozenset({"update", "post", "draft"}),
     "delete": frozenset({"delete"}),
@@ -26,13 +22,15 @@ def words(scope: str) -> frozenset[str]:
     return frozenset(scope.split())
 
 
-def require(token: Token, deed: Deed) -> None:
-    """Return if the token allows it; raise :class:`InsufficientScope` if not."""
+def require(token: Token, deed: str) -> None:
+    """Return if the token allows the deed (``create``, ``update``, ``delete``, ``undelete``,
+    ``media``); raise :class:`InsufficientScope` if not.
+    """
     if not token.scopes & _ENOUGH[deed]:
         raise InsufficientScope(f"This needs a token with the scope “{deed}”.", scope=deed)
 
 
-def only_drafts(token: Token, deed: Deed = "create") -> bool:
+def only_drafts(token: Token, deed: str = "create") -> bool:
     """Whether it is the word ``draft`` alone that allows this.
 
     Then every post is saved as a draft, and only drafts may be updated. A token with ``create``

@@ -1,0 +1,69 @@
+"""What an app calls itself, and where it may have its answers sent (IndieAuth 3.3, 5.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from bridge.auth.me import BadURL, WebURL, parse
+from bridge.indieauth.http import OAuthError
+
+_LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "[::1]"})
+_CUSTOM = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):[\x21-\x7e]*", re.IGNORECASE | re.ASCII)
+_UNSAFE = re.compile(r"[\\<>\"`{}|^#]")
+
+#: Schemes that run in the browser, or read from its machine.
+_NEVER = frozenset(
+    {"javascript", "data", "vbscript", "file", "blob", "about", "view-source", "filesystem"}
+)
+
+
+def client_url(raw: str) -> WebURL:
+    """A client identifier: like a profile URL, but with ports and the loopback addresses.
+
+    Raises :class:`bridge.auth.me.BadURL`.
+    """
+    url = parse(raw)
+    # 3.3: "Host names MUST be domain names or a loopback interface".
+    if url.is_address and url.host not in _LOOPBACK_ADDRESSES:
+        raise BadURL("a client_id has a domain name, not an IP address")
+    return url
+
+
+def client_id(raw: str) -> str:
+    """A client identifier in the one form in which two are compared.
+
+    Raises :class:`OAuthError` (``invalid_request``).
+    """
+    try:
+        return str(client_url(raw))
+    except BadURL as error:
+        raise OAuthError("invalid_request", f"client_id cannot be used: {error}.") from error
+
+
+def check_redirect(raw: str) -> None:
+    """Refuse what no answer can be sent to, whoever asks. Raises :class:`OAuthError`."""
+    match = _CUSTOM.fullmatch(raw)
+    if match is None or _UNSAFE.search(raw):
+        raise OAuthError("invalid_request", "redirect_uri is no URL that can be redirected to.")
+    scheme = match["scheme"].lower()
+    if scheme in _NEVER:
+        raise OAuthError("invalid_request", f"redirect_uri may not begin with “{scheme}:”.")
+    if scheme in {"http", "https"}:
+        try:
+            parse(raw)
+        except BadURL as error:
+            raise OAuthError("invalid_request", f"redirect_uri cannot be used: {error}.") from error
+
+
+def same_origin(client: str, redirect: str) -> bool:
+    """Whether an address is on the client's own scheme, host and port (5.2.1)."""
+    try:
+        return parse(client).origin == parse(redirect).origin
+    except BadURL:
+        return False
+
+
+def may_redirect(client: str, redirect: str, published: Collection[str]) -> bool:
+    """Whether a client's answers may go there: its own origin, or exactly what it publishes."""
+    return same_origin(client, redirect) or redirect in published

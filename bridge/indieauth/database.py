@@ -1,0 +1,93 @@
+"""The SQLite file behind the built-in server, and the making and hashing of secrets.
+
+Every statement is short, so that it runs on the event loop: nothing else of this process comes
+between the statements of one method, and ``BEGIN IMMEDIATE`` keeps other processes (the command
+line) out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bridge.errors import Unavailable
+from bridge.indieauth.migrations import MIGRATIONS
+
+_BUSY_SECONDS = 5.0
+
+
+class TooNew(Exception):
+    """The file was written by a newer version of this program."""
+
+
+def new_secret() -> str:
+    """256 random bits, as text that fits a header, a URL and a form."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> bytes:
+    """What is stored in a secret's place. With 256 random bits in it, no slow hash is needed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+
+
+class Database:
+    """One connection. Opening makes the file (readable by its owner alone) and migrates it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises :class:`Unavailable` if it cannot be opened, :class:`TooNew` if it is too new."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"The IndieAuth database {path} cannot be opened.") from error
+        self._migrate()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on disk when it is over, alone among all processes meanwhile."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise Unavailable("The IndieAuth database cannot be written.") from error
+
+    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """The first row of a query, if any."""
+        rows = self.all(sql, *values)
+        return rows[0] if rows else None
+
+    def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """The rows of a query."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise Unavailable("The IndieAuth database cannot be read.") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _migrate(self) -> None:
+        with self.transaction() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                raise TooNew("The IndieAuth database belongs to a newer version of the bridge.")
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -1,0 +1,125 @@
+"""What the endpoints share: forms in, JSON out, errors as RFC 6749 5.2 wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+from urllib.parse import parse_qsl
+
+from aiohttp import hdrs, web
+
+from bridge.errors import BridgeError, InsufficientScope, InvalidToken, Unauthorized
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FORM = 64 * 1024
+
+#: Apps in a browser call these endpoints from their own origin, without cookies.
+_CORS: dict[str, str] = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: hdrs.WWW_AUTHENTICATE,
+}
+_PREFLIGHT: dict[str, str] = {
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, OPTIONS",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Accept",
+    hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
+}
+
+
+class OAuthError(Exception):
+    """A refusal in the words of RFC 6749 5.2; ``description`` tells a developer what to mend."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+
+
+class Form:
+    """The fields of a form or a query, decoded once. No field may come twice (RFC 6749 3.1, 3.2).
+
+    Bytes that are no UTF-8 survive as surrogates, so that what is only passed on stays as it was.
+    """
+
+    def __init__(self, encoded: str) -> None:
+        """Raises :class:`OAuthError` (``invalid_request``)."""
+        try:
+            pairs = parse_qsl(
+                encoded, keep_blank_values=True, errors="surrogateescape", max_num_fields=100
+            )
+        except ValueError as error:
+            raise OAuthError("invalid_request", "There are too many fields.") from error
+        self._pairs = pairs
+
+    def get(self, name: str) -> str | None:
+        """A field's value; ``None`` where it is absent. Empty counts as absent (RFC 6749 3.1)."""
+        values = self.every(name)
+        if len(values) > 1:
+            raise OAuthError("invalid_request", f"“{name}” may come only once.")
+        return values[0] or None if values else None
+
+    def need(self, name: str) -> str:
+        """A field's value; raises :class:`OAuthError` where it is absent."""
+        value = self.get(name)
+        if value is None:
+            raise OAuthError("invalid_request", f"“{name}” is missing.")
+        return value
+
+    def every(self, name: str) -> list[str]:
+        """All values of a field that may come often."""
+        return [value for key, value in self._pairs if key == name]
+
+
+async def read_form(request: web.Request) -> Form:
+    """The body of a POST, form-encoded as every request to these endpoints is."""
+    if hdrs.CONTENT_TYPE in request.headers and request.content_type != _FORM:
+        raise OAuthError("invalid_request", f"Send {_FORM}.")
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > _MAX_FORM:
+            raise OAuthError("invalid_request", "The request is too long.")
+    return Form(body.decode("utf-8", "surrogateescape"))
+
+
+def answer(body: Mapping[str, object], *, status: int = 200) -> web.Response:
+    """JSON, whatever Accept says, and never stored (RFC 6749 5.1)."""
+    headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **_CORS}
+    return web.json_response(dict(body), status=status, headers=headers)
+
+
+def json_endpoint(handler: Handler) -> Handler:
+    """An endpoint for programs: whatever is refused is refused in JSON."""
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except OAuthError as error:
+            return answer({"error": error.code, "error_description": error.description}, status=400)
+        except BridgeError as error:
+            refused = answer(
+                {"error": error.code, "error_description": error.description},
+                status=error.status,
+            )
+            if challenge := _challenge(error):
+                refused.headers[hdrs.WWW_AUTHENTICATE] = challenge
+            return refused
+
+    return endpoint
+
+
+async def preflight(_: web.Request) -> web.Response:
+    """What a browser asks before it lets a page call."""
+    return web.Response(status=204, headers=_CORS | _PREFLIGHT)
+
+
+def _challenge(error: BridgeError) -> str | None:
+    """RFC 6750 3: what a refused request should have brought."""
+    if isinstance(error, Unauthorized):
+        return "Bearer"
+    if isinstance(error, InvalidToken):
+        return f'Bearer error="{error.code}"'
+    if isinstance(error, InsufficientScope):
+        return f'Bearer error="{error.code}", scope="{error.scope}"'
+    return None

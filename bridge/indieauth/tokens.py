@@ -1,0 +1,164 @@
+"""App tokens: made by the owner for apps that take a pasted token. Shown once, stored hashed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bridge.auth.token import Token
+from bridge.errors import InvalidToken
+from bridge.indieauth.database import Database, digest, new_secret
+
+#: What the server knows how to give, with what each word means to a person.
+SCOPES: dict[str, str] = {
+    "create": "Publish new posts, and upload files for them",
+    "update": "Change posts",
+    "delete": "Delete posts, and bring deleted ones back",
+    "undelete": "Bring deleted posts back",
+    "media": "Upload photos and other files",
+    "draft": "Write drafts, which stay invisible until you publish them",
+    "profile": "See your name and picture",
+    "email": "See your e-mail address",
+}
+
+#: What an app that may do everything gets: every word that adds a right, and none that only
+#: narrows one (``draft``).
+ALL_SCOPES = ("create", "update", "delete", "undelete", "media", "profile", "email")
+
+#: A token's last use is written down at most this often.
+_LAST_USE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class AppToken:
+    """An app token as the owner sees it; the secret itself is gone."""
+
+    id: int
+    name: str
+    scopes: tuple[str, ...]
+    created: float
+    expires: float | None
+    last_used: float | None
+
+
+def create_token(
+    db: Database,
+    name: str,
+    scopes: Iterable[str],
+    *,
+    client_id: str = "",
+    expires: float | None = None,
+) -> str:
+    """Make an app token and return its secret, the only time that it is seen.
+
+    ``client_id`` is what the token says about who uses it: for pasted tokens the server itself.
+    Raises ``ValueError`` for an unknown scope, none, or a name that is blank.
+    """
+    wanted = tuple(dict.fromkeys(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        raise ValueError(f"scopes are some of: {' '.join(SCOPES)}")
+    if not name.strip():
+        raise ValueError("a token needs a name, so that you know it again")
+    secret = new_secret()
+    with db.transaction() as connection:
+        connection.execute(
+            "INSERT INTO tokens (hash, name, client_id, scope, created, expires)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (digest(secret), name.strip(), client_id, " ".join(wanted), time.time(), expires),
+        )
+    return secret
+
+
+def list_tokens(db: Database) -> list[AppToken]:
+    """The app tokens that work, newest first."""
+    rows = db.all(
+        "SELECT id, name, scope, created, expires, last_used FROM tokens"
+        " WHERE grant_id IS NULL AND revoked IS NULL AND (expires IS NULL OR expires > ?)"
+        " ORDER BY created DESC, id DESC",
+        time.time(),
+    )
+    return [
+        AppToken(
+            id=row["id"],
+            name=row["name"],
+            scopes=tuple(row["scope"].split()),
+            created=row["created"],
+            expires=row["expires"],
+            last_used=row["last_used"],
+        )
+        for row in rows
+    ]
+
+
+def revoke_token(db: Database, which: int | str) -> bool:
+    """End the app token with this id, or every one with this name; whether there was any."""
+    column = "id" if isinstance(which, int) else "name"
+    with db.transaction() as connection:
+        return (
+            connection.execute(
+                f"UPDATE tokens SET revoked = ? WHERE {column} = ?"  # noqa: S608 - one of two words above
+                " AND grant_id IS NULL AND revoked IS NULL",
+                (time.time(), which),
+            ).rowcount
+            > 0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """An access token that is good now: one of an app's, or a pasted one."""
+
+    id: int
+    grant_id: int | None
+    client_id: str
+    scope: str
+    created: float
+    expires: float | None
+
+
+def find_token(db: Database, secret: str) -> StoredToken | None:
+    """The good token with this secret, its use written down; ``None`` for any other text."""
+    now = time.time()
+    row = db.one(
+        "SELECT tokens.id, grant_id, tokens.client_id, tokens.scope, tokens.created, expires,"
+        " last_used FROM tokens LEFT JOIN grants ON grants.id = grant_id"
+        " WHERE hash = ? AND tokens.revoked IS NULL AND grants.revoked IS NULL"
+        " AND (expires IS NULL OR expires > ?)",
+        digest(secret),
+        now,
+    )
+    if row is None:
+        return None
+    if row["last_used"] is None or now - row["last_used"] > _LAST_USE_SECONDS:
+        with db.transaction() as connection:
+            connection.execute("UPDATE tokens SET last_used = ? WHERE id = ?", (now, row["id"]))
+    return StoredToken(
+        id=row["id"],
+        grant_id=row["grant_id"],
+        client_id=row["client_id"],
+        scope=row["scope"],
+        created=row["created"],
+        expires=row["expires"],
+    )
+
+
+class BuiltinVerifier:
+    """A :class:`bridge.auth.token.TokenVerifier` that looks into the built-in server's database."""
+
+    def __init__(self, db: Database, me: str) -> None:
+        self._db = db
+        self._me = me
+
+    async def verify(self, token: str, *, fresh: bool = False) -> Token:
+        """Look it up; there is nothing to be stale."""
+        found = find_token(self._db, token)
+        if found is None:
+            raise InvalidToken("This token is unknown, expired or revoked.")
+        return Token(
+            me=self._me,
+            scopes=frozenset(found.scope.split()),
+            client_id=found.client_id or None,
+            expires=found.expires,
+        )
