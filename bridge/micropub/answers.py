@@ -1,0 +1,192 @@
+"""What queries are answered with: the JSON of Micropub 3.7 and its extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bridge.micropub.post import Json, Post
+from bridge.micropub.query import QUERIES, Cursor, page_name
+from bridge.micropub.values import VISIBILITIES
+
+Object: TypeAlias = dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A service, or an account there, to which posts can be syndicated."""
+
+    name: str
+    url: str = ""
+    photo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somewhere that posts can be syndicated to (3.7.3)."""
+
+    uid: str
+    name: str
+    service: Badge | None = None
+    user: Badge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where posts can be put: a Pelican category, or, as a destination, the site itself."""
+
+    uid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostType:
+    """A kind of post that the site shows in its own way, and the properties that go with it."""
+
+    type: str
+    name: str
+    properties: tuple[str, ...]
+    required: tuple[str, ...] = ()
+    h: str = "entry"
+
+
+_ALWAYS = ("category", "published", "post-status", "visibility", "location")
+
+POST_TYPES = (
+    PostType("note", "Note", ("content", "photo", *_ALWAYS), ("content",)),
+    PostType(
+        "article", "Article", ("name", "content", "summary", "photo", *_ALWAYS), ("name", "content")
+    ),
+    PostType("reply", "Reply", ("in-reply-to", "content", "photo", *_ALWAYS), ("in-reply-to",)),
+    PostType("like", "Like", ("like-of", *_ALWAYS), ("like-of",)),
+    PostType("repost", "Repost", ("repost-of", "content", *_ALWAYS), ("repost-of",)),
+    PostType(
+        "bookmark", "Bookmark", ("bookmark-of", "name", "content", *_ALWAYS), ("bookmark-of",)
+    ),
+    PostType("rsvp", "RSVP", ("in-reply-to", "rsvp", "content", *_ALWAYS), ("in-reply-to", "rsvp")),
+    PostType("photo", "Photo", ("photo", "name", "content", *_ALWAYS), ("photo",)),
+    PostType("video", "Video", ("video", "name", "content", *_ALWAYS), ("video",)),
+    PostType("audio", "Audio", ("audio", "name", "content", *_ALWAYS), ("audio",)),
+    PostType("checkin", "Check-in", ("checkin", "content", "photo", *_ALWAYS), ("checkin",)),
+    PostType(
+        "event",
+        "Event",
+        ("name", "start", "end", "content", "summary", "photo", *_ALWAYS),
+        ("name", "start"),
+        h="event",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One post of a list, and where it lives."""
+
+    url: str
+    post: Post
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Where the pages beside this one begin: ``after`` with older posts, ``before`` newer ones."""
+
+    after: Cursor | None = None
+    before: Cursor | None = None
+
+
+def config(
+    *,
+    media_endpoint: str,
+    targets: Iterable[Target] = (),
+    channels: Iterable[Channel] = (),
+    categories: Sequence[str] = (),
+    destinations: Iterable[Channel] = (),
+) -> Object:
+    """``q=config``: everything that a client wants to know first (3.7.1)."""
+    return {
+        "media-endpoint": media_endpoint,
+        **syndicate_to(targets),
+        **channel(channels),
+        **category(categories),
+        **post_types(),
+        "q": list(QUERIES),
+        "visibility": list(VISIBILITIES),
+        "destination": [_named(each) for each in destinations],
+    }
+
+
+def source(post: Post, wanted: Sequence[str] = (), *, url: str = "") -> Object:
+    """``q=source`` for one post: all of it, or the ``wanted`` properties alone (3.7.2).
+
+    ``url`` is where the post lives; it is told where it is asked for by name.
+    """
+    properties: Object = {name: list(values) for name, values in post.properties.items()}
+    if not wanted:
+        return {"type": [f"h-{post.type}"], "properties": properties}
+    located: Object = {**properties, "url": [url]} if url else properties
+    return {"properties": {name: located[name] for name in wanted if name in located}}
+
+
+def source_list(
+    items: Iterable[Item], paging: Paging | None = None, wanted: Sequence[str] = ()
+) -> Object:
+    """``q=source`` without a URL: posts, newest first, each with its ``url``."""
+    return {"items": [_item(item, wanted) for item in items], "paging": _paging(paging or Paging())}
+
+
+def _item(item: Item, wanted: Sequence[str]) -> Object:
+    """A post of a list. Its ``url`` is always told: without it a list is of no use."""
+    whole = source(item.post.with_properties({"url": (item.url,)}))
+    return whole | (source(item.post, (*wanted, "url"), url=item.url) if wanted else {})
+
+
+def syndicate_to(targets: Iterable[Target]) -> Object:
+    """``q=syndicate-to``: an empty list where there are none (3.7.3)."""
+    return {"syndicate-to": [_target(target) for target in targets]}
+
+
+def category(names: Sequence[str]) -> Object:
+    """``q=category``: the tags in use."""
+    return {"categories": list(names)}
+
+
+def channel(channels: Iterable[Channel]) -> Object:
+    """``q=channel``: the Pelican categories."""
+    return {"channels": [_named(each) for each in channels]}
+
+
+def post_types(types: Iterable[PostType] = POST_TYPES) -> Object:
+    """``q=post-types``: what can be posted, and with which properties."""
+    return {
+        "post-types": [
+            {
+                "type": each.type,
+                "name": each.name,
+                "h": each.h,
+                "properties": list(each.properties),
+                "required-properties": list(each.required),
+            }
+            for each in types
+        ]
+    }
+
+
+def _named(thing: Channel) -> Object:
+    return {"uid": thing.uid, "name": thing.name}
+
+
+def _target(target: Target) -> Object:
+    badges = {"service": target.service, "user": target.user}
+    described: Object = {name: _badge(badge) for name, badge in badges.items() if badge}
+    return {"uid": target.uid, "name": target.name, **described}
+
+
+def _badge(badge: Badge) -> Object:
+    given = {"name": badge.name, "url": badge.url, "photo": badge.photo}
+    return {name: text for name, text in given.items() if text}
+
+
+def _paging(paging: Paging) -> Object:
+    pages = {"after": paging.after, "before": paging.before}
+    return {name: page_name(cursor) for name, cursor in pages.items() if cursor is not None}

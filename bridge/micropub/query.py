@@ -1,0 +1,112 @@
+"""Questions, from a URL's parameters to frozen values (Micropub 3.7 and its extensions)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bridge.errors import InvalidRequest
+from bridge.micropub.body import base_name
+
+#: What the Micropub endpoint answers. ``config`` is also the answer where nothing is asked.
+QUERIES = ("config", "source", "syndicate-to", "category", "channel", "post-types")
+
+#: What the media endpoint answers.
+MEDIA_QUERIES = ("source", "last")
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+_MOST_OFFSET = 2**31
+
+#: A place in the list of posts, newest first: the date of a post in seconds, and its path.
+Cursor: TypeAlias = tuple[float, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked. What was left out, or left empty, is ``None``, ``""`` or the default."""
+
+    q: str = "config"
+    url: str | None = None
+    properties: tuple[str, ...] = ()
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    after: Cursor | None = None
+    before: Cursor | None = None
+    filter: str = ""
+    post_type: str | None = None
+    post_status: str | None = None
+
+
+def parse_query(
+    parameters: Iterable[tuple[str, str]], supported: tuple[str, ...] = QUERIES
+) -> Query:
+    """Read a URL's parameters, whatever brackets their names wear.
+
+    Raises :class:`InvalidRequest` for a query that is not ``supported``, and for numbers, statuses
+    and pages that are none. Parameters that nobody knows are nobody's business.
+    """
+    given: dict[str, list[str]] = {}
+    for name, value in parameters:
+        if value.strip():
+            given.setdefault(base_name(name), []).append(value.strip())
+    first = {name: values[0] for name, values in given.items()}
+    q = first.get("q", "config")
+    if q not in supported and "q" in given:
+        raise InvalidRequest(f"“q” is one of {', '.join(supported)}; not “{q[:40]}”.")
+    return Query(
+        q=q,
+        url=first.get("url"),
+        properties=tuple(dict.fromkeys(given.get("properties", ()))),
+        limit=min(_number(first, "limit", DEFAULT_LIMIT, least=1), MAX_LIMIT),
+        offset=min(_number(first, "offset", 0, least=0), _MOST_OFFSET),
+        after=_cursor(first, "after"),
+        before=_cursor(first, "before"),
+        filter=first.get("filter") or first.get("search", ""),
+        post_type=first.get("post-type"),
+        post_status=_status(first.get("post-status")),
+    )
+
+
+def page_name(cursor: Cursor) -> str:
+    """A cursor as clients see it: opaque, and fit for a URL."""
+    return base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode().rstrip("=")
+
+
+def _cursor(given: Mapping[str, str], name: str) -> Cursor | None:
+    """The place that :func:`page_name` named."""
+    text = given.get(name)
+    if text is None:
+        return None
+    try:
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        published, path = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if not math.isfinite(published) or not isinstance(path, str):
+            raise TypeError
+        return float(published), path
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise InvalidRequest(
+            f"“{name}” is no page of this list: take it from “paging”, as it is."
+        ) from error
+
+
+def _number(given: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    text = given.get(name)
+    if text is None:
+        return default
+    # Nobody means more digits; int() would take signs, spaces and underscores.
+    if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
+        raise InvalidRequest(f"“{name}” is a whole number from {least} up, not “{text[:40]}”.")
+    return int(text)
+
+
+def _status(text: str | None) -> str | None:
+    if text is None or text in {"published", "draft"}:
+        return text
+    raise InvalidRequest(f"“post-status” is “published” or “draft”, not “{text[:40]}”.")
