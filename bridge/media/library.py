@@ -1,0 +1,151 @@
+"""The media library: from an upload to a file in the site's repo.
+
+An upload is on disk before it is answered, and served at once. It becomes part of the site with
+the commit of the post that uses it (``pending``), or with a commit of its own if no post comes
+(``orphans``). Pages show the site's own copy; the bridge's is there for the time until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import hashlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bridge.errors import InvalidRequest
+from bridge.media.addresses import Addresses
+from bridge.media.committed import Committed
+from bridge.media.file import MediaFile
+from bridge.media.images import Rules, prepare
+from bridge.media.metadata import strip_video
+from bridge.media.shelf import Incoming, OpenFile, Shelf
+from bridge.media.sniff import MOV, MP4, sniff
+from bridge.settings import Settings
+from bridge.store import Change, ContentStore
+
+#: How many uploads are worked on at once: each may hold a whole decoded photo in memory.
+_AT_ONCE = 2
+
+
+class MediaLibrary:
+    """Every upload, waiting or committed.
+
+    A ``path`` is relative to the content folder (``media/2026/11/sea.jpg``), a ``url`` is where
+    the bridge serves it (``https://bridge.example/media/2026/11/sea.jpg``). What the store raises
+    (:class:`bridge.store.StoreError`) goes through.
+    """
+
+    def __init__(
+        self,
+        store: ContentStore,
+        staging: Path,
+        settings: Settings,
+        *,
+        public_url: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        folder = settings.media.folder.strip("/")
+        content = settings.content.folder.strip("/")
+        root = f"{content}/" if content not in {"", "."} else ""
+        self._rules = Rules(
+            keep_exif=settings.media.keep_exif,
+            max_pixels=settings.media.max_pixels,
+            max_side=settings.media.max_side,
+            sizes=settings.media.sizes,
+        )
+        self._addresses = Addresses(folder, public_url)
+        self._shelf = Shelf(staging, Committed(store, root, folder), folder)
+        self._now = now
+        self._workers = asyncio.Semaphore(_AT_ONCE)
+
+    async def start(self) -> None:
+        """Pick up what the last run left. To be awaited before anything else."""
+        await asyncio.to_thread(self._shelf.start)
+
+    async def accept(self, data: bytes, filename: str, *, alt: str = "") -> MediaFile:
+        """Take an upload; when this returns it is safe on disk and served.
+
+        The same bytes again give the file that is there already. Raises InvalidRequest,
+        UnsupportedMediaType, PayloadTooLarge, InsufficientStorage.
+        """
+        async with self._workers:
+            return await asyncio.to_thread(self._accept, data, filename, alt)
+
+    async def pending(self, uses: Iterable[str]) -> tuple[Change, ...]:
+        """What of the files that a post uses is not committed yet, to go into the post's commit.
+
+        ``uses`` are URLs or paths; what is not a file of this library is passed over.
+        """
+        paths = [path for use in uses if (path := self._path(use)) is not None]
+        return await asyncio.to_thread(self._shelf.pending, paths)
+
+    async def committed(self, changes: Iterable[Change]) -> None:
+        """Say that these changes are in the store now; their files need not wait any more."""
+        await asyncio.to_thread(self._shelf.settle_changes, list(changes))
+
+    async def orphans(self, older_than: timedelta) -> tuple[tuple[Change, ...], ...]:
+        """Uploads that no post came for: for each, the changes of a commit of its own."""
+        return await asyncio.to_thread(self._shelf.orphans, self._now() - older_than)
+
+    async def open(self, tail: str) -> OpenFile | None:
+        """What is served at ``/media/`` + ``tail`` (any string of a stranger's), if anything."""
+        path = self._addresses.path_at(tail)
+        return None if path is None else await asyncio.to_thread(self._shelf.open, path)
+
+    async def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[MediaFile]:
+        """Every file, the newest first; scaled copies are not listed."""
+        files = await asyncio.to_thread(self._shelf.all)
+        return files[offset:] if limit is None else files[offset : offset + limit]
+
+    async def last(self) -> MediaFile | None:
+        """The newest file."""
+        return next(iter(await self.list(1)), None)
+
+    async def find(self, url: str) -> MediaFile | None:
+        """The file behind a URL; ``None`` where it is not one of this library's."""
+        path = self._path(url)
+        return None if path is None else await asyncio.to_thread(self._shelf.find, path)
+
+    async def delete(self, url: str) -> tuple[Change, ...]:
+        """Take a file away: the changes to commit, none where it only waited.
+
+        Raises InvalidRequest for a URL that is not that of a file of this library.
+        """
+        path = self._addresses.path_of(url)
+        changes = None if path is None else await asyncio.to_thread(self._shelf.delete, path)
+        if changes is None:
+            raise InvalidRequest(f"{url!r} is not a file of this media endpoint.")
+        return changes
+
+    def url_of(self, file: MediaFile | str) -> str:
+        """Where the bridge serves a file (or a path)."""
+        return self._addresses.url_of(file if isinstance(file, str) else file.path)
+
+    def path_of(self, url: str) -> str | None:
+        """The reverse of :meth:`url_of`; ``None`` for any other URL. Nothing is looked up."""
+        return self._addresses.path_of(url)
+
+    def _path(self, use: str) -> str | None:
+        return use if self._addresses.is_media(use) else self._addresses.path_of(use)
+
+    def _accept(self, data: bytes, filename: str, alt: str) -> MediaFile:
+        digest = hashlib.sha256(data).hexdigest()
+        file = self._shelf.same_upload(digest)
+        if file is None:
+            file = self._shelf.place(self._looked_at(data, filename, alt, digest), self._now())
+        return self._shelf.describe(file, alt)
+
+    def _looked_at(self, data: bytes, filename: str, alt: str, digest: str) -> Incoming:
+        kind = sniff(data)
+        if kind.family == "image":
+            picture = prepare(data, kind, self._rules)
+            size = (picture.width, picture.height)
+            return Incoming(filename, alt, digest, kind, picture.data, *size, picture.copies)
+        if kind in {MP4, MOV} and not self._rules.keep_exif:
+            try:
+                data = strip_video(data)
+            except ValueError as error:
+                raise InvalidRequest("The film is incomplete. Send it again.") from error
+        return Incoming(filename, alt, digest, kind, data)

@@ -1,0 +1,62 @@
+"""Names for stored files: readable, safe in a URL, in a shell and on any disk."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import datetime
+
+_LENGTH = 60
+
+#: Names that say nothing: what programs call a file that has none.
+_EMPTY_NAMES = frozenset(
+    {"audio", "blob", "data", "download", "file", "filename", "image", "img", "media", "photo"}
+    | {"picture", "null", "temp", "tmp", "undefined", "unnamed", "untitled", "upload", "video"}
+)
+#: Names that Windows keeps for devices; a site is cloned there, too.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
+
+
+def stem(filename: str, digest: str) -> str:
+    """A stored file's name without its extension.
+
+    ``filename`` is what the client called the file: any string. Only ``a-z``, ``0-9`` and ``-``
+    come out, never an empty name; where nothing readable is left, the start of ``digest`` (the
+    hexadecimal digest of the bytes).
+    """
+    last = re.split(r"[/\\]", filename)[-1]
+    bare = re.sub(r"\.[^.]{1,5}$", "", last)
+    plain = unicodedata.normalize("NFKD", bare).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "-", plain)[:_LENGTH].strip("-")
+    # A name that ends like a scaled copy ("sea-800w") would be taken for one.
+    name = re.sub(r"-(\d+)w$", r"-\1", name)
+    if not re.search(r"[a-z0-9]", name) or name in _EMPTY_NAMES or _DEVICES.fullmatch(name):
+        return digest[:12]
+    return name
+
+
+def candidates(
+    folder: str, filename: str, digest: str, extension: str, when: datetime
+) -> Iterator[str]:
+    """Paths under which a file may be stored, the best first, without end.
+
+    ``media/2026/11/sea.jpg``, ``media/2026/11/sea-2.jpg``, ...
+    """
+    base = f"{folder}/{when:%Y}/{when:%m}/{stem(filename, digest)}"
+    yield f"{base}.{extension}"
+    number = 2
+    while True:
+        yield f"{base}-{number}.{extension}"
+        number += 1
+
+
+def scaled(path: str, width: int) -> str:
+    """The path of the copy of a picture that is ``width`` pixels wide: ``sea-800w.jpg``."""
+    base, _, extension = path.rpartition(".")
+    return f"{base}-{width}w.{extension}"
+
+
+def is_scaled(path: str) -> bool:
+    """Whether a path is that of a scaled copy."""
+    return re.search(r"-\d+w\.[^./]+$", path) is not None

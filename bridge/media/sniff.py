@@ -1,0 +1,175 @@
+"""What bytes are, whatever their name and their declared type say.
+
+A list of what is accepted, not of what is refused: a file whose first bytes are not those of a
+photo, a sound, a video or a PDF is not taken. So SVG, HTML, scripts and programs never get in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import puremagic
+
+from bridge.errors import InvalidRequest, UnsupportedMediaType
+
+#: How many of a file's first bytes :func:`identify` looks at.
+HEAD = 4096
+
+Family = Literal["image", "audio", "video", "document"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of file that is accepted: its media type, the extension it is stored under."""
+
+    type: str
+    extension: str
+
+    @property
+    def family(self) -> Family:
+        """Which of an entry's properties such a file belongs to; a PDF to none of them."""
+        match self.type.partition("/")[0]:
+            case "image":
+                return "image"
+            case "audio":
+                return "audio"
+            case "video":
+                return "video"
+            case _:
+                return "document"
+
+
+JPEG = Kind("image/jpeg", "jpg")
+PNG = Kind("image/png", "png")
+GIF = Kind("image/gif", "gif")
+WEBP = Kind("image/webp", "webp")
+AVIF = Kind("image/avif", "avif")
+MP3 = Kind("audio/mpeg", "mp3")
+M4A = Kind("audio/mp4", "m4a")
+OGG = Kind("audio/ogg", "ogg")
+WAV = Kind("audio/wav", "wav")
+FLAC = Kind("audio/flac", "flac")
+WEBM_AUDIO = Kind("audio/webm", "weba")
+WEBM = Kind("video/webm", "webm")
+MP4 = Kind("video/mp4", "mp4")
+MOV = Kind("video/quicktime", "mov")
+OGV = Kind("video/ogg", "ogv")
+PDF = Kind("application/pdf", "pdf")
+
+#: Every kind that is accepted, by its extension.
+KINDS = {
+    kind.extension: kind
+    for kinds in (
+        (JPEG, PNG, GIF, WEBP, AVIF),
+        (MP3, M4A, OGG, WAV, FLAC, WEBM_AUDIO),
+        (MP4, MOV, WEBM, OGV),
+        (PDF,),
+    )
+    for kind in kinds
+}
+
+_ACCEPTED = (
+    "Accepted are JPEG, PNG, GIF, WebP and AVIF; MP3, M4A, Ogg, WAV and FLAC; MP4, WebM, MOV; PDF"
+)
+
+#: ISO base media files (ISO/IEC 14496-12) name what they are in a brand of four letters.
+_AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"F4A "})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_OLD_QUICKTIME = re.compile(rb".{4}(moov|mdat|wide|free|skip|pnot)", re.DOTALL)
+
+#: A frame header of MPEG audio (ISO/IEC 11172-3, 2.4.1.3): layer III, a real bit rate and rate.
+_MP3_FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")
+
+
+def _iso_media(head: bytes) -> Kind | None:
+    """The kind of an ISO base media file, by the brands that it names."""
+    size = int.from_bytes(head[:4], "big")
+    major, others = head[8:12], head[16:size]
+    brands = {major, *(others[i : i + 4] for i in range(0, len(others), 4))}
+    if brands & {b"avif", b"avis"}:
+        return AVIF
+    if brands & _HEIF_BRANDS:
+        return None
+    if major == b"qt  ":
+        return MOV
+    return M4A if major in _AUDIO_BRANDS else MP4
+
+
+def _ogg(head: bytes) -> Kind:
+    return OGV if b"theora" in head[:256] else OGG
+
+
+def _matroska(head: bytes) -> Kind | None:
+    """WebM is a Matroska file that says so in its DocType (RFC 9559, 11.1)."""
+    if b"webm" not in head[:64]:
+        return None
+    has_picture = any(codec in head for codec in (b"V_VP8", b"V_VP9", b"V_AV1"))
+    has_sound = any(codec in head for codec in (b"A_OPUS", b"A_VORBIS"))
+    return WEBM_AUDIO if has_sound and not has_picture else WEBM
+
+
+def _riff(head: bytes) -> Kind | None:
+    return {b"WEBP": WEBP, b"WAVE": WAV}.get(head[8:12])
+
+
+_SIGNATURES: tuple[tuple[bytes, int, Kind | Callable[[bytes], Kind | None]], ...] = (
+    (b"\xff\xd8\xff", 0, JPEG),
+    (b"\x89PNG\r\n\x1a\n", 0, PNG),
+    (b"GIF87a", 0, GIF),
+    (b"GIF89a", 0, GIF),
+    (b"RIFF", 0, _riff),
+    (b"ftyp", 4, _iso_media),
+    (b"ID3", 0, MP3),
+    (b"OggS", 0, _ogg),
+    (b"fLaC", 0, FLAC),
+    (b"\x1a\x45\xdf\xa3", 0, _matroska),
+    (b"%PDF-", 0, PDF),
+)
+
+
+def identify(data: bytes) -> Kind | None:
+    """The kind of these bytes, ``None`` where it is not one that is accepted.
+
+    The first ``HEAD`` bytes of a file are enough.
+    """
+    head = data[:HEAD]
+    for magic, offset, kind in _SIGNATURES:
+        if head.startswith(magic, offset):
+            return kind if isinstance(kind, Kind) else kind(head)
+    if _MP3_FRAME.match(head):
+        return MP3
+    return MOV if _OLD_QUICKTIME.match(head) else None
+
+
+def sniff(data: bytes) -> Kind:
+    """The kind of an upload.
+
+    Raises :class:`InvalidRequest` for an empty file and :class:`UnsupportedMediaType`, which says
+    what the file seems to be, for one that is not accepted.
+    """
+    if not data:
+        raise InvalidRequest("The uploaded file is empty. Choose the file again and send it.")
+    kind = identify(data)
+    if kind is None:
+        raise UnsupportedMediaType(f"{_seems(data)} is not accepted here. {_ACCEPTED}.")
+    return kind
+
+
+def _seems(data: bytes) -> str:
+    """A refused file, in words that its owner understands."""
+    head = data[:HEAD]
+    if head[4:8] == b"ftyp":
+        return "A HEIC photo, which most browsers cannot show,"
+    if re.match(rb"\s*(\xef\xbb\xbf)?\s*<", head):
+        return "SVG, HTML or other XML, which can carry scripts,"
+    if head.startswith((b"#!", b"MZ", b"\x7fELF")):
+        return "A program"
+    try:
+        matches = puremagic.magic_string(head)
+    except puremagic.PureError:
+        return "This type of file"
+    name = next((match.mime_type for match in matches if match.mime_type), "")
+    return f"A file of type {name}" if name else "This type of file"

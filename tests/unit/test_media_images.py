@@ -1,0 +1,226 @@
+"""What becomes of a photo before it is stored."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from media_samples import (
+    SECRETS,
+    encoded,
+    exif,
+    film,
+    jpeg,
+    moving,
+    picture,
+    png_with_text,
+)
+from PIL import Image, ImageCms
+
+from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.media.images import Picture, Rules, prepare
+from bridge.media.metadata import strip_video
+from bridge.media.sniff import identify, sniff
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+STRICT = Rules()
+
+
+def prepared(data: bytes, rules: Rules = STRICT) -> Picture:
+    return prepare(data, sniff(data), rules)
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def near(pixel: object, expected: tuple[int, int, int]) -> bool:
+    assert isinstance(pixel, tuple)
+    return all(abs(a - b) < 40 for a, b in zip(pixel, expected, strict=False))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF"])
+def test_a_photo_that_needs_nothing_is_stored_as_it_came(form: str) -> None:
+    data = encoded(picture(), form)
+    assert prepared(data) == Picture(data, 60, 40)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_place_owner_and_camera_are_removed(form: str) -> None:
+    data = encoded(picture(), form, exif=exif(), xmp=b"<x>GPS-SECRET</x>")
+    assert any(secret in data for secret in SECRETS)
+    clean = prepared(data).data
+    assert not any(secret in clean for secret in SECRETS)
+    assert not opened(clean).getexif()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_removing_them_touches_no_pixel_and_keeps_the_colour_profile(form: str) -> None:
+    data = encoded(picture(), form, exif=exif(), icc_profile=PROFILE)
+    clean = opened(prepared(data).data)
+    assert clean.tobytes() == opened(data).tobytes()
+    assert clean.info["icc_profile"] == PROFILE
+
+
+def test_comments_text_and_times_are_removed() -> None:
+    commented = prepared(jpeg(comment=b"Owner Name")).data
+    told = prepared(png_with_text()).data
+    assert not any(secret in commented + told for secret in SECRETS)
+
+
+def test_what_is_hidden_behind_the_picture_is_removed() -> None:
+    for data in (jpeg(), encoded(picture(), "PNG"), encoded(picture(), "WEBP")):
+        assert prepared(data + b"GPS-SECRET <script>").data == data
+
+
+def test_a_second_picture_behind_the_first_is_removed() -> None:
+    both = encoded(picture(), "MPO", save_all=True, append_images=[picture(20, 20)], exif=exif())
+    clean = prepared(both).data
+    assert opened(clean).format == "JPEG"
+    assert len(clean) < len(both) * 0.8
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_progressive_grey_and_print_colours_survive_byte_for_byte(mode: str) -> None:
+    data = encoded(picture(300, 200, mode), "JPEG", progressive=True, quality=95)
+    assert prepared(data).data == data
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_a_photo_is_turned_as_its_camera_was(form: str) -> None:
+    turned = prepared(encoded(picture(), form, exif=exif(orientation=6)))
+    assert (turned.width, turned.height) == (40, 60)
+    image = opened(turned.data).convert("RGB")
+    assert image.size == (40, 60)
+    assert near(image.getpixel((35, 5)), (220, 30, 30))
+    assert not any(secret in turned.data for secret in SECRETS)
+
+
+def test_turning_keeps_colours_and_size_of_the_file() -> None:
+    noise = Image.effect_noise((400, 300), 60).convert("RGB")
+    data = encoded(noise, "JPEG", quality=92, exif=exif(orientation=8), icc_profile=PROFILE)
+    turned = prepared(data).data
+    assert opened(turned).info["icc_profile"] == PROFILE
+    assert 0.8 < len(turned) / len(data) < 1.2
+
+
+def test_the_owner_may_keep_what_cameras_write() -> None:
+    data = jpeg(exif=exif())
+    assert prepared(data, Rules(keep_exif=True)).data == data
+    turned = prepared(jpeg(exif=exif(orientation=3)), Rules(keep_exif=True)).data
+    kept = opened(turned).getexif()
+    assert kept[0x010F] == "Somebody's Camera"
+    assert kept.get_ifd(0x8825)[29] == "GPS-SECRET"
+    assert kept.get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_what_moves_goes_on_moving(form: str) -> None:
+    rules = Rules(max_side=20, sizes=(10,))
+    stored = prepared(moving(form), rules)
+    assert getattr(opened(stored.data), "n_frames", 1) == 3
+    assert stored.copies == ()
+
+
+def test_a_moving_webp_loses_its_metadata_and_no_frame() -> None:
+    frames = [picture(), picture().rotate(180)]
+    data = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], exif=exif())
+    stored = prepared(data).data
+    assert getattr(opened(stored), "n_frames", 1) == 2
+    assert not opened(stored).getexif()
+    assert not any(secret in stored for secret in SECRETS)
+
+
+def test_a_large_photo_is_scaled_down_where_the_owner_wants_it() -> None:
+    data = jpeg(600, 400, exif=exif())
+    small = prepared(data, Rules(max_side=300))
+    assert (small.width, small.height) == opened(small.data).size == (300, 200)
+    assert not opened(small.data).getexif()
+    assert prepared(jpeg(), Rules(max_side=300)).data == jpeg()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_copies_are_made_in_the_wanted_widths_but_never_larger(form: str) -> None:
+    data = encoded(picture(600, 400), form, exif=exif(), icc_profile=PROFILE)
+    copies = prepared(data, Rules(sizes=(400, 150, 600, 2000))).copies
+    assert [width for width, _ in copies] == [150, 400]
+    for width, copy in copies:
+        image = opened(copy)
+        assert image.size == (width, round(width * 400 / 600))
+        assert image.info["icc_profile"] == PROFILE
+        assert not image.getexif()
+
+
+def test_a_copy_of_a_palette_picture_with_transparency_keeps_it() -> None:
+    image = picture(200, 100).convert("P")
+    image.info["transparency"] = 0
+    copies = prepared(encoded(image, "PNG", transparency=0), Rules(sizes=(50,))).copies
+    assert opened(copies[0][1]).has_transparency_data
+
+
+def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded() -> None:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    with pytest.raises(PayloadTooLarge, match=r"100,000,000 pixels"):
+        prepared(bomb)
+    for form in ("JPEG", "GIF", "WEBP", "AVIF"):
+        with pytest.raises(PayloadTooLarge, match=r"2,000 pixels"):
+            prepared(encoded(picture(), form), Rules(max_pixels=2_000))
+    prepared(jpeg(), Rules(max_pixels=2_400))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF"])
+def test_what_only_begins_like_a_photo_is_refused(form: str) -> None:
+    head = encoded(picture(), form)[:20]
+    with pytest.raises(InvalidRequest, match="damaged or incomplete"):
+        prepared(head + b"nothing of the kind" * 20)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow tells of odd Exif
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    form=st.sampled_from(["JPEG", "PNG", "WEBP", "AVIF", "GIF"]),
+    cut=st.integers(20, 3000),
+    flips=st.lists(st.tuples(st.integers(12, 2999), st.integers(1, 255)), max_size=6),
+)
+def test_a_damaged_photo_is_stored_or_refused_and_never_a_defect(
+    form: str, cut: int, flips: list[tuple[int, int]]
+) -> None:
+    options = {} if form == "GIF" else {"exif": exif(orientation=6)}
+    data = bytearray(encoded(picture(), form, **options))
+    for place, change in flips:
+        data[place % len(data)] ^= change
+    kind = identify(bytes(data[:cut]))
+    if kind is not None and kind.family == "image":
+        with contextlib.suppress(InvalidRequest, PayloadTooLarge):
+            prepare(bytes(data[:cut]), kind, Rules(sizes=(10,), max_pixels=1_000_000))
+
+
+def test_a_film_forgets_place_and_owner_and_moves_no_sample() -> None:
+    data = film()
+    clean = strip_video(data)
+    assert not any(secret in clean for secret in SECRETS)
+    assert len(clean) == len(data)
+    assert clean.index(b"samples") == data.index(b"samples")
+    assert strip_video(clean) == clean
+
+
+def test_a_film_with_sizes_in_64_bits_and_to_the_end_is_understood() -> None:
+    private = struct.pack(">I", 1) + b"udta" + struct.pack(">Q", 26) + b"GPS-SECRET"
+    before = film()[: film().rindex(b"uuid") - 4]
+    clean = strip_video(before + private + struct.pack(">I", 0) + b"mdat" + b"samples")
+    assert b"GPS-SECRET" not in clean
+    assert clean.endswith(b"samples")
