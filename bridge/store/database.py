@@ -1,0 +1,111 @@
+"""Reading objects: one ``git cat-file --batch`` for the life of the store.
+
+GitPython starts it; what it answers is read here, because GitPython knows no SHA-256.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from subprocess import PIPE
+from typing import Any
+
+from git import GitError, Repo
+
+from bridge.store import StoreBroken
+from bridge.store.objects import Entry, Format, Kind, Object
+
+_REMEMBERED = 4_000_000  # bytes of trees that are kept: those along the paths of new posts
+
+
+class Database:
+    """The objects of a repo, by id. Threads may share it.
+
+    What was just written can be :meth:`remember`-ed, so that the next commit does not read it back.
+    """
+
+    def __init__(self, repo: Repo, fmt: Format) -> None:
+        self._git = repo.git
+        self._format = fmt
+        self._lock = threading.Lock()
+        self._process: Any = None  # GitPython's, which it does not annotate
+        self._trees: OrderedDict[bytes, bytes] = OrderedDict()
+        self._size = 0
+
+    def read(self, oid: bytes, kind: Kind) -> bytes:
+        """The bytes of an object; :class:`StoreBroken` where it is not there, or something else."""
+        with self._lock:
+            found, data = self._read(oid.hex())
+        if found != kind:
+            raise StoreBroken(f"object {oid.hex()} is a {found}, and not a {kind}")
+        return data
+
+    def tree(self, oid: bytes) -> dict[bytes, Entry]:
+        """The entries of a tree."""
+        with self._lock:
+            data = self._trees.get(oid)
+            if data is not None:
+                self._trees.move_to_end(oid)
+        if data is None:
+            data = self.read(oid, "tree")
+            self.remember(Object("tree", oid, data))
+        return self._format.parse_tree(data)
+
+    def tree_of(self, commit: bytes) -> bytes:
+        """The id of a commit's tree."""
+        data = self.read(commit, "commit")
+        return bytes.fromhex(data[len(b"tree ") : data.index(b"\n")].decode("ascii"))
+
+    def remember(self, item: Object) -> None:
+        """Keep a tree at hand; the oldest give way."""
+        if item.kind != "tree":
+            return
+        with self._lock:
+            if item.oid in self._trees:
+                return
+            self._trees[item.oid] = item.data
+            self._size += len(item.data)
+            while self._size > _REMEMBERED:
+                self._size -= len(self._trees.popitem(last=False)[1])
+
+    def close(self) -> None:
+        """End the git process behind it."""
+        with self._lock:
+            self._restart()
+
+    def _read(self, name: str) -> tuple[str, bytes]:
+        try:
+            return self._ask(name)
+        except (_Missing, OSError):
+            # The git process has died, or looks at a repo that has been moved away and back:
+            # a new one either finds the object, or says for sure that it is not there.
+            self._restart()
+        try:
+            return self._ask(name)
+        except (_Missing, OSError, GitError) as error:
+            self._restart()
+            raise StoreBroken(f"object {name} cannot be read: {error}") from error
+
+    def _ask(self, name: str) -> tuple[str, bytes]:
+        """Name, newline; then comes name, kind, size, newline, the bytes, newline."""
+        if self._process is None:
+            self._process = self._git.cat_file("--batch", as_process=True, istream=PIPE)
+        to, back = self._process.stdin, self._process.stdout
+        to.write(name.encode() + b"\n")
+        to.flush()
+        header = back.readline().split()
+        if len(header) != 3:
+            raise _Missing(b" ".join(header).decode("utf-8", "replace") or "git has ended")
+        size = int(header[2])
+        data: bytes = back.read(size + 1)[:-1]
+        if len(data) != size:
+            raise _Missing(f"{len(data)} of {size} bytes came")
+        return header[1].decode(), data
+
+    def _restart(self) -> None:
+        """End the process (GitPython does, once nobody has it); the next question begins one."""
+        self._process = None
+
+
+class _Missing(Exception):
+    """Git did not answer with an object."""

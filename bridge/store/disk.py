@@ -1,0 +1,89 @@
+"""Every way in which the store changes files: one class, so that tests can break each step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+#: Syncs that wait together cost the disk about as much as one.
+_HANDS = 4
+
+
+class Disk:
+    """Files written, synced, linked, renamed and removed. Raises what the system raises."""
+
+    def __init__(self) -> None:
+        self._hands = ThreadPoolExecutor(_HANDS, thread_name_prefix="sync")
+
+    def write(self, path: Path, data: bytes, mode: int = 0o666) -> None:
+        """Make a new file; it is on the disk only after :meth:`sync`."""
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            self._fill(file, data)
+        finally:
+            os.close(file)
+
+    def overwrite(self, path: Path, data: bytes) -> None:
+        """Put bytes into a file that may be there, keeping the file itself (and links to it)."""
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            self._fill(file, data)
+        finally:
+            os.close(file)
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Add to the end of a file, in one piece."""
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(file, data)
+        finally:
+            os.close(file)
+
+    def sync(self, paths: Iterable[Path]) -> None:
+        """Wait until files, or the names in folders, are safe from a power cut; all at once."""
+        for waiting in [self._hands.submit(_sync, path) for path in paths]:
+            waiting.result()
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; ``FileExistsError`` where that is taken."""
+        target.hardlink_to(source)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move a file over another, in one step."""
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def mkdir(self, path: Path) -> None:
+        """Make a folder, if it is not there; its parent has to be."""
+        path.mkdir(exist_ok=True)
+
+    def rmdir(self, path: Path) -> bool:
+        """Remove a folder if it is empty; whether it was."""
+        try:
+            path.rmdir()
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._hands.shutdown()
+
+    @staticmethod
+    def _fill(file: int, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,221 @@
+"""The content store that is a git repo: durable, shared with the owner, one commit a request."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+
+from bridge.store import (
+    Blob,
+    BlobId,
+    Commit,
+    Difference,
+    Removal,
+    StoreBroken,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    Version,
+)
+from bridge.store.batch import Batch
+from bridge.store.database import Database
+from bridge.store.disk import Disk
+from bridge.store.history import removed_files
+from bridge.store.locks import writer
+from bridge.store.opening import author as find_author
+from bridge.store.opening import open_place
+from bridge.store.transaction import Transaction
+from bridge.store.trees import compare, find, walk
+from bridge.store.worktree import Desk, at_desk
+
+_ATTEMPTS = 20
+_OWN_COMMITS = 10_000
+
+
+class GitStore:
+    """A :class:`~bridge.store.ContentStore` in a git repo.
+
+    ``repo`` is a bare repo, a clone with a working tree, or a worktree; ``branch`` is by default
+    the one that its ``HEAD`` names; ``author`` is ``Name <address>``, by default git's own, and
+    ``otherwise`` where git has none. Opening raises :class:`StoreBroken`, which says what to mend.
+
+    ``state`` is a folder of the bridge's own inside the git folder: everything in it is derived.
+    """
+
+    def __init__(
+        self,
+        repo: Path,
+        *,
+        branch: str = "",
+        author: str = "",
+        otherwise: str = "",
+        patience: float = 5.0,
+        disk: Disk | None = None,
+    ) -> None:
+        """``patience`` is how many seconds a commit waits for somebody else's lock."""
+        self._place = place = open_place(repo, branch)
+        self._disk = disk or Disk()
+        self._patience = patience
+        self._database = Database(place.repo, place.format)
+        self._tree_of = lru_cache(1024)(self._find_tree)
+        self._turn = threading.Lock()
+        self._mine: deque[Version | None] = deque(maxlen=_OWN_COMMITS)
+        self.state = place.common / "micropub-bridge"
+        with _translated():
+            self._author = find_author(place.repo, author, otherwise)
+            self._transaction = Transaction(place, self._disk, self.state)
+            # A bridge that was killed may have left something half done. If another one is
+            # writing right now, it has put that right itself.
+            with suppress(StoreBusy), self._writing():
+                pass
+
+    def close(self) -> None:
+        """End the processes and threads behind the store."""
+        self._database.close()
+        self._place.repo.close()
+        self._disk.close()
+
+    def head(self) -> Version | None:
+        """The newest version of the branch."""
+        with _translated():
+            return _version(self._place.branch.read())
+
+    def read(self, path: str, at: Version) -> Blob | None:
+        """One file."""
+        with _translated():
+            entry = find(self._database, self._tree_of(at), path)
+            if entry is None or not entry.is_file:
+                return None
+            return Blob(BlobId(entry.oid.hex()), self._database.read(entry.oid, "blob"))
+
+    def files(self, folder: str, at: Version) -> Iterator[tuple[str, BlobId]]:
+        """Every file below a folder."""
+        with _translated():
+            tree, prefix = self._tree_of(at), folder.strip("/")
+            if prefix:
+                entry = find(self._database, tree, prefix)
+                if entry is None or not entry.is_folder:
+                    return
+                tree = entry.oid
+            start = os.fsencode(f"{prefix}/" if prefix else "")
+            for path, entry in walk(self._database, tree, start):
+                yield path, BlobId(entry.oid.hex())
+
+    def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
+        """The bytes behind many ids."""
+        with _translated():
+            for blob in ids:
+                yield Blob(blob, self._database.read(_oid(blob), "blob"))
+
+    def diff(self, old: Version, new: Version) -> Sequence[Difference]:
+        """Every path whose bytes differ."""
+        with _translated():
+            found = compare(self._database, self._tree_of(old), self._tree_of(new))
+            pairs = [
+                Difference(
+                    path,
+                    BlobId(was.oid.hex()) if was else None,
+                    BlobId(now.oid.hex()) if now else None,
+                )
+                for path, was, now in found
+            ]
+            changed = [pair for pair in pairs if pair.old != pair.new]
+            return sorted(changed, key=lambda pair: os.fsencode(pair.path))
+
+    def removals(self, folder: str, at: Version) -> Iterator[Removal]:
+        """Files that are gone, newest removal first."""
+        with _translated():
+            tree, seen = self._tree_of(at), set[str]()
+            for removal in removed_files(self._place.repo, folder, at):
+                if removal.path in seen:
+                    continue
+                seen.add(removal.path)
+                entry = find(self._database, tree, removal.path)
+                if entry is None or not entry.is_file:
+                    yield removal
+
+    def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
+        """Commit each on top of the one before, all of them in one round of syncs."""
+        with _translated(), self._writing():
+            for _ in range(_ATTEMPTS):
+                answers = self._attempt(commits)
+                if answers is not None:
+                    return answers
+        raise StoreBusy("somebody else keeps committing")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be the only writer among threads and bridges, in a repo where nothing is half done."""
+        self._disk.mkdir(self.state)
+        with self._turn, writer(self.state / "lock", self._patience):
+            self._transaction.recover(self._database, self._patience)
+            try:
+                yield
+            finally:
+                self._transaction.sweep()
+
+    def _attempt(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError] | None:
+        """Commit on top of the branch as it is now; ``None`` when it has moved meanwhile."""
+        head = self._place.branch.read()
+        self._notice(_version(head))
+        with self._desks() as desks:
+            batch = Batch(self._database, self._place.format, self._author, head, desks)
+            made: list[Version] = []
+            answers: list[Version | StoreError] = []
+            for commit in commits:
+                answer = batch.add(commit, lambda base: base in self._mine or base in made)
+                answers.append(answer)
+                if not isinstance(answer, StoreError):
+                    made.append(answer)
+            if made and not self._transaction.advance(head, batch, desks, self._patience):
+                return None
+        self._mine.extend(made)
+        return answers
+
+    def _notice(self, head: Version | None) -> None:
+        """Remember which versions only our own commits have followed."""
+        if head not in self._mine:
+            self._mine.clear()
+            self._mine.append(head)
+
+    @contextmanager
+    def _desks(self) -> Iterator[list[Desk]]:
+        """Every working tree that has the branch checked out, with its index locked."""
+        desks: list[Desk] = []
+        with ExitStack() as stack:
+            for number, checkout in enumerate(self._transaction.checkouts()):
+                own = self._transaction.own(f"index-{number}")
+                desk = at_desk(self._disk, checkout, own, self._place.format, self._patience)
+                desks.append(stack.enter_context(desk))
+            yield desks
+
+    def _find_tree(self, at: Version) -> bytes:
+        return self._database.tree_of(_oid(at))
+
+
+def _version(commit: bytes | None) -> Version | None:
+    return Version(commit.hex()) if commit else None
+
+
+def _oid(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise StoreBroken(f"{text!r} is not an object's id") from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What the system says, in the words of the store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StoreFull(f"the disk is full: {error}") from error
+        raise StoreBroken(f"the repo cannot be used: {error}") from error

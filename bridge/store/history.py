@@ -1,0 +1,49 @@
+"""What history knows: files that were there once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import IO
+
+from git import GitCommandError, Repo
+
+from bridge.store import BlobId, Removal, StoreBroken, Version
+
+_CHUNK = 1 << 16
+
+
+def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
+    """Every removal of a file below a folder, newest first, as far as one asks."""
+    paths = [folder.rstrip("/") + "/"] if folder else []
+    log = repo.git.log(
+        "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H",
+        at, "--", *paths, as_process=True,
+    )  # fmt: skip
+    yield from _parse(_pieces(log.stdout))
+    try:
+        log.wait()
+    except GitCommandError as error:
+        raise StoreBroken(f"the history of {at} cannot be read: {error.stderr}") from error
+
+
+def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
+    """``COMMIT``, then ``:mode mode old new D`` and ``path`` for each file of it."""
+    version = Version("")
+    for piece in pieces:
+        text = piece.strip(b"\n").decode("ascii")
+        if text.startswith(":"):
+            mode, _, old, *_ = text.removeprefix(":").split(" ")
+            path = os.fsdecode(next(pieces))
+            if mode.startswith("100"):
+                yield Removal(path, BlobId(old), version)
+        elif text:
+            version = Version(text)
+
+
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """What is between NULs."""
+    rest = b""
+    while chunk := stream.read1(_CHUNK):  # type: ignore[attr-defined]  # a pipe is buffered
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole

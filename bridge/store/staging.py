@@ -1,0 +1,241 @@
+"""Git's index file (gitformat-index): one entry set or taken away, all others as they are.
+
+Where the branch is checked out, a commit that is not in the index as well would look deleted to
+the owner's git, and their next commit would delete it. Versions 2 to 4 are understood; a split or
+sparse index is refused, because what it says lies elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from bridge.store import StoreBroken
+from bridge.store.objects import Entry, Format
+
+_STAT = 40  # ctime, mtime, dev, ino, mode, uid, gid, size
+_EXTENDED, _STAGE, _LENGTH = 0x4000, 0x3000, 0x0FFF
+_SKIP_WORKTREE, _INTENT_TO_ADD = 0x4000, 0x2000
+_KEPT = frozenset({b"TREE", b"REUC"})  # the other optional extensions are caches that git refills
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What the index says of a path. ``plain`` is false for a conflict or an intent to add."""
+
+    entry: Entry
+    plain: bool
+    skipped: bool
+    stamp: tuple[int, int, int]
+
+
+class Index:
+    """The entries of an index file, to be changed and written again."""
+
+    def __init__(self, data: bytes, fmt: Format) -> None:
+        """``data`` is the whole file, empty where there is none."""
+        self._format = fmt
+        self._version = 2
+        self._names: list[bytes] = []
+        self._heads: list[bytes] = []  # the fixed part of each entry, flags included
+        self._extensions: list[tuple[bytes, bytes]] = []
+        self._unhashed = False
+        if data:
+            self._parse(data)
+
+    def get(self, path: str) -> Staged | None:
+        """What is staged at a path."""
+        name = os.fsencode(path)
+        place = bisect_left(self._names, name)
+        if place == len(self._names) or self._names[place] != name:
+            return None
+        head, width = self._heads[place], self._format.width
+        mode, size = struct.unpack_from(">24xL8xL", head)
+        seconds, nanoseconds = struct.unpack_from(">8xLL", head)
+        (flags,) = struct.unpack_from(">H", head, _STAT + width)
+        more = struct.unpack_from(">H", head, _STAT + width + 2)[0] if flags & _EXTENDED else 0
+        return Staged(
+            Entry(b"%o" % mode, head[_STAT : _STAT + width]),
+            plain=not flags & _STAGE and not more & _INTENT_TO_ADD,
+            skipped=bool(more & _SKIP_WORKTREE),
+            stamp=(seconds, nanoseconds, size),
+        )
+
+    def is_folder(self, path: str) -> bool:
+        """Whether anything is staged below a path."""
+        prefix = os.fsencode(path) + b"/"
+        place = bisect_left(self._names, prefix)
+        return place < len(self._names) and self._names[place].startswith(prefix)
+
+    def put(self, path: str, entry: Entry, stat: os.stat_result | None) -> None:
+        """Stage a file; ``stat`` lets git see without reading that it is unchanged."""
+        name = os.fsencode(path)
+        self._drop(name)
+        place = bisect_left(self._names, name)
+        flags = struct.pack(">H", min(len(name), _LENGTH))
+        self._names.insert(place, name)
+        self._heads.insert(place, _stat_bytes(entry, stat) + entry.oid + flags)
+        self._invalidate(name)
+
+    def remove(self, path: str) -> None:
+        """Take a file out."""
+        name = os.fsencode(path)
+        self._drop(name)
+        self._invalidate(name)
+
+    def dump(self) -> bytes:
+        """The whole file."""
+        parts = [struct.pack(">4sLL", b"DIRC", self._version, len(self._names))]
+        parts.append(self._compressed() if self._version == 4 else self._padded())
+        for signature, data in self._extensions:
+            parts.append(struct.pack(">4sL", signature, len(data)) + data)
+        body = b"".join(parts)
+        return body + (bytes(self._format.width) if self._unhashed else self._format.digest(body))
+
+    def _drop(self, name: bytes) -> None:
+        place = bisect_left(self._names, name)
+        while place < len(self._names) and self._names[place] == name:
+            del self._names[place], self._heads[place]
+
+    # Reading
+
+    def _parse(self, data: bytes) -> None:
+        width = self._format.width
+        body, checksum = data[:-width], data[-width:]
+        # A checksum of zeros means that index.skipHash is set.
+        self._unhashed = not any(checksum)
+        if data[:4] != b"DIRC" or not (self._unhashed or self._format.digest(body) == checksum):
+            raise StoreBroken("the index of the working tree is damaged; run: git reset")
+        self._version, count = struct.unpack_from(">LL", data, 4)
+        if self._version not in {2, 3, 4}:
+            raise StoreBroken(f"the index of the working tree has the version {self._version}")
+        self._parse_extensions(body, self._parse_entries(body, count))
+
+    def _parse_entries(self, body: bytes, count: int) -> int:
+        start, flags_at = 12, _STAT + self._format.width
+        compressed, name = self._version == 4, b""
+        for _ in range(count):
+            flags = body[start + flags_at] << 8 | body[start + flags_at + 1]
+            after = start + flags_at + (4 if flags & _EXTENDED else 2)
+            self._heads.append(body[start:after])
+            if compressed:
+                strip, after = _number(body, after)
+                end = body.index(b"\0", after)
+                name = name[: len(name) - strip] + body[after:end]
+                start = end + 1
+            else:
+                length = flags & _LENGTH
+                end = body.index(b"\0", after) if length == _LENGTH else after + length
+                name = body[after:end]
+                start += (end - start) // 8 * 8 + 8
+            self._names.append(name)
+        return start
+
+    def _parse_extensions(self, body: bytes, start: int) -> None:
+        while start < len(body):
+            signature, size = struct.unpack_from(">4sL", body, start)
+            data = body[start + 8 : start + 8 + size]
+            start += 8 + size
+            if signature == b"link":
+                raise StoreBroken(
+                    "the index of the working tree is split; run: git update-index --no-split-index"
+                )
+            if signature == b"sdir":
+                raise StoreBroken(
+                    "the index of the working tree is sparse; run: git sparse-checkout"
+                    " reapply --no-sparse-index"
+                )
+            # A signature that starts in lower case must be understood.
+            if not signature[:1].isupper():
+                raise StoreBroken(f"the index has an extension {signature!r} that is unknown here")
+            if signature in _KEPT:
+                self._extensions.append((signature, data))
+
+    # Writing
+
+    def _padded(self) -> bytes:
+        parts = []
+        for head, name in zip(self._heads, self._names, strict=True):
+            size = len(head) + len(name)
+            parts.append(head + name + bytes(8 - size % 8))
+        return b"".join(parts)
+
+    def _compressed(self) -> bytes:
+        parts, last = [], b""
+        for head, name in zip(self._heads, self._names, strict=True):
+            pairs = enumerate(zip(last, name, strict=False))
+            same = next((at for at, (a, b) in pairs if a != b), min(len(last), len(name)))
+            parts.append(head + _varint(len(last) - same) + name[same:] + b"\0")
+            last = name
+        return b"".join(parts)
+
+    def _invalidate(self, name: bytes) -> None:
+        """Tell the cache of trees which folders are no longer what it remembers."""
+        self._extensions = [
+            (
+                signature,
+                invalidate(data, name, self._format.width) if signature == b"TREE" else data,
+            )
+            for signature, data in self._extensions
+        ]
+
+
+def invalidate(cache: bytes, name: bytes, width: int) -> bytes:
+    """The ``TREE`` extension with the folders along a path forgotten."""
+    folders = name.split(b"/")[:-1]
+    parts: list[bytes] = []
+    # Each node is: its name, NUL, entries, space, subfolders, newline, and an id if it is valid;
+    # its subfolders follow. ``depth`` says how far a node lies along the path, if it does.
+    pending = [0]
+    start = 0
+    while pending and start < len(cache):
+        depth = pending.pop()
+        end = cache.index(b"\0", start)
+        line = cache.index(b"\n", end)
+        folder = cache[start:end]
+        count, subfolders = cache[end + 1 : line].split(b" ")
+        along = depth == 0 or (0 < depth <= len(folders) and folders[depth - 1] == folder)
+        after = line + 1 + (0 if count.startswith(b"-") else width)
+        parts.append(folder + b"\0-1 " + subfolders + b"\n" if along else cache[start:after])
+        pending += [depth + 1 if along else -1] * int(subfolders)
+        start = after
+    return b"".join(parts)
+
+
+def _stat_bytes(entry: Entry, stat: os.stat_result | None) -> bytes:
+    """The fixed part of an entry before its id; zeros where nothing is known of the file."""
+    mode = int(entry.mode, 8)
+    if stat is None:
+        return struct.pack(">10L", 0, 0, 0, 0, 0, 0, mode, 0, 0, 0)
+    low = 0xFFFFFFFF
+    return struct.pack(
+        ">10L",
+        *divmod(stat.st_ctime_ns, 1_000_000_000),
+        *divmod(stat.st_mtime_ns, 1_000_000_000),
+        stat.st_dev & low,
+        stat.st_ino & low,
+        mode,
+        stat.st_uid & low,
+        stat.st_gid & low,
+        stat.st_size & low,
+    )
+
+
+def _number(data: bytes, start: int) -> tuple[int, int]:
+    """A number in git's offset encoding, and where it ends."""
+    value = data[start] & 0x7F
+    while data[start] & 0x80:
+        start += 1
+        value = ((value + 1) << 7) | (data[start] & 0x7F)
+    return value, start + 1
+
+
+def _varint(value: int) -> bytes:
+    """A number in git's offset encoding."""
+    encoded = [value & 0x7F]
+    while value := value >> 7:
+        value -= 1
+        encoded.append(0x80 | (value & 0x7F))
+    return bytes(reversed(encoded))

@@ -1,0 +1,344 @@
+"""What every content store does, in memory or in git."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bridge.store import (
+    BlobId,
+    Change,
+    ChangedMeanwhile,
+    Commit,
+    ContentStore,
+    Difference,
+    MovedMeanwhile,
+    StoreBroken,
+    StoreError,
+    Version,
+)
+from bridge.store.git import GitStore
+from bridge.store.memory import MemoryStore
+
+
+@dataclass
+class Pair:
+    """A store, and how to get another one on the same branch, as another process would."""
+
+    store: ContentStore
+    beside: Callable[[], ContentStore]
+
+
+@pytest.fixture(params=["memory", "bare", "bare-sha256", "clone", "worktree"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield Pair(memory, lambda: MemoryStore(beside=memory))
+        return
+    repo = _repo(request.param, tmp_path)
+    opened: list[GitStore] = []
+
+    def another() -> GitStore:
+        opened.append(GitStore(repo, author="Ada <ada@example.com>"))
+        return opened[-1]
+
+    yield Pair(another(), another)
+    for store in opened:
+        store.close()
+    fsck = subprocess.run(["git", "fsck", "--strict", "--no-dangling"], cwd=repo, check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    assert "error" not in fsck.stderr
+    if not request.param.startswith("bare"):
+        status = subprocess.run(["git", "status", "--porcelain"], cwd=repo, check=True,
+                                capture_output=True, text=True)  # fmt: skip
+        assert status.stdout == ""
+
+
+def _repo(kind: str, folder: Path) -> Path:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+    if kind == "bare":
+        git("init", "-q", "--bare", "-b", "main", "site.git")
+        return folder / "site.git"
+    if kind == "bare-sha256":
+        git("init", "-q", "--bare", "--object-format=sha256", "-b", "main", "site.git")
+        return folder / "site.git"
+    git("init", "-q", "-b", "main", "site")
+    if kind == "clone":
+        return folder / "site"
+    git("-C", "site", "-c", "user.name=A", "-c", "user.email=a@b.example",
+        "commit", "-q", "--allow-empty", "-m", "Begin")  # fmt: skip
+    git("-C", "site", "worktree", "add", "-q", "-b", "posts", "../posts")
+    return folder / "posts"
+
+
+@pytest.fixture
+def store(pair: Pair) -> ContentStore:
+    return pair.store
+
+
+def put(store: ContentStore, path: str, content: str, expected: BlobId | None = None) -> Version:
+    return one(store, Change(path, content.encode(), expected))
+
+
+def drop(store: ContentStore, path: str) -> Version:
+    return one(store, Change(path, None, blob_at(store, path)))
+
+
+def one(store: ContentStore, *changes: Change) -> Version:
+    answer = store.commit([Commit(changes, "A post\n\nPost: x\n", store.head())])[0]
+    if isinstance(answer, StoreError):
+        raise answer
+    return answer
+
+
+def blob_at(store: ContentStore, path: str) -> BlobId | None:
+    head = store.head()
+    blob = store.read(path, head) if head else None
+    return blob.id if blob else None
+
+
+def text(store: ContentStore, path: str, at: Version) -> str | None:
+    blob = store.read(path, at)
+    return blob.data.decode() if blob else None
+
+
+def test_a_commit_is_the_new_head_and_is_read_back(store: ContentStore) -> None:
+    version = put(store, "content/notes/2026/é & %.md", "Text\r\n\twith anything\n")
+    assert store.head() == version
+    assert text(store, "content/notes/2026/é & %.md", version) == "Text\r\n\twith anything\n"
+
+
+def test_what_is_not_there_reads_as_none(store: ContentStore) -> None:
+    version = put(store, "content/a.md", "a")
+    for path in ("content/b.md", "content", "content/a.md/x", "other/a.md"):
+        assert store.read(path, version) is None
+
+
+def test_one_commit_may_write_and_delete_many_files(store: ContentStore) -> None:
+    put(store, "old.md", "old")
+    version = one(
+        store,
+        Change("content/post.md", b"text", None),
+        Change("content/media/photo.jpg", bytes(range(256)) * 100, None),
+        Change("old.md", None, blob_at(store, "old.md")),
+    )
+    assert [path for path, _ in store.files("", version)] == [
+        "content/media/photo.jpg",
+        "content/post.md",
+    ]
+    photo = store.read("content/media/photo.jpg", version)
+    assert photo is not None
+    assert photo.data == bytes(range(256)) * 100
+
+
+def test_older_versions_stay_as_they_were(store: ContentStore) -> None:
+    first = put(store, "a.md", "one")
+    second = put(store, "a.md", "two", blob_at(store, "a.md"))
+    assert (text(store, "a.md", first), text(store, "a.md", second)) == ("one", "two")
+
+
+def test_files_are_sorted_by_path_and_limited_to_a_folder(store: ContentStore) -> None:
+    paths = ["a/b/c.md", "a/b.md", "a/b-c.md", "ab/x.md", "a.md", "a/é.md", "a/b0/z.md"]
+    version = one(store, *(Change(path, path.encode(), None) for path in paths))
+    listed = [path for path, _ in store.files("", version)]
+    assert listed == sorted(paths, key=str.encode)
+    assert [path for path, _ in store.files("a", version)] == [
+        path for path in listed if path.startswith("a/")
+    ]
+    assert list(store.files("nowhere", version)) == []
+    assert list(store.files("a.md", version)) == []
+
+
+def test_blobs_come_in_the_order_asked_for(store: ContentStore) -> None:
+    version = one(store, Change("a", b"1", None), Change("b", b"2", None), Change("c", b"", None))
+    ids = dict(store.files("", version))
+    wanted = [ids["c"], ids["a"], ids["b"], ids["a"]]
+    assert [blob.data for blob in store.blobs(wanted)] == [b"", b"1", b"2", b"1"]
+
+
+def test_unknown_blobs_and_versions_are_told(store: ContentStore) -> None:
+    version = put(store, "a.md", "a")
+    stranger = "0123456789abcdef" * (len(version) // 16) + "0" * (len(version) % 16)
+    with pytest.raises(StoreBroken):
+        list(store.blobs([BlobId(stranger)]))
+    with pytest.raises(StoreBroken):
+        store.read("a.md", Version(stranger))
+    with pytest.raises(StoreBroken):
+        store.read("a.md", Version("nonsense"))
+    assert text(store, "a.md", version) == "a"
+
+
+def test_diff_names_every_path_that_differs(store: ContentStore) -> None:
+    first = one(store, *(Change(path, path.encode(), None) for path in ("a/1", "a/2", "b/3", "b")
+                         if path != "b"))  # fmt: skip
+    ids = dict(store.files("", first))
+    second = one(store, Change("a/2", b"changed", ids["a/2"]), Change("b/3", None, ids["b/3"]))
+    third = one(store, Change("b", b"a file now", None), Change("c/d/e", b"new", None))
+    new = dict(store.files("", third))
+    assert list(store.diff(first, third)) == [
+        Difference("a/2", ids["a/2"], new["a/2"]),
+        Difference("b", None, new["b"]),
+        Difference("b/3", ids["b/3"], None),
+        Difference("c/d/e", None, new["c/d/e"]),
+    ]
+    assert list(store.diff(second, second)) == []
+
+
+def test_a_moved_file_is_one_that_went_and_one_that_came(store: ContentStore) -> None:
+    first = put(store, "a.md", "the same text")
+    blob = blob_at(store, "a.md")
+    second = one(store, Change("a.md", None, blob), Change("b.md", b"the same text", None))
+    assert list(store.diff(first, second)) == [
+        Difference("a.md", blob, None),
+        Difference("b.md", None, blob),
+    ]
+
+
+def test_removals_are_told_newest_first_with_their_last_content(store: ContentStore) -> None:
+    for path in ("c/a.md", "c/b.md", "c/kept.md", "other/x.md"):
+        put(store, path, f"first {path}")
+    put(store, "c/b.md", "last words", blob_at(store, "c/b.md"))
+    by_a = drop(store, "c/a.md")
+    by_b = drop(store, "c/b.md")
+    at = drop(store, "other/x.md")
+    removed = list(store.removals("c", at))
+    assert [(item.path, item.version) for item in removed] == [("c/b.md", by_b), ("c/a.md", by_a)]
+    assert [blob.data for blob in store.blobs(item.blob for item in removed)] == [
+        b"last words",
+        b"first c/a.md",
+    ]
+    assert [item.path for item in store.removals("", at)][0] == "other/x.md"
+    assert list(store.removals("nowhere", at)) == []
+
+
+def test_a_file_that_came_back_is_no_removal(store: ContentStore) -> None:
+    put(store, "a.md", "one")
+    drop(store, "a.md")
+    back = put(store, "a.md", "two")
+    assert list(store.removals("", back)) == []
+    gone = drop(store, "a.md")
+    assert [item.blob for item in store.removals("", gone)] == [dict(store.files("", back))["a.md"]]
+
+
+def test_a_file_changed_meanwhile_is_not_overwritten(store: ContentStore) -> None:
+    put(store, "a.md", "one")
+    seen = blob_at(store, "a.md")
+    put(store, "a.md", "two", seen)
+    head = store.head()
+    for change in (
+        Change("a.md", b"three", seen),
+        Change("a.md", b"three", None),
+        Change("a.md", None, seen),
+        Change("a.md/below", b"", None),
+        Change("b.md", b"", seen),
+    ):
+        with pytest.raises(ChangedMeanwhile):
+            one(store, change)
+    assert store.head() == head
+
+
+def test_a_file_does_not_replace_a_folder(store: ContentStore) -> None:
+    put(store, "a/b.md", "one")
+    with pytest.raises(ChangedMeanwhile):
+        put(store, "a", "two")
+
+
+def test_a_commit_is_whole_or_not_at_all(store: ContentStore) -> None:
+    put(store, "a.md", "one")
+    head = store.head()
+    with pytest.raises(ChangedMeanwhile):
+        one(store, Change("new.md", b"new", None), Change("a.md", b"two", None))
+    assert store.head() == head
+
+
+def test_commits_made_together_follow_each_other(store: ContentStore) -> None:
+    base = put(store, "a.md", "one")
+    seen = blob_at(store, "a.md")
+    answers = store.commit(
+        [
+            Commit((Change("b.md", b"b", None),), "B", base),
+            Commit((Change("a.md", b"two", seen),), "A", base),
+            Commit((Change("a.md", b"three", seen),), "A again, from the same knowledge", base),
+            Commit((Change("c.md", b"c", None),), "C", base),
+        ]
+    )
+    b, a, again, c = answers
+    assert isinstance(again, ChangedMeanwhile)
+    assert again.path == "a.md"
+    assert store.head() == c
+    assert isinstance(a, str)
+    assert isinstance(b, str)
+    assert [path for path, _ in store.files("", Version(b))] == ["a.md", "b.md"]
+    assert text(store, "a.md", Version(a)) == "two"
+
+
+def test_a_commit_of_somebody_else_makes_the_base_stale(pair: Pair) -> None:
+    base = put(pair.store, "a.md", "one")
+    other = pair.beside()
+    put(other, "b.md", "theirs")
+    commit = Commit((Change("c.md", b"mine", None),), "Mine", base)
+    (stale,) = pair.store.commit([commit])
+    assert isinstance(stale, MovedMeanwhile)
+    (fresh,) = pair.store.commit([Commit(commit.changes, "Mine", pair.store.head())])
+    assert [path for path, _ in other.files("", Version(str(fresh)))] == ["a.md", "b.md", "c.md"]
+
+
+def test_own_commits_do_not_make_the_base_stale(store: ContentStore) -> None:
+    base = put(store, "a.md", "one")
+    put(store, "b.md", "two")
+    (answer,) = store.commit([Commit((Change("c.md", b"", None),), "C", base)])
+    assert answer == store.head()
+
+
+def test_the_first_commit_of_an_empty_branch(store: ContentStore) -> None:
+    if store.head() is None:
+        version = put(store, "a.md", "one")
+        (late,) = store.commit([Commit((Change("b.md", b"", None),), "Late", None)])
+        assert store.head() == late != version
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", ".git/config", "a/.GIT/x",
+     "a\0b", "a/", ".git./x", "git~1/x", "a\\..\\b"],
+)  # fmt: skip
+def test_a_path_outside_the_tree_is_refused(store: ContentStore, path: str) -> None:
+    head = store.head()
+    with pytest.raises(StoreError):
+        put(store, path, "x")
+    assert store.head() == head
+
+
+def test_nothing_of_eight_writers_is_lost(pair: Pair) -> None:
+    stores = [pair.store, pair.beside()]
+
+    def write(number: int) -> None:
+        store = stores[number % 2]
+        for attempt in range(50):
+            answer = store.commit(
+                [Commit((Change(f"n/{number}.md", b"x", None),), f"N{number}", store.head())]
+            )[0]
+            if not isinstance(answer, StoreError):
+                return
+            assert isinstance(answer, MovedMeanwhile), attempt
+        pytest.fail("never got through")
+
+    with ThreadPoolExecutor(8) as hands:
+        list(hands.map(write, range(24)))
+    head = stores[0].head()
+    assert head is not None
+    assert len(list(stores[1].files("n", head))) == 24
+
+
+def test_a_commit_may_change_nothing(store: ContentStore) -> None:
+    first = put(store, "a.md", "one")
+    second = one(store)
+    assert second == store.head() != first
+    assert list(store.diff(first, second)) == []
