@@ -214,7 +214,7 @@ def test_removals_are_told_newest_first_with_their_last_content(store: ContentSt
         b"last words",
         b"first c/a.md",
     ]
-    assert [item.path for item in store.removals("", at)][0] == "other/x.md"
+    assert next(item.path for item in store.removals("", at)) == "other/x.md"
     assert list(store.removals("nowhere", at)) == []
 
 

@@ -1,0 +1,82 @@
+"""Commits of many requests, made together: what waits while one group is written is the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bridge.store import Commit, ContentStore, StoreBusy, Version
+
+_TOGETHER = 256  # one group; enough that the syncs no longer count
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A commit, and who wants to know what became of it."""
+
+    commit: Commit
+    answer: asyncio.Future[Version]
+
+
+class CommitQueue:
+    """The way to a store from asyncio: one thread commits, and requests share its rounds of syncs.
+
+    Use it on one event loop. What was put in before is committed before.
+    """
+
+    def __init__(self, store: ContentStore) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._waiting: list[_Waiting] = []
+        self._work: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def commit(self, commit: Commit) -> Version:
+        """The version that the commit has become. Raises its :class:`StoreError`.
+
+        Whoever is cancelled while waiting may find the commit made or not, as with any request
+        whose connection breaks.
+        """
+        if self._closed:
+            raise StoreBusy("the bridge is shutting down")
+        waiting = _Waiting(commit, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._work is None:
+            self._work = asyncio.create_task(self._drain())
+        return await waiting.answer
+
+    async def close(self) -> None:
+        """Take no more, finish what waits, and let the thread go."""
+        self._closed = True
+        if self._work is not None:
+            await self._work
+        self._thread.shutdown()
+
+    async def _drain(self) -> None:
+        """Commit group after group until nobody waits."""
+        try:
+            while self._waiting:
+                group = [each for each in self._waiting[:_TOGETHER] if not each.answer.done()]
+                del self._waiting[:_TOGETHER]
+                if group:
+                    await self._commit(group)
+        finally:
+            self._work = None
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        commits = [each.commit for each in group]
+        answers: Sequence[Version | Exception]
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.run_in_executor(self._thread, self._store.commit, commits)
+        except Exception as error:  # noqa: BLE001  # everybody in the group is told, none waits on
+            answers = [error] * len(group)
+        for each, answer in zip(group, answers, strict=True):
+            if each.answer.done():
+                continue  # its request was cancelled
+            if isinstance(answer, Exception):
+                each.answer.set_exception(answer)
+            else:
+                each.answer.set_result(answer)

@@ -1,0 +1,113 @@
+"""Requests that wait together are committed together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from bridge.store import (
+    Change,
+    ChangedMeanwhile,
+    Commit,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    Version,
+)
+from bridge.store.memory import MemoryStore
+from bridge.store.queue import CommitQueue
+
+
+class Slow(MemoryStore):
+    """A store that waits for leave before it commits, and remembers the groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leave = threading.Event()
+        self.groups: list[int] = []
+        self.full = False
+
+    def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
+        self.groups.append(len(commits))
+        assert self.leave.wait(10)
+        if self.full:
+            raise StoreFull("no space left")
+        return super().commit(commits)
+
+
+def post(name: str) -> Commit:
+    return Commit((Change(name, name.encode(), None),), name, None)
+
+
+async def started(
+    store: Slow, queue: CommitQueue, names: Sequence[str]
+) -> list[asyncio.Task[Version]]:
+    """The first commit on its way, the others waiting behind it."""
+    tasks = [asyncio.create_task(queue.commit(post(names[0])))]
+    while not store.groups:
+        await asyncio.sleep(0)
+    tasks += [asyncio.create_task(queue.commit(post(name))) for name in names[1:]]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_waits_is_one_group_in_order() -> None:
+    store = Slow()
+    queue = CommitQueue(store)
+    tasks = await started(store, queue, ["a", "b", "c", "d"])
+    store.leave.set()
+    versions = await asyncio.gather(*tasks)
+    assert store.groups == [1, 3]
+    assert versions[-1] == store.head()
+    assert [len(list(store.files("", version))) for version in versions] == [1, 2, 3, 4]
+    await queue.close()
+
+
+async def test_one_that_fails_leaves_the_others_alone() -> None:
+    store = Slow()
+    queue = CommitQueue(store)
+    tasks = await started(store, queue, ["a", "b", "b", "c"])
+    store.leave.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[2], ChangedMeanwhile)
+    assert results[3] == store.head()
+    await queue.close()
+
+
+async def test_what_concerns_all_is_told_to_all_and_the_next_may_succeed() -> None:
+    store = Slow()
+    queue = CommitQueue(store)
+    store.full = True
+    tasks = await started(store, queue, ["a", "b"])
+    store.leave.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [StoreFull, StoreFull]
+    store.full = False
+    assert await queue.commit(post("a")) == store.head()
+    await queue.close()
+
+
+async def test_a_cancelled_request_that_still_waits_is_not_committed() -> None:
+    store = Slow()
+    queue = CommitQueue(store)
+    first, second, third = await started(store, queue, ["a", "b", "c"])
+    second.cancel()
+    store.leave.set()
+    version = await third
+    assert [path for path, _ in store.files("", version)] == ["a", "c"]
+    assert await first
+    await queue.close()
+
+
+async def test_closing_finishes_what_waits_and_takes_no_more() -> None:
+    store = Slow()
+    queue = CommitQueue(store)
+    tasks = await started(store, queue, ["a", "b"])
+    store.leave.set()
+    await queue.close()
+    assert (await asyncio.gather(*tasks))[-1] == store.head()
+    with pytest.raises(StoreBusy):
+        await queue.commit(post("c"))
