@@ -6,11 +6,18 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge import __version__
+from bridge.errors import BridgeError
 from bridge.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from bridge.indieauth.database import Database
 
 DEFAULT_FILE = Path("bridge.toml")
 
@@ -31,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         return int(options.run(options) or 0)
-    except (SettingsError, Refused) as error:
+    except (SettingsError, Refused, BridgeError) as error:
         print(f"micropub-bridge: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -135,3 +142,71 @@ def _check(options: argparse.Namespace) -> int:
     from bridge.check import check
 
     return check(load_settings(options.config))
+
+
+def _token_create(options: argparse.Namespace) -> None:
+    from bridge.indieauth.tokens import create_token
+
+    expires = time.time() + options.days * 86400 if options.days else None
+    with _database(options) as (settings, database):
+        try:
+            secret = create_token(
+                database,
+                options.name,
+                options.scope.split(),
+                client_id=settings.server.public_url,
+                expires=expires,
+            )
+        except ValueError as error:
+            raise Refused(f"{error}. Mend it and run the command again.") from error
+    print(secret)
+
+
+def _token_list(options: argparse.Namespace) -> None:
+    from bridge.indieauth.tokens import list_tokens
+
+    with _database(options) as (_, database):
+        for token in list_tokens(database):
+            used = _day(token.last_used) if token.last_used else "never used"
+            until = f"until {_day(token.expires)}" if token.expires else "until revoked"
+            print(f"{token.id}\t{token.name}\t{' '.join(token.scopes)}\t{used}\t{until}")
+
+
+def _token_revoke(options: argparse.Namespace) -> None:
+    from bridge.indieauth.tokens import revoke_token
+
+    with _database(options) as (_, database):
+        which = int(options.id) if options.id.isdecimal() else options.id
+        if not revoke_token(database, which):
+            raise Refused(f"There is no token {options.id!r}. `token list` shows which there are.")
+    print("revoked")
+
+
+def _owner_reset(options: argparse.Namespace) -> None:
+    from bridge.indieauth.owner import owner_reset
+
+    with _database(options) as (settings, database):
+        base = settings.server.public_url or f"http://127.0.0.1:{settings.server.port}"
+        print(base.rstrip("/") + owner_reset(database))
+
+
+@contextmanager
+def _database(options: argparse.Namespace) -> Iterator[tuple[Settings, Database]]:
+    """The built-in server's database, as the settings name it."""
+    from bridge.indieauth.database import Database
+
+    settings = load_settings(options.config)
+    if not settings.indieauth.enabled:
+        raise Refused(
+            f"{options.config}: the built-in IndieAuth server is off, so it has no tokens."
+            " Set [indieauth] enabled = true."
+        )
+    database = Database(settings.indieauth.database)
+    try:
+        yield settings, database
+    finally:
+        database.close()
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(seconds))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -28,7 +28,11 @@ def serve(settings: Settings) -> None:
     from bridge.app import make_app
 
     app = make_app(settings, public_url=settings.server.public_url or local)
-    asyncio.run(run(app, listener, lambda: print(f"listening on {local}", flush=True)))
+
+    async def announce() -> None:
+        print(f"listening on {local}", flush=True)
+
+    asyncio.run(run(app, listener, announce))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -49,7 +53,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def run(app: web.Application, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def run(
+    app: web.Application, listener: socket.socket, ready: Callable[[], Awaitable[None]]
+) -> None:
     """Serve ``app`` until SIGINT or SIGTERM; ``ready`` is called once it answers."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -60,7 +66,7 @@ async def run(app: web.Application, listener: socket.socket, ready: Callable[[],
     try:
         await runner.setup()
         await web.SockSite(runner, listener).start()
-        ready()
+        await ready()
         await ended.wait()
         log.info("ending")
     finally:

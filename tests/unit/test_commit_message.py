@@ -1,0 +1,32 @@
+"""Commit messages: readable, and no client can forge a trailer."""
+
+from __future__ import annotations
+
+from bridge.commit_message import commit_message, shorten
+
+
+def test_it_has_a_subject_and_trailers() -> None:
+    message = commit_message(
+        "create", "Note: C++ & é", url="https://a.example/x/", client_id="https://quill.p3k.io/"
+    )
+    assert message == (
+        "Note: C++ & é\n\nMicropub-Action: create\nMicropub-Client: https://quill.p3k.io/\n"
+        "Post-URL: https://a.example/x/\n"
+    )
+
+
+def test_line_ends_and_controls_begin_no_trailer() -> None:
+    message = commit_message(
+        "create",
+        "a\nPost-URL: x",
+        url="https://a.example/",
+        client_id="x\r\nMicropub-Action: d\u2028e",
+    )
+    assert message.splitlines()[0] == "a Post-URL: x"
+    assert sum(line.startswith("Micropub-Action") for line in message.splitlines()) == 1
+
+
+def test_a_long_subject_ends_at_a_word() -> None:
+    assert shorten("one two three four", 12) == "one two…"
+    assert shorten("x" * 20, 10) == "x" * 9 + "…"
+    assert shorten("short", 10) == "short"

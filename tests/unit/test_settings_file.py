@@ -1,0 +1,97 @@
+"""Settings: a wrong one is an error that names file, key, value and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.settings import SettingsError
+from bridge.settings_file import load
+
+LEAST = '[site]\nme = "https://example.com/"\nrepo = "site.git"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "bridge.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_least_file_has_every_default(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, LEAST), {})
+    assert settings.site.repo == tmp_path / "site.git"
+    assert settings.content.path == "{category}/{published:%Y}/{published:%m}/{slug}.md"
+    assert settings.server.port == 8080
+    assert settings.indieauth.database == tmp_path / "indieauth.sqlite"
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("bearer:xyzzy\n", encoding="utf-8")
+    settings = load(
+        write(tmp_path, LEAST + "[server]\nport = 9000\n"),
+        {
+            "BRIDGE_SERVER__PORT": "0",
+            "BRIDGE_AUTH__STRICT": "true",
+            "BRIDGE_SITE__ALIASES": '["https://www.example.com/"]',
+            "BRIDGE_AUTH__INTROSPECTION_AUTH_FILE": str(secret),
+        },
+    )
+    assert settings.server.port == 0
+    assert settings.auth.strict is True
+    assert settings.site.aliases == ("https://www.example.com/",)
+    assert settings.auth.introspection_auth == "bearer:xyzzy"
+
+
+def test_the_environment_alone_is_enough() -> None:
+    variables = {"BRIDGE_SITE__ME": "https://example.com/", "BRIDGE_SITE__REPO": "/srv/site.git"}
+    assert load(None, variables).site.repo == Path("/srv/site.git")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ["site", "missing"]),
+        ('[site]\nrepo = "x"', ["site.me", "missing"]),
+        ('[site]\nme = "example.com"\nrepo = "x"', ["site.me", "example.com", "https://"]),
+        (LEAST + "[server]\nprot = 1", ["server.prot", "not a setting", "'port'"]),
+        (LEAST + '[server]\nport = "x"', ["server.port", "'x'", "int"]),
+        (LEAST + "[server]\nport = 70000", ["server.port", "70000", "65535"]),
+        (LEAST + '[server]\nhost = "0.0.0.0"', ["server.public_url", "URL"]),
+        (LEAST + '[rebuild]\nmode = "fast"', ["rebuild.mode", "'fast'", "resident, command"]),
+        (LEAST + '[rebuild]\nmode = "webhook"', ["rebuild.webhook", "empty"]),
+        (LEAST + '[content]\npath = "{foo}.md"', ["content.path", "{foo}.md", "{slug}"]),
+        (LEAST + '[content]\npath = "../{slug}.md"', ["content.path", "path"]),
+        (LEAST + '[content]\nfolder = "/etc"', ["content.folder", "/etc", "relative"]),
+        (LEAST + '[media]\nfolder = "../x"', ["media.folder", "../x"]),
+        (LEAST + '[publish]\nauthor = "me"', ["publish.author", "Name <mail@host>"]),
+        (LEAST + "[site", ["TOML"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_remedy(
+    tmp_path: Path, text: str, parts: list[str]
+) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        load(file, {})
+    for part in [str(file), *parts]:
+        assert part in str(caught.value)
+
+
+def test_a_wrong_variable_is_named_by_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"BRIDGE_SERVER__PORT: server\.port: 'x'"):
+        load(write(tmp_path, LEAST), {"BRIDGE_SERVER__PORT": "x"})
+
+
+def test_a_wrong_secret_is_not_shown(tmp_path: Path) -> None:
+    text = LEAST + '[auth]\nintrospection_auth = "hunter2"'
+    with pytest.raises(SettingsError) as caught:
+        load(write(tmp_path, text), {})
+    assert "hunter2" not in str(caught.value)
+    assert "bearer:SECRET" in str(caught.value)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="micropub-bridge init"):
+        load(tmp_path / "bridge.toml", {})
