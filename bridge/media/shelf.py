@@ -46,6 +46,14 @@ class OpenFile:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An upload that no post came for, and the changes that commit it and its copies."""
+
+    file: MediaFile
+    changes: tuple[Change, ...]
+
+
 class Shelf:
     """Files by their path (``media/2026/11/sea.jpg``), wherever their bytes are at the moment."""
 
@@ -111,12 +119,13 @@ class Shelf:
                     self._name_blob(path, self._committed.blobs()[path])
                     self._staging.remove(path)
 
-    def orphans(self, before: datetime) -> tuple[tuple[Change, ...], ...]:
-        """The changes that commit each file that has been waiting since ``before``."""
+    def orphans(self, before: datetime) -> tuple[Orphan, ...]:
+        """The files that have been waiting since ``before``, with what commits each."""
         with self._lock:
-            waiting = [path for path in self._staging.paths() if path in self._known]
-            old = [path for path in waiting if self._known[path].published <= before]
-            return tuple(changes for path in old if (changes := self.pending([path])))
+            waiting = [file for path in self._staging.paths() if (file := self._known.get(path))]
+            old = [file for file in waiting if file.published <= before]
+            groups = ((file, self.pending([file.path])) for file in old)
+            return tuple(Orphan(file, changes) for file, changes in groups if changes)
 
     def open(self, path: str) -> OpenFile | None:
         """A file's bytes; ``None`` where there is none."""

@@ -241,11 +241,11 @@ async def test_what_no_post_uses_gets_a_commit_of_its_own_after_a_while(
     assert await library.orphans(timedelta(minutes=10)) == ()
     clock.forward(1)
     alone = await library.orphans(timedelta(minutes=10))
-    assert [[change.path for change in group] for group in alone] == [
+    assert [[change.path for change in orphan.changes] for orphan in alone] == [
         ["content/media/2026/11/old.jpg"]
     ]
     assert len(await library.orphans(timedelta(0))) == 2
-    commit(store, *alone[0])
+    commit(store, *alone[0].changes)
     assert len(await library.orphans(timedelta(0))) == 1
 
 

@@ -1,0 +1,61 @@
+"""Uploads that no post came for get a commit of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from bridge.commit_message import commit_message
+from bridge.errors import BridgeError
+from bridge.media.library import MediaLibrary
+from bridge.store import Change, StoreError
+
+log = logging.getLogger(__name__)
+
+#: How long a file may wait for the post that it was uploaded for.
+PATIENCE = timedelta(minutes=10)
+_EVERY = 60.0
+
+
+class MediaPublisher(Protocol):
+    """What can commit media that no post carries."""
+
+    async def commit_media(self, changes: Sequence[Change], message: str) -> None:
+        """Make one commit of these changes; when this returns it is on disk.
+
+        ``message`` is the whole commit message. Raises :class:`bridge.errors.BridgeError`.
+        """
+        ...
+
+
+class Orphans:
+    """Looks after what waits."""
+
+    def __init__(self, library: MediaLibrary, publisher: MediaPublisher) -> None:
+        self._library = library
+        self._publisher = publisher
+
+    async def run(self) -> None:
+        """Commit what has waited for too long, from now on until cancelled."""
+        while True:
+            try:
+                await self.commit(PATIENCE)
+            except (BridgeError, StoreError) as error:
+                log.warning("uploads could not be looked through: %s", error)
+            await asyncio.sleep(_EVERY)
+
+    async def commit(self, older_than: timedelta) -> None:
+        """Commit, each on its own, what has waited for as long. One that fails goes on waiting."""
+        for orphan in await self._library.orphans(older_than):
+            url = self._library.url_of(orphan.file)
+            subject = f"Add {orphan.file.path}"
+            message = commit_message("upload", subject, url=url, client_id=None)
+            try:
+                await self._publisher.commit_media(orphan.changes, message)
+            except BridgeError as error:
+                log.warning("%s could not be committed: %s", orphan.file.path, error)
+            else:
+                await self._library.committed(orphan.changes)

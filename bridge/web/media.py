@@ -1,0 +1,151 @@
+"""``/media``: uploads (Micropub 3.6), what was uploaded, and the files themselves."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aiohttp import hdrs, web
+
+from bridge.auth.scopes import require
+from bridge.auth.token import Token
+from bridge.commit_message import commit_message
+from bridge.errors import InsufficientScope, InvalidRequest, NotFound, PayloadTooLarge
+from bridge.media.file import MediaFile
+from bridge.media.library import MediaLibrary
+from bridge.media.orphans import MediaPublisher
+from bridge.micropub.body import Body
+from bridge.micropub.parse import media_file
+from bridge.micropub.post import Json
+from bridge.web.body import read_body
+from bridge.web.stored_file import send_file
+
+#: What a multipart body needs besides its file.
+_WRAPPING = 64 * 1024
+_PAGE = 100
+
+
+class Gatekeeper(Protocol):
+    """Knows who asks."""
+
+    async def admit(
+        self, request: web.Request, in_body: str | None, *, fresh: bool = False
+    ) -> Token:
+        """The verified token of a request."""
+        ...
+
+
+class MediaHandlers:
+    """What the media endpoint answers.
+
+    ``max_bytes`` bounds one file. Store errors go through, as everywhere.
+    """
+
+    def __init__(
+        self,
+        library: MediaLibrary,
+        gate: Gatekeeper,
+        publisher: MediaPublisher,
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._library = library
+        self._gate = gate
+        self._publisher = publisher
+        self._max_bytes = max_bytes
+
+    async def post(self, request: web.Request) -> web.Response:
+        """POST to the media endpoint: an upload, or ``action=delete``."""
+        # Without a body, all that is said is in the query, whatever type the client declares.
+        limit = self._max_bytes + _WRAPPING
+        empty = not request.can_read_body
+        body = Body("empty") if empty else await read_body(request, max_bytes=limit)
+        action = _said(request, body, "action")
+        if action is None:
+            token = await self._gate.admit(request, body.access_token)
+            return await self.upload(body, token)
+        token = await self._gate.admit(request, body.access_token, fresh=True)
+        if action != "delete":
+            raise InvalidRequest(f"The media endpoint knows the action “delete”, not {action!r}.")
+        return await self._delete(_said(request, body, "url"), token)
+
+    async def upload(self, body: Body, token: Token) -> web.Response:
+        """Store the one file of a body, which came to this endpoint or to the Micropub one."""
+        require(token, "media")
+        upload = media_file(body)
+        if len(upload.data) > self._max_bytes:
+            raise PayloadTooLarge(f"The file is larger than {self._max_bytes:,} bytes.")
+        alt = body.first("alt") or body.first("mp-photo-alt") or ""
+        file = await self._library.accept(upload.data, upload.filename, alt=alt)
+        # Micropub 3.6.3: "The Media Endpoint processes the file upload [...] and returns the URL
+        # [...] in the HTTP Location header."
+        url = self._library.url_of(file)
+        return web.json_response({"url": url}, status=201, headers={hdrs.LOCATION: url})
+
+    async def get(self, request: web.Request) -> web.Response:
+        """A query about what was uploaded; without ``q``, which queries there are."""
+        token = await self._gate.admit(request, None)
+        require(token, "media")
+        match request.query.get("q", "config"):
+            case "source":
+                url = request.query.get("url")
+                return web.json_response(await (self._one(url) if url else self._list(request)))
+            case "last":
+                last = await self._library.last()
+                return web.json_response(self._item(last) if last else {})
+            case "config" | "":
+                return web.json_response({"q": ["config", "last", "source"]})
+        raise InvalidRequest("The media endpoint knows q=source, q=last and q=config.")
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """GET or HEAD of a file, from the moment of its upload."""
+        opened = await self._library.open(request.match_info["path"])
+        if opened is None:
+            raise NotFound("There is no such file.")
+        return await send_file(request, opened)
+
+    async def _one(self, url: str) -> dict[str, Json]:
+        """One file; as a list of one as well, for clients that only know lists."""
+        file = await self._library.find(url)
+        if file is None:
+            raise InvalidRequest(f"{url[:200]!r} is not a file of this media endpoint.")
+        item = self._item(file)
+        return {**item, "items": [item]}
+
+    async def _list(self, request: web.Request) -> dict[str, Json]:
+        limit, offset = _number(request, "limit", _PAGE), _number(request, "offset", 0)
+        files = await self._library.list(limit, offset)
+        return {"items": [self._item(file) for file in files]}
+
+    def _item(self, file: MediaFile) -> dict[str, Json]:
+        return {
+            "url": self._library.url_of(file),
+            "published": file.published.isoformat(timespec="seconds"),
+            "mime_type": file.type,
+            "alt": file.alt,
+        }
+
+    async def _delete(self, url: str | None, token: Token) -> web.Response:
+        if not token.scopes & {"delete", "media"}:
+            raise InsufficientScope("This needs a token with the scope “delete”.", scope="delete")
+        if url is None:
+            raise InvalidRequest("Say which file to delete: url=.")
+        changes = await self._library.delete(url)
+        if changes:
+            subject = f"Delete {self._library.path_of(url)}"
+            message = commit_message("delete", subject, url=url, client_id=token.client_id)
+            await self._publisher.commit_media(changes, message)
+        return web.json_response({})
+
+
+def _said(request: web.Request, body: Body, name: str) -> str | None:
+    """A word of the request's: in the form, in JSON, or in the query."""
+    in_json = body.json.get(name) if isinstance(body.json, dict) else None
+    given = body.first(name) or in_json or request.query.get(name)
+    return given if isinstance(given, str) else None
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    given = request.query.get(name, "") or str(default)
+    if not (given.isascii() and given.isdigit() and len(given) < 10):
+        raise InvalidRequest(f"“{name}” must be a number, not {given[:40]!r}.")
+    return int(given)
