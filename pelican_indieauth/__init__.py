@@ -10,6 +10,9 @@ def register() -> None:
     from pelican_indieauth import plugin  # noqa: PLC0415
 
     signals.initialized.connect(plugin.initialized)
+    signals.get_generators.connect(plugin.get_generators)
     signals.generator_init.connect(plugin.generator_init)
     signals.all_generators_finalized.connect(plugin.all_generators_finalized)
     signals.content_written.connect(plugin.content_written)
+    signals.feed_generated.connect(plugin.feed_generated)
+    signals.finalized.connect(plugin.finalized)

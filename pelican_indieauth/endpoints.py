@@ -25,7 +25,7 @@ _RELS = {
 }
 _ME = "INDIEAUTH_ME"
 _ME_SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "xmpp", "acct", "openpgp4fpr"})
-_UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\"'<>\\^`{|}]")
+_UNSAFE = re.compile(r"[^\x21-\x7e]|[\"'<>\\^`{|}]")
 
 
 class SettingError(ValueError):

@@ -6,54 +6,91 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import markup, templating
+from pelican_indieauth import feeds, headers, markup, redirects, templating
+from pelican_indieauth.card import with_card
 from pelican_indieauth.endpoints import configured
 from pelican_indieauth.head import with_links
+from pelican_indieauth.redirects import Redirects
 from pelican_indieauth.site import KEY, Site, media_folder, site_of
 
-_PAGES = frozenset({".html", ".htm", ".xhtml", ""})
+_PAGES = (".html", ".htm", ".xhtml")
 
 
 def initialized(pelican: Any) -> None:
-    """Reads the settings once before anything is built, so that a wrong one ends the run here."""
+    """Reads the settings before anything is built, so that a wrong one ends the run here.
+
+    Without this nothing else happens: each of the others looks for the site first.
+    """
     settings = pelican.settings
+    settings.pop(KEY, None)
     if not configured(settings):
         return
-    site_of(settings)
+    settings[KEY] = site_of(settings)
     folder = media_folder(settings)
     paths = settings.get("STATIC_PATHS", [])
     if folder and folder not in paths and (Path(settings["PATH"]) / folder).is_dir():
         settings["STATIC_PATHS"] = [*paths, folder]
 
 
+def get_generators(pelican: Any) -> type | None:
+    """The generator of redirects."""
+    return Redirects if KEY in pelican.settings else None
+
+
 def generator_init(generator: Any) -> None:
-    """Prepares a generator's templates, and leaves the site in the context that all share."""
-    if not configured(generator.settings):
-        return
-    templating.prepare(generator.env)
-    if KEY not in generator.context:
-        generator.context[KEY] = site_of(generator.settings)
+    """Prepares a generator's templates."""
+    if KEY in generator.settings:
+        templating.prepare(generator.env)
 
 
 def all_generators_finalized(generators: Sequence[Any]) -> None:
     """Every post and every static file is known now, and nothing is written yet."""
     for generator in generators:
-        site: Site | None = generator.context.get(KEY)
+        site: Site | None = generator.settings.get(KEY)
         articles = list(markup.articles_of(generator))
         if site is None or not articles:
             continue
-        markup.add_entries(articles, site, generator.context)
-        if site.markup:
-            markup.wrap(articles, generator.env)
+        context = generator.context
+        markup.add_entries(articles, site, context)
+        markup.frame(articles, generator.env, wrap=site.wraps)
+        context[feeds.ARTICLES] = feeds.by_link(articles)
+        context[redirects.MOVED] = redirects.moved(articles)
+        context[redirects.WRITTEN] = set()
 
 
 def content_written(path: str, context: Any) -> None:
     """Puts the links into a page that has just been written."""
     site: Site | None = context.get(KEY)
-    file = Path(path)
-    if site is None or file.suffix.lower() not in _PAGES:
+    if site is None:
         return
-    page = file.read_bytes()
-    linked = with_links(page, site.links)
-    if linked != page:
-        file.write_bytes(linked)
+    name = context["output_file"]
+    context.get(redirects.WRITTEN, set()).add(name)
+    if not name.lower().endswith(_PAGES) and "." in name.rpartition("/")[2]:
+        return
+    # Nothing is taken out of a page: written over itself, it is never shorter than it was.
+    with Path(path).open("r+b") as file:
+        page = file.read()
+        amended = with_links(page, site.links)
+        if site.carded and site.owner and name == site.index:
+            amended = with_card(amended, site.owner)
+        if amended != page:
+            file.seek(0)
+            file.write(amended)
+
+
+def feed_generated(context: Any, feed: Any) -> None:
+    """Makes a feed's items fit to be read, before it is written."""
+    site: Site | None = context.get(KEY)
+    if site is None:
+        return
+    summary_only = bool(context.get("RSS_FEED_SUMMARY_ONLY"))
+    feeds.amend(feed, context.get(feeds.ARTICLES, {}), summary_only=summary_only)
+    if site.hub:
+        feeds.add_hub(feed, site.hub)
+
+
+def finalized(pelican: Any) -> None:
+    """Everything is in the output folder, the site's own copies of our files too."""
+    site: Site | None = pelican.settings.get(KEY)
+    if site is not None:
+        headers.write(Path(pelican.output_path), site.headers, site.links)

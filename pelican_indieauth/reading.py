@@ -155,7 +155,7 @@ class Reader:
             height=_pixels(known.get("height")),
             srcset=self._srcset(known.get("srcset")),
             # The body names the site's own files by their path, whatever stands before it.
-            shown=url.removeprefix(self.urls.home) in body,
+            shown=url.removeprefix(self.urls.root) in body,
         )
 
     def _srcset(self, value: Any) -> str | None:

@@ -4,37 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import endpoints
+from pelican_indieauth import endpoints, headers, theme
 from pelican_indieauth.endpoints import Link, SettingError
 from pelican_indieauth.entries import Person
 
-#: Where a build's :class:`Site` is in Pelican's context.
+#: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
 KEY = "indieauth_site"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """``home`` is the site's address without a slash at its end; ``markup`` whether the plugin
-    wraps posts itself; ``owner`` whose site it is; ``index`` the home page's output path."""
+    """The settings that count, checked.
+
+    ``home`` is the address of the pages that are being built and ``root`` that of the whole site
+    (they differ in a sub-site of another language), both without a slash at the end. ``wraps``:
+    the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
+    """
 
     links: tuple[Link, ...]
     home: str
+    root: str
     owner: Person | None
-    markup: bool
+    wraps: bool
+    carded: bool
     index: str
+    hub: str | None
+    headers: tuple[str, ...]
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
     """The site that settings describe. Raises :class:`SettingError`."""
     home = str(settings.get("SITEURL") or "").rstrip("/")
+    root = home.removesuffix(f"/{_language(settings)}") if _language(settings) else home
+    links = endpoints.links(settings)
+    owner = _owner(settings, root)
+    markup = _flag(settings, "INDIEAUTH_MARKUP", default=True)
+    own = theme.classes(_templates(settings)) if markup else frozenset()
     return Site(
-        links=endpoints.links(settings),
+        links=links,
         home=home,
-        owner=_owner(settings, home),
-        markup=_flag(settings, "INDIEAUTH_MARKUP", default=True),
+        root=root,
+        owner=owner,
+        # A theme with markup of its own is left alone: a page has one entry, not two.
+        wraps=markup and own.isdisjoint({"h-entry", "h-event", "h-review"}),
+        carded=markup and owner is not None and "h-card" not in own,
         index=str(settings.get("INDEX_SAVE_AS") or "index.html"),
+        hub=next((link.href for link in links if link.rel == "hub"), None),
+        headers=() if _language(settings) else headers.chosen(settings),
     )
 
 
@@ -45,10 +64,24 @@ def media_folder(settings: Mapping[str, Any]) -> str:
     if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
         remedy = 'Write the name of a folder in the content folder, such as "media"'
         raise SettingError(name, value, "is not a folder inside the content folder", remedy)
-    return value.strip("/")
+    # A sub-site of another language links to the files of the main one.
+    return "" if _language(settings) else value.strip("/")
 
 
-def _owner(settings: Mapping[str, Any], home: str) -> Person | None:
+def _language(settings: Mapping[str, Any]) -> str:
+    """The language of the sub-site that is being built (i18n_subsites), empty in the main one."""
+    language = settings.get("DEFAULT_LANG")
+    return language if language and language in (settings.get("I18N_SUBSITES") or ()) else ""
+
+
+def _templates(settings: Mapping[str, Any]) -> list[Path]:
+    """Where the theme's templates are, and those that stand in for them."""
+    theme_folder = settings.get("THEME")
+    own = [Path(theme_folder).expanduser() / "templates"] if theme_folder else []
+    return [*map(Path, settings.get("THEME_TEMPLATES_OVERRIDES", ())), *own]
+
+
+def _owner(settings: Mapping[str, Any], root: str) -> Person | None:
     name = settings.get("AUTHOR") or settings.get("SITENAME")
     if not name:
         return None
@@ -56,8 +89,8 @@ def _owner(settings: Mapping[str, Any], home: str) -> Person | None:
     if photo and not (isinstance(photo, str) and photo.startswith(("https://", "http://", "/"))):
         remedy = 'Write an absolute URL, or a path of the site such as "/media/me.jpg"'
         raise SettingError("INDIEAUTH_PHOTO", photo, "is not an address", remedy)
-    own = home + photo if photo and photo.startswith("/") else photo
-    return Person(str(name), f"{home}/", own or None)
+    own = root + photo if photo and photo.startswith("/") else photo
+    return Person(str(name), f"{root}/", own or None)
 
 
 def _flag(settings: Mapping[str, Any], name: str, *, default: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,33 @@ from pelican_indieauth.text import stripped
 _TEMPLATES = FileSystemLoader(Path(__file__).parent / "templates")
 
 
+class Stripped(Markup):
+    """Text without tags, escaped: safe to print as it is, in a template that escapes or not."""
+
+
 def prepare(environment: Environment) -> None:
     """Adds both. A theme's own ``indieauth/entry.html`` goes before the plugin's."""
     loader = environment.loader
     environment.loader = ChoiceLoader([loader, _TEMPLATES]) if loader else _TEMPLATES
     environment.filters["striptags"] = striptags
+    for name in ("forceescape", "urlencode"):
+        environment.filters[name] = _bare(environment.filters[name])
 
 
-def striptags(value: Any) -> Markup:
+def striptags(value: Any) -> Stripped:
     """Text without its tags, still safe to print.
 
     Jinja's own filter unescapes what is left, so that a title written as ``&lt;script&gt;`` comes
     out as a script wherever a theme prints ``title|striptags`` (Pelican does not autoescape).
     """
-    return escape(stripped(value.__html__() if hasattr(value, "__html__") else str(value)))
+    text = stripped(value.__html__() if hasattr(value, "__html__") else str(value))
+    return Stripped(escape(text))
+
+
+def _bare(encode: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A filter that encodes for itself: what ``striptags`` has escaped, it gets as it was."""
+
+    def encode_once(value: Any) -> str:
+        return encode(value.unescape() if isinstance(value, Stripped) else value)
+
+    return encode_once

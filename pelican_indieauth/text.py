@@ -8,7 +8,10 @@ from markupsafe import Markup
 
 
 def stripped(markup: str) -> str:
-    """What a reader sees of a title or a summary, which Pelican keeps as HTML. Not safe to print."""
+    """What a reader sees of a title or a summary, which Pelican keeps as HTML.
+
+    It is bare text again: to be escaped where it is printed.
+    """
     if "<" not in markup and "&" not in markup:
         return markup
     return Markup(markup).striptags()  # noqa: S704  (taken apart, never printed as it is)

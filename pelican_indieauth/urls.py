@@ -25,11 +25,13 @@ class StaticFile(Protocol):
 class Urls:
     """Checks URLs for one site.
 
-    ``home`` is the site's address without a slash at its end, ``files`` Pelican's own record of
+    ``home`` is the address of its pages and ``root`` that of its files, both without a slash at
+    the end (they differ in the sub-sites of other languages); ``files`` is Pelican's own record of
     the static files by source path, ``static_url`` the pattern for those that it does not know.
     """
 
     home: str
+    root: str
     files: Mapping[str, StaticFile]
     static_url: str
 
@@ -72,4 +74,4 @@ class Urls:
     def _file(self, path: str) -> str:
         known = self.files.get(path) or self.files.get(unquote(path))
         url = known.url if known else self.static_url.format(path=quote(unquote(path)))
-        return self.site(url.translate(_ENCODED))
+        return f"{self.root}/{url.lstrip('/').translate(_ENCODED)}"
