@@ -1,0 +1,593 @@
+"""Every shape that clients send ends in the same frozen action (Micropub 3.2-3.5)."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from bridge.errors import InvalidRequest
+from bridge.micropub.action import Action, Create, Delete, Undelete, Update
+from bridge.micropub.body import Body, Field, File
+from bridge.micropub.parse import is_media_upload, media_file, parse_action
+from bridge.micropub.post import Json
+
+URL = "https://example.com/notes/walk"
+
+CHECKIN: Json = {
+    "type": ["h-card"],
+    "properties": {"name": ["Los Gorditos"], "latitude": [45.524330801154], "note": [""]},
+}
+
+
+def form(*fields: Field) -> Action:
+    return parse_action(Body("form", fields=fields))
+
+
+def json_(value: Json) -> Action:
+    return parse_action(Body("json", json=value))
+
+
+def created(action: Action) -> Create:
+    assert isinstance(action, Create)
+    return action
+
+
+def properties(action: Action) -> dict[str, list[Json]]:
+    return {name: list(values) for name, values in created(action).post.properties.items()}
+
+
+def post(**given: Json) -> dict[str, list[Json]]:
+    """The properties of a JSON post."""
+    return properties(json_({"type": ["h-entry"], "properties": given}))
+
+
+def updated(**operations: Json) -> Update:
+    action = json_({"action": "update", "url": URL, **operations})
+    assert isinstance(action, Update)
+    return action
+
+
+def refusal(value: Json) -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        json_(value)
+    return refused.value.description
+
+
+class TestNames:
+    @pytest.mark.parametrize("names", ["category category", "category[] category[]"])
+    def test_a_list_is_written_in_many_ways(self, names: str) -> None:
+        one, two = names.split()
+        action = form(("content", "x"), (one, "a"), (two, "b"))
+        assert properties(action)["category"] == ["a", "b"]
+
+    def test_php_numbers_its_lists(self) -> None:
+        action = form(("content", "x"), ("category[0]", "a"), ("category[1]", "b"))
+        assert properties(action)["category"] == ["a", "b"]
+
+    def test_one_value_is_one_value_not_one_per_letter(self) -> None:
+        assert properties(form(("category", "test"), ("content", "x")))["category"] == ["test"]
+
+    def test_the_order_of_properties_is_kept(self) -> None:
+        action = form(("name", "n"), ("category", "c"), ("content", "x"))
+        assert list(properties(action)) == ["name", "category", "content"]
+
+    @pytest.mark.parametrize("name", ["", "a b", "a\nSave_as: index.html", "x" * 101, "a[[b]"])
+    def test_what_no_property_is_called_is_refused(self, name: str) -> None:
+        with pytest.raises(InvalidRequest, match="property name"):
+            form(("content", "x"), (name, "y"))
+
+    def test_json_that_came_as_a_form_is_told_so(self) -> None:
+        with pytest.raises(InvalidRequest, match="application/json"):
+            form(('{"type":["h-entry"],"properties":{"content":["x"]}}', ""))
+
+    def test_more_nesting_than_a_form_can_carry_is_refused(self) -> None:
+        with pytest.raises(InvalidRequest, match="send the post as JSON"):
+            form(("checkin[properties][name][]", "x"))
+
+
+class TestEmpty:
+    def test_empty_texts_are_dropped(self) -> None:
+        action = form(("content", "x"), ("name", ""), ("published", " "), ("mp-slug", ""))
+        assert properties(action) == {"content": ["x"]}
+        assert not created(action).commands
+
+    def test_nulls_and_empty_objects_are_dropped(self) -> None:
+        assert post(content=["x"], name=[None], summary=None, photo=[[]], location=[{}]) == {
+            "content": ["x"]
+        }
+
+    def test_a_post_of_nothing_is_refused(self) -> None:
+        for fields in ([], [("h", "entry")], [("h", "entry"), ("content", "")]):
+            with pytest.raises(InvalidRequest, match="nothing to post"):
+                form(*fields)
+
+    @pytest.mark.parametrize(
+        "value", [{}, {"type": ["h-entry"]}, {"type": ["h-entry"], "properties": []}]
+    )
+    def test_an_empty_json_post_is_refused(self, value: Json) -> None:
+        assert "nothing to post" in refusal(value)
+
+    def test_circumstances_alone_are_no_post(self) -> None:
+        assert "nothing to post" in refusal(
+            {"properties": {"published": ["2026-11-21"], "post-status": ["draft"]}}
+        )
+
+    def test_no_body_at_all_is_refused(self) -> None:
+        with pytest.raises(InvalidRequest, match="no body"):
+            parse_action(Body("empty"))
+
+
+class TestContent:
+    def test_text_is_kept_byte_for_byte(self) -> None:
+        text = "\r\n\tC++ & 100 % sure é 😀 #tag\n\n "
+        assert properties(form(("content", text)))["content"] == [text]
+        assert post(content=[text])["content"] == [text]
+
+    def test_html_in_a_form(self) -> None:
+        assert properties(form(("content[html]", "<b>x</b>")))["content"] == [{"html": "<b>x</b>"}]
+
+    def test_html_and_its_text_are_one_content(self) -> None:
+        both = {"html": "<p>Hi</p>", "value": "Hi"}
+        assert post(content=[both])["content"] == [both]
+        assert post(content=[{"html": "<p>Hi</p>"}, "Hi"])["content"] == [both]
+        action = form(("content[html]", "<p>Hi</p>"), ("content[value]", "Hi"))
+        assert properties(action)["content"] == [both]
+
+    @pytest.mark.parametrize("given", ["x", ["x"], {"value": "x"}, [{"value": ["x"], "html": ""}]])
+    def test_plain_text_however_wrapped(self, given: Json) -> None:
+        assert post(content=given)["content"] == ["x"]
+
+    def test_html_as_a_plain_string_stays_what_it_was(self) -> None:
+        assert post(content="<p>x</p>")["content"] == ["<p>x</p>"]
+
+    @pytest.mark.parametrize(
+        "given", [["a", "b"], [{"text": "x"}], [{"html": 5, "value": []}], [True], [["x"]]]
+    )
+    def test_content_that_cannot_be_meant_is_refused(self, given: Json) -> None:
+        assert refusal({"properties": {"content": given}})
+
+
+class TestScalars:
+    def test_scalars_are_wrapped(self) -> None:
+        action = created(json_({"type": "h-entry", "properties": {"name": "N", "content": "x"}}))
+        assert action.post.type == "entry"
+        assert properties(action) == {"name": ["N"], "content": ["x"]}
+
+    def test_numbers_become_text_where_text_belongs(self) -> None:
+        found = post(content="x", category=[2026, "a"], published=1795289476)
+        assert found["category"] == ["2026", "a"]
+        assert found["published"] == ["1795289476"]
+
+    @pytest.mark.parametrize("name", ["name", "category", "published", "summary"])
+    @pytest.mark.parametrize("value", [[[["x"]]], [True], [{"value": {"a": 1}}]])
+    def test_what_is_no_text_is_refused(self, name: str, value: Json) -> None:
+        assert refusal({"properties": {"content": ["x"], name: value}})
+
+    def test_lists_of_lists_are_refused(self) -> None:
+        assert "list of lists" in refusal({"properties": {"syndication": [["https://a.example"]]}})
+
+    @pytest.mark.parametrize("value", [None, "x", 5, [], ["h-entry"]])
+    def test_json_that_is_no_object_is_refused(self, value: Json) -> None:
+        assert "object" in refusal(value)
+
+    def test_properties_that_are_no_object_are_refused(self) -> None:
+        assert "object" in refusal({"type": ["h-entry"], "properties": ["content"]})
+
+
+class TestType:
+    @pytest.mark.parametrize("given", ["entry", "h-entry", ""])
+    def test_an_entry(self, given: str) -> None:
+        assert created(form(("h", given), ("content", "x"))).post.type == "entry"
+
+    def test_an_event(self) -> None:
+        assert created(form(("h", "event"), ("name", "x"))).post.type == "event"
+        assert (
+            created(json_({"type": ["h-event"], "properties": {"name": "x"}})).post.type == "event"
+        )
+
+    @pytest.mark.parametrize("given", ["../x", "Entry!", "h-", "a b"])
+    def test_no_type_at_all_is_refused(self, given: str) -> None:
+        with pytest.raises(InvalidRequest, match="microformats2 type"):
+            form(("h", given), ("content", "x"))
+
+    def test_type_must_be_text(self) -> None:
+        assert "must be a text" in refusal({"type": [{"a": 1}], "properties": {"content": "x"}})
+
+
+class TestNested:
+    def test_nested_objects_are_stored_whole(self) -> None:
+        assert post(checkin=[CHECKIN])["checkin"] == [CHECKIN]
+
+    def test_a_measure_has_a_string_for_a_type(self) -> None:
+        weight: Json = {"type": "h-measure", "properties": {"num": 1.5, "unit": "kg"}}
+        assert post(weight=weight)["weight"] == [weight]
+
+    def test_a_tagged_person_stays_a_person(self) -> None:
+        person: Json = {"type": ["h-card"], "properties": {"name": ["Ada"]}}
+        assert post(content="x", category=["a", person])["category"] == ["a", person]
+
+
+class TestLocation:
+    def test_geo_becomes_h_geo(self) -> None:
+        expected = [
+            {"type": ["h-geo"], "properties": {"latitude": ["45.52"], "longitude": ["-122"]}}
+        ]
+        assert (
+            properties(form(("content", "x"), ("location", "geo:45.52,-122")))["location"]
+            == expected
+        )
+        assert post(content="x", location="GEO:45.52,-122;u=35")["location"] == expected
+
+    def test_a_named_place_becomes_h_card(self) -> None:
+        text = "geo:48.85,2.29,30;name=La%20Tour;url=https://tour.example/?a=b"
+        (place,) = post(content="x", location=text)["location"]
+        assert place == {
+            "type": ["h-card"],
+            "properties": {
+                "name": ["La Tour"],
+                "url": ["https://tour.example/?a=b"],
+                "latitude": ["48.85"],
+                "longitude": ["2.29"],
+                "altitude": ["30"],
+            },
+        }
+
+    @pytest.mark.parametrize(
+        "text", ["geo:", "geo:1", "geo:a,b", "geo:91,0", "geo:0,181", "geo:nan,0"]
+    )
+    def test_no_place_on_earth_is_refused(self, text: str) -> None:
+        assert "geo:LATITUDE,LONGITUDE" in refusal({"properties": {"location": text}})
+
+    def test_objects_and_plain_words_stay(self) -> None:
+        address: Json = {"type": ["h-adr"], "properties": {"locality": ["Paris"]}}
+        assert post(location=[address])["location"] == [address]
+        assert post(location="Paris")["location"] == ["Paris"]
+
+
+class TestCommands:
+    def test_commands_are_apart_and_never_stored(self) -> None:
+        action = form(
+            ("content", "x"),
+            ("mp-slug", "walk"),
+            ("mp-syndicate-to[]", "https://a.example"),
+            ("mp-syndicate-to[]", "https://b.example"),
+            ("mp-destination", "undefined"),
+            ("mp-nobody-knows", "y"),
+        )
+        assert properties(action) == {"content": ["x"]}
+        assert created(action).commands["slug"] == ("walk",)
+        assert created(action).commands["syndicate-to"] == (
+            "https://a.example",
+            "https://b.example",
+        )
+
+    def test_older_names(self) -> None:
+        action = created(
+            form(("content", "x"), ("slug", "s"), ("syndicate-to[]", "https://a.example"))
+        )
+        assert action.commands == {"slug": ("s",), "syndicate-to": ("https://a.example",)}
+        assert properties(action) == {"content": ["x"]}
+
+    def test_the_real_name_wins_unless_empty(self) -> None:
+        assert created(form(("content", "x"), ("mp-slug", "a"), ("slug", "b"))).commands[
+            "slug"
+        ] == ("a",)
+        assert created(form(("content", "x"), ("mp-slug", ""), ("slug", "b"))).commands["slug"] == (
+            "b",
+        )
+
+    def test_commands_beside_the_properties(self) -> None:
+        action = created(json_({"properties": {"content": ["x"]}, "mp-slug": "walk"}))
+        assert action.commands == {"slug": ("walk",)}
+
+    def test_senseless_commands_fail_nothing(self) -> None:
+        given: Json = {"content": "x", "mp-slug": [{"a": 1}], "mp-channel": None, "mp-x": [True]}
+        action = created(json_({"properties": given}))
+        assert not action.commands
+        assert properties(action) == {"content": ["x"]}
+
+    def test_the_access_token_is_never_stored(self) -> None:
+        assert post(content="x", access_token=["secret"]) == {"content": ["x"]}
+        assert updated(replace={"access_token": ["secret"], "content": "x"}).replace == {
+            "content": ("x",)
+        }
+
+    def test_an_entrys_url_is_not_the_clients_to_give(self) -> None:
+        assert post(content="x", url=["https://elsewhere.example/"]) == {"content": ["x"]}
+        card = form(("h", "card"), ("name", "Ada"), ("url", "https://ada.example/"))
+        assert properties(card)["url"] == ["https://ada.example/"]
+
+
+class TestStatus:
+    @pytest.mark.parametrize(
+        ("given", "kept"),
+        [("draft", "draft"), ("publish", "published"), ("Published", "published")],
+    )
+    def test_post_status(self, given: str, kept: str) -> None:
+        assert post(content="x", **{"post-status": given})["post-status"] == [kept]
+
+    @pytest.mark.parametrize("given", ["private", "trash", ["queued"], 5])
+    def test_unknown_status_is_refused(self, given: Json) -> None:
+        assert "post-status" in refusal({"properties": {"content": "x", "post-status": given}})
+
+    def test_visibility(self) -> None:
+        assert post(content="x", visibility="Unlisted")["visibility"] == ["unlisted"]
+
+    def test_private_is_refused_with_a_way_out(self) -> None:
+        assert "unlisted" in refusal({"properties": {"content": "x", "visibility": ["private"]}})
+        with pytest.raises(InvalidRequest, match="private"):
+            form(("content", "x"), ("visibility", "PRIVATE"))
+
+    def test_unknown_visibility_is_refused(self) -> None:
+        assert "visibility" in refusal({"properties": {"content": "x", "visibility": "friends"}})
+
+
+class TestPhotos:
+    def test_alt_texts_by_place(self) -> None:
+        action = form(
+            ("photo[]", "https://a.example/1.jpg"),
+            ("photo[]", "https://a.example/2.jpg"),
+            ("photo[]", "https://a.example/3.jpg"),
+            ("mp-photo-alt[]", "one"),
+            ("mp-photo-alt[]", ""),
+            ("mp-photo-alt[]", "three"),
+        )
+        assert properties(action)["photo"] == [
+            {"value": "https://a.example/1.jpg", "alt": "one"},
+            "https://a.example/2.jpg",
+            {"value": "https://a.example/3.jpg", "alt": "three"},
+        ]
+
+    def test_alt_texts_by_number(self) -> None:
+        action = form(("photo[0]", "a"), ("photo[1]", "b"), ("mp-photo-alt[1]", "two"))
+        assert properties(action)["photo"] == ["a", {"value": "b", "alt": "two"}]
+
+    def test_alt_texts_in_json(self) -> None:
+        assert post(photo="https://a.example/1.jpg", **{"mp-photo-alt": ["sea"]})["photo"] == [
+            {"value": "https://a.example/1.jpg", "alt": "sea"}
+        ]
+
+    def test_parts_of_photos_in_a_form(self) -> None:
+        action = form(
+            ("photo[0][value]", "a"),
+            ("photo[0][alt]", "one"),
+            ("photo[1][value]", "b"),
+            ("photo[1][alt]", ""),
+        )
+        assert properties(action)["photo"] == [
+            {"value": "a", "alt": "one"},
+            {"value": "b", "alt": ""},
+        ]
+
+    def test_urls_and_files_keep_their_places(self) -> None:
+        action = created(
+            form(
+                ("photo", ""),
+                ("photo", "https://a.example/1.jpg"),
+                ("photo", File("two.jpg", b"2")),
+                ("photo", "https://a.example/3.jpg"),
+                ("mp-photo-alt", "one"),
+                ("mp-photo-alt", "two"),
+                ("mp-photo-alt", ""),
+            )
+        )
+        assert action.post.properties["photo"] == (
+            {"value": "https://a.example/1.jpg", "alt": "one"},
+            "https://a.example/3.jpg",
+        )
+        (upload,) = action.uploads
+        assert (upload.property, upload.index, upload.filename) == ("photo", 1, "two.jpg")
+        assert (upload.data, upload.alt) == (b"2", "two")
+
+    def test_rows_that_were_left_empty_take_their_alt_texts_along(self) -> None:
+        action = form(
+            ("photo[]", ""), ("photo[]", "b"), ("mp-photo-alt[]", ""), ("mp-photo-alt[]", "two")
+        )
+        assert properties(action)["photo"] == [{"value": "b", "alt": "two"}]
+
+    def test_a_photo_may_know_its_own_alt_text(self) -> None:
+        photo: Json = {"value": "a", "alt": "own"}
+        assert post(photo=[photo], **{"mp-photo-alt": ["other"]})["photo"] == [photo]
+
+    def test_alt_texts_without_photos_are_dropped(self) -> None:
+        assert post(content="x", **{"mp-photo-alt": ["lonely"]}) == {"content": ["x"]}
+        assert post(content="x", photo=[{"value": "", "alt": ""}]) == {"content": ["x"]}
+
+    @pytest.mark.parametrize(
+        "photo", [5, {"alt": "x"}, {"value": ["a", "b"]}, {"value": "a", "alt": 5}]
+    )
+    def test_what_is_no_photo_is_refused(self, photo: Json) -> None:
+        assert "photo" in refusal({"properties": {"photo": [photo]}})
+
+
+class TestUploads:
+    def test_files_under_other_names_are_sorted_by_their_bytes_later(self) -> None:
+        action = created(
+            form(
+                ("content", "x"),
+                ("file[]", File("a", b"1")),
+                ("image", File("b", b"2")),
+                ("video", File("c", b"3")),
+                ("mp-photo-alt", "first"),
+            )
+        )
+        assert [(each.property, each.index, each.data) for each in action.uploads] == [
+            ("file", 0, b"1"),
+            ("file", 1, b"2"),
+            ("video", 0, b"3"),
+        ]
+        assert action.uploads[0].alt == "first"
+
+    def test_a_photo_alone_is_a_post(self) -> None:
+        assert len(created(form(("photo", File("a.jpg", b"1")))).uploads) == 1
+
+    def test_an_unused_file_chooser_is_nothing(self) -> None:
+        assert not created(form(("content", "x"), ("photo", File("", b"")))).uploads
+
+    def test_an_empty_file_is_refused(self) -> None:
+        with pytest.raises(InvalidRequest, match="is empty"):
+            form(("content", "x"), ("photo", File("a.jpg", b"")))
+
+    def test_a_bare_file_is_for_the_media_endpoint(self) -> None:
+        file = ("file", File("a.jpg", b"1"))
+        assert is_media_upload(Body("form", fields=(file,)))
+        assert is_media_upload(Body("form", fields=(file, ("mp-destination", "x"), ("name", ""))))
+        assert not is_media_upload(Body("form", fields=(file, ("h", "entry"))))
+        assert not is_media_upload(Body("form", fields=(file, file)))
+        assert not is_media_upload(Body("form", fields=(("photo", File("a.jpg", b"1")),)))
+        assert not is_media_upload(Body("json", json={}))
+
+    def test_the_media_endpoint_takes_one_file_whatever_its_name(self) -> None:
+        upload = media_file(Body("form", fields=(("photo[]", File("a.jpg", b"1")),)))
+        assert (upload.property, upload.filename, upload.data) == ("file", "a.jpg", b"1")
+
+    @pytest.mark.parametrize("fields", [(), (("file", "text"),), (("file", File("", b"")),)])
+    def test_an_upload_without_a_file_is_refused(self, fields: tuple[Field, ...]) -> None:
+        with pytest.raises(InvalidRequest, match="has 0"):
+            media_file(Body("form", fields=fields))
+
+    def test_two_files_and_empty_ones_are_refused(self) -> None:
+        file = ("file", File("a.jpg", b"1"))
+        with pytest.raises(InvalidRequest, match="has 2"):
+            media_file(Body("form", fields=(file, file)))
+        with pytest.raises(InvalidRequest, match="is empty"):
+            media_file(Body("form", fields=(("file", File("a.jpg", b"")),)))
+
+
+class TestActions:
+    def test_delete_and_undelete_in_both_encodings(self) -> None:
+        for action, expected in (("delete", Delete(URL)), ("undelete", Undelete(URL))):
+            assert form(("action", action), ("url", URL)) == expected
+            assert json_({"action": action, "url": URL}) == expected
+            assert json_({"action": action, "url": [URL]}) == expected
+
+    @pytest.mark.parametrize("action", ["destroy", "DELETE", "update "])
+    def test_unknown_actions_are_refused_never_created(self, action: str) -> None:
+        with pytest.raises(InvalidRequest):
+            form(("action", action), ("content", "x"))
+        assert refusal({"action": action, "properties": {"content": "x"}})
+
+    @pytest.mark.parametrize("action", [5, {"a": 1}, [["delete"]]])
+    def test_an_action_must_be_text(self, action: Json) -> None:
+        assert "“action” must be a text" in refusal({"action": action, "url": URL})
+
+    def test_create_may_be_said(self) -> None:
+        assert properties(form(("action", "create"), ("content", "x"))) == {"content": ["x"]}
+
+    @pytest.mark.parametrize(
+        "url", [None, "", "walk", "/walk", "ftp://x/", "https://[", "javascript:x", 5]
+    )
+    def test_an_action_needs_the_url_of_a_post(self, url: Json) -> None:
+        assert "url" in refusal({"action": "delete", "url": url})
+        assert "url" in refusal({"action": "update", "url": url, "replace": {"content": "x"}})
+
+    def test_actions_are_frozen(self) -> None:
+        action = created(form(("content", "x")))
+        with pytest.raises(FrozenInstanceError):
+            action.uploads = ()  # type: ignore[misc] # that is what is tested
+        with pytest.raises(TypeError):
+            action.post.properties["name"] = ()  # type: ignore[index] # likewise
+
+
+class TestUpdate:
+    def test_every_operation_at_once(self) -> None:
+        action = updated(
+            replace={"content": ["new"]},
+            add={"category": ["c"], "photo": ["p"]},
+            delete={"category": ["a"]},
+        )
+        assert action.url == URL
+        assert action.replace == {"content": ("new",)}
+        assert action.add == {"category": ("c",), "photo": ("p",)}
+        assert action.delete_values == {"category": ("a",)}
+        assert action.delete_properties == ()
+
+    def test_whole_properties_are_deleted_by_name(self) -> None:
+        assert updated(delete=["category", "name"]).delete_properties == ("category", "name")
+
+    def test_values_meet_the_same_normaliser(self) -> None:
+        action = updated(
+            replace={
+                "content": {"value": "x"},
+                "location": "geo:1,2",
+                "photo": [{"url": "a", "alt": "b"}],
+                "post-status": "publish",
+            }
+        )
+        assert action.replace["content"] == ("x",)
+        assert action.replace["photo"] == ({"value": "a", "alt": "b"},)
+        assert action.replace["post-status"] == ("published",)
+        assert "h-geo" in str(action.replace["location"])
+
+    def test_an_empty_list_removes(self) -> None:
+        assert updated(replace={"category": []}).replace == {"category": ()}
+        assert updated(replace={"name": [""]}).replace == {"name": ()}
+        assert not updated(add={"category": []}).add
+
+    @pytest.mark.parametrize("operation", ["replace", "add", "delete"])
+    @pytest.mark.parametrize("value", ["content", 5, True])
+    def test_an_operation_that_is_no_object_is_refused(self, operation: str, value: Json) -> None:
+        assert f"“{operation}” must" in refusal({"action": "update", "url": URL, operation: value})
+
+    @pytest.mark.parametrize("operation", ["replace", "add"])
+    def test_a_list_is_no_object(self, operation: str) -> None:
+        assert refusal({"action": "update", "url": URL, operation: ["content"]})
+
+    @pytest.mark.parametrize("operation", ["replace", "add", "delete"])
+    def test_phps_empty_list_is_nothing_to_do(self, operation: str) -> None:
+        assert updated(**{operation: []}) == updated(**{operation: {}})
+
+    def test_an_update_of_nothing_is_refused(self) -> None:
+        assert "needs" in refusal({"action": "update", "url": URL})
+        assert "needs" in refusal(
+            {"action": "update", "url": URL, "properties": {"content": ["x"]}}
+        )
+
+    @pytest.mark.parametrize("unwanted", [[5], [None], [["category"]]])
+    def test_what_names_no_property_cannot_be_deleted(self, unwanted: Json) -> None:
+        assert "delete" in refusal({"action": "update", "url": URL, "delete": unwanted})
+
+    def test_commands_inside_and_beside(self) -> None:
+        action = updated(replace={"content": "x", "mp-slug": ["new"]}, **{"mp-syndicate-to": ["s"]})
+        assert action.commands == {"slug": ("new",), "syndicate-to": ("s",)}
+        assert action.replace == {"content": ("x",)}
+
+    def test_a_command_alone_is_an_update(self) -> None:
+        assert updated(**{"mp-slug": "new"}).commands == {"slug": ("new",)}
+
+    @pytest.mark.parametrize("beside", [True, False])
+    def test_alt_texts_reach_their_photos(self, *, beside: bool) -> None:
+        alts: dict[str, Json] = {"mp-photo-alt": ["sea"]}
+        replace: dict[str, Json] = {"photo": ["a"]}
+        action = updated(replace=replace, **alts) if beside else updated(replace=replace | alts)
+        assert action.replace == {"photo": ({"value": "a", "alt": "sea"},)}
+
+    def test_forms_can_update_as_php_writes_them(self) -> None:
+        action = form(
+            ("action", "update"),
+            ("url", URL),
+            ("replace[content]", "new"),
+            ("replace[summary][]", "s"),
+            ("add[category][]", "a"),
+            ("add[category][]", "b"),
+            ("delete[]", "name"),
+            ("delete[1]", "video"),
+            ("delete[syndication][]", "https://s.example"),
+        )
+        assert action == Update(
+            URL,
+            replace={"content": ("new",), "summary": ("s",)},
+            add={"category": ("a", "b")},
+            delete_values={"syndication": ("https://s.example",)},
+            delete_properties=("name", "video"),
+        )
+
+    def test_html_in_a_form_update(self) -> None:
+        action = form(("action", "update"), ("url", URL), ("replace[content][html]", "<b>x</b>"))
+        assert isinstance(action, Update)
+        assert action.replace == {"content": ({"html": "<b>x</b>"},)}
+
+    def test_files_belong_to_the_media_endpoint(self) -> None:
+        with pytest.raises(InvalidRequest, match="media endpoint"):
+            form(("action", "update"), ("url", URL), ("photo", File("a", b"1")))

@@ -1,0 +1,98 @@
+"""Post type discovery, by the standard algorithm and its usual extensions."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.micropub.post import Json, Post
+from bridge.micropub.post_type import discover
+
+URL = "https://example.org/post"
+CITE: Json = {"type": ["h-cite"], "properties": {"url": [URL], "name": ["A post"]}}
+CARD: Json = {"type": ["h-card"], "properties": {"name": ["Café"]}}
+
+
+def kind(**properties: Json) -> str:
+    named = {name.replace("_", "-"): (value,) for name, value in properties.items()}
+    return discover(Post(properties=named))
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"content": "Hello"}, "note"),
+        ({"name": "Title", "content": "Text"}, "article"),
+        ({"in_reply_to": URL, "content": "x"}, "reply"),
+        ({"in_reply_to": URL, "rsvp": "yes"}, "rsvp"),
+        ({"in_reply_to": URL, "rsvp": "Maybe"}, "rsvp"),
+        ({"in_reply_to": URL, "rsvp": "perhaps"}, "reply"),
+        ({"like_of": URL}, "like"),
+        ({"like_of": CITE}, "like"),
+        ({"like_of": {"value": URL}}, "like"),
+        ({"repost_of": URL, "content": "x"}, "repost"),
+        ({"bookmark_of": URL, "name": "Theirs", "content": "Good"}, "bookmark"),
+        ({"photo": "{static}/media/a.jpg", "content": "x"}, "photo"),
+        ({"photo": {"value": "a.jpg", "alt": "x"}, "name": "T", "content": "y"}, "photo"),
+        ({"video": URL, "photo": URL}, "video"),
+        ({"audio": URL, "name": "Episode", "content": "x"}, "audio"),
+        ({"checkin": CARD, "photo": URL}, "checkin"),
+        ({"read_of": CARD, "read_status": "finished"}, "read"),
+        ({"item": CARD, "rating": "5", "content": "x"}, "review"),
+    ],
+)
+def test_the_type_follows_from_the_properties(properties: dict[str, Json], expected: str) -> None:
+    assert kind(**properties) == expected
+
+
+def test_the_standard_order_of_precedence() -> None:
+    everything: dict[str, Json] = {
+        "rsvp": "yes", "repost_of": URL, "like_of": URL, "in_reply_to": URL, "video": URL,
+        "photo": URL, "name": "T", "content": "x",
+    }  # fmt: skip
+    found = []
+    for name in list(everything)[:-2]:
+        found.append(kind(**everything))
+        del everything[name]
+    assert found == ["rsvp", "repost", "like", "reply", "video", "photo"]
+    assert kind(**everything) == "article"
+
+
+@pytest.mark.parametrize(
+    "value", ["", "not a url", "javascript:alert(1)", "https://[", CARD, 5, {}]
+)
+def test_a_target_without_a_url_does_not_count(value: Json) -> None:
+    assert kind(like_of=value, content="x") == "note"
+
+
+@pytest.mark.parametrize("h", ["event", "review", "recipe"])
+def test_other_classes_are_their_own_type(h: str) -> None:
+    assert discover(Post(h, {"name": ("x",), "like-of": (URL,)})) == h
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("A long text", "A long text that goes on", "note"),
+        ("A  long\ntext", " A long   text that goes on", "note"),
+        ("A long text", "Another text", "article"),
+        ("", "Text", "note"),
+        ("Title", "", "note"),
+        ("Bold move", {"html": "<p>Bold <b>move</b></p> and more"}, "note"),
+        ("A & B", {"html": "A &amp; B and C"}, "note"),
+        ("Title", {"html": "<p>Text</p>", "value": "Title and text"}, "note"),
+        ("Title", {"html": "<p>Text</p>"}, "article"),
+    ],
+)
+def test_a_name_that_begins_the_content_is_no_title(
+    name: str, content: Json, expected: str
+) -> None:
+    assert kind(name=name, content=content) == expected
+
+
+def test_the_summary_stands_in_for_the_content() -> None:
+    assert kind(name="Title", summary="Text") == "article"
+    assert kind(name="Title", summary="Title and more") == "note"
+
+
+def test_nothing_at_all_is_a_note() -> None:
+    assert discover(Post()) == "note"

@@ -1,0 +1,207 @@
+"""Queries and the exact JSON that answers them (Micropub 3.7 and its extensions)."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.errors import InvalidRequest
+from bridge.micropub import answers
+from bridge.micropub.answers import Badge, Channel, Item, Paging, Target
+from bridge.micropub.post import Post
+from bridge.micropub.post_type import discover
+from bridge.micropub.query import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    MEDIA_QUERIES,
+    Query,
+    page_name,
+    parse_query,
+)
+
+POST = Post(properties={"content": ("Hello",), "category": ("a", "b")})
+
+
+def query(text: str) -> Query:
+    return parse_query(parse_qsl(text, keep_blank_values=True))
+
+
+class TestQuery:
+    @pytest.mark.parametrize("text", ["", "q=", "h=entry", "q=config"])
+    def test_without_a_question_the_config_is_meant(self, text: str) -> None:
+        assert query(text) == Query()
+
+    @pytest.mark.parametrize("name", ["properties", "properties[]", "properties%5B%5D"])
+    def test_properties_in_every_notation(self, name: str) -> None:
+        found = query(f"q=source&{name}=content&{name}=category&url=https://example.com/a")
+        assert found.properties == ("content", "category")
+        assert found.url == "https://example.com/a"
+
+    def test_php_numbers_its_lists(self) -> None:
+        assert query("q=source&properties[0]=a&properties[1]=b&properties[2]=a").properties == (
+            "a",
+            "b",
+        )
+
+    def test_a_list_is_narrowed(self) -> None:
+        found = query("q=source&limit=5&offset=10&post-type=note&post-status=draft&filter=sea")
+        assert (found.limit, found.offset) == (5, 10)
+        assert (found.post_type, found.post_status, found.filter) == ("note", "draft", "sea")
+
+    def test_search_is_another_word_for_filter(self) -> None:
+        assert query("q=category&search=sea").filter == "sea"
+
+    def test_limits(self) -> None:
+        assert query("q=source").limit == DEFAULT_LIMIT
+        assert query("q=source&limit=").limit == DEFAULT_LIMIT
+        assert query("q=source&limit=100000").limit == MAX_LIMIT
+
+    @pytest.mark.parametrize("number", ["x", "-1", "1.5", "1_0", "+1", "²", "9" * 30])
+    @pytest.mark.parametrize("name", ["limit", "offset"])
+    def test_what_is_no_number_is_refused(self, name: str, number: str) -> None:
+        with pytest.raises(InvalidRequest, match=name):
+            parse_query([("q", "source"), (name, number)])
+
+    def test_a_list_of_none_is_refused(self) -> None:
+        with pytest.raises(InvalidRequest, match="limit"):
+            query("q=source&limit=0")
+
+    def test_an_unknown_query_is_told_the_known_ones(self) -> None:
+        with pytest.raises(InvalidRequest, match=r"config, source, syndicate-to.*“contact”"):
+            query("q=contact")
+
+    def test_the_media_endpoint_knows_others(self) -> None:
+        assert parse_query([("q", "last")], MEDIA_QUERIES).q == "last"
+        with pytest.raises(InvalidRequest, match="source, last"):
+            parse_query([("q", "category")], MEDIA_QUERIES)
+        assert parse_query([], MEDIA_QUERIES).q == "config"
+
+    def test_an_unknown_status_is_refused(self) -> None:
+        with pytest.raises(InvalidRequest, match="post-status"):
+            query("q=source&post-status=queued")
+
+    @given(st.floats(allow_nan=False, allow_infinity=False), st.text())
+    def test_pages_are_named_and_found_again(self, published: float, path: str) -> None:
+        name = page_name((published, path))
+        assert parse_query([("q", "source"), ("after", name)]).after == (published, path)
+
+    @given(st.one_of(st.text(), st.binary().map(bytes.hex)).filter(str.strip))
+    def test_what_is_no_page_is_refused(self, text: str) -> None:
+        with pytest.raises(InvalidRequest, match="paging"):
+            parse_query([("q", "source"), ("before", text)])
+
+    @pytest.mark.parametrize(
+        "value",
+        ["[NaN, 1]", '["a", "b"]', "[1e999, 1]", "[1]", "5", "{}", "[" * 5000],
+    )
+    def test_a_forged_page_is_refused(self, value: str) -> None:
+        forged = base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
+        with pytest.raises(InvalidRequest, match="paging"):
+            parse_query([("q", "source"), ("after", forged)])
+
+
+class TestAnswers:
+    def test_config_says_everything_at_once(self) -> None:
+        found = answers.config(
+            media_endpoint="https://example.com/media",
+            targets=[Target("https://s.example/", "S")],
+            channels=[Channel("notes", "Notes")],
+            categories=["a"],
+            destinations=[Channel("https://example.com/", "Example")],
+        )
+        assert found["media-endpoint"] == "https://example.com/media"
+        assert found["syndicate-to"] == [{"uid": "https://s.example/", "name": "S"}]
+        assert found["channels"] == [{"uid": "notes", "name": "Notes"}]
+        assert found["categories"] == ["a"]
+        assert found["destination"] == [{"uid": "https://example.com/", "name": "Example"}]
+        assert found["q"] == [
+            "config",
+            "source",
+            "syndicate-to",
+            "category",
+            "channel",
+            "post-types",
+        ]
+        assert found["visibility"] == ["public", "unlisted"]
+        assert found["post-types"] == answers.post_types()["post-types"]
+
+    def test_syndication_targets(self) -> None:
+        assert answers.syndicate_to([]) == {"syndicate-to": []}
+        target = Target("u", "n", service=Badge("S", "https://s.example", "p"), user=Badge("me"))
+        assert answers.syndicate_to([target]) == {
+            "syndicate-to": [
+                {
+                    "uid": "u",
+                    "name": "n",
+                    "service": {"name": "S", "url": "https://s.example", "photo": "p"},
+                    "user": {"name": "me"},
+                }
+            ]
+        }
+
+    def test_source_gives_all_of_a_post(self) -> None:
+        assert answers.source(POST) == {
+            "type": ["h-entry"],
+            "properties": {"content": ["Hello"], "category": ["a", "b"]},
+        }
+
+    def test_source_gives_what_is_asked_for_and_nothing_else(self) -> None:
+        found = answers.source(POST, ("category", "video", "url"), url="https://example.com/a")
+        assert found == {"properties": {"category": ["a", "b"], "url": ["https://example.com/a"]}}
+
+    def test_a_list_of_posts(self) -> None:
+        found = answers.source_list(
+            [Item("https://example.com/a", POST)], Paging(after=(1.5, "a.md"), before=(2.0, "b.md"))
+        )
+        assert found == {
+            "items": [
+                {
+                    "type": ["h-entry"],
+                    "properties": {
+                        "content": ["Hello"],
+                        "category": ["a", "b"],
+                        "url": ["https://example.com/a"],
+                    },
+                }
+            ],
+            "paging": {"after": page_name((1.5, "a.md")), "before": page_name((2.0, "b.md"))},
+        }
+
+    def test_a_list_of_properties_always_tells_the_url(self) -> None:
+        found = answers.source_list([Item("u", POST)], wanted=("category",))
+        expected = {"type": ["h-entry"], "properties": {"category": ["a", "b"], "url": ["u"]}}
+        assert found["items"] == [expected]
+
+    def test_an_empty_list(self) -> None:
+        assert answers.source_list([]) == {"items": [], "paging": {}}
+
+    def test_categories_and_channels(self) -> None:
+        assert answers.category(["b", "a"]) == {"categories": ["b", "a"]}
+        assert answers.channel([Channel("n", "Notes")]) == {
+            "channels": [{"uid": "n", "name": "Notes"}]
+        }
+
+    def test_every_post_type_is_one_that_discovery_finds(self) -> None:
+        url = "https://example.org/"
+        for each in answers.POST_TYPES:
+            given = {
+                name: ("yes" if name == "rsvp" else f"{url} {name}",) for name in each.required
+            }
+            assert discover(Post(each.h, given)) == each.type
+            assert set(each.required) <= set(each.properties)
+        types = answers.post_types(answers.POST_TYPES[:1])
+        assert types == {
+            "post-types": [
+                {
+                    "type": "note",
+                    "name": "Note",
+                    "h": "entry",
+                    "properties": list(answers.POST_TYPES[0].properties),
+                    "required-properties": ["content"],
+                }
+            ]
+        }
