@@ -19,6 +19,7 @@ ARTICLE_EXCLUDES = ["media", "images"]  # an upload is a file to serve, never a 
 
 PLUGINS = ["pelican_indieauth"]
 INDIEAUTH_BRIDGE = os.environ.get("INDIEAUTH_BRIDGE", "")
+INDIEAUTH_PHOTO = "/images/maren.png"
 INDIEAUTH_MARKUP = False  # the theme marks up its posts itself
 
 # A post dated in the future is a scheduled one: not listed until a build after its time.
@@ -82,7 +83,6 @@ SUMMARY_MAX_LENGTH = 40
 
 # What the theme shows of the author (an h-card) and in the menu.
 THEME = "theme"
-AUTHOR_PHOTO = "images/maren.png"
 AUTHOR_NOTE = "Bookbinder in Annecy. Paper, lakes, slow trains and a web that people own."
 AUTHOR_LOCALITY = "Annecy"
 AUTHOR_COUNTRY = "France"
@@ -91,4 +91,5 @@ AUTHOR_ELSEWHERE = [
     ("social.example", "https://social.example/@maren"),
     ("code.example", "https://code.example/maren"),
 ]
+CATEGORY_NAMES = {"checkins": "Check-ins", "rsvps": "RSVPs"}
 MENU_CATEGORIES = ["articles", "notes", "photos", "bookmarks"]
