@@ -1,0 +1,127 @@
+"""HTML that a client or a stranger wrote: what may pass, and how it is written into a body."""
+
+from __future__ import annotations
+
+import html as stdlib_html
+import re
+from urllib.parse import urlsplit
+
+import nh3
+
+#: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
+TAGS = frozenset(
+    nh3.ALLOWED_TAGS | {"audio", "video", "source", "track", "picture", "section", "tfoot", "main"}
+)
+_EVERYWHERE = {"class", "id", "title", "lang", "dir"}
+_MEDIA = {"src", "controls", "loop", "muted", "poster", "preload", "width", "height"}
+ATTRIBUTES: dict[str, set[str]] = {
+    **{tag: set(names) for tag, names in nh3.ALLOWED_ATTRIBUTES.items()},
+    "a": {"href", "hreflang", "rel", "name", "type"},
+    "img": {"src", "alt", "width", "height", "align", "loading", "srcset", "sizes"},
+    "audio": _MEDIA,
+    "video": _MEDIA,
+    "source": {"src", "type", "srcset", "sizes", "media"},
+    "track": {"src", "kind", "srclang", "label", "default"},
+    "data": {"value"},
+    "time": {"datetime"},
+    "ol": {"start", "type", "reversed"},
+    "li": {"value"},
+    "details": {"open"},
+    "*": _EVERYWHERE,
+}
+SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "geo", "xmpp", "webcal", "magnet"})
+_URL_ATTRIBUTES = frozenset({"href", "src", "poster", "cite", "srcset"})
+
+_NAME_AND_VALUE = (
+    r"""\s+{}[a-zA-Z][\w:-]*)"""
+    r"""(?:\s*=\s*(?:"{}[^"<>]*)"|'{}[^'<>]*)'|{}[^\s"'<>=`]+)))?"""
+)
+_ANY_ATTRIBUTES = f"(?:{_NAME_AND_VALUE.format(*['(?:'] * 4)})*"
+_ATTRIBUTE = re.compile(
+    _NAME_AND_VALUE.format("(?P<name>", "(?P<double>", "(?P<single>", "(?P<bare>")
+)
+_TAG = re.compile(
+    r"</(?P<end>[a-zA-Z][a-zA-Z0-9]*)\s*>|<!--(?!-?>)[^<>]*-->"
+    rf"|<(?P<tag>[a-zA-Z][a-zA-Z0-9]*)(?P<attributes>{_ANY_ATTRIBUTES})\s*/?>"
+)
+# Python-Markdown aligns table cells and numbers code lines this way.
+_HARMLESS_STYLE = re.compile(r"text-align:\s*(?:left|right|center);?")
+_QUOTED_NOTATION = re.compile(r"""(?P<quote>["'])(?P<space>\s*)(?P<open>[{|])(?=\w+[}|])""")
+_RAW_TEXT = re.compile(
+    r"<(?P<tag>script|style|textarea|title|xmp|iframe|noscript|template)\b", re.IGNORECASE
+)
+
+
+def sanitise(html: str) -> str:
+    """The HTML without anything that acts: scripts, event handlers, forms, frames, odd URLs.
+
+    Balanced, so that it cannot end the element it is put in.
+    """
+    return nh3.clean(
+        html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(SCHEMES), link_rel=None
+    )
+
+
+def offences(html: str) -> frozenset[str]:
+    """What :func:`sanitise` would take out of rendered Markdown; empty for harmless HTML.
+
+    An allow-list: whatever is not recognised completely, down to each ``<``, is an offence.
+    """
+    found: set[str] = set()
+    position = 0
+    while (start := html.find("<", position)) >= 0:
+        match = _TAG.match(html, start)
+        if match and _may_stand(match):
+            position = match.end()
+        else:
+            position = _end_of_offence(html, start)
+            found.add(html[start:position])
+    return frozenset(found)
+
+
+def disarm(html: str) -> str:
+    """The HTML with the same meaning, in which Pelican sees no ``{static}`` in an attribute."""
+    return _QUOTED_NOTATION.sub(lambda m: f"{m['quote']}{m['space']}&#{ord(m['open'])};", html)
+
+
+def plain(html: str) -> str:
+    """The text of some HTML, for titles and slugs; no element and no attribute of it."""
+    spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", html)
+    return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
+
+
+def _end_of_offence(html: str, start: int) -> int:
+    """Up to the tag's end; for a script or style the whole element, as its text is what acts."""
+    raw = _RAW_TEXT.match(html, start)
+    end = html.lower().find(f"</{raw['tag'].lower()}", start) if raw else html.find(">", start)
+    return len(html) if end < 0 else end + 1
+
+
+def _may_stand(match: re.Match[str]) -> bool:
+    if match["end"]:
+        return match["end"].lower() in TAGS
+    tag = (match["tag"] or "").lower()
+    if not tag:
+        return True  # a comment
+    if tag not in TAGS:
+        return False
+    allowed = ATTRIBUTES.get(tag, set()) | _EVERYWHERE
+    return all(_is_allowed(found, allowed) for found in _ATTRIBUTE.finditer(match["attributes"]))
+
+
+def _is_allowed(attribute: re.Match[str], allowed: set[str]) -> bool:
+    name = attribute["name"].lower()
+    value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+    if name == "style":
+        return _HARMLESS_STYLE.fullmatch(value) is not None
+    return name in allowed and (name not in _URL_ATTRIBUTES or _is_safe_url(value))
+
+
+def _is_safe_url(value: str) -> bool:
+    """Browsers ignore white space and control characters inside a scheme; so do we."""
+    url = re.sub(r"[\x00-\x20\x7f-\xa0]+", "", stdlib_html.unescape(value))
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        return False
+    return scheme.lower() in SCHEMES or (not scheme and not re.match(r"[^/?#]*:", url))

@@ -1,0 +1,219 @@
+"""Pelican's own header keys and the mf2 properties that they hold.
+
+Each :class:`Field` writes properties into one key and reads them back. Where the key cannot hold
+the exact value, the caller keeps the original in ``Mf2``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from html import unescape
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pelican.utils import get_date
+
+from bridge.content import dates, text
+from bridge.content.characters import one_line
+from bridge.content.headers import PelicanFile
+from bridge.errors import InvalidRequest
+from bridge.micropub.post import Json, Properties
+
+if TYPE_CHECKING:
+    from bridge.content.rules import SiteRules
+
+_Values = Mapping[str, tuple[Json, ...]]
+_REFERENCE = re.compile(r"&#?\w+;?")
+#: A tag can have no entities (``;`` separates tags), so markup's characters get look-alikes.
+_LOOK_ALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”", ";": ","})
+_STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A header key and the properties in it.
+
+    ``encode`` gives the key's value, ``None`` for no key; it raises :class:`InvalidRequest` for
+    what a site cannot show. ``decode`` gives the properties that the file's key holds.
+    """
+
+    key: str
+    properties: tuple[str, ...]
+    encode: Callable[[Properties, SiteRules], str | None]
+    decode: Callable[[PelicanFile, SiteRules], _Values]
+
+
+def title(name: str) -> str:
+    """A text as a Title. Themes print titles as HTML, so what HTML would take for markup is not."""
+    escaped = _REFERENCE.sub(_escaped_reference, one_line(name))
+    for character, reference in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        escaped = escaped.replace(character, reference)
+    # An attribute can only be smuggled in with "=", and an apostrophe is otherwise left readable.
+    return escaped.replace("'", "&#39;") if "=" in escaped else escaped
+
+
+def label(name: str) -> str:
+    """A text as the name of a tag, a category or an author: printed as HTML, too."""
+    shown = _REFERENCE.sub(_parted_reference, one_line(name)).translate(_LOOK_ALIKES)
+    return one_line(shown.replace("'", "’") if "=" in shown else shown)
+
+
+def _escaped_reference(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if unescape(found) == found else f"&amp;{found[1:]}"
+
+
+def _parted_reference(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if unescape(found) == found else f"& {found[1:]}"
+
+
+def _one_text(properties: Properties, name: str) -> str | None:
+    """The value where there is just one and it is a text."""
+    values = properties.get(name, ())
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else None
+
+
+def _encode_title(properties: Properties, rules: SiteRules) -> str | None:
+    name = next((v for v in properties.get("name", ()) if isinstance(v, str)), "")
+    if "title" in rules.site.formatted_fields:
+        return text.encode_line(one_line(name)) or None
+    return title(name) or None
+
+
+def _decode_title(file: PelicanFile, rules: SiteRules) -> _Values:
+    return _formatted(file, rules, "title", "name")
+
+
+def _encode_summary(properties: Properties, rules: SiteRules) -> str | None:
+    summary = _one_text(properties, "summary")
+    if summary is None:
+        return None
+    if "summary" in rules.site.formatted_fields:
+        return text.encode_line(one_line(summary)) or None
+    return title(summary) or None
+
+
+def _decode_summary(file: PelicanFile, rules: SiteRules) -> _Values:
+    return _formatted(file, rules, "summary", "summary")
+
+
+def _formatted(file: PelicanFile, rules: SiteRules, key: str, name: str) -> _Values:
+    """Fields that go through Markdown (FORMATTED_FIELDS) are decoded like a note's body."""
+    formatted = key in rules.site.formatted_fields
+    value = "\n".join(file.values(key)) if formatted else file.get(key)
+    if not value:
+        return {}
+    return {name: (text.decode(value) if formatted else unescape(value),)}
+
+
+def _encode_date(name: str) -> Callable[[Properties, SiteRules], str | None]:
+    def encode(properties: Properties, rules: SiteRules) -> str | None:
+        values = properties.get(name, ())
+        return dates.form(dates.parse(values[0], rules.site.zone)) if values else None
+
+    return encode
+
+
+def _decode_date(key: str, name: str) -> Callable[[PelicanFile, SiteRules], _Values]:
+    def decode(file: PelicanFile, rules: SiteRules) -> _Values:
+        date = date_of(file, key, rules)
+        return {name: (dates.form(date),)} if date else {}
+
+    return decode
+
+
+def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
+    """A date as Pelican reads it, in the post's or the site's zone; ``None`` if it cannot."""
+    value = file.get(key)
+    if not value:
+        return None
+    try:
+        zone = ZoneInfo(file.get("Timezone") or str(rules.site.zone))
+        found: datetime = get_date(value.replace("_", " "))
+        return found if found.tzinfo else found.replace(tzinfo=zone)
+    except (ValueError, OverflowError, ZoneInfoNotFoundError):
+        return None
+
+
+def _encode_tags(properties: Properties, rules: SiteRules) -> str | None:
+    labels = [label(value) for value in properties.get("category", ()) if isinstance(value, str)]
+    shown = [name for name in labels if rules.site.can_be_tag(name)]
+    # The last ";" keeps a single tag with a comma in one piece.
+    return f"{'; '.join(shown)};" if shown else None
+
+
+def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:
+    del rules
+    value = file.get("Tags") or ""
+    tags = tuple(filter(None, map(str.strip, value.split(";" if ";" in value else ","))))
+    return {"category": tags} if tags else {}
+
+
+def _encode_status(properties: Properties, rules: SiteRules) -> str | None:
+    """Pelican has one key where Micropub has ``post-status`` and ``visibility``.
+
+    A draft is not listed anyway, so it goes before ``unlisted``, Pelican's ``hidden``.
+    """
+    status = _STATUSES.get(_choice(properties, "post-status", _STATUSES))
+    visibility = _choice(properties, "visibility", {"public", "unlisted"})
+    if status == "draft":
+        return "draft"
+    if visibility == "unlisted":
+        return "hidden"
+    # A site may have made drafts its default (DEFAULT_METADATA).
+    return status or (None if rules.site.default_status == "published" else "published")
+
+
+def _choice(properties: Properties, name: str, known: Mapping[str, str] | set[str]) -> str:
+    values = properties.get(name, ())
+    value = str(values[0]).strip().lower() if values else ""
+    if value and value not in known:
+        raise InvalidRequest(
+            f"{name} {str(values[0])[:40]!r} is not supported here; use one of "
+            f"{', '.join(sorted(set(known) - {'publish'}))}."
+        )
+    return value
+
+
+def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
+    del rules
+    status = (file.get("Status") or "").lower()
+    if status == "hidden":
+        return {"visibility": ("unlisted",)}
+    return {"post-status": (status,)} if status in {"draft", "published"} else {}
+
+
+def _encode_author(properties: Properties, rules: SiteRules) -> str | None:
+    """An author who is only a name. Cards and URLs are not a Pelican author's name."""
+    author = _one_text(properties, "author")
+    if author is None or "://" in author:
+        return None
+    name = label(author)
+    return name if rules.site.can_be_author(name) else None
+
+
+def _decode_author(file: PelicanFile, rules: SiteRules) -> _Values:
+    del rules
+    if author := file.get("Author"):
+        return {"author": (author,)}
+    value = file.get("Authors") or ""
+    authors = tuple(filter(None, map(str.strip, value.split(";" if ";" in value else ","))))
+    return {"author": authors} if authors else {}
+
+
+#: In the order in which a new file has them; Slug and Category stand between.
+TITLE = Field("Title", ("name",), _encode_title, _decode_title)
+DATE = Field("Date", ("published",), _encode_date("published"), _decode_date("Date", "published"))
+MODIFIED = Field(
+    "Modified", ("updated",), _encode_date("updated"), _decode_date("Modified", "updated")
+)
+TAGS = Field("Tags", ("category",), _encode_tags, _decode_tags)
+STATUS = Field("Status", ("post-status", "visibility"), _encode_status, _decode_status)
+SUMMARY = Field("Summary", ("summary",), _encode_summary, _decode_summary)
+AUTHOR = Field("Author", ("author",), _encode_author, _decode_author)
+
+FIELDS = (TITLE, DATE, MODIFIED, TAGS, STATUS, SUMMARY, AUTHOR)

@@ -1,0 +1,104 @@
+"""Own media in Pelican's notation (``{static}/media/...``), and nothing else in that notation.
+
+Pelican turns ``{static}``, ``{attach}`` and ``{filename}`` into a copy of any file that the builder
+can read. Only links to the site's own media folder, made here, may have that form; the same
+notation in a client's values is disarmed, reversibly.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from bridge.micropub.post import Json
+
+#: A file below the media folder, as ``bridge.media`` names them: no dot at the start of a segment.
+_SAFE_PATH = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*"
+_NOTATION = re.compile(r"(?P<open>[{|]|%(?:25)*7[BC])(?=[a-z]+[}|])")
+_DISARMED = re.compile(r"%(?P<more>(?:25)*)7(?P<which>[BC])(?=[a-z]+[}|])")
+_ATTRIBUTE = r"""(?P<before>\b(?:src|href|poster|data|cite)\s*=\s*["'])"""
+_MARKDOWN_TARGET = r"(?P<before>\]\(<?|^[ ]{0,3}\[[^\]\n]+\]:[ ]*<?)"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaUrls:
+    """Knows the URLs under which the media folder is seen.
+
+    ``folder`` is inside the content folder (``media``); ``prefixes`` are absolute URLs that end in
+    ``/``: the bridge's first (what clients are told), then the site's own.
+    """
+
+    folder: str
+    prefixes: tuple[str, ...]
+    _known: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _in_html: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _in_markdown: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _own: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        prefixes = "|".join(re.escape(prefix) for prefix in self.prefixes) or r"(?!)"
+        known = rf"(?:{prefixes})(?P<path>{_SAFE_PATH})"
+        own = rf"\{{static\}}/{re.escape(self.folder)}/(?P<path>{_SAFE_PATH})"
+        end = r"""(?=[\s"'()<>]|$)"""
+        patterns = {
+            "_known": known,
+            "_in_html": rf"{_ATTRIBUTE}{known}{end}",
+            "_in_markdown": rf"{_MARKDOWN_TARGET}{known}{end}",
+            "_own": own,
+        }
+        for name, pattern in patterns.items():
+            object.__setattr__(self, name, re.compile(pattern, re.MULTILINE))
+
+    def internalise(self, value: Json) -> Json:
+        """A value as it stands in a file: own media in Pelican's notation, all else disarmed."""
+        if isinstance(value, str):
+            if match := self._known.fullmatch(value):
+                return self._static(match["path"])
+            return _NOTATION.sub(_disarm, value, count=1) if _NOTATION.match(value) else value
+        if isinstance(value, list):
+            return [self.internalise(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self.internalise(item) for key, item in value.items()}
+        return value
+
+    def externalise(self, value: Json) -> Json:
+        """The inverse of :meth:`internalise`; own media get the bridge's URL."""
+        if isinstance(value, str):
+            if self.prefixes and (match := self._own.fullmatch(value)):
+                return self.prefixes[0] + match["path"]
+            return _DISARMED.sub(_rearm, value, count=1) if _DISARMED.match(value) else value
+        if isinstance(value, list):
+            return [self.externalise(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self.externalise(item) for key, item in value.items()}
+        return value
+
+    def internalise_html(self, html: str) -> str:
+        """HTML whose attributes name own media in Pelican's notation."""
+        return self._in_html.sub(lambda m: m["before"] + self._static(m["path"]), html)
+
+    def internalise_markdown(self, text: str) -> str:
+        """Markdown whose links, images and HTML attributes name own media in that notation."""
+        linked = self._in_markdown.sub(lambda m: m["before"] + self._static(m["path"]), text)
+        return self.internalise_html(linked)
+
+    def externalise_text(self, text: str) -> str:
+        """A body in which own media have the bridge's URL again."""
+        if not self.prefixes:
+            return text
+        return self._own.sub(lambda m: self.prefixes[0] + m["path"], text)
+
+    def _static(self, path: str) -> str:
+        return f"{{static}}/{self.folder}/{path}"
+
+
+def _disarm(match: re.Match[str]) -> str:
+    """``{`` as ``%7B``; what was ``%7B`` before as ``%257B``, so that nothing is lost."""
+    opening = match["open"]
+    return {"{": "%7B", "|": "%7C"}.get(opening) or f"%25{opening[1:]}"
+
+
+def _rearm(match: re.Match[str]) -> str:
+    if match["more"]:
+        return f"%{match['more'][2:]}7{match['which']}"
+    return "{" if match["which"] == "B" else "|"

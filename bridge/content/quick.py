@@ -1,0 +1,222 @@
+"""Pelican's answer to "where will this post be?" by formatting alone, for many thousand posts.
+
+Follows ``Readers.read_file``, ``Content.__init__`` and ``Article`` step by step for what decides
+an address, without rendering. Whatever is unusual (a formatted title, a key that collides with an
+attribute, metadata per path) gets no answer here: then Pelican itself has to be asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from pathlib import PurePosixPath
+from string import Formatter
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from pelican.contents import Article
+from pelican.readers import ensure_metadata_list, parse_path_metadata
+from pelican.urlwrappers import Author, Category
+from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
+
+from bridge.content.headers import PelicanFile
+
+#: url, save_as, status, date
+Found = tuple[str, str, str, datetime]
+
+_FORMAT_FIELDS = frozenset({"slug", "date", "category", "author", "lang", "path"})
+_ONE_VALUE = frozenset({"date", "modified", "status", "category", "author", "slug", "tags",
+                        "authors", "url", "save_as"})  # fmt: skip
+_DECIDING = _ONE_VALUE - {"tags"} | {"title", "lang", "timezone", "path"}
+_HARMLESS_ATTRIBUTES = frozenset({"status", "summary"})
+_TAKEN: Final = frozenset(dir(Article)) - _HARMLESS_ATTRIBUTES | {
+    "settings", "metadata", "content", "context", "translations", "source_path",
+    "relative_source_path", "in_default_lang", "date_format", "reader",
+}  # fmt: skip
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:[+-]\d{2}:\d{2})?)?")
+_QUICK_DATES: Mapping[str, Callable[[datetime], str]] = {
+    "%Y": lambda date: str(date.year),
+    "%m": lambda date: f"{date.month:02d}",
+    "%d": lambda date: f"{date.day:02d}",
+    "%-m": lambda date: str(date.month),
+    "%-d": lambda date: str(date.day),
+    "%Y/%m": lambda date: f"{date.year}/{date.month:02d}",
+    "%Y/%m/%d": lambda date: f"{date.year}/{date.month:02d}/{date.day:02d}",
+    "%Y-%m-%d": lambda date: f"{date.year}-{date.month:02d}-{date.day:02d}",
+}
+
+
+class _Unclear(Exception):
+    """Only Pelican itself can tell."""
+
+
+class _Date:
+    """A date in a URL format; the usual formats do not need ``strftime``."""
+
+    def __init__(self, date: datetime) -> None:
+        self._date = date
+
+    def __format__(self, spec: str) -> str:
+        quick = _QUICK_DATES.get(spec) if self._date.year >= 1000 else None
+        return quick(self._date) if quick else format(self._date, spec)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._date, name)
+
+
+class QuickLocator:
+    """Formats addresses by a site's settings."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._default_lang = str(settings["DEFAULT_LANG"]).lower()
+        self._formats = {
+            (kind, lang, target): str(settings[f"{kind}_{lang}{target}"])
+            for kind in ("ARTICLE", "DRAFT")
+            for lang in ("", "LANG_")
+            for target in ("URL", "SAVE_AS")
+        }
+        formatted = {str(name).lower() for name in settings["FORMATTED_FIELDS"]}
+        self._possible = not (formatted & _DECIDING) and all(
+            _only_known_fields(pattern) for pattern in self._formats.values()
+        )
+        self._defaults = self._default_metadata()
+        self._zone = str(settings.get("TIMEZONE") or "UTC")
+        self._category_slug = lru_cache(4096)(lambda name: str(Category(name, settings).slug))
+        self._author_slug = lru_cache(4096)(lambda name: str(Author(name, settings).slug))
+        self._from_path = lru_cache(4096)(self._path_metadata)
+
+    def locate(self, file: PelicanFile, source_path: str) -> Found | None:
+        """The address of the post in ``source_path`` (below the content folder), if it is clear."""
+        if not self._possible:
+            return None
+        try:
+            return self._address(self._metadata(file, source_path), source_path)
+        except (_Unclear, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError):
+            return None
+
+    def _default_metadata(self) -> dict[str, Any]:
+        settings = self._settings
+        found = dict(settings["DEFAULT_METADATA"])
+        if "DEFAULT_CATEGORY" in settings and settings.get("CATEGORY_SAVE_AS"):
+            found["category"] = settings["DEFAULT_CATEGORY"]
+        found = {name: _processed(name, value) for name, value in found.items()}
+        date = settings.get("DEFAULT_DATE")
+        if date and date != "fs":
+            found["date"] = get_date(date) if isinstance(date, str) else datetime(*date)  # noqa: DTZ001
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _path_metadata(self, source_path: str) -> dict[str, Any]:
+        found = parse_path_metadata(source_path, settings=self._settings, process=_processed)
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _metadata(self, file: PelicanFile, source_path: str) -> dict[str, Any]:
+        """Defaults, then the path, then the file, as ``Readers.read_file`` puts them together."""
+        for place in self._settings["EXTRA_PATH_METADATA"]:
+            if source_path == place or source_path.startswith(f"{str(place).rstrip('/')}/"):
+                raise _Unclear
+        metadata = {**self._defaults, **self._from_path(source_path)}
+        if self._settings.get("DEFAULT_DATE") == "fs":
+            # The checkout's own file times: unknown here, but the file may say its date itself.
+            metadata.pop("date", None)
+        seen: set[str] = set()
+        for line in file.lines:
+            key = line.key
+            if key in seen:
+                if key in _DECIDING and key not in _ONE_VALUE:
+                    raise _Unclear
+                continue
+            seen.add(key)
+            if key in _TAKEN or key.startswith(("_", "override_")):
+                raise _Unclear
+            if key in _DECIDING:
+                value = _processed(key, line.value)
+                if value is not None:
+                    metadata[key] = value
+        if any(key in _TAKEN or key.startswith(("_", "override_")) for key in self._defaults):
+            raise _Unclear
+        return metadata
+
+    def _address(self, metadata: Mapping[str, Any], source_path: str) -> Found | None:
+        if "title" not in metadata or "date" not in metadata:
+            return None
+        date = set_date_tzinfo(metadata["date"], str(metadata.get("timezone", self._zone)))
+        if "timezone" in metadata:
+            ZoneInfo(metadata["timezone"])  # Pelican skips a post with a zone that does not exist
+        status = str(metadata.get("status", "published")).lower()
+        if not self._settings["WITH_FUTURE_DATES"] and date > datetime.now(date.tzinfo):
+            status = "draft"
+        if status not in {"published", "hidden", "draft"}:
+            return None
+        lang = metadata.get("lang", self._default_lang)
+        values = {
+            "slug": metadata.get("slug") or self._made_slug(metadata, source_path),
+            "date": _Date(date),
+            "lang": lang,
+            "category": self._slug_of(self._category_slug, metadata.get("category")),
+            "author": self._slug_of(self._author_slug, self._author(metadata)),
+            "path": metadata.get("path", source_path),
+        }
+        kind = "DRAFT" if status == "draft" else "ARTICLE"
+        variant = "" if lang == self._default_lang else "LANG_"
+        url = metadata.get("url") or self._formats[kind, variant, "URL"].format(**values)
+        save_format = self._formats[kind, variant, "SAVE_AS"]
+        save_as = metadata.get("save_as") or save_format.format(**values)
+        if save_as.startswith("/") or ".." in save_as:
+            raise _Unclear
+        return url, save_as, status, date
+
+    def _made_slug(self, metadata: Mapping[str, Any], source_path: str) -> str:
+        source = self._settings["SLUGIFY_SOURCE"]
+        if source not in {"title", "basename"}:
+            return ""
+        slug: str = slugify(
+            metadata["title"] if source == "title" else PurePosixPath(source_path).stem,
+            regex_subs=self._settings["SLUG_REGEX_SUBSTITUTIONS"],
+            preserve_case=self._settings["SLUGIFY_PRESERVE_CASE"],
+            use_unicode=self._settings["SLUGIFY_USE_UNICODE"],
+        )
+        return slug
+
+    def _author(self, metadata: Mapping[str, Any]) -> str | None:
+        if "author" in metadata:
+            return str(metadata["author"])
+        if "authors" in metadata:
+            return str(metadata["authors"][0])
+        return self._settings.get("AUTHOR")
+
+    @staticmethod
+    def _slug_of(slug: Callable[[str], str], name: str | None) -> str:
+        return "" if name is None else slug(name)
+
+
+def _only_known_fields(pattern: str) -> bool:
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(pattern) if name is not None]
+    except ValueError:
+        return False
+    return all(re.split(r"[.\[]", name)[0] in _FORMAT_FIELDS for name in names)
+
+
+def _processed(name: str, value: Any) -> Any:
+    """A value as Pelican's METADATA_PROCESSORS make it; ``None`` for what they discard.
+
+    Names instead of Category and Author objects: their slugs come from a cache.
+    """
+    if name == "date":
+        return _date(value)
+    if name in {"category", "author", "status", "slug"}:
+        return value.strip() or None
+    if name == "authors":
+        return ensure_metadata_list(value) or None
+    return value
+
+
+def _date(value: str) -> datetime:
+    if _ISO.fullmatch(value):
+        date: datetime = SafeDatetime.fromisoformat(value)
+        return date
+    found: datetime = get_date(value.replace("_", " "))
+    return found

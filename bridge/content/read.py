@@ -1,0 +1,69 @@
+"""A Pelican file as a post: what ``q=source`` gives back.
+
+Pelican's keys are the truth for what they hold, so that a hand edit counts. An original value in
+``Mf2`` counts as long as writing it again would give exactly what the key holds now.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bridge.content import body, keys
+from bridge.content.headers import PelicanFile
+from bridge.content.mf2 import Mf2Line
+from bridge.errors import InvalidRequest
+from bridge.micropub.post import Json, Post
+
+if TYPE_CHECKING:
+    from bridge.content.rules import SiteRules
+
+_IN_KEYS = frozenset(name for field in keys.FIELDS for name in field.properties)
+
+
+def read(file: PelicanFile, rules: SiteRules) -> Post:
+    """The post in a file, written by the bridge or by hand. Never fails on what it finds."""
+    mf2 = Mf2Line.of(file)
+    found: dict[str, tuple[Json, ...]] = {}
+    for field in keys.FIELDS:
+        if not (field is keys.TITLE and mf2.synthetic_title):
+            found.update(_of_key(field, file, mf2, rules))
+    if content := _content(file, mf2, rules):
+        found["content"] = content
+    for name, values in mf2.properties.items():
+        if name not in _IN_KEYS and name != "content":
+            found[name] = tuple(rules.media.externalise(value) for value in values)
+    return Post(mf2.type, MappingProxyType(found))
+
+
+def channel(file: PelicanFile) -> str | None:
+    """The name of the post's Pelican category, where the file says it."""
+    return (file.get("Category") or "").strip() or None
+
+
+def _of_key(
+    field: keys.Field, file: PelicanFile, mf2: Mf2Line, rules: SiteRules
+) -> dict[str, tuple[Json, ...]]:
+    """The properties of one key: the originals in ``Mf2`` unless a hand has changed the key."""
+    decoded = dict(field.decode(file, rules))
+    originals = {
+        name: tuple(rules.media.externalise(value) for value in mf2.properties[name])
+        for name in field.properties
+        if name in mf2.properties
+    }
+    if not originals:
+        return decoded
+    whole = decoded | originals
+    try:
+        unchanged = field.encode(whole, rules) == file.get(field.key)
+    except InvalidRequest:
+        unchanged = False
+    return whole if unchanged else decoded
+
+
+def _content(file: PelicanFile, mf2: Mf2Line, rules: SiteRules) -> tuple[Json, ...]:
+    original = mf2.properties.get("content")
+    if original and mf2.digest == body.digest(file.body):
+        return original
+    decoded = body.decode(file.body, mf2.form, rules)
+    return () if decoded is None else (decoded,)

@@ -1,0 +1,268 @@
+"""A post as a Pelican file: a new one, or changes to one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bridge.content import body, dates, html, keys, path
+from bridge.content.categories import category_for
+from bridge.content.characters import one_line, printable
+from bridge.content.headers import PelicanFile
+from bridge.content.mf2 import Mf2Line
+from bridge.errors import Conflict, InvalidRequest
+from bridge.micropub.post import Json, Post, Properties
+
+if TYPE_CHECKING:
+    from bridge.content.rules import SiteRules
+
+_TITLE_LENGTH = 70
+_ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Summary", "Author")
+_NO_COMMANDS: Properties = MappingProxyType({})
+#: Titles for posts that say nothing themselves.
+_TARGETS = {
+    "like-of": "Like of",
+    "repost-of": "Repost of",
+    "bookmark-of": "Bookmark of",
+    "in-reply-to": "Reply to",
+    "read-of": "Read",
+    "listen-of": "Listened to",
+    "watch-of": "Watched",
+}
+
+
+def compose(
+    post: Post, *, commands: Properties = _NO_COMMANDS, when: datetime, rules: SiteRules
+) -> PelicanFile:
+    """The file of a new post. ``when`` dates one that has no date of its own.
+
+    ``Slug`` is a wish: whoever looks for collisions settles it. Raises :class:`InvalidRequest`
+    for what the site cannot hold, with a word on what to mend.
+    """
+    refuse_private(post)
+    written = _write_body(post, rules)
+    values = {field.key: field.encode(post.properties, rules) for field in keys.FIELDS}
+    mf2 = Mf2Line(
+        type=post.type,
+        synthetic_title=values["Title"] is None,
+        form=written.form,
+        syndicate_to=_texts(commands.get("syndicate-to", ())),
+    )
+    published = published_at(post, when, rules)
+    values["Title"] = values["Title"] or synthetic_title(post, published, rules)
+    values["Date"] = dates.form(published)
+    values["Slug"] = path.slug_hint(post, commands, published, rules.site)
+    values["Category"] = category_for(post, commands, rules)
+    file = PelicanFile()
+    for key in _ORDER:
+        file = file.with_header(key, values[key])
+    file = file.with_body(written.text)
+    return _with_mf2(file, _with_originals(mf2, file, post, post.properties, rules))
+
+
+def edit(
+    file: PelicanFile,
+    old: Post,
+    new: Post,
+    *,
+    commands: Properties = _NO_COMMANDS,
+    when: datetime,
+    rules: SiteRules,
+) -> PelicanFile:
+    """The file with what differs between ``old`` (as read from it) and ``new``, and no more.
+
+    Sets ``Modified`` to ``when`` unless the change is about that itself. An unchanged post gives
+    an unchanged file. Raises :class:`InvalidRequest` as :func:`compose`, and
+    :class:`Conflict` if the ``Mf2`` line is damaged, as it would be lost.
+    """
+    refuse_private(new)
+    if Mf2Line.is_broken(file):
+        raise Conflict("The post's Mf2 line is no valid JSON. Mend it in the file, then try again.")
+    change = _Change(old, new, commands, when, rules)
+    mf2 = before = Mf2Line.of(file)
+    edited, mf2 = change.body(file, mf2)
+    edited = change.keys(edited)
+    edited, mf2 = change.title(edited, mf2)
+    edited, mf2 = change.commands_beside(edited, mf2)
+    mf2 = _with_originals(mf2, edited, new, change.names, rules)
+    if mf2 != before:
+        edited = _with_mf2(edited, mf2)
+    if edited != file and "updated" not in change.names:
+        edited = edited.with_header("Modified", dates.form(_in_zone(when, rules)))
+    return edited
+
+
+def refuse_private(post: Post) -> None:
+    """Raise for ``visibility: private``: a static site has no place that only some may see."""
+    if str(post.first("visibility") or "").strip().lower() == "private":
+        raise InvalidRequest(
+            "visibility “private” is not supported: every page of this site is public. "
+            "Use “unlisted”, or post-status “draft”."
+        )
+
+
+def published_at(post: Post, when: datetime, rules: SiteRules) -> datetime:
+    """The date that the client gives, else ``when`` in the site's zone."""
+    given = post.first("published")
+    if given is None:
+        return _in_zone(when, rules)
+    return dates.parse(given, rules.site.zone)
+
+
+def synthetic_title(post: Post, published: datetime, rules: SiteRules) -> str:
+    """A Title for a post without a name: the first words, what it points to, or the date."""
+    words = _plain_content(post)
+    if not words:
+        target = next((name for name in _TARGETS if post.all(name)), None)
+        words = f"{_TARGETS[target]} {_short(post.first(target))}" if target else ""
+    made = keys.TITLE.encode({"name": (_shortened(words),)}, rules)
+    return made or f"{published:%Y-%m-%d %H:%M}"
+
+
+def is_markdown(post: Post) -> bool:
+    """Whether plain content is Markdown: in what has a name of its own, unlike a note.
+
+    A name that only repeats the content's beginning is no name (post type discovery).
+    """
+    name = one_line(post.text("name") or "")
+    return bool(name) and not one_line(post.text("content") or "").startswith(name)
+
+
+class _Change:
+    """What an edit does, one part of the file at a time."""
+
+    def __init__(
+        self, old: Post, new: Post, commands: Properties, when: datetime, rules: SiteRules
+    ) -> None:
+        everything = {*old.properties, *new.properties}
+        self.names = frozenset(name for name in everything if old.all(name) != new.all(name))
+        self._new, self._commands, self._when, self._rules = new, commands, when, rules
+
+    def body(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
+        """Markdown stays Markdown, and what the owner wrote himself may stay in it."""
+        if "content" not in self.names:
+            return file, mf2
+        was_markdown = mf2.form in {None, "markdown"} and bool(file.body.strip())
+        written = body.encode(
+            self._new.first("content"),
+            markdown=was_markdown or is_markdown(self._new),
+            rules=self._rules,
+            tolerance=body.Tolerance.of(file.body, self._rules) if was_markdown else None,
+        )
+        return file.with_body(written.text), mf2.with_changes(form=written.form)
+
+    def keys(self, file: PelicanFile) -> PelicanFile:
+        """The keys whose properties have changed, apart from the Title."""
+        for field in keys.FIELDS:
+            if field is keys.TITLE or not self.names.intersection(field.properties):
+                continue
+            value = field.encode(self._new.properties, self._rules)
+            # A site cannot show a post without a date: deleting it leaves the Date as it is.
+            if field is keys.DATE and value is None:
+                continue
+            if field is keys.AUTHOR:
+                file = file.with_header("Authors", None)
+            file = file.with_header(field.key, value)
+        return file
+
+    def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
+        """The Title follows the name, and a made-up one the content that it was made of."""
+        if not ("name" in self.names or (mf2.synthetic_title and "content" in self.names)):
+            return file, mf2
+        value = keys.TITLE.encode(self._new.properties, self._rules)
+        if value is not None:
+            return file.with_header("Title", value), mf2.with_changes(synthetic_title=False)
+        date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
+        made = synthetic_title(self._new, date, self._rules)
+        return file.with_header("Title", made), mf2.with_changes(synthetic_title=True)
+
+    def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
+        """``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` beside an update."""
+        if slug := path.wished_slug(self._commands, self._rules.site):
+            file = file.with_header("Slug", slug)
+        if self._commands.get("channel"):
+            category = category_for(self._new, self._commands, self._rules)
+            file = file.with_header("Category", category)
+        if self._commands.get("syndicate-to"):
+            mf2 = mf2.with_changes(syndicate_to=_texts(self._commands["syndicate-to"]))
+        return file, mf2
+
+
+def _in_zone(when: datetime, rules: SiteRules) -> datetime:
+    return when.astimezone(rules.site.zone)
+
+
+def _texts(values: Iterable[Json]) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str) and value)
+
+
+def _write_body(post: Post, rules: SiteRules) -> body.Body:
+    return body.encode(post.first("content"), markdown=is_markdown(post), rules=rules)
+
+
+def _with_originals(
+    mf2: Mf2Line, file: PelicanFile, post: Post, names: Iterable[str], rules: SiteRules
+) -> Mf2Line:
+    """The line with what keys and body of ``file`` do not give back, of these properties."""
+    wanted = set(names)
+    kept: dict[str, tuple[Json, ...]] = dict(mf2.properties)
+    given_back = _given_back(file, mf2, rules)
+    for name in [*filter(wanted.__contains__, post.properties), *(wanted - set(post.properties))]:
+        if not post.all(name) or post.all(name) == given_back.get(name):
+            kept.pop(name, None)
+        elif name == "content":
+            kept[name] = post.all(name)
+        else:
+            kept[name] = tuple(rules.media.internalise(value) for value in post.all(name))
+    digest = mf2.digest
+    if "content" in wanted:
+        digest = body.digest(file.body) if "content" in kept else None
+    return mf2.with_changes(properties=MappingProxyType(kept), digest=digest)
+
+
+def _given_back(
+    file: PelicanFile, mf2: Mf2Line, rules: SiteRules
+) -> Mapping[str, tuple[Json, ...]]:
+    found: dict[str, tuple[Json, ...]] = {}
+    for field in keys.FIELDS:
+        if not (field is keys.TITLE and mf2.synthetic_title):
+            found.update(field.decode(file, rules))
+    content = body.decode(file.body, mf2.form, rules)
+    return found if content is None else {**found, "content": (content,)}
+
+
+def _with_mf2(file: PelicanFile, mf2: Mf2Line) -> PelicanFile:
+    return file.with_header("Mf2", mf2.text())
+
+
+def _plain_content(post: Post) -> str:
+    """The content's text, without markup that would look odd in a title."""
+    content: Any = post.first("content") or post.first("summary")
+    if isinstance(content, dict):
+        found = content.get("html")
+        content = html.plain(found) if isinstance(found, str) else content.get("value")
+    return one_line(printable(content)) if isinstance(content, str) else ""
+
+
+def _shortened(words: str) -> str:
+    if len(words) <= _TITLE_LENGTH:
+        return words
+    return f"{words[:_TITLE_LENGTH].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
+
+
+def _short(target: Json) -> str:
+    """A URL as people say it; of a quoted object its URL."""
+    if isinstance(target, dict):
+        properties = target.get("properties")
+        urls = properties.get("url") if isinstance(properties, dict) else None
+        target = urls[0] if isinstance(urls, list) and urls else None
+    if not isinstance(target, str):
+        return "a post"
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return target
+    return f"{parts.netloc}{parts.path}".rstrip("/") or target

@@ -1,0 +1,27 @@
+"""Everything about the site that turning a post into a file depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bridge.content.categories import DEFAULT_CATEGORIES
+from bridge.content.links import MediaUrls
+from bridge.content.location import Site
+from bridge.content.path import PathTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRules:
+    """``site`` knows Pelican's settings; the rest is the bridge's ``[content]`` and ``[media]``.
+
+    ``html``: whether a client's HTML is sanitised or trusted. ``categories``: post type to the
+    name of the Pelican category.
+    """
+
+    site: Site
+    media: MediaUrls
+    path: PathTemplate
+    html: Literal["sanitize", "trust"] = "sanitize"
+    categories: Mapping[str, str] = field(default_factory=lambda: DEFAULT_CATEGORIES)

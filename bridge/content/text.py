@@ -1,0 +1,149 @@
+"""A note's plain text as Markdown that shows exactly that text, and back.
+
+What Markdown would take for structure is escaped (``#hashtag``, ``1.`` and dashes at a line's
+start, ``[id]: url``, indentation, HTML), a single newline becomes a line break, a bare URL a link.
+What is unmistakably meant stays Markdown: ``[words](https://...)``, ``**strong**``, ``*stressed*``
+and ``code`` between backticks.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+_BREAK = "  \n"
+_URL = r"https?://[^\s<>\"'`\\\[\]{}|^*\x00-\x20]+"
+_URL_TAIL = ".,;:!?'…"
+
+#: Left to right: what is meant as Markdown, then URLs, then single characters with a meaning.
+_TOKEN = re.compile(
+    rf"""
+      (?P<code>(?<!`)`(?![\s`])[^`\\<>&{{}}\t]*[^`\\<>&{{}}\s]`(?!`))
+    | \[(?P<label>[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s])\]\((?P<target>https?://[^\s()<>"'`\\{{}}|*&]+)\)
+    | (?<![\w*\\])(?P<stars>\*\*?)(?=[^\s*])
+      (?P<stressed>[^*`\[\]\\<>{{}}&\t]*[^*`\[\]\\<>{{}}&\s])(?P=stars)(?![\w*])
+    | (?P<url>{_URL})
+    | (?P<entity>&(?=\#?[A-Za-z0-9]+;))
+    | (?P<lone>(?:(?<=\s)\*(?=\s))|(?:(?<=[^\W_])_+(?=[^\W_])))
+    | (?P<escape>[\\`*_\[])
+    | (?P<named>[<{{\t])
+    """,
+    re.VERBOSE,
+)
+_NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
+
+#: At a line's start: where the backslash or the entity goes that takes the meaning away.
+_BACKSLASH_AT_START = re.compile(r"(?P<number>\d+(?=\.(?:\s|$)))|[#>]|[-+](?=[\s+-]|$)|!(?=!!)")
+_ENTITY_AT_START = re.compile(r":(?=\s)|~(?=~~)|=(?=[=\s]*$)|\?(?=\?\?)|/(?=//)|%(?=%)")
+_RULE = re.compile(r"[-|:+ ]*-[-|:+ ]*")
+
+_ENCODED = re.compile(
+    rf"""
+      (?P<break>[ ][ ]\n)
+    | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
+    | &(?:(?P<name>amp|lt)|\#(?P<number>\d{{1,3}}));
+    | <(?P<url>{_URL})>
+    """,
+    re.VERBOSE,
+)
+_NAMES = {"amp": "&", "lt": "<"}
+
+# Text from a mail program or a terminal: full lines, each broken where the next word did not fit.
+_WRAP_NARROWEST, _WRAP_WIDEST = 50, 100
+
+
+def encode(text: str) -> str:
+    """Markdown that shows ``text`` (already printable, with ``\\n``)."""
+    encoded: list[str] = []
+    paragraph: list[str] = []
+    for line in text.split("\n"):
+        if line.strip():
+            paragraph.append(line)
+        else:
+            encoded += _paragraph(paragraph)
+            encoded.append(f"{line}\n")
+            paragraph = []
+    return "".join(encoded + _paragraph(paragraph)).removesuffix("\n")
+
+
+def encode_line(text: str) -> str:
+    """The same for what has to stay on one line (a summary)."""
+    return _line(" ".join(text.split()))
+
+
+def decode(markdown: str) -> str:
+    """The inverse of :func:`encode`; also reads what an owner has changed by hand."""
+    return _ENCODED.sub(_decoded, markdown)
+
+
+def _paragraph(lines: list[str]) -> list[str]:
+    """The lines of a paragraph with their ends: a break, unless the text was hard-wrapped."""
+    if not lines:
+        return []
+    end = "\n" if _is_hard_wrapped(lines) else _BREAK
+    return [_line(line) + end for line in lines[:-1]] + [f"{_line(lines[-1])}\n"]
+
+
+def _is_hard_wrapped(lines: list[str]) -> bool:
+    """Whether each line is full: the first word of the next one would not have fitted."""
+    width = max(map(len, lines))
+    if len(lines) < 3 or not _WRAP_NARROWEST <= width <= _WRAP_WIDEST:
+        return False
+    return all(
+        len(line) + 1 + len(following.split()[0]) > width and following[0].isalnum()
+        for line, following in pairwise(lines)
+    )
+
+
+def _line(line: str) -> str:
+    """One line, its outer white space kept as entities that Markdown does not strip."""
+    start = f"&#{ord(line[0])};" if line[:1].isspace() else ""
+    end = f"&#{ord(line[-1])};" if line[-1:].isspace() else ""
+    inner = line[1 if start else 0 : len(line) - (1 if end else 0)]
+    return start + (_inline(inner) if start else _line_start(inner)) + end
+
+
+def _line_start(line: str) -> str:
+    if _RULE.fullmatch(line):
+        return _inline(line).replace("-", "\\-").replace("+", "\\+")
+    if match := _BACKSLASH_AT_START.match(line):
+        number = match["number"] or ""
+        return f"{number}\\{line[len(number)]}{_inline(line[len(number) + 1 :])}"
+    if match := _ENTITY_AT_START.match(line):
+        return f"&#{ord(line[0])};{_inline(line[1:])}"
+    return _inline(line)
+
+
+def _inline(text: str) -> str:
+    return _TOKEN.sub(_token, text)
+
+
+def _token(match: re.Match[str]) -> str:
+    kind = match.lastgroup
+    if kind in {"code", "lone"}:
+        return match.group()
+    if match["target"]:
+        return f"[{_inline(match['label'])}]({match['target']})"
+    if match["stars"]:
+        return f"{match['stars']}{_inline(match['stressed'])}{match['stars']}"
+    if match["url"]:
+        url = _without_punctuation(match["url"])
+        return f"<{url}>{match['url'][len(url) :]}"
+    if match["entity"]:
+        return "&amp;"
+    return _NAMED.get(match.group()) or f"\\{match.group()}"
+
+
+def _without_punctuation(url: str) -> str:
+    """The URL without what ends the sentence around it; ``Foo_(bar)`` keeps its parenthesis."""
+    while url[-1] in _URL_TAIL or (url[-1] == ")" and url.count(")") > url.count("(")):
+        url = url[:-1]
+    return url
+
+
+def _decoded(match: re.Match[str]) -> str:
+    if match["break"]:
+        return "\n"
+    if match["number"]:
+        return chr(int(match["number"]))
+    return match["escaped"] or _NAMES.get(match["name"] or "") or match["url"]
