@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bridge.content.rules import SiteRules
 
 _TITLE_LENGTH = 70
+_URL = re.compile(r"https?://[^\s<>\"]+")
 _ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Summary", "Author")
 _NO_COMMANDS: Properties = MappingProxyType({})
 #: Titles for posts that say nothing themselves.
@@ -114,7 +116,7 @@ def published_at(post: Post, when: datetime, rules: SiteRules) -> datetime:
 
 def synthetic_title(post: Post, published: datetime, rules: SiteRules) -> str:
     """A Title for a post without a name: the first words, what it points to, or the date."""
-    words = _plain_content(post)
+    words = _URL.sub(lambda found: _short(found.group()), _plain_content(post))
     if not words:
         target = next((name for name in _TARGETS if post.all(name)), None)
         words = f"{_TARGETS[target]} {_short(post.first(target))}" if target else ""

@@ -15,11 +15,13 @@ _BREAK = "  \n"
 _URL = r"https?://[^\s<>\"'`\\\[\]{}|^*\x00-\x20]+"
 _URL_TAIL = ".,;:!?'…"
 
+_TARGET = r"https?://(?:[^\s()<>\"'`\\{}|*&]|\([^\s()<>\"'`\\{}|*&]*\))+"
+
 #: Left to right: what is meant as Markdown, then URLs, then single characters with a meaning.
 _TOKEN = re.compile(
     rf"""
       (?P<code>(?<!`)`(?![\s`])[^`\\<>&{{}}\t]*[^`\\<>&{{}}\s]`(?!`))
-    | \[(?P<label>[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s])\]\((?P<target>https?://[^\s()<>"'`\\{{}}|*&]+)\)
+    | \[(?P<label>[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s])\]\((?P<target>{_TARGET})\)
     | (?<![\w*\\])(?P<stars>\*\*?)(?=[^\s*])
       (?P<stressed>[^*`\[\]\\<>{{}}&\t]*[^*`\[\]\\<>{{}}&\s])(?P=stars)(?![\w*])
     | (?P<url>{_URL})

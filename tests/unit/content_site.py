@@ -1,0 +1,65 @@
+"""Sites and posts for the tests of ``bridge.content``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bridge.content.links import MediaUrls
+from bridge.content.location import Site
+from bridge.content.path import PathTemplate
+from bridge.content.rules import SiteRules
+from bridge.micropub.post import Json, Post
+
+WHEN = datetime(2026, 11, 21, 17, 37, tzinfo=UTC)
+MEDIA = MediaUrls("media", ("https://bridge.example/media/", "https://example.com/media/"))
+PATH = PathTemplate("content", "{category}/{published:%Y}/{published:%m}/{slug}.md")
+SETTINGS: Mapping[str, Any] = MappingProxyType(
+    {
+        "PATH": "content",
+        "SITEURL": "https://example.com",
+        "SITENAME": "A test",
+        "TIMEZONE": "Europe/Paris",
+        "ARTICLE_URL": "{date:%Y}/{date:%m}/{slug}/",
+        "ARTICLE_SAVE_AS": "{date:%Y}/{date:%m}/{slug}/index.html",
+    }
+)
+
+
+def write_settings(folder: Path, **settings: Any) -> Path:
+    """A ``pelicanconf.py`` with these settings on top of :data:`SETTINGS`."""
+    merged = {**SETTINGS, **settings}
+    file = folder / "pelicanconf.py"
+    file.write_text("".join(f"{key} = {value!r}\n" for key, value in merged.items()))
+    return file
+
+
+def load_site(folder: Path, **settings: Any) -> Site:
+    """The site of such a settings file."""
+    return Site.load(write_settings(folder, **settings))
+
+
+def load_rules(folder: Path, *, html: Any = "sanitize", **settings: Any) -> SiteRules:
+    """The rules of such a site."""
+    return SiteRules(load_site(folder, **settings), MEDIA, PATH, html=html)
+
+
+def post(kind: str = "entry", /, **properties: Json | tuple[Json, ...]) -> Post:
+    """A post; ``_`` in a name stands for ``-``, a single value for a tuple of one."""
+    return Post(
+        kind,
+        MappingProxyType(
+            {
+                name.replace("_", "-"): value if isinstance(value, tuple) else (value,)
+                for name, value in properties.items()
+            }
+        ),
+    )
+
+
+def properties_of(found: Post, *, without: str = "") -> dict[str, tuple[Json, ...]]:
+    """The properties as a plain ``dict``, for comparing."""
+    return {name: values for name, values in found.properties.items() if name != without}
