@@ -13,7 +13,7 @@ from bridge.errors import BridgeError, InsufficientScope, InvalidToken, Unauthor
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _FORM = "application/x-www-form-urlencoded"
-_MAX_FORM = 64 * 1024
+_MAX_BODY = 64 * 1024
 
 #: Apps in a browser call these endpoints from their own origin, without cookies.
 _CORS: dict[str, str] = {
@@ -75,12 +75,17 @@ async def read_form(request: web.Request) -> Form:
     """The body of a POST, form-encoded as every request to these endpoints is."""
     if hdrs.CONTENT_TYPE in request.headers and request.content_type != _FORM:
         raise OAuthError("invalid_request", f"Send {_FORM}.")
+    return Form((await read_body(request)).decode("utf-8", "surrogateescape"))
+
+
+async def read_body(request: web.Request) -> bytes:
+    """A body that is no longer than any that these endpoints need."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
-        if len(body) > _MAX_FORM:
+        if len(body) > _MAX_BODY:
             raise OAuthError("invalid_request", "The request is too long.")
-    return Form(body.decode("utf-8", "surrogateescape"))
+    return bytes(body)
 
 
 def answer(body: Mapping[str, object], *, status: int = 200) -> web.Response:

@@ -35,6 +35,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE links (
         hash BLOB PRIMARY KEY,
         purpose TEXT NOT NULL,
+        name TEXT,
         browser BLOB,
         expires REAL NOT NULL
     ) WITHOUT ROWID;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
 import time
 from urllib.parse import quote
 
@@ -18,6 +19,10 @@ MAX_PASSWORD = 1024
 _HASHER = argon2.PasswordHasher()
 #: Compared with where no password is set, so that both take the same time.
 _NOBODY = _HASHER.hash(secrets.token_urlsafe(16))
+
+
+class LinkUsed(Exception):
+    """A set-up link that was used, replaced, or is too old."""
 
 
 def owner_reset(db: Database) -> str:
@@ -38,17 +43,40 @@ def is_set_up(db: Database) -> bool:
     return db.one(ways) is not None
 
 
+def has_password(db: Database) -> bool:
+    """Whether a password is one of them."""
+    return db.one("SELECT 1 FROM owner WHERE password IS NOT NULL") is not None
+
+
 def set_password(db: Database, password: str) -> None:
     """Set the owner's password. Blocks for a moment. Raises ``ValueError`` for a poor one."""
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise ValueError(f"a password has at least {MIN_PASSWORD} characters")
-    hashed = _HASHER.hash(password)
+    hashed = hash_password(password)
     with db.transaction() as connection:
-        connection.execute(
-            "INSERT INTO owner (id, handle, password) VALUES (1, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET password = excluded.password",
-            (secrets.token_bytes(32), hashed),
-        )
+        store_password(connection, hashed)
+
+
+def hash_password(password: str) -> str:
+    """What is stored of a password. Raises ``ValueError`` for one that is too short or too long."""
+    if len(password) < MIN_PASSWORD:
+        raise ValueError(f"A password needs at least {MIN_PASSWORD} characters.")
+    if len(password) > MAX_PASSWORD:
+        raise ValueError(f"A password has at most {MAX_PASSWORD} characters.")
+    return _HASHER.hash(password)
+
+
+def store_password(connection: sqlite3.Connection, hashed: str) -> None:
+    """Inside a transaction: this is the password from now on."""
+    owner_handle(connection)
+    connection.execute("UPDATE owner SET password = ?", (hashed,))
+
+
+def owner_handle(connection: sqlite3.Connection) -> bytes:
+    """Inside a transaction: the random id under which passkeys know the owner, made once."""
+    connection.execute(
+        "INSERT OR IGNORE INTO owner (id, handle) VALUES (1, ?)", (secrets.token_bytes(32),)
+    )
+    (handle,) = connection.execute("SELECT handle FROM owner").fetchone()
+    return bytes(handle)
 
 
 async def check_password(db: Database, password: str) -> bool:
@@ -62,5 +90,32 @@ async def check_password(db: Database, password: str) -> bool:
 def _fits(stored: str, password: str) -> bool:
     try:
         return _HASHER.verify(stored, password)
-    except argon2.exceptions.VerificationError:
+    except (argon2.exceptions.VerificationError, UnicodeEncodeError):
         return False
+
+
+def setup_link_is_good(db: Database, key: str) -> bool:
+    """Whether a set-up link would work now."""
+    found = db.one(
+        "SELECT 1 FROM links WHERE hash = ? AND purpose = 'set-up' AND expires > ?",
+        digest(key),
+        time.time(),
+    )
+    return found is not None
+
+
+def start_over(connection: sqlite3.Connection, key: str) -> None:
+    """Inside a transaction: use the set-up link up. Raises :class:`LinkUsed`.
+
+    Every older way in ends: whoever needs the link has lost them, perhaps to somebody else.
+    """
+    used = connection.execute(
+        "DELETE FROM links WHERE hash = ? AND purpose = 'set-up' AND expires > ?",
+        (digest(key), time.time()),
+    )
+    if used.rowcount != 1:
+        raise LinkUsed
+    connection.execute("UPDATE owner SET password = NULL")
+    connection.execute("DELETE FROM passkeys")
+    connection.execute("DELETE FROM sessions")
+    connection.execute("DELETE FROM links")

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aiohttp import hdrs, web
 
-from bridge.indieauth import about_tokens, token_endpoint
+from bridge.indieauth import (
+    about_tokens,
+    account,
+    app_sign_in,
+    consent,
+    passkey_endpoints,
+    set_up,
+    signing_in,
+    token_endpoint,
+)
 from bridge.indieauth.http import answer, json_endpoint, preflight
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
 METADATA = "/.well-known/oauth-authorization-server"
+
+_STATIC = Path(__file__).parent / "static"
+_PAGES = (
+    web.get("/auth/sign-in", signing_in.show),
+    web.post("/auth/sign-in", signing_in.with_password),
+    web.post("/auth/sign-in/passkey/options", passkey_endpoints.ask_proof),
+    web.post("/auth/sign-in/passkey", passkey_endpoints.sign_in),
+    web.get("/auth/sign-in/link", signing_in.open_link),
+    web.post("/auth/sign-in/link", signing_in.send_link),
+    web.post("/auth/sign-in/link/open", signing_in.with_link),
+    web.post("/auth/sign-out", signing_in.sign_out),
+    web.get("/auth/set-up", set_up.show),
+    web.post("/auth/set-up", set_up.with_password),
+    web.get("/auth/sessions", account.sessions),
+    web.post("/auth/sessions/end", account.end),
+    web.post("/auth/password", account.change_password),
+    web.post("/auth/passkeys/options", passkey_endpoints.ask_creation),
+    web.post("/auth/passkeys", passkey_endpoints.create),
+    web.post("/auth/passkeys/remove", account.forget_passkey),
+)
 
 
 def setup(app: web.Application, server: IndieAuthServer) -> None:
@@ -17,16 +48,26 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
     app.router.add_routes(
         [
             web.get(METADATA, metadata),
+            web.get("/auth", consent.ask),
             web.post("/auth", token_endpoint.identify),
+            web.post("/auth/consent", consent.decide),
             web.get("/token", token_endpoint.verify),
             web.post("/token", token_endpoint.token),
             web.post("/introspect", about_tokens.introspect),
             web.post("/revoke", about_tokens.revoke),
             web.get("/userinfo", about_tokens.userinfo),
+            web.get("/tokens", account.tokens),
+            web.post("/tokens", account.create),
+            web.post("/tokens/revoke", account.revoke),
+            *_PAGES,
         ]
     )
-    for path in (METADATA, "/token", "/introspect", "/revoke", "/userinfo"):
+    if server.mail is not None:
+        app.router.add_post("/account/signin", app_sign_in.sign_in)
+        app.router.add_post("/account/verify", app_sign_in.verify)
+    for path in (METADATA, "/auth", "/token", "/introspect", "/revoke", "/userinfo"):
         app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
+    app.router.add_static("/auth/static/", _STATIC)
 
 
 @json_endpoint

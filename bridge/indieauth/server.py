@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 
-from bridge.auth.me import parse, profile_url
+from bridge.auth.me import BadURL, parse, profile_url
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.database import Database
+from bridge.indieauth.limits import Limiter
+from bridge.indieauth.mail import Mail
+from bridge.indieauth.memory import Memory
+from bridge.indieauth.passkeys import Party
 from bridge.indieauth.tokens import SCOPES, BuiltinVerifier
-from bridge.settings import Settings
+from bridge.settings import KnownClient, Settings
+
+if TYPE_CHECKING:
+    from bridge.indieauth.consent import Pending
 
 
 class IndieAuthServer:
@@ -28,6 +38,33 @@ class IndieAuthServer:
         self.db = database
         self.fetch = fetch
         self.verifier = BuiltinVerifier(database, self.me)
+        self.mail = Mail(self.config) if self.config.smtp_host and self.config.email else None
+        self.party = Party(self.public.host, self.issuer.rstrip("/"))
+        #: argon2id takes 64 MB and a core for a moment: one at a time.
+        self.hashing = asyncio.Semaphore(1)
+        self.attempts = Limiter(each=10, overall=100, seconds=600)
+        self.passkey_attempts = Limiter(each=30, overall=600, seconds=600)
+        self.mails = Limiter(each=3, overall=10, seconds=3600)
+        self.pending: Memory[Pending] = Memory(seconds=600)
+        self.challenges: Memory[bytes] = Memory(seconds=300)
+        self.just_made: Memory[str] = Memory(seconds=300)
+
+    @property
+    def can_use_passkeys(self) -> bool:
+        """Passkeys are bound to a domain name; an IP address has none (WebAuthn 5.1.2)."""
+        return not self.public.is_address
+
+    def known_client(self, client_id: str) -> KnownClient | None:
+        """What the settings say about an app."""
+        return next(
+            (known for known in self.config.clients if _canonical(known.id) == client_id), None
+        )
+
+    async def close(self) -> None:
+        """Finish what is under way, and close the database."""
+        if self.mail is not None:
+            await self.mail.close()
+        self.db.close()
 
     @property
     def secure(self) -> bool:
@@ -57,6 +94,13 @@ class IndieAuthServer:
             "client_id_metadata_document_supported": True,
             "service_documentation": "https://indieauth.spec.indieweb.org/",
         }
+
+
+def _canonical(client_id: str) -> str | None:
+    try:
+        return str(parse(client_id))
+    except BadURL:
+        return None
 
 
 SERVER = web.AppKey("indieauth_server", IndieAuthServer)

@@ -144,6 +144,17 @@ def find_token(db: Database, secret: str) -> StoredToken | None:
     )
 
 
+def renew_token(db: Database, token: StoredToken, now: float) -> None:
+    """Let an expiring token last, from now on, as long as it was made to last."""
+    if token.expires is None:
+        return
+    with db.transaction() as connection:
+        connection.execute(
+            "UPDATE tokens SET created = ?, expires = ? WHERE id = ?",
+            (now, now + token.expires - token.created, token.id),
+        )
+
+
 class BuiltinVerifier:
     """A :class:`bridge.auth.token.TokenVerifier` that looks into the built-in server's database."""
 

@@ -1,0 +1,175 @@
+"""The owner's own pages: ``/tokens`` and ``/auth/sessions``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from bridge.indieauth.grants import connected_apps, revoke_grant
+from bridge.indieauth.http import Form, read_form
+from bridge.indieauth.limits import address
+from bridge.indieauth.owner import check_password, has_password, hash_password, store_password
+from bridge.indieauth.pages import page, page_endpoint, redirect
+from bridge.indieauth.passkeys import list_passkeys, remove_passkey
+from bridge.indieauth.server import SERVER
+from bridge.indieauth.sessions import Session, end_other_sessions, end_session, list_sessions
+from bridge.indieauth.signing_in import sign_in_page
+from bridge.indieauth.tokens import ALL_SCOPES, SCOPES, create_token, list_tokens, revoke_token
+from bridge.indieauth.visit import Untrusted, Visit, visit
+
+#: How long an app token may be good, in days; 0 is for ever.
+_DAYS = (0, 7, 30, 90, 365)
+
+
+@page_endpoint
+async def tokens(request: web.Request) -> web.Response:
+    """GET /tokens: apps with access, pasted tokens, and the form for another."""
+    guest = visit(request)
+    if guest.session is None:
+        return sign_in_page(request, guest, then="/tokens", status=401)
+    return _tokens_page(request, guest)
+
+
+@page_endpoint
+async def create(request: web.Request) -> web.Response:
+    """POST /tokens: make an app token, which the next page shows, once."""
+    server = request.app[SERVER]
+    guest, session, form = await _owner_form(request)
+    days = form.get("days") or "0"
+    seconds = int(days) * 86400 if days in map(str, _DAYS) else 0
+    try:
+        secret = create_token(
+            server.db,
+            (form.get("name") or "")[:80],
+            form.every("scope"),
+            expires=time.time() + seconds if seconds else None,
+        )
+    except ValueError as error:
+        return _tokens_page(request, guest, problem=f"That did not work: {error}.")
+    server.just_made.put(str(session.id), secret)
+    return redirect("/tokens")
+
+
+@page_endpoint
+async def revoke(request: web.Request) -> web.Response:
+    """POST /tokens/revoke: end an app token (``token``) or an app's access (``grant``)."""
+    server = request.app[SERVER]
+    _, _, form = await _owner_form(request)
+    token, grant = _number(form, "token"), _number(form, "grant")
+    if token is not None:
+        revoke_token(server.db, token)
+    if grant is not None:
+        revoke_grant(server.db, grant)
+    return redirect("/tokens")
+
+
+@page_endpoint
+async def sessions(request: web.Request) -> web.Response:
+    """GET /auth/sessions: signed-in browsers, passkeys, password."""
+    guest = visit(request)
+    if guest.session is None:
+        return sign_in_page(request, guest, then="/auth/sessions", status=401)
+    return _sessions_page(request, guest)
+
+
+@page_endpoint
+async def end(request: web.Request) -> web.Response:
+    """POST /auth/sessions/end: one session by its number, or ``others``."""
+    server = request.app[SERVER]
+    _, session, form = await _owner_form(request)
+    number = _number(form, "session")
+    if number is not None:
+        end_session(server.db, number)
+    elif form.get("others"):
+        end_other_sessions(server.db, session.id)
+    return redirect("/auth/sessions")
+
+
+@page_endpoint
+async def forget_passkey(request: web.Request) -> web.Response:
+    """POST /auth/passkeys/remove: unless it is the last way in."""
+    server = request.app[SERVER]
+    guest, _, form = await _owner_form(request)
+    passkey = _number(form, "passkey")
+    if len(list_passkeys(server.db)) == 1 and not has_password(server.db):
+        return _sessions_page(
+            request, guest, problem="This is your only way in. Set a password first."
+        )
+    if passkey is not None:
+        remove_passkey(server.db, passkey)
+    return redirect("/auth/sessions")
+
+
+@page_endpoint
+async def change_password(request: web.Request) -> web.Response:
+    """POST /auth/password: needs the present one, if there is one; ends the other sessions."""
+    server = request.app[SERVER]
+    guest, session, form = await _owner_form(request)
+    server.attempts.attempt(address(request))
+    new = form.get("password") or ""
+    if new != form.get("again"):
+        return _sessions_page(request, guest, problem="The two new passwords differ.")
+    async with server.hashing:
+        if has_password(server.db) and not await check_password(
+            server.db, form.get("current") or ""
+        ):
+            return _sessions_page(request, guest, problem="That is not your present password.")
+        try:
+            hashed = await asyncio.to_thread(hash_password, new)
+        except ValueError as error:
+            return _sessions_page(request, guest, problem=str(error))
+    with server.db.transaction() as connection:
+        store_password(connection, hashed)
+    end_other_sessions(server.db, session.id)
+    server.attempts.succeeded(address(request))
+    return redirect("/auth/sessions")
+
+
+async def _owner_form(request: web.Request) -> tuple[Visit, Session, Form]:
+    """A form that the owner has sent from a page of ours. Raises :class:`Untrusted`."""
+    guest, form = visit(request), await read_form(request)
+    guest.check_form(request, form)
+    if guest.session is None:
+        raise Untrusted
+    return guest, guest.session, form
+
+
+def _tokens_page(request: web.Request, guest: Visit, *, problem: str | None = None) -> web.Response:
+    server = request.app[SERVER]
+    return page(
+        request,
+        guest,
+        "tokens.html",
+        status=400 if problem else 200,
+        problem=problem,
+        made=server.just_made.pop(str(guest.session.id)) if guest.session else None,
+        apps=connected_apps(server.db),
+        tokens=list_tokens(server.db),
+        scopes=SCOPES,
+        usual=ALL_SCOPES,
+        days=_DAYS,
+    )
+
+
+def _sessions_page(
+    request: web.Request, guest: Visit, *, problem: str | None = None
+) -> web.Response:
+    server = request.app[SERVER]
+    return page(
+        request,
+        guest,
+        "sessions.html",
+        status=400 if problem else 200,
+        problem=problem,
+        sessions=list_sessions(server.db),
+        keys=list_passkeys(server.db),
+        can_use_passkeys=server.can_use_passkeys,
+        password=has_password(server.db),
+    )
+
+
+def _number(form: Form, name: str) -> int | None:
+    value = form.get(name) or ""
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 18 else None

@@ -1,0 +1,121 @@
+"""What an app publishes about itself (IndieAuth 4.2): JSON metadata, else an h-app.
+
+Read only after the owner has signed in, once for each consent page, and never remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import unicodedata
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin
+
+import mf2py
+
+from bridge.auth.links import header_links, html_links
+from bridge.auth.me import BadURL, parse
+from bridge.fetch import Fetched, FetchError, GuardedFetch
+from bridge.settings import KnownClient
+
+_log = logging.getLogger(__name__)
+
+_SECONDS = 5.0
+_MAX_HTML = 256 * 1024
+#: "5 kilobytes" is what the Client ID Metadata Document draft recommends as a limit.
+_MAX_JSON = 5 * 1024
+_MAX_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An app: its client_id, its name, and the addresses that it publishes as its own."""
+
+    client_id: str
+    name: str | None = None
+    redirect_uris: frozenset[str] = frozenset()
+
+
+async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | None) -> Client:
+    """What is to be known of an app. One that cannot be read is simply nameless."""
+    client = Client(client_id)
+    try:
+        # No redirect is followed: whoever controls where one leads is not the app.
+        fetched = await fetch.fetch(
+            client_id,
+            max_bytes=_MAX_HTML,
+            timeout=_SECONDS,
+            accept="application/json, text/html;q=0.9",
+            redirects=0,
+        )
+        if fetched.status == 200:
+            client = await asyncio.to_thread(_read, client_id, fetched)
+    except (FetchError, BadURL, ValueError, RecursionError) as error:
+        _log.info("client information of %s: %s", client_id, error)
+    if known is not None:
+        client = replace(client, redirect_uris=client.redirect_uris | set(known.redirect_uris))
+    return client
+
+
+def _read(client_id: str, fetched: Fetched) -> Client:
+    kind = fetched.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return _from_json(client_id, fetched.body)
+    return _from_html(client_id, fetched)
+
+
+def _from_json(client_id: str, body: bytes) -> Client:
+    """4.2.1. Raises ``ValueError`` where the document is not this client's."""
+    if len(body) > _MAX_JSON:
+        raise ValueError(f"its metadata is longer than {_MAX_JSON} bytes")
+    metadata = json.loads(body)
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata is no JSON object")  # noqa: TRY004 - a value from outside
+    # "The authorization server MUST verify that the client_id in the document matches".
+    if metadata.get("client_id") != client_id:
+        raise ValueError("its metadata names another client_id")
+    uri = metadata.get("client_uri")
+    # "client_uri ... MUST be a prefix of the client_id".
+    if uri is not None and not (isinstance(uri, str) and _is_prefix(uri, client_id)):
+        raise ValueError("its client_uri is not the beginning of its client_id")
+    redirects = metadata.get("redirect_uris", [])
+    if not isinstance(redirects, list):
+        redirects = []
+    return Client(
+        client_id,
+        name=_name(metadata.get("client_name")),
+        redirect_uris=frozenset(uri for uri in redirects if isinstance(uri, str)),
+    )
+
+
+def _is_prefix(uri: str, client_id: str) -> bool:
+    return parse(uri).origin == parse(client_id).origin and client_id.startswith(str(parse(uri)))
+
+
+def _from_html(client_id: str, fetched: Fetched) -> Client:
+    """4.2.2: the name of an h-app (or the older h-x-app), redirect addresses from ``<link>``s."""
+    found = mf2py.parse(doc=fetched.body.decode("utf-8", "replace"), url=client_id)
+    apps = [item for item in found["items"] if {"h-app", "h-x-app"} & set(item.get("type", []))]
+    names = [name for app in apps for name in app.get("properties", {}).get("name", [])]
+    link_headers = [value for key, value in fetched.headers.items() if key.lower() == "link"]
+    redirects = [
+        *header_links(link_headers, client_id, "redirect_uri"),
+        *html_links(fetched.body, client_id, "redirect_uri"),
+    ]
+    return Client(
+        client_id,
+        name=_name(names[0] if names else None),
+        redirect_uris=frozenset(urljoin(client_id, uri) for uri in redirects),
+    )
+
+
+def _name(value: object) -> str | None:
+    """A name that cannot pass for anything else: one line, no invisible or turning characters."""
+    if not isinstance(value, str):
+        return None
+    visible = "".join(
+        char if unicodedata.category(char)[0] != "C" else " " for char in value[: 10 * _MAX_NAME]
+    )
+    name = " ".join(visible.split())
+    return (name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…") or None

@@ -1,0 +1,81 @@
+"""How often strangers may try: by address and in all, counted in memory."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from aiohttp import web
+
+_MOST_ADDRESSES = 10_000
+
+
+class TooMany(Exception):
+    """Too many attempts. ``retry_after`` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"try again in {retry_after} seconds")
+        self.retry_after = retry_after
+
+
+class Limiter:
+    """So many attempts within some time, for each address and for all together."""
+
+    def __init__(
+        self,
+        *,
+        each: int,
+        overall: int,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._each = each
+        self._overall = overall
+        self._seconds = seconds
+        self._clock = clock
+        self._all: deque[float] = deque()
+        self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def attempt(self, address: str) -> None:
+        """Count one attempt, or raise :class:`TooMany` without counting it."""
+        now = self._clock()
+        mine = self._by_address.pop(address, deque())
+        self._by_address[address] = mine
+        while len(self._by_address) > _MOST_ADDRESSES:
+            self._by_address.popitem(last=False)
+        for attempts, most in ((mine, self._each), (self._all, self._overall)):
+            while attempts and attempts[0] <= now - self._seconds:
+                attempts.popleft()
+            if len(attempts) >= most:
+                raise TooMany(int(attempts[0] + self._seconds - now) + 1)
+        mine.append(now)
+        self._all.append(now)
+
+    def succeeded(self, address: str) -> None:
+        """Forget an address's attempts: it was the owner."""
+        self._by_address.pop(address, None)
+
+
+def address(request: web.Request) -> str:
+    """Where a request comes from, as far as that can be known: an IPv6 network counts as one.
+
+    A proxy on this machine is believed about the address that it has seen itself, which is the
+    last that it names.
+    """
+    peer = _ip(request.remote or "")
+    if peer is not None and peer.is_loopback:
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        peer = _ip(",".join(forwarded).rpartition(",")[2].strip()) or peer
+    if isinstance(peer, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((peer, 64), strict=False))
+    return str(peer)
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip

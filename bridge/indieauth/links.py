@@ -1,0 +1,46 @@
+"""Links that are mailed: random, stored hashed, good once and for ten minutes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from bridge.indieauth.database import Database, digest, new_secret
+
+SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that has just been used. ``name`` is the app that it was made for, if any."""
+
+    name: str | None
+
+
+def make(db: Database, purpose: str, *, browser: str | None = None, name: str | None = None) -> str:
+    """The secret of a new link; ``browser`` is the cookie of the only browser that may use it."""
+    secret, now = new_secret(), time.time()
+    with db.transaction() as connection:
+        connection.execute("DELETE FROM links WHERE expires < ?", (now,))
+        connection.execute(
+            "INSERT INTO links (hash, purpose, name, browser, expires) VALUES (?, ?, ?, ?, ?)",
+            (digest(secret), purpose, name, digest(browser) if browser else None, now + SECONDS),
+        )
+    return secret
+
+
+def use(db: Database, secret: str, purpose: str, *, browser: str | None = None) -> Link | None:
+    """Use a link up; ``None`` if it is unknown, used, too old, or another browser's."""
+    with db.transaction() as connection:
+        row = connection.execute(
+            "DELETE FROM links WHERE hash = ? AND purpose = ? AND browser IS ? AND expires > ?"
+            " RETURNING name",
+            (digest(secret), purpose, digest(browser) if browser else None, time.time()),
+        ).fetchone()
+    return Link(row["name"]) if row is not None else None
+
+
+def path(secret: str, then: str) -> str:
+    """Where the link leads, on this server."""
+    return f"auth/sign-in/link?key={quote(secret)}&then={quote(then, safe='')}"

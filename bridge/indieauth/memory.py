@@ -1,0 +1,40 @@
+"""Things kept for a few minutes between two requests of one browser; a restart forgets them."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Memory(Generic[T]):
+    """Values by key, each for a while, and never more than ``most`` of them."""
+
+    def __init__(
+        self, *, seconds: float, most: int = 1000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[float, T]] = OrderedDict()
+
+    def put(self, key: str, value: T) -> None:
+        """Keep a value; the oldest go first where there are too many."""
+        self._kept.pop(key, None)
+        self._kept[key] = (self._clock() + self._seconds, value)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def get(self, key: str) -> T | None:
+        """The value, while it is kept."""
+        until, value = self._kept.get(key, (0.0, None))
+        return value if value is not None and self._clock() < until else None
+
+    def pop(self, key: str) -> T | None:
+        """The value, for the last time."""
+        value = self.get(key)
+        self._kept.pop(key, None)
+        return value

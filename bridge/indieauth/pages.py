@@ -1,0 +1,159 @@
+"""Pages for a person: templates in, safe HTML out."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import jinja2
+from aiohttp import hdrs, web
+
+from bridge.auth.me import parse
+from bridge.errors import BridgeError
+from bridge.indieauth.http import Handler, OAuthError
+from bridge.indieauth.limits import TooMany
+from bridge.indieauth.server import SERVER
+from bridge.indieauth.visit import Untrusted, Visit, set_cookie, visit
+
+#: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def when(moment: float | None) -> str:
+    """A time as a person reads it; the page's ``<time>`` has it exactly."""
+    if moment is None:
+        return "never"
+    return f"{datetime.fromtimestamp(moment, UTC):%-d %B %Y, %H:%M} UTC"
+
+
+def ago(moment: float | None, now: float | None = None) -> str:
+    """How long ago something was, roughly."""
+    if moment is None:
+        return "never"
+    seconds = (time.time() if now is None else now) - moment
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("bridge.indieauth"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(
+    when=when,
+    ago=ago,
+    iso=lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(),
+    host=lambda url: parse(url).host,
+)
+
+
+class PageError(Exception):
+    """Something that a person should read: what is wrong, and what to do about it."""
+
+    def __init__(
+        self, title: str, text: str, *, status: int = 400, link: tuple[str, str] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.title = title
+        self.text = text
+        self.status = status
+        self.link = link
+
+
+def page(
+    request: web.Request, guest: Visit, template: str, *, status: int = 200, **values: object
+) -> web.Response:
+    """Render a template for this browser, with every protection that a page needs."""
+    server = request.app[SERVER]
+    html = _TEMPLATES.get_template(template).render(
+        me=server.me, name=server.config.name, csrf=guest.csrf, session=guest.session, **values
+    )
+    response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
+    if guest.is_new:
+        set_cookie(server, response, guest.secret, signed_in=False)
+    return response
+
+
+def redirect(location: str, *, status: int = 303) -> web.Response:
+    """Send the browser on. The address goes out as it is: a client's own bytes are in it."""
+    return web.Response(
+        status=status,
+        headers={
+            hdrs.LOCATION: location,
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+def page_endpoint(handler: Handler) -> Handler:
+    """An endpoint for a person: whatever is refused is refused on a page."""
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except PageError as error:
+            return _refusal(request, error)
+        except OAuthError as error:
+            return _refusal(
+                request, PageError("This does not work", _sentence(error.description), status=400)
+            )
+        except Untrusted:
+            return _refusal(
+                request,
+                PageError(
+                    "Please try again",
+                    "This form was opened too long ago, or not on this page. Go back, reload the"
+                    " page, and send it again.",
+                    status=403,
+                ),
+            )
+        except TooMany as error:
+            refused = _refusal(
+                request,
+                PageError(
+                    "Too many attempts",
+                    f"Wait {error.retry_after // 60 + 1} minutes, then try again.",
+                    status=429,
+                ),
+            )
+            refused.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+            return refused
+        except BridgeError as error:
+            return _refusal(
+                request, PageError("This does not work now", error.description, status=error.status)
+            )
+
+    return endpoint
+
+
+def _refusal(request: web.Request, error: PageError) -> web.Response:
+    return page(
+        request,
+        visit(request),
+        "error.html",
+        status=error.status,
+        title=error.title,
+        text=error.text,
+        link=error.link,
+    )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."

@@ -1,0 +1,131 @@
+"""What the passkey script on the pages calls: JSON in, JSON out, always with the CSRF word."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from bridge.indieauth.device import device
+from bridge.indieauth.http import Handler, OAuthError, read_body
+from bridge.indieauth.limits import TooMany, address
+from bridge.indieauth.owner import LinkUsed, setup_link_is_good, start_over
+from bridge.indieauth.passkeys import (
+    PasskeyRefused,
+    check_creation,
+    check_proof,
+    creation_options,
+    request_options,
+    store_passkey,
+)
+from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.indieauth.signing_in import HOME, local_path, signed_in
+from bridge.indieauth.visit import Untrusted, Visit, visit
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of the script: who it comes from, and what it says."""
+
+    server: IndieAuthServer
+    guest: Visit
+    body: dict[str, Any]
+
+    def text(self, name: str) -> str:
+        """A field that should be text; empty where it is not."""
+        value = self.body.get(name)
+        return value if isinstance(value, str) else ""
+
+    def credential(self) -> dict[str, object]:
+        """What the authenticator has made."""
+        value = self.body.get("credential")
+        if not isinstance(value, dict):
+            raise PasskeyRefused("The browser sent no passkey.")
+        return value
+
+    def challenge(self) -> bytes:
+        """The challenge that this browser was given, for the last time."""
+        challenge = self.server.challenges.pop(self.guest.secret)
+        if challenge is None:
+            raise PasskeyRefused("That took too long. Please try again.")
+        return challenge
+
+
+def _script_endpoint(handler: Handler) -> Handler:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (PasskeyRefused, LinkUsed) as error:
+            return _json({"error": str(error) or "This link does not work any more."}, status=403)
+        except Untrusted:
+            return _json({"error": "Reload the page, and try again."}, status=403)
+        except TooMany:
+            return _json({"error": "Too many attempts. Wait some minutes."}, status=429)
+
+    return endpoint
+
+
+@_script_endpoint
+async def ask_creation(request: web.Request) -> web.Response:
+    """POST /auth/passkeys/options: for the owner, or the holder of a set-up link."""
+    call = await _call(request)
+    if call.guest.session is None and not setup_link_is_good(call.server.db, call.text("key")):
+        raise LinkUsed
+    options, challenge = creation_options(call.server.db, call.server.party, call.server.me)
+    call.server.challenges.put(call.guest.secret, challenge)
+    return _json(json.loads(options))
+
+
+@_script_endpoint
+async def create(request: web.Request) -> web.Response:
+    """POST /auth/passkeys: store what was made. With a set-up link, that also signs in."""
+    call = await _call(request)
+    key = call.text("key")
+    if call.guest.session is None and not setup_link_is_good(call.server.db, key):
+        raise LinkUsed
+    proven = check_creation(call.server.party, call.challenge(), call.credential())
+    name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    with call.server.db.transaction() as connection:
+        if call.guest.session is None:
+            start_over(connection, key)
+        store_passkey(connection, proven, name)
+    if call.guest.session is None:
+        return signed_in(request, _json({"then": HOME}), way="passkey")
+    return _json({"then": "/auth/sessions"})
+
+
+@_script_endpoint
+async def ask_proof(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/passkey/options."""
+    call = await _call(request)
+    options, challenge = request_options(call.server.party)
+    call.server.challenges.put(call.guest.secret, challenge)
+    return _json(json.loads(options))
+
+
+@_script_endpoint
+async def sign_in(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/passkey."""
+    call = await _call(request)
+    call.server.passkey_attempts.attempt(address(request))
+    check_proof(call.server.db, call.server.party, call.challenge(), call.credential())
+    return signed_in(request, _json({"then": local_path(call.text("then"))}), way="passkey")
+
+
+async def _call(request: web.Request) -> _Call:
+    try:
+        body = json.loads(await read_body(request))
+    except (OAuthError, ValueError, RecursionError):
+        body = None
+    guest = visit(request)
+    if not isinstance(body, dict):
+        raise Untrusted
+    call = _Call(request.app[SERVER], guest, body)
+    guest.check(request, call.text("csrf"))
+    return call
+
+
+def _json(body: object, *, status: int = 200) -> web.Response:
+    return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})

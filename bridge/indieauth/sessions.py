@@ -1,0 +1,73 @@
+"""Signed-in browsers: what the cookie stands for, and the list that the owner sees."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bridge.indieauth.database import Database, digest, new_secret
+
+SECONDS = 30 * 86400
+_LAST_USE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One signed-in browser. ``way`` is how it signed in, ``device`` what it says it is."""
+
+    id: int
+    way: str
+    device: str
+    created: float
+    last_used: float
+
+
+def start_session(db: Database, *, way: str, device: str) -> str:
+    """Sign a browser in; returns its cookie's new value, so that no older one is worth anything."""
+    secret, now = new_secret(), time.time()
+    with db.transaction() as connection:
+        connection.execute("DELETE FROM sessions WHERE expires < ?", (now,))
+        connection.execute(
+            "INSERT INTO sessions (hash, way, device, created, last_used, expires)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (digest(secret), way, device, now, now, now + SECONDS),
+        )
+    return secret
+
+
+def find_session(db: Database, secret: str) -> Session | None:
+    """The session behind a cookie's value, its use written down; ``None`` if there is none."""
+    now = time.time()
+    row = db.one("SELECT * FROM sessions WHERE hash = ? AND expires > ?", digest(secret), now)
+    if row is None:
+        return None
+    if now - row["last_used"] > _LAST_USE_SECONDS:
+        with db.transaction() as connection:
+            connection.execute(
+                "UPDATE sessions SET last_used = ?, expires = ? WHERE id = ?",
+                (now, now + SECONDS, row["id"]),
+            )
+    return Session(row["id"], row["way"], row["device"], row["created"], row["last_used"])
+
+
+def list_sessions(db: Database) -> list[Session]:
+    """Every signed-in browser, the last used first."""
+    rows = db.all(
+        "SELECT * FROM sessions WHERE expires > ? ORDER BY last_used DESC, id DESC", time.time()
+    )
+    return [
+        Session(row["id"], row["way"], row["device"], row["created"], row["last_used"])
+        for row in rows
+    ]
+
+
+def end_session(db: Database, session: int) -> None:
+    """Sign one browser out."""
+    with db.transaction() as connection:
+        connection.execute("DELETE FROM sessions WHERE id = ?", (session,))
+
+
+def end_other_sessions(db: Database, keep: int) -> None:
+    """Sign every browser out but one."""
+    with db.transaction() as connection:
+        connection.execute("DELETE FROM sessions WHERE id <> ?", (keep,))

@@ -1,0 +1,146 @@
+"""The sign-in page: password, the link by e-mail, and what follows any way of signing in."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import hdrs, web
+
+from bridge.indieauth import links
+from bridge.indieauth.device import device
+from bridge.indieauth.http import read_form
+from bridge.indieauth.limits import address
+from bridge.indieauth.owner import check_password, has_password, is_set_up
+from bridge.indieauth.pages import PageError, page, page_endpoint, redirect
+from bridge.indieauth.server import SERVER
+from bridge.indieauth.sessions import end_session, start_session
+from bridge.indieauth.visit import Visit, set_cookie, visit
+
+HOME = "/tokens"
+
+#: One slash, then no second one in any disguise; nothing that a browser would drop or turn around.
+_LOCAL = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+
+def local_path(raw: str | None) -> str:
+    """Where to go after signing in: a path of our own, or the start page for anything else."""
+    return raw if raw is not None and _LOCAL.fullmatch(raw) else HOME
+
+
+def sign_in_page(
+    request: web.Request,
+    guest: Visit,
+    *,
+    then: str,
+    status: int = 200,
+    problem: str | None = None,
+    app: str | None = None,
+) -> web.Response:
+    """Ask who is there. ``then`` is the path to go on to, ``app`` who wants to know, if anybody."""
+    server = request.app[SERVER]
+    return page(
+        request,
+        guest,
+        "sign_in.html",
+        status=status,
+        then=then,
+        problem=problem,
+        app=app,
+        set_up=is_set_up(server.db),
+        password=has_password(server.db),
+        passkeys=server.can_use_passkeys,
+        by_mail=server.mail is not None,
+    )
+
+
+def signed_in(request: web.Request, response: web.Response, *, way: str) -> web.Response:
+    """Make this browser the owner's, under a new cookie, and send ``response``."""
+    server = request.app[SERVER]
+    name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    set_cookie(server, response, start_session(server.db, way=way, device=name), signed_in=True)
+    return response
+
+
+@page_endpoint
+async def show(request: web.Request) -> web.Response:
+    """GET /auth/sign-in."""
+    guest = visit(request)
+    then = local_path(request.query.get("then"))
+    if guest.session is not None:
+        return redirect(then)
+    return sign_in_page(request, guest, then=then)
+
+
+@page_endpoint
+async def with_password(request: web.Request) -> web.Response:
+    """POST /auth/sign-in."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    then = local_path(form.get("then"))
+    server.attempts.attempt(address(request))
+    async with server.hashing:
+        right = await check_password(server.db, form.get("password") or "")
+    if not right:
+        return sign_in_page(
+            request, guest, then=then, status=403, problem="That is not the password."
+        )
+    server.attempts.succeeded(address(request))
+    return signed_in(request, redirect(then), way="password")
+
+
+@page_endpoint
+async def send_link(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/link: mail a link to the owner's address, whoever asks."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    if server.mail is None:
+        raise PageError("No e-mail", "No mail server is set up here.", status=404)
+    server.mails.attempt(address(request))
+    then = local_path(form.get("then"))
+    key = links.make(server.db, "sign-in", browser=guest.secret)
+    server.mail.send_soon(
+        "Sign in",
+        "Somebody, hopefully you, wants to sign in as "
+        f"{server.me}. This link works once, for ten minutes, in the browser that asked:\n\n"
+        f"{server.url(links.path(key, then))}\n\n"
+        "If that was not you, there is nothing to do.\n",
+    )
+    return page(request, guest, "mail_sent.html")
+
+
+@page_endpoint
+async def open_link(request: web.Request) -> web.Response:
+    """GET /auth/sign-in/link: a button, since mail programs open links by themselves."""
+    return page(
+        request,
+        visit(request),
+        "open_link.html",
+        key=request.query.get("key", ""),
+        then=local_path(request.query.get("then")),
+    )
+
+
+@page_endpoint
+async def with_link(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/link/open: use the link up."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    server.attempts.attempt(address(request))
+    if not links.use(server.db, form.get("key") or "", "sign-in", browser=guest.secret):
+        raise PageError(
+            "This link does not work",
+            "It works once, for ten minutes, and only in the browser that asked for it.",
+            status=403,
+            link=("/auth/sign-in", "Ask for another"),
+        )
+    return signed_in(request, redirect(local_path(form.get("then"))), way="e-mail link")
+
+
+@page_endpoint
+async def sign_out(request: web.Request) -> web.Response:
+    """POST /auth/sign-out."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    if guest.session is not None:
+        end_session(server.db, guest.session.id)
+    return redirect("/auth/sign-in")
