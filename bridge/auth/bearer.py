@@ -35,7 +35,7 @@ def bearer_token(
             raise InvalidRequest("The header and the form carry two different access tokens.")
     token = in_header or in_form
     if token is None:
-        raise Unauthorized("Send an access token: “Authorization: Bearer …”.")
+        raise Unauthorized("Send an access token: 'Authorization: Bearer …'.")
     return token
 
 

@@ -77,7 +77,7 @@ def parse(raw: str) -> WebURL:
         raise BadURL("it has a user name or a password")
     path = match["path"] or "/"
     if _DOTS.search(path):
-        raise BadURL("its path has “.” or “..” segments")
+        raise BadURL("its path has '.' or '..' segments")
     scheme = match["scheme"].lower()
     host, port = _authority(match["authority"])
     return WebURL(

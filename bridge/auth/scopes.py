@@ -27,7 +27,7 @@ def require(token: Token, deed: str) -> None:
     ``media``); raise :class:`InsufficientScope` if not.
     """
     if not token.scopes & _ENOUGH[deed]:
-        raise InsufficientScope(f"This needs a token with the scope “{deed}”.", scope=deed)
+        raise InsufficientScope(f"This needs a token with the scope '{deed}'.", scope=deed)
 
 
 def only_drafts(token: Token, deed: str = "create") -> bool:

@@ -33,7 +33,7 @@ def read_verdict(body: bytes, *, now: float, needs_active: bool) -> Token:
         raise InvalidToken("This token is not active.")
     me, scope, client_id = reply.get("me"), reply.get("scope", ""), reply.get("client_id")
     if not isinstance(me, str) or not me.strip():
-        raise InvalidToken("Whoever issued this token does not say who it belongs to (“me”).")
+        raise InvalidToken("Whoever issued this token does not say who it belongs to ('me').")
     if not isinstance(scope, str | None):
         raise InvalidToken("The scope of this token is not text.")
     return Token(

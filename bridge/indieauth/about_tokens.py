@@ -52,7 +52,7 @@ async def userinfo(request: web.Request) -> web.Response:
     """Who the owner is, for an app with the scope ``profile`` (9)."""
     scopes = frozenset(_caller(request).scope.split())
     if "profile" not in scopes:
-        raise InsufficientScope("This needs a token with the scope “profile”.", scope="profile")
+        raise InsufficientScope("This needs a token with the scope 'profile'.", scope="profile")
     return answer(profile(request.app[SERVER], scopes))
 
 

@@ -55,10 +55,10 @@ def read_request(form: Form, sender: Sender, known: KnownClient | None) -> Autho
     # Before 2020 apps sent response_type=id, or none, to learn who somebody is.
     if response_type != "code" and not (old_way and response_type in {None, "id"}):
         if response_type is None:
-            raise OAuthError("invalid_request", "“response_type” is missing.")
+            raise OAuthError("invalid_request", "'response_type' is missing.")
         raise OAuthError("unsupported_response_type", "Known: code.")
     if form.get("state") is None:
-        raise OAuthError("invalid_request", "“state” is missing.")
+        raise OAuthError("invalid_request", "'state' is missing.")
     return AuthorizationRequest(
         sender=sender,
         challenge=_challenge(form, needed=not old_way),
@@ -71,13 +71,13 @@ def _challenge(form: Form, *, needed: bool) -> str | None:
     challenge, method = form.get("code_challenge"), form.get("code_challenge_method")
     if challenge is None:
         if needed or method is not None:
-            raise OAuthError("invalid_request", "“code_challenge” is missing (PKCE, RFC 7636).")
+            raise OAuthError("invalid_request", "'code_challenge' is missing (PKCE, RFC 7636).")
         return None
     # RFC 7636 4.3: a missing method means "plain", and that protects nothing.
     if method != "S256":
-        raise OAuthError("invalid_request", "“code_challenge_method” must be S256.")
+        raise OAuthError("invalid_request", "'code_challenge_method' must be S256.")
     if not _CHALLENGE.fullmatch(challenge):
-        raise OAuthError("invalid_request", "“code_challenge” is not the base64url of a SHA-256.")
+        raise OAuthError("invalid_request", "'code_challenge' is not the base64url of a SHA-256.")
     return challenge
 
 
@@ -85,7 +85,7 @@ def _scopes(scope: str) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(scope.split(" "))) if scope else ()
     words = tuple(word for word in words if word)
     if len(words) > _MOST_SCOPES or not all(_SCOPE.fullmatch(word) for word in words):
-        raise OAuthError("invalid_scope", "“scope” is made of words separated by spaces.")
+        raise OAuthError("invalid_scope", "'scope' is made of words separated by spaces.")
     return words
 
 

@@ -48,7 +48,7 @@ def check_redirect(raw: str) -> None:
         raise OAuthError("invalid_request", "redirect_uri is no URL that can be redirected to.")
     scheme = match["scheme"].lower()
     if scheme in _NEVER:
-        raise OAuthError("invalid_request", f"redirect_uri may not begin with “{scheme}:”.")
+        raise OAuthError("invalid_request", f"redirect_uri may not begin with '{scheme}:'.")
     if scheme in {"http", "https"}:
         try:
             parse(raw)

@@ -56,14 +56,14 @@ class Form:
         """A field's value; ``None`` where it is absent. Empty counts as absent (RFC 6749 3.1)."""
         values = self.every(name)
         if len(values) > 1:
-            raise OAuthError("invalid_request", f"“{name}” may come only once.")
+            raise OAuthError("invalid_request", f"'{name}' may come only once.")
         return values[0] or None if values else None
 
     def need(self, name: str) -> str:
         """A field's value; raises :class:`OAuthError` where it is absent."""
         value = self.get(name)
         if value is None:
-            raise OAuthError("invalid_request", f"“{name}” is missing.")
+            raise OAuthError("invalid_request", f"'{name}' is missing.")
         return value
 
     def every(self, name: str) -> list[str]:

@@ -12,6 +12,7 @@ from bridge.indieauth.http import read_form
 from bridge.indieauth.limits import address
 from bridge.indieauth.owner import check_password, has_password, is_set_up
 from bridge.indieauth.pages import PageError, page, page_endpoint, redirect
+from bridge.indieauth.passkeys import list_passkeys
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.sessions import end_session, start_session
 from bridge.indieauth.visit import Visit, set_cookie, visit
@@ -48,7 +49,7 @@ def sign_in_page(
         app=app,
         set_up=is_set_up(server.db),
         password=has_password(server.db),
-        passkeys=server.can_use_passkeys,
+        passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
         by_mail=server.mail is not None,
     )
 

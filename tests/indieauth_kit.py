@@ -1,0 +1,237 @@
+"""What the IndieAuth tests share: a running server, and a browser-like client for its forms."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import aiohttp
+from aiohttp import web
+
+from bridge.fetch import GuardedFetch
+from bridge.indieauth.database import Database
+from bridge.indieauth.owner import set_password
+from bridge.indieauth.routes import setup
+from bridge.indieauth.server import IndieAuthServer
+from bridge.settings import IndieAuth, Settings, Site
+
+PASSWORD = "four words in a row"
+VERIFIER = "v" * 64
+CHALLENGE = (
+    base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+)
+
+
+def free_socket() -> socket.socket:
+    """A bound socket on a free port of 127.0.0.1."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    return bound
+
+
+@asynccontextmanager
+async def listening(app: web.Application, bound: socket.socket | None = None) -> AsyncIterator[str]:
+    """Serve an application; gives its address without a trailing slash."""
+    bound = bound or free_socket()
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, bound).start()
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
+class _Forms(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
+        if tag == "form":
+            self.forms.append((given.get("action", ""), []))
+        ticked = given.get("type") != "checkbox" or "checked" in given
+        if tag == "input" and "name" in given and ticked and self.forms:
+            self.forms[-1][1].append((given["name"], given.get("value", "")))
+
+
+@dataclass
+class Page:
+    """An answer, read to the end."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def location(self) -> str:
+        return self.headers["Location"]
+
+    @property
+    def answer(self) -> dict[str, str]:
+        """The query of the address that the browser is sent to."""
+        return {key: values[0] for key, values in parse_qs(urlsplit(self.location).query).items()}
+
+    def form(self, action: str) -> list[tuple[str, str]]:
+        """The fields that a browser would send from the first form with this action."""
+        parser = _Forms()
+        parser.feed(self.text)
+        return next(fields for where, fields in parser.forms if where == action)
+
+
+@dataclass
+class Browser:
+    """Keeps cookies, fills in forms, follows nothing by itself."""
+
+    base: str
+    session: aiohttp.ClientSession
+
+    async def get(self, path: str, **options: object) -> Page:
+        return await self._send("GET", path, **options)
+
+    async def post(self, path: str, data: object = None, **options: object) -> Page:
+        return await self._send("POST", path, data=data, **options)
+
+    async def submit(self, page: Page, action: str, **values: object) -> Page:
+        """Fill in a form: a list stands for ticked boxes, ``None`` leaves a field out."""
+        fields = [(name, value) for name, value in page.form(action) if name not in values]
+        for name, value in values.items():
+            for one in value if isinstance(value, list) else [value]:
+                if one is not None:
+                    fields.append((name, str(one)))
+        return await self.post(action, data=fields)
+
+    async def sign_in(self, path: str = "/tokens") -> Page:
+        """Sign in by password at a page that asks for it, and follow."""
+        page = await self.get(path)
+        done = await self.submit(page, "/auth/sign-in", password=PASSWORD)
+        assert done.status == 303, done.text
+        return await self.get(done.location)
+
+    async def _send(self, method: str, path: str, **options: object) -> Page:
+        url = path if "://" in path else self.base + path
+        async with self.session.request(method, url, allow_redirects=False, **options) as response:
+            return Page(response.status, response.headers.copy(), await response.text())
+
+
+@asynccontextmanager
+async def browser(base: str) -> AsyncIterator[Browser]:
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        yield Browser(base, session)
+
+
+@dataclass
+class Running:
+    """A running built-in server."""
+
+    base: str
+    server: IndieAuthServer
+    fetch: GuardedFetch = field(repr=False)
+
+    @property
+    def db(self) -> Database:
+        return self.server.db
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    config: IndieAuth | None = None,
+    *,
+    me: str = "https://me.example/",
+    password: str | None = PASSWORD,
+    fetch: GuardedFetch | None = None,
+    host: str = "127.0.0.1",
+    app: web.Application | None = None,
+) -> AsyncIterator[Running]:
+    """The built-in server on a free port, with a password set, fetching from loopback too."""
+    bound = free_socket()
+    base = f"http://{host}:{bound.getsockname()[1]}"
+    settings = Settings(site=Site(me=me, repo=folder), indieauth=config or IndieAuth(enabled=True))
+    async with fetch or GuardedFetch(allow_loopback=True) as guarded:
+        database = Database(folder / "indieauth.sqlite")
+        server = IndieAuthServer(settings, public_url=base, database=database, fetch=guarded)
+        if password is not None:
+            set_password(server.db, password)
+        app = app if app is not None else web.Application()
+        setup(app, server)
+        async with listening(app, bound):
+            yield Running(base, server, guarded)
+        await server.close()
+
+
+@asynccontextmanager
+async def client_site(pages: Mapping[str, web.Response | str] | None = None) -> AsyncIterator[str]:
+    """An app's own web site: paths to what they answer; ``/`` is an h-app called Quillpen."""
+    given: dict[str, web.Response | str] = {
+        "/": '<div class="h-app"><a class="u-url p-name" href="/">Quillpen</a></div>',
+        **(pages or {}),
+    }
+
+    async def handler(request: web.Request) -> web.Response:
+        found = given.get(request.path)
+        if found is None:
+            raise web.HTTPNotFound
+        if isinstance(found, str):
+            return web.Response(text=found, content_type="text/html")
+        return web.Response(body=found.body, status=found.status, headers=found.headers)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    async with listening(app) as base:
+        yield base
+
+
+def asking(client: str, **changes: str | None) -> str:
+    """The path to ``/auth`` of a sound request by the app at ``client``, with changes."""
+    values: dict[str, str | None] = {
+        "response_type": "code",
+        "client_id": f"{client}/",
+        "redirect_uri": f"{client}/back",
+        "state": "s",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+        "scope": "create update profile",
+    } | changes
+    return "/auth?" + urlencode({key: value for key, value in values.items() if value is not None})
+
+
+async def allowed(owner: Browser, client: str, **changes: str | None) -> str:
+    """Have a signed-in owner allow a request; gives the code."""
+    question = await owner.get(asking(client, **changes))
+    answer = await owner.submit(question, "/auth/consent", decision="allow")
+    assert answer.status == 302, answer.text
+    return answer.answer["code"]
+
+
+async def exchange(owner: Browser, client: str, code: str, **changes: str | None) -> Page:
+    """Redeem a code at the token endpoint, with changes to the sound form."""
+    values = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "client_id": f"{client}/",
+        "redirect_uri": f"{client}/back",
+        "code_verifier": VERIFIER,
+    } | changes
+    form = {key: value for key, value in values.items() if value is not None}
+    return await owner.post("/token", data=form)
+
+
+def rough_words(html: str) -> str:
+    """The text of a page on one line, for looking for words."""
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def random_state() -> str:
+    return secrets.token_urlsafe(8)
