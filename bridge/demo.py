@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from bridge.indieauth.database import Database
 from bridge.indieauth.owner import set_password
 from bridge.indieauth.tokens import ALL_SCOPES, create_token
 from bridge.serve import listen, run
+from bridge.settings import Settings
 from bridge.settings_file import load
 from bridge.store.setup import found_site
 from bridge.web.site import StaticSite
@@ -57,23 +59,32 @@ def demo(folder: Path | None, port: int) -> None:
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     # The sample site's settings ask the environment where it is going to live.
     os.environ |= {"SITE_URL": origin.rstrip("/"), "INDIEAUTH_BRIDGE": origin}
+    # From a clone nothing is installed: the builds find the plugin where this package is.
+    search = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, search))
     config = _prepare(folder)
     settings = load(
         config, {**os.environ, "BRIDGE_SITE__ME": origin, "BRIDGE_SERVER__PUBLIC_URL": origin}
     )
     facts = _let_in(settings.indieauth.database, _facts(folder, origin))
-    app = make_app(settings, public_url=origin)
-    app.router.add_get("/{path:.*}", StaticSite(folder / "output").get)
-
-    async def announce() -> None:
-        await app[REBUILDER].live(app[STORE].head(), "index.html", _FIRST_BUILD_SECONDS)
-        (folder / "demo.json").write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
-        print(_welcome(facts), flush=True)
-
     try:
-        asyncio.run(run(app, listener, announce))
+        asyncio.run(_serve(settings, facts, listener))
     finally:
         (folder / "demo.json").unlink(missing_ok=True)
+
+
+async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> None:
+    app = await make_app(settings, public_url=facts.site)
+    app.router.add_get("/{path:.*}", StaticSite(Path(facts.output)).get)
+
+    async def announce() -> None:
+        if head := app[STORE].head():
+            await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
+        file = Path(facts.output).with_name("demo.json")
+        file.write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+        print(_welcome(facts), flush=True)
+
+    await run(app, listener, announce)
 
 
 def _prepare(folder: Path) -> Path:

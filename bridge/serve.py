@@ -25,14 +25,17 @@ def serve(settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     local = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
-    from bridge.app import make_app
+    async def main() -> None:
+        from bridge.app import make_app
 
-    app = make_app(settings, public_url=settings.server.public_url or local)
+        app = await make_app(settings, public_url=settings.server.public_url or local)
+        await run(app, listener, lambda: _announce(app, local))
 
-    async def announce() -> None:
-        print(f"listening on {local}", flush=True)
+    asyncio.run(main())
 
-    asyncio.run(run(app, listener, announce))
+
+async def _announce(app: web.Application, local: str) -> None:
+    print(f"listening on {local}", flush=True)
 
 
 def listen(host: str, port: int) -> socket.socket:

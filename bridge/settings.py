@@ -77,11 +77,16 @@ class IndieAuth(_Section, frozen=True):
 
 
 class Content(_Section, frozen=True):
-    """``[content]``: how posts become files."""
+    """``[content]``: how posts become files.
+
+    ``categories`` maps post types to the names of Pelican categories, where they are to be others
+    than the bridge's own (``note = "stream"``).
+    """
 
     folder: str = "content"
     path: str = "{category}/{published:%Y}/{published:%m}/{slug}.md"
     html: Literal["sanitize", "trust"] = "sanitize"
+    categories: dict[str, str] = {}
 
 
 class Media(_Section, frozen=True):
@@ -108,12 +113,16 @@ class Publish(_Section, frozen=True):
 
 
 class Rebuild(_Section, frozen=True):
-    """``[rebuild]``: how pages come from commits."""
+    """``[rebuild]``: how pages come from commits.
+
+    An answer waits up to ``wait_seconds`` for its page to be live (0: never).
+    """
 
     mode: Literal["resident", "command", "webhook", "none"] = "command"
     output: str = ""
     command: tuple[str, ...] = ()
     webhook: str = ""
+    wait_seconds: Seconds = 2.0
 
 
 class Target(_Section, frozen=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import string
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -44,6 +43,10 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
         site=msgspec.structs.replace(settings.site, repo=folder / settings.site.repo),
         indieauth=msgspec.structs.replace(
             settings.indieauth, database=folder / settings.indieauth.database
+        ),
+        rebuild=msgspec.structs.replace(
+            settings.rebuild,
+            output=str(folder / settings.rebuild.output) if settings.rebuild.output else "",
         ),
     )
     for key, value, problem, remedy in _wrong_values(settings):
@@ -191,7 +194,6 @@ def _wrong_values(settings: Settings) -> Iterator[tuple[str, object, str, str]]:
         path = PurePosixPath(value)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             yield key, value, "leads outside", "Write a relative path without '..'"
-    yield from _wrong_template(settings.content.path)
     if settings.publish.author and not re.fullmatch(
         r"[^<>\n]+ <[^<>\n]+>", settings.publish.author
     ):
@@ -207,15 +209,3 @@ def is_url(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def _wrong_template(template: str) -> Iterator[tuple[str, object, str, str]]:
-    remedy = "Use {category}, {slug}, {published:%Y} and the like; {slug} is needed"
-    try:
-        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    except ValueError:
-        names = {""}
-    if not names <= {"category", "slug", "published", "type"} or "slug" not in names:
-        yield "content.path", template, "is no template for a path", remedy
-    elif not template.endswith(".md") or template.startswith("/") or ".." in template:
-        yield "content.path", template, "is no path of a Markdown file", remedy

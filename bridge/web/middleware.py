@@ -39,7 +39,8 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400 or error.content_type != "text/plain":
             raise
-        headers = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
+        allowed = error.headers.getall(hdrs.ALLOW, [])
+        headers = {str(hdrs.ALLOW): value for value in allowed}
         return _json(error.status, "invalid_request", error.reason, headers)
     except ConnectionError:
         raise

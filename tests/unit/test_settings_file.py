@@ -61,8 +61,6 @@ def test_the_environment_alone_is_enough() -> None:
         (LEAST + '[server]\nhost = "0.0.0.0"', ["server.public_url", "URL"]),
         (LEAST + '[rebuild]\nmode = "fast"', ["rebuild.mode", "'fast'", "resident, command"]),
         (LEAST + '[rebuild]\nmode = "webhook"', ["rebuild.webhook", "empty"]),
-        (LEAST + '[content]\npath = "{foo}.md"', ["content.path", "{foo}.md", "{slug}"]),
-        (LEAST + '[content]\npath = "../{slug}.md"', ["content.path", "path"]),
         (LEAST + '[content]\nfolder = "/etc"', ["content.folder", "/etc", "relative"]),
         (LEAST + '[media]\nfolder = "../x"', ["media.folder", "../x"]),
         (LEAST + '[publish]\nauthor = "me"', ["publish.author", "Name <mail@host>"]),

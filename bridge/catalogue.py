@@ -1,0 +1,166 @@
+"""What the site has at its newest version: its own Pelican settings, and its posts by address.
+
+Joins ``content/``, which can read a post, to ``store/``, which has its bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bridge import __version__
+from bridge.content.categories import DEFAULT_CATEGORIES
+from bridge.content.headers import PelicanFile
+from bridge.content.links import MediaUrls
+from bridge.content.location import Site
+from bridge.content.mf2 import Mf2Line
+from bridge.content.path import PathTemplate
+from bridge.content.read import read
+from bridge.content.rules import SiteRules
+from bridge.errors import BridgeError, InvalidRequest, Unavailable
+from bridge.micropub.post import Post
+from bridge.micropub.post_type import discover
+from bridge.rebuild.checkout import Checkout
+from bridge.settings import Settings, SettingsError
+from bridge.store import BlobId, ContentStore, StoreError, Version
+from bridge.store.index import Entry, PostIndex
+
+log = logging.getLogger(__name__)
+
+#: How much of a post ``filter`` looks through.
+_TEXT_LENGTH = 4000
+#: Where an object is in memory says nothing about the settings.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Catalogue:
+    """The site's rules and posts, kept at the store's newest version.
+
+    :attr:`rules` and :attr:`index` are what the last :meth:`refresh` found.
+    """
+
+    rules: SiteRules
+
+    def __init__(
+        self, store: ContentStore, state: Path, settings: Settings, *, public_url: str
+    ) -> None:
+        """``state`` is a folder for what is derived."""
+        self.folder = settings.content.folder
+        self._store = store
+        self._settings = settings
+        self._public_url = public_url
+        self._path = PathTemplate(settings.content.folder, settings.content.path)
+        # What the site's settings may rest on: every file but the posts.
+        posts = f"{self.folder}/"
+        self._surroundings = Checkout(
+            store, state / "settings", exclude=lambda path: path.startswith(posts)
+        )
+        self._fingerprint = ""
+        self._lock = asyncio.Lock()
+        self.index = PostIndex(state / "index.sqlite", store, self.folder, self.describe)
+
+    async def refresh(self) -> Version:
+        """Bring everything to the newest version, and return that.
+
+        Costs nothing where nobody has committed. Raises :class:`Unavailable` where the repo or
+        Pelican's settings cannot be read.
+        """
+        try:
+            known = self.index.version
+            if known is not None and self._store.head() == known:
+                return known
+            async with self._lock:
+                return await asyncio.to_thread(self._refresh)
+        except StoreError as error:
+            raise Unavailable(f"The site's repo cannot be read: {error}.") from error
+
+    def open(self, entry: Entry) -> tuple[PelicanFile, BlobId]:
+        """The file behind an entry, as it is in the newest version, and the id of its bytes."""
+        head = self._store.head()
+        blob = self._store.read(entry.path, head) if head else None
+        if blob is None:
+            raise InvalidRequest(f"The post at {entry.url} has just been deleted.")
+        return PelicanFile.parse(blob.data.decode("utf-8", errors="replace")), blob.id
+
+    def posts(self, entries: Sequence[Entry]) -> list[Post]:
+        """What the files behind some entries say."""
+        blobs = self._store.blobs(entry.blob for entry in entries)
+        files = (PelicanFile.parse(blob.data.decode("utf-8", errors="replace")) for blob in blobs)
+        return [read(file, self.rules) for file in files]
+
+    def post(self, entry: Entry) -> Post:
+        """What the file behind an entry says."""
+        return read(self.open(entry)[0], self.rules)
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self.index.close()
+
+    def _refresh(self) -> Version:
+        head = self._store.head()
+        if head is None:
+            raise Unavailable("The site's branch has no commit yet: commit its Pelican settings.")
+        changed = self._surroundings.bring_to(head)
+        if changed or not self._fingerprint:
+            try:
+                self._load_site()
+            except SettingsError as error:
+                if not self._fingerprint:
+                    raise Unavailable(str(error)) from error
+                log.error("the site's settings of before stay in use: %s", error)  # noqa: TRY400 - no trace
+        version = self.index.refresh(self._fingerprint)
+        assert version is not None  # noqa: S101 - a branch does not lose its last commit
+        return version
+
+    def _load_site(self) -> None:
+        """Read the site's settings: some file that they may rest on has changed."""
+        folder = self._surroundings.folder
+        site = Site.load(folder / self._settings.site.settings, root=folder)
+        media = self._settings.media.folder
+        own = [f"{site.siteurl}/{media}/"] if site.siteurl else []
+        self.rules = SiteRules(
+            site=site,
+            media=MediaUrls(media, (f"{self._public_url}media/", *own)),
+            path=self._path,
+            html=self._settings.content.html,
+            categories={**DEFAULT_CATEGORIES, **self._settings.content.categories},
+        )
+        known = json.dumps([__version__, site.settings], default=repr, sort_keys=True)
+        known = _ADDRESS.sub("", known)
+        self._fingerprint = hashlib.sha256(known.encode()).hexdigest()
+
+    def describe(self, path: str, blob: BlobId, data: bytes) -> Entry | None:
+        """What the index keeps of a file; ``None`` for what is no post."""
+        file = PelicanFile.parse(data.decode("utf-8", errors="replace"))
+        site = self.rules.site
+        try:
+            place = site.quick_locate(file, path) or site.locate(file.text(), path)
+        except BridgeError as error:
+            log.debug("%s is no post: %s", path, error)
+            return None
+        post = read(file, self.rules)
+        return Entry(
+            path=path,
+            blob=blob,
+            url=place.url,
+            save_as=place.save_as,
+            status=place.status,
+            type=discover(post),
+            published=(place.date or _LONG_AGO).timestamp(),
+            channel=file.get("Category") or "",
+            categories=tuple(str(each) for each in post.all("category")),
+            aliases=tuple(site.absolute(_address(each)) for each in Mf2Line.of(file).aliases),
+            text=f"{file.get('Title')}\n{file.body[:_TEXT_LENGTH]}".casefold(),
+        )
+
+
+def _address(save_as: str) -> str:
+    """The URL path of a page in the output folder."""
+    return save_as.removesuffix("index.html")

@@ -1,0 +1,72 @@
+"""``/micropub``: each request one way, from HTTP to the publisher and back (Micropub 3)."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from bridge.auth.scopes import require
+from bridge.micropub.action import Action, Create, Delete, Undelete, Update
+from bridge.micropub.parse import is_media_upload, parse_action
+from bridge.publisher import Published, Publisher
+from bridge.web.body import read_body
+from bridge.web.gate import Gate
+from bridge.web.media import MediaHandlers
+from bridge.web.queries import Queries
+
+_DEEDS: dict[type[Action], str] = {
+    Create: "create",
+    Update: "update",
+    Delete: "delete",
+    Undelete: "undelete",
+}
+
+
+class MicropubHandlers:
+    """What the Micropub endpoint answers."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        publisher: Publisher,
+        queries: Queries,
+        media: MediaHandlers,
+        *,
+        max_bytes: int,
+    ) -> None:
+        """``max_bytes`` bounds a request with everything in it."""
+        self._gate = gate
+        self._publisher = publisher
+        self._queries = queries
+        self._media = media
+        self._max_bytes = max_bytes
+
+    async def get(self, request: web.Request) -> web.Response:
+        """A query (3.7). Any of the owner's tokens may ask: it changes nothing."""
+        await self._gate.admit(request, None)
+        return web.json_response(await self._queries.answer(request.query.items()))
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        """An action (3.3-3.5), or a file from a client that knows no media endpoint."""
+        body = await read_body(request, max_bytes=self._max_bytes)
+        token = await self._gate.admit(request, body.access_token)
+        if is_media_upload(body):
+            return await self._media.upload(body, token)
+        action = parse_action(body)
+        deed = _DEEDS[type(action)]
+        require(token, deed)
+        if not isinstance(action, Create):
+            # What exists is not changed on the word of a token that was revoked a moment ago.
+            token = await self._gate.admit(request, body.access_token, deed, fresh=True)
+        return _answer(action, await self._publisher.carry_out(action, token))
+
+
+def _answer(action: Action, done: Published) -> web.Response:
+    """INTEROP: 201 once the page is there, else 202; 200 for a change unless the URL changed."""
+    body = {"url": done.url}
+    headers = {hdrs.LOCATION: done.url}
+    if isinstance(action, Create):
+        return web.json_response(body, status=201 if done.live else 202, headers=headers)
+    # Micropub 3.4: "201 Created with a Location header if the update changed the URL".
+    if done.moved:
+        return web.json_response(body, status=201, headers=headers)
+    return web.json_response(body)

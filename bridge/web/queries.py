@@ -1,0 +1,96 @@
+"""Answers to ``GET /micropub``: each question against the catalogue (Micropub 3.7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from bridge.catalogue import Catalogue
+from bridge.errors import InvalidRequest
+from bridge.micropub import answers
+from bridge.micropub.answers import Channel, Item, Object, Paging, Target
+from bridge.micropub.query import Query, parse_query
+from bridge.settings import Settings
+from bridge.store.index import Entry
+
+_STATUSES = {"published": ("published", "hidden"), "draft": ("draft",), None: ()}
+
+
+class Queries:
+    """What a client may ask."""
+
+    def __init__(self, catalogue: Catalogue, settings: Settings, media_endpoint: str) -> None:
+        self._catalogue = catalogue
+        self._media_endpoint = media_endpoint
+        self._me = settings.site.me
+        self._targets = [Target(each.uid, each.name) for each in settings.syndication.targets]
+
+    async def answer(self, parameters: Iterable[tuple[str, str]]) -> Object:
+        """The JSON for a query's parameters. Raises InvalidRequest."""
+        query = parse_query(parameters)
+        match query.q:
+            case "source":
+                return await (self._one(query, query.url) if query.url else self._list(query))
+            case "syndicate-to":
+                return answers.syndicate_to(self._targets)
+            case "category":
+                await self._catalogue.refresh()
+                return answers.category(self._catalogue.index.categories(query.filter))
+            case "channel":
+                return answers.channel(await self._channels())
+            case "post-types":
+                return answers.post_types()
+        return answers.config(
+            media_endpoint=self._media_endpoint,
+            targets=self._targets,
+            channels=await self._channels(),
+            categories=self._catalogue.index.categories(),
+            destinations=[Channel(self._me, self._me)],
+        )
+
+    async def _channels(self) -> list[Channel]:
+        await self._catalogue.refresh()
+        return [Channel(name, name) for name in self._catalogue.index.channels()]
+
+    async def _one(self, query: Query, url: str) -> Object:
+        await self._catalogue.refresh()
+        entry = self._catalogue.index.find(url)
+        if entry is None:
+            raise InvalidRequest(f"There is no post at {url[:200]}.")
+        post = await asyncio.to_thread(self._catalogue.post, entry)
+        return answers.source(post, query.properties, url=entry.url)
+
+    async def _list(self, query: Query) -> Object:
+        await self._catalogue.refresh()
+        # One more than asked for tells whether there is another page.
+        found = self._catalogue.index.newest(
+            limit=query.limit + 1,
+            offset=query.offset,
+            after=query.after,
+            before=query.before,
+            type=query.post_type,
+            statuses=_STATUSES[query.post_status],
+            text=query.filter,
+        )
+        backwards = query.before is not None
+        shown = found[-query.limit :] if backwards else found[: query.limit]
+        paging = _paging(query, shown, more=len(found) > query.limit)
+        items = await asyncio.to_thread(self._items, shown)
+        return answers.source_list(items, paging, query.properties)
+
+    def _items(self, entries: Sequence[Entry]) -> list[Item]:
+        posts = self._catalogue.posts(entries)
+        return [Item(entry.url, post) for entry, post in zip(entries, posts, strict=True)]
+
+
+def _paging(query: Query, shown: Sequence[Entry], *, more: bool) -> Paging:
+    """Where the neighbouring pages begin; none where there is nothing there."""
+    if not shown:
+        return Paging()
+    first, last = shown[0], shown[-1]
+    older = more if query.before is None else True
+    newer = more if query.before is not None else bool(query.after or query.offset)
+    return Paging(
+        after=(last.published, last.path) if older else None,
+        before=(first.published, first.path) if newer else None,
+    )
