@@ -93,7 +93,7 @@ class _Parts(MultipartReader):
                 "A part of the form is itself multipart: send the parts one by one."
             )
         headers = CIMultiDict(part.headers)
-        headers[_DISPOSITION] = headers.pop(hdrs.CONTENT_DISPOSITION, "")
+        headers[_DISPOSITION], *_ = headers.popall(hdrs.CONTENT_DISPOSITION, [""])
         part.headers = CIMultiDictProxy(headers)
         return part
 
