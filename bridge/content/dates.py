@@ -6,6 +6,8 @@ import re
 from datetime import datetime, tzinfo
 from email.utils import parsedate_to_datetime
 
+from pelican.utils import SafeDatetime, get_date
+
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 
@@ -14,6 +16,7 @@ _ISO = re.compile(
     r"(?:[Tt ]\s*(?P<time>\d{1,2}:\d{2}(?::\d{2})?|\d{4}(?:\d{2})?)(?:[.,]\d+)?"
     r"(?:\s*(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)|\s(?P<plus>\d{2}:?\d{2}))?)?"
 )
+_AS_WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:[+-]\d{2}:\d{2})?)?")
 _UNIX = re.compile(r"-?\d{9,11}(?:\.\d+)?")
 _UNIX_MILLISECONDS = re.compile(r"\d{12,14}")
 _EARLIEST, _LATEST = 1000, 9998
@@ -36,6 +39,19 @@ def parse(value: Json, zone: tzinfo) -> datetime:
     if not _EARLIEST <= moment.year <= _LATEST:
         raise _wrong(text)
     return moment
+
+
+def as_pelican_reads(value: str) -> datetime:
+    """The date of a ``Date`` header, without a zone if it names none. Raises ``ValueError``.
+
+    Pelican's ``get_date`` understands a lot and takes its time; the form that the bridge writes
+    itself is read at once, with the same result.
+    """
+    if _AS_WRITTEN.fullmatch(value):
+        date: datetime = SafeDatetime.fromisoformat(value)
+        return date
+    found: datetime = get_date(value.replace("_", " "))
+    return found
 
 
 def form(moment: datetime) -> str:

@@ -14,8 +14,6 @@ from html import unescape
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pelican.utils import get_date
-
 from bridge.content import dates, text
 from bridge.content.characters import one_line
 from bridge.content.headers import PelicanFile
@@ -133,7 +131,7 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
         return None
     try:
         zone = ZoneInfo(file.get("Timezone") or str(rules.site.zone))
-        found: datetime = get_date(value.replace("_", " "))
+        found = dates.as_pelican_reads(value)
         return found if found.tzinfo else found.replace(tzinfo=zone)
     except (ValueError, OverflowError, ZoneInfoNotFoundError):
         return None

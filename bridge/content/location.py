@@ -1,41 +1,37 @@
 """Where Pelican will put a post: asked of Pelican's own settings, readers and classes.
 
-One :class:`Site` per version of the settings. Loading runs the owner's settings file, as every
-Pelican run does, and sets the process' locale to the site's (month names in URLs depend on it);
-the site's plugins are not loaded.
+One :class:`Site` per version of the settings. The site's plugins are not loaded.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import MAXYEAR, datetime
-from fnmatch import fnmatch
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from markdown import Markdown
-from pelican import settings as pelican_settings
-from pelican.contents import Article
+from pelican.contents import Article, Content, Page
 from pelican.readers import MarkdownReader, Readers
 from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import sanitised_join, slugify
 
 from bridge.content.headers import PelicanFile
 from bridge.content.quick import QuickLocator
+from bridge.content.reserved import ReservedPages
+from bridge.content.site_settings import read_settings
+from bridge.content.sources import Sources
 from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
 
-_LOADING = threading.Lock()
-_USUAL_NAMES = {"pelicanconf", "publishconf"}
+_MARKDOWN = (".md", ".markdown", ".mkd", ".mdown")
 _NAME_BYTES = 150
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
 _KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
@@ -74,6 +70,8 @@ class Site:
         self._readers: Readers | None = None
         self._markdown: Markdown | None = None
         self._quick = QuickLocator(self.settings)
+        self._sources = Sources(self.settings)
+        self._reserved = ReservedPages(self.settings)
 
     @classmethod
     def load(cls, settings_file: Path, *, root: Path | None = None, siteurl: str = "") -> Site:
@@ -84,7 +82,7 @@ class Site:
         """
         settings_file = settings_file.resolve()
         root = root or settings_file.parent
-        site = cls(_read_settings(settings_file), root=root, siteurl=siteurl)
+        site = cls(read_settings(settings_file), root=root, siteurl=siteurl)
         site._check_markdown(settings_file)
         return site
 
@@ -133,34 +131,30 @@ class Site:
 
         Raises :class:`InvalidRequest` if Pelican would not make a page of it, and says why.
         """
-        if not self.is_article(path):
+        source = self._source_path(path)
+        if source is None or not self._sources.is_article(source):
             raise InvalidRequest(
                 f"{path} is not where the site's settings look for articles "
                 "(ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES)."
             )
-        article = self._read(text, path)
-        try:
-            location = Location(
-                self.absolute(article.url), article.save_as, article.status, _date_of(article)
-            )
-            sanitised_join(str(self.settings["OUTPUT_PATH"]), article.save_as)
-            valid = article.is_valid()
-        except Exception as error:
-            raise InvalidRequest(
-                f"The site's URL settings cannot hold this post: {error}."
-            ) from error
-        if not valid:
-            raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(article)}.")
-        return location
+        return self._location(self._read(text, source, Article))
+
+    def locate_page(self, text: str, path: str) -> Location:
+        """The same for one of the site's pages, which posts must not collide with."""
+        source = self._source_path(path)
+        if source is None or not self._sources.is_page(source):
+            raise InvalidRequest(f"{path} is not where the site's settings look for pages.")
+        return self._location(self._read(text, source, Page))
 
     def quick_locate(self, file: PelicanFile, path: str) -> Location | None:
         """The same as :meth:`locate` by formatting alone, for indexes over many posts.
 
         ``None`` where only the slow way can tell, or where Pelican would make no page.
         """
-        if not self.is_article(path) or not path.endswith((".md", ".markdown", ".mkd", ".mdown")):
+        source = self._source_path(path)
+        if source is None or not source.endswith(_MARKDOWN) or not self._sources.is_article(source):
             return None
-        found = self._quick.locate(file, self._source_path(path))
+        found = self._quick.locate(file, source)
         if found is None:
             return None
         url, save_as, status, date = found
@@ -171,37 +165,31 @@ class Site:
         return f"{self.siteurl}/{quote(url.lstrip('/'), safe=_KEPT_IN_URLS)}"
 
     def is_article(self, path: str) -> bool:
-        """Whether Pelican looks for articles in this file."""
+        """Whether Pelican looks for an article in this file (relative to the repo's root)."""
         source = self._source_path(path)
-        parts = PurePosixPath(source).parts
-        if not parts or ".." in parts or PurePosixPath(source).is_absolute():
-            return False
-        folders = {"/".join(parts[:depth]) for depth in range(len(parts) + 1)}
-        return (
-            any(str(place).strip("/") in folders for place in self.settings["ARTICLE_PATHS"])
-            and not any(
-                str(place).strip("/") in folders
-                for place in self.settings["ARTICLE_EXCLUDES"]
-                if str(place).strip("/")
-            )
-            and not self._is_ignored(parts)
-        )
+        return source is not None and self._sources.is_article(source)
 
-    def _is_ignored(self, parts: tuple[str, ...]) -> bool:
-        patterns = [str(pattern) for pattern in self.settings["IGNORE_FILES"]]
-        return any(
-            fnmatch(part, pattern.removeprefix("**/")) for part in parts for pattern in patterns
-        )
+    def is_page(self, path: str) -> bool:
+        """Whether Pelican looks for a page in this file."""
+        source = self._source_path(path)
+        return source is not None and self._sources.is_page(source)
 
-    def _source_path(self, path: str) -> str:
-        """The path below the content folder; the path itself where it is not in there."""
+    def is_reserved(self, save_as: str) -> bool:
+        """Whether this output file is something else than a post: the index, a tag's page.
+
+        No new post may go there: Pelican would abort the whole build.
+        """
+        return save_as in self._reserved
+
+    def _source_path(self, path: str) -> str | None:
+        """The path below the content folder, as Pelican names it; ``None`` outside."""
         prefix = f"{self.content_folder}/" if self.content_folder else ""
-        return path[len(prefix) :] if path.startswith(prefix) else f"../{path}"
+        return path[len(prefix) :] if path.startswith(prefix) else None
 
-    def _read(self, text: str, path: str) -> Article:
-        """The article that Pelican's own reader makes of this text at this path."""
+    def _read(self, text: str, source: str, kind: type[Content]) -> Content:
+        """The article or page that Pelican's own reader makes of this text at this path."""
         with self._using_pelican, tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-            file = Path(folder, self._source_path(path))
+            file = Path(folder, source)
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(text.encode())
@@ -210,12 +198,26 @@ class Site:
                     self._readers = Readers(self.settings)
                 return self._readers.read_file(
                     base_path=folder,
-                    path=self._source_path(path),
-                    content_class=Article,
+                    path=source,
+                    content_class=kind,
                     context={"localsiteurl": self.siteurl},
                 )
             except Exception as error:
                 raise InvalidRequest(f"Pelican cannot read this post: {error}.") from error
+
+    def _location(self, content: Content) -> Location:
+        """Where a content object goes. Raises :class:`InvalidRequest` if it goes nowhere."""
+        try:
+            sanitised_join(str(self.settings["OUTPUT_PATH"]), content.save_as)
+            valid = content.is_valid()
+            url = self.absolute(content.url)
+        except Exception as error:
+            raise InvalidRequest(
+                f"The site's URL settings cannot hold this post: {error}."
+            ) from error
+        if not valid:
+            raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
+        return Location(url, content.save_as, content.status, _date_of(content))
 
     @lru_cache(maxsize=4096)  # noqa: B019 - one Site lives as long as its settings do
     def _can_have_pages(self, kind: type[URLWrapper], name: str) -> bool:
@@ -252,54 +254,6 @@ class Site:
             ) from error
 
 
-def _read_settings(settings_file: Path) -> dict[str, Any]:
-    """The settings as ``pelican -s`` has them, for a folder that may lack content and theme."""
-    with _LOADING, _importing_from(settings_file.parent):
-        try:
-            found = pelican_settings.get_settings_from_file(str(settings_file))
-            folder = Path(str(found.get("PATH") or "."))
-            override = {
-                "PATH": str(settings_file.parent),
-                "THEME": pelican_settings.DEFAULT_THEME,
-                "CACHE_CONTENT": False,
-                "LOAD_CONTENT_CACHE": False,
-                "TYPOGRIFY": False,
-            }
-            settings: dict[str, Any] = pelican_settings.read_settings(
-                override={**found, **override}
-            )
-        except (Exception, SystemExit) as error:
-            raise SettingsError(
-                str(settings_file),
-                "the file",
-                f"Pelican's settings cannot be read ({type(error).__name__}: {error})",
-                "See that `pelican -s` accepts it.",
-            ) from error
-    settings["PATH"] = str((settings_file.parent / folder).resolve())
-    return settings
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Let ``from pelicanconf import *`` find this folder's file, and forget it afterwards.
-
-    Without the second half the next version of the settings would be mixed with this one.
-    """
-    before = set(sys.modules)
-    stale = {name: sys.modules.pop(name) for name in _USUAL_NAMES & before}
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before | set(stale):
-            origin = getattr(sys.modules.get(name), "__file__", None)
-            if origin and Path(origin).is_relative_to(folder):
-                del sys.modules[name]
-        for name, module in stale.items():
-            sys.modules[name] = module
-
-
 def _inside(root: Path, folder: Path) -> str:
     """The content folder relative to the repo's root, ``""`` if they are the same."""
     try:
@@ -323,13 +277,13 @@ def _intrasite_links(notation: str) -> re.Pattern[str]:
     )
 
 
-def _date_of(article: Article) -> datetime | None:
+def _date_of(article: Content) -> datetime | None:
     date = getattr(article, "date", None)
     # Pelican dates a draft without a date to the end of time.
     return date if isinstance(date, datetime) and date.year < MAXYEAR else None
 
 
-def _why_invalid(article: Article) -> str:
+def _why_invalid(article: Content) -> str:
     for name in article.mandatory_properties:
         if not hasattr(article, name):
             return f"it has no {name}"

@@ -19,8 +19,9 @@ from zoneinfo import ZoneInfo
 from pelican.contents import Article
 from pelican.readers import ensure_metadata_list, parse_path_metadata
 from pelican.urlwrappers import Author, Category
-from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
+from pelican.utils import get_date, set_date_tzinfo, slugify
 
+from bridge.content.dates import as_pelican_reads
 from bridge.content.headers import PelicanFile
 
 #: url, save_as, status, date
@@ -35,7 +36,6 @@ _TAKEN: Final = frozenset(dir(Article)) - _HARMLESS_ATTRIBUTES | {
     "settings", "metadata", "content", "context", "translations", "source_path",
     "relative_source_path", "in_default_lang", "date_format", "reader",
 }  # fmt: skip
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:[+-]\d{2}:\d{2})?)?")
 _QUICK_DATES: Mapping[str, Callable[[datetime], str]] = {
     "%Y": lambda date: str(date.year),
     "%m": lambda date: f"{date.month:02d}",
@@ -206,17 +206,9 @@ def _processed(name: str, value: Any) -> Any:
     Names instead of Category and Author objects: their slugs come from a cache.
     """
     if name == "date":
-        return _date(value)
+        return as_pelican_reads(value)
     if name in {"category", "author", "status", "slug"}:
         return value.strip() or None
     if name == "authors":
         return ensure_metadata_list(value) or None
     return value
-
-
-def _date(value: str) -> datetime:
-    if _ISO.fullmatch(value):
-        date: datetime = SafeDatetime.fromisoformat(value)
-        return date
-    found: datetime = get_date(value.replace("_", " "))
-    return found

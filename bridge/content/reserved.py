@@ -1,0 +1,88 @@
+"""Output files that are not posts: a post there would abort the whole build.
+
+Pelican writes index, archives, one page per tag, category, author and period, and their second and
+third pages. Who picks a slug for a post has to stay away from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from string import Formatter
+from typing import Any
+
+_DATE_PARTS = {"%Y": r"\d{4}", "%m": r"\d\d", "%d": r"\d\d", "%-m": r"\d\d?", "%-d": r"\d\d?"}
+_SORTS = ("CATEGORY", "TAG", "AUTHOR", "YEAR_ARCHIVE", "MONTH_ARCHIVE", "DAY_ARCHIVE", "PAGE")
+_SAMPLE = {"slug": "a-sample", "category": "a-category", "author": "an-author", "lang": "xx"}
+
+
+class ReservedPages:
+    """Knows the names that a site's settings give away."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        expressions = [*_fixed(settings), *_by_pattern(settings)]
+        self._pattern = re.compile("|".join(expressions) or r"(?!)")
+
+    def __contains__(self, save_as: object) -> bool:
+        return isinstance(save_as, str) and self._pattern.fullmatch(save_as) is not None
+
+
+def _fixed(settings: Mapping[str, Any]) -> Iterator[str]:
+    for template in settings["DIRECT_TEMPLATES"]:
+        save_as = settings.get(f"{str(template).upper()}_SAVE_AS", f"{template}.html")
+        if save_as:
+            yield from _and_further_pages(re.escape(str(save_as)), str(save_as), settings)
+    for save_as in dict(settings["TEMPLATE_PAGES"]).values():
+        yield re.escape(str(save_as))
+
+
+def _by_pattern(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Pages of tags, periods and so on. A pattern that any post would match cannot tell."""
+    samples = list(_samples(settings))
+    for sort in _SORTS:
+        pattern = str(settings.get(f"{sort}_SAVE_AS") or "")
+        if not pattern:
+            continue
+        expression = _expression(pattern, {})
+        if not any(re.fullmatch(expression, sample) for sample in samples):
+            yield from _and_further_pages(expression, pattern, settings)
+
+
+def _samples(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Where an ordinary post would be."""
+    for kind in ("ARTICLE", "DRAFT"):
+        with suppress(ValueError, KeyError, IndexError, AttributeError):
+            date = datetime(2026, 11, 21, tzinfo=UTC)
+            yield str(settings[f"{kind}_SAVE_AS"]).format(**_SAMPLE, date=date)
+
+
+def _expression(pattern: str, values: Mapping[str, str]) -> str:
+    """A regular expression for a setting like ``tag/{slug}.html``."""
+    expression = ""
+    for literal, name, spec, _ in Formatter().parse(pattern):
+        expression += re.escape(literal)
+        if name is not None:
+            parts = (_DATE_PARTS.get(part, "[^/]+") for part in (spec or "").split("/"))
+            expression += values.get(name) or "/".join(parts)
+    return expression
+
+
+def _and_further_pages(expression: str, save_as: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """The page and, where listings are split, those that follow it (``index2.html``)."""
+    yield expression
+    if not settings["DEFAULT_PAGINATION"] and not any(settings["PAGINATED_TEMPLATES"].values()):
+        return
+    extension = re.escape(PurePosixPath(save_as).suffix)
+    name = expression.removesuffix(extension)
+    values = {
+        "save_as": expression,
+        "name": name,
+        "base_name": name.rpartition("/")[0],
+        "extension": extension,
+        "number": r"\d+",
+    }
+    for rule in settings["PAGINATION_PATTERNS"]:
+        yield _expression(str(rule.SAVE_AS), values).removeprefix("/")

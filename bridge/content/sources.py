@@ -1,0 +1,54 @@
+"""Which files Pelican takes for articles and for pages (``Generator.get_files``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from functools import lru_cache
+from typing import Any
+
+
+class Sources:
+    """Sorts paths below the content folder by a site's settings."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._ignored = tuple(str(pattern) for pattern in settings["IGNORE_FILES"])
+        self._articles = _Places(settings["ARTICLE_PATHS"], settings["ARTICLE_EXCLUDES"])
+        self._pages = _Places(settings["PAGE_PATHS"], settings["PAGE_EXCLUDES"])
+        self._folder_holds = lru_cache(4096)(self._holds)
+
+    def is_article(self, path: str) -> bool:
+        """Whether Pelican looks for an article in this file."""
+        return self._is_among(self._articles, path)
+
+    def is_page(self, path: str) -> bool:
+        """Whether Pelican looks for a page in this file."""
+        return self._is_among(self._pages, path)
+
+    def _is_among(self, places: _Places, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return not self._is_ignored(name) and (
+            path in places.included or self._folder_holds(places, folder)
+        )
+
+    def _holds(self, places: _Places, folder: str) -> bool:
+        parts = folder.split("/") if folder else []
+        above = {"/".join(parts[:depth]) for depth in range(len(parts) + 1)}
+        return (
+            not places.included.isdisjoint(above)
+            and places.excluded.isdisjoint(above)
+            and not any(part in {"", ".", ".."} or self._is_ignored(part) for part in parts)
+        )
+
+    def _is_ignored(self, name: str) -> bool:
+        return any(
+            fnmatch(name, pattern) or fnmatch(f"./{name}", pattern) for pattern in self._ignored
+        )
+
+
+class _Places:
+    """Folders (or single files) that a setting includes, and folders that it leaves out."""
+
+    def __init__(self, included: Iterable[object], excluded: Iterable[object]) -> None:
+        self.included = frozenset(str(place).strip("/") for place in included)
+        self.excluded = frozenset(str(place).strip("/") for place in excluded) - {""}
