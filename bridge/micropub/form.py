@@ -48,7 +48,7 @@ class _Form:
         *group, word = name.keys or ("",)
         if len(group) > 1:
             raise InvalidRequest(
-                f"“{name.base[:40]}” is nested too deep for a form: send the post as JSON."
+                f"'{name.base[:40]}' is nested too deep for a form: send the post as JSON."
             )
         if isinstance(value, str) and word and (group or name.index is None):
             self._part(slots, (name.base, *group), word, value)

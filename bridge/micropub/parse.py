@@ -37,7 +37,7 @@ def parse_action(body: Body) -> Action:
         case "undelete":
             return Undelete(_target(raw))
     raise InvalidRequest(
-        f"“action” is “update”, “delete” or “undelete”, not “{raw.action[:40]}”;"
+        f"'action' is 'update', 'delete' or 'undelete', not '{raw.action[:40]}';"
         " leave it out to create a post."
     )
 
@@ -63,7 +63,7 @@ def media_file(body: Body) -> Upload:
     files = [file for file in body.files if file.filename or file.data]
     if len(files) != 1:
         raise InvalidRequest(
-            f"Send one file, as a multipart part named “file”; this request has {len(files)}."
+            f"Send one file, as a multipart part named 'file'; this request has {len(files)}."
         )
     return _upload("file", 0, files[0])
 
@@ -75,7 +75,7 @@ def _create(raw: Raw) -> Create:
         values.pop("url", None)
     properties, uploads = _sort(values)
     if not uploads and properties.keys() <= _CIRCUMSTANCES:
-        raise InvalidRequest("There is nothing to post: send “content”, or another property.")
+        raise InvalidRequest("There is nothing to post: send 'content', or another property.")
     return Create(Post(raw.type, MappingProxyType(properties)), commands, uploads)
 
 
@@ -109,20 +109,20 @@ def _sort(
 
 def _upload(name: str, index: int, file: File) -> Upload:
     if not file.data:
-        raise InvalidRequest(f"The file “{file.filename[:80]}” is empty.")
+        raise InvalidRequest(f"The file '{file.filename[:80]}' is empty.")
     return Upload(name, index, file.filename, file.data, file.alt)
 
 
 def _target(raw: Raw) -> str:
     """The post that an action is about."""
     if raw.url is None:
-        raise InvalidRequest(f"Say which post to {raw.action}: “url” is missing.")
+        raise InvalidRequest(f"Say which post to {raw.action}: 'url' is missing.")
     try:
         parts = urlsplit(raw.url)
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise InvalidRequest("“url” must be the absolute URL of a post of this site.")
+        raise InvalidRequest("'url' must be the absolute URL of a post of this site.")
     return raw.url
 
 
@@ -136,7 +136,7 @@ def _update(raw: Raw) -> Update:
     add = beside | _object(raw, "add")
     _, commands = split_commands(replace | add)
     if not raw.operations and not commands:
-        raise InvalidRequest("An update needs “replace”, “add” or “delete”.")
+        raise InvalidRequest("An update needs 'replace', 'add' or 'delete'.")
     delete_values, delete_properties = _deletions(raw.operations.get("delete"))
     return Update(
         url,
@@ -158,7 +158,7 @@ def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
     # a lone value is forgiven, an operation that is no object cannot be understood.
     if not isinstance(given, dict):
         raise InvalidRequest(
-            f"“{operation}” must be an object of property names and lists of values."
+            f"'{operation}' must be an object of property names and lists of values."
         )
     return {base_name(name): list(wrapped(values)) for name, values in given.items()}
 
@@ -177,7 +177,7 @@ def _changes(given: Mapping[str, Sequence[Slot]], *, empty: bool) -> Properties:
 def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
     """``delete``: a list of property names, or an object of names with the values to take away."""
     if given is not None and not isinstance(given, list | dict):
-        raise InvalidRequest("“delete” must be a list of property names, or an object of values.")
+        raise InvalidRequest("'delete' must be a list of property names, or an object of values.")
     values: dict[str, tuple[Json, ...]] = {}
     whole: list[str] = []
     for item in wrapped(given):
@@ -188,5 +188,5 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
                 kept = tuple(value for value in wrapped(unwanted) if not is_empty(value))
                 values[property_name(base_name(name))] = kept
         else:
-            raise InvalidRequest("“delete” lists property names; this is none.")
+            raise InvalidRequest("'delete' lists property names; this is none.")
     return MappingProxyType(values), tuple(whole)

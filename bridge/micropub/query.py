@@ -59,7 +59,7 @@ def parse_query(
     first = {name: values[0] for name, values in given.items()}
     q = first.get("q", "config")
     if q not in supported and "q" in given:
-        raise InvalidRequest(f"“q” is one of {', '.join(supported)}; not “{q[:40]}”.")
+        raise InvalidRequest(f"'q' is one of {', '.join(supported)}; not '{q[:40]}'.")
     return Query(
         q=q,
         url=first.get("url"),
@@ -92,7 +92,7 @@ def _cursor(given: Mapping[str, str], name: str) -> Cursor | None:
         return float(published), path
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidRequest(
-            f"“{name}” is no page of this list: take it from “paging”, as it is."
+            f"'{name}' is no page of this list: take it from 'paging', as it is."
         ) from error
 
 
@@ -102,11 +102,11 @@ def _number(given: Mapping[str, str], name: str, default: int, *, least: int) ->
         return default
     # Nobody means more digits; int() would take signs, spaces and underscores.
     if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
-        raise InvalidRequest(f"“{name}” is a whole number from {least} up, not “{text[:40]}”.")
+        raise InvalidRequest(f"'{name}' is a whole number from {least} up, not '{text[:40]}'.")
     return int(text)
 
 
 def _status(text: str | None) -> str | None:
     if text is None or text in {"published", "draft"}:
         return text
-    raise InvalidRequest(f"“post-status” is “published” or “draft”, not “{text[:40]}”.")
+    raise InvalidRequest(f"'post-status' is 'published' or 'draft', not '{text[:40]}'.")

@@ -37,13 +37,13 @@ class Raw:
 def read_json(value: Json) -> Raw:
     """Sort a JSON body. Raises :class:`InvalidRequest` where its outer shape is wrong."""
     if not isinstance(value, dict):
-        raise InvalidRequest("The JSON must be an object with “type” and “properties”.")
+        raise InvalidRequest("The JSON must be an object with 'type' and 'properties'.")
     properties = value.get("properties")
     # PHP writes its empty object as an empty list.
     if properties is None or properties == []:
         properties = {}
     if not isinstance(properties, dict):
-        raise InvalidRequest("“properties” must be an object of property names and lists.")
+        raise InvalidRequest("'properties' must be an object of property names and lists.")
     values: dict[str, list[Slot]] = {}
     commands = {name: given for name, given in value.items() if name.startswith("mp-")}
     for name, given in (commands | properties).items():
@@ -70,7 +70,7 @@ def h_type(name: str | None) -> str:
         return "entry"
     bare = name.removeprefix("h-")
     if not _TYPE.fullmatch(bare):
-        raise InvalidRequest(f"“{name[:40]}” is no microformats2 type; “entry” is the usual one.")
+        raise InvalidRequest(f"'{name[:40]}' is no microformats2 type; 'entry' is the usual one.")
     return bare
 
 
@@ -80,5 +80,5 @@ def _one_text(value: dict[str, Json], name: str) -> str | None:
     if not given or given[0] is None:
         return None
     if not isinstance(given[0], str):
-        raise InvalidRequest(f"“{name}” must be a text.")
+        raise InvalidRequest(f"'{name}' must be a text.")
     return given[0].strip() or None

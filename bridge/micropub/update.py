@@ -47,7 +47,7 @@ def _added(name: str, present: tuple[Json, ...], values: tuple[Json, ...]) -> tu
     known = {_fingerprint(value) for value in present}
     new = tuple(value for value in values if _fingerprint(value) not in known)
     if name in _ONE_TEXT and present and new:
-        raise InvalidRequest(f"The post has a “{name}” already: use “replace” to change it.")
+        raise InvalidRequest(f"The post has a '{name}' already: use 'replace' to change it.")
     return present + new
 
 

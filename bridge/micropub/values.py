@@ -23,7 +23,7 @@ def property_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         # What a form parser makes of JSON looks like this.
         raise InvalidRequest(
-            f"“{name[:40]}” is no property name. If this is JSON, send it as application/json."
+            f"'{name[:40]}' is no property name. If this is JSON, send it as application/json."
         )
     return name
 
@@ -51,7 +51,7 @@ def _full(slots: Iterable[Slot]) -> list[Slot]:
 def _anything(name: str, value: Json) -> Json:
     """Strings, numbers, nested objects: kept whole. A list inside the list is nobody's meaning."""
     if isinstance(value, list):
-        raise InvalidRequest(f"“{name}” must be a list of values, not a list of lists.")
+        raise InvalidRequest(f"'{name}' must be a list of values, not a list of lists.")
     return value
 
 
@@ -68,7 +68,7 @@ def _plain(name: str, value: Json) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool | list | dict):
-        raise InvalidRequest(f"“{name}” must be text.")
+        raise InvalidRequest(f"'{name}' must be text.")
     return json.dumps(value)
 
 
@@ -77,7 +77,7 @@ def _content(name: str, value: Json) -> Json:
     if not isinstance(value, dict):
         return _plain(name, value)
     if not {"html", "value"} & value.keys():
-        raise InvalidRequest("“content” must be text, or an object with “html” or “value”.")
+        raise InvalidRequest("'content' must be text, or an object with 'html' or 'value'.")
     parts = {key: _plain(name, _only(value.get(key))) for key in ("html", "value")}
     given: dict[str, Json] = {key: part for key, part in parts.items() if not is_empty(part)}
     return given if "html" in given else given.get("value")
@@ -94,7 +94,7 @@ def _one_content(values: tuple[Slot, ...]) -> tuple[Slot, ...]:
     if len(html) == 1 and len(plain) == 1 and "value" not in html[0]:
         return ({**html[0], "value": plain[0]},)
     if len(values) > 1:
-        raise InvalidRequest("A post has one “content”; this request has several.")
+        raise InvalidRequest("A post has one 'content'; this request has several.")
     return values
 
 
@@ -108,10 +108,10 @@ def _media(name: str, value: Json) -> Json:
         if is_empty(url) and is_empty(given.get("alt")):
             return None
         if not isinstance(url, str) or not isinstance(given.get("alt", ""), str):
-            raise InvalidRequest(f"“{name}” must be a URL, or an object with “value” and “alt”.")
+            raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
         return {"value": url.strip(), **given} if given else url.strip()
     if not isinstance(value, str):
-        raise InvalidRequest(f"“{name}” must be a URL, or an object with “value” and “alt”.")
+        raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
     return value.strip()
 
 
@@ -125,7 +125,7 @@ def _post_status(name: str, value: Json) -> Json:
     status = _word(name, value)
     status = "published" if status == "publish" else status
     if status not in {"published", "draft"}:
-        raise InvalidRequest(f"“post-status” is “published” or “draft”, not “{status[:40]}”.")
+        raise InvalidRequest(f"'post-status' is 'published' or 'draft', not '{status[:40]}'.")
     return status
 
 
@@ -134,10 +134,10 @@ def _visibility(name: str, value: Json) -> Json:
     if visibility == "private":
         raise InvalidRequest(
             "This site is public, it cannot keep a post private."
-            " Send “visibility” “unlisted” to keep it off the lists, or “post-status” “draft”."
+            " Send 'visibility' 'unlisted' to keep it off the lists, or 'post-status' 'draft'."
         )
     if visibility not in VISIBILITIES:
-        raise InvalidRequest(f"“visibility” is “public” or “unlisted”, not “{visibility[:40]}”.")
+        raise InvalidRequest(f"'visibility' is 'public' or 'unlisted', not '{visibility[:40]}'.")
     return visibility
 
 

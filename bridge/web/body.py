@@ -52,7 +52,7 @@ async def read_body(request: web.Request, *, max_bytes: int) -> Body:
             return _json(read_json(data)) if data.strip() else Body("empty")
     except (web.RequestPayloadError, HttpProcessingError) as error:
         raise InvalidRequest("The body broke off, or is not encoded as it says.") from error
-    raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not “{media_type[:80]}”.")
+    raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -128,7 +128,7 @@ def _field(part: BodyPartReader, data: bytes) -> Field:
     given = parameters(part.headers[_DISPOSITION].encode(errors="replace").decode())
     name, filename = given.get("name", ""), file_name(given)
     if base_name(name) == _TOKEN and filename is not None:
-        raise InvalidRequest("“access_token” must be a text, not a file.")
+        raise InvalidRequest("'access_token' must be a text, not a file.")
     content = bytes(part.decode(data))
     kind = part.headers.get(hdrs.CONTENT_TYPE, "").partition("/")[0].strip().lower()
     if filename is not None or kind in {"image", "audio", "video"}:
@@ -138,7 +138,7 @@ def _field(part: BodyPartReader, data: bytes) -> Field:
     except UnicodeDecodeError as error:
         if base_name(name) in MEDIA | {"file"}:
             return name, File("", content)
-        raise InvalidRequest(f"The field “{name[:40]}” is not UTF-8.") from error
+        raise InvalidRequest(f"The field '{name[:40]}' is not UTF-8.") from error
 
 
 def _form(fields: Sequence[Field]) -> Body:

@@ -470,7 +470,7 @@ class TestActions:
 
     @pytest.mark.parametrize("action", [5, {"a": 1}, [["delete"]]])
     def test_an_action_must_be_text(self, action: Json) -> None:
-        assert "“action” must be a text" in refusal({"action": action, "url": URL})
+        assert "'action' must be a text" in refusal({"action": action, "url": URL})
 
     def test_create_may_be_said(self) -> None:
         assert properties(form(("action", "create"), ("content", "x"))) == {"content": ["x"]}
@@ -528,7 +528,7 @@ class TestUpdate:
     @pytest.mark.parametrize("operation", ["replace", "add", "delete"])
     @pytest.mark.parametrize("value", ["content", 5, True])
     def test_an_operation_that_is_no_object_is_refused(self, operation: str, value: Json) -> None:
-        assert f"“{operation}” must" in refusal({"action": "update", "url": URL, operation: value})
+        assert f"'{operation}' must" in refusal({"action": "update", "url": URL, operation: value})
 
     @pytest.mark.parametrize("operation", ["replace", "add"])
     def test_a_list_is_no_object(self, operation: str) -> None:

@@ -71,7 +71,7 @@ class TestQuery:
             query("q=source&limit=0")
 
     def test_an_unknown_query_is_told_the_known_ones(self) -> None:
-        with pytest.raises(InvalidRequest, match=r"config, source, syndicate-to.*“contact”"):
+        with pytest.raises(InvalidRequest, match=r"config, source, syndicate-to.*'contact'"):
             query("q=contact")
 
     def test_the_media_endpoint_knows_others(self) -> None:
