@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bridge.errors import InvalidRequest
+from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.addresses import Addresses
 from bridge.media.committed import Committed
 from bridge.media.file import MediaFile
@@ -57,6 +57,7 @@ class MediaLibrary:
         )
         self._addresses = Addresses(folder, public_url)
         self._shelf = Shelf(staging, Committed(store, root, folder), folder)
+        self._max_bytes = settings.media.max_bytes
         self._now = now
         self._workers = asyncio.Semaphore(_AT_ONCE)
 
@@ -70,6 +71,10 @@ class MediaLibrary:
         The same bytes again give the file that is there already. Raises InvalidRequest,
         UnsupportedMediaType, PayloadTooLarge, InsufficientStorage.
         """
+        if len(data) > self._max_bytes:
+            raise PayloadTooLarge(
+                f"The file is larger than {self._max_bytes:,} bytes ([media] max_bytes)."
+            )
         async with self._workers:
             return await asyncio.to_thread(self._accept, data, filename, alt)
 

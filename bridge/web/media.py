@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from bridge.auth.scopes import require
 from bridge.auth.token import Token
 from bridge.commit_message import commit_message
-from bridge.errors import InsufficientScope, InvalidRequest, NotFound, PayloadTooLarge
+from bridge.errors import InsufficientScope, InvalidRequest, NotFound
 from bridge.media.file import MediaFile
 from bridge.media.library import MediaLibrary
 from bridge.media.orphans import MediaPublisher
@@ -37,7 +37,7 @@ class Gatekeeper(Protocol):
 class MediaHandlers:
     """What the media endpoint answers.
 
-    ``max_bytes`` bounds one file. Store errors go through, as everywhere.
+    ``max_bytes`` bounds one file, and so a body. Store errors go through, as everywhere.
     """
 
     def __init__(
@@ -72,8 +72,6 @@ class MediaHandlers:
         """Store the one file of a body, which came to this endpoint or to the Micropub one."""
         require(token, "media")
         upload = media_file(body)
-        if len(upload.data) > self._max_bytes:
-            raise PayloadTooLarge(f"The file is larger than {self._max_bytes:,} bytes.")
         alt = body.first("alt") or body.first("mp-photo-alt") or ""
         file = await self._library.accept(upload.data, upload.filename, alt=alt)
         # Micropub 3.6.3: "The Media Endpoint processes the file upload [...] and returns the URL

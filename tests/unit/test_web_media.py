@@ -17,7 +17,7 @@ from bridge.auth.token import Token
 from bridge.errors import Conflict, InvalidToken
 from bridge.media.library import MediaLibrary
 from bridge.media.orphans import Orphans
-from bridge.settings import Settings, Site
+from bridge.settings import Media, Settings, Site
 from bridge.store import Change, Commit
 from bridge.store.memory import MemoryStore
 from bridge.web.gate import Gate
@@ -68,7 +68,7 @@ def publisher(store: MemoryStore) -> Publisher:
 
 @pytest.fixture
 async def library(store: MemoryStore, tmp_path: Path) -> MediaLibrary:
-    settings = Settings(site=Site(me=ME, repo=tmp_path))
+    settings = Settings(site=Site(me=ME, repo=tmp_path), media=Media(max_bytes=MAX))
     library = MediaLibrary(store, tmp_path, settings, public_url="https://bridge.example")
     await library.start()
     return library

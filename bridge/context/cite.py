@@ -1,0 +1,169 @@
+"""From a stranger's page to an h-cite. Run as a program: page in, JSON out.
+
+A parser of HTML can be kept busy for minutes by a page of some kilobytes that is made for it, so
+this runs in a process of its own, which limits itself and can be killed
+(:mod:`bridge.context.reader`). It needs nothing of the bridge.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urldefrag
+
+import mf2py
+from bs4 import BeautifulSoup
+
+NAME_LENGTH = 200
+AUTHOR_LENGTH = 100
+EXCERPT_LENGTH = 300
+URL_LENGTH = 2000
+
+_ENTRIES = frozenset(
+    {"h-entry", "h-event", "h-review", "h-recipe", "h-product", "h-cite", "h-resume", "h-item"}
+)
+#: Runs of white space, of control characters, and of those that turn the direction of text.
+_NO_TEXT = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
+)
+_WEB_URL = re.compile(r"https?://[^\s<>\"'\\`]+", re.IGNORECASE)
+_CPU_SECONDS = 20
+_MEMORY = 1024**3
+
+
+def cite(html: bytes, url: str, charset: str | None = None) -> dict[str, Any] | None:
+    """What a page says of itself, as an h-cite; ``None`` where it says nothing.
+
+    Its microformats come first, then Open Graph and the like, then its title.
+    """
+    page = BeautifulSoup(html, "html5lib", from_encoding=charset or _utf8(html))
+    items: list[dict[str, Any]] = mf2py.parse(doc=page, url=url, metaformats=True)["items"]
+    proper = [item for item in items if item.get("source") != "metaformats"]
+    found = _entry(proper, url) or next((item for item in items if item not in proper), None)
+    if found is None:
+        return None
+    cited: dict[str, list[Any]] = {
+        "name": [_name(found)],
+        "author": [_author(found, proper)],
+        "content": [_excerpt(found)],
+    }
+    said = {name: values for name, values in cited.items() if values[0]}
+    return {"type": ["h-cite"], "properties": said} if said else None
+
+
+def _utf8(html: bytes) -> str | None:
+    """UTF-8, where the bytes can be nothing else; ``None`` leaves it to what the page says."""
+    try:
+        html.decode()
+    except UnicodeDecodeError:
+        return None
+    return "utf-8"
+
+
+def _entry(items: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
+    """The entry that a page is about: the one with its URL, or the only one on its top level."""
+    entries = [item for item in _flat(items) if _ENTRIES & set(item["type"])]
+    mine = [item for item in entries if _same(url, _urls(item))]
+    top = [item for item in items if _ENTRIES & set(item["type"])]
+    if mine:
+        return mine[0]
+    return top[0] if len(top) == 1 else None
+
+
+def _flat(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        yield item
+        yield from _flat(item.get("children", []))
+
+
+def _urls(item: dict[str, Any]) -> list[str]:
+    properties = item["properties"]
+    values = [_plain(value) for name in ("url", "uid") for value in properties.get(name, [])]
+    return [value for value in values if value]
+
+
+def _plain(value: Any) -> str:
+    """A property's value as text, whether it stands alone or inside an object."""
+    text = value.get("value") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else ""
+
+
+def _same(url: str, others: list[str]) -> bool:
+    return _bare(url) in map(_bare, others)
+
+
+def _bare(url: str) -> str:
+    return urldefrag(url)[0].partition("://")[2].rstrip("/")
+
+
+def _name(entry: dict[str, Any]) -> str:
+    """The title; of a note, whose "name" is only its text again, none."""
+    name = _text(entry, "name", NAME_LENGTH)
+    content = _text(entry, "content", EXCERPT_LENGTH)
+    begin = name.rstrip("….").strip()
+    return "" if begin and content.startswith(begin) else name
+
+
+def _excerpt(entry: dict[str, Any]) -> str:
+    return _text(entry, "summary", EXCERPT_LENGTH) or _text(entry, "content", EXCERPT_LENGTH)
+
+
+def _author(entry: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Who wrote it, as an h-card (indieweb.org/authorship-spec, without following links)."""
+    cards = [item for item in _flat(items) if "h-card" in item["type"]]
+    named = next(iter(entry["properties"].get("author", [])), None)
+    if named is None and len(cards) == 1:
+        named = cards[0]
+    if isinstance(named, str):
+        name = "url" if _is_url(named) else "name"
+        mine = (card for card in cards if name == "url" and _same(named, _urls(card)))
+        named = next(mine, {"properties": {name: [named]}})
+    if not isinstance(named, dict) or "properties" not in named:
+        return None
+    facts = {
+        "name": [_text(named, "name", AUTHOR_LENGTH)],
+        "url": [_first_url(named, "url")],
+        "photo": [_first_url(named, "photo")],
+    }
+    known = {name: values for name, values in facts.items() if values[0]}
+    return {"type": ["h-card"], "properties": known} if known else None
+
+
+def _text(item: dict[str, Any], name: str, length: int) -> str:
+    """The first value of a property as one line of plain text."""
+    value = _plain(next(iter(item["properties"].get(name, [])), ""))
+    line = _NO_TEXT.sub(" ", value[: length * 20]).strip()
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def _first_url(item: dict[str, Any], name: str) -> str:
+    urls = (_plain(value) for value in item["properties"].get(name, []))
+    return next((url for url in urls if _is_url(url)), "")
+
+
+def _is_url(value: str) -> bool:
+    """Whether a value may stand in a link."""
+    return (
+        len(value) <= URL_LENGTH and value.isprintable() and _WEB_URL.fullmatch(value) is not None
+    )
+
+
+def main() -> None:
+    """Read a page from standard input and write its h-cite, or ``null``.
+
+    The arguments are the page's URL and, where the server named it, its character encoding.
+    """
+    os.nice(10)
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    url, charset = sys.argv[1:]
+    json.dump(cite(sys.stdin.buffer.read(), url, charset or None), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

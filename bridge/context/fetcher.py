@@ -1,0 +1,150 @@
+"""Looks up, one after the other, what posts point at. Nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from bridge.context.reader import read_cite
+from bridge.fetch import Fetched, FetchError
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a page that did not answer is tried again; after the last it is let be.
+RETRIES = (60.0, 600.0)
+_WAITING = 200
+_AT_ONCE = 2
+_PAGE_BYTES = 1_500_000
+_ACCEPT = "text/html, application/xhtml+xml;q=0.9"
+
+Cites = Mapping[str, dict[str, Any]]
+Deliver = Callable[[str, Cites], Awaitable[None]]
+
+
+class Fetch(Protocol):
+    """What fetches a page from the public web (:class:`bridge.fetch.GuardedFetch`)."""
+
+    async def fetch(self, url: str, *, max_bytes: int, accept: str) -> Fetched:
+        """GET a page, in bounded time. Raises :class:`bridge.fetch.FetchError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a post points at, and how often that was tried."""
+
+    post: str
+    targets: tuple[str, ...]
+    attempt: int = 0
+
+
+class ContextFetcher:
+    """Finds out what quoted pages say.
+
+    ``deliver`` gets a post's name, as it was given to :meth:`want`, and the h-cites by their URLs;
+    it is not called where nothing was found. What is waiting is forgotten at the end of the
+    process: whoever starts it again asks again for posts of late that lack their context.
+    """
+
+    def __init__(
+        self, fetch: Fetch, deliver: Deliver, *, retries: Sequence[float] = RETRIES
+    ) -> None:
+        self._fetch = fetch
+        self._deliver = deliver
+        self._retries = retries
+        self._queue = asyncio.Queue[_Wish](_WAITING)
+        self._asked = set[tuple[str, str]]()
+        self._later = set[asyncio.TimerHandle]()
+        self._workers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._workers = [asyncio.create_task(self._work()) for _ in range(_AT_ONCE)]
+
+    def want(self, post: str, targets: Iterable[str]) -> None:
+        """Ask for the context of a post. Returns at once; what is under way is not asked twice."""
+        new = tuple(url for url in dict.fromkeys(targets) if (post, url) not in self._asked)
+        if new:
+            self._asked.update((post, url) for url in new)
+            self._enqueue(_Wish(post, new))
+
+    async def idle(self) -> None:
+        """Wait until all is done that was asked for, but for what is to be tried again later."""
+        await self._queue.join()
+
+    async def close(self) -> None:
+        """Stop at once."""
+        for handle in self._later:
+            handle.cancel()
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    def _enqueue(self, wish: _Wish) -> None:
+        try:
+            self._queue.put_nowait(wish)
+        except asyncio.QueueFull:
+            log.warning("too many reply contexts are waiting; %s goes without", wish.post)
+            self._forget(wish.post, wish.targets)
+
+    def _forget(self, post: str, urls: Iterable[str]) -> None:
+        self._asked.difference_update((post, url) for url in urls)
+
+    async def _work(self) -> None:
+        while True:
+            wish = await self._queue.get()
+            try:
+                await self._fulfil(wish)
+            except Exception:
+                # One page, or one commit that fails, must not end the work for all others.
+                log.exception("the reply context of %s is lost", wish.post)
+                self._forget(wish.post, wish.targets)
+            finally:
+                self._queue.task_done()
+
+    async def _fulfil(self, wish: _Wish) -> None:
+        found: dict[str, dict[str, Any]] = {}
+        silent: list[str] = []
+        for url in wish.targets:
+            try:
+                cite = await self._look(url)
+            except FetchError as error:
+                log.info("no reply context from %s: %s", url, error)
+                silent.append(url)
+            else:
+                if cite is not None:
+                    found[url] = cite
+        if found:
+            await self._deliver(wish.post, found)
+        self._forget(wish.post, set(wish.targets) - set(silent))
+        self._try_again(replace(wish, targets=tuple(silent), attempt=wish.attempt + 1))
+
+    def _try_again(self, wish: _Wish) -> None:
+        if not wish.targets or wish.attempt > len(self._retries):
+            self._forget(wish.post, wish.targets)
+            return
+
+        def enqueue() -> None:
+            self._later.discard(handle)
+            self._enqueue(wish)
+
+        delay = self._retries[wish.attempt - 1]
+        handle = asyncio.get_running_loop().call_later(delay, enqueue)
+        self._later.add(handle)
+
+    async def _look(self, url: str) -> dict[str, Any] | None:
+        """The h-cite of a page; ``None`` where there is nothing to be known.
+
+        Raises :class:`bridge.fetch.FetchError` where there may be something another time.
+        """
+        page = await self._fetch.fetch(url, max_bytes=_PAGE_BYTES, accept=_ACCEPT)
+        if page.status >= 500 or page.status == 429:
+            raise FetchError(f"its server answered {page.status}")
+        cite = await read_cite(page) if page.status == 200 else None
+        if cite is None:
+            return None
+        # The post keeps pointing where its author pointed, wherever that redirects to.
+        return {**cite, "properties": {**cite["properties"], "url": [url]}}

@@ -1,0 +1,227 @@
+"""Reply contexts, fetched from real servers while nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bridge.context import reader
+from bridge.context.fetcher import ContextFetcher
+from bridge.context.reader import read_cite
+from bridge.errors import Conflict
+from bridge.fetch import Fetched, GuardedFetch
+
+Serve = Callable[[web.Application], Awaitable[TestServer]]
+
+PAGE = '<div class="h-entry"><h1 class="p-name">{}</h1><p class="e-content">Text.</p></div>'
+
+
+class Site:
+    """Somebody else's web site."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.broken = 0
+        self.hang = asyncio.Event()
+
+    async def page(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
+        if request.path == "/hangs":
+            await self.hang.wait()
+        if request.path == "/moved":
+            raise web.HTTPFound("/found")
+        if self.broken:
+            self.broken -= 1
+            return web.Response(status=503)
+        if request.path == "/missing":
+            return web.Response(status=404, text=PAGE.format("x"), content_type="text/html")
+        kind = "image/png" if request.path == "/photo" else "text/html"
+        return web.Response(text=PAGE.format(request.path), content_type=kind)
+
+
+class Posts:
+    """Takes what is delivered, and can fail as a publisher does."""
+
+    def __init__(self) -> None:
+        self.delivered: list[tuple[str, dict[str, Any]]] = []
+        self.fails = False
+
+    async def __call__(self, post: str, cites: Any) -> None:
+        if self.fails:
+            raise Conflict("changed meanwhile")
+        self.delivered.append((post, dict(cites)))
+
+
+@pytest.fixture
+def posts() -> Posts:
+    return Posts()
+
+
+@pytest.fixture
+async def site() -> Site:
+    return Site()
+
+
+@pytest.fixture
+async def base(site: Site, aiohttp_server: Serve) -> str:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", site.page)
+    server = await aiohttp_server(app)
+    return str(server.make_url("")).rstrip("/")
+
+
+@pytest.fixture
+async def fetcher(posts: Posts) -> AsyncIterator[ContextFetcher]:
+    async with GuardedFetch(allow_loopback=True) as fetch:
+        fetcher = ContextFetcher(fetch, posts, retries=(0.01, 0.01))
+        fetcher.start()
+        yield fetcher
+        await fetcher.close()
+
+
+async def test_what_a_page_says_is_delivered(
+    fetcher: ContextFetcher, posts: Posts, base: str
+) -> None:
+    fetcher.want("notes/a", [f"{base}/moved", f"{base}/photo", f"{base}/missing"])
+    await fetcher.idle()
+    properties = {"name": ["/found"], "content": ["Text."], "url": [f"{base}/moved"]}
+    cite = {"type": ["h-cite"], "properties": properties}
+    assert posts.delivered == [("notes/a", {f"{base}/moved": cite})]
+
+
+async def test_nothing_is_delivered_where_nothing_was_found(
+    fetcher: ContextFetcher, posts: Posts, base: str, site: Site
+) -> None:
+    fetcher.want("notes/a", [f"{base}/missing"])
+    fetcher.want("notes/b", ["http://127.0.0.1:1/nobody"])
+    await fetcher.idle()
+    assert posts.delivered == []
+    assert site.asked == ["/missing"]
+
+
+async def test_one_that_hangs_holds_up_nobody_else(
+    fetcher: ContextFetcher, posts: Posts, base: str, site: Site
+) -> None:
+    fetcher.want("slow", [f"{base}/hangs"])
+    fetcher.want("fast", [f"{base}/page"])
+    while not posts.delivered:
+        await asyncio.sleep(0.01)
+    assert [post for post, _ in posts.delivered] == ["fast"]
+    site.hang.set()
+
+
+async def test_a_server_that_is_down_is_tried_again_but_not_for_ever(
+    fetcher: ContextFetcher, posts: Posts, base: str, site: Site
+) -> None:
+    site.broken = 2
+    fetcher.want("a", [f"{base}/page"])
+    while not posts.delivered:
+        await asyncio.sleep(0.01)
+    assert site.asked == ["/page"] * 3
+    site.broken = 99
+    fetcher.want("b", [f"{base}/other"])
+    while len(site.asked) < 6:
+        await asyncio.sleep(0.01)
+    await fetcher.idle()
+    fetcher.want("c", [f"{base}/other"])
+    while len(site.asked) < 9:
+        await asyncio.sleep(0.01)
+    await fetcher.idle()
+    assert len(posts.delivered) == 1
+
+
+async def test_what_is_under_way_is_not_asked_twice(
+    fetcher: ContextFetcher, posts: Posts, base: str, site: Site
+) -> None:
+    for _ in range(3):
+        fetcher.want("a", [f"{base}/page", f"{base}/page"])
+    await fetcher.idle()
+    assert site.asked == ["/page"]
+    fetcher.want("a", [f"{base}/page"])
+    await fetcher.idle()
+    assert len(posts.delivered) == 2
+
+
+async def test_more_than_can_wait_is_left_out(
+    fetcher: ContextFetcher, posts: Posts, base: str, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(300):
+        fetcher.want(f"{number}", [f"{base}/hangs"])
+    assert "too many reply contexts" in caplog.text
+    await fetcher.close()
+    site.hang.set()
+    assert posts.delivered == []
+
+
+async def test_a_post_that_cannot_be_changed_ends_nothing(
+    fetcher: ContextFetcher, posts: Posts, base: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    posts.fails = True
+    for number in range(3):
+        fetcher.want(f"{number}", [f"{base}/page"])
+    await fetcher.idle()
+    assert "the reply context of 2 is lost" in caplog.text
+    posts.fails = False
+    fetcher.want("later", [f"{base}/page"])
+    await fetcher.idle()
+    assert [post for post, _ in posts.delivered] == ["later"]
+
+
+async def test_an_address_inside_is_not_asked(posts: Posts, base: str, site: Site) -> None:
+    async with GuardedFetch() as fetch:
+        fetcher = ContextFetcher(fetch, posts, retries=())
+        fetcher.start()
+        fetcher.want("a", [f"{base}/page", "http://169.254.169.254/latest", "file:///etc/passwd"])
+        await fetcher.idle()
+        await fetcher.close()
+    assert (site.asked, posts.delivered) == ([], [])
+
+
+def fetched(body: bytes, kind: str = "text/html") -> Fetched:
+    return Fetched("https://other.example/", 200, {"Content-Type": kind}, body)
+
+
+async def test_a_page_made_to_keep_a_parser_busy_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "_SECONDS", 1.5)
+    assert await read_cite(fetched(b"<div>" * 100_000)) is None
+
+
+async def test_reading_ends_with_whoever_wanted_it() -> None:
+    task = asyncio.create_task(read_cite(fetched(b"<div>" * 100_000)))
+    children = set[str]()
+    while not children:
+        await asyncio.sleep(0.01)
+        children = _children()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not _children() & children
+
+
+def _children() -> set[str]:
+    """The processes that this one has started and that still run."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent, *_ = status.read_text().rpartition(")")[2].split()
+            if parent == str(os.getpid()) and state != "Z":
+                found.add(status.parent.name)
+    return found
+
+
+async def test_the_declared_encoding_and_type_count() -> None:
+    page = fetched("<title>Caf\u00e9</title>".encode("latin-1"), "text/html; charset=ISO-8859-1")
+    found = await read_cite(page)
+    assert found is not None
+    assert found["properties"]["name"] == ["Caf\u00e9"]
+    assert await read_cite(fetched(b"<title>x</title>", "application/json")) is None
