@@ -35,7 +35,14 @@ def serve(settings: Settings) -> None:
 
 
 async def _announce(app: web.Application, local: str) -> None:
+    from bridge.indieauth.owner import is_set_up, owner_reset
+    from bridge.indieauth.server import SERVER
+
     print(f"listening on {local}", flush=True)
+    server = app.get(SERVER)
+    if server is not None and not is_set_up(server.db):
+        print(f"Set up how you sign in: {server.url(owner_reset(server.db))}", flush=True)
+        print("The link is good once, for a day. `owner reset` prints another.", flush=True)
 
 
 def listen(host: str, port: int) -> socket.socket:

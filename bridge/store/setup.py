@@ -61,3 +61,26 @@ def found_site(folder: Path, remote: Path, *, name: str, email: str) -> None:
         git.Repo.init(remote, bare=True, initial_branch="main").close()
         repo.create_remote("origin", str(remote))
         repo.git.push("--set-upstream", "origin", "main")
+
+
+def try_push(folder: Path, remote: str, branch: str) -> str | None:
+    """What a push would be refused for, ``None`` if it would not. Nothing is pushed.
+
+    Tried with a branch of its own name, since a remote that has moved on is no defect.
+
+    Asks no question on a terminal.
+    """
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+    try:
+        with git.Repo(folder) as repo, repo.git.custom_environment(**quiet):
+            name = branch or repo.head.ref.name
+            try:
+                repo.git.fetch(remote, "--quiet")
+                trial = f"refs/heads/{name}:refs/heads/micropub-bridge-check"
+                repo.git.push(remote, trial, "--dry-run", "--quiet")
+            except git.GitCommandError as error:
+                last = error.stderr.strip().strip("' ").splitlines()[-1:] or ["no reason given"]
+                return last[0]
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+        return f"no repo at {error}"
+    return None

@@ -1,0 +1,35 @@
+"""``micropub-bridge check``: every check, a line each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from bridge.checks import Finding
+from bridge.checks.inside import check_inside
+from bridge.checks.outside import check_outside
+from bridge.settings import Settings
+
+
+def check(settings: Settings) -> int:
+    """Print what was found. Returns 1 if anything is broken, else 0."""
+    return asyncio.run(_report(settings))
+
+
+async def _report(settings: Settings) -> int:
+    broken = 0
+    async for finding in _findings(settings):
+        print(finding, flush=True)
+        broken += finding.broken and not finding.is_good
+    if broken:
+        print(f"\n{broken} to mend.")
+    else:
+        print("\nEverything works.")
+    return 1 if broken else 0
+
+
+async def _findings(settings: Settings) -> AsyncIterator[Finding]:
+    for finding in check_inside(settings):
+        yield finding
+    async for finding in check_outside(settings):
+        yield finding
