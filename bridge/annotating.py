@@ -1,0 +1,109 @@
+"""What quoted pages say, into the posts that quote them: a commit of its own, later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.catalogue import Catalogue
+from bridge.commit_message import commit_message
+from bridge.committing import Committer
+from bridge.content.headers import PelicanFile
+from bridge.content.mf2 import Mf2Line
+from bridge.content.read import read
+from bridge.context.fetcher import ContextFetcher, Fetch
+from bridge.context.targets import targets
+from bridge.errors import BridgeError
+from bridge.store import Change, ChangedMeanwhile, MovedMeanwhile
+
+log = logging.getLogger(__name__)
+
+_TRIES = 10
+#: After a restart, posts this young are looked at again; an older one lacks its context for good.
+_YOUNG = timedelta(days=1)
+_LOOKED_AT = 50
+
+
+class Annotator:
+    """Between the publisher, and the fetcher of reply contexts.
+
+    The context of a post is in its file (``references`` of the ``Mf2:`` line), so that nothing
+    else has to be remembered: what a post lacks shows which pages are still to be fetched.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        committer: Committer,
+        fetch: Fetch,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._catalogue = catalogue
+        self._committer = committer
+        self._fetcher = ContextFetcher(fetch, self._attach)
+        self._now = now
+
+    async def start(self) -> None:
+        """Begin to work, first on the young posts that an earlier run did not come to."""
+        self._fetcher.start()
+        try:
+            await self._catalogue.refresh()
+        except BridgeError as error:
+            log.warning("reply contexts of late are not looked for: %s", error)
+            return
+        for url, file in await asyncio.to_thread(self._young):
+            self.want(url, file)
+
+    def want(self, url: str, file: PelicanFile) -> None:
+        """Have the context of a post fetched, as far as it lacks one. Returns at once."""
+        post = read(file, self._catalogue.rules)
+        self._fetcher.want(url, targets(post, Mf2Line.of(file).references))
+
+    async def idle(self) -> None:
+        """Wait until everything that was wanted is done."""
+        await self._fetcher.idle()
+
+    async def close(self) -> None:
+        """Stop at once; the next start sees what is lacking."""
+        await self._fetcher.close()
+
+    async def _attach(self, url: str, cites: Mapping[str, dict[str, Any]]) -> None:
+        for _ in range(_TRIES):
+            base = await self._catalogue.refresh()
+            entry = self._catalogue.index.find(url)
+            if entry is None:
+                return
+            file, blob = self._catalogue.open(entry)
+            annotated = self._annotated(file, cites)
+            if annotated == file:
+                return
+            message = commit_message(
+                "context", f"Reply context for {entry.url}", url=entry.url, client_id=None
+            )
+            change = Change(entry.path, annotated.text().encode(), blob)
+            try:
+                await self._committer.commit([change], message, base)
+            except (ChangedMeanwhile, MovedMeanwhile):
+                continue
+            return
+        log.warning("%s keeps changing; it goes without its reply context", url)
+
+    def _young(self) -> list[tuple[str, PelicanFile]]:
+        since = (self._now() - _YOUNG).timestamp()
+        newest = self._catalogue.index.newest(limit=_LOOKED_AT)
+        young = [entry for entry in newest if entry.published >= since]
+        return [(entry.url, self._catalogue.open(entry)[0]) for entry in young]
+
+    def _annotated(self, file: PelicanFile, cites: Mapping[str, dict[str, Any]]) -> PelicanFile:
+        """The file with what is said of the pages that it still points at."""
+        line = Mf2Line.of(file)
+        wanted = targets(read(file, self._catalogue.rules), line.references)
+        found = {url: cites[url] for url in wanted if url in cites}
+        if not found or Mf2Line.is_broken(file):
+            return file
+        changed = line.with_changes(references={**line.references, **found})
+        return file.with_header("Mf2", changed.text())

@@ -1,0 +1,181 @@
+"""A reply's context, from a stranger's server into the post's file in git."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from content_site import write_settings
+
+from bridge.annotating import Annotator
+from bridge.catalogue import Catalogue
+from bridge.committing import Committer
+from bridge.content.headers import PelicanFile
+from bridge.content.mf2 import Mf2Line
+from bridge.fetch import GuardedFetch
+from bridge.media.library import MediaLibrary
+from bridge.settings import Settings, Site
+from bridge.store import Change, Commit, Version
+from bridge.store.git import GitStore
+from bridge.store.queue import CommitQueue
+
+Serve = Callable[[web.Application], Awaitable[TestServer]]
+
+URL = "https://example.com/2026/11/answer/"
+PATH = "content/notes/answer.md"
+WRITTEN = datetime(2026, 11, 21, 17, 37, tzinfo=UTC)
+
+
+@dataclass
+class Bench:
+    """A site with a real repo, and what annotates its posts."""
+
+    store: GitStore
+    annotator: Annotator
+    versions: list[Version]
+    target: str
+
+    def put(self, path: str, text: str) -> PelicanFile:
+        """Commit a file as its owner would."""
+        head = self.store.head()
+        old = self.store.read(path, head) if head else None
+        change = Change(path, text.encode(), old.id if old else None)
+        (answer,) = self.store.commit([Commit((change,), "by hand", head)])
+        assert isinstance(answer, str), answer
+        return PelicanFile.parse(text)
+
+    def reply(self, extra: str = "") -> PelicanFile:
+        """Commit a reply to the target."""
+        line = f'{{"type":["h-entry"],"properties":{{"in-reply-to":["{self.target}"]}}}}'
+        date = f"Date: {WRITTEN.isoformat()}"
+        head = f"Title: An answer\n{date}\nSlug: answer\nCategory: notes\n{extra}Mf2: {line}"
+        return self.put(PATH, f"{head}\n\nYes.\n")
+
+    def text(self) -> str:
+        """The reply's file as it is now."""
+        head = self.store.head()
+        assert head is not None
+        blob = self.store.read(PATH, head)
+        return blob.data.decode() if blob else ""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[GitStore]:
+    folder = tmp_path / "repo.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
+    store = GitStore(folder, otherwise="Owner <owner@example.org>")
+    settings = write_settings(tmp_path).read_bytes()
+    store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
+    yield store
+    store.close()
+
+
+@pytest.fixture
+async def target(aiohttp_server: Serve) -> str:
+    async def page(_: web.Request) -> web.Response:
+        entry = '<div class="h-entry"><h1 class="p-name">A question</h1></div>'
+        return web.Response(text=entry, content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/question", page)
+    server = await aiohttp_server(app)
+    return str(server.make_url("/question"))
+
+
+@pytest.fixture
+async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[Bench]:
+    settings = Settings(site=Site(me="https://example.com/", repo=tmp_path / "repo.git"))
+    base = "https://bridge.example/"
+    catalogue = Catalogue(store, tmp_path / "state", settings, public_url=base)
+    library = MediaLibrary(store, tmp_path / "media", settings, public_url=base)
+    await library.start()
+    queue = CommitQueue(store)
+    versions: list[Version] = []
+    committer = Committer(queue, catalogue, library, [versions.append])
+    async with GuardedFetch(allow_loopback=True) as fetch:
+        annotator = Annotator(catalogue, committer, fetch, now=lambda: WRITTEN + timedelta(hours=1))
+        yield Bench(store, annotator, versions, target)
+        await annotator.close()
+    await queue.close()
+    catalogue.close()
+
+
+async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:
+    await bench.annotator.start()
+    file = bench.reply("Mood: unknown to us\n")
+    before = bench.store.head()
+    bench.annotator.want(URL, file)
+    await bench.annotator.idle()
+    after = bench.store.head()
+    assert before is not None
+    assert after is not None
+    assert [each.path for each in bench.store.diff(before, after)] == [PATH]
+    assert bench.versions == [after]
+    references = Mf2Line.of(PelicanFile.parse(bench.text())).references
+    properties = {"name": ["A question"], "url": [bench.target]}
+    assert references == {bench.target: {"type": ["h-cite"], "properties": properties}}
+    unchanged = [line for line in file.text().splitlines() if not line.startswith("Mf2")]
+    assert [line for line in bench.text().splitlines() if not line.startswith("Mf2")] == unchanged
+
+
+async def test_what_is_there_is_not_fetched_again(bench: Bench) -> None:
+    await bench.annotator.start()
+    bench.annotator.want(URL, bench.reply())
+    await bench.annotator.idle()
+    version = bench.store.head()
+    bench.annotator.want(URL, PelicanFile.parse(bench.text()))
+    await bench.annotator.idle()
+    assert bench.store.head() == version
+
+
+async def test_a_restart_comes_back_to_young_posts_that_lack_theirs(bench: Bench) -> None:
+    bench.reply()
+    bench.put(
+        "content/notes/old.md",
+        f"Title: Old\nDate: 2026-11-01\nSlug: old\nCategory: notes\n"
+        f'Mf2: {{"type":["h-entry"],"properties":{{"like-of":["{bench.target}"]}}}}\n\nx\n',
+    )
+    await bench.annotator.start()
+    await bench.annotator.idle()
+    assert "A question" in bench.text()
+    assert len(bench.versions) == 1
+
+
+async def test_what_changed_meanwhile_is_kept_and_what_is_gone_stays_gone(bench: Bench) -> None:
+    await bench.annotator.start()
+    file = bench.reply()
+    bench.put(PATH, file.text().replace("Yes.", "No, after all."))
+    bench.annotator.want(URL, file)
+    await bench.annotator.idle()
+    assert "No, after all." in bench.text()
+    assert "A question" in bench.text()
+
+    moved = file.text().replace(bench.target, "https://elsewhere.example/")
+    bench.put(PATH, moved)
+    bench.annotator.want(URL, file)
+    await bench.annotator.idle()
+    assert bench.text() == moved
+
+    bench.annotator.want("https://example.com/2026/11/never/", file)
+    await bench.annotator.idle()
+    assert len(bench.versions) == 1
+
+
+async def test_commits_of_others_at_the_same_moment_are_no_trouble(bench: Bench) -> None:
+    await bench.annotator.start()
+    bench.annotator.want(URL, bench.reply())
+
+    async def disturb() -> None:
+        for number in range(20):
+            bench.put(f"content/notes/{number}.md", f"Title: {number}\n\n")
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(disturb(), bench.annotator.idle())
+    assert "A question" in bench.text()
