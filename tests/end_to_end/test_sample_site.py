@@ -27,7 +27,7 @@ HOME = "https://maren.example"
 BRIDGE = "https://bridge.maren.example/"
 
 
-def build(site: Path, output: Path, *options: str) -> Path:
+def build(site: Path, output: Path, *options: str, home: str = HOME) -> Path:
     """Run Pelican from a folder that is not the site's; any error or warning fails."""
     command = [sys.executable, "-m", "pelican", "-s", site / "pelicanconf.py", "-o", output]
     run = subprocess.run(
@@ -35,7 +35,7 @@ def build(site: Path, output: Path, *options: str) -> Path:
         cwd=output.parent,
         env={
             **os.environ,
-            "SITE_URL": HOME,
+            "SITE_URL": home,
             "INDIEAUTH_BRIDGE": BRIDGE,
             "PYTHONPATH": str(SAMPLE.parent),
         },
@@ -69,8 +69,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served(output: Path) -> Iterator[str]:
-    """The pages over HTTP; the style sheet is asked for at the site's own address, see below."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The site over HTTP, built for the address at which it is served."""
+    output = tmp_path_factory.mktemp("served") / "output"
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -79,10 +80,14 @@ def served(output: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(output)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        home = f"http://127.0.0.1:{server.server_port}"
+        build(SAMPLE, output, home=home)
+        yield home
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def pages(output: Path) -> list[Path]:
@@ -377,13 +382,6 @@ def test_it_fits_a_phone_and_follows_the_colour_scheme(
     served: str, browser: Browser, scheme: Any
 ) -> None:
     page = browser.new_page(viewport={"width": 320, "height": 640}, color_scheme=scheme)
-    # The pages name the site by the address that it will have.
-    page.route(
-        f"{HOME}/**",
-        lambda route: route.fulfill(
-            response=route.fetch(url=route.request.url.replace(HOME, served))
-        ),
-    )
     for path in ("/", "/about/", "/archives/", "/articles/2026/06/what-is-in-the-tool-roll/"):
         page.goto(served + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
