@@ -66,9 +66,7 @@ class Batch:
         ident = f"{self.author} {int(time.time())} {time.strftime('%z')}"
         parents = [self.tip] if self.tip else []
         made = self._format.commit(tree, parents, ident, ident, commit.message)
-        for item in trees.values():
-            self._database.remember(item)
-        self.objects += [*blobs, *trees.values(), made]
+        self.objects += [*blobs, *trees, made]
         self.edits.update(edits)
         self.subject = commit.message.partition("\n")[0]
         self.tip, self._tree = made.oid, tree

@@ -13,9 +13,9 @@ from typing import Any
 from git import GitError, Repo
 
 from bridge.store import StoreBroken
-from bridge.store.objects import Entry, Format, Kind, Object
+from bridge.store.objects import Format, Kind, Listing
 
-_REMEMBERED = 4_000_000  # bytes of trees that are kept: those along the paths of new posts
+_REMEMBERED = 50_000  # entries of trees: those along the paths of new posts are at hand
 
 
 class Database:
@@ -29,8 +29,8 @@ class Database:
         self._format = fmt
         self._lock = threading.Lock()
         self._process: Any = None  # GitPython's, which it does not annotate
-        self._trees: OrderedDict[bytes, bytes] = OrderedDict()
-        self._size = 0
+        self._trees: OrderedDict[bytes, Listing] = OrderedDict()
+        self._entries = 0
 
     def read(self, oid: bytes, kind: Kind) -> bytes:
         """The bytes of an object; :class:`StoreBroken` where it is not there, or something else."""
@@ -40,33 +40,31 @@ class Database:
             raise StoreBroken(f"object {oid.hex()} is a {found}, and not a {kind}")
         return data
 
-    def tree(self, oid: bytes) -> dict[bytes, Entry]:
+    def tree(self, oid: bytes) -> Listing:
         """The entries of a tree."""
         with self._lock:
-            data = self._trees.get(oid)
-            if data is not None:
+            listing = self._trees.get(oid)
+            if listing is not None:
                 self._trees.move_to_end(oid)
-        if data is None:
-            data = self.read(oid, "tree")
-            self.remember(Object("tree", oid, data))
-        return self._format.parse_tree(data)
+                return listing
+        listing = self._format.listing(self.read(oid, "tree"))
+        self.remember(oid, listing)
+        return listing
 
     def tree_of(self, commit: bytes) -> bytes:
         """The id of a commit's tree."""
         data = self.read(commit, "commit")
         return bytes.fromhex(data[len(b"tree ") : data.index(b"\n")].decode("ascii"))
 
-    def remember(self, item: Object) -> None:
+    def remember(self, oid: bytes, listing: Listing) -> None:
         """Keep a tree at hand; the oldest give way."""
-        if item.kind != "tree":
-            return
         with self._lock:
-            if item.oid in self._trees:
+            if oid in self._trees:
                 return
-            self._trees[item.oid] = item.data
-            self._size += len(item.data)
-            while self._size > _REMEMBERED:
-                self._size -= len(self._trees.popitem(last=False)[1])
+            self._trees[oid] = listing
+            self._entries += len(listing)
+            while self._entries > _REMEMBERED:
+                self._entries -= len(self._trees.popitem(last=False)[1])
 
     def close(self) -> None:
         """End the git process behind it."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["commit", "tree", "blob"]
-#: Names to what they hold, as one git tree has them.
-Tree = Mapping[bytes, "Entry"]
 
 FOLDER = b"40000"
 FILE = b"100644"
@@ -24,6 +23,7 @@ FILE_MODES = frozenset({b"100644", b"100755", b"100664"})
 
 _PACK_TYPE: Mapping[Kind, int] = {"commit": 1, "tree": 2, "blob": 3}
 _SAMPLE = 4096  # bytes that tell whether a file can be compressed at all
+_LARGE_TREE = 16_384  # bytes, half of them ids: `git repack` makes more of it than zlib
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,72 @@ class Entry:
     def is_file(self) -> bool:
         """Whether this is a plain file, and not a symlink or a submodule."""
         return self.mode in FILE_MODES
+
+
+class Listing:
+    """The entries of one folder, in git's order. Never changed: :meth:`replaced` makes a new one.
+
+    Each entry is kept as the bytes that a tree has for it, so that a folder of thousands of posts
+    with one more is copied and joined, and not taken apart.
+    """
+
+    __slots__ = ("_keys", "_records")
+
+    def __init__(self, keys: list[bytes], records: list[bytes]) -> None:
+        self._keys = keys
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def get(self, name: bytes) -> Entry | None:
+        """What is under a name."""
+        place = self._find(name)
+        return None if place is None else _entry(self._records[place], len(name))
+
+    def items(self) -> Iterator[tuple[bytes, Entry]]:
+        """Every name with what is under it."""
+        for key, record in zip(self._keys, self._records, strict=True):
+            name = key.removesuffix(b"/")
+            yield name, _entry(record, len(name))
+
+    def replaced(self, name: bytes, entry: Entry | None) -> Listing:
+        """The folder with something else, or (``None``) nothing, under a name."""
+        keys, records = self._keys.copy(), self._records.copy()
+        place = self._find(name)
+        if place is not None:
+            del keys[place], records[place]
+        if entry is not None:
+            key = _key(name, entry.mode)
+            place = bisect_left(keys, key)
+            keys.insert(place, key)
+            records.insert(place, b"%s %s\0%s" % (entry.mode, name, entry.oid))
+        return Listing(keys, records)
+
+    def data(self) -> bytes:
+        """The bytes of the tree."""
+        return b"".join(self._records)
+
+    def _find(self, name: bytes) -> int | None:
+        for key in (name, name + b"/"):
+            place = bisect_left(self._keys, key)
+            if place < len(self._keys) and self._keys[place] == key:
+                return place
+        return None
+
+
+EMPTY = Listing([], [])
+
+
+def _key(name: bytes, mode: bytes) -> bytes:
+    """What git sorts by: a folder as if its name ended in a slash."""
+    return name + b"/" if mode == FOLDER else name
+
+
+def _entry(record: bytes, length: int) -> Entry:
+    """What a record ``mode name NUL id`` says, the length of the name being known."""
+    space = record.index(b" ")
+    return Entry(record[:space], record[space + length + 2 :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +149,23 @@ class Format:
         name.update(data)
         return Object(kind, name.digest(), data)
 
-    def tree(self, entries: Tree) -> Object:
-        """A tree, in git's order: a folder sorts as if its name ended in a slash."""
-        ordered = sorted(
-            entries.items(), key=lambda item: item[0] + b"/" if item[1].is_folder else item[0]
-        )
-        data = b"".join(b"%s %s\0%s" % (entry.mode, name, entry.oid) for name, entry in ordered)
-        return self.object("tree", data)
+    def tree(self, listing: Listing) -> Object:
+        """A folder as an object."""
+        return self.object("tree", listing.data())
 
-    def parse_tree(self, data: bytes) -> dict[bytes, Entry]:
-        """The entries of a tree, in its order."""
-        entries: dict[bytes, Entry] = {}
+    def listing(self, data: bytes) -> Listing:
+        """The folder that the bytes of a tree describe."""
+        keys: list[bytes] = []
+        records: list[bytes] = []
         start, width = 0, self.width
         while start < len(data):
-            space = data.index(b" ", start)
-            end = data.index(b"\0", space)
+            end = data.index(b"\0", start)
+            mode, _, name = data[start:end].partition(b" ")
             after = end + 1 + width
-            entries[data[space + 1 : end]] = Entry(data[start:space], data[end + 1 : after])
+            keys.append(_key(name, mode))
+            records.append(data[start:after])
             start = after
-        return entries
+        return Listing(keys, records)
 
     def commit(
         self, tree: bytes, parents: Iterable[bytes], author: str, committer: str, message: str
@@ -119,7 +183,7 @@ class Format:
         offset = len(parts[0])
         index: list[tuple[bytes, int, int]] = []
         for item in unique.values():
-            packed = _pack_header(item) + _deflate(item.data)
+            packed = _pack_header(item) + _deflate(item)
             index.append((item.oid, zlib.crc32(packed), offset))
             parts.append(packed)
             offset += len(packed)
@@ -168,8 +232,12 @@ def _pack_header(item: Object) -> bytes:
     return bytes(header)
 
 
-def _deflate(data: bytes) -> bytes:
-    """Compressed quickly; a photo, which cannot be compressed, is only wrapped."""
-    sample = data[:_SAMPLE]
-    stubborn = len(data) > _SAMPLE and len(zlib.compress(sample, 1)) > len(sample) * 0.95
+def _deflate(item: Object) -> bytes:
+    """Compressed quickly; what would hardly get smaller (photos, long lists of ids) is wrapped."""
+    data = item.data
+    if item.kind == "tree":
+        stubborn = len(data) > _LARGE_TREE
+    else:
+        sample = data[:_SAMPLE]
+        stubborn = len(data) > _SAMPLE and len(zlib.compress(sample, 1)) > len(sample) * 0.95
     return zlib.compress(data, 0 if stubborn else 1)

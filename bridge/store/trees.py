@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bridge.store import ChangedMeanwhile
 from bridge.store.database import Database
-from bridge.store.objects import FILE, FOLDER, Entry, Format, Object
+from bridge.store.objects import EMPTY, FILE, FOLDER, Entry, Format, Listing, Object
 
 
 def find(database: Database, tree: bytes, path: str) -> Entry | None:
@@ -39,8 +39,8 @@ def compare(
     """Every file that differs between two trees; equal folders are not looked into."""
     if old == new:
         return
-    before = database.tree(old) if old else {}
-    after = database.tree(new) if new else {}
+    before = dict(database.tree(old).items()) if old else {}
+    after = dict(database.tree(new).items()) if new else {}
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name), after.get(name)
         if was == now:
@@ -61,10 +61,10 @@ def _file(entry: Entry | None) -> Entry | None:
 
 @dataclass
 class _Folder:
-    """A folder that is being changed."""
+    """A folder that is being changed, and those below it that are."""
 
-    entries: dict[bytes, Entry]
-    changed: dict[bytes, _Folder] = field(default_factory=dict)
+    listing: Listing
+    below: dict[bytes, _Folder] = field(default_factory=dict)
 
 
 class TreeEditor:
@@ -73,69 +73,60 @@ class TreeEditor:
     def __init__(self, database: Database, fmt: Format, tree: bytes | None) -> None:
         self._database = database
         self._format = fmt
-        self._root = _Folder(database.tree(tree) if tree else {})
+        self._root = _Folder(database.tree(tree) if tree else EMPTY)
 
     def get(self, path: str) -> Entry | None:
         """What is at a path now."""
-        *folders, name = os.fsencode(path).split(b"/")
-        current = self._root
-        for folder in folders:
-            below = self._open(current, folder)
-            if below is None:
-                return None
-            current = below
-        return None if name in current.changed else current.entries.get(name)
+        folder, name = self._go(path, make=False)
+        return folder.listing.get(name) if folder else None
 
     def put(self, path: str, oid: bytes) -> Entry:
         """Write a file; one that was executable stays so. Raises :class:`ChangedMeanwhile` where a
         folder, or anything that is not a plain file, is in the way."""
-        *folders, name = os.fsencode(path).split(b"/")
-        current = self._root
-        for folder in folders:
-            below = self._open(current, folder)
-            if below is None:
-                if folder in current.entries:
-                    raise ChangedMeanwhile(path)
-                below = current.changed[folder] = _Folder({})
-            current = below
-        present = current.entries.get(name)
-        if name in current.changed or (present and not present.is_file):
+        folder, name = self._go(path, make=True)
+        present = folder.listing.get(name) if folder else None
+        if folder is None or name in folder.below or (present and not present.is_file):
             raise ChangedMeanwhile(path)
-        current.entries[name] = Entry(present.mode if present else FILE, oid)
-        return current.entries[name]
+        entry = Entry(present.mode if present else FILE, oid)
+        folder.listing = folder.listing.replaced(name, entry)
+        return entry
 
     def remove(self, path: str) -> None:
-        """Delete a file that is there."""
+        """Delete a file."""
+        folder, name = self._go(path, make=False)
+        if folder:
+            folder.listing = folder.listing.replaced(name, None)
+
+    def write(self) -> tuple[bytes, list[Object]]:
+        """The new tree's id, and the tree objects that have to be written."""
+        objects: list[Object] = []
+        return self._write(self._root, objects), objects
+
+    def _go(self, path: str, *, make: bool) -> tuple[_Folder | None, bytes]:
+        """The folder of a file, and the file's name; ``None`` where there is no such folder, or
+        (``make``) where there cannot be one."""
         *folders, name = os.fsencode(path).split(b"/")
         current = self._root
         for folder in folders:
-            below = self._open(current, folder)
-            if below is None:
-                raise ChangedMeanwhile(path)
-            current = below
-        del current.entries[name]
+            if folder not in current.below:
+                entry = current.listing.get(folder)
+                if entry is None and make:
+                    current.below[folder] = _Folder(EMPTY)
+                elif entry is None or not entry.is_folder:
+                    return None, name
+                else:
+                    current.below[folder] = _Folder(self._database.tree(entry.oid))
+            current = current.below[folder]
+        return current, name
 
-    def write(self) -> tuple[bytes, Mapping[bytes, Object]]:
-        """The new tree's id, and the tree objects that have to be written."""
-        objects: dict[bytes, Object] = {}
-        return self._write(self._root, objects), objects
-
-    def _open(self, folder: _Folder, name: bytes) -> _Folder | None:
-        if name not in folder.changed:
-            entry = folder.entries.get(name)
-            if entry is None or not entry.is_folder:
-                return None
-            folder.changed[name] = _Folder(self._database.tree(entry.oid))
-        return folder.changed[name]
-
-    def _write(self, folder: _Folder, objects: dict[bytes, Object]) -> bytes:
-        for name, below in folder.changed.items():
+    def _write(self, folder: _Folder, objects: list[Object]) -> bytes:
+        for name, below in folder.below.items():
             oid = self._write(below, objects)
             # Git knows no empty folders.
-            if oid == self._format.tree({}).oid:
-                folder.entries.pop(name, None)
-            else:
-                folder.entries[name] = Entry(FOLDER, oid)
-        tree = self._format.tree(folder.entries)
-        objects[tree.oid] = tree
+            entry = Entry(FOLDER, oid) if len(below.listing) else None
+            folder.listing = folder.listing.replaced(name, entry)
+        tree = self._format.tree(folder.listing)
+        self._database.remember(tree.oid, folder.listing)
+        if len(folder.listing) or folder is self._root:
+            objects.append(tree)
         return tree.oid
