@@ -51,6 +51,8 @@ def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
         hidden = _hidden_ipv4(ip)
         if hidden is not None:
             return may_connect(str(hidden), allow_loopback=allow_loopback)
+        if ip.is_site_local:
+            return False
     if ip.is_loopback:
         return allow_loopback
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)

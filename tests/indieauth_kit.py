@@ -106,9 +106,8 @@ class Browser:
         """Fill in a form: a list stands for ticked boxes, ``None`` leaves a field out."""
         fields = [(name, value) for name, value in page.form(action) if name not in values]
         for name, value in values.items():
-            for one in value if isinstance(value, list) else [value]:
-                if one is not None:
-                    fields.append((name, str(one)))
+            given = value if isinstance(value, list) else [value]
+            fields.extend((name, str(one)) for one in given if one is not None)
         return await self.post(action, data=fields)
 
     async def sign_in(self, path: str = "/tokens") -> Page:

@@ -11,6 +11,7 @@ MAX_LENGTH = 4096
 
 #: RFC 6749 A.12: an access token is made of visible ASCII characters.
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def bearer_token(
@@ -45,10 +46,11 @@ def _from_headers(values: Sequence[str]) -> str | None:
         raise InvalidRequest("Send one Authorization header, not several.")
     if not values:
         return None
+    if _CONTROL.search(values[0]):
+        raise InvalidRequest("The Authorization header has control characters in it.")
     scheme, _, rest = values[0].strip(" ").partition(" ")
     # RFC 9110 11.1: the scheme is case-insensitive.
     if scheme.lower() != "bearer":
-        _checked(scheme)
         return None
     token = rest.strip(" ")
     return _checked(token) if token else None

@@ -8,21 +8,25 @@ from urllib.parse import urljoin
 
 from bs4 import BeautifulSoup
 
-_LINK = re.compile(
-    r"<([^<>]*)>((?:\s*;\s*[\w*!#$&+.^`|~-]+\s*(?:=\s*(?:\"[^\"]*\"|[^\s\",;]*))?)*)"
+#: A ``Link`` header piece by piece: the target of a link, or a parameter of the one before.
+_PIECE = re.compile(
+    r"<(?P<target>[^<>]*)>|;\s*(?P<name>[\w*!#$&+.^`|~-]+)\s*=\s*(?:\"(?P<quoted>[^\"]*)\"|(?P<plain>[^\s\",;]*))"
 )
-_REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s\",;]*))", re.IGNORECASE)
 
 
 def header_links(values: Iterable[str], base: str, rel: str) -> list[str]:
     """The targets of a page's ``Link`` headers with this relation, absolute, in order."""
     found = []
     for value in values:
-        for target, parameters in _LINK.findall(value):
-            match = _REL.search(parameters)
-            if match and rel in (match[1] or match[2] or "").lower().split():
-                found.append(urljoin(base, target.strip()))
-    return found
+        target = None
+        for piece in _PIECE.finditer(value):
+            if piece["name"] is None:
+                target = piece["target"]
+                continue
+            words = (piece["quoted"] or piece["plain"] or "").lower().split()
+            if target is not None and piece["name"].lower() == "rel" and rel in words:
+                found.append(target)
+    return _absolute(base, found)
 
 
 def html_links(html: bytes, base: str, rel: str) -> list[str]:
@@ -33,10 +37,23 @@ def html_links(html: bytes, base: str, rel: str) -> list[str]:
     soup = BeautifulSoup(html, "html5lib")
     if soup.head is None:
         return []
-    for element in soup.head.find_all("base", href=True)[:1]:
-        base = urljoin(base, str(element["href"]).strip())
-    return [
-        urljoin(base, str(link["href"]).strip())
+    bases = [str(element["href"]) for element in soup.head.find_all("base", href=True)]
+    found = [
+        str(link["href"])
         for link in soup.head.find_all("link", href=True)
         if rel in [word.lower() for word in link.get_attribute_list("rel") if word]
     ]
+    for base_url in _absolute(base, bases[:1]):
+        base = base_url
+    return _absolute(base, found)
+
+
+def _absolute(base: str, targets: Iterable[str]) -> list[str]:
+    """Targets seen from their page; what is no URL at all is left out."""
+    found = []
+    for target in targets:
+        try:
+            found.append(urljoin(base, target.strip()))
+        except ValueError:
+            continue
+    return found

@@ -48,6 +48,8 @@ def _decode(body: bytes) -> Mapping[str, Any]:
     """JSON or form-encoded, told apart by the bytes. A repeated key makes either unreadable."""
     try:
         text = body.decode("utf-8-sig").strip()
+        if not text:
+            raise Unavailable("The token endpoint's reply is empty.")
         if text.startswith("{"):
             reply: dict[str, Any] = json.loads(
                 text, object_pairs_hook=_unique, parse_constant=_refuse

@@ -1,0 +1,203 @@
+"""Finding the endpoints on the site's own home page, and choosing a verifier by the settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from indieauth_kit import client_site, listening
+
+from bridge.auth.build import make_verifier
+from bridge.auth.cache import CachingVerifier
+from bridge.auth.discovery import DiscoveredVerifier, DiscoveryError, Endpoints, discover
+from bridge.auth.links import header_links, html_links
+from bridge.auth.token import Token
+from bridge.errors import InvalidToken, Unavailable
+from bridge.settings import Auth, IndieAuth, Server, Settings, SettingsError, Site
+
+GOOD = '{"active": true, "me": "https://me.example/", "scope": "create"}'
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as opened:
+        yield opened
+
+
+def home(head: str = "", body: str = "", **headers: str) -> web.Response:
+    text = f"<!doctype html><html><head><title>x</title>{head}</head><body>{body}</body></html>"
+    return web.Response(text=text, content_type="text/html", headers=headers)
+
+
+async def test_the_older_link_in_the_head(session: aiohttp.ClientSession) -> None:
+    page = home('<link rel="token_endpoint" href="/token">')
+    async with client_site({"/": page}) as base:
+        assert await discover(session, f"{base}/") == Endpoints(token=f"{base}/token")
+
+
+async def test_a_link_header_goes_first(session: aiohttp.ClientSession) -> None:
+    page = home('<link rel="token_endpoint" href="/html">', Link='</header>; rel="token_endpoint"')
+    async with client_site({"/": page}) as base:
+        assert (await discover(session, f"{base}/")).token == f"{base}/header"
+
+
+async def test_metadata_gives_both_endpoints(session: aiohttp.ClientSession) -> None:
+    app = web.Application()
+
+    async def metadata(request: web.Request) -> web.Response:
+        base = str(request.url.origin())
+        return web.json_response(
+            {
+                "issuer": f"{base}/",
+                "token_endpoint": f"{base}/t",
+                "introspection_endpoint": f"{base}/i",
+            }
+        )
+
+    async def front(_: web.Request) -> web.Response:
+        return home('<link rel="indieauth-metadata" href="/meta">')
+
+    app.router.add_get("/meta", metadata)
+    app.router.add_get("/", front)
+    async with listening(app) as base:
+        assert await discover(session, f"{base}/") == Endpoints(f"{base}/t", f"{base}/i")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ['{"issuer": "https://evil.example/"}', "{}", "[]", "<html>", '{"issuer": 1}', ""],
+)
+async def test_metadata_of_somebody_else_is_refused(
+    session: aiohttp.ClientSession, metadata: str
+) -> None:
+    pages: dict[str, web.Response | str] = {
+        "/": home('<link rel="indieauth-metadata" href="/meta">'),
+        "/meta": metadata,
+    }
+    async with client_site(pages) as base:
+        with pytest.raises(DiscoveryError):
+            await discover(session, f"{base}/")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<link rel="token_endpoint" href="https://evil.example/">',
+        '<a rel="token_endpoint" href="https://evil.example/">x</a>',
+        '<!-- <link rel="token_endpoint" href="https://evil.example/"> -->',
+        '<textarea><link rel="token_endpoint" href="https://evil.example/"></textarea>',
+    ],
+)
+async def test_what_the_body_quotes_does_not_count(
+    session: aiohttp.ClientSession, body: str
+) -> None:
+    async with client_site({"/": home(body=body)}) as base:
+        assert await discover(session, f"{base}/") == Endpoints()
+
+
+@pytest.mark.parametrize("href", ["javascript:alert(1)", "file:///etc/passwd", "http://u:p@a.b/"])
+async def test_an_endpoint_that_is_no_web_address_is_an_error(
+    session: aiohttp.ClientSession, href: str
+) -> None:
+    async with client_site({"/": home(f'<link rel="token_endpoint" href="{href}">')}) as base:
+        with pytest.raises(DiscoveryError):
+            await discover(session, f"{base}/")
+
+
+def test_links_in_many_words() -> None:
+    html = b"""<head><base href="https://b.example/x/">
+      <link rel="me Token_Endpoint other" href=" t "><link rel=token_endpoint2 href=u></head>"""
+    assert html_links(html, "https://a.example/", "token_endpoint") == ["https://b.example/x/t"]
+    headers = [
+        '<https://a.example/1>; rel=first, </2>; title="a, b; rel=no"; rel="second third"',
+        "<broken; rel=first",
+    ]
+    assert header_links(headers, "https://a.example/", "first") == ["https://a.example/1"]
+    assert header_links(headers, "https://a.example/", "third") == ["https://a.example/2"]
+    assert header_links(headers, "https://a.example/", "no") == []
+
+
+async def test_a_site_that_is_down_at_start_fails_closed_and_is_asked_again(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages: dict[str, web.Response | str] = {"/": web.Response(status=503)}
+    async with client_site(pages) as base:
+        verifier = DiscoveredVerifier(session, f"{base}/", auth="none")
+        with pytest.raises(Unavailable):
+            await verifier.verify("abc")
+        assert "no token can be verified" in caplog.text
+        with pytest.raises(Unavailable):
+            await verifier.verify("abc")
+
+
+async def test_the_discovered_endpoint_is_used_and_shown(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    pages: dict[str, web.Response | str] = {
+        "/": home('<link rel="token_endpoint" href="/token">'),
+        "/token": GOOD,
+    }
+    async with client_site(pages) as base:
+        settings = Settings(site=Site(me=f"{base}/", repo=Path()))
+        verifier = await make_verifier(settings, session, None)
+        assert f"{base}/token" in caplog.text
+        assert (await verifier.verify("abc")).scopes == {"create"}
+
+
+async def test_a_site_without_endpoints_is_told_what_to_do(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client_site() as base:
+        settings = Settings(site=Site(me=f"{base}/", repo=Path()))
+        await make_verifier(settings, session, None)
+    assert "[auth] token_endpoint" in caplog.text
+
+
+class Builtin:
+    """Stands for the built-in server's verifier."""
+
+    async def verify(self, token: str, *, fresh: bool = False) -> Token:
+        raise InvalidToken("no")
+
+
+def settings_with(**sections: Auth | IndieAuth | Server) -> Settings:
+    site = Site(me="https://me.example/", repo=Path())
+    return Settings(site=site, **sections)  # type: ignore[arg-type] - each under its own name
+
+
+async def test_configured_endpoints_are_taken_without_looking(
+    session: aiohttp.ClientSession,
+) -> None:
+    for auth in (
+        Auth(token_endpoint="https://tokens.example/token"),
+        Auth(introspection_endpoint="https://tokens.example/introspect"),
+    ):
+        verifier = await make_verifier(settings_with(auth=auth), session, None)
+        assert isinstance(verifier, CachingVerifier)
+
+
+async def test_the_builtin_server_is_asked_directly(session: aiohttp.ClientSession) -> None:
+    builtin = Builtin()
+    assert await make_verifier(settings_with(), session, builtin) is builtin
+    own = settings_with(
+        auth=Auth(token_endpoint="https://bridge.example/token"),
+        server=Server(public_url="https://bridge.example/"),
+    )
+    assert await make_verifier(own, session, builtin) is builtin
+
+
+async def test_two_sources_of_truth_are_an_error(session: aiohttp.ClientSession) -> None:
+    both = settings_with(auth=Auth(token_endpoint="https://tokens.example/token"))
+    with pytest.raises(SettingsError, match="token_endpoint"):
+        await make_verifier(both, session, Builtin())
+
+
+@pytest.mark.parametrize("me", ["https://192.0.2.1/", "https://a.example:8443/", "a.example"])
+async def test_a_me_that_can_be_nobody_is_an_error(session: aiohttp.ClientSession, me: str) -> None:
+    with pytest.raises(SettingsError, match=r"site\.me"):
+        await make_verifier(Settings(site=Site(me=me, repo=Path())), session, None)

@@ -1,0 +1,78 @@
+"""What each scope allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.auth.scopes import only_drafts, require, words
+from bridge.auth.token import Token
+from bridge.errors import InsufficientScope
+
+DEEDS = ["create", "update", "delete", "undelete", "media"]
+
+
+def token(scope: str) -> Token:
+    return Token(me="https://me.example/", scopes=words(scope))
+
+
+def allowed(scope: str) -> list[str]:
+    found = []
+    for deed in DEEDS:
+        try:
+            require(token(scope), deed)
+        except InsufficientScope:
+            continue
+        found.append(deed)
+    return found
+
+
+def test_a_refusal_names_the_scope_that_was_needed() -> None:
+    with pytest.raises(InsufficientScope) as refused:
+        require(token("create"), "delete")
+    assert refused.value.scope == "delete"
+
+
+@pytest.mark.parametrize(
+    ("scope", "deeds"),
+    [
+        ("create", ["create", "undelete", "media"]),
+        ("update", ["update"]),
+        ("delete", ["delete", "undelete"]),
+        ("undelete", ["undelete"]),
+        ("media", ["media"]),
+        ("post", ["create", "update", "undelete", "media"]),
+        ("draft", ["create", "update"]),
+        ("profile email", []),
+    ],
+)
+def test_what_a_scope_allows(scope: str, deeds: list[str]) -> None:
+    assert allowed(scope) == deeds
+
+
+@pytest.mark.parametrize("scope", ["", " ", "\t"])
+def test_no_scope_allows_nothing(scope: str) -> None:
+    assert allowed(scope) == []
+
+
+@pytest.mark.parametrize(
+    "scope", ["createx", "xcreate", "Create", "CREATE", "create,update", "create+update", "creat"]
+)
+def test_scopes_are_whole_words(scope: str) -> None:
+    assert allowed(scope) == []
+
+
+def test_words_are_separated_by_any_blanks() -> None:
+    assert words("  create\tupdate  ") == {"create", "update"}
+
+
+def test_a_draft_token_writes_drafts_alone() -> None:
+    assert only_drafts(token("draft"))
+    assert only_drafts(token("draft"), "update")
+
+
+def test_one_word_more_takes_nothing_away() -> None:
+    assert not only_drafts(token("create draft"))
+    assert not only_drafts(token("create"))
+    assert not only_drafts(token("draft update"), "update")
+    assert only_drafts(token("draft update"))
+    assert only_drafts(token("draft create"), "update")
