@@ -23,6 +23,7 @@ from bridge.media.library import MediaLibrary
 from bridge.media.orphans import Orphans
 from bridge.placing import Placing
 from bridge.publisher import Publisher
+from bridge.quoting import Quoting
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
 from bridge.settings import Settings
@@ -35,6 +36,7 @@ from bridge.web.gate import Gate
 from bridge.web.media import MediaHandlers
 from bridge.web.micropub import MicropubHandlers
 from bridge.web.middleware import allow_browsers, harden, render_errors
+from bridge.web.preview import Previews
 from bridge.web.queries import Queries
 from bridge.web.status import StatusHandlers
 
@@ -93,12 +95,19 @@ async def _assemble(
 
     # From an action to a commit.
     committer = Committer(queue, catalogue, media, [rebuilder.changed, remote.changed])
+    # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
+    fetch = GuardedFetch(allow_loopback=urlsplit(public_url).hostname in LOOPBACK)
+    stack.push_async_callback(fetch.close)
+    quoting = Quoting(fetch, catalogue, committer)
+    quoting.start()
+    stack.push_async_callback(quoting.close)
     publisher = Publisher(
         store=store,
         catalogue=catalogue,
         placing=Placing(catalogue, store),
         illustrator=Illustrator(media),
         committer=committer,
+        quoting=quoting,
         rebuilder=rebuilder,
         wait_seconds=settings.rebuild.wait_seconds,
     )
@@ -110,7 +119,7 @@ async def _assemble(
     session = await stack.enter_async_context(
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     )
-    server = await _identity(app, stack, settings, public_url)
+    server = _identity(app, stack, settings, public_url, fetch)
     gate = Gate(
         await make_verifier(settings, session, server.verifier if server else None), settings
     )
@@ -118,11 +127,13 @@ async def _assemble(
     # What is answered.
     media_handlers = MediaHandlers(media, gate, committer, max_bytes=settings.media.max_bytes)
     queries = Queries(catalogue, settings, f"{public_url}media")
+    previews = Previews(rebuilder.output, public_url) if server and rebuilder.output else None
     micropub = MicropubHandlers(
         gate,
         publisher,
         queries,
         media_handlers,
+        previews,
         max_bytes=settings.media.max_bytes * _FILES_IN_A_POST,
     )
     status = StatusHandlers(gate, rebuilder, remote, with_pages=server is not None)
@@ -138,21 +149,23 @@ async def _assemble(
             web.get("/healthz", status.health),
         ]
     )
+    if previews:
+        app.router.add_get("/preview/{path:.+}", previews.get)
     app[STORE], app[REBUILDER] = store, rebuilder
 
 
-async def _identity(
-    app: web.Application, stack: AsyncExitStack, settings: Settings, public_url: str
+def _identity(
+    app: web.Application,
+    stack: AsyncExitStack,
+    settings: Settings,
+    public_url: str,
+    fetch: GuardedFetch,
 ) -> IndieAuthServer | None:
     """The owner's own IndieAuth server, where the settings want it."""
     if not settings.indieauth.enabled:
         return None
     database = Database(settings.indieauth.database)
     stack.callback(database.close)
-    # On loopback there is nobody but the owner: the demo's own apps live there, too.
-    local = urlsplit(public_url).hostname in LOOPBACK
-    fetch = GuardedFetch(allow_loopback=local)
-    stack.push_async_callback(fetch.close)
     server = IndieAuthServer(settings, public_url=public_url, database=database, fetch=fetch)
     routes.setup(app, server)
     return server

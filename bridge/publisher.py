@@ -29,6 +29,7 @@ from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
 from bridge.placing import Place, Placing
+from bridge.quoting import Quoting
 from bridge.rebuild import Rebuilder
 from bridge.store import (
     Change,
@@ -49,10 +50,11 @@ class Published:
     """What became of an action.
 
     ``url`` is where the post lives now. ``live``: its page is there already. ``moved``: the URL is
-    another than before.
+    another than before. ``draft`` is the page of a draft in the output folder, ``""`` for others.
     """
 
     url: str
+    draft: str = ""
     live: bool = False
     moved: bool = False
 
@@ -67,6 +69,7 @@ class Publisher:
         placing: Placing,
         illustrator: Illustrator,
         committer: Committer,
+        quoting: Quoting,
         rebuilder: Rebuilder,
         *,
         wait_seconds: float,
@@ -78,6 +81,7 @@ class Publisher:
         self._placing = placing
         self._illustrator = illustrator
         self._committer = committer
+        self._quoting = quoting
         self._rebuilder = rebuilder
         self._wait_seconds = wait_seconds
         self._now = now
@@ -119,9 +123,10 @@ class Publisher:
                 return place, await self._committer.commit(changes, message, base)
 
         place, version = await _until_undisturbed(attempt)
+        self._quoting.look_up(place.path, post, place.file)
         page = place.location.save_as
         live = await self._rebuilder.live(version, page, self._wait_seconds)
-        return Published(place.location.url, live=live)
+        return Published(place.location.url, draft=_draft(place), live=live)
 
     async def _update(self, action: Update, token: Token) -> Published:
         base = await self._catalogue.refresh()
@@ -144,7 +149,8 @@ class Publisher:
             ]
             message = _message("update", "Update ", new, place.file, url, token)
             await self._committer.commit(changes, message, base)
-        return Published(url, moved=url != entry.url)
+        self._quoting.look_up(entry.path, new, place.file)
+        return Published(url, draft=_draft(place), moved=url != entry.url)
 
     async def _delete(self, action: Delete, token: Token) -> Published:
         base = await self._catalogue.refresh()
@@ -201,6 +207,10 @@ class Publisher:
             add=own(update.add),
             delete_values=own(update.delete_values),
         )
+
+
+def _draft(place: Place) -> str:
+    return place.location.save_as if place.location.status == "draft" else ""
 
 
 def _with_alias(place: Place, entry: Entry) -> PelicanFile:

@@ -32,6 +32,9 @@ def read_settings(settings_file: Path) -> dict[str, Any]:
                 "THEME": pelican_settings.DEFAULT_THEME,
                 "CACHE_CONTENT": False,
                 "LOAD_CONTENT_CACHE": False,
+                # A scheduled post is told the address that it will have when it is due; until
+                # then the builder keeps it back.
+                "WITH_FUTURE_DATES": True,
                 "TYPOGRIFY": False,
             }
             settings: dict[str, Any] = pelican_settings.read_settings(

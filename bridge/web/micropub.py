@@ -11,6 +11,7 @@ from bridge.publisher import Published, Publisher
 from bridge.web.body import read_body
 from bridge.web.gate import Gate
 from bridge.web.media import MediaHandlers
+from bridge.web.preview import Previews
 from bridge.web.queries import Queries
 
 _DEEDS: dict[type[Action], str] = {
@@ -30,14 +31,16 @@ class MicropubHandlers:
         publisher: Publisher,
         queries: Queries,
         media: MediaHandlers,
+        previews: Previews | None,
         *,
         max_bytes: int,
     ) -> None:
-        """``max_bytes`` bounds a request with everything in it."""
+        """``previews`` where drafts can be looked at; ``max_bytes`` bounds a whole request."""
         self._gate = gate
         self._publisher = publisher
         self._queries = queries
         self._media = media
+        self._previews = previews
         self._max_bytes = max_bytes
 
     async def get(self, request: web.Request) -> web.Response:
@@ -57,16 +60,17 @@ class MicropubHandlers:
         if not isinstance(action, Create):
             # What exists is not changed on the word of a token that was revoked a moment ago.
             token = await self._gate.admit(request, body.access_token, deed, fresh=True)
-        return _answer(action, await self._publisher.carry_out(action, token))
+        return self._answer(action, await self._publisher.carry_out(action, token))
 
-
-def _answer(action: Action, done: Published) -> web.Response:
-    """INTEROP: 201 once the page is there, else 202; 200 for a change unless the URL changed."""
-    body = {"url": done.url}
-    headers = {hdrs.LOCATION: done.url}
-    if isinstance(action, Create):
-        return web.json_response(body, status=201 if done.live else 202, headers=headers)
-    # Micropub 3.4: "201 Created with a Location header if the update changed the URL".
-    if done.moved:
-        return web.json_response(body, status=201, headers=headers)
-    return web.json_response(body)
+    def _answer(self, action: Action, done: Published) -> web.Response:
+        """201 once a new page is there, else 202; 200 for a change, 201 if it changed the URL."""
+        body = {"url": done.url}
+        if done.draft and self._previews:
+            body["preview"] = self._previews.url(done.draft)
+        if isinstance(action, Create):
+            status = 201 if done.live else 202
+        else:
+            # Micropub 3.4: "201 Created with a Location header if the update changed the URL".
+            status = 201 if done.moved else 200
+        headers = {} if status == 200 else {hdrs.LOCATION: done.url}
+        return web.json_response(body, status=status, headers=headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 
 class StaticSite:
@@ -16,18 +16,24 @@ class StaticSite:
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The file at the request's path; GET and HEAD."""
         relative = request.match_info["path"]
-        if "\0" in relative:
-            raise web.HTTPNotFound
-        file = (self._output / relative).resolve()
-        # A path of a client's never leads outside the folder, by dots or by links.
-        if not file.is_relative_to(self._output.resolve()):
-            raise web.HTTPNotFound
-        if file.is_dir():
-            if relative and not relative.endswith("/"):
+        file = file_below(self._output, relative or "index.html")
+        if file is None and (inner := file_below(self._output, f"{relative}/index.html")):
+            if not relative.endswith("/"):
                 raise web.HTTPMovedPermanently(f"/{relative}/")
-            file /= "index.html"
-        if file.is_file():
-            return web.FileResponse(file, headers={"Cache-Control": "no-cache"})
-        missing = self._output / "404.html"
-        body = missing.read_bytes() if missing.is_file() else b"Not found"
+            file = inner
+        if file is not None:
+            return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: "no-cache"})
+        missing = file_below(self._output, "404.html")
+        body = missing.read_bytes() if missing else b"Not found"
         return web.Response(status=404, body=body, content_type="text/html", charset="utf-8")
+
+
+def file_below(folder: Path, relative: str) -> Path | None:
+    """The file at a path that a stranger names; never one outside, by dots or by links."""
+    if "\0" in relative:
+        return None
+    try:
+        file = (folder / relative).resolve()
+        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+    except OSError:  # a name that is too long, a loop of links
+        return None

@@ -1,0 +1,43 @@
+"""``/preview/…``: a draft's page as Pelican built it, for the owner who is signed in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from bridge.indieauth.pages import page_endpoint, redirect
+from bridge.indieauth.visit import visit
+from bridge.web.site import file_below
+
+#: The page's own scripts must not act where the owner's session is.
+_HEADERS = {
+    "Content-Security-Policy": "sandbox; frame-ancestors 'none'",
+    "X-Robots-Tag": "noindex",
+    hdrs.CACHE_CONTROL: "no-store",
+}
+
+
+class Previews:
+    """Pages of the output folder that the world is not led to."""
+
+    def __init__(self, output: Path, public_url: str) -> None:
+        self._output = output
+        self._base = f"{public_url}preview/"
+
+    def url(self, save_as: str) -> str:
+        """Where the owner sees the page that is saved there."""
+        return self._base + quote(save_as)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """The page; a browser without the owner's session is sent to sign in."""
+        return await page_endpoint(self._get)(request)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        if visit(request).session is None:
+            return redirect(f"/auth/sign-in?next={quote(request.path)}")
+        file = file_below(self._output, request.match_info["path"])
+        if file is None:
+            raise web.HTTPNotFound(text="Not built yet: reload in a moment.")
+        return web.FileResponse(file, headers=_HEADERS)
