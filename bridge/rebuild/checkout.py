@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from bridge.rebuild.files import OutsideFolder, Tree
-from bridge.store import Blob, BlobId, ContentStore, Version
+from bridge.store import Blob, BlobId, ContentStore, StoreBroken, Version
 
 #: When a file may be built first, from its path and bytes; ``None``: at any time.
 Due: TypeAlias = Callable[[str, bytes], datetime | None]
@@ -30,10 +30,10 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class _State(msgspec.Struct, frozen=True):
-    """What is on disk. ``towards`` is set while somebody works on it."""
+    """What is on disk: ``version``, and some files of ``towards`` if somebody was interrupted."""
 
     version: str | None = None
-    towards: str | None = None
+    towards: tuple[str, ...] = ()
     waiting: dict[str, Waiting] = {}
     left_out: frozenset[str] = frozenset()
 
@@ -85,7 +85,7 @@ class Checkout:
     @property
     def version(self) -> Version | None:
         """What is wholly on disk; ``None`` where nothing is, or nobody knows."""
-        settled = self._state.version if self._state.towards is None else None
+        settled = None if self._state.towards else self._state.version
         return Version(settled) if settled else None
 
     @property
@@ -105,27 +105,32 @@ class Checkout:
         ``OSError``; the next call makes good what was left undone.
         """
         self._tree.forget()
-        if self._state.towards is not None:
+        if self._state.towards:
             self._tree.sweep()
         step = _Step(self._clock(), frozenset(left_out), dict(self._state.waiting))
         before = self._state
-        compare = before.version is None or not self.folder.is_dir()
+        wanted = self._wanted(before, version, step)
         either = before.left_out | step.left_out
-        self._save(msgspec.structs.replace(before, towards=version, left_out=either))
-        if compare:
-            step.waiting.clear()
+        towards = (*before.towards, version)
+        self._save(msgspec.structs.replace(before, towards=towards, left_out=either))
+        if wanted is None:
             self._compare(version, step)
         else:
-            for path, blob in self._differences(before, version, step):
-                self._apply(path, blob, step)
-        self._save(_State(version, None, step.waiting, step.left_out))
+            self._go(wanted, step)
+        self._save(_State(version, (), step.waiting, step.left_out))
         return tuple(step.changed)
 
-    def _differences(
+    def _wanted(
         self, before: _State, version: Version, step: _Step
-    ) -> Iterator[tuple[str, Blob | None]]:
-        """What to write and what to remove, removals first: a folder may become a file."""
-        wanted = dict(self._moved(before, version))
+    ) -> dict[str, BlobId | None] | None:
+        """What to look at on the way to a version; ``None``: at everything."""
+        if before.version is None or not self.folder.is_dir():
+            return None
+        try:
+            wanted = dict(self._moved(before, version))
+        except StoreBroken:
+            # The repo was made anew, and does not know what is on disk.
+            return None
         for path, entry in before.waiting.items():
             if path not in wanted and entry.due <= step.now:
                 wanted[path] = BlobId(entry.blob)
@@ -133,29 +138,35 @@ class Checkout:
             if path not in wanted:
                 blob = self._store.read(path, version)
                 wanted[path] = blob.id if blob else None
-        yield from ((path, None) for path, blob in wanted.items() if blob is None)
-        written = [(path, blob) for path, blob in wanted.items() if blob is not None]
-        blobs = self._store.blobs(blob for _, blob in written)
-        yield from zip((path for path, _ in written), blobs, strict=True)
+        return wanted
+
+    def _go(self, wanted: Mapping[str, BlobId | None], step: _Step) -> None:
+        """Remove, then write: what was a file may have become a folder."""
+        for path, blob in wanted.items():
+            if blob is None:
+                self._apply(path, None, step)
+        written = {path: blob for path, blob in wanted.items() if blob is not None}
+        for path, content in zip(written, self._store.blobs(written.values()), strict=True):
+            self._apply(path, content, step)
 
     def _reconsidered(self, before: _State, step: _Step) -> frozenset[str]:
         """Paths that are left out now and were not, or the other way round."""
-        interrupted = before.towards is not None
         either, changed = before.left_out | step.left_out, before.left_out ^ step.left_out
-        return either if interrupted else changed
+        return either if before.towards else changed
 
     def _moved(self, before: _State, version: Version) -> Iterator[tuple[str, BlobId | None]]:
         """Paths that differ between the disk and a version, as far as versions tell."""
         old = Version(before.version or "")
-        if before.towards is not None:
-            # Interrupted on the way to another version: some of its files may be on disk.
-            for difference in self._store.diff(old, Version(before.towards)):
+        # Interrupted on the way to another version: some of its files may be on disk.
+        for other in before.towards:
+            for difference in self._store.diff(old, Version(other)):
                 yield difference.path, difference.old
         for difference in self._store.diff(old, version) if old != version else ():
             yield difference.path, difference.new
 
     def _compare(self, version: Version, step: _Step) -> None:
         """Look at every file: for the first time, and whenever the state cannot be trusted."""
+        step.waiting.clear()
         wanted = dict(self._store.files("", version))
         for link in list(self._tree.linked_folders()):
             (self.folder / link).unlink()

@@ -57,10 +57,6 @@ class Tree:
             temporary.unlink(missing_ok=True)
             raise
 
-    def take(self, source: Path, path: str) -> None:
-        """Move a finished file there; ``source`` is on the same file system."""
-        source.replace(self._ready(path))
-
     def remove(self, path: str) -> None:
         """Remove a file, and the folders that are empty without it. Absent is fine."""
         place = self.place(path)

@@ -1,0 +1,84 @@
+"""What one build is given, what it gives back, and how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from bridge.store import Version
+
+#: Told which output files are in place.
+Shown: TypeAlias = Callable[[Iterable[str]], None]
+
+
+def _nobody(pages: Iterable[str]) -> None:
+    del pages
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Build ``version``, whose files are in ``checkout``.
+
+    ``shown`` is to be called with output files as soon as they are in place, early ones first.
+    """
+
+    version: Version
+    checkout: Path
+    shown: Shown = _nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A build that went well: output files that are other than before, written or removed.
+
+    ``left_out`` are source files that are not in it, with the reason.
+    """
+
+    files: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+class BuildFailed(Exception):
+    """No site came of it; the one before is still in place.
+
+    ``file`` is the source file at fault (a path in the checkout), where that is known.
+    ``passing`` is true where the same build may go well later: a timeout, a service away.
+    """
+
+    def __init__(self, reason: str, *, file: str | None = None, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.file = file
+        self.passing = passing
+
+
+class Builder(Protocol):
+    """One way of turning a checkout into pages. Called for one build at a time."""
+
+    async def build(self, task: Task) -> Outcome:
+        """Build; raises :class:`BuildFailed`."""
+        ...
+
+    async def close(self) -> None:
+        """Leave no process behind."""
+        ...
+
+
+class Job(Protocol):
+    """All that is to be done about a new version. Called for one at a time."""
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When there will be something to do although no version is new."""
+        ...
+
+    async def do(self, version: Version, shown: Shown) -> Outcome:
+        """Do it; raises :class:`BuildFailed`, ``StoreError`` or ``OSError``."""
+        ...
+
+    async def close(self) -> None:
+        """Leave no process behind."""
+        ...

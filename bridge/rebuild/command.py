@@ -1,0 +1,103 @@
+"""Building with a program: Pelican's own command line, or one that the owner chose."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.rebuild import process
+from bridge.rebuild.build import BuildFailed, Outcome, Task
+from bridge.rebuild.output import Output
+from bridge.rebuild.pelican_log import LoggedError, Sources, errors
+
+_log = logging.getLogger(__name__)
+
+#: Stands in an argv of the owner's for the folder that the pages are to be written to.
+OUTPUT = "{output}"
+_SHOWN = 2_000
+
+
+def pelican_argv(content: str, settings: str) -> tuple[str, ...]:
+    """The command that builds a site as ``pelican`` does, run inside the checkout."""
+    return (sys.executable, "-m", "pelican", content, "-s", settings, "-o", OUTPUT)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandBuilder:
+    """Runs ``argv`` in the checkout; its pages go to ``staging``, and from there to ``output``.
+
+    A failed run has touched nothing that the world sees. An ``argv`` without ``{output}`` brings
+    its pages where it wants itself. ``content`` is where the posts are in the checkout.
+    """
+
+    argv: Sequence[str]
+    output: Output
+    staging: Path
+    content: str
+    environment: Mapping[str, str]
+    seconds: float = 900.0
+
+    async def build(self, task: Task) -> Outcome:
+        """Build the whole site."""
+        await asyncio.to_thread(self._clear)
+        ended = await self._run(task)
+        logged = list(errors(ended.text, Sources(task.checkout, self.content)))
+        if ended.code != 0:
+            raise self._failure(ended, logged)
+        # What has to do with one file has cost that file; anything else has cost the site.
+        for error in logged:
+            if error.file is None:
+                raise BuildFailed(error.reason)
+        left_out = tuple((error.file, error.reason) for error in logged if error.file)
+        if OUTPUT not in self.argv:
+            return Outcome((), left_out)
+        if not any(self.staging.iterdir()):
+            raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
+        changed = await asyncio.to_thread(self.output.take_over, self.staging)
+        await asyncio.to_thread(self._clear)
+        return Outcome(changed, left_out)
+
+    async def close(self) -> None:
+        """A running program ended with the task that waited for it."""
+
+    async def _run(self, task: Task) -> process.Ended:
+        argv = [str(self.staging) if word == OUTPUT else word for word in self.argv]
+        facts = {
+            "SITE_CHECKOUT": str(task.checkout),
+            "SITE_VERSION": task.version,
+            "SITE_OUTPUT": str(self.staging),
+            # Pelican's log wraps at the width of the terminal, which tears file names apart.
+            "COLUMNS": "1000",
+            "NO_COLOR": "1",
+            # Compiled settings are recognised by second and size; two commits can share both.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        try:
+            return await process.run(
+                argv,
+                folder=task.checkout,
+                env=process.environment({**self.environment, **facts}),
+                seconds=self.seconds,
+            )
+        except process.TookTooLong as error:
+            raise BuildFailed(str(error), passing=True) from error
+        except OSError as error:
+            raise BuildFailed(f"{argv[0]} cannot be run: {error.strerror}") from error
+
+    def _failure(self, ended: process.Ended, logged: list[LoggedError]) -> BuildFailed:
+        """What to tell: the last error that was logged, or else the end of what was printed."""
+        if logged:
+            last = logged[-1]
+            return BuildFailed(last.reason, file=last.file)
+        tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
+        return BuildFailed(f"{self.argv[0]} ended with {ended.code}: {tail}")
+
+    def _clear(self) -> None:
+        if self.staging.exists():
+            shutil.rmtree(self.staging)
+        self.staging.mkdir(parents=True)

@@ -1,0 +1,90 @@
+"""Which files are left out of the site because nothing can be built with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bridge.rebuild.build import BuildFailed
+from bridge.store import Difference
+
+#: With more files than this under suspicion it is not a post that is at fault.
+_MOST = 64
+_SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm")
+
+
+def still_left_out(
+    left_out: Mapping[str, str], changes: Iterable[Difference], content: str
+) -> Mapping[str, str]:
+    """Which of the files that were left out are not worth another try after these changes.
+
+    Files come back when one of them changes, and when something does that could have been in
+    their way: another post edited or deleted, the settings, the theme. New posts cure nothing.
+    """
+    for change in changes:
+        new_post = change.old is None and change.path.startswith(content)
+        if not new_post or change.path in left_out:
+            return {}
+    return left_out
+
+
+class Isolation:
+    """Finds the files without which a build goes well, from one failure after the other.
+
+    The file that a failure names is at fault. Where none is named, all posts that came since the
+    last good build are left out; once that goes well they come back half by half, and whichever
+    alone makes the build fail is the culprit.
+    """
+
+    def __init__(self, left_out: Mapping[str, str], suspects: Iterable[str]) -> None:
+        self.guilty = dict(left_out)
+        self._suspects = [path for path in suspects if path.endswith(_SOURCES)]
+        self._doubtful: list[str] = []
+        self._trying: list[str] = []
+        self._one_is_guilty = False
+        self._reason = ""
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What the next build does without, and why."""
+        return {**dict.fromkeys(self._doubtful, self._reason), **self.guilty}
+
+    def failed(self, failure: BuildFailed) -> bool:
+        """Learn from a failure; whether it is worth building again."""
+        if failure.passing or len(self.guilty) >= _MOST:
+            return False
+        self._reason = failure.reason
+        if failure.file is not None and failure.file not in self.left_out:
+            return self._convict(failure.file)
+        if self._trying:
+            return self._narrow()
+        innocent_or_not = [path for path in self._suspects if path not in self.guilty]
+        if self._doubtful or not 0 < len(innocent_or_not) <= _MOST:
+            return False
+        self._doubtful, self._one_is_guilty = innocent_or_not, True
+        return True
+
+    def built(self) -> bool:
+        """Learn from a build that went well; whether another is wanted, with files readmitted."""
+        self._trying = []
+        if not self._doubtful:
+            return False
+        if len(self._doubtful) == 1 and self._one_is_guilty:
+            self._convict(self._doubtful.pop())
+            return False
+        half = (len(self._doubtful) + 1) // 2
+        self._trying, self._doubtful = self._doubtful[:half], self._doubtful[half:]
+        return True
+
+    def _narrow(self) -> bool:
+        """The culprit is among those that were just readmitted."""
+        if len(self._trying) == 1:
+            return self._convict(self._trying.pop())
+        half = len(self._trying) // 2
+        self._doubtful += self._trying[half:]
+        self._trying = self._trying[:half]
+        return True
+
+    def _convict(self, path: str) -> bool:
+        self.guilty[path] = self._reason
+        self._one_is_guilty = False
+        return True

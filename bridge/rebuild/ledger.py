@@ -1,0 +1,46 @@
+"""What the last build came to, in a small file, so that a restart goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from bridge.rebuild.files import Tree
+from bridge.store import Version
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The version that was built last, and the files that it does without, with reasons.
+
+    ``settled`` is false while a build is under way, and after one that failed or was killed.
+    """
+
+    version: Version | None = None
+    left_out: Mapping[str, str] = {}
+    settled: bool = False
+
+
+class Ledger:
+    """The record on disk. A damaged one is none: then the site is built anew."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self.record = msgspec.json.decode(file.read_bytes(), type=Record)
+        except (OSError, msgspec.DecodeError):
+            self.record = Record()
+
+    def begin(self) -> None:
+        """A build begins; until :meth:`settle` nobody may trust that the site is up to date."""
+        if self.record.settled:
+            self._write(msgspec.structs.replace(self.record, settled=False))
+
+    def settle(self, version: Version, left_out: Mapping[str, str]) -> None:
+        """The site shows this version."""
+        self._write(Record(version, left_out, settled=True))
+
+    def _write(self, record: Record) -> None:
+        self.record = record
+        Tree(self._file.parent).write(self._file.name, msgspec.json.encode(record))

@@ -1,0 +1,92 @@
+"""The folder of finished pages: files come by rename, and only those that we wrote go away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from bridge.rebuild.files import Tree
+
+_log = logging.getLogger(__name__)
+
+#: What pages refer to goes first, what refers to pages last, so that no visitor meets a page
+#: whose picture or style is not there yet.
+_LAST = (".xml", ".rss", ".atom", ".json", ".txt")
+_PAGES = (".html", ".htm")
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """Which files below ``folder`` are ours."""
+
+    folder: str
+    files: tuple[str, ...]
+
+
+class Output:
+    """What the world sees. ``note`` is the file that remembers which files are ours."""
+
+    def __init__(self, folder: Path, note: Path) -> None:
+        self.folder = folder
+        self._tree = Tree(folder)
+        self._note = note
+        self.ours = self._load()
+
+    def missing(self) -> bool:
+        """Whether a file of ours is gone: somebody has emptied the folder."""
+        return not self.ours or any(not (self.folder / path).is_file() for path in self.ours)
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """Remember files that are about to be written, so that none outlives its post."""
+        new = set(paths) - self.ours
+        if new:
+            self.ours |= new
+            self._save()
+
+    def put(self, path: str, data: bytes) -> bool:
+        """Have a file there; whether it is other than before."""
+        if self._tree.read(path) == data:
+            return False
+        self._tree.write(path, data)
+        return True
+
+    def keep_only(self, paths: Iterable[str]) -> list[str]:
+        """Remove files of ours that are not among these; which they were."""
+        gone = sorted(self.ours - set(paths))
+        for path in gone:
+            self._tree.remove(path)
+        if gone:
+            self.ours.difference_update(gone)
+            self._save()
+        return gone
+
+    def take_over(self, staging: Path) -> tuple[str, ...]:
+        """Make the folder show a whole site that stands elsewhere; what is other than before."""
+        self._tree.forget()
+        self._tree.sweep()
+        built = sorted(Tree(staging).walk(), key=_importance)
+        self.expect(built)
+        changed = [path for path in built if self.put(path, (staging / path).read_bytes())]
+        return (*changed, *self.keep_only(built))
+
+    def _load(self) -> set[str]:
+        try:
+            note = msgspec.json.decode(self._note.read_bytes(), type=_Note)
+        except FileNotFoundError:
+            return set()
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("%s cannot be read, pages that should go may stay: %s", self._note, error)
+            return set()
+        # Another folder than last time: what lies in this one is not ours.
+        return set(note.files) if note.folder == str(self.folder) else set()
+
+    def _save(self) -> None:
+        note = _Note(str(self.folder), tuple(sorted(self.ours)))
+        Tree(self._note.parent).write(self._note.name, msgspec.json.encode(note))
+
+
+def _importance(path: str) -> tuple[int, str]:
+    rank = 1 if path.endswith(_PAGES) else 2 if path.endswith(_LAST) else 0
+    return rank, path

@@ -1,0 +1,95 @@
+"""Running a program: from an argv list, in a group of its own, for a limited time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_KEPT = 200_000
+_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended, and the last part of what it printed."""
+
+    code: int
+    text: str
+
+
+class TookTooLong(Exception):
+    """The program was still running after its time, and was ended."""
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """What a build sees of our environment: all but the bridge's own settings, and secrets."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    return {**ours, **extra}
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    folder: Path,
+    env: Mapping[str, str],
+    seconds: float,
+    text: bytes = b"",
+) -> Ended:
+    """Run a program to its end; raises :class:`TookTooLong`, and ``OSError`` if it cannot start.
+
+    Cancelled, it takes the program along. ``text`` is what it reads.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=folder,
+        env=dict(env),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            feeding = asyncio.create_task(_feed(process, text))
+            printed = await _tail(process)
+            await feeding
+            return Ended(await process.wait(), printed)
+    except TimeoutError as error:
+        raise TookTooLong(f"{argv[0]} was still running after {seconds:.0f} seconds") from error
+    finally:
+        await end(process)
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """End a program that :func:`run` or the like started, with all that it has started."""
+    if process.returncode is not None:
+        return
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await process.wait()
+                return
+
+
+async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - a PIPE was asked for
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(text)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+async def _tail(process: asyncio.subprocess.Process) -> str:
+    """All that a program prints, of which the last part is kept."""
+    assert process.stdout is not None  # noqa: S101 - a PIPE was asked for
+    kept = b""
+    while chunk := await process.stdout.read(65_536):
+        kept = (kept + chunk)[-_KEPT:]
+    return kept.decode("utf-8", errors="replace")

@@ -1,0 +1,76 @@
+"""From a version to pages: checkout, build, and another try without whatever stands in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task
+from bridge.rebuild.checkout import Checkout
+from bridge.rebuild.isolate import Isolation, still_left_out
+from bridge.rebuild.ledger import Ledger
+from bridge.store import ContentStore, StoreBroken, Version
+
+
+@dataclass(frozen=True, slots=True)
+class SiteBuild:
+    """A :class:`~bridge.rebuild.build.Job` that builds on this machine.
+
+    ``content`` is the folder of posts in the repo. ``gone`` says that pages are missing in the
+    output, so that the site is built although no file of it has changed.
+    """
+
+    store: ContentStore
+    checkout: Checkout
+    builder: Builder
+    ledger: Ledger
+    content: str
+    gone: Callable[[], bool]
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next post of the future is to appear."""
+        return self.checkout.next_due
+
+    async def do(self, version: Version, shown: Shown) -> Outcome:
+        """Have the site show a version, without the files that nothing can be built with."""
+        isolation = await asyncio.to_thread(self._isolation, version)
+        up_to_date = self.ledger.record.settled and not await asyncio.to_thread(self.gone)
+        await asyncio.to_thread(self.ledger.begin)
+        outcome = Outcome()
+        while True:
+            changed = await asyncio.to_thread(
+                self.checkout.bring_to, version, left_out=isolation.left_out
+            )
+            if changed or not up_to_date:
+                up_to_date = False
+                try:
+                    outcome = await self.builder.build(Task(version, self.checkout.folder, shown))
+                except BuildFailed as failure:
+                    if not isolation.failed(failure):
+                        raise
+                    continue
+            if not isolation.built():
+                break
+        await asyncio.to_thread(self.ledger.settle, version, isolation.guilty)
+        return replace(outcome, left_out=(*isolation.guilty.items(), *outcome.left_out))
+
+    async def close(self) -> None:
+        """End what builds."""
+        await self.builder.close()
+
+    def _isolation(self, version: Version) -> Isolation:
+        """Who is left out to begin with, and who is under suspicion if the build fails."""
+        record = self.ledger.record
+        if record.version is None:
+            return Isolation({}, ())
+        try:
+            changes = self.store.diff(record.version, version)
+        except StoreBroken:
+            # The repo was made anew: nobody knows what changed since the last build.
+            return Isolation({}, ())
+        inside = f"{self.content}/"
+        posts = [change.path for change in changes if change.new and change.path.startswith(inside)]
+        return Isolation(still_left_out(record.left_out, changes, inside), posts)

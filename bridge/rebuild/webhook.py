@@ -1,0 +1,89 @@
+"""Somebody else builds: they are told that there is something to build."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from bridge.rebuild.build import BuildFailed, Outcome, Shown
+from bridge.rebuild.ledger import Ledger
+from bridge.store import Version
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A :class:`~bridge.rebuild.build.Job`: posts the version to ``url``.
+
+    It tries again after each of ``pauses`` while that fails in a way that may pass. With a
+    ``secret`` the body is signed as GitHub signs its own (``X-Hub-Signature-256``).
+    """
+
+    url: str
+    ledger: Ledger
+    secret: str = ""
+    pauses: Sequence[float] = (1, 4, 15, 60)
+
+    @property
+    def next_due(self) -> datetime | None:
+        """Whoever builds decides about posts of the future."""
+        return None
+
+    async def do(self, version: Version, shown: Shown) -> Outcome:
+        """Tell them; raises :class:`BuildFailed` when nobody takes it."""
+        del shown
+        record = self.ledger.record
+        if record.settled and record.version == version:
+            return Outcome()
+        body = json.dumps({"version": version}).encode()
+        for pause in self.pauses:
+            try:
+                await self._post(body)
+            except BuildFailed as failure:
+                if not failure.passing:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                break
+        else:
+            await self._post(body)
+        await asyncio.to_thread(self.ledger.settle, version, {})
+        return Outcome()
+
+    async def close(self) -> None:
+        """Nothing stays open between two posts."""
+
+    async def _post(self, body: bytes) -> None:
+        # The address of a build hook is a secret in itself: only its host is ever told.
+        host = urlsplit(self.url).hostname
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+                session.post(self.url, data=body, headers=self._headers(body)) as answer,
+            ):
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            kind = type(error).__name__
+            raise BuildFailed(
+                f"the webhook at {host} does not answer: {kind}", passing=True
+            ) from None
+        if not 200 <= status < 300:
+            # Too many requests, or trouble of theirs: that passes. A 404 does not.
+            passing = status == 429 or status >= 500
+            raise BuildFailed(f"the webhook at {host} answered {status}", passing=passing)
+
+    def _headers(self, body: bytes) -> Mapping[str, str]:
+        headers = {"Content-Type": "application/json", "User-Agent": "micropub-bridge"}
+        if self.secret:
+            digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
+            headers["X-Hub-Signature-256"] = f"sha256={digest}"
+        return headers

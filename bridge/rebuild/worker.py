@@ -1,0 +1,193 @@
+"""The part that every way of building shares: one build at a time, and no change is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bridge.rebuild import BuildStatus
+from bridge.rebuild.build import BuildFailed, Job
+from bridge.rebuild.ledger import Ledger
+from bridge.store import ContentStore, StoreError, Version
+
+_log = logging.getLogger(__name__)
+
+_REMEMBERED = 1_000
+_LONGEST_SLEEP = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How soon things happen, in seconds.
+
+    ``gather``: how long a build waits for changes that come together. ``again``: the pauses
+    before a build is tried again that failed for a reason that may pass.
+    """
+
+    gather: float = 0.2
+    again: tuple[float, ...] = (5, 30, 120, 600)
+
+
+CALM = Pace()
+
+
+class Worker:
+    """A :class:`~bridge.rebuild.Rebuilder` around a :class:`~bridge.rebuild.build.Job`.
+
+    ``output`` is where pages appear, ``None`` where that is not on this machine: then nothing is
+    ever known to be live.
+    """
+
+    def __init__(
+        self,
+        store: ContentStore,
+        job: Job,
+        ledger: Ledger,
+        *,
+        output: Path | None = None,
+        pace: Pace = CALM,
+    ) -> None:
+        self.output = output
+        self._store = store
+        self._job = job
+        self._pace = pace
+        record = ledger.record
+        self._status = BuildStatus(version=record.version, left_out=tuple(record.left_out.items()))
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._asked = 0
+        self._order: dict[Version, int] = {}
+        self._done = 0
+        self._underway = 0
+        self._shown: set[str] = set()
+        self._failures = 0
+
+    async def start(self) -> None:
+        """Begin to work; what was committed while nobody looked is built first."""
+        self._task = asyncio.create_task(self._run(), name="rebuild")
+        self._wake.set()
+
+    def changed(self, version: Version) -> None:
+        """Have this version built soon."""
+        self._asked += 1
+        self._order[version] = self._asked
+        if len(self._order) > _REMEMBERED:
+            del self._order[next(iter(self._order))]
+        self._wake.set()
+
+    async def live(self, version: Version, page: str, seconds: float) -> bool:
+        """Wait until a page shows a version.
+
+        Given up before the time where waiting is in vain: the build went past it without such a
+        page (it is held back or left out), or failed.
+        """
+        if self.output is None or seconds <= 0:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._settled(self._order.get(version, self._asked), page)
+        return False
+
+    def status(self) -> BuildStatus:
+        """What is going on."""
+        return self._status
+
+    async def close(self) -> None:
+        """End cleanly."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._job.close()
+
+    async def _settled(self, order: int, page: str) -> bool:
+        """Whether the page came to be live, once that can be told."""
+        assert self.output is not None  # noqa: S101 - the caller has looked
+        place = self.output / page
+        while True:
+            moved = self._moved
+            if self._done >= order:
+                return self._status.state != "failed" and place.is_file()
+            if self._underway >= order and page in self._shown:
+                return True
+            await moved.wait()
+
+    def _tell(self, **facts: object) -> None:
+        """A new status, and whoever waits looks again."""
+        self._status = replace(self._status, **facts)  # type: ignore[arg-type] # its own fields
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    def _show(self, pages: Iterable[str]) -> None:
+        self._shown.update(pages)
+        self._tell()
+
+    async def _run(self) -> None:
+        while True:
+            await self._woken()
+            # Changes that come together cost one build.
+            await asyncio.sleep(self._pace.gather)
+            self._wake.clear()
+            self._underway, self._shown = self._asked, set()
+            try:
+                await self._bring_up_to_date()
+            except BuildFailed as failure:
+                self._fail(failure.reason, failure.file, passing=failure.passing)
+            except (StoreError, OSError) as error:
+                self._fail(str(error), None, passing=True)
+            except Exception as error:  # noqa: BLE001 - a bug must not end building for good
+                _log.exception("The builder failed in a way that it should not")
+                self._fail(f"{type(error).__name__}: {error}", None, passing=True)
+
+    async def _woken(self) -> None:
+        """Return when there is something to do: a change, or a post whose time has come."""
+        while not self._wake.is_set():
+            due = self._job.next_due
+            left = (due - datetime.now(UTC)).total_seconds() if due else _LONGEST_SLEEP
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LONGEST_SLEEP)):
+                    await self._wake.wait()
+
+    async def _bring_up_to_date(self) -> None:
+        # The newest version, not the one that was asked for: two commits may be announced in the
+        # wrong order, and the newest holds both.
+        version = await asyncio.to_thread(self._store.head)
+        if version is None:
+            self._done = self._underway
+            self._tell(state="idle")
+            return
+        self._tell(state="building")
+        started = time.monotonic()
+        outcome = await self._job.do(version, self._show)
+        spent = time.monotonic() - started
+        self._failures = 0
+        self._done = self._underway
+        self._tell(
+            state="idle",
+            version=version,
+            finished=time.time(),
+            reason=None,
+            file=None,
+            left_out=outcome.left_out,
+        )
+        for file, reason in outcome.left_out:
+            _log.warning("%s is left out of the site: %s", file, reason)
+        _log.info("%s is live: %d files in %.2f s", version[:10], len(outcome.files), spent)
+
+    def _fail(self, reason: str, file: str | None, *, passing: bool) -> None:
+        self._done = self._underway
+        self._tell(state="failed", reason=reason, file=file, finished=time.time())
+        _log.error("The site could not be built, the last good one stays: %s", reason)
+        pauses = self._pace.again
+        if passing and self._failures < len(pauses):
+            asyncio.get_running_loop().call_later(pauses[self._failures], self._wake.set)
+        self._failures += 1

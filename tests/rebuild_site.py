@@ -1,0 +1,81 @@
+"""Small Pelican sites in a store, for the tests of building."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from bridge.rebuild import Rebuilder
+from bridge.settings import Content, Rebuild, Settings, Site
+from bridge.store import Change, Commit, ContentStore, Version
+
+CONF = b"""
+PATH = "content"
+SITENAME = "A site"
+SITEURL = "https://example.com"
+TIMEZONE = "Europe/Berlin"
+THEME = "simple"
+STATIC_PATHS = ["media"]
+DEFAULT_PAGINATION = 5
+"""
+
+
+def post(title: str, day: int, *, body: str = "Text.", **more: str) -> bytes:
+    """A post as a person writes it."""
+    keys = {"Title": title, "Date": f"2026-11-{day:02d}T12:00:00+01:00", **more}
+    head = "".join(f"{key}: {value}\n" for key, value in keys.items())
+    return f"{head}\n{body}\n".encode()
+
+
+def commit(store: ContentStore, files: Mapping[str, bytes | None]) -> Version:
+    """One commit with these files written or (``None``) deleted."""
+    head = store.head()
+    seen = dict(store.files("", head)) if head else {}
+    changes = tuple(Change(path, data, seen.get(path)) for path, data in files.items())
+    (version,) = store.commit([Commit(changes, "A change", head)])
+    assert isinstance(version, str), version
+    return version
+
+
+def small_site(store: ContentStore) -> Version:
+    """Three posts and a picture."""
+    return commit(
+        store,
+        {
+            "pelicanconf.py": CONF,
+            "content/one.md": post("One", 1, Tags="a; b;"),
+            "content/two.md": post("Two", 2, Category="notes"),
+            "content/three.md": post("Three", 3, body="![x]({static}/media/x.png)"),
+            "content/media/x.png": b"not really a picture",
+        },
+    )
+
+
+def settings(output: Path, **rebuild: object) -> Settings:
+    """A bridge's settings for such a site."""
+    values = {"mode": "command", "output": str(output), **rebuild}
+    return Settings(
+        site=Site(me="https://example.com/", repo=output.parent / "site.git"),
+        content=Content(),
+        rebuild=Rebuild(**values),  # type: ignore[arg-type] # the test says what
+    )
+
+
+async def settled(rebuilder: Rebuilder, version: Version, seconds: float = 60) -> None:
+    """Wait until a version has been built, or has failed to be."""
+    async with asyncio.timeout(seconds):
+        while True:
+            status = rebuilder.status()
+            if status.state == "failed" or (status.state == "idle" and status.version == version):
+                return
+            await asyncio.sleep(0.01)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
