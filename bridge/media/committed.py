@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.media.naming import is_scaled
-from bridge.store import BlobId, ContentStore, Version
+from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
 
 class Committed:
@@ -25,7 +25,10 @@ class Committed:
         """Every committed file and its blob id. Not to be changed."""
         version = self._store.head()
         if version != self._version:
-            self._blobs = {} if version is None else self._listed(version)
+            if version is None:
+                self._blobs.clear()
+            elif self._version is None or not self._followed(self._version, version):
+                self._blobs = self._listed(version)
             self._paths = {blob: path for path, blob in self._blobs.items() if not is_scaled(path)}
             self._version = version
         return self._blobs
@@ -45,10 +48,25 @@ class Committed:
         """The path of a file as the store knows it."""
         return f"{self._root}{path}"
 
-    def from_repo(self, path: str) -> str:
-        """The path of a file as this package knows it."""
-        return path.removeprefix(self._root)
+    def from_repo(self, path: str) -> str | None:
+        """The path of a file as this package knows it; ``None`` outside the media folder."""
+        inside = path.startswith(f"{self._root}{self._folder}/")
+        return path.removeprefix(self._root) if inside else None
 
     def _listed(self, version: Version) -> dict[str, BlobId]:
         files = self._store.files(self.in_repo(self._folder), version)
-        return {self.from_repo(path): blob for path, blob in files}
+        return {path.removeprefix(self._root): blob for path, blob in files}
+
+    def _followed(self, old: Version, new: Version) -> bool:
+        """Apply what has changed; ``False`` where the old version is not there any more."""
+        try:
+            differences = self._store.diff(old, new)
+        except StoreBroken:
+            return False
+        for each in differences:
+            path = self.from_repo(each.path)
+            if path is not None and each.new is not None:
+                self._blobs[path] = each.new
+            elif path is not None:
+                self._blobs.pop(path, None)
+        return True

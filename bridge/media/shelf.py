@@ -109,7 +109,8 @@ class Shelf:
 
     def settle_changes(self, changes: Iterable[Change]) -> None:
         """The same for what was committed, whatever of it is media."""
-        self.settle([self._committed.from_repo(change.path) for change in changes])
+        paths = (self._committed.from_repo(change.path) for change in changes)
+        self.settle([path for path in paths if path is not None])
 
     def settle(self, paths: Iterable[str]) -> None:
         """Stop keeping those of these files that are committed now."""

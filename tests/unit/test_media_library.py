@@ -436,6 +436,23 @@ async def test_what_the_owner_replaced_is_served_anew(store: MemoryStore, tmp_pa
     assert [file.alt for file in await library.list()] == [""]
 
 
+async def test_what_others_commit_is_followed(store: MemoryStore, tmp_path: Path) -> None:
+    def put(path: str, content: bytes | None) -> None:
+        head = store.head()
+        old = store.read(path, head) if head else None
+        commit(store, Change(path, content, old.id if old else None))
+
+    library = await started(store, tmp_path)
+    assert await library.list() == []
+    for path in ("content/media/a.gif", "media/outside.gif", "content/media-b/c.gif"):
+        put(path, b"GIF89a")
+        assert [file.path for file in await library.list()] == ["media/a.gif"]
+    put("content/media/b.gif", b"GIF89a, another")
+    assert len(await library.list()) == 2
+    put("content/media/a.gif", None)
+    assert [file.path for file in await library.list()] == ["media/b.gif"]
+
+
 async def test_asked_for_files_do_not_fill_the_disk(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
