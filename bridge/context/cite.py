@@ -7,6 +7,7 @@ this runs in a process of its own, which limits itself and can be killed
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -160,7 +161,8 @@ def main() -> None:
     """
     os.nice(10)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    with contextlib.suppress(ValueError):  # macOS takes no limit on memory
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     url, charset = sys.argv[1:]
     json.dump(cite(sys.stdin.buffer.read(), url, charset or None), sys.stdout)
 
