@@ -106,10 +106,15 @@ class Media(_Section, frozen=True):
 
 
 class Publish(_Section, frozen=True):
-    """``[publish]``: where commits go, and whose they are."""
+    """``[publish]``: where commits go, and whose they are.
+
+    ``hook_secret`` is what a git host signs its calls of ``/hook/git`` with; without one there is
+    no such address.
+    """
 
     remote: str = "origin"
     author: str = ""
+    hook_secret: str = ""
 
 
 class Rebuild(_Section, frozen=True):
