@@ -20,7 +20,7 @@ from bridge.media.committed import Committed
 from bridge.media.file import MediaFile
 from bridge.media.images import Rules, prepare
 from bridge.media.metadata import strip_video
-from bridge.media.shelf import Incoming, OpenFile, Orphan, Shelf
+from bridge.media.shelf import Incoming, OpenFile, Shelf
 from bridge.media.sniff import MOV, MP4, sniff
 from bridge.settings import Settings
 from bridge.store import Change, ContentStore
@@ -90,8 +90,8 @@ class MediaLibrary:
         """Say that these changes are in the store now; their files need not wait any more."""
         await asyncio.to_thread(self._shelf.settle_changes, list(changes))
 
-    async def orphans(self, older_than: timedelta) -> tuple[Orphan, ...]:
-        """Uploads that no post came for, each to get a commit of its own."""
+    async def orphans(self, older_than: timedelta) -> tuple[MediaFile, ...]:
+        """Uploads that no post came for, each to get a commit of its own (see ``pending``)."""
         return await asyncio.to_thread(self._shelf.orphans, self._now() - older_than)
 
     async def open(self, tail: str) -> OpenFile | None:

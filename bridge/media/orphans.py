@@ -49,13 +49,14 @@ class Orphans:
 
     async def commit(self, older_than: timedelta) -> None:
         """Commit, each on its own, what has waited for as long. One that fails goes on waiting."""
-        for orphan in await self._library.orphans(older_than):
-            url = self._library.url_of(orphan.file)
-            subject = f"Add {orphan.file.path}"
-            message = commit_message("upload", subject, url=url, client_id=None)
+        for file in await self._library.orphans(older_than):
+            changes = await self._library.pending([file.path])
+            url = self._library.url_of(file)
+            message = commit_message("upload", f"Add {file.path}", url=url, client_id=None)
             try:
-                await self._publisher.commit_media(orphan.changes, message)
+                if changes:
+                    await self._publisher.commit_media(changes, message)
             except BridgeError as error:
-                log.warning("%s could not be committed: %s", orphan.file.path, error)
+                log.warning("%s could not be committed: %s", file.path, error)
             else:
-                await self._library.committed(orphan.changes)
+                await self._library.committed(changes)

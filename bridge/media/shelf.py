@@ -46,14 +46,6 @@ class OpenFile:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """An upload that no post came for, and the changes that commit it and its copies."""
-
-    file: MediaFile
-    changes: tuple[Change, ...]
-
-
 class Shelf:
     """Files by their path (``media/2026/11/sea.jpg``), wherever their bytes are at the moment."""
 
@@ -78,7 +70,7 @@ class Shelf:
         """The file that came from the same bytes before, if it is still there."""
         with self._lock:
             same = (file for file in self._known.values() if file.digest == digest)
-            return next((file for file in same if self._exists(file.path)), None)
+            return next((file for file in same if self._is_there(file)), None)
 
     def place(self, incoming: Incoming, now: datetime) -> MediaFile:
         """Put a file on disk under a free name, or find it there already."""
@@ -120,13 +112,11 @@ class Shelf:
                     self._name_blob(path, self._committed.blobs()[path])
                     self._staging.remove(path)
 
-    def orphans(self, before: datetime) -> tuple[Orphan, ...]:
-        """The files that have been waiting since ``before``, with what commits each."""
+    def orphans(self, before: datetime) -> tuple[MediaFile, ...]:
+        """The files that have been waiting since ``before``."""
         with self._lock:
-            waiting = [file for path in self._staging.paths() if (file := self._known.get(path))]
-            old = [file for file in waiting if file.published <= before]
-            groups = ((file, self.pending([file.path])) for file in old)
-            return tuple(Orphan(file, changes) for file, changes in groups if changes)
+            waiting = (self._known.get(path) for path in self._staging.paths())
+            return tuple(file for file in waiting if file and file.published <= before)
 
     def open(self, path: str) -> OpenFile | None:
         """A file's bytes; ``None`` where there is none."""
@@ -177,6 +167,11 @@ class Shelf:
     def _exists(self, path: str) -> bool:
         return self._staging.has(path) or path in self._committed.blobs()
 
+    def _is_there(self, file: MediaFile) -> bool:
+        """Whether a file still is what it was when it came."""
+        path = file.path
+        return self._staging.has(path) or self._committed.blobs().get(path) == file.blob
+
     def _is_committed(self, path: str) -> bool:
         """Whether the newest commit has exactly the bytes that wait here."""
         return path in self._committed.blobs() and self._committed.read(path) == self._staging.read(
@@ -192,10 +187,10 @@ class Shelf:
 
     def _same_bytes(self, data: bytes) -> MediaFile | None:
         blob = _blob_id(data)
-        waiting = (file for file in self._known.values() if file.blob == blob)
-        path = next((file.path for file in waiting if self._exists(file.path)), None)
-        path = path or self._committed.path_of(blob)
-        return None if path is None else self._described(path)
+        same = (file for file in self._known.values() if file.blob == blob)
+        known = next((file for file in same if self._is_there(file)), None)
+        path = self._committed.path_of(blob)
+        return known or (None if path is None else self._described(path))
 
     def _added(self, incoming: Incoming, now: datetime) -> MediaFile:
         names = candidates(
