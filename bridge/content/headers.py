@@ -150,7 +150,7 @@ def _with_value(line: _Line, value: str) -> _Line:
         return line
     end = line.raw[len(line.raw.rstrip("\r\n")) :]
     key, _, rest = line.raw.partition(":")
-    space = rest[: len(rest) - len(rest.lstrip(" \t"))] or " "
+    space = rest[: len(rest) - len(rest.lstrip(" \t"))] if line.value else " "
     return replace(line, raw=f"{key}:{space}{value}".rstrip(" \t") + end, value=value)
 
 

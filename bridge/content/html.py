@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import nh3
 
+from bridge.content.characters import printable
+
 #: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
 TAGS = frozenset(
     nh3.ALLOWED_TAGS | {"audio", "video", "source", "track", "picture", "section", "tfoot", "main"}
@@ -86,7 +88,7 @@ def disarm(html: str) -> str:
 
 def plain(html: str) -> str:
     """The text of some HTML, for titles and slugs; no element and no attribute of it."""
-    spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", html)
+    spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", printable(html))
     return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
 
 

@@ -26,7 +26,10 @@ def read(file: PelicanFile, rules: SiteRules) -> Post:
     mf2 = Mf2Line.of(file)
     found: dict[str, tuple[Json, ...]] = {}
     for field in keys.FIELDS:
-        if not (field is keys.TITLE and mf2.synthetic_title):
+        if field is keys.TITLE and mf2.synthetic_title:
+            # A name that no Title could be made of, if there is one at all.
+            found.update(_originals(field, mf2, rules))
+        else:
             found.update(_of_key(field, file, mf2, rules))
     if content := _content(file, mf2, rules):
         found["content"] = content
@@ -46,11 +49,7 @@ def _of_key(
 ) -> dict[str, tuple[Json, ...]]:
     """The properties of one key: the originals in ``Mf2`` unless a hand has changed the key."""
     decoded = dict(field.decode(file, rules))
-    originals = {
-        name: tuple(rules.media.externalise(value) for value in mf2.properties[name])
-        for name in field.properties
-        if name in mf2.properties
-    }
+    originals = _originals(field, mf2, rules)
     if not originals:
         return decoded
     whole = decoded | originals
@@ -59,6 +58,14 @@ def _of_key(
     except InvalidRequest:
         unchanged = False
     return whole if unchanged else decoded
+
+
+def _originals(field: keys.Field, mf2: Mf2Line, rules: SiteRules) -> dict[str, tuple[Json, ...]]:
+    return {
+        name: tuple(rules.media.externalise(value) for value in mf2.properties[name])
+        for name in field.properties
+        if name in mf2.properties
+    }
 
 
 def _content(file: PelicanFile, mf2: Mf2Line, rules: SiteRules) -> tuple[Json, ...]:

@@ -140,7 +140,12 @@ class _Change:
         self, old: Post, new: Post, commands: Properties, when: datetime, rules: SiteRules
     ) -> None:
         everything = {*old.properties, *new.properties}
-        self.names = frozenset(name for name in everything if old.all(name) != new.all(name))
+        names = {name for name in everything if old.all(name) != new.all(name)}
+        # Properties that share a key change together: what the key no longer says has to be kept.
+        for field in keys.FIELDS:
+            if names.intersection(field.properties):
+                names.update(field.properties)
+        self.names = frozenset(names)
         self._new, self._commands, self._when, self._rules = new, commands, when, rules
 
     def body(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:

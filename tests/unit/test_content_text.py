@@ -1,0 +1,157 @@
+"""A note's text survives Markdown: the page shows what was written, and the text comes back."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown import Markdown
+
+from bridge.content import text
+from bridge.content.characters import printable
+
+EXTENSIONS = ["extra", "codehilite", "meta", "toc", "admonition", "wikilinks", "sane_lists"]
+
+SURPRISES = [
+    "#indieweb is fun",
+    "## two",
+    "first line\nsecond line",
+    "1. one\n2. two",
+    "2026. What a year",
+    "- dash\n+ plus\n* star",
+    "-\n--\n---\n- - -\n***\n_ _ _\n===\n==",
+    "Title\n===",
+    "Title\n---",
+    "> quoted",
+    "    indented\n\ttabbed",
+    "[id]: https://example.org",
+    "*[HTML]: Hypertext\nHTML",
+    "[^1]\n\n[^1]: note",
+    "[TOC]",
+    "[[wiki]] [x] [x][y] ![x](y)",
+    "<b>bold</b> <script>alert(1)</script> <!-- c --> <me@example.org> </p>",
+    "&copy; &amp; &lt; AT&T & co &#35;",
+    "2*3*4 a * b snake_case __init__ _it_ *",
+    "`",
+    "``x`` `a",
+    "```\ncode\n```",
+    "~~~\ncode\n~~~",
+    "a | b\n--|--\n1 | 2",
+    "|---|\n|:-:|",
+    "term\n: definition",
+    "text {: onclick=alert(1) }\n{: .x }",
+    "# x {#id}",
+    "{static}/../etc/passwd |static|/x {!include!}",
+    "!!! note\n    inside",
+    "??? x\n/// y\n%% z",
+    "C:\\new\\temp \\* \\\\ \\",
+    "trailing  \nspaces \t",
+    "wzxhzdk:0 klzzwxh:0000",
+    "Key: value\nOther: value",
+    "a\n\n\n\nb",
+    '--8<-- "/etc/passwd"',
+    "½ 🎉 日本語 \u202e",
+]
+
+
+def shown(markdown: str) -> str:
+    """The text that a browser shows for a body."""
+    html = Markdown(extensions=EXTENSIONS).convert(f"Title: x\n\n{markdown}")
+    lines = re.sub(r"<br ?/?>\n?", "\n", html).replace("</p>\n<p>", "\n\n")
+    return unescape(re.sub(r"<[^>]*>", "", lines))
+
+
+def as_browsers_do(plain: str) -> str:
+    """Text with runs of blanks and of empty lines as one, as in HTML."""
+    lines = [" ".join(line.split()) for line in plain.split("\n")]
+    return re.sub(r"\n{2,}", "\n\n", "\n".join(lines)).strip()
+
+
+@pytest.mark.parametrize("sent", SURPRISES)
+def test_the_page_shows_what_was_written(sent: str) -> None:
+    assert as_browsers_do(shown(text.encode(sent))) == as_browsers_do(sent)
+
+
+@pytest.mark.parametrize("sent", SURPRISES)
+def test_the_text_comes_back(sent: str) -> None:
+    assert text.decode(text.encode(sent)) == sent
+
+
+ANY = st.text(
+    alphabet=st.one_of(
+        st.sampled_from(list("#*_`[]()<>{}!-+.:=|~&;\\ \t\n/@^%?'\"1aZé")), st.characters()
+    ),
+    max_size=80,
+).map(printable)
+
+
+@given(ANY)
+def test_any_text_comes_back(sent: str) -> None:
+    assert text.decode(text.encode(sent)) == sent
+
+
+#: Without what is meant as Markdown in a note, too.
+LITERAL = ANY.filter(
+    lambda sent: not re.search(r"[*`]|\]\(", sent) and not re.search(r"http", sent)
+)
+
+
+@given(LITERAL)
+def test_any_literal_text_is_shown_as_it_is(sent: str) -> None:
+    # Control characters that are white space to Python are none to Markdown.
+    sent = re.sub(r"[^\S \n\t]", " ", sent)
+    assert as_browsers_do(shown(text.encode(sent))) == as_browsers_do(sent)
+
+
+@given(ANY)
+def test_no_text_brings_an_element_of_its_own(sent: str) -> None:
+    html = Markdown(extensions=EXTENSIONS).convert(f"Title: x\n\n{text.encode(sent)}")
+    tags = set(re.findall(r"<\s*/?([a-zA-Z]+)", html))
+    assert tags <= {"p", "br", "a", "em", "strong", "code", "img"}
+    assert not re.search(r"""(?:href|src)="(?!https?://)""", html)
+
+
+def test_what_is_meant_stays_markdown() -> None:
+    sent = "A [link](https://example.org/a_(b)), **strong** and *stressed* words, `code`."
+    html = Markdown(extensions=EXTENSIONS).convert(text.encode(sent))
+    assert '<a href="https://example.org/a_(b)">link</a>' in html
+    assert "<strong>strong</strong> and <em>stressed</em> words, <code>code</code>." in html
+    assert text.encode(sent) == sent
+
+
+def test_a_bare_url_becomes_a_link_without_the_sentence_around_it() -> None:
+    html = shown_html("See https://example.org/Foo_(bar). Or (http://x.y/?a=1&b=2)!")
+    assert '<a href="https://example.org/Foo_(bar)">https://example.org/Foo_(bar)</a>.' in html
+    assert '(<a href="http://x.y/?a=1&amp;b=2">http://x.y/?a=1&amp;b=2</a>)!' in html
+
+
+def test_hard_wrapped_text_flows_and_a_poem_keeps_its_lines() -> None:
+    wrapped = (
+        "This text came from a mail program that breaks each line where the\n"
+        "next word would not have fitted any more, so that its newlines mean\n"
+        "nothing at all."
+    )
+    assert "<br" not in shown_html(wrapped)
+    assert shown_html("Roses are red\nViolets are blue").count("<br") == 1
+
+
+def test_a_list_of_long_lines_is_not_taken_for_hard_wrapped_text() -> None:
+    line = "- a line of some considerable length, as it would be if it were wrapped"
+    assert shown_html("\n".join([line] * 4)).count("<br") == 3
+
+
+def test_a_summary_stays_on_one_line() -> None:
+    assert text.encode_line("# a\n b  c") == "\\# a b c"
+
+
+def test_a_hand_edit_of_the_body_is_read_as_text() -> None:
+    assert text.decode("Now <https://example.org>  \n\\# and &amp;amp; 5 < 6") == (
+        "Now https://example.org\n# and &amp; 5 < 6"
+    )
+
+
+def shown_html(sent: str) -> str:
+    return Markdown(extensions=EXTENSIONS, output_format="html").convert(text.encode(sent))
