@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from bridge.annotating import Annotator
 from bridge.auth.build import make_verifier
 from bridge.catalogue import Catalogue
 from bridge.committing import Committer
@@ -23,7 +24,6 @@ from bridge.media.library import MediaLibrary
 from bridge.media.orphans import Orphans
 from bridge.placing import Placing
 from bridge.publisher import Publisher
-from bridge.quoting import Quoting
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
 from bridge.settings import Settings
@@ -98,22 +98,22 @@ async def _assemble(
     # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
     fetch = GuardedFetch(allow_loopback=urlsplit(public_url).hostname in LOOPBACK)
     stack.push_async_callback(fetch.close)
-    quoting = Quoting(fetch, catalogue, committer)
-    quoting.start()
-    stack.push_async_callback(quoting.close)
+    annotator = Annotator(catalogue, committer, fetch)
+    stack.push_async_callback(annotator.close)
     publisher = Publisher(
         store=store,
         catalogue=catalogue,
         placing=Placing(catalogue, store),
         illustrator=Illustrator(media),
         committer=committer,
-        quoting=quoting,
+        annotator=annotator,
         rebuilder=rebuilder,
         wait_seconds=settings.rebuild.wait_seconds,
     )
     orphans = Orphans(media, committer)
     _run_beside(stack, orphans.run(), "orphans")
-    _run_beside(stack, catalogue.refresh(), "first look")
+    # Looks at the whole site first, which takes seconds where nothing is known of it yet.
+    _run_beside(stack, annotator.start(), "annotator")
 
     # Who asks.
     session = await stack.enter_async_context(

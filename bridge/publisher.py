@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from html import unescape
 from typing import TypeVar
 
+from bridge.annotating import Annotator
 from bridge.auth.scopes import only_drafts
 from bridge.auth.token import Token
 from bridge.catalogue import Catalogue
@@ -29,7 +30,6 @@ from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
 from bridge.placing import Place, Placing
-from bridge.quoting import Quoting
 from bridge.rebuild import Rebuilder
 from bridge.store import (
     Change,
@@ -69,7 +69,7 @@ class Publisher:
         placing: Placing,
         illustrator: Illustrator,
         committer: Committer,
-        quoting: Quoting,
+        annotator: Annotator,
         rebuilder: Rebuilder,
         *,
         wait_seconds: float,
@@ -81,7 +81,7 @@ class Publisher:
         self._placing = placing
         self._illustrator = illustrator
         self._committer = committer
-        self._quoting = quoting
+        self._annotator = annotator
         self._rebuilder = rebuilder
         self._wait_seconds = wait_seconds
         self._now = now
@@ -123,7 +123,7 @@ class Publisher:
                 return place, await self._committer.commit(changes, message, base)
 
         place, version = await _until_undisturbed(attempt)
-        self._quoting.look_up(place.path, post, place.file)
+        self._annotator.want(place.location.url, place.file)
         page = place.location.save_as
         live = await self._rebuilder.live(version, page, self._wait_seconds)
         return Published(place.location.url, draft=_draft(place), live=live)
@@ -149,7 +149,7 @@ class Publisher:
             ]
             message = _message("update", "Update ", new, place.file, url, token)
             await self._committer.commit(changes, message, base)
-        self._quoting.look_up(entry.path, new, place.file)
+        self._annotator.want(url, place.file)
         return Published(url, draft=_draft(place), moved=url != entry.url)
 
     async def _delete(self, action: Delete, token: Token) -> Published:

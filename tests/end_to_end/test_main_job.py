@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import json
 import signal
-import time
 from pathlib import Path
 
 import aiohttp
 import mf2py
 import pytest
+from demo_kit import Demo, created, live, start_demo, wait_until
 from PIL import Image
-
-from .conftest import Demo, start_demo, wait_until
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -25,22 +21,9 @@ def picture(colour: str) -> bytes:
     return file.getvalue()
 
 
-async def live(http: aiohttp.ClientSession, url: str, seconds: float = 30) -> str:
-    """The page at ``url``, once it is there."""
-    deadline = time.monotonic() + seconds
-    while True:
-        async with http.get(url) as answer:
-            if answer.status == 200:
-                return await answer.text()
-            # INTEROP: 404 until it is built, never anything worse.
-            assert answer.status == 404
-        assert time.monotonic() < deadline, f"{url} is not live after {seconds} s"
-        await asyncio.sleep(0.1)
-
-
 def entry(page: str, url: str) -> dict[str, list]:
     """The properties of the only h-entry on a page."""
-    found = [item for item in walk(mf2py.parse(doc=page, url=url)["items"])]
+    found = walk(mf2py.parse(doc=page, url=url)["items"])
     entries = [item for item in found if "h-entry" in item["type"]]
     assert len(entries) == 1
     return entries[0]["properties"]
@@ -49,14 +32,6 @@ def entry(page: str, url: str) -> dict[str, list]:
 def walk(items: list) -> list:
     """Every h-* object of a page, nested in ``children`` too."""
     return [each for item in items for each in [item, *walk(item.get("children", []))]]
-
-
-async def created(answer: aiohttp.ClientResponse) -> str:
-    body = await answer.text()
-    assert answer.status in (201, 202), body
-    location = answer.headers["Location"]
-    assert json.loads(body)["url"] == location
-    return location
 
 
 async def test_a_form_post_is_live_and_one_pushed_commit(demo: Demo, http) -> None:
@@ -162,12 +137,7 @@ async def test_ctrl_c_ends_it_cleanly_and_it_goes_on_where_it_was(tmp_path: Path
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 0
     assert running.git("fsck", "--strict") == ""
-    again, process = start_demo_again(tmp_path / "site")
+    again, process = start_demo(tmp_path / "site")
     assert "Kept" in again.git("log", "-1", "--format=%s")
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 0
-
-
-def start_demo_again(folder: Path):
-    (folder / "demo.json").unlink()
-    return start_demo(folder)

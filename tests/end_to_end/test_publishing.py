@@ -1,0 +1,198 @@
+"""What becomes of posts over time: collisions, changes, deletions, drafts, posts of the future."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from demo_kit import Demo, created, live, wait_until
+
+
+async def post(http: aiohttp.ClientSession, demo: Demo, properties: dict) -> str:
+    """Create a post, and its URL."""
+    body = {"type": ["h-entry"], "properties": properties}
+    async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
+        return await created(answer)
+
+
+async def act(http: aiohttp.ClientSession, demo: Demo, **body: object) -> tuple[int, dict]:
+    """An update, a delete, an undelete: status and JSON."""
+    async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
+        return answer.status, json.loads(await answer.text() or "{}")
+
+
+async def source(http: aiohttp.ClientSession, demo: Demo, url: str) -> dict:
+    parameters = {"q": "source", "url": url}
+    async with http.get(demo.micropub, params=parameters, headers=demo.headers) as answer:
+        return {"status": answer.status, **await answer.json()}
+
+
+async def gone(http: aiohttp.ClientSession, url: str) -> None:
+    for _ in range(300):
+        async with http.get(url) as answer:
+            if answer.status == 404:
+                return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"{url} is still there")
+
+
+def newest_file(demo: Demo) -> str:
+    """The post that the last commit touched."""
+    return demo.git("show", "--name-only", "--format=", "HEAD")
+
+
+def commit_by_hand(demo: Demo, path: str, text: str) -> None:
+    file = demo.repo / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    demo.git("add", path)
+    demo.git("commit", "--quiet", "--message", "By hand")
+
+
+async def test_eight_equal_titles_at_once_are_eight_posts(demo: Demo, http) -> None:
+    before = demo.commits()
+    posts = [post(http, demo, {"name": ["Same"], "content": [str(n)]}) for n in range(8)]
+    urls = await asyncio.gather(*posts)
+    assert len(set(urls)) == 8
+    assert demo.commits() == before + 8
+    contents = {(await source(http, demo, url))["properties"]["content"][0] for url in urls}
+    assert contents == {str(n) for n in range(8)}
+    for url in urls:
+        await live(http, url)
+    assert demo.git("status", "--porcelain") == ""
+
+
+async def test_an_update_that_moves_a_post_leaves_a_redirect(demo: Demo, http) -> None:
+    old = await post(http, demo, {"content": ["moving"], "mp-slug": ["here-first"]})
+    assert old.endswith("/here-first/")
+    status, body = await act(
+        http, demo, action="update", url=old, replace={"mp-slug": ["then-there"]}
+    )
+    assert status == 201
+    assert body["url"].endswith("/then-there/")
+    await live(http, body["url"])
+    for _ in range(200):
+        async with http.get(old) as answer:
+            page = await answer.text()
+        if 'http-equiv="refresh"' in page:
+            break
+        await asyncio.sleep(0.1)
+    assert f'url={body["url"]}"' in page
+    assert (await source(http, demo, old))["properties"]["content"] == ["moving"]
+
+
+async def test_deleted_and_undeleted_it_is_as_it_was(demo: Demo, http) -> None:
+    url = await post(http, demo, {"content": ["comes and goes"], "category": ["a", "b"]})
+    path = newest_file(demo)
+    before = (demo.repo / path).read_bytes()
+    await live(http, url)
+    assert (await act(http, demo, action="delete", url=url))[0] == 200
+    assert not (demo.repo / path).exists()
+    assert (await source(http, demo, url))["status"] == 400
+    await gone(http, url)
+    status, body = await act(http, demo, action="undelete", url=url)
+    assert (status, body["url"]) == (200, url)
+    assert (demo.repo / path).read_bytes() == before
+    await live(http, url)
+    assert demo.git("status", "--porcelain") == ""
+
+
+async def test_a_post_by_hand_is_updated_and_nothing_else_touched(demo: Demo, http) -> None:
+    path = "content/notes/2020/01/by-hand.md"
+    text = (
+        "title:   By hand\nDate: 2020-01-02 03:04\nMood:  fine\ntags: one,two\nslug: by-hand\n"
+        "Category: notes\n\nThe *body*,\nas it   is.\n"
+    )
+    commit_by_hand(demo, path, text)
+    url = f"{demo.site}notes/2020/01/by-hand/"
+    status, _ = await act(http, demo, action="update", url=url, add={"category": ["three"]})
+    assert status == 200
+    after = (demo.repo / path).read_text(encoding="utf-8")
+    changed = re.sub(r"Modified: .*\n", "", after)
+    assert changed.replace("tags: one; two; three;", "tags: one,two") == text
+    assert demo.git("status", "--porcelain") == ""
+
+
+async def test_a_file_with_uncommitted_edits_is_left_alone(demo: Demo, http) -> None:
+    url = await post(http, demo, {"content": ["half edited"]})
+    path = newest_file(demo)
+    file = demo.repo / path
+    committed = file.read_text(encoding="utf-8")
+    file.write_text(committed + "\nmore, not done yet", encoding="utf-8")
+    head = demo.git("rev-parse", "HEAD")
+    status, body = await act(http, demo, action="update", url=url, replace={"content": ["x"]})
+    assert status == 409
+    assert path in body["error_description"]
+    assert demo.git("rev-parse", "HEAD") == head
+    assert file.read_text(encoding="utf-8").endswith("not done yet")
+    file.write_text(committed, encoding="utf-8")
+    assert (await act(http, demo, action="update", url=url, replace={"content": ["x"]}))[0] == 200
+
+
+async def test_a_draft_moves_to_its_address_when_it_is_published(demo: Demo, http) -> None:
+    body = {
+        "type": ["h-entry"],
+        "properties": {"name": ["Not yet"], "content": ["…"], "post-status": ["draft"]},
+    }
+    async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
+        created_as = json.loads(await answer.text())
+    preview = created_as["preview"]
+    async with http.get(preview, allow_redirects=False) as answer:
+        assert answer.status == 303
+        assert "/auth/sign-in" in answer.headers["Location"]
+    status, answer = await act(
+        http, demo, action="update", url=created_as["url"], replace={"post-status": ["published"]}
+    )
+    assert status == 201
+    assert "/articles/" in answer["url"]
+    await live(http, answer["url"])
+
+
+async def test_a_post_of_the_future_appears_when_it_is_due(demo: Demo, http) -> None:
+    due = datetime.now(UTC) + timedelta(seconds=6)
+    url = await post(http, demo, {"content": ["from the future"], "published": [due.isoformat()]})
+    assert "/notes/" in url
+    async with http.get(url) as answer:
+        assert answer.status == 404
+    await live(http, url)
+    assert datetime.now(UTC) >= due - timedelta(seconds=1)
+
+
+async def test_private_posts_are_refused_and_never_published(demo: Demo, http) -> None:
+    before = demo.git("rev-parse", "HEAD")
+    body = {
+        "type": ["h-entry"],
+        "properties": {"content": ["secret"], "visibility": ["private"]},
+    }
+    async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
+        assert answer.status == 400
+        assert "private" in (await answer.json())["error_description"]
+    assert demo.git("rev-parse", "HEAD") == before
+
+
+async def test_the_owners_own_commits_are_seen(demo: Demo, http) -> None:
+    commit_by_hand(
+        demo,
+        "content/notes/2021/01/hello.md",
+        "Title: Hello\nDate: 2021-01-01 10:00\nSlug: hello\nCategory: notes\n\nBy hand\n",
+    )
+    url = f"{demo.site}notes/2021/01/hello/"
+    assert (await source(http, demo, url))["properties"]["name"] == ["Hello"]
+    taken = {"content": ["x"], "mp-slug": ["hello"], "published": ["2021-01-05T10:00:00+01:00"]}
+    assert (await post(http, demo, taken)).endswith("/notes/2021/01/hello-2/")
+
+
+@pytest.mark.parametrize(
+    "slug", ["../../x", "/etc/passwd", "..", ".git/config", "a/../../b", "con\x00trol", "x" * 900]
+)
+async def test_no_slug_leads_outside_the_content_folder(demo: Demo, http, slug: str) -> None:
+    url = await post(http, demo, {"content": ["x"], "mp-slug": [slug]})
+    assert url.startswith(f"{demo.site}notes/")
+    path = Path(newest_file(demo))
+    assert path.parts[:2] == ("content", "notes")
+    wait_until(lambda: demo.git("status", "--porcelain") == "", seconds=5)
