@@ -70,6 +70,7 @@ class Batch:
         self.edits.update(edits)
         self.subject = commit.message.partition("\n")[0]
         self.tip, self._tree = made.oid, tree
+        self._database.remember_commit(made.oid, tree)
         return Version(made.oid.hex())
 
     def _change(self, editor: TreeEditor, change: Change) -> tuple[Edit, list[Object]]:

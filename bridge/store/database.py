@@ -15,6 +15,7 @@ from git import GitError, Repo
 from bridge.store import StoreBroken
 from bridge.store.objects import Format, Kind, Listing
 
+_COMMITS = 1_000  # commits whose trees are known
 _REMEMBERED = 50_000  # entries of trees: those along the paths of new posts are at hand
 
 
@@ -31,6 +32,7 @@ class Database:
         self._process: Any = None  # GitPython's, which it does not annotate
         self._trees: OrderedDict[bytes, Listing] = OrderedDict()
         self._entries = 0
+        self._roots: dict[bytes, bytes] = {}
 
     def read(self, oid: bytes, kind: Kind) -> bytes:
         """The bytes of an object; :class:`StoreBroken` where it is not there, or something else."""
@@ -53,8 +55,19 @@ class Database:
 
     def tree_of(self, commit: bytes) -> bytes:
         """The id of a commit's tree."""
-        data = self.read(commit, "commit")
-        return bytes.fromhex(data[len(b"tree ") : data.index(b"\n")].decode("ascii"))
+        tree = self._roots.get(commit)
+        if tree is None:
+            data = self.read(commit, "commit")
+            tree = bytes.fromhex(data[len(b"tree ") : data.index(b"\n")].decode("ascii"))
+            self.remember_commit(commit, tree)
+        return tree
+
+    def remember_commit(self, commit: bytes, tree: bytes) -> None:
+        """Keep the tree of a commit at hand."""
+        with self._lock:
+            self._roots[commit] = tree
+            while len(self._roots) > _COMMITS:
+                del self._roots[next(iter(self._roots))]
 
     def remember(self, oid: bytes, listing: Listing) -> None:
         """Keep a tree at hand; the oldest give way."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 
 from bridge.store import (
@@ -63,9 +61,8 @@ class GitStore:
         self._disk = disk or Disk()
         self._patience = patience
         self._database = Database(place.repo, place.format)
-        self._tree_of = lru_cache(1024)(self._find_tree)
         self._turn = threading.Lock()
-        self._mine: deque[Version | None] = deque(maxlen=_OWN_COMMITS)
+        self._mine: dict[Version | None, None] = {}  # in order
         self.state = place.common / "micropub-bridge"
         with _translated():
             self._author = find_author(place.repo, author, otherwise)
@@ -166,23 +163,24 @@ class GitStore:
         self._notice(_version(head))
         with self._desks() as desks:
             batch = Batch(self._database, self._place.format, self._author, head, desks)
-            made: list[Version] = []
+            made: dict[Version | None, None] = {}
             answers: list[Version | StoreError] = []
             for commit in commits:
                 answer = batch.add(commit, lambda base: base in self._mine or base in made)
                 answers.append(answer)
                 if not isinstance(answer, StoreError):
-                    made.append(answer)
+                    made[answer] = None
             if made and not self._transaction.advance(head, batch, desks, self._patience):
                 return None
-        self._mine.extend(made)
+        self._mine |= made
+        while len(self._mine) > _OWN_COMMITS:
+            del self._mine[next(iter(self._mine))]
         return answers
 
     def _notice(self, head: Version | None) -> None:
         """Remember which versions only our own commits have followed."""
         if head not in self._mine:
-            self._mine.clear()
-            self._mine.append(head)
+            self._mine = {head: None}
 
     @contextmanager
     def _desks(self) -> Iterator[list[Desk]]:
@@ -195,7 +193,7 @@ class GitStore:
                 desks.append(stack.enter_context(desk))
             yield desks
 
-    def _find_tree(self, at: Version) -> bytes:
+    def _tree_of(self, at: Version) -> bytes:
         return self._database.tree_of(_oid(at))
 
 

@@ -23,7 +23,6 @@ FILE_MODES = frozenset({b"100644", b"100755", b"100664"})
 
 _PACK_TYPE: Mapping[Kind, int] = {"commit": 1, "tree": 2, "blob": 3}
 _SAMPLE = 4096  # bytes that tell whether a file can be compressed at all
-_LARGE_TREE = 16_384  # bytes, half of them ids: `git repack` makes more of it than zlib
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +232,11 @@ def _pack_header(item: Object) -> bytes:
 
 
 def _deflate(item: Object) -> bytes:
-    """Compressed quickly; what would hardly get smaller (photos, long lists of ids) is wrapped."""
+    """Compressed quickly. What would hardly get smaller is only wrapped: photos, and trees, which
+    are mostly ids (``git repack`` later makes deltas of them)."""
     data = item.data
     if item.kind == "tree":
-        stubborn = len(data) > _LARGE_TREE
-    else:
-        sample = data[:_SAMPLE]
-        stubborn = len(data) > _SAMPLE and len(zlib.compress(sample, 1)) > len(sample) * 0.95
+        return zlib.compress(data, 0)
+    sample = data[:_SAMPLE]
+    stubborn = len(data) > _SAMPLE and len(zlib.compress(sample, 1)) > len(sample) * 0.95
     return zlib.compress(data, 0 if stubborn else 1)
