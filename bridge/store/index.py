@@ -81,6 +81,7 @@ class PostIndex:
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._database = self._open()
         self._reader = sqlite3.connect(file, check_same_thread=False)
+        self._lists: dict[str, tuple[Version | None, list[str]]] = {}
         self.version: Version | None = None
 
     def refresh(self, rules: str) -> Version | None:
@@ -165,25 +166,13 @@ class PostIndex:
 
     def categories(self, text: str = "") -> list[str]:
         """The tags in use, those of most posts first; only those that contain ``text``."""
-        with self._reading:
-            rows = self._reader.execute(
-                "SELECT tag FROM tags GROUP BY tag ORDER BY count(*) DESC, tag"
-            ).fetchall()
-        return [tag for (tag,) in rows if text.casefold() in tag.casefold()]
+        tags = self._words("SELECT tag FROM tags GROUP BY tag ORDER BY count(*) DESC, tag")
+        return [tag for tag in tags if text.casefold() in tag.casefold()]
 
     def channels(self) -> list[str]:
         """The Pelican categories in use, by name."""
-        with self._reading:
-            rows = self._reader.execute("SELECT DISTINCT channel FROM posts ORDER BY 1").fetchall()
-        return [channel for (channel,) in rows if channel]
-
-    def next_due(self, now: float) -> float | None:
-        """When the next scheduled post is due, in seconds since the epoch."""
-        with self._reading:
-            (due,) = self._reader.execute(
-                "SELECT min(published) FROM posts WHERE published > ?", (now,)
-            ).fetchone()
-        return None if due is None else float(due)
+        names = self._words("SELECT DISTINCT channel FROM posts ORDER BY 1")
+        return [name for name in names if name]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -195,6 +184,16 @@ class PostIndex:
         with self._reading:
             row = self._reader.execute(query, (value,)).fetchone()
         return None if row is None else _entry(row)
+
+    def _words(self, query: str) -> list[str]:
+        """The one column of a query over all posts; asked once a version, since clients ask often."""
+        known = self._lists.get(query)
+        if known is None or known[0] != self.version:
+            version = self.version
+            with self._reading:
+                rows = self._reader.execute(query).fetchall()
+            self._lists[query] = known = (version, [word for (word,) in rows])
+        return known[1]
 
     def _open(self) -> sqlite3.Connection:
         """Connect for writing; a file that is damaged, or of another format, is thrown away."""
