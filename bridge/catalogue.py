@@ -77,7 +77,7 @@ class Catalogue:
             if known is not None and self._store.head() == known:
                 return known
             async with self._lock:
-                return await asyncio.to_thread(self._refresh)
+                return await asyncio.to_thread(self.look)
         except StoreError as error:
             raise Unavailable(f"The site's repo cannot be read: {error}.") from error
 
@@ -103,7 +103,8 @@ class Catalogue:
         """Let go of the index."""
         self.index.close()
 
-    def _refresh(self) -> Version:
+    def look(self) -> Version:
+        """The same as :meth:`refresh`, for whoever may block."""
         head = self._store.head()
         if head is None:
             raise Unavailable("The site's branch has no commit yet: commit its Pelican settings.")

@@ -105,10 +105,11 @@ class Publisher:
         post, when = action.post, self._now()
         if only_drafts(token):
             post = post.with_properties({"post-status": ("draft",)})
-        await self._catalogue.refresh()
-        # What the site cannot hold is refused before any file of the request is taken in.
-        compose(post, commands=action.commands, when=when, rules=self._catalogue.rules)
-        post = await self._illustrator.take_in(post, action.uploads)
+        if action.uploads:
+            # What the site cannot hold is refused before any file of the request is taken in.
+            await self._catalogue.refresh()
+            compose(post, commands=action.commands, when=when, rules=self._catalogue.rules)
+            post = await self._illustrator.take_in(post, action.uploads)
 
         async def attempt() -> tuple[Place, Version]:
             base = await self._catalogue.refresh()

@@ -186,7 +186,7 @@ class PostIndex:
         return None if row is None else _entry(row)
 
     def _words(self, query: str) -> list[str]:
-        """The one column of a query over all posts; asked once a version, since clients ask often."""
+        """The one column of a query over all posts; asked once a version: clients ask often."""
         known = self._lists.get(query)
         if known is None or known[0] != self.version:
             version = self.version
