@@ -18,7 +18,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from markdown import Markdown
-from pelican.contents import Article, Content, Page
+from pelican.contents import Article, Content, Page, SkipStub
 from pelican.readers import MarkdownReader, Readers
 from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import sanitised_join, slugify
@@ -207,6 +207,9 @@ class Site:
 
     def _location(self, content: Content) -> Location:
         """Where a content object goes. Raises :class:`InvalidRequest` if it goes nowhere."""
+        # Any other spelling of "skip" than this one even ends the whole build.
+        if isinstance(content, SkipStub) or content.status == "skip":
+            raise InvalidRequest("Pelican would skip this post: its status is 'skip'.")
         try:
             sanitised_join(str(self.settings["OUTPUT_PATH"]), content.save_as)
             valid = content.is_valid()

@@ -6,12 +6,13 @@ third pages. Who picks a slug for a post has to stay away from them.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from string import Formatter
+from types import MappingProxyType
 from typing import Any
 
 _DATE_PARTS = {"%Y": r"\d{4}", "%m": r"\d\d", "%d": r"\d\d", "%-m": r"\d\d?", "%-d": r"\d\d?"}
@@ -34,7 +35,7 @@ def _fixed(settings: Mapping[str, Any]) -> Iterator[str]:
     for template in settings["DIRECT_TEMPLATES"]:
         save_as = settings.get(f"{str(template).upper()}_SAVE_AS", f"{template}.html")
         if save_as:
-            yield from _and_further_pages(re.escape(str(save_as)), str(save_as), settings)
+            yield from _and_further_pages(str(save_as), settings)
     for save_as in dict(settings["TEMPLATE_PAGES"]).values():
         yield re.escape(str(save_as))
 
@@ -46,9 +47,8 @@ def _by_pattern(settings: Mapping[str, Any]) -> Iterator[str]:
         pattern = str(settings.get(f"{sort}_SAVE_AS") or "")
         if not pattern:
             continue
-        expression = _expression(pattern, {})
-        if not any(re.fullmatch(expression, sample) for sample in samples):
-            yield from _and_further_pages(expression, pattern, settings)
+        if not any(re.fullmatch(_expression(pattern), sample) for sample in samples):
+            yield from _and_further_pages(pattern, settings)
 
 
 def _samples(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -59,30 +59,34 @@ def _samples(settings: Mapping[str, Any]) -> Iterator[str]:
             yield str(settings[f"{kind}_SAVE_AS"]).format(**_SAMPLE, date=date)
 
 
-def _expression(pattern: str, values: Mapping[str, str]) -> str:
-    """A regular expression for a setting like ``tag/{slug}.html``."""
+def _expression(pattern: str, values: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A regular expression for a setting like ``tag/{slug}.html``.
+
+    ``values``: expressions for fields that are known; ``""`` counts.
+    """
     expression = ""
     for literal, name, spec, _ in Formatter().parse(pattern):
         expression += re.escape(literal)
         if name is not None:
             parts = (_DATE_PARTS.get(part, "[^/]+") for part in (spec or "").split("/"))
-            expression += values.get(name) or "/".join(parts)
+            expression += values[name] if name in values else "/".join(parts)
     return expression
 
 
-def _and_further_pages(expression: str, save_as: str, settings: Mapping[str, Any]) -> Iterator[str]:
+def _and_further_pages(pattern: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """The page and, where listings are split, those that follow it (``index2.html``)."""
-    yield expression
+    yield _expression(pattern)
     if not settings["DEFAULT_PAGINATION"] and not any(settings["PAGINATED_TEMPLATES"].values()):
         return
-    extension = re.escape(PurePosixPath(save_as).suffix)
-    name = expression.removesuffix(extension)
-    values = {
-        "save_as": expression,
+    # As pelican.paginator.Page takes a page's name apart.
+    folder, file = posixpath.split(pattern)
+    name, extension = posixpath.splitext(pattern)
+    parts = {
+        "save_as": pattern,
         "name": name,
-        "base_name": name.rpartition("/")[0],
+        "base_name": folder if file in {"index.htm", "index.html"} else name,
         "extension": extension,
-        "number": r"\d+",
     }
+    values = {key: _expression(part) for key, part in parts.items()} | {"number": r"\d+"}
     for rule in settings["PAGINATION_PATTERNS"]:
         yield _expression(str(rule.SAVE_AS), values).removeprefix("/")

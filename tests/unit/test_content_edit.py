@@ -1,0 +1,282 @@
+"""An update changes what it names; a diff of the file shows nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from difflib import ndiff
+from typing import Any
+
+import pytest
+from content_site import WHEN, load_rules, post, properties_of
+
+from bridge.content.headers import PelicanFile
+from bridge.content.mf2 import Mf2Line
+from bridge.content.read import channel, read
+from bridge.content.render import compose, edit
+from bridge.content.rules import SiteRules
+from bridge.errors import Conflict, InvalidRequest
+
+LATER = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
+HAND_WRITTEN = """\
+title: An  *old* post &amp; more
+Date:   2010-12-03 10:20
+Tags: a, b c
+X-Unknown: kept
+authors: Jane; Joe
+summary: Once *upon*
+    a time
+
+Some *Markdown* with [an image]({static}/images/x.png).
+
+<iframe src="https://video.example/1"></iframe>
+"""
+MODIFIED = "+ Modified: 2027-01-02T04:04:05+01:00"
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    return load_rules(tmp_path_factory.mktemp("site"))
+
+
+def changes(
+    text: str, rules: SiteRules, commands: dict[str, Any] | None = None, **new: Any
+) -> list[str]:
+    """The lines that an update takes away and adds."""
+    file = PelicanFile.parse(text)
+    old = read(file, rules)
+    wanted = old.with_properties(post(**new).properties)
+    edited = edit(file, old, wanted, commands=commands or {}, when=LATER, rules=rules)
+    again = PelicanFile.parse(edited.text())
+    assert properties_of(read(again, rules), without="updated") == properties_of(
+        wanted, without="updated"
+    )
+    lines = ndiff(text.splitlines(), edited.text().splitlines())
+    return [line for line in lines if line[0] in "+-"]
+
+
+def test_a_hand_written_post_is_understood(rules: SiteRules) -> None:
+    found = properties_of(read(PelicanFile.parse(HAND_WRITTEN), rules))
+    assert found == {
+        "name": ("An  *old* post & more",),
+        "published": ("2010-12-03T10:20:00+01:00",),
+        "category": ("a", "b c"),
+        "author": ("Jane", "Joe"),
+        "summary": ("Once *upon*\na time",),
+        "content": (HAND_WRITTEN.partition("\n\n")[2].rstrip("\n"),),
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "properties"),
+    [
+        ("Status: draft", {"post-status": ("draft",)}),
+        ("Status: Hidden", {"visibility": ("unlisted",)}),
+        ("Status: published", {"post-status": ("published",)}),
+        ("Tags: Paris, France;", {"category": ("Paris, France",)}),
+        ("Tags:", {}),
+        ("Modified: 2011-01-01", {"updated": ("2011-01-01T00:00:00+01:00",)}),
+        ("Date: never", {}),
+        ("Date: 2010-12-03_10:20\nTimezone: UTC", {"published": ("2010-12-03T10:20:00+00:00",)}),
+        ("Timezone: Nowhere/Else\nDate: 2010-12-03", {}),
+        ("Mf2: {broken", {}),
+        ("Mf2: [1]", {}),
+        ('Mf2: {"type": "h-entry", "properties": {"x": "y"}}', {"x": ("y",)}),
+        ("Author: Jane", {"author": ("Jane",)}),
+    ],
+)
+def test_a_header_is_understood(header: str, properties: dict[str, Any], rules: SiteRules) -> None:
+    assert properties_of(read(PelicanFile.parse(f"{header}\n\n"), rules)) == properties
+
+
+def test_the_category_is_the_channel() -> None:
+    assert channel(PelicanFile.parse("category: Notes\n\n")) == "Notes"
+    assert channel(PelicanFile.parse("category:\n\n")) is None
+
+
+def test_tags_are_added_to_a_hand_written_post(rules: SiteRules) -> None:
+    assert changes(HAND_WRITTEN, rules, category=("a", "b c", "new")) == [
+        "- Tags: a, b c",
+        "+ Tags: a; b c; new;",
+        MODIFIED,
+    ]
+
+
+def test_the_name_of_a_hand_written_post_changes_its_title(rules: SiteRules) -> None:
+    assert changes(HAND_WRITTEN, rules, name="A <new> one") == [
+        "- title: An  *old* post &amp; more",
+        "+ title: A &lt;new&gt; one",
+        MODIFIED,
+    ]
+
+
+def test_what_the_owner_has_in_a_body_may_stay_when_a_client_edits_it(rules: SiteRules) -> None:
+    content = HAND_WRITTEN.partition("\n\n")[2].rstrip("\n")
+    assert changes(HAND_WRITTEN, rules, content=content.replace("Some", "Much")) == [
+        MODIFIED,
+        '+ Mf2: {"type":["h-entry"],"properties":{},"content":"markdown"}',
+        "- Some *Markdown* with [an image]({static}/images/x.png).",
+        "+ Much *Markdown* with [an image]({static}/images/x.png).",
+    ]
+
+
+def test_what_a_client_adds_to_the_owners_body_may_not_act(rules: SiteRules) -> None:
+    file = PelicanFile.parse(HAND_WRITTEN)
+    old = read(file, rules)
+    sent = f"{old.text('content')}\n\n[x](javascript:x) ![y]({{static}}/../secret)"
+    edited = edit(file, old, old.with_properties({"content": (sent,)}), when=LATER, rules=rules)
+    assert "javascript" not in edited.body
+    assert "secret" in edited.body
+    assert "{static}" not in edited.body
+    assert read(edited, rules).first("content") == sent
+
+
+def test_properties_that_pelican_does_not_know_come_into_mf2(rules: SiteRules) -> None:
+    photo = {"value": "https://bridge.example/media/2026/x.jpg", "alt": "X"}
+    assert changes(HAND_WRITTEN, rules, photo=photo) == [
+        MODIFIED,
+        '+ Mf2: {"type":["h-entry"],"properties":{"photo":[{"value":"{static}/media/2026/x.jpg",'
+        '"alt":"X"}]}}',
+    ]
+
+
+def test_an_unlisted_draft_is_published_and_stays_unlisted(rules: SiteRules) -> None:
+    text = compose(
+        post(content="x", post_status="draft", visibility="unlisted"), when=WHEN, rules=rules
+    ).text()
+    lines = changes(text, rules, post_status="published")
+    assert "- Status: draft" in lines
+    assert "+ Status: hidden" in lines
+
+
+def test_a_deleted_property_leaves_no_trace(rules: SiteRules) -> None:
+    text = compose(
+        post(content="x", category=("a;b", "c"), summary="s", photo="https://x.y/z"),
+        when=WHEN,
+        rules=rules,
+    ).text()
+    file = PelicanFile.parse(text)
+    old = read(file, rules)
+    bare = old.with_properties({"category": (), "summary": (), "photo": ()})
+    edited = edit(file, old, bare, when=LATER, rules=rules)
+    assert edited.get("Tags") is None
+    assert edited.get("Summary") is None
+    assert Mf2Line.of(edited).properties == {}
+
+
+def test_deleting_the_date_keeps_pelicans(rules: SiteRules) -> None:
+    file = PelicanFile.parse(HAND_WRITTEN)
+    old = read(file, rules)
+    edited = edit(file, old, old.with_properties({"published": ()}), when=LATER, rules=rules)
+    assert edited.get("Date") == "2010-12-03 10:20"
+
+
+def test_a_note_gets_a_name_and_loses_it_again(rules: SiteRules) -> None:
+    file = compose(post(content="Hello *world*"), when=WHEN, rules=rules)
+    old = read(file, rules)
+    named = edit(file, old, old.with_properties({"name": ("Greeting",)}), when=LATER, rules=rules)
+    assert named.get("Title") == "Greeting"
+    assert not Mf2Line.of(named).synthetic_title
+    old = read(named, rules)
+    unnamed = edit(named, old, old.with_properties({"name": ()}), when=LATER, rules=rules)
+    assert unnamed.get("Title") == "Hello *world*"
+    assert unnamed.get("Mf2") == file.get("Mf2")
+
+
+def test_a_made_up_title_follows_the_content_and_the_address_stays(rules: SiteRules) -> None:
+    text = compose(post(content="Hello"), when=WHEN, rules=rules).text()
+    assert changes(text, rules, content="Good bye") == [
+        "- Title: Hello",
+        "+ Title: Good bye",
+        MODIFIED,
+        "- Hello",
+        "+ Good bye",
+    ]
+
+
+def test_text_that_replaces_html_is_text(rules: SiteRules) -> None:
+    text = compose(post(content={"html": "<p>x</p>"}), when=WHEN, rules=rules).text()
+    file = PelicanFile.parse(text)
+    old = read(file, rules)
+    edited = edit(file, old, old.with_properties({"content": ("# x",)}), when=LATER, rules=rules)
+    assert edited.body == "\\# x\n"
+    assert Mf2Line.of(edited).form == "text"
+
+
+def test_a_hand_edit_goes_before_the_original(rules: SiteRules) -> None:
+    sent = post(
+        name="A\nname", content="x\r\ny", category=("a;b",), published="2026-11-21T17:37:00Z"
+    )
+    text = compose(sent, when=WHEN, rules=rules).text()
+    for before, after in (
+        ("Title: A name", "Title: Another"),
+        ("Tags: a,b;", "Tags: c;"),
+        ("Date: 2026-11-21T17:37:00+00:00", "Date: 2025-01-01"),
+        ("x\ny\n", "by hand\n"),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    assert properties_of(read(PelicanFile.parse(text), rules)) == {
+        "name": ("Another",),
+        "content": ("by hand",),
+        "category": ("c",),
+        "published": ("2025-01-01T00:00:00+01:00",),
+    }
+
+
+def test_other_line_ends_are_no_hand_edit(rules: SiteRules) -> None:
+    text = compose(post(content={"html": "<P>x\n"}), when=WHEN, rules=rules).text()
+    found = read(PelicanFile.parse(text.replace("\n", "\r\n")), rules)
+    assert found.first("content") == {"html": "<P>x\n"}
+
+
+def test_commands_beside_an_update_move_the_post(rules: SiteRules) -> None:
+    lines = changes(
+        HAND_WRITTEN,
+        rules,
+        {"slug": ("New Place",), "channel": ("Walks",), "syndicate-to": ("https://s.example/",)},
+    )
+    assert "+ Slug: new-place" in lines
+    assert "+ Category: Walks" in lines
+    assert any('"syndicate-to":["https://s.example/"]' in line for line in lines)
+
+
+def test_unknown_keys_in_mf2_and_aliases_stay(rules: SiteRules) -> None:
+    line = '{"type":["h-entry"],"properties":{"x":["1"]},"aliases":["old/"],"mine":[1]}'
+    text = f"Title: x\nDate: 2026-01-01\nMf2: {line}\n\nx\n"
+    assert changes(text, rules, x=("2",)) == [
+        MODIFIED,
+        f"- Mf2: {line}",
+        '+ Mf2: {"type":["h-entry"],"properties":{"x":["2"]},"aliases":["old/"],"mine":[1]}',
+    ]
+
+
+def test_a_broken_mf2_line_is_not_overwritten(rules: SiteRules) -> None:
+    file = PelicanFile.parse('Title: x\nMf2: {"type":\n\nx')
+    with pytest.raises(Conflict, match="Mend it in the file"):
+        edit(file, read(file, rules), post(name="y"), when=LATER, rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ({"visibility": "private"}, "private"),
+        ({"visibility": "protected"}, "public, unlisted"),
+        ({"post_status": "queued"}, "draft, published"),
+        ({"published": "soon"}, "is not a date"),
+        ({"x": float("nan")}, "JSON"),
+    ],
+)
+def test_what_the_site_cannot_hold_is_refused_with_a_remedy(
+    properties: dict[str, Any], problem: str, rules: SiteRules
+) -> None:
+    with pytest.raises(InvalidRequest, match=problem):
+        compose(post(content="x", **properties), when=WHEN, rules=rules)
+    file = PelicanFile.parse(HAND_WRITTEN)
+    old = read(file, rules)
+    with pytest.raises(InvalidRequest, match=problem):
+        edit(file, old, old.with_properties(post(**properties).properties), when=LATER, rules=rules)
+
+
+def test_a_site_whose_default_is_draft_gets_published_posts(tmp_path_factory: Any) -> None:
+    rules = load_rules(tmp_path_factory.mktemp("site"), DEFAULT_METADATA={"status": "draft"})
+    assert compose(post(content="x"), when=WHEN, rules=rules).get("Status") == "published"

@@ -1,0 +1,289 @@
+"""Addresses are Pelican's own answers, for any settings; the quick answer is the same."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from content_site import load_site, write_settings
+
+from bridge.content.headers import PelicanFile
+from bridge.content.location import Site
+from bridge.errors import InvalidRequest
+from bridge.settings import SettingsError
+
+POST = "Title: A *post*\nDate: 2026-11-21T18:37:00+01:00\nSlug: a-post\nCategory: Notes & Co\n\nx\n"
+HERE = "content/notes/2026/a-file.md"
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"ARTICLE_URL": "posts/{category}/{date:%Y}/{date:%b}/{date:%-d}/{slug}/"},
+    {"ARTICLE_URL": "{author}/{lang}/{slug}", "ARTICLE_SAVE_AS": "{author}/{lang}/{slug}.html"},
+    {"ARTICLE_URL": "{path}.html", "ARTICLE_SAVE_AS": "{path}.html"},
+    {"ARTICLE_URL": "{date.year}/{slug}", "ARTICLE_SAVE_AS": "{date.year}-{date:%j}/{slug}.html"},
+    {"ARTICLE_URL": "{title}", "ARTICLE_SAVE_AS": "{x_mine}/{slug}.html"},
+    {"ARTICLE_URL": "/{slug}/", "DRAFT_URL": "d/{slug}/", "DRAFT_SAVE_AS": "d/{slug}/index.html"},
+    {"AUTHOR": "Jane Doe", "TIMEZONE": "America/New_York", "DEFAULT_LANG": "FR"},
+    {"FILENAME_METADATA": r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<slug>.*)"},
+    {"PATH_METADATA": r"(?P<category>[^/]*)/(?P<date>\d{4})/.*"},
+    {"USE_FOLDER_AS_CATEGORY": False, "DEFAULT_CATEGORY": "odds"},
+    {"USE_FOLDER_AS_CATEGORY": False, "CATEGORY_SAVE_AS": ""},
+    {"DEFAULT_METADATA": {"status": "draft", "author": "Someone", "lang": "de"}},
+    {"DEFAULT_METADATA": {"status": "hidden", "date": "2001-02-03"}},
+    {"DEFAULT_DATE": (2012, 3, 4, 5, 6)},
+    {"DEFAULT_DATE": "2012-03-04"},
+    {"DEFAULT_DATE": "fs"},
+    {"SLUGIFY_SOURCE": "basename"},
+    {"SLUGIFY_PRESERVE_CASE": True, "SLUGIFY_USE_UNICODE": True},
+    {"SLUG_REGEX_SUBSTITUTIONS": [(r"\s+", "_")]},
+    {"CATEGORY_REGEX_SUBSTITUTIONS": [(r"[^\w]+", "-")]},
+    {"WITH_FUTURE_DATES": False},
+    {"FORMATTED_FIELDS": ["summary", "title"]},
+    {"EXTRA_PATH_METADATA": {"notes": {"slug": "extra"}, "other.md": {"slug": "y"}}},
+    {"ARTICLE_PATHS": ["notes"], "ARTICLE_EXCLUDES": ["notes/2025"]},
+    {"IGNORE_FILES": [".#*", "a-*"]},
+]  # fmt: skip
+HEADERS = [
+    POST.partition("\n\n")[0],
+    'title: no slug: Ünïcödé "quotes" & <b>tags</b>\ndate: 2010-12-03 10:20',
+    "Title: x",
+    "Title: x\nStatus: draft",
+    "Title: x\nDate: 2026-01-01\nStatus: Draft\nLang: fr",
+    "Title: x\nDate: 2026-01-01\nStatus: hidden\nLang: en\nAuthors: B, Bea; C",
+    "Title: x\nDate: 2026-01-01\nStatus: nonsense",
+    "Title: x\nDate: 2026-01-01\nStatus: skip",
+    "Title: x\nDate: never",
+    "Title: x\nDate: 2026-01-01_10:00\nTimezone: Asia/Tokyo\nAuthor: Me",
+    "Title: x\nDate: 2026-01-01\nTimezone: Nowhere",
+    "Title: x\nDate: 2026-01-01\nUrl: u/{slug}\nSave_as: s/x.html",
+    "Title: x\nDate: 2026-01-01\nSave_as: ../x.html",
+    "Title: x\nDate: 3 Jan 2026 10:00 UTC\nCategory:\nSlug:",
+    "Title: x\nTitle: y\nDate: 2026-01-01",
+    "Title: x\nDate: 2026-01-01\nDate: 2027-01-01\nCategory: a\n    b",
+    "Title: x\nDate: 2026-01-01\nLang: a\nLang: b",
+    "Title: x\nDate: 2026-01-01\nSettings: y",
+    "Title: x\nDate: 2026-01-01\nget_content: y",
+    "Title: x\nDate: 2026-01-01\noverride_url: y\npath: z",
+    "Title: x\nDate: 2026-01-01\nsummary: *y*\nx_mine: m",
+    "Title: x\nDate: 2999-01-01T00:00:00+01:00",
+    "Title: C++\nDate: 0999-01-01",
+    "---\nTitle: x\nDate: 2026-01-01\n---",
+    "no header at all",
+]
+PATHS = [HERE, "content/2026-05-06_in-the-name.md", "content/other.md", "content/notes/2025/x.md"]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "-".join(settings) or "usual")
+def test_the_quick_answer_is_pelicans(settings: dict[str, Any], tmp_path: Path) -> None:
+    site = load_site(tmp_path, **settings)
+    answers = 0
+    for header, path in itertools.product(HEADERS, PATHS):
+        text = f"{header}\n\nbody\n"
+        quick = site.quick_locate(PelicanFile.parse(text), path)
+        if quick is None:
+            continue
+        answers += 1
+        assert quick == site.locate(text, path), (header, path)
+    # Some settings only Pelican itself can follow; then the quick way must know that.
+    unclear = {"EXTRA_PATH_METADATA", "FORMATTED_FIELDS", "IGNORE_FILES", "ARTICLE_PATHS"}
+    formats = str(settings)
+    assert answers > 10 or unclear & set(settings) or "{title}" in formats
+
+
+def test_the_usual_settings_are_answered_quickly(tmp_path: Path) -> None:
+    """``None`` is allowed, but not for what a blog mostly has."""
+    site = load_site(tmp_path)
+    for header in HEADERS[:2]:
+        assert site.quick_locate(PelicanFile.parse(f"{header}\n\nx"), HERE) is not None
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("Date: 2026-01-01", "no title"),
+        ("Title: x\nCategory: y", "no date"),
+        ("Title: x\nDate: never", "never"),
+        ("Title: x\nDate: 2026-01-01\nStatus: gone", "status is 'gone'"),
+        ("Title: x\nDate: 2026-01-01\nStatus: Skip", "skip"),
+        ("Title: x\nDate: 2026-01-01\nStatus: skip", "skip"),
+        ("Title: x\nDate: 2026-01-01\nSave_as: ../../x", "x"),
+        ("Title: x\nDate: 2026-01-01\nSettings: x", "."),
+    ],
+)
+def test_what_pelican_would_not_build_is_refused(header: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=problem):
+        load_site(tmp_path).locate(f"{header}\n\nx", "content/x.md")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["content/pages/x.md", "elsewhere/x.md", "content/.hidden/x.md", "content/../x.md", "x.md",
+     "content/a/.x.md", "/content/x.md", "content//x.md", "content/./x.md"],
+)  # fmt: skip
+def test_what_is_no_article_is_refused(path: str, tmp_path: Path) -> None:
+    site = load_site(tmp_path, IGNORE_FILES=[".*"])
+    assert not site.is_article(path)
+    assert site.quick_locate(PelicanFile.parse(POST), path) is None
+    with pytest.raises(InvalidRequest, match="ARTICLE_PATHS"):
+        site.locate(POST, path)
+
+
+def test_other_formats_are_located_too(tmp_path: Path) -> None:
+    site = load_site(tmp_path)
+    rst = "Old\n###\n\n:date: 2010-12-03 10:20\n:slug: old\n\ntext\n"
+    html = (
+        "<html><head><title>x</title><meta name='date' content='2010-12-03'>"
+        "<meta name='slug' content='h'></head><body>y</body></html>"
+    )
+    assert site.locate(rst, "content/old.rst").url == "https://example.com/2010/12/old/"
+    assert site.locate(html, "content/h.html").save_as == "2010/12/h/index.html"
+    assert site.quick_locate(PelicanFile.parse(rst), "content/old.rst") is None
+
+
+def test_pages_are_located_as_pages(tmp_path: Path) -> None:
+    site = load_site(tmp_path, PAGE_SAVE_AS="{slug}.html")
+    text = "Title: About\n\nx"
+    assert site.is_page("content/pages/about.md")
+    assert site.locate_page(text, "content/pages/about.md").save_as == "about.html"
+    with pytest.raises(InvalidRequest, match="pages"):
+        site.locate_page(text, "content/about.md")
+
+
+def test_a_url_is_ascii(tmp_path: Path) -> None:
+    site = load_site(tmp_path)
+    text = POST.replace("a-post", "über uns?")
+    assert site.locate(text, HERE).url == "https://example.com/2026/11/%C3%BCber%20uns%3F/"
+
+
+def test_the_public_url_goes_before_siteurl(tmp_path: Path) -> None:
+    site = Site.load(write_settings(tmp_path, SITEURL=""), siteurl="https://me.example/")
+    assert site.locate(POST, HERE).url == "https://me.example/2026/11/a-post/"
+
+
+def test_settings_load_without_content_theme_and_plugins(tmp_path: Path) -> None:
+    site = load_site(
+        tmp_path, THEME="themes/none", PLUGIN_PATHS=["plugins"], PLUGINS=["not_installed"]
+    )
+    assert site.content_folder == "content"
+    assert str(site.zone) == "Europe/Paris"
+    assert site.slugify("Hello, Wörld") == "hello-world"
+    assert not (tmp_path / "content").exists()
+
+
+def test_settings_in_a_folder_of_the_repo(tmp_path: Path) -> None:
+    folder = tmp_path / "blog"
+    folder.mkdir()
+    site = Site.load(write_settings(folder), root=tmp_path)
+    assert site.content_folder == "blog/content"
+    assert site.is_article("blog/content/x.md")
+    assert not site.is_article("content/x.md")
+
+
+def test_settings_that_import_each_other_are_read_anew(tmp_path: Path) -> None:
+    publish = tmp_path / "publishconf.py"
+    publish.write_text(
+        "import os, sys\nsys.path.append(os.curdir)\nfrom pelicanconf import *\n"
+        "SITEURL = 'https://live.example'\n"
+    )
+    write_settings(tmp_path)
+    assert Site.load(publish).siteurl == "https://live.example"
+    write_settings(tmp_path, TIMEZONE="Asia/Tokyo")
+    assert str(Site.load(publish).zone) == "Asia/Tokyo"
+    assert "pelicanconf" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("1 / 0", "division"),
+        ("import sys; sys.exit(3)", "3"),
+        ("import not_there", "not_there"),
+        ("MARKDOWN = {'extensions': ['not.there']}", "not"),
+        ("PATH = '/elsewhere'", "outside the repo"),
+    ],
+)
+def test_settings_that_cannot_be_used_say_so(source: str, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "pelicanconf.py"
+    file.write_text(source)
+    with pytest.raises(SettingsError, match=problem):
+        Site.load(file)
+
+
+def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
+    site = load_site(tmp_path)
+    wrong: list[str] = []
+
+    def ask(number: int) -> None:
+        slug = f"post-{number}"
+        for _ in range(10):
+            url = site.locate(POST.replace("a-post", slug), HERE).url
+            if not url.endswith(f"/{slug}/"):
+                wrong.append(url)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_the_date_of_a_draft_without_one_is_none(tmp_path: Path) -> None:
+    site = load_site(tmp_path)
+    location = site.locate("Title: x\nStatus: draft\n\nx", "content/x.md")
+    assert (location.status, location.date) == ("draft", None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reserved", "free"),
+    [
+        (
+            {"ARTICLE_SAVE_AS": "{slug}.html"},
+            ["index.html", "archives.html", "tags.html", "tag/x.html", "category/notes.html",
+             "author/me.html", "pages/about.html"],
+            ["x.html", "index2.html", "tag.html", "tag/a/b.html"],
+        ),
+        (
+            {"ARTICLE_SAVE_AS": "{slug}.html", "DEFAULT_PAGINATION": 5},
+            ["index2.html", "tag/x12.html", "category/notes3.html"],
+            ["index-2.html"],
+        ),
+        (
+            {"ARTICLE_SAVE_AS": "{slug}/index.html", "CATEGORY_SAVE_AS": "{slug}/index.html",
+             "YEAR_ARCHIVE_SAVE_AS": "{date:%Y}/index.html", "INDEX_SAVE_AS": "blog/index.html"},
+            ["2026/index.html", "blog/index.html"],
+            ["notes/index.html", "index.html", "20265/index.html"],
+        ),
+        (
+            {"ARTICLE_SAVE_AS": "{date:%Y}/{date:%m}/{slug}/index.html", "DIRECT_TEMPLATES": [],
+             "DAY_ARCHIVE_SAVE_AS": "{date:%Y}/{date:%m}/{date:%d}/index.html",
+             "TEMPLATE_PAGES": {"src/x.html": "colophon.html"}},
+            ["2026/11/21/index.html", "colophon.html"],
+            ["2026/11/21-things/index.html"],
+        ),
+        (
+            {"DEFAULT_PAGINATION": 5,
+             "PAGINATION_PATTERNS": [(1, "/{base_name}/", "{base_name}/index.html"),
+                                     (2, "/{base_name}/page/{number}/",
+                                      "{base_name}/page/{number}/index.html")]},
+            ["tag/x/page/3/index.html", "page/3/index.html"],
+            ["2026/11/page/index.html"],
+        ),
+    ],
+)  # fmt: skip
+def test_pages_that_are_no_posts_are_known(
+    settings: dict[str, Any], reserved: list[str], free: list[str], tmp_path: Path
+) -> None:
+    site = load_site(tmp_path, **settings)
+    assert [page for page in reserved if not site.is_reserved(page)] == []
+    assert [page for page in free if site.is_reserved(page)] == []
+
+
+def test_a_post_has_the_date_of_its_address(tmp_path: Path) -> None:
+    location = load_site(tmp_path).locate(POST, HERE)
+    assert location.date == datetime.fromisoformat("2026-11-21T18:37:00+01:00")
