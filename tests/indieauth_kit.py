@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.database import Database
-from bridge.indieauth.owner import set_password
+from bridge.indieauth.owner import hash_password, store_password
 from bridge.indieauth.routes import setup
 from bridge.indieauth.server import IndieAuthServer
+from bridge.indieauth.sessions import start_session
 from bridge.settings import IndieAuth, Settings, Site
+
+Pages: TypeAlias = Mapping[str, web.Response | str | Callable[[str], web.Response]]
 
 PASSWORD = "four words in a row"
 VERIFIER = "v" * 64
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 )
+
+
+@cache
+def hashed(password: str) -> str:
+    """What is stored of a password; made once, since that is slow by design."""
+    return hash_password(password)
 
 
 def free_socket() -> socket.socket:
@@ -117,8 +131,12 @@ class Browser:
         assert done.status == 303, done.text
         return await self.get(done.location)
 
+    def enter(self, secret: str) -> None:
+        """Carry the cookie of a session that exists already."""
+        self.session.cookie_jar.update_cookies({"indieauth": secret}, URL(self.base))
+
     async def _send(self, method: str, path: str, **options: object) -> Page:
-        url = path if "://" in path else self.base + path
+        url = URL(path if path.startswith("http") else self.base + path, encoded=True)
         async with self.session.request(method, url, allow_redirects=False, **options) as response:
             return Page(response.status, response.headers.copy(), await response.text())
 
@@ -162,7 +180,8 @@ async def running(
         database = Database(folder / "indieauth.sqlite")
         server = IndieAuthServer(settings, public_url=base, database=database, fetch=guarded)
         if password is not None:
-            set_password(server.db, password)
+            with server.db.transaction() as connection:
+                store_password(connection, hashed(password))
         app = app if app is not None else web.Application()
         setup(app, server)
         async with listening(app, bound):
@@ -171,9 +190,12 @@ async def running(
 
 
 @asynccontextmanager
-async def client_site(pages: Mapping[str, web.Response | str] | None = None) -> AsyncIterator[str]:
-    """An app's own web site: paths to what they answer; ``/`` is an h-app called Quillpen."""
-    given: dict[str, web.Response | str] = {
+async def client_site(pages: Pages | None = None) -> AsyncIterator[str]:
+    """An app's own web site: paths to what they answer; ``/`` is an h-app called Quillpen.
+
+    An answer may be a function of the site's own address.
+    """
+    given: dict[str, web.Response | str | Callable[[str], web.Response]] = {
         "/": '<div class="h-app"><a class="u-url p-name" href="/">Quillpen</a></div>',
         **(pages or {}),
     }
@@ -182,6 +204,8 @@ async def client_site(pages: Mapping[str, web.Response | str] | None = None) -> 
         found = given.get(request.path)
         if found is None:
             raise web.HTTPNotFound
+        if callable(found):
+            found = found(str(request.url.origin()))
         if isinstance(found, str):
             return web.Response(text=found, content_type="text/html")
         return web.Response(body=found.body, status=found.status, headers=found.headers)
@@ -214,7 +238,7 @@ async def allowed(owner: Browser, client: str, **changes: str | None) -> str:
     return answer.answer["code"]
 
 
-async def exchange(owner: Browser, client: str, code: str, **changes: str | None) -> Page:
+async def exchange(owner: Browser, client: str, code: str, /, **changes: str | None) -> Page:
     """Redeem a code at the token endpoint, with changes to the sound form."""
     values = {
         "grant_type": "authorization_code",
@@ -234,3 +258,65 @@ def rough_words(html: str) -> str:
 
 def random_state() -> str:
     return secrets.token_urlsafe(8)
+
+
+@dataclass
+class Scene:
+    """A running server, an app's site, and the owner's browser, signed in."""
+
+    running: Running
+    app: str
+    owner: Browser
+
+    @property
+    def server(self) -> IndieAuthServer:
+        return self.running.server
+
+    @property
+    def db(self) -> Database:
+        return self.running.server.db
+
+
+@asynccontextmanager
+async def scene(
+    folder: Path,
+    config: IndieAuth | None = None,
+    pages: Pages | None = None,
+    *,
+    sign_in: bool = True,
+) -> AsyncIterator[Scene]:
+    """Everything that a sign-in to an app needs."""
+    async with (
+        client_site(pages) as app,
+        running(folder, config) as up,
+        browser(up.base) as owner,
+    ):
+        if sign_in:
+            owner.enter(start_session(up.db, way="password", device="Test"))
+        yield Scene(up, app, owner)
+
+
+@asynccontextmanager
+async def mailbox() -> AsyncIterator[tuple[int, list[str]]]:
+    """A mail server that accepts everything: its port, and what has come."""
+    mails: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := await reader.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                writer.write(b"354 go on\r\n")
+                raw = await reader.readuntil(b"\r\n.\r\n")
+                mails.append(message_from_bytes(raw).get_payload(decode=True).decode())
+            writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 yes\r\n")
+            await writer.drain()
+            if verb == b"QUIT":
+                break
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], mails
+    finally:
+        server.close()

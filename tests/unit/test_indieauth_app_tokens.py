@@ -1,0 +1,271 @@
+"""App tokens: on the page, by the command's functions, and in Micro.blog's shape."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from indieauth_kit import Browser, Scene, allowed, browser, exchange, mailbox, running, scene
+
+from bridge.errors import InvalidToken
+from bridge.indieauth.database import Database
+from bridge.indieauth.limits import Limiter
+from bridge.indieauth.tokens import (
+    ALL_SCOPES,
+    BuiltinVerifier,
+    create_token,
+    list_tokens,
+    revoke_token,
+)
+from bridge.settings import IndieAuth, KnownClient
+
+ME = "https://me.example/"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    return Database(tmp_path / "tokens.sqlite")
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with scene(tmp_path) as made:
+        yield made
+
+
+async def test_a_token_allows_what_it_was_made_for(db: Database) -> None:
+    secret = create_token(db, "Phone", ["create", "media"])
+    token = await BuiltinVerifier(db, ME).verify(secret)
+    assert token.me == ME
+    assert token.scopes == {"create", "media"}
+    assert token.expires is None
+
+
+async def test_all_scopes_do_not_narrow_anything(db: Database) -> None:
+    assert "draft" not in ALL_SCOPES
+    assert {"create", "update", "delete", "undelete", "media"} <= set(ALL_SCOPES)
+
+
+async def test_a_token_ends_when_it_was_made_to(db: Database) -> None:
+    secret = create_token(db, "Short", ["create"], expires=time.time() - 1)
+    with pytest.raises(InvalidToken):
+        await BuiltinVerifier(db, ME).verify(secret)
+    assert list_tokens(db) == []
+
+
+async def test_revoking_by_number_and_by_name(db: Database) -> None:
+    for which in (lambda: list_tokens(db)[0].id, lambda: "Phone"):
+        secret = create_token(db, "Phone", ["create"])
+        await BuiltinVerifier(db, ME).verify(secret)
+        assert revoke_token(db, which())
+        with pytest.raises(InvalidToken):
+            await BuiltinVerifier(db, ME).verify(secret)
+        assert not revoke_token(db, which() if list_tokens(db) else "Phone")
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes"), [("x", []), ("x", ["root"]), ("x", ["create update"]), (" ", ["create"])]
+)
+def test_what_makes_no_token(db: Database, name: str, scopes: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"scopes|name"):
+        create_token(db, name, scopes)
+
+
+async def test_the_last_use_is_shown(db: Database) -> None:
+    secret = create_token(db, "Phone", ["create"])
+    assert list_tokens(db)[0].last_used is None
+    await BuiltinVerifier(db, ME).verify(secret)
+    assert list_tokens(db)[0].last_used == pytest.approx(time.time(), abs=5)
+
+
+async def test_the_page_shows_a_new_token_once(stage: Scene) -> None:
+    page = await stage.owner.get("/tokens")
+    made = await stage.owner.submit(page, "/tokens", name="iA <Writer>", scope=["create"], days=30)
+    assert made.status == 303
+    shown = await stage.owner.get("/tokens")
+    (secret,) = re.findall(r'id="secret"[^>]*>([^<]+)<', shown.text)
+    assert "iA &lt;Writer&gt;" in shown.text
+    token = await stage.server.verifier.verify(secret)
+    assert token.scopes == {"create"}
+    assert token.expires == pytest.approx(time.time() + 30 * 86400, abs=60)
+    assert secret not in (await stage.owner.get("/tokens")).text
+
+
+async def test_the_page_revokes(stage: Scene) -> None:
+    secret = create_token(stage.db, "Phone", ["create"])
+    page = await stage.owner.get("/tokens")
+    await stage.owner.submit(page, "/tokens/revoke", token=list_tokens(stage.db)[0].id)
+    with pytest.raises(InvalidToken):
+        await stage.server.verifier.verify(secret)
+
+
+async def test_the_page_disconnects_an_app(stage: Scene) -> None:
+    code = await allowed(stage.owner, stage.app)
+    given = json.loads((await exchange(stage.owner, stage.app, code)).text)
+    page = await stage.owner.get("/tokens")
+    assert "Quillpen" in page.text
+    (number,) = re.findall(r'name="grant" value="(\d+)"', page.text)
+    await stage.owner.submit(page, "/tokens/revoke", grant=number)
+    with pytest.raises(InvalidToken):
+        await stage.server.verifier.verify(given["access_token"])
+    assert "Quillpen" not in (await stage.owner.get("/tokens")).text
+
+
+async def test_a_token_without_scope_or_name_is_explained(stage: Scene) -> None:
+    page = await stage.owner.get("/tokens")
+    for values in ({"name": "x", "scope": []}, {"name": " ", "scope": ["create"]}):
+        refused = await stage.owner.submit(page, "/tokens", **values)
+        assert refused.status == 400
+        assert "That did not work" in refused.text
+
+
+async def test_nobody_else_makes_or_revokes(stage: Scene) -> None:
+    create_token(stage.db, "Phone", ["create"])
+    page = await stage.owner.get("/tokens")
+    fields = [*page.form("/tokens"), ("name", "x")]
+    async with browser(stage.owner.base) as stranger:
+        await stranger.get("/auth/sign-in")
+        assert (await stranger.post("/tokens", fields)).status == 403
+        assert (await stranger.post("/tokens/revoke", {"token": "1"})).status == 403
+    for csrf in ("", "x"):
+        assert (await stage.owner.submit(page, "/tokens", name="x", csrf=csrf)).status == 403
+    assert len(list_tokens(stage.db)) == 1
+
+
+# --- Micro.blog's shape --------------------------------------------------------------------
+
+
+@pytest.fixture
+async def blog(tmp_path: Path) -> AsyncIterator[tuple[Browser, list[str], Database]]:
+    async with mailbox() as (port, mails):
+        config = IndieAuth(
+            name="Maren Holt",
+            photo="https://me.example/photo.jpg",
+            email="Maren@me.example",
+            smtp_host="127.0.0.1",
+            smtp_port=port,
+            smtp_security="none",
+            clients=(
+                KnownClient(id="https://blog.example/", redirect_uris=("blogapp://signin/",)),
+            ),
+        )
+        async with running(tmp_path, config) as up, browser(up.base) as app:
+            app.base = up.base
+            yield app, mails, up.db
+            assert up.server.mail is not None
+
+
+async def sign_in(app: Browser, mails: list[str], **changes: str) -> str | None:
+    """Ask for a link; gives what was mailed behind the app's address, if anything."""
+    form = {
+        "email": "maren@ME.example",
+        "app_name": "Blog App",
+        "redirect_url": "blogapp://signin/",
+    } | changes
+    before = len(mails)
+    reply = await app.post("/account/signin", form)
+    assert (reply.status, reply.text) == (200, "{}")
+    for _ in range(200):
+        if len(mails) > before:
+            (link,) = re.findall(r"blogapp://signin/(\S+)", mails[-1])
+            return str(link)
+        if changes:
+            return None
+        await app.get("/.well-known/oauth-authorization-server")
+    raise AssertionError("no mail came")
+
+
+async def test_an_app_gets_its_token_by_mail(blog: tuple[Browser, list[str], Database]) -> None:
+    app, mails, db = blog
+    temporary = await sign_in(app, mails)
+    reply = await app.post("/account/verify", {"token": temporary})
+    body = json.loads(reply.text)
+    assert body["name"] == "Maren Holt"
+    assert body["username"] == "me"
+    assert body["avatar"] == "https://me.example/photo.jpg"
+    assert body["default_site"] == "me.example"
+    token = await BuiltinVerifier(db, ME).verify(body["token"])
+    assert "create" in token.scopes
+    assert [entry.name for entry in list_tokens(db)] == ["Blog App"]
+    again = await app.post("/account/verify", {"token": temporary})
+    assert json.loads(again.text) == {"error": "App token was not valid."}
+
+
+async def test_the_lasting_token_can_be_checked(
+    blog: tuple[Browser, list[str], Database],
+) -> None:
+    app, mails, _ = blog
+    temporary = await sign_in(app, mails)
+    lasting = json.loads((await app.post("/account/verify", {"token": temporary})).text)["token"]
+    again = json.loads((await app.post("/account/verify", {"token": lasting})).text)
+    assert again["token"] == lasting
+
+
+async def test_an_expiring_token_is_renewed(blog: tuple[Browser, list[str], Database]) -> None:
+    app, _, db = blog
+    secret = create_token(db, "Old", ["create"], expires=time.time() + 1000)
+    with db.transaction() as connection:
+        connection.execute("UPDATE tokens SET created = created - 9000")
+    body = json.loads((await app.post("/account/verify", {"token": secret})).text)
+    assert body["token"] == secret
+    expires = (await BuiltinVerifier(db, ME).verify(secret)).expires
+    assert expires == pytest.approx(time.time() + 10_000, abs=10)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email": "stranger@me.example"},
+        {"redirect_url": "evil://signin/"},
+        {"redirect_url": "https://evil.example/"},
+        {"redirect_url": "blogapp://signin/x"},
+    ],
+)
+async def test_nobody_learns_what_was_wrong(
+    blog: tuple[Browser, list[str], Database], changes: dict[str, str]
+) -> None:
+    app, mails, db = blog
+    assert await sign_in(app, mails, **changes) is None
+    assert db.all("SELECT * FROM links") == []
+
+
+@pytest.mark.parametrize("missing", ["email", "app_name", "redirect_url"])
+async def test_each_missing_field(blog: tuple[Browser, list[str], Database], missing: str) -> None:
+    app, _, _ = blog
+    form = {"email": "a", "app_name": "b", "redirect_url": "c"}
+    del form[missing]
+    reply = await app.post("/account/signin", form)
+    assert reply.status == 400
+    assert missing in reply.text
+
+
+@pytest.mark.parametrize("token", ["", "guess", "é"])
+async def test_a_bad_token(blog: tuple[Browser, list[str], Database], token: str) -> None:
+    app, _, _ = blog
+    reply = await app.post("/account/verify", {"token": token})
+    assert json.loads(reply.text) == {"error": "App token was not valid."}
+
+
+async def test_a_mailed_sign_in_is_no_way_to_an_app_token(tmp_path: Path) -> None:
+    """The two kinds of mailed links do not stand for each other."""
+    async with mailbox() as (port, mails):
+        config = IndieAuth(
+            email="a@b.example", smtp_host="127.0.0.1", smtp_port=port, smtp_security="none"
+        )
+        async with running(tmp_path, config) as up, browser(up.base) as guest:
+            up.server.mails = Limiter(each=9, overall=9, seconds=9)
+            page = await guest.get("/auth/sign-in")
+            await guest.submit(page, "/auth/sign-in/link")
+            assert up.server.mail is not None
+            await up.server.mail.close()
+            (key,) = re.findall(r"key=([\w-]+)", mails[0])
+            reply = await guest.post("/account/verify", {"token": key})
+            assert "not valid" in reply.text
+
+
+async def test_without_mail_there_is_no_such_address(stage: Scene) -> None:
+    assert (await stage.owner.post("/account/signin", {})).status == 404

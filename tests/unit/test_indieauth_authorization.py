@@ -1,0 +1,467 @@
+"""``/auth``: what may be asked, who is believed, and what the app gets back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+import pytest
+from aiohttp import web
+from indieauth_kit import (
+    CHALLENGE,
+    Scene,
+    allowed,
+    asking,
+    browser,
+    client_site,
+    exchange,
+    rough_words,
+    scene,
+)
+
+from bridge.settings import IndieAuth, KnownClient
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with scene(tmp_path) as made:
+        yield made
+
+
+async def test_a_whole_sign_in(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app))
+    assert question.status == 200
+    answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
+    assert answer.status == 302
+    assert answer.location.startswith(f"{stage.app}/back?")
+    assert set(answer.answer) == {"code", "state", "iss"}
+    assert answer.answer["iss"] == stage.server.metadata()["issuer"]
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert tokens.status == 200
+
+
+async def test_the_question_names_app_redirect_and_every_scope(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app, scope="create update read delete"))
+    text = rough_words(question.text)
+    assert "Quillpen" in text
+    assert f"{stage.app}/" in text
+    assert urlsplit(stage.app).netloc in text
+    ticks = [value for name, value in question.form("/auth/consent") if name == "scope"]
+    assert ticks == ["create", "update", "read", "delete"]
+
+
+async def test_each_scope_can_be_unticked(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app, scope="create update delete"))
+    answer = await stage.owner.submit(
+        question, "/auth/consent", decision="allow", scope=["update", "delete"]
+    )
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert '"scope": "update delete"' in tokens.text
+
+
+async def test_a_scope_that_was_not_asked_for_cannot_be_slipped_in(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app, scope="update"))
+    answer = await stage.owner.submit(
+        question, "/auth/consent", decision="allow", scope=["update", "delete"]
+    )
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert '"scope": "update"' in tokens.text
+
+
+async def test_email_comes_only_with_profile(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app, scope="create profile email"))
+    answer = await stage.owner.submit(
+        question, "/auth/consent", decision="allow", scope=["create", "email"]
+    )
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert '"scope": "create"' in tokens.text
+
+
+async def test_no_is_told_with_state_and_iss(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app))
+    answer = await stage.owner.submit(question, "/auth/consent", decision="deny")
+    assert answer.answer["error"] == "access_denied"
+    assert answer.answer["state"] == "s"
+    assert answer.answer["iss"] == stage.server.issuer
+
+
+async def test_a_form_without_a_decision_is_no_yes(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app))
+    answer = await stage.owner.submit(question, "/auth/consent")
+    assert answer.answer["error"] == "access_denied"
+
+
+async def test_a_double_click_gives_one_code_and_the_same_answer(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app))
+    both = await asyncio.gather(
+        *(stage.owner.submit(question, "/auth/consent", decision="allow") for _ in range(2))
+    )
+    assert both[0].location == both[1].location
+    assert len(stage.db.all("SELECT * FROM codes")) == 1
+
+
+async def test_allow_after_deny_changes_nothing(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app))
+    await stage.owner.submit(question, "/auth/consent", decision="deny")
+    again = await stage.owner.submit(question, "/auth/consent", decision="allow")
+    assert again.answer["error"] == "access_denied"
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["a&b=c", "a#b", "a+b", "a b", "%41", "ü€😀", "a%26b", '"<>', "\n\r\t", "=", "x" * 1000],
+)
+async def test_state_comes_back_byte_for_byte(stage: Scene, state: str) -> None:
+    question = await stage.owner.get(asking(stage.app, state=state))
+    answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
+    assert _raw_state(answer.location) == state.encode()
+
+
+async def test_even_a_state_that_is_no_text(stage: Scene) -> None:
+    path = asking(stage.app).replace("state=s", "state=%FF%00%80x")
+    question = await stage.owner.get(path)
+    answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
+    assert _raw_state(answer.location) == b"\xff\x00\x80x"
+
+
+def _raw_state(location: str) -> bytes:
+    pairs = dict(pair.split("=", 1) for pair in urlsplit(location).query.split("&"))
+    return unquote_to_bytes(pairs["state"].replace("+", " "))
+
+
+@pytest.mark.parametrize("query", ["?a=b", "?a=b&c", "?", "?a=%2F+x"])
+async def test_a_redirect_uri_keeps_its_own_query(stage: Scene, query: str) -> None:
+    uri = f"{stage.app}/back{query}"
+    question = await stage.owner.get(asking(stage.app, redirect_uri=uri))
+    answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
+    assert answer.location.startswith(uri)
+    assert answer.location[len(uri) :].lstrip("&").startswith("code=")
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"], redirect_uri=uri)
+    assert tokens.status == 200
+
+
+async def test_me_in_the_request_is_only_a_hint(stage: Scene) -> None:
+    code = await allowed(stage.owner, stage.app, me="https://somebody-else.example/")
+    tokens = await exchange(stage.owner, stage.app, code)
+    assert '"me": "https://me.example/"' in tokens.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"response_type": None}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"response_type": "id"}, "unsupported_response_type"),
+        ({"state": None}, "invalid_request"),
+        ({"state": ""}, "invalid_request"),
+        ({"code_challenge": None}, "invalid_request"),
+        ({"code_challenge": None, "code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": "s256"}, "invalid_request"),
+        ({"code_challenge": "too-short"}, "invalid_request"),
+        ({"code_challenge": CHALLENGE + "="}, "invalid_request"),
+        ({"scope": 'create "quoted"'}, "invalid_scope"),
+        ({"scope": "create\tupdate"}, "invalid_scope"),
+        ({"scope": "ü"}, "invalid_scope"),
+    ],
+)
+async def test_a_bad_request_is_told_to_the_app(
+    stage: Scene, changes: dict[str, str | None], error: str
+) -> None:
+    answer = await stage.owner.get(asking(stage.app, **changes))
+    assert answer.status == 302
+    assert answer.answer["error"] == error
+    assert answer.answer["iss"] == stage.server.issuer
+    assert answer.answer.get("state") == changes.get("state", "s") or "state" in changes
+    assert "code" not in answer.answer
+
+
+@pytest.mark.parametrize("name", ["response_type", "scope", "code_challenge", "state"])
+async def test_a_parameter_that_comes_twice_is_refused(stage: Scene, name: str) -> None:
+    answer = await stage.owner.get(asking(stage.app) + f"&{name}=x")
+    assert answer.answer["error"] == "invalid_request"
+    assert "code" not in answer.answer
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
+async def test_a_second_sender_is_answered_nowhere(stage: Scene, name: str) -> None:
+    answer = await stage.owner.get(asking(stage.app) + f"&{name}=https://evil.example/")
+    assert answer.status == 400
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "client_id",
+    [
+        None,
+        "",
+        "not a url",
+        "app.example",
+        "javascript:alert(1)",
+        "https://user@app.example/",
+        "https://user:pw@app.example/",
+        "https://app.example/#x",
+        "https://app.example/a/../b",
+        "https://app.example/./",
+        "https://192.0.2.1/",
+        "https://10.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://[::2]/",
+        "http://[::ffff:127.0.0.1]/",
+        "mailto:app@app.example",
+        "https://app.example\\@evil.example/",
+    ],
+)
+async def test_what_cannot_be_a_client_id_is_answered_nowhere(
+    stage: Scene, client_id: str | None
+) -> None:
+    answer = await stage.owner.get(asking(stage.app, client_id=client_id))
+    assert answer.status == 400
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "client_id", ["http://127.0.0.1:9/", "http://[::1]:9/", "http://localhost:9/app"]
+)
+async def test_an_app_on_this_machine_may_be_a_client(stage: Scene, client_id: str) -> None:
+    answer = await stage.owner.get(
+        asking(stage.app, client_id=client_id, redirect_uri=client_id + "back")
+    )
+    assert answer.status == 200
+    assert client_id in rough_words(answer.text)
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    [
+        None,
+        "",
+        "/back",
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        "data:text/html,x",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "blob:https://app.example/x",
+        "https://app.example/#x",
+        "https://u:p@app.example/",
+        "https://app.example\\.evil.example/",
+        "https://app.example/\r\nX: y",
+        "https://app.example/ x",
+        "https://äpp.example/",
+        "//evil.example/",
+    ],
+)
+async def test_what_cannot_be_redirected_to_is_answered_nowhere(
+    stage: Scene, redirect_uri: str | None
+) -> None:
+    answer = await stage.owner.get(asking(stage.app, redirect_uri=redirect_uri))
+    assert answer.status == 400
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    [
+        "https://evil.example/back",
+        "http://127.0.0.1:1/back",
+        "quillpen://back",
+        "{app}@evil.example/back",
+        "{app}.evil.example/back",
+        "https://evil.example/?{app}/back",
+    ],
+)
+async def test_an_unpublished_address_gets_a_page_and_no_redirect(
+    stage: Scene, redirect_uri: str
+) -> None:
+    """Not even the app's errors are sent there."""
+    uri = redirect_uri.format(app=stage.app)
+    for changes in ({}, {"response_type": "x"}):
+        answer = await stage.owner.get(asking(stage.app, redirect_uri=uri, **changes))
+        assert answer.status == 400
+        assert "Location" not in answer.headers
+
+
+async def test_nothing_is_fetched_before_the_owner_has_signed_in(tmp_path: Path) -> None:
+    fetched = []
+
+    class Watching:
+        async def fetch(self, url: str, **_: object) -> None:
+            fetched.append(url)
+            raise AssertionError
+
+    async with scene(tmp_path, sign_in=False) as made:
+        made.server.fetch = Watching()  # type: ignore[assignment]
+        page = await made.owner.get(asking(made.app))
+        assert page.status == 200
+        assert 'type="password"' in page.text
+        refused = await made.owner.get(asking(made.app, response_type="x"))
+        assert refused.status == 400
+    assert fetched == []
+
+
+async def test_a_stranger_is_not_redirected_but_given_a_link(tmp_path: Path) -> None:
+    """RFC 9700 4.11.2: an error redirect for anybody would serve whoever wrote the link."""
+    async with scene(tmp_path, sign_in=False) as made:
+        refused = await made.owner.get(asking(made.app, code_challenge=None))
+        assert refused.status == 400
+        assert "Location" not in refused.headers
+        assert f'href="{made.app}/back?error=invalid_request' in refused.text
+        elsewhere = await made.owner.get(
+            asking(made.app, code_challenge=None, redirect_uri="https://evil.example/")
+        )
+        assert 'href="https://evil.example/' not in elsewhere.text
+
+
+async def test_signing_in_leads_back_to_the_question(tmp_path: Path) -> None:
+    async with scene(tmp_path, sign_in=False) as made:
+        question = await made.owner.sign_in(asking(made.app, state="a&b #é"))
+        assert "Quillpen" in question.text
+        answer = await made.owner.submit(question, "/auth/consent", decision="allow")
+        assert _raw_state(answer.location) == "a&b #é".encode()
+
+
+async def test_a_question_belongs_to_the_session_that_was_asked(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app))
+    async with browser(stage.owner.base) as other:
+        await other.sign_in()
+        own = dict((await other.get("/tokens")).form("/tokens"))
+        stolen = await other.submit(question, "/auth/consent", decision="allow", csrf=own["csrf"])
+        assert stolen.status == 403
+    assert stage.db.all("SELECT * FROM codes") == []
+
+
+async def test_without_the_csrf_word_nothing_is_granted(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app))
+    for csrf in (None, "", "wrong", "é"):
+        answer = await stage.owner.submit(question, "/auth/consent", decision="allow", csrf=csrf)
+        assert answer.status == 403
+    cross = await stage.owner.post(
+        "/auth/consent",
+        data=[*question.form("/auth/consent"), ("decision", "allow")],
+        headers={"Sec-Fetch-Site": "cross-site"},
+    )
+    assert cross.status == 403
+    assert stage.db.all("SELECT * FROM codes") == []
+
+
+async def test_what_an_app_calls_itself_is_only_text(tmp_path: Path) -> None:
+    name = "<script>alert(1)</script>\u202eexe"
+    app_page = f'<div class="h-app"><p class="p-name">{name.replace("<", "&lt;")}</p></div>'
+    async with scene(tmp_path, pages={"/": app_page}) as made:
+        question = await made.owner.get(asking(made.app))
+        assert "&lt;script&gt;" in question.text
+        assert "<script>alert" not in question.text
+        assert "\u202e" not in question.text
+
+
+async def test_no_picture_of_the_apps_is_loaded(tmp_path: Path) -> None:
+    page = '<div class="h-app"><img class="u-logo" src="/spy.png"><b class="p-name">X</b></div>'
+    async with scene(tmp_path, pages={"/": page}) as made:
+        question = await made.owner.get(asking(made.app))
+        assert "spy.png" not in question.text
+        assert "<img" not in question.text
+
+
+# --- what apps publish -------------------------------------------------------------------
+
+
+async def test_redirect_addresses_that_an_app_publishes(tmp_path: Path) -> None:
+    page = web.Response(
+        text='<head><link rel="redirect_uri" href="quillpen://signed-in">'
+        '<link rel="redirect_uri" href="/other"></head>'
+        '<body><a rel="redirect_uri" href="https://evil.example/a">x</a>'
+        '<link rel="redirect_uri" href="https://evil.example/b"></body>',
+        content_type="text/html",
+        headers={"Link": '<https://elsewhere.example/back>; rel="redirect_uri"'},
+    )
+    async with scene(tmp_path, pages={"/": page}) as made:
+        for uri in ("quillpen://signed-in", "https://elsewhere.example/back", f"{made.app}/other"):
+            question = await made.owner.get(asking(made.app, redirect_uri=uri))
+            answer = await made.owner.submit(question, "/auth/consent", decision="allow")
+            assert answer.location.startswith(f"{uri}?code=")
+        for uri in (
+            "https://evil.example/a",
+            "https://evil.example/b",
+            "quillpen://signed-in/",
+            "quillpen://signed-in?x",
+            "https://elsewhere.example/back/",
+        ):
+            assert (await made.owner.get(asking(made.app, redirect_uri=uri))).status == 400
+
+
+async def test_a_custom_scheme_is_shown_as_what_it_is(tmp_path: Path) -> None:
+    page = '<head><link rel="redirect_uri" href="quillpen://signed-in"></head>'
+    async with scene(tmp_path, pages={"/": page}) as made:
+        question = await made.owner.get(asking(made.app, redirect_uri="quillpen://signed-in"))
+        assert "opens quillpen: addresses" in rough_words(question.text)
+
+
+async def test_an_app_that_cannot_be_read_is_nameless_and_still_answered(tmp_path: Path) -> None:
+    for page in (web.Response(status=500), "", "\x00<<<", web.Response(body=b"\xff\xfe")):
+        async with scene(tmp_path, pages={"/": page}) as made:
+            question = await made.owner.get(asking(made.app))
+            assert question.status == 200
+            assert "An app wants to sign you in" in rough_words(question.text)
+
+
+async def test_an_app_that_was_down_is_read_again(tmp_path: Path) -> None:
+    pages: dict[str, web.Response | str] = {"/": web.Response(status=500)}
+    async with scene(tmp_path, pages=pages) as made:
+        assert "Quillpen" not in (await made.owner.get(asking(made.app))).text
+    async with scene(tmp_path) as made:
+        assert "Quillpen" in (await made.owner.get(asking(made.app))).text
+
+
+# --- old apps, by the owner's explicit word -------------------------------------------------
+
+
+def old(app: str, **values: object) -> IndieAuth:
+    return IndieAuth(enabled=True, clients=(KnownClient(id=f"{app}/", pkce=False, **values),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("response_type", ["code", "id", None])
+async def test_an_old_app_that_the_settings_name(tmp_path: Path, response_type: str | None) -> None:
+    async with client_site() as app, scene(tmp_path, old(app)) as made:
+        changes = {"code_challenge": None, "code_challenge_method": None}
+        question = await made.owner.get(asking(app, response_type=response_type, **changes))
+        assert "does not protect its sign-in with PKCE" in rough_words(question.text)
+        answer = await made.owner.submit(question, "/auth/consent", decision="allow")
+        assert answer.answer["me"] == "https://me.example/"
+        code = answer.answer["code"]
+        assert (await exchange(made.owner, app, code, code_verifier=None)).status == 200
+
+
+async def test_an_old_app_may_use_pkce_all_the_same_but_not_half_of_it(tmp_path: Path) -> None:
+    async with client_site() as app, scene(tmp_path, old(app)) as made:
+        code = await allowed(made.owner, app)
+        assert (await exchange(made.owner, app, code)).status == 200
+        for changes in ({"code_challenge": None}, {"code_challenge_method": "plain"}):
+            answer = await made.owner.get(asking(app, **changes))
+            assert answer.answer["error"] == "invalid_request"
+
+
+async def test_no_other_app_gains_by_it(tmp_path: Path) -> None:
+    async with client_site() as app, scene(tmp_path, old(app)) as made:
+        answer = await made.owner.get(asking(made.app, code_challenge=None))
+        assert answer.answer["error"] == "invalid_request"
+
+
+async def test_an_address_registered_in_the_settings(tmp_path: Path) -> None:
+    async with client_site() as app:
+        config = IndieAuth(
+            clients=(KnownClient(id=f"{app}/", redirect_uris=("oldapp://signin/",)),)
+        )
+        async with scene(tmp_path, config) as made:
+            question = await made.owner.get(asking(app, redirect_uri="oldapp://signin/"))
+            answer = await made.owner.submit(question, "/auth/consent", decision="allow")
+            assert answer.location.startswith("oldapp://signin/?code=")
+            refused = await made.owner.get(
+                asking(made.app, redirect_uri=quote("oldapp://signin/", safe=":/"))
+            )
+            assert refused.status == 400

@@ -1,0 +1,104 @@
+"""The database: its file, its migrations, and that no secret is in it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from indieauth_kit import PASSWORD, allowed, exchange, scene
+
+from bridge.errors import Unavailable
+from bridge.indieauth.database import Database, TooNew
+from bridge.indieauth.migrations import MIGRATIONS
+from bridge.indieauth.owner import owner_reset
+from bridge.indieauth.tokens import create_token, find_token
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "indieauth.sqlite"
+    database = Database(path)
+    create_token(database, "x", ["create"])
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    database.close()
+
+
+def test_opening_again_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "indieauth.sqlite"
+    first = Database(path)
+    secret = create_token(first, "x", ["create"])
+    first.close()
+    second = Database(path)
+    assert find_token(second, secret) is not None
+    (version,) = second.all("PRAGMA user_version")[0]
+    assert version == len(MIGRATIONS)
+
+
+def test_two_processes_may_have_it_open(tmp_path: Path) -> None:
+    """The command line makes tokens while the server runs."""
+    path = tmp_path / "indieauth.sqlite"
+    server, command = Database(path), Database(path)
+    secret = create_token(command, "x", ["create"])
+    assert find_token(server, secret) is not None
+
+
+def test_a_newer_file_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "indieauth.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    with pytest.raises(TooNew):
+        Database(path)
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "indieauth.sqlite")
+    handle = b"0"
+    insert = "INSERT INTO owner (id, handle) VALUES (?, ?)"
+    with pytest.raises(sqlite3.IntegrityError), database.transaction() as connection:
+        connection.executemany(insert, [(1, handle), (2, handle)])
+    assert database.all("SELECT * FROM owner") == []
+
+
+def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="cannot be opened"):
+        Database(tmp_path / "file" / "indieauth.sqlite")
+
+
+def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "indieauth.sqlite"
+    path.write_text("This is a letter to my aunt. " * 100)
+    with pytest.raises(Unavailable):
+        Database(path)
+
+
+async def test_no_secret_is_stored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After a whole life, none of the secrets that were handed out is in file or log."""
+    caplog.set_level("DEBUG")
+    async with scene(tmp_path, sign_in=False) as made:
+        await made.owner.sign_in()
+        code = await allowed(made.owner, made.app)
+        reply = await exchange(made.owner, made.app, code)
+        given = json.loads(reply.text)
+        app_token = create_token(made.db, "x", ["create"])
+        key = owner_reset(made.db).partition("key=")[2]
+        cookies = [item.value for item in made.owner.session.cookie_jar]
+        secrets = [
+            PASSWORD,
+            code,
+            given["access_token"],
+            given["refresh_token"],
+            app_token,
+            key,
+            *cookies,
+        ]
+        await made.owner.get("/token", headers={"Authorization": f"Bearer {app_token}"})
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("indieauth.sqlite*"))
+    for secret in secrets:
+        assert len(secret) >= 18
+        assert secret.encode() not in stored
+        assert secret not in caplog.text

@@ -1,0 +1,501 @@
+"""Signing in: password, mailed link, set-up link, and what protects the pages."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from aiohttp import web
+from indieauth_kit import (
+    PASSWORD,
+    Browser,
+    Running,
+    browser,
+    mailbox,
+    rough_words,
+    running,
+)
+
+from bridge.indieauth.device import device
+from bridge.indieauth.limits import Limiter, TooMany
+from bridge.indieauth.owner import is_set_up, owner_reset, set_password
+from bridge.indieauth.signing_in import local_path
+from bridge.indieauth.visit import owner_session
+from bridge.settings import IndieAuth
+
+
+@pytest.fixture
+async def up(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def guest(up: Running) -> AsyncIterator[Browser]:
+    async with browser(up.base) as made:
+        yield made
+
+
+def cookie(guest: Browser) -> str:
+    return next(item.value for item in guest.session.cookie_jar if item.key == "indieauth")
+
+
+# --- password ----------------------------------------------------------------------------
+
+
+async def test_the_password_opens_the_pages(guest: Browser) -> None:
+    assert (await guest.get("/tokens")).status == 401
+    page = await guest.sign_in("/tokens")
+    assert page.status == 200
+    assert "Sign out" in page.text
+
+
+@pytest.mark.parametrize("password", ["", "wrong", PASSWORD + " ", PASSWORD.upper(), b"\xff\x00"])
+async def test_another_password_does_not(guest: Browser, password: str | bytes) -> None:
+    page = await guest.get("/auth/sign-in")
+    fields = dict(page.form("/auth/sign-in")) | {"password": password}
+    form = urlencode(fields)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    refused = await guest.post("/auth/sign-in", data=form, headers=headers)
+    assert refused.status == 403
+    assert "That is not the password." in refused.text
+    assert (await guest.get("/tokens")).status == 401
+
+
+async def test_the_session_gets_a_new_cookie(guest: Browser) -> None:
+    await guest.get("/auth/sign-in")
+    before = cookie(guest)
+    await guest.sign_in()
+    assert cookie(guest) != before
+
+
+async def test_a_cookie_that_somebody_planted_is_worth_nothing(up: Running) -> None:
+    """Session fixation: what was known before signing in does not work after it."""
+    async with browser(up.base) as owner, browser(up.base) as thief:
+        await owner.get("/auth/sign-in")
+        planted = cookie(owner)
+        await owner.sign_in()
+        thief.enter(planted)
+        assert (await thief.get("/tokens")).status == 401
+
+
+async def test_the_cookie_is_kept_from_scripts_and_other_sites(guest: Browser) -> None:
+    page = await guest.get("/auth/sign-in")
+    header = page.headers["Set-Cookie"]
+    assert "HttpOnly" in header
+    assert "SameSite=Lax" in header
+    assert "Path=/" in header
+    assert "Domain" not in header
+
+
+async def test_on_the_web_the_cookie_is_host_bound_and_secure(up: Running) -> None:
+    """The address in the configuration decides, not how the request came in."""
+    up.server.public = up.server.public.__class__(
+        "https", "bridge.example", 443, port_given=False, path="/", query=""
+    )
+    async with browser(up.base) as guest:
+        header = (await guest.get("/auth/sign-in")).headers["Set-Cookie"]
+    assert header.startswith("__Host-indieauth=")
+    assert "Secure" in header
+    assert "Path=/" in header
+    assert "Domain" not in header
+
+
+async def test_signing_out_ends_the_session_on_the_server(guest: Browser) -> None:
+    page = await guest.sign_in()
+    secret = cookie(guest)
+    await guest.submit(page, "/auth/sign-out")
+    guest.enter(secret)
+    assert (await guest.get("/tokens")).status == 401
+
+
+async def test_forms_from_elsewhere_do_nothing(guest: Browser) -> None:
+    page = await guest.get("/auth/sign-in")
+    for changes, headers in (
+        ({"csrf": "x"}, {}),
+        ({}, {"Sec-Fetch-Site": "cross-site"}),
+        ({}, {"Sec-Fetch-Site": "same-site"}),
+    ):
+        fields = dict(page.form("/auth/sign-in")) | {"password": PASSWORD} | changes
+        refused = await guest.post("/auth/sign-in", data=fields, headers=headers)
+        assert refused.status == 403
+    assert (await guest.get("/tokens")).status == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example",
+        "//evil.example/tokens",
+        "/\\evil.example",
+        "/\\/evil.example",
+        "https://evil.example/",
+        "evil.example",
+        "javascript:alert(1)",
+        "/\tevil",
+        "/\n/evil.example",
+        "/a\\b",
+        "\\\\evil.example",
+        "",
+        None,
+        "/é",
+    ],
+)
+async def test_only_paths_of_our_own_are_returned_to(guest: Browser, path: str | None) -> None:
+    assert local_path(path) == "/tokens"
+    page = await guest.get("/auth/sign-in")
+    done = await guest.submit(page, "/auth/sign-in", password=PASSWORD, then=path)
+    assert done.location == "/tokens"
+
+
+@pytest.mark.parametrize("path", ["/", "/tokens", "/auth?client_id=https%3A%2F%2Fa.b%2F&x=//y"])
+def test_and_those_are(path: str) -> None:
+    assert local_path(path) == path
+
+
+# --- limits ------------------------------------------------------------------------------
+
+
+async def try_password(guest: Browser, address: str = "192.0.2.1") -> int:
+    page = await guest.get("/auth/sign-in")
+    fields = dict(page.form("/auth/sign-in")) | {"password": "wrong"}
+    reply = await guest.post("/auth/sign-in", data=fields, headers={"X-Forwarded-For": address})
+    if reply.status == 429:
+        assert int(reply.headers["Retry-After"]) > 0
+    return reply.status
+
+
+async def test_attempts_are_limited_by_address(up: Running, guest: Browser) -> None:
+    up.server.attempts = Limiter(each=2, overall=100, seconds=600)
+    assert [await try_password(guest) for _ in range(4)] == [403, 403, 429, 429]
+    assert await try_password(guest, "192.0.2.2") == 403
+
+
+async def test_a_made_up_chain_of_proxies_does_not_help(up: Running, guest: Browser) -> None:
+    """Only what the nearest proxy has seen counts."""
+    up.server.attempts = Limiter(each=2, overall=100, seconds=600)
+    chains = [f"203.0.113.{number}, 192.0.2.1" for number in range(4)]
+    assert [await try_password(guest, chain) for chain in chains] == [403, 403, 429, 429]
+
+
+async def test_a_whole_network_is_one_address_in_ipv6(up: Running, guest: Browser) -> None:
+    up.server.attempts = Limiter(each=2, overall=100, seconds=600)
+    hosts = [f"2001:db8:1:2::{number}" for number in range(1, 4)]
+    assert [await try_password(guest, host) for host in hosts] == [403, 403, 429]
+
+
+async def test_attempts_are_limited_in_all(up: Running, guest: Browser) -> None:
+    up.server.attempts = Limiter(each=100, overall=3, seconds=600)
+    hosts = [f"192.0.2.{number}" for number in range(5)]
+    assert [await try_password(guest, host) for host in hosts] == [403, 403, 403, 429, 429]
+
+
+async def test_the_right_password_is_limited_as_well(up: Running, guest: Browser) -> None:
+    up.server.attempts = Limiter(each=1, overall=100, seconds=600)
+    assert await try_password(guest) == 403
+    page = await guest.get("/auth/sign-in")
+    fields = dict(page.form("/auth/sign-in")) | {"password": PASSWORD}
+    reply = await guest.post("/auth/sign-in", data=fields, headers={"X-Forwarded-For": "192.0.2.1"})
+    assert reply.status == 429
+
+
+def test_time_passes_and_success_forgives() -> None:
+    now = [0.0]
+    limiter = Limiter(each=2, overall=10, seconds=60, clock=lambda: now[0])
+    limiter.attempt("a")
+    limiter.attempt("a")
+    with pytest.raises(TooMany) as refused:
+        limiter.attempt("a")
+    assert 60 <= refused.value.retry_after <= 61
+    now[0] = 60
+    limiter.attempt("a")
+    limiter.attempt("a")
+    limiter.succeeded("a")
+    limiter.attempt("a")
+
+
+# --- set-up link ---------------------------------------------------------------------------
+
+
+async def set_up(guest: Browser, link: str, password: str = "another four words") -> int:
+    page = await guest.get(link)
+    if page.status != 200:
+        return page.status
+    return (await guest.submit(page, "/auth/set-up", password=password, again=password)).status
+
+
+async def test_the_first_run(tmp_path: Path) -> None:
+    async with running(tmp_path, password=None) as up, browser(up.base) as guest:
+        assert not is_set_up(up.db)
+        page = await guest.get("/tokens")
+        assert "Nobody can sign in yet" in page.text
+        assert "<form" not in page.text
+        link = owner_reset(up.db)
+        assert await set_up(guest, link) == 303
+        assert is_set_up(up.db)
+        assert (await guest.get("/tokens")).status == 200
+
+
+async def test_a_set_up_link_works_once(up: Running, guest: Browser) -> None:
+    link = owner_reset(up.db)
+    page = await guest.get(link)
+    await guest.get(link)
+    assert await set_up(guest, link) == 303
+    assert await set_up(guest, link) == 403
+    again = await guest.submit(page, "/auth/set-up", password="x" * 20, again="x" * 20)
+    assert again.status == 403
+
+
+async def test_a_new_link_ends_the_older_one(up: Running, guest: Browser) -> None:
+    older, newer = owner_reset(up.db), owner_reset(up.db)
+    assert await set_up(guest, older) == 403
+    assert await set_up(guest, newer) == 303
+
+
+async def test_a_link_is_good_for_a_day(up: Running, guest: Browser) -> None:
+    link = owner_reset(up.db)
+    with up.db.transaction() as connection:
+        connection.execute("UPDATE links SET expires = ?", (time.time() - 1,))
+    assert await set_up(guest, link) == 403
+
+
+async def test_starting_over_ends_every_older_way_in(up: Running, guest: Browser) -> None:
+    async with browser(up.base) as thief:
+        await thief.sign_in()
+        assert await set_up(guest, owner_reset(up.db)) == 303
+        assert (await thief.get("/tokens")).status == 401
+        page = await thief.get("/auth/sign-in")
+        old = await thief.submit(page, "/auth/sign-in", password=PASSWORD)
+        assert old.status == 403
+
+
+async def test_a_poor_password_is_refused_and_the_link_stays_good(
+    up: Running, guest: Browser
+) -> None:
+    link = owner_reset(up.db)
+    assert await set_up(guest, link, "short") == 400
+    page = await guest.get(link)
+    differ = await guest.submit(page, "/auth/set-up", password="x" * 20, again="y" * 20)
+    assert differ.status == 400
+    assert "differ" in differ.text
+    assert await set_up(guest, link) == 303
+
+
+@pytest.mark.parametrize("key", ["", "x", "x" * 43, "%FF"])
+async def test_a_guessed_link(guest: Browser, key: str) -> None:
+    assert (await guest.get(f"/auth/set-up?key={key}")).status == 403
+
+
+def test_a_password_of_ten_characters_is_the_shortest(tmp_path: Path, up: Running) -> None:
+    with pytest.raises(ValueError, match="at least 10"):
+        set_password(up.db, "123456789")
+    with pytest.raises(ValueError, match="at most"):
+        set_password(up.db, "x" * 1025)
+
+
+# --- mailed link ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def post(tmp_path: Path) -> AsyncIterator[tuple[Running, list[str]]]:
+    async with mailbox() as (port, mails):
+        config = IndieAuth(
+            email="me@me.example", smtp_host="127.0.0.1", smtp_port=port, smtp_security="none"
+        )
+        async with running(tmp_path / "post", config) as made:
+            yield made, mails
+
+
+async def mailed_link(up: Running, mails: list[str], guest: Browser, then: str = "/tokens") -> str:
+    page = await guest.get(f"/auth/sign-in?then={then}")
+    sent = await guest.submit(page, "/auth/sign-in/link")
+    assert sent.status == 200, sent.text
+    assert up.server.mail is not None
+    await up.server.mail.close()
+    (link,) = re.findall(r"http://\S+", mails[-1])[-1:]
+    return link
+
+
+async def follow(guest: Browser, link: str) -> int:
+    page = await guest.get(link)
+    assert page.status == 200
+    return (await guest.submit(page, "/auth/sign-in/link/open")).status
+
+
+async def test_a_mailed_link_signs_in_once(post: tuple[Running, list[str]]) -> None:
+    up, mails = post
+    async with browser(up.base) as guest:
+        link = await mailed_link(up, mails, guest, "/auth/sessions")
+        page = await guest.get(link)
+        done = await guest.submit(page, "/auth/sign-in/link/open")
+        assert done.location == "/auth/sessions"
+        assert "e-mail link" in (await guest.get("/auth/sessions")).text
+        assert await follow(guest, link) == 403
+
+
+async def test_only_in_the_browser_that_asked(post: tuple[Running, list[str]]) -> None:
+    up, mails = post
+    async with browser(up.base) as guest, browser(up.base) as other:
+        link = await mailed_link(up, mails, guest)
+        await other.get("/auth/sign-in")
+        assert await follow(other, link) == 403
+        assert await follow(guest, link) == 303
+
+
+async def test_and_for_ten_minutes(post: tuple[Running, list[str]]) -> None:
+    up, mails = post
+    async with browser(up.base) as guest:
+        link = await mailed_link(up, mails, guest)
+        (row,) = up.db.all("SELECT expires FROM links")
+        assert row["expires"] - time.time() == pytest.approx(600, abs=5)
+        with up.db.transaction() as connection:
+            connection.execute("UPDATE links SET expires = ?", (time.time() - 1,))
+        assert await follow(guest, link) == 403
+
+
+async def test_a_mail_program_that_opens_the_link_uses_nothing_up(
+    post: tuple[Running, list[str]],
+) -> None:
+    up, mails = post
+    async with browser(up.base) as guest, browser(up.base) as scanner:
+        link = await mailed_link(up, mails, guest)
+        await scanner.get(link)
+        await guest.get(link)
+        assert await follow(guest, link) == 303
+
+
+async def test_mails_are_limited(post: tuple[Running, list[str]]) -> None:
+    up, mails = post
+    up.server.mails = Limiter(each=1, overall=10, seconds=600)
+    async with browser(up.base) as guest:
+        await mailed_link(up, mails, guest)
+        page = await guest.get("/auth/sign-in")
+        assert (await guest.submit(page, "/auth/sign-in/link")).status == 429
+    assert len(mails) == 1
+
+
+async def test_a_mail_server_that_is_down_is_only_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = IndieAuth(email="me@me.example", smtp_host="127.0.0.1", smtp_port=1)
+    async with running(tmp_path / "down", config) as up, browser(up.base) as guest:
+        page = await guest.get("/auth/sign-in")
+        assert (await guest.submit(page, "/auth/sign-in/link")).status == 200
+        assert up.server.mail is not None
+        await up.server.mail.close()
+    assert "could not be mailed" in caplog.text
+    assert "key=" not in caplog.text
+
+
+async def test_without_mail_nothing_is_offered(up: Running, guest: Browser) -> None:
+    page = await guest.get("/auth/sign-in")
+    assert "Mail me" not in page.text
+    reply = await guest.post("/auth/sign-in/link", dict(page.form("/auth/sign-in")))
+    assert reply.status == 404
+
+
+# --- sessions ------------------------------------------------------------------------------
+
+
+async def test_sessions_are_listed_and_ended(up: Running, guest: Browser) -> None:
+    async with browser(up.base) as other:
+        await other.sign_in()
+        await guest.sign_in()
+        page = await guest.get("/auth/sessions")
+        assert "this browser" in page.text
+        (number,) = re.findall(r'name="session" value="(\d+)"', page.text)
+        await guest.submit(page, "/auth/sessions/end", session=number)
+        assert (await other.get("/tokens")).status == 401
+        assert (await guest.get("/tokens")).status == 200
+
+
+async def test_all_other_sessions_are_ended_together(up: Running, guest: Browser) -> None:
+    async with browser(up.base) as first, browser(up.base) as second:
+        for one in (first, second, guest):
+            await one.sign_in()
+        page = await guest.get("/auth/sessions")
+        await guest.submit(page, "/auth/sessions/end", others="yes")
+        assert [(await one.get("/tokens")).status for one in (first, second, guest)] == [
+            401,
+            401,
+            200,
+        ]
+
+
+async def test_a_session_ends_by_itself(up: Running, guest: Browser) -> None:
+    await guest.sign_in()
+    with up.db.transaction() as connection:
+        connection.execute("UPDATE sessions SET expires = ?", (time.time() - 1,))
+    assert (await guest.get("/tokens")).status == 401
+
+
+async def test_changing_the_password_needs_the_old_one_and_ends_other_sessions(
+    up: Running, guest: Browser
+) -> None:
+    new = "brand new words here"
+    async with browser(up.base) as other:
+        await other.sign_in()
+        await guest.sign_in()
+        page = await guest.get("/auth/sessions")
+        wrong = await guest.submit(page, "/auth/password", current="wrong", password=new, again=new)
+        assert "not your present password" in rough_words(wrong.text)
+        assert (await other.get("/tokens")).status == 200
+        done = await guest.submit(page, "/auth/password", current=PASSWORD, password=new, again=new)
+        assert done.status == 303
+        assert (await other.get("/tokens")).status == 401
+        assert (await guest.get("/tokens")).status == 200
+        again = await other.get("/auth/sign-in")
+        assert (await other.submit(again, "/auth/sign-in", password=new)).status == 303
+
+
+async def test_pages_for_the_owner_alone_can_ask(tmp_path: Path) -> None:
+    async def status(request: web.Request) -> web.Response:
+        return web.Response(text=str(await owner_session(request)))
+
+    app = web.Application()
+    app.router.add_get("/status", status)
+    async with running(tmp_path / "x", app=app) as up, browser(up.base) as guest:
+        assert (await guest.get("/status")).text == "False"
+        await guest.sign_in()
+        assert (await guest.get("/status")).text == "True"
+
+
+# --- pages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/auth/sign-in", "/tokens", "/auth", "/auth/set-up"])
+async def test_every_page_is_protected(guest: Browser, path: str) -> None:
+    page = await guest.get(path)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "form-action" not in policy
+    assert "unsafe" not in policy
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+    assert "onclick" not in page.text
+
+
+async def test_the_page_of_a_signed_in_owner_is_protected_too(guest: Browser) -> None:
+    for path in ("/tokens", "/auth/sessions"):
+        page = await guest.sign_in(path) if path == "/tokens" else await guest.get(path)
+        assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+        assert page.headers["Cache-Control"] == "no-store"
+
+
+def test_browsers_are_called_what_people_call_them() -> None:
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    safari = (
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15"
+        " (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+    )
+    assert device(firefox) == "Firefox on Linux"
+    assert device(safari) == "Safari on iPhone"
+    assert device("curl/8") == "Unknown browser"
