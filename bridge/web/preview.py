@@ -36,7 +36,7 @@ class Previews:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         if visit(request).session is None:
-            return redirect(f"/auth/sign-in?next={quote(request.path)}")
+            return redirect(f"/auth/sign-in?then={quote(request.rel_url.raw_path, safe='')}")
         file = file_below(self._output, request.match_info["path"])
         if file is None:
             raise web.HTTPNotFound(text="Not built yet: reload in a moment.")

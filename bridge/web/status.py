@@ -10,9 +10,15 @@ from bridge import __version__
 from bridge.indieauth.pages import page, page_endpoint, redirect
 from bridge.indieauth.visit import visit
 from bridge.micropub.post import Json
-from bridge.rebuild import Rebuilder
-from bridge.store.remote import Remote
+from bridge.rebuild import BuildStatus, Rebuilder
+from bridge.store.remote import Remote, RemoteStatus
 from bridge.web.gate import Gate
+
+_BUILD_WORDS = {
+    "idle": "up to date",
+    "building": "being built",
+    "failed": "the last one that could be built",
+}
 
 
 class StatusHandlers:
@@ -43,8 +49,19 @@ class StatusHandlers:
     async def _page(self, request: web.Request) -> web.StreamResponse:
         guest = visit(request)
         if guest.session is None:
-            return redirect("/auth/sign-in?next=/status")
-        return page(request, guest, "status.html", facts=self._facts())
+            return redirect("/auth/sign-in?then=/status")
+        build, remote = self._rebuilder.status(), self._remote.status()
+        return page(
+            request,
+            guest,
+            "status.html",
+            build=build,
+            remote=remote,
+            headline=_headline(build, remote),
+            building=_building(build),
+            pushing=_pushing(remote),
+            version=__version__,
+        )
 
     def _facts(self) -> dict[str, Json]:
         build, remote = self._rebuilder.status(), self._remote.status()
@@ -65,6 +82,31 @@ class StatusHandlers:
                 "error": remote.error,
             },
         }
+
+
+def _headline(build: BuildStatus, remote: RemoteStatus) -> str:
+    """What the owner wants to know before anything else."""
+    if build.state == "failed":
+        return "The last build failed"
+    if build.state == "building":
+        return "The site is being built"
+    if remote.error:
+        return "The site is built, the remote is not up to date"
+    return "All is live but what Pelican refuses" if build.left_out else "Everything is live"
+
+
+def _building(build: BuildStatus) -> str:
+    if build.state == "idle" and build.version is None:
+        return "not built by the bridge"
+    return _BUILD_WORDS[build.state]
+
+
+def _pushing(remote: RemoteStatus) -> str:
+    if remote.state == "none":
+        return "none: commits stay in the bridge’s repo"
+    counts = [(remote.ahead, "to push"), (remote.behind, "to fetch")]
+    waiting = [f"{count} commit{'s' * (count > 1)} {what}" for count, what in counts if count]
+    return ", ".join(waiting) or "has every commit"
 
 
 def _time(seconds: float | None) -> str | None:
