@@ -1,0 +1,290 @@
+"""A whole bridge, running, and a Micropub client whose verbs know what answer to expect."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import aiohttp
+from aiohttp import web
+from bs4 import BeautifulSoup, Tag
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60
+
+#: A new post's page is live with the answer, or soon after.
+CREATED = (201, 202)
+#: An update, a delete, an undelete. 201 comes with a Location where the URL has changed.
+DONE = (200, 201, 204)
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """What ``demo.json`` says of a running demo, and the folder it lives in."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.facts[name]
+
+    def command(self, *arguments: str) -> str:
+        """What ``micropub-bridge`` prints, run beside the server."""
+        line = [sys.executable, "-m", "bridge", *arguments, "-c", self.folder / "bridge.toml"]
+        run = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
+        return run.stdout
+
+    def token_for(self, scope: str) -> str:
+        """A new app token with these scopes."""
+        words = self.command("token", "create", "test", "--scope", scope).split()
+        return max(words, key=len)
+
+    def git(self, *arguments: str) -> str:
+        """What git says of the owner's clone."""
+        line = ["git", "-C", self.facts["repo"], *arguments]
+        return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@contextmanager
+def running(folder: Path, **environment: str) -> Iterator[Bridge]:
+    """``micropub-bridge demo`` in a new folder, from ready to a clean end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    log = folder.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bridge", "demo", "--dir", folder, "--port", "0"],
+            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=kept | environment,
+        )  # fmt: skip
+    try:
+        facts = folder / "demo.json"
+        deadline = time.monotonic() + PATIENCE
+        while not facts.exists():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield Bridge(folder, json.loads(facts.read_text()))
+    finally:
+        process.send_signal(signal.SIGINT)
+        ended = process.wait(PATIENCE)
+    assert ended == 0, log.read_text()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        assert self.headers["Content-Type"].startswith("application/json")
+        return json.loads(self.body)
+
+    @property
+    def location(self) -> str:
+        """Where the post or file is; the same in the header and in the body."""
+        assert self.json["url"] == self.headers["Location"]
+        return self.headers["Location"]
+
+    @property
+    def error(self) -> str:
+        """The error's code; every error says in words what to mend, too."""
+        assert self.json["error_description"]
+        return self.json["error"]
+
+
+@dataclass
+class Client:
+    """A Micropub client. Each verb fails unless the answer has the expected status."""
+
+    bridge: Bridge
+    http: aiohttp.ClientSession
+    token: str | None = ""
+    agent: dict[str, str] = field(default_factory=lambda: {"User-Agent": "tests"})
+
+    def __post_init__(self) -> None:
+        if self.token == "":
+            self.token = self.bridge.token
+
+    def without_token(self) -> Client:
+        return Client(self.bridge, self.http, None)
+
+    def with_token(self, token: str) -> Client:
+        return Client(self.bridge, self.http, token)
+
+    async def send(
+        self, method: str, url: str, status: int | Sequence[int] = 200, **more: Any
+    ) -> Answer:
+        """Any request."""
+        headers = {**self.agent, **more.pop("headers", {})}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        async with self.http.request(method, url, headers=headers, **more) as response:
+            answer = Answer(response.status, response.headers, await response.read())
+        expected = (status,) if isinstance(status, int) else status
+        assert answer.status in expected, (answer.status, answer.body.decode(errors="replace"))
+        return answer
+
+    async def form(
+        self, text: str, status: int | Sequence[int] = CREATED, url: str | None = None
+    ) -> Answer:
+        """POST a form, encoded already."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self.send(
+            "POST", url or self.bridge.micropub, status, data=text.encode(), headers=headers
+        )
+
+    async def json(self, value: Any, status: int | Sequence[int] = CREATED) -> Answer:
+        """POST JSON."""
+        return await self.send("POST", self.bridge.micropub, status, json=value)
+
+    async def create(self, **properties: Any) -> str:
+        """A post, by JSON; its URL."""
+        named = {name.replace("_", "-"): value for name, value in properties.items()}
+        return (await self.json({"type": ["h-entry"], "properties": named})).location
+
+    async def act(self, action: str, url: str, **more: Any) -> Answer:
+        """An action on a post, by JSON."""
+        return await self.json({"action": action, "url": url, **more}, DONE)
+
+    async def multipart(
+        self,
+        *parts: tuple[str, str | bytes, dict[str, str]],
+        status: int | Sequence[int] = CREATED,
+        url: str | None = None,
+    ) -> Answer:
+        """POST a multipart form: names, values, and for files ``filename`` and ``content_type``."""
+        form = aiohttp.FormData(default_to_multipart=True)
+        for name, value, more in parts:
+            # aiohttp wants large values as streams.
+            form.add_field(name, io.BytesIO(value) if isinstance(value, bytes) else value, **more)
+        return await self.send("POST", url or self.bridge.micropub, status, data=form)
+
+    async def query(self, status: int = 200, **parameters: Any) -> Any:
+        """GET the Micropub endpoint with a question; the JSON."""
+        pairs = [
+            (name.replace("_", "-"), str(each))
+            for name, value in parameters.items()
+            for each in (value if isinstance(value, list) else [value])
+        ]
+        return (await self.send("GET", self.bridge.micropub, status, params=pairs)).json
+
+    async def source(self, url: str) -> dict[str, Any]:
+        """The properties of a post, as it gives them back."""
+        return (await self.query(q="source", url=url))["properties"]
+
+    async def page(self, url: str, shows: Callable[[Page], bool] = lambda page: True) -> Page:
+        """The page at a URL, as soon as it is there and ``shows`` what it should."""
+        return await self.wait(url, lambda status, page: status == 200 and shows(page))
+
+    async def gone(self, url: str) -> None:
+        """Returns when nothing is at a URL any more."""
+        await self.wait(url, lambda status, page: status in (404, 410))
+
+    async def wait(self, url: str, true: Callable[[int, Page], bool]) -> Page:
+        """What is at a URL, as soon as something is true of its status and page."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            async with self.http.get(url) as response:
+                page = Page(url, await response.text())
+                # INTEROP: what is not built yet is not found, never anything worse.
+                assert response.status in (200, 404, 410), response.status
+                if true(response.status, page):
+                    return page
+            assert time.monotonic() < deadline, (url, response.status, page.text)
+            await asyncio.sleep(0.1)
+
+    async def photos(self, page: Page) -> list[str]:
+        """The pictures that a person sees in a post: each is fetched, and is one."""
+        found = page.photos
+        for url in found:
+            async with self.http.get(url) as response:
+                assert response.status == 200, url
+                assert response.content_type.startswith("image/"), url
+                Image.open(io.BytesIO(await response.read())).verify()
+        return found
+
+
+class Page:
+    """A generated page of one post, as a person sees it."""
+
+    def __init__(self, url: str, html: str) -> None:
+        self.url = url
+        self.html = html
+        self._soup = BeautifulSoup(html, "html5lib")
+
+    @property
+    def entry(self) -> Tag:
+        """The post's own part of the page."""
+        found = self._soup.select_one(".h-entry, .h-event")
+        assert found is not None, self.html
+        return found
+
+    @property
+    def text(self) -> str:
+        """The words of the post, single-spaced."""
+        return " ".join(self.entry.get_text(" ").split()) if self._soup.select(".h-entry") else ""
+
+    @property
+    def categories(self) -> list[str]:
+        """The categories that are shown."""
+        return [each.get_text(strip=True) for each in self.entry.select(".p-category")]
+
+    @property
+    def photos(self) -> list[str]:
+        """The addresses of its pictures, without the author's."""
+        images = [
+            each for each in self.entry.select("img") if not each.find_parent(class_="h-card")
+        ]
+        return [urljoin(self.url, str(each["src"])) for each in images]
+
+    def alt(self, url: str) -> str:
+        """The alt text of a picture."""
+        return next(
+            str(each.get("alt")) for each in self.entry.select("img")
+            if urljoin(self.url, str(each["src"])) == url
+        )  # fmt: skip
+
+    def select(self, selector: str) -> list[str]:
+        """The texts of some elements of the post."""
+        return [each.get_text(strip=True) for each in self.entry.select(selector)]
+
+
+def picture(colour: str = "navy", kind: str = "JPEG") -> bytes:
+    """A small picture in one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), colour).save(file, kind)
+    return file.getvalue()
+
+
+@asynccontextmanager
+async def elsewhere(path: str, data: bytes, content_type: str) -> AsyncIterator[str]:
+    """Another web site with one file; its URL."""
+
+    async def get(request: web.Request) -> web.Response:
+        return web.Response(body=data, content_type=content_type)
+
+    app = web.Application()
+    app.router.add_get(path, get)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,95 @@
+"""micropub-helper, a living client from npm, through the whole life of a post."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from bridge_kit import Bridge, picture, running
+
+pytestmark = pytest.mark.node
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    with running(tmp_path_factory.mktemp("clients") / "demo") as bridge:
+        yield bridge
+
+
+@pytest.fixture(scope="module")
+def found(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What each step of ``life_cycle.js`` gave, run against a demo."""
+    folder = tmp_path_factory.mktemp("node") / "clients"
+    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    npm("ci", "--no-audit", "--no-fund", folder=folder)
+    given = {
+        "me": bridge.me,
+        "token": bridge.token,
+        "picture": base64.b64encode(picture(kind="PNG")).decode(),
+    }
+    run = subprocess.run(
+        ["node", "life_cycle.js"],
+        cwd=folder, input=json.dumps(given), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def npm(*arguments: str, folder: Path) -> None:
+    run = subprocess.run(
+        ["npm", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_it_discovers_the_endpoints(found: dict[str, Any], bridge: Bridge) -> None:
+    assert found["endpoints"] == {
+        "micropub": bridge.micropub,
+        "auth": bridge.authorization,
+        "token": bridge.token_endpoint,
+    }
+    asked = parse_qs(urlsplit(found["authUrl"]).query)
+    assert asked["code_challenge_method"] == ["S256"]
+    assert found["verified"]
+
+
+def test_it_uploads_and_creates(found: dict[str, Any], bridge: Bridge) -> None:
+    assert found["photo"].startswith(bridge.media)
+    created = found["created"]
+    assert created["type"] == ["h-entry"]
+    properties = created["properties"]
+    assert properties["name"] == ["A title"]
+    assert properties["content"] == [{"html": "<p>Hi</p>", "value": "Hi"}]
+    assert properties["category"] == ["a", "b"]
+    assert [photo["alt"] for photo in properties["photo"]] == ["A sunset"]
+
+
+def test_forms_and_files(found: dict[str, Any]) -> None:
+    assert found["formSource"] == {
+        "properties": {"content": ["é & + \r\nline 2"], "category": ["a", "b"]}
+    }
+    assert len(found["multipartSource"]["properties"]["photo"]) == 1
+
+
+def test_it_updates_deletes_and_restores(found: dict[str, Any]) -> None:
+    updated = found["updated"]["properties"]
+    assert updated["content"] == ["new"]
+    assert updated["category"] == ["b", "c"]
+    assert "name" not in updated
+    assert found["gone"] == 400
+    assert found["restored"] == found["updated"]
+
+
+def test_it_lists(found: dict[str, Any]) -> None:
+    items = found["list"]["items"]
+    assert len(items) == 2
+    assert all(item["properties"]["url"] for item in items)

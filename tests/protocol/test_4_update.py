@@ -1,0 +1,71 @@
+"""Updating posts: tests 400-405 of the public suite, looked at on the rebuilt pages."""
+
+from __future__ import annotations
+
+from bridge_kit import DONE, Answer, Client
+
+
+async def update(client: Client, url: str, **operations: object) -> Answer:
+    """An update that leaves the post where it is: 200, never 202."""
+    answer = await client.act("update", url, **operations)
+    assert answer.status == 200
+    assert answer.json["url"] == url
+    return answer
+
+
+async def test_400_a_property_is_replaced(client: Client) -> None:
+    url = await client.create(content=["The old words about boats"])
+    await update(client, url, replace={"content": ["New words about trains"]})
+    page = await client.page(url, lambda page: "New words about trains" in page.text)
+    assert "The old words" not in page.text
+    assert (await client.source(url))["content"] == ["New words about trains"]
+
+
+async def test_401_a_value_is_added(client: Client) -> None:
+    url = await client.create(content=["One more"], category=["first"])
+    await update(client, url, add={"category": ["second"]})
+    await client.page(url, lambda page: page.categories == ["first", "second"])
+    assert (await client.source(url))["category"] == ["first", "second"]
+
+
+async def test_402_a_value_is_added_to_a_property_that_was_not_there(client: Client) -> None:
+    url = await client.create(content=["None yet"])
+    await update(client, url, add={"category": ["first"]})
+    await client.page(url, lambda page: page.categories == ["first"])
+
+
+async def test_403_a_value_is_removed(client: Client) -> None:
+    url = await client.create(content=["One less"], category=["first", "second"])
+    await update(client, url, delete={"category": ["second"]})
+    await client.page(url, lambda page: page.categories == ["first"])
+
+
+async def test_404_a_property_is_removed(client: Client) -> None:
+    url = await client.create(content=["None left"], category=["first", "second"])
+    await update(client, url, delete=["category"])
+    await client.page(url, lambda page: page.categories == [])
+    assert "category" not in await client.source(url)
+
+
+async def test_405_an_operation_that_is_no_object_is_refused(client: Client) -> None:
+    url = await client.create(content=["Unharmed"])
+    before = client.bridge.git("rev-parse", "HEAD")
+    answer = await client.json({"action": "update", "url": url, "replace": "words"}, 400)
+    assert answer.error == "invalid_request"
+    assert client.bridge.git("rev-parse", "HEAD") == before
+    assert (await client.source(url))["content"] == ["Unharmed"]
+
+
+async def test_an_update_that_moves_the_post_says_where_and_the_old_address_leads_there(
+    client: Client,
+) -> None:
+    url = await client.create(content=["On the move"], mp_slug=["before-the-move"])
+    answer = await client.json(
+        {"action": "update", "url": url, "replace": {"mp-slug": ["after-the-move"]}}, DONE
+    )
+    assert answer.status == 201
+    moved = answer.location
+    assert moved != url
+    await client.page(moved, lambda page: "On the move" in page.text)
+    await client.wait(url, lambda status, page: status == 200 and moved in page.html)
+    assert (await client.source(url))["content"] == ["On the move"]
