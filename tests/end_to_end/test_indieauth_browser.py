@@ -1,0 +1,369 @@
+"""The owner at a real browser: setting up, signing in, saying yes to apps, with keys alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from indieauth_kit import (
+    PASSWORD,
+    Browser,
+    Running,
+    asking,
+    browser,
+    client_site,
+    exchange,
+    listening,
+    running,
+)
+from playwright.async_api import Browser as Chromium
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
+
+from bridge.indieauth.owner import owner_reset
+from bridge.indieauth.tokens import list_tokens
+from bridge.settings import IndieAuth
+
+pytestmark = pytest.mark.browser
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Chromium]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=ARGUMENTS
+        )
+        yield launched
+        await launched.close()
+
+
+@asynccontextmanager
+async def tab(chromium: Chromium, **options: object) -> AsyncIterator[Page]:
+    """A page in a browser of its own. Nothing may go wrong in its console."""
+    context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and "Failed to load resource" not in message.text
+            else None
+        ),
+    )
+    yield page
+    await context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+async def up(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path, IndieAuth(name="Maren Holt"), host="localhost") as made:
+        yield made
+
+
+async def give_authenticator(page: Page) -> None:
+    """A virtual authenticator that knows its user, as a phone or a laptop has."""
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("WebAuthn.enable")
+    await devtools.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": True,
+                "automaticPresenceSimulation": True,
+            }
+        },
+    )
+
+
+async def sign_in(page: Page) -> None:
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+async def test_first_set_up_with_a_password(tmp_path: Path, chromium: Chromium) -> None:
+    async with (
+        running(tmp_path, password=None, host="localhost") as up,
+        tab(chromium) as page,
+    ):
+        await page.goto(up.base + owner_reset(up.db))
+        await page.get_by_label("New password").fill(PASSWORD)
+        await page.get_by_label("The same again").fill(PASSWORD)
+        await page.get_by_role("button", name="Set this password").click()
+        await expect(page.get_by_role("heading", name="Apps", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Sign out").click()
+        await sign_in(page)
+        await expect(page.get_by_role("heading", name="Apps", exact=True)).to_be_visible()
+
+
+async def test_first_set_up_and_every_day_with_a_passkey(
+    tmp_path: Path, chromium: Chromium
+) -> None:
+    async with (
+        running(tmp_path, password=None, host="localhost") as up,
+        client_site({"/back": "Back at the app"}) as app,
+        tab(chromium) as page,
+    ):
+        await give_authenticator(page)
+        await page.goto(up.base + owner_reset(up.db))
+        await page.get_by_role("button", name="Make a passkey").click()
+        await expect(page.get_by_role("heading", name="Apps", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Sign out").click()
+
+        await page.goto(up.base + asking(app))
+        await expect(page.get_by_label("Password")).to_have_count(0)
+        await page.get_by_role("button", name="Sign in with a passkey").click()
+        await page.get_by_role("button", name="Allow").click()
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+        (row,) = up.db.all("SELECT * FROM passkeys")
+        assert row["last_used"] is not None
+
+
+async def test_a_passkey_beside_the_password_and_its_removal(
+    up: Running, chromium: Chromium
+) -> None:
+    async with tab(chromium) as page:
+        await give_authenticator(page)
+        await page.goto(f"{up.base}/auth/sessions")
+        await sign_in(page)
+        await page.get_by_role("button", name="Add a passkey").click()
+        await expect(page.get_by_role("button", name="Remove")).to_have_count(1)
+        # The same device has no second one to give.
+        await page.get_by_role("button", name="Add a passkey").click()
+        await expect(page.get_by_role("alert")).to_contain_text("already")
+        await page.get_by_role("button", name="Remove").click()
+        await expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+
+
+async def test_a_passkey_that_was_removed_opens_nothing(up: Running, chromium: Chromium) -> None:
+    async with tab(chromium) as page:
+        await give_authenticator(page)
+        await page.goto(f"{up.base}/auth/sessions")
+        await sign_in(page)
+        await page.get_by_role("button", name="Add a passkey").click()
+        await expect(page.get_by_role("button", name="Remove")).to_have_count(1)
+        await page.get_by_role("button", name="Sign out").click()
+        with up.db.transaction() as connection:
+            connection.execute("UPDATE passkeys SET credential = x'00'")
+        await page.goto(f"{up.base}/auth/sign-in")
+        await page.get_by_role("button", name="Sign in with a passkey").click()
+        await expect(page.get_by_role("alert")).to_contain_text("not known")
+        await page.goto(f"{up.base}/tokens")
+        await expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
+
+
+async def test_a_full_sign_in_to_an_app_on_another_origin(up: Running, chromium: Chromium) -> None:
+    """The policy of our pages lets the browser go back to the app; the app's code works."""
+    async with (
+        client_site({"/back": "Back at the app"}) as app,
+        tab(chromium) as page,
+        browser(up.base) as program,
+    ):
+        await page.goto(up.base + asking(app, state="a&b #é"))
+        await sign_in(page)
+        await expect(page.get_by_role("heading")).to_contain_text("Quillpen")
+        await page.get_by_label("Change posts").uncheck()
+        await page.get_by_role("button", name="Allow").click()
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+        assert await page.evaluate("new URLSearchParams(location.search).get('state')") == "a&b #é"
+        assert await page.evaluate("document.referrer") == ""
+        code = await page.evaluate("new URLSearchParams(location.search).get('code')")
+        given = json.loads((await exchange(program, app, code)).text)
+        assert given["scope"] == "create profile"
+        assert await verified(program, given["access_token"])
+
+        # The app is on the owner's page now, and can be sent away there.
+        await page.goto(f"{up.base}/tokens")
+        await page.get_by_role("button", name="Disconnect Quillpen").click()
+        assert not await verified(program, given["access_token"])
+
+
+async def verified(program: Browser, token: str) -> bool:
+    reply = await program.get("/token", headers={"Authorization": f"Bearer {token}"})
+    return reply.status == 200
+
+
+async def test_a_sign_in_to_an_app_on_this_device(up: Running, chromium: Chromium) -> None:
+    """A custom scheme: the browser hands the address on to whichever app has registered it."""
+    home = '<head><link rel="redirect_uri" href="quillpen://signed-in"></head>'
+    async with client_site({"/": home}) as app, tab(chromium) as page:
+        await page.goto(up.base + asking(app, redirect_uri="quillpen://signed-in"))
+        await sign_in(page)
+        async with page.expect_response("**/auth/consent") as waiting:
+            await page.get_by_role("button", name="Allow").click()
+        answer = await waiting.value
+        location = await answer.header_value("location")
+        assert location is not None
+        assert location.startswith("quillpen://signed-in?code=")
+
+
+async def test_no_goes_back_to_the_app_too(up: Running, chromium: Chromium) -> None:
+    async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
+        await page.goto(up.base + asking(app))
+        await sign_in(page)
+        await page.get_by_role("button", name="Deny").click()
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+        assert "error=access_denied" in page.url
+
+
+async def test_making_and_revoking_a_token(up: Running, chromium: Chromium) -> None:
+    async with tab(chromium) as page, browser(up.base) as program:
+        await page.goto(f"{up.base}/tokens")
+        await sign_in(page)
+        await page.get_by_label("What is it for?").fill("iA Writer")
+        await page.get_by_label("Delete posts").uncheck()
+        await page.get_by_label("How long?").select_option("A year")
+        await page.get_by_role("button", name="Make a token").click()
+        secret = await page.locator("#secret").inner_text()
+        assert await verified(program, secret)
+        assert "delete" not in list_tokens(up.db)[0].scopes
+        await page.reload()
+        await expect(page.locator("#secret")).to_have_count(0)
+        await page.get_by_role("button", name="Revoke iA Writer").click()
+        assert not await verified(program, secret)
+
+
+async def test_everything_but_passkeys_works_without_script(
+    up: Running, chromium: Chromium
+) -> None:
+    async with (
+        client_site({"/back": "Back at the app"}) as app,
+        tab(chromium, java_script_enabled=False) as page,
+    ):
+        await page.goto(up.base + asking(app))
+        await expect(page.get_by_role("button", name="Sign in with a passkey")).to_have_count(0)
+        await sign_in(page)
+        await page.get_by_role("button", name="Allow").click()
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+
+
+async def test_the_keyboard_alone_is_enough(up: Running, chromium: Chromium) -> None:
+    async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
+        await page.goto(up.base + asking(app))
+        await page.keyboard.type(PASSWORD)  # the field has the focus
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading")).to_contain_text("Quillpen")
+        seen = []
+        for _ in range(20):
+            await page.keyboard.press("Tab")
+            name = await page.evaluate("document.activeElement.value || ''")
+            outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none"
+            seen.append(name)
+            if name == "allow":
+                break
+        assert {"create", "update", "profile", "allow"} <= set(seen)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_fit_a_small_phone_and_name_every_field(
+    up: Running, chromium: Chromium, scheme: str
+) -> None:
+    async with (
+        client_site({"/" + "long" * 40: ""}) as app,
+        tab(chromium, viewport={"width": 320, "height": 640}, color_scheme=scheme) as page,
+    ):
+        long_id = f"{app}/{'long' * 40}"
+        await page.goto(f"{up.base}/auth/sign-in")
+        await looks_right(page)
+        await page.goto(up.base + owner_reset(up.db))
+        await looks_right(page)
+        await page.goto(f"{up.base}/tokens")
+        await looks_right(page)
+        await sign_in(page)
+        for path in (
+            "/tokens",
+            "/auth/sessions",
+            asking(app),
+            asking(app, client_id=long_id, redirect_uri="https://evil.example/"),
+            asking(app, client_id=long_id),
+        ):
+            await page.goto(up.base + path)
+            await looks_right(page)
+
+
+async def looks_right(page: Page) -> None:
+    """Nothing sticks out sideways, every control has a name, one main heading, a language."""
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320, page.url
+    assert await page.evaluate("document.documentElement.lang") == "en"
+    assert await page.get_by_role("heading", level=1).count() == 1
+    unnamed = await page.evaluate(
+        """() => [...document.querySelectorAll('input:not([type=hidden]), select, button')]
+          .filter((e) => !e.getAttribute('aria-hidden'))
+          .filter((e) => !(e.labels?.length || e.getAttribute('aria-label') || e.innerText.trim()))
+          .map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+    assert await too_faint(page) == []
+
+
+async def too_faint(page: Page) -> list[str]:
+    """Texts below the contrast that WCAG 1.4.3 asks for (4.5 to 1)."""
+    found: list[str] = await page.evaluate(
+        """() => {
+          const parse = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
+          const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+            .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+          const behind = (e) => {
+            for (; e; e = e.parentElement) {
+              const c = parse(getComputedStyle(e).backgroundColor);
+              if (c.length === 3 || c[3] === 1) return c;
+            }
+            return [255, 255, 255];
+          };
+          const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          const faint = [];
+          while (texts.nextNode()) {
+            const e = texts.currentNode.parentElement;
+            if (!texts.currentNode.data.trim() || !e.getClientRects().length) continue;
+            const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))];
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            if (ratio < 4.5) faint.push(`${ratio.toFixed(2)}: ${e.innerText}`);
+          }
+          return faint;
+        }"""
+    )
+    return found
+
+
+async def test_the_pages_cannot_be_framed(up: Running, chromium: Chromium) -> None:
+    context = await chromium.new_context()
+    page = await context.new_page()
+
+    async def evil(_: web.Request) -> web.Response:
+        return web.Response(
+            text=f'<iframe src="{up.base}/auth/sign-in"></iframe>', content_type="text/html"
+        )
+
+    app = web.Application()
+    app.router.add_get("/", evil)
+    async with listening(app) as base:
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        await page.goto(base)
+        await page.wait_for_load_state("networkidle")
+        assert any(re.search("frame-ancestors|X-Frame-Options", text) for text in complaints)
+        assert await page.frames[-1].locator("#password").count() == 0
+    await context.close()
