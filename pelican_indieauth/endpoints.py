@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from pelican_indieauth.errors import SettingError
 from pelican_indieauth.presets import PRESETS
 
 PREFIX = "INDIEAUTH_"
@@ -26,15 +27,6 @@ _RELS = {
 _ME = "INDIEAUTH_ME"
 _ME_SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "xmpp", "acct", "openpgp4fpr"})
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"'<>\\^`{|}]")
-
-
-class SettingError(ValueError):
-    """A setting cannot be used. The text names it, its value, and what to write instead."""
-
-    def __init__(self, setting: str, value: object, problem: str, remedy: str) -> None:
-        super().__init__(f"{setting} = {value!r} {problem}. {remedy}")
-        self.setting = setting
-        self.value = value
 
 
 @dataclass(frozen=True, slots=True)

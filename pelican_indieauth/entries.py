@@ -62,13 +62,6 @@ class Place:
         )
         return tuple((name, text) for name, text in parts if text)
 
-    @property
-    def geo(self) -> str | None:
-        """A ``geo:`` address of the point (RFC 5870)."""
-        if self.latitude is None or self.longitude is None:
-            return None
-        return f"geo:{self.latitude},{self.longitude}"
-
 
 @dataclass(frozen=True, slots=True)
 class Item:

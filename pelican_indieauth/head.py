@@ -1,77 +1,98 @@
-"""Puts the links into the head of a page, and leaves every other byte as it is."""
+"""Puts the links into the head of a page, and leaves every other character as it is."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 from html import escape, unescape
 
 from pelican_indieauth.endpoints import Link
 
-_ATTRIBUTES = rb"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+"""
+_ATTRIBUTES = r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+"""
 #: The markup of a document's beginning. Comments, and elements whose text is not markup, are one
 #: piece each, so that a ``<head>`` inside them is none.
 _PIECE = re.compile(
-    rb"<!--.*?-->"
-    rb"|<(?P<raw>title|script|style|noscript|template)(?=[\s/>])" + _ATTRIBUTES + rb">"
-    rb".*?</(?P=raw)\s*>"
-    rb"|<(?P<tag>[!?/]?[a-z]+)(?=[\s/>])" + _ATTRIBUTES + rb">",
+    r"<!--.*?(?:-->|\Z)"
+    rf"|<(?P<raw>title|script|style|noscript|template)(?=[\s/>]){_ATTRIBUTES}>"
+    r".*?(?:</(?P=raw)\s*>|\Z)"
+    rf"|<(?P<tag>[!?/]?[a-z]+)(?=[\s/>]){_ATTRIBUTES}>",
     re.IGNORECASE | re.DOTALL,
 )
 #: Browsers look for the encoding in the first 1,024 bytes: it keeps its place before the links.
-_CHARSET = re.compile(rb"\s*<meta\s(?=[^>]*charset)" + _ATTRIBUTES + rb">", re.IGNORECASE)
-_END = re.compile(rb"</head[\s>]|<body[\s>]", re.IGNORECASE)
-_LINK = re.compile(
-    rb"<!--.*?-->|<(?P<link>link)\s" + _ATTRIBUTES + rb">", re.IGNORECASE | re.DOTALL
-)
+_CHARSET = re.compile(rf"\s*<meta\s(?=[^>]*charset){_ATTRIBUTES}>", re.IGNORECASE)
+_END = re.compile(r"</head[\s>]|<body[\s>]", re.IGNORECASE)
+_LINK = re.compile(rf"<!--.*?-->|<(?P<link>link)\s{_ATTRIBUTES}>", re.IGNORECASE | re.DOTALL)
 _ATTRIBUTE = re.compile(r"""([a-zA-Z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 
 
-def with_links(page: bytes, links: Iterable[Link]) -> bytes:
+def with_links(page: str, links: tuple[Link, ...]) -> str:
     """The page with each link that it does not have yet. A fragment stays as it is."""
     place = _place(page)
-    if place is None:
+    if place is None or not links:
         return page
-    end = _END.search(page, place)
-    there = _present(page[place : end.start() if end else None], links)
-    missing = [_element(link) for link in links if link not in there]
-    return page[:place] + b"".join(missing) + page[place:]
+    there = _present(page, place, links)
+    missing = [link for link in links if link not in there] if there else links
+    return f"{page[:place]}{''.join(map(_element, missing))}{page[place:]}"
 
 
-def _element(link: Link) -> bytes:
+@lru_cache(maxsize=256)
+def _element(link: Link) -> str:
     """One rel and one absolute address, rel first: some clients compare text, not attributes."""
-    return f'<link rel="{link.rel}" href="{escape(link.href)}" />'.encode()
+    return f'<link rel="{link.rel}" href="{escape(link.href)}" />'
 
 
-def _place(page: bytes) -> int | None:
+def _place(page: str) -> int | None:
     """Where links belong: at the start of the head, where nothing of the theme's can end it early.
 
-    A page may leave out its ``<head>`` tag: then after the title, or else before the body.
+    A page may leave out its ``<head>`` tag: then after the title, or else before the body. What
+    comes before the title is the same on most pages of a site, and is looked at once.
     """
+    title = page.find("<title", 0, 1000)
+    place = _place_before_title(page[:title]) if title >= 0 else None
+    return _place_in(page) if place is None else place
+
+
+@lru_cache(maxsize=64)
+def _place_before_title(beginning: str) -> int | None:
+    return _place_in(beginning)
+
+
+def _place_in(page: str) -> int | None:
     for piece in _PIECE.finditer(page):
-        tag = (piece["tag"] or piece["raw"] or b"").lower()
-        if tag == b"head":
+        tag = (piece["tag"] or piece["raw"] or "").lower()
+        if tag == "head":
             charset = _CHARSET.match(page, piece.end())
             return charset.end() if charset else piece.end()
-        if tag == b"title":
+        if tag == "title":
             return piece.end()
-        if tag == b"body":
+        if tag == "body":
             return piece.start()
     return None
 
 
-def _present(head: bytes, links: Iterable[Link]) -> set[Link]:
+def _present(page: str, place: int, links: tuple[Link, ...]) -> set[Link]:
     """The links that a head has by itself, one for each rel."""
-    if not any(escape(link.href).encode() in head or link.href.encode() in head for link in links):
+    end = page.find("</head>", place)
+    if end < 0:
+        match = _END.search(page, place)
+        end = match.start() if match else len(page)
+    # Hardly a theme has any of them: one search says so, without parsing.
+    if not _addresses(links).search(page, place, end):
         return set()
-    found = [match[0] for match in _LINK.finditer(head) if match["link"]]
-    attributes = [_attributes(element.decode("utf-8", "replace")) for element in found]
+    found = [match[0] for match in _LINK.finditer(page, place, end) if match["link"]]
     return {
-        Link(rel.lower(), link["href"])
-        for link in attributes
-        if "href" in link
-        for rel in link.get("rel", "").split()
+        Link(rel.lower(), attributes["href"])
+        for attributes in map(_attributes, found)
+        if "href" in attributes
+        for rel in attributes.get("rel", "").split()
     }
+
+
+@lru_cache(maxsize=64)
+def _addresses(links: tuple[Link, ...]) -> re.Pattern[str]:
+    """Any of the addresses, escaped or not."""
+    spellings = {spelling for link in links for spelling in (link.href, escape(link.href))}
+    return re.compile("|".join(map(re.escape, spellings)))
 
 
 def _attributes(element: str) -> dict[str, str]:

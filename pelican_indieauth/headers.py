@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth.endpoints import Link, SettingError
+from pelican_indieauth.endpoints import Link
+from pelican_indieauth.errors import SettingError
 
 _SETTING = "INDIEAUTH_HEADERS"
 _BEGIN = "# BEGIN indieauth: written by the plugin, changed at every build"

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment
-
+from pelican_indieauth.parts import Parts
 from pelican_indieauth.reading import Reader
 from pelican_indieauth.site import Site
 from pelican_indieauth.urls import Urls
@@ -27,21 +26,34 @@ _PAGE_ONLY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands before and after a post's body: in its page, and (``plain``) in a feed."""
+    """What stands around a post's body.
 
+    ``start`` and ``end`` do so in its page, empty where the theme marks up posts itself; ``before``
+    and ``after`` are what of it is for people, and so for feeds and summaries too.
+    """
+
+    start: str
     before: str
     after: str
-    plain_before: str
-    plain_after: str
+    end: str
+
+    def around(self, body: str) -> str:
+        """The post as its page shows it."""
+        return f"{self.start}{body}{self.end}"
+
+    def plain(self, body: str) -> str:
+        """The post as a feed or a summary shows it: without values and classes for machines."""
+        return f"{_PAGE_ONLY.sub('', self.before)}{body}{_PAGE_ONLY.sub('', self.after)}"
 
     def in_feed(self, content: str) -> str:
-        """A post's content as a feed shows it, from what its page shows."""
-        if not content:
-            return self.plain_before + self.plain_after
-        if self.before:
-            content = content.replace(self.before, self.plain_before, 1)
-            return content.replace(self.after, self.plain_after, 1)
-        return self.plain_before + content + self.plain_after
+        """The plain form of what :meth:`around` has made, with what others have added since."""
+        if not self.start:
+            return self.plain(content)
+        prepended, begun, rest = content.partition(self.start)
+        body, ended, appended = rest.rpartition(self.end)
+        if not (begun and ended):
+            return content
+        return f"{prepended}{self.plain(body)}{appended}"
 
 
 def articles_of(generator: Any) -> Iterator[Any]:
@@ -51,36 +63,57 @@ def articles_of(generator: Any) -> Iterator[Any]:
 
 
 def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any]) -> None:
-    """Sets ``article.entry``."""
-    files = Urls(site.home, site.root, context.get("static_content", {}), context["STATIC_URL"])
+    """Sets ``entry``, ``entry_parts`` (its HTML) and ``entry_frame`` of each article.
+
+    Where the plugin marks up the site, an article's content becomes the whole entry.
+    """
+    files = Urls(site.home, site.root, context["static_content"], context["STATIC_URL"])
     reader = Reader(files, site.owner)
     for article in articles:
         article.entry = reader.entry(article)
+        article.entry_parts = Parts(article.entry, site.words)
+        article.entry_frame = _frame(article.entry_parts, article._content, wrap=site.wraps)
+        if site.wraps:
+            _wrap(article)
 
 
-def frame(articles: Iterable[Any], environment: Environment, *, wrap: bool) -> None:
-    """Sets ``article.entry_frame``; with ``wrap`` makes the content of each a whole entry.
+def _frame(parts: Parts, body: str, *, wrap: bool) -> Frame:
+    before = parts.context() + parts.media()
+    after = parts.place() + parts.syndication()
+    if not wrap:
+        return Frame("", before, after, "")
+    start, end = parts.opening() + before, f"{after}</div>"
+    if body:
+        start, end = f'{start}<div class="e-content">', f"</div>{end}"
+    return Frame(start, before, after, end)
 
-    The words come from the macros that themes have too. Summaries are Pelican's own, made of the
-    plain form: several themes print one beside the content, and a page should have one entry.
+
+def _wrap(article: Any) -> None:
+    """Puts the frame around the content, and keeps it out of the summary.
+
+    Several themes print a summary beside the content, and a page should have one entry.
     """
-    macros: Any = environment.get_template("indieauth/entry.html").module
-    for article in articles:
-        body = article._content or ""
-        before = macros.context(article) + macros.media(article)
-        after = macros.place(article) + macros.syndication(article)
-        plain_before, plain_after = _PAGE_ONLY.sub("", before), _PAGE_ONLY.sub("", after)
-        if not wrap:
-            article.entry_frame = Frame("", "", plain_before, plain_after)
-            continue
-        opening = macros.opening(article) + before + ('<div class="e-content">' if body else "")
-        closing = ("</div>" if body else "") + after + "</div>"
-        article.entry_frame = Frame(opening, closing, plain_before, plain_after)
-        _forget(article)
-        summarised = copy.copy(article)
-        summarised._content = plain_before + body + plain_after
-        article.get_summary = summarised.get_summary
-        article._content = opening + body + closing
+    body = article._content or ""
+    _forget(article)
+    article.get_summary = _Summary(article, body)
+    article._content = article.entry_frame.around(body)
+
+
+@dataclass(slots=True)
+class _Summary:
+    """Pelican's own summary, of the plain form; made when it is first asked for."""
+
+    article: Any
+    body: str
+    summarised: Any = None
+
+    def __call__(self, siteurl: str) -> str:
+        if self.summarised is None:
+            self.summarised = copy.copy(self.article)
+            del self.summarised.get_summary
+            self.summarised._content = self.article.entry_frame.plain(self.body)
+        summary: str = self.summarised.get_summary(siteurl)
+        return summary
 
 
 def _forget(article: Any) -> None:

@@ -21,24 +21,31 @@ _EXCERPT = 500
 
 @dataclass(frozen=True, slots=True)
 class Mf2:
-    """One microformats2 object; nested objects are read with :meth:`of`."""
+    """One microformats2 object; nested objects are read with :meth:`of`.
 
-    type: str = ""
+    ``whole`` has what stands beside the properties.
+    """
+
     properties: Mapping[str, Any] = field(default_factory=dict)
-    commands: Mapping[str, Any] = field(default_factory=dict)
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: Any) -> Mf2 | None:
         """A nested object; ``None`` where the value is something else."""
         if not isinstance(value, dict) or not isinstance(value.get("properties"), dict):
             return None
-        types = _listed(value.get("type"))
-        name = types[0] if types and isinstance(types[0], str) else ""
-        return cls(name if _TYPE.fullmatch(name) else "", value["properties"], value)
+        return cls(value["properties"], value)
+
+    @property
+    def type(self) -> str:
+        """Its root class, empty where none can be read."""
+        types = listed(self.whole.get("type"))
+        name = types[0] if types else None
+        return name if isinstance(name, str) and _TYPE.fullmatch(name) else ""
 
     def all(self, name: str) -> list[Any]:
         """Every value of a property; a scalar counts as a list of one."""
-        return _listed(self.properties.get(name))
+        return listed(self.properties.get(name))
 
     def first(self, name: str) -> Any:
         """The first value of a property, or ``None``."""
@@ -97,7 +104,13 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """What should be a list; a scalar counts as a list of one."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
+
+
+def value_of(value: Any) -> Any:
+    """The plain value of ``{"value"}``, or what is one already."""
+    return value.get("value") if isinstance(value, dict) else value

@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import feeds, headers, markup, redirects, templating
-from pelican_indieauth.card import with_card
+from pelican_indieauth import feeds, headers, markup, pages, redirects, templating
 from pelican_indieauth.endpoints import configured
-from pelican_indieauth.head import with_links
 from pelican_indieauth.redirects import Redirects
 from pelican_indieauth.site import KEY, Site, media_folder, site_of
-
-_PAGES = (".html", ".htm", ".xhtml")
 
 
 def initialized(pelican: Any) -> None:
@@ -52,30 +48,16 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
             continue
         context = generator.context
         markup.add_entries(articles, site, context)
-        markup.frame(articles, generator.env, wrap=site.wraps)
         context[feeds.ARTICLES] = feeds.by_link(articles)
         context[redirects.MOVED] = redirects.moved(articles)
         context[redirects.WRITTEN] = set()
 
 
 def content_written(path: str, context: Any) -> None:
-    """Puts the links into a page that has just been written."""
-    site: Site | None = context.get(KEY)
-    if site is None:
-        return
-    name = context["output_file"]
-    context.get(redirects.WRITTEN, set()).add(name)
-    if not name.lower().endswith(_PAGES) and "." in name.rpartition("/")[2]:
-        return
-    # Nothing is taken out of a page: written over itself, it is never shorter than it was.
-    with Path(path).open("r+b") as file:
-        page = file.read()
-        amended = with_links(page, site.links)
-        if site.carded and site.owner and name == site.index:
-            amended = with_card(amended, site.owner)
-        if amended != page:
-            file.seek(0)
-            file.write(amended)
+    """A page has just been written."""
+    if KEY in context:
+        context.get(redirects.WRITTEN, set()).add(context["output_file"])
+        pages.finish_file(path, context)
 
 
 def feed_generated(context: Any, feed: Any) -> None:

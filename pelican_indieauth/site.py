@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pelican_indieauth import endpoints, headers, theme
-from pelican_indieauth.endpoints import Link, SettingError
+from pelican_indieauth.endpoints import Link
 from pelican_indieauth.entries import Person
+from pelican_indieauth.errors import SettingError
+from pelican_indieauth.words import words
 
 #: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
 KEY = "indieauth_site"
@@ -33,6 +35,7 @@ class Site:
     index: str
     hub: str | None
     headers: tuple[str, ...]
+    words: Mapping[str, str]
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
@@ -54,6 +57,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         index=str(settings.get("INDEX_SAVE_AS") or "index.html"),
         hub=next((link.href for link in links if link.rel == "hub"), None),
         headers=() if _language(settings) else headers.chosen(settings),
+        words=words(settings),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the plugin adds to Pelican's templates: its macros, and a ``striptags`` that is safe."""
+"""What the plugin adds to Pelican's templates: links, macros, and a ``striptags`` that is safe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
+from pelican_indieauth.pages import PageTemplate
 from pelican_indieauth.text import stripped
 
 _TEMPLATES = FileSystemLoader(Path(__file__).parent / "templates")
@@ -19,9 +20,10 @@ class Stripped(Markup):
 
 
 def prepare(environment: Environment) -> None:
-    """Adds both. A theme's own ``indieauth/entry.html`` goes before the plugin's."""
+    """Adds them. A theme's own ``indieauth/entry.html`` goes before the plugin's."""
     loader = environment.loader
     environment.loader = ChoiceLoader([loader, _TEMPLATES]) if loader else _TEMPLATES
+    environment.template_class = PageTemplate
     environment.filters["striptags"] = striptags
     for name in ("forceescape", "urlencode"):
         environment.filters[name] = _bare(environment.filters[name])

@@ -9,9 +9,12 @@ from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+#: What nearly every address looks like: nothing in it needs a second look.
+_USUAL = re.compile(r"https?://[\w.-]+(?::\d+)?(?:[/?#][\w/?#:@!$&()*+,;=.~%-]*)?", re.ASCII)
 #: A URL never holds these raw (RFC 3986 2); ``{`` and ``|`` would also wake Pelican's own links.
 _ENCODED = {ord(char): quote(char, safe="") for char in "\"'<>\\^`{|}"}
 _STATIC = re.compile(r"[{|]static[|}]/?(?P<path>[^?#]*)")
+_CANDIDATE = re.compile(r"(?P<url>\S+)(?P<size>(?:\s\d+(?:\.\d+)?[wx])?)")
 _CONTACT = frozenset({"mailto", "tel", "geo"})
 
 
@@ -43,8 +46,10 @@ class Urls:
         """
         if not isinstance(value, str):
             return None
+        if _USUAL.fullmatch(value):
+            return value
         value = value.strip()
-        own = _STATIC.fullmatch(value)
+        own = _STATIC.fullmatch(value) if value.startswith(("{", "|")) else None
         if own:
             return self._file(own["path"])
         if not value or _UNSAFE.search(value):
@@ -66,6 +71,19 @@ class Urls:
             if colon and rest and scheme.lower() in _CONTACT:
                 return value.translate(_ENCODED)
         return self.web(value)
+
+    def srcset(self, value: object) -> str | None:
+        """A list of candidates, each of its URLs checked; ``None`` when one is not in order."""
+        if not isinstance(value, str):
+            return None
+        checked = []
+        for candidate in value.split(", "):
+            match = _CANDIDATE.fullmatch(candidate.strip())
+            url = self.web(match["url"]) if match else None
+            if match is None or url is None:
+                return None
+            checked.append(url + match["size"])
+        return ", ".join(checked)
 
     def site(self, path: str) -> str:
         """The absolute address of a page of the site, from its path below the site's root."""

@@ -1,0 +1,12 @@
+"""What is wrong with the site's settings."""
+
+from __future__ import annotations
+
+
+class SettingError(ValueError):
+    """A setting cannot be used. The text names it, its value, and what to write instead."""
+
+    def __init__(self, setting: str, value: object, problem: str, remedy: str) -> None:
+        super().__init__(f"{setting} = {value!r} {problem}. {remedy}")
+        self.setting = setting
+        self.value = value

@@ -1,0 +1,59 @@
+"""What happens to a page on its way to the output folder."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Template
+
+from pelican_indieauth.card import with_card
+from pelican_indieauth.head import with_links
+from pelican_indieauth.site import KEY, Site
+
+#: Where a page's context says that its text has been finished before it was written.
+_FINISHED = "indieauth_finished"
+_ENDINGS = (".html", ".htm", ".xhtml")
+
+
+class PageTemplate(Template):
+    """A template that finishes whole pages as it renders them.
+
+    So no page is ever on disk without its links, and none is read and written twice, which would
+    be most of what the plugin costs (``benchmarks/plugin.py``).
+    """
+
+    def render(self, *args: Any, **kwargs: Any) -> str:
+        """The text; with the links, where it is that of a page of the site."""
+        context = args[0] if args else kwargs
+        if not (isinstance(context, dict) and KEY in context and "output_file" in context):
+            return super().render(*args, **kwargs)
+        context[_FINISHED] = True
+        chunks = list(self.generate(*args, **kwargs))
+        # Only the head is looked at and copied; the rest of the page is as long as it likes.
+        end = next((at for at, chunk in enumerate(chunks, 1) if "<body" in chunk), len(chunks))
+        return "".join((finished("".join(chunks[:end]), context), *chunks[end:]))
+
+
+def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
+    """The same for a page that something else than Jinja has rendered."""
+    if _FINISHED in context:
+        return
+    file = Path(path)
+    # Undecodable bytes come back as they were: only what is added is ours.
+    page = file.read_bytes().decode("utf-8", "surrogateescape")
+    amended = finished(page, context)
+    if amended != page:
+        file.write_bytes(amended.encode("utf-8", "surrogateescape"))
+
+
+def finished(page: str, context: MutableMapping[str, Any]) -> str:
+    """A page, or its beginning, with the links, and the home page with the owner's h-card."""
+    site: Site = context[KEY]
+    name: str = context["output_file"]
+    if name.lower().endswith(_ENDINGS) or "." not in name.rpartition("/")[2]:
+        page = with_links(page, site.links)
+        if site.carded and site.owner and name == site.index:
+            page = with_card(page, site.owner)
+    return page

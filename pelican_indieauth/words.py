@@ -1,0 +1,49 @@
+"""The words that the plugin puts into pages, for sites in other languages to replace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pelican_indieauth.errors import SettingError
+
+_SETTING = "INDIEAUTH_WORDS"
+
+ENGLISH: Mapping[str, str] = {
+    "in-reply-to": "In reply to",
+    "like-of": "Liked",
+    "repost-of": "Reposted",
+    "bookmark-of": "Bookmarked",
+    "read-of": "Read",
+    "watch-of": "Watched",
+    "listen-of": "Listened to",
+    "rsvp": "RSVP",
+    "rsvp-yes": "Going to",
+    "rsvp-no": "Not going to",
+    "rsvp-maybe": "Maybe going to",
+    "rsvp-interested": "Interested in",
+    "to-read": "Wants to read",
+    "reading": "Reading",
+    "finished": "Finished",
+    "item": "Review of",
+    "rating": "Rating",
+    "best": "of",
+    "author": "by",
+    "checkin": "At",
+    "syndication": "Also on",
+    "moved": "This post has moved",
+}
+
+
+def words(settings: Mapping[str, Any]) -> Mapping[str, str]:
+    """The English words, with those of the site in their place. Raises :class:`SettingError`."""
+    own = settings.get(_SETTING)
+    if not own:
+        return ENGLISH
+    if not isinstance(own, Mapping):
+        raise SettingError(_SETTING, own, "is not a dictionary", "Write {'like-of': 'Mag', ...}")
+    for name, word in own.items():
+        if name not in ENGLISH or not isinstance(word, str):
+            remedy = f"Use texts for any of {', '.join(ENGLISH)}"
+            raise SettingError(_SETTING, {name: word}, "is not known here", remedy)
+    return {**ENGLISH, **own}
