@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from bridge.content import html, text
 from bridge.content.characters import printable
 from bridge.content.mf2 import Form
-from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 
 if TYPE_CHECKING:
@@ -105,10 +104,7 @@ def _html_body(sent: str, rules: SiteRules) -> Body:
     shown = printable(sent)
     if rules.html == "sanitize":
         shown = html.sanitise(shown)
-    if any(rules.site.intrasite_links(shown)):
-        shown = html.disarm(shown)
-    if any(rules.site.intrasite_links(shown)):
-        raise InvalidRequest("The content has links in Pelican's notation for files of the site.")
+    shown = rules.site.disarmed(shown)
     # Python-Markdown turns tabs into spaces, also inside <pre>.
     shown = rules.media.internalise_html(shown).replace("\t", "&#9;")
     return Body(f"{_OPEN}{shown}{_CLOSE}\n", "html")

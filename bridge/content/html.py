@@ -48,7 +48,6 @@ _TAG = re.compile(
 )
 # Python-Markdown aligns table cells and numbers code lines this way.
 _HARMLESS_STYLE = re.compile(r"text-align:\s*(?:left|right|center);?")
-_QUOTED_NOTATION = re.compile(r"""(?P<quote>["'])(?P<space>\s*)(?P<open>[{|])(?=\w+[}|])""")
 _RAW_TEXT = re.compile(
     r"<(?P<tag>script|style|textarea|title|xmp|iframe|noscript|template)\b", re.IGNORECASE
 )
@@ -79,11 +78,6 @@ def offences(html: str) -> frozenset[str]:
             position = _end_of_offence(html, start)
             found.add(html[start:position])
     return frozenset(found)
-
-
-def disarm(html: str) -> str:
-    """The HTML with the same meaning, in which Pelican sees no ``{static}`` in an attribute."""
-    return _QUOTED_NOTATION.sub(lambda m: f"{m['quote']}{m['space']}&#{ord(m['open'])};", html)
 
 
 def plain(html: str) -> str:

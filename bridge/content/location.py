@@ -33,6 +33,7 @@ from bridge.settings import SettingsError
 
 _MARKDOWN = (".md", ".markdown", ".mkd", ".mdown")
 _NAME_BYTES = 150
+_LINKS_INSIDE_LINKS = 50
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
 _KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
 
@@ -125,6 +126,15 @@ class Site:
     def intrasite_links(self, html: str) -> Iterator[str]:
         """What Pelican would replace in HTML: the values of attributes like ``{static}/x``."""
         return (match["path"] for match in self._intrasite.finditer(html))
+
+    def disarmed(self, html: str) -> str:
+        """The HTML with the same meaning, in which Pelican sees no link to a file of the site."""
+        # One link may hide another, in the text of an attribute.
+        for _ in range(_LINKS_INSIDE_LINKS):
+            if not self._intrasite.search(html):
+                return html
+            html = self._intrasite.sub(_with_reference, html)
+        raise InvalidRequest("The content hides links to files of the site in each other.")
 
     def locate(self, text: str, path: str) -> Location:
         """Where Pelican will put the post in the file ``path`` (relative to the repo's root).
@@ -278,6 +288,13 @@ def _intrasite_links(notation: str) -> re.Pattern[str]:
             (?P<quote>["\'])(?P<path>{notation}(?P<value>.*?))(?P=quote)""",
         re.VERBOSE,
     )
+
+
+def _with_reference(match: re.Match[str]) -> str:
+    """The tag with the first character of the link as a character reference."""
+    start = match.start("path") - match.start()
+    tag = match.group()
+    return f"{tag[:start]}&#{ord(tag[start])};{tag[start + 1 :]}"
 
 
 def _date_of(article: Content) -> datetime | None:

@@ -1,0 +1,223 @@
+"""Content in a body: HTML that shows and does not act, Markdown that is judged by what it makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from content_site import load_rules
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown import Markdown
+
+from bridge.content import body, html
+from bridge.content.rules import SiteRules
+
+MEDIA_URL = "https://bridge.example/media/2026/x.jpg"
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    return load_rules(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def trusting(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    return load_rules(tmp_path_factory.mktemp("site"), html="trust")
+
+
+def of_html(sent: str, rules: SiteRules) -> str:
+    return body.encode({"html": sent}, markdown=False, rules=rules).text
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "<p>This post has <b>bold</b> and <i>italic</i> text.</p>",
+        "plain & simple",
+        "<pre>a\n\n\tb\n    c</pre>",
+        "<p>one</p>\n\n\n<p>two</p>\n# no heading\n\n    no code",
+        '<ul><li>a <a href="https://x.y/?a=1&amp;b=2" title="*t*">b</a></li></ul>',
+        "<blockquote>x<br>y</blockquote><hr><table><tbody><tr><td>1</td></tr></tbody></table>",
+        '<video controls="" src="https://x.y/v.mp4"></video>',
+        "<p>&lt;script&gt; [x]: y *z* _a_ `b` &amp;copy;</p>",
+        "<figure><img src=\"https://x.y/z.png\" alt=\"&quot;q&quot;\"><figcaption>c</figcaption>"
+        "</figure>",
+    ],
+)  # fmt: skip
+def test_html_is_on_the_page_as_it_was_sent(sent: str, rules: SiteRules) -> None:
+    written = of_html(sent, rules)
+    page = rules.site.render(written)
+    assert tree(page) == tree(f"<div>{sent}</div>")
+
+
+def tree(source: str) -> str:
+    """The elements and texts that a browser sees, apart from white space around the whole."""
+    return BeautifulSoup(source.strip(), "html5lib").body.decode_contents().strip()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "<script>alert(1)</script>",
+        "<p onclick=alert(1)>x",
+        '<a href="javascript:alert(1)">x</a>',
+        "<a href=' &#106;ava\tscript:alert(1)'>x</a>",
+        "<iframe src='https://x.y'></iframe>",
+        "<form action='https://x.y'><input name=q></form>",
+        "<style>*{display:none}</style>",
+        "<svg onload=alert(1)><a xlink:href='javascript:x'>y</a></svg>",
+        "<img src=x onerror=alert(1)>",
+        "<meta http-equiv=refresh content='0;url=https://x.y'>",
+        "<base href='https://x.y'>",
+        "</div></div></article><script>alert(1)</script>",
+        "<math><mtext><table><mglyph><style><!--</style>"
+        "<img title='--&gt;&lt;img src=1 onerror=x&gt;'>",
+        "<!--><script>alert(1)</script>-->",
+        "<div markdown='1' onclick=x>",
+    ],
+)
+def test_html_that_acts_is_taken_apart(sent: str, rules: SiteRules) -> None:
+    page = rules.site.render(of_html(sent, rules))
+    assert not html.offences(page)
+    for word in ("<script", "onclick", "onerror", "onload", "javascript:", "<iframe", "<form"):
+        assert word not in page.lower().replace("&lt;", "")
+    assert page.count("<div") == page.count("</div")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "<img src='{static}/../secret.txt'>",
+        '<a href="{attach}secret.txt">x</a>',
+        '<a href=" {filename}x.md">x</a>',
+        "<a href='|static|/x'>x</a>",
+        "<p title=\"href='{static}/../secret.txt'\">x</p>",
+        "<img alt=\"src='{static}/x'\" src=y>",
+        '<blockquote cite="{static}/x">y</blockquote>',
+    ],
+)
+def test_html_reaches_no_file(sent: str, rules: SiteRules, trusting: SiteRules) -> None:
+    for owner in (rules, trusting):
+        page = owner.site.render(of_html(sent, owner))
+        assert list(owner.site.intrasite_links(page)) == []
+
+
+def test_the_text_about_static_links_stays(rules: SiteRules) -> None:
+    assert "{static}/x" in of_html("<p>Write <code>{static}/x</code></p>", rules)
+
+
+def test_trusted_html_may_act(trusting: SiteRules) -> None:
+    sent = "<script>start({static: '{\"a\": 1}'})</script>"
+    assert of_html(sent, trusting) == f"<div>{sent}</div>\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "[x](javascript:alert(1))",
+        "[x](JaVa&#115;cript:alert(1))",
+        "[x]: javascript:alert(1)\n\n[x]",
+        "<javascript:alert(1)>\n\n<a href='javascript:x'>y</a>",
+        "text\n{: onclick='alert(1)' }",
+        "# head {: onmouseover=alert(1) }",
+        "![x](y){: onerror=alert(1) }",
+        "<script>alert(1)</script>",
+        "<div markdown='1'>\n<img src=x onerror=alert(1)>\n</div>",
+        "a <b onclick=x>b</b>",
+        "<style>*{}</style>",
+        "[x]({static}/../secret)",
+        "[x](<{static}/../secret>)",
+        "[x](\\{static}/../secret)",
+        "![x][y]\n\n[y]: {static}/../secret",
+        "![href='{static}/../secret'](x)",
+        "x\n{: title=\"src='{static}/../secret'\" }",
+        "<a href='{attach}secret'>x</a>",
+        "x[^1]\n\n[^1]: [y](|static|/../secret)",
+    ],
+)
+def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: SiteRules) -> None:
+    written = body.encode(sent, markdown=True, rules=rules)
+    page = rules.site.render(written.text)
+    assert not html.offences(page)
+    assert list(rules.site.intrasite_links(page)) == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "# Head\n\n*x* **y** `{static}/x` `<script>`\n\n> q\n\n1. a\n2. b\n",
+        "| a | b |\n|:--|--:|\n| 1 | 2 |\n",
+        "note[^1]\n\n[^1]: foot\n",
+        "```python\nprint('<script>')\n```\n",
+        "<figure>\n<img src='https://x.y/z.png' alt=z>\n</figure>\n",
+        "*[HTML]: Hyper\n\nHTML term\n: definition\n",
+        '[mail](mailto:me@x.y) <https://x.y/?a&b> [rel](/about/ "t") [#](#x)\n',
+        "<!-- more -->\n\n<br/>\n",
+        "text {#id .cls}\n\n# Head {#id .cls}\n",
+        "    !code {: onclick=x }\n",
+        "Use `[y]({static}/x)` for files.",
+    ],
+)
+def test_ordinary_markdown_stays_as_it_was_sent(sent: str, rules: SiteRules) -> None:
+    assert body.encode(sent, markdown=True, rules=rules) == body.Body(f"{sent}\n", "markdown")
+    assert body.decode(f"{sent}\n", "markdown", rules) == sent
+
+
+def test_trusted_markdown_may_act_but_not_reach(trusting: SiteRules) -> None:
+    acting = "<script>x()</script> [a](javascript:x)"
+    assert body.encode(acting, markdown=True, rules=trusting).text == f"{acting}\n"
+    reaching = body.encode("<i>[a]({static}/../x)</i>", markdown=True, rules=trusting)
+    assert reaching.form == "html"
+
+
+def test_own_media_are_the_sites_own_copy(rules: SiteRules) -> None:
+    markdown = body.encode(f"![x]({MEDIA_URL})", markdown=True, rules=rules)
+    assert markdown.text == "![x]({static}/media/2026/x.jpg)\n"
+    assert body.decode(markdown.text, "markdown", rules) == f"![x]({MEDIA_URL})"
+    sent = f'<img src="{MEDIA_URL}">'
+    assert of_html(sent, rules) == '<div><img src="{static}/media/2026/x.jpg"></div>\n'
+    assert body.decode(of_html(sent, rules), "html", rules) == {"html": sent}
+
+
+@pytest.mark.parametrize("content", [None, "", {}, {"value": ""}, {"html": 1}, 5, [], True])
+def test_no_content_is_an_empty_body(content: Any, rules: SiteRules) -> None:
+    assert body.encode(content, markdown=False, rules=rules).text == ""
+    assert body.decode("", "text", rules) is None
+
+
+def test_a_body_that_a_hand_has_unwrapped_is_still_html(rules: SiteRules) -> None:
+    assert body.decode("<p>x</p>\n", "html", rules) == {"html": "<p>x</p>"}
+
+
+PIECES = st.sampled_from(
+    ["<", ">", "</", "/>", "<!--", "-->", "--!>", "<![CDATA[", "]]>", "<?", "<script", "</script>",
+     "<a ", "<b>", "<p ", "<svg", "<style>", "<img ", "</div>", "href=", "src=", "title=",
+     "onclick=", "javascript:", "{static}", "|static|", "'", '"', "`", "=", "x", " ", "\n", "\t",
+     "&", "&#", ";"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_what_counts_as_harmless_is_what_the_sanitiser_leaves_alone(source: str) -> None:
+    """For HTML that has passed our own check, a browser's parser finds nothing to take out."""
+    if html.offences(source):
+        return
+    before, after = (BeautifulSoup(each, "html5lib") for each in (source, html.sanitise(source)))
+    acting = [
+        tag for tag in before.find_all(True) if tag.name in {"script", "svg", "style", "math"}
+    ]
+    assert acting == []
+    for tag in before.find_all(True):
+        assert not any(name.startswith("on") for name in tag.attrs)
+        assert "javascript:" not in str(tag.attrs.get("href", ""))
+    assert before.get_text().strip() == after.get_text().strip()
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_any_html_stays_inside_its_div(source: str) -> None:
+    page = Markdown(extensions=["extra"]).convert(f"<div>{html.sanitise(source)}</div>\n")
+    soup = BeautifulSoup(f"<main>{page}</main><footer>end</footer>", "html5lib")
+    assert [child.name for child in soup.main.find_all(True, recursive=False)] == ["div"]
+    assert soup.body.find_all(True, recursive=False)[-1].name == "footer"

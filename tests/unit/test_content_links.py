@@ -1,0 +1,91 @@
+"""Own media have Pelican's notation in files; a client's use of that notation is disarmed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from content_site import MEDIA
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.content.links import MediaUrls
+
+BRIDGE = "https://bridge.example/media/2026/11/sea.jpg"
+OWN = "{static}/media/2026/11/sea.jpg"
+
+
+def test_an_upload_is_the_sites_own_file() -> None:
+    assert MEDIA.internalise(BRIDGE) == OWN
+    assert MEDIA.internalise("https://example.com/media/2026/11/sea.jpg") == OWN
+    assert MEDIA.externalise(OWN) == BRIDGE
+
+
+def test_it_is_found_in_nested_values() -> None:
+    value = {"value": BRIDGE, "alt": "x", "more": [BRIDGE, 1, None]}
+    assert MEDIA.internalise(value) == {"value": OWN, "alt": "x", "more": [OWN, 1, None]}
+    assert MEDIA.externalise(MEDIA.internalise(value)) == value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example/media/x.jpg",
+        "https://bridge.example/media/",
+        "https://bridge.example/media/../secret",
+        "https://bridge.example/media/a/../../secret",
+        "https://bridge.example/media/.hidden",
+        "https://bridge.example/media//x",
+        "https://bridge.example/media/x.jpg?download",
+        "https://bridge.example/media/x y",
+        "https://bridge.example.evil/media/x.jpg",
+    ],
+)
+def test_nothing_else_is(url: str) -> None:
+    assert MEDIA.internalise(url) == url
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("{static}/../secret", "%7Bstatic}/../secret"),
+        ("|static|/x", "%7Cstatic|/x"),
+        ("{attach}x", "%7Battach}x"),
+        ("{static}/media/x.jpg", "%7Bstatic}/media/x.jpg"),
+        ("%7Bstatic}/x", "%257Bstatic}/x"),
+        ("%257Cfilename|x", "%25257Cfilename|x"),
+        ("{curly} text", "%7Bcurly} text"),
+        ("{ static}", "{ static}"),
+        ("text {static}", "text {static}"),
+    ],
+)
+def test_a_clients_notation_is_disarmed_and_comes_back(sent: str, stored: str) -> None:
+    assert MEDIA.internalise(sent) == stored
+    assert MEDIA.externalise(stored) == sent
+
+
+@given(
+    st.recursive(
+        st.text(alphabet="{}|%257BCstaticx/.", max_size=20) | st.integers() | st.none(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    )
+)
+def test_every_value_comes_back(value: Any) -> None:
+    assert MEDIA.externalise(MEDIA.internalise(value)) == value
+
+
+def test_links_in_html_and_markdown_are_own_files() -> None:
+    assert MEDIA.internalise_html(f'<img alt="{BRIDGE}" src="{BRIDGE}">') == (
+        f'<img alt="{BRIDGE}" src="{OWN}">'
+    )
+    markdown = f"![a]({BRIDGE}) [b](<{BRIDGE}> 'title') <a href='{BRIDGE}'>\n\n[c]: {BRIDGE}\n"
+    assert MEDIA.internalise_markdown(markdown) == markdown.replace(BRIDGE, OWN)
+    assert MEDIA.externalise_text(MEDIA.internalise_markdown(markdown)) == markdown
+    assert MEDIA.internalise_markdown(f"see {BRIDGE}") == f"see {BRIDGE}"
+
+
+def test_without_addresses_nothing_changes() -> None:
+    nowhere = MediaUrls("media", ())
+    assert nowhere.internalise(BRIDGE) == BRIDGE
+    assert nowhere.externalise(OWN) == OWN
+    assert nowhere.externalise_text(OWN) == OWN

@@ -1,0 +1,121 @@
+"""A post's file is inside the content folder, and its slug is one harmless segment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from content_site import PATH, load_site, post
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.content.location import Site
+from bridge.content.path import PathTemplate, candidates, slug_hint, wished_slug
+from bridge.settings import SettingsError
+
+PUBLISHED = datetime(2026, 11, 21, 18, 37, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return load_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.mark.parametrize(
+    ("properties", "slug"),
+    [
+        ({"name": "A walk by the River!"}, "a-walk-by-the-river"),
+        ({"name": "Über «uns» & 日本"}, "uber-uns-ri-ben"),
+        ({"name": "C++"}, "c-plus-plus"),
+        ({"name": "C# and F#"}, "c-sharp-and-f-sharp"),
+        ({"name": "A+"}, "a-plus"),
+        ({"content": "#indieweb is https://example.org fun"}, "indieweb-is-fun"),
+        ({"content": "one two three four five six seven eight nine"},
+         "one-two-three-four-five-six-seven-eight"),
+        ({"content": {"html": "<p>Bold <b>move</b></p><script>x</script>"}}, "bold-move"),
+        ({"content": {"value": "plain"}}, "plain"),
+        ({"name": "🎉", "content": "Party"}, "party"),
+        ({"content": "🎉"}, "2026-11-21-183705"),
+        ({"like_of": "https://example.org/"}, "2026-11-21-183705"),
+        ({"name": "x" * 500}, "x" * 60),
+        ({"name": "word " * 50}, "-".join(["word"] * 12)),
+        ({"name": ["not text"]}, "2026-11-21-183705"),
+    ],
+)  # fmt: skip
+def test_a_post_wishes_for_a_slug(properties: dict[str, Any], slug: str, site: Site) -> None:
+    assert slug_hint(post(**properties), {}, PUBLISHED, site) == slug
+
+
+@pytest.mark.parametrize(
+    ("wish", "slug"),
+    [
+        ("my-slug", "my-slug"),
+        ("My Slug", "my-slug"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("/absolute", "absolute"),
+        ("a/b\\c", "a-b-c"),
+        ("index.html", "index-html"),
+        ("...", None),
+        ("\x00\n", None),
+        ("<b>x</b>", "x"),
+        ("%2e%2e%2f", "2e2e2f"),
+        ("_under_", "under"),
+    ],
+)
+def test_mp_slug_is_only_a_hint(wish: str, slug: str | None, site: Site) -> None:
+    assert wished_slug({"slug": (wish,)}, site) == slug
+    named = post(name="fallback")
+    assert slug_hint(named, {"slug": (wish,)}, PUBLISHED, site) == (slug or "fallback")
+
+
+def test_no_wish_is_no_wish(site: Site) -> None:
+    assert wished_slug({}, site) is None
+    assert wished_slug({"slug": (1,)}, site) is None
+
+
+def test_a_site_that_slugifies_oddly_gets_safe_slugs(tmp_path: Path) -> None:
+    odd = load_site(tmp_path, SLUG_REGEX_SUBSTITUTIONS=[], SLUGIFY_USE_UNICODE=True)
+    assert slug_hint(post(name="Ü ../?x=1#…"), {}, PUBLISHED, odd) == "ü-x-1-sharp"
+
+
+def test_taken_slugs_are_numbered() -> None:
+    assert list(islice(candidates("x"), 3)) == ["x", "x-2", "x-3"]
+
+
+def test_the_path_follows_the_template() -> None:
+    path = PATH.path(slug="a-walk", category="notes", published=PUBLISHED)
+    assert path == "content/notes/2026/11/a-walk.md"
+    flat = PathTemplate("/blog/content/", "{published:%Y-%m-%d}-{slug}.md")
+    assert flat.path(slug="x", category="", published=PUBLISHED) == "blog/content/2026-11-21-x.md"
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_no_slug_and_no_category_leaves_the_content_folder(slug: str, category: str) -> None:
+    path = PATH.path(slug=slug, category=category, published=PUBLISHED)
+    parts = path.split("/")
+    assert parts[0] == "content"
+    assert len(parts) in {4, 5}
+    assert not any(part in {"", ".", ".."} or part.startswith(".") for part in parts)
+    assert all(len(part.encode(errors="surrogatepass")) <= 200 for part in parts)
+    assert not any(character < " " or character == "\\" for character in path)
+    assert path.endswith(".md")
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{category}.md", "lacks {slug}"),
+        ("{slug}.txt", "end in .md"),
+        ("{slug}/{title}.md", "title"),
+        ("{slug.md", "expected"),
+        ("{}/{slug}.md", "names"),
+    ],
+)
+def test_a_template_that_cannot_work_is_an_error_of_the_settings(
+    template: str, problem: str
+) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        PathTemplate("content", template)
