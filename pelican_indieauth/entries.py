@@ -62,6 +62,13 @@ class Place:
         )
         return tuple((name, text) for name, text in parts if text)
 
+    @property
+    def geo(self) -> str | None:
+        """A ``geo:`` address of the point (RFC 5870)."""
+        if self.latitude is None or self.longitude is None:
+            return None
+        return f"geo:{self.latitude},{self.longitude}"
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -89,7 +96,7 @@ class Entry:
     ``kind`` is what post type discovery finds (``note``, ``article``, ``reply``, ``like``,
     ``repost``, ``bookmark``, ``rsvp``, ``photo``, ``video``, ``audio``, ``checkin``, ``event``,
     ``review``, ``read``, ``watch``, ``listen``); ``type`` is the root class. ``titled`` is false
-    where the Title was made up for Pelican's sake: do not show it as the post's name.
+    where the Title was made up for Pelican's sake; ``name`` is empty then.
     """
 
     kind: str

@@ -39,7 +39,7 @@ class Parts:
         """Address, dates, name where there is one, summary: for machines."""
         entry = self.entry
         found = _data("u-url u-uid", entry.url)
-        if entry.titled and entry.name:
+        if entry.name:
             found += _data("p-name", entry.name)
         if entry.published:
             found += _data("dt-published", entry.published.isoformat())
@@ -202,10 +202,10 @@ def _placed(place: Place, classes: str) -> str:
         shown.append(f'<a class="u-url" href="{e(place.url)}">{e(place.url)}</a>')
     shown += [f'<span class="p-{name}">{e(text)}</span>' for name, text in place.address]
     point = ""
-    if place.latitude and place.longitude:
+    if place.geo and place.latitude and place.longitude:
         if not shown:
-            geo = e(f"{place.latitude},{place.longitude}")
-            shown.append(f'<a href="geo:{geo}">{geo}</a>')
+            words = e(f"{place.latitude}, {place.longitude}")
+            shown.append(f'<a href="{e(place.geo)}">{words}</a>')
         point = _data("p-latitude", place.latitude) + _data("p-longitude", place.longitude)
     return f'<span class="{classes}">{", ".join(shown)}{point}</span>'
 

@@ -52,7 +52,8 @@ class Reader:
         """The whole post. An article without an ``Mf2`` line has only what Pelican's keys say."""
         post = mf2.read(article)
         if post is None:
-            return Entry("article", self.urls.site(article.url), **self._common(article))
+            name = stripped(article.title)
+            return Entry("article", self.urls.site(article.url), name=name, **self._common(article))
         titled = post.whole.get("title") != "synthetic"
         type_ = post.type
         return Entry(
@@ -60,6 +61,7 @@ class Reader:
             self.urls.site(article.url),
             type_ if type_ in _ROOTS else "h-entry",
             titled,
+            name=stripped(article.title) if titled else "",
             aliases=tuple(filter(None, map(plain, mf2.listed(post.whole.get("aliases"))))),
             **self._common(article),
             **self._properties(post, article),
@@ -69,7 +71,6 @@ class Reader:
         """What Pelican's own keys hold, for every post alike."""
         summary = article.metadata.get("summary")
         return {
-            "name": stripped(article.title),
             "author": self._author(article),
             "published": getattr(article, "date", None),
             "updated": getattr(article, "modified", None),
