@@ -1,4 +1,4 @@
-"""Commands to the server, which come among the properties and are never stored (Micropub 3.1)."""
+"""Commands to the server, which come among the properties and are never stored (Micropub 3.2)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def split_commands(
             commands[name.removeprefix(PREFIX)] = _texts(slots)
         elif name in _ALIASES:
             aliases[name] = _texts(slots)
-        # The server MUST NOT store the access_token (3.1).
+        # The server MUST NOT store the access_token (3.2).
         elif name != "access_token":
             properties[name] = list(slots)
     commands.pop("photo-alt", None)

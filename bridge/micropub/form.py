@@ -10,7 +10,7 @@ from bridge.micropub.commands import ALT_TEXTS
 from bridge.micropub.post import Json
 from bridge.micropub.raw import OPERATIONS, Raw, Slot, h_type
 
-#: Names that a form keeps for the protocol (Micropub 3.1), and the one that queries use. ``url`` is
+#: Names that a form keeps for the protocol (Micropub 3.2), and the one that queries use. ``url`` is
 #: the post that an action is about, but a property where something other than an entry is made.
 _RESERVED = frozenset({"access_token", "h", "action", "q"})
 

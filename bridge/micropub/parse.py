@@ -56,7 +56,7 @@ def is_media_upload(body: Body) -> bool:
 
 
 def media_file(body: Body) -> Upload:
-    """The one file of an upload to the media endpoint, whatever its part is called (3.6.1).
+    """The one file of an upload to the media endpoint, whatever its part is called (3.6.3).
 
     Raises :class:`InvalidRequest` where there is none, or more than one, or an empty one.
     """
