@@ -43,13 +43,15 @@ class Location:
     """Where a post lives. ``url`` is absolute where the site knows its SITEURL.
 
     ``save_as`` is the path in the output folder, ``status`` Pelican's (``published``, ``draft``,
-    ``hidden``), ``date`` with its zone, ``None`` for a draft without one.
+    ``hidden``), ``date`` with its zone, ``None`` for a draft without one, ``category`` the name of
+    the Pelican category, which may come from the folder.
     """
 
     url: str
     save_as: str
     status: str
     date: datetime | None
+    category: str = ""
 
 
 class Site:
@@ -167,8 +169,12 @@ class Site:
         found = self._quick.locate(file, source)
         if found is None:
             return None
-        url, save_as, status, date = found
-        return Location(self.absolute(url), save_as, status, date)
+        return Location(self.absolute(found[0]), *found[1:])
+
+    def date_in_path(self, path: str) -> datetime | None:
+        """The date that a post has from its file's name alone (FILENAME_METADATA)."""
+        source = self._source_path(path)
+        return self._quick.date_in_path(source) if source else None
 
     def absolute(self, url: str) -> str:
         """The URL of a page, from what Pelican calls its URL."""
@@ -230,7 +236,8 @@ class Site:
             ) from error
         if not valid:
             raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
-        return Location(url, content.save_as, content.status, _date_of(content))
+        category = str(getattr(content, "category", ""))
+        return Location(url, content.save_as, content.status, _date_of(content), category)
 
     @lru_cache(maxsize=4096)  # noqa: B019 - one Site lives as long as its settings do
     def _can_have_pages(self, kind: type[URLWrapper], name: str) -> bool:

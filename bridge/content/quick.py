@@ -24,8 +24,8 @@ from pelican.utils import get_date, set_date_tzinfo, slugify
 from bridge.content.dates import as_pelican_reads
 from bridge.content.headers import PelicanFile
 
-#: url, save_as, status, date
-Found = tuple[str, str, str, datetime]
+#: url, save_as, status, date, the category's name
+Found = tuple[str, str, str, datetime, str]
 
 _FORMAT_FIELDS = frozenset({"slug", "date", "category", "author", "lang", "path"})
 _ONE_VALUE = frozenset({"date", "modified", "status", "category", "author", "slug", "tags",
@@ -97,6 +97,11 @@ class QuickLocator:
         except (_Unclear, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError):
             return None
 
+    def date_in_path(self, source_path: str) -> datetime | None:
+        """The date that the site's settings find in a file's name (``2010-12-03-title.md``)."""
+        date = self._from_path(source_path).get("date")
+        return set_date_tzinfo(date, self._zone) if isinstance(date, datetime) else None
+
     def _default_metadata(self) -> dict[str, Any]:
         settings = self._settings
         found = dict(settings["DEFAULT_METADATA"])
@@ -166,7 +171,7 @@ class QuickLocator:
         save_as = metadata.get("save_as") or save_format.format(**values)
         if save_as.startswith("/") or ".." in save_as:
             raise _Unclear
-        return url, save_as, status, date
+        return url, save_as, status, date, metadata.get("category") or ""
 
     def _made_slug(self, metadata: Mapping[str, Any], source_path: str) -> str:
         source = self._settings["SLUGIFY_SOURCE"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bridge.content import body, keys
+from bridge.content import body, dates, keys
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
 from bridge.errors import InvalidRequest
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 _IN_KEYS = frozenset(name for field in keys.FIELDS for name in field.properties)
 
 
-def read(file: PelicanFile, rules: SiteRules) -> Post:
-    """The post in a file, written by the bridge or by hand. Never fails on what it finds."""
+def read(file: PelicanFile, rules: SiteRules, path: str = "") -> Post:
+    """The post in a file, written by the bridge or by hand. Never fails on what it finds.
+
+    ``path``, from the repo's root, can tell the date of a hand-written post.
+    """
     mf2 = Mf2Line.of(file)
     found: dict[str, tuple[Json, ...]] = {}
     for field in keys.FIELDS:
@@ -31,6 +34,8 @@ def read(file: PelicanFile, rules: SiteRules) -> Post:
             found.update(_originals(field, mf2, rules))
         else:
             found.update(_of_key(field, file, mf2, rules))
+    if "published" not in found and (date := rules.site.date_in_path(path)):
+        found["published"] = (dates.form(date),)
     if content := _content(file, mf2, rules):
         found["content"] = content
     for name, values in mf2.properties.items():
