@@ -14,7 +14,7 @@ from bridge.store import (
     Version,
 )
 from bridge.store.database import Database
-from bridge.store.objects import Entry, Format, Object
+from bridge.store.objects import FILE, Entry, Format, Object
 from bridge.store.paths import check_path
 from bridge.store.trees import TreeEditor
 from bridge.store.worktree import Desk, Edit
@@ -33,7 +33,7 @@ class Batch:
     ) -> None:
         self._database = database
         self._format = fmt
-        self.author = author
+        self.ident = f"{author} {int(time.time())} {time.strftime('%z')}"
         self._tree = database.tree_of(tip) if tip else None
         self._desks = desks
         self.tip = tip
@@ -63,9 +63,8 @@ class Batch:
             edits[change.path] = edit
             blobs += blob
         tree, trees = editor.write()
-        ident = f"{self.author} {int(time.time())} {time.strftime('%z')}"
         parents = [self.tip] if self.tip else []
-        made = self._format.commit(tree, parents, ident, ident, commit.message)
+        made = self._format.commit(tree, parents, self.ident, self.ident, commit.message)
         self.objects += [*blobs, *trees, made]
         self.edits.update(edits)
         self.subject = commit.message.partition("\n")[0]
@@ -84,7 +83,9 @@ class Batch:
                 editor.remove(change.path)
             return Edit(change.path, self._before(change.path, present), None, None), []
         blob = self._format.object("blob", change.content)
-        after = editor.put(change.path, blob.oid)
+        # A file that was executable stays so.
+        after = Entry(present.mode if present else FILE, blob.oid)
+        editor.put(change.path, after)
         before = self._before(change.path, present)
         return Edit(change.path, before, after, change.content), [blob]
 

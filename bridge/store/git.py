@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from bridge.store.database import Database
 from bridge.store.disk import Disk
 from bridge.store.history import removed_files
 from bridge.store.locks import writer
+from bridge.store.objects import Object
 from bridge.store.opening import author as find_author
 from bridge.store.opening import open_place
 from bridge.store.transaction import Transaction
@@ -57,16 +59,16 @@ class GitStore:
         disk: Disk | None = None,
     ) -> None:
         """``patience`` is how many seconds a commit waits for somebody else's lock."""
-        self._place = place = open_place(repo, branch)
-        self._disk = disk or Disk()
+        self.place = place = open_place(repo, branch)
+        self.disk = disk or Disk()
         self._patience = patience
-        self._database = Database(place.repo, place.format)
+        self.database = Database(place.repo, place.format)
         self._turn = threading.Lock()
         self._mine: dict[Version | None, None] = {}  # in order
         self.state = place.common / "micropub-bridge"
         with _translated():
-            self._author = find_author(place.repo, author, otherwise)
-            self._transaction = Transaction(place, self._disk, self.state)
+            self.author = find_author(place.repo, author, otherwise)
+            self._transaction = Transaction(place, self.disk, self.state)
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has put that right itself.
             with suppress(StoreBusy), self._writing():
@@ -74,51 +76,51 @@ class GitStore:
 
     def close(self) -> None:
         """End the processes and threads behind the store."""
-        self._database.close()
-        self._place.repo.close()
-        self._disk.close()
+        self.database.close()
+        self.place.repo.close()
+        self.disk.close()
 
     def head(self) -> Version | None:
         """The newest version of the branch."""
         with _translated():
-            return _version(self._place.branch.read())
+            return _version(self.place.branch.read())
 
     def read(self, path: str, at: Version) -> Blob | None:
         """One file."""
         with _translated():
-            entry = find(self._database, self._tree_of(at), path)
+            entry = find(self.database, self._tree_of(at), path)
             if entry is None or not entry.is_file:
                 return None
-            return Blob(BlobId(entry.oid.hex()), self._database.read(entry.oid, "blob"))
+            return Blob(BlobId(entry.oid.hex()), self.database.read(entry.oid, "blob"))
 
     def files(self, folder: str, at: Version) -> Iterator[tuple[str, BlobId]]:
         """Every file below a folder."""
         with _translated():
             tree, prefix = self._tree_of(at), folder.strip("/")
             if prefix:
-                entry = find(self._database, tree, prefix)
+                entry = find(self.database, tree, prefix)
                 if entry is None or not entry.is_folder:
                     return
                 tree = entry.oid
             start = os.fsencode(f"{prefix}/" if prefix else "")
-            for path, entry in walk(self._database, tree, start):
+            for path, entry in walk(self.database, tree, start):
                 yield path, BlobId(entry.oid.hex())
 
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
         """The bytes behind many ids."""
         with _translated():
             for blob in ids:
-                yield Blob(blob, self._database.read(_oid(blob), "blob"))
+                yield Blob(blob, self.database.read(_oid(blob), "blob"))
 
     def diff(self, old: Version, new: Version) -> Sequence[Difference]:
         """Every path whose bytes differ."""
         with _translated():
-            found = compare(self._database, self._tree_of(old), self._tree_of(new))
+            found = compare(self.database, self._tree_of(old), self._tree_of(new))
             pairs = [
                 Difference(
                     path,
-                    BlobId(was.oid.hex()) if was else None,
-                    BlobId(now.oid.hex()) if now else None,
+                    BlobId(was.oid.hex()) if was and was.is_file else None,
+                    BlobId(now.oid.hex()) if now and now.is_file else None,
                 )
                 for path, was, now in found
             ]
@@ -129,11 +131,11 @@ class GitStore:
         """Files that are gone, newest removal first."""
         with _translated():
             tree, seen = self._tree_of(at), set[str]()
-            for removal in removed_files(self._place.repo, folder, at):
+            for removal in removed_files(self.place.repo, folder, at):
                 if removal.path in seen:
                     continue
                 seen.add(removal.path)
-                entry = find(self._database, tree, removal.path)
+                entry = find(self.database, tree, removal.path)
                 if entry is None or not entry.is_file:
                     yield removal
 
@@ -146,12 +148,23 @@ class GitStore:
                     return answers
         raise StoreBusy("somebody else keeps committing")
 
+    def bring(self, old: Version | None, new: bytes, objects: Sequence[Object]) -> bool:
+        """Move the branch, and working trees, to a commit that came from elsewhere.
+
+        ``objects`` are those that the repo lacks. ``False`` if the branch is no longer at ``old``.
+        Raises :class:`OwnersEdit` where uncommitted edits are in the way.
+        """
+        with _translated(), self._writing():
+            head = _oid(old) if old else None
+            ident = f"{self.author} {int(time.time())} {time.strftime('%z')}"
+            return self._transaction.bring(head, new, objects, ident, self._patience)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the only writer among threads and bridges, in a repo where nothing is half done."""
-        self._disk.mkdir(self.state)
+        self.disk.mkdir(self.state)
         with self._turn, writer(self.state / "lock", self._patience):
-            self._transaction.recover(self._database, self._patience)
+            self._transaction.recover(self.database, self._patience)
             try:
                 yield
             finally:
@@ -159,10 +172,10 @@ class GitStore:
 
     def _attempt(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError] | None:
         """Commit on top of the branch as it is now; ``None`` when it has moved meanwhile."""
-        head = self._place.branch.read()
+        head = self.place.branch.read()
         self._notice(_version(head))
         with self._desks() as desks:
-            batch = Batch(self._database, self._place.format, self._author, head, desks)
+            batch = Batch(self.database, self.place.format, self.author, head, desks)
             made: dict[Version | None, None] = {}
             answers: list[Version | StoreError] = []
             for commit in commits:
@@ -189,12 +202,12 @@ class GitStore:
         with ExitStack() as stack:
             for number, checkout in enumerate(self._transaction.checkouts()):
                 own = self._transaction.own(f"index-{number}")
-                desk = at_desk(self._disk, checkout, own, self._place.format, self._patience)
+                desk = at_desk(self.disk, checkout, own, self.place.format, self._patience)
                 desks.append(stack.enter_context(desk))
             yield desks
 
     def _tree_of(self, at: Version) -> bytes:
-        return self._database.tree_of(_oid(at))
+        return self.database.tree_of(_oid(at))
 
 
 def _version(commit: bytes | None) -> Version | None:

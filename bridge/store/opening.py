@@ -11,6 +11,7 @@ from git import GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPath
 from bridge.store import StoreBroken
 from bridge.store.objects import Format
 from bridge.store.refs import Branch
+from bridge.store.settings_of_git import read_settings
 
 _AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
 _QUIET = {
@@ -83,7 +84,7 @@ def _format(repo: Repo, common: Path) -> Format:
     """How the repo names objects; refuses repos that hold less than all of them."""
     if (common / "shallow").exists():
         raise StoreBroken(f"{common} is a shallow clone; run: git fetch --unshallow")
-    extensions = _config(repo, r"^extensions\.")
+    extensions = read_settings(repo, r"^extensions\.")
     if "extensions.partialclone" in extensions:
         raise StoreBroken(f"{common} is a partial clone; clone it again without --filter")
     storage = extensions.get("extensions.refstorage", "files")
@@ -93,23 +94,14 @@ def _format(repo: Repo, common: Path) -> Format:
     return Format(extensions.get("extensions.objectformat", "sha1"))
 
 
-def _config(repo: Repo, pattern: str) -> dict[str, str]:
-    """Settings of git whose names match."""
-    try:
-        lines = repo.git.config("--null", "--get-regexp", pattern).split("\0")
-    except GitCommandError:
-        return {}  # none matches
-    return dict(line.split("\n", 1) for line in lines if "\n" in line)
-
-
 def _root(repo: Repo, common: Path) -> Path | None:
     """The repo's own working tree, which is not the one of a linked worktree."""
-    if _config(repo, r"^core\.bare$").get("core.bare") == "true":
+    if read_settings(repo, r"^core\.bare$").get("core.bare") == "true":
         return None
     if Path(repo.git_dir).resolve() != common:
         return common.parent if common.name == ".git" else None
     tree = repo.working_tree_dir
-    configured = _config(repo, r"^core\.worktree$").get("core.worktree")
+    configured = read_settings(repo, r"^core\.worktree$").get("core.worktree")
     if configured:
         return (common / configured).resolve()
     return Path(tree).resolve() if tree else None

@@ -10,18 +10,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bridge.store import OwnersEdit, StoreBroken
 from bridge.store.batch import Batch
 from bridge.store.database import Database
 from bridge.store.disk import Disk
-from bridge.store.objects import Pack
+from bridge.store.following import follow
+from bridge.store.journal import Journal
+from bridge.store.locks import GitLock
+from bridge.store.objects import EMPTY, Object
 from bridge.store.opening import Place
 from bridge.store.trees import find
-from bridge.store.worktree import Checkout, Desk, Edit, Journal, at_desk, checkouts
+from bridge.store.worktree import Checkout, Desk, Edit, at_desk, checkouts
 
+_log = logging.getLogger(__name__)
 _READ_ONLY = 0o444  # as git has its packs
 
 
@@ -51,47 +57,92 @@ class Transaction:
         tip, edits = batch.tip, list(batch.edits.values())
         if tip is None:
             return False
-        pack = self._place.format.pack(batch.objects)
-        self._write(pack, tip, edits, desks)
-        lock = self._branch.lock(self._disk, self.own("ref"))
-        lock.take(patience)
-        try:
+        files = self._write_ready(edits, desks)
+        if desks:
+            files.append(self._note(Journal.of_files(edits)))
+        self._write_objects(batch.objects, tip, files)
+        with self._locked(patience) as lock:
             if self._branch.read() != head:
                 return False
             folders = self._apply(edits, desks)
             lock.commit()
             for desk in desks:
                 desk.lock.commit()
-        finally:
-            lock.release()
         self._disk.sync({self._branch.path.parent, *folders})
-        self._log(head, tip, batch, desks)
+        checkouts = [desk.checkout for desk in desks]
+        self._log(head, tip, f"{batch.ident}\tcommit: {batch.subject}", checkouts)
         if desks:
-            self._disk.overwrite(self._journal, b"")
+            self._note(Journal())
         return True
 
-    def _write(self, pack: Pack, tip: bytes, edits: Sequence[Edit], desks: Sequence[Desk]) -> None:
-        """Steps 1 and 2."""
-        disk, files = self._disk, [self.own(name) for name in ("pack", "idx", "ref")]
-        disk.write(files[0], pack.pack, _READ_ONLY)
-        disk.write(files[1], pack.idx, _READ_ONLY)
-        disk.write(files[2], self._branch.line(tip))
+    def bring(
+        self, head: bytes | None, tip: bytes, objects: Sequence[Object], ident: str, patience: float
+    ) -> bool:
+        """Move the branch to a commit that came from elsewhere, and working trees with it.
+
+        ``objects`` are those that the repo lacks. ``False`` if the branch is no longer at ``head``.
+        Raises :class:`OwnersEdit` where the owner's uncommitted edits are in the way.
+        """
+        checkouts = self.checkouts()
+        start = head or self._place.format.tree(EMPTY).oid
+        files = [self._note(Journal(moves=(start, tip)))] if checkouts else []
+        self._write_objects(objects, tip, files)
+        with ExitStack() as undo:
+            for checkout in checkouts:
+                follow(checkout, start, tip)
+                undo.callback(follow, checkout, tip, start)
+            with self._locked(patience) as lock:
+                if self._branch.read() != head:
+                    return False
+                lock.commit()
+            undo.pop_all()
+        self._disk.sync([self._branch.path.parent])
+        self._log(head, tip, f"{ident}\tpull: from the remote", checkouts)
+        if checkouts:
+            self._note(Journal())
+        return True
+
+    @contextmanager
+    def _locked(self, patience: float) -> Iterator[GitLock]:
+        """The branch, locked; as it was, unless the lock is committed."""
+        lock = self._branch.lock(self._disk, self.own("ref"))
+        lock.take(patience)
+        try:
+            yield lock
+        finally:
+            lock.release()
+
+    def _write_objects(self, objects: Sequence[Object], tip: bytes, files: list[Path]) -> None:
+        """Steps 1 and 2; ``files`` are further ones that are to be synced with them."""
+        disk, pack = self._disk, None
+        disk.write(self.own("ref"), self._branch.line(tip))
+        files.append(self.own("ref"))
+        if objects:
+            pack = self._place.format.pack(objects)
+            disk.write(self.own("pack"), pack.pack, _READ_ONLY)
+            disk.write(self.own("idx"), pack.idx, _READ_ONLY)
+            files += [self.own("pack"), self.own("idx")]
+        disk.sync(files)
+        if pack:
+            disk.rename(self.own("pack"), self._packs / f"{pack.name}.pack")
+            disk.rename(self.own("idx"), self._packs / f"{pack.name}.idx")
+        # What was fetched, too, must have its name before the branch rests on it.
+        disk.sync([self._packs, self._temporary])
+
+    def _write_ready(self, edits: Sequence[Edit], desks: Sequence[Desk]) -> list[Path]:
+        """The new files of working trees, not yet in their places."""
+        files = []
         for place in range(len(desks)):
             for number, edit in enumerate(edits):
-                if edit.data is not None:
+                if edit.data is not None and edit.after is not None:
                     files.append(self._ready(place, number))
-                    disk.write(files[-1], edit.data)
-        if desks:
-            blobs = {
-                edit.path: [entry.oid if entry else None for entry in (edit.before, edit.after)]
-                for edit in edits
-            }
-            disk.overwrite(self._journal, Journal(blobs).dump())
-            files.append(self._journal)
-        disk.sync(files)
-        disk.rename(files[0], self._packs / f"{pack.name}.pack")
-        disk.rename(files[1], self._packs / f"{pack.name}.idx")
-        disk.sync([self._packs, self._temporary])
+                    self._disk.write(files[-1], edit.data, int(edit.after.mode, 8) & 0o777 | 0o022)
+        return files
+
+    def _note(self, journal: Journal) -> Path:
+        """Write the journal; it counts once it is synced."""
+        self._disk.overwrite(self._journal, journal.dump())
+        return self._journal
 
     def _apply(self, edits: Sequence[Edit], desks: Sequence[Desk]) -> set[Path]:
         """Step 3 in every working tree; returns the folders that have changed."""
@@ -108,16 +159,16 @@ class Transaction:
     def _ready(self, place: int, number: int) -> Path:
         return self.own(f"file-{place}-{number}")
 
-    def _log(self, head: bytes | None, tip: bytes, batch: Batch, desks: Sequence[Desk]) -> None:
+    def _log(
+        self, head: bytes | None, tip: bytes, what: str, checkouts: Sequence[Checkout]
+    ) -> None:
         """Tell the reflogs, where the owner looks for what has happened to a branch."""
         old = (head or bytes(len(tip))).hex()
-        ident = f"{batch.author} {int(time.time())} {time.strftime('%z')}"
-        line = f"{old} {tip.hex()} {ident}\tcommit: {batch.subject}\n".encode()
         logs = [self._place.common / "logs" / self._branch.ref]
-        logs += [desk.checkout.git_dir / "logs" / "HEAD" for desk in desks]
+        logs += [checkout.git_dir / "logs" / "HEAD" for checkout in checkouts]
         for log in logs:
             if log.exists():
-                self._disk.append(log, line)
+                self._disk.append(log, f"{old} {tip.hex()} {what}\n".encode())
 
     def sweep(self) -> None:
         """Remove our own files of a transaction that is over."""
@@ -132,11 +183,15 @@ class Transaction:
             self._unlock({file.stat().st_ino for file in left})
             self.sweep()
         journal = Journal.load(self._journal)
-        if journal:
-            for checkout in self.checkouts():
+        if journal == Journal():
+            return
+        for checkout in self.checkouts():
+            if journal.moves and self._branch.read() != journal.moves[1]:
+                self._go_back(checkout, *journal.moves)
+            if journal.paths:
                 self._repair(checkout, journal, database, patience)
-            self._disk.overwrite(self._journal, b"")
-            self.sweep()
+        self._note(Journal())
+        self.sweep()
 
     def _unlock(self, own: set[int]) -> None:
         """Remove git's locks that are another name of one of our files."""
@@ -146,6 +201,14 @@ class Transaction:
         for lock in locks:
             if lock.exists() and lock.stat().st_ino in own:
                 self._disk.remove(lock)
+
+    def _go_back(self, checkout: Checkout, old: bytes, new: bytes) -> None:
+        """Take a working tree back from where it went alone."""
+        try:
+            follow(checkout, new, old)
+        except (OwnersEdit, StoreBroken) as error:
+            # The owner has been there since: what they see is now theirs to decide on.
+            _log.warning("%s was left half way to %s: %s", checkout.root, new.hex(), error)
 
     def _repair(
         self, checkout: Checkout, journal: Journal, database: Database, patience: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bridge.store import ChangedMeanwhile
 from bridge.store.database import Database
-from bridge.store.objects import EMPTY, FILE, FOLDER, Entry, Format, Listing, Object
+from bridge.store.objects import EMPTY, FOLDER, Entry, Format, Listing, Object
 
 
 def find(database: Database, tree: bytes, path: str) -> Entry | None:
@@ -36,7 +36,7 @@ def walk(database: Database, tree: bytes, prefix: bytes = b"") -> Iterator[tuple
 def compare(
     database: Database, old: bytes | None, new: bytes | None, prefix: bytes = b""
 ) -> Iterator[tuple[str, Entry | None, Entry | None]]:
-    """Every file that differs between two trees; equal folders are not looked into."""
+    """Everything but folders that differs between two trees; equal folders are not looked into."""
     if old == new:
         return
     before = dict(database.tree(old).items()) if old else {}
@@ -46,17 +46,17 @@ def compare(
         if was == now:
             continue
         yield from compare(database, _folder(was), _folder(now), prefix + name + b"/")
-        file_was, file_now = _file(was), _file(now)
-        if file_was != file_now:
-            yield os.fsdecode(prefix + name), file_was, file_now
+        leaf_was, leaf_now = _leaf(was), _leaf(now)
+        if leaf_was != leaf_now:
+            yield os.fsdecode(prefix + name), leaf_was, leaf_now
 
 
 def _folder(entry: Entry | None) -> bytes | None:
     return entry.oid if entry and entry.is_folder else None
 
 
-def _file(entry: Entry | None) -> Entry | None:
-    return entry if entry and entry.is_file else None
+def _leaf(entry: Entry | None) -> Entry | None:
+    return None if entry and entry.is_folder else entry
 
 
 @dataclass
@@ -80,16 +80,14 @@ class TreeEditor:
         folder, name = self._go(path, make=False)
         return folder.listing.get(name) if folder else None
 
-    def put(self, path: str, oid: bytes) -> Entry:
-        """Write a file; one that was executable stays so. Raises :class:`ChangedMeanwhile` where a
-        folder, or anything that is not a plain file, is in the way."""
+    def put(self, path: str, entry: Entry) -> None:
+        """Write a file. Raises :class:`ChangedMeanwhile` where a folder is in its place, or a file
+        in the place of a folder above it."""
         folder, name = self._go(path, make=True)
         present = folder.listing.get(name) if folder else None
-        if folder is None or name in folder.below or (present and not present.is_file):
+        if folder is None or name in folder.below or (present and present.is_folder):
             raise ChangedMeanwhile(path)
-        entry = Entry(present.mode if present else FILE, oid)
         folder.listing = folder.listing.replaced(name, entry)
-        return entry
 
     def remove(self, path: str) -> None:
         """Delete a file."""

@@ -7,9 +7,8 @@ next one: each path goes to what the branch says, unless the owner has touched i
 
 from __future__ import annotations
 
-import json
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,32 +187,3 @@ def at_desk(
         yield Desk(checkout, Index(data, fmt), lock, fmt)
     finally:
         lock.release()
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """What was about to happen in working trees: each path with the blobs before and after."""
-
-    paths: Mapping[str, Sequence[bytes | None]]
-
-    def dump(self) -> bytes:
-        """As the bytes of a file; a torn one does not load."""
-        return json.dumps(
-            {path: [blob and blob.hex() for blob in blobs] for path, blobs in self.paths.items()}
-        ).encode()
-
-    @classmethod
-    def load(cls, file: Path) -> Journal | None:
-        """What the file says; ``None`` where it is empty, or was cut off before it took effect."""
-        try:
-            paths = json.loads(file.read_bytes() or b"null")
-        except (FileNotFoundError, ValueError):
-            return None
-        if not paths:
-            return None
-        return cls(
-            {
-                path: [None if blob is None else bytes.fromhex(blob) for blob in blobs]
-                for path, blobs in paths.items()
-            }
-        )

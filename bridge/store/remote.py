@@ -1,0 +1,211 @@
+"""The remote catches up, and we with it: outside of requests, again and again until it has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+from git import GitError
+
+from bridge.store import StoreError, Version
+from bridge.store.git import GitStore
+from bridge.store.syncing import Conflict, Syncing
+from bridge.store.transport import Transport, TransportError
+
+__all__ = ["Conflict", "Remote", "RemoteStatus"]
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+_LOOK = 1.0  # seconds after which a commit of the owner's in this very repo is seen
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
+_GRACE = 3.0  # seconds that closing waits for a push that is on its way
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStatus:
+    """How things stand with the remote.
+
+    ``behind`` is the number of commits that the remote lacks, ``ahead`` of those that we lack.
+    ``state`` is ``ok``; ``behind`` while something is on its way; ``failed`` with the reason in
+    ``error`` and the time of the next try (seconds since the epoch) in ``retry``; ``none`` without
+    a remote. ``conflicts`` are files of which both versions were kept, until the owner has deleted
+    the one or the other.
+    """
+
+    state: Literal["ok", "behind", "failed", "none"] = "none"
+    behind: int = 0
+    ahead: int = 0
+    error: str | None = None
+    retry: float | None = None
+    conflicts: tuple[Conflict, ...] = ()
+
+
+class Remote:
+    """Keeps the branch and the one of the same name in a remote together.
+
+    Whatever makes the branch move that is not a commit of ours, in the remote or in this repo, is
+    told to ``on_moved``, on the event loop.
+    """
+
+    def __init__(
+        self,
+        store: GitStore,
+        name: str,
+        *,
+        on_moved: Callable[[Version], None],
+        token: str = "",
+        poll: float = 60.0,
+    ) -> None:
+        """``name`` is git's name of the remote, ``""`` for none. ``token`` is for https, perhaps as
+        ``user:token``. The remote is asked every ``poll`` seconds."""
+        self._store = store
+        self._name = name
+        self._on_moved = on_moved
+        self._poll = poll
+        self._transport = Transport(store.place, name, token, store.state, store.disk)
+        self._syncing = Syncing(store, self._transport)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="remote")
+        self._status = RemoteStatus()
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()  # nothing is on its way
+        self._settled.set()
+        self._fetch = True
+        self._seen: Version | None = None
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin with what was left over from before."""
+        self._seen = self._store.head()
+        if self._name and await self._in_thread(self._transport.url):
+            self._set(RemoteStatus("behind"))
+        else:
+            self._name = ""
+        self._task = asyncio.create_task(self._run(), name="remote")
+
+    def changed(self, version: Version) -> None:
+        """There is a new commit of ours: have it pushed soon. Returns at once."""
+        self._seen = version
+        if not self._name:
+            return
+        status = replace(self._status, behind=self._status.behind + 1)
+        # While the remote fails, the next try waits its time: a post does not mend it.
+        if status.state != "failed":
+            status = replace(status, state="behind")
+            self._wake.set()
+        self._set(status)
+
+    async def fetch_now(self) -> None:
+        """The remote has something new (or is well again): look at once."""
+        self._fetch = True
+        self._wake.set()
+
+    def status(self) -> RemoteStatus:
+        """How things stand."""
+        return self._status
+
+    async def close(self) -> None:
+        """End; a push that is on its way may finish, one that fails is left for the next start."""
+        if self._task is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), _GRACE)
+            self._transport.stop()
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._thread.shutdown()
+
+    async def _run(self) -> None:
+        if self._name:
+            conflicts = await self._in_thread(self._syncing.conflicts)
+            self._set(replace(self._status, conflicts=conflicts))
+        while True:
+            if self._name:
+                await self._sync()
+            await self._wait()
+
+    async def _sync(self) -> None:
+        """One round, and what became of it."""
+        fetch, self._fetch = self._fetch, False
+        self._wake.clear()
+        error = await self._in_thread(self._attempt, fetch)
+        self._failures = self._failures + 1 if error else 0
+        if error:
+            self._fetch = True
+            _log.warning("remote %s: %s", self._name, error)
+        await self._look(error)
+
+    def _attempt(self, fetch: bool) -> str | None:
+        """One round in the thread; why it failed, if it did."""
+        try:
+            self._syncing.run(fetch=fetch)
+        except (TransportError, StoreError, GitError, OSError) as error:
+            return str(error)
+        return None
+
+    async def _look(self, error: str | None) -> None:
+        """Bring the status up to date, and tell of what has come."""
+        before = self._seen
+        self._tell()
+        status = self._status
+        try:
+            counts = await self._in_thread(self._syncing.counts)
+            if before != self._seen or status.conflicts:
+                status = replace(status, conflicts=await self._in_thread(self._syncing.conflicts))
+            if counts is not None:
+                status = replace(status, behind=counts.behind, ahead=counts.ahead)
+        except (StoreError, GitError, OSError) as trouble:
+            error = error or str(trouble)
+        retry = time.time() + self._pause() if error else None
+        waiting = self._wake.is_set() and not error
+        state: Literal["behind", "failed", "ok"] = (
+            "failed" if error else "behind" if waiting else "ok"
+        )
+        self._set(replace(status, state=state, error=error, retry=retry))
+
+    def _set(self, status: RemoteStatus) -> None:
+        self._status = status
+        if status.state == "behind":
+            self._settled.clear()
+        else:
+            self._settled.set()
+
+    async def _wait(self) -> None:
+        """Until there is something to do; meanwhile watch the branch for commits of the owner's."""
+        deadline = time.monotonic() + (self._pause() if self._failures else self._poll)
+        while (rest := deadline - time.monotonic()) > 0 or not self._name:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(_LOOK, rest) if self._name else _LOOK)
+            if self._wake.is_set():
+                return
+            if self._tell() and self._name and not self._failures:
+                self._set(replace(self._status, state="behind"))
+                return
+        self._fetch = True
+
+    def _tell(self) -> bool:
+        """Tell of commits that are not ours; whether there were any."""
+        try:
+            head = self._store.head()
+        except StoreError:
+            return False  # the next request, or the next round, says what is wrong
+        if head is None or head == self._seen:
+            return False
+        self._seen = head
+        self._on_moved(head)
+        return True
+
+    def _pause(self) -> float:
+        """Longer after each failure, never quite the same for everybody."""
+        pause = _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20)
+        return min(pause, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+
+    async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

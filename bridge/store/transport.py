@@ -1,0 +1,156 @@
+"""``git fetch`` and ``git push`` for one branch of one remote, with nobody there to ask."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from git import Git
+
+from bridge.store.disk import Disk
+from bridge.store.opening import Place
+from bridge.store.settings_of_git import read_settings
+
+_SECONDS = 300.0
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
+
+# What is fetched stays a pack, and is synced: our commits will rest on it.
+_FETCH = ("-c", "core.fsync=all", "-c", "fetch.unpackLimit=1", "-c", "transfer.unpackLimit=1")
+
+# Asked by git as `askpass "Password for 'https://you@example.com': "`. The token is in the
+# environment of this one process, and given to no other host than the remote's.
+_ASKPASS = """\
+#!/bin/sh
+case "$1" in
+Username*"://$BRIDGE_GIT_HOST'"*) printf '%s\\n' "$BRIDGE_GIT_USER" ;;
+Password*"@$BRIDGE_GIT_HOST'"*) printf '%s\\n' "$BRIDGE_GIT_TOKEN" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+class TransportError(Exception):
+    """The remote could not be reached, or would not have it. The text is fit to be shown."""
+
+
+class RemoteHasMoved(TransportError):
+    """The remote has commits that the push did not know of."""
+
+
+class Transport:
+    """The way to the branch of the same name in a remote. Its methods block."""
+
+    def __init__(self, place: Place, name: str, token: str, state: Path, disk: Disk) -> None:
+        """``token`` is what an https remote wants as a password, perhaps as ``user:token``."""
+        self._place = place
+        self._name = name
+        self._user, _, self._token = token.rpartition(":")
+        self._askpass = state / "askpass"
+        self._disk = disk
+        self._git: Git = place.repo.git
+        self._running: Any = None  # GitPython's process, which it does not annotate
+        self._stopped = threading.Event()
+        self.is_empty = False  # known to have no such branch
+        self.tracking = f"refs/remotes/{name}/{place.branch.name}"
+
+    def url(self) -> str:
+        """Where the remote is, by git's own settings; ``""`` where there is none of that name."""
+        settings = read_settings(
+            self._place.repo, rf"^remote\.{re.escape(self._name)}\.(push)?url$"
+        )
+        return settings.get(f"remote.{self._name}.pushurl") or settings.get(
+            f"remote.{self._name}.url", ""
+        )
+
+    def fetch(self) -> None:
+        """Bring the remote's commits here. Raises :class:`TransportError`."""
+        ref = self._place.branch.ref
+        try:
+            self._run(
+                *_FETCH, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-"
+                "fetch-head", "--no-auto-maintenance", self._name, f"+{ref}:{self.tracking}",
+            )  # fmt: skip
+        except TransportError as error:
+            # A remote that is empty, or has no such branch yet, lacks everything: no failure.
+            if "couldn't find remote ref" not in str(error):
+                raise
+            self._run("update-ref", "-d", self.tracking)
+            self.is_empty = True
+
+    def push(self, commit: bytes) -> None:
+        """Give the branch to the remote, up to a commit; never forced.
+
+        Raises :class:`RemoteHasMoved`, :class:`TransportError`.
+        """
+        ref = self._place.branch.ref
+        try:
+            self._run(
+                "-c", f"remote.{self._name}.mirror=false", "push", "--quiet", "--porcelain",
+                "--no-follow-tags", "--no-recurse-submodules", self._name, f"{commit.hex()}:{ref}",
+            )  # fmt: skip
+        except TransportError as error:
+            if "(fetch first)" in str(error) or "(non-fast-forward)" in str(error):
+                raise RemoteHasMoved(str(error)) from error
+            raise
+        self._run("update-ref", self.tracking, commit.hex())
+
+    def stop(self) -> None:
+        """Break off what is running, and begin nothing more."""
+        self._stopped.set()
+        process = self._running
+        if process is not None:
+            process.terminate()
+
+    def _run(self, *arguments: str) -> str:
+        if self._stopped.is_set():
+            raise TransportError("the bridge is shutting down")
+        command = ["git", f"--git-dir={self._place.repo.git_dir}", *arguments]
+        process = self._git.execute(command, as_process=True, env=self._environment())
+        self._running = process
+        if self._stopped.is_set():
+            process.terminate()
+        try:
+            out, err = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise TransportError(f"the remote did not answer in {_SECONDS:.0f} seconds") from error
+        finally:
+            self._running = None
+        if process.returncode != 0:
+            raise TransportError(self._presentable(out + err))
+        return os.fsdecode(out)
+
+    def _environment(self) -> Mapping[str, str]:
+        settings = read_settings(self._place.repo, r"^core\.sshcommand$")
+        ssh = os.environ.get("GIT_SSH_COMMAND") or settings.get("core.sshcommand", "ssh")
+        environment = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes"}
+        url = urlsplit(self.url()) if self._token else None
+        # A token goes over a secure way, or nowhere; on this machine every way is.
+        if url and (url.scheme == "https" or url.hostname in {"127.0.0.1", "localhost", "::1"}):
+            if not self._askpass.exists():
+                self._disk.write(self._askpass, _ASKPASS.encode(), 0o700)
+            environment |= {
+                "GIT_ASKPASS": str(self._askpass),
+                "BRIDGE_GIT_HOST": url.netloc.rpartition("@")[2],
+                "BRIDGE_GIT_USER": self._user or "git",
+                "BRIDGE_GIT_TOKEN": self._token,
+                # No helper of the owner's gets to see, or to keep, the token.
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "credential.helper",
+                "GIT_CONFIG_VALUE_0": "",
+            }
+        return environment
+
+    def _presentable(self, output: bytes) -> str:
+        """What git said, without hints to a person at a terminal, and without secrets."""
+        lines = (line.strip() for line in output.decode("utf-8", "replace").splitlines())
+        text = "; ".join(line for line in lines if line and not line.startswith(_HINTS))
+        if self._token:
+            text = text.replace(self._token, "…")
+        return _CREDENTIALS.sub("…@", text)[:1000] or "git has failed without a word"

@@ -1,0 +1,364 @@
+"""The bridge's branch and a real remote: each catches up with the other, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bridge.store import Change, Commit, StoreError, Version
+from bridge.store.git import GitStore
+from bridge.store.remote import Conflict, Remote, RemoteStatus
+
+ADA = "Ada <ada@example.com>"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@dataclass
+class World:
+    """A remote, the repo that the bridge works in, and the laptop of the owner."""
+
+    remote: Path
+    repo: Path
+    laptop: Path
+    moved: list[Version] = field(default_factory=list)
+
+    def write(self, path: str, text: str | None, message: str = "From the laptop") -> None:
+        """Commit and push from the laptop."""
+        git(self.laptop, "pull", "-q", "--rebase", "--autostash", "origin", "main")
+        file = self.laptop / path
+        if text is None:
+            file.unlink()
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        git(self.laptop, "add", "-A")
+        git(self.laptop, "commit", "-q", "-m", message)
+        git(self.laptop, "push", "-q", "origin", "main")
+
+    def on_remote(self, path: str) -> str:
+        return git(self.remote, "show", f"main:{path}")
+
+    def listed(self) -> list[str]:
+        return git(self.remote, "ls-tree", "-r", "--name-only", "main").split("\n")
+
+    def sound(self) -> None:
+        assert git(self.repo, "fsck", "--strict", "--no-dangling") == ""
+        if (self.repo / ".git").exists():
+            assert git(self.repo, "status", "--porcelain") == ""
+        assert not [*self.repo.rglob("*.lock")]
+
+
+@pytest.fixture(params=["bare", "clone"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    git(tmp_path, "clone", "-q", "remote.git", "laptop")
+    world = World(tmp_path / "remote.git", tmp_path / "repo", tmp_path / "laptop")
+    (world.laptop / "a.md").write_text("".join(f"line {number}\n" for number in range(12)))
+    git(world.laptop, "add", "-A")
+    git(world.laptop, "commit", "-q", "-m", "Begin")
+    git(world.laptop, "push", "-q", "origin", "HEAD:main")
+    kind = ["--bare"] if request.param == "bare" else []
+    git(tmp_path, "clone", "-q", *kind, "-b", "main", "remote.git", "repo")
+    return world
+
+
+@asynccontextmanager
+async def bridge(world: World, *, poll: float = 60.0) -> AsyncIterator[tuple[GitStore, Remote]]:
+    store = GitStore(world.repo, author=ADA)
+    remote = Remote(store, "origin", on_moved=world.moved.append, poll=poll)
+    await remote.start()
+    try:
+        yield store, remote
+    finally:
+        await remote.close()
+        store.close()
+
+
+def put(store: GitStore, path: str, text: str | None) -> Version:
+    head = store.head()
+    seen = store.read(path, head) if head else None
+    change = Change(path, text.encode() if text is not None else None, seen.id if seen else None)
+    (answer,) = store.commit([Commit((change,), f"Write {path}\n\nPost: x\n", head)])
+    if isinstance(answer, StoreError):
+        raise answer
+    return answer
+
+
+async def until(remote: Remote, done: Callable[[RemoteStatus], bool]) -> RemoteStatus:
+    async with asyncio.timeout(20):
+        while not done(remote.status()):
+            await asyncio.sleep(0.01)
+    return remote.status()
+
+
+async def settled(remote: Remote) -> RemoteStatus:
+    return await until(remote, lambda status: status.state == "ok")
+
+
+async def test_a_post_reaches_the_remote(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        remote.changed(put(store, "b.md", "ours"))
+        assert remote.status().state == "behind"
+        assert remote.status().behind == 1
+        status = await settled(remote)
+    assert (status.behind, status.ahead, status.error) == (0, 0, None)
+    assert world.on_remote("b.md") == "ours"
+    world.sound()
+
+
+async def test_what_was_not_pushed_before_a_restart_is_pushed_after_it(world: World) -> None:
+    store = GitStore(world.repo, author=ADA)
+    put(store, "b.md", "ours")
+    store.close()
+    async with bridge(world) as (_, remote):
+        await settled(remote)
+    assert world.on_remote("b.md") == "ours"
+
+
+async def test_what_the_laptop_pushed_comes_in_and_is_told(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("notes/c.md", "theirs")
+        await remote.fetch_now()
+        await until(remote, lambda status: bool(world.moved))
+        head = store.head()
+        assert world.moved == [head]
+        assert head is not None
+        assert store.read("notes/c.md", head) is not None
+    if (world.repo / ".git").exists():
+        assert (world.repo / "notes/c.md").read_text() == "theirs"
+    world.sound()
+
+
+async def test_the_remote_is_asked_from_time_to_time(world: World) -> None:
+    async with bridge(world, poll=0.05) as (_, remote):
+        await settled(remote)
+        world.write("c.md", "theirs")
+        await until(remote, lambda status: bool(world.moved))
+
+
+async def test_ours_are_put_on_top_when_the_remote_has_moved(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("c.md", "theirs")
+        for number in range(3):
+            remote.changed(put(store, f"ours-{number}.md", "ours"))
+        await settled(remote)
+        assert world.moved == [store.head()]
+    subjects = git(world.remote, "log", "--format=%s|%an|%b", "main").split("\n")
+    assert [line for line in subjects if line][:2] == [
+        "Write ours-2.md|Ada|Post: x",
+        "Write ours-1.md|Ada|Post: x",
+    ]
+    assert world.listed() == ["a.md", "c.md", "ours-0.md", "ours-1.md", "ours-2.md"]
+    assert git(world.remote, "rev-list", "--merges", "main") == ""
+    world.sound()
+
+
+async def test_changes_to_different_lines_of_a_file_are_merged(world: World) -> None:
+    text = (world.laptop / "a.md").read_text()
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("a.md", text.replace("line 1\n", "line 1, theirs\n"))
+        remote.changed(put(store, "a.md", text.replace("line 9\n", "line 9, ours\n")))
+        status = await settled(remote)
+    merged = world.on_remote("a.md")
+    assert "line 1, theirs" in merged
+    assert "line 9, ours" in merged
+    assert status.conflicts == ()
+    assert world.listed() == ["a.md"]
+    world.sound()
+
+
+async def test_both_versions_are_kept_and_told_when_the_same_lines_changed(world: World) -> None:
+    text = (world.laptop / "a.md").read_text()
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("a.md", text.replace("line 1\n", "theirs\n"))
+        version = put(store, "a.md", text.replace("line 1\n", "ours\n"))
+        remote.changed(version)
+        status = await settled(remote)
+        kept = f"a.md.conflict-{version[:8]}"
+        assert status.conflicts == (Conflict("a.md", kept),)
+    assert "theirs" in world.on_remote("a.md")
+    assert "ours" in world.on_remote(kept)
+    assert f"Kept-Beside: {kept}" in git(world.remote, "log", "-1", "--format=%b", "main")
+    async with bridge(world) as (_, remote):
+        await until(remote, lambda status: status.conflicts == (Conflict("a.md", kept),))
+        world.write(kept, None, "Seen to")
+        await remote.fetch_now()
+        await until(remote, lambda status: status.conflicts == ())
+    world.sound()
+
+
+async def test_a_file_that_both_have_made_is_kept_twice(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("new.md", "theirs\n")
+        remote.changed(put(store, "new.md", "ours\n"))
+        status = await settled(remote)
+    assert world.on_remote("new.md") == "theirs"
+    assert world.on_remote(status.conflicts[0].kept) == "ours"
+
+
+async def test_a_file_that_they_deleted_and_we_changed_is_kept_beside(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("a.md", None)
+        remote.changed(put(store, "a.md", "ours\n"))
+        status = await settled(remote)
+    assert world.listed() == [status.conflicts[0].kept]
+
+
+async def test_a_file_that_we_deleted_and_they_changed_stays_theirs(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("a.md", "theirs\n")
+        remote.changed(put(store, "a.md", None))
+        await settled(remote)
+    assert world.on_remote("a.md") == "theirs"
+
+
+async def test_what_they_have_already_is_not_made_twice(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        world.write("same.md", "the same\n")
+        remote.changed(put(store, "same.md", "the same\n"))
+        await settled(remote)
+    assert git(world.remote, "rev-list", "--count", "main") == "2"
+
+
+async def test_merges_of_the_owner_are_not_taken_apart(world: World) -> None:
+    if not (world.repo / ".git").exists():
+        return
+    git(world.repo, "checkout", "-q", "-b", "side")
+    (world.repo / "side.md").write_text("side")
+    git(world.repo, "add", "-A")
+    git(world.repo, "commit", "-q", "-m", "Side")
+    git(world.repo, "checkout", "-q", "main")
+    git(world.repo, "merge", "-q", "--no-ff", "-m", "Merged by the owner", "side")
+    merge = git(world.repo, "rev-parse", "HEAD")
+    world.write("c.md", "theirs")
+    async with bridge(world) as (_, remote):
+        await settled(remote)
+    git(world.remote, "merge-base", "--is-ancestor", merge, "main")
+    assert world.listed() == ["a.md", "c.md", "side.md"]
+    world.sound()
+
+
+async def test_an_empty_remote_gets_its_first_branch(world: World) -> None:
+    git(world.remote, "update-ref", "-d", "refs/heads/main")
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        assert git(world.remote, "rev-parse", "main") == store.head()
+
+
+async def test_an_empty_repo_gets_the_first_commits_of_the_remote(
+    world: World, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "new.git")
+    git(tmp_path / "new.git", "remote", "add", "origin", str(world.remote))
+    async with bridge(World(world.remote, tmp_path / "new.git", world.laptop)) as (store, remote):
+        await settled(remote)
+        assert store.head() == git(world.remote, "rev-parse", "main")
+
+
+async def test_a_remote_that_refuses_is_told_and_tried_again(world: World) -> None:
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'main is protected' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        remote.changed(put(store, "b.md", "ours"))
+        status = await until(remote, lambda status: status.state == "failed")
+        assert status.behind == 1
+        assert "main is protected" in (status.error or "")
+        assert status.retry is not None
+        hook.unlink()
+        await until(remote, lambda status: status.state == "ok")
+    assert world.on_remote("b.md") == "ours"
+
+
+async def test_a_remote_that_is_gone_is_told_and_found_again(world: World) -> None:
+    away = world.remote.with_name("away.git")
+    world.remote.rename(away)
+    async with bridge(world) as (store, remote):
+        await until(remote, lambda status: status.state == "failed")
+        remote.changed(put(store, "b.md", "ours"))
+        assert remote.status().behind == 1
+        away.rename(world.remote)
+        await remote.fetch_now()
+        await settled(remote)
+    assert world.on_remote("b.md") == "ours"
+
+
+async def test_a_commit_that_the_owner_makes_here_is_told_and_pushed(world: World) -> None:
+    if not (world.repo / ".git").exists():
+        return
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        (world.repo / "mine.md").write_text("by hand")
+        git(world.repo, "add", "mine.md")
+        git(world.repo, "commit", "-q", "-m", "By hand")
+        await until(remote, lambda status: bool(world.moved))
+        assert world.moved == [store.head()]
+        await settled(remote)
+    assert world.on_remote("mine.md") == "by hand"
+
+
+async def test_uncommitted_edits_stay_when_the_remote_changes_the_same_file(world: World) -> None:
+    if not (world.repo / ".git").exists():
+        return
+    async with bridge(world) as (_, remote):
+        await settled(remote)
+        (world.repo / "a.md").write_text("my draft")
+        (world.repo / "other.md").write_text("my own")
+        world.write("a.md", "theirs\n")
+        await remote.fetch_now()
+        status = await until(remote, lambda status: status.state == "failed")
+        assert "a.md" in (status.error or "")
+        assert status.ahead == 1
+        assert (world.repo / "a.md").read_text() == "my draft"
+        assert git(world.repo, "status", "--porcelain") == "M a.md\n?? other.md"
+        git(world.repo, "checkout", "--", "a.md")
+        await remote.fetch_now()
+        await settled(remote)
+        assert (world.repo / "a.md").read_text() == "theirs\n"
+        assert git(world.repo, "status", "--porcelain") == "?? other.md"
+
+
+async def test_symlinks_and_modes_from_the_remote_are_kept(world: World) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        (world.laptop / "link").symlink_to("a.md")
+        (world.laptop / "a.md").chmod(0o755)
+        world.write("run.sh", "#!/bin/sh\n")
+        remote.changed(put(store, "b.md", "ours"))
+        await settled(remote)
+    assert git(world.remote, "ls-tree", "main", "link", "a.md").split()[::4] == ["100755", "120000"]
+    world.sound()
+
+
+async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
+    store = GitStore(world.repo, author=ADA)
+    for name in ("", "nowhere"):
+        remote = Remote(store, name, on_moved=world.moved.append)
+        await remote.start()
+        remote.changed(put(store, f"{name}.md", "ours"))
+        assert remote.status() == RemoteStatus("none")
+        await remote.close()
+    store.close()
