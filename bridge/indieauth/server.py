@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bridge.auth.me import BadURL, parse, profile_url
+from bridge.auth.me import BadURL, WebURL, parse, profile_url
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.database import Database
 from bridge.indieauth.limits import Limiter
@@ -15,7 +15,7 @@ from bridge.indieauth.mail import Mail
 from bridge.indieauth.memory import Memory
 from bridge.indieauth.passkeys import Party
 from bridge.indieauth.tokens import SCOPES, BuiltinVerifier
-from bridge.settings import KnownClient, Settings
+from bridge.settings import KnownClient, Settings, SettingsError
 
 if TYPE_CHECKING:
     from bridge.indieauth.consent import Pending
@@ -25,7 +25,8 @@ class IndieAuthServer:
     """Who the owner is, what the server calls itself, and where it keeps what it knows.
 
     ``public_url`` is where the world reaches it: from the configuration, never from a request.
-    ``fetch`` reads what apps publish about themselves.
+    ``fetch`` reads what apps publish about themselves. Raises
+    :class:`bridge.settings.SettingsError`.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class IndieAuthServer:
     ) -> None:
         self.config = settings.indieauth
         self.me = str(profile_url(settings.site.me))
-        self.public = parse(public_url.rstrip("/") + "/")
+        self.public = _public(public_url)
         self.issuer = str(self.public)
         self.db = database
         self.fetch = fetch
@@ -94,6 +95,19 @@ class IndieAuthServer:
             "client_id_metadata_document_supported": True,
             "service_documentation": "https://indieauth.spec.indieweb.org/",
         }
+
+
+def _public(url: str) -> WebURL:
+    """The server's own address: https, unless nobody but this machine can reach it."""
+    public = parse(url.rstrip("/") + "/")
+    if public.scheme != "https" and not public.is_loopback:
+        raise SettingsError(
+            "settings",
+            "server.public_url",
+            f"{url!r} is not https: passwords and tokens could be read on the way",
+            "Put a web server with TLS in front (docs/proxies.md), and write its https URL",
+        )
+    return public
 
 
 def _canonical(client_id: str) -> str | None:

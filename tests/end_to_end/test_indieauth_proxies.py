@@ -1,0 +1,194 @@
+"""The files of ``docs/proxies``, run as they are in front of a real server.
+
+Only what cannot be the same here is replaced: name, ports, certificate, log files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from indieauth_kit import free_socket, listening
+from yarl import URL
+
+DOCS = Path(__file__).parents[2] / "docs" / "proxies"
+BODY = 3_000_000
+
+
+def free_port() -> int:
+    with free_socket() as bound:
+        return int(bound.getsockname()[1])
+
+
+def settle(text: str, folder: Path, https: int, http: int, upstream: str) -> str:
+    """A file of the docs, for this machine."""
+    for old, new in (
+        ("127.0.0.1:8080", upstream),
+        ("bridge.example.com/fullchain.pem", "cert.pem"),
+        ("bridge.example.com/privkey.pem", "key.pem"),
+        ("/etc/letsencrypt/live", str(folder)),
+        ("/var/log/nginx", str(folder)),
+        ("/var/log/apache2", str(folder)),
+        ("bridge.example.com", "localhost"),
+    ):
+        text = text.replace(old, new)
+    for line in ("listen [::]:443 ssl http2;", "listen [::]:80;"):
+        text = text.replace(line, "")
+    for old, new in (
+        ("listen 443", f"listen 127.0.0.1:{https}"),
+        ("listen 80;", f"listen 127.0.0.1:{http};"),
+        ("*:443", f"127.0.0.1:{https}"),
+        ("*:80", f"127.0.0.1:{http}"),
+        ("localhost {", f"https://localhost:{https} {{\n\ttls {folder}/cert.pem {folder}/key.pem"),
+    ):
+        text = text.replace(old, new)
+    return text
+
+
+def nginx(folder: Path, https: int, http: int, upstream: str) -> list[str]:
+    site = settle((DOCS / "nginx.conf").read_text(), folder, https, http, upstream)
+    as_root = "user root; " if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(
+        f"{as_root}daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{ client_body_temp_path {folder}/body; proxy_temp_path {folder}/p;\n"
+        f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+        f"{site} }}\n"
+    )
+    return ["nginx", "-p", str(folder), "-e", "error.log", "-c", f"{folder}/nginx.conf"]
+
+
+def caddy(folder: Path, https: int, http: int, upstream: str) -> list[str]:
+    site = settle((DOCS / "Caddyfile").read_text(), folder, https, http, upstream)
+    (folder / "Caddyfile").write_text(
+        f"{{\n\tadmin off\n\thttp_port {http}\n\tdefault_bind 127.0.0.1\n}}\n{site}"
+    )
+    return ["caddy", "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
+
+
+def apache(folder: Path, https: int, http: int, upstream: str) -> list[str]:
+    site = settle((DOCS / "apache.conf").read_text(), folder, https, http, upstream)
+    modules = ("mpm_event", "ssl", "headers", "proxy", "proxy_http", "alias", "authz_core")
+    loads = "\n".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in modules
+    )
+    (folder / "apache.conf").write_text(
+        f"{loads}\nServerRoot {folder}\nPidFile {folder}/pid\nErrorLog {folder}/error.log\n"
+        f"DefaultRuntimeDir {folder}\nServerName localhost\nUser www-data\nGroup www-data\n"
+        f"Listen 127.0.0.1:{https}\nListen 127.0.0.1:{http}\n{site}"
+    )
+    return ["apache2", "-f", f"{folder}/apache.conf", "-DFOREGROUND"]
+
+
+@pytest.fixture(params=[nginx, caddy, apache], ids=["nginx", "caddy", "apache"])
+def start(request: pytest.FixtureRequest) -> Callable[[Path, int, int, str], list[str]]:
+    make: Callable[[Path, int, int, str], list[str]] = request.param
+    program = "apache2" if make is apache else make.__name__
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed here: apt-get install nginx-light caddy apache2")
+    return make
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> ssl.SSLContext:
+    """A certificate for ``localhost``, and what a client needs to trust it."""
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    return ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+
+
+@asynccontextmanager
+async def proxy(command: list[str], folder: Path, port: int) -> AsyncIterator[None]:
+    """Run a proxy until the block ends; it has to listen within ten seconds."""
+    with (folder / "output.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+        )
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    assert process.returncode is None, (folder / "output.log").read_text()
+                    try:
+                        _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    except OSError:
+                        await asyncio.sleep(0.05)
+                        continue
+                    writer.close()
+                    break
+            yield
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+async def tell(request: web.Request) -> web.Response:
+    """What has come through the proxy."""
+    body = await request.read()
+    return web.json_response(
+        {
+            "path": request.raw_path,
+            "authorization": request.headers.getall("Authorization", []),
+            "host": request.headers["Host"],
+            "forwarded": request.headers.get("X-Forwarded-For"),
+            "bytes": len(body),
+            "type": request.headers.get("Content-Type"),
+        },
+        headers={"Location": "https://site.example/post", "WWW-Authenticate": "Bearer"},
+        status=201 if body else 200,
+    )
+
+
+async def test_everything_that_the_bridge_needs_comes_through(
+    tmp_path: Path,
+    certificate: ssl.SSLContext,
+    start: Callable[[Path, int, int, str], list[str]],
+) -> None:
+    tmp_path.chmod(0o755)
+    https, http = free_port(), free_port()
+    app = web.Application(client_max_size=300_000_000)
+    app.router.add_route("*", "/{path:.*}", tell)
+    async with listening(app) as upstream:
+        command = start(tmp_path, https, http, upstream.removeprefix("http://"))
+        async with proxy(command, tmp_path, https), aiohttp.ClientSession() as client:
+            url = f"https://localhost:{https}"
+            headers = {"Authorization": "Bearer a-token-of-this-test", "X-Forwarded-For": "1.2.3.4"}
+            async with client.post(
+                f"{url}/micropub", data=BytesIO(b"x" * BODY), headers=headers, ssl=certificate
+            ) as reply:
+                seen = await reply.json()
+                assert reply.status == 201
+                assert reply.headers["Location"] == "https://site.example/post"
+                assert reply.headers["WWW-Authenticate"] == "Bearer"
+                assert "max-age" in reply.headers["Strict-Transport-Security"]
+            assert seen["authorization"] == ["Bearer a-token-of-this-test"]
+            assert seen["bytes"] == BODY
+            assert seen["host"].startswith("localhost")
+            # The last address is the one that the proxy has seen itself.
+            assert seen["forwarded"].split(",")[-1].strip() == "127.0.0.1"
+
+            odd = "/auth?state=a%26b%23%2F%FF+c&redirect_uri=https%3A%2F%2Fapp.example%2F"
+            async with client.get(URL(url + odd, encoded=True), ssl=certificate) as reply:
+                assert (await reply.json())["path"] == odd
+            async with client.get(
+                f"http://localhost:{http}/x", allow_redirects=False, ssl=certificate
+            ) as reply:
+                assert reply.status in {301, 308}
+                assert reply.headers["Location"].startswith("https://localhost")
+    logs = "".join(path.read_text(errors="replace") for path in tmp_path.glob("*.log"))
+    assert "state=" not in logs
+    assert "a-token-of-this-test" not in logs
