@@ -33,6 +33,7 @@ from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.remote import Remote
 from bridge.web.gate import Gate
+from bridge.web.hook import GitHook
 from bridge.web.media import MediaHandlers
 from bridge.web.micropub import MicropubHandlers
 from bridge.web.middleware import allow_browsers, harden, render_errors
@@ -89,7 +90,13 @@ async def _assemble(
     rebuilder = await asyncio.to_thread(make_rebuilder, settings, store, store.state)
     await rebuilder.start()
     stack.push_async_callback(rebuilder.close)
-    remote = Remote(store, settings.publish.remote, on_moved=rebuilder.changed)
+    remote = Remote(
+        store,
+        settings.publish.remote,
+        on_moved=rebuilder.changed,
+        token=settings.publish.token,
+        poll=settings.publish.poll_seconds,
+    )
     await remote.start()
     stack.push_async_callback(remote.close)
 
@@ -149,6 +156,9 @@ async def _assemble(
             web.get("/healthz", status.health),
         ]
     )
+    if settings.publish.hook_secret:
+        hook = GitHook(settings.publish.hook_secret, remote.fetch_now)
+        app.router.add_post("/hook/git", hook.post)
     if previews:
         app.router.add_get("/preview/{path:.+}", previews.get)
     app[STORE], app[REBUILDER] = store, rebuilder

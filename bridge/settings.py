@@ -108,12 +108,15 @@ class Media(_Section, frozen=True):
 class Publish(_Section, frozen=True):
     """``[publish]``: where commits go, and whose they are.
 
-    ``hook_secret`` is what a git host signs its calls of ``/hook/git`` with; without one there is
-    no such address.
+    ``token`` is for a remote over https, perhaps as ``user:token``; the remote is asked for news
+    every ``poll_seconds``. ``hook_secret`` is what a git host signs its calls of ``/hook/git``
+    with; without one there is no such address.
     """
 
     remote: str = "origin"
     author: str = ""
+    token: str = ""
+    poll_seconds: Annotated[float, msgspec.Meta(ge=1)] = 60.0
     hook_secret: str = ""
 
 

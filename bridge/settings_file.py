@@ -20,6 +20,10 @@ import msgspec
 
 from bridge.settings import Settings, SettingsError
 
+#: Settings whose values no error shows.
+_SECRETS = frozenset(
+    {"auth.introspection_auth", "indieauth.smtp_password", "publish.token", "publish.hook_secret"}
+)
 #: Hosts that only this machine reaches.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -140,7 +144,7 @@ def _explain(
     for part in re.findall(r"\w+", key):
         if isinstance(value, dict):
             value = value.get(part)
-    secret = key == "auth.introspection_auth"
+    secret = key in _SECRETS
     shown = "the value" if secret else repr(value)
     return SettingsError(origins.get(key, source), key, f"{shown} will not do", text)
 
