@@ -8,13 +8,15 @@ import logging
 import os
 import sys
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
-from bridge.context import cite
 from bridge.fetch import Fetched
 
 log = logging.getLogger(__name__)
 
+#: Run, never imported here: a parser of HTML is a third of what else the bridge needs in memory.
+_PROGRAM = Path(__file__).with_name("cite.py")
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _SECONDS = 40.0
 
@@ -33,7 +35,7 @@ async def read_cite(page: Fetched) -> dict[str, Any] | None:
         # Nothing is imported from wherever the bridge was started.
         "-P",
         *("-W", "ignore"),
-        cite.__file__,
+        str(_PROGRAM),
         page.url,
         kind.get_content_charset() or "",
         stdin=asyncio.subprocess.PIPE,
