@@ -20,12 +20,15 @@ from indieauth_kit import (
     running,
 )
 
+from bridge.fetch import GuardedFetch
+from bridge.indieauth.database import Database
 from bridge.indieauth.device import device
 from bridge.indieauth.limits import Limiter, TooMany
 from bridge.indieauth.owner import is_set_up, owner_reset, set_password
+from bridge.indieauth.server import IndieAuthServer
 from bridge.indieauth.signing_in import local_path
 from bridge.indieauth.visit import owner_session
-from bridge.settings import IndieAuth
+from bridge.settings import IndieAuth, Settings, SettingsError, Site
 
 
 @pytest.fixture
@@ -499,3 +502,12 @@ def test_browsers_are_called_what_people_call_them() -> None:
     assert device(firefox) == "Firefox on Linux"
     assert device(safari) == "Safari on iPhone"
     assert device("curl/8") == "Unknown browser"
+
+
+@pytest.mark.parametrize("url", ["http://bridge.example/", "http://192.168.1.5:8080/"])
+def test_no_password_is_asked_for_in_the_clear(tmp_path: Path, url: str) -> None:
+    settings = Settings(site=Site(me="https://me.example/", repo=tmp_path))
+    database = Database(tmp_path / "clear.sqlite")
+    with pytest.raises(SettingsError, match="https"):
+        IndieAuthServer(settings, public_url=url, database=database, fetch=GuardedFetch())
+    database.close()

@@ -1,0 +1,28 @@
+"""Every test that the compliance table names is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+TABLE = TESTS.parent / "docs" / "indieauth-compliance.md"
+
+
+def test_every_test_that_the_table_names_exists() -> None:
+    named = re.findall(r"`(\w+): (test_\w+)`", TABLE.read_text(encoding="utf-8"))
+    assert len(named) > 100
+    missing = [f"{file}: {test}" for file, test in named if test not in named_in(file)]
+    assert missing == []
+
+
+def named_in(name: str) -> set[str]:
+    file = (
+        TESTS / "end_to_end" / "test_indieauth_browser.py"
+        if name == "browser"
+        else TESTS / "unit" / f"test_{name}.py"
+    )
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    module = ast.parse(file.read_text(encoding="utf-8"))
+    return {node.name for node in module.body if isinstance(node, functions)}
