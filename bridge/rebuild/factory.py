@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,12 @@ def make_rebuilder(
     return site.rebuilder(pace)
 
 
+def importing_from(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which ``from pelicanconf import *`` finds the file of this folder."""
+    search = [str(folder), environment.get("PYTHONPATH", "")]
+    return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, search))}
+
+
 class _Site:
     """The parts of a site that is built on this machine."""
 
@@ -62,8 +69,9 @@ class _Site:
         self._store = store
         self._folder = folder
         self._ledger = ledger
-        self._environment = environment
         self._checkout = Checkout(store, folder / "checkout", hold_back=due)
+        beside = (self._checkout.folder / settings.site.settings).parent
+        self._environment = importing_from(beside, environment)
 
     def rebuilder(self, pace: Pace) -> Worker:
         output = Output(self._output_folder(), self._folder / "output.json")

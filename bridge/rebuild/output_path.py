@@ -28,8 +28,8 @@ def ask(settings: Path, content: Path, environment: Mapping[str, str]) -> Path:
     if asked.returncode != 0:
         last = asked.stderr.strip().splitlines()[-1:] or ["no reason was given"]
         raise ValueError(f"{settings.name} cannot be read by Pelican: {last[0]}")
-    # What the settings themselves print comes before.
-    return Path(asked.stdout.splitlines()[-1])
+    # What the settings themselves print comes before. Pelican's own default is relative.
+    return settings.parent / asked.stdout.splitlines()[-1]
 
 
 def _main(settings: str, content: str) -> None:
