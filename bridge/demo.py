@@ -17,7 +17,7 @@ from bridge.cli import Refused
 from bridge.indieauth.database import Database
 from bridge.indieauth.owner import set_password
 from bridge.indieauth.tokens import ALL_SCOPES, create_token
-from bridge.serve import listen, run
+from bridge.serve import lend_plugin, listen, run
 from bridge.settings import Settings
 from bridge.settings_file import load
 from bridge.store.setup import found_site
@@ -59,9 +59,7 @@ def demo(folder: Path | None, port: int) -> None:
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     # The sample site's settings ask the environment where it is going to live.
     os.environ |= {"SITE_URL": origin.rstrip("/"), "INDIEAUTH_BRIDGE": origin}
-    # From a clone nothing is installed: the builds find the plugin where this package is.
-    search = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, search))
+    lend_plugin()
     config = _prepare(folder)
     settings = load(
         config, {**os.environ, "BRIDGE_SITE__ME": origin, "BRIDGE_SERVER__PUBLIC_URL": origin}

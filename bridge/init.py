@@ -7,172 +7,210 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pelican.settings import get_settings_from_file
-
+from bridge.auth.me import BadURL, parse, profile_url
 from bridge.cli import DEFAULT_FILE, Refused
-from bridge.settings_file import is_url
+from bridge.existing_site import ExistingSite, find_site
+from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
-from bridge.store.setup import Found, clone_bare, find_repo
+from bridge.store.setup import Found, clone_bare, has_file, keep_out, look_at
 
 _BARE = Path("site.git")
+_OUTPUT = Path("output")
+_DATABASE = "indieauth.sqlite*"
+_RULE = "{category}/{published:%Y}/{published:%m}/{slug}.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What ``bridge.toml`` is made from. Paths are relative to the repo's root."""
+class Plan:
+    """What ``bridge.toml`` is going to say about a site.
 
+    ``repo`` is the bridge's own bare clone where there is a ``remote``, else the owner's clone.
+    """
+
+    site: ExistingSite
+    found: Found
     me: str
     public_url: str
     repo: Path
-    remote: str
-    settings: str
-    folder: str
+
+    @property
+    def remote(self) -> str:
+        """The remote's name in ``repo``."""
+        return "origin" if self.found.remote else ""
+
+    @property
+    def settings(self) -> str:
+        """Pelican's settings, as a path inside the repo."""
+        return self.site.settings.relative_to(self.site.root).as_posix()
 
 
 def init(site: Path, *, me: str | None, public_url: str | None, ask: bool) -> None:
     """Write ``bridge.toml`` in the current folder and say what is left to do.
 
-    ``site`` is the owner's clone. Raises :class:`~bridge.cli.Refused`; then nothing was written.
+    ``site`` is the owner's clone; nothing in it changes. Raises :class:`~bridge.cli.Refused`, and
+    :class:`~bridge.settings.SettingsError` for Pelican's; then no ``bridge.toml`` was written.
     """
     if DEFAULT_FILE.exists():
-        raise Refused(f"{DEFAULT_FILE} is there already. Delete it to start over, or edit it.")
-    found = find_repo(site)
-    if found is None:
-        raise Refused(
-            f"{site} is not in a git repo with a commit. Run `git init && git add . && git commit`"
-            " there first: posts will be commits."
-        )
-    pelicanconf = _find_settings(found.root, site.resolve())
-    values = _pelican_values(pelicanconf)
-    siteurl = str(values.get("SITEURL") or "")
-    me = me or _ask("The address of your site", _home_of(siteurl), ask)
-    if not is_url(me):
-        raise Refused(f"{me!r} is no address of a site. Give it with --me https://example.com/")
-    public_url = public_url or _ask("Where the world will reach the bridge", _beside(me), ask)
-    repo, remote = _choose_repo(found)
-    content = Path(str(values.get("PATH") or "content"))
-    answers = Answers(
-        me=me,
-        public_url=public_url.rstrip("/") + "/",
-        repo=repo,
-        remote=remote,
-        settings=pelicanconf.relative_to(found.root).as_posix(),
-        folder=(content if not content.is_absolute() else _inside(content, found.root)).as_posix(),
+        raise Refused(f"{DEFAULT_FILE} is there already. Edit it, or delete it to start over.")
+    try:
+        found = look_at(site)
+    except StoreBroken as error:
+        raise Refused(f"{error}.") from error
+    existing = find_site(found.root, site.resolve())
+    interview = Interview(ask)
+    plan = Plan(
+        site=existing,
+        found=found,
+        me=interview.me(me, existing.address),
+        public_url=interview.bridge(public_url),
+        repo=_BARE.resolve() if found.remote else found.root,
     )
-    DEFAULT_FILE.write_text(_toml(answers), encoding="utf-8")
-    print(_what_next(answers, values))
+    text = _toml(plan)
+    _make_repo(plan)
+    ours = [Path(name).absolute() for name in (DEFAULT_FILE, _BARE, _OUTPUT, _DATABASE)]
+    keep_out(found.root, [*ours, existing.output])
+    DEFAULT_FILE.write_text(text, encoding="utf-8")
+    print(_what_next(plan))
 
 
-def _find_settings(root: Path, start: Path) -> Path:
-    for folder in (start, *start.parents):
-        if (folder / "pelicanconf.py").is_file():
-            return folder / "pelicanconf.py"
-        if folder == root:
-            break
-    raise Refused(f"There is no pelicanconf.py in {start}. Name the folder of your Pelican site.")
+class Interview:
+    """The two questions, each with an answer to suggest."""
+
+    def __init__(self, ask: bool) -> None:
+        """``ask``: whether somebody is there."""
+        self._ask = ask
+        self._me = ""
+
+    def me(self, given: str | None, suggested: str) -> str:
+        """The site's address. Raises :class:`Refused` for none, or one that cannot sign in."""
+        answer = given or self._answer("The address of your site", suggested)
+        if not answer:
+            raise Refused("What is the address of your site? Give it with --me https://you.example")
+        try:
+            self._me = str(profile_url(_with_scheme(answer)))
+        except BadURL as error:
+            raise Refused(f"{answer!r} cannot stand for you: {error}.") from error
+        return self._me
+
+    def bridge(self, given: str | None) -> str:
+        """The bridge's address."""
+        answer = given or self._answer("Where the world will reach the bridge", _beside(self._me))
+        try:
+            return str(parse(_with_scheme(answer).rstrip("/") + "/"))
+        except BadURL as error:
+            raise Refused(f"{answer!r} is no address for the bridge: {error}.") from error
+
+    def _answer(self, question: str, suggested: str) -> str:
+        if not self._ask:
+            return suggested
+        hint = f" [{suggested}]" if suggested else ""
+        try:
+            return input(f"{question}{hint}: ").strip() or suggested
+        except EOFError:
+            print()
+            self._ask = False
+            return suggested
 
 
-def _pelican_values(pelicanconf: Path) -> dict[str, object]:
-    """The owner's own settings; those for publishing, where there are some, say the address."""
-    values: dict[str, object] = {}
-    for file in (pelicanconf, pelicanconf.with_name("publishconf.py")):
-        if file.is_file():
-            try:
-                values |= get_settings_from_file(str(file))
-            except Exception as error:
-                raise Refused(f"{file} cannot be run: {error}. Mend it first.") from error
-    return values
-
-
-def _home_of(siteurl: str) -> str:
-    return siteurl.rstrip("/") + "/" if is_url(siteurl) else ""
+def _with_scheme(address: str) -> str:
+    return address if "://" in address else f"https://{address}"
 
 
 def _beside(me: str) -> str:
-    parts = urlsplit(me)
-    return f"{parts.scheme}://bridge.{(parts.hostname or '').removeprefix('www.')}/"
+    host = urlsplit(me).hostname or ""
+    if host in LOOPBACK:
+        return "http://127.0.0.1:8080/"
+    return f"https://bridge.{host.removeprefix('www.')}/"
 
 
-def _ask(question: str, default: str, ask: bool) -> str:
-    if not ask:
-        return default
-    hint = f" [{default}]" if default else ""
-    return input(f"{question}{hint}: ").strip() or default
+def _make_repo(plan: Plan) -> None:
+    """The bare clone, which is no working tree that two could change at once.
 
-
-def _choose_repo(found: Found) -> tuple[Path, str]:
-    """The bridge's own bare clone where there is a remote; else the owner's clone itself.
-
-    A bare clone is no working tree that two could change at once. But without a remote it would
-    have nowhere to bring the posts: git refuses a push into a branch that is checked out.
+    Without a remote it would have nowhere to bring the posts: git refuses a push into a branch
+    that is checked out. Then the bridge works in the owner's clone. Raises :class:`Refused`.
     """
-    if not found.origin:
-        return found.root, ""
-    target = _BARE.resolve()
-    if target.exists():
-        raise Refused(f"{target} is there already. Delete it, or write bridge.toml by hand.")
+    found = plan.found
     try:
-        clone_bare(found.origin, target)
+        if found.remote:
+            clone_bare(found.remote, plan.repo, found.branch)
+        elif not found.branch:
+            raise Refused(f"No branch is checked out in {found.root}. Run there: git switch main")
     except StoreBroken as error:
-        raise Refused(f"{error}. See that this machine may read it.") from error
-    return target, "origin"
+        remedy = "This machine must be able to read and push without being asked for a password"
+        raise Refused(f"{error}. {remedy}.") from error
+    for file in (plan.site.conf, plan.site.settings):
+        path = file.relative_to(found.root).as_posix()
+        if not has_file(plan.repo, path):
+            lacks = f"push it to {found.remote}" if found.remote else "commit it"
+            raise Refused(f"{path} is not in the repo that the bridge works with: {lacks} first.")
 
 
-def _inside(content: Path, root: Path) -> Path:
-    if not content.is_relative_to(root):
-        raise Refused(f"Pelican's PATH is {content}, outside the repo {root}: move it inside.")
-    return content.relative_to(root)
-
-
-def _toml(answers: Answers) -> str:
-    quote = json.dumps  # a JSON string is a TOML basic string
+def _toml(plan: Plan) -> str:
+    content, articles = plan.site.content, plan.site.articles
+    rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
+    author = f"author = {_quote(plan.found.author)}\n" if plan.found.author else ""
     return f"""\
 # What each setting does, and all the others: docs/settings.md
 [site]
-me = {quote(answers.me)}
-repo = {quote(str(answers.repo))}
-settings = {quote(answers.settings)}
+me = {_quote(plan.me)}
+repo = {_quote(str(plan.repo))}
+settings = {_quote(plan.settings)}
 
 [server]
 host = "127.0.0.1"
 port = 8080
-public_url = {quote(answers.public_url)}
+public_url = {_quote(plan.public_url)}
 
 [indieauth]
 enabled = true   # the bridge signs you in; false where [auth] names another token endpoint
 
 [content]
-folder = {quote(answers.folder)}
-
+folder = {_quote(content)}
+{rule}
 [publish]
-remote = {quote(answers.remote)}
-"""
+remote = {_quote(plan.remote)}
+{author}
+[rebuild]
+{_rebuild(plan)}"""
 
 
-def _what_next(answers: Answers, values: dict[str, object]) -> str:
-    plugins = [*_listed(values, "PLUGINS", []), "pelican_indieauth"]
-    static = [*_listed(values, "STATIC_PATHS", ["images"]), "media"]
+def _rebuild(plan: Plan) -> str:
+    if plan.remote and (recipe := plan.site.built_elsewhere()):
+        return f'mode = "none"   # your host builds the site: {recipe}\n'
+    if plan.remote:
+        return f'output = "{_OUTPUT}"   # the pages: let your web server serve this folder\n'
+    return '# output = "..."   # where the pages go, if not to Pelican\'s OUTPUT_PATH\n'
+
+
+def _quote(text: str) -> str:
+    """A JSON string is a TOML basic string, once no character is torn into two escapes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _what_next(plan: Plan) -> str:
     where = (
-        f"The bridge has a clone of its own, {answers.repo}, and pushes to your remote."
-        if answers.remote
-        else f"The bridge commits in your own clone, {answers.repo}: it has no remote."
+        f"The bridge has a clone of its own, {plan.repo}, and pushes to your remote."
+        if plan.remote
+        else f"The bridge commits in your own clone, {plan.repo}: it has no remote."
     )
+    push = " and push" if plan.remote else ""
+    additions = plan.site.additions(plan.public_url, plan.me)
+    lines = "\n".join(f"    {line}" for line in additions)
+    steps = [f"{plan.site.conf} says all that it should."]
+    if additions:
+        steps = [f"Add at the end of {plan.site.conf}:", lines, f"and commit{push} that."]
+    if not plan.site.address:
+        steps.append("Wherever you set SITEURL to something else, set it to that, too.")
+    if plan.remote and (recipe := plan.site.built_elsewhere()):
+        steps.append(f"Have your host install pelican-indieauth, too: see {recipe}.")
+    todo = "\n\n".join(steps)
     return f"""
-Wrote bridge.toml. {where}
+Wrote {DEFAULT_FILE}. {where}
 
-Add to {answers.settings}, and commit:
-
-    PLUGINS = {plugins!r}
-    INDIEAUTH_BRIDGE = {answers.public_url!r}
-    STATIC_PATHS = {static!r}
+{todo}
 
 Then:
 
-    micropub-bridge check     what would not work, and how to mend it
     micropub-bridge serve     prints a link to set your password or passkey
+    micropub-bridge check     what would not work, and how to mend it
 """
-
-
-def _listed(values: dict[str, object], name: str, default: list[object]) -> list[object]:
-    found = values.get(name)
-    return list(found) if isinstance(found, list | tuple) else default

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from aiohttp import web
 
-from bridge.settings import Settings, SettingsError
+from bridge.cli import Refused
+from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_CLONE = Path(__file__).parents[1]
 
 
 def serve(settings: Settings) -> None:
     """Listen as ``[server]`` says; ends on SIGINT and SIGTERM.
 
     The line ``listening on URL`` on standard output says that the bridge answers. Raises
-    :class:`SettingsError` where it cannot listen there.
+    :class:`~bridge.cli.Refused` where it cannot listen there, and what
+    :func:`~bridge.app.make_app` raises.
     """
     listener = listen(settings.server.host, settings.server.port)
     host, port = listener.getsockname()[:2]
     local = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    lend_plugin()
 
     async def main() -> None:
         from bridge.app import make_app
+        from bridge.auth.build import check_site
 
+        check_site(settings)
         app = await make_app(settings, public_url=settings.server.public_url or local)
         await run(app, listener, lambda: _announce(app, local))
 
@@ -46,21 +55,27 @@ async def _announce(app: web.Application, local: str) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 is a free one."""
+    """A socket that nobody else can have; port 0 is a free one. Raises Refused."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+        listener.listen()
+    except (OSError, OverflowError) as error:
         listener.close()
-        raise SettingsError(
-            "settings",
-            "server.port",
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            "Choose another port, or 0 for a free one",
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Refused(
+            f"cannot listen on {host}:{port}: {reason}. Choose another port, or 0 for a free one."
         ) from error
     return listener
+
+
+def lend_plugin() -> None:
+    """From a clone nothing is installed: have the builds find the plugin where this package is."""
+    if (_CLONE / "pyproject.toml").is_file():
+        search = [str(_CLONE), str(_CLONE / "namespace"), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, search))
 
 
 async def run(

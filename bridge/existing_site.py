@@ -1,0 +1,119 @@
+"""A Pelican site as ``init`` finds it in its owner's clone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.cli import Refused
+from bridge.content.site_settings import read_settings
+from bridge.settings_file import is_url
+from bridge.store.setup import files_named
+
+_CONF = "pelicanconf.py"
+#: What hosts read that build a site themselves.
+_RECIPES = (
+    ".github/workflows/*.y*ml",
+    ".gitlab-ci.yml",
+    ".forgejo/workflows/*.y*ml",
+    ".gitea/workflows/*.y*ml",
+    "netlify.toml",
+    "wrangler.toml",
+)
+_PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingSite:
+    """``conf`` is where the owner's settings are written; ``settings`` what is published by them.
+
+    Pelican's own quick start splits them: ``publishconf.py`` takes over all of ``pelicanconf.py``,
+    and it alone knows the site's address. ``values`` are what ``settings`` comes to.
+    """
+
+    root: Path
+    conf: Path
+    settings: Path
+    values: dict[str, Any]
+
+    @property
+    def address(self) -> str:
+        """The site's address, ``""`` where no settings know it."""
+        address = str(self.values.get("SITEURL") or "")
+        return address.rstrip("/") + "/" if is_url(address) else ""
+
+    @property
+    def content(self) -> str:
+        """The folder of posts, inside the repo. Raises :class:`Refused`."""
+        content = Path(self.values["PATH"])
+        if content == self.root or not content.is_relative_to(self.root):
+            raise Refused(
+                f"Pelican's PATH is {content}. Let it be a folder of its own inside {self.root}:"
+                " the bridge writes posts there, and nowhere else."
+            )
+        return content.relative_to(self.root).as_posix()
+
+    @property
+    def articles(self) -> str:
+        """The folder inside :attr:`content` in which alone Pelican looks for posts, if any."""
+        places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
+        return "" if "" in places else next(iter(places), "")
+
+    def additions(self, bridge: str, me: str) -> list[str]:
+        """The lines that the owner's settings lack, to be added at the end of :attr:`conf`."""
+        lines = []
+        plugins = self.values.get("PLUGINS")
+        # Where nothing is said, Pelican takes every plugin that is installed, so this one, too.
+        if isinstance(plugins, Sequence) and not _PLUGIN_NAMES & {str(each) for each in plugins}:
+            lines.append('PLUGINS = [*PLUGINS, "pelican_indieauth"]')
+        if self.values.get("INDIEAUTH_BRIDGE") != bridge:
+            lines.append(f'INDIEAUTH_BRIDGE = "{bridge}"')
+        if not self.address:
+            lines.append(f'SITEURL = "{me.rstrip("/")}"')
+        return lines
+
+    @property
+    def output(self) -> Path:
+        """Where the owner's own builds put the pages."""
+        return (self.conf.parent / str(self.values["OUTPUT_PATH"])).resolve()
+
+    def built_elsewhere(self) -> str:
+        """The file by which a host builds this site from its repo; ``""`` where there is none."""
+        for pattern in _RECIPES:
+            for file in sorted(self.root.glob(pattern)):
+                if "pelican" in file.read_text(encoding="utf-8", errors="replace"):
+                    return file.relative_to(self.root).as_posix()
+        return ""
+
+
+def find_site(root: Path, start: Path) -> ExistingSite:
+    """The site in the repo at ``root``, looked for from ``start``, a folder in it.
+
+    Raises :class:`Refused`, and :class:`~bridge.settings.SettingsError` where Pelican cannot read
+    its settings.
+    """
+    conf = _find_conf(root, start)
+    settings, values = conf, read_settings(conf)
+    publish = conf.with_name("publishconf.py")
+    if publish.is_file():
+        published = read_settings(publish)
+        if is_url(str(published.get("SITEURL") or "")):
+            settings, values = publish, published
+    return ExistingSite(root, conf, settings, values)
+
+
+def _find_conf(root: Path, start: Path) -> Path:
+    """In this folder or above it; else the only one that the repo has anywhere."""
+    for folder in (start, *start.parents):
+        if (folder / _CONF).is_file():
+            return folder / _CONF
+        if folder == root:
+            break
+    anywhere = files_named(root, _CONF)
+    if len(anywhere) == 1:
+        return anywhere[0]
+    found = ", ".join(str(path.parent) for path in anywhere)
+    what = f"more than one {_CONF}: name one of {found}" if found else f"no {_CONF}"
+    raise Refused(f"{root} has {what}. Is this the folder of a Pelican site?")
