@@ -1,0 +1,161 @@
+"""What clients use beyond the specification, on the running bridge and its pages."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+from bridge_kit import CREATED, Client, picture
+
+
+@pytest.fixture
+def word() -> str:
+    """A word that no other post has."""
+    return f"w{secrets.token_hex(5)}"
+
+
+def urls(found: dict) -> list[str]:
+    """The addresses of a list, in its order."""
+    return [item["properties"]["url"][0] for item in found["items"]]
+
+
+async def test_slugs_are_a_wish_and_never_taken_twice(client: Client, word: str) -> None:
+    made = [await client.create(content=["x"], mp_slug=[word]) for _ in range(3)]
+    assert [url.rstrip("/").rsplit("/", 1)[-1] for url in made] == [word, f"{word}-2", f"{word}-3"]
+
+
+@pytest.mark.parametrize(
+    "slug", ["../../etc/passwd", "..", "/", "a/b", "Über Größe", "index", ".html", "%2e%2e"]
+)
+async def test_no_slug_leads_out_of_the_content_folder(client: Client, slug: str) -> None:
+    before = set(client.bridge.git("ls-files").splitlines())
+    url = await client.create(content=["Inside"], mp_slug=[slug])
+    (file,) = set(client.bridge.git("ls-files").splitlines()) - before
+    assert file.startswith("content/")
+    assert ".." not in Path(file).parts
+    assert url.startswith(client.bridge.site)
+    await client.page(url)
+
+
+async def test_lists_are_paged_in_both_directions(client: Client, word: str) -> None:
+    made = [await client.create(content=[f"{word} {number}"]) for number in range(5)]
+    asked = {"q": "source", "filter": word, "limit": 2}
+    first = await client.query(**asked)
+    second = await client.query(**asked, after=first["paging"]["after"])
+    third = await client.query(**asked, after=second["paging"]["after"])
+    assert sorted(urls(first) + urls(second) + urls(third)) == sorted(made)
+    assert len(urls(third)) == 1
+    assert "after" not in third["paging"]
+    assert "before" not in first["paging"]
+    back = await client.query(**asked, before=third["paging"]["before"])
+    assert urls(back) == urls(second)
+    assert urls(await client.query(**asked, offset=2)) == urls(second)
+
+
+async def test_lists_are_narrowed(client: Client, word: str) -> None:
+    note = await client.create(content=[f"{word} note"])
+    like = await client.create(like_of=[f"https://b.example/{word}"])
+    draft = await client.create(content=[f"{word} draft"], post_status=["draft"])
+    asked = {"q": "source", "filter": word}
+    assert sorted(urls(await client.query(**asked))) == sorted([note, like, draft])
+    assert urls(await client.query(**asked, post_type="like")) == [like]
+    assert urls(await client.query(**asked, post_status="draft")) == [draft]
+    assert sorted(urls(await client.query(**asked, post_status="published"))) == sorted(
+        [note, like]
+    )
+
+
+async def test_some_properties_of_a_list(client: Client, word: str) -> None:
+    url = await client.create(content=[word], category=["a"])
+    asked = {"q": "source", "filter": word, "properties[]": ["category"]}
+    (item,) = (await client.query(**asked))["items"]
+    assert item["properties"] == {"category": ["a"], "url": [url]}
+
+
+async def test_categories_come_from_the_posts(client: Client, word: str) -> None:
+    await client.create(content=["x"], category=[word, f"{word} too"])
+    assert sorted((await client.query(q="category", filter=word))["categories"]) == [
+        word,
+        f"{word} too",
+    ]
+    assert (await client.query(q="category", search=f"{word} t"))["categories"] == [f"{word} too"]
+    assert word in (await client.query(q="category"))["categories"]
+
+
+async def test_channels_are_pelican_categories(client: Client) -> None:
+    channels = (await client.query(q="channel"))["channels"]
+    assert channels
+    assert all(channel.keys() == {"uid", "name"} for channel in channels)
+    uid = channels[0]["uid"]
+    url = await client.create(content=["In a channel"], mp_channel=[uid])
+    head = client.bridge.git("show", "HEAD")
+    assert f"+Category: {uid}" in head
+    await client.page(url)
+
+
+async def test_post_types_say_what_goes_with_them(client: Client) -> None:
+    types = (await client.query(q="post-types"))["post-types"]
+    assert {"note", "article", "photo", "reply", "like", "event"} <= {
+        each["type"] for each in types
+    }
+    for each in types:
+        assert each.keys() == {"type", "name", "h", "properties", "required-properties"}
+
+
+async def test_an_unlisted_post_has_a_page_and_is_on_no_list(client: Client, word: str) -> None:
+    url = await client.create(content=[word], visibility=["unlisted"])
+    shown = await client.create(content=["After it"])
+    await client.page(url)
+    await client.page(shown)
+    assert (await client.source(url))["visibility"] == ["unlisted"]
+    lists = [client.bridge.output + "/index.html"]
+    assert not [file for file in lists if word in Path(file).read_text(encoding="utf-8")]
+
+
+async def test_a_draft_is_not_on_the_site(client: Client, word: str) -> None:
+    answer = await client.json(
+        {"properties": {"content": [word], "post-status": ["draft"]}}, CREATED
+    )
+    url = answer.location
+    await client.page(await client.create(content=["After the draft"]))
+    listed = (Path(client.bridge.output) / "index.html").read_text(encoding="utf-8")
+    assert word not in listed
+    await client.act("update", url, replace={"post-status": ["published"]})
+    found = await client.query(q="source", filter=word)
+    published = urls(found)[0]
+    assert word in (await client.page(published)).text
+
+
+async def test_a_scheduled_post_waits(client: Client, word: str) -> None:
+    answer = await client.json(
+        {"properties": {"content": [word], "published": ["2199-01-01T00:00:00Z"]}}
+    )
+    await client.page(await client.create(content=["After the scheduled one"]))
+    async with client.http.get(answer.location) as response:
+        assert response.status == 404
+    assert (await client.source(answer.location))["published"] == ["2199-01-01T00:00:00Z"]
+
+
+async def test_what_was_uploaded_first_is_the_sites_own_in_the_page(
+    client: Client, word: str
+) -> None:
+    part = ("file", picture("olive"), {"filename": "a.jpg", "content_type": "image/jpeg"})
+    photo = (await client.multipart(part, status=201, url=client.bridge.media)).location
+    url = await client.create(content=[word], photo=[{"value": photo, "alt": "Olive"}])
+    page = await client.page(url)
+    (shown,) = await client.photos(page)
+    assert page.alt(shown) == "Olive"
+    changed = client.bridge.git("show", "--name-only", "--format=", "HEAD").splitlines()
+    assert len(changed) == 2
+    assert (await client.source(url))["photo"] == [{"value": photo, "alt": "Olive"}]
+    await client.act("update", url, delete={"photo": [photo]})
+    assert "photo" not in await client.source(url)
+
+
+async def test_head_and_options_answer_without_ado(client: Client) -> None:
+    await client.send("HEAD", client.bridge.micropub, 200)
+    await client.without_token().send("OPTIONS", client.bridge.micropub, 204)
+    page = await client.create(content=["For a look at the head"])
+    await client.page(page)
+    await client.without_token().send("HEAD", page, 200)
