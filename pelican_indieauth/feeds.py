@@ -25,12 +25,25 @@ def amend(feed: Any, articles: Mapping[str, Any], *, summary_only: bool) -> None
         if not article.entry.titled:
             item["title"] = ""
         # Atom has the content and a summary beside it; RSS has one of both, as the description.
-        atom = item["content"] is not None
-        content = "content" if atom else "description"
-        if atom or not summary_only or not item[content]:
-            item[content] = article.entry_frame.in_feed(item[content] or "")
-        if atom and item["description"] in ("", item["content"]):
-            item["description"] = None
+        if item["content"] is not None:
+            item["content"] = article.entry_frame.in_feed(item["content"])
+            description = _summary(article, item["description"])
+            item["description"] = None if description == item["content"] else description
+        elif summary_only:
+            item["description"] = _summary(article, item["description"])
+        else:
+            item["description"] = article.entry_frame.in_feed(item["description"] or "")
+
+
+def _summary(article: Any, summary: str | None) -> str | None:
+    """A post's summary; one that Pelican has made of the bare body has the frame put around it.
+
+    The plugin's own is made of the whole, the author's stands for the whole.
+    """
+    made = summary is not None and "summary" not in article.metadata
+    if made and not article.entry_frame.start:
+        return str(article.entry_frame.plain(summary))
+    return summary
 
 
 def add_hub(feed: Any, hub: str) -> None:

@@ -30,8 +30,10 @@ class PageTemplate(Template):
         if not (isinstance(context, dict) and KEY in context and "output_file" in context):
             return super().render(*args, **kwargs)
         context[_FINISHED] = True
-        chunks = list(self.generate(*args, **kwargs))
+        if context["output_file"] == context[KEY].index:
+            return finished(super().render(*args, **kwargs), context)
         # Only the head is looked at and copied; the rest of the page is as long as it likes.
+        chunks = list(self.generate(*args, **kwargs))
         end = next((at for at, chunk in enumerate(chunks, 1) if "<body" in chunk), len(chunks))
         return "".join((finished("".join(chunks[:end]), context), *chunks[end:]))
 

@@ -32,8 +32,12 @@ class Parts:
     words: Mapping[str, str]
 
     def opening(self) -> str:
-        """How a whole entry begins: root class, and what machines read of every post."""
-        return f'<div class="{self.entry.type}">{self.facts()}{self.author()}{self.categories()}'
+        """How a whole entry begins: root class, and what machines read of every post.
+
+        An event or a review is an entry besides, for readers that know nothing else.
+        """
+        classes = "h-entry" if self.entry.type == "h-entry" else f"h-entry {self.entry.type}"
+        return f'<div class="{classes}">{self.facts()}{self.author()}{self.categories()}'
 
     def facts(self) -> str:
         """Address, dates, name where there is one, summary: for machines."""

@@ -1,0 +1,238 @@
+"""Links in the head of every page: which, and where."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin_site import BRIDGE, THEMES, build, post, theme
+
+from pelican_indieauth.endpoints import Link, configured, links
+from pelican_indieauth.errors import SettingError
+from pelican_indieauth.head import with_links
+from pelican_indieauth.pages import finish_file
+from pelican_indieauth.site import KEY, media_folder, site_of
+
+FROM_BRIDGE = (
+    Link("authorization_endpoint", f"{BRIDGE}auth"),
+    Link("token_endpoint", f"{BRIDGE}token"),
+    Link("micropub", f"{BRIDGE}micropub"),
+    Link("micropub_media", f"{BRIDGE}media"),
+    Link("indieauth-metadata", f"{BRIDGE}.well-known/oauth-authorization-server"),
+)
+LINKS = (Link("micropub", "https://b.example/m?a=1&b=2"), Link("me", "mailto:ann@example.com"))
+ELEMENTS = (
+    '<link rel="micropub" href="https://b.example/m?a=1&amp;b=2" />'
+    '<link rel="me" href="mailto:ann@example.com" />'
+)
+
+
+def test_a_bridge_is_all_it_takes() -> None:
+    assert links({"INDIEAUTH_BRIDGE": BRIDGE}) == FROM_BRIDGE
+    assert links({"INDIEAUTH_BRIDGE": BRIDGE.rstrip("/")}) == FROM_BRIDGE
+
+
+def test_with_another_indieauth_server_the_bridge_is_for_posting_only() -> None:
+    found = links(
+        {
+            "INDIEAUTH_BRIDGE": BRIDGE,
+            "INDIEAUTH_AUTHORIZATION_ENDPOINT": "https://auth.example/",
+            "INDIEAUTH_TOKEN_ENDPOINT": "https://token.example/",
+        }
+    )
+    assert found == (
+        Link("authorization_endpoint", "https://auth.example/"),
+        Link("token_endpoint", "https://token.example/"),
+        Link("micropub", f"{BRIDGE}micropub"),
+        Link("micropub_media", f"{BRIDGE}media"),
+    )
+
+
+def test_metadata_is_advertised_where_it_is_set() -> None:
+    found = links(
+        {
+            "INDIEAUTH_BRIDGE": BRIDGE,
+            "INDIEAUTH_AUTHORIZATION_ENDPOINT": "https://auth.example/",
+            "INDIEAUTH_METADATA": "https://auth.example/metadata",
+        }
+    )
+    assert Link("indieauth-metadata", "https://auth.example/metadata") in found
+
+
+def test_each_address_can_be_set_by_itself() -> None:
+    found = links(
+        {
+            "INDIEAUTH_BRIDGE": BRIDGE,
+            "INDIEAUTH_MICROPUB": "https://other.example/micropub",
+            "INDIEAUTH_MICROSUB": "https://other.example/microsub",
+            "INDIEAUTH_WEBMENTION": "https://other.example/webmention",
+            "INDIEAUTH_HUB": "https://hub.example/",
+            "INDIEAUTH_ME": ["https://github.com/ann", "mailto:ann@example.com"],
+        }
+    )
+    by_rel = {link.rel: link.href for link in found if link.rel != "me"}
+    assert by_rel["micropub"] == "https://other.example/micropub"
+    assert by_rel["microsub"] == "https://other.example/microsub"
+    assert by_rel["webmention"] == "https://other.example/webmention"
+    assert by_rel["hub"] == "https://hub.example/"
+    assert found[-2:] == (
+        Link("me", "https://github.com/ann"),
+        Link("me", "mailto:ann@example.com"),
+    )
+
+
+def test_a_hosted_server_is_one_setting() -> None:
+    found = links({"INDIEAUTH_SERVER": "indieauth.com", "INDIEAUTH_BRIDGE": BRIDGE})
+    assert found == (
+        Link("authorization_endpoint", "https://indieauth.com/auth"),
+        Link("token_endpoint", "https://tokens.indieauth.com/token"),
+        Link("micropub", f"{BRIDGE}micropub"),
+        Link("micropub_media", f"{BRIDGE}media"),
+    )
+    hosted = {link.rel: link.href for link in links({"INDIEAUTH_SERVER": "micro.blog"})}
+    assert hosted["micropub"] == "https://micro.blog/micropub"
+    assert hosted["token_endpoint"] == "https://micro.blog/indieauth/token"
+    assert "indieauth-metadata" not in hosted
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"INDIEAUTH_BRIDGE": "bridge.example.com"}, "absolute URL"),
+        ({"INDIEAUTH_BRIDGE": "/bridge/"}, "absolute URL"),
+        ({"INDIEAUTH_BRIDGE": 7}, "not a string"),
+        ({"INDIEAUTH_BRIDGE": "https://b.example/?a=b"}, "query"),
+        ({"INDIEAUTH_MICROPUB": "javascript:alert(1)"}, "absolute URL"),
+        ({"INDIEAUTH_MICROPUB": "https://b.example/ x"}, "character"),
+        ({"INDIEAUTH_MICROPUB": "https://[b.example/"}, "not a URL"),
+        ({"INDIEAUTH_ME": ["data:text/html,x"]}, "absolute URL"),
+        ({"INDIEAUTH_SERVER": "myspace.com"}, "'indieauth.com', 'micro.blog'"),
+        ({"INDIEAUTH_MARKUP": "yes"}, "True or False"),
+        ({"INDIEAUTH_HEADERS": ["iis"]}, "'_headers', '.htaccess', 'nginx', 'caddy'"),
+        ({"INDIEAUTH_WORDS": {"likes": "Mag"}}, "like-of"),
+        ({"INDIEAUTH_WORDS": "Mag"}, "dictionary"),
+        ({"INDIEAUTH_PHOTO": "me.jpg", "AUTHOR": "Ann"}, "/media/me.jpg"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_remedy(
+    settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SettingError, match=re.escape(says)) as error:
+        site_of(settings)
+    (name,) = set(settings) - {"AUTHOR"}
+    assert str(error.value).startswith(name)
+
+
+def test_a_media_folder_outside_the_content_is_refused() -> None:
+    with pytest.raises(SettingError, match="INDIEAUTH_MEDIA_FOLDER"):
+        media_folder({"INDIEAUTH_MEDIA_FOLDER": "../secret"})
+
+
+def test_a_wrong_setting_ends_the_build_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="INDIEAUTH_MICROPUB"):
+        build(tmp_path, {"a": post("a")}, INDIEAUTH_MICROPUB="/micropub")
+    assert not (tmp_path / "output").exists()
+
+
+def test_nothing_is_configured_by_empty_settings() -> None:
+    assert not configured({"INDIEAUTH_BRIDGE": "", "INDIEAUTH_ME": [], "SITEURL": "x"})
+    assert configured({"INDIEAUTH_MARKUP": False})
+
+
+@pytest.mark.parametrize("name", THEMES)
+def test_every_page_of_every_theme_advertises_the_bridge(tmp_path: Path, name: str) -> None:
+    posts = {"a": post("a", tags="river", author="Ann"), "b": post("b", status="draft")}
+    built = build(tmp_path, posts, **THEMES[name])
+    expected = "".join(f'<link rel="{link.rel}" href="{link.href}" />' for link in FROM_BRIDGE)
+    assert len(built.pages()) >= 6
+    for page in built.pages():
+        head = built.text(page).partition("</head>")[0]
+        assert head.count(expected) == 1, page
+        rels = built.parsed(page)["rels"]
+        assert {rel: rels[rel] for rel in ("micropub", "token_endpoint")} == {
+            "micropub": [f"{BRIDGE}micropub"],
+            "token_endpoint": [f"{BRIDGE}token"],
+        }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<!doctype html><html><head>", "<title>x</title></head><body></body></html>"),
+        ('<HTML><HEAD profile="a>b">', "<TITLE>x</TITLE></HEAD><BODY></BODY></HTML>"),
+        ("<!-- <head> --><html><head\n>", "<title>x</title></head><body></body>"),
+        ('<html data-x="<head>"><head>', "</head><body><header>x</header></body>"),
+        ('<html><head><meta charset="utf-8">', "<title>x</title></head><body></body>"),
+        ("<head>", "<script>'</head><body>'</script></head><body></body>"),
+        ("<head>", "<!--[if IE]></head><![endif]--><title>x</title></head>"),
+        ("<html><title>x <head></title>", "<body><header>x</header>"),
+        ("<!doctype html><html>", "<body><header>x</header></body></html>"),
+        ("<!doctype html><script>'<head>'</script><title>x</title>", "<p>No body either"),
+        ("<html><!-- no title here <title> --><head>", "<title>x</title></head>"),
+    ],
+)
+def test_awkward_heads_get_the_links_and_nothing_else_changes(before: str, after: str) -> None:
+    assert with_links(before + after, LINKS) == before + ELEMENTS + after
+
+
+@pytest.mark.parametrize("page", ["", "plain text", "<p>A fragment</p>", "<header>x</header>"])
+def test_what_is_no_page_stays_as_it_is(page: str) -> None:
+    assert with_links(page, LINKS) == page
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        ELEMENTS,
+        "<link href='https://b.example/m?a=1&b=2' rel=micropub>"
+        '<LINK REL="me author" HREF="mailto:ann@example.com">',
+    ],
+)
+def test_what_is_there_already_is_not_repeated(there: str) -> None:
+    page = f"<html><head><title>x</title>{there}</head><body></body></html>"
+    assert with_links(page, LINKS) == page
+
+
+def test_a_link_in_a_comment_or_with_another_rel_is_not_there() -> None:
+    page = f'<head><!--{ELEMENTS}--><link rel="x" href="mailto:ann@example.com"></head>'
+    assert with_links(page, LINKS) == page.replace("<head>", f"<head>{ELEMENTS}")
+
+
+def test_twice_is_the_same_as_once() -> None:
+    once = with_links("<head></head>", LINKS)
+    assert with_links(once, LINKS) == once
+
+
+def test_a_theme_with_links_of_its_own_keeps_them(tmp_path: Path) -> None:
+    base = f'<head><link rel="micropub" href="{BRIDGE}micropub"></head><body>{{{{ x }}}}</body>'
+    folder = theme(tmp_path, base=base, index=base)
+    built = build(tmp_path, {"a": post("a")}, THEME=folder)
+    assert built.text("index.html").count('rel="micropub"') == 1
+    assert built.text("index.html").count('rel="token_endpoint"') == 1
+
+
+def test_other_files_than_pages_are_left_alone(tmp_path: Path) -> None:
+    opml = "<opml><head><title>x</title></head><body/></opml>"
+    folder = theme(tmp_path, feeds=opml, plain="<head></head>")
+    built = build(
+        tmp_path,
+        {"a": post("a")},
+        THEME=folder,
+        DIRECT_TEMPLATES=["index", "feeds", "plain"],
+        FEEDS_SAVE_AS="feeds.opml",
+        PLAIN_SAVE_AS="folder.d/page",
+    )
+    assert built.text("feeds.opml") == opml
+    assert 'rel="micropub"' in built.text("folder.d/page")
+
+
+def test_pages_that_no_template_made_have_the_links_too(tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    page.write_bytes(b"<head></head>\xff")
+    context = {KEY: site_of({"INDIEAUTH_BRIDGE": BRIDGE}), "output_file": "a.html"}
+    for _ in range(2):
+        finish_file(str(page), context)
+        assert page.read_bytes().endswith(b"</head>\xff")
+        assert page.read_bytes().count(b'rel="micropub"') == 1

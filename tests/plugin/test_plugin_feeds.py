@@ -1,0 +1,142 @@
+"""Feeds and summaries, as a feed reader finds them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import feedparser
+import pytest
+from plugin_site import BRIDGE, SITE, THEMES, Built, build, note, post
+
+CITED = "https://example.org/post"
+POSTS = {
+    "article": post("article", None, "Once *upon* a time.", title="A walk & more"),
+    "note": post("note", note({}), "Just words.", title="Just words"),
+    "like": post("like", note({"like-of": [CITED]}), title="example.org/post"),
+    "photo": post(
+        "photo",
+        note({"photo": [{"value": "https://cdn.example.org/a.jpg", "alt": "The sea"}]}),
+        "At the sea.",
+    ),
+    "shown": post(
+        "shown",
+        note({"photo": [{"value": "{static}/media/b.jpg", "alt": "The sea"}]}),
+        "![The sea]({static}/media/b.jpg)",
+    ),
+    "divs": post("divs", note({"bookmark-of": [CITED]}), "<div><div><p>Deep</p></div></div>"),
+    "told": post("told", None, "Long text.", summary="In short."),
+}
+FEEDS = ["feeds/all.atom.xml", "feeds/all.rss.xml"]
+
+
+@pytest.fixture(scope="module", params=["simple", "sample"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder: Path = tmp_path_factory.mktemp("site")
+    (folder / "content" / "media").mkdir(parents=True)
+    (folder / "content" / "media" / "b.jpg").write_bytes(b"jpeg")
+    feeds = {"FEED_ALL_ATOM": FEEDS[0], "FEED_ALL_RSS": FEEDS[1]}
+    return build(folder, POSTS, **feeds, **THEMES[request.param])
+
+
+def feed(built: Built, path: str) -> dict[str, Any]:
+    """The items of a well-formed feed, by the slug of their posts."""
+    parsed = feedparser.parse((built.output / path).read_bytes())
+    assert not parsed.bozo
+    assert len(parsed.entries) == len(POSTS)
+    return {entry.link.removeprefix(f"{SITE}/").split(".")[0]: entry for entry in parsed.entries}
+
+
+def content(entry: Any) -> str:
+    """The HTML that a reader shows."""
+    return str(entry.content[0].value if "content" in entry else entry.summary)
+
+
+@pytest.mark.parametrize("path", FEEDS)
+def test_titles_are_those_that_posts_have(built: Built, path: str) -> None:
+    titles = {slug: entry.title for slug, entry in feed(built, path).items()}
+    assert titles.pop("article") == "A walk & more"
+    assert titles.pop("told") == "told"
+    assert set(titles.values()) == {""}
+
+
+@pytest.mark.parametrize("path", FEEDS)
+def test_a_like_is_no_empty_item(built: Built, path: str) -> None:
+    like = content(feed(built, path)["like"])
+    assert like == f'<p>Liked <a href="{CITED}">example.org/post</a></p>'
+
+
+@pytest.mark.parametrize("path", FEEDS)
+def test_photos_come_along_once_with_their_alternative_text(built: Built, path: str) -> None:
+    items = feed(built, path)
+    assert 'alt="The sea"' in content(items["photo"])
+    assert content(items["photo"]).count("<img") == 1
+    assert content(items["shown"]).count("<img") == 1
+    assert f'src="{SITE}/media/b.jpg"' in content(items["shown"])
+
+
+@pytest.mark.parametrize("path", FEEDS)
+def test_nothing_for_machines_is_in_a_feed(built: Built, path: str) -> None:
+    for entry in feed(built, path).values():
+        assert not re.search(r'class="|<data|h-entry', content(entry))
+
+
+@pytest.mark.parametrize("path", FEEDS)
+def test_markup_in_a_feed_is_balanced(built: Built, path: str) -> None:
+    for entry in feed(built, path).values():
+        assert content(entry).count("<div") == content(entry).count("</div>")
+    assert "<p>Deep</p>" in content(feed(built, path)["divs"])
+
+
+def test_a_summary_is_the_sites_own_or_absent(built: Built) -> None:
+    items = feed(built, FEEDS[0])
+    assert items["told"].summary == "<p>In short.</p>"
+    # Where the whole post is short, a summary would only repeat it.
+    assert "Just words." in content(items["note"])
+    assert not (built.output / FEEDS[0]).read_text().count('<summary type="html"></summary>')
+
+
+def test_lists_show_more_than_nothing_for_a_like(tmp_path: Path) -> None:
+    built = build(tmp_path, {"like": POSTS["like"]}, THEME="simple")
+    assert "Liked" in built.text("index.html")
+
+
+def test_a_page_that_prints_its_summary_has_one_entry_still(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "article.html").write_text(
+        "<head><meta name=description content='{{ article.summary|striptags }}'></head>"
+        "<body>{{ article.summary }}<hr>{{ article.content }}</body>"
+    )
+    built = build(tmp_path, POSTS, THEME_TEMPLATES_OVERRIDES=[str(tmp_path / "own")])
+    for slug in POSTS:
+        assert len(built.entries(f"{slug}.html")) == 1
+    assert "In short." in built.text("told.html").partition("<hr>")[0]
+
+
+@pytest.mark.parametrize("path", FEEDS)
+def test_summaries_alone_in_a_feed_are_sensible_too(tmp_path: Path, path: str) -> None:
+    built = build(
+        tmp_path, POSTS, RSS_FEED_SUMMARY_ONLY=True, SUMMARY_MAX_LENGTH=2, FEED_APPEND_REF=True
+    )
+    for entry in feedparser.parse((built.output / path).read_bytes()).entries:
+        assert entry.summary
+        assert "h-entry" not in entry.summary
+
+
+def test_feeds_name_the_hub_where_there_is_one(tmp_path: Path) -> None:
+    built = build(tmp_path, POSTS, INDIEAUTH_HUB="https://hub.example/?a=1&b=2")
+    for path in FEEDS:
+        links = feedparser.parse((built.output / path).read_bytes()).feed.links
+        assert {"rel": "hub", "href": "https://hub.example/?a=1&b=2"} in [
+            {"rel": link["rel"], "href": link["href"]} for link in links
+        ]
+    assert BRIDGE in built.text("index.html")
+
+
+def test_addresses_that_are_not_ascii_are_found_again(tmp_path: Path) -> None:
+    posts = {"übung": post("übung", note({"like-of": [CITED]}))}
+    built = build(tmp_path, posts)
+    (entry,) = feedparser.parse((built.output / FEEDS[0]).read_bytes()).entries
+    assert entry.title == ""
+    assert "Liked" in content(entry)
