@@ -101,6 +101,14 @@ class Transport:
             raise
         self._run("update-ref", self.tracking, commit.hex())
 
+    def try_push(self) -> None:
+        """See whether a push would be let in; nothing is pushed. Raises :class:`TransportError`.
+
+        Tried with a branch of its own name, since a remote that has moved on is no defect.
+        """
+        trial = f"{self._place.branch.ref}:refs/heads/micropub-bridge-check"
+        self._run("push", "--dry-run", "--quiet", "--porcelain", self._name, trial)
+
     def stop(self) -> None:
         """Break off what is running, and begin nothing more."""
         self._stopped.set()
