@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bridge.content import html, text
 from bridge.content.characters import printable
+from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Form
 from bridge.micropub.post import Json
 
@@ -45,7 +46,7 @@ class Tolerance:
     def of(cls, markdown: str, rules: SiteRules) -> Tolerance:
         """What is in the body that a client is about to replace."""
         rendered = rules.site.render(markdown)
-        return cls(frozenset(rules.site.intrasite_links(rendered)), html.offences(rendered))
+        return cls(frozenset(rules.site.links.find(rendered)), html.offences(rendered))
 
 
 def encode(
@@ -68,13 +69,13 @@ def encode(
     return Body(text.encode(plain) + "\n", "text")
 
 
-def decode(body: str, form: Form | None, rules: SiteRules) -> Json:
-    """The content value that a body stands for; ``None`` where it is empty.
+def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
+    """The content value that a file's body stands for; ``None`` where it is empty.
 
-    A body without ``form`` is hand-written Markdown.
+    A body without ``form`` is hand-written: HTML in an HTML file, else the text as it is.
     """
-    unix = body.replace("\r\n", "\n").replace("\r", "\n")
-    if form == "html":
+    unix = file.body.replace("\r\n", "\n").replace("\r", "\n")
+    if form == "html" or (form is None and file.syntax.name == "html"):
         inner = unix.strip()
         if inner.startswith(_OPEN) and inner.endswith(_CLOSE):
             inner = inner[len(_OPEN) : -len(_CLOSE)]
@@ -93,7 +94,7 @@ def digest(body: str) -> str:
 
 def _markdown_body(markdown: str, rules: SiteRules, tolerance: Tolerance) -> Body:
     rendered = rules.site.render(markdown)
-    reaches = set(rules.site.intrasite_links(rendered)) - tolerance.links
+    reaches = set(rules.site.links.find(rendered)) - tolerance.links
     acts = rules.html == "sanitize" and html.offences(rendered) - tolerance.tags
     if reaches or acts:
         return _html_body(rendered, rules)
@@ -104,7 +105,7 @@ def _html_body(sent: str, rules: SiteRules) -> Body:
     shown = printable(sent)
     if rules.html == "sanitize":
         shown = html.sanitise(shown)
-    shown = rules.site.disarmed(shown)
+    shown = rules.site.links.disarm(shown)
     # Python-Markdown turns tabs into spaces, also inside <pre>.
     shown = rules.media.internalise_html(shown).replace("\t", "&#9;")
     return Body(f"{_OPEN}{shown}{_CLOSE}\n", "html")

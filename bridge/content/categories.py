@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bridge.content.keys import label
+from bridge.content.labels import label
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover

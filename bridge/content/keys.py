@@ -6,7 +6,6 @@ the exact value, the caller keeps the original in ``Mf2``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bridge.content import dates, text
 from bridge.content.characters import one_line
 from bridge.content.headers import PelicanFile
+from bridge.content.labels import label, title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Properties
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from bridge.content.rules import SiteRules
 
 _Values = Mapping[str, tuple[Json, ...]]
-_REFERENCE = re.compile(r"&#?\w+;?")
-#: A tag can have no entities (``;`` separates tags), so markup's characters get look-alikes.
-_LOOK_ALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”", ";": ","})
 _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
 
 
@@ -34,39 +31,15 @@ _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
 class Field:
     """A header key and the properties in it.
 
-    ``encode`` gives the key's value, ``None`` for no key; it raises :class:`InvalidRequest` for
-    what a site cannot show. ``decode`` gives the properties that the file's key holds.
+    ``encode`` gives the key's value for a file, ``None`` for no key; it raises
+    :class:`InvalidRequest` for what a site cannot show. ``decode`` gives the properties that the
+    file's key holds.
     """
 
     key: str
     properties: tuple[str, ...]
-    encode: Callable[[Properties, SiteRules], str | None]
+    encode: Callable[[Properties, PelicanFile, SiteRules], str | None]
     decode: Callable[[PelicanFile, SiteRules], _Values]
-
-
-def title(name: str) -> str:
-    """A text as a Title. Themes print titles as HTML, so what HTML would take for markup is not."""
-    escaped = _REFERENCE.sub(_escaped_reference, one_line(name))
-    for character, reference in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        escaped = escaped.replace(character, reference)
-    # An attribute can only be smuggled in with "=", and an apostrophe is otherwise left readable.
-    return escaped.replace("'", "&#39;") if "=" in escaped else escaped
-
-
-def label(name: str) -> str:
-    """A text as the name of a tag, a category or an author: printed as HTML, too."""
-    shown = _REFERENCE.sub(_parted_reference, one_line(name)).translate(_LOOK_ALIKES)
-    return one_line(shown.replace("'", "’") if "=" in shown else shown)
-
-
-def _escaped_reference(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if unescape(found) == found else f"&amp;{found[1:]}"
-
-
-def _parted_reference(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if unescape(found) == found else f"& {found[1:]}"
 
 
 def _one_text(properties: Properties, name: str) -> str | None:
@@ -75,41 +48,47 @@ def _one_text(properties: Properties, name: str) -> str | None:
     return values[0] if len(values) == 1 and isinstance(values[0], str) else None
 
 
-def _encode_title(properties: Properties, rules: SiteRules) -> str | None:
+def _encode_title(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
     name = next((v for v in properties.get("name", ()) if isinstance(v, str)), "")
-    if "title" in rules.site.formatted_fields:
-        return text.encode_line(one_line(name)) or None
-    return title(name) or None
+    return _shown(name, "title", file, rules)
 
 
 def _decode_title(file: PelicanFile, rules: SiteRules) -> _Values:
     return _formatted(file, rules, "title", "name")
 
 
-def _encode_summary(properties: Properties, rules: SiteRules) -> str | None:
-    summary = _one_text(properties, "summary")
-    if summary is None:
-        return None
-    if "summary" in rules.site.formatted_fields:
-        return text.encode_line(one_line(summary)) or None
-    return title(summary) or None
+def _encode_summary(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    return _shown(_one_text(properties, "summary") or "", "summary", file, rules)
 
 
 def _decode_summary(file: PelicanFile, rules: SiteRules) -> _Values:
     return _formatted(file, rules, "summary", "summary")
 
 
+def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | None:
+    """A text as the site's themes show it; ``None`` for nothing."""
+    if _is_formatted(key, file, rules):
+        return text.encode_line(one_line(plain)) or None
+    return title(plain) or None
+
+
 def _formatted(file: PelicanFile, rules: SiteRules, key: str, name: str) -> _Values:
-    """Fields that go through Markdown (FORMATTED_FIELDS) are decoded like a note's body."""
-    formatted = key in rules.site.formatted_fields
+    """The text that :func:`_shown` wrote, or somebody else."""
+    formatted = _is_formatted(key, file, rules)
     value = "\n".join(file.values(key)) if formatted else file.get(key)
     if not value:
         return {}
     return {name: (text.decode(value) if formatted else unescape(value),)}
 
 
-def _encode_date(name: str) -> Callable[[Properties, SiteRules], str | None]:
-    def encode(properties: Properties, rules: SiteRules) -> str | None:
+def _is_formatted(key: str, file: PelicanFile, rules: SiteRules) -> bool:
+    """Whether the key's value goes through Markdown, like a note's body (FORMATTED_FIELDS)."""
+    return file.syntax.name == "markdown" and key in rules.site.formatted_fields
+
+
+def _encode_date(name: str) -> Callable[[Properties, PelicanFile, SiteRules], str | None]:
+    def encode(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+        del file
         values = properties.get(name, ())
         return dates.form(dates.parse(values[0], rules.site.zone)) if values else None
 
@@ -137,7 +116,8 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
         return None
 
 
-def _encode_tags(properties: Properties, rules: SiteRules) -> str | None:
+def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    del file
     labels = [label(value) for value in properties.get("category", ()) if isinstance(value, str)]
     shown = [name for name in labels if rules.site.can_be_tag(name)]
     # The last ";" keeps a single tag with a comma in one piece.
@@ -151,11 +131,12 @@ def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:
     return {"category": tags} if tags else {}
 
 
-def _encode_status(properties: Properties, rules: SiteRules) -> str | None:
+def _encode_status(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
     """Pelican has one key where Micropub has ``post-status`` and ``visibility``.
 
     A draft is not listed anyway, so it goes before ``unlisted``, Pelican's ``hidden``.
     """
+    del file
     status = _STATUSES.get(_choice(properties, "post-status", _STATUSES))
     visibility = _choice(properties, "visibility", {"public", "unlisted"})
     if status == "draft":
@@ -185,8 +166,9 @@ def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
     return {"post-status": (status,)} if status in {"draft", "published"} else {}
 
 
-def _encode_author(properties: Properties, rules: SiteRules) -> str | None:
+def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
     """An author who is only a name. Cards and URLs are not a Pelican author's name."""
+    del file
     author = _one_text(properties, "author")
     if author is None or "://" in author:
         return None

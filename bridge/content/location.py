@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import MAXYEAR, datetime
 from functools import lru_cache
@@ -24,6 +24,7 @@ from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import sanitised_join, slugify
 
 from bridge.content.headers import PelicanFile
+from bridge.content.intrasite import IntrasiteLinks
 from bridge.content.quick import QuickLocator
 from bridge.content.reserved import ReservedPages
 from bridge.content.site_settings import read_settings
@@ -33,7 +34,6 @@ from bridge.settings import SettingsError
 
 _MARKDOWN = (".md", ".markdown", ".mkd", ".mdown")
 _NAME_BYTES = 150
-_LINKS_INSIDE_LINKS = 50
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
 _KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
 
@@ -57,7 +57,8 @@ class Location:
 class Site:
     """A Pelican site's settings, as far as posts need them. Every method is thread-safe.
 
-    ``root`` is the folder that stands for the repo's root: paths of posts are relative to it.
+    ``zone`` is the site's time zone, ``links`` knows Pelican's notation for files of the site,
+    ``content_folder`` is relative to the repo's root. ``root`` is the folder that stands for the repo's root: paths of posts are relative to it.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, root: Path, siteurl: str = "") -> None:
@@ -68,7 +69,7 @@ class Site:
         self.content_folder = _inside(self.root, Path(str(settings["PATH"])))
         self.default_status = str(dict(settings["DEFAULT_METADATA"]).get("status", "published"))
         self.formatted_fields = frozenset(settings["FORMATTED_FIELDS"])
-        self._intrasite = _intrasite_links(str(settings["INTRASITE_LINK_REGEX"]))
+        self.links = IntrasiteLinks(str(settings["INTRASITE_LINK_REGEX"]))
         self._using_pelican = threading.Lock()
         self._readers: Readers | None = None
         self._markdown: Markdown | None = None
@@ -124,19 +125,6 @@ class Site:
                 raise InvalidRequest(
                     f"The site's Markdown cannot read this content: {error}."
                 ) from error
-
-    def intrasite_links(self, html: str) -> Iterator[str]:
-        """What Pelican would replace in HTML: the values of attributes like ``{static}/x``."""
-        return (match["path"] for match in self._intrasite.finditer(html))
-
-    def disarmed(self, html: str) -> str:
-        """The HTML with the same meaning, in which Pelican sees no link to a file of the site."""
-        # One link may hide another, in the text of an attribute.
-        for _ in range(_LINKS_INSIDE_LINKS):
-            if not self._intrasite.search(html):
-                return html
-            html = self._intrasite.sub(_with_reference, html)
-        raise InvalidRequest("The content hides links to files of the site in each other.")
 
     def locate(self, text: str, path: str) -> Location:
         """Where Pelican will put the post in the file ``path`` (relative to the repo's root).
@@ -286,22 +274,6 @@ def _inside(root: Path, folder: Path) -> str:
             "Posts can only be committed inside the repo.",
         ) from error
     return "" if relative == "." else relative
-
-
-def _intrasite_links(notation: str) -> re.Pattern[str]:
-    """What Pelican replaces (``Content._get_intrasite_link_regex``), with the value's group."""
-    return re.compile(
-        rf"""<[^\>]+(?:href|src|poster|data|cite|formaction|action|content)\s*=\s*
-            (?P<quote>["\'])(?P<path>{notation}(?P<value>.*?))(?P=quote)""",
-        re.VERBOSE,
-    )
-
-
-def _with_reference(match: re.Match[str]) -> str:
-    """The tag with the first character of the link as a character reference."""
-    start = match.start("path") - match.start()
-    tag = match.group()
-    return f"{tag[:start]}&#{ord(tag[start])};{tag[start + 1 :]}"
 
 
 def _date_of(article: Content) -> datetime | None:

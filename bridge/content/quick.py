@@ -151,8 +151,6 @@ class QuickLocator:
         if "timezone" in metadata:
             ZoneInfo(metadata["timezone"])  # Pelican skips a post with a zone that does not exist
         status = str(metadata.get("status", "published")).lower()
-        if not self._settings["WITH_FUTURE_DATES"] and date > datetime.now(date.tzinfo):
-            status = "draft"
         if status not in {"published", "hidden", "draft"}:
             return None
         lang = metadata.get("lang", self._default_lang)

@@ -59,7 +59,7 @@ def _of_key(
         return decoded
     whole = decoded | originals
     try:
-        unchanged = field.encode(whole, rules) == file.get(field.key)
+        unchanged = field.encode(whole, file, rules) == file.get(field.key)
     except InvalidRequest:
         unchanged = False
     return whole if unchanged else decoded
@@ -77,5 +77,5 @@ def _content(file: PelicanFile, mf2: Mf2Line, rules: SiteRules) -> tuple[Json, .
     original = mf2.properties.get("content")
     if original and mf2.digest == body.digest(file.body):
         return original
-    decoded = body.decode(file.body, mf2.form, rules)
+    decoded = body.decode(file, mf2.form, rules)
     return () if decoded is None else (decoded,)

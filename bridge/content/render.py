@@ -46,7 +46,8 @@ def compose(
     """
     refuse_private(post)
     written = _write_body(post, rules)
-    values = {field.key: field.encode(post.properties, rules) for field in keys.FIELDS}
+    file = PelicanFile()
+    values = {field.key: field.encode(post.properties, file, rules) for field in keys.FIELDS}
     mf2 = Mf2Line(
         type=post.type,
         synthetic_title=values["Title"] is None,
@@ -54,11 +55,10 @@ def compose(
         syndicate_to=_texts(commands.get("syndicate-to", ())),
     )
     published = published_at(post, when, rules)
-    values["Title"] = values["Title"] or synthetic_title(post, published, rules)
+    values["Title"] = values["Title"] or synthetic_title(post, published, file, rules)
     values["Date"] = dates.form(published)
     values["Slug"] = path.slug_hint(post, commands, published, rules.site)
     values["Category"] = category_for(post, commands, rules)
-    file = PelicanFile()
     for key in _ORDER:
         file = file.with_header(key, values[key])
     file = file.with_body(written.text)
@@ -114,13 +114,13 @@ def published_at(post: Post, when: datetime, rules: SiteRules) -> datetime:
     return dates.parse(given, rules.site.zone)
 
 
-def synthetic_title(post: Post, published: datetime, rules: SiteRules) -> str:
+def synthetic_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
     """A Title for a post without a name: the first words, what it points to, or the date."""
     words = _URL.sub(lambda found: _short(found.group()), _plain_content(post))
     if not words:
         target = next((name for name in _TARGETS if post.all(name)), None)
         words = f"{_TARGETS[target]} {_short(post.first(target))}" if target else ""
-    made = keys.TITLE.encode({"name": (_shortened(words),)}, rules)
+    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
 
 
@@ -152,21 +152,23 @@ class _Change:
         """Markdown stays Markdown, and what the owner wrote himself may stay in it."""
         if "content" not in self.names:
             return file, mf2
-        was_markdown = mf2.form in {None, "markdown"} and bool(file.body.strip())
+        own = file.syntax.name == "markdown"
+        was_markdown = own and mf2.form in {None, "markdown"} and bool(file.body.strip())
         written = body.encode(
             self._new.first("content"),
             markdown=was_markdown or is_markdown(self._new),
             rules=self._rules,
             tolerance=body.Tolerance.of(file.body, self._rules) if was_markdown else None,
         )
-        return file.with_body(written.text), mf2.with_changes(form=written.form)
+        stored = file.syntax.body(written.text, self._rules.site.render)
+        return file.with_body(stored), mf2.with_changes(form=written.form if own else None)
 
     def keys(self, file: PelicanFile) -> PelicanFile:
         """The keys whose properties have changed, apart from the Title."""
         for field in keys.FIELDS:
             if field is keys.TITLE or not self.names.intersection(field.properties):
                 continue
-            value = field.encode(self._new.properties, self._rules)
+            value = field.encode(self._new.properties, file, self._rules)
             # A site cannot show a post without a date: deleting it leaves the Date as it is.
             if field is keys.DATE and value is None:
                 continue
@@ -179,11 +181,11 @@ class _Change:
         """The Title follows the name, and a made-up one the content that it was made of."""
         if not ("name" in self.names or (mf2.synthetic_title and "content" in self.names)):
             return file, mf2
-        value = keys.TITLE.encode(self._new.properties, self._rules)
+        value = keys.TITLE.encode(self._new.properties, file, self._rules)
         if value is not None:
             return file.with_header("Title", value), mf2.with_changes(synthetic_title=False)
         date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
-        made = synthetic_title(self._new, date, self._rules)
+        made = synthetic_title(self._new, date, file, self._rules)
         return file.with_header("Title", made), mf2.with_changes(synthetic_title=True)
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
@@ -237,7 +239,7 @@ def _given_back(
     for field in keys.FIELDS:
         if not (field is keys.TITLE and mf2.synthetic_title):
             found.update(field.decode(file, rules))
-    content = body.decode(file.body, mf2.form, rules)
+    content = body.decode(file, mf2.form, rules)
     return found if content is None else {**found, "content": (content,)}
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from markdown import Markdown
 
 from bridge.content import body, html
+from bridge.content.headers import PelicanFile
 from bridge.content.rules import SiteRules
 
 MEDIA_URL = "https://bridge.example/media/2026/x.jpg"
@@ -25,6 +26,10 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
 @pytest.fixture(scope="module")
 def trusting(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
     return load_rules(tmp_path_factory.mktemp("site"), html="trust")
+
+
+def decoded(text: str, form: Any, rules: SiteRules) -> Any:
+    return body.decode(PelicanFile(body=text), form, rules)
 
 
 def of_html(sent: str, rules: SiteRules) -> str:
@@ -101,7 +106,7 @@ def test_html_that_acts_is_taken_apart(sent: str, rules: SiteRules) -> None:
 def test_html_reaches_no_file(sent: str, rules: SiteRules, trusting: SiteRules) -> None:
     for owner in (rules, trusting):
         page = owner.site.render(of_html(sent, owner))
-        assert list(owner.site.intrasite_links(page)) == []
+        assert list(owner.site.links.find(page)) == []
 
 
 def test_the_text_about_static_links_stays(rules: SiteRules) -> None:
@@ -141,7 +146,7 @@ def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: S
     written = body.encode(sent, markdown=True, rules=rules)
     page = rules.site.render(written.text)
     assert not html.offences(page)
-    assert list(rules.site.intrasite_links(page)) == []
+    assert list(rules.site.links.find(page)) == []
 
 
 @pytest.mark.parametrize(
@@ -162,7 +167,7 @@ def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: S
 )
 def test_ordinary_markdown_stays_as_it_was_sent(sent: str, rules: SiteRules) -> None:
     assert body.encode(sent, markdown=True, rules=rules) == body.Body(f"{sent}\n", "markdown")
-    assert body.decode(f"{sent}\n", "markdown", rules) == sent
+    assert decoded(f"{sent}\n", "markdown", rules) == sent
 
 
 def test_trusted_markdown_may_act_but_not_reach(trusting: SiteRules) -> None:
@@ -175,20 +180,20 @@ def test_trusted_markdown_may_act_but_not_reach(trusting: SiteRules) -> None:
 def test_own_media_are_the_sites_own_copy(rules: SiteRules) -> None:
     markdown = body.encode(f"![x]({MEDIA_URL})", markdown=True, rules=rules)
     assert markdown.text == "![x]({static}/media/2026/x.jpg)\n"
-    assert body.decode(markdown.text, "markdown", rules) == f"![x]({MEDIA_URL})"
+    assert decoded(markdown.text, "markdown", rules) == f"![x]({MEDIA_URL})"
     sent = f'<img src="{MEDIA_URL}">'
     assert of_html(sent, rules) == '<div><img src="{static}/media/2026/x.jpg"></div>\n'
-    assert body.decode(of_html(sent, rules), "html", rules) == {"html": sent}
+    assert decoded(of_html(sent, rules), "html", rules) == {"html": sent}
 
 
 @pytest.mark.parametrize("content", [None, "", {}, {"value": ""}, {"html": 1}, 5, [], True])
 def test_no_content_is_an_empty_body(content: Any, rules: SiteRules) -> None:
     assert body.encode(content, markdown=False, rules=rules).text == ""
-    assert body.decode("", "text", rules) is None
+    assert decoded("", "text", rules) is None
 
 
 def test_a_body_that_a_hand_has_unwrapped_is_still_html(rules: SiteRules) -> None:
-    assert body.decode("<p>x</p>\n", "html", rules) == {"html": "<p>x</p>"}
+    assert decoded("<p>x</p>\n", "html", rules) == {"html": "<p>x</p>"}
 
 
 PIECES = st.sampled_from(

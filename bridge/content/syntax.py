@@ -1,0 +1,79 @@
+"""What the formats of Pelican's source files have in common: headers, then a body.
+
+Each format knows how a file is taken apart, and how one header of it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+_PHYSICAL_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A piece of a file's head. ``key`` is lower case; empty for what is no header.
+
+    ``value`` is what Pelican gets to see of the header, on one line.
+    """
+
+    raw: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A file taken apart; put together again it is the same to the byte.
+
+    ``gap`` ends the head, ``""`` if nothing does; ``tail`` follows the body.
+    """
+
+    lines: tuple[Line, ...] = ()
+    gap: str = ""
+    body: str = ""
+    tail: str = ""
+
+
+class Syntax(Protocol):
+    """A format of source files."""
+
+    @property
+    def name(self) -> Literal["markdown", "rst", "html"]:
+        """The format."""
+        ...
+
+    def parse(self, text: str) -> Parts:
+        """Take a file apart. Never fails."""
+        ...
+
+    def changed(self, line: Line, value: str) -> Line:
+        """The line with another value, its spelling and spacing kept."""
+        ...
+
+    def added(self, key: str, value: str, newline: str) -> Line:
+        """A new line."""
+        ...
+
+    def body(self, markdown: str, render: Callable[[str], str]) -> str:
+        """A body that shows what this Markdown does; ``render`` makes HTML of it."""
+        ...
+
+
+def physical_lines(text: str, position: int = 0) -> list[str]:
+    """The lines from a position on, with their ends."""
+    found: list[str] = []
+    while position < len(text):
+        match = _PHYSICAL_LINE.match(text, position)
+        assert match is not None  # noqa: S101 - the expression matches anything
+        found.append(match.group())
+        position = match.end()
+    return found
+
+
+def line_end(raw: str) -> str:
+    """How a line ends: ``\\n``, ``\\r\\n``, ``\\r`` or not at all."""
+    return raw[len(raw.rstrip("\r\n")) :]

@@ -1,0 +1,116 @@
+"""reStructuredText: a title, then fields (``:date: 2010-12-03``), as docutils reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import escape, unescape
+from typing import Literal
+
+from docutils.utils import column_width
+
+from bridge.content.syntax import Line, Parts, line_end, physical_lines
+
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*\s*")
+_FIELD = re.compile(r":(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)", re.DOTALL)
+_MARKUP = re.compile(r"([\\*`|_])")
+#: Headers whose value Pelican gets as HTML; the others it gets as text.
+_AS_HTML = frozenset({"title", "summary"})
+
+
+class RstSyntax:
+    """``.rst``: headers of posts written by hand can be changed one by one."""
+
+    name: Literal["rst"] = "rst"
+
+    def parse(self, text: str) -> Parts:
+        """The title block and the field list; the rest is body."""
+        pieces = physical_lines(text)
+        lines, used = _title_block(pieces)
+        used += _fields(pieces[used:], lines)
+        gap = ""
+        if used < len(pieces) and not pieces[used].strip():
+            gap, used = pieces[used], used + 1
+        return Parts(tuple(lines), gap, "".join(pieces[used:]))
+
+    def changed(self, line: Line, value: str) -> Line:
+        """The line with another value; a title with adornments as long as it is."""
+        written = _escaped(line.key, value)
+        if not line.raw.startswith(":"):
+            return Line(_adorned(line.raw, written), line.key, value)
+        match = _FIELD.match(line.raw)
+        space = match["space"].strip("\r\n") if match and line.value else " "
+        name = line.raw.split(":", 2)[1]
+        raw = f":{name}:{space}{written}".rstrip() + line_end(line.raw)
+        return Line(raw, line.key, value)
+
+    def added(self, key: str, value: str, newline: str) -> Line:
+        """``:key: value``."""
+        written = f":{key.lower()}: {_escaped(key.lower(), value)}".rstrip() + newline
+        return Line(written, key.lower(), value)
+
+    def body(self, markdown: str, render: Callable[[str], str]) -> str:
+        """HTML goes past reStructuredText in a ``raw`` directive."""
+        lines = f"<div>{render(markdown)}</div>".split("\n")
+        return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in lines)
+
+
+def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
+    """Blank lines and the title with its adornments, if the file begins with one."""
+    start = next((n for n, piece in enumerate(pieces) if piece.strip()), len(pieces))
+    blank = [Line(piece, "", "") for piece in pieces[:start]]
+    for size in (3, 2):
+        block = pieces[start : start + size]
+        if len(block) == size and _is_title(block):
+            end = start + size
+            while end < len(pieces) and not pieces[end].strip():
+                end += 1
+            title = Line("".join(block), "title", _plain("title", block[size - 2].strip()))
+            after = [Line(piece, "", "") for piece in pieces[start + size : end]]
+            return [*blank, title, *after], end
+    return blank, start
+
+
+def _is_title(block: list[str]) -> bool:
+    text, adornments = block[-2], [block[-1], *block[:-2]]
+    return bool(text.strip()) and all(
+        _ADORNMENT.fullmatch(adornment) and adornment.strip() for adornment in adornments
+    )
+
+
+def _fields(pieces: list[str], lines: list[Line]) -> int:
+    """Append the field list's lines; how many pieces it took."""
+    used = 0
+    for piece in pieces:
+        match = _FIELD.match(piece)
+        if match:
+            key = match["key"].lower()
+            lines.append(Line(piece, key, _plain(key, match["value"].strip())))
+        elif used and piece[:1] in {" ", "\t"} and piece.strip():
+            begun = lines.pop()
+            value = f"{begun.value} {_plain(begun.key, piece.strip())}".strip()
+            lines.append(Line(begun.raw + piece, begun.key, value))
+        else:
+            break
+        used += 1
+    return used
+
+
+def _plain(key: str, written: str) -> str:
+    text = re.sub(r"\\(.)", lambda match: match[1].strip(), written)
+    return escape(text, quote=False).replace('"', "&quot;") if key in _AS_HTML else text
+
+
+def _escaped(key: str, value: str) -> str:
+    """A value as docutils gives it back: a backslash before whatever could be markup."""
+    return _MARKUP.sub(r"\\\1", unescape(value) if key in _AS_HTML else value)
+
+
+def _adorned(block: str, title: str) -> str:
+    """A title block with another text and adornments of its length."""
+    pieces = physical_lines(block)
+    width = max(column_width(title), 1)
+    pieces[-2] = title + line_end(pieces[-2])
+    for place in {len(pieces) - 1, *range(len(pieces) - 2)}:
+        pieces[place] = pieces[place][0] * width + line_end(pieces[place])
+    return "".join(pieces)

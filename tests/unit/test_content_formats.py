@@ -1,0 +1,191 @@
+"""Posts in reStructuredText and HTML: nothing that the bridge writes, but what owners have."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from datetime import UTC, datetime
+from difflib import ndiff
+from pathlib import Path
+from typing import Any
+
+import pytest
+from content_site import load_rules, post, properties_of
+from hypothesis import given
+from hypothesis import strategies as st
+from pelican.contents import Article
+from pelican.readers import Readers
+
+from bridge.content.headers import PelicanFile
+from bridge.content.read import read
+from bridge.content.render import edit
+from bridge.content.rules import SiteRules
+
+LATER = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
+RST = """\
+
+My *old* post
+#############
+
+:date: 2010-12-03 10:20
+:tags: a, b_c
+:X-Mine: kept
+:summary: One \\*line\\*
+    and another
+:authors: Jane; Joe
+
+Some *text* with ``code``.
+
+- a list
+"""
+HTML = """\
+<!DOCTYPE html>
+<html>
+ <head>
+  <title>My old &amp; post</title>
+  <meta charset="utf-8">
+  <meta name="date" content="2010-12-03 10:20" />
+  <META content='a, "b"' name="keywords">
+  <meta name="summary" content="One &lt;b&gt;line&lt;/b&gt;">
+ </head>
+ <body class="x">
+<p>Some <i>text</i></p>
+ </body>
+</html>
+"""
+FILES = {"content/old.rst": RST, "content/old.html": HTML}
+MODIFIED = "2027-01-02T04:04:05+01:00"
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    return load_rules(tmp_path_factory.mktemp("site"))
+
+
+def edited(path: str, rules: SiteRules, **new: Any) -> tuple[PelicanFile, list[str]]:
+    """The file after an update, and the lines that changed."""
+    file = PelicanFile.parse(FILES[path], path)
+    old = read(file, rules)
+    wanted = old.with_properties(post(**new).properties)
+    changed = edit(file, old, wanted, when=LATER, rules=rules)
+    again = PelicanFile.parse(changed.text(), path)
+    assert properties_of(read(again, rules), without="updated") == properties_of(wanted)
+    lines = ndiff(FILES[path].splitlines(), changed.text().splitlines())
+    return again, [line for line in lines if line[0] in "+-"]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_is_kept_to_the_byte(path: str) -> None:
+    for text in (FILES[path], FILES[path].replace("\n", "\r\n"), "", "text", "\ufefftext\n"):
+        assert PelicanFile.parse(text, path).text() == text
+
+
+@given(st.text(alphabet=":ab =#\n\t.<>/headbodytitle", max_size=60))
+def test_any_text_is_kept_to_the_byte(text: str) -> None:
+    for path in FILES:
+        assert PelicanFile.parse(text, path).text() == text
+
+
+def test_restructured_text_is_understood(rules: SiteRules) -> None:
+    assert properties_of(read(PelicanFile.parse(RST, "x.rst"), rules)) == {
+        "name": ("My *old* post",),
+        "published": ("2010-12-03T10:20:00+01:00",),
+        "category": ("a", "b_c"),
+        "summary": ("One *line* and another",),
+        "author": ("Jane", "Joe"),
+        "content": (RST.partition("Joe\n\n")[2].rstrip("\n"),),
+    }
+
+
+def test_html_is_understood(rules: SiteRules) -> None:
+    assert properties_of(read(PelicanFile.parse(HTML, "x.html"), rules)) == {
+        "name": ("My old & post",),
+        "published": ("2010-12-03T10:20:00+01:00",),
+        "category": ("a", '"b"'),
+        "summary": ("One <b>line</b>",),
+        "content": ({"html": "<p>Some <i>text</i></p>"},),
+    }
+
+
+def test_headers_of_restructured_text_change_one_by_one(rules: SiteRules) -> None:
+    assert edited("content/old.rst", rules, category=("a", "x_*y*"))[1] == [
+        "- :tags: a, b_c",
+        "+ :tags: a; x\\_\\*y\\*;",
+        f"+ :modified: {MODIFIED}",
+    ]
+
+
+def test_a_title_keeps_its_adornment(rules: SiteRules) -> None:
+    name = "A much <longer> *title*, 日本"
+    file, _ = edited("content/old.rst", rules, name=name)
+    title = "A much <longer> \\*title\\*, 日本"
+    assert file.text() == RST.replace(
+        "My *old* post\n#############", f"{title}\n{'#' * 32}"
+    ).replace(":authors: Jane; Joe\n", f":authors: Jane; Joe\n:modified: {MODIFIED}\n")
+
+
+def test_headers_of_html_change_one_by_one(rules: SiteRules) -> None:
+    assert edited("content/old.html", rules, category=("c&d", "e"))[1] == [
+        '-   <META content=\'a, "b"\' name="keywords">',
+        '+   <META content="c&amp;d; e;" name="keywords">',
+        f'+ <meta name="modified" content="{MODIFIED}">',
+    ]
+    assert edited("content/old.html", rules, name="A <new> one")[1][:2] == [
+        "-   <title>My old &amp; post</title>",
+        "+   <title>A &lt;new&gt; one</title>",
+    ]
+
+
+@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize(
+    "content",
+    ["# Words\n\nand *more*\n", {"html": "<p>a <b>b</b>\n\n<pre>x\n\n y</pre>"}, "a\r\nb"],
+)
+def test_a_client_can_replace_the_content(path: str, content: Any, rules: SiteRules) -> None:
+    file, _ = edited(path, rules, content=content)
+    article = article_of(file.text(), path, rules)
+    assert "<div" in article._content or "<p" in article._content
+    assert "Some" not in article._content
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_nested_properties_survive_the_format(path: str, rules: SiteRules) -> None:
+    tricky = {
+        "value": "https://bridge.example/media/x.jpg",
+        "alt": '*a* `b` _c_ |d| \\ "e" <f> &g;',
+    }
+    file, _ = edited(path, rules, photo=tricky, in_reply_to="https://x.y/a_b_?c=*d*")
+    article = article_of(file.text(), path, rules)
+    assert article.metadata["mf2"] == file.get("Mf2")
+
+
+@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize(
+    ("properties", "key", "seen"),
+    [
+        ({"name": "A *new* <b>title</b>"}, "title", "A *new* &lt;b&gt;title&lt;/b&gt;"),
+        ({"summary": "A `new` & <b>one</b>"}, "summary", "A `new` &amp; &lt;b&gt;one&lt;/b&gt;"),
+        ({"post_status": "draft"}, "status", "draft"),
+        ({"published": "2011-01-01T00:00:00Z"}, "date", "2011-01-01 00:00:00+00:00"),
+        ({"author": "Me_"}, "author", "Me_"),
+    ],
+)
+def test_pelican_reads_what_was_changed(
+    path: str, properties: dict[str, Any], key: str, seen: str, rules: SiteRules
+) -> None:
+    file = PelicanFile.parse(FILES[path], path)
+    old = read(file, rules)
+    wanted = old.with_properties(post(**properties).properties)
+    changed = edit(file, old, wanted, when=LATER, rules=rules)
+    article = article_of(changed.text(), path, rules)
+    assert article.is_valid()
+    read_by_pelican = re.sub(r"</?p[^>]*>\n?", "", str(article.metadata[key]))
+    assert read_by_pelican.replace(" & ", " &amp; ") == seen
+
+
+def article_of(text: str, path: str, rules: SiteRules) -> Article:
+    """What Pelican's own reader makes of the file."""
+    name = Path(path).name
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, name).write_bytes(text.encode())
+        return Readers({**rules.site.settings, "PATH": folder}).read_file(folder, name, Article)
