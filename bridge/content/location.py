@@ -58,7 +58,8 @@ class Site:
     """A Pelican site's settings, as far as posts need them. Every method is thread-safe.
 
     ``zone`` is the site's time zone, ``links`` knows Pelican's notation for files of the site,
-    ``content_folder`` is relative to the repo's root. ``root`` is the folder that stands for the repo's root: paths of posts are relative to it.
+    ``content_folder`` is relative to the repo's root. ``root`` is the folder that stands for that:
+    paths of posts are relative to it.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, root: Path, siteurl: str = "") -> None:

@@ -63,15 +63,15 @@ class Syntax(Protocol):
         ...
 
 
-def physical_lines(text: str, position: int = 0) -> list[str]:
-    """The lines from a position on, with their ends."""
-    found: list[str] = []
-    while position < len(text):
-        match = _PHYSICAL_LINE.match(text, position)
-        assert match is not None  # noqa: S101 - the expression matches anything
-        found.append(match.group())
-        position = match.end()
-    return found
+def physical_line(text: str, position: int) -> str:
+    """The line that begins at a position, with its end."""
+    match = _PHYSICAL_LINE.match(text, position)
+    return match.group() if match else ""
+
+
+def physical_lines(text: str) -> list[str]:
+    """All lines, with their ends."""
+    return [line for line in _PHYSICAL_LINE.findall(text) if line]
 
 
 def line_end(raw: str) -> str:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
-from bridge.content.syntax import Line, Parts, line_end
+from bridge.content.syntax import Line, Parts, line_end, physical_line
 
-_PHYSICAL_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
 _KEY = re.compile(r"[ ]{0,3}(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)")
 _MORE = re.compile(r"[ ]{4,}(?P<value>.*)")
 _OPENING_FENCE = re.compile(r"-{3}(\s.*)?$")
@@ -26,8 +25,7 @@ class MarkdownSyntax:
         lines: list[Line] = []
         position, gap = 0, ""
         while position < len(text):
-            match = _PHYSICAL_LINE.match(text, position)
-            raw = match.group() if match else ""
+            raw = physical_line(text, position)
             line = _read(raw, lines)
             if line is None:
                 if _ends_head(raw):
