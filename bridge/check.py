@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from bridge.checks import Finding
 from bridge.checks.inside import check_inside
 from bridge.checks.outside import check_outside
+from bridge.serve import lend_plugin
 from bridge.settings import Settings
 
 
 def check(settings: Settings) -> int:
     """Print what was found. Returns 1 if anything is broken, else 0."""
+    lend_plugin()
     return asyncio.run(_report(settings))
 
 
@@ -21,15 +23,12 @@ async def _report(settings: Settings) -> int:
     async for finding in _findings(settings):
         print(finding, flush=True)
         broken += finding.broken and not finding.is_good
-    if broken:
-        print(f"\n{broken} to mend.")
-    else:
-        print("\nEverything works.")
+    print(f"\n{broken} to mend." if broken else "\nEverything works.")
     return 1 if broken else 0
 
 
 async def _findings(settings: Settings) -> AsyncIterator[Finding]:
-    for finding in check_inside(settings):
+    async for finding in check_inside(settings):
         yield finding
     async for finding in check_outside(settings):
         yield finding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.errors import BridgeError
+from bridge.indieauth.database import TooNew
 from bridge.settings import Settings, SettingsError
+from bridge.store import StoreError
 
 if TYPE_CHECKING:
     from bridge.indieauth.database import Database
@@ -38,11 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         return int(options.run(options) or 0)
-    except (SettingsError, Refused, BridgeError) as error:
-        print(f"micropub-bridge: {error}", file=sys.stderr)
+    except (SettingsError, Refused, BridgeError, StoreError, TooNew, OSError) as error:
+        logging.debug("it came from here", exc_info=True)
+        print(f"micropub-bridge: {_explain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _explain(error: Exception) -> str:
+    """What is wrong, and what the system said where it was the system that refused."""
+    cause = error.__cause__
+    told = isinstance(cause, OSError | sqlite3.Error) and str(cause) not in str(error)
+    return f"{error} ({cause})" if told else str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

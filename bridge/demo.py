@@ -9,8 +9,11 @@ import secrets
 import shutil
 import socket
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.cli import Refused
@@ -20,7 +23,7 @@ from bridge.indieauth.tokens import ALL_SCOPES, create_token
 from bridge.serve import lend_plugin, listen, run
 from bridge.settings import Settings
 from bridge.settings_file import load
-from bridge.store.setup import found_site
+from bridge.store.setup import commit_file, found_site
 from bridge.web.site import StaticSite
 
 _PACKAGE = Path(__file__).parent
@@ -28,6 +31,9 @@ _PACKAGE = Path(__file__).parent
 _SAMPLES = (_PACKAGE.parent / "sample_site", _PACKAGE / "sample_site")
 _FIRST_BUILD_SECONDS = 60
 _OWNER = {"name": "Demo Owner", "email": "owner@example.com"}
+_CONF = "pelicanconf.py"
+_MARK = "# The settings of a demo."
+_ADDRESSES = "\n# Where this demo is.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +57,18 @@ class Facts:
 def demo(folder: Path | None, port: int) -> None:
     """Set up ``folder`` (a new temporary one) and serve until Ctrl-C.
 
-    A folder that holds a demo already goes on where it was. Raises :class:`~bridge.cli.Refused`
-    for one that holds anything else.
+    A folder that holds a demo already goes on where it was, at the same address if that is free.
+    Raises :class:`~bridge.cli.Refused` for one that holds anything else.
     """
     folder = (folder or Path(tempfile.mkdtemp(prefix="micropub-bridge-demo-"))).resolve()
-    listener = listen("127.0.0.1", port)
+    config = folder / "bridge.toml"
+    _refuse_others(folder, config)
+    listener = _listen(config, port)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    # The sample site's settings ask the environment where it is going to live.
-    os.environ |= {"SITE_URL": origin.rstrip("/"), "INDIEAUTH_BRIDGE": origin}
+    (folder / "demo.json").unlink(missing_ok=True)
     lend_plugin()
-    config = _prepare(folder)
-    settings = load(
-        config, {**os.environ, "BRIDGE_SITE__ME": origin, "BRIDGE_SERVER__PUBLIC_URL": origin}
-    )
+    _prepare(folder, config, origin)
+    settings = load(config, os.environ)
     facts = _let_in(settings.indieauth.database, _facts(folder, origin))
     try:
         asyncio.run(_serve(settings, facts, listener))
@@ -85,36 +90,64 @@ async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> N
     await run(app, listener, announce)
 
 
-def _prepare(folder: Path) -> Path:
-    """The site's repo and remote, and the bridge's settings. Returns the settings file."""
-    config = folder / "bridge.toml"
-    if config.exists():
-        return config
-    if folder.exists() and any(folder.iterdir()):
+def _refuse_others(folder: Path, config: Path) -> None:
+    """A folder of somebody's own things stays as it is."""
+    is_demo = config.is_file() and config.read_text(encoding="utf-8").startswith(_MARK)
+    if not is_demo and folder.exists() and any(folder.iterdir()):
         raise Refused(f"{folder} is neither empty nor a demo. Name another folder with --dir.")
-    sample = next((each for each in _SAMPLES if each.is_dir()), None)
-    if sample is None:
-        raise Refused("The sample site is missing from this installation. Install it again.")
-    shutil.copytree(
-        sample, folder / "site", ignore=shutil.ignore_patterns("output", "__pycache__", ".git")
-    )
-    found_site(folder / "site", folder / "remote.git", **_OWNER)
-    config.write_text(
-        """\
-# The demo tells the bridge on which port it is: me and public_url come from the environment.
+
+
+def _listen(config: Path, port: int) -> socket.socket:
+    """On the wanted port; where any will do, on the one of last time, which apps may know."""
+    if not port and config.is_file():
+        last = load(config, {}).server.port
+        with suppress(Refused):
+            return listen("127.0.0.1", last)
+    return listen("127.0.0.1", port)
+
+
+def _prepare(folder: Path, config: Path, origin: str) -> None:
+    """The site's repo and remote, and the bridge's settings, all with the demo's address."""
+    site = folder / "site"
+    if not config.is_file():
+        sample = next((each for each in _SAMPLES if each.is_dir()), None)
+        if sample is None:
+            raise Refused("The sample site is missing from this installation. Install it again.")
+        unwanted = shutil.ignore_patterns("output", "__pycache__", ".git")
+        shutil.copytree(sample, site, ignore=unwanted)
+        _move(site / _CONF, origin)
+        found_site(site, folder / "remote.git", **_OWNER)
+    elif load(config, {}).site.me != origin:
+        # Pages are built from commits, so that their address has to be in one.
+        change = partial(_move, site / _CONF, origin)
+        commit_file(site, _CONF, change, f"The site lives at {origin} now")
+    config.write_text(_settings(origin), encoding="utf-8")
+
+
+def _move(settings: Path, origin: str) -> None:
+    """Have Pelican's settings say where the site and its bridge are."""
+    text, _, _ = settings.read_text(encoding="utf-8").partition(_ADDRESSES)
+    text += f'{_ADDRESSES}SITEURL = "{origin.rstrip("/")}"\nINDIEAUTH_BRIDGE = "{origin}"\n'
+    settings.write_text(text, encoding="utf-8")
+
+
+def _settings(origin: str) -> str:
+    return f"""\
+{_MARK} Written anew when it starts.
 [site]
-me = "http://127.0.0.1/"
+me = "{origin}"
 repo = "site"
+
+[server]
+port = {urlsplit(origin).port}
+public_url = "{origin}"
 
 [indieauth]
 enabled = true
 
 [rebuild]
 output = "output"
-""",
-        encoding="utf-8",
-    )
-    return config
+"""
 
 
 def _facts(folder: Path, origin: str) -> Facts:
@@ -146,6 +179,7 @@ def _let_in(database: Path, facts: Facts) -> Facts:
 
 
 def _welcome(facts: Facts) -> str:
+    folder = Path(facts.repo).parent
     return f"""
 The demo is ready.
 
@@ -158,5 +192,5 @@ The demo is ready.
   The pages              {facts.output}
   What the bridge does   {facts.site}status
 
-Ctrl-C ends it. Everything is in {Path(facts.repo).parent}; start there again with --dir.
+Ctrl-C ends it. Everything is in {folder}; to go on there: micropub-bridge demo --dir {folder}
 """

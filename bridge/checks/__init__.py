@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.settings import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -26,3 +28,9 @@ class Finding:
         mark = "ok  " if self.is_good else "BAD " if self.broken else "note"
         line = f"{mark} {self.subject}: {self.fact}"
         return line if self.is_good else f"{line}\n     -> {self.remedy}"
+
+
+def address_of(settings: Settings) -> str:
+    """Where the bridge of these settings is reached, with a slash at the end."""
+    local = f"http://127.0.0.1:{settings.server.port}/"
+    return (settings.server.public_url or local).rstrip("/") + "/"

@@ -1,83 +1,113 @@
-"""What can be told on this machine: the repo, its remote, Pelican's settings, a build."""
+"""What can be told on this machine: the repo, its remote, Pelican's settings, a dry build."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from bridge.checks import Finding
+from bridge.auth.links import html_links
+from bridge.checks import Finding, address_of
 from bridge.content.location import Site
+from bridge.rebuild import process
+from bridge.rebuild.build import BuildFailed, Outcome, Task
 from bridge.rebuild.checkout import Checkout
+from bridge.rebuild.command import CommandBuilder, pelican_argv
+from bridge.rebuild.factory import importing_from
+from bridge.rebuild.output import Output
 from bridge.settings import Settings, SettingsError
-from bridge.store import StoreError
+from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
-from bridge.store.setup import try_push
-
-_BUILD_SECONDS = 600
+from bridge.store.transport import Transport, TransportError
 
 
-def check_inside(settings: Settings) -> Iterator[Finding]:
+async def check_inside(settings: Settings) -> AsyncIterator[Finding]:
     """The repo first: without it nothing else can be looked at."""
     try:
-        store = GitStore(settings.site.repo, branch=settings.site.branch)
+        store = GitStore(
+            settings.site.repo, branch=settings.site.branch, author=settings.publish.author
+        )
     except StoreError as error:
         yield Finding("repo", str(error), "See [site] repo in bridge.toml.")
         return
     try:
-        yield from _check_site(store, settings)
+        head = store.head()
+        if head is None:
+            yield Finding("repo", "its branch has no commit", "Commit your site there first.")
+            return
+        yield _check_repo(store, settings)
+        yield await asyncio.to_thread(_check_remote, store, settings)
+        with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
+            checkout = Path(folder, "site")
+            await asyncio.to_thread(Checkout(store, checkout).bring_to, head)
+            async for finding in _check_pelican(checkout, head, settings):
+                yield finding
     finally:
         store.close()
 
 
-def _check_site(store: GitStore, settings: Settings) -> Iterator[Finding]:
-    head = store.head()
-    if head is None:
-        yield Finding("repo", "its branch has no commit", "Commit your site there first.")
-        return
-    if os.access(store.state, os.W_OK):
-        yield Finding("repo", f"{settings.site.repo} can be read and written")
-    else:
-        yield Finding(
-            "repo",
-            f"{store.state} cannot be written",
-            "Give the user that runs the bridge write access to the whole repo.",
-        )
-    yield _check_remote(settings)
-    with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
-        checkout = Path(folder, "site")
-        Checkout(store, checkout).bring_to(head)
-        yield from _check_pelican(checkout, Path(folder, "output"), settings)
-
-
-def _check_remote(settings: Settings) -> Finding:
-    name = settings.publish.remote
-    if not name:
-        return Finding("remote", "none is wanted ([publish] remote is empty)")
-    reason = try_push(settings.site.repo, name, settings.site.branch)
-    if reason is None:
-        return Finding("remote", f"{name} can be read and pushed to")
+def _check_repo(store: GitStore, settings: Settings) -> Finding:
+    places = [store.state, store.place.common, store.place.common / "objects"]
+    closed = next((place for place in places if not os.access(place, os.W_OK)), None)
+    if closed is None:
+        return Finding("repo", f"{settings.site.repo} can be read and written")
     return Finding(
-        "remote",
-        f"{name} would refuse a push: {reason}",
-        "See that this user has a key or a token for it (docs/git.md), or set [publish] remote.",
+        "repo",
+        f"{closed} cannot be written",
+        "Give the user that runs the bridge write access to the whole repo.",
     )
 
 
-def _check_pelican(checkout: Path, output: Path, settings: Settings) -> Iterator[Finding]:
-    file = checkout / settings.site.settings
+def _check_remote(store: GitStore, settings: Settings) -> Finding:
+    name = settings.publish.remote
+    if not name:
+        return Finding("remote", "none is wanted ([publish] remote is empty)")
+    transport = Transport(store.place, name, settings.publish.token, store.state, store.disk)
+    if not transport.url():
+        return Finding(
+            "remote",
+            f"the repo has no remote of the name {name!r}",
+            f"git -C {settings.site.repo} remote add {name} URL, or set [publish] remote.",
+        )
     try:
-        site = Site.load(file, root=checkout)
+        transport.fetch()
+        transport.try_push()
+    except TransportError as error:
+        return Finding(
+            "remote",
+            f"{name} cannot be pushed to: {error}",
+            "See that this user has a key for it, or set [publish] token (docs/git.md).",
+        )
+    return Finding("remote", f"{name} can be read and pushed to")
+
+
+async def _check_pelican(
+    checkout: Path, head: Version, settings: Settings
+) -> AsyncIterator[Finding]:
+    try:
+        site = Site.load(checkout / settings.site.settings, root=checkout)
     except SettingsError as error:
-        yield Finding("Pelican settings", str(error), "Mend the file, and commit it.")
+        told = str(error).replace(f"{checkout}/", "")
+        yield Finding("Pelican settings", told, "Mend the file, and commit it.")
         return
     yield Finding("Pelican settings", f"{settings.site.settings} can be read")
     yield _check_siteurl(site, settings)
-    yield _check_static(site, settings)
-    yield _check_build(file, checkout / settings.content.folder, output)
+    output = checkout.with_name("output")
+    try:
+        outcome = await _build(checkout, output, head, settings)
+    except BuildFailed as failure:
+        where = f" because of {failure.file}" if failure.file else ""
+        yield Finding(
+            "build",
+            f"Pelican fails{where}: {failure.reason}",
+            "Build the site by hand with these settings, and mend that.",
+            broken=_builds_here(settings),
+        )
+        return
+    yield _check_pages(output, outcome)
+    yield _check_advertised(output, site, settings)
 
 
 def _check_siteurl(site: Site, settings: Settings) -> Finding:
@@ -90,37 +120,48 @@ def _check_siteurl(site: Site, settings: Settings) -> Finding:
     )
 
 
-def _check_static(site: Site, settings: Settings) -> Finding:
-    folder = settings.media.folder
-    paths = [str(path).strip("/") for path in site.settings["STATIC_PATHS"]]
-    if any(folder == path or folder.startswith(f"{path}/") or path in {"", "."} for path in paths):
-        return Finding("photos", f"the site copies {folder}/ to its pages")
+async def _build(checkout: Path, output: Path, head: Version, settings: Settings) -> Outcome:
+    """As the bridge builds, but for nobody to see."""
+    beside = (checkout / settings.site.settings).parent
+    builder = CommandBuilder(
+        argv=pelican_argv(settings.content.folder, settings.site.settings),
+        output=Output(output, output.with_name("output.json")),
+        staging=output.with_name("staging"),
+        content=settings.content.folder,
+        environment=importing_from(beside, process.environment({})),
+    )
+    return await builder.build(Task(head, checkout))
+
+
+def _check_pages(output: Path, outcome: Outcome) -> Finding:
+    pages = sum(1 for _ in output.rglob("*.html"))
+    if not outcome.left_out:
+        return Finding("build", f"Pelican builds the site: {pages} pages")
+    files = "; ".join(f"{file} ({reason})" for file, reason in outcome.left_out)
     return Finding(
-        "photos",
-        f"STATIC_PATHS does not name {folder!r}: sites built without the plugin lack the photos",
-        f"Add {folder!r} to STATIC_PATHS.",
+        "build",
+        f"Pelican builds the site ({pages} pages), but leaves out {files}",
+        "Mend these files.",
         broken=False,
     )
 
 
-def _check_build(settings_file: Path, content: Path, output: Path) -> Finding:
-    argv = [sys.executable, "-m", "pelican", str(content), "-s", str(settings_file)]
-    try:
-        built = subprocess.run(
-            [*argv, "-o", str(output), "--fatal", "errors"],
-            cwd=settings_file.parent,
-            capture_output=True,
-            text=True,
-            timeout=_BUILD_SECONDS,
-            check=False,
-            env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
-        )
-    except subprocess.TimeoutExpired:
-        return Finding("build", "it takes more than ten minutes", "Find out what it waits for.")
-    if built.returncode == 0:
-        pages = sum(1 for _ in output.rglob("*.html"))
-        return Finding("build", f"Pelican builds the site: {pages} pages")
-    reason = (built.stderr or built.stdout).strip().splitlines()[-1:] or ["no reason given"]
+def _check_advertised(output: Path, site: Site, settings: Settings) -> Finding:
+    """Whether the plugin is on: what is not in the pages here will never be in the live ones."""
+    base = address_of(settings)
+    index = output / str(site.settings.get("INDEX_SAVE_AS") or "index.html")
+    html = index.read_bytes() if index.is_file() else b""
+    if f"{base}micropub" in html_links(html, settings.site.me, "micropub"):
+        return Finding("plugin", "the pages that Pelican builds name the bridge")
     return Finding(
-        "build", f"Pelican fails: {reason[0].strip()}", "Build it by hand and mend that."
+        "plugin",
+        "the home page that Pelican builds does not name the bridge",
+        f'Add INDIEAUTH_BRIDGE = "{base}" to your Pelican settings (and "pelican_indieauth" to'
+        " PLUGINS, if you set that), and commit it.",
+        broken=_builds_here(settings),
     )
+
+
+def _builds_here(settings: Settings) -> bool:
+    """Whether it matters that the site can be built on this machine."""
+    return settings.rebuild.mode in {"resident", "command"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ _UNATTENDED = {
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _SCP_LIKE = re.compile(r"[^/\\]+:")
-_TRIAL = "refs/heads/micropub-bridge-check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +128,16 @@ def found_site(folder: Path, remote: Path, *, name: str, email: str) -> None:
         repo.git.push("--set-upstream", "origin", "main")
 
 
-def try_push(folder: Path, remote: str, branch: str) -> str | None:
-    """What a push would be refused for, ``None`` if it would not. Nothing is pushed.
+def commit_file(folder: Path, path: str, change: Callable[[], None], message: str) -> None:
+    """Change one file of a working tree and commit that alone.
 
-    Tried with a branch of its own name, since a remote that has moved on is no defect. Asks no
-    question on a terminal.
+    Raises :class:`StoreBroken` where the owner has changed it and not committed that.
     """
-    try:
-        with git.Repo(folder) as repo, repo.git.custom_environment(**_UNATTENDED):
-            if remote not in repo.git.remote().splitlines():
-                return f"{folder} has no remote of this name"
-            name = branch or repo.head.ref.name
-            try:
-                repo.git.push(remote, f"refs/heads/{name}:{_TRIAL}", "--dry-run", "--quiet")
-            except git.GitCommandError as error:
-                return _reason(error)
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
-        return f"no repo at {error}"
-    return None
+    with git.Repo(folder, expand_vars=False) as repo:
+        if repo.git.status("--porcelain", "--", path):
+            raise StoreBroken(f"{folder / path} has changes of yours: commit them first")
+        change()
+        repo.git.commit("--quiet", "--no-gpg-sign", "--message", message, "--", path)
 
 
 def _use_again(source: str, target: Path) -> None:

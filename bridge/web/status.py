@@ -80,6 +80,8 @@ class StatusHandlers:
                 "behind": remote.behind,
                 "ahead": remote.ahead,
                 "error": remote.error,
+                "retry": _time(remote.retry),
+                "conflicts": [{"path": each.path, "kept": each.kept} for each in remote.conflicts],
             },
         }
 
@@ -91,8 +93,10 @@ def _headline(build: BuildStatus, remote: RemoteStatus) -> str:
     if build.state == "building":
         return "The site is being built"
     if remote.error:
-        return "The site is built, the remote is not up to date"
-    return "All is live but what Pelican refuses" if build.left_out else "Everything is live"
+        return "Live, but the remote is not up to date"
+    if remote.conflicts:
+        return "Live, with a file in two versions"
+    return "Live, but for what Pelican refuses" if build.left_out else "Everything is live"
 
 
 def _building(build: BuildStatus) -> str:
@@ -104,9 +108,9 @@ def _building(build: BuildStatus) -> str:
 def _pushing(remote: RemoteStatus) -> str:
     if remote.state == "none":
         return "none: commits stay in the bridge’s repo"
-    counts = [(remote.ahead, "to push"), (remote.behind, "to fetch")]
+    counts = [(remote.behind, "to push"), (remote.ahead, "to fetch")]
     waiting = [f"{count} commit{'s' * (count > 1)} {what}" for count, what in counts if count]
-    return ", ".join(waiting) or "has every commit"
+    return ", ".join(waiting) or ("not asked yet" if remote.state != "ok" else "has every commit")
 
 
 def _time(seconds: float | None) -> str | None:

@@ -1,0 +1,58 @@
+"""Asking an address as an app would: whatever comes back, or does not, is an answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import aiohttp
+
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; ``status`` 0 and the reason in ``text`` where nothing did."""
+
+    status: int
+    text: str
+    links: list[str] = field(default_factory=list)
+    url: str = ""
+
+    @property
+    def json(self) -> dict[str, object]:
+        """The JSON object that came back; empty where it was none."""
+        try:
+            value = json.loads(self.text)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def words(self) -> str:
+        """How it went, for a sentence."""
+        return f"answers {self.status}" if self.status else f"cannot be reached: {self.text}"
+
+
+async def ask(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    token: str = "",
+    accept: str = "application/json",
+    data: bytes | None = None,
+) -> Answer:
+    """GET, or POST where there is ``data``."""
+    headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token else {})
+    method = "GET" if data is None else "POST"
+    try:
+        async with session.request(method, url, headers=headers, data=data) as response:
+            raw = await response.content.read(_MOST)
+            return Answer(
+                response.status,
+                raw.decode("utf-8", "replace"),
+                response.headers.getall("Link", []),
+                str(response.url),
+            )
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        return Answer(0, str(error) or type(error).__name__)
