@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
-    init.add_argument("site", type=Path, nargs="?", default=Path(), help="the site's git repo")
+    init.add_argument(
+        "site", nargs="?", default=".", help="a clone of the site, or its repo's URL (default: .)"
+    )
     init.add_argument("--me", help="the site's address, where you are not asked")
     init.add_argument("--public-url", help="where the world will reach the bridge")
     init.add_argument("--yes", action="store_true", help="take every default, ask nothing")

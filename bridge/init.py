@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,7 +13,15 @@ from bridge.cli import DEFAULT_FILE, Refused
 from bridge.existing_site import ExistingSite, find_site
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
-from bridge.store.setup import Found, clone_bare, has_file, keep_out, look_at
+from bridge.store.setup import (
+    Found,
+    clone_bare,
+    has_file,
+    is_remote,
+    keep_out,
+    look_at,
+    look_into,
+)
 
 _BARE = Path("site.git")
 _OUTPUT = Path("output")
@@ -39,38 +48,44 @@ class Plan:
         return "origin" if self.found.remote else ""
 
     @property
+    def conf(self) -> Path:
+        """The owner's settings: where they are, or in the repo where there is no clone."""
+        conf = self.site.conf
+        return conf if self.found.branch else conf.relative_to(self.site.root)
+
+    @property
     def settings(self) -> str:
         """Pelican's settings, as a path inside the repo."""
         return self.site.settings.relative_to(self.site.root).as_posix()
 
 
-def init(site: Path, *, me: str | None, public_url: str | None, ask: bool) -> None:
+def init(site: str, *, me: str | None, public_url: str | None, ask: bool) -> None:
     """Write ``bridge.toml`` in the current folder and say what is left to do.
 
-    ``site`` is the owner's clone; nothing in it changes. Raises :class:`~bridge.cli.Refused`, and
-    :class:`~bridge.settings.SettingsError` for Pelican's; then no ``bridge.toml`` was written.
+    ``site`` is the owner's clone, in which nothing changes, or the URL of the repo. Raises
+    :class:`~bridge.cli.Refused`, and :class:`~bridge.settings.SettingsError` for Pelican's; then no
+    ``bridge.toml`` was written.
     """
     if DEFAULT_FILE.exists():
         raise Refused(f"{DEFAULT_FILE} is there already. Edit it, or delete it to start over.")
-    try:
-        found = look_at(site)
-    except StoreBroken as error:
-        raise Refused(f"{error}.") from error
-    existing = find_site(found.root, site.resolve())
-    interview = Interview(ask)
-    plan = Plan(
-        site=existing,
-        found=found,
-        me=interview.me(me, existing.address),
-        public_url=interview.bridge(public_url),
-        repo=_BARE.resolve() if found.remote else found.root,
-    )
-    text = _toml(plan)
-    _make_repo(plan)
-    ours = [Path(name).absolute() for name in (DEFAULT_FILE, _BARE, _OUTPUT, _DATABASE)]
-    keep_out(found.root, [*ours, existing.output])
+    with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
+        found = _find(site, Path(folder))
+        start = found.root if is_remote(site) else Path(site).resolve()
+        existing = find_site(found.root, start)
+        interview = Interview(ask)
+        plan = Plan(
+            site=existing,
+            found=found,
+            me=interview.me(me, existing.address),
+            public_url=interview.bridge(public_url),
+            repo=_BARE.resolve() if found.remote else found.root,
+        )
+        text, story = _toml(plan), _what_next(plan)
+        _make_repo(plan)
+        ours = [Path(name).absolute() for name in (DEFAULT_FILE, _BARE, _OUTPUT, _DATABASE)]
+        keep_out(found.root, [*ours, existing.output])
     DEFAULT_FILE.write_text(text, encoding="utf-8")
-    print(_what_next(plan))
+    print(story)
 
 
 class Interview:
@@ -123,6 +138,14 @@ def _beside(me: str) -> str:
     return f"https://bridge.{host.removeprefix('www.')}/"
 
 
+def _find(site: str, folder: Path) -> Found:
+    """The repo of a site: where its clone is, or laid out in ``folder``. Raises Refused."""
+    try:
+        return look_into(site, _BARE.resolve(), folder) if is_remote(site) else look_at(Path(site))
+    except StoreBroken as error:
+        raise Refused(f"{error}.") from error
+
+
 def _make_repo(plan: Plan) -> None:
     """The bare clone, which is no working tree that two could change at once.
 
@@ -136,8 +159,7 @@ def _make_repo(plan: Plan) -> None:
         elif not found.branch:
             raise Refused(f"No branch is checked out in {found.root}. Run there: git switch main")
     except StoreBroken as error:
-        remedy = "This machine must be able to read and push without being asked for a password"
-        raise Refused(f"{error}. {remedy}.") from error
+        raise Refused(f"{error}.") from error
     for file in (plan.site.conf, plan.site.settings):
         path = file.relative_to(found.root).as_posix()
         if not has_file(plan.repo, path):
@@ -196,9 +218,9 @@ def _what_next(plan: Plan) -> str:
     push = " and push" if plan.remote else ""
     additions = plan.site.additions(plan.public_url, plan.me)
     lines = "\n".join(f"    {line}" for line in additions)
-    steps = [f"{plan.site.conf} says all that it should."]
+    steps = [f"{plan.conf} says all that it should."]
     if additions:
-        steps = [f"Add at the end of {plan.site.conf}:", lines, f"and commit{push} that."]
+        steps = [f"Add at the end of {plan.conf}:", lines, f"and commit{push} that."]
     if not plan.site.address:
         steps.append("Wherever you set SITEURL to something else, set it to that, too.")
     if plan.remote and (recipe := plan.site.built_elsewhere()):

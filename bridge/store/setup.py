@@ -39,6 +39,28 @@ class Found:
     author: str
 
 
+def is_remote(name: str) -> bool:
+    """Whether this is the address of a repo (a URL, ``host:path``, a bare repo), not a clone."""
+    if "://" in name or (_SCP_LIKE.match(name) and not Path(name).exists()):
+        return True
+    try:
+        with git.Repo(name, expand_vars=False) as repo:
+            return repo.working_tree_dir is None
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError):
+        return False
+
+
+def look_into(source: str, bare: Path, folder: Path) -> Found:
+    """Clone ``source`` to ``bare``, as :func:`clone_bare` does, and lay its files out in ``folder``.
+
+    Raises :class:`StoreBroken`.
+    """
+    remote = _absolute(source, Path())
+    clone_bare(remote, bare, "")
+    git.Git().clone("--quiet", "--", str(bare), str(folder))
+    return Found(folder.resolve(), remote, branch="", author="")
+
+
 def look_at(folder: Path) -> Found:
     """The repo that ``folder`` is part of. Raises :class:`StoreBroken`: why not, and what to do."""
     start = "git init && git add . && git commit -m 'My site'"
@@ -51,9 +73,7 @@ def look_at(folder: Path) -> Found:
             f"{folder} is not in a git repo, and posts will be commits. Run there: {start}"
         ) from error
     with repo:
-        if repo.working_tree_dir is None:
-            raise StoreBroken(f"{folder} is a bare repo. Name a clone of it, where the files are")
-        root = Path(repo.working_tree_dir).resolve()
+        root = Path(repo.working_tree_dir or folder).resolve()
         try:
             if not repo.git.for_each_ref("refs/heads"):
                 raise StoreBroken(f"{root} has no commit yet. Run there: {start}")
@@ -92,8 +112,8 @@ def keep_out(root: Path, paths: Iterable[Path]) -> None:
 def clone_bare(source: str, target: Path, branch: str) -> None:
     """The bridge's own clone of one branch of ``source``, which becomes its ``origin``.
 
-    ``branch`` may be ``""``: the one that ``source`` itself names. A clone that is there already
-    is used again. Raises :class:`StoreBroken` with git's own reason.
+    Where ``branch`` is ``""``, it is the one that ``source`` itself names. A clone that is there
+    already is used again. Raises :class:`StoreBroken` with git's own reason.
     """
     if target.exists():
         _use_again(source, target)
@@ -103,8 +123,11 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     try:
         git.Git().clone(*arguments, env=_UNATTENDED)
     except git.GitCommandError as error:
-        shown = _CREDENTIALS.sub("", source)
-        raise StoreBroken(f"{shown} cannot be cloned: {_reason(error)}") from error
+        shown, reason = _CREDENTIALS.sub("", source), _reason(error)
+        remedy = "This machine must be able to read and push without being asked for a password"
+        if "not found in upstream" in reason:
+            remedy = f"Push your site there first: git push --set-upstream origin {branch}"
+        raise StoreBroken(f"{shown} cannot be cloned: {reason}. {remedy}") from error
     with git.Repo(target, expand_vars=False) as repo, repo.config_writer() as config:
         # A bare clone has no rule for fetching: give it the one that every other clone has.
         name = repo.head.ref.name
@@ -160,6 +183,11 @@ def _remote(repo: git.Repo, root: Path, branch: str) -> str:
     if name is None:
         return ""
     url = str(repo.git.ls_remote("--get-url", name))
+    return _absolute(url, root)
+
+
+def _absolute(url: str, root: Path) -> str:
+    """A remote that is a path, as it is from everywhere."""
     is_path = "://" not in url and not _SCP_LIKE.match(url)
     return str((root / url).resolve()) if is_path else url
 
