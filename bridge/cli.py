@@ -52,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _explain(error: Exception) -> str:
     """What is wrong, and what the system said where it was the system that refused."""
     cause = error.__cause__
-    told = isinstance(cause, OSError | sqlite3.Error) and str(cause) not in str(error)
-    return f"{error} ({cause})" if told else str(error)
+    reason = cause.strerror if isinstance(cause, OSError) else cause
+    told = isinstance(cause, OSError | sqlite3.Error) and str(reason) not in str(error)
+    return f"{error} ({reason})" if told else str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,13 +114,20 @@ def _add_token_commands(actions: argparse._SubParsersAction[argparse.ArgumentPar
         default="create update delete undelete media",
         help="words separated by spaces (default: %(default)s)",
     )
-    create.add_argument("--days", type=int, help="how long it is good (default: until revoked)")
+    create.add_argument("--days", type=_days, help="how long it is good (default: until revoked)")
     listing = actions.add_parser("list", help="which there are")
     revoke = actions.add_parser("revoke", help="make one useless")
     revoke.add_argument("id", help="from `token list`")
     for parser, run in ((create, _token_create), (listing, _token_list), (revoke, _token_revoke)):
         _add_settings(parser)
         parser.set_defaults(run=run)
+
+
+def _days(text: str) -> int:
+    """How long a token lasts: a type for argparse, which tells what is wrong."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days")
+    return int(text)
 
 
 def load_settings(file: Path) -> Settings:
@@ -179,7 +187,10 @@ def _token_list(options: argparse.Namespace) -> None:
     from bridge.indieauth.tokens import list_tokens
 
     with _database(options) as (_, database):
-        for token in list_tokens(database):
+        tokens = list_tokens(database)
+        if not tokens:
+            print("There are none. `token create NAME` makes one.", file=sys.stderr)
+        for token in tokens:
             used = _day(token.last_used) if token.last_used else "never used"
             until = f"until {_day(token.expires)}" if token.expires else "until revoked"
             print(f"{token.id}\t{token.name}\t{' '.join(token.scopes)}\t{used}\t{until}")

@@ -64,7 +64,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
         raise Refused(
             f"cannot listen on {host}:{port}: {reason}. Choose another port, or 0 for a free one."
         ) from error

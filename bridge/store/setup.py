@@ -51,7 +51,7 @@ def is_remote(name: str) -> bool:
 
 
 def look_into(source: str, bare: Path, folder: Path) -> Found:
-    """Clone ``source`` to ``bare``, as :func:`clone_bare` does, and lay its files out in ``folder``.
+    """Clone ``source`` to ``bare``, as :func:`clone_bare` does; its files go to ``folder``.
 
     Raises :class:`StoreBroken`.
     """
