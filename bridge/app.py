@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ from bridge.placing import Placing
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.none import NoRebuild
+from bridge.rebuild.worker import Worker
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.store import ContentStore
@@ -63,122 +66,160 @@ async def make_app(settings: Settings, *, public_url: str) -> web.Application:
     stack = AsyncExitStack()
     app.on_cleanup.append(lambda _: stack.aclose())
     try:
-        await _assemble(app, stack, settings, public_url)
+        await _Assembly(app, stack, settings, public_url).assemble()
     except BaseException:
         await stack.aclose()
         raise
     return app
 
 
-async def _assemble(
-    app: web.Application, stack: AsyncExitStack, settings: Settings, public_url: str
-) -> None:
-    """Every part, each made from those above it; the stack closes them in the other direction."""
-    # Where the files are.
-    store = GitStore(
-        settings.site.repo, branch=settings.site.branch, author=settings.publish.author
-    )
-    stack.callback(store.close)
-    queue = CommitQueue(store)
-    stack.push_async_callback(queue.close)
-    catalogue = Catalogue(store, store.state, settings, public_url=public_url)
-    stack.callback(catalogue.close)
-    media = MediaLibrary(store, store.state / "media", settings, public_url=public_url)
-    await media.start()
+@dataclass(frozen=True, slots=True)
+class _Repo:
+    """Where the files are, and what is known of them."""
 
-    # Who wants to know of a new version.
-    rebuilder = await asyncio.to_thread(make_rebuilder, settings, store, store.state)
-    await rebuilder.start()
-    stack.push_async_callback(rebuilder.close)
-    remote = Remote(
-        store,
-        settings.publish.remote,
-        on_moved=rebuilder.changed,
-        token=settings.publish.token,
-        poll=settings.publish.poll_seconds,
-    )
-    await remote.start()
-    stack.push_async_callback(remote.close)
-
-    # From an action to a commit.
-    committer = Committer(queue, catalogue, media, [rebuilder.changed, remote.changed])
-    # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
-    fetch = GuardedFetch(allow_loopback=urlsplit(public_url).hostname in LOOPBACK)
-    stack.push_async_callback(fetch.close)
-    annotator = Annotator(catalogue, committer, fetch)
-    stack.push_async_callback(annotator.close)
-    publisher = Publisher(
-        store=store,
-        catalogue=catalogue,
-        placing=Placing(catalogue, store),
-        illustrator=Illustrator(media),
-        committer=committer,
-        annotator=annotator,
-        rebuilder=rebuilder,
-        wait_seconds=settings.rebuild.wait_seconds,
-    )
-    orphans = Orphans(media, committer)
-    _run_beside(stack, orphans.run(), "orphans")
-    # Looks at the whole site first, which takes seconds where nothing is known of it yet.
-    _run_beside(stack, annotator.start(), "annotator")
-
-    # Who asks.
-    session = await stack.enter_async_context(
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-    )
-    server = _identity(app, stack, settings, public_url, fetch)
-    gate = Gate(
-        await make_verifier(settings, session, server.verifier if server else None), settings
-    )
-
-    # What is answered.
-    media_handlers = MediaHandlers(media, gate, committer, max_bytes=settings.media.max_bytes)
-    queries = Queries(catalogue, settings, f"{public_url}media")
-    previews = Previews(rebuilder.output, public_url) if server and rebuilder.output else None
-    micropub = MicropubHandlers(
-        gate,
-        publisher,
-        queries,
-        media_handlers,
-        previews,
-        max_bytes=settings.media.max_bytes * _FILES_IN_A_POST,
-    )
-    status = StatusHandlers(gate, rebuilder, remote, with_pages=server is not None)
-    app.router.add_routes(
-        [
-            web.get("/micropub", micropub.get),
-            web.post("/micropub", micropub.post),
-            web.post("/micropub/media", media_handlers.post),
-            web.get("/media", media_handlers.get),
-            web.post("/media", media_handlers.post),
-            web.get("/media/{path:.+}", media_handlers.serve),
-            web.get("/status", status.status),
-            web.get("/healthz", status.health),
-        ]
-    )
-    if settings.publish.hook_secret:
-        hook = GitHook(settings.publish.hook_secret, remote.fetch_now)
-        app.router.add_post("/hook/git", hook.post)
-    if previews:
-        app.router.add_get("/preview/{path:.+}", previews.get)
-    app[STORE], app[REBUILDER] = store, rebuilder
+    store: GitStore
+    queue: CommitQueue
+    catalogue: Catalogue
+    media: MediaLibrary
 
 
-def _identity(
-    app: web.Application,
-    stack: AsyncExitStack,
-    settings: Settings,
-    public_url: str,
-    fetch: GuardedFetch,
-) -> IndieAuthServer | None:
-    """The owner's own IndieAuth server, where the settings want it."""
-    if not settings.indieauth.enabled:
-        return None
-    database = Database(settings.indieauth.database)
-    stack.callback(database.close)
-    server = IndieAuthServer(settings, public_url=public_url, database=database, fetch=fetch)
-    routes.setup(app, server)
-    return server
+@dataclass(frozen=True, slots=True)
+class _Followers:
+    """Who wants to know of a new version."""
+
+    rebuilder: Worker | NoRebuild
+    remote: Remote
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembly:
+    """Makes every part from those before it; ``stack`` closes them in the other direction."""
+
+    app: web.Application
+    stack: AsyncExitStack
+    settings: Settings
+    public_url: str
+
+    async def assemble(self) -> None:
+        """Put everything together, from the files up to the addresses."""
+        repo = await self._open_repo()
+        followers = await self._start_followers(repo)
+        # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
+        fetch = GuardedFetch(allow_loopback=urlsplit(self.public_url).hostname in LOOPBACK)
+        self.stack.push_async_callback(fetch.close)
+        listeners = [followers.rebuilder.changed, followers.remote.changed]
+        committer = Committer(repo.queue, repo.catalogue, repo.media, listeners)
+        publisher = self._make_publisher(repo, followers, committer, fetch)
+        server = self._start_identity(fetch)
+        gate = await self._make_gate(server)
+        media = MediaHandlers(repo.media, gate, committer, max_bytes=self.settings.media.max_bytes)
+        output = followers.rebuilder.output
+        previews = Previews(output, self.public_url) if server and output else None
+        queries = Queries(repo.catalogue, self.settings, f"{self.public_url}media")
+        micropub = MicropubHandlers(
+            gate,
+            publisher,
+            queries,
+            media,
+            previews,
+            max_bytes=self.settings.media.max_bytes * _FILES_IN_A_POST,
+        )
+        status = StatusHandlers(
+            gate, followers.rebuilder, followers.remote, with_pages=server is not None
+        )
+        self._add_routes(micropub, media, status, previews, followers.remote)
+        self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
+
+    async def _open_repo(self) -> _Repo:
+        site, author = self.settings.site, self.settings.publish.author
+        store = GitStore(site.repo, branch=site.branch, author=author)
+        self.stack.callback(store.close)
+        queue = CommitQueue(store)
+        self.stack.push_async_callback(queue.close)
+        catalogue = Catalogue(store, store.state, self.settings, public_url=self.public_url)
+        self.stack.callback(catalogue.close)
+        folder = store.state / "media"
+        media = MediaLibrary(store, folder, self.settings, public_url=self.public_url)
+        await media.start()
+        return _Repo(store, queue, catalogue, media)
+
+    async def _start_followers(self, repo: _Repo) -> _Followers:
+        store, publish = repo.store, self.settings.publish
+        rebuilder = await asyncio.to_thread(make_rebuilder, self.settings, store, store.state)
+        await rebuilder.start()
+        self.stack.push_async_callback(rebuilder.close)
+        remote = Remote(
+            store,
+            publish.remote,
+            on_moved=rebuilder.changed,
+            token=publish.token,
+            poll=publish.poll_seconds,
+        )
+        await remote.start()
+        self.stack.push_async_callback(remote.close)
+        return _Followers(rebuilder, remote)
+
+    def _make_publisher(
+        self, repo: _Repo, followers: _Followers, committer: Committer, fetch: GuardedFetch
+    ) -> Publisher:
+        """The publisher, and what works on posts beside it."""
+        annotator = Annotator(repo.catalogue, committer, fetch)
+        self.stack.push_async_callback(annotator.close)
+        # Looks at the whole site first, which takes seconds where nothing is known of it yet.
+        _run_beside(self.stack, annotator.start(), "annotator")
+        _run_beside(self.stack, Orphans(repo.media, committer).run(), "orphans")
+        return Publisher(
+            store=repo.store,
+            catalogue=repo.catalogue,
+            placing=Placing(repo.catalogue, repo.store),
+            illustrator=Illustrator(repo.media),
+            committer=committer,
+            annotator=annotator,
+            rebuilder=followers.rebuilder,
+            wait_seconds=self.settings.rebuild.wait_seconds,
+        )
+
+    def _start_identity(self, fetch: GuardedFetch) -> IndieAuthServer | None:
+        """The owner's own IndieAuth server, where the settings want it."""
+        if not self.settings.indieauth.enabled:
+            return None
+        database = Database(self.settings.indieauth.database)
+        self.stack.callback(database.close)
+        server = IndieAuthServer(
+            self.settings, public_url=self.public_url, database=database, fetch=fetch
+        )
+        routes.setup(self.app, server)
+        return server
+
+    async def _make_gate(self, server: IndieAuthServer | None) -> Gate:
+        session = await self.stack.enter_async_context(
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        )
+        builtin = server.verifier if server else None
+        return Gate(await make_verifier(self.settings, session, builtin), self.settings)
+
+    def _add_routes(
+        self,
+        micropub: MicropubHandlers,
+        media: MediaHandlers,
+        status: StatusHandlers,
+        previews: Previews | None,
+        remote: Remote,
+    ) -> None:
+        router = self.app.router
+        router.add_get("/micropub", micropub.get)
+        router.add_post("/micropub", micropub.post)
+        router.add_post("/micropub/media", media.post)
+        router.add_get("/media", media.get)
+        router.add_post("/media", media.post)
+        router.add_get("/media/{path:.+}", media.serve)
+        router.add_get("/status", status.status)
+        router.add_get("/healthz", status.health)
+        if previews:
+            router.add_get("/preview/{path:.+}", previews.get)
+        if self.settings.publish.hook_secret:
+            hook = GitHook(self.settings.publish.hook_secret, remote.fetch_now)
+            router.add_post("/hook/git", hook.post)
 
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, object], name: str) -> None:
