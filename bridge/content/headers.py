@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 
 from bridge.content.characters import is_one_clean_line
 from bridge.content.syntax import Line, Syntax
@@ -20,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BOM = "\ufeff"
 _MARKDOWN = MarkdownSyntax()
 _HTML = HtmlSyntax()
-_SYNTAXES: dict[str, Syntax] = {".rst": RstSyntax(), ".html": _HTML, ".htm": _HTML}
+_SYNTAXES: dict[str, Syntax] = {"rst": RstSyntax(), "html": _HTML, "htm": _HTML}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class PelicanFile:
     @classmethod
     def parse(cls, text: str, path: str = "") -> PelicanFile:
         """Take a file's text apart, by the suffix of its path. Never fails."""
-        syntax = _SYNTAXES.get(PurePosixPath(path).suffix.lower(), _MARKDOWN)
+        syntax = _SYNTAXES.get(path.rpartition(".")[2].lower(), _MARKDOWN)
         bom = _BOM if text.startswith(_BOM) else ""
         parts = syntax.parse(text[len(bom) :])
         newline = _newline_of(text)

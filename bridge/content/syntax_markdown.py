@@ -12,7 +12,6 @@ _KEY = re.compile(r"[ ]{0,3}(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)"
 _MORE = re.compile(r"[ ]{4,}(?P<value>.*)")
 _OPENING_FENCE = re.compile(r"-{3}(\s.*)?$")
 _CLOSING_FENCE = re.compile(r"(-{3}|\.{3})(\s.*)?$")
-_IGNORED = str.maketrans("", "", "\x02\x03")
 
 
 class MarkdownSyntax:
@@ -26,9 +25,10 @@ class MarkdownSyntax:
         position, gap = 0, ""
         while position < len(text):
             raw = physical_line(text, position)
-            line = _read(raw, lines)
+            seen = _as_markdown_sees(raw)
+            line = _read(raw, seen, lines)
             if line is None:
-                if _ends_head(raw):
+                if _ends_head(seen):
                     gap, position = raw, position + len(raw)
                 break
             lines.append(line)
@@ -53,21 +53,19 @@ class MarkdownSyntax:
 
 
 def _as_markdown_sees(raw: str) -> str:
-    return raw.rstrip("\r\n").translate(_IGNORED).expandtabs(4)
+    return raw.rstrip("\r\n").replace("\x02", "").replace("\x03", "").expandtabs(4)
 
 
-def _ends_head(raw: str) -> bool:
+def _ends_head(seen: str) -> bool:
     """A blank line or a closing fence ends the head; anything else belongs to the body."""
-    seen = _as_markdown_sees(raw)
     return not seen.strip() or _CLOSING_FENCE.match(seen) is not None
 
 
-def _read(raw: str, before: list[Line]) -> Line | None:
+def _read(raw: str, seen: str, before: list[Line]) -> Line | None:
     """The header line that ``raw`` is after these others, or ``None`` if the head is over."""
-    seen = _as_markdown_sees(raw)
     if not before and _OPENING_FENCE.match(seen):
         return Line(raw, "", "")
-    if _ends_head(raw):
+    if _ends_head(seen):
         return None
     if match := _KEY.match(seen):
         return Line(raw, match["key"].lower(), match["value"].strip())
