@@ -1,0 +1,63 @@
+"""Links in posts to other posts and files (``{filename}``, ``{static}``, ``{attach}``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pelican.contents import Content
+
+_ATTACH = ("{attach}", "|attach|")
+
+
+class Links:
+    """Which posts have such links. A post with them changes with the address of what it links."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, bool] = {}
+        self._asked: dict[str, bool] = {}
+
+    def begin(self) -> None:
+        """A build begins: what the one before did not ask for is forgotten."""
+        self._found, self._asked = self._asked, {}
+
+    def resolved(self, content: Content) -> str | None:
+        """A post's text with its links resolved, ``None`` where it has none."""
+        if hasattr(content, "_get_content"):
+            text: str = content.content
+            return text
+        return content.content if self._has_links(content) else None
+
+    def touch_in_order(self, context: Mapping[str, Any]) -> None:
+        """Resolve links in the order of a clean build, where that order decides.
+
+        The first post that links a file by ``{attach}`` has it moved beside itself.
+        """
+        posts = list(_in_order(context))
+        if any(mark in (post._content or "") for post in posts for mark in _ATTACH):  # noqa: SLF001
+            # as Pelican's own classes do with one another
+            for post in posts:
+                self.resolved(post)
+
+    def _has_links(self, content: Content) -> bool:
+        text = content._content or ""  # noqa: SLF001 - as above
+        found = self._asked.get(text)
+        if found is None:
+            found = self._found.get(text)
+            if found is None:
+                found = content._get_intrasite_link_regex().search(text) is not None  # noqa: SLF001
+            self._asked[text] = found
+        return found
+
+
+def _in_order(context: Mapping[str, Any]) -> Iterator[Content]:
+    """Feeds come first, then translations, then the rest; pages after articles."""
+    articles = context["articles"]
+    everything = [item for item in context["generated_content"].values() if item is not None]
+    listed = [*articles[: context.get("FEED_MAX_ITEMS")]]
+    translations = [other for article in articles for other in article.translations]
+    seen: set[int] = set()
+    for content in (*listed, *translations, *articles, *everything):
+        if id(content) not in seen:
+            seen.add(id(content))
+            yield content

@@ -1,0 +1,186 @@
+"""Parsed files, kept from build to build: a file is read again when it is another one."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, is_dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+from pelican.contents import Content, SkipStub
+from pelican.readers import Readers
+from pelican.urlwrappers import URLWrapper
+from pelican.utils import SafeDatetime
+
+#: Which file it is: a rename puts another inode there, an edit another time.
+Stamp: TypeAlias = tuple[int, int, int]
+#: What a build reads: the kind of content and the file.
+_Key: TypeAlias = tuple[str, str]
+
+_ATOMS = frozenset(
+    {str, int, float, bool, type(None), bytes, date, datetime, SafeDatetime, time, timedelta,
+     ZoneInfo, Markup, FunctionType, BuiltinFunctionType, type}
+)  # fmt: skip
+
+
+def stamp(path: str) -> Stamp:
+    """Which file is at a path; raises ``OSError``."""
+    status = os.stat(path)  # noqa: PTH116 - called for every file of a site
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def fresh(value: Any, copies: dict[int, Any]) -> Any:
+    """A copy that a build may change at will. Two names for one list stay two names for one."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    done = copies.get(id(value))
+    if done is not None:
+        return done
+    if kind is list:
+        made: Any = [fresh(item, copies) for item in value]
+    elif kind is dict:
+        made = {key: fresh(item, copies) for key, item in value.items()}
+    elif isinstance(value, URLWrapper):
+        made = kind.__new__(kind)
+        made.__dict__.update(value.__dict__)
+    elif is_dataclass(value) and value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        # the attribute is there on every dataclass
+        made = value
+    else:
+        made = copy.deepcopy(value, copies)
+    copies[id(value)] = made
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Pristine:
+    """A content object as it was right after it was read, before any plugin saw the site."""
+
+    stamp: Stamp
+    kind: type[Content]
+    plain: dict[str, Any]
+    changeable: dict[str, Any]
+
+    @classmethod
+    def of(cls, content: Content, at: Stamp) -> _Pristine:
+        copies: dict[int, Any] = {id(content.settings): content.settings}
+        plain: dict[str, Any] = {}
+        changeable: dict[str, Any] = {}
+        for name, value in content.__dict__.items():
+            if name != "_context":
+                kept = plain if type(value) in _ATOMS or name == "settings" else changeable
+                kept[name] = fresh(value, copies)
+        return cls(at, type(content), plain, changeable)
+
+    def again(self, context: dict[str, Any]) -> Content:
+        made: Content = self.kind.__new__(self.kind)
+        attributes = made.__dict__
+        attributes.update(self.plain)
+        copies: dict[int, Any] = {}
+        for name, value in self.changeable.items():
+            attributes[name] = fresh(value, copies)
+        attributes["_context"] = context
+        return made
+
+
+class Shelf:
+    """What is kept of the files of a site.
+
+    ``whole`` says whether content objects may be kept as they are, or only what stood in the
+    files: the latter where plugins want to see every object being made.
+    """
+
+    def __init__(self, *, whole: bool) -> None:
+        self.whole = whole
+        self.last_read = ""
+        self.fresh: set[str] = set()
+        self._contents: dict[_Key, _Pristine] = {}
+        self._parsed: dict[str, tuple[Stamp, Any]] = {}
+        self._used: set[_Key] = set()
+
+    def begin(self) -> None:
+        """A build begins."""
+        self.fresh.clear()
+        self._used.clear()
+
+    def end(self) -> None:
+        """Forget the files that this build did not ask for."""
+        for key in self._contents.keys() - self._used:
+            del self._contents[key]
+        for path in self._parsed.keys() - {path for _, path in self._used}:
+            del self._parsed[path]
+
+    def content(
+        self, kind: type[Content], path: str, context: dict[str, Any], read: Callable[[], Content]
+    ) -> Content:
+        """The content of a file, from here or else by ``read``. ``fresh`` notes the latter."""
+        self.last_read = path
+        key = (kind.__name__, path)
+        at = stamp(path)
+        self._used.add(key)
+        kept = self._contents.get(key)
+        if kept is not None and kept.stamp == at:
+            return kept.again(context)
+        made = read()
+        self.fresh.add(path)
+        if self.whole and not _of_the_moment(made):
+            self._contents[key] = _Pristine.of(made, at)
+        return made
+
+    def parsed(self, path: str) -> Any:
+        """What stood in a file the last time, ``None`` where it is not the same file."""
+        kept = self._parsed.get(path)
+        return fresh(kept[1], {}) if kept is not None and kept[0] == stamp(path) else None
+
+    def keep_parsed(self, path: str, data: Any) -> None:
+        """Keep what stands in a file."""
+        if not self.whole:
+            self._parsed[path] = (stamp(path), fresh(data, {}))
+
+    def paths(self) -> Iterator[str]:
+        """Every file that this build has asked for."""
+        return (path for _, path in self._used)
+
+
+def _of_the_moment(content: Content) -> bool:
+    """Whether the same file may read differently later: a post that is a draft until its day."""
+    if isinstance(content, SkipStub):
+        return True
+    when = getattr(content, "date", None)
+    if content.settings.get("WITH_FUTURE_DATES", True) or not isinstance(when, datetime):
+        return False
+    now = datetime.now(UTC) if when.tzinfo else datetime.now()  # noqa: DTZ005 - as Pelican does
+    return when > now
+
+
+def readers_with(shelf: Shelf) -> type[Readers]:
+    """Pelican's readers, reading through a shelf."""
+
+    class ShelvedReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
+        def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
+            whole = os.path.abspath(os.path.join(base_path, path))  # noqa: PTH100, PTH118 - hot
+            kind = options["content_class"]
+
+            def read() -> Content:
+                read_file = super(ShelvedReaders, self).read_file
+                return read_file(base_path, path, *args, **options)
+
+            return shelf.content(kind, whole, options["context"], read)
+
+        def get_cached_data(self, filename: str, default: Any = None) -> Any:
+            found = shelf.parsed(filename)
+            return default if found is None else found
+
+        def cache_data(self, filename: str, data: Any) -> None:
+            shelf.keep_parsed(filename, data)
+
+        def save_cache(self) -> None:
+            """Nothing goes to disk."""
+
+    return ShelvedReaders
