@@ -61,6 +61,9 @@ def wrapped(value: Json) -> list[Json]:
     """A list of values, where one value came without its list; ``null`` is none."""
     if value is None:
         return []
+    # PHP writes a list from which it has dropped something as an object with numbers for keys.
+    if isinstance(value, dict) and value and all(key.isdigit() for key in value):
+        return list(value.values())
     return value if isinstance(value, list) else [value]
 
 

@@ -60,7 +60,9 @@ def _text(name: str, value: Json) -> Json:
     if isinstance(value, dict):
         if "type" in value or "properties" in value:
             return value
-        return _plain(name, value.get("value"))
+        if "value" not in value:
+            raise InvalidRequest(f"'{name}' must be text.")
+        return _plain(name, value["value"])
     return _plain(name, value)
 
 
@@ -115,7 +117,8 @@ def _media(name: str, value: Json) -> Json:
     return value.strip()
 
 
-def _location(name: str, value: Json) -> Json:
+def _place(name: str, value: Json) -> Json:
+    """Where something is: a ``geo:`` address as the object that it stands for."""
     if isinstance(value, str) and value.strip().lower().startswith("geo:"):
         return from_geo(value.strip())
     return _anything(name, value)
@@ -152,7 +155,7 @@ _RULES: dict[str, Callable[[str, Json], Json]] = {
     **dict.fromkeys(("name", "summary", "category", "published", "updated", "rsvp"), _text),
     **dict.fromkeys(MEDIA, _media),
     "content": _content,
-    "location": _location,
+    **dict.fromkeys(("location", "checkin"), _place),
     "post-status": _post_status,
     "visibility": _visibility,
 }

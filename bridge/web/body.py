@@ -50,7 +50,7 @@ async def read_body(request: web.Request, *, max_bytes: int) -> Body:
         if media_type == JSON or (media_type.startswith("application/") and "+json" in media_type):
             data = await _read_all(request, min(max_bytes, MAX_TEXT))
             return _json(read_json(data)) if data.strip() else Body("empty")
-    except (web.RequestPayloadError, HttpProcessingError) as error:
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise InvalidRequest("The body broke off, or is not encoded as it says.") from error
     raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
 

@@ -338,6 +338,33 @@ class TestSize:
         small = gzip.compress(b"a=1")
         assert (await send(FORM, small, "Content-Encoding: gzip")).read().fields == (("a", "1"),)
 
+    @pytest.mark.parametrize("content_type", [FORM, "application/json", MULTIPART])
+    async def test_a_client_that_hangs_up_is_no_defect(self, content_type: str) -> None:
+        refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        started = asyncio.Event()
+
+        async def handle(request: web.Request) -> web.Response:
+            started.set()
+            try:
+                await read_body(request, max_bytes=MAX_BYTES)
+            except BridgeError as error:
+                refused.set_result(error.status)
+            return web.Response()
+
+        app = web.Application()
+        app.router.add_post("/", handle)
+        # aiohttp's test server would cancel the handler, which a real one does not.
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        _, writer = await asyncio.open_connection(*runner.addresses[0])
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
+        writer.write(f"{head}Content-Length: 5000\r\n\r\n--XX\r\n\r\nhalf".encode())
+        await started.wait()
+        writer.transport.abort()
+        assert await asyncio.wait_for(refused, 10) == 400
+        await runner.cleanup()
+
     async def test_a_body_that_is_not_compressed_as_it_says(self, send: Send) -> None:
         (await send(FORM, b"not gzip at all", "Content-Encoding: gzip")).refused(400)
 

@@ -154,13 +154,17 @@ class TestScalars:
         assert action.post.type == "entry"
         assert properties(action) == {"name": ["N"], "content": ["x"]}
 
+    def test_php_writes_objects_for_lists_with_gaps(self) -> None:
+        assert post(content="x", category={"0": "a", "2": "b"})["category"] == ["a", "b"]
+        assert updated(replace={"category": {"1": "b"}}).replace == {"category": ("b",)}
+
     def test_numbers_become_text_where_text_belongs(self) -> None:
         found = post(content="x", category=[2026, "a"], published=1795289476)
         assert found["category"] == ["2026", "a"]
         assert found["published"] == ["1795289476"]
 
     @pytest.mark.parametrize("name", ["name", "category", "published", "summary"])
-    @pytest.mark.parametrize("value", [[[["x"]]], [True], [{"value": {"a": 1}}]])
+    @pytest.mark.parametrize("value", [[[["x"]]], [True], [{"value": {"a": 1}}], [{"text": "x"}]])
     def test_what_is_no_text_is_refused(self, name: str, value: Json) -> None:
         assert refusal({"properties": {"content": ["x"], name: value}})
 
@@ -232,6 +236,10 @@ class TestLocation:
                 "altitude": ["30"],
             },
         }
+
+    def test_a_check_in_may_be_a_geo_address_too(self) -> None:
+        (place,) = properties(form(("checkin", "geo:48.85,2.29;name=Tour")))["checkin"]
+        assert place["properties"]["name"] == ["Tour"]
 
     @pytest.mark.parametrize(
         "text", ["geo:", "geo:1", "geo:a,b", "geo:91,0", "geo:0,181", "geo:nan,0"]
