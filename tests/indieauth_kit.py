@@ -191,12 +191,12 @@ async def running(
 
 @asynccontextmanager
 async def client_site(pages: Pages | None = None) -> AsyncIterator[str]:
-    """An app's own web site: paths to what they answer; ``/`` is an h-app called Quillpen.
+    """An app's own web site: paths to what they answer; ``/`` says that it is Quillpen.
 
     An answer may be a function of the site's own address.
     """
     given: dict[str, web.Response | str | Callable[[str], web.Response]] = {
-        "/": '<div class="h-app"><a class="u-url p-name" href="/">Quillpen</a></div>',
+        "/": lambda base: web.json_response({"client_id": f"{base}/", "client_name": "Quillpen"}),
         **(pages or {}),
     }
 

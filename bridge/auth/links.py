@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
+from html.parser import HTMLParser
 from urllib.parse import urljoin
-
-from bs4 import BeautifulSoup
 
 #: A ``Link`` header piece by piece: the target of a link, or a parameter of the one before.
 _PIECE = re.compile(
     r"<(?P<target>[^<>]*)>|;\s*(?P<name>[\w*!#$&+.^`|~-]+)\s*=\s*(?:\"(?P<quoted>[^\"]*)\"|(?P<plain>[^\s\",;]*))"
 )
+#: What may stand in a head (HTML 13.2.6.4.4); anything else opens the body.
+_EMPTY = frozenset({"link", "base", "meta", "basefont", "bgsound"})
+_FULL = frozenset({"title", "style", "script", "noscript", "template", "noframes"})
+_FRAME = frozenset({"html", "head"})
 
 
 def header_links(values: Iterable[str], base: str, rel: str) -> list[str]:
@@ -34,18 +38,50 @@ def html_links(html: bytes, base: str, rel: str) -> list[str]:
 
     Only the head: a page's body may quote strangers. Never ``<a rel>``, for the same reason.
     """
-    soup = BeautifulSoup(html, "html5lib")
-    if soup.head is None:
-        return []
-    bases = [str(element["href"]) for element in soup.head.find_all("base", href=True)]
-    found = [
-        str(link["href"])
-        for link in soup.head.find_all("link", href=True)
-        if rel in [word.lower() for word in link.get_attribute_list("rel") if word]
-    ]
-    for base_url in _absolute(base, bases[:1]):
+    head = _Head()
+    # What Python's parser cannot make sense of ends the reading; what came before counts.
+    with suppress(AssertionError):
+        head.feed(html.decode("utf-8", "replace"))
+    for base_url in _absolute(base, head.bases[:1]):
         base = base_url
-    return _absolute(base, found)
+    return _absolute(base, [target for words, target in head.links if rel in words])
+
+
+class _Head(HTMLParser):
+    """Reads a page's head, in one pass whose cost grows with its length alone.
+
+    A parser that builds the tree as browsers do can be made to build millions of elements from
+    some kilobytes, and these pages are strangers'.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[tuple[list[str], str]] = []
+        self.bases: list[str] = []
+        self._inside: str | None = None
+        self._over = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self._over or self._inside:
+            return
+        given = {name: value or "" for name, value in reversed(attrs)}
+        if tag == "link" and "href" in given:
+            self.links.append((given.get("rel", "").lower().split(), given["href"]))
+        elif tag == "base" and "href" in given:
+            self.bases.append(given["href"])
+        elif tag in _FULL:
+            self._inside = tag
+        elif tag not in _EMPTY | _FRAME:
+            self._over = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._inside:
+            self._inside = None
+
+    def handle_data(self, data: str) -> None:
+        # Text of its own opens the body, too.
+        if not self._inside and data.strip():
+            self._over = True
 
 
 def _absolute(base: str, targets: Iterable[str]) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import sys
 import unicodedata
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin
-
-import mf2py
+from pathlib import Path
 
 from bridge.auth.links import header_links, html_links
 from bridge.auth.me import BadURL, parse
@@ -21,6 +21,8 @@ from bridge.settings import KnownClient
 
 _log = logging.getLogger(__name__)
 
+#: Run, never imported: see there.
+_H_APP = Path(__file__).with_name("h_app.py")
 _SECONDS = 5.0
 _MAX_HTML = 256 * 1024
 #: "5 kilobytes" is what the Client ID Metadata Document draft recommends as a limit.
@@ -50,7 +52,7 @@ async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | 
             redirects=0,
         )
         if fetched.status == 200:
-            client = await asyncio.to_thread(_read, client_id, fetched)
+            client = await _read(client_id, fetched)
     except (FetchError, BadURL, ValueError, RecursionError) as error:
         _log.info("client information of %s: %s", client_id, error)
     if known is not None:
@@ -58,11 +60,11 @@ async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | 
     return client
 
 
-def _read(client_id: str, fetched: Fetched) -> Client:
+async def _read(client_id: str, fetched: Fetched) -> Client:
     kind = fetched.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         return _from_json(client_id, fetched.body)
-    return _from_html(client_id, fetched)
+    return await _from_html(client_id, fetched)
 
 
 def _from_json(client_id: str, body: bytes) -> Client:
@@ -93,11 +95,8 @@ def _is_prefix(uri: str, client_id: str) -> bool:
     return parse(uri).origin == parse(client_id).origin and client_id.startswith(str(parse(uri)))
 
 
-def _from_html(client_id: str, fetched: Fetched) -> Client:
-    """4.2.2: the name of an h-app (or the older h-x-app), redirect addresses from ``<link>``s."""
-    found = mf2py.parse(doc=fetched.body.decode("utf-8", "replace"), url=client_id)
-    apps = [item for item in found["items"] if {"h-app", "h-x-app"} & set(item.get("type", []))]
-    names = [name for app in apps for name in app.get("properties", {}).get("name", [])]
+async def _from_html(client_id: str, fetched: Fetched) -> Client:
+    """4.2.2: the name of an h-app, redirect addresses from ``<link>``s and ``Link`` headers."""
     link_headers = [value for key, value in fetched.headers.items() if key.lower() == "link"]
     redirects = [
         *header_links(link_headers, client_id, "redirect_uri"),
@@ -105,9 +104,36 @@ def _from_html(client_id: str, fetched: Fetched) -> Client:
     ]
     return Client(
         client_id,
-        name=_name(names[0] if names else None),
-        redirect_uris=frozenset(urljoin(client_id, uri) for uri in redirects),
+        name=_name(await _h_app(fetched.body, client_id)),
+        redirect_uris=frozenset(redirects),
     )
+
+
+async def _h_app(page: bytes, client_id: str) -> object:
+    """What :mod:`bridge.indieauth.h_app` says, if it ends well and in time."""
+    if b"h-app" not in page and b"h-x-app" not in page:
+        return None
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        # Nothing is imported from wherever the bridge was started.
+        "-P",
+        str(_H_APP),
+        client_id,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")},
+    )
+    try:
+        async with asyncio.timeout(_SECONDS):
+            output, _ = await process.communicate(page)
+    except TimeoutError:
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return json.loads(output) if process.returncode == 0 else None
 
 
 def _name(value: object) -> str | None:

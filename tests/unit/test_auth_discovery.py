@@ -90,6 +90,7 @@ async def test_metadata_of_somebody_else_is_refused(
         '<a rel="token_endpoint" href="https://evil.example/">x</a>',
         '<!-- <link rel="token_endpoint" href="https://evil.example/"> -->',
         '<textarea><link rel="token_endpoint" href="https://evil.example/"></textarea>',
+        '</body></html><link rel="token_endpoint" href="https://evil.example/">',
     ],
 )
 async def test_what_the_body_quotes_does_not_count(
@@ -119,6 +120,28 @@ def test_links_in_many_words() -> None:
     assert header_links(headers, "https://a.example/", "first") == ["https://a.example/1"]
     assert header_links(headers, "https://a.example/", "third") == ["https://a.example/2"]
     assert header_links(headers, "https://a.example/", "no") == []
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<link rel=x href=/a>",
+        "<!doctype html>\n<html lang=en>\n <head>\n<LINK HREF='/a' REL=X>",
+        "<head><meta charset=utf-8><title>&lt;link></title><link rel=x href=/a></head><body>",
+        "<head><style>p {}</style><script>'<p>'</script><link rel='y x' href=/a /></head>",
+        "<head></head><link rel=x href=/a><body><link rel=x href=/b>",
+        "<title><link rel=x href=/b></title><link rel=x href=/a>",
+        "<noscript><link rel=x href=/b></noscript><template><link rel=x href=/b></template>"
+        "<link rel=x href=/a>",
+        "<!-- <link rel=x href=/b> --><link rel=x href=/a><link rel=xy href=/b>Hello"
+        "<link rel=x href=/b>",
+        "<link rel=x href=/a rel=y href=/b>",
+        "<link rel=x href='http://['><link rel=x href=/a>",
+        "<link rel=x href=/a><![<![ ]]><link rel=x href=/b>",
+    ],
+)
+def test_heads_as_they_are_written(html: str) -> None:
+    assert html_links(html.encode(), "https://a.example/", "x") == ["https://a.example/a"]
 
 
 async def test_a_site_that_is_down_at_start_fails_closed_and_is_asked_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,14 @@ async def test_an_app_in_microformats(kind: str) -> None:
         f'<div class="{kind}"><img class="u-logo" src="x"><b class="p-name"> Quill\npen </b></div>'
     )
     assert (await read(page)).name == "Quill pen"
+
+
+async def test_a_page_that_is_a_trap_for_parsers_costs_little() -> None:
+    """Twelve kilobytes from which a browser's way of parsing makes a million elements."""
+    trap = "<p class=h-app>" + "".join(f"<b a{number}>" for number in range(500)) + "<p>x" * 2000
+    started = time.monotonic()
+    assert (await read(trap)).name is None
+    assert time.monotonic() - started < 10
 
 
 async def test_a_page_without_an_app_is_nameless() -> None:
