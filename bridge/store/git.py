@@ -72,7 +72,7 @@ class GitStore:
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has put that right itself.
             with suppress(StoreBusy), self._writing():
-                pass
+                self._transaction.unlock()
 
     def close(self) -> None:
         """End the processes and threads behind the store."""
@@ -146,6 +146,7 @@ class GitStore:
                 answers = self._attempt(commits)
                 if answers is not None:
                     return answers
+                self._transaction.sweep()
         raise StoreBusy("somebody else keeps committing")
 
     def bring(self, old: Version | None, new: bytes, objects: Sequence[Object]) -> bool:

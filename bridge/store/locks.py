@@ -102,11 +102,22 @@ class GitLock:
     def _clear_abandoned(self) -> None:
         try:
             age = time.time() - self.path.stat().st_mtime
+            if not (self._abandoned(age) or outlived_reboot(self.path)):
+                return
         except FileNotFoundError:
             return
-        if self._abandoned(age):
-            _log.warning("%s is %d minutes old and nobody's: removed", self.path, age / 60)
-            self._disk.remove(self.path)
+        _log.warning("%s is %d minutes old and nobody's: removed", self.path, age / 60)
+        self._disk.remove(self.path)
+
+
+def outlived_reboot(lock: Path) -> bool:
+    """Whether a lock is older than this machine's start (as ``/proc`` tells it): nobody has it."""
+    try:
+        lines = Path("/proc/stat").read_text("ascii").splitlines()
+    except FileNotFoundError:
+        return False
+    started = next((float(line[6:]) for line in lines if line.startswith("btime ")), 0.0)
+    return lock.stat().st_mtime < started
 
 
 def git_is_at_work(folder: Path) -> bool:

@@ -85,7 +85,7 @@ def _format(repo: Repo, common: Path) -> Format:
     if (common / "shallow").exists():
         raise StoreBroken(f"{common} is a shallow clone; run: git fetch --unshallow")
     extensions = read_settings(repo, r"^extensions\.")
-    if "extensions.partialclone" in extensions:
+    if read_settings(repo, r"^remote\..*\.promisor$|^extensions\.partialclone$"):
         raise StoreBroken(f"{common} is a partial clone; clone it again without --filter")
     storage = extensions.get("extensions.refstorage", "files")
     if storage != "files":

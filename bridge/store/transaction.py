@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from bridge.store.database import Database
 from bridge.store.disk import Disk
 from bridge.store.following import follow
 from bridge.store.journal import Journal
-from bridge.store.locks import GitLock
+from bridge.store.locks import GitLock, outlived_reboot
 from bridge.store.objects import EMPTY, Object
 from bridge.store.opening import Place
 from bridge.store.trees import find
@@ -70,9 +70,7 @@ class Transaction:
                 desk.lock.commit()
         self._disk.sync({self._branch.path.parent, *folders})
         checkouts = [desk.checkout for desk in desks]
-        self._log(head, tip, f"{batch.ident}\tcommit: {batch.subject}", checkouts)
-        if desks:
-            self._note(Journal())
+        self._finish(head, tip, f"{batch.ident}\tcommit: {batch.subject}", checkouts)
         return True
 
     def bring(
@@ -97,9 +95,7 @@ class Transaction:
                 lock.commit()
             undo.pop_all()
         self._disk.sync([self._branch.path.parent])
-        self._log(head, tip, f"{ident}\tpull: from the remote", checkouts)
-        if checkouts:
-            self._note(Journal())
+        self._finish(head, tip, f"{ident}\tpull: from the remote", checkouts)
         return True
 
     @contextmanager
@@ -145,30 +141,46 @@ class Transaction:
         return self._journal
 
     def _apply(self, edits: Sequence[Edit], desks: Sequence[Desk]) -> set[Path]:
-        """Step 3 in every working tree; returns the folders that have changed."""
+        """Step 3 in every working tree; returns the folders that have changed.
+
+        Where it fails, because there is no room for a new folder, all is as it was.
+        """
         folders: set[Path] = set()
-        for place, desk in enumerate(desks):
-            for number, edit in enumerate(edits):
-                ready = self._ready(place, number) if edit.data is not None else None
-                folders |= desk.apply(self._disk, edit, ready)
-            self._disk.overwrite(self.own(f"index-{place}"), desk.index.dump())
-            folders.add(desk.checkout.git_dir)
-        self._disk.sync([self.own(f"index-{place}") for place in range(len(desks))])
+        with ExitStack() as undo:
+            for place, desk in enumerate(desks):
+                for number, edit in enumerate(edits):
+                    spare = self.own(f"spare-{place}-{number}")
+                    desk.save(self._disk, edit.path, spare)
+                    undo.callback(desk.restore, self._disk, edit.path, spare)
+                    ready = self._ready(place, number) if edit.data is not None else None
+                    folders |= desk.apply(self._disk, edit, ready)
+                self._disk.overwrite(self.own(f"index-{place}"), desk.index.dump())
+                folders.add(desk.checkout.git_dir)
+            self._disk.sync([self.own(f"index-{place}") for place in range(len(desks))])
+            undo.pop_all()
         return folders
 
     def _ready(self, place: int, number: int) -> Path:
         return self.own(f"file-{place}-{number}")
 
-    def _log(
+    def _finish(
         self, head: bytes | None, tip: bytes, what: str, checkouts: Sequence[Checkout]
     ) -> None:
-        """Tell the reflogs, where the owner looks for what has happened to a branch."""
-        old = (head or bytes(len(tip))).hex()
+        """Tell the reflogs, where the owner looks for what has happened, and close the journal.
+
+        The commit is made: nothing here makes it fail.
+        """
+        line = f"{(head or bytes(len(tip))).hex()} {tip.hex()} {what}\n".encode()
         logs = [self._place.common / "logs" / self._branch.ref]
         logs += [checkout.git_dir / "logs" / "HEAD" for checkout in checkouts]
-        for log in logs:
-            if log.exists():
-                self._disk.append(log, f"{old} {tip.hex()} {what}\n".encode())
+        try:
+            for log in logs:
+                if log.exists():
+                    self._disk.append(log, line)
+            if checkouts:
+                self._note(Journal())
+        except OSError as error:
+            _log.warning("%s is made, but not in every log: %s", tip.hex(), error)
 
     def sweep(self) -> None:
         """Remove our own files of a transaction that is over."""
@@ -178,9 +190,13 @@ class Transaction:
     def recover(self, database: Database, patience: float) -> None:
         """Put right what a killed bridge has left. Only for who holds the writers' lock."""
         self._disk.mkdir(self._temporary)
+        if not self._journal.exists():
+            # From now on its name is on the disk, and syncing its bytes is enough.
+            state = self._journal.parent
+            self._disk.sync([self._note(Journal()), state, state.parent])
         left = list(self._temporary.iterdir())
         if left:
-            self._unlock({file.stat().st_ino for file in left})
+            self.unlock({file.stat().st_ino for file in left})
             self.sweep()
         journal = Journal.load(self._journal)
         if journal == Journal():
@@ -193,13 +209,13 @@ class Transaction:
         self._note(Journal())
         self.sweep()
 
-    def _unlock(self, own: set[int]) -> None:
-        """Remove git's locks that are another name of one of our files."""
+    def unlock(self, own: Container[int] = ()) -> None:
+        """Remove git's locks that are another name of one of our files, or from before a reboot."""
         common = self._place.common
         locks = [common / "index.lock", *common.glob("worktrees/*/index.lock")]
         locks += common.joinpath("refs", "heads").rglob("*.lock")
         for lock in locks:
-            if lock.exists() and lock.stat().st_ino in own:
+            if lock.exists() and (lock.stat().st_ino in own or outlived_reboot(lock)):
                 self._disk.remove(lock)
 
     def _go_back(self, checkout: Checkout, old: bytes, new: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +119,21 @@ class Desk:
         disk.rename(ready, place)
         self.index.put(edit.path, edit.after, place.stat())
         return changed | {place.parent}
+
+    def save(self, disk: Disk, path: str, spare: Path) -> None:
+        """Keep what is at a path under another name, which takes no room."""
+        with suppress(FileNotFoundError):
+            disk.link(self._place(path), spare)
+
+    def restore(self, disk: Disk, path: str, spare: Path) -> None:
+        """Put back what :meth:`save` has kept, or the emptiness that it found."""
+        place = self._place(path)
+        if spare.exists():
+            self._make(disk, place.parent)
+            disk.rename(spare, place)
+        else:
+            disk.remove(place)
+            self._prune(disk, place.parent)
 
     def is_half_done(self, path: str, known: Sequence[bytes | None], after: Entry | None) -> bool:
         """Whether a killed bridge has left a path between what it was and what it is to be.

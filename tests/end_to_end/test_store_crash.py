@@ -1,0 +1,194 @@
+"""The store is cut off after each single step, in turn; nothing acknowledged is ever lost."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from random import Random
+
+import pytest
+from breaking import ForgetfulDisk, full_at, killed_at
+
+from bridge.store import Change, Commit, StoreBroken, StoreError, StoreFull, Version
+from bridge.store.git import GitStore
+
+ADA = "Ada <ada@example.com>"
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["bridge.store.git", "breaking"])
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+#: At length: `make soak`.
+SOAK = "BRIDGE_SOAK" in os.environ
+
+
+@pytest.fixture(params=["bare", "clone", "worktree"] if SOAK else ["bare", "clone"])
+def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A repo with two posts, in each way of living with the owner."""
+    git(tmp_path, "init", "-q", "-b", "main", "origin")
+    origin = tmp_path / "origin"
+    for path in ("content/old.md", "content/gone.md"):
+        (origin / path).parent.mkdir(exist_ok=True)
+        (origin / path).write_text(f"This is {path}\n" * 10)
+    git(origin, "add", "-A")
+    git(origin, "commit", "-q", "-m", "Begin")
+    if request.param == "worktree":
+        git(origin, "worktree", "add", "-q", "-b", "posts", "../site")
+    else:
+        bare = ["--bare"] if request.param == "bare" else []
+        git(tmp_path, "clone", "-q", *bare, "origin", "site")
+    return tmp_path / "site"
+
+
+def changes(store: GitStore) -> tuple[Change, ...]:
+    """A post and a photo in new folders, an update, and a deletion."""
+    head = store.head()
+    assert head is not None
+    ids = dict(store.files("", head))
+    return (
+        Change("content/2026/11/new.md", b"A new post\n" * 20, None),
+        Change("content/media/photo.jpg", bytes(range(256)) * 30, None),
+        Change("content/old.md", b"An update\n", ids["content/old.md"]),
+        Change("content/gone.md", None, ids["content/gone.md"]),
+    )
+
+
+def after(store: GitStore) -> dict[str, bytes]:
+    head = store.head()
+    assert head is not None
+    paths = [path for path, _ in store.files("", head)]
+    return {path: blob.data for path in paths if (blob := store.read(path, head))}
+
+
+def commit(store: GitStore) -> Version:
+    (answer,) = store.commit([Commit(changes(store), "A post\n", store.head())])
+    if isinstance(answer, StoreError):
+        raise answer
+    return answer
+
+
+def _child(repo: Path, step: int, acknowledged: Path) -> None:
+    store = GitStore(repo, author=ADA, disk=killed_at(step))
+    version = commit(store)
+    acknowledged.write_text(version)
+    store.close()
+
+
+def check_sound(repo: Path, before: dict[str, bytes], wanted: dict[str, bytes], sure: bool) -> None:
+    """The repo is whole, has all of the commit or nothing, and takes the next one."""
+    store = GitStore(repo, author=ADA, patience=1)
+    found = after(store)
+    assert found == wanted or (found == before and not sure)
+    assert [*store.state.joinpath("tmp").iterdir()] == []
+    locks = [*store.place.common.rglob("*.lock")]
+    assert locks == []
+    if store.place.root or (repo / ".git").exists():
+        assert git(repo, "status", "--porcelain") == ""
+        for path, data in found.items():
+            assert (repo / path).read_bytes() == data
+    assert git(repo, "fsck", "--strict", "--no-dangling") == ""
+    if found == before:
+        commit(store)
+    (answer,) = store.commit([Commit((Change("next.md", b"Next", None),), "Next\n", store.head())])
+    assert answer == store.head()
+    assert after(store) == {**wanted, "next.md": b"Next"}
+    store.close()
+
+
+def expected(repo: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    store = GitStore(repo, author=ADA)
+    before = after(store)
+    wanted = {
+        change.path: change.content for change in changes(store) if change.content is not None
+    }
+    store.close()
+    return before, wanted
+
+
+def moved(folder: Path) -> Path:
+    """The repo in a folder that was copied: a worktree and its repo name each other's places."""
+    site, linked = folder / "site", folder / "origin/.git/worktrees/site"
+    if (site / ".git").is_file():
+        (site / ".git").write_text(f"gitdir: {linked}\n")
+        (linked / "gitdir").write_text(f"{site}/.git\n")
+    return site
+
+
+def again(repo: Path, step: int) -> Path:
+    """A fresh copy of everything (a worktree needs the repo it belongs to)."""
+    folder = repo.parent.with_name(f"{repo.parent.name}-{step}")
+    shutil.copytree(repo.parent, folder, symlinks=True)
+    return moved(folder)
+
+
+def test_killed_before_any_single_step(repo: Path) -> None:
+    before, wanted = expected(repo)
+    step = 0
+    while True:
+        step += 1
+        copy = again(repo, step)
+        acknowledged = copy.parent / "acknowledged"
+        child = SPAWN.Process(target=_child, args=(copy, step, acknowledged))
+        child.start()
+        child.join(30)
+        assert child.exitcode in {0, -9}
+        check_sound(copy, before, wanted, sure=acknowledged.exists())
+        shutil.rmtree(copy.parent)
+        if child.exitcode == 0:
+            break
+    assert step > 20
+
+
+def test_power_cut_after_any_single_step(repo: Path) -> None:
+    before, wanted = expected(repo)
+    pristine = repo.parent.with_name(f"{repo.parent.name}-pristine")
+    shutil.copytree(repo.parent, pristine, symlinks=True)
+    disk = ForgetfulDisk(repo.parent)
+    store = GitStore(repo, author=ADA, disk=disk)
+    commit(store)
+    answered = len(disk.moments)
+    store.close()
+    dice = Random(6)
+    for moment in range(answered):
+        for choose in (None, *[dice] * (10 if SOAK else 1)):
+            target = repo.parent.with_name(f"{repo.parent.name}-cut")
+            disk.cut(pristine, moment, target, choose)
+            check_sound(moved(target), before, wanted, sure=moment == answered - 1)
+            shutil.rmtree(target)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EROFS, StoreBroken)],
+)
+def test_no_room_from_any_single_step_on(repo: Path, code: int, kind: type[StoreError]) -> None:
+    before, wanted = expected(repo)
+    step = 0
+    while True:
+        step += 1
+        disk = full_at(step + 4, code)
+        try:
+            store = GitStore(repo, author=ADA, disk=disk)
+        except kind:
+            continue
+        try:
+            commit(store)
+        except kind:
+            assert after(store) == before
+            if (repo / ".git").exists():
+                assert git(repo, "status", "--porcelain") == ""
+        else:
+            break
+        finally:
+            store.close()
+    check_sound(repo, before, wanted, sure=True)
