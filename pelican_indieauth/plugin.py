@@ -23,9 +23,10 @@ def initialized(pelican: Any) -> None:
         return
     settings[KEY] = site_of(settings)
     folder = media_folder(settings)
-    paths = settings.get("STATIC_PATHS", [])
-    if folder and folder not in paths and (Path(settings["PATH"]) / folder).is_dir():
-        settings["STATIC_PATHS"] = [*paths, folder]
+    if folder and (Path(settings["PATH"]) / folder).is_dir():
+        # An upload is a file to serve, never a post to read.
+        for name in ("STATIC_PATHS", "ARTICLE_EXCLUDES", "PAGE_EXCLUDES"):
+            settings[name] = [*(path for path in settings[name] if path != folder), folder]
 
 
 def get_generators(pelican: Any) -> type | None:
