@@ -23,13 +23,13 @@ from bridge.content.mf2 import Mf2Line
 from bridge.content.path import PathTemplate
 from bridge.content.read import read
 from bridge.content.rules import SiteRules
-from bridge.errors import BridgeError, InvalidRequest, Unavailable
+from bridge.errors import BridgeError, Conflict, InvalidRequest, Unavailable
 from bridge.micropub.post import Post
 from bridge.micropub.post_type import discover
 from bridge.rebuild.checkout import Checkout
 from bridge.settings import Settings, SettingsError
 from bridge.store import BlobId, ContentStore, StoreError, Version
-from bridge.store.index import Entry, PostIndex
+from bridge.store.index import Entry, Page, PostIndex
 
 log = logging.getLogger(__name__)
 
@@ -87,17 +87,26 @@ class Catalogue:
         blob = self._store.read(entry.path, head) if head else None
         if blob is None:
             raise InvalidRequest(f"The post at {entry.url} has just been deleted.")
-        return PelicanFile.parse(blob.data.decode("utf-8", errors="replace")), blob.id
+        try:
+            return PelicanFile.parse(blob.data.decode("utf-8"), entry.path), blob.id
+        except UnicodeDecodeError as error:
+            raise Conflict(f"{entry.path} is not in UTF-8: convert it, then try again.") from error
+
+    def read(self, file: PelicanFile, path: str) -> Post:
+        """What a file says."""
+        return read(file, self.rules, path)
 
     def posts(self, entries: Sequence[Entry]) -> list[Post]:
         """What the files behind some entries say."""
         blobs = self._store.blobs(entry.blob for entry in entries)
-        files = (PelicanFile.parse(blob.data.decode("utf-8", errors="replace")) for blob in blobs)
-        return [read(file, self.rules) for file in files]
+        return [
+            self.read(_parsed(blob.data, entry.path), entry.path)
+            for entry, blob in zip(entries, blobs, strict=True)
+        ]
 
     def post(self, entry: Entry) -> Post:
         """What the file behind an entry says."""
-        return read(self.open(entry)[0], self.rules)
+        return self.read(self.open(entry)[0], entry.path)
 
     def close(self) -> None:
         """Let go of the index."""
@@ -108,17 +117,29 @@ class Catalogue:
         head = self._store.head()
         if head is None:
             raise Unavailable("The site's branch has no commit yet: commit its Pelican settings.")
-        changed = self._surroundings.bring_to(head)
-        if changed or not self._fingerprint:
-            try:
-                self._load_site()
-            except SettingsError as error:
-                if not self._fingerprint:
-                    raise Unavailable(str(error)) from error
-                log.error("the site's settings of before stay in use: %s", error)  # noqa: TRY400 - no trace
+        if self._may_have_other_settings(head):
+            self._look_at_settings(head)
         version = self.index.refresh(self._fingerprint)
         assert version is not None  # noqa: S101 - a branch does not lose its last commit
         return version
+
+    def _may_have_other_settings(self, head: Version) -> bool:
+        known = self.index.version
+        if known is None or not self._fingerprint:
+            return True
+        posts = f"{self.folder}/"
+        return any(not each.path.startswith(posts) for each in self._store.diff(known, head))
+
+    def _look_at_settings(self, head: Version) -> None:
+        """Load the site anew if a file has changed that it may rest on; never a broken one."""
+        if not self._surroundings.bring_to(head) and self._fingerprint:
+            return
+        try:
+            self._load_site()
+        except SettingsError as error:
+            if not self._fingerprint:
+                raise Unavailable(str(error)) from error
+            log.error("the site's settings of before stay in use: %s", error)  # noqa: TRY400 - no trace
 
     def _load_site(self) -> None:
         """Read the site's settings: some file that they may rest on has changed."""
@@ -137,16 +158,18 @@ class Catalogue:
         known = _ADDRESS.sub("", known)
         self._fingerprint = hashlib.sha256(known.encode()).hexdigest()
 
-    def describe(self, path: str, blob: BlobId, data: bytes) -> Entry | None:
-        """What the index keeps of a file; ``None`` for what is no post."""
-        file = PelicanFile.parse(data.decode("utf-8", errors="replace"))
+    def describe(self, path: str, blob: BlobId, data: bytes) -> Entry | Page | None:
+        """What the index keeps of a file; ``None`` for what is neither a post nor a page."""
         site = self.rules.site
         try:
+            if site.is_page(path):
+                return Page(path, site.locate_page(data.decode("utf-8", "replace"), path).save_as)
+            file = _parsed(data, path)
             place = site.quick_locate(file, path) or site.locate(file.text(), path)
         except BridgeError as error:
             log.debug("%s is no post: %s", path, error)
             return None
-        post = read(file, self.rules)
+        post = self.read(file, path)
         return Entry(
             path=path,
             blob=blob,
@@ -155,11 +178,15 @@ class Catalogue:
             status=place.status,
             type=discover(post),
             published=(place.date or _LONG_AGO).timestamp(),
-            channel=file.get("Category") or "",
+            channel=place.category,
             categories=tuple(str(each) for each in post.all("category")),
             aliases=tuple(site.absolute(_address(each)) for each in Mf2Line.of(file).aliases),
             text=f"{file.get('Title')}\n{file.body[:_TEXT_LENGTH]}".casefold(),
         )
+
+
+def _parsed(data: bytes, path: str) -> PelicanFile:
+    return PelicanFile.parse(data.decode("utf-8", errors="replace"), path)
 
 
 def _address(save_as: str) -> str:

@@ -99,5 +99,11 @@ class Placing:
         return (
             self._reserved.isdisjoint(place.names)
             and not self._catalogue.index.is_taken(location.url, location.save_as, but=own)
-            and (place.path == own or self._store.read(place.path, base) is None)
+            and (
+                place.path == own
+                or (
+                    self._store.read(place.path, base) is None
+                    and not self._catalogue.rules.site.is_reserved(location.save_as)
+                )
+            )
         )

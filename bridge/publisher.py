@@ -21,7 +21,6 @@ from bridge.commit_message import commit_message
 from bridge.committing import Committer
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
-from bridge.content.read import read
 from bridge.content.render import compose, edit
 from bridge.errors import Conflict, InsufficientScope, InvalidRequest
 from bridge.illustrating import Illustrator
@@ -136,7 +135,7 @@ class Publisher:
         if only_drafts(token, "update") and entry.status != "draft":
             raise InsufficientScope("This token may only change drafts.", scope="update")
         file, blob = self._catalogue.open(entry)
-        old = read(file, rules)
+        old = self._catalogue.read(file, entry.path)
         new = apply(old, self._in_own_words(action))
         edited = edit(file, old, new, commands=action.commands, when=self._now(), rules=rules)
         if edited == file:
@@ -157,7 +156,7 @@ class Publisher:
         base = await self._catalogue.refresh()
         entry = self._find(action.url)
         file, blob = self._catalogue.open(entry)
-        post = read(file, self._catalogue.rules)
+        post = self._catalogue.read(file, entry.path)
         message = _message("delete", "Delete ", post, file, entry.url, token)
         await self._committer.commit([Change(entry.path, None, blob)], message, base)
         return Published(entry.url)
@@ -168,11 +167,11 @@ class Publisher:
         if there is not None:
             return Published(there.url)
         path, data = await asyncio.to_thread(self._find_deleted, action.url, base)
-        file = PelicanFile.parse(data.decode("utf-8", errors="replace"))
+        file = PelicanFile.parse(data.decode("utf-8", errors="surrogateescape"), path)
         async with self._placing.moved(file, path, base) as place:
             if place.file != file:
                 raise Conflict(f"Another post lives at {action.url} by now: move that one first.")
-            post = read(file, self._catalogue.rules)
+            post = self._catalogue.read(file, path)
             message = _message("undelete", "Undelete ", post, file, place.location.url, token)
             await self._committer.commit([Change(path, data, None)], message, base)
         return Published(place.location.url)
@@ -188,7 +187,7 @@ class Publisher:
         for removal in self._store.removals(self._catalogue.folder, base):
             (blob,) = self._store.blobs([removal.blob])
             entry = self._catalogue.describe(removal.path, removal.blob, blob.data)
-            if entry is not None and url in {entry.url, *entry.aliases}:
+            if isinstance(entry, Entry) and url in {entry.url, *entry.aliases}:
                 return removal.path, blob.data
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
 

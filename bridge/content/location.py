@@ -6,8 +6,10 @@ One :class:`Site` per version of the settings. The site's plugins are not loaded
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import MAXYEAR, datetime
@@ -73,6 +75,7 @@ class Site:
         self.links = IntrasiteLinks(str(settings["INTRASITE_LINK_REGEX"]))
         self._using_pelican = threading.Lock()
         self._readers: Readers | None = None
+        self._scratch_folder: Path | None = None
         self._markdown: Markdown | None = None
         self._quick = QuickLocator(self.settings)
         self._sources = Sources(self.settings)
@@ -193,22 +196,35 @@ class Site:
 
     def _read(self, text: str, source: str, kind: type[Content]) -> Content:
         """The article or page that Pelican's own reader makes of this text at this path."""
-        with self._using_pelican, tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-            file = Path(folder, source)
+        with self._using_pelican:
             try:
+                file = self._scratch() / source
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(text.encode())
-                self.settings["PATH"] = folder
-                if self._readers is None:
-                    self._readers = Readers(self.settings)
-                return self._readers.read_file(
-                    base_path=folder,
-                    path=source,
-                    content_class=kind,
-                    context={"localsiteurl": self.siteurl},
-                )
+                try:
+                    if self._readers is None:
+                        self._readers = Readers(self.settings)
+                    return self._readers.read_file(
+                        base_path=self.settings["PATH"],
+                        path=source,
+                        content_class=kind,
+                        context={"localsiteurl": self.siteurl},
+                    )
+                finally:
+                    file.unlink()
             except Exception as error:
                 raise InvalidRequest(f"Pelican cannot read this post: {error}.") from error
+
+    def _scratch(self) -> Path:
+        """The folder in which Pelican finds what it is to read, gone with the process.
+
+        One for all posts: making and removing folders costs more than the reading.
+        """
+        if self._scratch_folder is None:
+            self._scratch_folder = Path(tempfile.mkdtemp(prefix="bridge-"))
+            self.settings["PATH"] = str(self._scratch_folder)
+            weakref.finalize(self, shutil.rmtree, self._scratch_folder, ignore_errors=True)
+        return self._scratch_folder
 
     def _location(self, content: Content) -> Location:
         """Where a content object goes. Raises :class:`InvalidRequest` if it goes nowhere."""

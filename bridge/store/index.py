@@ -21,7 +21,7 @@ from bridge.store import BlobId, ContentStore, StoreBroken, Version
 log = logging.getLogger(__name__)
 
 #: Raised whenever a column changes its meaning: an older file is then thrown away.
-_FORMAT = 1
+_FORMAT = 2
 _BATCH = 1000
 
 
@@ -48,10 +48,19 @@ class Entry:
     text: str
 
 
-#: Tells what the index should know of a file; ``None`` where the file is no post.
-Describe = Callable[[str, BlobId, bytes], Entry | None]
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A file that is no post, but has a page that no post may have: ``save_as`` in the output."""
+
+    path: str
+    save_as: str
+
+
+#: Tells what the index should know of a file; ``None`` where it is neither a post nor a page.
+Describe = Callable[[str, BlobId, bytes], Entry | Page | None]
 
 _COLUMNS = tuple(field.name for field in fields(Entry))
+_TABLES = ("posts", "pages", "aliases", "tags")
 _SCHEMA = """
 CREATE TABLE posts (
     path TEXT PRIMARY KEY, blob TEXT NOT NULL, url TEXT NOT NULL, save_as TEXT NOT NULL,
@@ -62,6 +71,8 @@ CREATE INDEX posts_by_url ON posts (url);
 CREATE INDEX posts_by_page ON posts (save_as);
 CREATE INDEX posts_by_date ON posts (published DESC, path);
 CREATE TABLE aliases (url TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (url, path)) WITHOUT ROWID;
+CREATE TABLE pages (path TEXT PRIMARY KEY, save_as TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX pages_by_page ON pages (save_as);
 CREATE TABLE tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (tag, path)) WITHOUT ROWID;
 CREATE INDEX tags_by_path ON tags (path);
 CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
@@ -119,8 +130,9 @@ class PostIndex:
         with self._reading:
             row = self._reader.execute(
                 "SELECT 1 FROM posts WHERE (url = ? OR save_as = ?) AND path != ?"
-                " UNION ALL SELECT 1 FROM aliases WHERE url = ? AND path != ? LIMIT 1",
-                (url, save_as, but, url, but),
+                " UNION ALL SELECT 1 FROM aliases WHERE url = ? AND path != ?"
+                " UNION ALL SELECT 1 FROM pages WHERE save_as = ? LIMIT 1",
+                (url, save_as, but, url, but, save_as),
             ).fetchone()
         return row is not None
 
@@ -240,17 +252,17 @@ class PostIndex:
                 self._forget([each.path for each in inside])
                 self._learn((each.path, each.new) for each in inside if each.new)
                 return
-        for table in ("posts", "aliases", "tags"):
-            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of three fixed names
+        for table in _TABLES:
+            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of four fixed names
         self._learn(self._store.files(self._folder, head))
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._folder}/")
 
     def _forget(self, paths: Sequence[str]) -> None:
-        for table in ("posts", "aliases", "tags"):
+        for table in _TABLES:
             self._database.executemany(
-                f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - one of three fixed names
+                f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - one of four fixed names
                 [(path,) for path in paths],
             )
 
@@ -258,15 +270,20 @@ class PostIndex:
         count = 0
         for batch in _batches(files):
             blobs = self._store.blobs(blob for _, blob in batch)
-            entries = [
-                entry
+            described = [
+                self._describe(path, blob.id, blob.data)
                 for (path, _), blob in zip(batch, blobs, strict=True)
-                if (entry := self._describe(path, blob.id, blob.data))
             ]
-            self._insert(entries)
+            self._insert_pages([each for each in described if isinstance(each, Page)])
+            self._insert([each for each in described if isinstance(each, Entry)])
             count += len(batch)
             if count % (10 * _BATCH) == 0:
                 log.info("indexing: %d files", count)
+
+    def _insert_pages(self, pages: Sequence[Page]) -> None:
+        self._database.executemany(
+            "INSERT INTO pages VALUES (?, ?)", [(page.path, page.save_as) for page in pages]
+        )
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         self._database.executemany(
