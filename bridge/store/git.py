@@ -26,6 +26,7 @@ from bridge.store.batch import Batch
 from bridge.store.database import Database
 from bridge.store.disk import Disk
 from bridge.store.history import removed_files
+from bridge.store.housekeeping import Housekeeper
 from bridge.store.locks import writer
 from bridge.store.objects import Object
 from bridge.store.opening import author as find_author
@@ -66,6 +67,7 @@ class GitStore:
         self._turn = threading.Lock()
         self._mine: dict[Version | None, None] = {}  # in order
         self.state = place.common / "micropub-bridge"
+        self._housekeeper = Housekeeper(place, self.state)
         with _translated():
             self.author = find_author(place.repo, author, otherwise)
             self._transaction = Transaction(place, self.disk, self.state)
@@ -76,6 +78,7 @@ class GitStore:
 
     def close(self) -> None:
         """End the processes and threads behind the store."""
+        self._housekeeper.close()
         self.database.close()
         self.place.repo.close()
         self.disk.close()
@@ -145,6 +148,7 @@ class GitStore:
             for _ in range(_ATTEMPTS):
                 answers = self._attempt(commits)
                 if answers is not None:
+                    self._housekeeper.committed()
                     return answers
                 self._transaction.sweep()
         raise StoreBusy("somebody else keeps committing")
