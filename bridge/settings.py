@@ -134,7 +134,7 @@ class Rebuild(_Section, frozen=True):
 
 
 class Target(_Section, frozen=True):
-    """One ``[[syndication.targets]]`` (Micropub 3.7.2)."""
+    """One ``[[syndication.targets]]`` (Micropub 3.7.3)."""
 
     uid: str
     name: str

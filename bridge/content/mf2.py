@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
@@ -46,8 +47,7 @@ class Mf2Line:
     def of(cls, file: PelicanFile) -> Mf2Line:
         """What a file's line says; empty where there is none or a hand edit has broken it."""
         text = file.get("Mf2")
-        data = _load(text) if text else None
-        return cls._from(data) if data else cls()
+        return _line(text) if text else cls()
 
     @staticmethod
     def is_broken(file: PelicanFile) -> bool:
@@ -56,7 +56,7 @@ class Mf2Line:
         return bool(text) and _load(text or "") is None
 
     @classmethod
-    def _from(cls, data: dict[str, Any]) -> Mf2Line:
+    def from_json(cls, data: dict[str, Any]) -> Mf2Line:
         form = data.get("content")
         return cls(
             type=_strings(data.get("type"))[0].removeprefix("h-")
@@ -99,6 +99,13 @@ class Mf2Line:
     def with_changes(self, **changes: Any) -> Mf2Line:
         """A copy with some fields replaced."""
         return replace(self, **changes)
+
+
+@lru_cache(maxsize=1024)
+def _line(text: str) -> Mf2Line:
+    """The same line stands in most notes of a site."""
+    data = _load(text)
+    return Mf2Line.from_json(data) if data else Mf2Line()
 
 
 def _load(text: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 #: What JSON can hold. Nested objects (an h-cite, an h-card) are plain ``dict``; nobody mutates one.
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 #: Property names to their values, in the order in which they came.
 Properties: TypeAlias = Mapping[str, tuple[Json, ...]]

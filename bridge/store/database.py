@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from subprocess import PIPE
 from typing import Any
 
@@ -15,6 +17,7 @@ from git import GitError, Repo
 from bridge.store import StoreBroken
 from bridge.store.objects import Format, Kind, Listing
 
+_TOGETHER = 256  # questions: 17 kB at the most, where a pipe holds 64
 _COMMITS = 1_000  # commits whose trees are known
 _REMEMBERED = 50_000  # entries of trees: those along the paths of new posts are at hand
 
@@ -41,6 +44,19 @@ class Database:
         if found != kind:
             raise StoreBroken(f"object {oid.hex()} is a {found}, and not a {kind}")
         return data
+
+    def read_many(self, oids: Iterable[bytes], kind: Kind) -> Iterator[bytes]:
+        """Many objects, in their order: the questions go out together, which is several times as
+        fast as one after the other. Raises as :meth:`read`.
+        """
+        waiting = iter(oids)
+        while group := [oid.hex() for oid in islice(waiting, _TOGETHER)]:
+            with self._lock:
+                answers = self._read_group(group)
+            for name, (found, data) in zip(group, answers, strict=True):
+                if found != kind:
+                    raise StoreBroken(f"object {name} is a {found}, and not a {kind}")
+                yield data
 
     def tree(self, oid: bytes) -> Listing:
         """The entries of a tree."""
@@ -84,26 +100,39 @@ class Database:
         with self._lock:
             self._restart()
 
+    def _read_group(self, names: list[str]) -> list[tuple[str, bytes]]:
+        try:
+            self._ask(*names)
+            return [self._answer() for _ in names]
+        except (_Missing, OSError):
+            self._restart()
+            return [self._read(name) for name in names]
+
     def _read(self, name: str) -> tuple[str, bytes]:
         try:
-            return self._ask(name)
+            self._ask(name)
+            return self._answer()
         except (_Missing, OSError):
             # The git process has died, or looks at a repo that has been moved away and back:
             # a new one either finds the object, or says for sure that it is not there.
             self._restart()
         try:
-            return self._ask(name)
+            self._ask(name)
+            return self._answer()
         except (_Missing, OSError, GitError) as error:
             self._restart()
             raise StoreBroken(f"object {name} cannot be read: {error}") from error
 
-    def _ask(self, name: str) -> tuple[str, bytes]:
-        """Name, newline; then comes name, kind, size, newline, the bytes, newline."""
+    def _ask(self, *names: str) -> None:
+        """Each name, newline. All of them together have to fit into a pipe, or both would wait."""
         if self._process is None:
             self._process = self._git.cat_file("--batch", as_process=True, istream=PIPE)
-        to, back = self._process.stdin, self._process.stdout
-        to.write(name.encode() + b"\n")
-        to.flush()
+        self._process.stdin.write("".join(f"{name}\n" for name in names).encode())
+        self._process.stdin.flush()
+
+    def _answer(self) -> tuple[str, bytes]:
+        """Name, kind, size, newline, the bytes, newline."""
+        back = self._process.stdout
         header = back.readline().split()
         if len(header) != 3:
             raise _Missing(b" ".join(header).decode("utf-8", "replace") or "git has ended")

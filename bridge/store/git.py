@@ -112,8 +112,10 @@ class GitStore:
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
         """The bytes behind many ids."""
         with _translated():
-            for blob in ids:
-                yield Blob(blob, self.database.read(_oid(blob), "blob"))
+            wanted = list(ids)
+            found = self.database.read_many(map(_oid, wanted), "blob")
+            for blob, data in zip(wanted, found, strict=True):
+                yield Blob(blob, data)
 
     def diff(self, old: Version, new: Version) -> Sequence[Difference]:
         """Every path whose bytes differ."""
