@@ -35,7 +35,7 @@ async def make_verifier(
             )
         except ValueError as error:
             raise SettingsError(
-                "bridge.toml", "auth.introspection_auth", "its value is not understood", f"{error}."
+                "settings", "auth.introspection_auth", "its value is not understood", f"{error}"
             ) from error
     elif auth.token_endpoint:
         _check_url("token_endpoint", auth.token_endpoint)
@@ -47,20 +47,19 @@ async def make_verifier(
 
 
 def check_site(settings: Settings) -> None:
-    """Raise :class:`SettingsError` where ``me`` or an alias cannot be anybody's profile URL."""
-    for key, value in [
-        ("site.me", settings.site.me),
-        *(("site.aliases", alias) for alias in settings.site.aliases),
-    ]:
+    """Raise :class:`SettingsError` where ``me`` or an alias cannot be anybody's address."""
+    remedy = "Write your home page's address, such as 'https://example.com/'"
+    try:
+        profile_url(settings.site.me)
+    except BadURL as error:
+        problem = f"{settings.site.me!r} is no profile URL: {error}"
+        raise SettingsError("settings", "site.me", problem, remedy) from error
+    for alias in settings.site.aliases:
         try:
-            profile_url(value)
+            parse(alias)
         except BadURL as error:
-            raise SettingsError(
-                "bridge.toml",
-                key,
-                f"{value!r} is no profile URL: {error}",
-                'Write your home page\'s address, such as "https://example.com/".',
-            ) from error
+            problem = f"{alias!r} cannot be used: {error}"
+            raise SettingsError("settings", "site.aliases", problem, remedy) from error
 
 
 def _check_url(key: str, value: str) -> None:
@@ -68,10 +67,10 @@ def _check_url(key: str, value: str) -> None:
         parse(value)
     except BadURL as error:
         raise SettingsError(
-            "bridge.toml",
+            "settings",
             f"auth.{key}",
             f"{value!r} cannot be used: {error}",
-            "Write its full URL.",
+            "Write its full URL",
         ) from error
 
 
@@ -84,8 +83,8 @@ def _refuse_both(settings: Settings) -> None:
     ]:
         if value and value != own + path:
             raise SettingsError(
-                "bridge.toml",
+                "settings",
                 key,
                 f"{value!r} is set, and the built-in server is on",
-                "Remove this key, or set [indieauth] enabled = false.",
+                "Remove this key, or set [indieauth] enabled = false",
             )

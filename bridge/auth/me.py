@@ -97,7 +97,7 @@ def profile_url(raw: str) -> WebURL:
     by it, and it can sign in nowhere else.
     """
     url = parse(raw)
-    if url.is_loopback and url.scheme == "http":
+    if url.is_loopback:
         return url
     # 3.2: "MUST NOT contain a port", and "hosts MUST be domain names".
     if url.port_given:

@@ -21,7 +21,7 @@ from bridge.indieauth.migrations import MIGRATIONS
 _BUSY_SECONDS = 5.0
 
 
-class TooNew(Exception):
+class TooNew(Unavailable):
     """The file was written by a newer version of this program."""
 
 

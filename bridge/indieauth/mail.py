@@ -7,8 +7,6 @@ import logging
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
-import aiosmtplib
-
 from bridge.settings import IndieAuth
 
 _log = logging.getLogger(__name__)
@@ -34,6 +32,8 @@ class Mail:
         await asyncio.gather(*self._under_way)
 
     async def _send(self, subject: str, text: str) -> None:
+        import aiosmtplib  # noqa: PLC0415 - only those who mail pay for it
+
         config = self._config
         message = EmailMessage()
         message["From"] = config.smtp_from or config.email

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import sqlite3
 import time
+from functools import cache
 from urllib.parse import quote
 
 import argon2
@@ -17,8 +18,6 @@ MIN_PASSWORD = 10
 MAX_PASSWORD = 1024
 
 _HASHER = argon2.PasswordHasher()
-#: Compared with where no password is set, so that both take the same time.
-_NOBODY = _HASHER.hash(secrets.token_urlsafe(16))
 
 
 class LinkUsed(Exception):
@@ -82,16 +81,22 @@ def owner_handle(connection: sqlite3.Connection) -> bytes:
 async def check_password(db: Database, password: str) -> bool:
     """Whether this is the owner's password. Takes as long where none is set."""
     row = db.one("SELECT password FROM owner WHERE password IS NOT NULL")
-    stored = row["password"] if row else _NOBODY
+    stored = row["password"] if row else None
     fits = await asyncio.to_thread(_fits, stored, password[:MAX_PASSWORD])
     return fits and row is not None
 
 
-def _fits(stored: str, password: str) -> bool:
+def _fits(stored: str | None, password: str) -> bool:
     try:
-        return _HASHER.verify(stored, password)
+        return _HASHER.verify(stored or _nobodys(), password)
     except (argon2.exceptions.VerificationError, UnicodeEncodeError):
         return False
+
+
+@cache
+def _nobodys() -> str:
+    """Compared with where no password is set, so that both take the same time."""
+    return _HASHER.hash(secrets.token_urlsafe(16))
 
 
 def setup_link_is_good(db: Database, key: str) -> bool:

@@ -107,39 +107,34 @@ def page_endpoint(handler: Handler) -> Handler:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
-        except PageError as error:
-            return _refusal(request, error)
-        except OAuthError as error:
-            return _refusal(
-                request, PageError("This does not work", _sentence(error.description), status=400)
-            )
-        except Untrusted:
-            return _refusal(
-                request,
-                PageError(
-                    "Please try again",
-                    "This form was opened too long ago, or not on this page. Go back, reload the"
-                    " page, and send it again.",
-                    status=403,
-                ),
-            )
-        except TooMany as error:
-            refused = _refusal(
-                request,
-                PageError(
-                    "Too many attempts",
-                    f"Wait {error.retry_after // 60 + 1} minutes, then try again.",
-                    status=429,
-                ),
-            )
-            refused.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+        except (PageError, OAuthError, Untrusted, TooMany, BridgeError) as error:
+            refused = _refusal(request, _explained(error))
+            if isinstance(error, TooMany):
+                refused.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
             return refused
-        except BridgeError as error:
-            return _refusal(
-                request, PageError("This does not work now", error.description, status=error.status)
-            )
 
     return endpoint
+
+
+def _explained(error: PageError | OAuthError | Untrusted | TooMany | BridgeError) -> PageError:
+    """Any refusal in words for a person."""
+    match error:
+        case PageError():
+            return error
+        case OAuthError():
+            return PageError("This does not work", error.description)
+        case Untrusted():
+            text = (
+                "This form was opened too long ago, or not on this page. Go back, reload the page,"
+                " and send it again."
+            )
+            return PageError("Please try again", text, status=403)
+        case TooMany():
+            minutes = error.retry_after // 60 + 1
+            text = f"Wait {minutes} minute{'s' if minutes > 1 else ''}, then try again."
+            return PageError("Too many attempts", text, status=429)
+        case BridgeError():
+            return PageError("This does not work now", error.description, status=error.status)
 
 
 def _refusal(request: web.Request, error: PageError) -> web.Response:
@@ -152,7 +147,3 @@ def _refusal(request: web.Request, error: PageError) -> web.Response:
         text=error.text,
         link=error.link,
     )
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?")) else f"{text}."

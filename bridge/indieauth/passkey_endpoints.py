@@ -1,4 +1,7 @@
-"""What the passkey script on the pages calls: JSON in, JSON out, always with the CSRF word."""
+"""What the passkey script on the pages calls: JSON in, JSON out, always with the CSRF word.
+
+Imported at its first use (:mod:`bridge.indieauth.routes`), since py_webauthn is large.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,17 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from bridge.indieauth.device import device
-from bridge.indieauth.http import Handler, OAuthError, read_body
-from bridge.indieauth.limits import TooMany, address
-from bridge.indieauth.owner import LinkUsed, setup_link_is_good, start_over
-from bridge.indieauth.passkeys import (
-    PasskeyRefused,
+from bridge.indieauth.ceremony import (
     check_creation,
     check_proof,
     creation_options,
     request_options,
-    store_passkey,
 )
+from bridge.indieauth.device import device
+from bridge.indieauth.http import Handler, OAuthError, read_body
+from bridge.indieauth.limits import TooMany, address
+from bridge.indieauth.owner import LinkUsed, setup_link_is_good, start_over
+from bridge.indieauth.passkeys import PasskeyRefused, store_passkey
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.signing_in import HOME, local_path, signed_in
 from bridge.indieauth.visit import Untrusted, Visit, visit

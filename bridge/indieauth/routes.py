@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from aiohttp import hdrs, web
@@ -11,22 +12,33 @@ from bridge.indieauth import (
     account,
     app_sign_in,
     consent,
-    passkey_endpoints,
     set_up,
     signing_in,
     token_endpoint,
 )
-from bridge.indieauth.http import answer, json_endpoint, preflight
+from bridge.indieauth.http import Handler, answer, json_endpoint, preflight
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
 METADATA = "/.well-known/oauth-authorization-server"
+
+
+def _passkeys(name: str) -> Handler:
+    """A handler of :mod:`bridge.indieauth.passkey_endpoints`, imported when it is first called."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        endpoints = importlib.import_module("bridge.indieauth.passkey_endpoints")
+        endpoint: Handler = getattr(endpoints, name)
+        return await endpoint(request)
+
+    return handler
+
 
 _STATIC = Path(__file__).parent / "static"
 _PAGES = (
     web.get("/auth/sign-in", signing_in.show),
     web.post("/auth/sign-in", signing_in.with_password),
-    web.post("/auth/sign-in/passkey/options", passkey_endpoints.ask_proof),
-    web.post("/auth/sign-in/passkey", passkey_endpoints.sign_in),
+    web.post("/auth/sign-in/passkey/options", _passkeys("ask_proof")),
+    web.post("/auth/sign-in/passkey", _passkeys("sign_in")),
     web.get("/auth/sign-in/link", signing_in.open_link),
     web.post("/auth/sign-in/link", signing_in.send_link),
     web.post("/auth/sign-in/link/open", signing_in.with_link),
@@ -36,8 +48,8 @@ _PAGES = (
     web.get("/auth/sessions", account.sessions),
     web.post("/auth/sessions/end", account.end),
     web.post("/auth/password", account.change_password),
-    web.post("/auth/passkeys/options", passkey_endpoints.ask_creation),
-    web.post("/auth/passkeys", passkey_endpoints.create),
+    web.post("/auth/passkeys/options", _passkeys("ask_creation")),
+    web.post("/auth/passkeys", _passkeys("create")),
     web.post("/auth/passkeys/remove", account.forget_passkey),
 )
 
