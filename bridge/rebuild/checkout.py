@@ -167,7 +167,8 @@ class Checkout:
     def _compare(self, version: Version, step: _Step) -> None:
         """Look at every file: for the first time, and whenever the state cannot be trusted."""
         step.waiting.clear()
-        wanted = dict(self._store.files("", version))
+        files = self._store.files("", version)
+        wanted = {path: blob for path, blob in files if not self._exclude(path)}
         for link in list(self._tree.linked_folders()):
             (self.folder / link).unlink()
         for path in list(self._tree.walk()):
