@@ -22,11 +22,13 @@ def _nobody(pages: Iterable[str]) -> None:
 class Task:
     """Build ``version``, whose files are in ``checkout``.
 
-    ``shown`` is to be called with output files as soon as they are in place, early ones first.
+    ``changed`` are the files that are other than in the last build that went well. ``shown`` is
+    to be called with output files as soon as they are in place, early ones first.
     """
 
     version: Version
     checkout: Path
+    changed: frozenset[str]
     shown: Shown = _nobody
 
 
@@ -55,11 +57,19 @@ class BuildFailed(Exception):
         self.passing = passing
 
 
+class Superseded(Exception):
+    """The build was given up, since something newer is to be built."""
+
+
 class Builder(Protocol):
     """One way of turning a checkout into pages. Called for one build at a time."""
 
     async def build(self, task: Task) -> Outcome:
-        """Build; raises :class:`BuildFailed`."""
+        """Build; raises :class:`BuildFailed`, or :class:`Superseded` after :meth:`hasten`."""
+        ...
+
+    def hasten(self) -> None:
+        """Something newer waits; whoever can gives up what it does."""
         ...
 
     async def close(self) -> None:
@@ -76,7 +86,11 @@ class Job(Protocol):
         ...
 
     async def do(self, version: Version, shown: Shown) -> Outcome:
-        """Do it; raises :class:`BuildFailed`, ``StoreError`` or ``OSError``."""
+        """Do it; raises what a builder raises, ``StoreError`` or ``OSError``."""
+        ...
+
+    def hasten(self) -> None:
+        """Something newer waits; whoever can gives up what it does."""
         ...
 
     async def close(self) -> None:

@@ -62,6 +62,9 @@ class CommandBuilder:
         await asyncio.to_thread(self._clear)
         return Outcome(changed, left_out)
 
+    def hasten(self) -> None:
+        """A program cannot be told; what is newer comes after it."""
+
     async def close(self) -> None:
         """A running program ended with the task that waited for it."""
 

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bridge.rebuild import process
+from bridge.rebuild.build import Builder
 from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.command import CommandBuilder, pelican_argv
 from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.output import Output
 from bridge.rebuild.output_path import ask
+from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.scheduled import due
 from bridge.rebuild.site import SiteBuild
 from bridge.rebuild.webhook import Webhook
@@ -76,14 +78,27 @@ class _Site:
     def rebuilder(self, pace: Pace) -> Worker:
         output = Output(self._output_folder(), self._folder / "output.json")
         job = SiteBuild(
-            store=self._store,
-            checkout=self._checkout,
-            builder=self._command(output),
-            ledger=self._ledger,
+            self._store,
+            self._checkout,
+            self._builder(output),
+            self._ledger,
             content=self._settings.content.folder,
             gone=output.missing,
         )
         return Worker(self._store, job, self._ledger, output=output.folder, pace=pace)
+
+    def _builder(self, output: Output) -> Builder:
+        command = self._command(output)
+        if self._settings.rebuild.mode == "command":
+            return command
+        resident = Resident(
+            settings=self._settings.site.settings,
+            content=self._settings.content.folder,
+            shadow=self._folder / "shadow",
+            note=output.note,
+            environment=self._environment,
+        )
+        return ResidentBuilder(resident, output, command)
 
     def _command(self, output: Output) -> CommandBuilder:
         content = self._settings.content.folder

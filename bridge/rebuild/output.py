@@ -31,11 +31,12 @@ class Output:
     def __init__(self, folder: Path, note: Path) -> None:
         self.folder = folder
         self._tree = Tree(folder)
-        self._note = note
+        self.note = note
         self.ours = self._load()
 
     def missing(self) -> bool:
         """Whether a file of ours is gone: somebody has emptied the folder."""
+        self.ours = self._load()
         return not self.ours or any(not (self.folder / path).is_file() for path in self.ours)
 
     def expect(self, paths: Iterable[str]) -> None:
@@ -64,6 +65,8 @@ class Output:
 
     def take_over(self, staging: Path) -> tuple[str, ...]:
         """Make the folder show a whole site that stands elsewhere; what is other than before."""
+        # Another process may have worked here since.
+        self.ours = self._load()
         self._tree.forget()
         self._tree.sweep()
         built = sorted(Tree(staging).walk(), key=_importance)
@@ -73,18 +76,18 @@ class Output:
 
     def _load(self) -> set[str]:
         try:
-            note = msgspec.json.decode(self._note.read_bytes(), type=_Note)
+            note = msgspec.json.decode(self.note.read_bytes(), type=_Note)
         except FileNotFoundError:
             return set()
         except (OSError, msgspec.DecodeError) as error:
-            _log.warning("%s cannot be read, pages that should go may stay: %s", self._note, error)
+            _log.warning("%s cannot be read, pages that should go may stay: %s", self.note, error)
             return set()
         # Another folder than last time: what lies in this one is not ours.
         return set(note.files) if note.folder == str(self.folder) else set()
 
     def _save(self) -> None:
         note = _Note(str(self.folder), tuple(sorted(self.ours)))
-        Tree(self._note.parent).write(self._note.name, msgspec.json.encode(note))
+        Tree(self.note.parent).write(self.note.name, msgspec.json.encode(note))
 
 
 def _importance(path: str) -> tuple[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task
@@ -14,7 +14,6 @@ from bridge.rebuild.ledger import Ledger
 from bridge.store import ContentStore, StoreBroken, Version
 
 
-@dataclass(frozen=True, slots=True)
 class SiteBuild:
     """A :class:`~bridge.rebuild.build.Job` that builds on this machine.
 
@@ -22,55 +21,74 @@ class SiteBuild:
     output, so that the site is built although no file of it has changed.
     """
 
-    store: ContentStore
-    checkout: Checkout
-    builder: Builder
-    ledger: Ledger
-    content: str
-    gone: Callable[[], bool]
+    def __init__(
+        self,
+        store: ContentStore,
+        checkout: Checkout,
+        builder: Builder,
+        ledger: Ledger,
+        *,
+        content: str,
+        gone: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._checkout = checkout
+        self._builder = builder
+        self._ledger = ledger
+        self._content = content
+        self._gone = gone
+        self._unbuilt: set[str] = set()
 
     @property
     def next_due(self) -> datetime | None:
         """When the next post of the future is to appear."""
-        return self.checkout.next_due
+        return self._checkout.next_due
 
     async def do(self, version: Version, shown: Shown) -> Outcome:
         """Have the site show a version, without the files that nothing can be built with."""
         isolation = await asyncio.to_thread(self._isolation, version)
-        up_to_date = self.ledger.record.settled and not await asyncio.to_thread(self.gone)
-        await asyncio.to_thread(self.ledger.begin)
+        up_to_date = self._ledger.record.settled and not await asyncio.to_thread(self._gone)
+        await asyncio.to_thread(self._ledger.begin)
         outcome = Outcome()
         while True:
-            changed = await asyncio.to_thread(
-                self.checkout.bring_to, version, left_out=isolation.left_out
+            self._unbuilt.update(
+                await asyncio.to_thread(
+                    self._checkout.bring_to, version, left_out=isolation.left_out
+                )
             )
-            if changed or not up_to_date:
+            if self._unbuilt or not up_to_date:
                 up_to_date = False
+                task = Task(version, self._checkout.folder, frozenset(self._unbuilt), shown)
                 try:
-                    outcome = await self.builder.build(Task(version, self.checkout.folder, shown))
+                    outcome = await self._builder.build(task)
                 except BuildFailed as failure:
                     if not isolation.failed(failure):
                         raise
                     continue
+                self._unbuilt.clear()
             if not isolation.built():
                 break
-        await asyncio.to_thread(self.ledger.settle, version, isolation.guilty)
+        await asyncio.to_thread(self._ledger.settle, version, isolation.guilty)
         return replace(outcome, left_out=(*isolation.guilty.items(), *outcome.left_out))
+
+    def hasten(self) -> None:
+        """Something newer waits."""
+        self._builder.hasten()
 
     async def close(self) -> None:
         """End what builds."""
-        await self.builder.close()
+        await self._builder.close()
 
     def _isolation(self, version: Version) -> Isolation:
         """Who is left out to begin with, and who is under suspicion if the build fails."""
-        record = self.ledger.record
+        record = self._ledger.record
         if record.version is None:
             return Isolation({}, ())
         try:
-            changes = self.store.diff(record.version, version)
+            changes = self._store.diff(record.version, version)
         except StoreBroken:
             # The repo was made anew: nobody knows what changed since the last build.
             return Isolation({}, ())
-        inside = f"{self.content}/"
+        inside = f"{self._content}/"
         posts = [change.path for change in changes if change.new and change.path.startswith(inside)]
         return Isolation(still_left_out(record.left_out, changes, inside), posts)

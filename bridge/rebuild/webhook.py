@@ -59,6 +59,9 @@ class Webhook:
         await asyncio.to_thread(self.ledger.settle, version, {})
         return Outcome()
 
+    def hasten(self) -> None:
+        """There is nothing to give up."""
+
     async def close(self) -> None:
         """Nothing stays open between two posts."""
 

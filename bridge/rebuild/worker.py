@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.rebuild import BuildStatus
-from bridge.rebuild.build import BuildFailed, Job
+from bridge.rebuild.build import BuildFailed, Job, Superseded
 from bridge.rebuild.ledger import Ledger
 from bridge.store import ContentStore, StoreError, Version
 
@@ -26,11 +26,13 @@ _LONGEST_SLEEP = 3_600.0
 class Pace:
     """How soon things happen, in seconds.
 
-    ``gather``: how long a build waits for changes that come together. ``again``: the pauses
+    ``gather``: how long a build waits for changes that come together. ``whole``: for how long
+    builds may be given up for newer ones before one is let come to its end. ``again``: the pauses
     before a build is tried again that failed for a reason that may pass.
     """
 
     gather: float = 0.2
+    whole: float = 30.0
     again: tuple[float, ...] = (5, 30, 120, 600)
 
 
@@ -66,7 +68,8 @@ class Worker:
         self._order: dict[Version, int] = {}
         self._done = 0
         self._underway = 0
-        self._shown: set[str] = set()
+        self._shown: dict[str, int] = {}
+        self._complete = time.monotonic()
         self._failures = 0
 
     async def start(self) -> None:
@@ -80,6 +83,8 @@ class Worker:
         self._order[version] = self._asked
         if len(self._order) > _REMEMBERED:
             del self._order[next(iter(self._order))]
+        if self._status.state == "building" and self._may_hasten():
+            self._job.hasten()
         self._wake.set()
 
     async def live(self, version: Version, page: str, seconds: float) -> bool:
@@ -115,7 +120,7 @@ class Worker:
             moved = self._moved
             if self._done >= order:
                 return self._status.state != "failed" and place.is_file()
-            if self._underway >= order and page in self._shown:
+            if self._shown.get(page, 0) >= order > 0:
                 return True
             await moved.wait()
 
@@ -126,8 +131,12 @@ class Worker:
         moved.set()
 
     def _show(self, pages: Iterable[str]) -> None:
-        self._shown.update(pages)
+        self._shown.update(dict.fromkeys(pages, self._underway))
         self._tell()
+
+    def _may_hasten(self) -> bool:
+        """A site that is written to without pause is to be whole again now and then."""
+        return time.monotonic() - self._complete < self._pace.whole
 
     async def _run(self) -> None:
         while True:
@@ -135,9 +144,11 @@ class Worker:
             # Changes that come together cost one build.
             await asyncio.sleep(self._pace.gather)
             self._wake.clear()
-            self._underway, self._shown = self._asked, set()
+            self._underway = self._asked
             try:
                 await self._bring_up_to_date()
+            except Superseded:
+                self._wake.set()
             except BuildFailed as failure:
                 self._fail(failure.reason, failure.file, passing=failure.passing)
             except (StoreError, OSError) as error:
@@ -171,6 +182,8 @@ class Worker:
         spent = time.monotonic() - started
         self._failures = 0
         self._done = self._underway
+        self._shown.clear()
+        self._complete = time.monotonic()
         self._tell(
             state="idle",
             version=version,

@@ -131,7 +131,7 @@ class Facts:
         """The build is complete: what no page of it was made from can be forgotten."""
         self._numbers.keep_only(self._now)
 
-    def _look(self, thing: Any, local: Mapping[str, Any]) -> Hashable:
+    def _look(self, thing: Any, local: Mapping[str, Any]) -> Any:
         kind, subject = thing[0], thing[1]
         if kind == "name" and subject in local:
             return self._stamp(local[subject])
@@ -170,7 +170,7 @@ class Facts:
         }
         return type(content), attributes, self._links_of(content)
 
-    def _stamp(self, value: Any) -> Any:  # noqa: PLR0912 - one line a kind of value
+    def _stamp(self, value: Any) -> Any:
         """Something that is equal exactly if the value looks the same to a template."""
         kind = type(value)
         if kind in _PLAIN:
@@ -191,7 +191,7 @@ class Facts:
         if isinstance(value, (dict, MappingProxyType)):
             return kind, [(self._stamp(key), self._stamp(item)) for key, item in value.items()]
         if isinstance(value, (set, frozenset)):
-            return kind, sorted((repr(self._stamp(item)) for item in value))
+            return kind, sorted(repr(self._stamp(item)) for item in value)
         if kind in (bool, float, Markup) or isinstance(value, (Enum, PurePath)):
             return kind, value
         return self._rarer(value)
@@ -219,7 +219,7 @@ class Facts:
         raise Opaque(f"{kind.__name__} cannot be compared")
 
 
-def _answer(items: list[Any], what: tuple[Hashable, ...]) -> Any:
+def _answer(items: list[Any], what: tuple[Any, ...]) -> Any:
     """What a read gives, in a form that is compared by content even for a list of the site's."""
     answer = asked(items, what)
     if isinstance(answer, SiteList):

@@ -25,20 +25,29 @@ def process_translations(
     It looks for every post in a list of the posts, but groups have nothing to do with each other.
     """
     if not translation_id:
-        return utils.process_translations(content_list, translation_id)
+        return content_list, []
     ids = {translation_id} if isinstance(translation_id, str) else translation_id
     same = attrgetter(*ids)
     try:
         content_list.sort(key=same)
     except (AttributeError, TypeError):
-        return utils.process_translations(content_list, translation_id)
+        # Pelican's own function says it better.
+        return _of_all(content_list, translation_id)
     originals: list[Content] = []
     translations: list[Content] = []
     for chunk in _chunks(content_list, same):
-        some, others = utils.process_translations(chunk, translation_id)
+        some, others = _of_all(chunk, translation_id)
         originals += some
         translations += others
     return originals, translations
+
+
+def _of_all(
+    contents: list[Content], translation_id: str | Collection[str] | None
+) -> tuple[list[Content], list[Content]]:
+    found: tuple[list[Content], list[Content]]
+    found = utils.process_translations(contents, translation_id)
+    return found
 
 
 def _chunks(contents: list[Content], same: Callable[[Content], Any]) -> Iterator[list[Content]]:
@@ -54,6 +63,8 @@ def _chunks(contents: list[Content], same: Callable[[Content], Any]) -> Iterator
 
 class WarmArticles(ArticlesGenerator):  # type: ignore[misc] # Pelican's classes are not typed
     """Pelican's articles. Each listing is made as always, with no more articles than it lists."""
+
+    dates: Any
 
     def _build_period_archives(
         self, sorted_articles: Sequence[Any], articles: Sequence[Any], settings: dict[str, Any]

@@ -34,18 +34,18 @@ class Links:
         The first post that links a file by ``{attach}`` has it moved beside itself.
         """
         posts = list(_in_order(context))
-        if any(mark in (post._content or "") for post in posts for mark in _ATTACH):  # noqa: SLF001
+        if any(mark in (post._content or "") for post in posts for mark in _ATTACH):
             # as Pelican's own classes do with one another
             for post in posts:
                 self.resolved(post)
 
     def _has_links(self, content: Content) -> bool:
-        text = content._content or ""  # noqa: SLF001 - as above
+        text = content._content or ""
         found = self._asked.get(text)
         if found is None:
             found = self._found.get(text)
             if found is None:
-                found = content._get_intrasite_link_regex().search(text) is not None  # noqa: SLF001
+                found = content._get_intrasite_link_regex().search(text) is not None
             self._asked[text] = found
         return found
 

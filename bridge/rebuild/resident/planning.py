@@ -68,7 +68,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         self._lists = lists
         self._noted = noted
 
-    def write_feed(  # noqa: PLR0917 - as in Pelican
+    def write_feed(
         self,
         elements: Sequence[Any],
         context: dict[str, Any],
@@ -92,7 +92,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         self._note(Page(name, "feed", local, (feed_type,), override_output, write), context)
         return None
 
-    def write_file(  # noqa: PLR0917 - as in Pelican
+    def write_file(
         self,
         name: Any,
         template: Any,
@@ -135,7 +135,9 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
 
         place = _relative(self.output_path, name)
         # Archives of a period come with a context of their own.
-        own = {key: context[key] for key in ("period", "period_num") if key in context}
+        own: dict[str, Any] = {
+            key: context[key] for key in ("period", "period_num") if key in context
+        }
         made_by = (str(template.name), name)
         self._note(Page(place, "page", {**own, **variables}, made_by, override, write), context)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from blinker import ANY, Signal
+from blinker import ANY, NamedSignal, Signal
 from pelican import Pelican
 from pelican.plugins import signals
 
@@ -41,7 +41,7 @@ _AT_THE_END = {
 #: Receivers of ``get_generators``; the generators themselves write through Pelican's writer.
 _GENERATING = {f"{_INDIEAUTH}.get_generators", f"{_SITEMAP}.init"}
 
-_OUTPUT_SIGNALS: Mapping[Signal, set[str]] = {
+_OUTPUT_SIGNALS: Mapping[NamedSignal, set[str]] = {
     signals.get_writer: set(),
     signals.get_generators: _GENERATING,
     signals.article_generator_write_article: set(),

@@ -22,6 +22,7 @@ Stamp: TypeAlias = tuple[int, int, int]
 #: What a build reads: the kind of content and the file.
 _Key: TypeAlias = tuple[str, str]
 
+_PARAMETERS = "__dataclass_params__"
 _ATOMS = frozenset(
     {str, int, float, bool, type(None), bytes, date, datetime, SafeDatetime, time, timedelta,
      ZoneInfo, Markup, FunctionType, BuiltinFunctionType, type}
@@ -36,21 +37,23 @@ def stamp(path: str) -> Stamp:
 
 def fresh(value: Any, copies: dict[int, Any]) -> Any:
     """A copy that a build may change at will. Two names for one list stay two names for one."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _ATOMS:
         return value
-    done = copies.get(id(value))
-    if done is not None:
-        return done
+    made = copies.get(id(value))
+    if made is not None:
+        return made
     if kind is list:
-        made: Any = [fresh(item, copies) for item in value]
+        made = [item if type(item) in _ATOMS else fresh(item, copies) for item in value]
     elif kind is dict:
-        made = {key: fresh(item, copies) for key, item in value.items()}
+        made = value.copy()
+        for key, item in value.items():
+            if type(item) not in _ATOMS:
+                made[key] = fresh(item, copies)
     elif isinstance(value, URLWrapper):
         made = kind.__new__(kind)
         made.__dict__.update(value.__dict__)
-    elif is_dataclass(value) and value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        # the attribute is there on every dataclass
+    elif is_dataclass(value) and getattr(kind, _PARAMETERS).frozen:
         made = value
     else:
         made = copy.deepcopy(value, copies)
@@ -79,7 +82,8 @@ class _Pristine:
         return cls(at, type(content), plain, changeable)
 
     def again(self, context: dict[str, Any]) -> Content:
-        made: Content = self.kind.__new__(self.kind)
+        kind: Any = self.kind
+        made: Content = kind.__new__(kind)
         attributes = made.__dict__
         attributes.update(self.plain)
         copies: dict[int, Any] = {}
@@ -98,7 +102,7 @@ class Shelf:
 
     def __init__(self, *, whole: bool) -> None:
         self.whole = whole
-        self.last_read = ""
+        self.reading = ""
         self.fresh: set[str] = set()
         self._contents: dict[_Key, _Pristine] = {}
         self._parsed: dict[str, tuple[Stamp, Any]] = {}
@@ -120,7 +124,7 @@ class Shelf:
         self, kind: type[Content], path: str, context: dict[str, Any], read: Callable[[], Content]
     ) -> Content:
         """The content of a file, from here or else by ``read``. ``fresh`` notes the latter."""
-        self.last_read = path
+        self.reading = path
         key = (kind.__name__, path)
         at = stamp(path)
         self._used.add(key)

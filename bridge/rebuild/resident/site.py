@@ -49,7 +49,7 @@ class Interrupted(Exception):
 
 
 class PageFailed(Exception):
-    """A page could not be made. ``contents`` are the posts that may be at fault, likeliest first."""
+    """A page could not be made. ``contents``: posts that may be at fault, likeliest first."""
 
     def __init__(self, reason: str, contents: list[Content]) -> None:
         super().__init__(reason)
@@ -138,8 +138,8 @@ class WarmSite:
         self._links.begin()
         self._shadow.begin()
         # Pelican keeps these for the life of the process, since its process ends.
-        LimitFilter._raised_messages.clear()  # noqa: SLF001 - there is no other way
-        LimitFilter._group_count.clear()  # noqa: SLF001 - the same
+        LimitFilter._raised_messages.clear()
+        LimitFilter._group_count.clear()
         Content.get_content.cache.clear()
         Content.get_summary.cache.clear()
 
@@ -151,7 +151,7 @@ class WarmSite:
         context["static_links"] = set()
         context["static_content"] = {}
         context["localsiteurl"] = site.settings["SITEURL"]
-        classes = generators.warm(site._get_generator_classes())  # noqa: SLF001 - as in its run()
+        classes = generators.warm(site._get_generator_classes())
         running = [
             kind(
                 context=context,
@@ -164,6 +164,8 @@ class WarmSite:
         ]
         for generator in running:
             _call(generator, "generate_context")
+            # Past reading: from here on no single file is what fails.
+            self.shelf.reading = ""
             _call(generator, "check_disabled_readers")
         signals.all_generators_finalized.send(running)
         for generator in running:
@@ -316,11 +318,10 @@ def _first_pages(settings: dict[str, Any]) -> set[str]:
     return {str(settings[name]) for name in names if settings.get(name)}
 
 
-def _importance(page: Page) -> tuple[int, int]:
-    """Lists before posts: more people see them. New posts before old ones."""
-    content = page.content
-    if content is None:
-        listed = page.local.get("articles_page")
-        return (0, 0) if listed is None or listed.number == 1 else (1, listed.number)
-    when = getattr(content, "date", None)
-    return 2, -int(when.timestamp()) if when is not None else 0
+def _importance(page: Page) -> tuple[int, float]:
+    """The home page and feeds, new posts, old posts, then what is further back in the lists."""
+    if page.content is not None:
+        when = getattr(page.content, "date", None)
+        return 1, -when.timestamp() if when is not None else 0
+    listed = page.local.get("articles_page")
+    return (0, 0) if listed is None or listed.number == 1 else (2, listed.number)

@@ -15,8 +15,10 @@ from typing import Any, SupportsIndex, TypeAlias
 
 from jinja2 import BytecodeCache, Environment
 from jinja2.bccache import Bucket
-from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_NAMESPACE, DEFAULT_TESTS
+from jinja2.defaults import DEFAULT_NAMESPACE
+from jinja2.filters import FILTERS
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro
+from jinja2.tests import TESTS
 from pelican.contents import Content
 from pelican.paginator import Page, Paginator
 from pelican.urlwrappers import URLWrapper
@@ -117,7 +119,7 @@ class SiteList(list[Any]):
         self._read("all")
         return super().__ne__(other)
 
-    __hash__ = None  # type: ignore[assignment] # as every list
+    __hash__ = None
 
     def __add__(self, other: Any) -> Any:
         self._read("all")
@@ -143,7 +145,7 @@ class SiteList(list[Any]):
         return super().count(item)
 
 
-def asked(items: list[Any], what: tuple[Hashable, ...]) -> Any:
+def asked(items: list[Any], what: tuple[Any, ...]) -> Any:
     """The answer to a read that was noted, from a list as it is now."""
     kind, *rest = what
     if kind == "all":
@@ -153,9 +155,9 @@ def asked(items: list[Any], what: tuple[Hashable, ...]) -> Any:
     if kind == "any":
         return len(items) > 0
     if kind == "slice":
-        return items[slice(*rest)]  # type: ignore[misc] # as it was noted
+        return items[slice(*rest)]
     try:
-        return items[rest[0]]  # type: ignore[index] # as it was noted
+        return items[rest[0]]
     except IndexError:
         return None
 
@@ -169,8 +171,7 @@ class TracingContext(Context):
             _now.trace.names.add(key)
         return super().resolve_or_missing(key)
 
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        # Jinja calls it with these alone
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something for a template."""
         if _now.trace is not None and not _answers_from_what_it_has(function):
             _now.trace.opaque = f"it calls {function!r}"
@@ -238,8 +239,8 @@ def trace_functions(environment: Environment, known: Callable[[Any], bool]) -> N
     ``known`` tells the functions that use nothing but what is handed to them.
     """
     for functions, jinja in (
-        (environment.filters, DEFAULT_FILTERS),
-        (environment.tests, DEFAULT_TESTS),
+        (environment.filters, FILTERS),
+        (environment.tests, TESTS),
     ):
         for name, function in list(functions.items()):
             if name == "attr" and function is jinja.get(name):

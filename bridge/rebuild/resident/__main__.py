@@ -1,0 +1,144 @@
+"""The resident process. It is told what to do on its standard input, and answers on its output."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from bridge.rebuild.output import Output
+from bridge.rebuild.pelican_log import Sources
+from bridge.rebuild.resident.culprits import suspects
+from bridge.rebuild.resident.logged import Logged
+from bridge.rebuild.resident.messages import (
+    Build,
+    Done,
+    Failed,
+    GaveUp,
+    NotHere,
+    Order,
+    Report,
+    Shown,
+    Start,
+)
+from bridge.rebuild.resident.planning import Collision
+from bridge.rebuild.resident.plugins import Unfit
+from bridge.rebuild.resident.site import Interrupted, PageFailed, Place, WarmSite
+
+#: Files that came into place are told at once for this long, later in lots.
+_SOON = 1.0
+_LOT = 200
+
+
+class Channel:
+    """The pipe to the bridge. What Pelican and plugins print goes elsewhere."""
+
+    def __init__(self) -> None:
+        self._in = os.dup(0)
+        self._out = os.dup(1)
+        os.dup2(2, 1)
+        self._decoder = msgspec.json.Decoder(Order)
+        self._buffer = b""
+
+    def order(self) -> Order | None:
+        """The next order; ``None`` where the bridge has gone away."""
+        while b"\n" not in self._buffer:
+            chunk = os.read(self._in, 65_536)
+            if not chunk:
+                return None
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        order: Order = self._decoder.decode(line)
+        return order
+
+    def waiting(self) -> bool:
+        """Whether something was said, or the bridge has gone away."""
+        return bool(self._buffer or select.select([self._in], [], [], 0)[0])
+
+    def tell(self, report: Report) -> None:
+        """Say something."""
+        data = msgspec.json.encode(report) + b"\n"
+        while data:
+            data = data[os.write(self._out, data) :]
+
+
+class Showing:
+    """Tells which files are in place: the first at once, the many that follow in lots."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._kept: list[str] = []
+        self._began = 0.0
+
+    def begin(self) -> None:
+        """A build begins."""
+        self._began = time.monotonic()
+        self._kept.clear()
+
+    def __call__(self, pages: Iterable[str]) -> None:
+        self._kept += pages
+        if time.monotonic() - self._began < _SOON or len(self._kept) >= _LOT:
+            self._channel.tell(Shown(tuple(self._kept)))
+            self._kept.clear()
+
+
+def main() -> int:
+    """Serve one bridge until it goes away."""
+    channel = Channel()
+    start = channel.order()
+    if not isinstance(start, Start):
+        return 2
+    place = Place(Path(start.checkout), start.settings, start.content, Path(start.shadow))
+    logged = Logged(Sources(place.checkout, place.content))
+    logging.getLogger().addHandler(logged)
+    showing = Showing(channel)
+    try:
+        output = Output(Path(start.output), Path(start.note))
+        site = WarmSite(place, output, shown=showing, newer=channel.waiting)
+    except Unfit as reason:
+        channel.tell(NotHere(str(reason)))
+        return 0
+    except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
+        channel.tell(Failed(f"{type(error).__name__}: {error}"))
+        return 1
+    while (order := channel.order()) is not None:
+        if isinstance(order, Build):
+            showing.begin()
+            channel.tell(_build(site, place, logged))
+    return 0
+
+
+def _build(site: WarmSite, place: Place, logged: Logged) -> Report:
+    """One build; whatever happens in it is told, never raised."""
+    logged.take()
+    try:
+        files = site.build()
+    except Interrupted:
+        return GaveUp()
+    except (Collision, PageFailed) as error:
+        return Failed(str(error), suspects(error, place.checkout))
+    except Exception as error:
+        logging.getLogger(__name__).exception("The build failed")
+        last = site.shelf.reading
+        return Failed(f"{type(error).__name__}: {error}", _inside(place.checkout, [last]))
+    said = logged.take()
+    for one in said:
+        # What has to do with one file has cost that file; anything else has cost the site.
+        if one.file is None:
+            return Failed(one.reason)
+    return Done(files, tuple((one.file, one.reason) for one in said if one.file))
+
+
+def _inside(checkout: Path, paths: Iterable[str]) -> tuple[str, ...]:
+    root = f"{checkout}/"
+    return tuple(path.removeprefix(root) for path in paths if path.startswith(root))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

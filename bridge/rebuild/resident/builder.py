@@ -1,0 +1,213 @@
+"""The bridge's side of the resident process: starts it, tells it, does without it if need be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bridge.rebuild import process
+from bridge.rebuild.build import Builder, BuildFailed, Outcome, Superseded, Task
+from bridge.rebuild.output import Output
+from bridge.rebuild.resident.messages import (
+    Build,
+    Done,
+    Failed,
+    GaveUp,
+    Hasten,
+    NotHere,
+    Order,
+    Report,
+    Shown,
+    Start,
+)
+
+_log = logging.getLogger(__name__)
+
+_LINE_LIMIT = 64_000_000
+_TAIL = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """What it takes to start the process."""
+
+    settings: str
+    content: str
+    shadow: Path
+    note: Path
+    environment: Mapping[str, str]
+    seconds: float = 900.0
+
+
+class _Gone(Exception):
+    """The process ended, or does not answer."""
+
+
+class _Process:
+    """A running process: orders go in, reports come out."""
+
+    def __init__(self, running: asyncio.subprocess.Process) -> None:
+        self._running = running
+        self._decoder = msgspec.json.Decoder(Report)
+        self.printed: deque[str] = deque(maxlen=_TAIL)
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, resident: Resident, checkout: Path, output: Path) -> _Process:
+        """Start it, and tell it where everything is."""
+        extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000"}
+        running = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", __package__),
+            cwd=checkout,
+            env={**resident.environment, **extra},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            limit=_LINE_LIMIT,
+        )
+        started = cls(running)
+        await started.tell(
+            Start(
+                checkout=str(checkout),
+                settings=resident.settings,
+                content=resident.content,
+                shadow=str(resident.shadow),
+                output=str(output),
+                note=str(resident.note),
+            )
+        )
+        return started
+
+    async def tell(self, order: Order) -> None:
+        """Say something; raises :class:`_Gone`."""
+        assert self._running.stdin is not None  # noqa: S101 - a PIPE was asked for
+        try:
+            self._running.stdin.write(msgspec.json.encode(order) + b"\n")
+            await self._running.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _Gone from error
+
+    async def report(self) -> Report:
+        """What it says next; raises :class:`_Gone`."""
+        assert self._running.stdout is not None  # noqa: S101 - a PIPE was asked for
+        line = await self._running.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise _Gone
+        report: Report = self._decoder.decode(line)
+        return report
+
+    async def end(self) -> None:
+        """End it and all that it has started."""
+        await process.end(self._running)
+        await self._listening
+
+    async def _listen(self) -> None:
+        """What plugins print is kept for the case that the process ends."""
+        assert self._running.stderr is not None  # noqa: S101 - a PIPE was asked for
+        with contextlib.suppress(ValueError):
+            async for line in self._running.stderr:
+                self.printed.append(line.decode("utf-8", errors="replace").rstrip())
+
+
+class ResidentBuilder:
+    """A :class:`~bridge.rebuild.build.Builder` that keeps Pelican warm.
+
+    ``fallback`` builds the site whenever the process cannot: where the site is not one for it,
+    and after any failure that no single file explains.
+    """
+
+    def __init__(self, resident: Resident, output: Output, fallback: Builder) -> None:
+        self._resident = resident
+        self._output = output
+        self._fallback = fallback
+        self._process: _Process | None = None
+        self._unfit: str | None = None
+        self._building = False
+        self._hurry: asyncio.Task[None] | None = None
+
+    async def build(self, task: Task) -> Outcome:
+        """Build what has changed."""
+        content = f"{self._resident.content}/"
+        if any(not path.startswith(content) for path in task.changed):
+            # Settings, theme or plugins: what is warm was made with others.
+            await self._end()
+            self._unfit = None
+        if self._unfit is None:
+            try:
+                async with asyncio.timeout(self._resident.seconds):
+                    return await self._ask(task)
+            except _Gone:
+                said = "\n".join(self._process.printed) if self._process else ""
+                _log.error("The resident build ended without a word. %s", said)
+            except TimeoutError:
+                _log.error("The resident build does not answer")
+        return await self._fall_back(task)
+
+    def hasten(self) -> None:
+        """Something newer waits."""
+        if self._process is not None and self._building:
+            self._building = False
+            self._hurry = asyncio.create_task(self._tell_to_hasten(self._process))
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._end()
+        await self._fallback.close()
+
+    async def _ask(self, task: Task) -> Outcome:
+        if self._process is None:
+            self._process = await _Process.start(self._resident, task.checkout, self._output.folder)
+        running = self._process
+        await running.tell(Build())
+        self._building = True
+        try:
+            while True:
+                match await running.report():
+                    case Shown(pages=pages):
+                        task.shown(pages)
+                    case Done(files=files, left_out=left_out):
+                        return Outcome(files, left_out)
+                    case GaveUp():
+                        raise Superseded
+                    case NotHere(reason=reason):
+                        _log.warning("The site is built by command, since %s", reason)
+                        self._unfit = reason
+                        return await self._fall_back(task)
+                    case Failed() as failed:
+                        return await self._after(failed, task)
+        except asyncio.CancelledError:
+            await self._end()
+            raise
+        finally:
+            self._building = False
+
+    async def _after(self, failed: Failed, task: Task) -> Outcome:
+        """A file at fault is named, the latest first; where none is, somebody else has to try."""
+        if failed.files:
+            changed = [path for path in failed.files if path in task.changed]
+            raise BuildFailed(failed.reason, file=(changed or list(failed.files))[0])
+        _log.error("The resident build failed, the command takes over: %s", failed.reason)
+        return await self._fall_back(task)
+
+    async def _fall_back(self, task: Task) -> Outcome:
+        """A clean build by the command; the process has to begin anew after it."""
+        await self._end()
+        return await self._fallback.build(task)
+
+    async def _tell_to_hasten(self, running: _Process) -> None:
+        with contextlib.suppress(_Gone):
+            await running.tell(Hasten())
+
+    async def _end(self) -> None:
+        ending, self._process = self._process, None
+        if ending is not None:
+            await ending.end()
