@@ -83,8 +83,10 @@ async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> N
     async def announce() -> None:
         if head := app[STORE].head():
             await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
-        file = Path(facts.output).with_name("demo.json")
-        file.write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+        # Whoever waits for this file must never read half of it.
+        half = Path(facts.output).with_name(".demo.json")
+        half.write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+        half.rename(half.with_name("demo.json"))
         print(_welcome(facts), flush=True)
 
     await run(app, listener, announce)

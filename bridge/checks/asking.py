@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 
@@ -44,9 +45,9 @@ async def ask(
 ) -> Answer:
     """GET, or POST where there is ``data``."""
     headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token else {})
-    method = "GET" if data is None else "POST"
+    method, body = ("GET", None) if data is None else ("POST", io.BytesIO(data))
     try:
-        async with session.request(method, url, headers=headers, data=data) as response:
+        async with session.request(method, url, headers=headers, data=body) as response:
             raw = await response.content.read(_MOST)
             return Answer(
                 response.status,

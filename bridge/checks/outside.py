@@ -53,8 +53,8 @@ async def _check_bridge(
         return
     yield Finding("bridge", f"{base} answers")
     yield _check_header(await ask(session, f"{base}micropub", token=_PROBE))
-    size = min(_PHOTO, settings.media.max_bytes)
-    yield _check_size(await ask(session, f"{base}media", token=_PROBE, data=bytes(size)), settings)
+    photo = bytes(min(_PHOTO, settings.media.max_bytes))
+    yield _check_size(await ask(session, f"{base}media", token=_PROBE, data=photo), settings)
 
 
 def _check_header(asked: Answer) -> Finding:
@@ -76,12 +76,12 @@ def _check_header(asked: Answer) -> Finding:
 
 
 def _check_size(asked: Answer, settings: Settings) -> Finding:
-    """Only the proxy's own refusal counts: the bridge refuses the token, whatever the size."""
-    if asked.status != 413:
+    """The bridge refuses in JSON, a proxy does not."""
+    if asked.json.get("error"):
         return Finding("uploads", "a photo's worth of bytes arrives")
     return Finding(
         "uploads",
-        "something before the bridge refuses a photo's worth of bytes",
+        f"a photo's worth of bytes does not arrive: something before the bridge {asked.words}",
         f"Have your proxy let bodies of {settings.media.max_bytes} bytes through"
         " (docs/proxies.md).",
     )

@@ -1,0 +1,162 @@
+"""The command line as a newcomer uses it: a site from Pelican's quick start, and our commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60
+OWNER = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours without what git or a bridge may have left in it; the bridge is run from the clone."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "BRIDGE_"))
+    }
+    return {**kept, **OWNER, "PYTHONPATH": str(ROOT), **more}
+
+
+def run(
+    *arguments: str | Path, cwd: Path, text: str | None = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """``micropub-bridge`` with these arguments; ``text`` is what somebody types."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**(env or {})),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def done(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
+    """What a command prints that must succeed."""
+    ended = run(*arguments, cwd=cwd, text=text)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def refused(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
+    """The one line that a command says which must be refused: no trace, and no 2 for misuse."""
+    ended = run(*arguments, cwd=cwd, text=text)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    last = ended.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    assert last.startswith("micropub-bridge: ")
+    return last.removeprefix("micropub-bridge: ")
+
+
+def git(*arguments: str | Path, cwd: Path) -> str:
+    """What git prints."""
+    ended = subprocess.run(
+        ["git", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return ended.stdout.strip()
+
+
+def quickstart(folder: Path, *, url: str = "https://example.com") -> Path:
+    """A site as ``pelican-quickstart`` makes it: the address is in ``publishconf.py`` alone."""
+    answers = [str(folder), "A site", "Me", "en", "y" if url else "n", *([url] if url else [])]
+    answers += ["y", "10", "Europe/Paris", "n"]
+    subprocess.run(
+        [Path(sys.executable).with_name("pelican-quickstart")],
+        input="\n".join(answers) + "\n",
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    (folder / "content" / "first.md").write_text("Title: First\nDate: 2026-01-02\n\nHello.\n")
+    return folder
+
+
+def commit(folder: Path, message: str = "My site") -> None:
+    """Everything in the owner's clone, in one commit of the owner's."""
+    if not (folder / ".git").exists():
+        git("init", "--initial-branch=main", cwd=folder)
+    git("config", "user.name", "Ada Owner", cwd=folder)
+    git("config", "user.email", "ada@example.com", cwd=folder)
+    git("add", "--all", cwd=folder)
+    git("commit", "--quiet", "--message", message, cwd=folder)
+
+
+def publish(folder: Path, remote: Path) -> Path:
+    """A bare remote that has everything."""
+    git("init", "--bare", "--initial-branch=main", remote, cwd=folder)
+    git("remote", "add", "origin", remote, cwd=folder)
+    git("push", "--quiet", "--set-upstream", "origin", "main", cwd=folder)
+    return remote
+
+
+def set_port(config: Path, port: int = 0) -> None:
+    """Have a written ``bridge.toml`` take a free port."""
+    text = config.read_text()
+    config.write_text(re.sub(r"(?m)^port = .*$", f"port = {port}", text))
+
+
+@dataclass(frozen=True)
+class Served:
+    """A bridge that ``serve`` runs: where it listens, and what it has printed."""
+
+    url: str
+    folder: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def token(self) -> str:
+        """A new app token."""
+        return done("token", "create", "a test", cwd=self.folder).strip()
+
+    async def post(self, http: aiohttp.ClientSession, content: str) -> str:
+        """Post a note; where it is going to live."""
+        form = {"h": "entry", "content": content}
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        async with http.post(f"{self.url}micropub", data=form, headers=headers) as answer:
+            assert answer.status in (201, 202), await answer.text()
+            return answer.headers["Location"]
+
+
+@contextmanager
+def served(folder: Path, **env: str) -> Iterator[Served]:
+    """``micropub-bridge serve`` in a folder with a ``bridge.toml``, from ready to a clean end."""
+    log = folder / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bridge", "serve"],
+            cwd=folder,
+            env=environment(**env),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not (ready := re.search(r"listening on (\S+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield Served(ready[1], folder, log, process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0, log.read_text()

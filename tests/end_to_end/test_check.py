@@ -1,0 +1,310 @@
+"""``check``: a served site passes, and each thing that is broken on purpose is named."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from cli_kit import commit, done, git, publish, quickstart, run, served
+from demo_kit import wait_until
+
+# One site for all of them: it takes longer to make than to break and to mend.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Change = Callable[[str], str]
+Proxy = Callable[[web.Request, dict[str, str]], web.Response | None]
+
+
+def _as_it_is(html: str) -> str:
+    return html
+
+
+def _as_it_comes(request: web.Request, headers: dict[str, str]) -> None:
+    return None
+
+
+@dataclass
+class World:
+    """A site, its bridge, and the way to both.
+
+    ``home`` stands between the world and the pages, ``proxy`` between the world and the bridge.
+    """
+
+    site: Path
+    remote: Path
+    bridge: Path
+    home: Change = _as_it_is
+    proxy: Proxy = _as_it_comes
+
+    async def check(self) -> tuple[int, str]:
+        """Exit status and output of ``check``."""
+        ended = await asyncio.to_thread(run, "check", cwd=self.bridge)
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return ended.returncode, ended.stdout
+
+    async def broken(self) -> dict[str, str]:
+        """What ``check`` finds to be broken, each with its remedy."""
+        status, told = await self.check()
+        found = dict(re.findall(r"(?m)^BAD  ([^:]+): (.*\n     -> .*)$", told))
+        assert status == (1 if found else 0), told
+        assert told.endswith(f"\n{len(found)} to mend.\n" if found else "\nEverything works.\n")
+        return found
+
+    def commit(self, path: str, text: str) -> None:
+        """Add to a file of the site, and have the bridge's repo know."""
+        with (self.site / path).open("a") as file:
+            file.write(f"{text}\n")
+        commit(self.site, "A change")
+        git("push", "--quiet", self.bridge / "site.git", "main", cwd=self.site)
+
+    def configure(self, pattern: str, value: str) -> None:
+        """Change ``bridge.toml``."""
+        file = self.bridge / "bridge.toml"
+        text, times = re.subn(pattern, value, file.read_text())
+        assert times == 1
+        file.write_text(text)
+
+
+@asynccontextmanager
+async def listening(handler: Callable[[web.Request], object]) -> AsyncIterator[str]:
+    app = web.Application(client_max_size=100_000_000)
+    app.router.add_route("*", "/{path:.*}", handler)  # type: ignore[arg-type]
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A stock site, set up by ``init``, served behind a proxy, its pages on a host of their own."""
+    folder = tmp_path_factory.mktemp("check")
+    place = World(quickstart(folder / "site"), folder / "remote.git", folder / "bridge")
+    place.bridge.mkdir()
+    behind: list[str] = []
+
+    async def pages(request: web.Request) -> web.StreamResponse:
+        name = request.match_info["path"] or "index.html"
+        file = place.bridge / "output" / name
+        if not file.is_file():
+            raise web.HTTPNotFound
+        return web.Response(text=place.home(file.read_text()), content_type="text/html")
+
+    async def proxy(request: web.Request) -> web.StreamResponse:
+        headers = dict(request.headers)
+        refusal = place.proxy(request, headers)
+        if refusal is not None:
+            return refusal
+        url = behind[0] + request.match_info["path"]
+        body = io.BytesIO(await request.read())
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, url, headers=headers, data=body) as answer,
+        ):
+            return web.Response(
+                status=answer.status,
+                body=await answer.read(),
+                content_type=answer.content_type,
+            )
+
+    async with listening(pages) as home, listening(proxy) as front:
+        conf = place.site / "publishconf.py"
+        conf.write_text(conf.read_text().replace("https://example.com", home.rstrip("/")))
+        with (place.site / "pelicanconf.py").open("a") as more:
+            more.write(f'INDIEAUTH_BRIDGE = "{front}"\n')
+        commit(place.site)
+        publish(place.site, place.remote)
+        done("init", place.site, "--yes", "--public-url", front, cwd=place.bridge)
+        place.configure(r"(?m)^port = 8080$", "port = 0")
+        with served(place.bridge) as running:
+            behind.append(running.url)
+            wait_until((place.bridge / "output" / "index.html").exists)
+            yield place
+
+
+@pytest.fixture
+def world(place: World) -> Iterator[World]:
+    """Everything in order; whatever a test breaks is mended after it."""
+    config = place.bridge / "bridge.toml"
+    before, commit_before = config.read_text(), git("rev-parse", "HEAD", cwd=place.site)
+    yield place
+    place.home, place.proxy = _as_it_is, _as_it_comes
+    config.write_text(before)
+    if git("rev-parse", "HEAD", cwd=place.site) != commit_before:
+        git("revert", "--no-edit", f"{commit_before}..HEAD", cwd=place.site)
+        git("push", "--quiet", place.bridge / "site.git", "main", cwd=place.site)
+        head = git("rev-parse", "HEAD", cwd=place.site)
+        wait_until(lambda: f"{head[:10]} is live" in (place.bridge / "serve.log").read_text())
+
+
+async def test_a_served_site_passes(world: World) -> None:
+    status, told = await world.check()
+    assert status == 0, told
+    for subject in (
+        "repo", "remote", "Pelican settings", "SITEURL", "build", "plugin", "public_url", "bridge",
+        "Authorization header", "uploads", "rel=micropub", "rel=authorization_endpoint",
+        "rel=token_endpoint", "IndieAuth metadata",
+    ):  # fmt: skip
+        assert f"ok   {subject}: " in told
+
+
+async def test_links_of_the_live_home_page(world: World) -> None:
+    world.home = lambda html: re.sub(r"<link[^>]*rel=.?micropub[^>]*>", "", html)
+    found = await world.broken()
+    assert set(found) == {"rel=micropub"}
+    assert "has no such link" in found["rel=micropub"]
+    assert 'Set INDIEAUTH_BRIDGE = "http://127.0.0.1:' in found["rel=micropub"]
+
+    world.home = lambda html: html.replace('/token"', '/elsewhere"')
+    found = await world.broken()
+    assert set(found) == {"rel=token_endpoint"}
+    assert "/elsewhere, not http" in found["rel=token_endpoint"]
+    assert "agree" in found["rel=token_endpoint"]
+
+    world.home = lambda html: html.replace("well-known/oauth-authorization-server", "elsewhere")
+    found = await world.broken()
+    assert set(found) == {"IndieAuth metadata"}
+
+
+async def test_a_home_page_that_is_not_there(world: World) -> None:
+    def gone(html: str) -> str:
+        raise web.HTTPNotFound
+
+    world.home = gone
+    found = await world.broken()
+    assert set(found) == {"home page"}
+    assert "answers 404" in found["home page"]
+    assert "Publish your site" in found["home page"]
+
+
+async def test_what_a_proxy_does_to_requests(world: World) -> None:
+    def eats_the_header(request: web.Request, headers: dict[str, str]) -> None:
+        headers.pop("Authorization", None)
+
+    world.proxy = eats_the_header
+    found = await world.broken()
+    assert set(found) == {"Authorization header"}
+    assert "docs/proxies.md" in found["Authorization header"]
+
+    def refuses_photos(request: web.Request, headers: dict[str, str]) -> web.Response | None:
+        is_large = (request.content_length or 0) > 1_000_000
+        return web.Response(status=413) if is_large else None
+
+    world.proxy = refuses_photos
+    found = await world.broken()
+    assert set(found) == {"uploads"}
+    assert "20000000 bytes" in found["uploads"]
+
+    def leads_elsewhere(request: web.Request, headers: dict[str, str]) -> web.Response | None:
+        is_metadata = request.path.startswith("/.well-known/")
+        return web.Response(status=404) if is_metadata else None
+
+    world.proxy = leads_elsewhere
+    found = await world.broken()
+    assert set(found) == {"IndieAuth metadata"}
+    assert "/.well-known/ to the bridge" in found["IndieAuth metadata"]
+
+    world.proxy = lambda request, headers: web.Response(status=502)
+    found = await world.broken()
+    assert set(found) == {"bridge", "IndieAuth metadata"}
+    assert "answers 502" in found["bridge"]
+    assert "micropub-bridge serve" in found["bridge"]
+
+
+async def test_metadata_of_another_issuer(world: World) -> None:
+    world.configure(r'(?m)^public_url = "(.*)/"$', r'public_url = "\1/elsewhere/"')
+    found = await world.broken()
+    assert "public_url be the same" in found["IndieAuth metadata"]
+
+
+async def test_a_bridge_that_is_not_running(world: World) -> None:
+    world.configure(r'(?m)^public_url = ".*"$', 'public_url = "http://127.0.0.1:1/"')
+    found = await world.broken()
+    assert "cannot be reached" in found["bridge"]
+
+
+async def test_a_remote_that_is_gone_or_was_never_there(world: World) -> None:
+    moved = world.remote.rename(world.remote.with_suffix(".moved"))
+    found = await world.broken()
+    moved.rename(world.remote)
+    assert set(found) == {"remote"}
+    assert "does not appear to be a git repository" in found["remote"]
+
+    world.configure(r'(?m)^remote = "origin"$', 'remote = "elsewhere"')
+    found = await world.broken()
+    assert set(found) == {"remote"}
+    assert "remote add elsewhere URL" in found["remote"]
+
+
+async def test_a_repo_that_is_gone(world: World) -> None:
+    world.configure(r'(?m)^repo = ".*"$', 'repo = "nowhere"')
+    found = await world.broken()
+    assert set(found) == {"repo"}
+    assert "[site] repo" in found["repo"]
+
+
+async def test_pelican_settings_that_are_broken(world: World) -> None:
+    world.commit("pelicanconf.py", "import no_such_module")
+    found = await world.broken()
+    assert set(found) == {"Pelican settings"}
+    assert "no_such_module" in found["Pelican settings"]
+
+
+async def test_a_build_that_is_broken(world: World) -> None:
+    world.commit("publishconf.py", 'THEME = "no-such-theme"')
+    found = await world.broken()
+    assert set(found) == {"build"}
+    assert "no-such-theme" in found["build"]
+
+
+async def test_an_address_that_the_settings_do_not_know(world: World) -> None:
+    world.commit("publishconf.py", 'SITEURL = ""')
+    found = await world.broken()
+    assert set(found) == {"SITEURL"}
+
+
+async def test_a_plugin_that_is_off(world: World) -> None:
+    world.commit("publishconf.py", "PLUGINS = []")
+    found = await world.broken()
+    assert "plugin" in found
+    assert '"pelican_indieauth" to PLUGINS' in found["plugin"]
+
+
+async def test_a_post_that_pelican_leaves_out_is_told_and_breaks_nothing(world: World) -> None:
+    world.commit("content/odd.md", "Title: Odd\nDate: some day\n\nText.")
+    status, told = await world.check()
+    assert status == 0, told
+    assert re.search(r"(?m)^note build: .*content/odd\.md", told)
+
+
+async def test_a_token_endpoint_elsewhere(world: World) -> None:
+    async def endpoint(request: web.Request) -> web.Response:
+        assert request.headers["Accept"] == "application/json"
+        return web.json_response({"error": "unauthorized"}, status=answers[0])
+
+    answers = [401]
+    async with listening(endpoint) as elsewhere:
+        world.configure("enabled = true", "enabled = false")
+        with (world.bridge / "bridge.toml").open("a") as config:
+            config.write(f'[auth]\ntoken_endpoint = "{elsewhere}token"\n')
+        world.home = lambda html: re.sub(r'http://[^"]*/token"', f'{elsewhere}token"', html)
+        _, told = await world.check()
+        assert "note token endpoint" in told
+        assert "introspection_endpoint" in told
+        assert "ok   rel=token_endpoint" in told
+
+        answers[0] = 200
+        found = await world.broken()
+        assert "where it should refuse a false token" in found["token endpoint"]

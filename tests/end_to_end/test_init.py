@@ -1,0 +1,281 @@
+"""``init`` on sites as people have them, and what comes of the file that it writes."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from cli_kit import commit, done, git, publish, quickstart, refused, served, set_port
+from demo_kit import wait_until
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stock site, committed, without a remote: copied by each test."""
+    site = quickstart(tmp_path_factory.mktemp("stock") / "site")
+    commit(site)
+    return site
+
+
+@pytest.fixture
+def site(stock: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(stock, tmp_path / "site"))
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Path:
+    """The folder in which the bridge is to keep its things."""
+    folder = tmp_path / "bridge"
+    folder.mkdir()
+    return folder
+
+
+def written(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "bridge.toml").read_text())
+
+
+async def post_and_find(bridge: Path, http: aiohttp.ClientSession, output: Path) -> None:
+    """The written file serves: a post is live where the app was told."""
+    set_port(bridge / "bridge.toml")
+    with served(bridge) as running:
+        url = await running.post(http, "Hello from an app")
+        assert url == "https://example.com/hello-from-an-app.html"
+        wait_until((output / "hello-from-an-app.html").exists)
+
+
+async def test_a_stock_site_with_a_remote_gets_a_clone_of_the_bridges_own(
+    site: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    remote = publish(site, tmp_path / "remote.git")
+    told = done("init", site, "--yes", cwd=bridge)
+
+    assert 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"' in told
+    assert "and commit and push that" in told
+    assert "PLUGINS" not in told, "Pelican finds it by itself where nothing is said"
+    settings = written(bridge)
+    assert settings["site"] == {
+        "me": "https://example.com/",
+        "repo": str(bridge / "site.git"),
+        "settings": "publishconf.py",
+    }
+    assert settings["server"]["public_url"] == "https://bridge.example.com/"
+    assert settings["publish"] == {
+        "remote": "origin",
+        "author": "Ada Owner <ada@example.com>",
+    }
+    await post_and_find(bridge, http, bridge / "output")
+    assert git("log", "-1", "--format=%an %s", "main", cwd=remote) == (
+        "Ada Owner Note: Hello from an app"
+    )
+    assert git("status", "--porcelain", cwd=site) == ""
+
+
+async def test_a_site_without_a_remote_is_used_itself(
+    site: Path, bridge: Path, http: aiohttp.ClientSession
+) -> None:
+    told = done("init", site, "--yes", cwd=bridge)
+    assert "it has no remote" in told
+    assert written(bridge)["site"]["repo"] == str(site)
+    assert written(bridge)["publish"]["remote"] == ""
+    await post_and_find(bridge, http, site / "output")
+    assert git("log", "-1", "--format=%s", cwd=site) == "Note: Hello from an app"
+    assert list(site.glob("content/notes/*/*/hello-from-an-app.md"))
+    assert git("status", "--porcelain", cwd=site) == ""
+
+
+async def test_a_site_in_a_folder_of_its_repo_with_a_content_folder_of_another_name(
+    stock: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    repo = tmp_path / "repo"
+    blog = Path(shutil.copytree(stock, repo / "blog", ignore=shutil.ignore_patterns(".git")))
+    (blog / "content").rename(blog / "posts")
+    conf = blog / "pelicanconf.py"
+    conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "posts"'))
+    (repo / "README").write_text("Mine")
+    commit(repo)
+
+    done("init", repo, "--yes", cwd=bridge)
+    assert written(bridge)["site"]["settings"] == "blog/publishconf.py"
+    assert written(bridge)["content"]["folder"] == "blog/posts"
+    await post_and_find(bridge, http, blog / "output")
+    assert git("status", "--porcelain", cwd=repo) == ""
+
+
+def test_posts_go_where_pelican_looks_for_articles(site: Path, bridge: Path) -> None:
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write('ARTICLE_PATHS = ["blog"]\n')
+    commit(site)
+    done("init", site, "--yes", cwd=bridge)
+    assert written(bridge)["content"]["path"] == (
+        "blog/{category}/{published:%Y}/{published:%m}/{slug}.md"
+    )
+
+
+def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
+    site: Path, bridge: Path
+) -> None:
+    conf = site / "pelicanconf.py"
+    conf.write_text(conf.read_text() + "PLUGINS = []\n")
+    commit(site)
+    line = 'PLUGINS = [*PLUGINS, "pelican_indieauth"]'
+    assert line in done("init", site, "--yes", cwd=bridge)
+
+    bridge_line = 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"'
+    conf.write_text(f"{conf.read_text()}{line}\n{bridge_line}\n")
+    commit(site)
+    (bridge / "bridge.toml").unlink()
+    assert "says all that it should" in done("init", site, "--yes", cwd=bridge)
+
+
+def test_a_host_that_builds_the_site_is_left_to_it(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    workflow = site / ".github" / "workflows" / "pages.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text("steps:\n- run: pip install pelican && pelican content\n")
+    commit(site)
+    publish(site, tmp_path / "remote.git")
+    told = done("init", site, "--yes", cwd=bridge)
+    assert written(bridge)["rebuild"] == {"mode": "none"}
+    assert "Have your host install pelican-indieauth, too: see .github/workflows/pages.yml" in told
+
+
+def test_the_url_of_a_repo_will_do_where_there_is_no_clone(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    remote = publish(site, tmp_path / "remote.git")
+    told = done("init", remote.as_uri(), "--yes", cwd=bridge)
+    assert "Add at the end of pelicanconf.py" in told
+    assert git("remote", "get-url", "origin", cwd=bridge / "site.git") == remote.as_uri()
+    assert written(bridge)["site"]["me"] == "https://example.com/"
+
+
+def test_the_branch_that_the_owner_works_on_is_the_one(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    publish(site, tmp_path / "remote.git")
+    git("switch", "--quiet", "--create", "source", cwd=site)
+    git("push", "--quiet", "--set-upstream", "origin", "source", cwd=site)
+    done("init", site, "--yes", cwd=bridge)
+    assert git("symbolic-ref", "--short", "HEAD", cwd=bridge / "site.git") == "source"
+
+
+def test_in_the_owners_clone_git_status_stays_clean(site: Path, tmp_path: Path) -> None:
+    publish(site, tmp_path / "remote.git")
+    done("init", "--yes", cwd=site)
+    done("token", "create", "phone", cwd=site)
+    assert (site / "bridge.toml").exists()
+    assert (site / "indieauth.sqlite").exists()
+    assert git("status", "--porcelain", cwd=site) == ""
+
+
+def test_two_questions_each_with_an_answer_to_suggest(site: Path, bridge: Path) -> None:
+    told = done("init", site, cwd=bridge, text="www.ada.example\n\n")
+    assert "The address of your site [https://example.com/]:" in told
+    assert "Where the world will reach the bridge [https://bridge.ada.example/]:" in told
+    assert written(bridge)["site"]["me"] == "https://www.ada.example/"
+
+
+def test_nobody_there_to_answer_is_taken_for_yes(site: Path, bridge: Path) -> None:
+    done("init", site, cwd=bridge, text="")
+    assert written(bridge)["site"]["me"] == "https://example.com/"
+
+
+def test_an_address_that_no_settings_know_must_be_given(bridge: Path, tmp_path: Path) -> None:
+    site = quickstart(tmp_path / "site", url="")
+    commit(site)
+    assert "--me" in refused("init", site, cwd=bridge)
+    told = done("init", site, "--me", "https://ada.example/", cwd=bridge)
+    assert 'SITEURL = "https://ada.example"' in told
+    assert written(bridge)["site"]["settings"] == "pelicanconf.py"
+
+
+@pytest.mark.parametrize("address", ["https://ada.example:8443/", "192.0.2.1", "ftp://x.example"])
+def test_an_address_that_cannot_sign_in_is_refused(site: Path, bridge: Path, address: str) -> None:
+    assert "cannot stand for you" in refused("init", site, "--me", address, cwd=bridge)
+    assert not list(bridge.iterdir())
+
+
+def test_a_second_time_changes_nothing(site: Path, bridge: Path, tmp_path: Path) -> None:
+    publish(site, tmp_path / "remote.git")
+    done("init", site, "--yes", cwd=bridge)
+    before = (bridge / "bridge.toml").read_bytes()
+    assert "is there already" in refused("init", site, "--yes", cwd=bridge)
+    assert (bridge / "bridge.toml").read_bytes() == before
+
+    (bridge / "bridge.toml").unlink()
+    done("init", site, "--yes", cwd=bridge)
+    assert (bridge / "bridge.toml").read_bytes() == before, "and the clone is used again"
+
+
+def test_a_detached_head_matters_only_without_a_remote(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    git("checkout", "--quiet", "--detach", cwd=site)
+    assert "No branch is checked out" in refused("init", site, "--yes", cwd=bridge)
+    git("switch", "--quiet", "main", cwd=site)
+    publish(site, tmp_path / "remote.git")
+    git("checkout", "--quiet", "--detach", cwd=site)
+    done("init", site, "--yes", cwd=bridge)
+
+
+def test_what_is_no_site_is_refused_with_what_to_do(bridge: Path, tmp_path: Path) -> None:
+    assert "is not there" in refused("init", tmp_path / "nothing", cwd=bridge)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "git init" in refused("init", empty, cwd=bridge)
+    git("init", cwd=empty)
+    assert "no commit yet" in refused("init", empty, cwd=bridge)
+    (empty / "x").touch()
+    commit(empty)
+    assert "no pelicanconf.py" in refused("init", empty, cwd=bridge)
+    assert not list(bridge.iterdir())
+
+
+def test_settings_that_pelican_cannot_read_are_named(site: Path, bridge: Path) -> None:
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write("import no_such_module\n")
+    told = refused("init", site, "--yes", cwd=bridge)
+    assert "pelicanconf.py" in told
+    assert "no_such_module" in told
+
+
+def test_a_remote_that_cannot_be_cloned_is_refused_without_its_password(
+    site: Path, bridge: Path
+) -> None:
+    git("remote", "add", "origin", "https://me:hunter2@127.0.0.1:1/site.git", cwd=site)
+    told = refused("init", site, "--yes", cwd=bridge)
+    assert "https://127.0.0.1:1/site.git cannot be cloned" in told
+    assert "hunter2" not in told
+    assert not list(bridge.iterdir())
+
+
+def test_a_site_that_was_never_pushed_is_to_be_pushed_first(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    git("init", "--bare", "--initial-branch=main", tmp_path / "remote.git", cwd=site)
+    git("remote", "add", "origin", "../remote.git", cwd=site)
+    assert "git push --set-upstream origin main" in refused("init", site, cwd=bridge)
+
+
+def test_settings_that_are_in_no_commit_are_to_be_committed_first(
+    stock: Path, bridge: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "README").touch()
+    commit(site)
+    shutil.copytree(stock, site, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git"))
+    assert "commit it first" in refused("init", site, "--yes", cwd=bridge)
+    assert not list(bridge.iterdir())
+
+
+def test_posts_need_a_folder_of_their_own(site: Path, bridge: Path) -> None:
+    conf = site / "pelicanconf.py"
+    conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "."'))
+    commit(site)
+    assert "a folder of its own" in refused("init", site, "--yes", cwd=bridge)
