@@ -184,10 +184,10 @@ class _Assembly:
         if not self.settings.indieauth.enabled:
             return None
         database = Database(self.settings.indieauth.database)
-        self.stack.callback(database.close)
         server = IndieAuthServer(
             self.settings, public_url=self.public_url, database=database, fetch=fetch
         )
+        self.stack.push_async_callback(server.close)
         routes.setup(self.app, server)
         return server
 
