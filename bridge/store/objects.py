@@ -1,17 +1,15 @@
-"""Git's objects as bytes: ids, trees, commits, and packs of them (gitformat-pack).
+"""Git's objects as bytes: their ids, trees, and commits.
 
 Nothing here touches a disk. GitPython's own writers do not sync what they write, so the store
-writes its packs itself; what stands here is only as much of git's format as that takes.
+writes objects itself; what stands here is only as much of git's format as that takes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["commit", "tree", "blob"]
@@ -20,9 +18,6 @@ FOLDER = b"40000"
 FILE = b"100644"
 #: The modes that are files with bytes of their own: not symlinks, submodules or folders.
 FILE_MODES = frozenset({b"100644", b"100755", b"100664"})
-
-_PACK_TYPE: Mapping[Kind, int] = {"commit": 1, "tree": 2, "blob": 3}
-_SAMPLE = 4096  # bytes that tell whether a file can be compressed at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +106,12 @@ def _entry(record: bytes, length: int) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object that is to be written."""
+    """One object that is to be written. ``like`` is another one that is much the same."""
 
     kind: Kind
     oid: bytes
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """A pack and its index, as the bytes of two files; ``name`` is what git calls them by."""
-
-    name: str
-    pack: bytes
-    idx: bytes
+    like: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +135,9 @@ class Format:
         name.update(data)
         return Object(kind, name.digest(), data)
 
-    def tree(self, listing: Listing) -> Object:
-        """A folder as an object."""
-        return self.object("tree", listing.data())
+    def tree(self, listing: Listing, before: bytes | None = None) -> Object:
+        """A folder as an object. ``before`` is the id of the folder that it is a change of."""
+        return replace(self.object("tree", listing.data()), like=before)
 
     def listing(self, data: bytes) -> Listing:
         """The folder that the bytes of a tree describe."""
@@ -175,68 +162,7 @@ class Format:
         lines += [f"author {author}", f"committer {committer}", "", _message(message)]
         return self.object("commit", "\n".join(lines).encode("utf-8", "replace"))
 
-    def pack(self, objects: Iterable[Object]) -> Pack:
-        """Objects as one pack, each whole: nobody waits for deltas while an app waits for us."""
-        unique = {item.oid: item for item in objects}
-        parts = [struct.pack(">4sLL", b"PACK", 2, len(unique))]
-        offset = len(parts[0])
-        index: list[tuple[bytes, int, int]] = []
-        for item in unique.values():
-            packed = _pack_header(item) + _deflate(item)
-            index.append((item.oid, zlib.crc32(packed), offset))
-            parts.append(packed)
-            offset += len(packed)
-        body = b"".join(parts)
-        checksum = self.digest(body)
-        return Pack(f"pack-{checksum.hex()}", body + checksum, self._pack_index(index, checksum))
-
-    def _pack_index(self, index: list[tuple[bytes, int, int]], checksum: bytes) -> bytes:
-        """The ``.idx`` of a pack, version 2: ids, checksums and offsets, sorted by id."""
-        index.sort()
-        counts = [0] * 256
-        for oid, _, _ in index:
-            counts[oid[0]] += 1
-        for value in range(1, 256):
-            counts[value] += counts[value - 1]
-        number = len(index)
-        body = b"".join(
-            (
-                b"\377tOc\0\0\0\2",
-                struct.pack(">256L", *counts),
-                b"".join(oid for oid, _, _ in index),
-                struct.pack(f">{number}L", *(crc for _, crc, _ in index)),
-                struct.pack(f">{number}L", *(offset for _, _, offset in index)),
-                checksum,
-            )
-        )
-        return body + self.digest(body)
-
 
 def _message(text: str) -> str:
     """A commit message as git keeps it: no NUL, one newline at its end."""
     return text.replace("\0", "").rstrip("\n") + "\n"
-
-
-def _pack_header(item: Object) -> bytes:
-    """The type and the size of an object in a pack: four bits, then seven at a time."""
-    size = len(item.data)
-    byte = (_PACK_TYPE[item.kind] << 4) | (size & 15)
-    size >>= 4
-    header = bytearray()
-    while size:
-        header.append(byte | 0x80)
-        byte = size & 0x7F
-        size >>= 7
-    header.append(byte)
-    return bytes(header)
-
-
-def _deflate(item: Object) -> bytes:
-    """Compressed quickly. What would hardly get smaller is only wrapped: photos, and trees, which
-    are mostly ids (``git repack`` later makes deltas of them)."""
-    data = item.data
-    if item.kind == "tree":
-        return zlib.compress(data, 0)
-    sample = data[:_SAMPLE]
-    stubborn = len(data) > _SAMPLE and len(zlib.compress(sample, 1)) > len(sample) * 0.95
-    return zlib.compress(data, 0 if stubborn else 1)

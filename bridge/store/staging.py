@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from bridge.store import StoreBroken
 from bridge.store.objects import Entry, Format
+from bridge.store.packs import offset_number
 
 _STAT = 40  # ctime, mtime, dev, ino, mode, uid, gid, size
 _EXTENDED, _STAGE, _LENGTH = 0x4000, 0x3000, 0x0FFF
@@ -167,7 +168,7 @@ class Index:
         for head, name in zip(self._heads, self._names, strict=True):
             pairs = enumerate(zip(last, name, strict=False))
             same = next((at for at, (a, b) in pairs if a != b), min(len(last), len(name)))
-            parts.append(head + _varint(len(last) - same) + name[same:] + b"\0")
+            parts.append(head + offset_number(len(last) - same) + name[same:] + b"\0")
             last = name
         return b"".join(parts)
 
@@ -230,12 +231,3 @@ def _number(data: bytes, start: int) -> tuple[int, int]:
         start += 1
         value = ((value + 1) << 7) | (data[start] & 0x7F)
     return value, start + 1
-
-
-def _varint(value: int) -> bytes:
-    """A number in git's offset encoding."""
-    encoded = [value & 0x7F]
-    while value := value >> 7:
-        value -= 1
-        encoded.append(0x80 | (value & 0x7F))
-    return bytes(reversed(encoded))

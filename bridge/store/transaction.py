@@ -24,6 +24,7 @@ from bridge.store.journal import Journal
 from bridge.store.locks import GitLock, outlived_reboot
 from bridge.store.objects import EMPTY, Object
 from bridge.store.opening import Place
+from bridge.store.packs import make_pack
 from bridge.store.trees import find
 from bridge.store.worktree import Checkout, Desk, Edit, at_desk, checkouts
 
@@ -114,7 +115,7 @@ class Transaction:
         disk.write(self.own("ref"), self._branch.line(tip))
         files.append(self.own("ref"))
         if objects:
-            pack = self._place.format.pack(objects)
+            pack = make_pack(objects, self._place.format)
             disk.write(self.own("pack"), pack.pack, _READ_ONLY)
             disk.write(self.own("idx"), pack.idx, _READ_ONLY)
             files += [self.own("pack"), self.own("idx")]

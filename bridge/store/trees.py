@@ -61,9 +61,10 @@ def _leaf(entry: Entry | None) -> Entry | None:
 
 @dataclass
 class _Folder:
-    """A folder that is being changed, and those below it that are."""
+    """A folder that is being changed, what it was, and those below it that are changed."""
 
     listing: Listing
+    oid: bytes | None = None
     below: dict[bytes, _Folder] = field(default_factory=dict)
 
 
@@ -73,7 +74,7 @@ class TreeEditor:
     def __init__(self, database: Database, fmt: Format, tree: bytes | None) -> None:
         self._database = database
         self._format = fmt
-        self._root = _Folder(database.tree(tree) if tree else EMPTY)
+        self._root = _Folder(database.tree(tree), tree) if tree else _Folder(EMPTY)
 
     def get(self, path: str) -> Entry | None:
         """What is at a path now."""
@@ -113,7 +114,7 @@ class TreeEditor:
                 elif entry is None or not entry.is_folder:
                     return None, name
                 else:
-                    current.below[folder] = _Folder(self._database.tree(entry.oid))
+                    current.below[folder] = _Folder(self._database.tree(entry.oid), entry.oid)
             current = current.below[folder]
         return current, name
 
@@ -123,7 +124,7 @@ class TreeEditor:
             # Git knows no empty folders.
             entry = Entry(FOLDER, oid) if len(below.listing) else None
             folder.listing = folder.listing.replaced(name, entry)
-        tree = self._format.tree(folder.listing)
+        tree = self._format.tree(folder.listing, folder.oid)
         self._database.remember(tree.oid, folder.listing)
         if len(folder.listing) or folder is self._root:
             objects.append(tree)
