@@ -82,6 +82,7 @@ async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> N
 
     async def announce() -> None:
         if head := app[STORE].head():
+            app[REBUILDER].changed(head)
             await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
         # Whoever waits for this file must never read half of it.
         half = Path(facts.output).with_name(".demo.json")

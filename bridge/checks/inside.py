@@ -130,7 +130,7 @@ async def _build(checkout: Path, output: Path, head: Version, settings: Settings
         content=settings.content.folder,
         environment=importing_from(beside, process.environment({})),
     )
-    return await builder.build(Task(head, checkout))
+    return await builder.build(Task(head, checkout, frozenset()))
 
 
 def _check_pages(output: Path, outcome: Outcome) -> Finding:
