@@ -1,0 +1,181 @@
+"""Remotes behind a password and behind ssh: nobody is asked, and no secret is left anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bridge.store import Change, Commit
+from bridge.store.git import GitStore
+from bridge.store.remote import Remote, RemoteStatus
+
+TOKEN = "a-very-secret-token"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+class GitHost:
+    """A host for git over HTTP that wants a user and a password."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.seen: set[str] = set()
+        self.elsewhere = ""
+
+    async def serve(self, request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "")
+        self.seen.add(base64.b64decode(given.removeprefix("Basic ")).decode())
+        if self.elsewhere:
+            raise web.HTTPFound(f"{self.elsewhere}{request.path_qs}")
+        if TOKEN not in base64.b64decode(given.removeprefix("Basic ")).decode():
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="git"'})
+        environment = {
+            **os.environ,
+            "GIT_PROJECT_ROOT": str(self._root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": request.path,
+            "QUERY_STRING": request.query_string,
+            "REQUEST_METHOD": request.method,
+            "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+            "REMOTE_USER": "you",
+        }
+        process = await asyncio.create_subprocess_exec(
+            "git", "http-backend", env=environment,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate(await request.read())
+        head, _, body = out.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        status = int(headers.pop("Status", "200").split()[0])
+        return web.Response(status=status, body=body, headers=headers)
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[tuple[GitHost, str]]:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    git(tmp_path / "remote.git", "config", "http.receivepack", "true")
+    host = GitHost(tmp_path)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", host.serve)
+    async with TestServer(app) as server:
+        yield host, str(server.make_url("/remote.git"))
+
+
+def store_with(tmp_path: Path, url: str) -> GitStore:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "site.git")
+    git(tmp_path / "site.git", "remote", "add", "origin", url)
+    store = GitStore(tmp_path / "site.git", author="Ada <ada@example.com>")
+    store.commit([Commit((Change("a.md", b"A", None),), "A post\n", None)])
+    return store
+
+
+async def outcome(store: GitStore, token: str) -> RemoteStatus:
+    remote = Remote(store, "origin", on_moved=lambda _: None, token=token)
+    await remote.start()
+    try:
+        async with asyncio.timeout(20):
+            while remote.status().state == "behind":
+                await asyncio.sleep(0.01)
+        return remote.status()
+    finally:
+        await remote.close()
+        store.close()
+
+
+@pytest.mark.parametrize("token", [TOKEN, f"ada:{TOKEN}"])
+@pytest.mark.parametrize("url_user", ["", "grace@"])
+async def test_a_token_opens_the_remote_and_is_written_nowhere(
+    host: tuple[GitHost, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    token: str,
+    url_user: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server, url = host
+    store = store_with(tmp_path, url.replace("://", f"://{url_user}"))
+    status = await outcome(store, token)
+    assert status.state == "ok", status.error
+    assert git(tmp_path / "remote.git", "log", "--format=%s", "main") == "A post"
+    user = url_user.removesuffix("@") or ("ada" if ":" in token else "git")
+    assert f"{user}:{TOKEN}" in server.seen
+    assert TOKEN not in caplog.text
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or TOKEN.encode() not in file.read_bytes()
+
+
+async def test_a_wrong_token_is_told_without_being_shown(
+    host: tuple[GitHost, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    _, url = host
+    wrong = "another-secret"
+    status = await outcome(store_with(tmp_path, url), wrong)
+    assert status.state == "failed"
+    assert "Authentication failed" in (status.error or "")
+    assert wrong not in str(status)
+    assert wrong not in caplog.text
+
+
+async def test_a_password_in_the_address_is_not_shown(
+    host: tuple[GitHost, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, url = host
+    status = await outcome(store_with(tmp_path, url.replace("://", "://me:pass-in-url@")), "")
+    assert status.state == "failed"
+    assert "pass-in-url" not in str(status)
+    assert "pass-in-url" not in caplog.text
+
+
+async def test_the_token_does_not_follow_to_another_host(
+    host: tuple[GitHost, str], tmp_path: Path
+) -> None:
+    server, url = host
+    thief = GitHost(tmp_path)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", thief.serve)
+    async with TestServer(app) as other:
+        server.elsewhere = str(other.make_url("/")).rstrip("/")
+        status = await outcome(store_with(tmp_path, url), TOKEN)
+    assert status.state == "failed"
+    assert not any(TOKEN in seen for seen in thief.seen)
+
+
+async def test_without_a_token_nobody_is_asked(host: tuple[GitHost, str], tmp_path: Path) -> None:
+    _, url = host
+    status = await outcome(store_with(tmp_path, url), "")
+    assert status.state == "failed"
+    assert "terminal prompts disabled" in (status.error or "")
+
+
+async def test_a_token_is_not_sent_in_the_clear(tmp_path: Path) -> None:
+    store = store_with(tmp_path, "http://git.example.invalid/remote.git")
+    status = await outcome(store, TOKEN)
+    assert status.state == "failed"
+    assert not (store.state / "askpass").exists()
+
+
+async def test_ssh_asks_nothing(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/said\nfor last; do :; done\neval "$last"\n')
+    ssh.chmod(0o755)
+    store = store_with(tmp_path, f"ssh://ada@host.example/{tmp_path}/remote.git")
+    git(tmp_path / "site.git", "config", "core.sshCommand", str(ssh))
+    status = await outcome(store, "")
+    assert status.state == "ok", status.error
+    assert git(tmp_path / "remote.git", "log", "--format=%s", "main") == "A post"
+    assert "-oBatchMode=yes" in (tmp_path / "said").read_text()
