@@ -41,7 +41,7 @@ def _summary(article: Any, summary: str | None) -> str | None:
     The plugin's own is made of the whole, the author's stands for the whole.
     """
     made = summary is not None and "summary" not in article.metadata
-    if made and not article.entry_frame.start:
+    if made and not article.entry_frame.opening:
         return str(article.entry_frame.plain(summary))
     return summary
 

@@ -31,14 +31,14 @@ def with_links(page: str, links: tuple[Link, ...]) -> str:
     if place is None or not links:
         return page
     there = _present(page, place, links)
-    missing = [link for link in links if link not in there] if there else links
-    return f"{page[:place]}{''.join(map(_element, missing))}{page[place:]}"
+    missing = tuple(link for link in links if link not in there) if there else links
+    return f"{page[:place]}{_elements(missing)}{page[place:]}"
 
 
-@lru_cache(maxsize=256)
-def _element(link: Link) -> str:
-    """One rel and one absolute address, rel first: some clients compare text, not attributes."""
-    return f'<link rel="{link.rel}" href="{escape(link.href)}" />'
+@lru_cache(maxsize=64)
+def _elements(links: tuple[Link, ...]) -> str:
+    """One rel and one absolute address each, rel first: some clients compare nothing but text."""
+    return "".join(f'<link rel="{link.rel}" href="{escape(link.href)}" />' for link in links)
 
 
 def _place(page: str) -> int | None:

@@ -24,22 +24,25 @@ _PAGE_ONLY = re.compile(
 )
 
 
+_BODY = '<div class="e-content">', "</div>"
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What stands around a post's body.
 
-    ``start`` and ``end`` do so in its page, empty where the theme marks up posts itself; ``before``
-    and ``after`` are what of it is for people, and so for feeds and summaries too.
+    ``before`` and ``after`` are for people, and so for feeds and summaries too; ``opening`` is the
+    markup of the whole, empty where the theme marks up posts itself.
     """
 
-    start: str
+    opening: str
     before: str
     after: str
-    end: str
 
     def around(self, body: str) -> str:
         """The post as its page shows it."""
-        return f"{self.start}{body}{self.end}"
+        start, end = _BODY if body else ("", "")
+        return f"{self.opening}{self.before}{start}{body}{end}{self.after}</div>"
 
     def plain(self, body: str) -> str:
         """The post as a feed or a summary shows it: without values and classes for machines."""
@@ -47,12 +50,13 @@ class Frame:
 
     def in_feed(self, content: str) -> str:
         """The plain form of what :meth:`around` has made, with what others have added since."""
-        if not self.start:
+        if not self.opening:
             return self.plain(content)
-        prepended, begun, rest = content.partition(self.start)
-        body, ended, appended = rest.rpartition(self.end)
+        prepended, begun, rest = content.partition(self.opening + self.before)
+        inner, ended, appended = rest.rpartition(f"{self.after}</div>")
         if not (begun and ended):
             return content
+        body = inner.removeprefix(_BODY[0]).removesuffix(_BODY[1]) if inner else ""
         return f"{prepended}{self.plain(body)}{appended}"
 
 
@@ -72,46 +76,46 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
     for article in articles:
         article.entry = reader.entry(article)
         article.entry_parts = Parts(article.entry, site.words)
-        article.entry_frame = _frame(article.entry_parts, article._content, wrap=site.wraps)
+        article.entry_frame = _frame(article.entry_parts, wrap=site.wraps)
         if site.wraps:
-            _wrap(article)
+            _forget(article)
+            article._get_content = _Content(article)
+            article.get_summary = _Summary(article)
 
 
-def _frame(parts: Parts, body: str, *, wrap: bool) -> Frame:
+def _frame(parts: Parts, *, wrap: bool) -> Frame:
     before = parts.context() + parts.media()
     after = parts.place() + parts.syndication()
-    if not wrap:
-        return Frame("", before, after, "")
-    start, end = parts.opening() + before, f"{after}</div>"
-    if body:
-        start, end = f'{start}<div class="e-content">', f"</div>{end}"
-    return Frame(start, before, after, end)
+    return Frame(parts.opening() if wrap else "", before, after)
 
 
-def _wrap(article: Any) -> None:
-    """Puts the frame around the content, and keeps it out of the summary.
+@dataclass(slots=True)
+class _Content:
+    """What Pelican takes for an article's content, each time that it wants it: the whole entry."""
 
-    Several themes print a summary beside the content, and a page should have one entry.
-    """
-    body = article._content or ""
-    _forget(article)
-    article.get_summary = _Summary(article, body)
-    article._content = article.entry_frame.around(body)
+    article: Any
+
+    def __call__(self) -> str:
+        around: str = self.article.entry_frame.around(self.article._content or "")
+        return around
 
 
 @dataclass(slots=True)
 class _Summary:
-    """Pelican's own summary, of the plain form; made when it is first asked for."""
+    """Pelican's own summary, of the plain form; made when it is first asked for.
+
+    Several themes print a summary beside the content, and a page should have one entry.
+    """
 
     article: Any
-    body: str
     summarised: Any = None
 
     def __call__(self, siteurl: str) -> str:
         if self.summarised is None:
+            body = self.article._content or ""
             self.summarised = copy.copy(self.article)
-            del self.summarised.get_summary
-            self.summarised._content = self.article.entry_frame.plain(self.body)
+            del self.summarised.get_summary, self.summarised._get_content
+            self.summarised._content = self.article.entry_frame.plain(body)
         summary: str = self.summarised.get_summary(siteurl)
         return summary
 
