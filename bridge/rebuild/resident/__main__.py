@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -107,10 +108,13 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
         return 1
+    gc.disable()
     while (order := channel.order()) is not None:
         if isinstance(order, Build):
             showing.begin()
             channel.tell(_build(site, place, logged))
+            # Posts and the site's variables refer to each other; only this frees them.
+            gc.collect()
     return 0
 
 

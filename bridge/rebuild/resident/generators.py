@@ -14,6 +14,9 @@ from pelican.contents import Content
 from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.writers import Writer
 
+from bridge.rebuild.resident import contents
+from bridge.rebuild.resident.lists import Findable
+
 _CHUNK = 100
 
 
@@ -100,9 +103,8 @@ class WarmArticles(ArticlesGenerator):  # type: ignore[misc] # Pelican's classes
             for item, listed in groups.items() if isinstance(groups, dict) else groups:
                 here = [article for article in listed if id(article) in rank]
                 self.dates = sorted(here, key=lambda article: rank[id(article)])
-                setattr(
-                    self, name, {item: listed} if isinstance(groups, dict) else [(item, listed)]
-                )
+                found = Findable(listed)
+                setattr(self, name, {item: found} if isinstance(groups, dict) else [(item, found)])
                 generate(write)
         finally:
             self.dates = dates
@@ -113,14 +115,14 @@ class WarmArticles(ArticlesGenerator):  # type: ignore[misc] # Pelican's classes
         write = partial(writer.write_file, relative_urls=self.settings["RELATIVE_URLS"])
         names = ("translations", "articles", "hidden_translations", "hidden_articles")
         kept = {name: getattr(self, name) for name in (*names, "drafts", "drafts_translations")}
-        for name, contents in kept.items():
-            setattr(self, name, [one for one in contents if one.source_path in fresh])
+        for name, posts in kept.items():
+            setattr(self, name, [post for post in posts if post.source_path in fresh])
         try:
             self.generate_articles(write)
             self.generate_drafts(write)
         finally:
-            for name, contents in kept.items():
-                setattr(self, name, contents)
+            for name, posts in kept.items():
+                setattr(self, name, posts)
         self.generate_direct_templates(write)
         self.generate_feeds(writer)
 
@@ -147,6 +149,8 @@ class WarmStatic(StaticGenerator):  # type: ignore[misc] # Pelican's classes are
 def install(environment: type, readers: type) -> None:
     """Have Pelican's generators use ours. For a process that does nothing else."""
     generators.process_translations = process_translations
+    generators.Article = contents.Article
+    generators.Page = contents.Page
     generators.Environment = environment
     generators.Readers = readers
 

@@ -12,6 +12,18 @@ from pelican.urlwrappers import URLWrapper
 from bridge.rebuild.resident.tracing import SiteList
 
 
+class Findable(list[Any]):
+    """A list of posts that knows its members. Nobody changes it while it is used."""
+
+    def __init__(self, posts: list[Any]) -> None:
+        super().__init__(posts)
+        self.of = posts
+        self._members = {id(post) for post in posts}
+
+    def __contains__(self, post: object) -> bool:
+        return id(post) in self._members or super().__contains__(post)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteLists:
     """Pelican's lists and ours in their place. A list that has two names there has one here."""
@@ -31,6 +43,8 @@ class SiteLists:
 
     def watched(self, value: Any, name: str) -> Any:
         """A variable of one page: a list is watched, by its own name or else as the page's."""
+        if isinstance(value, Findable):
+            value = value.of
         if type(value) is not list:
             return value
         ours = self._ours.get(id(value))

@@ -6,6 +6,7 @@ then be made in another order, or not at all where it is made from the same as l
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,7 @@ def _pages(paginators: Mapping[str, Paginator], number: int) -> tuple[str, dict[
     return place, variables
 
 
+@functools.lru_cache(maxsize=200_000)
 def _relative(output: str, name: str) -> str:
     """A file's path in the output folder; raises ``RuntimeError`` where it would be outside."""
     return os.path.relpath(sanitised_join(output, name), output).replace(os.sep, "/")

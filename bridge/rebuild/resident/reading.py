@@ -51,6 +51,8 @@ def fresh(value: Any, copies: dict[int, Any]) -> Any:
             if type(item) not in _ATOMS:
                 made[key] = fresh(item, copies)
     elif isinstance(value, URLWrapper):
+        # Worked out here, it is there in every copy.
+        _ = value.slug
         made = kind.__new__(kind)
         made.__dict__.update(value.__dict__)
     elif is_dataclass(value) and getattr(kind, _PARAMETERS).frozen:

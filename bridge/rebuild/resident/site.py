@@ -24,7 +24,7 @@ from pelican.settings import read_settings
 from pelican.writers import Writer
 
 from bridge.rebuild.output import Output
-from bridge.rebuild.resident import generators, plugins
+from bridge.rebuild.resident import contents, generators, plugins
 from bridge.rebuild.resident.facts import Facts, Ingredients, Numbers, Opaque
 from bridge.rebuild.resident.generators import WarmArticles, WarmStatic
 from bridge.rebuild.resident.links import Links
@@ -134,6 +134,7 @@ class WarmSite:
     def _begin(self) -> None:
         """Nothing is left of the build before but what is kept on purpose."""
         self._memory.forget()
+        contents.forget()
         self.shelf.begin()
         self._links.begin()
         self._shadow.begin()
