@@ -1,0 +1,165 @@
+"""What is expected to go wrong ends in one line that says what to do, never in a trace."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_kit import commit, done, environment, quickstart, refused, run, served, set_port
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site and a bridge that ``init`` has set up in its folder."""
+    folder = tmp_path_factory.mktemp("stock")
+    site = quickstart(folder / "site")
+    commit(site)
+    bridge = folder / "bridge"
+    bridge.mkdir()
+    done("init", site, "--yes", cwd=bridge)
+    set_port(bridge / "bridge.toml")
+    return folder
+
+
+@pytest.fixture
+def bridge(stock: Path, tmp_path: Path) -> Path:
+    """A copy of it to break; relative paths make it movable."""
+    shutil.copytree(stock, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "bridge" / "bridge.toml"
+    config.write_text(config.read_text().replace(str(stock), ".."))
+    return tmp_path / "bridge"
+
+
+def change(bridge: Path, old: str, new: str) -> None:
+    config = bridge / "bridge.toml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("command", [["serve"], ["check"], ["token", "list"], ["owner", "reset"]])
+def test_without_a_settings_file_init_is_named(tmp_path: Path, command: list[str]) -> None:
+    assert refused(*command, cwd=tmp_path).startswith("bridge.toml: file: is not there")
+    assert "other.toml" in refused(*command, "-c", "other.toml", cwd=tmp_path)
+
+
+def test_a_setting_that_does_not_exist_is_named(bridge: Path) -> None:
+    change(bridge, "public_url", "public_ulr")
+    told = refused("serve", cwd=bridge)
+    assert "server.public_ulr: is not a setting" in told
+    assert "Did you mean 'public_url'?" in told
+
+
+def test_a_repo_that_is_not_there(bridge: Path) -> None:
+    shutil.rmtree(bridge.parent / "site")
+    assert "there is no repo at" in refused("serve", cwd=bridge)
+
+
+def test_a_folder_that_is_no_repo(bridge: Path) -> None:
+    shutil.rmtree(bridge.parent / "site" / ".git")
+    assert "is not a git repo" in refused("serve", cwd=bridge)
+
+
+def test_pelican_settings_that_cannot_be_read(bridge: Path) -> None:
+    site = bridge.parent / "site"
+    (site / "pelicanconf.py").write_text("import no_such_module\n")
+    commit(site, "Broken")
+    told = refused("serve", cwd=bridge)
+    assert "publishconf.py" in told
+    assert "no_such_module" in told
+
+
+def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        set_port(bridge / "bridge.toml", port)
+        told = refused("serve", cwd=bridge)
+        assert told == (
+            f"cannot listen on 127.0.0.1:{port}: Address already in use."
+            " Choose another port, or 0 for a free one."
+        )
+        assert told == refused("demo", "--port", str(port), "--dir", "demo", cwd=tmp_path)
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_port_that_no_machine_has(tmp_path: Path) -> None:
+    assert "ports end at 65535" in refused("demo", "--port", "70000", cwd=tmp_path)
+
+
+def test_an_address_that_nobody_can_sign_in_with(bridge: Path) -> None:
+    change(bridge, 'me = "https://example.com/"', 'me = "https://example.com:8443/"')
+    assert "site.me" in refused("serve", cwd=bridge)
+
+
+def test_a_database_that_is_none(bridge: Path) -> None:
+    (bridge / "indieauth.sqlite").write_text("Something else entirely, and long enough for that.")
+    for command in (["serve"], ["token", "list"]):
+        told = refused(*command, cwd=bridge)
+        assert "indieauth.sqlite" in told
+        assert "not a database" in told
+
+
+def test_a_database_in_a_place_that_cannot_be(bridge: Path) -> None:
+    change(bridge, "[indieauth]", '[indieauth]\ndatabase = "bridge.toml/indieauth.sqlite"')
+    assert "cannot be opened" in refused("token", "list", cwd=bridge)
+
+
+def test_a_database_that_is_locked(bridge: Path) -> None:
+    done("token", "list", cwd=bridge)
+    holder = sqlite3.connect(bridge / "indieauth.sqlite", isolation_level=None)
+    try:
+        holder.execute("BEGIN EXCLUSIVE")
+        assert "database is locked" in refused("token", "create", "phone", cwd=bridge)
+    finally:
+        holder.close()
+
+
+def test_a_database_of_a_newer_version(bridge: Path) -> None:
+    done("token", "list", cwd=bridge)
+    connection = sqlite3.connect(bridge / "indieauth.sqlite")
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    for command in (["serve"], ["token", "list"]):
+        assert "newer version" in refused(*command, cwd=bridge)
+
+
+def test_a_folder_that_holds_something_else_is_no_place_for_a_demo(
+    bridge: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("Long.")
+    for folder in (tmp_path / "mine", bridge):
+        before = sorted(folder.iterdir())
+        assert "neither empty nor a demo" in refused("demo", "--dir", folder, cwd=tmp_path)
+        assert sorted(folder.iterdir()) == before
+
+
+def test_a_command_that_does_not_exist_is_misuse(tmp_path: Path) -> None:
+    ended = run("publish", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "invalid choice: 'publish'" in ended.stderr
+
+
+def test_the_version_is_told_without_any_settings(tmp_path: Path) -> None:
+    assert done("--version", cwd=tmp_path).strip().count(".") == 2
+
+
+def test_the_log_has_no_secret(bridge: Path) -> None:
+    with served(bridge) as running:
+        secret = running.token()
+        assert secret not in running.log.read_text()
+
+
+def test_token_commands_start_no_web_server(bridge: Path) -> None:
+    """They are quick: what a web server needs is not even imported."""
+    code = (
+        "import sys; from bridge.cli import main; main(['token', 'list']);"
+        " sys.exit('aiohttp' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=bridge, env=environment(), check=False)
+    assert ended.returncode == 0

@@ -1,0 +1,151 @@
+"""``/status``: what build and remote are doing, for programs and for the owner at a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from bs4 import BeautifulSoup
+from demo_kit import Demo, start_demo
+
+from bridge import __version__
+
+
+@pytest.fixture
+def broken_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A demo of a test's own, to break things in."""
+    running, process = start_demo(tmp_path_factory.mktemp("demo") / "site")
+    yield running
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client that keeps cookies and wants pages."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar, headers={"Accept": "text/html"}) as session:
+        yield session
+
+
+async def facts(http: aiohttp.ClientSession, demo: Demo) -> dict[str, Any]:
+    headers = {**demo.headers, "Accept": "application/json"}
+    async with http.get(f"{demo.site}status", headers=headers) as answer:
+        assert answer.status == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        return await answer.json()
+
+
+async def become(
+    http: aiohttp.ClientSession, demo: Demo, true: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """The facts, once they are as they should be."""
+    found = await facts(http, demo)
+    for _ in range(600):
+        if true(found):
+            return found
+        await asyncio.sleep(0.1)
+        found = await facts(http, demo)
+    pytest.fail(str(found))
+
+
+def commit(demo: Demo, path: str, text: str) -> None:
+    """Something that the owner commits by hand."""
+    file = demo.repo / path
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(text)
+    demo.git("add", path)
+    demo.git("commit", "--quiet", "--message", f"Change {path}")
+
+
+async def page(browser: aiohttp.ClientSession, demo: Demo) -> str:
+    """The words of the owner's page, signing in on the way to it."""
+    async with browser.get(f"{demo.site}status") as answer:
+        html = BeautifulSoup(await answer.text(), "html5lib")
+        arrived = answer.url.path
+    if arrived == "/auth/sign-in":
+        form = html.select_one('form[action="/auth/sign-in"]')
+        assert form is not None
+        fields = {str(each["name"]): str(each.get("value", "")) for each in form.select("[name]")}
+        fields["password"] = demo.password
+        async with browser.post(f"{demo.site}auth/sign-in", data=fields) as answer:
+            assert answer.url.path == "/status"
+            html = BeautifulSoup(await answer.text(), "html5lib")
+    assert html.main is not None
+    return " ".join(html.main.get_text(" ").split())
+
+
+async def test_programs_get_facts_with_a_token(demo: Demo, http: aiohttp.ClientSession) -> None:
+    states = ("idle", "ok")
+    found = await become(
+        http, demo, lambda now: (now["rebuild"]["state"], now["remote"]["state"]) == states
+    )
+    assert found["version"] == __version__
+    assert found["rebuild"]["reason"] is None
+    assert found["rebuild"]["file"] is None
+    assert found["rebuild"]["time"].endswith("+00:00")
+    assert found["rebuild"]["left_out"] == []
+    assert found["remote"]["behind"] == 0
+    assert found["remote"]["error"] is None
+
+
+async def test_without_a_token_programs_get_nothing(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
+    async with http.get(f"{demo.site}status") as answer:
+        assert answer.status == 401
+        assert (await answer.json())["error"] == "unauthorized"
+
+
+async def test_a_monitor_learns_no_more_than_that_it_answers(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
+    async with http.get(f"{demo.site}healthz") as answer:
+        assert await answer.json() == {"status": "ok"}
+
+
+async def test_the_owner_signs_in_and_sees_that_all_is_well(
+    demo: Demo, browser: aiohttp.ClientSession
+) -> None:
+    async with browser.get(f"{demo.site}status", allow_redirects=False) as answer:
+        assert answer.status == 303
+        assert answer.headers["Location"] == "/auth/sign-in?then=/status"
+    words = await page(browser, demo)
+    assert words.startswith(("Everything is live", "The site is being built"))
+    assert f"Bridge version {__version__}" in words
+
+
+async def test_what_goes_wrong_is_told_with_reason_and_file(
+    broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
+) -> None:
+    demo = broken_demo
+    commit(demo, "content/odd.md", "Title: Odd\nDate: some <b>day</b>\n\nText.\n")
+    found = await become(http, demo, lambda now: now["rebuild"]["left_out"])
+    assert found["rebuild"]["state"] == "idle"
+    assert [each["file"] for each in found["rebuild"]["left_out"]] == ["content/odd.md"]
+    words = await page(browser, demo)
+    assert "Left out of the site" in words
+    assert "content/odd.md" in words
+
+    commit(demo, "pelicanconf.py", "import no_such_module\n")
+    found = await become(http, demo, lambda now: now["rebuild"]["state"] == "failed")
+    assert "no_such_module" in found["rebuild"]["reason"]
+    assert found["rebuild"]["time"] is not None
+    words = await page(browser, demo)
+    assert words.startswith("The last build failed")
+    assert "no_such_module" in words
+    assert (demo.output / "index.html").exists(), "the last good site stays"
+
+    moved = demo.remote.rename(demo.remote.with_suffix(".moved"))
+    commit(demo, "pelicanconf.py", "\n")
+    found = await become(http, demo, lambda now: now["remote"]["state"] == "failed")
+    assert found["remote"]["behind"] >= 1
+    assert found["remote"]["error"]
+    words = await page(browser, demo)
+    assert "The remote did not answer as it should" in words
+    assert "to push" in words
+    moved.rename(demo.remote)
