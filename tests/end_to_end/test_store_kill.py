@@ -120,12 +120,12 @@ async def test_every_acknowledged_post_survives_kill_9(bridge: Bridge) -> None:
     for number in range(ROUNDS):
         process, url = await bridge.start()
         bridge.check()
-        before = len(bridge.acknowledged)
+        enough = len(bridge.acknowledged) + dice.randrange(1, 40)
         clients = [
             asyncio.create_task(bridge.post_until_it_dies(url, client, number))
             for client in range(CLIENTS)
         ]
-        while len(bridge.acknowledged) < before + dice.randrange(1, 40):
+        while len(bridge.acknowledged) < enough:
             await asyncio.sleep(0.001)
         await asyncio.sleep(dice.random() * 0.02)
         process.send_signal(signal.SIGKILL)

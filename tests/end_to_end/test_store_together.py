@@ -1,0 +1,84 @@
+"""Several bridges, and git's own housekeeping, in one repo at the same time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bridge.store import Change, Commit, MovedMeanwhile, StoreError
+from bridge.store.git import GitStore
+
+ADA = "Ada <ada@example.com>"
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["bridge.store.git"])
+POSTS = 40
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture(params=["bare", "clone"])
+def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q", "-b", "main", "origin")
+    git(tmp_path / "origin", "commit", "-q", "--allow-empty", "-m", "Begin")
+    git(tmp_path, "clone", "-q", *(["--bare"] if request.param == "bare" else []), "origin", "site")
+    return tmp_path / "site"
+
+
+def write(store: GitStore, name: str) -> None:
+    """One post, however often others come first."""
+    while True:
+        change = Change(f"content/{name}.md", name.encode(), None)
+        (answer,) = store.commit([Commit((change,), f"{name}\n", store.head())])
+        if not isinstance(answer, StoreError):
+            return
+        assert isinstance(answer, MovedMeanwhile), answer
+
+
+def _bridge(repo: Path, name: str) -> None:
+    store = GitStore(repo, author=ADA, patience=60)
+    for number in range(POSTS):
+        write(store, f"{name}-{number}")
+    store.close()
+
+
+def check(repo: Path, count: int) -> None:
+    assert git(repo, "fsck", "--strict", "--no-dangling") == ""
+    assert len(git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()) == count
+    assert git(repo, "rev-list", "--count", "main") == str(count + 1)
+    if (repo / ".git").exists():
+        assert git(repo, "status", "--porcelain") == ""
+
+
+def test_three_bridges_lose_nothing(repo: Path) -> None:
+    bridges = [SPAWN.Process(target=_bridge, args=(repo, name)) for name in "abc"]
+    for each in bridges:
+        each.start()
+    for each in bridges:
+        each.join(120)
+        assert each.exitcode == 0
+    check(repo, 3 * POSTS)
+
+
+def test_git_gc_meanwhile_loses_nothing(repo: Path) -> None:
+    child = SPAWN.Process(target=_bridge, args=(repo, "a"))
+    reader = GitStore(repo, author=ADA)
+    child.start()
+    while child.is_alive():
+        git(repo, "gc", "-q")
+        git(repo, "pack-refs", "--all")
+        head = reader.head()
+        assert head is not None
+        ids = [blob for _, blob in reader.files("", head)]
+        assert len(list(reader.blobs(ids))) == len(ids)
+    child.join()
+    assert child.exitcode == 0
+    reader.close()
+    check(repo, POSTS)
