@@ -1,0 +1,21 @@
+"""What pyproject.toml cannot say: packages that are elsewhere in the clone than when installed."""
+
+from setuptools import find_packages, setup
+
+#: Folders of the clone, by the package that they become.
+ELSEWHERE = {
+    "bridge.sample_site": "sample_site",  # what `micropub-bridge demo` copies
+    "pelican.plugins.indieauth": "namespace/pelican/plugins/indieauth",  # Pelican finds it by itself
+}
+
+setup(
+    packages=[*find_packages(include=["bridge*", "pelican_indieauth*"]), *ELSEWHERE],
+    package_dir=ELSEWHERE,
+    package_data={
+        "bridge": ["py.typed"],
+        "bridge.indieauth": ["templates/*", "static/*"],
+        "bridge.sample_site": ["**/*", "**/.*"],
+        "pelican_indieauth": ["py.typed", "templates/**/*"],
+    },
+    exclude_package_data={"bridge.sample_site": ["output/**/*", "**/__pycache__/*"]},
+)
