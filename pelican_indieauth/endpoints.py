@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,10 +31,11 @@ _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"'<>\\^`{|}]")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One link that clients look for."""
+    """One link that clients look for. ``type`` is that of the file behind it, where it matters."""
 
     rel: str
     href: str
+    type: str = field(default="", compare=False)
 
 
 def configured(settings: Mapping[str, Any]) -> bool:

@@ -38,7 +38,12 @@ def with_links(page: str, links: tuple[Link, ...]) -> str:
 @lru_cache(maxsize=64)
 def _elements(links: tuple[Link, ...]) -> str:
     """One rel and one absolute address each, rel first: some clients compare nothing but text."""
-    return "".join(f'<link rel="{link.rel}" href="{escape(link.href)}" />' for link in links)
+    return "".join(map(_element, links))
+
+
+def _element(link: Link) -> str:
+    kind = f' type="{link.type}"' if link.type else ""
+    return f'<link rel="{link.rel}" href="{escape(link.href)}"{kind} />'
 
 
 def _place(page: str) -> int | None:

@@ -61,7 +61,8 @@ def _without_block(text: str) -> str:
 
 def _value(link: Link) -> str:
     """The header's value, rel first after the address (RFC 8288 3)."""
-    return f'<{link.href}>; rel="{link.rel}"'
+    kind = f'; type="{link.type}"' if link.type else ""
+    return f'<{link.href}>; rel="{link.rel}"{kind}'
 
 
 def _netlify(text: str, links: Iterable[Link]) -> str:

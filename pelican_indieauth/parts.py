@@ -13,6 +13,8 @@ from html import escape as e
 
 from pelican_indieauth.entries import Cite, Entry, Media, Person, Place
 
+#: A phone's photo is wider than any page, and not every theme thinks of that.
+_FITTING = 'style="max-width: 100%; height: auto"'
 #: Kinds of posts that speak about nothing else (post type discovery looks for targets first).
 _ALONE = frozenset({"note", "article", "photo", "video", "audio"})
 _TARGETS = (
@@ -183,7 +185,8 @@ def _photo(photo: Media) -> str:
         size += f' srcset="{e(photo.srcset)}"'
     if photo.width and photo.height:
         size += f' width="{photo.width}" height="{photo.height}"'
-    image = f'<img class="u-photo" src="{e(photo.url)}" alt="{e(photo.alt)}" loading="lazy"{size}>'
+    words = f'alt="{e(photo.alt)}" loading="lazy" {_FITTING}{size}'
+    image = f'<img class="u-photo" src="{e(photo.url)}" {words}>'
     return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>'
 
 
@@ -192,7 +195,8 @@ def _played(kind: str, media: Media) -> str:
     if media.shown:
         return _data(f"u-{kind}", media.url)
     return _sentence(
-        f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata"></{kind}>',
+        f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata" {_FITTING}>'
+        f"</{kind}>",
         "media",
     )
 

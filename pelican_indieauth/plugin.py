@@ -8,6 +8,7 @@ from typing import Any
 
 from pelican_indieauth import feeds, headers, markup, pages, redirects, templating
 from pelican_indieauth.endpoints import configured
+from pelican_indieauth.json_feed import JsonFeed
 from pelican_indieauth.redirects import Redirects
 from pelican_indieauth.site import KEY, Site, media_folder, site_of
 
@@ -29,9 +30,9 @@ def initialized(pelican: Any) -> None:
             settings[name] = [*(path for path in settings[name] if path != folder), folder]
 
 
-def get_generators(pelican: Any) -> type | None:
-    """The generator of redirects."""
-    return Redirects if KEY in pelican.settings else None
+def get_generators(pelican: Any) -> tuple[type, ...] | None:
+    """What the plugin writes besides: redirects, and a JSON Feed."""
+    return (Redirects, JsonFeed) if KEY in pelican.settings else None
 
 
 def generator_init(generator: Any) -> None:

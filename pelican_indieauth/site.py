@@ -36,13 +36,17 @@ class Site:
     hub: str | None
     headers: tuple[str, ...]
     words: Mapping[str, str]
+    json_feed: str
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
     """The site that settings describe. Raises :class:`SettingError`."""
     home = str(settings.get("SITEURL") or "").rstrip("/")
     root = home.removesuffix(f"/{_language(settings)}") if _language(settings) else home
+    feed = _json_feed(settings)
     links = endpoints.links(settings)
+    if feed:
+        links = (*links, Link("alternate", f"{home}/{feed}", "application/feed+json"))
     owner = _owner(settings, root)
     markup = _flag(settings, "INDIEAUTH_MARKUP", default=True)
     own = theme.classes(_templates(settings)) if markup else frozenset()
@@ -58,6 +62,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         hub=next((link.href for link in links if link.rel == "hub"), None),
         headers=() if _language(settings) else headers.chosen(settings),
         words=words(settings),
+        json_feed=feed,
     )
 
 
@@ -70,6 +75,15 @@ def media_folder(settings: Mapping[str, Any]) -> str:
         raise SettingError(name, value, "is not a folder inside the content folder", remedy)
     # A sub-site of another language links to the files of the main one.
     return "" if _language(settings) else value.strip("/")
+
+
+def _json_feed(settings: Mapping[str, Any]) -> str:
+    name = "INDIEAUTH_JSON_FEED"
+    value = settings.get(name) or ""
+    if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
+        remedy = 'Write where in the output it belongs, such as "feeds/all.json"'
+        raise SettingError(name, value, "is not a path below the output folder", remedy)
+    return value
 
 
 def _language(settings: Mapping[str, Any]) -> str:

@@ -113,6 +113,7 @@ def test_a_hosted_server_is_one_setting() -> None:
         ({"INDIEAUTH_HEADERS": ["iis"]}, "'_headers', '.htaccess', 'nginx', 'caddy'"),
         ({"INDIEAUTH_WORDS": {"likes": "Mag"}}, "like-of"),
         ({"INDIEAUTH_WORDS": "Mag"}, "dictionary"),
+        ({"INDIEAUTH_JSON_FEED": "/feed.json"}, "feeds/all.json"),
         ({"INDIEAUTH_PHOTO": "me.jpg", "AUTHOR": "Ann"}, "/media/me.jpg"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,38 @@ def test_addresses_that_are_not_ascii_are_found_again(tmp_path: Path) -> None:
     (entry,) = feedparser.parse((built.output / FEEDS[0]).read_bytes()).entries
     assert entry.title == ""
     assert "Liked" in content(entry)
+
+
+def test_a_json_feed_needs_no_titles(tmp_path: Path) -> None:
+    audio = post("audio", note({"audio": ["https://cdn.example.org/a.mp3"]}), "Listen.")
+    bookmark = post("bookmark", {"properties": {"bookmark-of": [CITED]}}, "Good.", tags="a;")
+    built = build(
+        tmp_path,
+        {**POSTS, "audio": audio, "bookmark": bookmark},
+        INDIEAUTH_JSON_FEED="feeds/all.json",
+        INDIEAUTH_HUB="https://hub.example/",
+        INDIEAUTH_PHOTO="/me.jpg",
+    )
+    parsed = json.loads(built.text("feeds/all.json"))
+    assert parsed["version"] == "https://jsonfeed.org/version/1.1"
+    assert parsed["home_page_url"] == f"{SITE}/"
+    assert parsed["feed_url"] == f"{SITE}/feeds/all.json"
+    assert parsed["hubs"] == [{"type": "WebSub", "url": "https://hub.example/"}]
+    assert parsed["authors"] == [
+        {"name": "Ann", "url": f"{SITE}/", "avatar": f"{SITE}/me.jpg"},
+    ]
+    items = {item["id"].removeprefix(f"{SITE}/"): item for item in parsed["items"]}
+    assert items["article.html"]["title"] == "A walk & more"
+    assert "title" not in items["note.html"]
+    assert items["like.html"]["content_html"].startswith("<p>Liked <a ")
+    assert items["photo.html"]["image"] == "https://cdn.example.org/a.jpg"
+    assert items["told.html"]["summary"] == "In short."
+    assert items["bookmark.html"]["external_url"] == CITED
+    assert items["bookmark.html"]["tags"] == ["a"]
+    assert items["note.html"]["date_published"] == "2026-11-21T18:37:00+01:00"
+    assert items["audio.html"]["attachments"] == [
+        {"url": "https://cdn.example.org/a.mp3", "mime_type": "audio/mpeg"}
+    ]
+    alternate = f'rel="alternate" href="{SITE}/feeds/all.json" type="application/feed+json"'
+    assert alternate in built.text("index.html")
+    assert f'<{SITE}/feeds/all.json>; rel="alternate"; type=' in built.text("_headers")

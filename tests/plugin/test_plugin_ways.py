@@ -271,12 +271,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("installed")
     source = folder / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("bridge", "pelican_indieauth", "namespace"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    leave = shutil.ignore_patterns("__pycache__", "output")
+    for name in ("bridge", "pelican_indieauth", "namespace", "sample_site"):
+        shutil.copytree(ROOT / name, source / name, ignore=leave)
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*wheel, "--no-index", "-w", "wheels", str(source)], cwd=folder, check=True, timeout=120)
+    subprocess.run(
+        [*wheel, "--no-index", "-w", "wheels", str(source)], cwd=folder, check=True, timeout=120
+    )
     (built,) = (folder / "wheels").iterdir()
     target = folder / "site-packages"
     shutil.copytree(
