@@ -2,10 +2,11 @@
 
 from setuptools import find_packages, setup
 
-#: Folders of the clone, by the package that they become.
+#: Folders of the clone, by the package that they become: what `micropub-bridge demo` copies, and
+#: what Pelican finds by itself.
 ELSEWHERE = {
-    "bridge.sample_site": "sample_site",  # what `micropub-bridge demo` copies
-    "pelican.plugins.indieauth": "namespace/pelican/plugins/indieauth",  # Pelican finds it by itself
+    "bridge.sample_site": "sample_site",
+    "pelican.plugins.indieauth": "namespace/pelican/plugins/indieauth",
 }
 
 setup(

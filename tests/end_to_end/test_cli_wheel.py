@@ -1,0 +1,215 @@
+"""From nothing to a post by the README alone: our wheel in a new environment beside Pelican."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import mf2py
+import pytest
+from cli_kit import OWNER, PATIENCE, ROOT, commit, git, publish, quickstart, set_port
+from demo_kit import wait_until
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: What a clone has under another name than the wheel.
+MOVED = {"namespace/": "", "sample_site/": "bridge/sample_site/"}
+
+
+def tracked(*folders: str) -> list[str]:
+    return git("ls-files", "-z", "--", *folders, cwd=ROOT).rstrip("\0").split("\0")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of what is in git, so that nothing else can be in it."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in tracked("."):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / name)
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", built, source)
+    (file,) = built.glob("*.whl")
+    return file
+
+
+def pip(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Somebody at a terminal, who types what the README says."""
+
+    home: Path
+    environment: Path
+
+    def types(self, line: str, text: str = "") -> str:
+        """Run a line of the README; what it prints."""
+        assert re.search(rf"(?m)^{re.escape(line)}$", README), line
+        done = self.run(*line.replace("~", str(self.home)).split(), text=text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run(self, command: str, *rest: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(command, *rest), cwd=self.environment.parent, env=self.variables(),
+            input=text, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+
+    def argv(self, command: str, *rest: str) -> list[str]:
+        return [str(self.environment.parent / command), *rest]
+
+    def variables(self) -> dict[str, str]:
+        """A plain shell's: nothing leads to the clone."""
+        return {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **OWNER}
+
+    @contextmanager
+    def left_running(self, line: str, ready: str, *more: str) -> Iterator[str]:
+        """A line of the README that runs until Ctrl-C; what it has printed once it is ready."""
+        assert line in README, line
+        log = self.home / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*self.argv(*line.split()), *more], cwd=self.environment.parent,
+                env=self.variables(), stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        wait_until(lambda: ready in log.read_text() or process.poll() is not None, PATIENCE)
+        assert process.poll() is None, log.read_text()
+        yield log.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0, log.read_text()
+
+
+@pytest.fixture
+def newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
+    """A new environment with the wheel; what the wheel needs is lent to it, which is quick."""
+    environment = tmp_path / "bridge" / "bridge-env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
+    # In place of `pip install pelican-indieauth`.
+    pip("--python", environment / "bin" / "python", "install", "--no-deps", "--no-index", wheel)
+    return Newcomer(tmp_path, environment)
+
+
+def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
+    expected = set()
+    for name in tracked("bridge", "pelican_indieauth", "namespace", "sample_site"):
+        folder = name.partition("/")[0] + "/"
+        expected.add(MOVED[folder] + name.removeprefix(folder) if folder in MOVED else name)
+    with zipfile.ZipFile(wheel) as opened:
+        names = {name for name in opened.namelist() if ".dist-info/" not in name}
+    assert names == expected
+
+
+async def test_from_nothing_to_a_post(
+    newcomer: Newcomer, tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    home, own = free_ports()
+    me, bridge = f"http://127.0.0.1:{home}/", f"http://127.0.0.1:{own}/"
+    site = quickstart(tmp_path / "my-site", url=me.rstrip("/"))
+    commit(site)
+    remote = publish(site, tmp_path / "remote.git")
+
+    # 2. Set up.
+    told = newcomer.types("bridge-env/bin/micropub-bridge init ~/my-site", text=f"\n{bridge}\n")
+    assert f"The address of your site [{me}]" in told
+    (line,) = re.findall(r"(?m)^    (INDIEAUTH_BRIDGE = .*)$", told)
+    assert line == f'INDIEAUTH_BRIDGE = "{bridge}"'
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write(f"{line}\n")
+    commit(site, "Say where the bridge is")
+    git("push", "--quiet", cwd=site)
+    set_port(tmp_path / "bridge" / "bridge.toml", own)
+
+    # 3. Run, and set up how to sign in.
+    serving = newcomer.left_running("bridge-env/bin/micropub-bridge serve", "Set up how you sign")
+    output = tmp_path / "bridge" / "output"
+    with serving as log, web_server(output, home):
+        (link,) = re.findall(r"Set up how you sign in: (\S+)", log)
+        async with http.get(link) as answer:
+            assert "password" in await answer.text()
+        wait_until(lambda: f"{bridge}micropub" in read(output / "index.html"))
+
+        # 4. Check.
+        told = newcomer.types("bridge-env/bin/micropub-bridge check")
+        assert told.endswith("Everything works.\n")
+
+        # 5. Post.
+        token = newcomer.types("bridge-env/bin/micropub-bridge token create laptop").strip()
+        url = curl(bridge, token)
+        assert url == f"{me}hello-web.html"
+        wait_until((output / "hello-web.html").exists)
+        async with http.get(url) as answer:
+            parsed = mf2py.parse(doc=await answer.text(), url=url)
+        assert parsed["rels"]["micropub"] == [f"{bridge}micropub"]
+        (entry,) = [item for item in parsed["items"] if item["type"] == ["h-entry"]]
+        assert entry["properties"]["content"][0]["value"] == "Hello, web"
+        wait_until(lambda: "Note: Hello, web" in git("log", "-1", "--format=%s", cwd=remote))
+    git("pull", "--quiet", cwd=site)
+    (file,) = site.glob("content/**/hello-web.md")
+    assert file.read_text().endswith("Hello, web\n")
+
+
+async def test_the_demo_needs_no_clone(newcomer: Newcomer, http: aiohttp.ClientSession) -> None:
+    ready = "Ctrl-C ends it"
+    command = "bridge-env/bin/micropub-bridge"
+    with newcomer.left_running(command, ready, "demo", "--dir", "demo") as told:
+        (site,) = re.findall(r"Open the site +(\S+)", told)
+        async with http.get(site) as answer:
+            assert answer.status == 200
+            assert "Maren" in await answer.text()
+
+
+def curl(bridge: str, token: str) -> str:
+    """The README's own line, to this bridge with this token; where the post is to live."""
+    found = re.search(r'(?m)^curl https://bridge\.example\.com/micropub .*\\\n +.*"$', README)
+    assert found
+    line = found[0].replace("https://bridge.example.com/", bridge).replace("TOKEN", token)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{line} --silent --show-error --dump-header -"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (location,) = re.findall(r"(?m)^Location: (\S+)", done.stdout)
+    return location
+
+
+def free_ports() -> tuple[int, int]:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+def read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+@contextmanager
+def web_server(folder: Path, port: int) -> Iterator[None]:
+    """Somebody's web server, which serves the folder of pages."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    process = subprocess.Popen(
+        [*command, "--directory", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
