@@ -24,7 +24,9 @@ def follow(checkout: Checkout, old: bytes, new: bytes) -> None:
     already nothing happens.
     """
     git = Git(checkout.root)
-    git.set_persistent_git_options(git_dir=str(checkout.git_dir), work_tree=str(checkout.root))
+    git.set_persistent_git_options(
+        git_dir=str(checkout.git_dir), work_tree=str(checkout.root), c="core.fsync=all"
+    )
     try:
         # Files that were touched, but not changed, would look edited. Exit 1: some are edited.
         git.update_index("-q", "--refresh", with_exceptions=False)

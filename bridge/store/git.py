@@ -31,9 +31,11 @@ from bridge.store.locks import writer
 from bridge.store.objects import Object
 from bridge.store.opening import author as find_author
 from bridge.store.opening import open_place
+from bridge.store.recovery import Recovery
+from bridge.store.scratch import Scratch
 from bridge.store.transaction import Transaction
 from bridge.store.trees import compare, find, walk
-from bridge.store.worktree import Desk, at_desk
+from bridge.store.worktree import Checkout, Desk, at_desk, checkouts
 
 _ATTEMPTS = 20
 _OWN_COMMITS = 10_000
@@ -70,11 +72,13 @@ class GitStore:
         self._housekeeper = Housekeeper(place, self.state)
         with _translated():
             self.author = find_author(place.repo, author, otherwise)
-            self._transaction = Transaction(place, self.disk, self.state)
+            self._scratch = Scratch(self.disk, self.state)
+            parts = (place, self.database, self.disk, self._scratch, patience)
+            self._transaction, self._recovery = Transaction(*parts), Recovery(*parts)
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has put that right itself.
             with suppress(StoreBusy), self._writing():
-                self._transaction.unlock()
+                self._recovery.unlock()
 
     def close(self) -> None:
         """End the processes and threads behind the store."""
@@ -152,7 +156,7 @@ class GitStore:
                 if answers is not None:
                     self._housekeeper.committed()
                     return answers
-                self._transaction.sweep()
+                self._scratch.sweep()
         raise StoreBusy("somebody else keeps committing")
 
     def bring(self, old: Version | None, new: bytes, objects: Sequence[Object]) -> bool:
@@ -164,18 +168,19 @@ class GitStore:
         with _translated(), self._writing():
             head = _oid(old) if old else None
             ident = f"{self.author} {int(time.time())} {time.strftime('%z')}"
-            return self._transaction.bring(head, new, objects, ident, self._patience)
+            return self._transaction.bring(head, new, objects, ident, self._checkouts())
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the only writer among threads and bridges, in a repo where nothing is half done."""
         self.disk.mkdir(self.state)
         with self._turn, writer(self.state / "lock", self._patience):
-            self._transaction.recover(self.database, self._patience)
+            self._scratch.open()
+            self._recovery.recover(self._checkouts)
             try:
                 yield
             finally:
-                self._transaction.sweep()
+                self._scratch.sweep()
 
     def _attempt(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError] | None:
         """Commit on top of the branch as it is now; ``None`` when it has moved meanwhile."""
@@ -190,7 +195,7 @@ class GitStore:
                 answers.append(answer)
                 if not isinstance(answer, StoreError):
                     made[answer] = None
-            if made and not self._transaction.advance(head, batch, desks, self._patience):
+            if batch.tip and made and not self._transaction.advance(head, batch.tip, batch, desks):
                 return None
         self._mine |= made
         while len(self._mine) > _OWN_COMMITS:
@@ -202,13 +207,17 @@ class GitStore:
         if head not in self._mine:
             self._mine = {head: None}
 
+    def _checkouts(self) -> list[Checkout]:
+        """Every working tree that has the branch checked out."""
+        return checkouts(self.place.common, self.place.root, self.place.branch.ref)
+
     @contextmanager
     def _desks(self) -> Iterator[list[Desk]]:
         """Every working tree that has the branch checked out, with its index locked."""
         desks: list[Desk] = []
         with ExitStack() as stack:
-            for number, checkout in enumerate(self._transaction.checkouts()):
-                own = self._transaction.own(f"index-{number}")
+            for number, checkout in enumerate(self._checkouts()):
+                own = self._scratch.file(f"index-{number}")
                 desk = at_desk(self.disk, checkout, own, self.place.format, self._patience)
                 desks.append(stack.enter_context(desk))
             yield desks

@@ -7,6 +7,7 @@ next one: each path goes to what the branch says, unless the owner has touched i
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from bridge.store import OwnersEdit, StoreBusy
 from bridge.store.disk import Disk
 from bridge.store.locks import GitLock, git_is_at_work
 from bridge.store.objects import Entry, Format
-from bridge.store.staging import Index
+from bridge.store.staging import Index, Staged
 
 _ABANDONED = 3600.0  # `git commit -a` holds the lock of the index while its editor is open
 
@@ -76,10 +77,13 @@ def _read(path: Path) -> str:
 class Desk:
     """A checkout whose index is locked, and read."""
 
-    def __init__(self, checkout: Checkout, index: Index, lock: GitLock, fmt: Format) -> None:
+    def __init__(self, checkout: Checkout, lock: GitLock, fmt: Format) -> None:
+        """Reads the index that ``lock`` keeps from changing."""
+        file = lock.target
         self.checkout = checkout
-        self.index = index
+        self.index = Index(file.read_bytes() if file.exists() else b"", fmt)
         self.lock = lock
+        self._read_at = file.stat().st_mtime_ns if file.exists() else 0
         self._format = fmt
 
     def check(self, path: str, before: Entry | None) -> None:
@@ -97,13 +101,18 @@ class Desk:
             raise OwnersEdit(path) from None
         if before is None or not stat.S_ISREG(found.st_mode):
             raise OwnersEdit(path)
-        seconds, nanoseconds = divmod(found.st_mtime_ns, 1_000_000_000)
-        # Bytes that differ may still be the same to git, which may keep line ends, or large files,
-        # in another way (.gitattributes): then it recognises the file by its stamp.
-        if self._blob(place) != before.oid and (
-            staged is None or staged.stamp != (seconds, nanoseconds, found.st_size)
-        ):
+        if self._blob(place) != before.oid and not (staged and self._unchanged(staged, found)):
             raise OwnersEdit(path)
+
+    def _unchanged(self, staged: Staged, found: os.stat_result) -> bool:
+        """Whether git would take a file for unchanged by its stamp alone.
+
+        Bytes that differ may be the same to git, which keeps line ends, or large files, in another
+        way where ``.gitattributes`` says so. A stamp as young as the index itself proves nothing.
+        """
+        seconds, nanoseconds = divmod(found.st_mtime_ns, 1_000_000_000)
+        same = staged.stamp == (seconds, nanoseconds, found.st_size)
+        return same and found.st_mtime_ns < self._read_at
 
     def apply(self, disk: Disk, edit: Edit, ready: Path | None) -> set[Path]:
         """Bring a file (``ready``, on the same disk, is moved into place) and the index along.
@@ -198,7 +207,6 @@ def at_desk(
     )
     lock.take(patience)
     try:
-        data = target.read_bytes() if target.exists() else b""
-        yield Desk(checkout, Index(data, fmt), lock, fmt)
+        yield Desk(checkout, lock, fmt)
     finally:
         lock.release()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,11 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from breaking import killed_at
 
 from bridge.store import Change, Commit, StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.remote import Conflict, Remote, RemoteStatus
+from bridge.store.syncing import Syncing
+from bridge.store.transport import Transport
 
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["bridge.store.remote", "breaking"])
 ADA = "Ada <ada@example.com>"
 
 
@@ -362,3 +369,44 @@ async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
         assert remote.status() == RemoteStatus("none")
         await remote.close()
     store.close()
+
+
+def _catch_up(repo: Path, step: int) -> None:
+    store = GitStore(repo, author=ADA, disk=killed_at(step))
+    Syncing(store, Transport(store.place, "origin", "", store.state, store.disk)).run(fetch=True)
+    store.close()
+
+
+async def test_killed_before_any_single_step_of_catching_up(world: World, tmp_path: Path) -> None:
+    text = (world.laptop / "a.md").read_text()
+    store = GitStore(world.repo, author=ADA)
+    put(store, "new/ours.md", "ours")
+    put(store, "a.md", text.replace("line 9\n", "line 9, ours\n"))
+    store.close()
+    world.write("new/theirs.md", "theirs")
+    world.write("a.md", text.replace("line 1\n", "line 1, theirs\n"))
+    step, finished = 0, False
+    while not finished:
+        step += 1
+        copy = tmp_path / f"copy-{step}"
+        copy.mkdir()
+        for name in ("remote.git", "repo"):
+            shutil.copytree(tmp_path / name, copy / name, symlinks=True)
+        git(copy / "repo", "remote", "set-url", "origin", str(copy / "remote.git"))
+        child = SPAWN.Process(target=_catch_up, args=(copy / "repo", step))
+        child.start()
+        child.join(30)
+        assert child.exitcode in {0, -9}
+        finished = child.exitcode == 0
+        after = World(copy / "remote.git", copy / "repo", world.laptop)
+        GitStore(after.repo, author=ADA).close()
+        after.sound()
+        async with bridge(after) as (_, remote):
+            await settled(remote)
+        after.sound()
+        assert after.listed() == ["a.md", "new/ours.md", "new/theirs.md"]
+        merged = after.on_remote("a.md")
+        assert "line 1, theirs" in merged
+        assert "line 9, ours" in merged
+        shutil.rmtree(copy)
+    assert step > 10
