@@ -26,6 +26,7 @@ _RELS = {
 }
 _ME = "INDIEAUTH_ME"
 _ME_SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "xmpp", "acct", "openpgp4fpr"})
+SETTINGS = frozenset({*_RELS.values(), _ME, "INDIEAUTH_SERVER", "INDIEAUTH_BRIDGE"})
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"'<>\\^`{|}]")
 
 
@@ -100,6 +101,9 @@ def _bridge(settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, 
 def _me(settings: Mapping[str, Any]) -> Iterator[str]:
     """The owner's other profiles (``rel=me``): one address or a list of them."""
     value = settings.get(_ME) or ()
+    if not isinstance(value, (str, list, tuple)):
+        remedy = 'Write ["https://social.example/@me", "mailto:me@example.com"]'
+        raise SettingError(_ME, value, "is neither an address nor a list of them", remedy)
     for address in (value,) if isinstance(value, str) else value:
         yield _address(_ME, address, _ME_SCHEMES)
 

@@ -14,7 +14,8 @@ from pelican_indieauth import text
 
 logger = logging.getLogger(__name__)
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+#: What has no place in a line of text, and would end the build in a page or a feed.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _TYPE = re.compile(r"h-[a-z0-9-]+")
 _EXCERPT = 500
 

@@ -10,7 +10,7 @@ from pelican_indieauth import feeds, headers, markup, pages, redirects, templati
 from pelican_indieauth.endpoints import configured
 from pelican_indieauth.json_feed import JsonFeed
 from pelican_indieauth.redirects import Redirects
-from pelican_indieauth.site import KEY, Site, media_folder, site_of
+from pelican_indieauth.site import KEY, Site, media_folder, site_of, warn_of_unknown
 
 
 def initialized(pelican: Any) -> None:
@@ -23,6 +23,7 @@ def initialized(pelican: Any) -> None:
     if not configured(settings):
         return
     settings[KEY] = site_of(settings)
+    warn_of_unknown(settings)
     folder = media_folder(settings)
     if folder and (Path(settings["PATH"]) / folder).is_dir():
         # An upload is a file to serve, never a post to read.
@@ -57,7 +58,7 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
 
 def content_written(path: str, context: Any) -> None:
     """A page has just been written."""
-    if KEY in context:
+    if KEY in context and "output_file" in context:
         context.get(redirects.WRITTEN, set()).add(context["output_file"])
         pages.finish_file(path, context)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ from pelican_indieauth.entries import Person
 from pelican_indieauth.errors import SettingError
 from pelican_indieauth.words import words
 
+logger = logging.getLogger(__name__)
+
+_SETTINGS = endpoints.SETTINGS | {
+    *("INDIEAUTH_MARKUP", "INDIEAUTH_PHOTO", "INDIEAUTH_WORDS", "INDIEAUTH_HEADERS"),
+    *("INDIEAUTH_MEDIA_FOLDER", "INDIEAUTH_JSON_FEED"),
+}
 #: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
 KEY = "indieauth_site"
 
@@ -75,6 +82,17 @@ def media_folder(settings: Mapping[str, Any]) -> str:
         raise SettingError(name, value, "is not a folder inside the content folder", remedy)
     # A sub-site of another language links to the files of the main one.
     return "" if _language(settings) else value.strip("/")
+
+
+def warn_of_unknown(settings: Mapping[str, Any]) -> None:
+    """A misspelt setting would do nothing, and say nothing."""
+    for name in sorted(settings):
+        if name.startswith(endpoints.PREFIX) and name not in _SETTINGS:
+            import difflib  # noqa: PLC0415  (for mistakes alone)
+
+            near = difflib.get_close_matches(name, _SETTINGS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "See docs/plugin.md for those that are"
+            logger.warning("%s is not a setting of the IndieAuth plugin. %s", name, hint)
 
 
 def _json_feed(settings: Mapping[str, Any]) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-_UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 #: What nearly every address looks like: nothing in it needs a second look.
 _USUAL = re.compile(r"https?://[\w.-]+(?::\d+)?(?:[/?#][\w/?#:@!$&()*+,;=.~%-]*)?", re.ASCII)
 #: A URL never holds these raw (RFC 3986 2); ``{`` and ``|`` would also wake Pelican's own links.
 _ENCODED = {ord(char): quote(char, safe="") for char in "\"'<>\\^`{|}"}
-_STATIC = re.compile(r"[{|]static[|}]/?(?P<path>[^?#]*)")
+_STATIC = re.compile(r"[{|]static[|}]/?(?P<path>[^?#\x00-\x1f\x7f\ud800-\udfff]*)")
 _CANDIDATE = re.compile(r"(?P<url>\S+)(?P<size>(?:\s\d+(?:\.\d+)?[wx])?)")
 _CONTACT = frozenset({"mailto", "tel", "geo"})
 
@@ -89,7 +89,9 @@ class Urls:
         """The absolute address of a page of the site, from its path below the site's root."""
         return f"{self.home}/{path.lstrip('/')}"
 
-    def _file(self, path: str) -> str:
+    def _file(self, path: str) -> str | None:
+        if ".." in path.split("/"):
+            return None
         known = self.files.get(path) or self.files.get(unquote(path))
-        url = known.url if known else self.static_url.format(path=quote(unquote(path)))
+        url = known.url if known else self.static_url.replace("{path}", quote(unquote(path)))
         return f"{self.root}/{url.lstrip('/').translate(_ENCODED)}"

@@ -108,6 +108,7 @@ def test_a_hosted_server_is_one_setting() -> None:
         ({"INDIEAUTH_MICROPUB": "https://b.example/ x"}, "character"),
         ({"INDIEAUTH_MICROPUB": "https://[b.example/"}, "not a URL"),
         ({"INDIEAUTH_ME": ["data:text/html,x"]}, "absolute URL"),
+        ({"INDIEAUTH_ME": {"x": "y"}}, "list"),
         ({"INDIEAUTH_SERVER": "myspace.com"}, "'indieauth.com', 'micro.blog'"),
         ({"INDIEAUTH_MARKUP": "yes"}, "True or False"),
         ({"INDIEAUTH_HEADERS": ["iis"]}, "'_headers', '.htaccess', 'nginx', 'caddy'"),
@@ -135,6 +136,12 @@ def test_a_wrong_setting_ends_the_build_before_anything_is_written(tmp_path: Pat
     with pytest.raises(SettingError, match="INDIEAUTH_MICROPUB"):
         build(tmp_path, {"a": post("a")}, INDIEAUTH_MICROPUB="/micropub")
     assert not (tmp_path / "output").exists()
+
+
+def test_a_misspelt_setting_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build(tmp_path, {"a": post("a")}, INDIEAUTH_MICROPBU="https://b.example/")
+    assert "INDIEAUTH_MICROPBU is not a setting" in caplog.text
+    assert "Did you mean INDIEAUTH_MICROPUB?" in caplog.text
 
 
 def test_nothing_is_configured_by_empty_settings() -> None:

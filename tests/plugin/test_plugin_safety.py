@@ -31,6 +31,10 @@ EVIL_URLS = [
     "https://[::1",
     "ftp://example.org/",
     "relative/path",
+    "{static}/../secret",
+    "{static}/a\ud800.jpg",
+    "{filename}/a.md",
+    "{attach}a.jpg",
     "",
 ]
 CARD = {
@@ -210,3 +214,18 @@ def test_the_line_survives_pelican_as_it_is(tmp_path: Path) -> None:
     built = build(tmp_path, {"a": post("a", mf2, "Words")})
     (photo,) = built.entry("a.html")["photo"]
     assert photo["alt"] == alt.replace("\n", " ")
+
+
+def test_characters_that_no_file_can_hold_do_not_end_the_build(tmp_path: Path) -> None:
+    bad = "a\x00b\x0bc\ud800d\uffffe"
+    cite = {"type": ["h-cite"], "properties": {"url": ["https://e.example/"], "name": [bad]}}
+    mf2 = note(
+        {
+            "photo": [{"value": "https://e.example/a.jpg", "alt": bad}],
+            "in-reply-to": [cite, f"https://e.example/{bad}"],
+            "location": [bad],
+        }
+    )
+    built = build(tmp_path, {"a": post("a", mf2, "Words")})
+    assert built.entry("a.html")["photo"][0]["alt"] == "a b c d e"
+    assert not feedparser.parse((built.output / "feeds/all.atom.xml").read_bytes()).bozo
