@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bridge.store.opening import Place
 
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit
+_RESTS = 20  # times as long as it has worked: requests come first
 # Synced before the old packs go; on one core, because nobody waits.
 _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-q")
 
@@ -31,6 +33,7 @@ class Housekeeper:
         self._place = place
         self._lock = state / "housekeeping.lock"
         self._rounds = 0
+        self._rest = 0.0  # not before
         self._thread: threading.Thread | None = None
         self._running: Any = None  # GitPython's process, which it does not annotate
         self._closed = False
@@ -38,7 +41,8 @@ class Housekeeper:
     def committed(self) -> None:
         """There may be one pack more. Returns at once."""
         self._rounds += 1
-        if self._rounds < _MANY or (self._thread and self._thread.is_alive()):
+        busy = self._thread is not None and self._thread.is_alive()
+        if self._rounds < _MANY or busy or time.monotonic() < self._rest:
             return
         self._rounds = 0
         self._thread = threading.Thread(target=self._tidy, name="housekeeping", daemon=True)
@@ -62,7 +66,9 @@ class Housekeeper:
             file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                begin = time.monotonic()
                 self._repack()
+                self._rest = time.monotonic() + _RESTS * (time.monotonic() - begin)
             finally:
                 os.close(file)
         except BlockingIOError:
