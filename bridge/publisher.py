@@ -132,15 +132,18 @@ class Publisher:
         base = await self._catalogue.refresh()
         rules = self._catalogue.rules
         entry = self._find(action.url)
-        if only_drafts(token, "update") and entry.status != "draft":
-            raise InsufficientScope("This token may only change drafts.", scope="update")
+        _stay_with_drafts(token, entry.status)
         file, blob = self._catalogue.open(entry)
+        if blob != entry.blob:
+            # The entry has just been judged; its file is another one by now.
+            raise ChangedMeanwhile(entry.path)
         old = self._catalogue.read(file, entry.path)
         new = apply(old, self._in_own_words(action))
         edited = edit(file, old, new, commands=action.commands, when=self._now(), rules=rules)
         if edited == file:
             return Published(entry.url)
         async with self._placing.moved(edited, entry.path, base) as place:
+            _stay_with_drafts(token, place.location.status)
             url = place.location.url
             text = _with_alias(place, entry).text()
             changes = [
@@ -207,6 +210,12 @@ class Publisher:
             add=own(update.add),
             delete_values=own(update.delete_values),
         )
+
+
+def _stay_with_drafts(token: Token, status: str) -> None:
+    """Raise where a token for drafts alone would change a published post, or publish a draft."""
+    if only_drafts(token, "update") and status != "draft":
+        raise InsufficientScope("This token may change drafts, and not publish.", scope="update")
 
 
 def _draft(place: Place) -> str:
