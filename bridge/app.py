@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from bridge.annotating import Annotator
 from bridge.auth.build import make_verifier
 from bridge.catalogue import Catalogue
 from bridge.committing import Committer
+from bridge.errors import Unavailable
 from bridge.fetch import GuardedFetch
 from bridge.illustrating import Illustrator
 from bridge.indieauth import routes
@@ -43,6 +46,8 @@ from bridge.web.middleware import allow_browsers, harden, render_errors
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
 from bridge.web.status import StatusHandlers
+
+log = logging.getLogger(__name__)
 
 STORE = web.AppKey("store", ContentStore)
 REBUILDER = web.AppKey("rebuilder", Rebuilder)
@@ -145,7 +150,8 @@ class _Assembly:
 
     async def _start_followers(self, repo: _Repo) -> _Followers:
         store, publish = repo.store, self.settings.publish
-        rebuilder = await asyncio.to_thread(make_rebuilder, self.settings, store, store.state)
+        output = await self._output_folder(repo)
+        rebuilder = make_rebuilder(self.settings, store, store.state, output=output)
         await rebuilder.start()
         self.stack.push_async_callback(rebuilder.close)
         remote = Remote(
@@ -158,6 +164,18 @@ class _Assembly:
         await remote.start()
         self.stack.push_async_callback(remote.close)
         return _Followers(rebuilder, remote)
+
+    async def _output_folder(self, repo: _Repo) -> Path:
+        """``[rebuild] output``, else Pelican's: in the owner's clone, or in our state folder."""
+        if self.settings.rebuild.output:
+            return Path(self.settings.rebuild.output)
+        clone = self.settings.site.repo
+        base = clone if (clone / ".git").exists() else repo.store.state
+        try:
+            return base / await repo.catalogue.output_path()
+        except Unavailable as error:
+            log.warning("pages go to %s for now: %s", base / "output", error.description)
+            return base / "output"
 
     def _make_publisher(
         self, repo: _Repo, followers: _Followers, committer: Committer, fetch: GuardedFetch

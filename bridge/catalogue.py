@@ -66,6 +66,16 @@ class Catalogue:
         self._lock = asyncio.Lock()
         self.index = PostIndex(state / "index.sqlite", store, self.folder, self.describe)
 
+    async def output_path(self) -> Path:
+        """Pelican's own ``OUTPUT_PATH``; one inside the repo as a relative path.
+
+        Looks at the settings alone, not at the posts. Raises :class:`Unavailable`.
+        """
+        async with self._lock:
+            await asyncio.to_thread(self._look_at_settings, self._head())
+        path, root = Path(self.rules.site.settings["OUTPUT_PATH"]), self._surroundings.folder
+        return path.relative_to(root) if path.is_relative_to(root) else path
+
     async def refresh(self) -> Version:
         """Bring everything to the newest version, and return that.
 
@@ -114,14 +124,18 @@ class Catalogue:
 
     def look(self) -> Version:
         """The same as :meth:`refresh`, for whoever may block."""
-        head = self._store.head()
-        if head is None:
-            raise Unavailable("The site's branch has no commit yet: commit its Pelican settings.")
+        head = self._head()
         if self._may_have_other_settings(head):
             self._look_at_settings(head)
         version = self.index.refresh(self._fingerprint)
         assert version is not None  # noqa: S101 - a branch does not lose its last commit
         return version
+
+    def _head(self) -> Version:
+        head = self._store.head()
+        if head is None:
+            raise Unavailable("The site's branch has no commit yet: commit its Pelican settings.")
+        return head
 
     def _may_have_other_settings(self, head: Version) -> bool:
         known = self.index.version

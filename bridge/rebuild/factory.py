@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,14 +13,13 @@ from bridge.rebuild.command import CommandBuilder, pelican_argv
 from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.output import Output
-from bridge.rebuild.output_path import ask
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.scheduled import due
 from bridge.rebuild.site import SiteBuild
 from bridge.rebuild.webhook import Webhook
 from bridge.rebuild.worker import CALM, Pace, Worker
-from bridge.settings import Settings, SettingsError
-from bridge.store import ContentStore, Version
+from bridge.settings import Settings
+from bridge.store import ContentStore
 
 
 def make_rebuilder(
@@ -29,15 +27,15 @@ def make_rebuilder(
     store: ContentStore,
     state: Path,
     *,
+    output: Path,
     environment: Mapping[str, str] | None = None,
     pace: Pace = CALM,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
-    Builds see the environment of this process, with ``environment`` added. ``.output`` of what
-    comes back is the folder of pages, ``None`` where that is not on this machine. Blocks for as
-    long as a checkout takes where Pelican's own settings have to be asked for that folder. Raises
-    :class:`SettingsError` where the settings cannot be used.
+    ``output`` is where pages go. Builds see the environment of this process, with ``environment``
+    added. ``.output`` of what comes back is the folder of pages, ``None`` where that is not on this
+    machine.
     """
     mode = settings.rebuild.mode
     if mode == "none":
@@ -47,7 +45,7 @@ def make_rebuilder(
     if mode == "webhook":
         return Worker(store, Webhook(settings.rebuild.webhook, ledger), ledger, pace=pace)
     site = _Site(settings, store, folder, ledger, process.environment(environment or {}))
-    return site.rebuilder(pace)
+    return site.rebuilder(Output(output, folder / "output.json"), pace)
 
 
 def importing_from(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -75,8 +73,7 @@ class _Site:
         beside = (self._checkout.folder / settings.site.settings).parent
         self._environment = importing_from(beside, environment)
 
-    def rebuilder(self, pace: Pace) -> Worker:
-        output = Output(self._output_folder(), self._folder / "output.json")
+    def rebuilder(self, output: Output, pace: Pace) -> Worker:
         job = SiteBuild(
             self._store,
             self._checkout,
@@ -110,34 +107,3 @@ class _Site:
             content=content,
             environment=self._environment,
         )
-
-    def _output_folder(self) -> Path:
-        """``[rebuild] output``, else what the site's own settings say."""
-        configured = self._settings.rebuild.output
-        if configured:
-            return Path(configured).expanduser().absolute()
-        repo = self._settings.site.repo.absolute()
-        base = repo if (repo / ".git").exists() else self._folder
-        head = self._store.head()
-        if head is None:
-            return base / "output"
-        wanted = self._ask(head)
-        # A relative path: to the owner's clone, not to a checkout that nobody knows.
-        if wanted.is_relative_to(self._checkout.folder):
-            return base / wanted.relative_to(self._checkout.folder)
-        return wanted
-
-    def _ask(self, head: Version) -> Path:
-        """Pelican's ``OUTPUT_PATH``, from the settings as they are committed."""
-        if self._checkout.version != head:
-            self._ledger.begin()
-            self._checkout.bring_to(head)
-        place = self._settings.site.settings
-        checkout = self._checkout.folder
-        try:
-            return ask(
-                checkout / place, checkout / self._settings.content.folder, self._environment
-            )
-        except (ValueError, OSError, subprocess.SubprocessError) as error:
-            remedy = "Mend the file, or say in [rebuild] output where the pages go"
-            raise SettingsError("bridge.toml", "site.settings", str(error), remedy) from error

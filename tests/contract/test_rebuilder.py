@@ -56,8 +56,9 @@ async def make(
     made: list[Rebuilder] = []
 
     async def start() -> Rebuilder:
-        config = settings(tmp_path / "output", mode=request.param, webhook=hook[1])
-        rebuilder = make_rebuilder(config, store, tmp_path / "state", pace=QUICK)
+        output = tmp_path / "output"
+        config = settings(output, mode=request.param, webhook=hook[1])
+        rebuilder = make_rebuilder(config, store, tmp_path / "state", output=output, pace=QUICK)
         made.append(rebuilder)
         await rebuilder.start()
         return rebuilder
