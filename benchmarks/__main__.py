@@ -1,0 +1,28 @@
+"""Every benchmark at a size that takes minutes, one after the other: ``make bench``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+_RUNS = (
+    ("store", "100", "10000"),
+    ("requests", "100", "10000"),
+    ("queries", "100", "10000"),
+    ("rebuild", "100", "1000"),
+    ("plugin", "1000"),
+)
+
+
+def main() -> int:
+    """Runs each in a process of its own. Returns how many failed."""
+    failed = 0
+    for name, *sizes in _RUNS:
+        print(f"\n== {name} ==", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *sizes]
+        failed += subprocess.run(command, check=False).returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
