@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_PROJECT = Path(__file__).parents[2]
 _KEPT = 200_000
 _GRACE = 5.0
 
@@ -27,9 +28,13 @@ class TookTooLong(Exception):
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """What a build sees of our environment: all but the bridge's own settings, and secrets."""
+    """What a build sees of our environment: all but the bridge's own settings, and secrets.
+
+    This project's plugin can be imported there, installed or not.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-    return {**ours, **extra}
+    path = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
+    return {**ours, "PYTHONPATH": os.pathsep.join(path), **extra}
 
 
 async def run(

@@ -66,7 +66,8 @@ class _Process:
         extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000"}
         running = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", __package__),
-            cwd=checkout,
+            # Not the checkout: a folder of the site's could be in the way of ours.
+            cwd=resident.note.parent,
             env={**resident.environment, **extra},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -23,6 +23,7 @@ from pelican.paginator import Page, Paginator
 from pelican.urlwrappers import URLWrapper
 from pelican.utils import SafeDatetime
 
+from bridge.rebuild.resident.plugins import is_known
 from bridge.rebuild.resident.tracing import SiteList, Trace, asked
 
 #: Which content object: of which kind, from which file.
@@ -211,6 +212,9 @@ class Facts:
             return value.name, value.url, value.count, value.per_page, value.orphans
         if isinstance(value, _CONSTANT):
             return value
+        if callable(value) and is_known(kind):
+            # A method in another form: what it gives follows from the rest of its post.
+            return kind
         if is_dataclass(value):
             return kind, [self._stamp(getattr(value, field.name)) for field in fields(value)]
         if isinstance(value, (str, int, tuple)):

@@ -7,6 +7,8 @@ from typing import Any
 
 from pelican.contents import Content
 
+from bridge.rebuild.resident.plugins import is_known
+
 _ATTACH = ("{attach}", "|attach|")
 
 
@@ -23,10 +25,11 @@ class Links:
 
     def resolved(self, content: Content) -> str | None:
         """A post's text with its links resolved, ``None`` where it has none."""
-        if hasattr(content, "_get_content"):
+        another = getattr(content, "_get_content", None)
+        if self._has_links(content) or not (another is None or is_known(type(another))):
             text: str = content.content
             return text
-        return content.content if self._has_links(content) else None
+        return None
 
     def touch_in_order(self, context: Mapping[str, Any]) -> None:
         """Resolve links in the order of a clean build, where that order decides.

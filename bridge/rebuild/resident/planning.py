@@ -26,8 +26,8 @@ Local: TypeAlias = Mapping[str, Any]
 class Page:
     """One file that a generator wants written.
 
-    ``local`` are the variables that only this file has; ``made_by`` is what besides them it
-    depends on that never changes in itself (a template's name). ``write`` writes it.
+    ``local`` are the variables that only this file has; ``made_by`` is what makes it another page
+    even if these are equal (its template, the file of its post). ``write`` writes it.
     """
 
     name: str
@@ -42,6 +42,11 @@ class Page:
         """The post or page that this is the page of."""
         found = self.local.get("article") or self.local.get("page")
         return found if isinstance(found, Content) else None
+
+    @property
+    def source(self) -> str | None:
+        """The file of that post."""
+        return self.content.source_path if self.content is not None else None
 
 
 class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
@@ -139,7 +144,8 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         own: dict[str, Any] = {
             key: context[key] for key in ("period", "period_num") if key in context
         }
-        made_by = (str(template.name), name)
+        content = kwargs.get("article") or kwargs.get("page")
+        made_by = (str(template.name), name, str(content or ""))
         self._note(Page(place, "page", {**own, **variables}, made_by, override, write), context)
 
     def _note(self, page: Page, context: dict[str, Any]) -> None:

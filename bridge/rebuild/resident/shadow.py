@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -14,7 +15,8 @@ _PROBE = ".build"
 class Shadow:
     """A whole site that nobody looks at.
 
-    Files that a plugin writes by itself are known by their time: they are written in every build.
+    What plugins write by themselves is known by its time. It goes before the next build, which
+    so finds what a clean one would: pages and copied files, or nothing.
     """
 
     def __init__(self, folder: Path, output: Output) -> None:
@@ -22,10 +24,17 @@ class Shadow:
         self._tree = Tree(folder)
         self._output = output
         self._began = 0
-        self._published: set[str] = set()
+        self._published: dict[str, int] = {}
+        self._by_plugins: set[str] = set()
+        if folder.exists():
+            # What another process left there was written for settings that nobody knows any more.
+            shutil.rmtree(folder)
 
     def begin(self) -> None:
         """A build begins."""
+        for name in self._by_plugins:
+            self._tree.remove(name)
+        self._by_plugins.clear()
         self._published.clear()
         self._folder.mkdir(parents=True, exist_ok=True)
         # By the clock of the file system, which is not that of the process.
@@ -40,8 +49,9 @@ class Shadow:
 
     def publish(self, name: str) -> bool:
         """Put a finished file where the world sees it; whether it is other than before."""
-        self._published.add(name)
-        return self._output.put(name, (self._folder / name).read_bytes())
+        file = self._folder / name
+        self._published[name] = file.stat().st_ctime_ns
+        return self._output.put(name, file.read_bytes())
 
     def below(self, folder: str) -> set[str]:
         """The files in one folder."""
@@ -54,13 +64,15 @@ class Shadow:
         Returns the output files that are other than before.
         """
         changed = []
-        live = set(known)
         for name in list(self._tree.walk()):
-            if (self._folder / name).stat().st_ctime_ns >= self._began:
-                live.add(name)
-                if name not in self._published:
-                    self.expect([name])
-                    changed += [name] if self.publish(name) else []
-            elif name not in live:
-                self._tree.remove(name)
-        return changed + self._output.keep_only(live)
+            written = (self._folder / name).stat().st_ctime_ns
+            if written < self._began:
+                if name not in known:
+                    self._tree.remove(name)
+                continue
+            if name not in known:
+                self._by_plugins.add(name)
+            if self._published.get(name) != written:
+                self.expect([name])
+                changed += [name] if self.publish(name) else []
+        return changed + self._output.keep_only({*known, *self._by_plugins})

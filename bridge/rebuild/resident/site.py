@@ -200,17 +200,24 @@ class WarmSite:
         fresh = set(self.shelf.fresh)
         if not self._made or not fresh:
             return
-        first = _first_pages(self._site.settings)
 
         def noted(page: Page, _: dict[str, Any]) -> None:
-            content = page.content
-            if page.name in first or (content is not None and content.source_path in fresh):
+            if planner.pages[page.name] is page and (
+                self._is_as_before(page) if page.content is None else page.source in fresh
+            ):
                 self._shadow.expect([page.name])
                 self._make(page, build)
 
+        planner = Planner(build.writer, build.lists, noted)
         for generator in build.running:
             if isinstance(generator, WarmArticles):
-                generator.show_first(Planner(build.writer, build.lists, noted), fresh)
+                generator.show_first(planner, fresh)
+
+    def _is_as_before(self, page: Page) -> bool:
+        """Whether this is the home page or a feed, and not in place of a post that is that."""
+        made = self._made.get(page.name)
+        first = page.name in _first_pages(self._site.settings)
+        return first and made is not None and made.made_by == page.made_by
 
     def _plan(self, build: _Build) -> dict[str, Page]:
         """Every page of the site, by name."""
@@ -238,7 +245,7 @@ class WarmSite:
 
     def _up_to_date(self, page: Page, facts: Facts, build: _Build) -> bool:
         if page.name in build.traces:
-            return True
+            return build.traces[page.name][0].made_by == page.made_by
         made = self._made.get(page.name)
         return (
             made is not None

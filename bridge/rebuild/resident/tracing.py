@@ -218,7 +218,9 @@ class CompiledTemplates(BytecodeCache):
         self._kept[bucket.key] = (bucket.checksum, bucket.code)
 
 
-_PURE = tuple(DEFAULT_NAMESPACE[name] for name in ("range", "dict", "cycler", "joiner"))
+_PURE = tuple(
+    DEFAULT_NAMESPACE[name] for name in ("range", "dict", "cycler", "joiner", "namespace")
+)
 _PLAIN = (str, bytes, int, float, list, tuple, dict, set, frozenset, date)
 _SITE = (Content, URLWrapper, Page, Paginator, BlockReference, LoopContext)
 

@@ -1,0 +1,94 @@
+"""Whatever changes, the resident build ends with the very files of a clean build.
+
+Each site runs through all kinds of changes in one process. Every plugin here is one that people
+use; for one that the resident build does not bear, the command takes over, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from rebuild_kinds import CHANGES, clean, comparable, differing, settings_changed, start
+from rebuild_site import commit
+
+from bridge.rebuild import process
+from bridge.rebuild.build import Outcome, Task
+from bridge.rebuild.checkout import Checkout
+from bridge.rebuild.output import Output
+from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.store.memory import MemoryStore
+
+OURS = str(Path(__file__).parents[2] / "sample_site" / "theme")
+COMMON = ["sitemap", "neighbors", "related_posts", "series", "seo"]
+
+
+class NoFallback:
+    """Where the resident build is to do everything itself."""
+
+    async def build(self, task: Task) -> Outcome:
+        raise AssertionError("the resident build gave up")
+
+    def hasten(self) -> None:
+        """Nothing to hasten."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+class Site:
+    """A site on its way through changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = MemoryStore()
+        self.checkout = Checkout(self.store, folder / "checkout")
+        self.output = Output(folder / "output", folder / "output.json")
+        self.environment = process.environment({})
+        resident = Resident(
+            settings="pelicanconf.py",
+            content="content",
+            shadow=folder / "shadow",
+            note=folder / "output.json",
+            environment=self.environment,
+        )
+        self.builder = ResidentBuilder(resident, self.output, NoFallback())
+        self._clean = folder / "clean"
+
+    async def after(self, change: dict[str, bytes | None]) -> list[str]:
+        """Make a change, build; files that differ from a clean build's."""
+        version = commit(self.store, change)
+        changed = self.checkout.bring_to(version)
+        await self.builder.build(Task(version, self.checkout.folder, frozenset(changed)))
+        expected = clean(self.checkout.folder, self._clean, self.environment)
+        return differing(expected, comparable(self.output.folder))
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    await site.builder.close()
+
+
+@pytest.mark.parametrize(
+    ("theme", "plugins"),
+    [
+        ("simple", COMMON),
+        ("notmyidea", []),
+        (OURS, ["pelican_indieauth", "neighbors"]),
+        ("reflex", ["pelican_indieauth", *COMMON]),
+        ("smallweb", ["pelican_indieauth", "sitemap", "series"]),
+    ],
+    ids=lambda value: "+".join(value) or "none" if isinstance(value, list) else Path(value).name,
+)
+async def test_nothing_differs_from_a_clean_build(
+    site: Site, theme: str, plugins: list[str]
+) -> None:
+    conf = start(theme, plugins)
+    assert await site.after(dict(conf)) == [], "the first build"
+    for kind, change in CHANGES:
+        assert await site.after(dict(change)) == [], kind
+    settings = conf["pelicanconf.py"]
+    assert settings is not None
+    assert await site.after(dict(settings_changed(settings))) == [], "settings"

@@ -1,0 +1,150 @@
+"""Kinds of changes to a site, one after the other, and what a clean build makes of each."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rebuild_site import post
+
+Change = Mapping[str, bytes | None]
+
+CONF = """
+PATH = "content"
+SITENAME = "A site"
+SITEURL = "https://example.com"
+TIMEZONE = "Europe/Berlin"
+AUTHOR = "Me"
+STATIC_PATHS = ["media"]
+DEFAULT_PAGINATION = 3
+ARTICLE_URL = ARTICLE_SAVE_AS = "{{date:%Y}}/{{slug}}.html"
+YEAR_ARCHIVE_SAVE_AS = "{{date:%Y}}/index.html"
+MONTH_ARCHIVE_SAVE_AS = "{{date:%Y}}/{{date:%m}}/index.html"
+TAG_FEED_ATOM = "feeds/tag-{{slug}}.xml"
+CC_LICENSE = {{"name": "CC", "version": "4.0", "slug": "by"}}  # one theme wants it
+SEO_ENHANCER = True
+SEO_REPORT = False
+IMAGE_PROCESS = {{"thumb": ["crop 0 0 50% 50%"]}}
+INDIEAUTH_BRIDGE = "https://example.com/"
+THEME = {theme!r}
+THEME_TEMPLATES_OVERRIDES = ["templates"]
+PLUGINS = {plugins!r}
+"""
+
+PHOTO = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00\xfd"
+    b"\xd4\x9as\x00\x00\x00\x10IDATx\x9cc\xf8\xcf\xc0\x00\xc4`\x82\x01\x00\x1d\xf2\x03\xfd\xa7"
+    b"\xd0\x84\xb4\x00\x00\x00\x00IEND\xaeB`\x82"
+)
+
+
+def start(theme: str, plugins: list[str]) -> Change:
+    """A dozen posts of some variety."""
+    posts = {
+        f"content/post-{day}.md": post(
+            f"Post {day}",
+            day,
+            body=f"Words *of* the {day}th.\n\nMore words.",
+            Slug=f"post-{day}",
+            Category=f"Cat {day % 3}",
+            Tags=f"tag {day % 4}; often;",
+        )
+        for day in range(1, 13)
+    }
+    return {
+        "pelicanconf.py": CONF.format(theme=theme, plugins=plugins).encode(),
+        "templates/special.html": b'{% extends "article.html" %}',
+        **posts,
+        "content/linking.md": post(
+            "Linking", 13, body="[one]({filename}post-1.md) ![p]({static}/media/p.png)"
+        ),
+        "content/series-1.md": post("Part one", 14, Series="A tale"),
+        "content/pages/about.md": b"Title: About\n\nMe, and [post 2]({filename}/post-2.md).\n",
+        "content/media/p.png": PHOTO,
+    }
+
+
+def _changed(day: int, **keys: str) -> bytes:
+    whole = {"Slug": f"post-{day}", "Category": f"Cat {day % 3}", "Tags": f"tag {day % 4}; often;"}
+    return post(keys.pop("Title", f"Post {day}"), day, **{**whole, **keys})
+
+
+#: Each is made on top of those before it.
+CHANGES: tuple[tuple[str, Change], ...] = (
+    ("add", {"content/new.md": post("New", 20, Tags="often;", Category="Cat 1")}),
+    ("edit the title", {"content/post-6.md": _changed(6, Title="Six, changed")}),
+    ("edit the body", {"content/post-7.md": _changed(7, body="Quite other words.")}),
+    ("draft", {"content/post-3.md": _changed(3, Status="draft")}),
+    ("publish", {"content/post-3.md": _changed(3)}),
+    ("hide", {"content/post-3.md": _changed(3, Status="hidden")}),
+    ("delete", {"content/post-5.md": None}),
+    ("backdate", {"content/post-9.md": post("Post 9", 9, Slug="post-9", Date="2019-03-04")}),
+    ("first of a category", {"content/cat.md": post("First", 21, Category="Brand new")}),
+    ("last of a category", {"content/cat.md": None}),
+    ("first of a tag", {"content/tag.md": post("Tagged", 22, Tags="rare;")}),
+    ("last of a tag", {"content/tag.md": post("Tagged", 22)}),
+    ("new page", {"content/pages/now.md": b"Title: Now\n\nWhat I do now.\n"}),
+    ("slug of what a post links", {"content/post-1.md": _changed(1, Slug="moved")}),
+    ("slug of what a page links", {"content/post-2.md": _changed(2, Slug="moved-too")}),
+    (
+        "media",
+        {
+            "content/media/q.png": PHOTO + b"q",
+            "content/photo.md": post("Photo", 23, body="![q]({static}/media/q.png)"),
+        },
+    ),
+    ("media of the same name", {"content/media/p.png": PHOTO + b"other"}),
+    ("translation", {"content/post-8-de.md": _changed(8, Lang="de", Title="Beitrag 8")}),
+    ("series", {"content/series-2.md": post("Part two", 15, Series="A tale")}),
+    (
+        "several at once",
+        {
+            "content/a.md": post("A", 24, Tags="often; tag 1;"),
+            "content/b.md": post("B", 25),
+            "content/post-10.md": None,
+        },
+    ),
+    ("author", {"content/a.md": post("A", 24, Author="Somebody else")}),
+    ("template of its own", {"content/b.md": post("B", 25, Template="special")}),
+    ("attach", {"content/c.md": post("C", 26, body="[p]({attach}media/q.png)")}),
+    ("save as the home page", {"content/d.md": post("D", 27, Save_as="index.html")}),
+    ("home page as it was", {"content/d.md": None}),
+)
+
+
+def settings_changed(conf: bytes) -> Change:
+    """Another name for the site."""
+    return {"pelicanconf.py": conf.replace(b"A site", b"Another name")}
+
+
+def clean(checkout: Path, output: Path, environment: Mapping[str, str]) -> dict[str, bytes]:
+    """What Pelican's command makes of a checkout."""
+    shutil.rmtree(output, ignore_errors=True)
+    argv = (sys.executable, "-m", "pelican", "content", "-s", "pelicanconf.py", "-o", str(output))
+    subprocess.run(argv, cwd=checkout, env=dict(environment), check=True, capture_output=True)
+    return comparable(output)
+
+
+def comparable(folder: Path) -> dict[str, bytes]:
+    """The files of a site, without what tells the time of the build."""
+    return {name: _timeless(name, data) for name, data in _files(folder)}
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            yield file.relative_to(folder).as_posix(), file.read_bytes()
+
+
+def _timeless(name: str, data: bytes) -> bytes:
+    # The sitemap says of lists that they were changed when the sitemap was made.
+    return re.sub(rb"<lastmod>.*?</lastmod>", b"", data) if name == "sitemap.xml" else data
+
+
+def differing(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> list[str]:
+    """Names of files that are not the same in both."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
