@@ -16,10 +16,20 @@ _ENOUGH: dict[str, frozenset[str]] = {
     "media": frozenset({"media", "create", "post"}),
 }
 
+#: The words that say who somebody is, and open nothing (IndieAuth 5.3.4).
+_IDENTITY = frozenset({"profile", "email"})
+
 
 def words(scope: str) -> frozenset[str]:
     """The words of a ``scope`` value. A blank one has none, and so allows nothing."""
     return frozenset(scope.split())
+
+
+def allows_anything(token: Token) -> bool:
+    """Whether the token opens anything at all: drafts and plans are not for all who may know a
+    name (IndieAuth 5.2: without a scope, and with those of identity alone, there is no access).
+    """
+    return bool(token.scopes - _IDENTITY)
 
 
 def require(token: Token, deed: str) -> None:

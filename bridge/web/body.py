@@ -15,12 +15,15 @@ from bridge.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from bridge.micropub.body import Body, Field, File, base_name
 from bridge.micropub.post import Json
 from bridge.micropub.values import MEDIA
+from bridge.web.allowance import Take
 from bridge.web.disposition import file_name, parameters
 from bridge.web.json_body import read_json
 
 #: Forms without files, and JSON: nobody types more.
 MAX_TEXT = 4_000_000
 MAX_FIELDS = 1000
+#: What a multipart body needs besides its file.
+WRAPPING = 64 * 1024
 _CHUNK = 64 * 1024
 
 FORM = "application/x-www-form-urlencoded"
@@ -30,11 +33,15 @@ JSON = "application/json"
 _TOKEN = "access_token"  # noqa: S105 - a field's name
 
 
-async def read_body(request: web.Request, *, max_bytes: int) -> Body:
-    """What came with a POST. ``max_bytes`` bounds the whole body.
+def _freely(count: int) -> None:
+    del count
 
-    Raises :class:`InvalidRequest` for what cannot be read, :class:`PayloadTooLarge`,
-    :class:`UnsupportedMediaType`.
+
+async def read_body(request: web.Request, *, max_bytes: int, take: Take = _freely) -> Body:
+    """What came with a POST. ``max_bytes`` bounds the whole body; ``take`` is told of its pieces.
+
+    Raises what ``take`` raises, :class:`InvalidRequest` for what cannot be read,
+    :class:`PayloadTooLarge`, :class:`UnsupportedMediaType`.
     """
     # Who says how much he will send is answered before he has sent it.
     if (request.content_length or 0) > max_bytes:
@@ -42,13 +49,13 @@ async def read_body(request: web.Request, *, max_bytes: int) -> Body:
     media_type = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
     try:
         if media_type == MULTIPART:
-            return _form(await _read_parts(request, max_bytes))
+            return _form(await _read_parts(request, max_bytes, take))
         # A POST that does not say what it is, is a form (INTEROP: shapes, 8).
         if media_type in {FORM, ""}:
-            data = await _read_all(request, min(max_bytes, MAX_TEXT))
+            data = await _read_all(request, min(max_bytes, MAX_TEXT), take)
             return _form(_read_fields(data)) if data else Body("empty")
         if media_type == JSON or (media_type.startswith("application/") and "+json" in media_type):
-            data = await _read_all(request, min(max_bytes, MAX_TEXT))
+            data = await _read_all(request, min(max_bytes, MAX_TEXT), take)
             return _json(read_json(data)) if data.strip() else Body("empty")
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise InvalidRequest("The body broke off, or is not encoded as it says.") from error
@@ -59,9 +66,10 @@ def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The request is larger than the {limit:,} bytes that are accepted.")
 
 
-async def _read_all(request: web.Request, limit: int) -> bytes:
+async def _read_all(request: web.Request, limit: int, take: Take) -> bytes:
     data = bytearray()
     async for chunk in request.content.iter_chunked(_CHUNK):
+        take(len(chunk))
         data += chunk
         if len(data) > limit:
             raise _too_large(limit)
@@ -102,7 +110,7 @@ class _Parts(MultipartReader):
 _DISPOSITION = "X-Content-Disposition"
 
 
-async def _read_parts(request: web.Request, max_bytes: int) -> list[Field]:
+async def _read_parts(request: web.Request, max_bytes: int, take: Take) -> list[Field]:
     fields: list[Field] = []
     left = max_bytes
     try:
@@ -112,6 +120,7 @@ async def _read_parts(request: web.Request, max_bytes: int) -> list[Field]:
                 raise InvalidRequest(f"The form has more than {MAX_FIELDS} parts.")
             data = bytearray()
             while chunk := await part.read_chunk(_CHUNK):
+                take(len(chunk))
                 data += chunk
                 if len(data) > left:
                     raise _too_large(max_bytes)

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import hdrs, web
 
 from bridge.auth.bearer import bearer_token
 from bridge.auth.me import is_me
-from bridge.auth.scopes import require
+from bridge.auth.scopes import allows_anything, require
 from bridge.auth.token import Token, TokenVerifier
-from bridge.errors import Forbidden, InsufficientScope
+from bridge.errors import (
+    Forbidden,
+    InsufficientScope,
+    InvalidRequest,
+    PayloadTooLarge,
+    Unauthorized,
+)
+from bridge.micropub.body import Body
 from bridge.settings import Settings
+from bridge.web.allowance import Allowance
+from bridge.web.body import WRAPPING, read_body
+
+#: Strangers can have as many of the largest files in our memory, all together, for so long.
+_STRANGERS = 4
+_STRANGERS_SECONDS = 120.0
 
 
 class Gate:
@@ -19,6 +34,41 @@ class Gate:
         self._verifier = verifier
         self._me = (settings.site.me, *settings.site.aliases)
         self._strict = settings.auth.strict
+        self._strangers_most = settings.media.max_bytes + WRAPPING
+        self._strangers = Allowance(_STRANGERS * self._strangers_most)
+
+    async def receive(self, request: web.Request, *, max_bytes: int) -> tuple[Body, Token]:
+        """The body of a POST, of at most ``max_bytes``, and the verified token that it came with.
+
+        A token in the header is judged before anything of the body is read: nobody can have us
+        hold what he may not send. Raises what :meth:`admit` and
+        :func:`~bridge.web.body.read_body` raise.
+        """
+        try:
+            await self.admit(request, None)
+        except Unauthorized:
+            return await self._receive_from_a_stranger(request, max_bytes)
+        body = await read_body(request, max_bytes=max_bytes)
+        # Again, since the form may hold another token, and may have taken its time.
+        return body, await self.admit(request, body.access_token)
+
+    async def _receive_from_a_stranger(
+        self, request: web.Request, max_bytes: int
+    ) -> tuple[Body, Token]:
+        """The same where the token, if there is one, is somewhere in the form."""
+        most = min(max_bytes, self._strangers_most)
+        with self._strangers.share() as take:
+            try:
+                async with asyncio.timeout(_STRANGERS_SECONDS):
+                    body = await read_body(request, max_bytes=most, take=take)
+            except TimeoutError as error:
+                raise InvalidRequest("The request took too long.") from error
+            except PayloadTooLarge as error:
+                raise Unauthorized(
+                    "Send the access token in the header ('Authorization: Bearer …'):"
+                    f" without it, no more than {most:,} bytes are read."
+                ) from error
+            return body, await self.admit(request, body.access_token)
 
     async def admit(
         self,
@@ -40,9 +90,8 @@ class Gate:
         # Micropub 3.8: "forbidden - The authenticated user does not have permission".
         if not is_me(token.me, *self._me):
             raise Forbidden("This token is somebody else's: sign in as the owner of this site.")
-        # IndieAuth 5.3: a token without scope says who somebody is, and allows nothing.
         if deed is not None:
             require(token, deed)
-        elif not token.scopes:
-            raise InsufficientScope("This token has no scope at all.", scope="create")
+        elif not allows_anything(token):
+            raise InsufficientScope("This token only says who somebody is.", scope="create")
         return token

@@ -16,11 +16,9 @@ from bridge.media.orphans import MediaPublisher
 from bridge.micropub.body import Body
 from bridge.micropub.parse import media_file
 from bridge.micropub.post import Json
-from bridge.web.body import read_body
+from bridge.web.body import WRAPPING
 from bridge.web.stored_file import send_file
 
-#: What a multipart body needs besides its file.
-_WRAPPING = 64 * 1024
 _PAGE = 100
 
 
@@ -31,6 +29,10 @@ class Gatekeeper(Protocol):
         self, request: web.Request, in_body: str | None, *, fresh: bool = False
     ) -> Token:
         """The verified token of a request."""
+        ...
+
+    async def receive(self, request: web.Request, *, max_bytes: int) -> tuple[Body, Token]:
+        """The body of a POST, and the verified token that it came with."""
         ...
 
 
@@ -56,12 +58,13 @@ class MediaHandlers:
     async def post(self, request: web.Request) -> web.Response:
         """POST to the media endpoint: an upload, or ``action=delete``."""
         # Without a body, all that is said is in the query, whatever type the client declares.
-        limit = self._max_bytes + _WRAPPING
-        empty = not request.can_read_body
-        body = Body("empty") if empty else await read_body(request, max_bytes=limit)
+        if request.can_read_body:
+            limit = self._max_bytes + WRAPPING
+            body, token = await self._gate.receive(request, max_bytes=limit)
+        else:
+            body, token = Body("empty"), await self._gate.admit(request, None)
         action = _said(request, body, "action")
         if action is None:
-            token = await self._gate.admit(request, body.access_token)
             return await self.upload(body, token)
         token = await self._gate.admit(request, body.access_token, fresh=True)
         if action != "delete":

@@ -8,7 +8,6 @@ from bridge.auth.scopes import require
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.parse import is_media_upload, parse_action
 from bridge.publisher import Published, Publisher
-from bridge.web.body import read_body
 from bridge.web.gate import Gate
 from bridge.web.media import MediaHandlers
 from bridge.web.preview import Previews
@@ -50,8 +49,7 @@ class MicropubHandlers:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """An action (3.3-3.5), or a file from a client that knows no media endpoint."""
-        body = await read_body(request, max_bytes=self._max_bytes)
-        token = await self._gate.admit(request, body.access_token)
+        body, token = await self._gate.receive(request, max_bytes=self._max_bytes)
         if is_media_upload(body):
             return await self._media.upload(body, token)
         action = parse_action(body)
