@@ -28,6 +28,8 @@ clean:
 
 # Locked versions, checked by hash: a new release elsewhere breaks nobody's first try.
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python'; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/run: requirements.lock | .venv/bin/python

@@ -181,6 +181,13 @@ def _let_in(database: Path, facts: Facts) -> Facts:
     return replace(facts, token=token)
 
 
+def _again(folder: Path) -> str:
+    """The command that starts this demo again, from a clone or as installed."""
+    if (_PACKAGE.parent / "Makefile").is_file():
+        return f'make demo ARGS="--dir {folder}"'
+    return f"micropub-bridge demo --dir {folder}"
+
+
 def _welcome(facts: Facts) -> str:
     folder = Path(facts.repo).parent
     return f"""
@@ -195,5 +202,7 @@ The demo is ready.
   The pages              {facts.output}
   What the bridge does   {facts.site}status
 
-Ctrl-C ends it. Everything is in {folder}; to go on there: micropub-bridge demo --dir {folder}
+Ctrl-C ends it. Everything is in {folder}; to go on there:
+
+  {_again(folder)}
 """
