@@ -42,9 +42,15 @@ class Disk:
             os.close(file)
 
     def sync(self, paths: Iterable[Path]) -> None:
-        """Wait until files, or the names in folders, are safe from a power cut; all at once."""
-        for waiting in [self._hands.submit(_sync, path) for path in paths]:
-            waiting.result()
+        """Wait until files, or the names in folders, are safe from a power cut; all at once.
+
+        There is at least one.
+        """
+        mine, *others = paths
+        waiting = [self._hands.submit(_sync, path) for path in others]
+        _sync(mine)
+        for each in waiting:
+            each.result()
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file a second name; ``FileExistsError`` where that is taken."""
@@ -60,7 +66,8 @@ class Disk:
 
     def mkdir(self, path: Path) -> None:
         """Make a folder, if it is not there; its parent has to be."""
-        path.mkdir(exist_ok=True)
+        if not path.is_dir():
+            path.mkdir(exist_ok=True)
 
     def rmdir(self, path: Path) -> bool:
         """Remove a folder if it is empty; whether it was."""

@@ -92,7 +92,7 @@ class Transaction:
             for checkout in checkouts:
                 follow(checkout, start, tip)
                 undo.callback(follow, checkout, tip, start)
-                self._disk.sync(self._changed(checkout, head, tip))
+                self._disk.sync({checkout.git_dir, *self._changed(checkout, head, tip)})
             with self._locked() as lock:
                 if self._branch.read() != head:
                     return False
@@ -126,7 +126,7 @@ class Transaction:
             disk.rename(own("pack"), self._packs / f"{pack.name}.pack")
             disk.rename(own("idx"), self._packs / f"{pack.name}.idx")
         # What was fetched, too, must have its name before the branch rests on it.
-        disk.sync([self._packs, self._scratch.folder])
+        disk.sync([self._packs])
 
     def _apply(self, edits: Sequence[Edit], desks: Sequence[Desk]) -> set[Path]:
         """Step 3 in every working tree; returns the folders that have changed.
@@ -145,7 +145,8 @@ class Transaction:
                     folders |= desk.apply(self._disk, edit, ready)
                 self._disk.overwrite(own(f"index-{place}"), desk.index.dump())
                 folders.add(desk.checkout.git_dir)
-            self._disk.sync([own(f"index-{place}") for place in range(len(desks))])
+            if desks:
+                self._disk.sync([own(f"index-{place}") for place in range(len(desks))])
             undo.pop_all()
         return folders
 
