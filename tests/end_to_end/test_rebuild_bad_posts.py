@@ -1,0 +1,134 @@
+"""One bad post does not take the site down: it is left out, with its reason, and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from rebuild_site import CONF, commit, files, post, settings, settled, small_site
+
+from bridge.rebuild import Rebuilder
+from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.worker import Pace
+from bridge.store.memory import MemoryStore
+
+QUICK = Pace(gather=0.01, again=())
+
+Change = dict[str, bytes | None]
+After = Callable[[Change], Awaitable[dict[str, str]]]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore()
+    small_site(store)
+    return store
+
+
+@pytest.fixture(params=["command", "resident"])
+async def rebuilder(
+    request: pytest.FixtureRequest, store: MemoryStore, tmp_path: Path
+) -> AsyncIterator[Rebuilder]:
+    config = settings(tmp_path / "output", mode=request.param)
+    rebuilder = make_rebuilder(
+        config, store, tmp_path / "state", output=tmp_path / "output", pace=QUICK
+    )
+    await rebuilder.start()
+    head = store.head()
+    assert head is not None
+    await settled(rebuilder, head)
+    yield rebuilder
+    await rebuilder.close()
+
+
+@pytest.fixture
+def after(store: MemoryStore, rebuilder: Rebuilder) -> After:
+    """Commit a change, wait for the build; what is left out, and why."""
+
+    async def after(change: Change) -> dict[str, str]:
+        version = commit(store, change)
+        rebuilder.changed(version)
+        await settled(rebuilder, version)
+        assert rebuilder.status().state == "idle", rebuilder.status()
+        return dict(rebuilder.status().left_out)
+
+    return after
+
+
+async def test_a_post_whose_page_is_taken(after: After, tmp_path: Path) -> None:
+    left_out = await after(
+        {"content/again.md": post("Again", 5, Slug="one"), "content/fine.md": post("Fine", 5)}
+    )
+    assert list(left_out) == ["content/again.md"]
+    assert "one.html" in left_out["content/again.md"]
+    assert {"one.html", "fine.html"} <= files(tmp_path / "output").keys()
+    assert b"Again" not in (tmp_path / "output" / "one.html").read_bytes()
+
+
+async def test_an_unlucky_tag(after: After, tmp_path: Path) -> None:
+    conf = CONF.replace(b"DEFAULT_PAGINATION = 5", b"DEFAULT_PAGINATION = 1")
+    posts = {f"content/t{day}.md": post(f"T {day}", day, Tags="t8;") for day in (6, 7, 8)}
+    assert await after({"pelicanconf.py": conf, **posts}) == {}
+    left_out = await after({"content/unlucky.md": post("Unlucky", 9, Tags="t83;")})
+    assert list(left_out) == ["content/unlucky.md"]
+    assert (tmp_path / "output" / "tag" / "t83.html").exists(), "page 3 of t8 is there"
+
+
+async def test_a_template_that_fails_on_a_post(after: After, tmp_path: Path) -> None:
+    template = b'{% extends "!simple/article.html" %}{% block content %}'
+    template += b"{% if article.title == 'Bad' %}{{ article.nothing.at_all }}{% endif %}"
+    template += b"{{ super() }}{% endblock %}"
+    override = CONF + b'THEME_TEMPLATES_OVERRIDES = ["templates"]\n'
+    assert await after({"templates/article.html": template, "pelicanconf.py": override}) == {}
+    left_out = await after({"content/bad.md": post("Bad", 5), "content/fine.md": post("Fine", 5)})
+    assert list(left_out) == ["content/bad.md"]
+    assert (tmp_path / "output" / "fine.html").exists()
+
+
+async def test_a_date_that_is_none(after: After, tmp_path: Path) -> None:
+    left_out = await after(
+        {
+            "content/when.md": b"Title: When\nDate: the day after\n\nText\n",
+            "content/fine.md": post("Fine", 5),
+        }
+    )
+    assert list(left_out) == ["content/when.md"]
+    assert (tmp_path / "output" / "fine.html").exists()
+
+
+async def test_a_status_that_aborts_pelican(after: After, tmp_path: Path) -> None:
+    left_out = await after(
+        {"content/skip.md": post("S", 5, Status="Skip"), "content/fine.md": post("Fine", 5)}
+    )
+    assert list(left_out) == ["content/skip.md"]
+    assert (tmp_path / "output" / "fine.html").exists()
+
+
+async def test_it_comes_back_once_it_is_mended(after: After, tmp_path: Path) -> None:
+    assert await after({"content/again.md": post("Again", 5, Slug="one")})
+    assert await after({"content/new.md": post("New", 6)}), "a new post does not mend it"
+    assert await after({"content/again.md": post("Again", 5, Slug="again")}) == {}
+    assert (tmp_path / "output" / "again.html").exists()
+
+
+async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_path: Path) -> None:
+    assert await after({"content/again.md": post("Again", 5, Slug="one")})
+    assert await after({"content/one.md": None}) == {}
+    assert b"Again" in (tmp_path / "output" / "one.html").read_bytes()
+
+
+async def test_settings_that_fail_leave_the_last_good_site(
+    store: MemoryStore, rebuilder: Rebuilder, tmp_path: Path
+) -> None:
+    before = files(tmp_path / "output")
+    version = commit(store, {"pelicanconf.py": CONF + b"1 / 0\n", "content/new.md": post("New", 6)})
+    rebuilder.changed(version)
+    await settled(rebuilder, version)
+    status = rebuilder.status()
+    assert (status.state, status.version == version) == ("failed", False)
+    assert "division by zero" in (status.reason or "")
+    assert files(tmp_path / "output") == before
+    mended = commit(store, {"pelicanconf.py": CONF})
+    rebuilder.changed(mended)
+    assert await rebuilder.live(mended, "new.html", 60)

@@ -1,0 +1,155 @@
+"""Killed at any moment, a build leaves no half-written file, and the next start catches up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rebuild_kinds import clean, comparable, differing, start
+from rebuild_site import commit, files, post, settings, settled
+
+from bridge.rebuild import process
+from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.store import Version
+from bridge.store.memory import MemoryStore
+
+POSTS = 150
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore()
+    posts = {
+        f"content/more-{number}.md": post(f"More {number}", number % 28 + 1, Tags=f"{number % 9};")
+        for number in range(POSTS)
+    }
+    commit(store, {**start("notmyidea", []), **posts})
+    return store
+
+
+def make(store: MemoryStore, folder: Path, mode: str) -> Worker:
+    made = make_rebuilder(
+        settings(folder / "output", mode=mode),
+        store,
+        folder / "state",
+        output=folder / "output",
+        pace=Pace(gather=0.01, again=()),
+    )
+    assert isinstance(made, Worker)
+    return made
+
+
+def children() -> list[int]:
+    """Processes that this one has started and that still run."""
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())],
+                            capture_output=True, text=True, check=True)  # fmt: skip
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if " ps " not in line]
+
+
+def assert_whole(folder: Path) -> None:
+    """Every page has its end, and nothing temporary lies about."""
+    for name, data in files(folder).items():
+        assert not name.rpartition("/")[2].startswith(".bridge"), name
+        if name.endswith(".html"):
+            assert data.rstrip().endswith(b"</html>"), name
+
+
+def assert_as_clean(folder: Path) -> None:
+    checkout = folder / "state" / "rebuild" / "checkout"
+    expected = clean(checkout, folder / "clean", process.environment({}))
+    assert differing(expected, comparable(folder / "output")) == []
+
+
+async def first_page(rebuilder: Worker, version: Version) -> None:
+    """Wait until a build has begun to show its pages."""
+    assert await rebuilder.live(version, "index.html", 60)
+
+
+async def test_a_killed_build_process_is_made_good_by_the_command(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    rebuilder = make(store, tmp_path, "resident")
+    head = store.head()
+    assert head is not None
+    rebuilder.changed(head)
+    await rebuilder.start()
+    await first_page(rebuilder, head)
+    (pid,) = children()
+    os.kill(pid, signal.SIGKILL)
+    assert_whole(tmp_path / "output")
+    await settled(rebuilder, head)
+    assert_as_clean(tmp_path)
+    version = commit(store, {"content/next.md": post("Next", 28)})
+    rebuilder.changed(version)
+    await settled(rebuilder, version)
+    assert_as_clean(tmp_path)
+    assert children() != [], "it was started again"
+    await rebuilder.close()
+    assert children() == []
+
+
+BRIDGE = """
+import asyncio, sys
+sys.path[:0] = sys.argv[1:3]
+from pathlib import Path
+import test_rebuild_killed as test
+
+async def main():
+    store = test.store_of(Path(sys.argv[3]))
+    rebuilder = test.make(store, Path(sys.argv[3]), sys.argv[4])
+    head = store.head()
+    rebuilder.changed(head)
+    await rebuilder.start()
+    await test.first_page(rebuilder, head)
+    print("showing", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def store_of(folder: Path) -> MemoryStore:
+    """A store with the files of a folder: for a process that shares nothing with this one."""
+    store = MemoryStore()
+    commit(store, dict(files(folder / "source")))
+    return store
+
+
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_a_killed_bridge_catches_up_when_it_starts_again(
+    store: MemoryStore, tmp_path: Path, mode: str
+) -> None:
+    head = store.head()
+    assert head is not None
+    for path, blob in store.files("", head):
+        file = tmp_path / "source" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(next(store.blobs([blob])).data)
+    here = Path(__file__).parent
+    bridge = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", BRIDGE, str(here), str(here.parent), str(tmp_path), mode),
+        env=process.environment({}),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert bridge.stdout is not None
+    assert await bridge.stdout.readline() == b"showing\n"
+    bridge.kill()
+    await bridge.wait()
+    assert_whole(tmp_path / "output")
+
+    same = store_of(tmp_path)
+    again = make(same, tmp_path, mode)
+    await again.start()
+    version = same.head()
+    assert version is not None
+    await settled(again, version)
+    assert again.status().state == "idle"
+    await again.close()
+    assert_whole(tmp_path / "output")
+    assert_as_clean(tmp_path)
