@@ -126,7 +126,7 @@ class Rebuild(_Section, frozen=True):
     An answer waits up to ``wait_seconds`` for its page to be live (0: never).
     """
 
-    mode: Literal["resident", "command", "webhook", "none"] = "command"
+    mode: Literal["resident", "command", "webhook", "none"] = "resident"
     output: str = ""
     command: tuple[str, ...] = ()
     webhook: str = ""
