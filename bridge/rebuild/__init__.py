@@ -12,9 +12,9 @@ from bridge.store import Version
 class BuildStatus:
     """What the builder is doing, and how the last build ended.
 
-    ``reason`` and ``file`` say why a build failed and on which file, where that is known; ``left_out``
-    maps files that were left out of the site to the reason. ``finished`` is in seconds since the
-    epoch, ``version`` the last version that is wholly on disk.
+    ``reason`` and ``file`` say why a build failed and on which file, where that is known;
+    ``left_out`` pairs files that were left out of the site with the reason. ``finished`` is in
+    seconds since the epoch, ``version`` the last version that is wholly on disk.
     """
 
     state: Literal["idle", "building", "failed"] = "idle"
@@ -33,11 +33,11 @@ class Rebuilder(Protocol):
         ...
 
     def changed(self, version: Version) -> None:
-        """Have this version built soon. Returns at once; calls that come together cost one build."""
+        """Have this version built soon. Returns at once; calls together cost one build."""
         ...
 
     async def live(self, version: Version, page: str, seconds: float) -> bool:
-        """Wait until ``page`` (a path in the output folder) shows ``version``; ``False`` if not in time."""
+        """Wait until ``page`` (a path in the output) shows ``version``; ``False`` if not in time."""
         ...
 
     def status(self) -> BuildStatus:

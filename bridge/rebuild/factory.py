@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bridge.rebuild import process
@@ -14,10 +15,11 @@ from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.output import Output
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.scheduled import due
 from bridge.rebuild.site import SiteBuild
 from bridge.rebuild.webhook import Webhook
-from bridge.rebuild.worker import CALM, Pace, Worker
+from bridge.rebuild.worker import CALM, PROMPT, Pace, Worker
 from bridge.settings import Settings
 from bridge.store import ContentStore
 
@@ -29,15 +31,16 @@ def make_rebuilder(
     *,
     output: Path,
     environment: Mapping[str, str] | None = None,
-    pace: Pace = CALM,
+    pace: Pace | None = None,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
     ``output`` is where pages go. Builds see the environment of this process, with ``environment``
-    added. ``.output`` of what comes back is the folder of pages, ``None`` where that is not on this
-    machine.
+    added. ``pace`` is by default what suits the mode. ``.output`` of what comes back is the folder
+    of pages, ``None`` where that is not on this machine.
     """
     mode = settings.rebuild.mode
+    pace = pace or (PROMPT if mode == "resident" else CALM)
     if mode == "none":
         return NoRebuild()
     folder = state / "rebuild"
@@ -82,6 +85,9 @@ class _Site:
             content=self._settings.content.folder,
             gone=output.missing,
         )
+        if self._settings.rebuild.mode == "resident":
+            # It can be told to stop, so there is no need to wait for what else may come.
+            pace = replace(pace, gather=min(pace.gather, 0.02))
         return Worker(self._store, job, self._ledger, output=output.folder, pace=pace)
 
     def _builder(self, output: Output) -> Builder:
@@ -95,7 +101,8 @@ class _Site:
             note=output.note,
             environment=self._environment,
         )
-        return ResidentBuilder(resident, output, command)
+        verifier = Verifier(command, output, self._folder / "clean")
+        return ResidentBuilder(resident, output, command, verifier)
 
     def _command(self, output: Output) -> CommandBuilder:
         content = self._settings.content.folder

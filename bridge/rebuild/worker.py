@@ -28,15 +28,19 @@ class Pace:
 
     ``gather``: how long a build waits for changes that come together. ``whole``: for how long
     builds may be given up for newer ones before one is let come to its end. ``again``: the pauses
-    before a build is tried again that failed for a reason that may pass.
+    before a build is tried again that failed for a reason that may pass. ``idle``: how long there
+    has to be nothing to do before the site is looked after.
     """
 
     gather: float = 0.2
     whole: float = 30.0
     again: tuple[float, ...] = (5, 30, 120, 600)
+    idle: float = 60.0
 
 
 CALM = Pace()
+#: For builds that take less time than waiting for company would.
+PROMPT = Pace(gather=0.02)
 
 
 class Worker:
@@ -140,7 +144,11 @@ class Worker:
 
     async def _run(self) -> None:
         while True:
-            await self._woken()
+            spare = asyncio.create_task(self._spare_time())
+            try:
+                await self._woken()
+            finally:
+                await _ended(spare)
             # Changes that come together cost one build.
             await asyncio.sleep(self._pace.gather)
             self._wake.clear()
@@ -156,6 +164,16 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - a bug must not end building for good
                 _log.exception("The builder failed in a way that it should not")
                 self._fail(f"{type(error).__name__}: {error}", None, passing=True)
+
+    async def _spare_time(self) -> None:
+        await asyncio.sleep(self._pace.idle)
+        try:
+            told = await self._job.spare_time()
+        except (BuildFailed, StoreError, OSError) as error:
+            _log.warning("The site could not be looked after: %s", error)
+            return
+        if told is not None:
+            self._tell(reason=told)
 
     async def _woken(self) -> None:
         """Return when there is something to do: a change, or a post whose time has come."""
@@ -204,3 +222,11 @@ class Worker:
         if passing and self._failures < len(pauses):
             asyncio.get_running_loop().call_later(pauses[self._failures], self._wake.set)
         self._failures += 1
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and wait until it has ended."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("The site could not be looked after", exc_info=error)
