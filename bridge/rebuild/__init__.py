@@ -37,7 +37,7 @@ class Rebuilder(Protocol):
         ...
 
     async def live(self, version: Version, page: str, seconds: float) -> bool:
-        """Wait until ``page``, a path in the output, shows ``version``; ``False`` if not in time."""
+        """Wait until ``page``, a path in the output, shows ``version``; ``False`` if too late."""
         ...
 
     def status(self) -> BuildStatus:
