@@ -56,11 +56,13 @@ _RAW_TEXT = re.compile(
 def sanitise(html: str) -> str:
     """The HTML without anything that acts: scripts, event handlers, forms, frames, odd URLs.
 
-    Balanced, so that it cannot end the element it is put in.
+    Balanced, so that it cannot end the element it is put in. Printable, too: a character reference
+    comes out as the character that it stands for, and ``&#1;`` would end the build of a feed.
     """
-    return nh3.clean(
+    clean = nh3.clean(
         html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(SCHEMES), link_rel=None
     )
+    return printable(clean)
 
 
 def offences(html: str) -> frozenset[str]:
@@ -89,8 +91,9 @@ def plain(html: str) -> str:
 def _end_of_offence(html: str, start: int) -> int:
     """Up to the tag's end; for a script or style the whole element, as its text is what acts."""
     raw = _RAW_TEXT.match(html, start)
-    end = html.lower().find(f"</{raw['tag'].lower()}", start) if raw else html.find(">", start)
-    return len(html) if end < 0 else end + 1
+    ends = re.compile(f"</{raw['tag']}" if raw else ">", re.IGNORECASE)
+    end = ends.search(html, start)
+    return end.start() + 1 if end else len(html)
 
 
 def _may_stand(match: re.Match[str]) -> bool:

@@ -37,7 +37,7 @@ _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
 #: At a line's start: where the backslash or the entity goes that takes the meaning away.
 _BACKSLASH_AT_START = re.compile(r"(?P<number>\d+(?=\.(?:\s|$)))|[#>]|[-+](?=[\s+-]|$)|!(?=!!)")
 _ENTITY_AT_START = re.compile(r":(?=\s)|~(?=~~)|=(?=[=\s]*$)|\?(?=\?\?)|/(?=//)|%(?=%)")
-_RULE = re.compile(r"[-|:+ ]*-[-|:+ ]*")
+_RULE = re.compile(r"[|:+ ]*-[-|:+ ]*")
 
 _ENCODED = re.compile(
     rf"""
