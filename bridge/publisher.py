@@ -107,13 +107,12 @@ class Publisher:
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
             await self._catalogue.refresh()
-            compose(post, commands=action.commands, when=when, rules=self._catalogue.rules)
+            await self._composed(post, action, when)
             post = await self._illustrator.take_in(post, action.uploads)
 
         async def attempt() -> tuple[Place, Version]:
             base = await self._catalogue.refresh()
-            rules = self._catalogue.rules
-            file = compose(post, commands=action.commands, when=when, rules=rules)
+            file = await self._composed(post, action, when)
             async with self._placing.new(file, base) as place:
                 changes = [
                     Change(place.path, place.file.text().encode(), None),
@@ -128,6 +127,13 @@ class Publisher:
         live = await self._rebuilder.live(version, page, self._wait_seconds)
         return Published(place.location.url, draft=_draft(place), live=live)
 
+    async def _composed(self, post: Post, action: Create, when: datetime) -> PelicanFile:
+        """The file of a new post; nobody else waits while the site's Markdown renders it."""
+        rules = self._catalogue.rules
+        return await asyncio.to_thread(
+            compose, post, commands=action.commands, when=when, rules=rules
+        )
+
     async def _update(self, action: Update, token: Token) -> Published:
         base = await self._catalogue.refresh()
         rules = self._catalogue.rules
@@ -139,7 +145,9 @@ class Publisher:
             raise ChangedMeanwhile(entry.path)
         old = self._catalogue.read(file, entry.path)
         new = apply(old, self._in_own_words(action))
-        edited = edit(file, old, new, commands=action.commands, when=self._now(), rules=rules)
+        edited = await asyncio.to_thread(
+            edit, file, old, new, commands=action.commands, when=self._now(), rules=rules
+        )
         if edited == file:
             return Published(entry.url)
         async with self._placing.moved(edited, entry.path, base) as place:
