@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 
 from pelican.utils import SafeDatetime, get_date
@@ -55,7 +55,14 @@ def as_pelican_reads(value: str) -> datetime:
 
 
 def form(moment: datetime) -> str:
-    """The one way in which the bridge writes a date: ISO 8601 with offset, whole seconds."""
+    """The one way in which the bridge writes a date: ISO 8601 with offset, whole seconds.
+
+    Local times of before the time zones differ by odd seconds, which neither ISO 8601 nor Pelican
+    knows (Paris: +00:09:21): the clock's time counts there.
+    """
+    offset = moment.utcoffset()
+    if offset is not None and offset.seconds % 60:
+        moment = moment.replace(tzinfo=timezone(offset - timedelta(seconds=offset.seconds % 60)))
     return moment.replace(microsecond=0).isoformat()
 
 

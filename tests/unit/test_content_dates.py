@@ -74,3 +74,11 @@ def test_a_written_date_is_read_as_pelican_reads_it(naive: datetime) -> None:
 )
 def test_hand_written_dates_are_read_as_pelican_reads_them(value: str) -> None:
     assert dates.as_pelican_reads(value) == get_date(value.replace("_", " "))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Paris", "America/New_York", "Africa/Monrovia", "UTC"])
+@pytest.mark.parametrize("sent", ["1000-01-01", "1850-06-30T18:37:00", "1900-05-05 10:00"])
+def test_a_date_of_before_the_time_zones_is_one_that_pelican_reads(sent: str, zone: str) -> None:
+    written = dates.form(dates.parse(sent, ZoneInfo(zone)))
+    assert written.startswith(sent[:10])
+    assert dates.as_pelican_reads(written).isoformat() == written
