@@ -62,15 +62,17 @@ class Remote:
         on_moved: Callable[[Version], None],
         token: str = "",
         poll: float = 60.0,
+        is_post: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """``name`` is git's name of the remote, ``""`` for none. ``token`` is for https, perhaps as
-        ``user:token``. The remote is asked every ``poll`` seconds."""
+        ``user:token``. The remote is asked every ``poll`` seconds. ``is_post`` tells by its
+        message which commits are kept even if the remote is forced back to before them."""
         self._store = store
         self._name = name
         self._on_moved = on_moved
         self._poll = poll
         self._transport = Transport(store.place, name, token, store.state, store.disk)
-        self._syncing = Syncing(store, self._transport)
+        self._syncing = Syncing(store, self._transport, is_post)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="remote")
         self._status = RemoteStatus()
         self._wake = asyncio.Event()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +55,13 @@ class Replay:
         self._author = author
         self.objects: list[Object] = []
 
-    def onto(self, theirs: bytes, ours: bytes) -> bytes:
-        """Our commits that ``theirs`` lacks, on top of it; the new tip.
+    def onto(self, theirs: bytes, ours: bytes, without: Container[bytes]) -> bytes:
+        """Our commits that ``theirs`` lacks, ``without`` some, on top of it; the new tip.
 
         A history of ours that itself has merges is not taken apart, but merged as a whole.
         """
-        commits = [self._load(oid) for oid in self._missing(ours, theirs)]
+        missing = self._missing(ours, theirs)
+        commits = [self._load(oid) for oid in missing if oid not in without]
         if any(len(commit.parents) > 1 for commit in commits):
             return self._merge(theirs, self._load(ours))
         tip = theirs
@@ -149,7 +150,7 @@ class Replay:
     def _missing(self, ours: bytes, theirs: bytes) -> Iterator[bytes]:
         """Our commits that they lack, oldest first."""
         listed = self._repo.git.rev_list(
-            "--reverse", "--topo-order", f"{theirs.hex()}..{ours.hex()}"
+            "--reverse", "--topo-order", ours.hex(), f"^{theirs.hex()}"
         )
         return (bytes.fromhex(line) for line in listed.split())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from git import GitCommandError
@@ -33,8 +34,13 @@ class Counts:
 class Syncing:
     """Brings branch and remote together. Its methods block."""
 
-    def __init__(self, store: GitStore, transport: Transport) -> None:
+    def __init__(
+        self, store: GitStore, transport: Transport, is_post: Callable[[str], bool]
+    ) -> None:
+        """``is_post`` tells by its message whether a commit is the bridge's, to be kept come what
+        may, even if the remote is forced back to before it."""
         self._store = store
+        self._is_post = is_post
         self._transport = transport
         self._repo = store.place.repo
 
@@ -48,13 +54,14 @@ class Syncing:
             self._transport.fetch()
         for _ in range(_ROUNDS):
             ours, theirs = self._store.head(), self._theirs()
-            if theirs and not self._contains(ours, theirs):
+            if theirs and self._has_moved(ours, theirs):
                 self._bring(ours, theirs)
                 continue
             if ours is None or ours == theirs:
+                self._transport.agree(ours)
                 return
             try:
-                self._transport.push(bytes.fromhex(ours))
+                self._transport.push(bytes.fromhex(ours), theirs)
             except RemoteHasMoved:
                 self._transport.fetch()
         raise TransportError("the remote moves faster than one can follow")
@@ -85,22 +92,45 @@ class Syncing:
         replay = Replay(self._store.place, self._store.database, self._store.author)
         tip = bytes.fromhex(theirs)
         if ours is not None and not self._contains(theirs, ours):
-            tip = replay.onto(tip, bytes.fromhex(ours))
+            tip = replay.onto(tip, bytes.fromhex(ours), self._taken_back(theirs))
         try:
-            self._store.bring(ours, tip, replay.objects)
+            if tip.hex() == ours or self._store.bring(ours, tip, replay.objects):
+                self._transport.agree(theirs)
         except OwnersEdit as error:
             raise StoreBusy(
                 f"the remote has changed {error.path}, which has uncommitted changes of yours;"
                 " commit or undo them"
             ) from error
 
+    def _has_moved(self, ours: Version | None, theirs: Version) -> bool:
+        """Whether they have what we lack, or lack what they once had."""
+        agreed = self._known(self._transport.agreed)
+        if agreed and not self._contains(theirs, agreed):
+            return True
+        return not self._contains(ours, theirs)
+
+    def _taken_back(self, theirs: Version) -> set[bytes]:
+        """The owner's commits that both sides once had, and that they have removed by force."""
+        agreed = self._known(self._transport.agreed)
+        if not agreed:
+            return set()
+        listed = self._repo.git.rev_list("--format=%B%x00", agreed, f"^{theirs}").split("\0\n")
+        told = (each.partition("\n") for each in listed)
+        return {
+            bytes.fromhex(head.removeprefix("commit "))
+            for head, _, message in told
+            if head and not self._is_post(message)
+        }
+
     def _theirs(self) -> Version | None:
         """Where the remote stood when it was last asked."""
+        return self._known(self._transport.tracking)
+
+    def _known(self, ref: str) -> Version | None:
         try:
-            known = self._repo.git.rev_parse("--verify", "--quiet", self._transport.tracking)
+            return Version(self._repo.git.rev_parse("--verify", "--quiet", ref))
         except GitCommandError:
             return None
-        return Version(known)
 
     def _contains(self, descendant: Version | None, ancestor: Version) -> bool:
         if descendant is None:

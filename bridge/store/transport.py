@@ -19,6 +19,7 @@ from bridge.store.settings_of_git import read_settings
 
 _SECONDS = 300.0
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_MOVED = re.compile(r"\((stale info|fetch first|non-fast-forward)\)")
 _HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
 
 # What is fetched stays a pack, and is synced: our commits will rest on it.
@@ -59,6 +60,7 @@ class Transport:
         self._stopped = threading.Event()
         self.is_empty = False  # known to have no such branch
         self.tracking = f"refs/remotes/{name}/{place.branch.name}"
+        self.agreed = f"refs/micropub-bridge/{name}/{place.branch.name}"
 
     def url(self) -> str:
         """Where the remote is, by git's own settings; ``""`` where there is none of that name."""
@@ -84,19 +86,24 @@ class Transport:
             self._run("update-ref", "-d", self.tracking)
             self.is_empty = True
 
-    def push(self, commit: bytes) -> None:
-        """Give the branch to the remote, up to a commit; never forced.
+    def push(self, commit: bytes, seen: str | None) -> None:
+        """Give the branch to the remote, up to a commit that follows ``seen``.
 
-        Raises :class:`RemoteHasMoved`, :class:`TransportError`.
+        Raises :class:`RemoteHasMoved` where it is no longer at ``seen`` (``None``: not there), and
+        :class:`TransportError`.
         """
         ref = self._place.branch.ref
+        # Never forced: since the commit follows what was seen, this option, its name aside, only
+        # ever refuses more. Without it we would push back what the owner has just taken back.
+        lease = f"--force-with-lease={ref}:{seen or ''}"
         try:
             self._run(
                 "-c", f"remote.{self._name}.mirror=false", "push", "--quiet", "--porcelain",
-                "--no-follow-tags", "--no-recurse-submodules", self._name, f"{commit.hex()}:{ref}",
+                "--no-follow-tags", "--no-recurse-submodules", lease, self._name,
+                f"{commit.hex()}:{ref}",
             )  # fmt: skip
         except TransportError as error:
-            if "(fetch first)" in str(error) or "(non-fast-forward)" in str(error):
+            if _MOVED.search(str(error)):
                 raise RemoteHasMoved(str(error)) from error
             raise
         self._run("update-ref", self.tracking, commit.hex())
@@ -108,6 +115,11 @@ class Transport:
         """
         trial = f"{self._place.branch.ref}:refs/heads/micropub-bridge-check"
         self._run("push", "--dry-run", "--quiet", "--porcelain", self._name, trial)
+
+    def agree(self, commit: str | None) -> None:
+        """Remember what both sides have had."""
+        if commit is not None:
+            self._run("update-ref", self.agreed, commit)
 
     def stop(self) -> None:
         """Break off what is running, and begin nothing more."""

@@ -84,13 +84,17 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 @asynccontextmanager
 async def bridge(world: World, *, poll: float = 60.0) -> AsyncIterator[tuple[GitStore, Remote]]:
     store = GitStore(world.repo, author=ADA)
-    remote = Remote(store, "origin", on_moved=world.moved.append, poll=poll)
+    remote = Remote(store, "origin", on_moved=world.moved.append, poll=poll, is_post=is_post)
     await remote.start()
     try:
         yield store, remote
     finally:
         await remote.close()
         store.close()
+
+
+def is_post(message: str) -> bool:
+    return "\nPost: " in message
 
 
 def put(store: GitStore, path: str, text: str | None) -> Version:
@@ -266,6 +270,30 @@ async def test_merges_of_the_owner_are_not_taken_apart(world: World) -> None:
     world.sound()
 
 
+@pytest.mark.parametrize("instead", ["", "instead.md"])
+async def test_what_the_owner_takes_back_by_force_stays_away_but_no_post_is_lost(
+    world: World, instead: str
+) -> None:
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        remote.changed(put(store, "pushed.md", "ours"))
+        await settled(remote)
+        world.write("regretted.md", "theirs", "Regretted")
+        await remote.fetch_now()
+        await until(remote, lambda status: bool(world.moved))
+        await settled(remote)
+        git(world.laptop, "reset", "-q", "--hard", "HEAD~2")
+        if instead:
+            (world.laptop / instead).write_text("theirs")
+            git(world.laptop, "add", "-A")
+            git(world.laptop, "commit", "-q", "-m", "Instead")
+        git(world.laptop, "push", "-q", "--force", "origin", "main")
+        remote.changed(put(store, "b.md", "ours"))
+        await settled(remote)
+    assert world.listed() == sorted(["a.md", "b.md", "pushed.md", *filter(None, [instead])])
+    world.sound()
+
+
 async def test_an_empty_remote_gets_its_first_branch(world: World) -> None:
     git(world.remote, "update-ref", "-d", "refs/heads/main")
     async with bridge(world) as (store, remote):
@@ -373,7 +401,9 @@ async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
 
 def _catch_up(repo: Path, step: int) -> None:
     store = GitStore(repo, author=ADA, disk=killed_at(step))
-    Syncing(store, Transport(store.place, "origin", "", store.state, store.disk)).run(fetch=True)
+    Syncing(store, Transport(store.place, "origin", "", store.state, store.disk), is_post).run(
+        fetch=True
+    )
     store.close()
 
 
