@@ -73,7 +73,10 @@ class Catalogue:
         """
         async with self._lock:
             await asyncio.to_thread(self._look_at_settings, self._head())
-        path, root = Path(self.rules.site.settings["OUTPUT_PATH"]), self._surroundings.folder
+        root = self._surroundings.folder
+        # As Pelican does: relative to the settings, which may be in a folder of the repo.
+        beside = (root / self._settings.site.settings).parent
+        path = beside / str(self.rules.site.settings["OUTPUT_PATH"])
         return path.relative_to(root) if path.is_relative_to(root) else path
 
     async def refresh(self) -> Version:
