@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from demo_kit import Demo, start_demo
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60
@@ -114,6 +115,17 @@ def set_port(config: Path, port: int = 0) -> None:
     """Have a written ``bridge.toml`` take a free port."""
     text = config.read_text()
     config.write_text(re.sub(r"(?m)^port = .*$", f"port = {port}", text))
+
+
+@contextmanager
+def demo_in(folder: Path, ending: int = signal.SIGINT) -> Iterator[Demo]:
+    """``micropub-bridge demo`` in a folder, from ready to a clean end."""
+    running, process = start_demo(folder)
+    try:
+        yield running
+    finally:
+        process.send_signal(ending)
+        assert process.wait(PATIENCE) == 0
 
 
 @dataclass(frozen=True)

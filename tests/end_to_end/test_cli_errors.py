@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 from cli_kit import commit, done, environment, quickstart, refused, run, served, set_port
 
@@ -65,13 +66,26 @@ def test_a_folder_that_is_no_repo(bridge: Path) -> None:
     assert "is not a git repo" in refused("serve", cwd=bridge)
 
 
-def test_pelican_settings_that_cannot_be_read(bridge: Path) -> None:
+async def test_pelican_settings_that_cannot_be_read_are_told_and_can_be_mended_meanwhile(
+    bridge: Path, http: aiohttp.ClientSession
+) -> None:
     site = bridge.parent / "site"
-    (site / "pelicanconf.py").write_text("import no_such_module\n")
+    conf = site / "pelicanconf.py"
+    before = conf.read_text()
+    conf.write_text("import no_such_module\n")
     commit(site, "Broken")
-    told = refused("serve", cwd=bridge)
-    assert "publishconf.py" in told
-    assert "no_such_module" in told
+    with served(bridge) as running:
+        headers = {"Authorization": f"Bearer {running.token()}"}
+        form = {"h": "entry", "content": "Hello"}
+        async with http.post(f"{running.url}micropub", data=form, headers=headers) as answer:
+            assert answer.status == 503
+            assert "no_such_module" in (await answer.json())["error_description"]
+        conf.write_text(before)
+        commit(site, "Mended")
+        assert await running.post(http, "Hello") == "https://example.com/hello.html"
+        log = running.log.read_text()
+    assert "no_such_module" in log
+    assert "Traceback" not in log
 
 
 def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:

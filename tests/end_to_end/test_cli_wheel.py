@@ -28,7 +28,9 @@ MOVED = {"namespace/": "", "sample_site/": "bridge/sample_site/"}
 
 
 def tracked(*folders: str) -> list[str]:
-    return git("ls-files", "-z", "--", *folders, cwd=ROOT).rstrip("\0").split("\0")
+    """Every file that is in git, or may come to be: new ones, but none that git ignores."""
+    which = ("--cached", "--others", "--exclude-standard")
+    return git("ls-files", "-z", *which, "--", *folders, cwd=ROOT).rstrip("\0").split("\0")
 
 
 @pytest.fixture(scope="module")

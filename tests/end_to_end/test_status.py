@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from bs4 import BeautifulSoup
-from demo_kit import Demo, start_demo
+from cli_kit import demo_in
+from demo_kit import Demo
 
 from bridge import __version__
 
 
 @pytest.fixture
-def broken_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def broken_demo(tmp_path: Path) -> Iterator[Demo]:
     """A demo of a test's own, to break things in."""
-    running, process = start_demo(tmp_path_factory.mktemp("demo") / "site")
-    yield running
-    process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0
+    with demo_in(tmp_path / "demo") as running:
+        yield running
 
 
 @pytest.fixture
