@@ -112,7 +112,8 @@ class ContextFetcher:
             try:
                 cite = await self._look(url)
             except FetchError as error:
-                log.info("no reply context from %s: %s", url, error)
+                # Quoted: a client can have any character in it, a new line too.
+                log.info("no reply context from %r: %s", url, error)
                 silent.append(url)
             else:
                 if cite is not None:

@@ -33,8 +33,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except BridgeError as error:
         if error.status >= 500:
-            # The path only: a query may carry a secret.
-            log.warning("%s %s: %s", request.method, request.path, error.description)
+            log.warning("%s: %s", _asked(request), error.description)
         return error_response(error)
     except web.HTTPException as error:
         if error.status < 400 or error.content_type != "text/plain":
@@ -45,8 +44,15 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except ConnectionError:
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%s failed", _asked(request))
         return _json(500, "server_error", "The bridge has a defect; its log says more.")
+
+
+def _asked(request: web.Request) -> str:
+    """A request in the log: its path only, since a query may carry a secret; as it was encoded,
+    since a path may carry new lines and what else moves a terminal.
+    """
+    return f"{request.method} {request.rel_url.raw_path}"
 
 
 def error_response(error: BridgeError) -> web.Response:

@@ -1,0 +1,66 @@
+"""What strangers send cannot begin a line of the log, nor move the terminal that shows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from yarl import URL
+
+from bridge.context.fetcher import ContextFetcher
+from bridge.errors import Unavailable
+from bridge.fetch import GuardedFetch
+from bridge.web.middleware import render_errors
+
+HOSTILE = "\r\n12:00:00 ERROR bridge: all is lost \x1b[2J\x9b2J\u2028"
+
+
+@pytest.fixture
+async def fetch() -> AsyncIterator[GuardedFetch]:
+    async with GuardedFetch() as fetch:
+        yield fetch
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The log's messages, each of which is one printable line."""
+    messages = [record.getMessage() for record in caplog.records]
+    assert all(message.isprintable() for message in messages), messages
+    return messages
+
+
+@pytest.mark.parametrize("error", [Unavailable("Not now."), ValueError("a defect")])
+async def test_the_path_of_a_request_that_fails(
+    aiohttp_client: Callable[..., Awaitable[TestClient[Any, Any]]],
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    async def fail(_: web.Request) -> web.Response:
+        raise error
+
+    app = web.Application(middlewares=[render_errors])
+    app.router.add_get("/{path:.*}", fail)
+    client = await aiohttp_client(app)
+    await client.get(URL("/media/%0Dfake%1B%5B2J?access_token=secret", encoded=True))
+    (message,) = told(caplog)
+    assert "GET /media/%0Dfake%1B%5B2J" in message
+    assert "secret" not in message
+
+
+async def test_the_address_of_a_page_that_cannot_be_quoted(
+    fetch: GuardedFetch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def deliver(post: str, cites: Mapping[str, dict[str, Any]]) -> None:
+        pytest.fail(f"nothing is known of {cites} for {post}")
+
+    caplog.set_level(logging.INFO)
+    contexts = ContextFetcher(fetch, deliver)
+    contexts.start()
+    contexts.want("https://example.org/a/", [f"https://x.example/{HOSTILE}"])
+    await contexts.idle()
+    await contexts.close()
+    (message,) = told(caplog)
+    assert "all is lost" in message
