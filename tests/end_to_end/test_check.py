@@ -272,7 +272,7 @@ async def test_a_build_that_is_broken(world: World) -> None:
 async def test_an_address_that_the_settings_do_not_know(world: World) -> None:
     world.commit("publishconf.py", 'SITEURL = ""')
     found = await world.broken()
-    assert set(found) == {"SITEURL"}
+    assert "SITEURL" in found
 
 
 async def test_a_plugin_that_is_off(world: World) -> None:
