@@ -72,6 +72,13 @@ class Builder(Protocol):
         """Something newer waits; whoever can gives up what it does."""
         ...
 
+    async def spare_time(self, task: Task) -> str | None:
+        """Look after the site while there is nothing to build; cancelled when there is.
+
+        ``task`` is the build that went well last. Returns what the owner should know.
+        """
+        ...
+
     async def close(self) -> None:
         """Leave no process behind."""
         ...
@@ -91,6 +98,13 @@ class Job(Protocol):
 
     def hasten(self) -> None:
         """Something newer waits; whoever can gives up what it does."""
+        ...
+
+    async def spare_time(self) -> str | None:
+        """Look after things while there is nothing to do; cancelled when there is.
+
+        Returns what the owner should know.
+        """
         ...
 
     async def close(self) -> None:

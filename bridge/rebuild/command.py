@@ -44,8 +44,20 @@ class CommandBuilder:
 
     async def build(self, task: Task) -> Outcome:
         """Build the whole site."""
-        await asyncio.to_thread(self._clear)
-        ended = await self._run(task)
+        left_out = await self.make(task, self.staging)
+        if OUTPUT not in self.argv:
+            return Outcome((), left_out)
+        changed = await asyncio.to_thread(self.output.take_over, self.staging)
+        await asyncio.to_thread(_clear, self.staging)
+        return Outcome(changed, left_out)
+
+    async def make(self, task: Task, folder: Path) -> tuple[tuple[str, str], ...]:
+        """Build the whole site into a folder that nobody looks at.
+
+        Returns the files that Pelican passed over, with its reasons. Raises :class:`BuildFailed`.
+        """
+        await asyncio.to_thread(_clear, folder)
+        ended = await self._run(task, folder)
         logged = list(errors(ended.text, Sources(task.checkout, self.content)))
         if ended.code != 0:
             raise self._failure(ended, logged)
@@ -53,27 +65,27 @@ class CommandBuilder:
         for error in logged:
             if error.file is None:
                 raise BuildFailed(error.reason)
-        left_out = tuple((error.file, error.reason) for error in logged if error.file)
-        if OUTPUT not in self.argv:
-            return Outcome((), left_out)
-        if not any(self.staging.iterdir()):
+        if OUTPUT in self.argv and await asyncio.to_thread(_is_empty, folder):
             raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
-        changed = await asyncio.to_thread(self.output.take_over, self.staging)
-        await asyncio.to_thread(self._clear)
-        return Outcome(changed, left_out)
+        return tuple((error.file, error.reason) for error in logged if error.file)
 
     def hasten(self) -> None:
         """A program cannot be told; what is newer comes after it."""
 
+    async def spare_time(self, task: Task) -> str | None:
+        """Every build of it is a clean one: there is nothing to look after."""
+        del task
+        return None
+
     async def close(self) -> None:
         """A running program ended with the task that waited for it."""
 
-    async def _run(self, task: Task) -> process.Ended:
-        argv = [str(self.staging) if word == OUTPUT else word for word in self.argv]
+    async def _run(self, task: Task, folder: Path) -> process.Ended:
+        argv = [str(folder) if word == OUTPUT else word for word in self.argv]
         facts = {
             "SITE_CHECKOUT": str(task.checkout),
             "SITE_VERSION": task.version,
-            "SITE_OUTPUT": str(self.staging),
+            "SITE_OUTPUT": str(folder),
             # Pelican's log wraps at the width of the terminal, which tears file names apart.
             "COLUMNS": "1000",
             "NO_COLOR": "1",
@@ -100,7 +112,12 @@ class CommandBuilder:
         tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
         return BuildFailed(f"{self.argv[0]} ended with {ended.code}: {tail}")
 
-    def _clear(self) -> None:
-        if self.staging.exists():
-            shutil.rmtree(self.staging)
-        self.staging.mkdir(parents=True)
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())

@@ -34,6 +34,10 @@ class Output:
         self.note = note
         self.ours = self._load()
 
+    def remembered(self) -> set[str]:
+        """The files that are ours, as the process that wrote last has noted."""
+        return self._load()
+
     def missing(self) -> bool:
         """Whether a file of ours is gone: somebody has emptied the folder."""
         self.ours = self._load()

@@ -75,6 +75,15 @@ class SiteBuild:
         """Something newer waits."""
         self._builder.hasten()
 
+    async def spare_time(self) -> str | None:
+        """Look after what was built last."""
+        record = self._ledger.record
+        if record.version is None or not record.settled:
+            return None
+        return await self._builder.spare_time(
+            Task(record.version, self._checkout.folder, frozenset())
+        )
+
     async def close(self) -> None:
         """End what builds."""
         await self._builder.close()

@@ -62,6 +62,10 @@ class Webhook:
     def hasten(self) -> None:
         """There is nothing to give up."""
 
+    async def spare_time(self) -> str | None:
+        """Nothing of it is here to be looked after."""
+        return None
+
     async def close(self) -> None:
         """Nothing stays open between two posts."""
 

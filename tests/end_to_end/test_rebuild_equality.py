@@ -18,6 +18,7 @@ from bridge.rebuild.build import Outcome, Task
 from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.output import Output
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.rebuild.resident.verify import Verifier
 from bridge.store.memory import MemoryStore
 
 OURS = str(Path(__file__).parents[2] / "sample_site" / "theme")
@@ -29,6 +30,12 @@ class NoFallback:
 
     async def build(self, task: Task) -> Outcome:
         raise AssertionError("the resident build gave up")
+
+    async def make(self, task: Task, folder: Path) -> tuple[tuple[str, str], ...]:
+        raise AssertionError("nobody asked for a comparison")
+
+    async def spare_time(self, task: Task) -> str | None:
+        """Nothing to look after."""
 
     def hasten(self) -> None:
         """Nothing to hasten."""
@@ -52,7 +59,8 @@ class Site:
             note=folder / "output.json",
             environment=self.environment,
         )
-        self.builder = ResidentBuilder(resident, self.output, NoFallback())
+        verifier = Verifier(NoFallback(), self.output, folder / "verify")
+        self.builder = ResidentBuilder(resident, self.output, NoFallback(), verifier)
         self._clean = folder / "clean"
 
     async def after(self, change: dict[str, bytes | None]) -> list[str]:

@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
@@ -28,11 +29,16 @@ from bridge.rebuild.resident.messages import (
     Shown,
     Start,
 )
+from bridge.rebuild.resident.verify import Verifier
 
 _log = logging.getLogger(__name__)
 
 _LINE_LIMIT = 64_000_000
 _TAIL = 50
+#: How many builds go by before one is compared with a clean one, at first and in the end.
+_FIRST = 2
+_RARELY = 64
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class _Process:
     """A running process: orders go in, reports come out."""
 
     def __init__(self, running: asyncio.subprocess.Process) -> None:
+        self.day = _today()
         self._running = running
         self._decoder = msgspec.json.Decoder(Report)
         self.printed: deque[str] = deque(maxlen=_TAIL)
@@ -123,15 +130,20 @@ class ResidentBuilder:
     """A :class:`~bridge.rebuild.build.Builder` that keeps Pelican warm.
 
     ``fallback`` builds the site whenever the process cannot: where the site is not one for it,
-    and after any failure that no single file explains.
+    and after any failure that no single file explains. ``verifier`` compares now and then.
     """
 
-    def __init__(self, resident: Resident, output: Output, fallback: Builder) -> None:
+    def __init__(
+        self, resident: Resident, output: Output, fallback: Builder, verifier: Verifier
+    ) -> None:
         self._resident = resident
         self._output = output
         self._fallback = fallback
+        self._verifier = verifier
         self._process: _Process | None = None
         self._unfit: str | None = None
+        self._unverified = 0
+        self._verify_at = _FIRST
         self._building = False
         self._hurry: asyncio.Task[None] | None = None
 
@@ -159,6 +171,26 @@ class ResidentBuilder:
             self._building = False
             self._hurry = asyncio.create_task(self._tell_to_hasten(self._process))
 
+    async def spare_time(self, task: Task) -> str | None:
+        """Compare with a clean build: soon at first, then ever more rarely."""
+        if self._process is None:
+            return None
+        if self._process.day != _today():
+            # Settings may ask for the year, and what was asked yesterday stays warm too.
+            await self._end()
+            await self.build(task)
+        if self._unverified < self._verify_at:
+            return None
+        differing = await self._verifier.verify(task)
+        self._unverified, self._verify_at = 0, min(2 * self._verify_at, _RARELY)
+        if not differing:
+            return None
+        await self._end()
+        names = ", ".join(differing[:_NAMED])
+        self._unfit = f"{len(differing)} files were not those of a clean build ({names})"
+        _log.error("The site is built by command from here on, since %s", self._unfit)
+        return self._unfit
+
     async def close(self) -> None:
         """End the process."""
         await self._end()
@@ -176,6 +208,7 @@ class ResidentBuilder:
                     case Shown(pages=pages):
                         task.shown(pages)
                     case Done(files=files, left_out=left_out):
+                        self._unverified += 1
                         return Outcome(files, left_out)
                     case GaveUp():
                         raise Superseded
@@ -212,3 +245,8 @@ class ResidentBuilder:
         ending, self._process = self._process, None
         if ending is not None:
             await ending.end()
+
+
+def _today() -> date:
+    """The day where this machine is, as Python's ``date.today`` tells a site's settings."""
+    return datetime.now().astimezone().date()

@@ -1,0 +1,64 @@
+"""Comparing the output with a clean build, and putting that in its place where they differ."""
+
+from __future__ import annotations
+
+import asyncio
+import filecmp
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bridge.rebuild.build import Task
+from bridge.rebuild.files import Tree
+from bridge.rebuild.output import Output
+
+
+class CleanBuild(Protocol):
+    """Builds a whole site into a folder."""
+
+    async def make(self, task: Task, folder: Path) -> tuple[tuple[str, str], ...]:
+        """Build; raises :class:`~bridge.rebuild.build.BuildFailed`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Builds the site cleanly below ``folder``, to compare it with ``output``."""
+
+    build: CleanBuild
+    output: Output
+    folder: Path
+
+    async def verify(self, task: Task) -> list[str]:
+        """The files of the output that were not those of a clean build; now they are."""
+        first, second = self.folder / "first", self.folder / "second"
+        await self.build.make(task, first)
+        differing = await asyncio.to_thread(
+            _differing, first, self.output.folder, self._ours(first)
+        )
+        if differing:
+            # A page that tells the time differs from itself as well.
+            await self.build.make(task, second)
+            differing = await asyncio.to_thread(_stable, first, second, differing)
+        if differing:
+            await asyncio.to_thread(self.output.take_over, second)
+        return differing
+
+    def _ours(self, clean: Path) -> set[str]:
+        """What to compare. Files of others in the output are theirs."""
+        return self.output.remembered() | set(Tree(clean).walk())
+
+
+def _differing(one: Path, other: Path, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if not _same(one / name, other / name))
+
+
+def _stable(first: Path, second: Path, names: Iterable[str]) -> list[str]:
+    return [name for name in names if _same(first / name, second / name)]
+
+
+def _same(one: Path, other: Path) -> bool:
+    if not (one.is_file() and other.is_file()):
+        return not one.is_file() and not other.is_file()
+    return filecmp.cmp(one, other, shallow=False)

@@ -1,0 +1,68 @@
+"""What the resident build cannot know is found by comparing with a clean build, and put right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from rebuild_site import CONF, commit, post, settings, settled, small_site
+
+from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.store.memory import MemoryStore
+
+#: Settings that count the posts, which a process that stays reads once.
+COUNTING = (
+    CONF
+    + b"""
+import os
+COUNT = len(os.listdir("content"))
+THEME_TEMPLATES_OVERRIDES = ["templates"]
+"""
+)
+TEMPLATE = b'{% extends "!simple/index.html" %}{% block title %}{{ COUNT }} files{% endblock %}'
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore()
+    small_site(store)
+    return store
+
+
+@pytest.fixture
+async def worker(store: MemoryStore, tmp_path: Path) -> AsyncIterator[Worker]:
+    config = settings(tmp_path / "output", mode="resident")
+    pace = Pace(gather=0.01, again=(), idle=0.05)
+    worker = make_rebuilder(
+        config, store, tmp_path / "state", output=tmp_path / "output", pace=pace
+    )
+    assert isinstance(worker, Worker)
+    yield worker
+    await worker.close()
+
+
+async def test_a_difference_is_reported_and_the_clean_build_takes_its_place(
+    worker: Worker, store: MemoryStore, tmp_path: Path
+) -> None:
+    index = tmp_path / "output" / "index.html"
+    version = commit(store, {"pelicanconf.py": COUNTING, "templates/index.html": TEMPLATE})
+    await worker.start()
+    await settled(worker, version)
+    assert b"4 files" in index.read_bytes()
+
+    version = commit(store, {"content/new.md": post("New", 9)})
+    worker.changed(version)
+    await settled(worker, version)
+    async with asyncio.timeout(60):
+        while worker.status().reason is None:
+            await asyncio.sleep(0.01)
+    assert b"5 files" in index.read_bytes()
+    assert "index.html" in str(worker.status().reason)
+
+    version = commit(store, {"content/newer.md": post("Newer", 10)})
+    worker.changed(version)
+    await settled(worker, version)
+    assert b"6 files" in index.read_bytes(), "from here on every build is a clean one"

@@ -1,0 +1,163 @@
+"""A build by a program: what it sees, how it may end, and what becomes of its pages."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rebuild_site import files
+
+from bridge.rebuild.build import BuildFailed, Task
+from bridge.rebuild.command import OUTPUT, CommandBuilder
+from bridge.rebuild.output import Output
+from bridge.rebuild.pelican_log import Sources, errors
+from bridge.store import Version
+
+Make = Callable[..., CommandBuilder]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """A builder that runs a few lines of Python."""
+    (tmp_path / "checkout").mkdir()
+
+    def make(script: str, *words: str, seconds: float = 30) -> CommandBuilder:
+        return CommandBuilder(
+            argv=(sys.executable, "-c", script, *words),
+            output=Output(tmp_path / "output", tmp_path / "output.json"),
+            staging=tmp_path / "staging",
+            content="content",
+            environment={"SITE_URL": "https://example.com"},
+            seconds=seconds,
+        )
+
+    return make
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    return Task(Version("v1"), tmp_path / "checkout", frozenset())
+
+
+WRITE = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+for name in sys.argv[2:]:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(name)
+"""
+
+
+async def test_pages_come_and_go_and_foreign_files_stay(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "CNAME").write_text("foreign")
+    first = await make(WRITE, OUTPUT, "a.html", "b/c.html").build(task)
+    assert sorted(first.files) == ["a.html", "b/c.html"]
+    second = await make(WRITE, OUTPUT, "a.html", "d.html").build(task)
+    assert sorted(second.files) == ["b/c.html", "d.html"]
+    assert files(tmp_path / "output").keys() == {"CNAME", "a.html", "d.html"}
+
+
+async def test_a_page_that_is_the_same_is_not_written(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
+    await make(WRITE, OUTPUT, "a.html").build(task)
+    before = (tmp_path / "output" / "a.html").stat()
+    await make(WRITE, OUTPUT, "a.html", "b.html").build(task)
+    assert (tmp_path / "output" / "a.html").stat() == before
+
+
+async def test_a_failure_leaves_the_pages_and_tells_the_end_of_what_was_printed(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
+    await make(WRITE, OUTPUT, "a.html").build(task)
+    script = WRITE + "print('x' * 10_000_000); print('no disk left'); sys.exit(3)"
+    with pytest.raises(BuildFailed, match=r"ended with 3: x+\nno disk left$") as failure:
+        await make(script, OUTPUT, "b.html").build(task)
+    assert len(failure.value.reason) < 3000
+    assert files(tmp_path / "output").keys() == {"a.html"}
+
+
+async def test_a_run_that_writes_nothing_does_not_empty_the_site(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
+    await make(WRITE, OUTPUT, "a.html").build(task)
+    with pytest.raises(BuildFailed, match="wrote no page"):
+        await make("", OUTPUT).build(task)
+    assert files(tmp_path / "output").keys() == {"a.html"}
+
+
+async def test_a_program_that_takes_too_long_is_ended_with_its_children(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
+    script = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open("pid", "w").write(str(child.pid))
+time.sleep(600)
+"""
+    with pytest.raises(BuildFailed, match="still running") as failure:
+        await make(script, seconds=1).build(task)
+    assert failure.value.passing
+    pid = (task.checkout / "pid").read_text()
+    async with asyncio.timeout(10):
+        while _runs(pid):
+            await asyncio.sleep(0.01)
+
+
+def _runs(pid: str) -> bool:
+    status = Path("/proc", pid, "stat")
+    return status.exists() and status.read_text().split(") ")[1][0] != "Z"
+
+
+async def test_a_program_that_is_not_there(task: Task, make: Make, tmp_path: Path) -> None:
+    builder = make("")
+    missing = CommandBuilder(
+        ["no-such-program"], builder.output, builder.staging, "content", builder.environment
+    )
+    with pytest.raises(BuildFailed, match="no-such-program cannot be run"):
+        await missing.build(task)
+
+
+async def test_it_sees_the_environment_but_not_the_bridges_secrets(
+    make: Make, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_AUTH__SECRET", "s3cr3t")
+    monkeypatch.setenv("OTHER", "other")
+    script = "import os, json; json.dump(dict(os.environ), open('seen', 'w'))"
+    await make(script).build(task)
+    seen = (task.checkout / "seen").read_text()
+    assert "s3cr3t" not in seen
+    for expected in ('"OTHER": "other"', '"SITE_URL": "https://example.com"', '"SITE_VERSION"'):
+        assert expected in seen
+
+
+async def test_words_are_never_read_by_a_shell(make: Make, task: Task, tmp_path: Path) -> None:
+    script = "import sys; open('seen', 'w').write(sys.argv[1])"
+    await make(script, "$(touch /tmp/x); `id` > y & *").build(task)
+    assert (task.checkout / "seen").read_text() == "$(touch /tmp/x); `id` > y & *"
+
+
+LOG = """\
+[12:00:00] ERROR    Could not process ./bad date.md            generators.py:721
+           ERROR    Skipping /co/content/d.md: could not find information about 'title'  c.py:1
+           WARNING  Empty alt in ./fine.md                                            r.py:2
+[12:00:01] CRITICAL RuntimeError: File tag/x.html is to be overwritten            __init__.py:683
+           Traceback (most recent call last):
+"""
+
+
+def test_errors_in_pelicans_log_name_their_files(tmp_path: Path) -> None:
+    checkout = tmp_path / "co"
+    for name in ("bad date.md", "d.md", "fine.md"):
+        file = checkout / "content" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    found = list(errors(LOG.replace("/co/", f"{checkout}/"), Sources(checkout, "content")))
+    assert [error.file for error in found] == ["content/bad date.md", "content/d.md", None]
+    assert found[1].reason == "Skipping content/d.md: could not find information about 'title'"

@@ -1,0 +1,85 @@
+"""Bad files are found from failures alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.rebuild.build import BuildFailed
+from bridge.rebuild.isolate import Isolation, still_left_out
+from bridge.store import BlobId, Difference
+
+POSTS = [f"content/{name}.md" for name in "abcdefgh"]
+
+
+def isolate(suspects: list[str], bad: set[str], *, named: bool = False) -> tuple[set[str], int]:
+    """Who is left out in the end, and after how many builds."""
+    isolation = Isolation({}, suspects)
+    for builds in range(1, 100):
+        present = sorted(bad - set(isolation.left_out))
+        if present:
+            failure = BuildFailed("bad", file=present[0] if named else None)
+            if not isolation.failed(failure):
+                return set(isolation.guilty) | {"gave up"}, builds
+        elif not isolation.built():
+            return set(isolation.guilty), builds
+    raise AssertionError("it never ends")
+
+
+def test_nobody_is_left_out_of_a_good_build() -> None:
+    assert isolate(POSTS, set()) == (set(), 1)
+
+
+def test_a_named_file_costs_one_more_build() -> None:
+    assert isolate(POSTS, {POSTS[3]}, named=True) == ({POSTS[3]}, 2)
+
+
+def test_the_only_suspect_costs_one_more_build() -> None:
+    assert isolate(POSTS[:1], {POSTS[0]}) == ({POSTS[0]}, 2)
+
+
+@pytest.mark.parametrize("bad", POSTS)
+def test_one_among_many_is_found(bad: str) -> None:
+    found, builds = isolate(POSTS, {bad})
+    assert found == {bad}
+    assert builds <= 10
+
+
+def test_several_are_found() -> None:
+    assert isolate(POSTS, {POSTS[1], POSTS[2], POSTS[7]})[0] == {POSTS[1], POSTS[2], POSTS[7]}
+
+
+def test_files_that_are_no_posts_are_not_suspected() -> None:
+    assert isolate(["content/media/a.png"], {"pelicanconf.py"})[0] == {"gave up"}
+
+
+def test_it_gives_up_when_the_posts_are_not_at_fault() -> None:
+    found, builds = isolate(POSTS, {"pelicanconf.py"})
+    assert found == {"gave up"}
+    assert builds == 2
+
+
+def test_a_failure_that_passes_accuses_nobody() -> None:
+    isolation = Isolation({}, POSTS)
+    assert not isolation.failed(BuildFailed("away", passing=True))
+    assert not isolation.left_out
+
+
+LEFT_OUT = {"content/a.md": "bad"}
+OLD, NEW = BlobId("1"), BlobId("2")
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "still"),
+    [
+        ("content/new.md", None, True),
+        ("content/a.md", OLD, False),
+        ("content/other.md", OLD, False),
+        ("pelicanconf.py", OLD, False),
+        ("theme/new.html", None, False),
+    ],
+)
+def test_files_come_back_when_something_changed_that_may_have_been_in_their_way(
+    path: str, old: BlobId | None, still: bool
+) -> None:
+    changes = [Difference(path, old, NEW)]
+    assert dict(still_left_out(LEFT_OUT, changes, "content/")) == (LEFT_OUT if still else {})

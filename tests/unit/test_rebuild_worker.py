@@ -1,0 +1,228 @@
+"""One build at a time, and no change is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rebuild_site import commit, settled
+
+from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded
+from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.worker import Pace, Worker
+from bridge.store import Version
+from bridge.store.memory import MemoryStore
+
+Result = Outcome | Exception
+
+
+class Script:
+    """A job that does what the test says, when the test says."""
+
+    def __init__(self) -> None:
+        self.done: list[Version] = []
+        self.began = asyncio.Event()
+        self.results: list[Result] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.hastened = 0
+        self.running = 0
+        self.next_due: datetime | None = None
+        self.early: tuple[str, ...] = ()
+        self.looked_after = asyncio.Event()
+
+    async def do(self, version: Version, shown: Shown) -> Outcome:
+        self.running += 1
+        assert self.running == 1, "two builds at a time"
+        self.began.set()
+        shown(self.early)
+        try:
+            await self.gate.wait()
+        finally:
+            self.running -= 1
+        self.done.append(version)
+        if self.next_due is not None and self.next_due <= datetime.now(UTC):
+            self.next_due = None
+        result = self.results.pop(0) if self.results else Outcome()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def hasten(self) -> None:
+        self.hastened += 1
+
+    async def spare_time(self) -> str | None:
+        self.looked_after.set()
+        return "all is well"
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore()
+    commit(store, {"a": b"1"})
+    return store
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+async def worker(store: MemoryStore, script: Script, tmp_path: Path) -> AsyncIterator[Worker]:
+    pace = Pace(gather=0.01, again=(0.01, 0.01), idle=60)
+    ledger = Ledger(tmp_path / "built.json")
+    worker = Worker(store, script, ledger, output=tmp_path, pace=pace)
+    yield worker
+    await worker.close()
+
+
+def head(store: MemoryStore) -> Version:
+    version = store.head()
+    assert version is not None
+    return version
+
+
+async def test_changes_that_come_together_cost_one_build(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    await worker.start()
+    for number in range(20):
+        worker.changed(commit(store, {"a": b"%d" % number, "b": b"%d" % number}))
+    await settled(worker, head(store))
+    assert script.done == [head(store)]
+
+
+async def test_a_change_during_a_build_is_built_after_it(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.gate.clear()
+    await worker.start()
+    await script.began.wait()
+    first = head(store)
+    second = commit(store, {"a": b"2"})
+    worker.changed(second)
+    assert script.hastened == 1, "a builder that can give up is asked to"
+    script.gate.set()
+    await settled(worker, second)
+    assert script.done == [first, second]
+
+
+async def test_versions_announced_in_the_wrong_order_end_with_the_newest(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    older, newest = commit(store, {"a": b"2"}), commit(store, {"a": b"3"})
+    await worker.start()
+    worker.changed(newest)
+    worker.changed(older)
+    await settled(worker, newest)
+    assert script.done[-1] == newest
+    assert await worker.live(older, "no.html", 5) is False, "built, but there is no such page"
+
+
+async def test_a_build_that_gave_up_is_done_again(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.results = [Superseded(), Outcome()]
+    await worker.start()
+    await settled(worker, head(store))
+    assert len(script.done) == 2
+
+
+async def test_a_failure_that_may_pass_is_tried_again(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.results = [BuildFailed("away", passing=True), OSError("full"), Outcome()]
+    await worker.start()
+    async with asyncio.timeout(10):
+        while worker.status().version is None:
+            await asyncio.sleep(0.01)
+    assert worker.status().state == "idle"
+    assert len(script.done) == 3
+
+
+async def test_a_failure_is_told_with_reason_and_file(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.results = [BuildFailed("no such template", file="content/a.md")]
+    await worker.start()
+    await settled(worker, head(store))
+    status = worker.status()
+    assert (status.state, status.reason, status.file) == (
+        "failed",
+        "no such template",
+        "content/a.md",
+    )
+    assert status.version is None
+    worker.changed(commit(store, {"a": b"2"}))
+    await settled(worker, head(store))
+
+
+async def test_a_bug_in_a_builder_does_not_end_building(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.results = [ValueError("a bug"), Outcome()]
+    await worker.start()
+    async with asyncio.timeout(10):
+        while worker.status().version is None:
+            await asyncio.sleep(0.01)
+
+
+async def test_live_returns_as_soon_as_the_page_is_shown(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.gate.clear()
+    script.early = ("post.html",)
+    await worker.start()
+    await script.began.wait()
+    version = commit(store, {"a": b"2"})
+    worker.changed(version)
+    waiting = asyncio.create_task(worker.live(version, "post.html", 10))
+    await asyncio.sleep(0)
+    assert not waiting.done(), "the page that was shown is that of an older version"
+    script.began.clear()
+    script.gate.set()
+    await script.began.wait()
+    script.gate.clear()
+    assert await waiting is True
+    assert worker.status().state == "building"
+    script.gate.set()
+
+
+async def test_live_does_not_wait_for_a_build_that_failed(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.results = [BuildFailed("bad")]
+    await worker.start()
+    assert await worker.live(head(store), "post.html", 60) is False
+
+
+async def test_a_due_post_is_built_without_anybody_asking(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.next_due = datetime.now(UTC) + timedelta(milliseconds=50)
+    await worker.start()
+    async with asyncio.timeout(10):
+        while len(script.done) < 2:
+            await asyncio.sleep(0.01)
+    assert script.next_due is None
+
+
+async def test_the_site_is_looked_after_when_there_is_nothing_to_do(
+    store: MemoryStore, script: Script, tmp_path: Path
+) -> None:
+    pace = Pace(gather=0.01, again=(), idle=0.01)
+    worker = Worker(store, script, Ledger(tmp_path / "built.json"), pace=pace)
+    await worker.start()
+    async with asyncio.timeout(10):
+        await script.looked_after.wait()
+        while worker.status().reason is None:
+            await asyncio.sleep(0.01)
+    assert worker.status().reason == "all is well"
+    await worker.close()
