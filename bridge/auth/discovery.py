@@ -80,10 +80,13 @@ async def _get(
 ) -> tuple[str, list[str], bytes]:
     """A page's final URL, ``Link`` headers and body."""
     try:
+        _refuse_open(url)
         async with (
             asyncio.timeout(_SECONDS),
             session.get(url, headers={"Accept": accept}, max_redirects=5) as response,
         ):
+            for hop in (*response.history, response):
+                _refuse_open(str(hop.url.with_fragment(None)))
             if response.status != 200:
                 raise DiscoveryError(f"{url} answered {response.status}")
             body = bytearray()
@@ -100,9 +103,23 @@ def _usable(url: object) -> str | None:
     if not url:
         return None
     try:
-        return str(parse(url)) if isinstance(url, str) else None
+        endpoint = str(parse(url)) if isinstance(url, str) else None
     except BadURL as error:
         raise DiscoveryError(f"the advertised endpoint {url!r} cannot be used: {error}") from error
+    if endpoint is not None:
+        _refuse_open(endpoint)
+    return endpoint
+
+
+def _refuse_open(url: str) -> None:
+    """Nothing is believed that anybody on the way could have written: who names the endpoint
+    decides which tokens are good.
+    """
+    if not url.startswith("https:") and not parse(url).is_loopback:
+        raise DiscoveryError(
+            f"{url} is not https, so anybody on the way to it could say who may post."
+            " Set [auth] token_endpoint, or serve the site by https"
+        )
 
 
 class DiscoveredVerifier:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 from indieauth_kit import client_site, listening
 
 from bridge.auth.build import make_verifier
@@ -224,3 +226,40 @@ async def test_two_sources_of_truth_are_an_error(session: aiohttp.ClientSession)
 async def test_a_me_that_can_be_nobody_is_an_error(session: aiohttp.ClientSession, me: str) -> None:
     with pytest.raises(SettingsError, match=r"site\.me"):
         await make_verifier(Settings(site=Site(me=me, repo=Path())), session, None)
+
+
+class OnThisMachine(AbstractResolver):
+    """Every name leads here."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = ResolveResult(
+            hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0
+        )
+        return [found]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_nothing_that_came_without_encryption_says_who_may_post() -> None:
+    page = home('<link rel="token_endpoint" href="/token">')
+    moved = web.Response(status=302)
+    connector = aiohttp.TCPConnector(resolver=OnThisMachine())
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        client_site({"/": page, "/moved": moved}) as base,
+    ):
+        open_site = base.replace("127.0.0.1", "me.example")
+        moved.headers["Location"] = f"{open_site}/"
+        for url in (f"{open_site}/", f"{base}/moved"):
+            with pytest.raises(DiscoveryError, match="https"):
+                await discover(session, url)
+
+
+async def test_an_endpoint_without_encryption_is_not_used(session: aiohttp.ClientSession) -> None:
+    page = home('<link rel="token_endpoint" href="http://tokens.example/token">')
+    async with client_site({"/": page}) as base:
+        with pytest.raises(DiscoveryError, match="https"):
+            await discover(session, f"{base}/")
