@@ -18,6 +18,7 @@ TIMEZONE = "Europe/Berlin"
 THEME = "simple"
 STATIC_PATHS = ["media"]
 DEFAULT_PAGINATION = 5
+PLUGINS = []
 """
 
 
