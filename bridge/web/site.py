@@ -30,7 +30,8 @@ class StaticSite:
 
 def file_below(folder: Path, relative: str) -> Path | None:
     """The file at a path that a stranger names; never one outside, by dots or by links."""
-    if "\0" in relative:
+    # A path that begins anew leads where it likes; inside the folder, too, it is not what is meant.
+    if "\0" in relative or relative.startswith("/"):
         return None
     try:
         file = (folder / relative).resolve()

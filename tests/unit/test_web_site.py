@@ -1,0 +1,52 @@
+"""The generated pages, as the demo serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from yarl import URL
+
+from bridge.web.site import StaticSite
+
+
+@pytest.fixture
+async def client(
+    aiohttp_client: Callable[..., Awaitable[TestClient[Any, Any]]], tmp_path: Path
+) -> TestClient[Any, Any]:
+    output = tmp_path / "output"
+    (output / "notes").mkdir(parents=True)
+    (output / "notes" / "index.html").write_text("A note")
+    (output / "link.html").symlink_to(tmp_path / "secret.html")
+    (tmp_path / "secret.html").write_text("A secret")
+    app = web.Application()
+    app.router.add_get("/{path:.*}", StaticSite(output).get)
+    return await aiohttp_client(app)
+
+
+async def test_a_folder_is_its_index(client: TestClient[Any, Any]) -> None:
+    assert await (await client.get("/notes/")).text() == "A note"
+    moved = await client.get("/notes", allow_redirects=False)
+    assert (moved.status, moved.headers["Location"]) == (301, "/notes/")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/..%2fsecret.html", "/link.html", "/%2e%2e%2fsecret.html", "/notes/..%2f..%2fsecret.html"],
+)
+async def test_nothing_outside_is_served(client: TestClient[Any, Any], path: str) -> None:
+    assert (await client.get(URL(path, encoded=True))).status == 404
+
+
+async def test_nobody_is_sent_elsewhere(client: TestClient[Any, Any], tmp_path: Path) -> None:
+    """``//evil.example/../..`` and the way to a folder of the site: browsers take it for a host."""
+    inside = f"{tmp_path}/output/notes"
+    up = "..%2f" * 2
+    for path in (f"//evil.example/{up}{inside[1:]}", f"/{inside}", "/%5Cevil.example/..%2fnotes"):
+        url = URL(f"http://127.0.0.1:{client.port}{path}", encoded=True)
+        answer = await client.session.get(url, allow_redirects=False)
+        assert not answer.headers.get("Location", "").startswith(("//", "/\\"))
