@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pelican_indieauth.copies import Copies
 from pelican_indieauth.parts import Parts
 from pelican_indieauth.reading import Reader
 from pelican_indieauth.site import Site
@@ -72,7 +73,7 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
     Where the plugin marks up the site, an article's content becomes the whole entry.
     """
     files = Urls(site.home, site.root, context["static_content"], context["STATIC_URL"])
-    reader = Reader(files, site.owner)
+    reader = Reader(files, Copies(context["static_content"]), site.owner)
     for article in articles:
         article.entry = reader.entry(article)
         article.entry_parts = Parts(article.entry, site.words)

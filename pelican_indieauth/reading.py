@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pelican_indieauth import mf2, places
+from pelican_indieauth.copies import Copies, Sizes
 from pelican_indieauth.entries import Cite, Entry, Item, Media, Person, Place
 from pelican_indieauth.mf2 import Mf2, plain
 from pelican_indieauth.text import stripped
@@ -46,6 +47,7 @@ class Reader:
     """Reads the articles of one site. ``owner`` is the person behind it."""
 
     urls: Urls
+    copies: Copies
     owner: Person | None
 
     def entry(self, article: Any) -> Entry:
@@ -135,15 +137,22 @@ class Reader:
         url = self.urls.web(known.get("value"))
         if url is None:
             return None
+        sizes = self.copies.of(self.urls.own(known.get("value")))
         return Media(
             url,
             alt=plain(known.get("alt")) or "",
-            width=_pixels(known.get("width")),
-            height=_pixels(known.get("height")),
-            srcset=self.urls.srcset(known.get("srcset")),
+            width=sizes.width if sizes else _pixels(known.get("width")),
+            height=sizes.height if sizes else _pixels(known.get("height")),
+            srcset=self._srcset(url, sizes) if sizes else self.urls.srcset(known.get("srcset")),
             # The body names the site's own files by their path, whatever stands before it.
             shown=url.removeprefix(self.urls.root) in body,
         )
+
+    def _srcset(self, url: str, sizes: Sizes) -> str:
+        smaller = [
+            f"{self.urls.web(f'{{static}}/{path}')} {width}w" for width, path in sizes.copies
+        ]
+        return ", ".join([*smaller, f"{url} {sizes.width}w"])
 
     def _item(self, values: list[Any], _: _Surroundings) -> Item | None:
         """What a review is about: an object, or its address or name."""

@@ -85,6 +85,11 @@ class Urls:
             checked.append(url + match["size"])
         return ", ".join(checked)
 
+    def own(self, value: object) -> str | None:
+        """The source path of one of the site's own files (``{static}/a.jpg``), or ``None``."""
+        match = _STATIC.fullmatch(value.strip()) if isinstance(value, str) else None
+        return match["path"] if match else None
+
     def site(self, path: str) -> str:
         """The absolute address of a page of the site, from its path below the site's root."""
         return f"{self.home}/{path.lstrip('/')}"
