@@ -41,7 +41,8 @@ class Commit:
 
     ``message`` is the whole commit message, trailers included. ``base`` is the version that the
     author's knowledge of the whole site (which addresses are taken) rests on; ``None`` for an
-    empty branch.
+    empty branch. Commits that came through the same store since do not make it stale: those who
+    share a store know of each other, and see to it that no two take one address.
     """
 
     changes: tuple[Change, ...]
@@ -60,7 +61,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A file that history knows and the newest version does not."""
+    """A file that history knows and the newest version does not; ``version`` removed it."""
 
     path: str
     blob: BlobId

@@ -33,6 +33,7 @@ from bridge.store.opening import author as find_author
 from bridge.store.opening import open_place
 from bridge.store.recovery import Recovery
 from bridge.store.scratch import Scratch
+from bridge.store.staging import Indexes
 from bridge.store.transaction import Transaction
 from bridge.store.trees import compare, find, walk
 from bridge.store.worktree import Checkout, Desk, at_desk, checkouts
@@ -67,6 +68,7 @@ class GitStore:
         self._patience = patience
         self.database = Database(place.repo, place.format)
         self._turn = threading.Lock()
+        self._indexes = Indexes(place.format)
         self._mine: dict[Version | None, None] = {}  # in order
         self.state = place.common / "micropub-bridge"
         self._housekeeper = Housekeeper(place, self.state)
@@ -218,7 +220,7 @@ class GitStore:
         with ExitStack() as stack:
             for number, checkout in enumerate(self._checkouts()):
                 own = self._scratch.file(f"index-{number}")
-                desk = at_desk(self.disk, checkout, own, self.place.format, self._patience)
+                desk = at_desk(self.disk, checkout, own, self._indexes, self._patience)
                 desks.append(stack.enter_context(desk))
             yield desks
 

@@ -121,7 +121,11 @@ def outlived_reboot(lock: Path) -> bool:
 
 
 def git_is_at_work(folder: Path) -> bool:
-    """Whether a git process runs in a folder, as far as ``/proc`` can tell; without it, perhaps."""
+    """Whether a git process that could hold a lock runs in a folder.
+
+    As far as ``/proc`` can tell; without it, perhaps. ``git cat-file``, which bridges keep running,
+    only reads.
+    """
     proc = Path("/proc")
     if not (proc / "self").exists():
         return True
@@ -129,7 +133,8 @@ def git_is_at_work(folder: Path) -> bool:
         try:
             if not process.name.isdigit() or "git" not in (process / "comm").read_text():
                 continue
-            if (process / "cwd").readlink().is_relative_to(folder):
+            here = (process / "cwd").readlink().is_relative_to(folder)
+            if here and b"\0cat-file\0" not in (process / "cmdline").read_bytes():
                 return True
         except PermissionError:
             return True  # somebody else's git: perhaps here

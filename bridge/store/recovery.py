@@ -13,6 +13,7 @@ from bridge.store.journal import Journal
 from bridge.store.locks import outlived_reboot
 from bridge.store.opening import Place
 from bridge.store.scratch import Scratch
+from bridge.store.staging import Indexes
 from bridge.store.trees import find
 from bridge.store.worktree import Checkout, Edit, at_desk
 
@@ -69,7 +70,8 @@ class Recovery:
         head, own = self._place.branch.read(), self._scratch.file("index-0")
         tree = self._database.tree_of(head) if head else None
         folders = {checkout.git_dir}
-        with at_desk(self._disk, checkout, own, self._place.format, self._patience) as desk:
+        indexes = Indexes(self._place.format)
+        with at_desk(self._disk, checkout, own, indexes, self._patience) as desk:
             for number, (path, known) in enumerate(journal.paths.items()):
                 after = find(self._database, tree, path) if tree else None
                 if not desk.is_half_done(path, known, after):
@@ -81,5 +83,5 @@ class Recovery:
                 folders |= desk.apply(self._disk, Edit(path, None, after, data), ready)
             self._disk.overwrite(own, desk.index.dump())
             self._disk.sync([own])
-            desk.lock.commit()
+            desk.commit()
         self._disk.sync(folders)

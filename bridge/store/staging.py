@@ -11,6 +11,7 @@ import os
 import struct
 from bisect import bisect_left
 from dataclasses import dataclass
+from pathlib import Path
 
 from bridge.store import StoreBroken
 from bridge.store.objects import Entry, Format
@@ -40,9 +41,11 @@ class Index:
         self._format = fmt
         self._version = 2
         self._names: list[bytes] = []
-        self._heads: list[bytes] = []  # the fixed part of each entry, flags included
+        # Each entry as the file has it; in version 4 without its name, which depends on the others.
+        self._records: list[bytes] = []
         self._extensions: list[tuple[bytes, bytes]] = []
         self._unhashed = False
+        self.checksum = b""
         if data:
             self._parse(data)
 
@@ -52,7 +55,7 @@ class Index:
         place = bisect_left(self._names, name)
         if place == len(self._names) or self._names[place] != name:
             return None
-        head, width = self._heads[place], self._format.width
+        head, width = self._records[place], self._format.width
         mode, size = struct.unpack_from(">24xL8xL", head)
         seconds, nanoseconds = struct.unpack_from(">8xLL", head)
         (flags,) = struct.unpack_from(">H", head, _STAT + width)
@@ -75,9 +78,9 @@ class Index:
         name = os.fsencode(path)
         self._drop(name)
         place = bisect_left(self._names, name)
-        flags = struct.pack(">H", min(len(name), _LENGTH))
+        head = _stat_bytes(entry, stat) + entry.oid + struct.pack(">H", min(len(name), _LENGTH))
         self._names.insert(place, name)
-        self._heads.insert(place, _stat_bytes(entry, stat) + entry.oid + flags)
+        self._records.insert(place, head if self._version == 4 else _padded(head + name))
         self._invalidate(name)
 
     def remove(self, path: str) -> None:
@@ -89,16 +92,17 @@ class Index:
     def dump(self) -> bytes:
         """The whole file."""
         parts = [struct.pack(">4sLL", b"DIRC", self._version, len(self._names))]
-        parts.append(self._compressed() if self._version == 4 else self._padded())
+        parts.append(self._compressed() if self._version == 4 else b"".join(self._records))
         for signature, data in self._extensions:
             parts.append(struct.pack(">4sL", signature, len(data)) + data)
         body = b"".join(parts)
-        return body + (bytes(self._format.width) if self._unhashed else self._format.digest(body))
+        self.checksum = b"" if self._unhashed else self._format.digest(body)
+        return body + (self.checksum or bytes(self._format.width))
 
     def _drop(self, name: bytes) -> None:
         place = bisect_left(self._names, name)
         while place < len(self._names) and self._names[place] == name:
-            del self._names[place], self._heads[place]
+            del self._names[place], self._records[place]
 
     # Reading
 
@@ -115,13 +119,14 @@ class Index:
         self._parse_extensions(body, self._parse_entries(body, count))
 
     def _parse_entries(self, body: bytes, count: int) -> int:
+        """Reads all entries; returns where they end."""
         start, flags_at = 12, _STAT + self._format.width
         compressed, name = self._version == 4, b""
         for _ in range(count):
             flags = body[start + flags_at] << 8 | body[start + flags_at + 1]
             after = start + flags_at + (4 if flags & _EXTENDED else 2)
-            self._heads.append(body[start:after])
             if compressed:
+                self._records.append(body[start:after])
                 strip, after = _number(body, after)
                 end = body.index(b"\0", after)
                 name = name[: len(name) - strip] + body[after:end]
@@ -130,7 +135,9 @@ class Index:
                 length = flags & _LENGTH
                 end = body.index(b"\0", after) if length == _LENGTH else after + length
                 name = body[after:end]
-                start += (end - start) // 8 * 8 + 8
+                size = (end - start) // 8 * 8 + 8
+                self._records.append(body[start : start + size])
+                start += size
             self._names.append(name)
         return start
 
@@ -156,16 +163,9 @@ class Index:
 
     # Writing
 
-    def _padded(self) -> bytes:
-        parts = []
-        for head, name in zip(self._heads, self._names, strict=True):
-            size = len(head) + len(name)
-            parts.append(head + name + bytes(8 - size % 8))
-        return b"".join(parts)
-
     def _compressed(self) -> bytes:
         parts, last = [], b""
-        for head, name in zip(self._heads, self._names, strict=True):
+        for head, name in zip(self._records, self._names, strict=True):
             pairs = enumerate(zip(last, name, strict=False))
             same = next((at for at, (a, b) in pairs if a != b), min(len(last), len(name)))
             parts.append(head + offset_number(len(last) - same) + name[same:] + b"\0")
@@ -181,6 +181,40 @@ class Index:
             )
             for signature, data in self._extensions
         ]
+
+
+class Indexes:
+    """Index files as they were last written, so that a large one is not parsed for each post."""
+
+    def __init__(self, fmt: Format) -> None:
+        self.format = fmt
+        self._known: dict[Path, Index] = {}
+
+    def read(self, file: Path) -> Index:
+        """The index in a file; empty where there is none. Whoever changes it either keeps it with
+        :meth:`keep`, or has it read anew the next time."""
+        known = self._known.pop(file, None)
+        try:
+            if known and known.checksum == self._checksum(file):
+                return known
+            return Index(file.read_bytes(), self.format)
+        except FileNotFoundError:
+            return Index(b"", self.format)
+
+    def keep(self, file: Path, index: Index) -> None:
+        """The file now is what the index has dumped last."""
+        if index.checksum:
+            self._known[file] = index
+
+    def _checksum(self, file: Path) -> bytes:
+        with file.open("rb") as opened:
+            opened.seek(-self.format.width, os.SEEK_END)
+            return opened.read()
+
+
+def _padded(record: bytes) -> bytes:
+    """An entry with the zeros at its end, at least one, that make its length a multiple of 8."""
+    return record + bytes(8 - len(record) % 8)
 
 
 def invalidate(cache: bytes, name: bytes, width: int) -> bytes:

@@ -66,7 +66,7 @@ class Transaction:
             folders = self._apply(edits, desks)
             lock.commit()
             for desk in desks:
-                desk.lock.commit()
+                desk.commit()
         self._disk.sync({self._branch.path.parent, *folders})
         checkouts = [desk.checkout for desk in desks]
         self._finish(head, tip, f"{batch.ident}\tcommit: {batch.subject}", checkouts)

@@ -17,8 +17,8 @@ from pathlib import Path
 from bridge.store import OwnersEdit, StoreBusy
 from bridge.store.disk import Disk
 from bridge.store.locks import GitLock, git_is_at_work
-from bridge.store.objects import Entry, Format
-from bridge.store.staging import Index, Staged
+from bridge.store.objects import Entry
+from bridge.store.staging import Indexes, Staged
 
 _ABANDONED = 3600.0  # `git commit -a` holds the lock of the index while its editor is open
 
@@ -77,14 +77,15 @@ def _read(path: Path) -> str:
 class Desk:
     """A checkout whose index is locked, and read."""
 
-    def __init__(self, checkout: Checkout, lock: GitLock, fmt: Format) -> None:
+    def __init__(self, checkout: Checkout, lock: GitLock, indexes: Indexes) -> None:
         """Reads the index that ``lock`` keeps from changing."""
         file = lock.target
         self.checkout = checkout
-        self.index = Index(file.read_bytes() if file.exists() else b"", fmt)
-        self.lock = lock
-        self._read_at = file.stat().st_mtime_ns if file.exists() else 0
-        self._format = fmt
+        self.index = indexes.read(file)
+        self._indexes = indexes
+        self._lock = lock
+        self._written_at = file.stat().st_mtime_ns if file.exists() else 0
+        self._format = indexes.format
 
     def check(self, path: str, before: Entry | None) -> None:
         """Raise :class:`OwnersEdit` unless index and file are as the branch has them."""
@@ -112,7 +113,7 @@ class Desk:
         """
         seconds, nanoseconds = divmod(found.st_mtime_ns, 1_000_000_000)
         same = staged.stamp == (seconds, nanoseconds, found.st_size)
-        return same and found.st_mtime_ns < self._read_at
+        return same and found.st_mtime_ns < self._written_at
 
     def apply(self, disk: Disk, edit: Edit, ready: Path | None) -> set[Path]:
         """Bring a file (``ready``, on the same disk, is moved into place) and the index along.
@@ -128,6 +129,11 @@ class Desk:
         disk.rename(ready, place)
         self.index.put(edit.path, edit.after, place.stat())
         return changed | {place.parent}
+
+    def commit(self) -> None:
+        """Make what was dumped into the lock file the index; unlocks it."""
+        self._lock.commit()
+        self._indexes.keep(self._lock.target, self.index)
 
     def save(self, disk: Disk, path: str, spare: Path) -> None:
         """Keep what is at a path under another name, which takes no room."""
@@ -197,7 +203,7 @@ class Desk:
 
 @contextmanager
 def at_desk(
-    disk: Disk, checkout: Checkout, own: Path, fmt: Format, patience: float
+    disk: Disk, checkout: Checkout, own: Path, indexes: Indexes, patience: float
 ) -> Iterator[Desk]:
     """Lock and read the index of a checkout; unlocked at the end, whatever happens."""
     target = checkout.git_dir / "index"
@@ -207,6 +213,6 @@ def at_desk(
     )
     lock.take(patience)
     try:
-        yield Desk(checkout, lock, fmt)
+        yield Desk(checkout, lock, indexes)
     finally:
         lock.release()

@@ -351,7 +351,8 @@ def test_an_old_index_lock_stays_while_a_git_command_runs_there(
                   if line.startswith("btime"))  # fmt: skip
     old = max(time.time() - 7200, booted + 1)
     os.utime(lock, (old, old))
-    with subprocess.Popen(["git", "cat-file", "--batch"], cwd=site, stdin=subprocess.PIPE) as busy:
+    waiting = ["git", "hash-object", "--stdin-paths"]
+    with subprocess.Popen(waiting, cwd=site, stdin=subprocess.PIPE) as busy:
         while not (Path("/proc") / str(busy.pid) / "comm").read_text().startswith("git"):
             time.sleep(0.01)
         with pytest.raises(StoreBusy):
