@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from PIL import Image
 from rebuild_site import post
 
 Change = Mapping[str, bytes | None]
@@ -35,11 +37,12 @@ THEME_TEMPLATES_OVERRIDES = ["templates"]
 PLUGINS = {plugins!r}
 """
 
-PHOTO = (
-    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00\xfd"
-    b"\xd4\x9as\x00\x00\x00\x10IDATx\x9cc\xf8\xcf\xc0\x00\xc4`\x82\x01\x00\x1d\xf2\x03\xfd\xa7"
-    b"\xd0\x84\xb4\x00\x00\x00\x00IEND\xaeB`\x82"
-)
+
+def picture(colour: str) -> bytes:
+    """A small picture."""
+    file = io.BytesIO()
+    Image.new("RGB", (16, 8), colour).save(file, "PNG")
+    return file.getvalue()
 
 
 def start(theme: str, plugins: list[str]) -> Change:
@@ -64,7 +67,10 @@ def start(theme: str, plugins: list[str]) -> Change:
         ),
         "content/series-1.md": post("Part one", 14, Series="A tale"),
         "content/pages/about.md": b"Title: About\n\nMe, and [post 2]({filename}/post-2.md).\n",
-        "content/media/p.png": PHOTO,
+        "content/thumb.md": post(
+            "Thumb", 16, body='<img class="image-process-thumb" src="/media/p.png" alt="p">'
+        ),
+        "content/media/p.png": picture("red"),
     }
 
 
@@ -93,12 +99,13 @@ CHANGES: tuple[tuple[str, Change], ...] = (
     (
         "media",
         {
-            "content/media/q.png": PHOTO + b"q",
+            "content/media/q.png": picture("green"),
             "content/photo.md": post("Photo", 23, body="![q]({static}/media/q.png)"),
         },
     ),
-    ("media of the same name", {"content/media/p.png": PHOTO + b"other"}),
+    ("media of the same name", {"content/media/p.png": picture("blue")}),
     ("translation", {"content/post-8-de.md": _changed(8, Lang="de", Title="Beitrag 8")}),
+    ("processed media goes", {"content/thumb.md": None}),
     ("series", {"content/series-2.md": post("Part two", 15, Series="A tale")}),
     (
         "several at once",

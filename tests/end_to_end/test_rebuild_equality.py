@@ -83,7 +83,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     ("theme", "plugins"),
     [
         ("simple", COMMON),
-        ("notmyidea", []),
+        ("notmyidea", ["image_process", "sitemap"]),
         (OURS, ["pelican_indieauth", "neighbors"]),
         ("reflex", ["pelican_indieauth", *COMMON]),
         ("smallweb", ["pelican_indieauth", "sitemap", "series"]),

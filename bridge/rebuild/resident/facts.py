@@ -24,6 +24,7 @@ from pelican.urlwrappers import URLWrapper
 from pelican.utils import SafeDatetime
 
 from bridge.rebuild.resident.plugins import is_known
+from bridge.rebuild.resident.reading import stamp
 from bridge.rebuild.resident.tracing import SiteList, Trace, asked
 
 #: Which content object: of which kind, from which file.
@@ -119,6 +120,7 @@ class Facts:
         things: list[Hashable] = [("name", name) for name in trace.names]
         things += [("list", *read) for read in trace.lists]
         things += [("content", self.key(content)) for content in trace.contents.values()]
+        things += [("file", path) for path in trace.files]
         return {thing: self._look(thing, local) for thing in things}
 
     def still(self, ingredients: Ingredients, local: Mapping[str, Any]) -> bool:
@@ -154,6 +156,8 @@ class Facts:
 
     def _value(self, thing: Any) -> Any:
         kind, subject = thing[0], thing[1]
+        if kind == "file":
+            return _file(subject)
         if kind == "content":
             content = self._contents.get(subject)
             return _GONE if content is None else self._content(content)
@@ -221,6 +225,13 @@ class Facts:
             # A subclass: a named tuple, a text with methods of its own.
             return kind, str(value), repr(value)
         raise Opaque(f"{kind.__name__} cannot be compared")
+
+
+def _file(path: str) -> Any:
+    try:
+        return stamp(path)
+    except OSError:
+        return _GONE
 
 
 def _answer(items: list[Any], what: tuple[Any, ...]) -> Any:

@@ -12,21 +12,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote
 
 from blinker import ANY, NamedSignal, Signal
 from pelican import Pelican
 from pelican.plugins import signals
 
 from bridge.rebuild.resident.reading import fresh
+from bridge.rebuild.resident.tracing import current
 
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
+_IMAGES = "pelican.plugins.image_process.image_process"
 
 #: What these receivers do to a page depends on that page alone, and is part of it.
 _OF_A_PAGE = {
     f"{_INDIEAUTH}.content_written",
     f"{_INDIEAUTH}.feed_generated",
     "pelican.plugins.seo.seo.run_html_enhancer",
+    f"{_IMAGES}.harvest_images",
+    f"{_IMAGES}.harvest_feed_images",
 }
 #: Where this project's plugin notes every page, to leave them alone with its redirects.
 _INDIEAUTH_WRITTEN = "indieauth_written"
@@ -36,7 +41,7 @@ _COUNTING = {f"{_SITEMAP}.queue_page"}
 _AT_THE_END = {
     f"{_INDIEAUTH}.finalized",
     f"{_SITEMAP}.finalize",
-    "pelican.plugins.image_process.image_process.dump_config",
+    f"{_IMAGES}.dump_config",
 }
 #: Receivers of ``get_generators``; the generators themselves write through Pelican's writer.
 _GENERATING = {f"{_INDIEAUTH}.get_generators", f"{_SITEMAP}.init"}
@@ -48,7 +53,7 @@ _OUTPUT_SIGNALS: Mapping[NamedSignal, set[str]] = {
     signals.page_generator_write_page: set(),
     signals.content_written: _OF_A_PAGE | _COUNTING,
     signals.feed_generated: _OF_A_PAGE,
-    signals.feed_written: set(),
+    signals.feed_written: _OF_A_PAGE,
     signals.article_writer_finalized: set(),
     signals.page_writer_finalized: set(),
     signals.finalized: _AT_THE_END,
@@ -122,6 +127,34 @@ class Counting:
         written = context.get(_INDIEAUTH_WRITTEN)
         if written is not None:
             written.add(local["output_file"])
+
+
+class Pictures:
+    """Pictures that a plugin makes of others while pages are read and written.
+
+    They belong to the page that shows them, and the page depends on what they were made from.
+    """
+
+    def __init__(self) -> None:
+        #: Those that were made while posts were read.
+        self.unclaimed: set[str] = set()
+        module = sys.modules.get(_IMAGES)
+        if module is not None:
+            module.process_image = self._noting(module.process_image)  # type: ignore[attr-defined]
+            # not typed
+
+    def _noting(self, process: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(image: tuple[str, str, Any], settings: Any) -> Any:
+            source, made, _ = image
+            trace = current()
+            if trace is None:
+                self.unclaimed.add(unquote(made))
+            else:
+                trace.files.add(unquote(source))
+                trace.derived.add(unquote(made))
+            return process(image, settings)
+
+        return noted
 
 
 class Memory:

@@ -109,6 +109,7 @@ class WarmSite:
         plugins.check(self._site)
         self._memory = plugins.Memory(self._site)
         self._counting = plugins.Counting.take_off()
+        self._pictures = plugins.Pictures()
         self.shelf = Shelf(whole=not plugins.sees_every_object())
         environment = type("Environment", (TracingEnvironment,), {"compiled": CompiledTemplates()})
         generators.install(environment, readers_with(self.shelf))
@@ -117,6 +118,7 @@ class WarmSite:
         self._made: dict[str, _Made] = {}
         self._statics: dict[str, tuple[str, Stamp]] = {}
         self._theme: set[str] = set()
+        self._derived: dict[str, set[str]] = {}
 
     def build(self) -> tuple[str, ...]:
         """Bring the output up to date; the files that are other than before."""
@@ -134,6 +136,7 @@ class WarmSite:
     def _begin(self) -> None:
         """Nothing is left of the build before but what is kept on purpose."""
         self._memory.forget()
+        self._pictures.unclaimed.clear()
         contents.forget()
         self.shelf.begin()
         self._links.begin()
@@ -274,15 +277,20 @@ class WarmSite:
     def _finish(self, pages: dict[str, Page], facts: Facts, build: _Build) -> None:
         """All pages are there: publish what plugins wrote, remove what no longer belongs."""
         for name, (page, trace) in build.traces.items():
+            self._derived[name] = trace.derived
             try:
                 ingredients = _ingredients(page, trace, facts)
             except Opaque as reason:
                 _log.debug("%s is made anew in every build: %s", name, reason)
             else:
                 self._made[name] = _Made(page.made_by, ingredients)
-        build.changed.update(self._shadow.finish({*pages, *build.statics, *self._theme}))
         for gone in self._made.keys() - pages.keys():
             del self._made[gone]
+        for gone in self._derived.keys() - pages.keys():
+            del self._derived[gone]
+        pictures = self._pictures.unclaimed.union(*self._derived.values())
+        names = (os.path.relpath(path, self._site.output_path) for path in pictures)
+        build.changed.update(self._shadow.finish({*pages, *build.statics, *self._theme, *names}))
         self.shelf.end()
         facts.end()
 

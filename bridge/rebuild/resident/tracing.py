@@ -34,12 +34,14 @@ class Trace:
 
     ``opaque`` is set where something was called that may look at anything; such a page is made
     anew in every build. ``last`` is the content that was looked at last: if the template fails,
-    it is the first suspect.
+    it is the first suspect. ``files`` were read besides, and ``derived`` written, by a plugin.
     """
 
     names: set[str] = field(default_factory=set)
     lists: set[ListRead] = field(default_factory=set)
     contents: dict[int, Content] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+    derived: set[str] = field(default_factory=set)
     opaque: str | None = None
     last: Content | None = None
 
@@ -71,6 +73,11 @@ class tracing:  # noqa: N801 - used as a word: ``with tracing(trace):``
 
     def __exit__(self, *_: object) -> None:
         _now.trace = None
+
+
+def current() -> Trace | None:
+    """The trace of the page that is being made, ``None`` between pages."""
+    return _now.trace
 
 
 class SiteList(list[Any]):
