@@ -13,7 +13,11 @@ from bridge.content.syntax import Line, Parts, line_end, physical_lines
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*\s*")
 _FIELD = re.compile(r":(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)", re.DOTALL)
-_MARKUP = re.compile(r"([\\*`|_])")
+#: What docutils would not take for text: markup; a scheme, of which it makes a link (of
+#: ``javascript:`` too); at the end, what announces a literal block.
+_MARKUP = re.compile(r"[\\*`|_]|(?<=[A-Za-z])(?<!http)(?<!https):(?=\S)|:(?=:$)")
+#: At the start, lists and directives: ``.. include::`` would bring any file into the site.
+_BLOCK = re.compile(r"\W|(?:\d+|[A-Za-z]|[ivxlcdmIVXLCDM]+)[.)](?=\s|$)")
 #: Headers whose value Pelican gets as HTML; the others it gets as text.
 _AS_HTML = frozenset({"title", "summary"})
 
@@ -51,7 +55,8 @@ class RstSyntax:
 
     def body(self, markdown: str, render: Callable[[str], str]) -> str:
         """HTML goes past reStructuredText in a ``raw`` directive."""
-        lines = f"<div>{render(markdown)}</div>".split("\n")
+        # Docutils ends a line at more characters than others do; the block must not end there.
+        lines = f"<div>{render(markdown)}</div>".splitlines()
         return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in lines)
 
 
@@ -103,7 +108,10 @@ def _plain(key: str, written: str) -> str:
 
 def _escaped(key: str, value: str) -> str:
     """A value as docutils gives it back: a backslash before whatever could be markup."""
-    return _MARKUP.sub(r"\\\1", unescape(value) if key in _AS_HTML else value)
+    text = unescape(value) if key in _AS_HTML else value
+    # A backslash and a space are nothing at all, and then no block begins.
+    start = "\\ " if _BLOCK.match(text) else ""
+    return start + _MARKUP.sub(r"\\\g<0>", text)
 
 
 def _adorned(block: str, title: str) -> str:

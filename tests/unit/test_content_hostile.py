@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
-from content_site import load_rules
+from content_site import WHEN, load_rules
+from pelican.contents import Article
+from pelican.readers import Readers
 
 from bridge.content import body, html, text
+from bridge.content.headers import PelicanFile
 from bridge.content.intrasite import IntrasiteLinks
+from bridge.content.read import read
+from bridge.content.render import edit
 from bridge.content.rules import SiteRules
 
 NOTATION = r"[{|](?P<what>.*?)[|}]"
@@ -69,3 +76,78 @@ def test_a_line_of_dashes_is_looked_at_once() -> None:
 def test_each_script_is_looked_at_once() -> None:
     assert html.offences("<SCRIPT>x</sCript>" * 20_000)
     assert html.offences("<script>" * 50_000)
+
+
+RST = """Written by hand
+###############
+
+:date: 2010-10-03 10:20
+:summary: Short
+:author: Ann
+
+Text.
+"""
+
+
+def changed(rules: SiteRules, folder: Path, **properties: Any) -> Article:
+    """A post in reStructuredText with some properties changed, as Pelican reads it."""
+    file = PelicanFile.parse(RST, "content/x.rst")
+    old = read(file, rules)
+    new = old.with_properties({name: (value,) for name, value in properties.items()})
+    edited = edit(file, old, new, when=WHEN, rules=rules)
+    assert (
+        read(PelicanFile.parse(edited.text(), "content/x.rst"), rules).properties.items()
+        >= {name: (value,) for name, value in properties.items()}.items()
+    )
+    (folder / "x.rst").write_text(edited.text())
+    readers = Readers({**rules.site.settings, "PATH": str(folder)})
+    return readers.read_file(str(folder), "x.rst", Article)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ".. include:: SECRET",
+        ".. raw:: html",
+        ".. image:: javascript:alert(1)",
+        "javascript:alert(1)",
+        "See data:text/html,x and file:///etc/passwd",
+        "- item",
+        "1. one",
+        "(a) one",
+        "A. Einstein",
+        ":field: x",
+        ">>> 1 + 1",
+        "As follows::",
+        "::",
+        "====",
+        "\\\\\\\\",
+        "__ x_ `y <javascript:z>`_ |w| :raw:`v`",
+        "10:20, https://example.org/?a=b:c_d and me: you",
+    ],
+)
+def test_a_header_in_restructured_text_is_nothing_but_text(
+    sent: str, rules: SiteRules, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("TOP SECRET")
+    sent = sent.replace("SECRET", str(tmp_path / "secret.txt"))
+    article = changed(rules, tmp_path, summary=sent, name=sent, author=sent)
+    for shown in (article.title, article.metadata["summary"]):
+        assert html.plain(shown).strip() == sent
+        assert not re.search(r"<(?!/?p\b|/?a\b)", shown)
+        assert not re.search(r"href=\"(?!https:)", shown)
+    assert article.content.strip() == "<p>Text.</p>"
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+@pytest.mark.parametrize("as_html", [False, True])
+def test_no_character_ends_the_block_that_content_is_in(
+    end: str, as_html: bool, rules: SiteRules, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("TOP SECRET")
+    sent = f"a{end * 2}.. include:: {secret}{end * 2}.. contents::{end * 2}b"
+    page = changed(rules, tmp_path, content={"html": sent} if as_html else sent).content
+    assert "TOP SECRET" not in page
+    assert f".. include:: {secret}" in page
+    assert "<div>" in page
