@@ -150,6 +150,13 @@ class Site:
             raise InvalidRequest(f"{path} is not where the site's settings look for pages.")
         return self._location(self._read(text, source, Page))
 
+    def read_back(self, text: str, suffix: str) -> str:
+        """The HTML that Pelican's own reader makes of a post in a format with this suffix.
+
+        Raises :class:`InvalidRequest` if it cannot.
+        """
+        return str(self._read(text, f"post.{suffix}", Article)._content)
+
     def quick_locate(self, file: PelicanFile, path: str) -> Location | None:
         """The same as :meth:`locate` by formatting alone, for indexes over many posts.
 

@@ -160,8 +160,20 @@ class _Change:
             rules=self._rules,
             tolerance=body.Tolerance.of(file.body, self._rules) if was_markdown else None,
         )
-        stored = file.syntax.body(written.text, self._rules.site.render)
-        return file.with_body(stored), mf2.with_changes(form=written.form if own else None)
+        stored = file.with_body(file.syntax.body(written.text, self._rules.site.render))
+        if not own:
+            self._refuse_harm(stored)
+        return stored, mf2.with_changes(form=written.form if own else None)
+
+    def _refuse_harm(self, file: PelicanFile) -> None:
+        """Raise for content that was harmless as HTML, and that Pelican's reader of another format
+        would bring back to life: it writes attributes anew, without their character references.
+        """
+        site, media = self._rules.site, self._rules.media
+        shown = site.read_back(file.text(), file.syntax.name)
+        reaches = any(media.externalise(link) == link for link in site.links.find(shown))
+        if reaches or (self._rules.html == "sanitize" and html.offences(shown)):
+            raise InvalidRequest("This content cannot be held by a file in the post's own format.")
 
     def keys(self, file: PelicanFile) -> PelicanFile:
         """The keys whose properties have changed, apart from the Title."""

@@ -20,6 +20,8 @@ _HEADER = re.compile(
         (?:(?:"[^"]*"|'[^']*')[^>"']*)*>""",
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
+#: Pelican writes such a value between single quotes, whatever else is in it.
+_BOTH_QUOTES = re.compile(r"""="[^"<>]*&quot;[^"<>]*\"""")
 _CONTENT = re.compile(r"""(\bcontents?\s*=\s*)(["']).*?\2""", re.DOTALL | re.IGNORECASE)
 
 
@@ -51,7 +53,8 @@ class HtmlSyntax:
 
     def body(self, markdown: str, render: Callable[[str], str]) -> str:
         """HTML is what the body is."""
-        return f"\n{render(markdown)}\n"
+        html = _BOTH_QUOTES.sub(lambda match: match[0].replace("'", "’"), render(markdown))
+        return f"\n{html}\n"
 
 
 def _lines(head: str) -> list[Line]:

@@ -18,6 +18,7 @@ from bridge.content.intrasite import IntrasiteLinks
 from bridge.content.read import read
 from bridge.content.render import edit
 from bridge.content.rules import SiteRules
+from bridge.errors import InvalidRequest
 
 NOTATION = r"[{|](?P<what>.*?)[|}]"
 #: Pelican's own expression (``Content._get_intrasite_link_regex``).
@@ -78,7 +79,8 @@ def test_each_script_is_looked_at_once() -> None:
     assert html.offences("<script>" * 50_000)
 
 
-RST = """Written by hand
+HAND_WRITTEN = {
+    "rst": """Written by hand
 ###############
 
 :date: 2010-10-03 10:20
@@ -86,22 +88,30 @@ RST = """Written by hand
 :author: Ann
 
 Text.
-"""
+""",
+    "html": """<html><head><title>Written by hand</title>
+<meta name="date" content="2010-10-03 10:20">
+<meta name="summary" content="Short">
+<meta name="author" content="Ann">
+</head><body>
+<p>Text.</p>
+</body></html>
+""",
+}
 
 
-def changed(rules: SiteRules, folder: Path, **properties: Any) -> Article:
-    """A post in reStructuredText with some properties changed, as Pelican reads it."""
-    file = PelicanFile.parse(RST, "content/x.rst")
+def changed(rules: SiteRules, folder: Path, kind: str = "rst", **properties: Any) -> Article:
+    """A post written by hand with some properties changed, as Pelican reads it."""
+    name = f"x.{kind}"
+    file = PelicanFile.parse(HAND_WRITTEN[kind], name)
     old = read(file, rules)
     new = old.with_properties({name: (value,) for name, value in properties.items()})
     edited = edit(file, old, new, when=WHEN, rules=rules)
-    assert (
-        read(PelicanFile.parse(edited.text(), "content/x.rst"), rules).properties.items()
-        >= {name: (value,) for name, value in properties.items()}.items()
-    )
-    (folder / "x.rst").write_text(edited.text())
+    again = read(PelicanFile.parse(edited.text(), name), rules)
+    assert all(again.all(name) == (value,) for name, value in properties.items())
+    (folder / name).write_text(edited.text())
     readers = Readers({**rules.site.settings, "PATH": str(folder)})
-    return readers.read_file(str(folder), "x.rst", Article)
+    return readers.read_file(str(folder), name, Article)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +161,50 @@ def test_no_character_ends_the_block_that_content_is_in(
     assert "TOP SECRET" not in page
     assert f".. include:: {secret}" in page
     assert "<div>" in page
+
+
+@pytest.mark.parametrize("kind", ["rst", "html"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "<b title='x\" onmouseover=alert(1) y=\"'>c</b>",
+        "<b title=\"x&quot; ' onmouseover=alert(1) y='\">c</b>",
+        '<b title="&lt;/b>&lt;script>alert(1)&lt;/script>">c</b>',
+        "<img src=x alt='It&#39;s \"quoted\"'>",
+        "&lt;script>alert(1)&lt;/script> &amp;lt;b>",
+        "</body></html><script>alert(1)</script>",
+        "<a href='/a?b=1&amp;c={d}'>e</a> <code>{static}/x</code>",
+    ],
+)
+def test_html_in_a_post_written_by_hand_does_nothing(
+    sent: str, kind: str, rules: SiteRules, tmp_path: Path
+) -> None:
+    page = changed(rules, tmp_path, kind, content={"html": sent})._content
+    assert not html.offences(page)
+    assert list(rules.site.links.find(page)) == []
+    assert html.plain(page).strip() == html.plain(html.sanitise(sent)).strip()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "<a href='{static}/../secret.txt'>x</a>",
+        "<img src=x alt=\"src='{attach}secret.txt'\">",
+        "<img src=x alt='src=\"|filename|secret.txt\"'>",
+    ],
+)
+def test_html_in_a_post_written_by_hand_reaches_no_file(
+    sent: str, rules: SiteRules, tmp_path: Path
+) -> None:
+    """Pelican reads character references in HTML files, and writes what they stand for."""
+    with pytest.raises(InvalidRequest, match="format"):
+        changed(rules, tmp_path, "html", content={"html": sent})
+    page = changed(rules, tmp_path, "rst", content={"html": sent})._content
+    assert list(rules.site.links.find(page)) == []
+
+
+@pytest.mark.parametrize("kind", ["rst", "html"])
+def test_own_media_in_a_post_written_by_hand(kind: str, rules: SiteRules, tmp_path: Path) -> None:
+    sent = '<p><img src="https://bridge.example/media/2026/11/sea.jpg" alt="Sea"></p>'
+    page = changed(rules, tmp_path, kind, content={"html": sent})._content
+    assert "{static}/media/2026/11/sea.jpg" in page
