@@ -71,6 +71,7 @@ class GitStore:
         self._indexes = Indexes(place.format)
         self._mine: dict[Version | None, None] = {}  # in order
         self.state = place.common / "micropub-bridge"
+        self._lock = self.state / "lock"
         self._housekeeper = Housekeeper(place, self.state)
         with _translated():
             self.author = find_author(place.repo, author, otherwise)
@@ -176,7 +177,7 @@ class GitStore:
     def _writing(self) -> Iterator[None]:
         """Be the only writer among threads and bridges, in a repo where nothing is half done."""
         self.disk.mkdir(self.state)
-        with self._turn, writer(self.state / "lock", self._patience):
+        with self._turn, writer(self._lock, self._patience):
             self._scratch.open()
             self._recovery.recover(self._checkouts)
             try:

@@ -43,7 +43,10 @@ class Journal:
     def load(cls, file: Path) -> Journal:
         """What the file says; one that was cut off while it was written had no effect yet."""
         try:
-            data = json.loads(file.read_bytes())
+            text = file.read_bytes()
+            if not text:
+                return cls()
+            data = json.loads(text)
         except (FileNotFoundError, ValueError):
             return cls()
         paths = {

@@ -19,6 +19,7 @@ class Branch:
         self.name = name
         self.ref = f"refs/heads/{name}"
         self.path = common / self.ref
+        self.log = common / "logs" / self.ref
 
     def read(self) -> bytes | None:
         """Where it stands; ``None`` before its first; :class:`StoreBroken` without a repo."""
@@ -35,8 +36,9 @@ class Branch:
 
     def lock(self, disk: Disk, own: Path) -> GitLock:
         """The branch's lock, made of the file ``own``, which holds :meth:`line`."""
-        for folder in reversed(self.path.relative_to(self._common).parents[:-1]):
-            disk.mkdir(self._common / folder)
+        if not self.path.parent.is_dir():
+            for folder in reversed(self.path.relative_to(self._common).parents[:-1]):
+                disk.mkdir(self._common / folder)
         return GitLock(disk, self.path, own, lambda age: age > _ABANDONED)
 
     @staticmethod

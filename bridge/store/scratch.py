@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bridge.store.disk import Disk
@@ -21,6 +22,7 @@ class Scratch:
         self._state = state
         self.folder = state / "tmp"
         self._journal = state / "journal"
+        self._files: dict[str, Path] = {}  # making a Path takes as long as some system calls
 
     def open(self) -> None:
         """Make what is not there."""
@@ -31,7 +33,9 @@ class Scratch:
 
     def file(self, name: str) -> Path:
         """Where a temporary file is, or would be."""
-        return self.folder / name
+        if name not in self._files:
+            self._files[name] = self.folder / name
+        return self._files[name]
 
     def write(self, name: str, data: bytes, entry: Entry | None = None) -> Path:
         """Make a temporary file; with the permissions of ``entry``, as far as the system allows."""
@@ -41,12 +45,13 @@ class Scratch:
 
     def left(self) -> set[int]:
         """The inodes of all temporary files."""
-        return {file.stat().st_ino for file in self.folder.iterdir()}
+        with os.scandir(self.folder) as files:
+            return {file.stat(follow_symlinks=False).st_ino for file in files}
 
     def sweep(self) -> None:
         """Remove all temporary files."""
-        for file in self.folder.iterdir():
-            self._disk.remove(file)
+        for name in os.listdir(self.folder):  # noqa: PTH208  # see above
+            self._disk.remove(self.file(name))
 
     def note(self, journal: Journal) -> Path:
         """Write the journal; it counts once the file is synced."""

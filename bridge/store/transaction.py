@@ -166,7 +166,7 @@ class Transaction:
         The commit is made: nothing here makes it fail.
         """
         line = f"{(head or bytes(len(tip))).hex()} {tip.hex()} {what}\n".encode()
-        logs = [self._place.common / "logs" / self._branch.ref]
+        logs = [self._branch.log]
         logs += [checkout.git_dir / "logs" / "HEAD" for checkout in checkouts]
         try:
             for log in logs:
