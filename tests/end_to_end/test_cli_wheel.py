@@ -167,6 +167,47 @@ async def test_from_nothing_to_a_post(
     assert file.read_text().endswith("Hello, web\n")
 
 
+def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
+    newcomer: Newcomer, tmp_path: Path
+) -> None:
+    """GitHub's workflow, Netlify's file and Cloudflare's table have one command; it is run."""
+    docs = ROOT / "docs"
+    texts = [
+        (docs / "deploy" / "github-pages.yml").read_text(),
+        (docs / "deploy" / "netlify.toml").read_text(),
+        (docs / "deploy.md").read_text(encoding="utf-8").partition("## Cloudflare")[2],
+    ]
+    (command,) = {re.findall(r"pelican content [-\w. ]+", text)[0].strip() for text in texts}
+    requirements = (docs / "deploy" / "requirements.txt").read_text()
+    assert requirements == "pelican[markdown]\npelican-indieauth\n"
+
+    site = quickstart(tmp_path / "site")
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write('INDIEAUTH_BRIDGE = "https://bridge.example.com/"\n')
+    python = newcomer.environment / "bin" / "python"
+    subprocess.run(
+        [python, "-m", *command.split()], cwd=site, env=newcomer.variables(), check=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert "https://bridge.example.com/micropub" in (site / "output" / "index.html").read_text()
+    assert "Link: <https://bridge.example.com/" in (site / "output" / "_headers").read_text()
+
+    for name, target in (
+        ("github-pages.yml", ".github/workflows/publish.yml"),
+        ("netlify.toml", "netlify.toml"),
+    ):
+        (site / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(docs / "deploy" / name, site / target)
+        commit(site)
+        if not (tmp_path / "remote.git").exists():
+            publish(site, tmp_path / "remote.git")
+        told = newcomer.run("bridge-env/bin/micropub-bridge", "init", str(site), "--yes")
+        assert f"see {target}" in told.stdout
+        assert 'mode = "none"' in (tmp_path / "bridge" / "bridge.toml").read_text()
+        (tmp_path / "bridge" / "bridge.toml").unlink()
+        (site / target).unlink()
+
+
 async def test_the_demo_needs_no_clone(newcomer: Newcomer, http: aiohttp.ClientSession) -> None:
     ready = "Ctrl-C ends it"
     command = "bridge-env/bin/micropub-bridge"
