@@ -18,8 +18,9 @@ from collections.abc import Iterator
 _APPLICATION = range(0xE0, 0xF0)
 _COMMENT = 0xFE
 _NEEDED_IN_JPEG = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
-#: Inside scan data, FF is data when a zero or a restart marker follows it; else a marker begins.
-_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+#: Any number of FF. Inside scan data they are data when a zero or a restart marker follows; else a
+#: marker begins. Never looked at twice: a file may have nothing else in it.
+_MARKER = re.compile(rb"\xff++([^\x00\xd0-\xd7])?")
 _END_OF_IMAGE = 0xD9
 _START_OF_SCAN = 0xDA
 
@@ -31,6 +32,7 @@ _WEBP_HAS_EXIF, _WEBP_HAS_XMP = 0x08, 0x04
 
 _PRIVATE_IN_VIDEO = frozenset({b"udta", b"meta", b"uuid"})
 _HOLD_BOXES = frozenset({b"moov", b"trak"})
+_DEEPEST_BOX = 8
 
 
 def strip_jpeg(data: bytes) -> bytes:
@@ -38,7 +40,7 @@ def strip_jpeg(data: bytes) -> bytes:
     kept = [data[:2]]
     position = 2
     while True:
-        match = _MARKER.search(data, position)
+        match = next((found for found in _MARKER.finditer(data, position) if found[1]), None)
         if match is None:
             raise ValueError("the JPEG has no end")
         code = match[1][0]
@@ -115,7 +117,11 @@ def strip_video(data: bytes) -> bytes:
     return bytes(blank)
 
 
-def _private_boxes(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int]]:
+def _private_boxes(
+    data: bytes, position: int, stop: int, depth: int = 0
+) -> Iterator[tuple[int, int]]:
+    if depth > _DEEPEST_BOX:
+        raise ValueError("the film's boxes are nested too deep")
     while position + 8 <= stop:
         size = int.from_bytes(data[position : position + 4], "big")
         name = data[position + 4 : position + 8]
@@ -126,7 +132,7 @@ def _private_boxes(data: bytes, position: int, stop: int) -> Iterator[tuple[int,
         if end < position + header or end > stop:
             raise ValueError("the film breaks off")
         if name in _HOLD_BOXES:
-            yield from _private_boxes(data, position + header, end)
+            yield from _private_boxes(data, position + header, end, depth + 1)
         elif name in _PRIVATE_IN_VIDEO:
             yield position, end
         position = end

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media_samples import (
     SECRETS,
+    box,
     encoded,
     exif,
     film,
@@ -224,3 +225,19 @@ def test_a_film_with_sizes_in_64_bits_and_to_the_end_is_understood() -> None:
     clean = strip_video(before + private + struct.pack(">I", 0) + b"mdat" + b"samples")
     assert b"GPS-SECRET" not in clean
     assert clean.endswith(b"samples")
+
+
+def test_a_photo_of_nothing_but_markers_is_looked_at_once() -> None:
+    """It took hours, in which nobody else was answered."""
+    whole = jpeg()
+    end = whole.rindex(b"\xff\xd9")
+    padded = whole[:end] + b"\xff" * 1_000_000 + b"\0" + whole[end:]
+    assert prepared(padded).data == padded
+
+
+def test_a_film_of_nothing_but_boxes_is_refused() -> None:
+    nested = b""
+    for _ in range(3000):
+        nested = box(b"moov", nested)
+    with pytest.raises(ValueError, match="deep"):
+        strip_video(box(b"ftyp", b"isom\0\0\0\0") + nested)
