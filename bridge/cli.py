@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import sqlite3
 import sys
 import time
@@ -47,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _require_git() -> None:
+    """GitPython says it at length, and as an error of an import."""
+    if shutil.which("git") is None:
+        raise Refused("git is not installed, or not in PATH. Install it: apt-get install git")
 
 
 def _explain(error: Exception) -> str:
@@ -142,24 +149,28 @@ def load_settings(file: Path) -> Settings:
 
 
 def _demo(options: argparse.Namespace) -> None:
+    _require_git()
     from bridge.demo import demo
 
     demo(options.dir, options.port)
 
 
 def _init(options: argparse.Namespace) -> None:
+    _require_git()
     from bridge.init import init
 
     init(options.site, me=options.me, public_url=options.public_url, ask=not options.yes)
 
 
 def _serve(options: argparse.Namespace) -> None:
+    _require_git()
     from bridge.serve import serve
 
     serve(load_settings(options.config))
 
 
 def _check(options: argparse.Namespace) -> int:
+    _require_git()
     from bridge.check import check
 
     return check(load_settings(options.config))

@@ -54,9 +54,11 @@ def done(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
     return ended.stdout
 
 
-def refused(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
+def refused(
+    *arguments: str | Path, cwd: Path, text: str | None = "", env: Mapping[str, str] | None = None
+) -> str:
     """The one line that a command says which must be refused: no trace, and no 2 for misuse."""
-    ended = run(*arguments, cwd=cwd, text=text)
+    ended = run(*arguments, cwd=cwd, text=text, env=env)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
     assert "Traceback" not in ended.stderr

@@ -308,3 +308,11 @@ async def test_a_token_endpoint_elsewhere(world: World) -> None:
         answers[0] = 200
         found = await world.broken()
         assert "where it should refuse a false token" in found["token endpoint"]
+
+
+async def test_the_bridges_own_sign_in_is_not_named_where_it_is_off(world: World) -> None:
+    world.configure("enabled = true", "enabled = false")
+    found = await world.broken()
+    assert "where the built-in server is off" in found["rel=token_endpoint"]
+    assert "where the built-in server is off" in found["rel=authorization_endpoint"]
+    assert "rel=micropub" not in found

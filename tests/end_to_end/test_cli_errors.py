@@ -88,6 +88,11 @@ async def test_pelican_settings_that_cannot_be_read_are_told_and_can_be_mended_m
     assert "Traceback" not in log
 
 
+def test_a_machine_without_git(bridge: Path) -> None:
+    told = refused("serve", cwd=bridge, env={"PATH": "/nowhere"})
+    assert told.startswith("git is not installed")
+
+
 def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
