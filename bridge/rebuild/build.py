@@ -68,6 +68,10 @@ class Builder(Protocol):
         """Build; raises :class:`BuildFailed`, or :class:`Superseded` after :meth:`hasten`."""
         ...
 
+    def cold(self) -> bool:
+        """Whether a build would be worth it only to be quick the next time."""
+        ...
+
     def hasten(self) -> None:
         """Something newer waits; whoever can gives up what it does."""
         ...

@@ -69,6 +69,10 @@ class CommandBuilder:
             raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
         return tuple((error.file, error.reason) for error in logged if error.file)
 
+    def cold(self) -> bool:
+        """One run is as slow as the other."""
+        return False
+
     def hasten(self) -> None:
         """A program cannot be told; what is newer comes after it."""
 

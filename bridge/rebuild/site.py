@@ -47,17 +47,16 @@ class SiteBuild:
     async def do(self, version: Version, shown: Shown) -> Outcome:
         """Have the site show a version, without the files that nothing can be built with."""
         isolation = await asyncio.to_thread(self._isolation, version)
-        up_to_date = self._ledger.record.settled and not await asyncio.to_thread(self._gone)
+        settled = self._ledger.record.settled
         await asyncio.to_thread(self._ledger.begin)
         outcome = Outcome()
         while True:
-            self._unbuilt.update(
-                await asyncio.to_thread(
-                    self._checkout.bring_to, version, left_out=isolation.left_out
-                )
+            changed = await asyncio.to_thread(
+                self._checkout.bring_to, version, left_out=isolation.left_out
             )
-            if self._unbuilt or not up_to_date:
-                up_to_date = False
+            self._unbuilt.update(changed)
+            stale = bool(self._unbuilt) or not settled or self._builder.cold()
+            if stale or await asyncio.to_thread(self._gone):
                 task = Task(version, self._checkout.folder, frozenset(self._unbuilt), shown)
                 try:
                     outcome = await self._builder.build(task)
@@ -66,6 +65,7 @@ class SiteBuild:
                         raise
                     continue
                 self._unbuilt.clear()
+                settled = True
             if not isolation.built():
                 break
         await asyncio.to_thread(self._ledger.settle, version, isolation.guilty)

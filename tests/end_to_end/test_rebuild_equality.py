@@ -37,6 +37,9 @@ class NoFallback:
     async def spare_time(self, task: Task) -> str | None:
         """Nothing to look after."""
 
+    def cold(self) -> bool:
+        return False
+
     def hasten(self) -> None:
         """Nothing to hasten."""
 

@@ -35,6 +35,10 @@ from bridge.rebuild.resident.site import Interrupted, PageFailed, Place, WarmSit
 #: Files that came into place are told at once for this long, later in lots.
 _SOON = 1.0
 _LOT = 200
+#: Waste is collected in a pause of so many seconds, or after so many builds without one.
+_PAUSE = 0.5
+_BUILDS = 10
+_THOROUGHLY = 20
 
 
 class Channel:
@@ -58,9 +62,9 @@ class Channel:
         order: Order = self._decoder.decode(line)
         return order
 
-    def waiting(self) -> bool:
-        """Whether something was said, or the bridge has gone away."""
-        return bool(self._buffer or select.select([self._in], [], [], 0)[0])
+    def waiting(self, seconds: float = 0) -> bool:
+        """Whether something is said within some time, or the bridge has gone away."""
+        return bool(self._buffer or select.select([self._in], [], [], seconds)[0])
 
     def tell(self, report: Report) -> None:
         """Say something."""
@@ -89,6 +93,32 @@ class Showing:
             self._kept.clear()
 
 
+class Waste:
+    """What a build leaves: posts and the site's variables refer to each other.
+
+    It is collected between builds. What is kept on purpose is looked through only now and then.
+    """
+
+    def __init__(self) -> None:
+        gc.disable()
+        self._builds = 0
+        self._collections = 0
+
+    def grows(self) -> bool:
+        """Count a build; whether the waste of several lies about."""
+        self._builds += 1
+        return self._builds >= _BUILDS
+
+    def collect(self) -> None:
+        """Free it."""
+        self._builds = 0
+        self._collections += 1
+        if self._collections % _THOROUGHLY == 0:
+            gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
+
 def main() -> int:
     """Serve one bridge until it goes away."""
     channel = Channel()
@@ -108,13 +138,13 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
         return 1
-    gc.disable()
+    waste = Waste()
     while (order := channel.order()) is not None:
         if isinstance(order, Build):
             showing.begin()
             channel.tell(_build(site, place, logged))
-            # Posts and the site's variables refer to each other; only this frees them.
-            gc.collect()
+            if waste.grows() or not channel.waiting(_PAUSE):
+                waste.collect()
     return 0
 
 

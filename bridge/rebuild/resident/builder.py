@@ -165,6 +165,10 @@ class ResidentBuilder:
                 _log.error("The resident build does not answer")
         return await self._fall_back(task)
 
+    def cold(self) -> bool:
+        """Whether the process has yet to be started."""
+        return self._process is None and self._unfit is None
+
     def hasten(self) -> None:
         """Something newer waits."""
         if self._process is not None and self._building:
@@ -173,13 +177,12 @@ class ResidentBuilder:
 
     async def spare_time(self, task: Task) -> str | None:
         """Compare with a clean build: soon at first, then ever more rarely."""
-        if self._process is None:
-            return None
-        if self._process.day != _today():
+        if self._process is not None and self._process.day != _today():
             # Settings may ask for the year, and what was asked yesterday stays warm too.
             await self._end()
+        if self.cold():
             await self.build(task)
-        if self._unverified < self._verify_at:
+        if self._process is None or self._unverified < self._verify_at:
             return None
         differing = await self._verifier.verify(task)
         self._unverified, self._verify_at = 0, min(2 * self._verify_at, _RARELY)

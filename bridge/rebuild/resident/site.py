@@ -128,7 +128,11 @@ class WarmSite:
         self._show_first(build)
         pages = self._plan(build)
         facts = Facts(self._numbers, build.context, build.lists.by_name, self._links.resolved)
-        self._write(pages, facts, build)
+        try:
+            self._write(pages, facts, build)
+        finally:
+            # What was made before something newer came need not be made again.
+            self._remember(facts, build)
         signals.finalized.send(self._site)
         self._finish(pages, facts, build)
         return tuple(sorted(build.changed))
@@ -274,8 +278,8 @@ class WarmSite:
             build.changed.add(page.name)
         self._shown([page.name])
 
-    def _finish(self, pages: dict[str, Page], facts: Facts, build: _Build) -> None:
-        """All pages are there: publish what plugins wrote, remove what no longer belongs."""
+    def _remember(self, facts: Facts, build: _Build) -> None:
+        """Note what pages were made from."""
         for name, (page, trace) in build.traces.items():
             self._derived[name] = trace.derived
             try:
@@ -284,6 +288,9 @@ class WarmSite:
                 _log.debug("%s is made anew in every build: %s", name, reason)
             else:
                 self._made[name] = _Made(page.made_by, ingredients)
+
+    def _finish(self, pages: dict[str, Page], facts: Facts, build: _Build) -> None:
+        """All pages are there: publish what plugins wrote, remove what no longer belongs."""
         for gone in self._made.keys() - pages.keys():
             del self._made[gone]
         for gone in self._derived.keys() - pages.keys():
