@@ -44,7 +44,7 @@ class Bridge:
     def command(self, *arguments: str) -> str:
         """What ``micropub-bridge`` prints, run beside the server."""
         line = [sys.executable, "-m", "bridge", *arguments, "-c", self.folder / "bridge.toml"]
-        run = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
+        run = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, encoding="utf-8")
         return run.stdout
 
     def token_for(self, scope: str) -> str:
@@ -55,7 +55,9 @@ class Bridge:
     def git(self, *arguments: str) -> str:
         """What git says of the owner's clone."""
         line = ["git", "-C", self.facts["repo"], *arguments]
-        return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            line, check=True, capture_output=True, encoding="utf-8"
+        ).stdout.strip()
 
 
 @contextmanager

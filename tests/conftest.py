@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,3 +24,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI"):
                 pytest.fail(missing)
             pytest.skip(missing)
+
+
+@pytest.fixture(autouse=True)
+def _same_locale() -> Iterator[None]:
+    """Pelican sets the locale of its process to that of the site: no test is to inherit it."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)

@@ -41,7 +41,9 @@ class Demo:
     def git(self, *arguments: str, repo: Path | None = None) -> str:
         """What git prints, in the owner's clone unless told otherwise."""
         command = ["git", "-C", str(repo or self.repo), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            command, check=True, capture_output=True, encoding="utf-8"
+        ).stdout.strip()
 
     def commits(self) -> int:
         return int(self.git("rev-list", "--count", "HEAD"))

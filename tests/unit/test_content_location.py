@@ -184,7 +184,10 @@ def test_settings_in_a_folder_of_the_repo(tmp_path: Path) -> None:
     assert not site.is_article("content/x.md")
 
 
-def test_settings_that_import_each_other_are_read_anew(tmp_path: Path) -> None:
+def test_settings_that_import_each_other_are_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "pelicanconf", raising=False)
     publish = tmp_path / "publishconf.py"
     publish.write_text(
         "import os, sys\nsys.path.append(os.curdir)\nfrom pelicanconf import *\n"
