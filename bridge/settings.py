@@ -130,6 +130,8 @@ class Rebuild(_Section, frozen=True):
     output: str = ""
     command: tuple[str, ...] = ()
     webhook: str = ""
+    webhook_secret: str = ""
+    deploy: tuple[str, ...] = ()
     wait_seconds: Seconds = 2.0
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bridge.rebuild import process
-from bridge.rebuild.build import Builder
+from bridge.rebuild.build import Builder, Job
 from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.command import CommandBuilder, pelican_argv
+from bridge.rebuild.deploy import Deployed
 from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.output import Output
@@ -46,7 +47,8 @@ def make_rebuilder(
     folder = state / "rebuild"
     ledger = Ledger(folder / "built.json")
     if mode == "webhook":
-        return Worker(store, Webhook(settings.rebuild.webhook, ledger), ledger, pace=pace)
+        hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
+        return Worker(store, hook, ledger, pace=pace)
     site = _Site(settings, store, folder, ledger, process.environment(environment or {}))
     return site.rebuilder(Output(output, folder / "output.json"), pace)
 
@@ -77,7 +79,7 @@ class _Site:
         self._environment = importing_from(beside, environment)
 
     def rebuilder(self, output: Output, pace: Pace) -> Worker:
-        job = SiteBuild(
+        job: Job = SiteBuild(
             self._store,
             self._checkout,
             self._builder(output),
@@ -85,6 +87,15 @@ class _Site:
             content=self._settings.content.folder,
             gone=output.missing,
         )
+        if self._settings.rebuild.deploy:
+            job = Deployed(
+                job,
+                self._settings.rebuild.deploy,
+                output=output.folder,
+                ours=output.remembered,
+                note=self._folder / "undeployed.json",
+                environment=self._environment,
+            )
         if self._settings.rebuild.mode == "resident":
             # It can be told to stop, so there is no need to wait for what else may come.
             pace = replace(pace, gather=min(pace.gather, 0.02))

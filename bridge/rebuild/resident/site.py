@@ -199,7 +199,9 @@ class WarmSite:
             self._theme = self._shadow.below(self._site.settings["THEME_STATIC_DIR"])
         new = [name for name, source in build.statics.items() if self._statics.get(name) != source]
         self._shadow.expect(new)
-        build.changed.update(name for name in new if self._shadow.publish(name))
+        copied = [name for name in new if self._shadow.publish(name)]
+        build.changed.update(copied)
+        self._shown(copied)
         self._statics = build.statics
 
     def _show_first(self, build: _Build) -> None:

@@ -1,0 +1,107 @@
+"""A deploy command is handed what has changed, and again what it did not take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from bridge.rebuild import process
+from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded
+from bridge.rebuild.deploy import Deployed
+from bridge.store import Version
+
+V = Version("v1")
+#: Notes what it reads; fails while there is a file ``broken``.
+PROGRAM = """
+import pathlib, sys
+if pathlib.Path("../broken").exists():
+    sys.exit("the server is away")
+with open("../deployed", "a") as file:
+    file.write(sys.stdin.read() + ".")
+"""
+
+
+class Pages:
+    """A job whose builds change the files of a list."""
+
+    next_due: datetime | None = None
+
+    def __init__(self, *changes: tuple[str, ...]) -> None:
+        self._changes = list(changes)
+        self.ends: list[Exception] = []
+
+    async def do(self, version: Version, shown: Shown) -> Outcome:
+        files = self._changes.pop(0)
+        shown(files[:1])
+        if self.ends:
+            raise self.ends.pop(0)
+        return Outcome(files)
+
+    def hasten(self) -> None:
+        """Nothing to hasten."""
+
+    async def spare_time(self) -> str | None:
+        return None
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "output").mkdir()
+    return tmp_path
+
+
+def deployed(folder: Path, *changes: tuple[str, ...], end: Exception | None = None) -> Deployed:
+    pages = Pages(*changes)
+    pages.ends = [end] if end else []
+    return Deployed(
+        pages,
+        (sys.executable, "-c", PROGRAM),
+        output=folder / "output",
+        ours=lambda: {"a.html", "b.html", "c.html"},
+        note=folder / "undeployed.json",
+        environment=process.environment({}),
+    )
+
+
+def too_early(pages: Iterable[str]) -> None:
+    raise AssertionError(f"{pages} are on disk, but not where the world sees them")
+
+
+async def test_it_reads_the_names_of_what_has_changed(folder: Path) -> None:
+    job = deployed(folder, ("b.html", "a.html"), (), ("c.html",))
+    for _ in range(3):
+        await job.do(V, too_early)
+    assert (folder / "deployed").read_text() == "a.html\nb.html\n.c.html\n."
+
+
+async def test_what_it_did_not_take_is_handed_to_it_again(folder: Path) -> None:
+    (folder / "broken").touch()
+    with pytest.raises(BuildFailed, match="the server is away") as failure:
+        await deployed(folder, ("a.html",)).do(V, too_early)
+    assert failure.value.passing
+    (folder / "broken").unlink()
+    await deployed(folder, ("b.html",)).do(V, too_early)
+    assert (folder / "deployed").read_text() == "a.html\nb.html\n."
+
+
+async def test_pages_of_a_build_that_gave_up_are_deployed_by_the_next(folder: Path) -> None:
+    job = deployed(folder, ("a.html", "never.html"), ("b.html",), end=Superseded())
+    with pytest.raises(Superseded):
+        await job.do(V, too_early)
+    await job.do(V, too_early)
+    assert (folder / "deployed").read_text() == "a.html\nb.html\n."
+
+
+async def test_after_a_failed_build_every_file_is_deployed(folder: Path) -> None:
+    job = deployed(folder, ("a.html",), end=BuildFailed("killed"))
+    with pytest.raises(BuildFailed):
+        await job.do(V, too_early)
+    await deployed(folder, ()).do(V, too_early)
+    assert (folder / "deployed").read_text() == "a.html\nb.html\nc.html\n."
