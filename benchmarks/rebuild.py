@@ -56,8 +56,8 @@ def main() -> None:
     if options.builds:
         asyncio.run(measure_memory(options.builds))
         return
-    print("| posts | page | index | feed | all | cold | `pelican` | Hugo |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| posts | page | index | feed | all | cold start | `pelican` | Hugo | memory |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for posts in options.posts:
         asyncio.run(measure(posts))
 
@@ -72,12 +72,13 @@ async def measure(posts: int) -> None:
         async with resident(store, folder) as rebuilder:
             await built(rebuilder, store)
             cold = time.perf_counter() - started
+            held = sum(memory(pid) for pid in children()) / 1e6
             times = [await one_post(rebuilder, store, posts + new) for new in range(NEW_POSTS)]
         medians = [statistics.median(column) for column in zip(*times, strict=True)]
         pelican = run_pelican(folder)
         hugo = run_hugo(folder / "hugo", posts)
     cells = [f"{seconds:.2f}" for seconds in (*medians, cold, pelican)]
-    print(f"| {posts:,} | {' | '.join(cells)} | {hugo} |", flush=True)
+    print(f"| {posts:,} | {' | '.join(cells)} | {hugo} | {held:.0f} MB |", flush=True)
 
 
 async def one_post(rebuilder: Worker, store: MemoryStore, number: int) -> list[float]:

@@ -45,7 +45,7 @@ class CommandBuilder:
     async def build(self, task: Task) -> Outcome:
         """Build the whole site."""
         left_out = await self.make(task, self.staging)
-        if OUTPUT not in self.argv:
+        if not self._stages:
             return Outcome((), left_out)
         changed = await asyncio.to_thread(self.output.take_over, self.staging)
         await asyncio.to_thread(_clear, self.staging)
@@ -65,7 +65,7 @@ class CommandBuilder:
         for error in logged:
             if error.file is None:
                 raise BuildFailed(error.reason)
-        if OUTPUT in self.argv and await asyncio.to_thread(_is_empty, folder):
+        if self._stages and await asyncio.to_thread(_is_empty, folder):
             raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
         return tuple((error.file, error.reason) for error in logged if error.file)
 
@@ -84,8 +84,13 @@ class CommandBuilder:
     async def close(self) -> None:
         """A running program ended with the task that waited for it."""
 
+    @property
+    def _stages(self) -> bool:
+        """Whether the pages come to a folder that we name."""
+        return any(OUTPUT in word for word in self.argv)
+
     async def _run(self, task: Task, folder: Path) -> process.Ended:
-        argv = [str(folder) if word == OUTPUT else word for word in self.argv]
+        argv = [word.replace(OUTPUT, str(folder)) for word in self.argv]
         facts = {
             "SITE_CHECKOUT": str(task.checkout),
             "SITE_VERSION": task.version,

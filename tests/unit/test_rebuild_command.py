@@ -63,6 +63,11 @@ async def test_pages_come_and_go_and_foreign_files_stay(
     assert files(tmp_path / "output").keys() == {"CNAME", "a.html", "d.html"}
 
 
+async def test_the_folder_may_be_part_of_a_word(make: Make, task: Task, tmp_path: Path) -> None:
+    script = "import sys; open(sys.argv[1].removeprefix('OUT=') + '/a.html', 'w').close()"
+    assert (await make(script, "OUT={output}").build(task)).files == ("a.html",)
+
+
 async def test_a_page_that_is_the_same_is_not_written(
     make: Make, task: Task, tmp_path: Path
 ) -> None:
