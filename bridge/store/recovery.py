@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from bridge.store import OwnersEdit, StoreBroken
 from bridge.store.database import Database
@@ -52,10 +55,13 @@ class Recovery:
         """Remove git's locks that are another name of one of our files, or from before a reboot."""
         common = self._place.common
         locks = [common / "index.lock", *common.glob("worktrees/*/index.lock")]
-        locks += common.joinpath("refs", "heads").rglob("*.lock")
+        for folder, _, names in os.walk(common / "refs" / "heads"):
+            locks += [Path(folder, name) for name in names if name.endswith(".lock")]
         for lock in locks:
-            if lock.exists() and (lock.stat().st_ino in own or outlived_reboot(lock)):
-                self._disk.remove(lock)
+            # Git's own come and go.
+            with suppress(FileNotFoundError):
+                if lock.stat().st_ino in own or outlived_reboot(lock):
+                    self._disk.remove(lock)
 
     def _go_back(self, checkout: Checkout, old: bytes, new: bytes) -> None:
         """Take a working tree back from where it went alone."""
