@@ -28,9 +28,10 @@ from bridge.rebuild.resident.messages import (
     Shown,
     Start,
 )
+from bridge.rebuild.resident.pages import PageFailed
 from bridge.rebuild.resident.planning import Collision
 from bridge.rebuild.resident.plugins import Unfit
-from bridge.rebuild.resident.site import Interrupted, PageFailed, Place, WarmSite
+from bridge.rebuild.resident.site import Interrupted, Place, WarmSite
 
 #: Files that came into place are told at once for this long, later in lots.
 _SOON = 1.0

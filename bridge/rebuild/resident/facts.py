@@ -51,6 +51,7 @@ class Numbers:
     def __init__(self) -> None:
         self._counter = itertools.count(1)
         self._known: dict[Hashable, tuple[int, Any]] = {}
+        self._things: dict[Hashable, Hashable] = {}
 
     def number(self, thing: Hashable, value: Any) -> int:
         """The number of a thing with this value."""
@@ -61,11 +62,16 @@ class Numbers:
         self._known[thing] = (number, value)
         return number
 
+    def same(self, thing: Hashable) -> Hashable:
+        """The same thing, once for all pages that were made from it."""
+        return self._things.setdefault(thing, thing)
+
     def keep_only(self, things: Iterable[Hashable]) -> None:
         """Forget all others."""
         wanted = set(things)
         for thing in self._known.keys() - wanted:
             del self._known[thing]
+        self._things.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ class Facts:
         things += [("list", *read) for read in trace.lists]
         things += [("content", self.key(content)) for content in trace.contents.values()]
         things += [("file", path) for path in trace.files]
-        return {thing: self._look(thing, local) for thing in things}
+        return {self._numbers.same(thing): self._look(thing, local) for thing in things}
 
     def still(self, ingredients: Ingredients, local: Mapping[str, Any]) -> bool:
         """Whether a page would be made from the same."""

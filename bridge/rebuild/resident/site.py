@@ -7,7 +7,6 @@ people look at first is written first; a page that is made from the same as befo
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -25,35 +24,24 @@ from pelican.writers import Writer
 
 from bridge.rebuild.output import Output
 from bridge.rebuild.resident import contents, generators, plugins
-from bridge.rebuild.resident.facts import Facts, Ingredients, Numbers, Opaque
+from bridge.rebuild.resident.facts import Facts, Numbers
 from bridge.rebuild.resident.generators import WarmArticles, WarmStatic
 from bridge.rebuild.resident.links import Links
 from bridge.rebuild.resident.lists import SiteLists
+from bridge.rebuild.resident.pages import Pages
 from bridge.rebuild.resident.planning import Page, Planner
 from bridge.rebuild.resident.reading import Shelf, Stamp, readers_with, stamp
 from bridge.rebuild.resident.shadow import Shadow
 from bridge.rebuild.resident.tracing import (
     CompiledTemplates,
-    Trace,
     TracingEnvironment,
     known_to_pelican,
     trace_functions,
-    tracing,
 )
-
-_log = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
     """Something newer is to be built; what was written so far is good."""
-
-
-class PageFailed(Exception):
-    """A page could not be made. ``contents``: posts that may be at fault, likeliest first."""
-
-    def __init__(self, reason: str, contents: list[Content]) -> None:
-        super().__init__(reason)
-        self.contents = contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +54,6 @@ class Place:
     shadow: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """How a page was made last time."""
-
-    made_by: tuple[str, ...]
-    ingredients: Ingredients
-
-
 @dataclass(slots=True)
 class _Build:
     """What one build has to do with, and what it has done so far."""
@@ -81,9 +61,9 @@ class _Build:
     running: list[Generator]
     context: dict[str, Any]
     lists: SiteLists
+    facts: Facts
     writer: Writer
     changed: set[str] = field(default_factory=set)
-    traces: dict[str, tuple[Page, Trace]] = field(default_factory=dict)
     statics: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
 
 
@@ -115,10 +95,9 @@ class WarmSite:
         generators.install(environment, readers_with(self.shelf))
         self._links = Links()
         self._numbers = Numbers()
-        self._made: dict[str, _Made] = {}
+        self._pages = Pages(self._shadow, shown)
         self._statics: dict[str, tuple[str, Stamp]] = {}
         self._theme: set[str] = set()
-        self._derived: dict[str, set[str]] = {}
 
     def build(self) -> tuple[str, ...]:
         """Bring the output up to date; the files that are other than before."""
@@ -127,14 +106,9 @@ class WarmSite:
         self._copy_files(build)
         self._show_first(build)
         pages = self._plan(build)
-        facts = Facts(self._numbers, build.context, build.lists.by_name, self._links.resolved)
-        try:
-            self._write(pages, facts, build)
-        finally:
-            # What was made before something newer came need not be made again.
-            self._remember(facts, build)
+        self._write(pages, build)
         signals.finalized.send(self._site)
-        self._finish(pages, facts, build)
+        self._finish(pages, build)
         return tuple(sorted(build.changed))
 
     def _begin(self) -> None:
@@ -144,6 +118,7 @@ class WarmSite:
         contents.forget()
         self.shelf.begin()
         self._links.begin()
+        self._pages.begin()
         self._shadow.begin()
         # Pelican keeps these for the life of the process, since its process ends.
         LimitFilter._raised_messages.clear()
@@ -180,7 +155,9 @@ class WarmSite:
             _call(generator, "refresh_metadata_intersite_links")
             trace_functions(generator.env, _is_known)
         lists = SiteLists.of(context)
-        return _Build(running, context, lists, Writer(site.output_path, settings=site.settings))
+        facts = Facts(self._numbers, context, lists.by_name, self._links.resolved)
+        writer = Writer(site.output_path, settings=site.settings)
+        return _Build(running, context, lists, facts, writer)
 
     def _copy_files(self, build: _Build) -> None:
         """Pictures and the like come first, so that no page is there before what it shows."""
@@ -190,7 +167,7 @@ class WarmSite:
             build.statics[name] = source, stamp(source)
             return self._statics.get(name) != build.statics[name]
 
-        first = not self._made
+        first = not self._pages
         for generator in build.running:
             if isinstance(generator, WarmStatic):
                 generator.wanted, generator.with_theme = wanted, first
@@ -207,13 +184,15 @@ class WarmSite:
     def _show_first(self, build: _Build) -> None:
         """Write at once what the changed posts are on, as far as people look there first."""
         fresh = set(self.shelf.fresh)
-        if not self._made or not fresh:
+        if not self._pages or not fresh:
             return
+        first = _first_pages(self._site.settings)
 
         def noted(page: Page, _: dict[str, Any]) -> None:
-            if planner.pages[page.name] is page and (
-                self._is_as_before(page) if page.content is None else page.source in fresh
-            ):
+            wanted = page.source in fresh or page.name in first
+            # The home page may give way to a post that wants to be that.
+            same = page.content is not None or self._pages.is_as_before(page)
+            if wanted and same and planner.pages[page.name] is page:
                 self._shadow.expect([page.name])
                 self._make(page, build)
 
@@ -221,12 +200,6 @@ class WarmSite:
         for generator in build.running:
             if isinstance(generator, WarmArticles):
                 generator.show_first(planner, fresh)
-
-    def _is_as_before(self, page: Page) -> bool:
-        """Whether this is the home page or a feed, and not in place of a post that is that."""
-        made = self._made.get(page.name)
-        first = page.name in _first_pages(self._site.settings)
-        return first and made is not None and made.made_by == page.made_by
 
     def _plan(self, build: _Build) -> dict[str, Page]:
         """Every page of the site, by name."""
@@ -243,65 +216,28 @@ class WarmSite:
         # A file of the owner's goes over a page of the same name.
         return {name: page for name, page in planner.pages.items() if name not in build.statics}
 
-    def _write(self, pages: dict[str, Page], facts: Facts, build: _Build) -> None:
+    def _write(self, pages: dict[str, Page], build: _Build) -> None:
         """Write every page that is not up to date, what people look at first before the rest."""
         self._shadow.expect(pages)
-        stale = [page for page in pages.values() if not self._up_to_date(page, facts, build)]
+        stale = [
+            page for page in pages.values() if not self._pages.is_up_to_date(page, build.facts)
+        ]
         for page in sorted(stale, key=_importance):
             if self._newer():
                 raise Interrupted
             self._make(page, build)
 
-    def _up_to_date(self, page: Page, facts: Facts, build: _Build) -> bool:
-        if page.name in build.traces:
-            return build.traces[page.name][0].made_by == page.made_by
-        made = self._made.get(page.name)
-        return (
-            made is not None
-            and made.made_by == page.made_by
-            and facts.still(made.ingredients, page.local)
-        )
-
     def _make(self, page: Page, build: _Build) -> None:
-        """Write a page and put it where the world sees it."""
-        trace = Trace()
-        self._made.pop(page.name, None)
-        try:
-            with tracing(trace):
-                page.write()
-        except Exception as error:
-            suspects = [page.content, trace.last]
-            raise PageFailed(
-                f"{page.name} cannot be made: {type(error).__name__}: {error}",
-                [content for content in suspects if content is not None],
-            ) from error
-        build.traces[page.name] = page, trace
-        if self._shadow.publish(page.name):
+        if self._pages.make(page, build.facts):
             build.changed.add(page.name)
-        self._shown([page.name])
 
-    def _remember(self, facts: Facts, build: _Build) -> None:
-        """Note what pages were made from."""
-        for name, (page, trace) in build.traces.items():
-            self._derived[name] = trace.derived
-            try:
-                ingredients = _ingredients(page, trace, facts)
-            except Opaque as reason:
-                _log.debug("%s is made anew in every build: %s", name, reason)
-            else:
-                self._made[name] = _Made(page.made_by, ingredients)
-
-    def _finish(self, pages: dict[str, Page], facts: Facts, build: _Build) -> None:
+    def _finish(self, pages: dict[str, Page], build: _Build) -> None:
         """All pages are there: publish what plugins wrote, remove what no longer belongs."""
-        for gone in self._made.keys() - pages.keys():
-            del self._made[gone]
-        for gone in self._derived.keys() - pages.keys():
-            del self._derived[gone]
-        pictures = self._pictures.unclaimed.union(*self._derived.values())
+        pictures = self._pages.keep_only(pages) | self._pictures.unclaimed
         names = (os.path.relpath(path, self._site.output_path) for path in pictures)
         build.changed.update(self._shadow.finish({*pages, *build.statics, *self._theme, *names}))
         self.shelf.end()
-        facts.end()
+        build.facts.end()
 
 
 def _call(generator: Generator, step: str, *arguments: Any) -> None:
@@ -312,17 +248,6 @@ def _call(generator: Generator, step: str, *arguments: Any) -> None:
 
 def _is_known(function: Any) -> bool:
     return known_to_pelican(function) or plugins.is_known(function)
-
-
-def _ingredients(page: Page, trace: Trace, facts: Facts) -> Ingredients:
-    if page.content is not None:
-        # Plugins that amend a page look at its post too.
-        trace.saw(page.content)
-    if page.kind == "feed":
-        trace.names.update(page.local)
-        for element in page.local["elements"]:
-            trace.saw(element)
-    return facts.ingredients(trace, page.local)
 
 
 def _pelican(place: Place) -> Pelican:
