@@ -195,7 +195,7 @@ class Indexes:
         :meth:`keep`, or has it read anew the next time."""
         known = self._known.pop(file, None)
         try:
-            if known and known.checksum == self._checksum(file):
+            if known and known.checksum == self.checksum(file):
                 return known
             return Index(file.read_bytes(), self.format)
         except FileNotFoundError:
@@ -206,7 +206,8 @@ class Indexes:
         if index.checksum:
             self._known[file] = index
 
-    def _checksum(self, file: Path) -> bytes:
+    def checksum(self, file: Path) -> bytes:
+        """What ends an index file, and names its contents."""
         with file.open("rb") as opened:
             opened.seek(-self.format.width, os.SEEK_END)
             return opened.read()

@@ -4,7 +4,7 @@
    next contents, files for working trees, and the journal that says what working trees will get.
 2. The pack is given its place, then its index; their folder is synced. Still nobody sees them.
 3. The branch is locked and compared. Working trees get their files, their git index is written.
-4. The ref is renamed into place: this is the moment of the commit. The git index follows.
+4. The git index is renamed into place, then the ref: this is the moment of the commit.
 5. The folders that have got new names are synced, and the answer may go out.
 
 What a killed bridge leaves between any two of them is put right by :mod:`bridge.store.recovery`.
@@ -27,6 +27,7 @@ from bridge.store.objects import EMPTY, Object
 from bridge.store.opening import Place
 from bridge.store.packs import make_pack
 from bridge.store.scratch import Scratch
+from bridge.store.settling import settle
 from bridge.store.trees import compare
 from bridge.store.worktree import Checkout, Desk, Edit
 
@@ -64,9 +65,12 @@ class Transaction:
             if self._branch.read() != head:
                 return False
             folders = self._apply(edits, desks)
-            lock.commit()
+            # Git reads HEAD first and the index second, both before it locks anything: whoever
+            # sees our commit must see our index, or its next commit takes our files away.
             for desk in desks:
                 desk.commit()
+            lock.commit()
+        self._settle(edits, desks)
         self._disk.sync({self._branch.path.parent, *folders})
         checkouts = [desk.checkout for desk in desks]
         self._finish(head, tip, f"{batch.ident}\tcommit: {batch.subject}", checkouts)
@@ -101,6 +105,19 @@ class Transaction:
         self._disk.sync([self._branch.path.parent])
         self._finish(head, tip, f"{ident}\tpull: from the remote", checkouts)
         return True
+
+    def _settle(self, edits: Sequence[Edit], desks: Sequence[Desk]) -> None:
+        """See that no command of the owner's, begun before, takes the index back to what it was."""
+        for place, desk in enumerate(desks):
+            settle(
+                self._disk,
+                desk.checkout,
+                self._scratch.file(f"mended-{place}"),
+                desk.indexes,
+                edits,
+                checksum=desk.index.checksum,
+                patience=self._patience,
+            )
 
     @contextmanager
     def _locked(self) -> Iterator[GitLock]:

@@ -82,7 +82,7 @@ class Desk:
         file = lock.target
         self.checkout = checkout
         self.index = indexes.read(file)
-        self._indexes = indexes
+        self.indexes = indexes
         self._lock = lock
         self._written_at = file.stat().st_mtime_ns if file.exists() else 0
         self._format = indexes.format
@@ -133,7 +133,7 @@ class Desk:
     def commit(self) -> None:
         """Make what was dumped into the lock file the index; unlocks it."""
         self._lock.commit()
-        self._indexes.keep(self._lock.target, self.index)
+        self.indexes.keep(self._lock.target, self.index)
 
     def save(self, disk: Disk, path: str, spare: Path) -> None:
         """Keep what is at a path under another name, which takes no room."""
