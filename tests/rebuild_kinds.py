@@ -22,6 +22,7 @@ SITEURL = "https://example.com"
 TIMEZONE = "Europe/Berlin"
 AUTHOR = "Me"
 STATIC_PATHS = ["media"]
+TEMPLATE_PAGES = {{"templates/links.html": "links.html"}}
 DEFAULT_PAGINATION = 3
 ARTICLE_URL = ARTICLE_SAVE_AS = "{{date:%Y}}/{{slug}}.html"
 YEAR_ARCHIVE_SAVE_AS = "{{date:%Y}}/index.html"
@@ -35,6 +36,17 @@ INDIEAUTH_BRIDGE = "https://example.com/"
 THEME = {theme!r}
 THEME_TEMPLATES_OVERRIDES = ["templates"]
 PLUGINS = {plugins!r}
+"""
+
+
+RST = b"""\
+Including
+#########
+
+:date: 2026-11-17 10:00
+:slug: including
+
+.. include:: part.inc
 """
 
 
@@ -62,6 +74,9 @@ def start(theme: str, plugins: list[str]) -> Change:
         "pelicanconf.py": CONF.format(theme=theme, plugins=plugins).encode(),
         "templates/special.html": b'{% extends "article.html" %}',
         **posts,
+        "content/templates/links.html": b"{{ SITENAME }}, {{ articles | length }} posts",
+        "content/part.inc": b"What is included.",
+        "content/including.rst": RST,
         "content/linking.md": post(
             "Linking", 13, body="[one]({filename}post-1.md) ![p]({static}/media/p.png)"
         ),
@@ -106,6 +121,8 @@ CHANGES: tuple[tuple[str, Change], ...] = (
     ("media of the same name", {"content/media/p.png": picture("blue")}),
     ("translation", {"content/post-8-de.md": _changed(8, Lang="de", Title="Beitrag 8")}),
     ("processed media goes", {"content/thumb.md": None}),
+    ("template page", {"content/templates/links.html": b"Links: {{ articles | length }}"}),
+    ("what a post includes", {"content/part.inc": b"What is included now."}),
     ("series", {"content/series-2.md": post("Part two", 15, Series="A tale")}),
     (
         "several at once",

@@ -18,6 +18,7 @@ from pelican.utils import sanitised_join
 from pelican.writers import FileOverwriteFailedError, Writer
 
 from bridge.rebuild.resident.lists import SiteLists
+from bridge.rebuild.resident.reading import stamp
 
 Local: TypeAlias = Mapping[str, Any]
 
@@ -145,7 +146,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
             key: context[key] for key in ("period", "period_num") if key in context
         }
         content = kwargs.get("article") or kwargs.get("page")
-        made_by = (str(template.name), name, str(content or ""))
+        made_by = (str(template.name), name, str(content or ""), *_version(template))
         self._note(Page(place, "page", {**own, **variables}, made_by, override, write), context)
 
     def _note(self, page: Page, context: dict[str, Any]) -> None:
@@ -179,6 +180,14 @@ def _pages(paginators: Mapping[str, Paginator], number: int) -> tuple[str, dict[
         }
         place = page.save_as
     return place, variables
+
+
+def _version(template: Any) -> tuple[str, ...]:
+    """A template among the posts (``TEMPLATE_PAGES``) may be another in every build."""
+    try:
+        return tuple(map(str, stamp(template.filename)))
+    except (OSError, TypeError):
+        return ()
 
 
 @functools.lru_cache(maxsize=200_000)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
@@ -83,6 +84,10 @@ def check(site: Pelican) -> None:
     if any(isinstance(value, tuple) for value in settings["DATE_FORMATS"].values()):
         # Every post changes the locale of the posts after it.
         raise Unfit("DATE_FORMATS names locales")
+    folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
+    if any(Path(folder).absolute().is_relative_to(settings["PATH"]) for folder in folders):
+        # Posts are looked at in every build, templates when the process begins.
+        raise Unfit("there are templates in the content folder")
     if type(site) is not Pelican:
         raise Unfit("PELICAN_CLASS is set")
     for signal, known in _OUTPUT_SIGNALS.items():

@@ -7,21 +7,24 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
-from pelican.contents import Content, SkipStub
-from pelican.readers import Readers
+from pelican.contents import Content, SkipStub, Static
+from pelican.readers import BaseReader, Readers
 from pelican.urlwrappers import URLWrapper
-from pelican.utils import SafeDatetime
+from pelican.utils import SafeDatetime, file_suffix
 
 #: Which file it is: a rename puts another inode there, an edit another time.
 Stamp: TypeAlias = tuple[int, int, int]
 #: What a build reads: the kind of content and the file.
 _Key: TypeAlias = tuple[str, str]
 
+#: How reStructuredText and extensions of Markdown take in other files.
+_INCLUDING = (b"include::", b":file:", b"{!", b"--8<--")
 _PARAMETERS = "__dataclass_params__"
 _ATOMS = frozenset(
     {str, int, float, bool, type(None), bytes, date, datetime, SafeDatetime, time, timedelta,
@@ -123,7 +126,12 @@ class Shelf:
             del self._parsed[path]
 
     def content(
-        self, kind: type[Content], path: str, context: dict[str, Any], read: Callable[[], Content]
+        self,
+        kind: type[Content],
+        path: str,
+        context: dict[str, Any],
+        read: Callable[[], Content],
+        reader: object,
     ) -> Content:
         """The content of a file, from here or else by ``read``. ``fresh`` notes the latter."""
         self.reading = path
@@ -135,7 +143,7 @@ class Shelf:
             return kept.again(context)
         made = read()
         self.fresh.add(path)
-        if self.whole and not _of_the_moment(made):
+        if self.whole and _depends_on_its_file_alone(made, reader, path):
             self._contents[key] = _Pristine.of(made, at)
         return made
 
@@ -154,10 +162,21 @@ class Shelf:
         return (path for _, path in self._used)
 
 
-def _of_the_moment(content: Content) -> bool:
-    """Whether the same file may read differently later: a post that is a draft until its day."""
-    if isinstance(content, SkipStub):
+def _depends_on_its_file_alone(content: Content, reader: object, path: str) -> bool:
+    """Whether the same file reads the same in every build."""
+    if isinstance(content, SkipStub) or _waits_for_its_date(content):
+        return False
+    if isinstance(content, Static):
         return True
+    # A reader of a plugin's may look at other files, and so may these words in those of Pelican's.
+    text = Path(path).read_bytes()
+    return type(reader).__module__ == BaseReader.__module__ and not any(
+        word in text for word in _INCLUDING
+    )
+
+
+def _waits_for_its_date(content: Content) -> bool:
+    """Whether it is a draft until its day, as WITH_FUTURE_DATES can make it."""
     when = getattr(content, "date", None)
     if content.settings.get("WITH_FUTURE_DATES", True) or not isinstance(when, datetime):
         return False
@@ -177,7 +196,8 @@ def readers_with(shelf: Shelf) -> type[Readers]:
                 read_file = super(ShelvedReaders, self).read_file
                 return read_file(base_path, path, *args, **options)
 
-            return shelf.content(kind, whole, options["context"], read)
+            reader = self.readers.get(options.get("fmt") or file_suffix(path))
+            return shelf.content(kind, whole, options["context"], read, reader)
 
         def get_cached_data(self, filename: str, default: Any = None) -> Any:
             found = shelf.parsed(filename)

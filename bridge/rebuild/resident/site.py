@@ -258,6 +258,9 @@ def _pelican(place: Place) -> Pelican:
         "PATH": str(place.checkout / place.content),
         "OUTPUT_PATH": str(place.shadow),
         "DEBUG": False,
+        # What Pelican would keep on disk is kept here.
+        "CACHE_CONTENT": False,
+        "LOAD_CONTENT_CACHE": False,
     }
     return Pelican(read_settings(str(place.checkout / place.settings), override=override))
 
