@@ -86,6 +86,8 @@ async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> N
             await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
         # Whoever waits for this file must never read half of it.
         half = Path(facts.output).with_name(".demo.json")
+        # It holds a token and a password: nobody else's business on a shared machine.
+        half.touch(mode=0o600)
         half.write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
         half.rename(half.with_name("demo.json"))
         print(_welcome(facts), flush=True)
