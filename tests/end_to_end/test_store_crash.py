@@ -146,7 +146,7 @@ def test_killed_before_any_single_step(repo: Path) -> None:
         shutil.rmtree(copy.parent)
         if child.exitcode == 0:
             break
-    assert step > 20
+    assert step > 15
 
 
 def test_power_cut_after_any_single_step(repo: Path) -> None:
