@@ -152,9 +152,9 @@ class Shelf:
         kept = self._parsed.get(path)
         return fresh(kept[1], {}) if kept is not None and kept[0] == stamp(path) else None
 
-    def keep_parsed(self, path: str, data: Any) -> None:
+    def keep_parsed(self, path: str, data: Any, reader: object) -> None:
         """Keep what stands in a file."""
-        if not self.whole:
+        if not self.whole and _reads_alone(reader, path):
             self._parsed[path] = (stamp(path), fresh(data, {}))
 
     def paths(self) -> Iterator[str]:
@@ -166,9 +166,11 @@ def _depends_on_its_file_alone(content: Content, reader: object, path: str) -> b
     """Whether the same file reads the same in every build."""
     if isinstance(content, SkipStub) or _waits_for_its_date(content):
         return False
-    if isinstance(content, Static):
-        return True
-    # A reader of a plugin's may look at other files, and so may these words in those of Pelican's.
+    return isinstance(content, Static) or _reads_alone(reader, path)
+
+
+def _reads_alone(reader: object, path: str) -> bool:
+    """Whether a reader looks at no other file, as one of a plugin's may, or by these words."""
     text = Path(path).read_bytes()
     return type(reader).__module__ == BaseReader.__module__ and not any(
         word in text for word in _INCLUDING
@@ -204,7 +206,7 @@ def readers_with(shelf: Shelf) -> type[Readers]:
             return default if found is None else found
 
         def cache_data(self, filename: str, data: Any) -> None:
-            shelf.keep_parsed(filename, data)
+            shelf.keep_parsed(filename, data, self.readers.get(file_suffix(filename)))
 
         def save_cache(self) -> None:
             """Nothing goes to disk."""
