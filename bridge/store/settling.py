@@ -8,16 +8,17 @@ as such a command takes to show itself, and gets our entries back.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from bridge.store import StoreBusy
+from bridge.store import StoreError
 from bridge.store.disk import Disk
 from bridge.store.staging import Index, Indexes
 from bridge.store.worktree import Checkout, Edit, at_desk
 
+_log = logging.getLogger(__name__)
 _WATCH = 0.004  # seconds; git locks the index within a fraction of this after reading it
 _STEP = 0.0005
 
@@ -36,20 +37,19 @@ def settle(
 
     ``own`` is the file that a lock of ours is made of where there is something to mend. A command
     that keeps the lock for longer than ``patience`` (seconds) is an editor that waits for a
-    message, not one of those meant here.
+    message, not one of those meant here. The commit is made: nothing here makes it fail.
     """
     target = checkout.git_dir / "index"
     lock = target.with_name("index.lock")
     watched, given_up = time.monotonic() + _WATCH, time.monotonic() + patience
-    while (now := time.monotonic()) < watched or (lock.exists() and now < given_up):
-        time.sleep(_STEP)
-        if indexes.checksum(target) != checksum:
-            try:
-                with suppress(StoreBusy):
-                    _mend(disk, checkout, own, indexes, edits, patience)
-            finally:
-                disk.remove(own)
-            return
+    try:
+        while (now := time.monotonic()) < watched or (lock.exists() and now < given_up):
+            time.sleep(_STEP)
+            if indexes.checksum(target) != checksum:
+                _mend(disk, checkout, own, indexes, edits, patience)
+                return
+    except (StoreError, OSError) as error:
+        _log.warning("the index of %s was not looked after: %s", checkout.root, error)
 
 
 def _mend(

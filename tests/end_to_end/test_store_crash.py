@@ -6,26 +6,18 @@ import errno
 import multiprocessing
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from random import Random
 
 import pytest
-from breaking import ForgetfulDisk, full_at, killed_at
+from breaking_disks import ForgetfulDisk, full_at, killed_at
+from git_kit import ADA, git
 
 from bridge.store import Change, Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore
 
-ADA = "Ada <ada@example.com>"
 SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["bridge.store.git", "breaking"])
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
+SPAWN.set_forkserver_preload(["bridge.store.git", "breaking_disks"])
 
 
 #: At length: `make soak`.

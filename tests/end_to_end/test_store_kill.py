@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from random import Random
 
 import aiohttp
 import pytest
+from git_kit import git
 
 from bridge.indieauth.database import Database
 from bridge.indieauth.tokens import ALL_SCOPES, create_token
@@ -29,13 +29,6 @@ TIMEZONE = "UTC"
 ARTICLE_URL = "{category}/{date:%Y}/{date:%m}/{slug}/"
 ARTICLE_SAVE_AS = ARTICLE_URL + "index.html"
 """
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 @dataclass

@@ -12,28 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from git_kit import ADA, git, put
 
 from bridge.store import (
     BlobId,
-    Change,
     Commit,
     MovedMeanwhile,
     OwnersEdit,
     StoreBroken,
     StoreBusy,
     StoreError,
-    Version,
 )
 from bridge.store.git import GitStore
-
-ADA = "Ada <ada@example.com>"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 @pytest.fixture
@@ -54,16 +44,6 @@ def store(site: Path) -> Iterator[GitStore]:
     store = GitStore(site, author=ADA, patience=0.3)
     yield store
     store.close()
-
-
-def put(store: GitStore, path: str, text: str | None) -> Version:
-    head = store.head()
-    seen = store.read(path, head) if head else None
-    change = Change(path, text.encode() if text is not None else None, seen.id if seen else None)
-    (answer,) = store.commit([Commit((change,), f"Write {path}\n", head)])
-    if isinstance(answer, StoreError):
-        raise answer
-    return answer
 
 
 def status(site: Path) -> list[str]:

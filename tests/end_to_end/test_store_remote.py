@@ -5,31 +5,23 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from breaking import killed_at
+from breaking_disks import killed_at
+from git_kit import ADA, git, put
 
-from bridge.store import Change, Commit, StoreError, Version
+from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.remote import Conflict, Remote, RemoteStatus
 from bridge.store.syncing import Syncing
 from bridge.store.transport import Transport
 
 SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["bridge.store.remote", "breaking"])
-ADA = "Ada <ada@example.com>"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
+SPAWN.set_forkserver_preload(["bridge.store.remote", "breaking_disks"])
 
 
 @dataclass
@@ -95,16 +87,6 @@ async def bridge(world: World, *, poll: float = 60.0) -> AsyncIterator[tuple[Git
 
 def is_post(message: str) -> bool:
     return "\nPost: " in message
-
-
-def put(store: GitStore, path: str, text: str | None) -> Version:
-    head = store.head()
-    seen = store.read(path, head) if head else None
-    change = Change(path, text.encode() if text is not None else None, seen.id if seen else None)
-    (answer,) = store.commit([Commit((change,), f"Write {path}\n\nPost: x\n", head)])
-    if isinstance(answer, StoreError):
-        raise answer
-    return answer
 
 
 async def until(remote: Remote, done: Callable[[RemoteStatus], bool]) -> RemoteStatus:

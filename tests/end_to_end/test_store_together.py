@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import subprocess
 from pathlib import Path
 
 import pytest
+from git_kit import ADA, git
 
 from bridge.store import Change, Commit, MovedMeanwhile, StoreError
 from bridge.store.git import GitStore
 
-ADA = "Ada <ada@example.com>"
 SPAWN = multiprocessing.get_context("forkserver")
 SPAWN.set_forkserver_preload(["bridge.store.git"])
 POSTS = 40
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 @pytest.fixture(params=["bare", "clone"])

@@ -6,25 +6,19 @@ import asyncio
 import base64
 import logging
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from git_kit import git
 
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 from bridge.store.remote import Remote, RemoteStatus
 
 TOKEN = "a-very-secret-token"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 class GitHost:
