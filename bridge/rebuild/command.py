@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 import sys
@@ -47,8 +46,8 @@ class CommandBuilder:
         left_out = await self.make(task, self.staging)
         if not self._stages:
             return Outcome((), left_out)
-        changed = await asyncio.to_thread(self.output.take_over, self.staging)
-        await asyncio.to_thread(_clear, self.staging)
+        changed = await process.in_thread(self.output.take_over, self.staging)
+        await process.in_thread(_clear, self.staging)
         return Outcome(changed, left_out)
 
     async def make(self, task: Task, folder: Path) -> tuple[tuple[str, str], ...]:
@@ -56,7 +55,7 @@ class CommandBuilder:
 
         Returns the files that Pelican passed over, with its reasons. Raises :class:`BuildFailed`.
         """
-        await asyncio.to_thread(_clear, folder)
+        await process.in_thread(_clear, folder)
         ended = await self._run(task, folder)
         logged = list(errors(ended.text, Sources(task.checkout, self.content)))
         if ended.code != 0:
@@ -65,7 +64,7 @@ class CommandBuilder:
         for error in logged:
             if error.file is None:
                 raise BuildFailed(error.reason)
-        if self._stages and await asyncio.to_thread(_is_empty, folder):
+        if self._stages and await process.in_thread(_is_empty, folder):
             raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
         return tuple((error.file, error.reason) for error in logged if error.file)
 

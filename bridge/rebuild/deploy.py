@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -67,19 +66,19 @@ class Deployed:
         outcome = await self._build(version)
         if self._waiting != _Undeployed():
             await self._deploy(version)
-            await asyncio.to_thread(self._keep, _Undeployed())
+            await process.in_thread(self._keep, _Undeployed())
         return outcome
 
     async def _build(self, version: Version) -> Outcome:
         """Do the job, and note what it has written, even if it does not come to its end."""
         before, written = self._waiting, set[str]()
-        await asyncio.to_thread(self._keep, _Undeployed(before.files, everything=True))
+        await process.in_thread(self._keep, _Undeployed(before.files, everything=True))
         try:
             outcome = await self._job.do(version, written.update)
         except Superseded:
-            await asyncio.to_thread(self._keep, before.and_also(written))
+            await process.in_thread(self._keep, before.and_also(written))
             raise
-        await asyncio.to_thread(self._keep, before.and_also({*written, *outcome.files}))
+        await process.in_thread(self._keep, before.and_also({*written, *outcome.files}))
         return outcome
 
     def hasten(self) -> None:
@@ -95,7 +94,7 @@ class Deployed:
         await self._job.close()
 
     async def _deploy(self, version: Version) -> None:
-        files = await asyncio.to_thread(self._names)
+        files = await process.in_thread(self._names)
         names = "".join(f"{name}\n" for name in files)
         facts = {"SITE_OUTPUT": str(self._output), "SITE_VERSION": version}
         try:

@@ -6,9 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _PROJECT = Path(__file__).parents[2]
 _KEPT = 200_000
@@ -35,6 +39,19 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     path = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
     return {**ours, "PYTHONPATH": os.pathsep.join(path), **extra}
+
+
+async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Run what blocks in a thread. A caller that is cancelled waits for its end all the same.
+
+    Nobody else may touch the same files while it still runs.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 async def run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +10,7 @@ from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task
 from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.isolate import Isolation, still_left_out
 from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.process import in_thread
 from bridge.store import ContentStore, StoreBroken, Version
 
 
@@ -46,17 +46,15 @@ class SiteBuild:
 
     async def do(self, version: Version, shown: Shown) -> Outcome:
         """Have the site show a version, without the files that nothing can be built with."""
-        isolation = await asyncio.to_thread(self._isolation, version)
+        isolation = await in_thread(self._isolation, version)
         settled = self._ledger.record.settled
-        await asyncio.to_thread(self._ledger.begin)
+        await in_thread(self._ledger.begin)
         outcome = Outcome()
         while True:
-            changed = await asyncio.to_thread(
-                self._checkout.bring_to, version, left_out=isolation.left_out
-            )
+            changed = await in_thread(self._checkout.bring_to, version, left_out=isolation.left_out)
             self._unbuilt.update(changed)
             stale = bool(self._unbuilt) or not settled or self._builder.cold()
-            if stale or await asyncio.to_thread(self._gone):
+            if stale or await in_thread(self._gone):
                 task = Task(version, self._checkout.folder, frozenset(self._unbuilt), shown)
                 try:
                     outcome = await self._builder.build(task)
@@ -68,7 +66,7 @@ class SiteBuild:
                 settled = True
             if not isolation.built():
                 break
-        await asyncio.to_thread(self._ledger.settle, version, isolation.guilty)
+        await in_thread(self._ledger.settle, version, isolation.guilty)
         return replace(outcome, left_out=(*isolation.guilty.items(), *outcome.left_out))
 
     def hasten(self) -> None:

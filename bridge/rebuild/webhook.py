@@ -15,6 +15,7 @@ import aiohttp
 
 from bridge.rebuild.build import BuildFailed, Outcome, Shown
 from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.process import in_thread
 from bridge.store import Version
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -56,7 +57,7 @@ class Webhook:
                 break
         else:
             await self._post(body)
-        await asyncio.to_thread(self.ledger.settle, version, {})
+        await in_thread(self.ledger.settle, version, {})
         return Outcome()
 
     def hasten(self) -> None:

@@ -33,9 +33,9 @@ from bridge.rebuild.resident.planning import Collision
 from bridge.rebuild.resident.plugins import Unfit
 from bridge.rebuild.resident.site import Interrupted, Place, WarmSite
 
-#: Files that came into place are told at once for this long, later in lots.
-_SOON = 1.0
-_LOT = 200
+#: So many files are told of one by one as they come into place, the others every so many seconds.
+_AT_ONCE = 50
+_OFTEN = 0.1
 #: Waste is collected in a pause of so many seconds, or after so many builds without one.
 _PAUSE = 0.5
 _BUILDS = 10
@@ -80,16 +80,20 @@ class Showing:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._kept: list[str] = []
-        self._began = 0.0
+        self._told = 0
+        self._last = 0.0
 
     def begin(self) -> None:
         """A build begins."""
-        self._began = time.monotonic()
         self._kept.clear()
+        self._told = 0
 
     def __call__(self, pages: Iterable[str]) -> None:
         self._kept += pages
-        if time.monotonic() - self._began < _SOON or len(self._kept) >= _LOT:
+        now = time.monotonic()
+        if self._kept and (self._told < _AT_ONCE or now - self._last >= _OFTEN):
+            self._told += len(self._kept)
+            self._last = now
             self._channel.tell(Shown(tuple(self._kept)))
             self._kept.clear()
 

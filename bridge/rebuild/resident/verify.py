@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import filecmp
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Protocol
 from bridge.rebuild.build import Task
 from bridge.rebuild.files import Tree
 from bridge.rebuild.output import Output
+from bridge.rebuild.process import in_thread
 
 
 class CleanBuild(Protocol):
@@ -34,15 +34,13 @@ class Verifier:
         """The files of the output that were not those of a clean build; now they are."""
         first, second = self.folder / "first", self.folder / "second"
         await self.build.make(task, first)
-        differing = await asyncio.to_thread(
-            _differing, first, self.output.folder, self._ours(first)
-        )
+        differing = await in_thread(_differing, first, self.output.folder, self._ours(first))
         if differing:
             # A page that tells the time differs from itself as well.
             await self.build.make(task, second)
-            differing = await asyncio.to_thread(_stable, first, second, differing)
+            differing = await in_thread(_stable, first, second, differing)
         if differing:
-            await asyncio.to_thread(self.output.take_over, second)
+            await in_thread(self.output.take_over, second)
         return differing
 
     def _ours(self, clean: Path) -> set[str]:
