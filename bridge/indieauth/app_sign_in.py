@@ -27,7 +27,7 @@ async def sign_in(request: web.Request) -> web.Response:
     The link goes to the owner's address alone, and leads to an address registered in the settings.
     """
     server, form = request.app[SERVER], await read_form(request)
-    email, app = form.need("email"), form.need("app_name")[:80]
+    email, app = form.need("email"), " ".join(form.need("app_name").split())[:80]
     back = form.need("redirect_url")
     registered = any(back in client.redirect_uris for client in server.config.clients)
     owner = server.config.email

@@ -79,6 +79,10 @@ def page(
     request: web.Request, guest: Visit, template: str, *, status: int = 200, **values: object
 ) -> web.Response:
     """Render a template for this browser, with every protection that a page needs."""
+    # On one host name the site's own scripts share our origin: they get nothing to read here.
+    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        text = "This page is for a person to look at."
+        return web.Response(status=403, text=text, headers=_HEADERS)
     server = request.app[SERVER]
     html = _TEMPLATES.get_template(template).render(
         me=server.me, name=server.config.name, csrf=guest.csrf, session=guest.session, **values
