@@ -40,6 +40,7 @@ _OFTEN = 0.1
 _PAUSE = 0.5
 _BUILDS = 10
 _THOROUGHLY = 20
+_VERY_MUCH = 200_000
 
 
 class Channel:
@@ -101,11 +102,12 @@ class Showing:
 class Waste:
     """What a build leaves: posts and the site's variables refer to each other.
 
-    It is collected between builds. What is kept on purpose is looked through only now and then.
+    It is collected between builds, and within one only if there is very much of it. What is kept
+    on purpose is looked through only now and then.
     """
 
     def __init__(self) -> None:
-        gc.disable()
+        gc.set_threshold(_VERY_MUCH)
         self._builds = 0
         self._collections = 0
 
