@@ -56,7 +56,8 @@ def assert_whole(folder: Path) -> None:
     """Every page has its end, and nothing temporary lies about."""
     for name, data in files(folder).items():
         assert not name.rpartition("/")[2].startswith(".bridge"), name
-        if name.endswith(".html"):
+        # One page of the site is a template of its owner's, which is no whole document.
+        if name.endswith(".html") and name != "links.html":
             assert data.rstrip().endswith(b"</html>"), name
 
 
