@@ -85,8 +85,9 @@ _GONE = _Gone()
 class Facts:
     """Everything that pages of one build may be made from.
 
-    ``context`` is Pelican's, ``lists`` are the site's by name. ``links_of`` gives a post's text
-    with its links to other posts and files resolved, ``None`` where it has no such links.
+    ``context`` is what templates find by name, ``lists`` are the site's by name. ``links_of``
+    gives a post's text with its links to other posts and files resolved, ``None`` where it has
+    no such links.
     """
 
     def __init__(

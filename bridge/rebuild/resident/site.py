@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +156,9 @@ class WarmSite:
             _call(generator, "refresh_metadata_intersite_links")
             trace_functions(generator.env, _is_known)
         lists = SiteLists.of(context)
-        facts = Facts(self._numbers, context, lists.by_name, self._links.resolved)
+        # What a template does not find in its context it finds here.
+        names = ChainMap(context, *(generator.env.globals for generator in running))
+        facts = Facts(self._numbers, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
         return _Build(running, context, lists, facts, writer)
 

@@ -132,6 +132,10 @@ class SiteList(list[Any]):
         self._read("all")
         return super().__add__(other)
 
+    def __radd__(self, other: Any) -> Any:
+        self._read("all")
+        return other + super().copy()
+
     def __mul__(self, times: SupportsIndex) -> Any:
         self._read("all")
         return super().__mul__(times)

@@ -1,0 +1,170 @@
+"""What a page was made from is noticed, and whether it is still so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from jinja2 import DictLoader
+
+from bridge.rebuild.resident.facts import Facts, Numbers, Opaque
+from bridge.rebuild.resident.tracing import (
+    SiteList,
+    Trace,
+    TracingEnvironment,
+    trace_functions,
+    tracing,
+)
+
+Names = Mapping[str, Any]
+
+
+def facts(numbers: Numbers, names: Names) -> Facts:
+    """The facts of a build in which templates find these names."""
+    lists = {name: value for name, value in names.items() if isinstance(value, SiteList)}
+    context = {"generated_content": {}, "static_content": {}, **names}
+    return Facts(numbers, context, lists, lambda _: None)
+
+
+def environment(**filters: Callable[..., Any]) -> TracingEnvironment:
+    made = TracingEnvironment()
+    made.filters.update(filters)
+    trace_functions(made, lambda _: False)
+    return made
+
+
+def up_to_date(source: str, before: Names, after: Names, **filters: Callable[..., Any]) -> bool:
+    """Whether a page made from a template before is up to date after."""
+    numbers = Numbers()
+    trace = Trace()
+    with tracing(trace):
+        environment(**filters).from_string(source).render(**before)
+    ingredients = facts(numbers, before).ingredients(trace, {})
+    return facts(numbers, after).still(ingredients, {})
+
+
+def posts(*names: str) -> dict[str, Any]:
+    """A context with a list of the site's."""
+    return {"posts": SiteList(names, "posts"), "title": "A site", "unused": object()}
+
+
+BEFORE = posts("a", "b", "c", "d")
+MORE = posts("new", "a", "b", "c", "d")
+LAST_OTHER = posts("a", "b", "c", "other")
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "last_other"),
+    [
+        ("nothing", True, True),
+        ("{{ title }}", True, True),
+        ("{{ missing }}", True, True),
+        ("{{ posts[:2] | join }}", False, True),
+        ("{{ posts[0] }}", False, True),
+        ("{{ posts[3] }}", False, False),
+        ("{{ posts[9] }}", True, True),
+        ("{% if posts %}some{% endif %}", True, True),
+        ("{{ posts | length }}", False, True),
+        ("{% for post in posts %}{{ post }}{% endfor %}", False, False),
+        (
+            "{% for post in posts %}{% if loop.first %}{{ post }}{% endif %}{% endfor %}",
+            False,
+            False,
+        ),
+        ("{{ posts | last }}", False, False),
+        ("{{ posts | sort | first }}", False, False),
+        ("{{ (posts + ['x']) | join }}", False, False),
+        ("{{ (['x'] + posts) | join }}", False, False),
+        ("{{ 'd' in posts }}", False, False),
+        ("{{ posts | batch(2) | list }}", False, False),
+        ("{% set some = posts[:1] %}{{ some }}", False, True),
+        ("{% macro m() %}{{ posts[1] }}{% endmacro %}{{ m() }}", False, True),
+    ],
+)
+def test_a_page_is_stale_if_what_it_shows_of_a_list_has_changed(
+    source: str, more: bool, last_other: bool
+) -> None:
+    assert up_to_date(source, BEFORE, BEFORE)
+    assert up_to_date(source, BEFORE, MORE) is more
+    assert up_to_date(source, BEFORE, LAST_OTHER) is last_other
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (1, 1, True),
+        (1, 2, False),
+        (1, True, False),
+        ("1", 1, False),
+        ([1, [2]], [1, [2]], True),
+        ([1, [2]], [1, [3]], False),
+        ({"a": 1}, {"a": 1}, True),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False),
+        ((1,), [1], False),
+        (None, False, False),
+    ],
+)
+def test_a_variable_is_what_it_was_or_not(before: Any, after: Any, same: bool) -> None:
+    assert up_to_date("{{ x }}", {"x": before}, {"x": after}) is same
+
+
+def test_a_variable_that_goes_or_comes_is_another() -> None:
+    assert not up_to_date("{{ x }}", {"x": ""}, {})
+    assert not up_to_date("{{ x }}", {}, {"x": ""})
+
+
+def test_a_list_that_is_gone_is_another() -> None:
+    assert not up_to_date("{{ posts | length }}", posts("a"), {})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ title | clock }}",
+        "{{ now() }}",
+        "{{ posts | random }}",
+        "{{ lipsum() }}",
+        "{{ thing }}",
+    ],
+)
+def test_what_may_look_at_anything_has_no_ingredients(source: str) -> None:
+    names = {**posts("a"), "now": lambda: "now", "thing": object()}
+    with pytest.raises(Opaque):
+        up_to_date(source, names, names, clock=lambda value: value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ title.upper() }}",
+        "{{ range(3) | list }}",
+        "{% set ns = namespace(n=0) %}{% set ns.n = 1 %}{{ ns.n }}",
+        "{{ cycler('a', 'b').next() }}",
+        "{{ title | e | replace('a', 'b') }}",
+        "{% macro m(x) %}{{ x }}{% endmacro %}{{ m(title) }}",
+        "{{ {'a': 1}.items() | list }}",
+    ],
+)
+def test_what_uses_only_what_it_was_given_has(source: str) -> None:
+    assert up_to_date(source, BEFORE, MORE)
+
+
+def test_an_includes_reads_are_those_of_its_page() -> None:
+
+    made = environment()
+    made.loader = DictLoader({"part": "{{ posts[0] }}", "page": "{% include 'part' %}"})
+    numbers, trace = Numbers(), Trace()
+    with tracing(trace):
+        made.get_template("page").render(**BEFORE)
+    ingredients = facts(numbers, BEFORE).ingredients(trace, {})
+    assert facts(numbers, LAST_OTHER).still(ingredients, {})
+    assert not facts(numbers, MORE).still(ingredients, {})
+
+
+def test_between_pages_nothing_is_noted() -> None:
+    trace = Trace()
+    with tracing(trace):
+        pass
+    list(BEFORE["posts"])
+    assert not trace.lists
