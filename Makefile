@@ -3,13 +3,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_QUIET = --quiet --disable-pip-version-check
 RUN = .venv/bin/python
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test again lint bench soak clean
 
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
 
 test: lint
 	$(RUN) -m pytest $(ARGS)
+
+# Only what failed the last time; an error of `make lint` is none of those.
+again: lint
+	$(RUN) -m pytest --last-failed --last-failed-no-failures none $(ARGS)
 
 lint: .venv/dev
 	$(RUN) -m ruff check .
