@@ -33,6 +33,7 @@ from bridge.store.opening import author as find_author
 from bridge.store.opening import open_place
 from bridge.store.recovery import Recovery
 from bridge.store.scratch import Scratch
+from bridge.store.settling import Settling
 from bridge.store.staging import Indexes
 from bridge.store.transaction import Transaction
 from bridge.store.trees import compare, find, walk
@@ -69,6 +70,7 @@ class GitStore:
         self.database = Database(place.repo, place.format)
         self._turn = threading.Lock()
         self._indexes = Indexes(place.format)
+        self._settling = Settling(self._indexes, self._mend)
         self._mine: dict[Version | None, None] = {}  # in order
         self.state = place.common / "micropub-bridge"
         self._lock = self.state / "lock"
@@ -85,6 +87,7 @@ class GitStore:
 
     def close(self) -> None:
         """End the processes and threads behind the store."""
+        self._settling.close()
         self._housekeeper.close()
         self.database.close()
         self.place.repo.close()
@@ -200,6 +203,9 @@ class GitStore:
                     made[answer] = None
             if batch.tip and made and not self._transaction.advance(head, batch.tip, batch, desks):
                 return None
+            self._settling.committed(
+                batch.edits, [desk.checkout.git_dir / "index" for desk in desks]
+            )
         self._mine |= made
         while len(self._mine) > _OWN_COMMITS:
             del self._mine[next(iter(self._mine))]
@@ -209,6 +215,19 @@ class GitStore:
         """Remember which versions only our own commits have followed."""
         if head not in self._mine:
             self._mine = {head: None}
+
+    def _mend(self) -> None:
+        """Stage our commits once more where a command of the owner's has undone that."""
+        with _translated(), self._writing(), self._desks() as desks:
+            head = self.place.branch.read()
+            tree = self.database.tree_of(head) if head else None
+            edits = [
+                edit
+                for edit in self._settling.edits.values()
+                if (find(self.database, tree, edit.path) if tree else None) == edit.after
+            ]
+            for number, desk in enumerate(desks):
+                desk.restage(self.disk, self._scratch.file(f"index-{number}"), edits)
 
     def _checkouts(self) -> list[Checkout]:
         """Every working tree that has the branch checked out."""

@@ -2,81 +2,82 @@
 
 Git reads the index before it locks it. A command that read the old one in that moment, and locks
 and writes it back right after us, takes our entries out again; its own commit then fails, because
-the branch has moved, but the next one would delete our posts. So the index is watched for as long
-as such a command takes to show itself, and gets our entries back.
+the branch has moved, but the next one would delete our posts. So the index is watched, beside the
+requests, for as long as such a command takes to show itself, and gets our entries back.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bridge.store import StoreError
-from bridge.store.disk import Disk
-from bridge.store.staging import Index, Indexes
-from bridge.store.worktree import Checkout, Edit, at_desk
+from bridge.store.staging import Indexes
+from bridge.store.worktree import Edit
 
 _log = logging.getLogger(__name__)
-_WATCH = 0.004  # seconds; git locks the index within a fraction of this after reading it
-_STEP = 0.0005
+_WATCH = 0.1  # seconds; git locks the index within a fraction of this after reading it
+_STEP = 0.001
 
 
-def settle(
-    disk: Disk,
-    checkout: Checkout,
-    own: Path,
-    indexes: Indexes,
-    edits: Sequence[Edit],
-    *,
-    checksum: bytes,
-    patience: float,
-) -> None:
-    """Watch the index of a checkout, which we have just written with this ``checksum``.
+class Settling:
+    """Watches index files for a moment after each commit."""
 
-    ``own`` is the file that a lock of ours is made of where there is something to mend. A command
-    that keeps the lock for longer than ``patience`` (seconds) is an editor that waits for a
-    message, not one of those meant here. The commit is made: nothing here makes it fail.
-    """
-    target = checkout.git_dir / "index"
-    lock = target.with_name("index.lock")
-    watched, given_up = time.monotonic() + _WATCH, time.monotonic() + patience
-    try:
-        while (now := time.monotonic()) < watched or (lock.exists() and now < given_up):
+    def __init__(self, indexes: Indexes, mend: Callable[[], None]) -> None:
+        """``mend`` is called, in another thread, when an index has changed: it looks at
+        :attr:`edits`, while it holds the writers' lock, and puts right what is undone."""
+        self._indexes = indexes
+        self._mend = mend
+        self._guard = threading.Lock()
+        self.edits: dict[str, Edit] = {}
+        self._files: set[Path] = set()
+        self._until = 0.0
+        self._thread: threading.Thread | None = None
+
+    def committed(self, edits: Mapping[str, Edit], files: Iterable[Path]) -> None:
+        """Watch these index files, which now have these changes. Returns at once."""
+        watched = set(files)
+        if not watched:
+            return
+        with self._guard:
+            for path, edit in edits.items():
+                first = self.edits.get(path, edit)
+                self.edits[path] = replace(edit, before=first.before)
+            self._files |= watched
+            self._until = time.monotonic() + _WATCH
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="settling", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Watch no longer than the moment takes."""
+        if thread := self._thread:
+            thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over():
             time.sleep(_STEP)
-            if indexes.checksum(target) != checksum:
-                _mend(disk, checkout, own, indexes, edits, patience)
-                return
-    except (StoreError, OSError) as error:
-        _log.warning("the index of %s was not looked after: %s", checkout.root, error)
+            try:
+                if not self._is_settled():
+                    self._mend()
+            except (StoreError, OSError) as error:
+                _log.warning("an index was not looked after: %s", error)
 
+    def _is_settled(self) -> bool:
+        """Whether nobody has written an index since we have."""
+        with self._guard:
+            return all(self._indexes.is_known(file) for file in self._files)
 
-def _mend(
-    disk: Disk,
-    checkout: Checkout,
-    own: Path,
-    indexes: Indexes,
-    edits: Sequence[Edit],
-    patience: float,
-) -> None:
-    """Stage once more what somebody else's index has as it was before us."""
-    with at_desk(disk, checkout, own, indexes, patience) as desk:
-        undone = [
-            edit for edit in edits if edit.before != edit.after and _is_as_before(desk.index, edit)
-        ]
-        for edit in undone:
-            if edit.after is None:
-                desk.index.remove(edit.path)
-            else:
-                file = checkout.root / edit.path
-                desk.index.put(edit.path, edit.after, file.stat() if file.is_file() else None)
-        if undone:
-            disk.overwrite(own, desk.index.dump())
-            disk.sync([own])
-            desk.commit()
-
-
-def _is_as_before(index: Index, edit: Edit) -> bool:
-    staged = index.get(edit.path)
-    return (staged.entry if staged else None) == edit.before
+    def _is_over(self) -> bool:
+        """Whether the moment has passed; then everything is forgotten, and the thread ends."""
+        with self._guard:
+            if time.monotonic() < self._until:
+                return False
+            self.edits.clear()
+            self._files.clear()
+            self._thread = None
+            return True

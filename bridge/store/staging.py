@@ -113,6 +113,7 @@ class Index:
         self._unhashed = not any(checksum)
         if data[:4] != b"DIRC" or not (self._unhashed or self._format.digest(body) == checksum):
             raise StoreBroken("the index of the working tree is damaged; run: git reset")
+        self.checksum = b"" if self._unhashed else checksum
         self._version, count = struct.unpack_from(">LL", data, 4)
         if self._version not in {2, 3, 4}:
             raise StoreBroken(f"the index of the working tree has the version {self._version}")
@@ -189,28 +190,42 @@ class Indexes:
     def __init__(self, fmt: Format) -> None:
         self.format = fmt
         self._known: dict[Path, Index] = {}
+        self._stamps: dict[Path, tuple[int, int, int]] = {}
 
     def read(self, file: Path) -> Index:
         """The index in a file; empty where there is none. Whoever changes it either keeps it with
         :meth:`keep`, or has it read anew the next time."""
         known = self._known.pop(file, None)
         try:
-            if known and known.checksum == self.checksum(file):
+            if known and known.checksum == self._checksum(file):
                 return known
             return Index(file.read_bytes(), self.format)
         except FileNotFoundError:
             return Index(b"", self.format)
 
     def keep(self, file: Path, index: Index) -> None:
-        """The file now is what the index has dumped last."""
+        """The file now is what the index has dumped, or was read from."""
+        self._stamps[file] = _stamp(file)
         if index.checksum:
             self._known[file] = index
 
-    def checksum(self, file: Path) -> bytes:
-        """What ends an index file, and names its contents."""
+    def is_known(self, file: Path) -> bool:
+        """Whether nobody has written the file since it was last kept."""
+        return self._stamps.get(file) == _stamp(file)
+
+    def _checksum(self, file: Path) -> bytes:
         with file.open("rb") as opened:
             opened.seek(-self.format.width, os.SEEK_END)
             return opened.read()
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    """What changes when a file is written; zeros where there is none."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return (0, 0, 0)
+    return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
 def _padded(record: bytes) -> bytes:

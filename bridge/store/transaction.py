@@ -27,7 +27,6 @@ from bridge.store.objects import EMPTY, Object
 from bridge.store.opening import Place
 from bridge.store.packs import make_pack
 from bridge.store.scratch import Scratch
-from bridge.store.settling import settle
 from bridge.store.trees import compare
 from bridge.store.worktree import Checkout, Desk, Edit
 
@@ -70,7 +69,6 @@ class Transaction:
             for desk in desks:
                 desk.commit()
             lock.commit()
-        self._settle(edits, desks)
         self._disk.sync({self._branch.path.parent, *folders})
         checkouts = [desk.checkout for desk in desks]
         self._finish(head, tip, f"{batch.ident}\tcommit: {batch.subject}", checkouts)
@@ -105,19 +103,6 @@ class Transaction:
         self._disk.sync([self._branch.path.parent])
         self._finish(head, tip, f"{ident}\tpull: from the remote", checkouts)
         return True
-
-    def _settle(self, edits: Sequence[Edit], desks: Sequence[Desk]) -> None:
-        """See that no command of the owner's, begun before, takes the index back to what it was."""
-        for place, desk in enumerate(desks):
-            settle(
-                self._disk,
-                desk.checkout,
-                self._scratch.file(f"mended-{place}"),
-                desk.indexes,
-                edits,
-                checksum=desk.index.checksum,
-                patience=self._patience,
-            )
 
     @contextmanager
     def _locked(self) -> Iterator[GitLock]:

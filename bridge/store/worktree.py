@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ class Desk:
         file = lock.target
         self.checkout = checkout
         self.index = indexes.read(file)
-        self.indexes = indexes
+        self._indexes = indexes
         self._lock = lock
         self._written_at = file.stat().st_mtime_ns if file.exists() else 0
         self._format = indexes.format
@@ -133,7 +133,29 @@ class Desk:
     def commit(self) -> None:
         """Make what was dumped into the lock file the index; unlocks it."""
         self._lock.commit()
-        self.indexes.keep(self._lock.target, self.index)
+        self._indexes.keep(self._lock.target, self.index)
+
+    def restage(self, disk: Disk, own: Path, edits: Iterable[Edit]) -> None:
+        """Stage once more what somebody's index has as it was before us; the owner's stays."""
+        undone = [edit for edit in edits if self._is_unstaged(edit)]
+        for edit in undone:
+            if edit.after is None:
+                self.index.remove(edit.path)
+            else:
+                self.index.put(edit.path, edit.after, self._place(edit.path).stat())
+        if not undone:
+            self._indexes.keep(self._lock.target, self.index)
+            return
+        disk.overwrite(own, self.index.dump())
+        disk.sync([own])
+        self.commit()
+
+    def _is_unstaged(self, edit: Edit) -> bool:
+        """Whether the file is as we have made it, and the index as it was before."""
+        staged = self.index.get(edit.path)
+        as_before = staged.plain and staged.entry == edit.before if staged else edit.before is None
+        wanted = edit.after.oid if edit.after else None
+        return edit.before != edit.after and as_before and self._on_disk(edit.path) == wanted
 
     def save(self, disk: Disk, path: str, spare: Path) -> None:
         """Keep what is at a path under another name, which takes no room."""
@@ -159,14 +181,20 @@ class Desk:
         wanted = after.oid if after else None
         staged = self.index.get(path)
         in_index = staged.entry.oid if staged else None
-        try:
-            place = self._place(path)
-            on_disk = self._blob(place) if place.is_file() else None
-        except OwnersEdit:
-            return False
+        on_disk = self._on_disk(path)
         if not {wanted, in_index, on_disk} <= set(known) or (staged and not staged.plain):
             return False
         return in_index != wanted or on_disk != wanted
+
+    def _on_disk(self, path: str) -> bytes | None:
+        """The blob that a file is; ``None`` where there is none, empty for anything else."""
+        try:
+            place = self._place(path)
+        except OwnersEdit:
+            return b""
+        if place.is_symlink() or place.is_dir():
+            return b""
+        return self._blob(place) if place.exists() else None
 
     def _place(self, path: str) -> Path:
         """Where a file is. Never through a symlink, and never where a file is in the way."""

@@ -264,7 +264,7 @@ def test_the_owner_may_commit_all_the_while(site: Path, store: GitStore) -> None
                     ["git", "-c", "user.name=O", "-c", "user.email=o@example.com", *arguments],
                     cwd=site, check=False, capture_output=True,
                 ).returncode:  # fmt: skip
-                    time.sleep(0.001)
+                    time.sleep(0.02)
             mine.append(name)
 
     thread = threading.Thread(target=owner)
@@ -288,6 +288,30 @@ def test_the_owner_may_commit_all_the_while(site: Path, store: GitStore) -> None
     assert status(site) == []
     assert git(site, "fsck", "--strict", "--no-dangling") == ""
     store.close()
+
+
+def test_a_command_that_had_read_the_index_before_us_does_not_take_the_post_out(
+    site: Path, store: GitStore
+) -> None:
+    index = site / ".git/index"
+    (site / "mine.md").write_text("mine")
+    git(site, "add", "mine.md")
+    put(store, "content/a.md", "First\n")
+    read_before = index.read_bytes()
+    put(store, "content/new.md", "ours")
+    put(store, "content/b.md", None)
+    lock = index.with_name("index.lock")
+    lock.write_bytes(read_before)
+    lock.rename(index)
+    deadline = time.monotonic() + 10
+    while status(site) != ["A  mine.md"]:
+        assert time.monotonic() < deadline
+    git(site, "commit", "-q", "-m", "Mine")
+    assert git(site, "ls-tree", "-r", "--name-only", "HEAD").splitlines() == [
+        "content/a.md",
+        "content/new.md",
+        "mine.md",
+    ]
 
 
 # Locks
