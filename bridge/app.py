@@ -160,6 +160,8 @@ class _Assembly:
             on_moved=rebuilder.changed,
             token=publish.token,
             poll=publish.poll_seconds,
+            # The owner may take back commits of their own by force; posts are kept all the same.
+            is_post=lambda message: "\nMicropub-Action: " in message,
         )
         await remote.start()
         self.stack.push_async_callback(remote.close)
