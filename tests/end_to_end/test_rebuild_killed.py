@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -47,9 +47,13 @@ def make(store: MemoryStore, folder: Path, mode: str) -> Worker:
 
 def children() -> list[int]:
     """Processes that this one has started and that still run."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())],
-                            capture_output=True, text=True, check=True)  # fmt: skip
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if " ps " not in line]
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, parent, *_ = (entry / "stat").read_text().rpartition(") ")[2].split()
+            if parent == str(os.getpid()) and state != "Z":
+                found.append(int(entry.name))
+    return found
 
 
 def assert_whole(folder: Path) -> None:

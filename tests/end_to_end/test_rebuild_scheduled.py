@@ -1,0 +1,57 @@
+"""A post of the future is committed, and built when it is due without anybody's help."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rebuild_site import commit, post, settings, settled, small_site
+
+from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.store.memory import MemoryStore
+
+
+def make(store: MemoryStore, folder: Path, mode: str) -> Worker:
+    made = make_rebuilder(
+        settings(folder / "output", mode=mode),
+        store,
+        folder / "state",
+        output=folder / "output",
+        pace=Pace(gather=0.01, again=()),
+    )
+    assert isinstance(made, Worker)
+    return made
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("mode", ["command", "resident"])
+async def test_it_appears_when_it_is_due(tmp_path: Path, mode: str, restart: bool) -> None:
+    store = MemoryStore()
+    small_site(store)
+    due = datetime.now(UTC) + timedelta(seconds=3)
+    version = commit(
+        store,
+        {
+            "content/soon.md": post("Soon", 1, Date=due.isoformat(), Mf2="{}"),
+            "content/now.md": post("Now", 2, Mf2="{}"),
+        },
+    )
+    worker = make(store, tmp_path, mode)
+    await worker.start()
+    await settled(worker, version)
+    soon = tmp_path / "output" / "soon.html"
+    if datetime.now(UTC) < due:
+        assert not soon.exists()
+    assert await worker.live(version, "now.html", 1)
+    if restart:
+        await worker.close()
+        worker = make(store, tmp_path, mode)
+        await worker.start()
+    async with asyncio.timeout(60):
+        while not soon.exists():
+            await asyncio.sleep(0.01)
+    assert datetime.now(UTC) >= due
+    await worker.close()
