@@ -78,6 +78,7 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to work; what was committed while nobody looked is built first."""
+        self._asked += 1
         self._task = asyncio.create_task(self._run(), name="rebuild")
         self._wake.set()
 

@@ -195,6 +195,19 @@ async def test_live_returns_as_soon_as_the_page_is_shown(
     script.gate.set()
 
 
+async def test_live_waits_for_the_first_build_even_if_nothing_was_announced(
+    worker: Worker, script: Script, store: MemoryStore, tmp_path: Path
+) -> None:
+    script.gate.clear()
+    await worker.start()
+    waiting = asyncio.create_task(worker.live(head(store), "index.html", 10))
+    await script.began.wait()
+    assert not waiting.done()
+    (tmp_path / "index.html").touch()
+    script.gate.set()
+    assert await waiting is True
+
+
 async def test_live_does_not_wait_for_a_build_that_failed(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
