@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import webauthn
+from webauthn.helpers import parse_client_data_json
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
@@ -22,8 +24,18 @@ from bridge.indieauth.owner import owner_handle
 from bridge.indieauth.passkeys import Party, PasskeyRefused, Proven
 
 
-def creation_options(db: Database, party: Party, owner: str) -> tuple[str, bytes]:
-    """What the browser is asked to make, as JSON, and the challenge in it."""
+def challenge_in(credential: dict[str, object]) -> bytes:
+    """The challenge that a credential says it has signed. Raises :class:`PasskeyRefused`."""
+    try:
+        response: Any = credential["response"]
+        signed = webauthn.base64url_to_bytes(response["clientDataJSON"])
+        return parse_client_data_json(signed).challenge
+    except (WebAuthnException, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PasskeyRefused("The browser sent no passkey.") from error
+
+
+def creation_options(db: Database, party: Party, owner: str, challenge: bytes) -> str:
+    """What the browser is asked to make, as JSON."""
     with db.transaction() as connection:
         handle = owner_handle(connection)
     options = webauthn.generate_registration_options(
@@ -31,6 +43,7 @@ def creation_options(db: Database, party: Party, owner: str) -> tuple[str, bytes
         rp_name=owner,
         user_id=handle,
         user_name=owner,
+        challenge=challenge,
         authenticator_selection=AuthenticatorSelectionCriteria(
             # Signing in asks for no name, so the authenticator has to know whose key it is; and it
             # is the only proof, so it must make sure of the person as well.
@@ -42,7 +55,7 @@ def creation_options(db: Database, party: Party, owner: str) -> tuple[str, bytes
             for row in db.all("SELECT credential FROM passkeys")
         ],
     )
-    return webauthn.options_to_json(options), options.challenge
+    return webauthn.options_to_json(options)
 
 
 def check_creation(party: Party, challenge: bytes, credential: dict[str, object]) -> Proven:
@@ -60,15 +73,17 @@ def check_creation(party: Party, challenge: bytes, credential: dict[str, object]
     return Proven(verified.credential_id, verified.credential_public_key, verified.sign_count)
 
 
-def request_options(party: Party) -> tuple[str, bytes]:
-    """What the browser is asked to prove, as JSON, and the challenge in it.
+def request_options(party: Party, challenge: bytes) -> str:
+    """What the browser is asked to prove, as JSON.
 
     No passkey is named in it, so that nobody learns which there are.
     """
     options = webauthn.generate_authentication_options(
-        rp_id=party.host, user_verification=UserVerificationRequirement.REQUIRED
+        rp_id=party.host,
+        challenge=challenge,
+        user_verification=UserVerificationRequirement.REQUIRED,
     )
-    return webauthn.options_to_json(options), options.challenge
+    return webauthn.options_to_json(options)
 
 
 def check_proof(

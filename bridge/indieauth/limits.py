@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-_MOST_ADDRESSES = 10_000
+_MOST = 10_000
 
 
 class TooMany(Exception):
@@ -36,26 +36,30 @@ class Limiter:
         self._seconds = seconds
         self._clock = clock
         self._all: deque[float] = deque()
-        self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
+        self._by_who: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def attempt(self, address: str) -> None:
-        """Count one attempt, or raise :class:`TooMany` without counting it."""
+    def attempt(self, who: str, *, apart: bool = False) -> None:
+        """Count one attempt, or raise :class:`TooMany` without counting it.
+
+        ``who`` is mostly an address. Whoever is counted ``apart`` has nothing to do with the rest.
+        """
         now = self._clock()
-        mine = self._by_address.pop(address, deque())
-        self._by_address[address] = mine
-        while len(self._by_address) > _MOST_ADDRESSES:
-            self._by_address.popitem(last=False)
-        for attempts, most in ((mine, self._each), (self._all, self._overall)):
+        mine = self._by_who.pop(who, deque())
+        self._by_who[who] = mine
+        while len(self._by_who) > _MOST:
+            self._by_who.popitem(last=False)
+        counts = [(mine, self._each)] if apart else [(mine, self._each), (self._all, self._overall)]
+        for attempts, most in counts:
             while attempts and attempts[0] <= now - self._seconds:
                 attempts.popleft()
             if len(attempts) >= most:
                 raise TooMany(int(attempts[0] + self._seconds - now) + 1)
-        mine.append(now)
-        self._all.append(now)
+        for attempts, _ in counts:
+            attempts.append(now)
 
-    def succeeded(self, address: str) -> None:
-        """Forget an address's attempts: it was the owner."""
-        self._by_address.pop(address, None)
+    def succeeded(self, who: str) -> None:
+        """Forget somebody's attempts: it was the owner."""
+        self._by_who.pop(who, None)
 
 
 def address(request: web.Request) -> str:

@@ -76,4 +76,10 @@ MIGRATIONS: tuple[str, ...] = (
         used REAL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE browsers (
+        hash BLOB PRIMARY KEY,
+        expires REAL NOT NULL
+    ) WITHOUT ROWID
+    """,
 )

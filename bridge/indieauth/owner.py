@@ -124,3 +124,4 @@ def start_over(connection: sqlite3.Connection, key: str) -> None:
     connection.execute("DELETE FROM passkeys")
     connection.execute("DELETE FROM sessions")
     connection.execute("DELETE FROM links")
+    connection.execute("DELETE FROM browsers")

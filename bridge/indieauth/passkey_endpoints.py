@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from bridge.indieauth.ceremony import (
+    challenge_in,
     check_creation,
     check_proof,
     creation_options,
@@ -19,7 +20,8 @@ from bridge.indieauth.ceremony import (
 )
 from bridge.indieauth.device import device
 from bridge.indieauth.http import Handler, OAuthError, read_body
-from bridge.indieauth.limits import TooMany, address
+from bridge.indieauth.known_browsers import attempt
+from bridge.indieauth.limits import TooMany
 from bridge.indieauth.owner import LinkUsed, setup_link_is_good, start_over
 from bridge.indieauth.passkeys import PasskeyRefused, store_passkey
 from bridge.indieauth.server import SERVER, IndieAuthServer
@@ -47,10 +49,14 @@ class _Call:
             raise PasskeyRefused("The browser sent no passkey.")
         return value
 
+    def new_challenge(self) -> bytes:
+        """A challenge for this browser."""
+        return self.server.challenges.make(self.guest.secret)
+
     def challenge(self) -> bytes:
-        """The challenge that this browser was given, for the last time."""
-        challenge = self.server.challenges.pop(self.guest.secret)
-        if challenge is None:
+        """The challenge that was signed: one of ours, for this browser, and open still."""
+        challenge = challenge_in(self.credential())
+        if not self.server.challenges.is_open(challenge, self.guest.secret):
             raise PasskeyRefused("That took too long. Please try again.")
         return challenge
 
@@ -75,8 +81,8 @@ async def ask_creation(request: web.Request) -> web.Response:
     call = await _call(request)
     if call.guest.session is None and not setup_link_is_good(call.server.db, call.text("key")):
         raise LinkUsed
-    options, challenge = creation_options(call.server.db, call.server.party, call.server.me)
-    call.server.challenges.put(call.guest.secret, challenge)
+    challenge = call.new_challenge()
+    options = creation_options(call.server.db, call.server.party, call.server.me, challenge)
     return _json(json.loads(options))
 
 
@@ -87,7 +93,9 @@ async def create(request: web.Request) -> web.Response:
     key = call.text("key")
     if call.guest.session is None and not setup_link_is_good(call.server.db, key):
         raise LinkUsed
-    proven = check_creation(call.server.party, call.challenge(), call.credential())
+    challenge = call.challenge()
+    proven = check_creation(call.server.party, challenge, call.credential())
+    call.server.challenges.answered(challenge)
     name = device(request.headers.get(hdrs.USER_AGENT, ""))
     with call.server.db.transaction() as connection:
         if call.guest.session is None:
@@ -102,17 +110,17 @@ async def create(request: web.Request) -> web.Response:
 async def ask_proof(request: web.Request) -> web.Response:
     """POST /auth/sign-in/passkey/options."""
     call = await _call(request)
-    options, challenge = request_options(call.server.party)
-    call.server.challenges.put(call.guest.secret, challenge)
-    return _json(json.loads(options))
+    return _json(json.loads(request_options(call.server.party, call.new_challenge())))
 
 
 @_script_endpoint
 async def sign_in(request: web.Request) -> web.Response:
     """POST /auth/sign-in/passkey."""
     call = await _call(request)
-    call.server.passkey_attempts.attempt(address(request))
-    check_proof(call.server.db, call.server.party, call.challenge(), call.credential())
+    attempt(request, call.server.passkey_attempts)
+    challenge = call.challenge()
+    check_proof(call.server.db, call.server.party, challenge, call.credential())
+    call.server.challenges.answered(challenge)
     return signed_in(request, _json({"then": local_path(call.text("then"))}), way="passkey")
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bridge.auth.me import BadURL, WebURL, parse, profile_url
 from bridge.fetch import GuardedFetch
+from bridge.indieauth.challenges import Challenges
 from bridge.indieauth.database import Database
 from bridge.indieauth.limits import Limiter
 from bridge.indieauth.mail import Mail
@@ -47,7 +48,7 @@ class IndieAuthServer:
         self.passkey_attempts = Limiter(each=30, overall=600, seconds=600)
         self.mails = Limiter(each=3, overall=10, seconds=3600)
         self.pending: Memory[Pending] = Memory(seconds=600)
-        self.challenges: Memory[bytes] = Memory(seconds=300)
+        self.challenges = Challenges()
         self.just_made: Memory[str] = Memory(seconds=300)
 
     @property

@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from bridge.indieauth.http import read_form
-from bridge.indieauth.limits import address
+from bridge.indieauth.known_browsers import attempt, succeeded
 from bridge.indieauth.owner import (
     LinkUsed,
     hash_password,
@@ -43,7 +43,7 @@ async def with_password(request: web.Request) -> web.Response:
     """POST /auth/set-up: the first password."""
     server, guest, form = request.app[SERVER], visit(request), await read_form(request)
     guest.check_form(request, form)
-    server.attempts.attempt(address(request))
+    attempt(request, server.attempts)
     key, password = form.get("key") or "", form.get("password") or ""
     if password != form.get("again"):
         return _page(request, key, problem="The two passwords differ.")
@@ -58,7 +58,7 @@ async def with_password(request: web.Request) -> web.Response:
             store_password(connection, hashed)
     except LinkUsed:
         raise link_used() from None
-    server.attempts.succeeded(address(request))
+    succeeded(request, server.attempts)
     return signed_in(request, redirect(HOME), way="password")
 
 

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from bridge.indieauth import links
 from bridge.indieauth.device import device
 from bridge.indieauth.http import read_form
+from bridge.indieauth.known_browsers import attempt, remember, succeeded
 from bridge.indieauth.limits import address
 from bridge.indieauth.owner import check_password, has_password, is_set_up
 from bridge.indieauth.pages import PageError, page, page_endpoint, redirect
@@ -59,6 +60,7 @@ def signed_in(request: web.Request, response: web.Response, *, way: str) -> web.
     server = request.app[SERVER]
     name = device(request.headers.get(hdrs.USER_AGENT, ""))
     set_cookie(server, response, start_session(server.db, way=way, device=name), signed_in=True)
+    remember(request, response)
     return response
 
 
@@ -78,14 +80,14 @@ async def with_password(request: web.Request) -> web.Response:
     server, guest, form = request.app[SERVER], visit(request), await read_form(request)
     guest.check_form(request, form)
     then = local_path(form.get("then"))
-    server.attempts.attempt(address(request))
+    attempt(request, server.attempts)
     async with server.hashing:
         right = await check_password(server.db, form.get("password") or "")
     if not right:
         return sign_in_page(
             request, guest, then=then, status=403, problem="That is not the password."
         )
-    server.attempts.succeeded(address(request))
+    succeeded(request, server.attempts)
     return signed_in(request, redirect(then), way="password")
 
 
@@ -126,7 +128,7 @@ async def with_link(request: web.Request) -> web.Response:
     """POST /auth/sign-in/link/open: use the link up."""
     server, guest, form = request.app[SERVER], visit(request), await read_form(request)
     guest.check_form(request, form)
-    server.attempts.attempt(address(request))
+    attempt(request, server.attempts)
     if not links.use(server.db, form.get("key") or "", "sign-in", browser=guest.secret):
         raise PageError(
             "This link does not work",

@@ -367,3 +367,20 @@ async def test_the_pages_cannot_be_framed(up: Running, chromium: Chromium) -> No
         assert any(re.search("frame-ancestors|X-Frame-Options", text) for text in complaints)
         assert await page.frames[-1].locator("#password").count() == 0
     await context.close()
+
+
+async def test_a_script_of_the_same_origin_gets_no_hold_of_the_pages(
+    up: Running, chromium: Chromium
+) -> None:
+    """On one host name the site's own scripts could else open the pages and read what is there."""
+    async with tab(chromium) as page:
+        await page.goto(f"{up.base}/tokens")
+        await sign_in(page)
+        await expect(page.get_by_role("heading", name="Apps", exact=True)).to_be_visible()
+        await page.goto(f"{up.base}/.well-known/oauth-authorization-server")
+        async with page.context.expect_page() as opened:
+            await page.evaluate("window.hold = window.open('/tokens')")
+        await expect(
+            (await opened.value).get_by_text("Apps that you have signed in to")
+        ).to_be_visible()
+        assert await page.evaluate("window.hold.closed")

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from aiohttp import web
@@ -19,12 +19,13 @@ from indieauth_kit import (
     rough_words,
     running,
 )
+from yarl import URL
 
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.database import Database
 from bridge.indieauth.device import device
 from bridge.indieauth.limits import Limiter, TooMany
-from bridge.indieauth.owner import is_set_up, owner_reset, set_password
+from bridge.indieauth.owner import is_set_up, owner_reset, set_password, start_over
 from bridge.indieauth.server import IndieAuthServer
 from bridge.indieauth.signing_in import local_path
 from bridge.indieauth.visit import owner_session
@@ -204,6 +205,37 @@ async def test_the_right_password_is_limited_as_well(up: Running, guest: Browser
     fields = dict(page.form("/auth/sign-in")) | {"password": PASSWORD}
     reply = await guest.post("/auth/sign-in", data=fields, headers={"X-Forwarded-For": "192.0.2.1"})
     assert reply.status == 429
+
+
+async def test_strangers_do_not_lock_a_known_browser_out(up: Running, guest: Browser) -> None:
+    up.server.attempts = Limiter(each=2, overall=3, seconds=600)
+    home = await guest.sign_in("/tokens")
+    assert (await guest.submit(home, "/auth/sign-out")).status == 303
+    async with browser(up.base) as stranger:
+        hosts = [f"192.0.2.{number}" for number in range(5)]
+        assert [await try_password(stranger, host) for host in hosts][-2:] == [429, 429]
+    assert (await guest.sign_in("/tokens")).status == 200
+
+
+async def test_a_known_browser_may_not_guess_for_ever(up: Running, guest: Browser) -> None:
+    up.server.attempts = Limiter(each=2, overall=100, seconds=600)
+    await guest.submit(await guest.sign_in("/tokens"), "/auth/sign-out")
+    hosts = [f"192.0.2.{number}" for number in range(4)]
+    assert [await try_password(guest, host) for host in hosts] == [403, 403, 429, 429]
+
+
+async def test_a_made_up_cookie_makes_no_browser_known(up: Running, guest: Browser) -> None:
+    up.server.attempts = Limiter(each=100, overall=1, seconds=600)
+    guest.session.cookie_jar.update_cookies({"indieauth-known": "A" * 43}, URL(up.base))
+    assert [await try_password(guest) for _ in range(2)] == [403, 429]
+
+
+async def test_starting_over_forgets_the_browsers(up: Running, guest: Browser) -> None:
+    await guest.sign_in("/tokens")
+    key = parse_qs(urlsplit(owner_reset(up.db)).query)["key"][0]
+    with up.db.transaction() as connection:
+        start_over(connection, key)
+    assert not up.db.all("SELECT * FROM browsers")
 
 
 def test_time_passes_and_success_forgives() -> None:

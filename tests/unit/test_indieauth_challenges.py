@@ -1,0 +1,76 @@
+"""What a passkey signs is made for one browser, is good once and not long, and floods nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.indieauth.challenges import SECONDS, Challenges
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [1000.5]
+
+
+@pytest.fixture
+def challenges(now: list[float]) -> Challenges:
+    return Challenges(clock=lambda: now[0])
+
+
+def test_it_is_good_for_the_browser_that_asked(challenges: Challenges) -> None:
+    challenge = challenges.make("mine")
+    assert challenges.is_open(challenge, "mine")
+    assert not challenges.is_open(challenge, "another")
+
+
+def test_each_is_another(challenges: Challenges) -> None:
+    assert len({challenges.make("mine") for _ in range(100)}) == 100
+
+
+def test_an_answer_counts_once(challenges: Challenges) -> None:
+    challenge, other = challenges.make("mine"), challenges.make("mine")
+    challenges.answered(challenge)
+    assert not challenges.is_open(challenge, "mine")
+    assert challenges.is_open(other, "mine")
+
+
+def test_it_ends(challenges: Challenges, now: list[float]) -> None:
+    challenge = challenges.make("mine")
+    now[0] += SECONDS - 1
+    assert challenges.is_open(challenge, "mine")
+    now[0] += 1
+    assert not challenges.is_open(challenge, "mine")
+
+
+def test_an_answered_one_is_remembered_for_as_long_as_it_would_be_good(
+    challenges: Challenges, now: list[float]
+) -> None:
+    challenge = challenges.make("mine")
+    challenges.answered(challenge)
+    for _ in range(SECONDS):
+        now[0] += 1
+        assert not challenges.is_open(challenge, "mine")
+
+
+@pytest.mark.parametrize("position", [0, 15, 16, 23, 24, 55])
+def test_a_changed_one_is_none(challenges: Challenges, position: int) -> None:
+    challenge = bytearray(challenges.make("mine"))
+    challenge[position] ^= 1
+    assert not challenges.is_open(bytes(challenge), "mine")
+
+
+@pytest.mark.parametrize("made_up", [b"", b"x", b"\0" * 24, b"\xff" * 56, b"\0" * 200])
+def test_nor_is_a_made_up_one(challenges: Challenges, made_up: bytes) -> None:
+    assert not challenges.is_open(made_up, "mine")
+
+
+def test_nor_one_of_before_a_restart(challenges: Challenges, now: list[float]) -> None:
+    before = Challenges(clock=lambda: now[0]).make("mine")
+    assert not challenges.is_open(before, "mine")
+
+
+def test_strangers_who_ask_for_many_push_none_out(challenges: Challenges) -> None:
+    challenge = challenges.make("mine")
+    for number in range(5000):
+        challenges.make(f"stranger {number}")
+    assert challenges.is_open(challenge, "mine")
