@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -50,10 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _require_git() -> None:
-    """GitPython says it at length, and as an error of an import."""
+def _prepare_git() -> None:
+    """Have git there, and no other repo in mind than the one that it will be shown.
+
+    A hook of git's that starts us says by ``GIT_DIR``, ``GIT_INDEX_FILE`` and others which repo
+    it belongs to: every git that we run, builds included, would take that one for ours.
+    """
     if shutil.which("git") is None:
+        # GitPython says it at length, and as an error of an import.
         raise Refused("git is not installed, or not in PATH. Install it: apt-get install git")
+    asked = ["git", "rev-parse", "--local-env-vars"]
+    for name in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
+        # Settings that somebody gives to git in the environment are meant.
+        if not name.startswith("GIT_CONFIG"):
+            os.environ.pop(name, None)
 
 
 def _explain(error: Exception) -> str:
@@ -149,28 +160,28 @@ def load_settings(file: Path) -> Settings:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    _require_git()
+    _prepare_git()
     from bridge.demo import demo
 
     demo(options.dir, options.port)
 
 
 def _init(options: argparse.Namespace) -> None:
-    _require_git()
+    _prepare_git()
     from bridge.init import init
 
     init(options.site, me=options.me, public_url=options.public_url, ask=not options.yes)
 
 
 def _serve(options: argparse.Namespace) -> None:
-    _require_git()
+    _prepare_git()
     from bridge.serve import serve
 
     serve(load_settings(options.config))
 
 
 def _check(options: argparse.Namespace) -> int:
-    _require_git()
+    _prepare_git()
     from bridge.check import check
 
     return check(load_settings(options.config))

@@ -182,7 +182,7 @@ def _remote(repo: git.Repo, root: Path, branch: str) -> str:
     name = next((each for each in (followed, "origin", *only) if each in names), None)
     if name is None:
         return ""
-    url = str(repo.git.ls_remote("--get-url", name))
+    url = str(repo.git.ls_remote("--get-url", "--", name))
     return _absolute(url, root)
 
 

@@ -77,7 +77,7 @@ class Transport:
         try:
             self._run(
                 *_FETCH, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-"
-                "fetch-head", "--no-auto-maintenance", self._name, f"+{ref}:{self.tracking}",
+                "fetch-head", "--no-auto-maintenance", "--", self._name, f"+{ref}:{self.tracking}",
             )  # fmt: skip
         except TransportError as error:
             # A remote that is empty, or has no such branch yet, lacks everything: no failure.
@@ -99,7 +99,7 @@ class Transport:
         try:
             self._run(
                 "-c", f"remote.{self._name}.mirror=false", "push", "--quiet", "--porcelain",
-                "--no-follow-tags", "--no-recurse-submodules", lease, self._name,
+                "--no-follow-tags", "--no-recurse-submodules", lease, "--", self._name,
                 f"{commit.hex()}:{ref}",
             )  # fmt: skip
         except TransportError as error:
@@ -114,7 +114,7 @@ class Transport:
         Tried with a branch of its own name, since a remote that has moved on is no defect.
         """
         trial = f"{self._place.branch.ref}:refs/heads/micropub-bridge-check"
-        self._run("push", "--dry-run", "--quiet", "--porcelain", self._name, trial)
+        self._run("push", "--dry-run", "--quiet", "--porcelain", "--", self._name, trial)
 
     def agree(self, commit: str | None) -> None:
         """Remember what both sides have had."""

@@ -148,3 +148,29 @@ async def test_what_goes_wrong_is_told_with_reason_and_file(
     assert "The remote did not answer as it should" in words
     assert "to push" in words
     moved.rename(demo.remote)
+
+
+async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_deleted(
+    broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    demo, laptop = broken_demo, tmp_path / "laptop"
+    demo.git("clone", "--quiet", str(demo.remote), str(laptop))
+    (laptop / "content/both.md").write_text("Title: Elsewhere\nDate: 2026-11-21\n\nx\n")
+    demo.git("add", "-A", repo=laptop)
+    owner = ("-c", "user.name=Me", "-c", "user.email=me@example.com")
+    demo.git(*owner, "commit", "--quiet", "-m", "Elsewhere", repo=laptop)
+    demo.git("push", "--quiet", repo=laptop)
+    commit(demo, "content/both.md", "Title: Here\nDate: 2026-11-21\n\ny\n")
+
+    found = await become(http, demo, lambda now: now["remote"]["conflicts"])
+    (conflict,) = found["remote"]["conflicts"]
+    assert conflict["path"] == "content/both.md"
+    assert "Title: Here" in demo.git("show", f"main:{conflict['kept']}")
+    words = await page(browser, demo)
+    assert "Changed here and elsewhere" in words
+    assert f"content/both.md the bridge’s version: {conflict['kept']}" in words
+
+    demo.git("rm", "--quiet", conflict["kept"])
+    demo.git("commit", "--quiet", "-m", "Seen to")
+    await become(http, demo, lambda now: not now["remote"]["conflicts"])
+    assert "Changed here and elsewhere" not in await page(browser, demo)

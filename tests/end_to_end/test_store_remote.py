@@ -370,6 +370,19 @@ async def test_symlinks_and_modes_from_the_remote_are_kept(world: World) -> None
     world.sound()
 
 
+async def test_the_name_of_a_remote_is_never_taken_for_an_option(world: World) -> None:
+    git(world.repo, "config", "remote.--mirror.url", str(world.remote))
+    store = GitStore(world.repo, author=ADA)
+    remote = Remote(store, "--mirror", on_moved=world.moved.append, is_post=is_post)
+    await remote.start()
+    await settled(remote)
+    remote.changed(put(store, "b.md", "ours"))
+    await settled(remote)
+    await remote.close()
+    store.close()
+    assert world.listed() == ["a.md", "b.md"]
+
+
 async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
     store = GitStore(world.repo, author=ADA)
     for name in ("", "nowhere"):

@@ -1,0 +1,73 @@
+"""Started from a hook of some repo's, the bridge works in the one that its settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cli_kit import commit, git, publish, quickstart, run, served, set_port
+from demo_kit import wait_until
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> dict[str, str]:
+    """What git tells a hook of ``elsewhere``, and what somebody may have told that git."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("mine")
+    commit(elsewhere)
+    return {
+        "GIT_DIR": str(elsewhere / ".git"),
+        "GIT_WORK_TREE": str(elsewhere),
+        "GIT_INDEX_FILE": str(elsewhere / ".git" / "index"),
+        "GIT_OBJECT_DIRECTORY": str(elsewhere / ".git" / "objects"),
+        "GIT_COMMON_DIR": str(elsewhere / ".git"),
+        "GIT_PREFIX": "sub/",
+    }
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("in_the_owners_clone", [False, True])
+async def test_the_repo_of_the_hook_is_left_alone(
+    tmp_path: Path, hook: dict[str, str], http: aiohttp.ClientSession, in_the_owners_clone: bool
+) -> None:
+    site, bridge = quickstart(tmp_path / "site"), tmp_path / "bridge"
+    bridge.mkdir()
+    commit(site)
+    remote = site if in_the_owners_clone else publish(site, tmp_path / "remote.git")
+    before = everything_in(tmp_path / "elsewhere")
+    ended = run("init", site, "--yes", cwd=bridge, env=hook)
+    assert ended.returncode == 0, ended.stderr
+    set_port(bridge / "bridge.toml")
+    with served(bridge, **hook) as running:
+        await running.post(http, "Hello from an app")
+        output = (site if in_the_owners_clone else bridge) / "output"
+        wait_until((output / "hello-from-an-app.html").exists)
+        wait_until(lambda: git("log", "-1", "--format=%s", "main", cwd=remote).startswith("Note"))
+    assert git("log", "-1", "--format=%s", "main", cwd=remote) == "Note: Hello from an app"
+    assert git("status", "--porcelain", cwd=site) == ""
+    assert git("fsck", "--strict", "--no-dangling", cwd=remote) == ""
+    assert everything_in(tmp_path / "elsewhere") == before
+
+
+def test_settings_for_git_in_the_environment_count(tmp_path: Path) -> None:
+    site, bridge = quickstart(tmp_path / "site"), tmp_path / "bridge"
+    bridge.mkdir()
+    commit(site)
+    git("config", "--unset", "user.name", cwd=site)
+    git("remote", "add", "origin", "https://host.invalid/site.git", cwd=site)
+    publish_to = tmp_path / "remote.git"
+    git("clone", "--quiet", "--bare", site, publish_to, cwd=tmp_path)
+    instead = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{publish_to}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://host.invalid/site.git",
+    }
+    ended = run("init", site, "--yes", cwd=bridge, env=instead)
+    assert ended.returncode == 0, ended.stderr
+    assert (bridge / "site.git").is_dir()
