@@ -259,7 +259,8 @@ async def test_everything_but_passkeys_works_without_script(
 async def test_the_keyboard_alone_is_enough(up: Running, chromium: Chromium) -> None:
     async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
         await page.goto(up.base + asking(app))
-        await page.keyboard.type(PASSWORD)  # the field has the focus
+        await expect(page.get_by_label("Password")).to_be_focused()
+        await page.keyboard.type(PASSWORD)
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("heading")).to_contain_text("Quillpen")
         seen = []

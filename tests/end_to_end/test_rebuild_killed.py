@@ -45,13 +45,14 @@ def make(store: MemoryStore, folder: Path, mode: str) -> Worker:
     return made
 
 
-def children() -> list[int]:
-    """Processes that this one has started and that still run."""
+def builders() -> list[int]:
+    """Build processes that this one has started and that still run."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             state, parent, *_ = (entry / "stat").read_text().rpartition(") ")[2].split()
-            if parent == str(os.getpid()) and state != "Z":
+            is_ours = parent == str(os.getpid()) and state != "Z"
+            if is_ours and b"bridge.rebuild.resident" in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
     return found
 
@@ -85,7 +86,7 @@ async def test_a_killed_build_process_is_made_good_by_the_command(
     rebuilder.changed(head)
     await rebuilder.start()
     await first_page(rebuilder, head)
-    (pid,) = children()
+    (pid,) = builders()
     os.kill(pid, signal.SIGKILL)
     assert_whole(tmp_path / "output")
     await settled(rebuilder, head)
@@ -94,9 +95,9 @@ async def test_a_killed_build_process_is_made_good_by_the_command(
     rebuilder.changed(version)
     await settled(rebuilder, version)
     assert_as_clean(tmp_path)
-    assert children() != [], "it was started again"
+    assert builders() != [], "it was started again"
     await rebuilder.close()
-    assert children() == []
+    assert builders() == []
 
 
 BRIDGE = """

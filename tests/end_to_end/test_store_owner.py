@@ -376,8 +376,8 @@ def test_every_version_of_the_index_is_kept_up(site: Path) -> None:
         put(store, f"content/v{version}/new.md", None)
         assert status(site) == []
         assert (site / ".git/index").read_bytes()[7:8] == bytes([int(version)])
-        git(site, "update-index", "--refresh")
         store.close()
+        git(site, "update-index", "--refresh")
 
 
 def test_flags_of_other_entries_are_kept(site: Path, store: GitStore) -> None:
