@@ -43,7 +43,7 @@ def measure(repo: Path, size: int) -> None:
 
     first = catalogue()
     building = timed(first.look)
-    first.close()
+    first.index.close()
     second = catalogue()
     restart = timed(second.look)
     index = second.index
@@ -61,7 +61,7 @@ def measure(repo: Path, size: int) -> None:
         f"{timed(lambda: sum(1 for _ in store.files('content', head))) * 1e3:>6.0f} ms",
     ]
     print(" ".join(row))
-    second.close()
+    index.close()
     store.close()
 
 

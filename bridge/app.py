@@ -112,7 +112,7 @@ class _Assembly:
         # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
         fetch = GuardedFetch(allow_loopback=urlsplit(self.public_url).hostname in LOOPBACK)
         self.stack.push_async_callback(fetch.close)
-        listeners = [followers.rebuilder.changed, followers.remote.changed]
+        listeners = [repo.catalogue.changed, followers.rebuilder.changed, followers.remote.changed]
         committer = Committer(repo.queue, repo.catalogue, repo.media, listeners)
         publisher = self._make_publisher(repo, followers, committer, fetch)
         server = self._start_identity(fetch)
@@ -142,7 +142,7 @@ class _Assembly:
         queue = CommitQueue(store)
         self.stack.push_async_callback(queue.close)
         catalogue = Catalogue(store, store.state, self.settings, public_url=self.public_url)
-        self.stack.callback(catalogue.close)
+        self.stack.push_async_callback(catalogue.close)
         folder = store.state / "media"
         media = MediaLibrary(store, folder, self.settings, public_url=self.public_url)
         await media.start()

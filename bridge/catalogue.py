@@ -64,6 +64,7 @@ class Catalogue:
         )
         self._fingerprint = ""
         self._lock = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
         self.index = PostIndex(state / "index.sqlite", store, self.folder, self.describe)
 
     async def output_path(self) -> Path:
@@ -94,6 +95,17 @@ class Catalogue:
         except StoreError as error:
             raise Unavailable(f"The site's repo cannot be read: {error}.") from error
 
+    def changed(self, version: Version) -> None:
+        """There is a new version: have it looked at beside the answer to whoever made it."""
+        if version != self.index.version and (self._following is None or self._following.done()):
+            self._following = asyncio.create_task(self._follow(), name="catalogue")
+
+    async def _follow(self) -> None:
+        try:
+            await self.refresh()
+        except Unavailable as error:
+            log.warning("%s", error)  # the next request looks again, and tells
+
     def open(self, entry: Entry) -> tuple[PelicanFile, BlobId]:
         """The file behind an entry, as it is in the newest version, and the id of its bytes."""
         head = self._store.head()
@@ -121,8 +133,10 @@ class Catalogue:
         """What the file behind an entry says."""
         return self.read(self.open(entry)[0], entry.path)
 
-    def close(self) -> None:
-        """Let go of the index."""
+    async def close(self) -> None:
+        """Let go of the index, once nobody is at work on it."""
+        if self._following is not None:
+            await self._following
         self.index.close()
 
     def look(self) -> Version:

@@ -21,9 +21,10 @@ from bridge.store.queue import CommitQueue
 
 
 class Committer:
-    """Commits, then brings library and catalogue up to date and tells the listeners.
+    """Commits, then tells the listeners.
 
-    ``listeners`` are called with each new version: the rebuilder, the remote.
+    ``listeners`` are called with each new version, and return at once: the catalogue, the
+    rebuilder, the remote. No answer waits for what they do about it.
     """
 
     def __init__(
@@ -50,10 +51,9 @@ class Committer:
             raise
         except StoreError as error:
             raise translated(error) from error
-        await self._media.committed(changes)
-        await self._catalogue.refresh()
         for listener in self._listeners:
             listener(version)
+        await self._media.committed(changes)
         return version
 
     async def commit_media(self, changes: Sequence[Change], message: str) -> None:

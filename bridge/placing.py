@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.catalogue import Catalogue
 from bridge.content.headers import PelicanFile
@@ -14,6 +14,20 @@ from bridge.content.location import Location
 from bridge.content.path import candidates
 from bridge.errors import InvalidRequest
 from bridge.store import ContentStore, Version
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a place is looked for: a file, its path for each slug, and whose names are taken.
+
+    ``own`` is the path of a post that is there already, ``""`` for a new one.
+    """
+
+    file: PelicanFile
+    path: Callable[[PelicanFile], str]
+    base: Version
+    own: str
+    reserved: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,39 +84,55 @@ class Placing:
         self, file: PelicanFile, path: Callable[[PelicanFile], str], base: Version, *, own: str
     ) -> AsyncIterator[Place]:
         async with self._lock:
-            place = await asyncio.to_thread(self._settle, file, path, base, own)
+            # Whoever has let go of a name by now has committed, so that a refresh tells of it: in
+            # this order nobody is overlooked.
+            wish = _Wish(file, path, base, own, frozenset(self._reserved))
+            await self._catalogue.refresh()
+            place = await asyncio.to_thread(self._settle, wish)
             self._reserved |= place.names
         try:
             yield place
         finally:
             self._reserved -= place.names
 
-    def _settle(
-        self, file: PelicanFile, path: Callable[[PelicanFile], str], base: Version, own: str
-    ) -> Place:
+    def _settle(self, wish: _Wish) -> Place:
         """The first free place: with the slug as it is, then with ``-2``, ``-3`` and so on."""
         site = self._catalogue.rules.site
-        slug = file.get("Slug")
+        slug = wish.file.get("Slug")
         # A post written by hand may leave its slug to Pelican: then there is one place for it.
         for candidate in candidates(slug) if slug else [None]:
-            placed = file if candidate is None else file.with_header("Slug", candidate)
-            where = path(placed)
-            location = site.quick_locate(placed, where) or site.locate(placed.text(), where)
-            place = Place(where, placed, location)
-            if self._is_free(place, base, own):
-                # The quick way only formats; Pelican itself has the last word on what it will read.
-                return Place(where, placed, site.locate(placed.text(), where))
+            file = wish.file if candidate is None else wish.file.with_header("Slug", candidate)
+            path = wish.path(file)
+            location = site.quick_locate(file, path) or site.locate(file.text(), path)
+            place = Place(path, file, location)
+            if self._is_free(place, wish):
+                return self._confirmed(place, wish)
         raise InvalidRequest(f"Another post lives at {location.url}: give this one a slug.")
 
-    def _is_free(self, place: Place, base: Version, own: str) -> bool:
-        location = place.location
+    def _confirmed(self, place: Place, wish: _Wish) -> Place:
+        """The place, sure to become a page. Raises InvalidRequest where Pelican would not read it.
+
+        For what the bridge has composed, formatting finds the same address as Pelican: open is only
+        whether the site's Markdown bears the text. In a file of the owner's there may be anything:
+        there Pelican itself has the last word.
+        """
+        site = self._catalogue.rules.site
+        if wish.own:
+            return replace(place, location=site.locate(place.file.text(), place.path))
+        for text in (place.file.body, place.file.get("Summary")):
+            if text:
+                site.render(text)
+        return place
+
+    def _is_free(self, place: Place, wish: _Wish) -> bool:
+        location, own = place.location, wish.own
         return (
-            self._reserved.isdisjoint(place.names)
+            wish.reserved.isdisjoint(place.names)
             and not self._catalogue.index.is_taken(location.url, location.save_as, but=own)
             and (
                 place.path == own
                 or (
-                    self._store.read(place.path, base) is None
+                    self._store.read(place.path, wish.base) is None
                     and not self._catalogue.rules.site.is_reserved(location.save_as)
                 )
             )

@@ -84,11 +84,12 @@ class MediaLibrary:
         ``uses`` are URLs or paths; what is not a file of this library is passed over.
         """
         paths = [path for use in uses if (path := self._path(use)) is not None]
-        return await asyncio.to_thread(self._shelf.pending, paths)
+        return await asyncio.to_thread(self._shelf.pending, paths) if paths else ()
 
     async def committed(self, changes: Iterable[Change]) -> None:
         """Say that these changes are in the store now; their files need not wait any more."""
-        await asyncio.to_thread(self._shelf.settle_changes, list(changes))
+        if paths := self._shelf.media_among(changes):
+            await asyncio.to_thread(self._shelf.settle, paths)
 
     async def orphans(self, older_than: timedelta) -> tuple[MediaFile, ...]:
         """Uploads that no post came for, each to get a commit of its own (see ``pending``)."""

@@ -99,10 +99,10 @@ class Shelf:
                 if self._staging.has(path) and not self._is_committed(path)
             )
 
-    def settle_changes(self, changes: Iterable[Change]) -> None:
-        """The same for what was committed, whatever of it is media."""
+    def media_among(self, changes: Iterable[Change]) -> list[str]:
+        """The paths of those files that are media."""
         paths = (self._committed.from_repo(change.path) for change in changes)
-        self.settle([path for path in paths if path is not None])
+        return [path for path in paths if path is not None]
 
     def settle(self, paths: Iterable[str]) -> None:
         """Stop keeping those of these files that are committed now."""

@@ -78,6 +78,11 @@ class Listing:
             records.insert(place, b"%s %s\0%s" % (entry.mode, name, entry.oid))
         return Listing(keys, records)
 
+    def differing(self, other: Listing) -> set[bytes]:
+        """The names under which the two folders hold something else."""
+        records = set(self._records).symmetric_difference(other._records)
+        return {record[record.index(b" ") + 1 : record.index(b"\0")] for record in records}
+
     def data(self) -> bytes:
         """The bytes of the tree."""
         return b"".join(self._records)

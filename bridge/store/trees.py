@@ -39,12 +39,10 @@ def compare(
     """Everything but folders that differs between two trees; equal folders are not looked into."""
     if old == new:
         return
-    before = dict(database.tree(old).items()) if old else {}
-    after = dict(database.tree(new).items()) if new else {}
-    for name in sorted(before.keys() | after.keys()):
+    before = database.tree(old) if old else EMPTY
+    after = database.tree(new) if new else EMPTY
+    for name in sorted(before.differing(after)):
         was, now = before.get(name), after.get(name)
-        if was == now:
-            continue
         yield from compare(database, _folder(was), _folder(now), prefix + name + b"/")
         leaf_was, leaf_now = _leaf(was), _leaf(now)
         if leaf_was != leaf_now:

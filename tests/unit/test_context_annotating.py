@@ -104,7 +104,7 @@ async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[B
         yield Bench(store, annotator, versions, target)
         await annotator.close()
     await queue.close()
-    catalogue.close()
+    await catalogue.close()
 
 
 async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:
