@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bridge.rebuild import Rebuilder
+from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
 from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store import Change, Commit, ContentStore, Version
 
@@ -61,6 +63,19 @@ def settings(output: Path, **rebuild: object) -> Settings:
         content=Content(),
         rebuild=Rebuild(**values),  # type: ignore[arg-type] # the test says what
     )
+
+
+def make(store: ContentStore, folder: Path, mode: str) -> Worker:
+    """What builds the store's site into ``folder / "output"``, without waiting for long."""
+    made = make_rebuilder(
+        settings(folder / "output", mode=mode),
+        store,
+        folder / "state",
+        output=folder / "output",
+        pace=Pace(gather=0.01, again=()),
+    )
+    assert isinstance(made, Worker)
+    return made
 
 
 async def settled(rebuilder: Rebuilder, version: Version, seconds: float = 60) -> None:

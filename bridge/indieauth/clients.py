@@ -5,15 +5,13 @@ Read only after the owner has signed in, once for each consent page, and never r
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import os
-import sys
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bridge.apart import read_apart
 from bridge.auth.links import header_links, html_links
 from bridge.auth.me import BadURL, parse
 from bridge.fetch import Fetched, FetchError, GuardedFetch
@@ -113,27 +111,7 @@ async def _h_app(page: bytes, client_id: str) -> object:
     """What :mod:`bridge.indieauth.h_app` says, if it ends well and in time."""
     if b"h-app" not in page and b"h-x-app" not in page:
         return None
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        # Nothing is imported from wherever the bridge was started.
-        "-P",
-        str(_H_APP),
-        client_id,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")},
-    )
-    try:
-        async with asyncio.timeout(_SECONDS):
-            output, _ = await process.communicate(page)
-    except TimeoutError:
-        return None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return json.loads(output) if process.returncode == 0 else None
+    return await read_apart(_H_APP, client_id, page=page, seconds=_SECONDS)
 
 
 def _name(value: object) -> str | None:

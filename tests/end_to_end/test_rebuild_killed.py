@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from rebuild_kinds import clean, comparable, differing, start
-from rebuild_site import commit, files, post, settings, settled
+from rebuild_site import commit, files, make, post, settled
 
 from bridge.rebuild import process
-from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Pace, Worker
+from bridge.rebuild.worker import Worker
 from bridge.store import Version
 from bridge.store.memory import MemoryStore
 
@@ -31,18 +30,6 @@ def store() -> MemoryStore:
     }
     commit(store, {**start("notmyidea", []), **posts})
     return store
-
-
-def make(store: MemoryStore, folder: Path, mode: str) -> Worker:
-    made = make_rebuilder(
-        settings(folder / "output", mode=mode),
-        store,
-        folder / "state",
-        output=folder / "output",
-        pace=Pace(gather=0.01, again=()),
-    )
-    assert isinstance(made, Worker)
-    return made
 
 
 def builders() -> list[int]:

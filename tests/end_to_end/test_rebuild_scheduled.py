@@ -7,23 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rebuild_site import commit, post, settings, settled, small_site
+from rebuild_site import commit, make, post, settled, small_site
 
-from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Pace, Worker
 from bridge.store.memory import MemoryStore
-
-
-def make(store: MemoryStore, folder: Path, mode: str) -> Worker:
-    made = make_rebuilder(
-        settings(folder / "output", mode=mode),
-        store,
-        folder / "state",
-        output=folder / "output",
-        pace=Pace(gather=0.01, again=()),
-    )
-    assert isinstance(made, Worker)
-    return made
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])

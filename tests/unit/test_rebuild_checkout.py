@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rebuild_site import commit, files
 
 from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.scheduled import due
-from bridge.store import Change, Commit, Version
+from bridge.store import Version
 from bridge.store.memory import MemoryStore
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -25,24 +25,6 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
-
-
-def commit(store: MemoryStore, files: Mapping[str, bytes | None]) -> Version:
-    """One commit with these files written or (``None``) deleted."""
-    head = store.head()
-    seen = dict(store.files("", head)) if head else {}
-    changes = tuple(Change(path, data, seen.get(path)) for path, data in files.items())
-    (version,) = store.commit([Commit(changes, "A change", head)])
-    assert isinstance(version, str), version
-    return version
-
-
-def on_disk(folder: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes()
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
 
 
 @pytest.fixture
@@ -61,7 +43,7 @@ def test_the_first_time_every_file_is_written(store: MemoryStore, folder: Path) 
     assert checkout.version is None
     assert sorted(checkout.bring_to(version)) == ["content/a/b.md", "pelicanconf.py"]
     assert checkout.version == version
-    assert on_disk(folder) == {"pelicanconf.py": b"A = 1", "content/a/b.md": b"Title: B\n\n"}
+    assert files(folder) == {"pelicanconf.py": b"A = 1", "content/a/b.md": b"Title: B\n\n"}
 
 
 def test_afterwards_only_what_differs_is_touched(store: MemoryStore, folder: Path) -> None:
@@ -72,7 +54,7 @@ def test_afterwards_only_what_differs_is_touched(store: MemoryStore, folder: Pat
         commit(store, {"edited": b"2", "deep/er/gone": None, "new/file": b"n"})
     )
     assert sorted(changed) == ["deep/er/gone", "edited", "new/file"]
-    assert on_disk(folder) == {"same": b"s", "edited": b"2", "new/file": b"n"}
+    assert files(folder) == {"same": b"s", "edited": b"2", "new/file": b"n"}
     assert not (folder / "deep").exists(), "folders that became empty stay"
     assert (folder / "same").stat() == same
 
@@ -82,10 +64,10 @@ def test_a_file_becomes_a_folder_and_back(store: MemoryStore, folder: Path) -> N
     checkout.bring_to(commit(store, {"a": b"file"}))
     commit(store, {"a": None})
     checkout.bring_to(commit(store, {"a/b": b"inside"}))
-    assert on_disk(folder) == {"a/b": b"inside"}
+    assert files(folder) == {"a/b": b"inside"}
     commit(store, {"a/b": None})
     checkout.bring_to(commit(store, {"a": b"file again"}))
-    assert on_disk(folder) == {"a": b"file again"}
+    assert files(folder) == {"a": b"file again"}
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"version": 3}', None])
@@ -99,7 +81,7 @@ def test_without_a_good_note_of_its_state_it_compares(
     (folder / "a").write_bytes(b"tampered")
     (folder / "foreign").write_bytes(b"x")
     assert sorted(Checkout(store, folder).bring_to(version)) == ["a", "foreign"]
-    assert on_disk(folder) == {"a": b"1", "b/c": b"2"}
+    assert files(folder) == {"a": b"1", "b/c": b"2"}
 
 
 def test_a_folder_that_went_away_is_filled_again(store: MemoryStore, folder: Path) -> None:
@@ -133,7 +115,7 @@ def test_an_interrupted_step_is_made_good_by_the_next(store: MemoryStore, folder
     checkout = Checkout(store, folder)
     assert checkout.version is None, "it said that a version was wholly there"
     checkout.bring_to(third)
-    assert on_disk(folder) == {"a": b"1", "b": b"3", "c": b"1"}
+    assert files(folder) == {"a": b"1", "b": b"3", "c": b"1"}
 
 
 def test_links_on_disk_lead_nowhere(store: MemoryStore, folder: Path, tmp_path: Path) -> None:
@@ -148,7 +130,7 @@ def test_links_on_disk_lead_nowhere(store: MemoryStore, folder: Path, tmp_path: 
     (folder / "file").unlink()
     (folder / "file").symlink_to(outside / "victim")
     checkout.bring_to(commit(store, {"dir/victim": b"2", "file": b"2", "dir/new": b"2"}))
-    assert on_disk(outside) == {"victim": b"mine"}
+    assert files(outside) == {"victim": b"mine"}
     assert (folder / "dir" / "victim").read_bytes() == b"2"
     assert not (folder / "dir").is_symlink()
     assert not (folder / "file").is_symlink()
@@ -166,7 +148,7 @@ def test_a_link_in_place_of_a_deleted_files_folder_is_not_followed(
     (folder / "dir").rmdir()
     (folder / "dir").symlink_to(outside)
     checkout.bring_to(commit(store, {"dir/victim": None, "other": b"1"}))
-    assert on_disk(outside) == {"victim": b"mine"}
+    assert files(outside) == {"victim": b"mine"}
 
 
 class CraftedStore(MemoryStore):
@@ -183,7 +165,7 @@ def test_paths_that_lead_outside_are_not_written(folder: Path, tmp_path: Path) -
     store = CraftedStore()
     checkout = Checkout(store, folder)
     checkout.bring_to(commit(MemoryStore(beside=store), {"a": b"1"}))
-    assert on_disk(tmp_path).keys() == {"checkout/a", "checkout.json"}
+    assert files(tmp_path).keys() == {"checkout/a", "checkout.json"}
 
 
 def test_a_post_of_the_future_waits_for_its_time(store: MemoryStore, folder: Path) -> None:
@@ -234,6 +216,6 @@ def test_what_is_left_out_is_not_on_disk_and_comes_back(store: MemoryStore, fold
     checkout = Checkout(store, folder)
     checkout.bring_to(version)
     assert checkout.bring_to(version, left_out=["content/bad.md"]) == ("content/bad.md",)
-    assert on_disk(folder) == {"content/good.md": b"good"}
+    assert files(folder) == {"content/good.md": b"good"}
     assert Checkout(store, folder).bring_to(version) == ("content/bad.md",)
-    assert on_disk(folder) == {"content/bad.md": b"bad", "content/good.md": b"good"}
+    assert files(folder) == {"content/bad.md": b"bad", "content/good.md": b"good"}
