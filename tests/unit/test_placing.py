@@ -1,0 +1,130 @@
+"""A place for each post: nobody gets one that another has, or is about to have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from content_site import write_settings
+
+from bridge.catalogue import Catalogue
+from bridge.content.headers import PelicanFile
+from bridge.errors import InvalidRequest
+from bridge.placing import Place, Placing
+from bridge.settings import Settings, Site
+from bridge.store import Change, Commit, Version
+from bridge.store.memory import MemoryStore
+
+CHOKES = """
+from markdown import Extension
+from markdown.preprocessors import Preprocessor
+
+class Step(Preprocessor):
+    def run(self, lines):
+        if any("indigestible" in line for line in lines):
+            raise KeyError("indigestible")
+        return lines
+
+class Choosy(Extension):
+    def extendMarkdown(self, md):
+        md.preprocessors.register(Step(md), "choosy", 1)
+
+MARKDOWN = {"extensions": [Choosy()]}
+"""
+
+
+def note(category: str = "notes", text: str = "Text.", more: str = "") -> PelicanFile:
+    head = f"Title: A walk\nDate: 2026-11-21T10:00:00+01:00\nSlug: a-walk\nCategory: {category}\n"
+    return PelicanFile.parse(f"{head}{more}\n{text}\n")
+
+
+@dataclass
+class Desk:
+    """Where posts get their places, in a site that is in memory."""
+
+    store: MemoryStore
+    catalogue: Catalogue
+    placing: Placing
+
+    def commit(self, path: str, data: bytes) -> None:
+        (answer,) = self.store.commit([Commit((Change(path, data, None),), "x", self.store.head())])
+        assert isinstance(answer, str), answer
+
+    def write(self, place: Place) -> None:
+        self.commit(place.path, place.file.text().encode())
+
+    async def place(self, file: PelicanFile) -> Place:
+        async with self.placing.new(file, await self.catalogue.refresh()) as place:
+            return place
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    store = MemoryStore()
+    settings = Settings(site=Site(me="https://example.com/", repo=tmp_path))
+    catalogue = Catalogue(store, tmp_path / "state", settings, public_url="https://b.example/")
+    desk = Desk(store, catalogue, Placing(catalogue, store))
+    desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOKES.encode())
+    yield desk
+    await catalogue.close()
+
+
+async def test_an_address_is_held_until_it_is_committed_or_given_up(desk: Desk) -> None:
+    base = await desk.catalogue.refresh()
+    async with desk.placing.new(note("notes"), base) as first:
+        assert first.location.url == "https://example.com/2026/11/a-walk/"
+        # The same address, though not the same file.
+        second = await desk.place(note("articles"))
+        assert second.path == "content/articles/2026/11/a-walk-2.md"
+    assert (await desk.place(note("articles"))).location.url == first.location.url
+
+
+async def test_a_commit_that_no_index_knows_yet_is_seen(desk: Desk) -> None:
+    base = await desk.catalogue.refresh()
+    async with desk.placing.new(note("notes"), base) as first:
+        desk.write(first)
+    async with desk.placing.new(note("articles"), base) as second:
+        assert second.location.url == "https://example.com/2026/11/a-walk-2/"
+
+
+async def test_who_commits_while_another_looks_is_not_overlooked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = await desk.catalogue.refresh()
+    refresh = desk.catalogue.refresh
+    first = AsyncExitStack()
+    place = await first.enter_async_context(desk.placing.new(note("notes"), base))
+
+    async def and_then_the_first_commits() -> Version:
+        version = await refresh()
+        desk.write(place)
+        await first.aclose()
+        return version
+
+    monkeypatch.setattr(desk.catalogue, "refresh", and_then_the_first_commits)
+    async with desk.placing.new(note("articles"), base) as second:
+        assert second.location.url == "https://example.com/2026/11/a-walk-2/"
+
+
+@pytest.mark.parametrize(
+    "file", [note(text="An indigestible text"), note(more="Summary: An indigestible one\n")]
+)
+async def test_what_the_sites_markdown_cannot_read_gets_no_place(
+    desk: Desk, file: PelicanFile
+) -> None:
+    with pytest.raises(InvalidRequest, match="Markdown cannot read"):
+        await desk.place(file)
+
+
+async def test_in_a_file_by_hand_pelican_has_the_last_word(desk: Desk) -> None:
+    path = "content/by-hand.md"
+    desk.commit(path, note().text().encode())
+    base = await desk.catalogue.refresh()
+    async with desk.placing.moved(note(more="Save_as: elsewhere.html\n"), path, base) as place:
+        assert place.location.save_as == "elsewhere.html"
+    with pytest.raises(InvalidRequest, match="Pelican cannot read"):
+        async with desk.placing.moved(note(text="An indigestible text"), path, base):
+            pass
