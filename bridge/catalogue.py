@@ -175,17 +175,17 @@ class Catalogue:
     def _load_site(self) -> None:
         """Read the site's settings: some file that they may rest on has changed."""
         folder = self._surroundings.folder
-        site = Site.load(folder / self._settings.site.settings, root=folder)
+        me = self._settings.site.me
+        site = Site.load(folder / self._settings.site.settings, root=folder, siteurl=me)
         media = self._settings.media.folder
-        own = [f"{site.siteurl}/{media}/"] if site.siteurl else []
         self.rules = SiteRules(
             site=site,
-            media=MediaUrls(media, (f"{self._public_url}media/", *own)),
+            media=MediaUrls(media, (f"{self._public_url}media/", f"{site.siteurl}/{media}/")),
             path=self._path,
             html=self._settings.content.html,
             categories={**DEFAULT_CATEGORIES, **self._settings.content.categories},
         )
-        known = json.dumps([__version__, site.settings], default=repr, sort_keys=True)
+        known = json.dumps([__version__, site.siteurl, site.settings], default=repr, sort_keys=True)
         known = _ADDRESS.sub("", known)
         self._fingerprint = hashlib.sha256(known.encode()).hexdigest()
 

@@ -115,8 +115,10 @@ def _check_siteurl(site: Site, settings: Settings) -> Finding:
         return Finding("SITEURL", f"apps are told addresses below {site.siteurl}")
     return Finding(
         "SITEURL",
-        f"it is empty in {settings.site.settings}, so that no app can be told an address",
+        f"it is empty in {settings.site.settings}: apps are told addresses below {settings.site.me},"
+        " but feeds and what the plugin writes need it",
         "Set it there, or name your publishing settings in [site] settings.",
+        broken=False,
     )
 
 

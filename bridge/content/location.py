@@ -67,7 +67,7 @@ class Site:
     def __init__(self, settings: Mapping[str, Any], *, root: Path, siteurl: str = "") -> None:
         self.settings: dict[str, Any] = dict(settings)
         self.root = root.resolve()
-        self.siteurl: str = (siteurl or str(settings.get("SITEURL") or "")).rstrip("/")
+        self.siteurl: str = str(settings.get("SITEURL") or siteurl).rstrip("/")
         self.zone = ZoneInfo(str(settings.get("TIMEZONE") or "UTC"))
         self.content_folder = _inside(self.root, Path(str(settings["PATH"])))
         self.default_status = str(dict(settings["DEFAULT_METADATA"]).get("status", "published"))
@@ -85,7 +85,7 @@ class Site:
     def load(cls, settings_file: Path, *, root: Path | None = None, siteurl: str = "") -> Site:
         """Read a site's settings file; content folder and theme need not be there.
 
-        ``siteurl`` stands in for (and goes before) the settings' SITEURL. Raises
+        ``siteurl`` stands in for a SITEURL that is empty, as it is where sites are developed. Raises
         :class:`SettingsError` if the file cannot be read or names what is not installed.
         """
         settings_file = settings_file.resolve()

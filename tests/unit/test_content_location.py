@@ -160,9 +160,11 @@ def test_a_url_is_ascii(tmp_path: Path) -> None:
     assert site.locate(text, HERE).url == "https://example.com/2026/11/%C3%BCber%20uns%3F/"
 
 
-def test_the_public_url_goes_before_siteurl(tmp_path: Path) -> None:
+def test_an_empty_siteurl_is_that_of_the_owner(tmp_path: Path) -> None:
     site = Site.load(write_settings(tmp_path, SITEURL=""), siteurl="https://me.example/")
     assert site.locate(POST, HERE).url == "https://me.example/2026/11/a-post/"
+    there = Site.load(write_settings(tmp_path), siteurl="https://me.example/")
+    assert there.locate(POST, HERE).url == "https://example.com/2026/11/a-post/"
 
 
 def test_settings_load_without_content_theme_and_plugins(tmp_path: Path) -> None:
