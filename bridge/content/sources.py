@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatch
+from fnmatch import translate
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,8 @@ class Sources:
     """Sorts paths below the content folder by a site's settings."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._ignored = tuple(str(pattern) for pattern in settings["IGNORE_FILES"])
+        patterns = [translate(str(pattern)) for pattern in settings["IGNORE_FILES"]]
+        self._ignored = re.compile("|".join(patterns) or r"(?!)")
         self._articles = _Places(settings["ARTICLE_PATHS"], settings["ARTICLE_EXCLUDES"])
         self._pages = _Places(settings["PAGE_PATHS"], settings["PAGE_EXCLUDES"])
         self._folder_holds = lru_cache(4096)(self._holds)
@@ -41,9 +43,7 @@ class Sources:
         )
 
     def _is_ignored(self, name: str) -> bool:
-        return any(
-            fnmatch(name, pattern) or fnmatch(f"./{name}", pattern) for pattern in self._ignored
-        )
+        return bool(self._ignored.match(name) or self._ignored.match(f"./{name}"))
 
 
 class _Places:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from bridge.content.syntax import Line, Parts, line_end, physical_line
 
+#: Nearly every line of nearly every head: read at once, with the same result.
+_PLAIN = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9_-]*):(?P<value>[^\t\r\n\x02\x03]*)\n")
 _KEY = re.compile(r"[ ]{0,3}(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)")
 _MORE = re.compile(r"[ ]{4,}(?P<value>.*)")
 _OPENING_FENCE = re.compile(r"-{3}(\s.*)?$")
@@ -24,6 +26,10 @@ class MarkdownSyntax:
         lines: list[Line] = []
         position, gap = 0, ""
         while position < len(text):
+            if match := _PLAIN.match(text, position):
+                lines.append(Line(match.group(), match["key"].lower(), match["value"].strip()))
+                position = match.end()
+                continue
             raw = physical_line(text, position)
             seen = _as_markdown_sees(raw)
             line = _read(raw, seen, lines)
