@@ -25,7 +25,7 @@ bench: .venv/dev
 
 # What the README promises about kill -9, at length: two hundred rounds instead of a few.
 soak: .venv/dev
-	BRIDGE_SOAK=1 $(RUN) -m pytest tests/end_to_end -k "kill or power_cut or room" $(ARGS)
+	BRIDGE_SOAK=1 $(RUN) -m pytest tests/end_to_end -k "kill or power_cut or room or crowd" $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,112 @@
+"""A bridge under clients that post all the while, started again and again on one repo."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from git_kit import git
+
+from bridge.indieauth.database import Database
+from bridge.indieauth.tokens import ALL_SCOPES, create_token
+
+CLIENTS = 8
+PELICANCONF = """\
+SITEURL = "https://example.com"
+SITENAME = "A"
+TIMEZONE = "UTC"
+ARTICLE_URL = "{category}/{date:%Y}/{date:%m}/{slug}/"
+ARTICLE_SAVE_AS = ARTICLE_URL + "index.html"
+"""
+
+
+@dataclass
+class Besieged:
+    """The bridge, its repo, and the words of every post that was acknowledged."""
+
+    repo: Path
+    environment: dict[str, str]
+    token: str
+    starts: list[float] = field(default_factory=list)
+    acknowledged: set[str] = field(default_factory=set)
+
+    @classmethod
+    def in_folder(cls, folder: Path, *, bare: bool) -> Besieged:
+        """A site with one post, in the bridge's own bare clone or in the owner's."""
+        git(folder, "init", "-q", "-b", "main", "origin")
+        (folder / "origin/pelicanconf.py").write_text(PELICANCONF)
+        (folder / "origin/content").mkdir()
+        first = "Title: A\nDate: 2026-11-21\n\nword-0-0-0-\n"
+        (folder / "origin/content/first.md").write_text(first)
+        git(folder / "origin", "add", "-A")
+        git(folder / "origin", "commit", "-q", "-m", "Begin")
+        git(folder, "clone", "-q", *(["--bare"] if bare else []), "origin", "site")
+        environment = {
+            "BRIDGE_SITE__ME": "https://example.com/",
+            "BRIDGE_SITE__REPO": str(folder / "site"),
+            "BRIDGE_SERVER__PORT": "0",
+            "BRIDGE_INDIEAUTH__ENABLED": "true",
+            "BRIDGE_INDIEAUTH__DATABASE": str(folder / "indieauth.sqlite"),
+            "BRIDGE_PUBLISH__REMOTE": "",
+            "BRIDGE_PUBLISH__AUTHOR": "A <a@example.com>",
+            "BRIDGE_REBUILD__MODE": "none",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
+        database = Database(folder / "indieauth.sqlite")
+        token = create_token(database, "siege", ALL_SCOPES)
+        database.close()
+        return cls(folder / "site", environment, token)
+
+    async def start(self) -> tuple[asyncio.subprocess.Process, str]:
+        begin = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bridge", "serve",
+            env={**os.environ, **self.environment}, cwd=self.repo.parent,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        self.starts.append(time.monotonic() - begin)
+        url = line.removeprefix("listening on ").strip()
+        assert url.startswith("http"), line
+        return process, url
+
+    def clients(self, url: str, number: int) -> list[asyncio.Task[None]]:
+        """The crowd of one round: they post until the bridge is gone, or they are cancelled."""
+        return [
+            asyncio.create_task(self._post_until_it_dies(url, client, number))
+            for client in range(CLIENTS)
+        ]
+
+    async def _post_until_it_dies(self, url: str, client: int, number: int) -> None:
+        """One client: it posts, waits for the answer, and posts again."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            for turn in range(10_000):
+                name = f"word-{number}-{client}-{turn}-"
+                try:
+                    async with http.post(
+                        f"{url}micropub", data={"h": "entry", "content": name}
+                    ) as answer:
+                        done = answer.status in {201, 202}
+                        # Whoever is told to try again has not been promised anything.
+                        assert done or answer.status in {409, 503}, await answer.text()
+                except aiohttp.ClientError:
+                    return
+                if done:
+                    self.acknowledged.add(name)
+
+    def check(self) -> None:
+        """Everything that was promised is there, and the repo is as it should be."""
+        found = set(git(self.repo, "grep", "-h", "-o", "-E", "word-[0-9-]+", "main").split())
+        assert self.acknowledged <= found
+        assert git(self.repo, "fsck", "--strict", "--no-dangling") == ""
+        git_dir = self.repo / ".git" if (self.repo / ".git").exists() else self.repo
+        assert [*git_dir.rglob("*.lock")] == [*git_dir.glob("micropub-bridge/*.lock")]
+        if git_dir != self.repo:
+            assert git(self.repo, "status", "--porcelain") == ""
