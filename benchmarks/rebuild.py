@@ -44,6 +44,8 @@ ARTICLE_SAVE_AS = "{date:%Y}/{date:%m}/{slug}/index.html"
 """
 FEED = "feeds/all.atom.xml"
 NEW_POSTS = 5
+#: Between posts, in seconds: it is not the end of the last build that is measured.
+PAUSE = 2
 WORDS = "some words about nothing in particular and on they go as words do " * 12
 
 
@@ -83,6 +85,7 @@ async def measure(posts: int) -> None:
 
 async def one_post(rebuilder: Worker, store: MemoryStore, number: int) -> list[float]:
     """Seconds from before the commit to the page, the index, the feed, and everything."""
+    await asyncio.sleep(PAUSE)
     began = time.perf_counter()
     version = commit(store, {path(number): post(number)})
     rebuilder.changed(version)

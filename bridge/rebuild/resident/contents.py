@@ -18,14 +18,12 @@ _ATTRIBUTES = frozenset({"slug", "lang", "date"})
 _addresses: dict[Hashable, str] = {}
 _addresses_before: dict[Hashable, str] = {}
 _fields: dict[str, tuple[str, ...]] = {}
-_valid_places: set[tuple[str, str]] = set()
 
 
 def forget() -> None:
     """A build begins: what the one before did not ask for need not be kept any longer."""
     global _addresses, _addresses_before
     _addresses_before, _addresses = _addresses, {}
-    _valid_places.clear()
 
 
 class _Quick(contents.Content):  # type: ignore[misc] # Pelican's classes are not typed
@@ -57,14 +55,6 @@ class _Quick(contents.Content):  # type: ignore[misc] # Pelican's classes are no
             address = str(super().get_url_setting(key))
         _addresses[made_from] = address
         return address
-
-    def _has_valid_save_as(self) -> bool:
-        place = self.settings["OUTPUT_PATH"], self.save_as
-        if place not in _valid_places:
-            if not super()._has_valid_save_as():
-                return False
-            _valid_places.add(place)
-        return True
 
     def _address_from(self, key: str) -> Hashable | None:
         """All that an address follows from; ``None`` where that is not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pelican.contents import Content
@@ -12,12 +13,20 @@ from bridge.rebuild.resident.plugins import is_known
 _ATTACH = ("{attach}", "|attach|")
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What kinds of links there are in a text."""
+
+    links: bool
+    attaches: bool
+
+
 class Links:
     """Which posts have such links. A post with them changes with the address of what it links."""
 
     def __init__(self) -> None:
-        self._found: dict[str, bool] = {}
-        self._asked: dict[str, bool] = {}
+        self._found: dict[str, _Text] = {}
+        self._asked: dict[str, _Text] = {}
 
     def begin(self) -> None:
         """A build begins: what the one before did not ask for is forgotten."""
@@ -26,7 +35,7 @@ class Links:
     def resolved(self, content: Content) -> str | None:
         """A post's text with its links resolved, ``None`` where it has none."""
         another = getattr(content, "_get_content", None)
-        if self._has_links(content) or not (another is None or is_known(type(another))):
+        if self._in(content).links or not (another is None or is_known(type(another))):
             text: str = content.content
             return text
         return None
@@ -37,19 +46,18 @@ class Links:
         The first post that links a file by ``{attach}`` has it moved beside itself.
         """
         posts = list(_in_order(context))
-        if any(mark in (post._content or "") for post in posts for mark in _ATTACH):
+        if any(self._in(post).attaches for post in posts):
             # as Pelican's own classes do with one another
             for post in posts:
                 self.resolved(post)
 
-    def _has_links(self, content: Content) -> bool:
+    def _in(self, content: Content) -> _Text:
         text = content._content or ""
-        found = self._asked.get(text)
+        found = self._asked.get(text) or self._found.get(text)
         if found is None:
-            found = self._found.get(text)
-            if found is None:
-                found = content._get_intrasite_link_regex().search(text) is not None
-            self._asked[text] = found
+            links = content._get_intrasite_link_regex().search(text) is not None
+            found = _Text(links, any(mark in text for mark in _ATTACH))
+        self._asked[text] = found
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass
@@ -54,8 +55,9 @@ def fresh(value: Any, copies: dict[int, Any]) -> Any:
             if type(item) not in _ATOMS:
                 made[key] = fresh(item, copies)
     elif isinstance(value, URLWrapper):
-        # Worked out here, it is there in every copy.
-        _ = value.slug
+        if value._slug is None:
+            # Worked out here, it is there in every copy.
+            _ = value.slug
         made = kind.__new__(kind)
         made.__dict__.update(value.__dict__)
     elif is_dataclass(value) and getattr(kind, _PARAMETERS).frozen:
@@ -131,7 +133,7 @@ class Shelf:
         path: str,
         context: dict[str, Any],
         read: Callable[[], Content],
-        reader: object,
+        reader: Callable[[], object],
     ) -> Content:
         """The content of a file, from here or else by ``read``. ``fresh`` notes the latter."""
         self.reading = path
@@ -143,9 +145,18 @@ class Shelf:
             return kept.again(context)
         made = read()
         self.fresh.add(path)
-        if self.whole and _depends_on_its_file_alone(made, reader, path):
-            self._contents[key] = _Pristine.of(made, at)
+        if self.whole and _depends_on_its_file_alone(made, reader(), path):
+            self._keep(key, at, made)
         return made
+
+    def _keep(self, key: _Key, at: Stamp, made: Content) -> None:
+        if not isinstance(made, Static):
+            # Pelican asks next, and in every build; what is not valid has to be told in every build.
+            valid = made.is_valid()
+            made.is_valid = _yes if valid else _no
+            if not valid:
+                return
+        self._contents[key] = _Pristine.of(made, at)
 
     def parsed(self, path: str) -> Any:
         """What stood in a file the last time, ``None`` where it is not the same file."""
@@ -186,19 +197,34 @@ def _waits_for_its_date(content: Content) -> bool:
     return when > now
 
 
+@functools.lru_cache(maxsize=200_000)
+def _whole(folder: str, path: str) -> str:
+    return os.path.abspath(os.path.join(folder, path))  # noqa: PTH100, PTH118 - as Pelican does
+
+
+def _yes() -> bool:
+    return True
+
+
+def _no() -> bool:
+    return False
+
+
 def readers_with(shelf: Shelf) -> type[Readers]:
     """Pelican's readers, reading through a shelf."""
 
     class ShelvedReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
         def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
-            whole = os.path.abspath(os.path.join(base_path, path))  # noqa: PTH100, PTH118 - hot
+            whole = _whole(base_path, path)
             kind = options["content_class"]
 
             def read() -> Content:
                 read_file = super(ShelvedReaders, self).read_file
                 return read_file(base_path, path, *args, **options)
 
-            reader = self.readers.get(options.get("fmt") or file_suffix(path))
+            def reader() -> object:
+                return self.readers.get(options.get("fmt") or file_suffix(path))
+
             return shelf.content(kind, whole, options["context"], read, reader)
 
         def get_cached_data(self, filename: str, default: Any = None) -> Any:
