@@ -84,6 +84,7 @@ class GitStore:
             # writing right now, it has put that right itself.
             with suppress(StoreBusy), self._writing():
                 self._recovery.unlock()
+                self._read_indexes()
 
     def close(self) -> None:
         """End the processes and threads behind the store."""
@@ -232,6 +233,12 @@ class GitStore:
     def _checkouts(self) -> list[Checkout]:
         """Every working tree that has the branch checked out."""
         return checkouts(self.place.common, self.place.root, self.place.branch.ref)
+
+    def _read_indexes(self) -> None:
+        """Refuse an index of a kind that is unknown here before somebody has a post for it."""
+        for checkout in self._checkouts():
+            file = checkout.git_dir / "index"
+            self._indexes.keep(file, self._indexes.read(file))
 
     @contextmanager
     def _desks(self) -> Iterator[list[Desk]]:

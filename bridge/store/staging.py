@@ -11,6 +11,7 @@ import os
 import struct
 from bisect import bisect_left
 from dataclasses import dataclass
+from os.path import commonprefix
 from pathlib import Path
 
 from bridge.store import StoreBroken
@@ -41,8 +42,7 @@ class Index:
         self._format = fmt
         self._version = 2
         self._names: list[bytes] = []
-        # Each entry as the file has it; in version 4 without its name, which depends on the others.
-        self._records: list[bytes] = []
+        self._records: list[bytes] = []  # each entry as the file has it
         self._extensions: list[tuple[bytes, bytes]] = []
         self._unhashed = False
         self.checksum = b""
@@ -81,6 +81,7 @@ class Index:
         head = _stat_bytes(entry, stat) + entry.oid + struct.pack(">H", min(len(name), _LENGTH))
         self._names.insert(place, name)
         self._records.insert(place, head if self._version == 4 else _padded(head + name))
+        self._shorten(place, place + 1)
         self._invalidate(name)
 
     def remove(self, path: str) -> None:
@@ -91,11 +92,11 @@ class Index:
 
     def dump(self) -> bytes:
         """The whole file."""
-        parts = [struct.pack(">4sLL", b"DIRC", self._version, len(self._names))]
-        parts.append(self._compressed() if self._version == 4 else b"".join(self._records))
-        for signature, data in self._extensions:
-            parts.append(struct.pack(">4sL", signature, len(data)) + data)
-        body = b"".join(parts)
+        head = struct.pack(">4sLL", b"DIRC", self._version, len(self._names))
+        extensions = (
+            struct.pack(">4sL", signature, len(data)) + data for signature, data in self._extensions
+        )
+        body = b"".join((head, *self._records, *extensions))
         self.checksum = b"" if self._unhashed else self._format.digest(body)
         return body + (self.checksum or bytes(self._format.width))
 
@@ -103,6 +104,23 @@ class Index:
         place = bisect_left(self._names, name)
         while place < len(self._names) and self._names[place] == name:
             del self._names[place], self._records[place]
+            self._shorten(place)
+
+    def _shorten(self, *places: int) -> None:
+        """In version 4 an entry says of its name only what the one before it has not."""
+        for place in places if self._version == 4 else ():
+            if place == len(self._names):
+                return
+            record, name = self._records[place], self._names[place]
+            last = self._names[place - 1] if place else b""
+            same = len(commonprefix((last, name)))  # noqa: RUF071  # byte by byte is what is meant
+            shared = offset_number(len(last) - same)
+            self._records[place] = record[: self._head(record)] + shared + name[same:] + b"\0"
+
+    def _head(self, data: bytes, start: int = 0) -> int:
+        """Where the fixed part of the entry that begins at ``start`` ends, and its name begins."""
+        flags = start + _STAT + self._format.width
+        return flags + (4 if data[flags] << 8 & _EXTENDED else 2)
 
     # Reading
 
@@ -121,25 +139,21 @@ class Index:
 
     def _parse_entries(self, body: bytes, count: int) -> int:
         """Reads all entries; returns where they end."""
-        start, flags_at = 12, _STAT + self._format.width
-        compressed, name = self._version == 4, b""
+        start, name = 12, b""
         for _ in range(count):
-            flags = body[start + flags_at] << 8 | body[start + flags_at + 1]
-            after = start + flags_at + (4 if flags & _EXTENDED else 2)
-            if compressed:
-                self._records.append(body[start:after])
+            after = self._head(body, start)
+            if self._version == 4:
                 strip, after = _number(body, after)
                 end = body.index(b"\0", after)
                 name = name[: len(name) - strip] + body[after:end]
-                start = end + 1
+                following = end + 1
             else:
-                length = flags & _LENGTH
-                end = body.index(b"\0", after) if length == _LENGTH else after + length
+                end = body.index(b"\0", after)
                 name = body[after:end]
-                size = (end - start) // 8 * 8 + 8
-                self._records.append(body[start : start + size])
-                start += size
+                following = end + 8 - (end - start) % 8
             self._names.append(name)
+            self._records.append(body[start:following])
+            start = following
         return start
 
     def _parse_extensions(self, body: bytes, start: int) -> None:
@@ -161,17 +175,6 @@ class Index:
                 raise StoreBroken(f"the index has an extension {signature!r} that is unknown here")
             if signature in _KEPT:
                 self._extensions.append((signature, data))
-
-    # Writing
-
-    def _compressed(self) -> bytes:
-        parts, last = [], b""
-        for head, name in zip(self._records, self._names, strict=True):
-            pairs = enumerate(zip(last, name, strict=False))
-            same = next((at for at, (a, b) in pairs if a != b), min(len(last), len(name)))
-            parts.append(head + offset_number(len(last) - same) + name[same:] + b"\0")
-            last = name
-        return b"".join(parts)
 
     def _invalidate(self, name: bytes) -> None:
         """Tell the cache of trees which folders are no longer what it remembers."""
