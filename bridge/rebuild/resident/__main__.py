@@ -40,6 +40,9 @@ _OFTEN = 0.1
 _PAUSE = 0.5
 _BUILDS = 10
 _THOROUGHLY = 20
+#: Within a build it is collected if there is so much of it: in the first one early, since most of
+#: what a page leaves is still at hand then, later only if a build makes very much anew.
+_MUCH = 10_000
 _VERY_MUCH = 200_000
 
 
@@ -102,12 +105,12 @@ class Showing:
 class Waste:
     """What a build leaves: posts and the site's variables refer to each other.
 
-    It is collected between builds, and within one only if there is very much of it. What is kept
-    on purpose is looked through only now and then.
+    It is collected between builds, and within one only if there is much of it. What is kept on
+    purpose is looked through only now and then.
     """
 
     def __init__(self) -> None:
-        gc.set_threshold(_VERY_MUCH)
+        gc.set_threshold(_MUCH)
         self._builds = 0
         self._collections = 0
 
@@ -124,6 +127,7 @@ class Waste:
             gc.unfreeze()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_VERY_MUCH)
 
 
 def main() -> int:

@@ -151,7 +151,7 @@ class Shelf:
 
     def _keep(self, key: _Key, at: Stamp, made: Content) -> None:
         if not isinstance(made, Static):
-            # Pelican asks next, and in every build; what is not valid has to be told in every build.
+            # Pelican asks next, and in every build. What is not valid is told in every build.
             valid = made.is_valid()
             made.is_valid = _yes if valid else _no
             if not valid:

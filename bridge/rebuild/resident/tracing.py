@@ -197,6 +197,8 @@ class TracingEnvironment(Environment):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         options.setdefault("bytecode_cache", self.compiled)
+        # Templates are those of the build's beginning: nobody need look whether they still are.
+        options.setdefault("auto_reload", False)
         super().__init__(*args, **options)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
