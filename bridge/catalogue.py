@@ -23,12 +23,18 @@ from bridge.content.mf2 import Mf2Line
 from bridge.content.path import PathTemplate
 from bridge.content.read import read
 from bridge.content.rules import SiteRules
-from bridge.errors import BridgeError, Conflict, InvalidRequest, Unavailable
+from bridge.errors import (
+    BridgeError,
+    Conflict,
+    InsufficientStorage,
+    InvalidRequest,
+    Unavailable,
+)
 from bridge.micropub.post import Post
 from bridge.micropub.post_type import discover
 from bridge.rebuild.checkout import Checkout
 from bridge.settings import Settings, SettingsError
-from bridge.store import BlobId, ContentStore, StoreError, Version
+from bridge.store import BlobId, ContentStore, StoreError, StoreFull, Version
 from bridge.store.index import Entry, Page, PostIndex
 
 log = logging.getLogger(__name__)
@@ -84,7 +90,7 @@ class Catalogue:
         """Bring everything to the newest version, and return that.
 
         Costs nothing where nobody has committed. Raises :class:`Unavailable` where the repo or
-        Pelican's settings cannot be read.
+        Pelican's settings cannot be read, :class:`InsufficientStorage` where there is no room.
         """
         try:
             known = self.index.version
@@ -92,6 +98,8 @@ class Catalogue:
                 return known
             async with self._lock:
                 return await asyncio.to_thread(self.look)
+        except StoreFull as error:
+            raise InsufficientStorage(f"The disk is full: {error}. Make room.") from error
         except StoreError as error:
             raise Unavailable(f"The site's repo cannot be read: {error}.") from error
 
@@ -103,7 +111,7 @@ class Catalogue:
     async def _follow(self) -> None:
         try:
             await self.refresh()
-        except Unavailable as error:
+        except BridgeError as error:
             log.warning("%s", error)  # the next request looks again, and tells
 
     def open(self, entry: Entry) -> tuple[PelicanFile, BlobId]:

@@ -17,11 +17,10 @@ from itertools import islice
 from pathlib import Path
 
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
+from bridge.store.tables import TABLES, open_tables, translated
 
 log = logging.getLogger(__name__)
 
-#: Raised whenever a column changes its meaning: an older file is then thrown away.
-_FORMAT = 2
 _BATCH = 1000
 
 
@@ -60,23 +59,6 @@ class Page:
 Describe = Callable[[str, BlobId, bytes], Entry | Page | None]
 
 _COLUMNS = tuple(field.name for field in fields(Entry))
-_TABLES = ("posts", "pages", "aliases", "tags")
-_SCHEMA = """
-CREATE TABLE posts (
-    path TEXT PRIMARY KEY, blob TEXT NOT NULL, url TEXT NOT NULL, save_as TEXT NOT NULL,
-    status TEXT NOT NULL, type TEXT NOT NULL, published REAL NOT NULL, channel TEXT NOT NULL,
-    categories TEXT NOT NULL, aliases TEXT NOT NULL, text TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX posts_by_url ON posts (url);
-CREATE INDEX posts_by_page ON posts (save_as);
-CREATE INDEX posts_by_date ON posts (published DESC, path);
-CREATE TABLE aliases (url TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (url, path)) WITHOUT ROWID;
-CREATE TABLE pages (path TEXT PRIMARY KEY, save_as TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX pages_by_page ON pages (save_as);
-CREATE TABLE tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (tag, path)) WITHOUT ROWID;
-CREATE INDEX tags_by_path ON tags (path);
-CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
-"""
 
 
 class PostIndex:
@@ -84,13 +66,12 @@ class PostIndex:
 
     def __init__(self, file: Path, store: ContentStore, folder: str, describe: Describe) -> None:
         """``file`` is created where it is missing; ``folder`` is the content folder."""
-        self._file = file
         self._store = store
         self._folder = folder
         self._describe = describe
         # Questions have a connection of their own, so that none waits for a long refresh.
         self._writing, self._reading = threading.Lock(), threading.Lock()
-        self._database = self._open()
+        self._database = open_tables(file)
         self._reader = sqlite3.connect(file, check_same_thread=False)
         self._lists: dict[str, tuple[Version | None, list[str]]] = {}
         self.version: Version | None = None
@@ -99,9 +80,10 @@ class PostIndex:
         """Bring the index to the store's newest version and return that.
 
         ``rules`` names whatever else the answers depend on (the site's settings): where it is not
-        the same as last time, everything is described anew.
+        the same as last time, everything is described anew. Raises what the store does, and so
+        where the index itself cannot be written.
         """
-        with self._writing:
+        with self._writing, translated():
             head = self._store.head()
             if head is None:
                 return None
@@ -207,34 +189,6 @@ class PostIndex:
             self._lists[query] = known = (version, [word for (word,) in rows])
         return known[1]
 
-    def _open(self) -> sqlite3.Connection:
-        """Connect for writing; a file that is damaged, or of another format, is thrown away."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(2):
-            try:
-                return self._connect()
-            except sqlite3.DatabaseError as error:
-                log.info("the index %s is built anew: %s", self._file, error)
-                for leftover in self._file.parent.glob(self._file.name + "*"):
-                    leftover.unlink()
-        raise StoreBroken(f"the index {self._file} can be neither read nor made anew")
-
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._file, check_same_thread=False)
-        try:
-            # Derived data: if a crash loses it, it is built anew. No sync is worth its time.
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute("PRAGMA journal_mode = WAL")
-            (found,) = database.execute("PRAGMA user_version").fetchone()
-            if found == 0:
-                database.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
-            elif found != _FORMAT:
-                raise sqlite3.DatabaseError(f"format {found}, not {_FORMAT}")
-        except sqlite3.DatabaseError:
-            database.close()
-            raise
-        return database
-
     def _state(self, rules: str) -> Version | None:
         with closing(self._database.execute("SELECT version, rules FROM state")) as cursor:
             row = cursor.fetchone()
@@ -252,7 +206,7 @@ class PostIndex:
                 self._forget([each.path for each in inside])
                 self._learn((each.path, each.new) for each in inside if each.new)
                 return
-        for table in _TABLES:
+        for table in TABLES:
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of four fixed names
         self._learn(self._store.files(self._folder, head))
 
@@ -260,7 +214,7 @@ class PostIndex:
         return path.startswith(f"{self._folder}/")
 
     def _forget(self, paths: Sequence[str]) -> None:
-        for table in _TABLES:
+        for table in TABLES:
             self._database.executemany(
                 f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - one of four fixed names
                 [(path,) for path in paths],

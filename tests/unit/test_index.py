@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.store import BlobId, Change, Commit, Version
+from bridge.store import BlobId, Change, Commit, StoreFull, Version
 from bridge.store.index import Entry, PostIndex
 from bridge.store.memory import MemoryStore
 
@@ -154,3 +154,19 @@ def test_it_goes_on_where_it_was_after_a_restart(store: MemoryStore, tmp_path: P
     second.refresh("rules")
     assert names(second.newest(limit=9)) == ["a"]
     second.close()
+
+
+def test_without_room_it_says_so_and_goes_on_when_there_is_some(
+    store: MemoryStore, index: PostIndex
+) -> None:
+    put(store, a="1 note x published")
+    first = index.refresh("")
+    index._database.execute("PRAGMA max_page_count = 1")  # as many as there are
+    long = "x" * 5000
+    put(store, **{f"post-{number}": f"{number} note {long} draft" for number in range(50)})
+    with pytest.raises(StoreFull):
+        index.refresh("")
+    assert index.version == first
+    index._database.execute("PRAGMA max_page_count = 1000000")
+    assert index.refresh("") == store.head()
+    assert len(index.newest(limit=100)) == 51
