@@ -18,6 +18,7 @@ from demo_kit import Demo, start_demo
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60
+_PATH = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
 OWNER = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
 
@@ -28,7 +29,7 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("GIT_", "BRIDGE_"))
     }
-    return {**kept, **OWNER, "PYTHONPATH": str(ROOT), **more}
+    return {**kept, **OWNER, "PYTHONPATH": _PATH, **more}
 
 
 def run(

@@ -22,6 +22,7 @@ SETTINGS: Mapping[str, Any] = MappingProxyType(
         "PATH": "content",
         "SITEURL": "https://example.com",
         "SITENAME": "A test",
+        "PLUGINS": [],
         "TIMEZONE": "Europe/Paris",
         "ARTICLE_URL": "{date:%Y}/{date:%m}/{slug}/",
         "ARTICLE_SAVE_AS": "{date:%Y}/{date:%m}/{slug}/index.html",

@@ -18,11 +18,7 @@ def test_every_test_that_the_table_names_exists() -> None:
 
 
 def named_in(name: str) -> set[str]:
-    file = (
-        TESTS / "end_to_end" / "test_indieauth_browser.py"
-        if name == "browser"
-        else TESTS / "unit" / f"test_{name}.py"
-    )
+    (file,) = TESTS.rglob(f"test_{'indieauth_browser' if name == 'browser' else name}.py")
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     module = ast.parse(file.read_text(encoding="utf-8"))
     return {node.name for node in module.body if isinstance(node, functions)}

@@ -1,0 +1,160 @@
+"""Every token, code, link and password that the tests use, and all places where none may be.
+
+What is made with :func:`secrets.token_urlsafe` is noted, here and in the processes that tests
+start (``watched/sitecustomize.py``); so are passwords on their way to argon2, and tokens on their
+way to a server. They may not be in what is logged, in what servers answer (but where handing out a
+secret is the purpose), nor in any file that the tests leave, git's objects unpacked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import argon2
+import pytest
+
+#: Shorter ones are words that may stand anywhere.
+_LEAST = 12
+#: The length of those that are made; they are found wherever such a run of characters is.
+_MADE = 43
+_RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % _MADE)
+
+#: Here secrets are given out: RFC 6749 4.1.2 and 5.1, a new app token shown once, Micro.blog's.
+_GIVING = ("/token", "/auth", "/account/verify")
+#: Here they come back in a form that asks again.
+_ASKING = ("/auth/set-up", "/auth/sign-in/link")
+#: What the demo and the first start print, for the owner to read.
+_ANNOUNCED = re.compile(
+    rb"^.*(?:Authorization: Bearer |with the password |Set up how you sign in: ).*$", re.MULTILINE
+)
+#: What the demo writes for the same purpose, also where a test has put it aside.
+_FACTS = ("demo.json", "stale.json")
+#: Programs that tests install, which they do not write.
+_INSTALLED = ("site-packages", "node_modules")
+
+
+class Watch:
+    """Notes secrets and texts from its start on."""
+
+    def __init__(self) -> None:
+        self.secrets: set[bytes] = set()
+        self.texts: dict[bytes, str] = {}
+        handle, name = tempfile.mkstemp(prefix="watched-")
+        os.close(handle)
+        self._children = Path(name)
+
+    def start(self, patch: pytest.MonkeyPatch) -> None:
+        """Have everything noted for as long as ``patch`` holds."""
+        patch.setenv("WATCHED_SECRETS", str(self._children))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "watched"), prepend=os.pathsep)
+        self._watch_what_is_made(patch)
+        self._watch_passwords(patch)
+        self._watch_requests(patch)
+        log = logging.StreamHandler(_Lines(self))
+        log.setLevel(logging.INFO)
+        logging.getLogger().addHandler(log)
+
+    def leaks(self, folder: Path) -> Iterator[str]:
+        """Where a secret stands that should not: texts noted, and files below ``folder``."""
+        self.secrets |= set(self._children.read_bytes().split())
+        made = {secret for secret in self.secrets if len(secret) == _MADE}
+        given = re.compile(b"|".join(map(re.escape, sorted(self.secrets - made))) or b"(?!)")
+        texts = ((where, text) for text, where in self.texts.items())
+        for where, text in (*texts, *files(folder)):
+            found = _made_in(text) & made | set(given.findall(text))
+            yield from (f"{where}: {secret.decode(errors='replace')}" for secret in found)
+
+    def note(self, secret: object) -> None:
+        """This is a secret."""
+        if isinstance(secret, str) and len(secret) >= _LEAST:
+            self.secrets.add(secret.encode("utf-8", "surrogateescape"))
+
+    def _watch_what_is_made(self, patch: pytest.MonkeyPatch) -> None:
+        make = secrets.token_urlsafe
+
+        def noting(nbytes: int | None = None) -> str:
+            secret = make(nbytes)
+            self.note(secret)
+            return secret
+
+        patch.setattr(secrets, "token_urlsafe", noting)
+
+    def _watch_passwords(self, patch: pytest.MonkeyPatch) -> None:
+        for name, position in (("hash", 0), ("verify", 1)):
+            patch.setattr(argon2.PasswordHasher, name, self._noting(name, position))
+
+    def _noting(self, name: str, position: int) -> Any:
+        original = getattr(argon2.PasswordHasher, name)
+
+        def noting(hasher: argon2.PasswordHasher, *values: Any, **options: Any) -> Any:
+            self.note(values[position])
+            return original(hasher, *values, **options)
+
+        return noting
+
+    def _watch_requests(self, patch: pytest.MonkeyPatch) -> None:
+        request, read = aiohttp.ClientSession._request, aiohttp.ClientResponse.read
+
+        async def requested(session: aiohttp.ClientSession, *values: Any, **options: Any) -> Any:
+            bearer = dict(options.get("headers") or {}).get("Authorization", "")
+            self.note(bearer.partition("Bearer ")[2])
+            return await request(session, *values, **options)
+
+        async def was_read(response: aiohttp.ClientResponse) -> bytes:
+            body = await read(response)
+            path, status = response.url.path, response.status
+            giving = path.startswith(_GIVING) and status < 400
+            if not giving and not path.startswith(_ASKING):
+                given = [f"{k}: {v}\n" for k, v in response.headers.items() if k != "Set-Cookie"]
+                self.texts["".join(given).encode() + body] = f"{response.method} {path} {status}"
+            return body
+
+        patch.setattr(aiohttp.ClientSession, "_request", requested)
+        patch.setattr(aiohttp.ClientResponse, "read", was_read)
+
+
+class _Lines:
+    """The log, as a stream."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def write(self, text: str) -> None:
+        self._watch.texts[text.encode("utf-8", "surrogateescape")] = "log"
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file below a folder, and the objects of every repo among them."""
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        folders[:] = [folder for folder in folders if folder not in _INSTALLED]
+        if {"objects", "refs", "HEAD"} <= {*folders, *names}:
+            yield str(here), _objects(here)
+        for name in names:
+            file = here / name
+            if file.is_file() and not file.is_symlink() and name not in _FACTS:
+                yield str(file), _ANNOUNCED.sub(b"", file.read_bytes())
+
+
+def _objects(repo: Path) -> bytes:
+    command = ["git", f"--git-dir={repo}", "cat-file", "--batch-all-objects", "--batch"]
+    return subprocess.run(command, capture_output=True, check=False).stdout
+
+
+def _made_in(text: bytes) -> set[bytes]:
+    """Whatever in it could be a secret that was made."""
+    return {
+        run[at : at + _MADE] for run in _RUN.findall(text) for at in range(len(run) - _MADE + 1)
+    }

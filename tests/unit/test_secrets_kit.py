@@ -1,0 +1,94 @@
+"""What looks for leaked secrets finds them, wherever they are."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from git_kit import git
+from secrets_kit import Watch
+
+from bridge.indieauth.owner import hash_password
+
+
+@pytest.fixture
+def watch(watched: Watch) -> Iterator[Watch]:
+    """One of the test's own; the one of the whole run forgets what leaks here on purpose."""
+    with pytest.MonkeyPatch.context() as patch:
+        watch = Watch()
+        watch.start(patch)
+        yield watch
+    watched.secrets -= watch.secrets
+
+
+def found(watch: Watch, folder: Path) -> set[str]:
+    """The secrets that have leaked."""
+    return {leak.rpartition(": ")[2] for leak in watch.leaks(folder)}
+
+
+def test_in_a_file_and_in_the_middle_of_a_word(watch: Watch, tmp_path: Path) -> None:
+    secret, other = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    (tmp_path / "notes").write_bytes(b"\0\xffabc" + secret.encode() + b"def")
+    assert found(watch, tmp_path) == {secret} != {other}
+
+
+def test_in_a_commit_that_nothing_leads_to(watch: Watch, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    secret = secrets.token_urlsafe(32)
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", f"With {secret}")
+    git(tmp_path, "update-ref", "-d", "HEAD")
+    assert secret in found(watch, tmp_path)
+
+
+def test_in_a_database(watch: Watch, tmp_path: Path) -> None:
+    secret = secrets.token_urlsafe(32)
+    database = sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("CREATE TABLE x (y)")
+    database.execute("INSERT INTO x VALUES (?)", (f"token {secret}",))
+    assert found(watch, tmp_path) == {secret}
+    database.close()
+
+
+def test_in_the_log(watch: Watch, tmp_path: Path) -> None:
+    secret = secrets.token_urlsafe(32)
+    logging.getLogger("bridge.web").warning("this is bad: %s", secret)
+    assert found(watch, tmp_path) == {secret}
+
+
+async def test_in_an_answer(
+    watch: Watch, tmp_path: Path, aiohttp_client: Callable[..., Awaitable[TestClient[Any, Any]]]
+) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(text=request.headers["Authorization"], status=401)
+
+    app = web.Application()
+    app.router.add_get("/token", echo)
+    client = await aiohttp_client(app)
+    headers = {"Authorization": "Bearer it-was-pasted-by-hand"}
+    await (await client.get("/token", headers=headers)).text()
+    assert found(watch, tmp_path) == {"it-was-pasted-by-hand"}
+
+
+def test_a_password(watch: Watch, tmp_path: Path) -> None:
+    hash_password("several words of mine")
+    (tmp_path / "notes").write_text("It is: several words of mine.")
+    assert found(watch, tmp_path) == {"several words of mine"}
+
+
+def test_one_that_a_child_has_made(watch: Watch, tmp_path: Path) -> None:
+    program = "import secrets; print(secrets.token_urlsafe(32))"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (tmp_path / "notes").write_text(printed)
+    assert found(watch, tmp_path) == {printed}
