@@ -93,15 +93,20 @@ class Catalogue:
         Pelican's settings cannot be read, :class:`InsufficientStorage` where there is no room.
         """
         try:
-            known = self.index.version
-            if known is not None and self._store.head() == known:
+            if known := self._newest_known():
                 return known
             async with self._lock:
-                return await asyncio.to_thread(self.look)
+                # Somebody else may just have looked.
+                return self._newest_known() or await asyncio.to_thread(self.look)
         except StoreFull as error:
             raise InsufficientStorage(f"The disk is full: {error}. Make room.") from error
         except StoreError as error:
             raise Unavailable(f"The site's repo cannot be read: {error}.") from error
+
+    def _newest_known(self) -> Version | None:
+        """What the index has, if that is all there is."""
+        known = self.index.version
+        return known if known is not None and self._store.head() == known else None
 
     def changed(self, version: Version) -> None:
         """There is a new version: have it looked at beside the answer to whoever made it."""

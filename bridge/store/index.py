@@ -203,7 +203,7 @@ class PostIndex:
                 log.info("version %s is no longer there: the index is built anew", known[:10])
             else:
                 inside = [each for each in differences if self._is_inside(each.path)]
-                self._forget([each.path for each in inside])
+                self._forget([each.path for each in inside if each.old])
                 self._learn((each.path, each.new) for each in inside if each.new)
                 return
         for table in TABLES:
