@@ -6,103 +6,183 @@ python -m benchmarks.requests [POSTS ...]
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
-from aiohttp.test_utils import TestServer
 
 from benchmarks.sites import make_site
-from bridge.app import make_app
 from bridge.indieauth.database import Database
 from bridge.indieauth.tokens import ALL_SCOPES, create_token
-from bridge.settings_file import load
 
-_ROUNDS = 50
+_ROUNDS = 100
 _FLOOR_FILES = 7
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
 
 
 def main(sizes: list[int]) -> None:
     """Prints a table."""
-    print(f"{'posts':>8} {'floor':>9} {'one post':>9} {'ratio':>6} {'8 at once':>10} {'64':>8}")
-    for size in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            make_site(Path(folder, "site.git"), size)
-            asyncio.run(measure(Path(folder), size))
-
-
-async def measure(folder: Path, size: int) -> None:
-    settings = load(
-        None,
-        {
-            "BRIDGE_SITE__ME": "https://example.com/",
-            "BRIDGE_SITE__REPO": str(folder / "site.git"),
-            "BRIDGE_SERVER__PUBLIC_URL": "https://bridge.example.com/",
-            "BRIDGE_INDIEAUTH__ENABLED": "true",
-            "BRIDGE_INDIEAUTH__DATABASE": str(folder / "indieauth.sqlite"),
-            "BRIDGE_PUBLISH__REMOTE": "",
-            "BRIDGE_PUBLISH__AUTHOR": "A <a@example.com>",
-            "BRIDGE_REBUILD__MODE": "none",
-        },
+    print(
+        f"{'posts':>8} {'floor':>8} {'form':>8} {'ratio':>6} {'JSON':>8} {'ratio':>6}"
+        f" {'8 at once':>10} {'64':>8} {'start':>7} {'memory':>7}"
     )
-    database = Database(settings.indieauth.database)
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+            print(measure(Path(folder), size), flush=True)
+
+
+def measure(folder: Path, size: int) -> str:
+    """A line of the table. Start and memory are of a bridge that knows its posts already."""
+    make_site(folder / "site.git", size)
+    with serving(folder) as bridge:
+        alone(bridge, folder, 1)
+        floors, forms, jsons = alone(bridge, folder, _ROUNDS)
+        eight, many = (asyncio.run(throughput(bridge, clients)) for clients in (8, 64))
+    with serving(folder) as bridge:
+        time.sleep(2)
+        memory = bridge.memory()
+    return (
+        f"{size:>8,} {floors * 1e3:>5.2f} ms {forms * 1e3:>5.2f} ms {forms / floors:>6.2f}"
+        f" {jsons * 1e3:>5.2f} ms {jsons / floors:>6.2f} {eight:>8.0f}/s {many:>6.0f}/s"
+        f" {bridge.start:>5.2f} s {memory:>4.0f} MB"
+    )
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A bridge in a process of its own, as it always is."""
+
+    url: str
+    token: str
+    pid: int
+    start: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def memory(self) -> float:
+        """Megabytes that it holds now."""
+        status = Path("/proc", str(self.pid), "status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) / 1000
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Serving]:
+    """From ready to a clean end."""
+    environment = {
+        "BRIDGE_SITE__ME": "https://example.com/",
+        "BRIDGE_SITE__REPO": str(folder / "site.git"),
+        "BRIDGE_SERVER__PORT": "0",
+        "BRIDGE_INDIEAUTH__ENABLED": "true",
+        "BRIDGE_INDIEAUTH__DATABASE": str(folder / "indieauth.sqlite"),
+        "BRIDGE_PUBLISH__REMOTE": "",
+        "BRIDGE_PUBLISH__AUTHOR": "A <a@example.com>",
+        "BRIDGE_REBUILD__MODE": "none",
+    }
+    database = Database(folder / "indieauth.sqlite")
     token = create_token(database, "benchmark", ALL_SCOPES)
     database.close()
-    app = await make_app(settings, public_url="https://bridge.example.com/")
-    async with (
-        TestServer(app) as server,
-        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
-    ):
-        url = server.make_url("/micropub")
-
-        async def post(number: int) -> float:
-            start = time.perf_counter()
-            body = {"h": "entry", "content": f"Number {number}, at {time.time()}", "category": "x"}
-            async with http.post(url, data=body) as answer:
-                assert answer.status in {201, 202}, await answer.text()
-            return time.perf_counter() - start
-
-        await post(0)
-        pairs = [(floor(folder, n), await post(n)) for n in range(_ROUNDS)]
-        floors, posts = (statistics.median(column) for column in zip(*pairs, strict=True))
-        eight, many = [await throughput(post, clients) for clients in (8, 64)]
-    print(
-        f"{size:>8,} {floors * 1e3:>6.1f} ms {posts * 1e3:>6.1f} ms {posts / floors:>6.2f}"
-        f" {eight:>8.0f}/s {many:>6.0f}/s"
-    )
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-m", "bridge", "serve"],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().removeprefix("listening on ").strip()
+        try:
+            yield Serving(url, token, process.pid, time.perf_counter() - begin)
+        finally:
+            process.terminate()
 
 
-async def throughput(post, clients: int) -> float:  # type: ignore[no-untyped-def]
+def alone(bridge: Serving, folder: Path, rounds: int) -> list[float]:
+    """Median seconds of the floor, a form and JSON, each in turn, so that all meet the same disk.
+
+    One connection stays open, as an app keeps it.
+    """
+    address = urlsplit(bridge.url)
+    http = HTTPConnection(address.hostname or "", address.port)
+    http.connect()
+    http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    times = [
+        (floor(folder), post(http, bridge, _FORM), post(http, bridge, _JSON)) for _ in range(rounds)
+    ]
+    http.close()
+    return [statistics.median(column) for column in zip(*times, strict=True)]
+
+
+def post(http: HTTPConnection, bridge: Serving, kind: str) -> float:
+    """Seconds from the request to the whole answer."""
+    body = note(kind)
+    begin = time.perf_counter()
+    http.request("POST", "/micropub", body, {**bridge.headers, "Content-Type": kind})
+    answer = http.getresponse()
+    answer.read()
+    taken = time.perf_counter() - begin
+    assert answer.status in {201, 202}, answer.status
+    return taken
+
+
+def note(kind: str) -> str:
+    """A note with a tag."""
+    text = f"A note that is written at {time.time()}"
+    if kind == _FORM:
+        return urlencode({"h": "entry", "content": text, "category": "x"})
+    properties = {"content": [text], "category": ["x"]}
+    return json.dumps({"type": ["h-entry"], "properties": properties})
+
+
+async def throughput(bridge: Serving, clients: int) -> float:
     """Posts a second with this many clients that each wait for their answer."""
-    turns = 5
+    turns = 10
 
-    async def client(number: int) -> None:
-        for turn in range(turns):
-            await post(number * turns + turn)
+    async def client(http: aiohttp.ClientSession) -> None:
+        for _ in range(turns):
+            headers = {"Content-Type": _FORM}
+            async with http.post(
+                f"{bridge.url}micropub", data=note(_FORM), headers=headers
+            ) as answer:
+                assert answer.status in {201, 202}, await answer.text()
 
-    start = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(clients)))
-    return clients * turns / (time.perf_counter() - start)
+    async with aiohttp.ClientSession(headers=bridge.headers) as http:
+        begin = time.perf_counter()
+        await asyncio.gather(*(client(http) for _ in range(clients)))
+        return clients * turns / (time.perf_counter() - begin)
 
 
-def floor(folder: Path, number: int) -> float:
+def floor(folder: Path) -> float:
     """Seconds to write and sync what a commit in loose objects is: some files and their folder."""
-    place = folder / "floor"
-    place.mkdir(exist_ok=True)
-    start = time.perf_counter()
+    place = Path(tempfile.mkdtemp(dir=folder))
+    begin = time.perf_counter()
     for index in range(_FLOOR_FILES):
-        descriptor = os.open(place / f"{number}-{index}", os.O_CREAT | os.O_WRONLY, 0o644)
-        os.write(descriptor, b"x" * 300)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        file = os.open(place / str(index), os.O_CREAT | os.O_WRONLY, 0o644)
+        os.write(file, b"x" * 300)
+        os.fsync(file)
+        os.close(file)
     opened = os.open(place, os.O_RDONLY)
     os.fsync(opened)
     os.close(opened)
-    return time.perf_counter() - start
+    return time.perf_counter() - begin
 
 
 if __name__ == "__main__":
