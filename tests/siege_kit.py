@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from git_kit import git
@@ -76,6 +77,17 @@ class Besieged:
         assert url.startswith("http"), line
         return process, url
 
+    async def post(self, url: str, text: str) -> tuple[int, dict[str, Any]]:
+        """Post a note; status and JSON of the answer."""
+        note = {"h": "entry", "content": text}
+        async with self._client() as http, http.post(f"{url}micropub", data=note) as answer:
+            return answer.status, await answer.json()
+
+    async def look(self, url: str) -> None:
+        """A question, which is answered once the bridge knows every post there is."""
+        async with self._client() as http, http.get(f"{url}micropub?q=source") as answer:
+            assert answer.status == 200
+
     def clients(self, url: str, number: int) -> list[asyncio.Task[None]]:
         """The crowd of one round: they post until the bridge is gone, or they are cancelled."""
         return [
@@ -85,8 +97,7 @@ class Besieged:
 
     async def _post_until_it_dies(self, url: str, client: int, number: int) -> None:
         """One client: it posts, waits for the answer, and posts again."""
-        headers = {"Authorization": f"Bearer {self.token}"}
-        async with aiohttp.ClientSession(headers=headers) as http:
+        async with self._client() as http:
             for turn in range(10_000):
                 name = f"word-{number}-{client}-{turn}-"
                 try:
@@ -100,6 +111,9 @@ class Besieged:
                     return
                 if done:
                     self.acknowledged.add(name)
+
+    def _client(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(headers={"Authorization": f"Bearer {self.token}"})
 
     def check(self) -> None:
         """Everything that was promised is there, and the repo is as it should be."""

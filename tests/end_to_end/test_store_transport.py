@@ -6,13 +6,18 @@ import asyncio
 import base64
 import logging
 import os
+import signal
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from git_kit import git
+from siege_kit import Besieged
 
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
@@ -173,3 +178,48 @@ async def test_ssh_asks_nothing(tmp_path: Path) -> None:
     assert status.state == "ok", status.error
     assert git(tmp_path / "remote.git", "log", "--format=%s", "main") == "A post"
     assert "-oBatchMode=yes" in (tmp_path / "said").read_text()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Of a host on this machine that is not the loopback address that the bridge trusts."""
+    file = tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=host", "-addext", "subjectAltName=IP:127.0.0.2"]
+    subprocess.run([*command, *names, "-keyout", file, "-out", tmp_path / "half.pem"],
+                   check=True, capture_output=True)  # fmt: skip
+    file.write_text(file.read_text() + (tmp_path / "half.pem").read_text())
+    return file
+
+
+async def test_a_whole_bridge_pushes_over_https_with_a_token_from_a_file(
+    tmp_path: Path, certificate: Path
+) -> None:
+    bridge = Besieged.in_folder(tmp_path, bare=True)
+    git(tmp_path, "clone", "-q", "--bare", "site", "remote.git")
+    git(tmp_path / "remote.git", "config", "http.receivepack", "true")
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    bridge.environment |= {
+        "BRIDGE_PUBLISH__REMOTE": "origin",
+        "BRIDGE_PUBLISH__TOKEN_FILE": str(tmp_path / "token"),
+        "GIT_SSL_CAINFO": str(certificate),
+    }
+    host, secure = GitHost(tmp_path), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secure.load_cert_chain(certificate)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", host.serve)
+    server = TestServer(app, scheme="https", host="127.0.0.2")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.close)
+        await server.start_server(ssl=secure)
+        git(bridge.repo, "remote", "set-url", "origin", str(server.make_url("/remote.git")))
+        process, url = await bridge.start()
+        assert (await bridge.post(url, "over https"))[0] == 202
+        async with asyncio.timeout(20):
+            while git(tmp_path / "remote.git", "log", "-1", "--format=%s") != "Note: over https":
+                await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    told = {file for file in tmp_path.rglob("*")
+            if file.is_file() and TOKEN.encode() in file.read_bytes()}  # fmt: skip
+    assert told == {tmp_path / "token"}

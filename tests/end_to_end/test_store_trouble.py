@@ -8,9 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 from git_kit import git
 from siege_kit import Besieged
@@ -31,25 +29,6 @@ async def running(bridge: Besieged) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         assert await process.wait() == 0
 
 
-async def post(bridge: Besieged, url: str, text: str) -> tuple[int, dict[str, Any]]:
-    headers = {"Authorization": f"Bearer {bridge.token}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.post(f"{url}micropub", data={"h": "entry", "content": text}) as answer,
-    ):
-        return answer.status, await answer.json()
-
-
-async def look(bridge: Besieged, url: str) -> None:
-    """A question, which is answered once the index knows all there is."""
-    headers = {"Authorization": f"Bearer {bridge.token}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.get(f"{url}micropub?q=source") as answer,
-    ):
-        assert answer.status == 200
-
-
 def everything_of_theirs(repo: Path) -> dict[str, bytes]:
     """Every file but those in the bridge's own folder."""
     files = (path for path in repo.rglob("*") if path.is_file())
@@ -58,18 +37,18 @@ def everything_of_theirs(repo: Path) -> dict[str, bytes]:
 
 async def test_no_room_on_the_disk(bridge: Besieged) -> None:
     async with running(bridge) as (process, url):
-        assert (await post(bridge, url, "before"))[0] == 202
-        await look(bridge, url)
+        assert (await bridge.post(url, "before"))[0] == 202
+        await bridge.look(url)
         before = everything_of_theirs(bridge.repo)
         # From here on the system itself refuses every byte that the bridge wants to write.
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        status, told = await post(bridge, url, "too much")
+        status, told = await bridge.post(url, "too much")
         assert (status, told["error"]) == (507, "insufficient_storage")
         assert "Make room" in told["error_description"]
         assert everything_of_theirs(bridge.repo) == before
         everything = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, everything)
-        assert (await post(bridge, url, "after"))[0] == 202
+        assert (await bridge.post(url, "after"))[0] == 202
         bridge.check()
     subjects = git(bridge.repo, "log", "--format=%s", "main").splitlines()
     assert subjects == ["Note: after", "Note: before", "Begin"]
@@ -78,13 +57,13 @@ async def test_no_room_on_the_disk(bridge: Besieged) -> None:
 async def test_the_repo_is_away(bridge: Besieged) -> None:
     away = bridge.repo.with_name("away")
     async with running(bridge) as (_, url):
-        assert (await post(bridge, url, "before"))[0] == 202
+        assert (await bridge.post(url, "before"))[0] == 202
         bridge.repo.rename(away)
-        status, told = await post(bridge, url, "nowhere")
+        status, told = await bridge.post(url, "nowhere")
         assert (status, told["error"]) == (503, "temporarily_unavailable")
         assert not bridge.repo.exists()
         away.rename(bridge.repo)
-        assert (await post(bridge, url, "after"))[0] == 202
+        assert (await bridge.post(url, "after"))[0] == 202
         bridge.check()
     subjects = git(bridge.repo, "log", "--format=%s", "main").splitlines()
     assert subjects == ["Note: after", "Note: before", "Begin"]
