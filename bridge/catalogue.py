@@ -97,7 +97,8 @@ class Catalogue:
                 return known
             async with self._lock:
                 # Somebody else may just have looked.
-                return self._newest_known() or await asyncio.to_thread(self.look)
+                known = self._newest_known()
+                return known if known else await asyncio.to_thread(self.look)
         except StoreFull as error:
             raise InsufficientStorage(f"The disk is full: {error}. Make room.") from error
         except StoreError as error:
