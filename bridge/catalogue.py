@@ -98,7 +98,7 @@ class Catalogue:
             async with self._lock:
                 # Somebody else may just have looked.
                 known = self._newest_known()
-                return known if known else await asyncio.to_thread(self.look)
+                return known or await asyncio.to_thread(self.look)
         except StoreFull as error:
             raise InsufficientStorage(f"The disk is full: {error}. Make room.") from error
         except StoreError as error:
