@@ -97,8 +97,9 @@ class Catalogue:
                 return known
             async with self._lock:
                 # Somebody else may just have looked.
-                known = self._newest_known()
-                return known or await asyncio.to_thread(self.look)
+                if known := self._newest_known():
+                    return known
+                return await asyncio.to_thread(self.look)
         except StoreFull as error:
             raise InsufficientStorage(f"The disk is full: {error}. Make room.") from error
         except StoreError as error:
