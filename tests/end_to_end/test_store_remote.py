@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -321,6 +322,21 @@ async def test_a_remote_that_is_gone_is_told_and_found_again(world: World) -> No
         await remote.fetch_now()
         await settled(remote)
     assert world.on_remote("b.md") == "ours"
+
+
+async def test_a_remote_that_stays_away_is_tried_ever_more_seldom(world: World) -> None:
+    world.remote.rename(world.remote.with_name("away.git"))
+    async with bridge(world) as (store, remote):
+        pauses, seen = list[float](), set[float | None]([None])
+        for _ in range(3):
+            status = await until(remote, lambda status: status.retry not in seen)
+            seen.add(status.retry)
+            pauses.append((status.retry or 0) - time.time())
+            # A post mends nothing, and is no reason to try; somebody who knows better is.
+            remote.changed(put(store, f"{len(pauses)}.md", "ours"))
+            assert remote.status().retry == status.retry
+            await remote.fetch_now()
+    assert 0 < pauses[0] < 2.5 < pauses[1] < 5 < pauses[2] < 10
 
 
 async def test_a_commit_that_the_owner_makes_here_is_told_and_pushed(world: World) -> None:
