@@ -39,6 +39,26 @@ PLUGINS = {plugins!r}
 """
 
 
+#: What plugins say about a post is shown by few themes.
+ARTICLE = b"""\
+{% extends "!theme/article.html" %}
+{% block content %}{{ super() }}
+{% if article.next_article %}Newer: {{ article.next_article.title }}{% endif %}
+{% if article.prev_article %}Older: {{ article.prev_article.title }}{% endif %}
+{% for other in article.related_posts %}Related: {{ other.title }}{% endfor %}
+{% for part in (article.series or {}).all %}Part: {{ part.title }}{% endfor %}
+{% endblock %}"""
+
+#: Where a plugin shows that it was at work, on the site as it is at first.
+MARKS = {
+    "sitemap": ("sitemap.xml", b"<loc>"),
+    "neighbors": ("2026/post-2.html", b"Older: Post 1"),
+    "related_posts": ("2026/post-2.html", b"Related: Post 10"),
+    "series": ("2026/part-one.html", b"Part: Part one"),
+    "image_process": ("2026/thumb.html", b"/media/derivatives/thumb/p.png"),
+    "seo": ("2026/post-2.html", b"BreadcrumbList"),
+}
+
 RST = b"""\
 Including
 #########
@@ -72,6 +92,7 @@ def start(theme: str, plugins: list[str]) -> Change:
     }
     return {
         "pelicanconf.py": CONF.format(theme=theme, plugins=plugins).encode(),
+        "templates/article.html": ARTICLE,
         "templates/special.html": b'{% extends "article.html" %}',
         **posts,
         "content/templates/links.html": b"{{ SITENAME }}, {{ articles | length }} posts",
@@ -138,6 +159,11 @@ CHANGES: tuple[tuple[str, Change], ...] = (
     ("save as the home page", {"content/d.md": post("D", 27, Save_as="index.html")}),
     ("home page as it was", {"content/d.md": None}),
 )
+
+
+def without_series(change: Change) -> Change:
+    """The same where no plugin reads ``Series``; a theme that looks for one shows an address."""
+    return {path: data and data.replace(b"Series: A tale\n", b"") for path, data in change.items()}
 
 
 def settings_changed(conf: bytes) -> Change:

@@ -149,6 +149,10 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
         return 1
+    for error in logged.take():
+        # A plugin that cannot be loaded, say: what comes of it is not the owner's site.
+        channel.tell(Failed(error.reason))
+        return 1
     waste = Waste()
     while (order := channel.order()) is not None:
         if isinstance(order, Build):
