@@ -57,6 +57,8 @@ class Besieged:
             "BRIDGE_PUBLISH__AUTHOR": "A <a@example.com>",
             "BRIDGE_REBUILD__MODE": "none",
             "PYTHONPATH": str(Path(__file__).parents[1]),
+            # What Python has compiled it keeps, as it does for everybody.
+            "PYTHONDONTWRITEBYTECODE": "",
         }
         database = Database(folder / "indieauth.sqlite")
         token = create_token(database, "siege", ALL_SCOPES)
