@@ -1,31 +1,34 @@
-"""What the plugin costs: its share of a build, and its microseconds a page.
+"""What the plugin costs: its share of a build, and its microseconds a post.
 
-    python benchmarks/plugin.py [POSTS]
+    python -m benchmarks.plugin [POSTS [THEME...]]
 
-Builds a site of posts of several kinds with Pelican in this process, and adds up the time spent in
-the plugin's parts. A share of one build says more than the difference of two, which
-drowns in the noise of any machine.
+Builds a site of posts of several kinds with Pelican in this process. One clock goes through the
+build and gives each moment to whoever is at work: Pelican, or a part of the plugin. A share of one
+build says more than the difference of two, which drowns in the noise of any machine.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from jinja2 import Template
 from pelican import Pelican
+from pelican.contents import Content
 from pelican.plugins import signals
 from pelican.settings import read_settings
 
-from pelican_indieauth import markup, pages, plugin
+from pelican_indieauth import json_feed, markup, pages, plugin, redirects
 
 SIGNALS = {
     "initialized": signals.initialized,
@@ -36,6 +39,18 @@ SIGNALS = {
     "feed_generated": signals.feed_generated,
     "finalized": signals.finalized,
 }
+#: What Pelican calls besides.
+PARTS: list[tuple[type, str]] = [
+    (pages.PageTemplate, "render"),
+    (markup._Content, "__call__"),
+    (markup._Plain, "__call__"),
+    (markup._Summary, "_pelicans_own"),  # what follows costs the same as without the plugin
+    (redirects.Redirects, "__init__"),
+    (redirects.Redirects, "generate_output"),
+    (json_feed.JsonFeed, "__init__"),
+    (json_feed.JsonFeed, "generate_output"),
+]
+PELICAN = "Pelican"
 #: Half of the posts come from apps, half were written by hand.
 KINDS: list[dict[str, Any]] = [
     {},
@@ -51,51 +66,101 @@ PARAGRAPH = "Some words about [nothing](https://example.org/) in particular, *ma
 BODY = "\n\n".join([PARAGRAPH * 10, "## And then", PARAGRAPH * 10, "* one\n* two", PARAGRAPH * 20])
 
 
-def main(posts: int) -> None:
+def main(posts: int, themes: list[str]) -> None:
     """Prints one line for each part, and the plugin's share of the whole."""
-    spent: dict[str, float] = defaultdict(float)
-    calls: dict[str, int] = defaultdict(int)
-    with tempfile.TemporaryDirectory() as folder:
-        site = Path(folder)
-        write_posts(site / "content", posts)
-        build = Pelican(settings_of(site, timed_plugin(spent, calls)))
-        start = time.perf_counter()
-        build.run()
-        whole = time.perf_counter() - start
-    for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
-        each = seconds / calls[name] * 1e6
-        print(f"{name:26} {calls[name]:6} calls {seconds * 1e3:8.1f} ms {each:10.1f} µs each")
-    total = sum(spent.values())
-    print(f"{posts} posts: {total * 1e3:.0f} ms of {whole:.1f} s, {total / whole:.2%}")
+    clock = Clock()
+    plugin_timed = timed_plugin(clock)
+    for theme in themes:
+        clock.reset()
+        with tempfile.TemporaryDirectory() as folder:
+            site = Path(folder)
+            write_posts(site / "content", posts)
+            build = Pelican(settings_of(site, plugin_timed, theme))
+            gc.collect()  # or whoever comes first pays for what all have left
+            clock.timed(PELICAN, build.run)()
+        report(clock, posts, theme)
 
 
-def timed_plugin(spent: dict[str, float], calls: dict[str, int]) -> SimpleNamespace:
-    """The plugin with a clock around each receiver, and around what it does to a page."""
+def report(clock: Clock, posts: int, theme: str) -> None:
+    """What one build took, without what looking at the clock takes."""
+    glance = Clock.glance()
+    for name, calls in clock.calls.items():
+        clock.spent[name] -= calls * glance
+    for name, seconds in sorted(clock.spent.items(), key=lambda item: -item[1]):
+        if name != PELICAN:
+            calls = clock.calls[name]
+            each = seconds / calls * 1e6
+            print(f"{name:26} {calls:6} calls {seconds * 1e3:8.1f} ms {each:10.1f} µs each")
+    whole = sum(clock.spent.values())
+    ours = whole - clock.spent[PELICAN]
+    share = f"{ours * 1e3:.0f} ms of {whole:.1f} s, {ours / whole:.2%}"
+    print(f"{posts} posts, {theme}: {share}, {ours / posts * 1e6:.0f} µs a post")
 
-    def timed(name: str, receiver: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(receiver)
+
+class Clock:
+    """Gives each moment to whoever is at work, and none to those who wait for it."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    @staticmethod
+    def glance() -> float:
+        """How long a turn takes in which nothing is done."""
+        clock, calls = Clock(), 20_000
+        nothing = clock.timed("nothing", lambda: None)
+        clock.timed(PELICAN, lambda: [nothing() for _ in range(calls)])()
+        return clock.spent["nothing"] / calls
+
+    def reset(self) -> None:
+        """Begins anew."""
+        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.calls: Counter[str] = Counter()
+        self._at_work: list[str] = []
+        self._since = time.process_time()
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, as somebody's turn."""
+
+        @wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            self.calls[name] += 1
+            self._switch()
+            self._at_work.append(name)
             try:
-                return receiver(*args, **kwargs)
+                return function(*args, **kwargs)
             finally:
-                spent[name] += time.perf_counter() - start
-                calls[name] += 1
+                self._switch()
+                self._at_work.pop()
 
         return run
 
-    receivers = {name: timed(name, getattr(plugin, name)) for name in SIGNALS}
+    def _switch(self) -> None:
+        now = time.process_time()
+        if self._at_work:
+            self.spent[self._at_work[-1]] += now - self._since
+        self._since = now
+
+
+def timed_plugin(clock: Clock) -> SimpleNamespace:
+    """The plugin, each part of which takes its turn, and Pelican in between."""
+    receivers = {name: clock.timed(name, getattr(plugin, name)) for name in SIGNALS}
 
     def register() -> None:
         for name, signal in SIGNALS.items():
             signal.connect(receivers[name])
 
-    pages.finished = timed("pages", pages.finished)
-    markup.Frame.plain = timed("plain", markup.Frame.plain)
+    for owner, name in PARTS:
+        label = f"{owner.__name__.lstrip('_')} {name.strip('_')}"
+        setattr(owner, name, clock.timed(label, getattr(owner, name)))
+    # What Pelican would do without the plugin, too, while a part of it waits.
+    Template.render = clock.timed(PELICAN, Template.render)
+    for name in ("get_content", "get_summary"):
+        method = vars(Content)[name]
+        method.func = clock.timed(PELICAN, method.func)
     return SimpleNamespace(register=register, receivers=receivers)
 
 
-def settings_of(site: Path, timed: SimpleNamespace) -> Any:
+def settings_of(site: Path, timed: Any, theme: str) -> Any:
     """A usual site: feeds, tags, pages of lists."""
     return read_settings(
         override={
@@ -104,6 +169,7 @@ def settings_of(site: Path, timed: SimpleNamespace) -> Any:
             "SITEURL": "https://example.com",
             "SITENAME": "Example",
             "AUTHOR": "Ann",
+            "THEME": theme,
             "TIMEZONE": "Europe/Berlin",
             "DEFAULT_PAGINATION": 10,
             "FEED_ALL_ATOM": "feeds/all.atom.xml",
@@ -136,4 +202,4 @@ def write_posts(content: Path, posts: int) -> None:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(int((sys.argv[1:] or ["1000"])[0]), sys.argv[2:] or ["notmyidea"])

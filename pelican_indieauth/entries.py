@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,8 @@ class Person:
     photo: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One post.
+class Entry(NamedTuple):
+    """One post. (A build makes one for each; a frozen dataclass of this size takes long to make.)
 
     ``kind`` is what post type discovery finds (``note``, ``article``, ``reply``, ``like``,
     ``repost``, ``bookmark``, ``rsvp``, ``photo``, ``video``, ``audio``, ``checkin``, ``event``,

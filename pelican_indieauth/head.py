@@ -25,20 +25,42 @@ _LINK = re.compile(rf"<!--.*?-->|<(?P<link>link)\s{_ATTRIBUTES}>", re.IGNORECASE
 _ATTRIBUTE = re.compile(r"""([a-zA-Z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 
 
-def with_links(page: str, links: tuple[Link, ...]) -> str:
-    """The page with each link that it does not have yet. A fragment stays as it is."""
-    place = _place(page)
-    if place is None or not links:
-        return page
-    there = _present(page, place, links)
-    missing = tuple(link for link in links if link not in there) if there else links
-    return f"{page[:place]}{_elements(missing)}{page[place:]}"
+class HeadLinks:
+    """The links of a site as they stand in heads: worked out once, and put into every page."""
 
+    def __init__(self, links: tuple[Link, ...]) -> None:
+        self._links = links
+        # One rel and one absolute address each, rel first: some clients compare nothing but text.
+        self._elements = "".join(map(_element, links))
+        self._addresses = {form for link in links for form in (link.href, escape(link.href))}
 
-@lru_cache(maxsize=64)
-def _elements(links: tuple[Link, ...]) -> str:
-    """One rel and one absolute address each, rel first: some clients compare nothing but text."""
-    return "".join(map(_element, links))
+    def put_into(self, page: str) -> str:
+        """The page with each link that it does not have yet. A fragment stays as it is."""
+        place = _place(page)
+        if place is None:
+            return page
+        there = self._present(page, place)
+        missing = (link for link in self._links if link not in there)
+        elements = "".join(map(_element, missing)) if there else self._elements
+        return f"{page[:place]}{elements}{page[place:]}"
+
+    def _present(self, page: str, place: int) -> set[Link]:
+        """The links that a head has by itself, one for each rel."""
+        end = page.find("</head>", place)
+        if end < 0:
+            match = _END.search(page, place)
+            end = match.start() if match else len(page)
+        head = page[place:end]
+        # Hardly a theme has any of them, and that is seen without parsing.
+        if not any(map(head.__contains__, self._addresses)):
+            return set()
+        found = [match[0] for match in _LINK.finditer(head) if match["link"]]
+        return {
+            Link(rel.lower(), attributes["href"])
+            for attributes in map(_attributes, found)
+            if "href" in attributes
+            for rel in attributes.get("rel", "").split()
+        }
 
 
 def _element(link: Link) -> str:
@@ -73,31 +95,6 @@ def _place_in(page: str) -> int | None:
         if tag == "body":
             return piece.start()
     return None
-
-
-def _present(page: str, place: int, links: tuple[Link, ...]) -> set[Link]:
-    """The links that a head has by itself, one for each rel."""
-    end = page.find("</head>", place)
-    if end < 0:
-        match = _END.search(page, place)
-        end = match.start() if match else len(page)
-    # Hardly a theme has any of them: one search says so, without parsing.
-    if not _addresses(links).search(page, place, end):
-        return set()
-    found = [match[0] for match in _LINK.finditer(page, place, end) if match["link"]]
-    return {
-        Link(rel.lower(), attributes["href"])
-        for attributes in map(_attributes, found)
-        if "href" in attributes
-        for rel in attributes.get("rel", "").split()
-    }
-
-
-@lru_cache(maxsize=64)
-def _addresses(links: tuple[Link, ...]) -> re.Pattern[str]:
-    """Any of the addresses, escaped or not."""
-    spellings = {spelling for link in links for spelling in (link.href, escape(link.href))}
-    return re.compile("|".join(map(re.escape, spellings)))
 
 
 def _attributes(element: str) -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +22,6 @@ _PAGE_ONLY = re.compile(
     r"<blockquote.*?</blockquote>|<data[^>]*></data>|<p[^>]* hidden>.*?</p>| class=\"[^\"]*\"",
     re.DOTALL,
 )
-
-
 _BODY = '<div class="e-content">', "</div>"
 
 
@@ -47,6 +44,8 @@ class Frame:
 
     def plain(self, body: str) -> str:
         """The post as a feed or a summary shows it: without values and classes for machines."""
+        if not (self.before or self.after):
+            return body
         return f"{_PAGE_ONLY.sub('', self.before)}{body}{_PAGE_ONLY.sub('', self.after)}"
 
     def in_feed(self, content: str) -> str:
@@ -79,8 +78,7 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
         article.entry_parts = Parts(article.entry, site.words)
         article.entry_frame = _frame(article.entry_parts, wrap=site.wraps)
         if site.wraps:
-            _forget(article)
-            article._get_content = _Content(article)
+            article.get_content = _Content(article.entry_frame, article.get_content)
             article.get_summary = _Summary(article)
 
 
@@ -92,13 +90,25 @@ def _frame(parts: Parts, *, wrap: bool) -> Frame:
 
 @dataclass(slots=True)
 class _Content:
-    """What Pelican takes for an article's content, each time that it wants it: the whole entry."""
+    """What Pelican takes for an article's content: the whole entry.
 
-    article: Any
+    Pelican resolves links in the body alone, where all links are that need it, and keeps that: so
+    a summary is made of it without looking through the body once more.
+    """
 
-    def __call__(self) -> str:
-        around: str = self.article.entry_frame.around(self.article._content or "")
-        return around
+    frame: Frame
+    get_body: Callable[[str], str | None]
+
+    def __call__(self, siteurl: str) -> str:
+        return self.frame.around(self.get_body(siteurl) or "")
+
+
+@dataclass(slots=True)
+class _Plain(_Content):
+    """The same as people read it."""
+
+    def __call__(self, siteurl: str) -> str:
+        return self.frame.plain(self.get_body(siteurl) or "")
 
 
 @dataclass(slots=True)
@@ -109,20 +119,19 @@ class _Summary:
     """
 
     article: Any
-    summarised: Any = None
+    get_summary: Callable[[str], str] | None = None
 
     def __call__(self, siteurl: str) -> str:
-        if self.summarised is None:
-            body = self.article._content or ""
-            self.summarised = copy.copy(self.article)
-            del self.summarised.get_summary, self.summarised._get_content
-            self.summarised._content = self.article.entry_frame.plain(body)
-        summary: str = self.summarised.get_summary(siteurl)
-        return summary
+        if self.get_summary is None:
+            self.get_summary = self._pelicans_own()
+        return self.get_summary(siteurl)
 
-
-def _forget(article: Any) -> None:
-    """Drops what Pelican keeps of content that another plugin has asked for before its time."""
-    siteurl = article.get_siteurl()
-    for method in (article.get_content, article.get_summary):
-        getattr(method, "cache", {}).pop((article, siteurl), None)
+    def _pelicans_own(self) -> Callable[[str], str]:
+        """What Pelican would do for the same article with the plain content."""
+        article, content = self.article, self.article.get_content
+        summarised = object.__new__(type(article))
+        summarised.__dict__.update(article.__dict__)
+        summarised.get_content = _Plain(content.frame, content.get_body)
+        del summarised.get_summary
+        own: Callable[[str], str] = summarised.get_summary
+        return own

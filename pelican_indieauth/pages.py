@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Template
 
 from pelican_indieauth.card import with_card
-from pelican_indieauth.head import with_links
 from pelican_indieauth.site import KEY, Site
 
 #: Where a page's context says that its text has been finished before it was written.
@@ -30,12 +29,7 @@ class PageTemplate(Template):
         if not (isinstance(context, dict) and KEY in context and "output_file" in context):
             return super().render(*args, **kwargs)
         context[_FINISHED] = True
-        if context["output_file"] == context[KEY].index:
-            return finished(super().render(*args, **kwargs), context)
-        # Only the head is looked at and copied; the rest of the page is as long as it likes.
-        chunks = list(self.generate(*args, **kwargs))
-        end = next((at for at, chunk in enumerate(chunks, 1) if "<body" in chunk), len(chunks))
-        return "".join((finished("".join(chunks[:end]), context), *chunks[end:]))
+        return finished(super().render(*args, **kwargs), context)
 
 
 def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
@@ -51,11 +45,11 @@ def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
 
 
 def finished(page: str, context: MutableMapping[str, Any]) -> str:
-    """A page, or its beginning, with the links, and the home page with the owner's h-card."""
+    """A page with the links, and the home page with the owner's h-card."""
     site: Site = context[KEY]
     name: str = context["output_file"]
     if name.lower().endswith(_ENDINGS) or "." not in name.rpartition("/")[2]:
-        page = with_links(page, site.links)
+        page = site.head.put_into(page)
         if site.carded and site.owner and name == site.index:
             page = with_card(page, site.owner)
     return page

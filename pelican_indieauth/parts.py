@@ -88,6 +88,8 @@ class Parts:
     def media(self) -> str:
         """Photos with their alternative texts, videos, sounds."""
         entry = self.entry
+        if not (entry.photos or entry.videos or entry.audios):
+            return ""
         return "".join(
             (
                 *map(_photo, entry.photos),

@@ -12,6 +12,7 @@ from pelican_indieauth import endpoints, headers, theme
 from pelican_indieauth.endpoints import Link
 from pelican_indieauth.entries import Person
 from pelican_indieauth.errors import SettingError
+from pelican_indieauth.head import HeadLinks
 from pelican_indieauth.words import words
 
 logger = logging.getLogger(__name__)
@@ -28,12 +29,14 @@ KEY = "indieauth_site"
 class Site:
     """The settings that count, checked.
 
+    ``head`` is ``links`` for pages.
     ``home`` is the address of the pages that are being built and ``root`` that of the whole site
     (they differ in a sub-site of another language), both without a slash at the end. ``wraps``:
     the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
     """
 
     links: tuple[Link, ...]
+    head: HeadLinks
     home: str
     root: str
     owner: Person | None
@@ -59,6 +62,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
     own = theme.classes(_templates(settings)) if markup else frozenset()
     return Site(
         links=links,
+        head=HeadLinks(links),
         home=home,
         root=root,
         owner=owner,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,13 @@ def striptags(value: Any) -> Stripped:
     Jinja's own filter unescapes what is left, so that a title written as ``&lt;script&gt;`` comes
     out as a script wherever a theme prints ``title|striptags`` (Pelican does not autoescape).
     """
-    text = stripped(value.__html__() if hasattr(value, "__html__") else str(value))
-    return Stripped(escape(text))
+    return _stripped(str(value.__html__() if hasattr(value, "__html__") else value))
+
+
+@lru_cache(maxsize=1024)
+def _stripped(markup: str) -> Stripped:
+    """Themes print the same title in several places of a page, and in lists."""
+    return Stripped(escape(stripped(markup)))
 
 
 def _bare(encode: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -11,7 +11,7 @@ from plugin_site import BRIDGE, THEMES, build, post, theme
 
 from pelican_indieauth.endpoints import Link, configured, links
 from pelican_indieauth.errors import SettingError
-from pelican_indieauth.head import with_links
+from pelican_indieauth.head import HeadLinks
 from pelican_indieauth.pages import finish_file
 from pelican_indieauth.site import KEY, media_folder, site_of
 
@@ -23,6 +23,7 @@ FROM_BRIDGE = (
     Link("indieauth-metadata", f"{BRIDGE}.well-known/oauth-authorization-server"),
 )
 LINKS = (Link("micropub", "https://b.example/m?a=1&b=2"), Link("me", "mailto:ann@example.com"))
+HEAD = HeadLinks(LINKS)
 ELEMENTS = (
     '<link rel="micropub" href="https://b.example/m?a=1&amp;b=2" />'
     '<link rel="me" href="mailto:ann@example.com" />'
@@ -182,12 +183,12 @@ def test_every_page_of_every_theme_advertises_the_bridge(tmp_path: Path, name: s
     ],
 )
 def test_awkward_heads_get_the_links_and_nothing_else_changes(before: str, after: str) -> None:
-    assert with_links(before + after, LINKS) == before + ELEMENTS + after
+    assert HEAD.put_into(before + after) == before + ELEMENTS + after
 
 
 @pytest.mark.parametrize("page", ["", "plain text", "<p>A fragment</p>", "<header>x</header>"])
 def test_what_is_no_page_stays_as_it_is(page: str) -> None:
-    assert with_links(page, LINKS) == page
+    assert HEAD.put_into(page) == page
 
 
 @pytest.mark.parametrize(
@@ -200,17 +201,17 @@ def test_what_is_no_page_stays_as_it_is(page: str) -> None:
 )
 def test_what_is_there_already_is_not_repeated(there: str) -> None:
     page = f"<html><head><title>x</title>{there}</head><body></body></html>"
-    assert with_links(page, LINKS) == page
+    assert HEAD.put_into(page) == page
 
 
 def test_a_link_in_a_comment_or_with_another_rel_is_not_there() -> None:
     page = f'<head><!--{ELEMENTS}--><link rel="x" href="mailto:ann@example.com"></head>'
-    assert with_links(page, LINKS) == page.replace("<head>", f"<head>{ELEMENTS}")
+    assert HEAD.put_into(page) == page.replace("<head>", f"<head>{ELEMENTS}")
 
 
 def test_twice_is_the_same_as_once() -> None:
-    once = with_links("<head></head>", LINKS)
-    assert with_links(once, LINKS) == once
+    once = HEAD.put_into("<head></head>")
+    assert HEAD.put_into(once) == once
 
 
 def test_a_theme_with_links_of_its_own_keeps_them(tmp_path: Path) -> None:

@@ -141,15 +141,10 @@ def test_it_may_come_first_or_last_or_twice(tmp_path: Path) -> None:
         for page in Path(finished.output_path).rglob("*.html"):
             page.with_suffix(".html.gz").write_bytes(gzip.compress(page.read_bytes()))
 
-    def ask_early(generator: Any) -> None:
-        for article in generator.articles:
-            assert "h-entry" not in article.content + article.summary
-
     other = SimpleNamespace(
         register=lambda: (
             signals.all_generators_finalized.connect(shout),
             signals.finalized.connect(compress),
-            signals.article_generator_finalized.connect(ask_early),
         )
     )
     for order in ([PLUGIN, other], [other, PLUGIN], [PLUGIN, other, PLUGIN]):
@@ -162,6 +157,20 @@ def test_it_may_come_first_or_last_or_twice(tmp_path: Path) -> None:
         assert "MORE" in built.text("feeds/all.atom.xml")
         assert "h-entry" not in built.text("feeds/all.atom.xml")
         assert gzip.decompress(page.with_suffix(".html.gz").read_bytes()) == page.read_bytes()
+
+
+def test_another_plugin_may_ask_for_content_before_its_time(tmp_path: Path) -> None:
+    def ask(generator: Any) -> None:
+        for article in generator.articles:
+            assert "h-entry" not in article.content + article.summary
+
+    asking = SimpleNamespace(
+        register=lambda: signals.article_generator_finalized.connect(ask),
+    )
+    built = build(with_photo(tmp_path), POSTS, PLUGINS=[asking, PLUGIN])
+    for slug in ("hand", "like", "photo"):
+        assert len(built.entries(f"{slug}.html")) == 1
+    assert "Liked" in built.text("index.html")
 
 
 def test_drafts_are_marked_up_too(tmp_path: Path) -> None:
