@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge.rebuild import process
 from bridge.rebuild.build import BuildFailed, Outcome, Task
+from bridge.rebuild.isolate import check_most_are_good, sources_in
 from bridge.rebuild.output import Output
 from bridge.rebuild.pelican_log import LoggedError, Sources, errors
 
@@ -64,6 +65,9 @@ class CommandBuilder:
         for error in logged:
             if error.file is None:
                 raise BuildFailed(error.reason)
+        if logged:
+            sources = await process.in_thread(sources_in, task.checkout / self.content)
+            check_most_are_good(len(logged), sources, logged[0].reason)
         if self._stages and await process.in_thread(_is_empty, folder):
             raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
         return tuple((error.file, error.reason) for error in logged if error.file)

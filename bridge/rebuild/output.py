@@ -44,8 +44,13 @@ class Output:
         return not self.ours or any(not (self.folder / path).is_file() for path in self.ours)
 
     def expect(self, paths: Iterable[str]) -> None:
-        """Remember files that are about to be written, so that none outlives its post."""
+        """Remember files that are about to be written, so that none outlives its post.
+
+        Raises :class:`~bridge.rebuild.files.OutsideFolder`.
+        """
         new = set(paths) - self.ours
+        for path in new:
+            self._tree.place(path)
         if new:
             self.ours |= new
             self._save()

@@ -118,16 +118,31 @@ async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_pat
     assert b"Again" in (tmp_path / "output" / "one.html").read_bytes()
 
 
-async def test_settings_that_fail_leave_the_last_good_site(
-    store: MemoryStore, rebuilder: Rebuilder, tmp_path: Path
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (b"1 / 0\n", "division by zero"),
+        (b'PLUGINS = ["nonesuch"]\n', "Cannot load plugin `nonesuch`"),
+        (b'MARKDOWN = {"extension_configs": {"nonesuch": {}}}\n', "files could not be read"),
+    ],
+    ids=["that fail", "with a plugin that is not there", "with which no post can be read"],
+)
+async def test_settings_leave_the_last_good_site(
+    after: After,
+    store: MemoryStore,
+    rebuilder: Rebuilder,
+    tmp_path: Path,
+    wrong: bytes,
+    reason: str,
 ) -> None:
+    await after({"content/four.md": post("Four", 4)})
     before = files(tmp_path / "output")
-    version = commit(store, {"pelicanconf.py": CONF + b"1 / 0\n", "content/new.md": post("New", 6)})
+    version = commit(store, {"pelicanconf.py": CONF + wrong, "content/new.md": post("New", 6)})
     rebuilder.changed(version)
     await settled(rebuilder, version)
     status = rebuilder.status()
     assert (status.state, status.version == version) == ("failed", False)
-    assert "division by zero" in (status.reason or "")
+    assert reason in (status.reason or "")
     assert files(tmp_path / "output") == before
     mended = commit(store, {"pelicanconf.py": CONF})
     rebuilder.changed(mended)

@@ -149,9 +149,9 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
         return 1
-    for error in logged.take():
+    for said in logged.take():
         # A plugin that cannot be loaded, say: what comes of it is not the owner's site.
-        channel.tell(Failed(error.reason))
+        channel.tell(Failed(said.reason))
         return 1
     waste = Waste()
     while (order := channel.order()) is not None:
@@ -175,7 +175,9 @@ def _build(site: WarmSite, place: Place, logged: Logged) -> Report:
     except Exception as error:
         logging.getLogger(__name__).exception("The build failed")
         last = site.shelf.reading
-        return Failed(f"{type(error).__name__}: {error}", _inside(place.checkout, [last]))
+        before = "".join(f"; before that: {one.reason}" for one in logged.take()[:1])
+        reason = f"{type(error).__name__}: {error}{before}"
+        return Failed(reason, _inside(place.checkout, [last]))
     said = logged.take()
     for one in said:
         # What has to do with one file has cost that file; anything else has cost the site.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from bridge.rebuild.pelican_log import LoggedError, Sources
 
@@ -16,8 +17,10 @@ class Logged(logging.Handler):
         self._messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep an error."""
-        self._messages.append(record.getMessage())
+        """Keep an error, with the exception that Pelican does not mention."""
+        error = sys.exc_info()[1]
+        why = f": {type(error).__name__}: {error}" if error is not None else ""
+        self._messages.append(f"{record.getMessage()}{why}")
 
     def take(self) -> list[LoggedError]:
         """The errors so far; from here on it collects anew."""

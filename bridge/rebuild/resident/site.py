@@ -23,6 +23,7 @@ from pelican.plugins import signals
 from pelican.settings import read_settings
 from pelican.writers import Writer
 
+from bridge.rebuild.isolate import check_most_are_good
 from bridge.rebuild.output import Output
 from bridge.rebuild.resident import contents, generators, plugins
 from bridge.rebuild.resident.facts import Facts, Numbers
@@ -150,6 +151,8 @@ class WarmSite:
             _call(generator, "generate_context")
             # Past reading: from here on no single file is what fails.
             self.shelf.reading = ""
+            read = context["generated_content"]
+            check_most_are_good(sum(1 for content in read.values() if content is None), len(read))
             _call(generator, "check_disabled_readers")
         signals.all_generators_finalized.send(running)
         for generator in running:
@@ -167,6 +170,9 @@ class WarmSite:
         self._links.touch_in_order(build.context)
 
         def wanted(source: str, name: str) -> bool:
+            if name.startswith("../"):
+                # Pelican puts it beside the folder of pages, where nothing of ours belongs.
+                return False
             build.statics[name] = source, stamp(source)
             return self._statics.get(name) != build.statics[name]
 

@@ -1,0 +1,142 @@
+"""Sites as people have them: the resident build makes of each what ``pelican`` makes of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from rebuild_kinds import differing
+from rebuild_site import CONF, commit, files, post, settled
+
+from bridge.rebuild import process
+from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.settings import Rebuild, Settings, Site
+from bridge.store.memory import MemoryStore
+
+POSTS: Mapping[str, bytes] = {
+    "content/draft.md": post("Draft", 3, Status="draft"),
+    "content/hidden.md": post("Hidden", 4, Status="hidden"),
+    "content/pages/about.md": b"Title: About\n\nMe.\n",
+    "content/media/x.png": b"not really a picture",
+    "content/eins.md": post("Eins", 5, Slug="post-5", Lang="de"),
+    **{f"content/post-{day}.md": post(f"Post {day}", day, Tags="t8;") for day in range(5, 15)},
+}
+PUBLISH = b"""
+import os, sys
+sys.path.append(os.curdir)
+from pelicanconf import *
+SITEURL = "https://blog.example.com"
+DELETE_OUTPUT_DIRECTORY = True
+"""
+PATTERNS = b"""
+DEFAULT_PAGINATION = 3
+PAGINATION_PATTERNS = (
+    (1, "{base_name}/", "{base_name}/index.html"),
+    (2, "{base_name}/page/{number}/", "{base_name}/page/{number}/index.html"),
+)
+"""
+BY_DATE = b"""
+ARTICLE_URL = "{date:%Y}/{date:%m}/{date:%d}/{slug}/"
+ARTICLE_SAVE_AS = ARTICLE_URL + "index.html"
+YEAR_ARCHIVE_SAVE_AS = "{date:%Y}/index.html"
+"""
+ABSOLUTE = b"""
+import os
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "content")
+"""
+Files = Mapping[str, bytes]
+
+#: What is in the repo besides, and which file has the settings.
+SITES: Mapping[str, tuple[Files, str]] = {
+    "emptied first": (
+        {"pelicanconf.py": CONF + b'OUTPUT_PATH = "public"\nDELETE_OUTPUT_DIRECTORY = True\n'},
+        "pelicanconf.py",
+    ),
+    "published": ({"pelicanconf.py": CONF, "publishconf.py": PUBLISH}, "publishconf.py"),
+    "in a folder": (
+        {"conf/pelicanconf.py": CONF.replace(b'"content"', b'"../content"')},
+        "conf/pelicanconf.py",
+    ),
+    "absolute path": ({"pelicanconf.py": CONF + ABSOLUTE}, "pelicanconf.py"),
+    "files from elsewhere": (
+        {"pelicanconf.py": CONF + b'STATIC_PATHS = ["media", "../extra"]\n', "extra/e": b"extra"},
+        "pelicanconf.py",
+    ),
+    "files moved": (
+        {
+            "pelicanconf.py": CONF
+            + b'STATIC_PATHS = ["x"]\nEXTRA_PATH_METADATA = {"x/CNAME": {"path": "CNAME"}}\n',
+            "content/x/CNAME": b"example.com",
+        },
+        "pelicanconf.py",
+    ),
+    "page patterns": ({"pelicanconf.py": CONF + PATTERNS}, "pelicanconf.py"),
+    "by date": ({"pelicanconf.py": CONF + BY_DATE}, "pelicanconf.py"),
+    "relative": ({"pelicanconf.py": CONF + b"RELATIVE_URLS = True\n"}, "pelicanconf.py"),
+    "with a cache": (
+        {"pelicanconf.py": CONF + b"CACHE_CONTENT = LOAD_CONTENT_CACHE = True\n"},
+        "pelicanconf.py",
+    ),
+}
+
+
+@pytest.fixture(params=SITES)
+def files_and_settings(request: pytest.FixtureRequest) -> tuple[Files, str]:
+    return SITES[request.param]
+
+
+@pytest.fixture
+def store(files_and_settings: tuple[Files, str]) -> MemoryStore:
+    store = MemoryStore()
+    commit(store, {**files_and_settings[0], **POSTS})
+    return store
+
+
+@pytest.fixture
+async def worker(
+    store: MemoryStore, files_and_settings: tuple[Files, str], tmp_path: Path
+) -> AsyncIterator[Worker]:
+    settings = Settings(
+        site=Site(
+            me="https://example.com/", repo=tmp_path / "site.git", settings=files_and_settings[1]
+        ),
+        rebuild=Rebuild(mode="resident"),
+    )
+    pace = Pace(gather=0.01, again=())
+    output = tmp_path / "output"
+    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, pace=pace)
+    assert isinstance(worker, Worker)
+    await worker.start()
+    yield worker
+    await worker.close()
+
+
+def clean(checkout: Path, settings: str, output: Path) -> dict[str, bytes]:
+    """What ``pelican`` makes of it."""
+    argv = (sys.executable, "-m", "pelican", "content", "-s", settings, "-o", str(output))
+    environment = importing_from((checkout / settings).parent, process.environment({}))
+    subprocess.run(argv, cwd=checkout, env=environment, check=True, capture_output=True)
+    return files(output)
+
+
+async def test_it_is_what_pelican_makes_of_it(
+    worker: Worker, store: MemoryStore, files_and_settings: tuple[Files, str], tmp_path: Path
+) -> None:
+    checkout = tmp_path / "state" / "rebuild" / "checkout"
+    changes: tuple[dict[str, bytes | None], ...] = (
+        {},
+        {"content/new.md": post("New", 20, Tags="t8;"), "content/post-6.md": None},
+    )
+    for number, change in enumerate(changes):
+        version = commit(store, change) if change else store.head()
+        assert version is not None
+        worker.changed(version)
+        await settled(worker, version)
+        assert worker.status().state == "idle", worker.status()
+        expected = clean(checkout, files_and_settings[1], tmp_path / f"clean-{number}")
+        assert expected.keys()
+        assert differing(expected, files(tmp_path / "output")) == []
