@@ -14,20 +14,28 @@ from pelican_indieauth.mf2 import Mf2, plain
 from pelican_indieauth.text import stripped
 from pelican_indieauth.urls import Urls
 
-#: Post type discovery: the first property that is there names the kind.
-_KINDS = {
+#: Post type discovery (indieweb.org/post-type-discovery): what has been read of a post names its
+#: kind, the first that is there;
+_KINDS_AS_READ = {
     "rsvp": "rsvp",
-    "in-reply-to": "reply",
-    "repost-of": "repost",
-    "like-of": "like",
-    "bookmark-of": "bookmark",
-    "checkin": "checkin",
+    "repost_of": "repost",
+    "like_of": "like",
+    "in_reply_to": "reply",
+    "bookmark_of": "bookmark",
+    "read_of": "read",
+    "listen_of": "listen",
+    "watch_of": "watch",
+}
+#: then what it has with any value.
+_KINDS = {
     "read-of": "read",
-    "watch-of": "watch",
     "listen-of": "listen",
+    "watch-of": "watch",
+    "checkin": "checkin",
     "video": "video",
     "audio": "audio",
     "photo": "photo",
+    "rating": "review",
 }
 _ROOTS = {"h-event": "event", "h-review": "review"}
 _RSVP = frozenset({"yes", "no", "maybe", "interested"})
@@ -58,15 +66,16 @@ class Reader:
             return Entry("article", self.urls.site(article.url), name=name, **self._common(article))
         titled = post.whole.get("title") != "synthetic"
         type_ = post.type
+        read = self._properties(post, article)
         return Entry(
-            _ROOTS.get(type_) or _kind(post.properties, titled=titled),
+            _ROOTS.get(type_) or _kind(read, post.properties) or ("article" if titled else "note"),
             self.urls.site(article.url),
             type_ if type_ in _ROOTS else "h-entry",
             titled,
             name=stripped(article.title) if titled else "",
             aliases=tuple(filter(None, map(plain, mf2.listed(post.whole.get("aliases"))))),
             **self._common(article),
-            **self._properties(post, article),
+            **read,
         )
 
     def _common(self, article: Any) -> dict[str, Any]:
@@ -203,11 +212,13 @@ _FIELDS = {name: name.replace("-", "_") for name in _READERS} | {
 }
 
 
-def _kind(properties: Mapping[str, Any], *, titled: bool) -> str:
-    for name, kind in _KINDS.items():
-        if properties.get(name):
-            return kind
-    return "article" if titled else "note"
+def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
+    """The kind that a property makes; an address or an answer that could not be read makes none."""
+    for found, kinds in ((read, _KINDS_AS_READ), (properties, _KINDS)):
+        for name, kind in kinds.items():
+            if found.get(name):
+                return kind
+    return None
 
 
 def _pixels(value: Any) -> int | None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from post_types import CARD, CASES, URL
 
 from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import discover
-
-URL = "https://example.org/post"
-CITE: Json = {"type": ["h-cite"], "properties": {"url": [URL], "name": ["A post"]}}
-CARD: Json = {"type": ["h-card"], "properties": {"name": ["Café"]}}
 
 
 def kind(**properties: Json) -> str:
@@ -17,29 +14,7 @@ def kind(**properties: Json) -> str:
     return discover(Post(properties=named))
 
 
-@pytest.mark.parametrize(
-    ("properties", "expected"),
-    [
-        ({"content": "Hello"}, "note"),
-        ({"name": "Title", "content": "Text"}, "article"),
-        ({"in_reply_to": URL, "content": "x"}, "reply"),
-        ({"in_reply_to": URL, "rsvp": "yes"}, "rsvp"),
-        ({"in_reply_to": URL, "rsvp": "Maybe"}, "rsvp"),
-        ({"in_reply_to": URL, "rsvp": "perhaps"}, "reply"),
-        ({"like_of": URL}, "like"),
-        ({"like_of": CITE}, "like"),
-        ({"like_of": {"value": URL}}, "like"),
-        ({"repost_of": URL, "content": "x"}, "repost"),
-        ({"bookmark_of": URL, "name": "Theirs", "content": "Good"}, "bookmark"),
-        ({"photo": "{static}/media/a.jpg", "content": "x"}, "photo"),
-        ({"photo": {"value": "a.jpg", "alt": "x"}, "name": "T", "content": "y"}, "photo"),
-        ({"video": URL, "photo": URL}, "video"),
-        ({"audio": URL, "name": "Episode", "content": "x"}, "audio"),
-        ({"checkin": CARD, "photo": URL}, "checkin"),
-        ({"read_of": CARD, "read_status": "finished"}, "read"),
-        ({"item": CARD, "rating": "5", "content": "x"}, "review"),
-    ],
-)
+@pytest.mark.parametrize(("properties", "expected"), CASES)
 def test_the_type_follows_from_the_properties(properties: dict[str, Json], expected: str) -> None:
     assert kind(**properties) == expected
 

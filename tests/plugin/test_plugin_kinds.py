@@ -1,0 +1,25 @@
+"""The plugin takes a post for what the bridge has filed it as."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from post_types import CASES
+
+from bridge.micropub.post import Json
+from pelican_indieauth.copies import Copies
+from pelican_indieauth.reading import Reader
+from pelican_indieauth.urls import Urls
+
+URLS = Urls("https://example.com", "https://example.com", {}, "{path}")
+
+
+@pytest.mark.parametrize(("properties", "expected"), CASES)
+def test_bridge_and_plugin_agree_on_the_type(properties: dict[str, Json], expected: str) -> None:
+    named = {name.replace("_", "-"): [value] for name, value in properties.items()}
+    title = "own" if "name" in properties else "synthetic"
+    line = json.dumps({"type": ["h-entry"], "properties": named, "title": title})
+    article = SimpleNamespace(metadata={"mf2": line}, url="a.html", title="A post", _content="")
+    assert Reader(URLS, Copies({}), None).entry(article).kind == expected
