@@ -28,6 +28,7 @@ from bridge.store.disk import Disk
 from bridge.store.history import removed_files
 from bridge.store.housekeeping import Housekeeper
 from bridge.store.locks import writer
+from bridge.store.mending import Mending
 from bridge.store.objects import Object
 from bridge.store.opening import author as find_author
 from bridge.store.opening import open_place
@@ -70,7 +71,7 @@ class GitStore:
         self.database = Database(place.repo, place.format)
         self._turn = threading.Lock()
         self._indexes = Indexes(place.format)
-        self._settling = Settling(self._indexes, self._mend)
+        self._settling = Settling(place.branch, self._indexes, self._mend)
         self._mine: dict[Version | None, None] = {}  # in order
         self.state = place.common / "micropub-bridge"
         self._lock = self.state / "lock"
@@ -80,6 +81,7 @@ class GitStore:
             self._scratch = Scratch(self.disk, self.state)
             parts = (place, self.database, self.disk, self._scratch, patience)
             self._transaction, self._recovery = Transaction(*parts), Recovery(*parts)
+            self._mending = Mending(*parts[:-1], self._transaction)
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has put that right itself.
             with suppress(StoreBusy), self._writing():
@@ -159,6 +161,8 @@ class GitStore:
         """Commit each on top of the one before, all of them in one round of syncs."""
         with _translated(), self._writing():
             for _ in range(_ATTEMPTS):
+                if not self._settling.is_settled():
+                    self._put_right()
                 answers = self._attempt(commits)
                 if answers is not None:
                     self._housekeeper.committed()
@@ -204,9 +208,7 @@ class GitStore:
                     made[answer] = None
             if batch.tip and made and not self._transaction.advance(head, batch.tip, batch, desks):
                 return None
-            self._settling.committed(
-                batch.edits, [desk.checkout.git_dir / "index" for desk in desks]
-            )
+            self._settling.committed(batch.tip, batch.edits, _index_files(desks))
         self._mine |= made
         while len(self._mine) > _OWN_COMMITS:
             del self._mine[next(iter(self._mine))]
@@ -218,17 +220,19 @@ class GitStore:
             self._mine = {head: None}
 
     def _mend(self) -> None:
-        """Stage our commits once more where a command of the owner's has undone that."""
-        with _translated(), self._writing(), self._desks() as desks:
+        """Do once more what a command of the owner's has undone of our commits."""
+        with _translated(), self._writing():
+            self._put_right()
+
+    def _put_right(self) -> None:
+        with self._desks() as desks:
             head = self.place.branch.read()
-            tree = self.database.tree_of(head) if head else None
-            edits = [
-                edit
-                for edit in self._settling.edits.values()
-                if (find(self.database, tree, edit.path) if tree else None) == edit.after
-            ]
-            for number, desk in enumerate(desks):
-                desk.restage(self.disk, self._scratch.file(f"index-{number}"), edits)
+            batch = self._mending.put_right(head, self._settling.recent(), desks, self.author)
+            if batch:
+                self._settling.committed(batch.tip, batch.edits, _index_files(desks))
+            else:
+                self._settling.looked_at(head)
+        self._scratch.sweep()
 
     def _checkouts(self) -> list[Checkout]:
         """Every working tree that has the branch checked out."""
@@ -253,6 +257,10 @@ class GitStore:
 
     def _tree_of(self, at: Version) -> bytes:
         return self.database.tree_of(_oid(at))
+
+
+def _index_files(desks: Sequence[Desk]) -> list[Path]:
+    return [desk.checkout.git_dir / "index" for desk in desks]
 
 
 def _version(commit: bytes | None) -> Version | None:

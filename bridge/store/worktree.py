@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,7 @@ class Desk:
         self._lock = lock
         self._written_at = file.stat().st_mtime_ns if file.exists() else 0
         self._format = indexes.format
+        self._is_changed = False
 
     def check(self, path: str, before: Entry | None) -> None:
         """Raise :class:`OwnersEdit` unless index and file are as the branch has them."""
@@ -135,27 +136,34 @@ class Desk:
         self._lock.commit()
         self._indexes.keep(self._lock.target, self.index)
 
-    def restage(self, disk: Disk, own: Path, edits: Iterable[Edit]) -> None:
-        """Stage once more what somebody's index has as it was before us; the owner's stays."""
-        undone = [edit for edit in edits if self._is_unstaged(edit)]
-        for edit in undone:
-            if edit.after is None:
-                self.index.remove(edit.path)
-            else:
-                self.index.put(edit.path, edit.after, self._place(edit.path).stat())
-        if not undone:
+    def is_ours(self, edit: Edit, earlier: Sequence[Entry | None]) -> bool:
+        """Whether the file is as we have made it, and the index, too, or as it was before us."""
+        staged = self.index.get(edit.path)
+        if staged and not staged.plain:
+            return False
+        in_index = staged.entry if staged else None
+        wanted = edit.after.oid if edit.after else None
+        return in_index in (edit.after, *earlier) and self._on_disk(edit.path) == wanted
+
+    def stage(self, edit: Edit) -> None:
+        """Have a change that the working tree shows in the index, too."""
+        staged = self.index.get(edit.path)
+        if edit.after == (staged.entry if staged else None):
+            return
+        if edit.after is None:
+            self.index.remove(edit.path)
+        else:
+            self.index.put(edit.path, edit.after, self._place(edit.path).stat())
+        self._is_changed = True
+
+    def save_index(self, disk: Disk, own: Path) -> None:
+        """Make what was staged the index; unlocks it. What nobody has changed is only kept."""
+        if not self._is_changed:
             self._indexes.keep(self._lock.target, self.index)
             return
         disk.overwrite(own, self.index.dump())
         disk.sync([own])
         self.commit()
-
-    def _is_unstaged(self, edit: Edit) -> bool:
-        """Whether the file is as we have made it, and the index as it was before."""
-        staged = self.index.get(edit.path)
-        as_before = staged.plain and staged.entry == edit.before if staged else edit.before is None
-        wanted = edit.after.oid if edit.after else None
-        return edit.before != edit.after and as_before and self._on_disk(edit.path) == wanted
 
     def save(self, disk: Disk, path: str, spare: Path) -> None:
         """Keep what is at a path under another name, which takes no room."""

@@ -286,9 +286,9 @@ def test_the_owner_may_commit_all_the_while(site: Path, store: GitStore) -> None
     assert {f"content/ours-{number}.md" for number in range(60)} <= set(listed)
     assert set(mine) <= set(listed)
     assert len(mine) > 3
+    store.close()  # or packs are joined, and so removed, while git checks them
     assert status(site) == []
     assert git(site, "fsck", "--strict", "--no-dangling") == ""
-    store.close()
 
 
 def test_a_command_that_had_read_the_index_before_us_does_not_take_the_post_out(
@@ -313,6 +313,60 @@ def test_a_command_that_had_read_the_index_before_us_does_not_take_the_post_out(
         "content/new.md",
         "mine.md",
     ]
+
+
+@pytest.mark.parametrize("index_too", [True, False])
+def test_a_commit_from_an_index_of_before_us_does_not_take_the_post_out(
+    site: Path, store: GitStore, caplog: pytest.LogCaptureFixture, index_too: bool
+) -> None:
+    """A commit that git makes of what it had read before; it may leave the index as ours."""
+    old = git(site, "rev-parse", "HEAD^{tree}")
+    read_before = (site / ".git/index").read_bytes()
+    put(store, "content/new.md", "First\n")
+    put(store, "content/new.md", "ours\n")
+    put(store, "content/a.md", None)
+    lock = site / ".git/index.lock"
+    lock.touch()
+    made = git(site, "commit-tree", old, "-p", "HEAD", "-m", "Mine")
+    git(site, "update-ref", "refs/heads/main", made)
+    if index_too:
+        lock.write_bytes(read_before)
+        lock.rename(site / ".git/index")
+    else:
+        lock.unlink()
+    deadline = time.monotonic() + 10
+    while git(site, "rev-parse", "HEAD^") != made:
+        assert time.monotonic() < deadline
+    store.close()
+    assert git(site, "diff", "--name-status", "HEAD^", "HEAD").splitlines() == [
+        "D\tcontent/a.md",
+        "A\tcontent/new.md",
+    ]
+    assert git(site, "show", "HEAD:content/new.md") == "ours"
+    assert status(site) == []
+    assert "put back" in caplog.text
+
+
+def test_what_the_owner_takes_back_right_after_us_stays_away(site: Path, store: GitStore) -> None:
+    before = git(site, "rev-parse", "HEAD")
+    put(store, "content/new.md", "ours\n")
+    put(store, "content/a.md", "Changed\n")
+    until_git_may(site, "reset", "-q", "--hard", before)
+    store.close()
+    assert git(site, "rev-parse", "HEAD") == before
+    assert status(site) == []
+
+
+def until_git_may(site: Path, *arguments: str) -> None:
+    """Git itself waits for no lock: the owner types it again."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            git(site, *arguments)
+        except subprocess.CalledProcessError:
+            assert time.monotonic() < deadline
+            continue
+        return
 
 
 # Locks
