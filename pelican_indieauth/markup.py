@@ -74,6 +74,9 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
     files = Urls(site.home, site.root, context["static_content"], context["STATIC_URL"])
     reader = Reader(files, Copies(context["static_content"]), site.owner)
     for article in articles:
+        # Pelican puts an address together anew each time that it is asked, and themes ask often:
+        # keeping it saves a build more than all else here costs.
+        article.override_url = article.url
         article.entry = reader.entry(article)
         article.entry_parts = Parts(article.entry, site.words)
         article.entry_frame = _frame(article.entry_parts, wrap=site.wraps)

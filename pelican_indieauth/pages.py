@@ -29,7 +29,16 @@ class PageTemplate(Template):
         if not (isinstance(context, dict) and KEY in context and "output_file" in context):
             return super().render(*args, **kwargs)
         context[_FINISHED] = True
-        return finished(super().render(*args, **kwargs), context)
+        try:
+            chunks = [*self.root_render_func(self.new_context(context))]
+        except Exception:  # noqa: BLE001  (Jinja's own way: it raises again, and names the line)
+            self.environment.handle_exception()
+        # Only the head is looked at and copied; the rest of the page is as long as it likes.
+        home = context["output_file"] == context[KEY].index
+        heads = (at for at, chunk in enumerate(chunks, 1) if "<body" in chunk)
+        end = len(chunks) if home else next(heads, len(chunks))
+        chunks[:end] = [finished("".join(chunks[:end]), context)]
+        return "".join(chunks)
 
 
 def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
@@ -45,7 +54,7 @@ def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
 
 
 def finished(page: str, context: MutableMapping[str, Any]) -> str:
-    """A page with the links, and the home page with the owner's h-card."""
+    """A page, or its beginning, with the links, and the home page with the owner's h-card."""
     site: Site = context[KEY]
     name: str = context["output_file"]
     if name.lower().endswith(_ENDINGS) or "." not in name.rpartition("/")[2]:

@@ -10,7 +10,7 @@ from pelican_indieauth import feeds, headers, markup, pages, redirects, templati
 from pelican_indieauth.endpoints import configured
 from pelican_indieauth.json_feed import JsonFeed
 from pelican_indieauth.redirects import Redirects
-from pelican_indieauth.site import KEY, Site, media_folder, site_of, warn_of_unknown
+from pelican_indieauth.site import KEY, Site, site_of, warn_of_unknown
 
 
 def initialized(pelican: Any) -> None:
@@ -24,16 +24,23 @@ def initialized(pelican: Any) -> None:
         return
     settings[KEY] = site_of(settings)
     warn_of_unknown(settings)
-    folder = media_folder(settings)
-    if folder and (Path(settings["PATH"]) / folder).is_dir():
-        # An upload is a file to serve, never a post to read.
-        for name in ("STATIC_PATHS", "ARTICLE_EXCLUDES", "PAGE_EXCLUDES"):
-            settings[name] = [*(path for path in settings[name] if path != folder), folder]
 
 
 def get_generators(pelican: Any) -> tuple[type, ...] | None:
-    """What the plugin writes besides: redirects, and a JSON Feed."""
-    return (Redirects, JsonFeed) if KEY in pelican.settings else None
+    """What the plugin writes besides: redirects, and a JSON Feed.
+
+    Each build begins here, those of ``pelican -r`` too: the first upload may have come since.
+    """
+    settings = pelican.settings
+    site: Site | None = settings.get(KEY)
+    if site is None:
+        return None
+    if site.media and (Path(settings["PATH"]) / site.media).is_dir():
+        # An upload is a file to serve, never a post to read.
+        for name in ("STATIC_PATHS", "ARTICLE_EXCLUDES", "PAGE_EXCLUDES"):
+            others = [path for path in settings[name] if path != site.media]
+            settings[name] = [*others, site.media]
+    return Redirects, JsonFeed
 
 
 def generator_init(generator: Any) -> None:

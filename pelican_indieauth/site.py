@@ -33,6 +33,7 @@ class Site:
     ``home`` is the address of the pages that are being built and ``root`` that of the whole site
     (they differ in a sub-site of another language), both without a slash at the end. ``wraps``:
     the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
+    ``media`` is the folder of uploads, inside the content folder.
     """
 
     links: tuple[Link, ...]
@@ -47,6 +48,7 @@ class Site:
     headers: tuple[str, ...]
     words: Mapping[str, str]
     json_feed: str
+    media: str
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
@@ -74,18 +76,8 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         headers=() if _language(settings) else headers.chosen(settings),
         words=words(settings),
         json_feed=feed,
+        media=_media_folder(settings),
     )
-
-
-def media_folder(settings: Mapping[str, Any]) -> str:
-    """The folder of uploads, inside the content folder; empty where there is none."""
-    name = "INDIEAUTH_MEDIA_FOLDER"
-    value = settings.get(name, "media")
-    if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
-        remedy = 'Write the name of a folder in the content folder, such as "media"'
-        raise SettingError(name, value, "is not a folder inside the content folder", remedy)
-    # A sub-site of another language links to the files of the main one.
-    return "" if _language(settings) else value.strip("/")
 
 
 def warn_of_unknown(settings: Mapping[str, Any]) -> None:
@@ -97,6 +89,17 @@ def warn_of_unknown(settings: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, _SETTINGS, n=1)
             hint = f"Did you mean {near[0]}?" if near else "See docs/plugin.md for those that are"
             logger.warning("%s is not a setting of the IndieAuth plugin. %s", name, hint)
+
+
+def _media_folder(settings: Mapping[str, Any]) -> str:
+    """The folder of uploads, inside the content folder; empty where there is none."""
+    name = "INDIEAUTH_MEDIA_FOLDER"
+    value = settings.get(name, "media")
+    if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
+        remedy = 'Write the name of a folder in the content folder, such as "media"'
+        raise SettingError(name, value, "is not a folder inside the content folder", remedy)
+    # A sub-site of another language links to the files of the main one.
+    return "" if _language(settings) else value.strip("/")
 
 
 def _json_feed(settings: Mapping[str, Any]) -> str:

@@ -108,6 +108,13 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
         file.write_text(text, "utf-8")
 
 
+def write_settings(folder: Path, **settings: Any) -> None:
+    """The same as a ``pelicanconf.py``; what is ``None`` is left out."""
+    whole = {**site_settings(folder), **settings}
+    lines = [f"{name} = {value!r}" for name, value in whole.items() if value is not None]
+    write(folder, {"pelicanconf.py": "\n".join(lines)})
+
+
 def build(folder: Path, posts: Mapping[str, str], **settings: Any) -> Built:
     """Has Pelican build a site of these posts (by slug)."""
     write(folder / "content", {f"{slug}.md": text for slug, text in posts.items()})
