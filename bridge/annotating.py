@@ -10,18 +10,17 @@ from typing import Any
 
 from bridge.catalogue import Catalogue
 from bridge.commit_message import commit_message
-from bridge.committing import Committer
+from bridge.committing import Committer, until_undisturbed
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
 from bridge.content.read import read
 from bridge.context.fetcher import ContextFetcher, Fetch
 from bridge.context.targets import targets
 from bridge.errors import BridgeError
-from bridge.store import Change, ChangedMeanwhile, MovedMeanwhile
+from bridge.store import Change, StoreError
 
 log = logging.getLogger(__name__)
 
-_TRIES = 10
 #: After a restart, posts this young are looked at again; an older one lacks its context for good.
 _YOUNG = timedelta(days=1)
 _LOOKED_AT = 50
@@ -52,7 +51,7 @@ class Annotator:
         self._fetcher.start()
         try:
             await self._catalogue.refresh()
-        except BridgeError as error:
+        except (BridgeError, StoreError) as error:
             log.warning("reply contexts of late are not looked for: %s", error)
             return
         for url, file in await asyncio.to_thread(self._young):
@@ -72,7 +71,7 @@ class Annotator:
         await self._fetcher.close()
 
     async def _attach(self, url: str, cites: Mapping[str, dict[str, Any]]) -> None:
-        for _ in range(_TRIES):
+        async def attempt() -> None:
             base = await self._catalogue.refresh()
             entry = self._catalogue.index.find(url)
             if entry is None:
@@ -81,16 +80,12 @@ class Annotator:
             annotated = self._annotated(file, cites)
             if annotated == file:
                 return
-            message = commit_message(
-                "context", f"Reply context for {entry.url}", url=entry.url, client_id=None
-            )
+            subject = f"Reply context for {entry.url}"
+            message = commit_message("context", subject, url=entry.url, client_id=None)
             change = Change(entry.path, annotated.text().encode(), blob)
-            try:
-                await self._committer.commit([change], message, base)
-            except (ChangedMeanwhile, MovedMeanwhile):
-                continue
-            return
-        log.warning("%s keeps changing; it goes without its reply context", url)
+            await self._committer.commit([change], message, base)
+
+        await until_undisturbed(attempt)
 
     def _young(self) -> list[tuple[str, PelicanFile]]:
         since = (self._now() - _YOUNG).timestamp()

@@ -34,7 +34,7 @@ from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.worker import Worker
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
-from bridge.store import ContentStore
+from bridge.store import ContentStore, StoreError
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.remote import Remote
@@ -175,8 +175,8 @@ class _Assembly:
         base = clone if (clone / ".git").exists() else repo.store.state
         try:
             return base / await repo.catalogue.output_path()
-        except Unavailable as error:
-            log.warning("pages go to %s for now: %s", base / "output", error.description)
+        except (Unavailable, StoreError) as error:
+            log.warning("pages go to %s for now: %s", base / "output", error)
             return base / "output"
 
     def _make_publisher(

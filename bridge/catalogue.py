@@ -26,7 +26,6 @@ from bridge.content.rules import SiteRules
 from bridge.errors import (
     BridgeError,
     Conflict,
-    InsufficientStorage,
     InvalidRequest,
     Unavailable,
 )
@@ -34,7 +33,7 @@ from bridge.micropub.post import Post
 from bridge.micropub.post_type import discover
 from bridge.rebuild.checkout import Checkout
 from bridge.settings import Settings, SettingsError
-from bridge.store import BlobId, ContentStore, StoreError, StoreFull, Version
+from bridge.store import BlobId, ContentStore, StoreError, Version
 from bridge.store.index import Entry, Page, PostIndex
 
 log = logging.getLogger(__name__)
@@ -89,21 +88,16 @@ class Catalogue:
     async def refresh(self) -> Version:
         """Bring everything to the newest version, and return that.
 
-        Costs nothing where nobody has committed. Raises :class:`Unavailable` where the repo or
-        Pelican's settings cannot be read, :class:`InsufficientStorage` where there is no room.
+        Costs nothing where nobody has committed. Raises :class:`~bridge.store.StoreError` where
+        the repo cannot be read, :class:`Unavailable` where Pelican's settings cannot.
         """
-        try:
+        if known := self._newest_known():
+            return known
+        async with self._lock:
+            # Somebody else may just have looked.
             if known := self._newest_known():
                 return known
-            async with self._lock:
-                # Somebody else may just have looked.
-                if known := self._newest_known():
-                    return known
-                return await asyncio.to_thread(self.look)
-        except StoreFull as error:
-            raise InsufficientStorage(f"The disk is full: {error}. Make room.") from error
-        except StoreError as error:
-            raise Unavailable(f"The site's repo cannot be read: {error}.") from error
+            return await asyncio.to_thread(self.look)
 
     def _newest_known(self) -> Version | None:
         """What the index has, if that is all there is."""
@@ -118,7 +112,7 @@ class Catalogue:
     async def _follow(self) -> None:
         try:
             await self.refresh()
-        except BridgeError as error:
+        except (BridgeError, StoreError) as error:
             log.warning("%s", error)  # the next request looks again, and tells
 
     def open(self, entry: Entry) -> tuple[PelicanFile, BlobId]:

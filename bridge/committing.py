@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from bridge.catalogue import Catalogue
-from bridge.errors import Conflict, InsufficientStorage, Unavailable
+from bridge.errors import Conflict
 from bridge.media.library import MediaLibrary
-from bridge.store import (
-    Change,
-    ChangedMeanwhile,
-    Commit,
-    MovedMeanwhile,
-    OwnersEdit,
-    StoreError,
-    StoreFull,
-    Version,
-)
+from bridge.store import Change, ChangedMeanwhile, Commit, MovedMeanwhile, Version
 from bridge.store.queue import CommitQueue
+
+#: How often somebody looks again after others have committed in between.
+_TRIES = 10
+_Done = TypeVar("_Done")
 
 
 class Committer:
@@ -42,15 +38,10 @@ class Committer:
     async def commit(self, changes: Sequence[Change], message: str, base: Version) -> Version:
         """One commit; when this returns it is on disk.
 
-        Raises ChangedMeanwhile and MovedMeanwhile, after which looking again helps, and otherwise
-        Conflict, InsufficientStorage, Unavailable.
+        Raises the :class:`~bridge.store.StoreError` of the store; after ChangedMeanwhile and
+        MovedMeanwhile, looking again helps (:func:`until_undisturbed`).
         """
-        try:
-            version = await self._queue.commit(Commit(tuple(changes), message, base))
-        except (ChangedMeanwhile, MovedMeanwhile):
-            raise
-        except StoreError as error:
-            raise translated(error) from error
+        version = await self._queue.commit(Commit(tuple(changes), message, base))
         for listener in self._listeners:
             listener(version)
         await self._media.committed(changes)
@@ -58,22 +49,18 @@ class Committer:
 
     async def commit_media(self, changes: Sequence[Change], message: str) -> None:
         """A commit of files alone, which rests on nothing but themselves."""
-        base = await self._catalogue.refresh()
+
+        async def attempt() -> None:
+            await self.commit(changes, message, await self._catalogue.refresh())
+
+        await until_undisturbed(attempt)
+
+
+async def until_undisturbed(attempt: Callable[[], Awaitable[_Done]]) -> _Done:
+    """Look and commit again while others commit in between; raises Conflict after some tries."""
+    for _ in range(_TRIES):
         try:
-            await self.commit(changes, message, base)
-        except (ChangedMeanwhile, MovedMeanwhile) as error:
-            raise Conflict("Somebody else has committed in between. Try again.") from error
-
-
-def translated(error: StoreError) -> Conflict | InsufficientStorage | Unavailable:
-    """What a client is told of a store that could not write."""
-    match error:
-        case OwnersEdit(path=path):
-            return Conflict(
-                f"{path} has changes of yours that are not committed. Commit or undo them, then"
-                " try again."
-            )
-        case StoreFull():
-            return InsufficientStorage(f"Nothing was written: {error}. Make room, then try again.")
-        case _:
-            return Unavailable(f"Nothing was written: {error}. Try again in a moment.")
+            return await attempt()
+        except (ChangedMeanwhile, MovedMeanwhile):
+            continue
+    raise Conflict("Somebody else keeps changing the site at the same moment. Try again.")

@@ -7,18 +7,17 @@ placing finds their addresses, committing commits and tells the builder and the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import unescape
-from typing import TypeVar
 
 from bridge.annotating import Annotator
 from bridge.auth.scopes import only_drafts
 from bridge.auth.token import Token
 from bridge.catalogue import Catalogue
 from bridge.commit_message import commit_message
-from bridge.committing import Committer
+from bridge.committing import Committer, until_undisturbed
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
 from bridge.content.render import compose, edit
@@ -30,18 +29,8 @@ from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
 from bridge.placing import Place, Placing
 from bridge.rebuild import Rebuilder
-from bridge.store import (
-    Change,
-    ChangedMeanwhile,
-    ContentStore,
-    MovedMeanwhile,
-    Version,
-)
+from bridge.store import Change, ChangedMeanwhile, ContentStore, Version
 from bridge.store.index import Entry
-
-#: How often a request looks again after somebody else has committed in between.
-_TRIES = 10
-_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +77,18 @@ class Publisher:
     async def carry_out(self, action: Action, token: Token) -> Published:
         """Do what a client asks for; when this returns, it is committed and on disk.
 
-        Raises the errors of :mod:`bridge.errors`; then nothing has changed.
+        Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError`; then
+        nothing has changed.
         """
         match action:
             case Create():
                 return await self._create(action, token)
             case Update():
-                return await _until_undisturbed(lambda: self._update(action, token))
+                return await until_undisturbed(lambda: self._update(action, token))
             case Delete():
-                return await _until_undisturbed(lambda: self._delete(action, token))
+                return await until_undisturbed(lambda: self._delete(action, token))
             case Undelete():
-                return await _until_undisturbed(lambda: self._undelete(action, token))
+                return await until_undisturbed(lambda: self._undelete(action, token))
 
     async def _create(self, action: Create, token: Token) -> Published:
         post, when = action.post, self._now()
@@ -121,7 +111,7 @@ class Publisher:
                 message = _message("create", "", post, place.file, place.location.url, token)
                 return place, await self._committer.commit(changes, message, base)
 
-        place, version = await _until_undisturbed(attempt)
+        place, version = await until_undisturbed(attempt)
         self._annotator.want(place.location.url, place.file)
         page = place.location.save_as
         live = await self._rebuilder.live(version, page, self._wait_seconds)
@@ -246,13 +236,3 @@ def _message(action: str, verb: str, post: Post, file: PelicanFile, url: str, to
     subject = f"{verb}{discover(post)}: {unescape(file.get('Title') or '') or url}"
     subject = subject[0].upper() + subject[1:]
     return commit_message(action, subject, url=url, client_id=token.client_id)
-
-
-async def _until_undisturbed(attempt: Callable[[], Awaitable[_Done]]) -> _Done:
-    """Try again for as long as others keep committing in between, within reason."""
-    for _ in range(_TRIES):
-        try:
-            return await attempt()
-        except (ChangedMeanwhile, MovedMeanwhile):
-            continue
-    raise Conflict("Somebody else keeps changing the site at the same moment. Try again.")

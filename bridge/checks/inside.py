@@ -115,8 +115,8 @@ def _check_siteurl(site: Site, settings: Settings) -> Finding:
         return Finding("SITEURL", f"apps are told addresses below {site.siteurl}")
     return Finding(
         "SITEURL",
-        f"it is empty in {settings.site.settings}: apps are told addresses below {settings.site.me},"
-        " but feeds and what the plugin writes need it",
+        f"it is empty in {settings.site.settings}: apps are told addresses below"
+        f" {settings.site.me}, but feeds and what the plugin writes need it",
         "Set it there, or name your publishing settings in [site] settings.",
         broken=False,
     )

@@ -85,8 +85,8 @@ class Site:
     def load(cls, settings_file: Path, *, root: Path | None = None, siteurl: str = "") -> Site:
         """Read a site's settings file; content folder and theme need not be there.
 
-        ``siteurl`` stands in for a SITEURL that is empty, as it is where sites are developed. Raises
-        :class:`SettingsError` if the file cannot be read or names what is not installed.
+        ``siteurl`` stands in for a SITEURL that is empty, as it is where sites are developed.
+        Raises :class:`SettingsError` if the file cannot be read or names what is not installed.
         """
         settings_file = settings_file.resolve()
         root = root or settings_file.parent

@@ -56,7 +56,7 @@ class Orphans:
             try:
                 if changes:
                     await self._publisher.commit_media(changes, message)
-            except BridgeError as error:
+            except (BridgeError, StoreError) as error:
                 log.warning("%s could not be committed: %s", file.path, error)
             else:
                 await self._library.committed(changes)

@@ -39,7 +39,7 @@ class Gatekeeper(Protocol):
 class MediaHandlers:
     """What the media endpoint answers.
 
-    ``max_bytes`` bounds one file, and so a body. Store errors go through, as everywhere.
+    ``max_bytes`` bounds one file, and so a body.
     """
 
     def __init__(

@@ -8,7 +8,16 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from bridge.errors import BridgeError, InsufficientScope, InvalidToken, Unauthorized, Unavailable
+from bridge.errors import (
+    BridgeError,
+    Conflict,
+    InsufficientScope,
+    InsufficientStorage,
+    InvalidToken,
+    Unauthorized,
+    Unavailable,
+)
+from bridge.store import OwnersEdit, StoreError, StoreFull
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +40,8 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     """Turn what was raised below into the answer that its class names (Micropub 3.8)."""
     try:
         return await handler(request)
-    except BridgeError as error:
+    except (BridgeError, StoreError) as raised:
+        error = raised if isinstance(raised, BridgeError) else _of_the_store(raised)
         if error.status >= 500:
             log.warning("%s: %s", _asked(request), error.description)
         return error_response(error)
@@ -46,6 +56,20 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:
         log.exception("%s failed", _asked(request))
         return _json(500, "server_error", "The bridge has a defect; its log says more.")
+
+
+def _of_the_store(error: StoreError) -> BridgeError:
+    """What a client is told of a store that cannot read or write."""
+    match error:
+        case OwnersEdit(path=path):
+            return Conflict(
+                f"{path} has changes of yours that are not committed. Commit or undo them, then"
+                " try again."
+            )
+        case StoreFull():
+            return InsufficientStorage(f"Nothing was written: {error}. Make room, then try again.")
+        case _:
+            return Unavailable(f"Nothing was written: {error}. Try again in a moment.")
 
 
 def _asked(request: web.Request) -> str:
