@@ -11,9 +11,15 @@ from pathlib import Path
 
 import pytest
 from rebuild_kinds import clean, comparable, differing, start
-from rebuild_site import commit, files, make, post, settled
+from rebuild_site import CONF, commit, files, make, post, settled, small_site
 
 from bridge.rebuild import process
+from bridge.rebuild.build import Task
+from bridge.rebuild.checkout import Checkout
+from bridge.rebuild.command import CommandBuilder, pelican_argv
+from bridge.rebuild.output import Output
+from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.worker import Worker
 from bridge.store import Version
 from bridge.store.memory import MemoryStore
@@ -85,6 +91,55 @@ async def test_a_killed_build_process_is_made_good_by_the_command(
     assert builders() != [], "it was started again"
     await rebuilder.close()
     assert builders() == []
+
+
+HANGING = b"""
+import sys, time
+from pelican import signals
+
+def wait(generator):
+    if "bridge.rebuild.resident" in sys.orig_argv:
+        time.sleep(600)
+
+def register():
+    signals.article_generator_finalized.connect(wait)
+"""
+
+
+async def test_a_build_process_that_hangs_is_ended_and_the_command_builds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    small_site(store)
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["hanging"]\nPLUGIN_PATHS = ["plugins"]\n')
+    version = commit(store, {"pelicanconf.py": conf, "plugins/hanging.py": HANGING})
+    checkout = Checkout(store, tmp_path / "state" / "rebuild" / "checkout")
+    output = Output(tmp_path / "output", tmp_path / "output.json")
+    environment = process.environment({})
+    command = CommandBuilder(
+        argv=pelican_argv("content", "pelicanconf.py"),
+        output=output,
+        staging=tmp_path / "staging",
+        content="content",
+        environment=environment,
+    )
+    resident = Resident(
+        settings="pelicanconf.py",
+        content="content",
+        shadow=tmp_path / "shadow",
+        note=output.note,
+        environment=environment,
+        seconds=2,
+    )
+    builder = ResidentBuilder(
+        resident, output, command, Verifier(command, output, tmp_path / "verify")
+    )
+    changed = frozenset(checkout.bring_to(version))
+    await builder.build(Task(version, checkout.folder, changed))
+    assert "does not answer" in caplog.text
+    assert builders() == []
+    assert_as_clean(tmp_path)
+    await builder.close()
 
 
 BRIDGE = """
