@@ -124,11 +124,13 @@ def alone(bridge: Serving, folder: Path, rounds: int) -> list[float]:
     http = HTTPConnection(address.hostname or "", address.port)
     http.connect()
     http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    times = [
-        (floor(folder), post(http, bridge, _FORM), post(http, bridge, _JSON)) for _ in range(rounds)
-    ]
+    floors, forms, jsons = list[float](), list[float](), list[float]()
+    for _ in range(rounds):
+        for kind, times in ((_FORM, forms), (_JSON, jsons)):
+            floors.append(floor(folder))
+            times.append(post(http, bridge, kind))
     http.close()
-    return [statistics.median(column) for column in zip(*times, strict=True)]
+    return [statistics.median(times) for times in (floors, forms, jsons)]
 
 
 def post(http: HTTPConnection, bridge: Serving, kind: str) -> float:
