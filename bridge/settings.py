@@ -9,6 +9,8 @@ import msgspec
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+#: A text that no error and no log shows.
+Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,7 +40,7 @@ class Auth(_Section, frozen=True):
 
     token_endpoint: str = ""
     introspection_endpoint: str = ""
-    introspection_auth: str = "none"
+    introspection_auth: Secret = "none"
     strict: bool = False
     cache_seconds: Annotated[int, msgspec.Meta(ge=0, le=60)] = 60
 
@@ -72,7 +74,7 @@ class IndieAuth(_Section, frozen=True):
     smtp_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 587
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_user: str = ""
-    smtp_password: str = ""
+    smtp_password: Secret = ""
     smtp_from: str = ""
 
 
@@ -115,9 +117,9 @@ class Publish(_Section, frozen=True):
 
     remote: str = "origin"
     author: str = ""
-    token: str = ""
+    token: Secret = ""
     poll_seconds: Annotated[float, msgspec.Meta(ge=1)] = 60.0
-    hook_secret: str = ""
+    hook_secret: Secret = ""
 
 
 class Rebuild(_Section, frozen=True):
@@ -129,8 +131,8 @@ class Rebuild(_Section, frozen=True):
     mode: Literal["resident", "command", "webhook", "none"] = "resident"
     output: str = ""
     command: tuple[str, ...] = ()
-    webhook: str = ""
-    webhook_secret: str = ""
+    webhook: Secret = ""
+    webhook_secret: Secret = ""
     deploy: tuple[str, ...] = ()
     wait_seconds: Seconds = 2.0
 

@@ -13,19 +13,24 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
-from bridge.settings import Settings, SettingsError
+from bridge.settings import Secret, Settings, SettingsError
 
-#: Settings whose values no error shows.
-_SECRETS = frozenset(
-    {"auth.introspection_auth", "indieauth.smtp_password", "publish.token", "publish.hook_secret"}
-)
 #: Hosts that only this machine reaches.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class _Wrong(NamedTuple):
+    """A setting that cannot work: which, why, and what to write instead."""
+
+    key: str
+    problem: str
+    remedy: str
 
 
 def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -41,21 +46,21 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
             values[section][key] = value
         origins[f"{section}.{key}"] = name
     settings = _convert(values, source, origins)
-    folder = (file.parent if file else Path()).resolve()
-    settings = msgspec.structs.replace(
+    for key, problem, remedy in _wrong_values(settings):
+        raise SettingsError(origins.get(key, source), key, problem, remedy)
+    return _resolved(settings, (file.parent if file else Path()).resolve())
+
+
+def _resolved(settings: Settings, folder: Path) -> Settings:
+    """The settings with every path absolute."""
+    site, indieauth, rebuild = settings.site, settings.indieauth, settings.rebuild
+    output = str(folder / rebuild.output) if rebuild.output else ""
+    return replace(
         settings,
-        site=msgspec.structs.replace(settings.site, repo=folder / settings.site.repo),
-        indieauth=msgspec.structs.replace(
-            settings.indieauth, database=folder / settings.indieauth.database
-        ),
-        rebuild=msgspec.structs.replace(
-            settings.rebuild,
-            output=str(folder / settings.rebuild.output) if settings.rebuild.output else "",
-        ),
+        site=replace(site, repo=folder / site.repo),
+        indieauth=replace(indieauth, database=folder / indieauth.database),
+        rebuild=replace(rebuild, output=output),
     )
-    for key, value, problem, remedy in _wrong_values(settings):
-        raise SettingsError(origins.get(key, source), key, f"{value!r} {problem}", remedy)
-    return settings
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], str]:
@@ -67,9 +72,11 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
             source, "file", "is not there", "Run `micropub-bridge init`, or name it with -c"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(source, "file", f"cannot be read: {error}", "See to it") from error
+        raise SettingsError(
+            source, "file", f"cannot be read: {error}", "Check its permissions"
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(source, "file", f"is not TOML: {error}", "Mend that line") from error
+        raise SettingsError(source, "file", f"is not TOML: {error}", "Fix that line") from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
@@ -137,16 +144,15 @@ def _explain(
         return SettingsError(origins.get(full, source), full, "is not a setting", remedy)
     if missing := re.search(r"missing required field `(.*)`", text):
         full = ".".join(filter(None, [key, missing[1]]))
-        return SettingsError(source, full, "is missing", "It has no default: write it")
+        return SettingsError(source, full, "is missing", "It is required: add it")
     if choices := _choices(key):
         text = f"Write one of {', '.join(choices)}"
     value: Any = values
     for part in re.findall(r"\w+", key):
         if isinstance(value, dict):
             value = value.get(part)
-    secret = key in _SECRETS
-    shown = "the value" if secret else repr(value)
-    return SettingsError(origins.get(key, source), key, f"{shown} will not do", text)
+    problem = f"{_shown(key, value)} is not valid"
+    return SettingsError(origins.get(key, source), key, problem, text)
 
 
 def _choices(key: str) -> list[str]:
@@ -161,49 +167,57 @@ def _known_keys(section: str) -> list[str]:
     return list(kind.__struct_fields__) if hasattr(kind, "__struct_fields__") else []
 
 
-def _wrong_values(settings: Settings) -> Iterator[tuple[str, object, str, str]]:
-    """Each value that has the right type and still cannot work: key, value, problem, remedy."""
-    url = "Write an absolute URL, such as 'https://example.com/'"
-    urls = {
-        "site.me": settings.site.me,
-        "server.public_url": settings.server.public_url,
-        "auth.token_endpoint": settings.auth.token_endpoint,
-        "auth.introspection_endpoint": settings.auth.introspection_endpoint,
-        "rebuild.webhook": settings.rebuild.webhook,
-    }
-    for key, value in urls.items():
-        if (value or key == "site.me") and not is_url(value):
-            yield key, value, "is not an http(s) URL", url
-    for alias in settings.site.aliases:
-        if not is_url(alias):
-            yield "site.aliases", alias, "is not an http(s) URL", url
+def _wrong_values(settings: Settings) -> Iterator[_Wrong]:
+    """Each value that has the right type and still cannot work."""
+    yield from _wrong_urls(settings)
+    yield from _wrong_paths(settings)
+    auth = settings.auth.introspection_auth
+    if not re.fullmatch(r"none|same-token|bearer:.+|basic:[^:]+:.+", auth):
+        remedy = "Write none, same-token, bearer:SECRET or basic:USER:PASSWORD"
+        yield _Wrong("auth.introspection_auth", "the value is in no known form", remedy)
+    author = settings.publish.author
+    if author and not re.fullmatch(r"[^<>\n]+ <[^<>\n]+>", author):
+        yield _Wrong("publish.author", f"{author!r} is not an author", "Write 'Name <mail@host>'")
+
+
+def _wrong_urls(settings: Settings) -> Iterator[_Wrong]:
+    remedy = "Write an absolute URL, such as 'https://example.com/'"
+    given = [
+        ("site.me", settings.site.me),
+        *(("site.aliases", alias) for alias in settings.site.aliases),
+        ("server.public_url", settings.server.public_url),
+        ("auth.token_endpoint", settings.auth.token_endpoint),
+        ("auth.introspection_endpoint", settings.auth.introspection_endpoint),
+        ("rebuild.webhook", settings.rebuild.webhook),
+    ]
+    for key, value in given:
+        if (value or key.startswith("site.")) and not is_url(value):
+            yield _Wrong(key, f"{_shown(key, value)} is not an http(s) URL", remedy)
+    if settings.rebuild.mode == "webhook" and not settings.rebuild.webhook:
+        yield _Wrong("rebuild.webhook", "is empty, but mode is webhook", remedy)
     if not settings.server.public_url and settings.server.host not in LOOPBACK:
-        yield (
-            "server.public_url",
-            "",
-            "is empty, and the bridge is not on loopback only",
-            "Write the URL at which the world reaches the bridge",
-        )
-    if not re.fullmatch(
-        r"none|same-token|bearer:.+|basic:[^:]+:.+", settings.auth.introspection_auth
-    ):
-        yield (
-            "auth.introspection_auth",
-            "the value",
-            "has no known form",
-            "Write none, same-token, bearer:SECRET or basic:USER:PASSWORD",
-        )
-    inside = {"content.folder": settings.content.folder, "media.folder": settings.media.folder}
-    for key, value in {**inside, "site.settings": settings.site.settings}.items():
+        problem = "is empty, but the bridge does not listen on this machine alone"
+        remedy = "Write the URL at which the world reaches the bridge"
+        yield _Wrong("server.public_url", problem, remedy)
+
+
+def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
+    given = {
+        "content.folder": settings.content.folder,
+        "media.folder": settings.media.folder,
+        "site.settings": settings.site.settings,
+    }
+    for key, value in given.items():
         path = PurePosixPath(value)
         if path.is_absolute() or ".." in path.parts or not path.parts:
-            yield key, value, "leads outside", "Write a relative path without '..'"
-    if settings.publish.author and not re.fullmatch(
-        r"[^<>\n]+ <[^<>\n]+>", settings.publish.author
-    ):
-        yield "publish.author", settings.publish.author, "is no author", "Write 'Name <mail@host>'"
-    if settings.rebuild.mode == "webhook" and not settings.rebuild.webhook:
-        yield "rebuild.webhook", "", "is empty, but mode is webhook", url
+            yield _Wrong(key, f"{value!r} leads outside", "Write a relative path without '..'")
+
+
+def _shown(key: str, value: object) -> str:
+    """A value as an error may show it."""
+    section, _, name = key.partition(".")
+    hints = get_type_hints(get_type_hints(Settings).get(section), include_extras=True)
+    return "the value" if hints.get(name) == Secret else repr(value)
 
 
 def is_url(text: str) -> bool:

@@ -82,12 +82,22 @@ def test_a_wrong_variable_is_named_by_its_own_name(tmp_path: Path) -> None:
         load(write(tmp_path, LEAST), {"BRIDGE_SERVER__PORT": "x"})
 
 
-def test_a_wrong_secret_is_not_shown(tmp_path: Path) -> None:
-    text = LEAST + '[auth]\nintrospection_auth = "hunter2"'
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [
+        ('[auth]\nintrospection_auth = "hunter2"', "bearer:SECRET"),
+        ('[rebuild]\nwebhook = "hooks.example/hunter2"', "absolute URL"),
+        ('[rebuild]\nwebhook_secret = ["hunter2"]', "str"),
+        ('[publish]\ntoken = ["hunter2"]', "str"),
+        ('[publish]\nhook_secret = ["hunter2"]', "str"),
+        ('[indieauth]\nsmtp_password = ["hunter2"]', "str"),
+    ],
+)
+def test_a_wrong_secret_is_not_shown(tmp_path: Path, setting: str, remedy: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        load(write(tmp_path, text), {})
+        load(write(tmp_path, LEAST + setting), {})
     assert "hunter2" not in str(caught.value)
-    assert "bearer:SECRET" in str(caught.value)
+    assert remedy in str(caught.value)
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
