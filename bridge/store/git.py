@@ -81,7 +81,7 @@ class GitStore:
             self._scratch = Scratch(self.disk, self.state)
             parts = (place, self.database, self.disk, self._scratch, patience)
             self._transaction, self._recovery = Transaction(*parts), Recovery(*parts)
-            self._mending = Mending(*parts[:-1], self._transaction)
+            self._mending = Mending(*parts[:-1], self._indexes, self._transaction)
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has put that right itself.
             with suppress(StoreBusy), self._writing():
@@ -208,7 +208,8 @@ class GitStore:
                     made[answer] = None
             if batch.tip and made and not self._transaction.advance(head, batch.tip, batch, desks):
                 return None
-            self._settling.committed(batch.tip, batch.edits, _index_files(desks))
+            files = _index_files([desk.checkout for desk in desks])
+            self._settling.committed(batch.tip, batch.edits, files)
         self._mine |= made
         while len(self._mine) > _OWN_COMMITS:
             del self._mine[next(iter(self._mine))]
@@ -225,13 +226,18 @@ class GitStore:
             self._put_right()
 
     def _put_right(self) -> None:
+        head, recent = self.place.branch.read(), self._settling.recent()
+        files = _index_files(self._checkouts())
+        if self._mending.is_well(head, recent, files):
+            self._settling.looked_at(head, files)
+            return
         with self._desks() as desks:
-            head = self.place.branch.read()
-            batch = self._mending.put_right(head, self._settling.recent(), desks, self.author)
+            head, files = self.place.branch.read(), _index_files([desk.checkout for desk in desks])
+            batch = self._mending.put_right(head, recent, desks, self.author)
             if batch:
-                self._settling.committed(batch.tip, batch.edits, _index_files(desks))
+                self._settling.committed(batch.tip, batch.edits, files)
             else:
-                self._settling.looked_at(head)
+                self._settling.looked_at(head, files)
         self._scratch.sweep()
 
     def _checkouts(self) -> list[Checkout]:
@@ -259,8 +265,8 @@ class GitStore:
         return self.database.tree_of(_oid(at))
 
 
-def _index_files(desks: Sequence[Desk]) -> list[Path]:
-    return [desk.checkout.git_dir / "index" for desk in desks]
+def _index_files(checkouts: Sequence[Checkout]) -> list[Path]:
+    return [checkout.git_dir / "index" for checkout in checkouts]
 
 
 def _version(commit: bytes | None) -> Version | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from bridge.store import BlobId, Change, Commit, StoreError
 from bridge.store.batch import Batch
@@ -17,6 +18,7 @@ from bridge.store.disk import Disk
 from bridge.store.opening import Place
 from bridge.store.scratch import Scratch
 from bridge.store.settling import Recent
+from bridge.store.staging import Indexes
 from bridge.store.transaction import Transaction
 from bridge.store.trees import find
 from bridge.store.worktree import Desk
@@ -38,13 +40,29 @@ class Mending:
         database: Database,
         disk: Disk,
         scratch: Scratch,
+        indexes: Indexes,
         transaction: Transaction,
     ) -> None:
         self._place = place
         self._database = database
         self._disk = disk
         self._scratch = scratch
+        self._indexes = indexes
         self._transaction = transaction
+
+    def is_well(self, head: bytes | None, recent: Sequence[Recent], files: Sequence[Path]) -> bool:
+        """Whether branch and index files have all that we have done, seen without a lock: most
+        often somebody has only staged something else, and is about to commit it."""
+        tree = self._database.tree_of(head) if head else None
+        for file in files:
+            index, stamp = self._indexes.peek(file)
+            for edit in (each.edit for each in recent):
+                staged = index.get(edit.path)
+                there = find(self._database, tree, edit.path) if tree else None
+                if not edit.after == there == (staged.entry if staged else None):
+                    return False
+            self._indexes.seen(file, stamp)
+        return True
 
     def put_right(
         self, head: bytes | None, recent: Sequence[Recent], desks: Sequence[Desk], author: str

@@ -79,10 +79,10 @@ class Settling:
         with self._guard:
             return [*self._recent.values()]
 
-    def looked_at(self, head: bytes | None) -> None:
-        """All is well as far as this version."""
+    def looked_at(self, head: bytes | None, files: Iterable[Path]) -> None:
+        """All is well as far as this version, in the index files that there are now."""
         with self._guard:
-            self._head = head
+            self._head, self._files = head, set(files)
 
     def is_settled(self) -> bool:
         """Whether nobody has written an index, or moved the branch, since we have."""

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
+from typing import TypeAlias
 
 from bridge.store import StoreBroken
 from bridge.store.objects import Entry, Format
@@ -187,13 +188,17 @@ class Index:
         ]
 
 
+#: What changes when a file is written: inode, time, size.
+Stamp: TypeAlias = tuple[int, int, int]
+
+
 class Indexes:
     """Index files as they were last written, so that a large one is not parsed for each post."""
 
     def __init__(self, fmt: Format) -> None:
         self.format = fmt
         self._known: dict[Path, Index] = {}
-        self._stamps: dict[Path, tuple[int, int, int]] = {}
+        self._stamps: dict[Path, Stamp] = {}
 
     def read(self, file: Path) -> Index:
         """The index in a file; empty where there is none. Whoever changes it either keeps it with
@@ -212,6 +217,18 @@ class Indexes:
         if index.checksum:
             self._known[file] = index
 
+    def peek(self, file: Path) -> tuple[Index, Stamp]:
+        """The index in a file that is not locked, and which file that was (see :meth:`seen`)."""
+        stamp = _stamp(file)
+        try:
+            return Index(file.read_bytes(), self.format), stamp
+        except FileNotFoundError:
+            return Index(b"", self.format), stamp
+
+    def seen(self, file: Path, stamp: Stamp) -> None:
+        """All is well with what :meth:`peek` has found."""
+        self._stamps[file] = stamp
+
     def is_known(self, file: Path) -> bool:
         """Whether nobody has written the file since it was last kept."""
         return self._stamps.get(file) == _stamp(file)
@@ -222,8 +239,8 @@ class Indexes:
             return opened.read()
 
 
-def _stamp(file: Path) -> tuple[int, int, int]:
-    """What changes when a file is written; zeros where there is none."""
+def _stamp(file: Path) -> Stamp:
+    """The stamp of a file; zeros where there is none."""
     try:
         stat = file.stat()
     except FileNotFoundError:

@@ -347,6 +347,15 @@ def test_a_commit_from_an_index_of_before_us_does_not_take_the_post_out(
     assert "put back" in caplog.text
 
 
+def test_the_owners_next_commit_meets_no_lock_of_ours(site: Path, store: GitStore) -> None:
+    for number in range(20):
+        put(store, f"content/ours-{number}.md", "ours")
+        (site / f"mine-{number}.md").write_text("mine")
+        git(site, "add", f"mine-{number}.md")
+        git(site, "commit", "-q", "-m", "Mine")
+    assert status(site) == []
+
+
 def test_what_the_owner_takes_back_right_after_us_stays_away(site: Path, store: GitStore) -> None:
     before = git(site, "rev-parse", "HEAD")
     put(store, "content/new.md", "ours\n")
