@@ -1,4 +1,4 @@
-"""Names for stored files: readable, safe in a URL, in a shell and on any disk."""
+"""Names for stored files: readable, safe in a URL, in a shell and on any disk, hard to guess."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 _LENGTH = 60
+_DIGITS = 12
 
 #: Names that say nothing: what programs call a file that has none.
 _EMPTY_NAMES = frozenset(
@@ -22,18 +23,17 @@ def stem(filename: str, digest: str) -> str:
     """A stored file's name without its extension.
 
     ``filename`` is what the client called the file: any string. Only ``a-z``, ``0-9`` and ``-``
-    come out, never an empty name; where nothing readable is left, the start of ``digest`` (the
-    hexadecimal digest of the bytes).
+    come out: what can be read of it, and the start of ``digest``, the hexadecimal digest of the
+    bytes, since a file can be had before its post is public ("the URL SHOULD be unguessable",
+    Micropub 3.6.4).
     """
     last = re.split(r"[/\\]", filename)[-1]
     bare = re.sub(r"\.[^.]{1,5}$", "", last)
     plain = unicodedata.normalize("NFKD", bare).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "-", plain)[:_LENGTH].strip("-")
-    # A name that ends like a scaled copy ("sea-800w") would be taken for one.
-    name = re.sub(r"-(\d+)w$", r"-\1", name)
     if not re.search(r"[a-z0-9]", name) or name in _EMPTY_NAMES or _DEVICES.fullmatch(name):
-        return digest[:12]
-    return name
+        return digest[:_DIGITS]
+    return f"{name}-{digest[:_DIGITS]}"
 
 
 def candidates(
@@ -41,7 +41,7 @@ def candidates(
 ) -> Iterator[str]:
     """Paths under which a file may be stored, the best first, without end.
 
-    ``media/2026/11/sea.jpg``, ``media/2026/11/sea-2.jpg``, ...
+    ``media/2026/11/sea-0a1b2c3d4e5f.jpg``, then with ``-2``, ``-3`` ...
     """
     base = f"{folder}/{when:%Y}/{when:%m}/{stem(filename, digest)}"
     yield f"{base}.{extension}"
