@@ -132,9 +132,9 @@ def _add_token_commands(actions: argparse._SubParsersAction[argparse.ArgumentPar
         default="create update delete undelete media",
         help="words separated by spaces (default: %(default)s)",
     )
-    create.add_argument("--days", type=_days, help="how long it is good (default: until revoked)")
-    listing = actions.add_parser("list", help="which there are")
-    revoke = actions.add_parser("revoke", help="make one useless")
+    create.add_argument("--days", type=_days, help="days until it expires (default: never)")
+    listing = actions.add_parser("list", help="list them")
+    revoke = actions.add_parser("revoke", help="revoke one")
     revoke.add_argument("id", help="from `token list`")
     for parser, run in ((create, _token_create), (listing, _token_list), (revoke, _token_revoke)):
         _add_settings(parser)

@@ -104,7 +104,7 @@ class Interview:
         try:
             self._me = str(profile_url(_with_scheme(answer)))
         except BadURL as error:
-            raise Refused(f"{answer!r} cannot stand for you: {error}.") from error
+            raise Refused(f"{answer!r} cannot be your address: {error}.") from error
         return self._me
 
     def bridge(self, given: str | None) -> str:

@@ -61,7 +61,7 @@ def _decode(body: bytes) -> Mapping[str, Any]:
             parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
         )
     except _Repeated as error:
-        raise InvalidToken("The reply about this token says one thing twice.") from error
+        raise InvalidToken("The reply about this token repeats a key.") from error
     except (ValueError, RecursionError) as error:
         raise Unavailable("The token endpoint's reply cannot be understood.") from error
 

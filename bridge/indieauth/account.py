@@ -115,7 +115,7 @@ async def change_password(request: web.Request) -> web.Response:
         if has_password(server.db) and not await check_password(
             server.db, form.get("current") or ""
         ):
-            return _sessions_page(request, guest, problem="That is not your present password.")
+            return _sessions_page(request, guest, problem="That is not your current password.")
         try:
             hashed = await asyncio.to_thread(hash_password, new)
         except ValueError as error:

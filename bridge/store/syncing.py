@@ -64,7 +64,7 @@ class Syncing:
                 self._transport.push(bytes.fromhex(ours), theirs)
             except RemoteHasMoved:
                 self._transport.fetch()
-        raise TransportError("the remote moves faster than one can follow")
+        raise TransportError("the remote kept changing during the push")
 
     def counts(self) -> Counts | None:
         """How far apart both sides are; ``None`` as long as the remote was never reached."""

@@ -173,4 +173,4 @@ class Transport:
         text = "; ".join(line for line in lines if line and not line.startswith(_HINTS))
         if self._token:
             text = text.replace(self._token, "…")
-        return _CREDENTIALS.sub("…@", text)[:1000] or "git has failed without a word"
+        return _CREDENTIALS.sub("…@", text)[:1000] or "git failed and gave no reason"

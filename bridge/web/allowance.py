@@ -30,8 +30,8 @@ class Allowance:
             nonlocal taken
             if count > self._left:
                 raise Unavailable(
-                    "Too much is being sent at the same time by whoever has shown no token yet."
-                    " Send yours in the Authorization header, or try again."
+                    "Too many unauthenticated uploads at once. Send your token in the Authorization"
+                    " header, or try again."
                 )
             self._left -= count
             taken += count

@@ -93,5 +93,7 @@ class Gate:
         if deed is not None:
             require(token, deed)
         elif not allows_anything(token):
-            raise InsufficientScope("This token only says who somebody is.", scope="create")
+            raise InsufficientScope(
+                "This token identifies you, and allows nothing.", scope="create"
+            )
         return token

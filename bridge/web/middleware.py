@@ -55,7 +55,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         raise
     except Exception:
         log.exception("%s failed", _asked(request))
-        return _json(500, "server_error", "The bridge has a defect; its log says more.")
+        return _json(500, "server_error", "Internal error; see the bridge's log.")
 
 
 def _of_the_store(error: StoreError) -> BridgeError:

@@ -95,8 +95,8 @@ def _headline(build: BuildStatus, remote: RemoteStatus) -> str:
     if remote.error:
         return "Live, but the remote is not up to date"
     if remote.conflicts:
-        return "Live, with a file in two versions"
-    return "Live, but for what Pelican refuses" if build.left_out else "Everything is live"
+        return "Live, but a file has two versions"
+    return "Live, except for posts that Pelican refused" if build.left_out else "Everything is live"
 
 
 def _building(build: BuildStatus) -> str:

@@ -477,7 +477,7 @@ async def test_changing_the_password_needs_the_old_one_and_ends_other_sessions(
         await guest.sign_in()
         page = await guest.get("/auth/sessions")
         wrong = await guest.submit(page, "/auth/password", current="wrong", password=new, again=new)
-        assert "not your present password" in rough_words(wrong.text)
+        assert "not your current password" in rough_words(wrong.text)
         assert (await other.get("/tokens")).status == 200
         done = await guest.submit(page, "/auth/password", current=PASSWORD, password=new, again=new)
         assert done.status == 303

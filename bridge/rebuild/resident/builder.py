@@ -160,7 +160,7 @@ class ResidentBuilder:
                     return await self._ask(task)
             except _Gone:
                 said = "\n".join(self._process.printed) if self._process else ""
-                _log.error("The resident build ended without a word. %s", said)
+                _log.error("The resident build exited unexpectedly. %s", said)
             except TimeoutError:
                 _log.error("The resident build does not answer")
         return await self._fall_back(task)
