@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-import aiohappyeyeballs
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
@@ -161,7 +160,7 @@ class GuardedFetch:
             )
         return self._session
 
-    def _socket(self, info: aiohappyeyeballs.AddrInfoType) -> socket.socket:
+    def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         """Make the socket for exactly this address, which is connected to next, or refuse."""
         family, kind, protocol, _, address = info
         if not may_connect(str(address[0]), allow_loopback=self._allow_loopback):
