@@ -14,6 +14,7 @@ from html import escape as e
 from pelican_indieauth.entries import Cite, Entry, Media, Person, Place
 
 #: A phone's photo is wider than any page, and not every theme thinks of that.
+_NOT_WIDER = 'style="max-width: 100%"'
 _FITTING = 'style="max-width: 100%; height: auto"'
 #: Kinds of posts that speak about nothing else (post type discovery looks for targets first).
 _ALONE = frozenset({"note", "article", "photo", "video", "audio"})
@@ -152,7 +153,8 @@ def _data(name: str, value: str) -> str:
 
 
 def _sentence(html: str, name: str = "context") -> str:
-    return f'<p class="indieauth-{name}">{html}</p>'
+    """A paragraph. Where a theme strips the tags, the end of its line keeps words apart."""
+    return f'<p class="indieauth-{name}">{html}</p>\n'
 
 
 def _named(name: str, url: str | None) -> str:
@@ -176,7 +178,7 @@ def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> 
     classes = "u-url p-name" if cite.name else "u-url"
     return (
         f'<div class="indieauth-context">{before}<div class="u-{name} h-cite">'
-        f'<p>{e(word)} <a class="{classes}" {link}{author}</p>{quoted}</div></div>'
+        f'<p>{e(word)} <a class="{classes}" {link}{author}</p>\n{quoted}</div></div>\n'
     )
 
 
@@ -189,15 +191,17 @@ def _photo(photo: Media) -> str:
         size += f' width="{photo.width}" height="{photo.height}"'
     words = f'alt="{e(photo.alt)}" loading="lazy" {_FITTING}{size}'
     image = f'<img class="u-photo" src="{e(photo.url)}" {words}>'
-    return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>'
+    return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>\n'
 
 
 def _played(kind: str, media: Media) -> str:
     """A video or a sound."""
     if media.shown:
         return _data(f"u-{kind}", media.url)
+    # A player of sounds has no height of its own that a browser could find.
+    style = _FITTING if kind == "video" else _NOT_WIDER
     return _sentence(
-        f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata" {_FITTING}>'
+        f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata" {style}>'
         f"</{kind}>",
         "media",
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import feedparser
 import pytest
-from plugin_site import BRIDGE, SITE, THEMES, Built, build, note, post
+from plugin_site import BRIDGE, SITE, THEMES, Built, build, note, post, theme
 
 CITED = "https://example.org/post"
 POSTS = {
@@ -113,6 +113,13 @@ def test_a_page_that_prints_its_summary_has_one_entry_still(tmp_path: Path) -> N
     for slug in POSTS:
         assert len(built.entries(f"{slug}.html")) == 1
     assert "In short." in built.text("told.html").partition("<hr>")[0]
+
+
+def test_words_stay_apart_where_a_theme_strips_the_tags_of_a_summary(tmp_path: Path) -> None:
+    folder = theme(tmp_path, index="{% for a in articles %}{{ a.summary|striptags }}|{% endfor %}")
+    posts = {"bookmark": post("bookmark", {"properties": {"bookmark-of": [CITED]}}, "Good.")}
+    built = build(tmp_path, posts, THEME=folder)
+    assert built.text("index.html") == "Bookmarked example.org/post Good.|"
 
 
 @pytest.mark.parametrize("path", FEEDS)

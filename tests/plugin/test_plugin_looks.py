@@ -1,0 +1,44 @@
+"""What a browser shows of a marked-up post: all that is for people, and nothing for machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+from plugin_site import SITE, THEMES, build, note, post
+
+BODY = "Some words."
+POSTS = {
+    "audio": post("audio", note({"audio": [f"{SITE}/a.mp3"]}), BODY),
+    "video": post("video", note({"video": [f"{SITE}/a.mp4"]}), BODY),
+    "photo": post("photo", note({"photo": [{"value": f"{SITE}/a.jpg", "alt": "The sea"}]}), BODY),
+    "like": post("like", note({"like-of": ["https://example.org/post"]}), tags="river;"),
+}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", THEMES)
+async def test_a_browser_shows_what_is_for_people(tmp_path: Path, theme: str) -> None:
+    built = build(tmp_path, POSTS, **THEMES[theme])
+    async with async_playwright() as play:
+        chromium = await play.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = await chromium.new_page(viewport={"width": 400, "height": 800})
+        await page.route("**/*", lambda route: route.abort())
+        for slug, shown in {
+            "audio": "audio.u-audio",
+            "video": "video.u-video",
+            "photo": "img.u-photo[alt='The sea']",
+            "like": "a.u-like-of",
+        }.items():
+            await page.set_content(built.text(f"{slug}.html"), wait_until="domcontentloaded")
+            box = await page.locator(shown).first.bounding_box()
+            assert box is not None, slug
+            assert box["height"] > 10, slug
+            assert box["x"] + box["width"] <= 400, slug
+            for data in await page.locator("data").all():
+                assert (await data.bounding_box() or {"width": 0})["width"] == 0, slug
+        await chromium.close()
