@@ -14,6 +14,9 @@ from secrets_kit import Watch
 _PROGRAMS = {
     "browser": ("chromium", "Debian's package chromium"),
     "node": ("npm", "Node.js, with npm"),
+    "nginx": ("nginx", "Debian's package nginx-light"),
+    "caddy": ("caddy", "Debian's package caddy"),
+    "apache": ("apache2", "Debian's package apache2"),
 }
 
 

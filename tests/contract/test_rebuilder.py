@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from rebuild_site import commit, post, settings, settled, small_site
+from rebuild_site import commit, files, post, settings, settled, small_site
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Pace
+from bridge.store import Version
 from bridge.store.memory import MemoryStore
 
 QUICK = Pace(gather=0.01, again=())
@@ -24,129 +25,138 @@ QUICK = Pace(gather=0.01, again=())
 class Hook:
     """Whoever is told by webhook."""
 
-    posts: list[object] = field(default_factory=list)
+    url: str = ""
+    versions: list[str] = field(default_factory=list)
 
     async def take(self, request: web.Request) -> web.Response:
-        self.posts.append(await request.json())
+        self.versions.append((await request.json())["version"])
         return web.Response(status=204)
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
+@dataclass
+class World:
+    """A site in a store, and whatever builds it in one of the modes."""
+
+    mode: str
+    folder: Path
+    hook: Hook
+    store: MemoryStore = field(default_factory=MemoryStore)
+    started: list[Rebuilder] = field(default_factory=list)
+
+    @property
+    def builds(self) -> bool:
+        """Whether a change leads to anything."""
+        return self.mode != "none"
+
+    @property
+    def builds_here(self) -> bool:
+        """Whether pages come to be on this machine."""
+        return self.mode in {"command", "resident"}
+
+    async def start(self) -> Rebuilder:
+        """One more over the same state, as after a restart."""
+        output = self.folder / "output"
+        config = settings(output, mode=self.mode, webhook=self.hook.url)
+        state = self.folder / "state"
+        rebuilder = make_rebuilder(config, self.store, state, output=output, pace=QUICK)
+        self.started.append(rebuilder)
+        await rebuilder.start()
+        return rebuilder
+
+    async def built(self, rebuilder: Rebuilder, version: Version) -> None:
+        """Wait until a version is wholly built, by those who build."""
+        if self.builds:
+            await settled(rebuilder, version)
+            status = rebuilder.status()
+            assert (status.state, status.version) == ("idle", version), status
+
+    def shows(self, text: str) -> bool:
+        """Whether a page on this machine has this text."""
+        pages = files(self.folder / "output") if self.builds_here else {}
+        return any(text.encode() in page for page in pages.values())
 
 
-@pytest.fixture
-async def hook() -> AsyncIterator[tuple[Hook, str]]:
+@pytest.fixture(params=["none", "webhook", "command", "resident"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     hook = Hook()
     app = web.Application()
     app.router.add_post("/build", hook.take)
     async with TestServer(app) as server:
-        yield hook, str(server.make_url("/build"))
+        hook.url = str(server.make_url("/build"))
+        world = World(request.param, tmp_path, hook)
+        yield world
+        for rebuilder in world.started:
+            await rebuilder.close()
 
 
-Make = Callable[[], Awaitable[Rebuilder]]
+async def begun(rebuilder: Rebuilder) -> None:
+    """Wait until a build is under way."""
+    async with asyncio.timeout(30):
+        while rebuilder.status().state != "building":
+            await asyncio.sleep(0.001)
 
 
-@pytest.fixture(params=["none", "webhook", "command", "resident"])
-async def make(
-    request: pytest.FixtureRequest, store: MemoryStore, tmp_path: Path, hook: tuple[Hook, str]
-) -> AsyncIterator[Make]:
-    """Starts one rebuilder after the other over the same state; ends them all."""
-    made: list[Rebuilder] = []
-
-    async def start() -> Rebuilder:
-        output = tmp_path / "output"
-        config = settings(output, mode=request.param, webhook=hook[1])
-        rebuilder = make_rebuilder(config, store, tmp_path / "state", output=output, pace=QUICK)
-        made.append(rebuilder)
-        await rebuilder.start()
-        return rebuilder
-
-    yield start
-    for rebuilder in made:
-        await rebuilder.close()
-
-
-async def built(rebuilder: Rebuilder, store: MemoryStore) -> None:
-    version = store.head()
-    assert version is not None
-    rebuilder.changed(version)
-    if type(rebuilder).__name__ != "NoRebuild":
-        await settled(rebuilder, version)
-        assert rebuilder.status().state == "idle", rebuilder.status()
-
-
-async def test_an_empty_repo_is_no_trouble(make: Make) -> None:
-    rebuilder = await make()
+async def test_an_empty_repo_is_no_trouble(world: World) -> None:
+    rebuilder = await world.start()
     async with asyncio.timeout(10):
         while rebuilder.status().state == "building":
             await asyncio.sleep(0.01)
     assert rebuilder.status().state == "idle"
 
 
-async def test_what_was_committed_before_is_caught_up_with(make: Make, store: MemoryStore) -> None:
-    version = small_site(store)
-    rebuilder = await make()
-    if type(rebuilder).__name__ != "NoRebuild":
-        await settled(rebuilder, version)
-        assert rebuilder.status().version == version
+async def test_what_was_committed_before_the_start_is_built(world: World) -> None:
+    version = small_site(world.store)
+    await world.built(await world.start(), version)
+    assert world.shows("Two") == world.builds_here
 
 
-async def test_changes_are_built_one_after_the_other(make: Make, store: MemoryStore) -> None:
-    small_site(store)
-    rebuilder = await make()
-    await built(rebuilder, store)
-    commit(store, {"content/four.md": post("Four", 4)})
-    await built(rebuilder, store)
+async def test_a_later_change_is_built_as_well(world: World) -> None:
+    version = small_site(world.store)
+    rebuilder = await world.start()
+    await world.built(rebuilder, version)
+    version = commit(world.store, {"content/four.md": post("Four", 4, body="The fourth text.")})
+    rebuilder.changed(version)
+    await world.built(rebuilder, version)
+    assert world.shows("The fourth text.") == world.builds_here
+    assert world.mode != "webhook" or world.hook.versions[-1] == version
 
 
-async def test_a_change_that_comes_during_a_build_is_not_lost(
-    make: Make, store: MemoryStore
-) -> None:
-    rebuilder = await make()
-    for day in range(4, 8):
-        version = commit(store, {"content/new.md": post("New", day), **_conf(store)})
-        rebuilder.changed(version)
-        await asyncio.sleep(0.05)
-    await built(rebuilder, store)
+async def test_a_change_that_comes_during_a_build_is_not_lost(world: World) -> None:
+    rebuilder = await world.start()
+    rebuilder.changed(small_site(world.store))
+    if world.builds:
+        await begun(rebuilder)
+    version = commit(world.store, {"content/new.md": post("New", 4, body="The last word.")})
+    rebuilder.changed(version)
+    await world.built(rebuilder, version)
+    assert world.shows("The last word.") == world.builds_here
+    assert world.mode != "webhook" or world.hook.versions[-1] == version
 
 
-def _conf(store: MemoryStore) -> dict[str, bytes | None]:
-    if store.head() is not None:
-        return {}
-    small_site(store)
-    return {}
-
-
-async def test_live_is_answered_in_time(make: Make, store: MemoryStore) -> None:
-    version = small_site(store)
-    rebuilder = await make()
+async def test_live_is_answered_in_time(world: World) -> None:
+    version = small_site(world.store)
+    rebuilder = await world.start()
     rebuilder.changed(version)
     async with asyncio.timeout(60):
-        shown = await rebuilder.live(version, "one.html", 50)
-    on_this_machine = getattr(rebuilder, "output", None) is not None
-    assert shown is on_this_machine
+        assert await rebuilder.live(version, "one.html", 50) is world.builds_here
     async with asyncio.timeout(10):
         assert not await rebuilder.live(version, "never.html", 0.05)
 
 
-async def test_closing_ends_it_even_in_the_middle_of_a_build(
-    make: Make, store: MemoryStore
-) -> None:
-    rebuilder = await make()
-    rebuilder.changed(small_site(store))
-    await asyncio.sleep(0.1)
+async def test_closing_ends_it_even_in_the_middle_of_a_build(world: World) -> None:
+    rebuilder = await world.start()
+    rebuilder.changed(small_site(world.store))
+    if world.builds:
+        await begun(rebuilder)
     async with asyncio.timeout(10):
         await rebuilder.close()
 
 
-async def test_a_restart_knows_what_is_built(make: Make, store: MemoryStore) -> None:
-    small_site(store)
-    first = await make()
-    await built(first, store)
-    before = first.status()
+async def test_a_restart_knows_what_is_built(world: World) -> None:
+    version = small_site(world.store)
+    first = await world.start()
+    await world.built(first, version)
     await first.close()
-    again = await make()
-    await built(again, store)
-    assert again.status().version == before.version
+    again = await world.start()
+    await world.built(again, version)
+    assert again.status().version == first.status().version

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -89,12 +88,15 @@ def apache(folder: Path, https: int, http: int, upstream: str) -> list[str]:
     return ["apache2", "-f", f"{folder}/apache.conf", "-DFOREGROUND"]
 
 
-@pytest.fixture(params=[nginx, caddy, apache], ids=["nginx", "caddy", "apache"])
+@pytest.fixture(
+    params=[
+        pytest.param(nginx, id="nginx", marks=pytest.mark.nginx),
+        pytest.param(caddy, id="caddy", marks=pytest.mark.caddy),
+        pytest.param(apache, id="apache", marks=pytest.mark.apache),
+    ]
+)
 def start(request: pytest.FixtureRequest) -> Callable[[Path, int, int, str], list[str]]:
     make: Callable[[Path, int, int, str], list[str]] = request.param
-    program = "apache2" if make is apache else make.__name__
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed here: apt-get install nginx-light caddy apache2")
     return make
 
 

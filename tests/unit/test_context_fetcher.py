@@ -60,6 +60,13 @@ class Posts:
         self.delivered.append((post, dict(cites)))
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens beside the test."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def posts() -> Posts:
     return Posts()
@@ -112,8 +119,7 @@ async def test_one_that_hangs_holds_up_nobody_else(
 ) -> None:
     fetcher.want("slow", [f"{base}/hangs"])
     fetcher.want("fast", [f"{base}/page"])
-    while not posts.delivered:
-        await asyncio.sleep(0.01)
+    await until(lambda: bool(posts.delivered))
     assert [post for post, _ in posts.delivered] == ["fast"]
     site.hang.set()
 
@@ -123,17 +129,14 @@ async def test_a_server_that_is_down_is_tried_again_but_not_for_ever(
 ) -> None:
     site.broken = 2
     fetcher.want("a", [f"{base}/page"])
-    while not posts.delivered:
-        await asyncio.sleep(0.01)
+    await until(lambda: bool(posts.delivered))
     assert site.asked == ["/page"] * 3
     site.broken = 99
     fetcher.want("b", [f"{base}/other"])
-    while len(site.asked) < 6:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(site.asked) >= 6)
     await fetcher.idle()
     fetcher.want("c", [f"{base}/other"])
-    while len(site.asked) < 9:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(site.asked) >= 9)
     await fetcher.idle()
     assert len(posts.delivered) == 1
 
@@ -199,10 +202,8 @@ async def test_a_page_made_to_keep_a_parser_busy_is_given_up(
 async def test_reading_ends_with_whoever_wanted_it() -> None:
     others = _children()
     task = asyncio.create_task(read_cite(fetched(b"<div>" * 100_000)))
-    children = set[str]()
-    while not children:
-        await asyncio.sleep(0.01)
-        children = _children() - others
+    await until(lambda: bool(_children() - others))
+    children = _children() - others
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
