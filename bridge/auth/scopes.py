@@ -1,23 +1,58 @@
-"""What a token's scopes allow (IndieAuth 5.1, RFC 6749 3.3). Sets of words, never substrings."""
+"""What a token's scopes allow (IndieAuth 5.1, RFC 6749 3.3). Sets of words, never substrings.
+
+One table is what the owner reads before saying yes, and what is enforced afterwards.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from bridge.auth.token import Token
 from bridge.errors import InsufficientScope
 
-#: What a client can want to do, and the words of which any one is enough for it. ``post`` is the
-#: old word for creating and updating; a draft is created and updated too, with what
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A word: what it means to a person, and the deeds for which it is enough."""
+
+    meaning: str
+    deeds: frozenset[str] = frozenset()
+
+
+def _scope(meaning: str, *deeds: str) -> Scope:
+    return Scope(meaning, frozenset(deeds))
+
+
+#: Every word that means something here. A draft is created and updated too, with what
 #: :func:`only_drafts` says about it.
-_ENOUGH: dict[str, frozenset[str]] = {
-    "create": frozenset({"create", "post", "draft"}),
-    "update": frozenset({"update", "post", "draft"}),
-    "delete": frozenset({"delete"}),
-    "undelete": frozenset({"undelete", "delete", "create", "post"}),
-    "media": frozenset({"media", "create", "post"}),
+SCOPES: dict[str, Scope] = {
+    "create": _scope(
+        "Publish new posts with their files, and bring deleted posts back",
+        *("create", "media", "undelete"),
+    ),
+    "update": _scope("Change posts", "update"),
+    "delete": _scope(
+        "Delete posts and uploaded files, and bring deleted posts back", "delete", "undelete"
+    ),
+    "undelete": _scope("Bring deleted posts back", "undelete"),
+    "media": _scope("Upload photos and other files, and delete them", "media"),
+    "draft": _scope(
+        "Write drafts, which stay invisible until you publish them", "create", "update"
+    ),
+    "profile": _scope("See your name and picture"),
+    "email": _scope("See your e-mail address"),
+    "post": _scope(
+        "Publish new posts with their files, change posts, and bring deleted posts back",
+        *("create", "update", "media", "undelete"),
+    ),
 }
 
+#: The words that are offered. ``post`` is what apps called creating and updating before there were
+#: words for each: it is understood, and not spread.
+OFFERED = tuple(word for word in SCOPES if word != "post")
+
 #: The words that say who somebody is, and open nothing (IndieAuth 5.3.4).
-_IDENTITY = frozenset({"profile", "email"})
+IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.deeds)
 
 
 def words(scope: str) -> frozenset[str]:
@@ -25,18 +60,18 @@ def words(scope: str) -> frozenset[str]:
     return frozenset(scope.split())
 
 
-def allows_anything(token: Token) -> bool:
-    """Whether the token opens anything at all: drafts and plans are not for all who may know a
-    name (IndieAuth 5.2: without a scope, and with those of identity alone, there is no access).
+def opens_something(scopes: frozenset[str]) -> bool:
+    """Whether any of these words opens anything here: drafts and plans are not for all who may
+    know a name (IndieAuth 5.2), nor for who has a word that means something elsewhere.
     """
-    return bool(token.scopes - _IDENTITY)
+    return any(scope.deeds for word, scope in SCOPES.items() if word in scopes)
 
 
 def require(token: Token, deed: str) -> None:
     """Return if the token allows the deed (``create``, ``update``, ``delete``, ``undelete``,
     ``media``); raise :class:`InsufficientScope` if not.
     """
-    if not token.scopes & _ENOUGH[deed]:
+    if not token.scopes & _enough(deed):
         raise InsufficientScope(f"This needs a token with the scope '{deed}'.", scope=deed)
 
 
@@ -46,4 +81,9 @@ def only_drafts(token: Token, deed: str = "create") -> bool:
     Then every post is saved as a draft, and only drafts may be updated. A token with ``create``
     or ``update`` besides is not made weaker by one word more.
     """
-    return "draft" in token.scopes and not token.scopes & (_ENOUGH[deed] - {"draft"})
+    return "draft" in token.scopes and not token.scopes & (_enough(deed) - {"draft"})
+
+
+def _enough(deed: str) -> frozenset[str]:
+    """The words of which any one is enough for a deed."""
+    return frozenset(word for word, scope in SCOPES.items() if deed in scope.deeds)

@@ -7,6 +7,7 @@ import time
 
 from aiohttp import web
 
+from bridge.auth.scopes import OFFERED, SCOPES
 from bridge.indieauth.grants import connected_apps, revoke_grant
 from bridge.indieauth.http import Form, read_form
 from bridge.indieauth.known_browsers import attempt, succeeded
@@ -16,7 +17,7 @@ from bridge.indieauth.passkeys import list_passkeys, remove_passkey
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.sessions import Session, end_other_sessions, end_session, list_sessions
 from bridge.indieauth.signing_in import sign_in_page
-from bridge.indieauth.tokens import ALL_SCOPES, SCOPES, create_token, list_tokens, revoke_token
+from bridge.indieauth.tokens import ALL_SCOPES, create_token, list_tokens, revoke_token
 from bridge.indieauth.visit import Untrusted, Visit, visit
 
 #: How long an app token may be good, in days; 0 is for ever.
@@ -147,7 +148,7 @@ def _tokens_page(request: web.Request, guest: Visit, *, problem: str | None = No
         made=server.just_made.pop(str(guest.session.id)) if guest.session else None,
         apps=connected_apps(server.db),
         tokens=list_tokens(server.db),
-        scopes=SCOPES,
+        scopes=[(word, SCOPES[word].meaning) for word in OFFERED],
         usual=ALL_SCOPES,
         days=_DAYS,
     )

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from bridge.auth.scopes import SCOPES, opens_something
 from bridge.indieauth.authorization import (
     AuthorizationRequest,
     Sender,
@@ -22,7 +23,6 @@ from bridge.indieauth.http import Form, OAuthError, read_form
 from bridge.indieauth.pages import PageError, page, page_endpoint, redirect
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.signing_in import sign_in_page
-from bridge.indieauth.tokens import SCOPES
 from bridge.indieauth.visit import Untrusted, Visit, visit
 
 
@@ -114,7 +114,8 @@ def _question(
         on_web=redirect_to.scheme in {"http", "https"},
         host=redirect_to.netloc or f"{redirect_to.scheme}:",
         scheme=redirect_to.scheme,
-        scopes=[(scope, SCOPES.get(scope)) for scope in wish.scopes],
+        scopes=[(word, SCOPES[word].meaning if word in SCOPES else None) for word in wish.scopes],
+        reads=opens_something(frozenset(wish.scopes)),
         without_pkce=wish.challenge is None,
     )
 

@@ -14,15 +14,13 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
+from bridge.auth.scopes import IDENTITY
 from bridge.indieauth.database import Database, digest, new_secret
 from bridge.indieauth.http import OAuthError
 
 CODE_SECONDS = 600
 ACCESS_SECONDS = 30 * 86400
 REFRESH_SECONDS = 365 * 86400
-
-#: Scopes that say who somebody is and give no access to anything.
-IDENTITY = frozenset({"profile", "email"})
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
@@ -70,7 +68,7 @@ class ConnectedApp:
 
 
 def gives_access(scope: str) -> bool:
-    """Whether these scopes allow anything beyond knowing who the owner is."""
+    """Whether these scopes allow anything, here or elsewhere, beyond knowing who the owner is."""
     return bool(set(scope.split()) - IDENTITY)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bridge.auth.me import BadURL, WebURL, parse, profile_url
+from bridge.auth.scopes import OFFERED
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.challenges import Challenges
 from bridge.indieauth.database import Database
@@ -15,7 +16,7 @@ from bridge.indieauth.limits import Limiter
 from bridge.indieauth.mail import Mail
 from bridge.indieauth.memory import Memory
 from bridge.indieauth.passkeys import Party
-from bridge.indieauth.tokens import SCOPES, BuiltinVerifier
+from bridge.indieauth.tokens import BuiltinVerifier
 from bridge.settings import KnownClient, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class IndieAuthServer:
             "revocation_endpoint": self.url("revoke"),
             "revocation_endpoint_auth_methods_supported": ["none"],
             "userinfo_endpoint": self.url("userinfo"),
-            "scopes_supported": list(SCOPES),
+            "scopes_supported": list(OFFERED),
             "response_types_supported": ["code"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
             "code_challenge_methods_supported": ["S256"],

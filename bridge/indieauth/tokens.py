@@ -6,21 +6,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bridge.auth.scopes import OFFERED
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken
 from bridge.indieauth.database import Database, digest, new_secret
-
-#: What the server knows how to give, with what each word means to a person.
-SCOPES: dict[str, str] = {
-    "create": "Publish new posts, and upload files for them",
-    "update": "Change posts",
-    "delete": "Delete posts, and bring deleted ones back",
-    "undelete": "Bring deleted posts back",
-    "media": "Upload photos and other files",
-    "draft": "Write drafts, which stay invisible until you publish them",
-    "profile": "See your name and picture",
-    "email": "See your e-mail address",
-}
 
 #: What an app that may do everything gets: every word that adds a right, and none that only
 #: narrows one (``draft``).
@@ -56,9 +45,9 @@ def create_token(
     Raises ``ValueError`` for an unknown scope, none, or a name that is blank.
     """
     wanted = tuple(dict.fromkeys(scopes))
-    unknown = [scope for scope in wanted if scope not in SCOPES]
+    unknown = [scope for scope in wanted if scope not in OFFERED]
     if unknown or not wanted:
-        raise ValueError(f"scopes are some of: {' '.join(SCOPES)}")
+        raise ValueError(f"scopes are some of: {' '.join(OFFERED)}")
     if not name.strip():
         raise ValueError("a token needs a name, so that you know it again")
     secret = new_secret()

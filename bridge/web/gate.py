@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from bridge.auth.bearer import bearer_token
 from bridge.auth.me import is_me
-from bridge.auth.scopes import allows_anything, require
+from bridge.auth.scopes import opens_something, require
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import (
     Forbidden,
@@ -92,7 +92,7 @@ class Gate:
             raise Forbidden("This token is somebody else's: sign in as the owner of this site.")
         if deed is not None:
             require(token, deed)
-        elif not allows_anything(token):
+        elif not opens_something(token.scopes):
             raise InsufficientScope(
                 "This token identifies you, and allows nothing.", scope="create"
             )

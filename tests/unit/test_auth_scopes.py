@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.auth.scopes import only_drafts, require, words
+from bridge.auth.scopes import IDENTITY, OFFERED, SCOPES, only_drafts, require, words
 from bridge.auth.token import Token
 from bridge.errors import InsufficientScope
 
@@ -43,10 +43,19 @@ def test_a_refusal_names_the_scope_that_was_needed() -> None:
         ("post", ["create", "update", "undelete", "media"]),
         ("draft", ["create", "update"]),
         ("profile email", []),
+        ("read", []),
     ],
 )
 def test_what_a_scope_allows(scope: str, deeds: list[str]) -> None:
     assert allowed(scope) == deeds
+
+
+def test_every_word_that_opens_something_has_a_meaning_for_people() -> None:
+    assert {"profile", "email"} == IDENTITY
+    assert set(OFFERED) | {"post"} == set(SCOPES)
+    for word, scope in SCOPES.items():
+        assert scope.meaning
+        assert allowed(word) == [deed for deed in DEEDS if deed in scope.deeds]
 
 
 @pytest.mark.parametrize("scope", ["", " ", "\t"])

@@ -52,6 +52,19 @@ async def test_the_question_names_app_redirect_and_every_scope(stage: Scene) -> 
     assert ticks == ["create", "update", "read", "delete"]
 
 
+async def test_the_question_says_what_the_old_word_post_allows(stage: Scene) -> None:
+    text = rough_words((await stage.owner.get(asking(stage.app, scope="post"))).text)
+    assert "Publish new posts with their files, change posts, and bring deleted posts back" in text
+    assert "allows nothing here" not in text
+
+
+async def test_the_question_says_that_writing_is_reading(stage: Scene) -> None:
+    for scope, reads in (("media", True), ("profile read", False)):
+        question = await stage.owner.get(asking(stage.app, scope=scope))
+        assert ("read your posts, drafts included" in rough_words(question.text)) == reads
+    assert "allows nothing here" in rough_words(question.text)
+
+
 async def test_each_scope_can_be_unticked(stage: Scene) -> None:
     question = await stage.owner.get(asking(stage.app, scope="create update delete"))
     answer = await stage.owner.submit(

@@ -148,8 +148,8 @@ async def test_two_different_tokens_are_refused(client: Client) -> None:
     assert (await client.post("/", data=body, headers=of_type(**GOOD))).status == 400
 
 
-@pytest.mark.parametrize("scope", ["profile", "email", "profile+email"])
-async def test_who_only_knows_the_owner_reads_nothing(client: Client, scope: str) -> None:
+@pytest.mark.parametrize("scope", ["profile", "email", "profile+email", "read", "read+follow"])
+async def test_a_token_without_a_scope_of_ours_reads_nothing(client: Client, scope: str) -> None:
     answer = await client.get("/", headers={"Authorization": f"Bearer {scope}"})
     assert answer.status == 403
     assert (await answer.json())["error"] == "insufficient_scope"
