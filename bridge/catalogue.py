@@ -185,8 +185,10 @@ class Catalogue:
         """Read the site's settings: some file that they may rest on has changed."""
         folder = self._surroundings.folder
         me = self._settings.site.me
-        site = Site.load(folder / self._settings.site.settings, root=folder, siteurl=me)
         media = self._settings.media.folder
+        uploads = f"{self.folder}/{media}"
+        file = folder / self._settings.site.settings
+        site = Site.load(file, root=folder, siteurl=me, uploads=uploads)
         self.rules = SiteRules(
             site=site,
             media=MediaUrls(media, (f"{self._public_url}media/", f"{site.siteurl}/{media}/")),
@@ -194,7 +196,9 @@ class Catalogue:
             html=self._settings.content.html,
             categories={**DEFAULT_CATEGORIES, **self._settings.content.categories},
         )
-        known = json.dumps([__version__, site.siteurl, site.settings], default=repr, sort_keys=True)
+        known = json.dumps(
+            [__version__, site.siteurl, uploads, site.settings], default=repr, sort_keys=True
+        )
         known = _ADDRESS.sub("", known)
         self._fingerprint = hashlib.sha256(known.encode()).hexdigest()
 

@@ -64,11 +64,15 @@ class Placing:
             rules = self._catalogue.rules
             published = date_of(placed, "Date", rules)
             assert published is not None  # noqa: S101 - the bridge has just written it
-            return rules.path.path(
-                slug=placed.get("Slug") or "",
-                category=rules.site.category_slug(placed.get("Category") or ""),
-                published=published,
-            )
+            slug = placed.get("Slug") or ""
+            category = rules.site.category_slug(placed.get("Category") or "")
+            # A category may be called like the folder of uploads or of pages, where no post is
+            # read: then its folder, which no reader ever sees, has another name.
+            paths = [
+                rules.path.path(slug=slug, category=folder, published=published)
+                for folder in (category, f"{category}-posts")
+            ]
+            return next(filter(rules.site.is_article, paths), paths[0])
 
         async with self._held(file, path, base, own="") as place:
             yield place

@@ -61,10 +61,12 @@ class Site:
 
     ``zone`` is the site's time zone, ``links`` knows Pelican's notation for files of the site,
     ``content_folder`` is relative to the repo's root. ``root`` is the folder that stands for that:
-    paths of posts are relative to it.
+    paths of posts are relative to it, and so is ``uploads``, the folder in which no post is.
     """
 
-    def __init__(self, settings: Mapping[str, Any], *, root: Path, siteurl: str = "") -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], *, root: Path, siteurl: str = "", uploads: str = ""
+    ) -> None:
         self.settings: dict[str, Any] = dict(settings)
         self.root = root.resolve()
         self.siteurl: str = str(settings.get("SITEURL") or siteurl).rstrip("/")
@@ -78,11 +80,13 @@ class Site:
         self._scratch_folder: Path | None = None
         self._markdown: Markdown | None = None
         self._quick = QuickLocator(self.settings)
-        self._sources = Sources(self.settings)
+        self._sources = Sources(self.settings, self._source_path(uploads) or "")
         self._reserved = ReservedPages(self.settings)
 
     @classmethod
-    def load(cls, settings_file: Path, *, root: Path | None = None, siteurl: str = "") -> Site:
+    def load(
+        cls, settings_file: Path, *, root: Path | None = None, siteurl: str = "", uploads: str = ""
+    ) -> Site:
         """Read a site's settings file; content folder and theme need not be there.
 
         ``siteurl`` stands in for a SITEURL that is empty, as it is where sites are developed.
@@ -90,7 +94,7 @@ class Site:
         """
         settings_file = settings_file.resolve()
         root = root or settings_file.parent
-        site = cls(read_settings(settings_file), root=root, siteurl=siteurl)
+        site = cls(read_settings(settings_file), root=root, siteurl=siteurl, uploads=uploads)
         site._check_markdown(settings_file)
         return site
 
@@ -139,7 +143,7 @@ class Site:
         if source is None or not self._sources.is_article(source):
             raise InvalidRequest(
                 f"{path} is not where the site's settings look for articles "
-                "(ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES)."
+                "(ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES), or is in the folder of uploads."
             )
         return self._location(self._read(text, source, Article))
 

@@ -10,13 +10,19 @@ from typing import Any
 
 
 class Sources:
-    """Sorts paths below the content folder by a site's settings."""
+    """Sorts paths below the content folder by a site's settings.
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    ``uploads`` is the folder of uploads, ``""`` for none. Nothing in it is a post or a page: the
+    plugin tells Pelican the same, and the bridge hands out its files to anybody.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], uploads: str = "") -> None:
         patterns = [translate(str(pattern)) for pattern in settings["IGNORE_FILES"]]
         self._ignored = re.compile("|".join(patterns) or r"(?!)")
-        self._articles = _Places(settings["ARTICLE_PATHS"], settings["ARTICLE_EXCLUDES"])
-        self._pages = _Places(settings["PAGE_PATHS"], settings["PAGE_EXCLUDES"])
+        self._articles = _Places(
+            settings["ARTICLE_PATHS"], [*settings["ARTICLE_EXCLUDES"], uploads]
+        )
+        self._pages = _Places(settings["PAGE_PATHS"], [*settings["PAGE_EXCLUDES"], uploads])
         self._folder_holds = lru_cache(4096)(self._holds)
 
     def is_article(self, path: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from bridge.media.naming import is_scaled
+from bridge.media.naming import is_scaled, is_source
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
 
 class Committed:
     """An index of the committed media, brought up to date whenever the branch has moved.
+
+    The source of a post that lies among them is none of them: it may be a draft, which nobody is to
+    read, and is not deleted like a photo.
 
     Its methods block, and are called under the library's lock. Paths are relative to the content
     folder, as everywhere in this package. What the store raises goes through.
@@ -49,13 +52,14 @@ class Committed:
         return f"{self._root}{path}"
 
     def from_repo(self, path: str) -> str | None:
-        """The path of a file as this package knows it; ``None`` outside the media folder."""
+        """The path of a file as this package knows it; ``None`` for what is none of the media."""
         inside = path.startswith(f"{self._root}{self._folder}/")
-        return path.removeprefix(self._root) if inside else None
+        return path.removeprefix(self._root) if inside and not is_source(path) else None
 
     def _listed(self, version: Version) -> dict[str, BlobId]:
         files = self._store.files(self.in_repo(self._folder), version)
-        return {path.removeprefix(self._root): blob for path, blob in files}
+        found = ((self.from_repo(path), blob) for path, blob in files)
+        return {path: blob for path, blob in found if path is not None}
 
     def _followed(self, old: Version, new: Version) -> bool:
         """Apply what has changed; ``False`` where the old version is not there any more."""

@@ -15,6 +15,11 @@ _EMPTY_NAMES = frozenset(
     {"audio", "blob", "data", "download", "file", "filename", "image", "img", "media", "photo"}
     | {"picture", "null", "temp", "tmp", "undefined", "unnamed", "untitled", "upload", "video"}
 )
+#: What Pelican, or a plugin of it, reads as a post or a page.
+_SOURCES = frozenset(
+    {"md", "markdown", "mkd", "mdown", "mdwn", "rst", "html", "htm", "xhtml"}
+    | {"adoc", "asc", "asciidoc", "org", "textile", "t2t", "ipynb"}
+)
 #: Names that Windows keeps for devices; a site is cloned there, too.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
 
@@ -55,6 +60,11 @@ def scaled(path: str, width: int) -> str:
     """The path of the copy of a picture that is ``width`` pixels wide: ``sea-800w.jpg``."""
     base, _, extension = path.rpartition(".")
     return f"{base}-{width}w.{extension}"
+
+
+def is_source(path: str) -> bool:
+    """Whether a path is that of a post's or a page's source, which is nobody's upload."""
+    return path.rpartition(".")[2].lower() in _SOURCES
 
 
 def is_scaled(path: str) -> bool:

@@ -420,17 +420,34 @@ async def test_a_file_of_the_owners_is_served_by_its_bytes_and_never_active(
     commit(
         store,
         Change("content/media/evil.jpg", b"<script>alert(1)</script>", None),
-        Change("content/media/page.html", b"<html>", None),
+        Change("content/media/drawing.svg", b"<svg>", None),
         Change("content/notes/a.md", b"Title: A\n\n", None),
     )
     library = await started(store, tmp_path)
-    for name in ("evil.jpg", "page.html"):
+    for name in ("evil.jpg", "drawing.svg"):
         opened = await library.open(name)
         assert opened is not None
         opened.file.close()
         assert opened.type == "application/octet-stream"
     for tail in ("../notes/a.md", "2026/../../notes/a.md", "", ".", "/etc/passwd", "missing.jpg"):
         assert await library.open(tail) is None
+
+
+@pytest.mark.parametrize("name", ["a.md", "2026/a.Markdown", "a.rst", "a.html", "a.adoc"])
+async def test_the_source_of_a_post_is_no_upload(
+    store: MemoryStore, tmp_path: Path, name: str
+) -> None:
+    url = f"https://bridge.example/media/{name}"
+    library = await started(store, tmp_path)
+    assert await library.list() == []
+    # Once among what changes, once among what is there from the beginning.
+    commit(store, Change(f"content/media/{name}", b"Title: A draft\nStatus: draft\n\n", None))
+    for each in (library, await started(store, tmp_path / "again")):
+        assert await each.list() == []
+        assert await each.open(name) is None
+        assert await each.find(url) is None
+        with pytest.raises(InvalidRequest, match="not a file of this media endpoint"):
+            await each.delete(url)
 
 
 async def test_what_the_owner_replaced_is_served_anew(store: MemoryStore, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bridge.catalogue import Catalogue
 from bridge.content.headers import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.placing import Place, Placing
-from bridge.settings import Settings, Site
+from bridge.settings import Content, Settings, Site
 from bridge.store import Change, Commit, Version
 from bridge.store.memory import MemoryStore
 
@@ -61,15 +61,24 @@ class Desk:
             return place
 
 
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+def site(repo: Path) -> Site:
+    return Site(me="https://example.com/", repo=repo)
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, settings: Settings) -> AsyncIterator[Desk]:
     store = MemoryStore()
-    settings = Settings(site=Site(me="https://example.com/", repo=tmp_path))
     catalogue = Catalogue(store, tmp_path / "state", settings, public_url="https://b.example/")
     desk = Desk(store, catalogue, Placing(catalogue, store))
     desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOKES.encode())
     yield desk
     await catalogue.close()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(tmp_path, Settings(site=site(tmp_path))) as desk:
+        yield desk
 
 
 async def test_an_address_is_held_until_it_is_committed_or_given_up(desk: Desk) -> None:
@@ -117,6 +126,29 @@ async def test_what_the_sites_markdown_cannot_read_gets_no_place(
 ) -> None:
     with pytest.raises(InvalidRequest, match="Markdown cannot read"):
         await desk.place(file)
+
+
+@pytest.mark.parametrize("category", ["media", "Media", "pages"])
+async def test_no_post_is_put_where_none_is_read(desk: Desk, category: str) -> None:
+    place = await desk.place(note(category))
+    assert place.path == f"content/{category.lower()}-posts/2026/11/a-walk.md"
+    assert place.location.category == category
+    desk.write(place)
+    await desk.catalogue.refresh()
+    assert desk.catalogue.index.find(place.location.url) is not None
+
+
+async def test_what_lies_among_the_uploads_is_no_post(desk: Desk) -> None:
+    desk.commit("content/media/2026/a.md", note().text().encode())
+    await desk.catalogue.refresh()
+    assert desk.catalogue.index.find("https://example.com/2026/11/a-walk/") is None
+
+
+async def test_posts_cannot_all_be_among_the_uploads(tmp_path: Path) -> None:
+    content = Content(path="media/{slug}.md")
+    async with opened(tmp_path, Settings(site=site(tmp_path), content=content)) as desk:
+        with pytest.raises(InvalidRequest, match="folder of uploads"):
+            await desk.place(note())
 
 
 async def test_in_a_file_by_hand_pelican_has_the_last_word(desk: Desk) -> None:
