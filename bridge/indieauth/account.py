@@ -38,14 +38,15 @@ async def create(request: web.Request) -> web.Response:
     """POST /tokens: make an app token, which the next page shows, once."""
     server = request.app[SERVER]
     guest, session, form = await _owner_form(request)
-    days = form.get("days") or "0"
-    seconds = int(days) * 86400 if days in map(str, _DAYS) else 0
+    days = _number(form, "days")
+    if days not in _DAYS:
+        return _tokens_page(request, guest, problem="Choose how long the token should last.")
     try:
         secret = create_token(
             server.db,
             (form.get("name") or "")[:80],
             form.every("scope"),
-            expires=time.time() + seconds if seconds else None,
+            expires=time.time() + days * 86400 if days else None,
         )
     except ValueError as error:
         return _tokens_page(request, guest, problem=f"That did not work: {error}.")

@@ -19,6 +19,9 @@ from bridge.indieauth.tokens import ALL_SCOPES, create_token, find_token, renew_
 
 _PURPOSE = "app"
 
+#: How long an app that is not used any more keeps its access.
+_TOKEN_SECONDS = 365 * 86400
+
 
 @json_endpoint
 async def sign_in(request: web.Request) -> web.Response:
@@ -49,18 +52,23 @@ async def sign_in(request: web.Request) -> web.Response:
 
 @json_endpoint
 async def verify(request: web.Request) -> web.Response:
-    """POST /account/verify: a lasting token for a temporary one; an expiring one is renewed."""
+    """POST /account/verify: a lasting token for a temporary one, which coming back renews."""
     server, form = request.app[SERVER], await read_form(request)
-    secret = form.get("token") or ""
+    secret, now = form.get("token") or "", time.time()
     link = links.use(server.db, secret, _PURPOSE)
     if link is not None:
-        lasting = create_token(server.db, link.name or "App", ALL_SCOPES)
+        lasting = create_token(
+            server.db,
+            link.name or "App",
+            ALL_SCOPES,
+            expires=now + _TOKEN_SECONDS,
+            renewable=True,
+        )
         return answer({"token": lasting, **_owner(server)})
     found = find_token(server.db, secret)
     if found is None or found.grant_id is not None:
         return answer({"error": "App token was not valid."})
-    if found.expires is not None:
-        renew_token(server.db, found, time.time())
+    renew_token(server.db, found, now)
     return answer({"token": secret, **_owner(server)})
 
 

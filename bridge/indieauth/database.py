@@ -8,6 +8,7 @@ line) out.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
 import sqlite3
@@ -19,6 +20,8 @@ from bridge.errors import Unavailable
 from bridge.indieauth.migrations import MIGRATIONS
 
 _BUSY_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class TooNew(Unavailable):
@@ -65,6 +68,19 @@ class Database:
             self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise Unavailable("The IndieAuth database cannot be written.") from error
+
+    def note(self, sql: str, *values: object) -> None:
+        """Write something down that may as well be lost: at once, or not at all.
+
+        Nobody's request waits or fails because another program is writing just now.
+        """
+        try:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute(sql, values)
+        except sqlite3.OperationalError as error:
+            _log.debug("not noted: %s", error)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
 
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, if any."""

@@ -139,9 +139,15 @@ def s256(verifier: str) -> str:
 
 
 def issue_tokens(db: Database, grant: Grant) -> Issued:
-    """New tokens for a grant. Its scope must give access (see :func:`gives_access`)."""
+    """New tokens for a grant, in the place of its access token until now.
+
+    Its scope must give access (see :func:`gives_access`).
+    """
     access, refresh, now = new_secret(), new_secret(), time.time()
     with db.transaction() as connection:
+        connection.execute(
+            "UPDATE tokens SET revoked = ? WHERE grant_id = ? AND revoked IS NULL", (now, grant.id)
+        )
         connection.execute(
             "INSERT INTO tokens (hash, grant_id, name, client_id, scope, created, expires)"
             " VALUES (?, ?, '', ?, ?, ?, ?)",

@@ -82,4 +82,7 @@ MIGRATIONS: tuple[str, ...] = (
         expires REAL NOT NULL
     ) WITHOUT ROWID
     """,
+    """
+    ALTER TABLE tokens ADD COLUMN renewable INTEGER NOT NULL DEFAULT 0
+    """,
 )

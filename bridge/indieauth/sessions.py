@@ -42,11 +42,10 @@ def find_session(db: Database, secret: str) -> Session | None:
     if row is None:
         return None
     if now - row["last_used"] > _LAST_USE_SECONDS:
-        with db.transaction() as connection:
-            connection.execute(
-                "UPDATE sessions SET last_used = ?, expires = ? WHERE id = ?",
-                (now, now + SECONDS, row["id"]),
-            )
+        db.note(
+            "UPDATE sessions SET last_used = ?, expires = ? WHERE id = ?",
+            *(now, now + SECONDS, row["id"]),
+        )
     return Session(row["id"], row["way"], row["device"], row["created"], row["last_used"])
 
 

@@ -10,7 +10,6 @@ from bridge.indieauth import links
 from bridge.indieauth.device import device
 from bridge.indieauth.http import read_form
 from bridge.indieauth.known_browsers import attempt, remember, succeeded
-from bridge.indieauth.limits import address
 from bridge.indieauth.owner import check_password, has_password, is_set_up
 from bridge.indieauth.pages import PageError, page, page_endpoint, redirect
 from bridge.indieauth.passkeys import list_passkeys
@@ -98,7 +97,7 @@ async def send_link(request: web.Request) -> web.Response:
     guest.check_form(request, form)
     if server.mail is None:
         raise PageError("No e-mail", "No mail server is set up here.", status=404)
-    server.mails.attempt(address(request))
+    attempt(request, server.mails)
     then = local_path(form.get("then"))
     key = links.make(server.db, "sign-in", browser=guest.secret)
     server.mail.send_soon(

@@ -38,10 +38,12 @@ def create_token(
     *,
     client_id: str = "",
     expires: float | None = None,
+    renewable: bool = False,
 ) -> str:
     """Make an app token and return its secret, the only time that it is seen.
 
     ``client_id`` is what the token says about who uses it: for pasted tokens the server itself.
+    ``renewable`` lets whoever has it put its end off (:func:`renew_token`).
     Raises ``ValueError`` for an unknown scope, none, or a name that is blank.
     """
     wanted = tuple(dict.fromkeys(scopes))
@@ -53,9 +55,12 @@ def create_token(
     secret = new_secret()
     with db.transaction() as connection:
         connection.execute(
-            "INSERT INTO tokens (hash, name, client_id, scope, created, expires)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (digest(secret), name.strip(), client_id, " ".join(wanted), time.time(), expires),
+            "INSERT INTO tokens (hash, name, client_id, scope, created, expires, renewable)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(digest(secret), name.strip(), client_id, " ".join(wanted)),
+                *(time.time(), expires, renewable),
+            ),
         )
     return secret
 
@@ -105,6 +110,7 @@ class StoredToken:
     scope: str
     created: float
     expires: float | None
+    renewable: bool
 
 
 def find_token(db: Database, secret: str) -> StoredToken | None:
@@ -112,7 +118,7 @@ def find_token(db: Database, secret: str) -> StoredToken | None:
     now = time.time()
     row = db.one(
         "SELECT tokens.id, grant_id, tokens.client_id, tokens.scope, tokens.created, expires,"
-        " last_used FROM tokens LEFT JOIN grants ON grants.id = grant_id"
+        " renewable, last_used FROM tokens LEFT JOIN grants ON grants.id = grant_id"
         " WHERE hash = ? AND tokens.revoked IS NULL AND grants.revoked IS NULL"
         " AND (expires IS NULL OR expires > ?)",
         digest(secret),
@@ -121,8 +127,7 @@ def find_token(db: Database, secret: str) -> StoredToken | None:
     if row is None:
         return None
     if row["last_used"] is None or now - row["last_used"] > _LAST_USE_SECONDS:
-        with db.transaction() as connection:
-            connection.execute("UPDATE tokens SET last_used = ? WHERE id = ?", (now, row["id"]))
+        db.note("UPDATE tokens SET last_used = ? WHERE id = ?", now, row["id"])
     return StoredToken(
         id=row["id"],
         grant_id=row["grant_id"],
@@ -130,12 +135,15 @@ def find_token(db: Database, secret: str) -> StoredToken | None:
         scope=row["scope"],
         created=row["created"],
         expires=row["expires"],
+        renewable=bool(row["renewable"]),
     )
 
 
 def renew_token(db: Database, token: StoredToken, now: float) -> None:
-    """Let an expiring token last, from now on, as long as it was made to last."""
-    if token.expires is None:
+    """Let a renewable token last, from now on, as long as it was made to last. The end of any
+    other was the owner's choice, and stays.
+    """
+    if token.expires is None or not token.renewable:
         return
     with db.transaction() as connection:
         connection.execute(

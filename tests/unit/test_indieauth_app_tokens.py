@@ -118,9 +118,18 @@ async def test_the_page_disconnects_an_app(stage: Scene) -> None:
 async def test_a_token_without_scope_or_name_is_explained(stage: Scene) -> None:
     page = await stage.owner.get("/tokens")
     for values in ({"name": "x", "scope": []}, {"name": " ", "scope": ["create"]}):
-        refused = await stage.owner.submit(page, "/tokens", **values)
+        refused = await stage.owner.submit(page, "/tokens", days=0, **values)
         assert refused.status == 400
         assert "That did not work" in refused.text
+
+
+@pytest.mark.parametrize("days", ["14", "-1", "x", "", None])
+async def test_a_time_that_is_not_offered_makes_no_token(stage: Scene, days: str | None) -> None:
+    page = await stage.owner.get("/tokens")
+    refused = await stage.owner.submit(page, "/tokens", name="x", scope=["create"], days=days)
+    assert refused.status == 400
+    assert "how long" in refused.text
+    assert list_tokens(stage.db) == []
 
 
 async def test_nobody_else_makes_or_revokes(stage: Scene) -> None:
@@ -190,6 +199,7 @@ async def test_an_app_gets_its_token_by_mail(blog: tuple[Browser, list[str], Dat
     assert body["default_site"] == "me.example"
     token = await BuiltinVerifier(db, ME).verify(body["token"])
     assert "create" in token.scopes
+    assert token.expires == pytest.approx(time.time() + 365 * 86400, abs=60)
     assert [entry.name for entry in list_tokens(db)] == ["Blog App"]
     again = await app.post("/account/verify", {"token": temporary})
     assert json.loads(again.text) == {"error": "App token was not valid."}
@@ -206,14 +216,28 @@ async def test_the_lasting_token_can_be_checked(
 
 
 async def test_an_expiring_token_is_renewed(blog: tuple[Browser, list[str], Database]) -> None:
+    app, mails, db = blog
+    temporary = await sign_in(app, mails)
+    secret = json.loads((await app.post("/account/verify", {"token": temporary})).text)["token"]
+    with db.transaction() as connection:
+        connection.execute("UPDATE tokens SET created = created - 9000, expires = expires - 9000")
+    body = json.loads((await app.post("/account/verify", {"token": secret})).text)
+    assert body["token"] == secret
+    expires = (await BuiltinVerifier(db, ME).verify(secret)).expires
+    assert expires == pytest.approx(time.time() + 365 * 86400, abs=60)
+
+
+async def test_a_token_that_the_owner_made_to_end_is_not_renewed(
+    blog: tuple[Browser, list[str], Database],
+) -> None:
     app, _, db = blog
-    secret = create_token(db, "Old", ["create"], expires=time.time() + 1000)
+    end = time.time() + 1000
+    secret = create_token(db, "For a while", ["create"], expires=end)
     with db.transaction() as connection:
         connection.execute("UPDATE tokens SET created = created - 9000")
     body = json.loads((await app.post("/account/verify", {"token": secret})).text)
     assert body["token"] == secret
-    expires = (await BuiltinVerifier(db, ME).verify(secret)).expires
-    assert expires == pytest.approx(time.time() + 10_000, abs=10)
+    assert (await BuiltinVerifier(db, ME).verify(secret)).expires == end
 
 
 @pytest.mark.parametrize(

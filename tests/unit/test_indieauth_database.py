@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from bridge.errors import Unavailable
 from bridge.indieauth.database import Database, TooNew
 from bridge.indieauth.migrations import MIGRATIONS
 from bridge.indieauth.owner import owner_reset
-from bridge.indieauth.tokens import create_token, find_token
+from bridge.indieauth.sessions import find_session, list_sessions, start_session
+from bridge.indieauth.tokens import create_token, find_token, list_tokens
 
 
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
@@ -43,6 +45,25 @@ def test_two_processes_may_have_it_open(tmp_path: Path) -> None:
     server, command = Database(path), Database(path)
     secret = create_token(command, "x", ["create"])
     assert find_token(server, secret) is not None
+
+
+def test_a_use_is_found_though_another_program_writes(tmp_path: Path) -> None:
+    """Nothing waits to write down that a token or a session was used."""
+    here, there = Database(tmp_path / "x.sqlite"), Database(tmp_path / "x.sqlite")
+    token = create_token(here, "Phone", ["create"])
+    session = start_session(here, way="password", device="Test")
+    with here.transaction() as connection:
+        connection.execute("UPDATE sessions SET last_used = 0")
+    with there.transaction():
+        began = time.monotonic()
+        assert find_token(here, token) is not None
+        assert find_session(here, session) is not None
+        assert time.monotonic() - began < 1
+    assert list_tokens(here)[0].last_used is None
+    find_token(here, token)
+    find_session(here, session)
+    assert list_tokens(here)[0].last_used is not None
+    assert list_sessions(here)[0].last_used > 0
 
 
 def test_a_newer_file_is_not_touched(tmp_path: Path) -> None:

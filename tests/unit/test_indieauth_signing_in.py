@@ -413,6 +413,22 @@ async def test_mails_are_limited(post: tuple[Running, list[str]]) -> None:
     assert len(mails) == 1
 
 
+async def test_strangers_do_not_use_up_a_known_browsers_mails(
+    post: tuple[Running, list[str]],
+) -> None:
+    up, mails = post
+    async with browser(up.base) as guest:
+        assert await follow(guest, await mailed_link(up, mails, guest)) == 303
+        page = await guest.get("/tokens")
+        await guest.submit(page, "/auth/sign-out")
+        up.server.mails = Limiter(each=1, overall=1, seconds=600)
+        up.server.mails.attempt("192.0.2.1")
+        async with browser(up.base) as stranger:
+            page = await stranger.get("/auth/sign-in")
+            assert (await stranger.submit(page, "/auth/sign-in/link")).status == 429
+        assert await follow(guest, await mailed_link(up, mails, guest)) == 303
+
+
 async def test_a_mail_server_that_is_down_is_only_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

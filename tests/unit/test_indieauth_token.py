@@ -245,6 +245,7 @@ async def test_refreshing_rotates(stage: Scene) -> None:
     assert second["access_token"] != first["access_token"]
     assert second["scope"] == "create update"
     assert await works(stage, second["access_token"])
+    assert not await works(stage, first["access_token"])
 
 
 async def test_a_refresh_token_used_twice_ends_the_whole_family(stage: Scene) -> None:
