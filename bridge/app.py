@@ -17,6 +17,7 @@ from aiohttp import web
 from bridge.annotating import Annotator
 from bridge.auth.build import make_verifier
 from bridge.catalogue import Catalogue
+from bridge.commit_message import is_ours
 from bridge.committing import Committer
 from bridge.errors import Unavailable
 from bridge.fetch import GuardedFetch
@@ -161,7 +162,7 @@ class _Assembly:
             token=publish.token,
             poll=publish.poll_seconds,
             # The owner may take back commits of their own by force; posts are kept all the same.
-            is_post=lambda message: "\nMicropub-Action: " in message,
+            is_post=is_ours,
         )
         await remote.start()
         self.stack.push_async_callback(remote.close)

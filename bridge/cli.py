@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge import __version__
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, Refused
 from bridge.indieauth.database import TooNew
 from bridge.settings import Settings, SettingsError
 from bridge.store import StoreError
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from bridge.indieauth.database import Database
 
 DEFAULT_FILE = Path("bridge.toml")
-
-
-class Refused(Exception):
-    """A command cannot do what was asked. The text says why, and what to do instead."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 _SUBJECT_LENGTH = 72
+_ACTION = "Micropub-Action"
 
 
 def commit_message(action: str, subject: str, *, url: str, client_id: str | None) -> str:
@@ -15,12 +16,17 @@ def commit_message(action: str, subject: str, *, url: str, client_id: str | None
     able to begin a trailer of its own.
     """
     trailers = {
-        "Micropub-Action": action,
+        _ACTION: action,
         "Micropub-Client": client_id or "unknown",
         "Post-URL": url,
     }
     lines = (f"{name}: {_line(value)}" for name, value in trailers.items())
     return "\n".join([shorten(_line(subject), _SUBJECT_LENGTH), "", *lines, ""])
+
+
+def is_ours(message: str) -> bool:
+    """Whether a commit was made by a bridge."""
+    return f"\n{_ACTION}: " in message
 
 
 def _line(text: str) -> str:

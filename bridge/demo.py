@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.app import REBUILDER, STORE, make_app
-from bridge.cli import Refused
+from bridge.errors import Refused
 from bridge.indieauth.database import Database
 from bridge.indieauth.owner import set_password
 from bridge.indieauth.tokens import ALL_SCOPES, create_token
@@ -58,7 +58,7 @@ def demo(folder: Path | None, port: int) -> None:
     """Set up ``folder`` (a new temporary one) and serve until Ctrl-C.
 
     A folder that holds a demo already goes on where it was, at the same address if that is free.
-    Raises :class:`~bridge.cli.Refused` for one that holds anything else.
+    Raises :class:`~bridge.errors.Refused` for one that holds anything else.
     """
     folder = (folder or Path(tempfile.mkdtemp(prefix="micropub-bridge-demo-"))).resolve()
     config = folder / "bridge.toml"

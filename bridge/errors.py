@@ -1,7 +1,7 @@
-"""Everything that can go wrong, as values that know their HTTP status.
+"""Everything that can go wrong: for clients, as values that know their HTTP status; for commands.
 
-Raised deep, rendered once, in :mod:`bridge.web.middleware`. ``code`` is the ``error`` of the JSON
-body (Micropub 3.8, RFC 6749 5.2, RFC 6750 3.1); the exception's text is its
+Raised deep, rendered once, in :mod:`bridge.web.middleware` or :mod:`bridge.cli`. ``code`` is the
+``error`` of the JSON body (Micropub 3.8, RFC 6749 5.2, RFC 6750 3.1); the exception's text is its
 ``error_description``: what was wrong and how to mend it, never a secret.
 """
 
@@ -104,3 +104,7 @@ class InsufficientStorage(BridgeError):
 
     status = 507
     code = "insufficient_storage"
+
+
+class Refused(Exception):
+    """A command of the command line cannot do what was asked: why, and what to do instead."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.cli import Refused
 from bridge.content.site_settings import read_settings
+from bridge.errors import Refused
 from bridge.settings_file import is_url
 from bridge.store.setup import files_named
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.auth.me import BadURL, parse, profile_url
-from bridge.cli import DEFAULT_FILE, Refused
+from bridge.cli import DEFAULT_FILE
+from bridge.errors import Refused
 from bridge.existing_site import ExistingSite, find_site
+from bridge.settings import Content
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
 from bridge.store.setup import (
@@ -26,7 +28,7 @@ from bridge.store.setup import (
 _BARE = Path("site.git")
 _OUTPUT = Path("output")
 _DATABASE = "indieauth.sqlite*"
-_RULE = "{category}/{published:%Y}/{published:%m}/{slug}.md"
+_RULE = Content().path
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def init(site: str, *, me: str | None, public_url: str | None, ask: bool) -> Non
     """Write ``bridge.toml`` in the current folder and say what is left to do.
 
     ``site`` is the owner's clone, in which nothing changes, or the URL of the repo. Raises
-    :class:`~bridge.cli.Refused`, and :class:`~bridge.settings.SettingsError` for Pelican's; then no
+    :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for Pelican's; then no
     ``bridge.toml`` was written.
     """
     if DEFAULT_FILE.exists():

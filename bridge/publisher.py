@@ -108,7 +108,7 @@ class Publisher:
                     Change(place.path, place.file.text().encode(), None),
                     *await self._illustrator.pending(place.file),
                 ]
-                message = _message("create", "", post, place.file, place.location.url, token)
+                message = _message("create", post, place.file, place.location.url, token)
                 return place, await self._committer.commit(changes, message, base)
 
         place, version = await until_undisturbed(attempt)
@@ -148,7 +148,7 @@ class Publisher:
                 Change(entry.path, text.encode(), blob),
                 *await self._illustrator.pending(place.file),
             ]
-            message = _message("update", "Update ", new, place.file, url, token)
+            message = _message("update", new, place.file, url, token)
             await self._committer.commit(changes, message, base)
         self._annotator.want(url, place.file)
         return Published(url, draft=_draft(place), moved=url != entry.url)
@@ -158,7 +158,7 @@ class Publisher:
         entry = self._find(action.url)
         file, blob = self._catalogue.open(entry)
         post = self._catalogue.read(file, entry.path)
-        message = _message("delete", "Delete ", post, file, entry.url, token)
+        message = _message("delete", post, file, entry.url, token)
         await self._committer.commit([Change(entry.path, None, blob)], message, base)
         return Published(entry.url)
 
@@ -173,7 +173,7 @@ class Publisher:
             if place.file != file:
                 raise Conflict(f"Another post lives at {action.url} by now: move that one first.")
             post = self._catalogue.read(file, path)
-            message = _message("undelete", "Undelete ", post, file, place.location.url, token)
+            message = _message("undelete", post, file, place.location.url, token)
             await self._committer.commit([Change(path, data, None)], message, base)
         return Published(place.location.url)
 
@@ -231,7 +231,9 @@ def _with_alias(place: Place, entry: Entry) -> PelicanFile:
     return place.file.with_header("Mf2", changed.text())
 
 
-def _message(action: str, verb: str, post: Post, file: PelicanFile, url: str, token: Token) -> str:
+def _message(action: str, post: Post, file: PelicanFile, url: str, token: Token) -> str:
+    # A new post is what most commits bring: "Note: …" says enough.
+    verb = "" if action == "create" else f"{action} "
     # A Title is printed as HTML, so it is written as such; a commit message is plain text.
     subject = f"{verb}{discover(post)}: {unescape(file.get('Title') or '') or url}"
     subject = subject[0].upper() + subject[1:]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from bridge.cli import Refused
+from bridge.errors import Refused
 from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def serve(settings: Settings) -> None:
     """Listen as ``[server]`` says; ends on SIGINT and SIGTERM.
 
     The line ``listening on URL`` on standard output says that the bridge answers. Raises
-    :class:`~bridge.cli.Refused` where it cannot listen there, and what
+    :class:`~bridge.errors.Refused` where it cannot listen there, and what
     :func:`~bridge.app.make_app` raises.
     """
     listener = listen(settings.server.host, settings.server.port)

@@ -196,7 +196,7 @@ def test_an_address_that_no_settings_know_must_be_given(bridge: Path, tmp_path: 
 
 @pytest.mark.parametrize("address", ["https://ada.example:8443/", "192.0.2.1", "ftp://x.example"])
 def test_an_address_that_cannot_sign_in_is_refused(site: Path, bridge: Path, address: str) -> None:
-    assert "cannot stand for you" in refused("init", site, "--me", address, cwd=bridge)
+    assert "cannot be your address" in refused("init", site, "--me", address, cwd=bridge)
     assert not list(bridge.iterdir())
 
 
