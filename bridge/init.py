@@ -65,8 +65,8 @@ def init(site: str, *, me: str | None, public_url: str | None, ask: bool) -> Non
     """Write ``bridge.toml`` in the current folder and say what is left to do.
 
     ``site`` is the owner's clone, in which nothing changes, or the URL of the repo. Raises
-    :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for Pelican's; then no
-    ``bridge.toml`` was written.
+    :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for Pelican's; then
+    no ``bridge.toml`` was written.
     """
     if DEFAULT_FILE.exists():
         raise Refused(f"{DEFAULT_FILE} is there already. Edit it, or delete it to start over.")
