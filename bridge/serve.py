@@ -17,6 +17,9 @@ from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: Longer than a proxy keeps an idle connection to us, so that it is never us who hang up on one.
+_IDLE_SECONDS = 300.0
+
 _CLONE = Path(__file__).parents[1]
 
 
@@ -87,7 +90,9 @@ async def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     # The access log stays off: a request line may carry a secret in its query.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=5, keepalive_timeout=_IDLE_SECONDS
+    )
     try:
         await runner.setup()
         await web.SockSite(runner, listener).start()

@@ -18,7 +18,8 @@ _URL = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:@]+)(:(?P<port>[0-9]{0,5}))?")
-_NEVER = re.compile(r"[\x00-\x20\x7f-\xa0\\<>\"`{}|^\u2028\u2029]")
+#: Surrogates stand for bytes that are no UTF-8: there is no way to write them down again.
+_NEVER = re.compile(r"[\x00-\x20\x7f-\xa0\\<>\"`{}|^\u2028\u2029\ud800-\udfff]")
 _DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 

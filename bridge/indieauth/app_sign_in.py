@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bridge.auth.me import parse
 from bridge.indieauth import links
+from bridge.indieauth.clients import shown_name
 from bridge.indieauth.http import answer, json_endpoint, read_form
 from bridge.indieauth.limits import TooMany, address
 from bridge.indieauth.server import SERVER, IndieAuthServer
@@ -30,7 +31,7 @@ async def sign_in(request: web.Request) -> web.Response:
     The link goes to the owner's address alone, and leads to an address registered in the settings.
     """
     server, form = request.app[SERVER], await read_form(request)
-    email, app = form.need("email"), " ".join(form.need("app_name").split())[:80]
+    email, app = form.need("email"), shown_name(form.need("app_name")) or "App"
     back = form.need("redirect_url")
     registered = any(back in client.redirect_uris for client in server.config.clients)
     owner = server.config.email

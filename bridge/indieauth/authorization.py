@@ -44,7 +44,7 @@ def read_sender(form: Form) -> Sender:
     client = client_id(form.need("client_id"))
     redirect_uri = form.need("redirect_uri")
     check_redirect(redirect_uri)
-    states = form.every("state")
+    states = form.as_sent("state")
     return Sender(client, redirect_uri, states[0] if len(states) == 1 else None)
 
 
@@ -57,8 +57,8 @@ def read_request(form: Form, sender: Sender, known: KnownClient | None) -> Autho
         if response_type is None:
             raise OAuthError("invalid_request", "'response_type' is missing.")
         raise OAuthError("unsupported_response_type", "Known: code.")
-    if form.get("state") is None:
-        raise OAuthError("invalid_request", "'state' is missing.")
+    if not sender.state:
+        raise OAuthError("invalid_request", "'state' is missing, or comes twice.")
     return AuthorizationRequest(
         sender=sender,
         challenge=_challenge(form, needed=not old_way),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Collection
+from urllib.parse import quote
 
 from bridge.auth.me import BadURL, WebURL, parse
 from bridge.indieauth.http import OAuthError
@@ -31,12 +33,13 @@ def client_url(raw: str) -> WebURL:
 
 
 def client_id(raw: str) -> str:
-    """A client identifier in the one form in which two are compared.
+    """A client identifier in the one form in which two are compared, and in which it is shown.
 
+    It is ASCII, so that it has no character that is invisible, or turns those after it around.
     Raises :class:`OAuthError` (``invalid_request``).
     """
     try:
-        return str(client_url(raw))
+        return quote(str(client_url(raw)), safe=string.punctuation)
     except BadURL as error:
         raise OAuthError("invalid_request", f"client_id cannot be used: {error}.") from error
 

@@ -84,7 +84,7 @@ def _from_json(client_id: str, body: bytes) -> Client:
         redirects = []
     return Client(
         client_id,
-        name=_name(metadata.get("client_name")),
+        name=shown_name(metadata.get("client_name")),
         redirect_uris=frozenset(uri for uri in redirects if isinstance(uri, str)),
     )
 
@@ -102,7 +102,7 @@ async def _from_html(client_id: str, fetched: Fetched) -> Client:
     ]
     return Client(
         client_id,
-        name=_name(await _h_app(fetched.body, client_id)),
+        name=shown_name(await _h_app(fetched.body, client_id)),
         redirect_uris=frozenset(redirects),
     )
 
@@ -114,7 +114,7 @@ async def _h_app(page: bytes, client_id: str) -> object:
     return await read_apart(_H_APP, client_id, page=page, seconds=_SECONDS)
 
 
-def _name(value: object) -> str | None:
+def shown_name(value: object) -> str | None:
     """A name that cannot pass for anything else: one line, no invisible or turning characters."""
     if not isinstance(value, str):
         return None

@@ -33,9 +33,16 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
+def as_bytes(text: str) -> bytes:
+    """Any text that somebody sent as a secret, for hashing and comparing: even one with lone
+    surrogates, which cookies and JSON can hold.
+    """
+    return text.encode("utf-8", "surrogatepass")
+
+
 def digest(secret: str) -> bytes:
     """What is stored in a secret's place. With 256 random bits in it, no slow hash is needed."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(as_bytes(secret)).digest()
 
 
 class Database:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import parse_qsl
@@ -14,6 +16,10 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _FORM = "application/x-www-form-urlencoded"
 _MAX_BODY = 64 * 1024
+_BODY_SECONDS = 30.0
+
+#: What stands for a byte that is no UTF-8.
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 #: Apps in a browser call these endpoints from their own origin, without cookies.
 _CORS: dict[str, str] = {
@@ -39,7 +45,7 @@ class OAuthError(Exception):
 class Form:
     """The fields of a form or a query, decoded once. No field may come twice (RFC 6749 3.1, 3.2).
 
-    Bytes that are no UTF-8 survive as surrogates, so that what is only passed on stays as it was.
+    Bytes that are no UTF-8 are refused wherever they would be read as text.
     """
 
     def __init__(self, encoded: str) -> None:
@@ -68,6 +74,13 @@ class Form:
 
     def every(self, name: str) -> list[str]:
         """All values of a field that may come often."""
+        values = self.as_sent(name)
+        if any(_SURROGATE.search(value) for value in values):
+            raise OAuthError("invalid_request", f"'{name}' is not UTF-8.")
+        return values
+
+    def as_sent(self, name: str) -> list[str]:
+        """All values of a field that is only passed on: bytes that are no UTF-8 are surrogates."""
         return [value for key, value in self._pairs if key == name]
 
 
@@ -79,12 +92,16 @@ async def read_form(request: web.Request) -> Form:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """A body that is no longer than any that these endpoints need."""
+    """A body that is no longer, and takes no longer, than any that these endpoints need."""
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise OAuthError("invalid_request", "The request is too long.")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_BODY:
+                    raise OAuthError("invalid_request", "The request is too long.")
+    except TimeoutError as error:
+        raise OAuthError("invalid_request", "The request took too long.") from error
     return bytes(body)
 
 

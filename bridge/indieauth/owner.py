@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import argon2
 
-from bridge.indieauth.database import Database, digest, new_secret
+from bridge.indieauth.database import Database, as_bytes, digest, new_secret
 
 SETUP_SECONDS = 86400
 MIN_PASSWORD = 10
@@ -60,7 +60,7 @@ def hash_password(password: str) -> str:
         raise ValueError(f"A password needs at least {MIN_PASSWORD} characters.")
     if len(password) > MAX_PASSWORD:
         raise ValueError(f"A password has at most {MAX_PASSWORD} characters.")
-    return _HASHER.hash(password)
+    return _HASHER.hash(as_bytes(password))
 
 
 def store_password(connection: sqlite3.Connection, hashed: str) -> None:
@@ -88,8 +88,8 @@ async def check_password(db: Database, password: str) -> bool:
 
 def _fits(stored: str | None, password: str) -> bool:
     try:
-        return _HASHER.verify(stored or _nobodys(), password)
-    except (argon2.exceptions.VerificationError, UnicodeEncodeError):
+        return _HASHER.verify(stored or _nobodys(), as_bytes(password))
+    except argon2.exceptions.VerificationError:
         return False
 
 

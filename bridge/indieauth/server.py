@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bridge.auth.me import BadURL, WebURL, parse, profile_url
+from bridge.auth.me import WebURL, parse, profile_url
 from bridge.auth.scopes import OFFERED
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.challenges import Challenges
+from bridge.indieauth.client_id import client_id
 from bridge.indieauth.database import Database
+from bridge.indieauth.http import OAuthError
 from bridge.indieauth.limits import Limiter
 from bridge.indieauth.mail import Mail
 from bridge.indieauth.memory import Memory
@@ -57,10 +59,10 @@ class IndieAuthServer:
         """Passkeys are bound to a domain name; an IP address has none (WebAuthn 5.1.2)."""
         return not self.public.is_address
 
-    def known_client(self, client_id: str) -> KnownClient | None:
+    def known_client(self, canonical_id: str) -> KnownClient | None:
         """What the settings say about an app."""
         return next(
-            (known for known in self.config.clients if _canonical(known.id) == client_id), None
+            (known for known in self.config.clients if _canonical(known.id) == canonical_id), None
         )
 
     async def close(self) -> None:
@@ -112,10 +114,10 @@ def _public(url: str) -> WebURL:
     return public
 
 
-def _canonical(client_id: str) -> str | None:
+def _canonical(configured: str) -> str | None:
     try:
-        return str(parse(client_id))
-    except BadURL:
+        return client_id(configured)
+    except OAuthError:
         return None
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from bridge.indieauth.database import new_secret
+from bridge.indieauth.database import as_bytes, new_secret
 from bridge.indieauth.http import Form
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.sessions import SECONDS, Session, find_session
@@ -45,7 +45,7 @@ class Visit:
         # send no referrer, and browsers then blank it.
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site != "same-origin" or not hmac.compare_digest(
-            (sent or "").encode("utf-8", "surrogateescape"), self.csrf.encode()
+            as_bytes(sent or ""), self.csrf.encode()
         ):
             raise Untrusted
 

@@ -109,6 +109,8 @@ def test_profile_urls(url: str) -> None:
         "https://a..example/",
         "https://-a.example/",
         "https://[::1",
+        "https://a.example/\udcff",
+        "https://a.example/?\udfff",
         "https://a.example:99999/",
     ],
 )

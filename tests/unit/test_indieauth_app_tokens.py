@@ -257,6 +257,16 @@ async def test_nobody_learns_what_was_wrong(
     assert db.all("SELECT * FROM links") == []
 
 
+@pytest.mark.parametrize("email", ["maren@me.example", "stranger@me.example"])
+async def test_nor_whose_address_it_is_from_a_name_that_is_no_text(
+    blog: tuple[Browser, list[str], Database], email: str
+) -> None:
+    app, _, _ = blog
+    form = f"email={email}&app_name=%FF&redirect_url=blogapp://signin/"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await app.post("/account/signin", form, headers=headers)).status == 400
+
+
 @pytest.mark.parametrize("missing", ["email", "app_name", "redirect_url"])
 async def test_each_missing_field(blog: tuple[Browser, list[str], Database], missing: str) -> None:
     app, _, _ = blog

@@ -238,6 +238,25 @@ async def test_what_cannot_be_a_client_id_is_answered_nowhere(
     assert "Location" not in answer.headers
 
 
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "scope", "code_challenge"])
+async def test_what_is_no_text_is_refused(stage: Scene, name: str) -> None:
+    path = asking(stage.app, **{name: f"{stage.app}/\ue000"}).replace("%EE%80%80", "%FF")
+    answer = await stage.owner.get(path)
+    if name in {"client_id", "redirect_uri"}:
+        assert answer.status == 400
+        assert "is not UTF-8" in answer.text
+    else:
+        assert answer.answer["error"] == "invalid_request"
+
+
+async def test_a_client_id_has_no_invisible_or_turning_characters(tmp_path: Path) -> None:
+    async with scene(tmp_path, sign_in=False) as made:
+        path = asking(made.app, client_id=f"{made.app}/\u202egro.lliuq\u200b")
+        for page in (await made.owner.get(path), await made.owner.sign_in(path)):
+            assert f"{made.app}/%E2%80%AEgro.lliuq%E2%80%8B" in rough_words(page.text)
+            assert "\u202e" not in page.text
+
+
 @pytest.mark.parametrize(
     "client_id", ["http://127.0.0.1:9/", "http://[::1]:9/", "http://localhost:9/app"]
 )

@@ -58,16 +58,30 @@ async def test_the_password_opens_the_pages(guest: Browser) -> None:
     assert "Sign out" in page.text
 
 
-@pytest.mark.parametrize("password", ["", "wrong", PASSWORD + " ", PASSWORD.upper(), b"\xff\x00"])
-async def test_another_password_does_not(guest: Browser, password: str | bytes) -> None:
+@pytest.mark.parametrize("password", ["", "wrong", PASSWORD + " ", PASSWORD.upper(), "\x00"])
+async def test_another_password_does_not(guest: Browser, password: str) -> None:
     page = await guest.get("/auth/sign-in")
-    fields = dict(page.form("/auth/sign-in")) | {"password": password}
-    form = urlencode(fields)
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    refused = await guest.post("/auth/sign-in", data=form, headers=headers)
+    refused = await guest.submit(page, "/auth/sign-in", password=password)
     assert refused.status == 403
     assert "That is not the password." in refused.text
     assert (await guest.get("/tokens")).status == 401
+
+
+@pytest.mark.parametrize("field", ["password", "csrf", "then"])
+async def test_what_is_no_text_does_not_either(guest: Browser, field: str) -> None:
+    page = await guest.get("/auth/sign-in")
+    form = urlencode(dict(page.form("/auth/sign-in")) | {"password": PASSWORD, field: b"\xff"})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await guest.post("/auth/sign-in", data=form, headers=headers)).status == 400
+    assert (await guest.get("/tokens")).status == 401
+
+
+async def test_nor_does_a_call_of_the_script_that_is_no_text(guest: Browser) -> None:
+    await guest.get("/auth/sign-in")
+    headers = {"Content-Type": "application/json"}
+    for body in ('{"csrf": "\\ud800"}', '{"csrf": "\\udcff"}'):
+        refused = await guest.post("/auth/sign-in/passkey/options", data=body, headers=headers)
+        assert refused.status == 403
 
 
 async def test_the_session_gets_a_new_cookie(guest: Browser) -> None:

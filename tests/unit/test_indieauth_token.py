@@ -235,6 +235,19 @@ async def test_the_authorization_endpoint_says_who_and_gives_no_token(
     assert error(await stage.owner.post("/auth", data=form)) == "invalid_grant"
 
 
+async def test_who_sends_too_slowly_is_not_waited_for(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.indieauth.http._BODY_SECONDS", 0.05)
+    host, _, port = stage.owner.base.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngrant_type=")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+    await writer.wait_closed()
+
+
 # --- refresh tokens ------------------------------------------------------------------------
 
 
