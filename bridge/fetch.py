@@ -21,6 +21,19 @@ from aiohttp.abc import AbstractResolver
 from bridge.auth.me import BadURL, parse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+#: Addresses that the ``ipaddress`` module takes for the public Internet's, and that are not.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "168.63.129.16/32",  # the host of a virtual machine at Azure
+        "192.0.0.0/24",  # protocols' own (RFC 6890)
+        "192.88.99.0/24",  # relays of 6to4, which are gone (RFC 7526)
+        "2620:4f:8000::/48",  # AS112 (RFC 7534)
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment routing (RFC 9602)
+    )
+)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 
@@ -54,7 +67,9 @@ def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
             return False
     if ip.is_loopback:
         return allow_loopback
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+    if ip.is_multicast or ip.is_reserved or ip.is_unspecified:
+        return False
+    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
 
 
 def _hidden_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -69,6 +69,10 @@ class Names(AbstractResolver):
         "100.64.0.1",
         "192.0.0.1",
         "192.0.2.1",
+        "192.0.0.9",
+        "192.88.99.1",
+        "168.63.129.16",
+        "::ffff:168.63.129.16",
         "198.18.0.1",
         "198.51.100.7",
         "203.0.113.9",
@@ -96,6 +100,10 @@ class Names(AbstractResolver):
         "ff02::1",
         "2001:db8::1",
         "100::1",
+        "2620:4f:8000::6",
+        "3fff::1",
+        "3fff:fff:ffff::1",
+        "5f00::1",
     ],
 )
 def test_no_special_address_is_connected_to(address: str) -> None:
