@@ -95,14 +95,15 @@ class Media(_Section, frozen=True):
     """``[media]``: uploads. ``folder`` is inside the content folder.
 
     ``keep_exif`` leaves place, time and camera in photos and films. ``max_pixels`` is the largest
-    photo that is decoded; one longer than ``max_side`` pixels is scaled down to that (0: never).
+    photo that is taken (a third of it in WebP and AVIF); one longer than ``max_side`` pixels is
+    scaled down to that (0: never).
     ``sizes`` are the widths of the smaller copies that are made of each photo, for ``srcset``.
     """
 
     folder: str = "media"
     max_bytes: Positive = 20_000_000
     keep_exif: bool = False
-    max_pixels: Positive = 100_000_000
+    max_pixels: Positive = 64_000_000
     max_side: Annotated[int, msgspec.Meta(ge=0)] = 0
     sizes: tuple[Positive, ...] = ()
 

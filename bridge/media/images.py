@@ -7,10 +7,14 @@ A photo that needs nothing is stored as it came. Metadata is cut out without dec
 from __future__ import annotations
 
 import io
+import math
 import struct
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image, ImageOps, JpegImagePlugin
@@ -37,7 +41,7 @@ _ENCODINGS: dict[str, dict[str, Any]] = {
     PNG.type: {"format": "PNG", "optimize": True},
     GIF.type: {"format": "GIF"},
     WEBP.type: {"format": "WEBP", "quality": 88},
-    AVIF.type: {"format": "AVIF", "quality": 80},
+    AVIF.type: {"format": "AVIF", "quality": 80, "speed": 8},
 }
 _STRIP: dict[str, Callable[[bytes], bytes]] = {
     JPEG.type: strip_jpeg,
@@ -47,6 +51,13 @@ _STRIP: dict[str, Callable[[bytes], bytes]] = {
 #: What of Pillow's ``info`` belongs to the picture itself. A JPEG's comment, for one, does not.
 _KEPT_INFO = frozenset({"icc_profile", "transparency", "gamma"})
 _SCALABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK"})
+
+#: Turning a photo takes up to 10 bytes of memory for each pixel; in these formats three times that.
+_WEIGHTS = {WEBP.type: 3, AVIF.type: 3}
+#: Photos of more pixels than this (so weighted) are worked on one at a time.
+_LARGE = 20_000_000
+_ONE_LARGE = threading.Lock()
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ class Rules:
     """
 
     keep_exif: bool = False
-    max_pixels: int = 100_000_000
+    max_pixels: int = 64_000_000
     max_side: int = 0
     sizes: tuple[int, ...] = ()
 
@@ -77,15 +88,21 @@ def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     """Make a photo fit to be shown. Blocks for as long as decoding takes.
 
     Raises :class:`PayloadTooLarge` for one with more pixels than ``rules.max_pixels`` (before any
-    of them is decoded), :class:`InvalidRequest` for one that is damaged.
+    of them is decoded; a third of that in WebP and AVIF), :class:`InvalidRequest` for one that is
+    damaged.
     """
     Image.MAX_IMAGE_PIXELS = rules.max_pixels
+    weight = _WEIGHTS.get(kind.type, 1)
+    most = rules.max_pixels // weight
     try:
-        with Image.open(io.BytesIO(data), formats=(_ENCODINGS[kind.type]["format"],)) as image:
-            return _prepare(data, image, kind, rules)
+        pixels = math.prod(_opened(data, kind).size)
+        if pixels > most:
+            raise Image.DecompressionBombError
+        with _ONE_LARGE if pixels * weight > _LARGE else nullcontext():
+            return _prepare(data, kind, rules)
     except _BOMB as error:
         raise PayloadTooLarge(
-            f"The photo has more than {rules.max_pixels:,} pixels ([media] max_pixels). "
+            f"The photo has more than {most:,} pixels ([media] max_pixels). "
             "Make it smaller and send it again."
         ) from error
     except _DAMAGED as error:
@@ -94,20 +111,39 @@ def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
         ) from error
 
 
-def _prepare(data: bytes, image: Image.Image, kind: Kind, rules: Rules) -> Picture:
+def _opened(data: bytes, kind: Kind) -> Image.Image:
+    """A photo of which nothing is decoded yet."""
+    return Image.open(io.BytesIO(data), formats=(_ENCODINGS[kind.type]["format"],))
+
+
+def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
+    image = _opened(data, kind)
     # A JPEG of several pictures (MPO) is one photo with others behind it, not an animation.
     if kind is GIF or (getattr(image, "is_animated", False) and kind is not JPEG):
         return Picture(_cleaned(data, image, kind, rules), image.width, image.height)
     turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    shown = ImageOps.exif_transpose(image) if turned else image
-    large = 0 < rules.max_side < max(shown.size)
+    compression = _compression(image)
+    if turned:
+        # The one before goes at once, with its decoder: each takes hundreds of megabytes.
+        image = ImageOps.exif_transpose(image)
+    large = 0 < rules.max_side < max(image.size)
     if large:
-        shown = _resized(shown, rules.max_side / max(shown.size))
+        image = _resized(image, rules.max_side / max(image.size))
     if turned or large:
-        clean = _encoded(shown, kind, rules, like=None if large else image)
+        clean = _encoded(image, kind, rules, _NO_OPTIONS if large else compression)
     else:
         clean = _cleaned(data, image, kind, rules)
-    return Picture(clean, shown.width, shown.height, _copies(shown, kind, rules))
+    return Picture(clean, image.width, image.height, _copies(image, kind, rules))
+
+
+def _compression(image: Image.Image) -> Mapping[str, Any]:
+    """How to compress a JPEG that is only turned: exactly as hard as it was, so that it neither
+    grows nor visibly loses."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return _NO_OPTIONS
+    # 0 is 4:4:4, 2 is 4:2:0; anything else would have to be turned, too.
+    subsampling = 2 if JpegImagePlugin.get_sampling(image) == 2 else 0
+    return {"quality": -1, "qtables": image.quantization, "subsampling": subsampling}
 
 
 def _cleaned(data: bytes, image: Image.Image, kind: Kind, rules: Rules) -> bytes:
@@ -117,7 +153,7 @@ def _cleaned(data: bytes, image: Image.Image, kind: Kind, rules: Rules) -> bytes
     if kind.type in _STRIP:
         return _STRIP[kind.type](data)
     if image.info.keys() & {"exif", "xmp"}:
-        return _encoded(image, kind, rules, like=None)
+        return _encoded(image, kind, rules)
     return data
 
 
@@ -133,29 +169,23 @@ def _copies(image: Image.Image, kind: Kind, rules: Rules) -> tuple[tuple[int, by
     widths = sorted({width for width in rules.sizes if width < image.width})
     bare = replace(rules, keep_exif=False)
     return tuple(
-        (width, _encoded(_resized(image, width / image.width), kind, bare, like=None))
-        for width in widths
+        (width, _encoded(_resized(image, width / image.width), kind, bare)) for width in widths
     )
 
 
-def _encoded(image: Image.Image, kind: Kind, rules: Rules, *, like: Image.Image | None) -> bytes:
-    """A picture as bytes.
-
-    ``like`` is the JPEG that it comes from when only turned: it is compressed exactly as hard as
-    that one was, so that it neither grows nor visibly loses.
-    """
-    options = dict(_ENCODINGS[kind.type])
-    if kind is JPEG and isinstance(like, JpegImagePlugin.JpegImageFile):
-        del options["quality"]
-        options["qtables"] = like.quantization
-        # 0 is 4:4:4, 2 is 4:2:0; anything else would have to be turned, too.
-        options["subsampling"] = 2 if JpegImagePlugin.get_sampling(like) == 2 else 0
+def _encoded(
+    image: Image.Image, kind: Kind, rules: Rules, compression: Mapping[str, Any] = _NO_OPTIONS
+) -> bytes:
+    """A picture as bytes; nobody needs all of its ``info`` afterwards."""
+    options = {**_ENCODINGS[kind.type], **compression}
+    if kind is JPEG and math.prod(image.size) > _LARGE:
+        # Either would have the encoder keep all of the photo, a second time.
+        options |= {"optimize": False, "progressive": False}
     if rules.keep_exif:
         options["exif"] = image.getexif()
     if getattr(image, "is_animated", False) and kind is AVIF:
         options["save_all"] = True
     else:
-        image = image.copy()
         image.info = {key: value for key, value in image.info.items() if key in _KEPT_INFO}
     target = io.BytesIO()
     image.save(target, icc_profile=image.info.get("icc_profile"), **options)

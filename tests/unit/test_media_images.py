@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,13 +24,28 @@ from media_samples import (
     picture,
     png_with_text,
 )
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.media import images
 from bridge.media.images import Picture, Rules, prepare
 from bridge.media.metadata import strip_video
 from bridge.media.sniff import identify, sniff
 
+#: Prints by how many kB the most memory that a process has had at once grows.
+TURN = """
+import re, sys
+from pathlib import Path
+from bridge.media.images import Rules, prepare
+from bridge.media.sniff import JPEG
+
+def most() -> int:
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+before = most()
+prepare(Path(sys.argv[1]).read_bytes(), JPEG, Rules())
+print(most() - before)
+"""
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -175,12 +193,46 @@ def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded() -> None:
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    with pytest.raises(PayloadTooLarge, match=r"100,000,000 pixels"):
+    with pytest.raises(PayloadTooLarge, match=r"64,000,000 pixels"):
         prepared(bomb)
-    for form in ("JPEG", "GIF", "WEBP", "AVIF"):
+    for form in ("JPEG", "PNG", "GIF"):
         with pytest.raises(PayloadTooLarge, match=r"2,000 pixels"):
             prepared(encoded(picture(), form), Rules(max_pixels=2_000))
-    prepared(jpeg(), Rules(max_pixels=2_400))
+        prepared(encoded(picture(), form), Rules(max_pixels=2_400))
+    # What takes three times the memory may have a third of the pixels.
+    for form in ("WEBP", "AVIF"):
+        with pytest.raises(PayloadTooLarge, match=r"2,300 pixels"):
+            prepared(encoded(picture(), form), Rules(max_pixels=6_900))
+        prepared(encoded(picture(), form), Rules(max_pixels=7_200))
+
+
+@pytest.mark.parametrize("progressive", [True, False])
+def test_turning_a_large_photo_takes_ten_bytes_of_memory_for_a_pixel(
+    tmp_path: Path, *, progressive: bool
+) -> None:
+    width, height = 5_600, 4_000
+    photo = tmp_path / "photo.jpg"
+    image = Image.new("RGB", (width, height), (10, 120, 200))
+    image.save(photo, exif=exif(orientation=6), subsampling=0, progressive=progressive)
+    line = [sys.executable, "-c", TURN, str(photo)]
+    run = subprocess.run(line, check=True, capture_output=True, text=True)
+    assert int(run.stdout) * 1024 < 13 * width * height
+
+
+def test_large_photos_are_worked_on_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = []
+
+    def turned(image: Image.Image) -> Image.Image:
+        alone.append(images._ONE_LARGE.locked())
+        return exif_transpose(image)
+
+    exif_transpose = ImageOps.exif_transpose
+    monkeypatch.setattr(images, "_LARGE", 2_500)
+    monkeypatch.setattr(ImageOps, "exif_transpose", turned)
+    for form, size in (("JPEG", (60, 40)), ("JPEG", (60, 50)), ("WEBP", (60, 40))):
+        prepared(encoded(picture(*size), form, exif=exif(orientation=6)))
+    assert alone == [False, True, True]
+    assert not images._ONE_LARGE.locked()
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF"])
