@@ -1,4 +1,6 @@
-"""``/introspect``, ``/revoke``, ``/userinfo``: what others ask about tokens (IndieAuth 6, 7, 9)."""
+"""``/introspect``, ``GET /token``, ``/revoke``, ``/userinfo``: what others ask about tokens
+(IndieAuth 6, 7, 9).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from bridge.errors import InsufficientScope, InvalidToken
 from bridge.indieauth.grants import revoke_secret
 from bridge.indieauth.http import answer, json_endpoint, read_form
 from bridge.indieauth.profile import profile
-from bridge.indieauth.server import SERVER
+from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.tokens import StoredToken, find_token
 
 
@@ -27,16 +29,15 @@ async def introspect(request: web.Request) -> web.Response:
     if found is None:
         # 6.2: no more than this, whatever the reason.
         return answer({"active": False})
-    body: dict[str, object] = {
-        "active": True,
-        "me": server.me,
-        "client_id": found.client_id or server.issuer,
-        "scope": found.scope,
-        "iat": int(found.created),
-    }
-    if found.expires is not None:
-        body["exp"] = int(found.expires)
-    return answer(body)
+    return answer({"active": True, "iat": int(found.created), **_facts(server, found)})
+
+
+@json_endpoint
+async def verify(request: web.Request) -> web.Response:
+    """What the bearer token allows, as token endpoints answered GET before introspection."""
+    found = _caller(request)
+    issued = {"issued_at": int(found.created)}
+    return answer(_facts(request.app[SERVER], found) | issued)
 
 
 @json_endpoint
@@ -54,6 +55,16 @@ async def userinfo(request: web.Request) -> web.Response:
     if "profile" not in scopes:
         raise InsufficientScope("This needs a token with the scope 'profile'.", scope="profile")
     return answer(profile(request.app[SERVER], scopes))
+
+
+def _facts(server: IndieAuthServer, token: StoredToken) -> dict[str, object]:
+    """What both ways of asking say of a good token."""
+    facts: dict[str, object] = {
+        "me": server.me,
+        "client_id": token.client_id or server.issuer,
+        "scope": token.scope,
+    }
+    return facts if token.expires is None else {**facts, "exp": int(token.expires)}
 
 
 def _caller(request: web.Request) -> StoredToken:

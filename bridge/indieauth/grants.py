@@ -14,7 +14,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
-from bridge.auth.scopes import IDENTITY
+from bridge.auth.scopes import IDENTITY, words
 from bridge.indieauth.database import Database, digest, new_secret
 from bridge.indieauth.http import OAuthError
 
@@ -22,6 +22,7 @@ CODE_SECONDS = 600
 ACCESS_SECONDS = 30 * 86400
 REFRESH_SECONDS = 365 * 86400
 
+_UNKNOWN_REFRESH = "This refresh token is unknown, expired or revoked."
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
@@ -69,7 +70,7 @@ class ConnectedApp:
 
 def gives_access(scope: str) -> bool:
     """Whether these scopes allow anything, here or elsewhere, beyond knowing who the owner is."""
-    return bool(set(scope.split()) - IDENTITY)
+    return bool(words(scope) - IDENTITY)
 
 
 def issue_code(db: Database, consent: Consent) -> str:
@@ -96,18 +97,16 @@ def redeem_code(
 
     The code is consumed whatever comes of it. Raises :class:`OAuthError` (``invalid_grant``).
     """
-    now = time.time()
     with db.transaction() as connection:
         row = connection.execute(
             "SELECT codes.*, client_id, scope, revoked FROM codes"
             " JOIN grants ON grants.id = grant_id WHERE hash = ?",
             (digest(code),),
         ).fetchone()
-        if row is not None and row["used"] is not None:
-            _end(connection, row["grant_id"])
-        elif row is not None:
-            connection.execute("UPDATE codes SET used = ? WHERE hash = ?", (now, row["hash"]))
-    if row is None or row["revoked"] is not None or row["expires"] <= now:
+        if row is not None:
+            _consume(connection, "codes", row)
+    # Refused only now that the code is consumed for good.
+    if row is None or row["revoked"] is not None or row["expires"] <= time.time():
         raise OAuthError("invalid_grant", "This code is unknown or has expired.")
     if row["used"] is not None:
         # RFC 6749 4.1.2: a code used twice may have been stolen.
@@ -163,32 +162,40 @@ def issue_tokens(db: Database, grant: Grant) -> Issued:
 def redeem_refresh(db: Database, secret: str, *, client_id: str, scope: str | None) -> Grant:
     """Use a refresh token up; used twice, it ends the whole family (RFC 9700 4.14.2).
 
-    ``scope`` may only narrow. Raises :class:`OAuthError`.
+    ``scope`` may only narrow. A request that is refused for what it asks does not use the token
+    up. Raises :class:`OAuthError`.
     """
     if scope is not None and not gives_access(scope):
         raise OAuthError("invalid_scope", "A token needs a scope beyond profile and email.")
-    now = time.time()
     with db.transaction() as connection:
         row = connection.execute(
             "SELECT refreshes.*, client_id, revoked FROM refreshes"
             " JOIN grants ON grants.id = grant_id WHERE hash = ?",
             (digest(secret),),
         ).fetchone()
-        ours = row is not None and row["client_id"] == client_id and row["revoked"] is None
-        reused = ours and row["used"] is not None
-        good = ours and not reused and row["expires"] > now
-        narrower = good and set((scope or "").split()) <= set(row["scope"].split())
-        if reused:
-            _end(connection, row["grant_id"])
-        elif narrower:
-            connection.execute("UPDATE refreshes SET used = ? WHERE hash = ?", (now, row["hash"]))
+        if row is None or row["client_id"] != client_id or row["revoked"] is not None:
+            raise OAuthError("invalid_grant", _UNKNOWN_REFRESH)
+        reused = row["used"] is not None
+        if not reused and row["expires"] <= time.time():
+            raise OAuthError("invalid_grant", _UNKNOWN_REFRESH)
+        if not reused and not words(scope or "") <= words(row["scope"]):
+            raise OAuthError("invalid_scope", "Refreshing can narrow the scope, not widen it.")
+        _consume(connection, "refreshes", row)
+    # Refused only now that the end of the family is written down.
     if reused:
         raise OAuthError("invalid_grant", "This token has been used before; all are revoked.")
-    if not good:
-        raise OAuthError("invalid_grant", "This refresh token is unknown, expired or revoked.")
-    if not narrower:
-        raise OAuthError("invalid_scope", "Refreshing can narrow the scope, not widen it.")
     return Grant(row["grant_id"], client_id, " ".join(scope.split()) if scope else row["scope"])
+
+
+def _consume(connection: sqlite3.Connection, table: str, row: sqlite3.Row) -> None:
+    """Inside a transaction: use up what is good once; a second use ends the grant behind it."""
+    if row["used"] is not None:
+        _end(connection, row["grant_id"])
+    else:
+        connection.execute(
+            f"UPDATE {table} SET used = ? WHERE hash = ?",  # noqa: S608 - named above
+            (time.time(), row["hash"]),
+        )
 
 
 def revoke_secret(db: Database, secret: str) -> None:

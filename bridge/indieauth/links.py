@@ -1,7 +1,11 @@
-"""Links that are mailed: random, stored hashed, good once and for ten minutes."""
+"""Links that let in: random, stored hashed, good once, for one purpose, and not for long.
+
+The one that sets up signing in is printed; the others are mailed.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -18,26 +22,54 @@ class Link:
     name: str | None
 
 
-def make(db: Database, purpose: str, *, browser: str | None = None, name: str | None = None) -> str:
-    """The secret of a new link; ``browser`` is the cookie of the only browser that may use it."""
+def make(
+    db: Database,
+    purpose: str,
+    *,
+    browser: str | None = None,
+    name: str | None = None,
+    seconds: float = SECONDS,
+    alone: bool = False,
+) -> str:
+    """The secret of a new link. ``browser`` is the cookie of the only browser that may use it;
+    ``alone`` ends the older ones for this purpose.
+    """
     secret, now = new_secret(), time.time()
     with db.transaction() as connection:
-        connection.execute("DELETE FROM links WHERE expires < ?", (now,))
+        connection.execute(
+            "DELETE FROM links WHERE expires < ? OR (? AND purpose = ?)", (now, alone, purpose)
+        )
         connection.execute(
             "INSERT INTO links (hash, purpose, name, browser, expires) VALUES (?, ?, ?, ?, ?)",
-            (digest(secret), purpose, name, digest(browser) if browser else None, now + SECONDS),
+            (digest(secret), purpose, name, digest(browser) if browser else None, now + seconds),
         )
     return secret
+
+
+def is_good(db: Database, secret: str, purpose: str) -> bool:
+    """Whether a link that is for no particular browser would work now."""
+    found = db.one(
+        "SELECT 1 FROM links WHERE hash = ? AND purpose = ? AND browser IS NULL AND expires > ?",
+        *(digest(secret), purpose, time.time()),
+    )
+    return found is not None
 
 
 def use(db: Database, secret: str, purpose: str, *, browser: str | None = None) -> Link | None:
     """Use a link up; ``None`` if it is unknown, used, too old, or another browser's."""
     with db.transaction() as connection:
-        row = connection.execute(
-            "DELETE FROM links WHERE hash = ? AND purpose = ? AND browser IS ? AND expires > ?"
-            " RETURNING name",
-            (digest(secret), purpose, digest(browser) if browser else None, time.time()),
-        ).fetchone()
+        return use_within(connection, secret, purpose, browser=browser)
+
+
+def use_within(
+    connection: sqlite3.Connection, secret: str, purpose: str, *, browser: str | None = None
+) -> Link | None:
+    """The same inside a transaction, together with what the link is used for."""
+    row = connection.execute(
+        "DELETE FROM links WHERE hash = ? AND purpose = ? AND browser IS ? AND expires > ?"
+        " RETURNING name",
+        (digest(secret), purpose, digest(browser) if browser else None, time.time()),
+    ).fetchone()
     return Link(row["name"]) if row is not None else None
 
 

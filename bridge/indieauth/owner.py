@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-import time
 from functools import cache
 from urllib.parse import quote
 
 import argon2
 
-from bridge.indieauth.database import Database, as_bytes, digest, new_secret
+from bridge.indieauth import links
+from bridge.indieauth.database import Database, as_bytes
 
 SETUP_SECONDS = 86400
 MIN_PASSWORD = 10
 MAX_PASSWORD = 1024
+
+_SET_UP = "set-up"
 
 _HASHER = argon2.PasswordHasher()
 
@@ -26,13 +28,7 @@ class LinkUsed(Exception):
 
 def owner_reset(db: Database) -> str:
     """A new one-time set-up link, as a path; older ones stop to work."""
-    secret = new_secret()
-    with db.transaction() as connection:
-        connection.execute("DELETE FROM links WHERE purpose = 'set-up'")
-        connection.execute(
-            "INSERT INTO links (hash, purpose, expires) VALUES (?, 'set-up', ?)",
-            (digest(secret), time.time() + SETUP_SECONDS),
-        )
+    secret = links.make(db, _SET_UP, seconds=SETUP_SECONDS, alone=True)
     return f"/auth/set-up?key={quote(secret)}"
 
 
@@ -101,12 +97,7 @@ def _nobodys() -> str:
 
 def setup_link_is_good(db: Database, key: str) -> bool:
     """Whether a set-up link would work now."""
-    found = db.one(
-        "SELECT 1 FROM links WHERE hash = ? AND purpose = 'set-up' AND expires > ?",
-        digest(key),
-        time.time(),
-    )
-    return found is not None
+    return links.is_good(db, key, _SET_UP)
 
 
 def start_over(connection: sqlite3.Connection, key: str) -> None:
@@ -114,11 +105,7 @@ def start_over(connection: sqlite3.Connection, key: str) -> None:
 
     Every older way in ends: whoever needs the link has lost them, perhaps to somebody else.
     """
-    used = connection.execute(
-        "DELETE FROM links WHERE hash = ? AND purpose = 'set-up' AND expires > ?",
-        (digest(key), time.time()),
-    )
-    if used.rowcount != 1:
+    if links.use_within(connection, key, _SET_UP) is None:
         raise LinkUsed
     connection.execute("UPDATE owner SET password = NULL")
     connection.execute("DELETE FROM passkeys")

@@ -63,7 +63,7 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
             web.get("/auth", consent.ask),
             web.post("/auth", token_endpoint.identify),
             web.post("/auth/consent", consent.decide),
-            web.get("/token", token_endpoint.verify),
+            web.get("/token", about_tokens.verify),
             web.post("/token", token_endpoint.token),
             web.post("/introspect", about_tokens.introspect),
             web.post("/revoke", about_tokens.revoke),

@@ -1,11 +1,9 @@
-"""``/token``: codes and refresh tokens into access tokens, and the older GET verification."""
+"""``/token``: codes and refresh tokens into access tokens."""
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from bridge.auth.bearer import bearer_token
-from bridge.errors import InvalidToken
 from bridge.indieauth.client_id import client_id
 from bridge.indieauth.grants import (
     Grant,
@@ -19,26 +17,6 @@ from bridge.indieauth.grants import (
 from bridge.indieauth.http import Form, OAuthError, answer, json_endpoint, read_form
 from bridge.indieauth.profile import profile
 from bridge.indieauth.server import SERVER, IndieAuthServer
-from bridge.indieauth.tokens import find_token
-
-
-@json_endpoint
-async def verify(request: web.Request) -> web.Response:
-    """GET: what the bearer token allows, as token endpoints answered before introspection."""
-    server = request.app[SERVER]
-    headers = request.headers.getall(hdrs.AUTHORIZATION, [])
-    found = find_token(server.db, bearer_token(headers, None, strict=True))
-    if found is None:
-        raise InvalidToken("This token is unknown, expired or revoked.")
-    body: dict[str, object] = {
-        "me": server.me,
-        "client_id": found.client_id or server.issuer,
-        "scope": found.scope,
-        "issued_at": int(found.created),
-    }
-    if found.expires is not None:
-        body["exp"] = int(found.expires)
-    return answer(body)
 
 
 @json_endpoint
