@@ -1,11 +1,19 @@
-"""The bearer token of a request, out of its headers and its form (RFC 6750 2, Micropub 3.1)."""
+"""The bearer token of a request, out of its headers and its form (RFC 6750 2, Micropub 3.1), and
+what a request is told whose token does not do (RFC 6750 3).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from bridge.errors import InvalidRequest, Unauthorized
+from bridge.errors import (
+    BridgeError,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    Unauthorized,
+)
 
 MAX_LENGTH = 4096
 
@@ -38,6 +46,19 @@ def bearer_token(
     if token is None:
         raise Unauthorized("Send an access token: 'Authorization: Bearer …'.")
     return token
+
+
+def challenge(error: BridgeError) -> str | None:
+    """The ``WWW-Authenticate`` of a refusal; ``None`` for one that no other token would mend."""
+    match error:
+        case Unauthorized():
+            # RFC 6750 3.1: without authentication information, no error code in the header.
+            return "Bearer"
+        case InvalidToken():
+            return f'Bearer error="{error.code}"'
+        case InsufficientScope():
+            return f'Bearer error="{error.code}", scope="{error.scope}"'
+    return None
 
 
 def _from_headers(values: Sequence[str]) -> str | None:

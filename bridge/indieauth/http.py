@@ -10,7 +10,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 
-from bridge.errors import BridgeError, InsufficientScope, InvalidToken, Unauthorized
+from bridge import cross_origin
+from bridge.auth.bearer import challenge
+from bridge.errors import BridgeError
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -20,17 +22,6 @@ _BODY_SECONDS = 30.0
 
 #: What stands for a byte that is no UTF-8.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-
-#: Apps in a browser call these endpoints from their own origin, without cookies.
-_CORS: dict[str, str] = {
-    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
-    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: hdrs.WWW_AUTHENTICATE,
-}
-_PREFLIGHT: dict[str, str] = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Accept",
-    hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
-}
 
 
 class OAuthError(Exception):
@@ -107,7 +98,7 @@ async def read_body(request: web.Request) -> bytes:
 
 def answer(body: Mapping[str, object], *, status: int = 200) -> web.Response:
     """JSON, whatever Accept says, and never stored (RFC 6749 5.1)."""
-    headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **_CORS}
+    headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **cross_origin.HEADERS}
     return web.json_response(dict(body), status=status, headers=headers)
 
 
@@ -124,8 +115,8 @@ def json_endpoint(handler: Handler) -> Handler:
                 {"error": error.code, "error_description": error.description},
                 status=error.status,
             )
-            if challenge := _challenge(error):
-                refused.headers[hdrs.WWW_AUTHENTICATE] = challenge
+            if asked := challenge(error):
+                refused.headers[hdrs.WWW_AUTHENTICATE] = asked
             return refused
 
     return endpoint
@@ -133,15 +124,4 @@ def json_endpoint(handler: Handler) -> Handler:
 
 async def preflight(_: web.Request) -> web.Response:
     """What a browser asks before it lets a page call."""
-    return web.Response(status=204, headers=_CORS | _PREFLIGHT)
-
-
-def _challenge(error: BridgeError) -> str | None:
-    """RFC 6750 3: what a refused request should have brought."""
-    if isinstance(error, Unauthorized):
-        return "Bearer"
-    if isinstance(error, InvalidToken):
-        return f'Bearer error="{error.code}"'
-    if isinstance(error, InsufficientScope):
-        return f'Bearer error="{error.code}", scope="{error.scope}"'
-    return None
+    return web.Response(status=204, headers=cross_origin.PREFLIGHT)

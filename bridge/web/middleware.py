@@ -8,13 +8,13 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
+from bridge import cross_origin
+from bridge.auth.bearer import challenge
 from bridge.errors import (
     BridgeError,
     Conflict,
     InsufficientScope,
     InsufficientStorage,
-    InvalidToken,
-    Unauthorized,
     Unavailable,
 )
 from bridge.store import OwnersEdit, StoreError, StoreFull
@@ -22,17 +22,6 @@ from bridge.store import OwnersEdit, StoreError, StoreFull
 log = logging.getLogger(__name__)
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_CORS = {
-    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
-    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Location, Link, WWW-Authenticate, Retry-After",
-}
-#: The wildcard of CORS does not cover Authorization: it must be allowed by name (Fetch 4.8).
-_PREFLIGHT = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Accept",
-    hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
-}
 
 
 @web.middleware
@@ -82,14 +71,9 @@ def _asked(request: web.Request) -> str:
 def error_response(error: BridgeError) -> web.Response:
     """An error as the client sees it."""
     headers = dict[str, str]()
-    if isinstance(error, Unauthorized):
-        # RFC 6750 3.1: without authentication information, no error code in the header.
-        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    elif isinstance(error, InvalidToken):
-        headers[hdrs.WWW_AUTHENTICATE] = f'Bearer error="{error.code}"'
-    elif isinstance(error, InsufficientScope):
-        headers[hdrs.WWW_AUTHENTICATE] = f'Bearer error="{error.code}", scope="{error.scope}"'
-    elif isinstance(error, Unavailable):
+    if asked := challenge(error):
+        headers[hdrs.WWW_AUTHENTICATE] = asked
+    if isinstance(error, Unavailable):
         headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     extra = {"scope": error.scope} if isinstance(error, InsufficientScope) else {}
     return _json(error.status, error.code, error.description, headers, **extra)
@@ -107,20 +91,17 @@ def _json(
 
 
 def allow_browsers(prefixes: tuple[str, ...]) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """CORS for the addresses below ``prefixes``: errors and preflights included.
-
-    Tokens travel in a header that the client sets itself, never in a cookie, so any origin may ask.
-    """
+    """CORS for the addresses below ``prefixes``: errors and preflights included."""
 
     @web.middleware
     async def cors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(prefixes):
             return await handler(request)
         if request.method == hdrs.METH_OPTIONS:
-            return web.Response(status=204, headers=_CORS | _PREFLIGHT)
+            return web.Response(status=204, headers=cross_origin.PREFLIGHT)
         response = await handler(request)
         if not response.prepared:
-            response.headers.update(_CORS)
+            response.headers.update(cross_origin.HEADERS)
         return response
 
     return cors

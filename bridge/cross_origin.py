@@ -1,0 +1,22 @@
+"""What browsers are told (CORS), so that apps in them may call from their own origin.
+
+Any origin may: tokens travel in a header that the app sets itself, never in a cookie.
+"""
+
+from __future__ import annotations
+
+from aiohttp import hdrs
+
+#: Goes with every answer.
+HEADERS: dict[str, str] = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Location, Link, WWW-Authenticate, Retry-After",
+}
+
+#: What a browser asks before it lets a page call. The wildcard of CORS does not cover
+#: Authorization: it must be allowed by name (Fetch 4.8).
+PREFLIGHT: dict[str, str] = HEADERS | {
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, OPTIONS",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Accept",
+    hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
+}
