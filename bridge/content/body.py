@@ -54,7 +54,8 @@ def encode(
 ) -> Body:
     """The body for a content value. ``markdown``: whether plain text is Markdown (an article).
 
-    Raises :class:`InvalidRequest` if the site's own Markdown cannot read it.
+    Raises :class:`InvalidRequest` if the site's own Markdown cannot read it (in time), and for
+    HTML that would grow without bounds.
     """
     if isinstance(content, dict):
         sent = content.get("html")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html as stdlib_html
 import re
+from collections import Counter
 from urllib.parse import urlsplit
 
 import nh3
 
 from bridge.content.characters import printable
+from bridge.errors import InvalidRequest
 
 #: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
 TAGS = frozenset(
@@ -52,17 +54,69 @@ _RAW_TEXT = re.compile(
     r"<(?P<tag>script|style|textarea|title|xmp|iframe|noscript|template)\b", re.IGNORECASE
 )
 
+_ANY_TAG = re.compile(r"</?[a-zA-Z]")
+#: A tag whose element is opened again in every block until something closes it, read to its end
+#: as a browser reads it.
+_FORMATTING = re.compile(
+    r"""<(?P<name>a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[ \t\n\f/>])
+    (?P<attributes>(?:
+        [ \t\n\f/]++
+      | =?[^ \t\n\f/>=]++
+        (?:[ \t\n\f]*+=[ \t\n\f]*+(?:"[^"]*+"|'[^']*+'|[^ \t\n\f"'>][^ \t\n\f>]*+)?+)?+
+      | =
+    )*+)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_MOST_TAGS = 20_000
+#: What the elements that are opened again may come to, and what each costs without attributes.
+_MOST_REPEATED = 8_000_000
+_ELEMENT = 30
+#: Three equal elements are the most that are opened again (the "Noah's Ark clause" of HTML).
+_ALIKE = 3
+_LONGEST_ESCAPE = len("&nbsp;")
+
 
 def sanitise(html: str) -> str:
     """The HTML without anything that acts: scripts, event handlers, forms, frames, odd URLs.
 
     Balanced, so that it cannot end the element it is put in. Printable, too: a character reference
     comes out as the character that it stands for, and ``&#1;`` would end the build of a feed.
+    Raises :class:`InvalidRequest` for HTML that would take too long, or grow.
     """
+    refuse_what_grows(html)
     clean = nh3.clean(
         html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(SCHEMES), link_rel=None
     )
+    if len(clean) > _LONGEST_ESCAPE * len(html) + 10_000:
+        raise InvalidRequest("This HTML has elements that are never closed: close them.")
     return printable(clean)
+
+
+def refuse_what_grows(html: str) -> None:
+    """Raise :class:`InvalidRequest` for HTML of which a parser would make very much more.
+
+    A parser opens ``<b>`` anew in each paragraph after it until it is closed, and takes the longer
+    for each element the deeper it is. What is counted here are the openings, wherever they stand:
+    which of them are closed only a parser knows.
+    """
+    tags = sum(1 for _ in _ANY_TAG.finditer(html))
+    if tags > _MOST_TAGS:
+        raise InvalidRequest(f"This HTML has {tags} tags; a post may have {_MOST_TAGS}.")
+    most = _MOST_REPEATED // (tags or 1)
+    repeated, link, seen = 0, 0, Counter[str]()
+    position = 0
+    while repeated + link <= most and (match := _FORMATTING.search(html, position)):
+        # Never past the tag's end at once: what we take for a value may hold tags for a parser.
+        position = match.start() + 1
+        size = _ELEMENT + len(match["attributes"])
+        seen[match[0]] += 1
+        if match["name"].lower() in {"a", "nobr"}:
+            # Each of them closes the one before.
+            link = max(link, size)
+        elif seen[match[0]] <= _ALIKE:
+            repeated += size
+    if repeated + link > most:
+        raise InvalidRequest("This HTML has too much formatting for so many tags: split the post.")
 
 
 def offences(html: str) -> frozenset[str]:
@@ -84,6 +138,7 @@ def offences(html: str) -> frozenset[str]:
 
 def plain(html: str) -> str:
     """The text of some HTML, for titles and slugs; no element and no attribute of it."""
+    refuse_what_grows(html)
     spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", printable(html))
     return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
 

@@ -26,18 +26,24 @@ class IntrasiteLinks:
         self._notation = re.compile(notation, re.VERBOSE)
 
     def find(self, html: str) -> Iterator[str]:
-        """The values of such attributes, like ``{static}/x``."""
+        """The values of such attributes, like ``{static}/x``.
+
+        Also those that only begin like it (``{x``, see :data:`_BRACKETS`), as far as they may be
+        told from others.
+        """
         for quote, value in _values(html):
             link = self._begins(html, value)
             end = html.find(quote, link.end()) if link else -1
             if link and end >= 0 and "\n" not in html[link.end() : end]:
                 yield html[value:end]
+            elif html.startswith(_BRACKETS, value):
+                yield html[value : value + _LONGEST_NOTATION].partition(quote)[0]
 
     def disarm(self, html: str) -> str:
         """The HTML with the same meaning, in which Pelican neither sees nor looks for a link."""
         pieces, position = list[str](), 0
         for _, value in _values(html):
-            if html[value : value + 1] in _BRACKETS or self._begins(html, value):
+            if html.startswith(_BRACKETS, value) or self._begins(html, value):
                 # The first character as a character reference.
                 pieces += html[position:value], f"&#{ord(html[value])};"
                 position = value + 1

@@ -138,9 +138,11 @@ def _token(match: re.Match[str]) -> str:
 
 def _without_punctuation(url: str) -> str:
     """The URL without what ends the sentence around it; ``Foo_(bar)`` keeps its parenthesis."""
-    while url[-1] in _URL_TAIL or (url[-1] == ")" and url.count(")") > url.count("(")):
-        url = url[:-1]
-    return url
+    end, surplus = len(url), url.count(")") - url.count("(")
+    while (last := url[end - 1]) in _URL_TAIL or (last == ")" and surplus > 0):
+        end -= 1
+        surplus -= last == ")"
+    return url[:end]
 
 
 def _decoded(match: re.Match[str]) -> str:

@@ -79,6 +79,55 @@ def test_each_script_is_looked_at_once() -> None:
     assert html.offences("<script>" * 50_000)
 
 
+def test_the_parentheses_after_an_address_are_looked_at_once() -> None:
+    line = "http://a" + ")" * 300_000
+    assert text.encode(line) == "<http://a>" + ")" * 300_000
+
+
+def test_a_bracket_that_nothing_closes_does_not_occupy_pelican(rules: SiteRules) -> None:
+    for sent in ("[a]({b) ", "[a](|b) ", '<a href="{b">x</a> '):
+        written = body.encode(sent * 20, markdown=True, rules=rules)
+        assert not re.search(r"""href\s*=\s*["'][{|]""", rules.site.render(written.text))
+
+
+def test_what_the_owner_wrote_with_a_bracket_stays(rules: SiteRules) -> None:
+    own = "[a]({b) [c]({static}/d)\n"
+    tolerance = body.Tolerance.of(own, rules)
+    kept = body.encode(f"{own}more", markdown=True, rules=rules, tolerance=tolerance)
+    assert kept.text == f"{own}more\n"
+
+
+GROWING = {
+    "never closed": "<p>" + "".join(f"<b id=x{n}>" for n in range(900)) + "<p>x</p>" * 900,
+    "a long attribute": f"<b title='{'x' * 5_000}'>" + "<p>x</p>" * 5_000,
+    "in an attribute": "<b " + "".join(f"<i title='>{n:0900}'>" for n in range(90)) + "<p>" * 900,
+    "a long link": f"<a href='/{'x' * 5_000}'>" + "<p>x</p>" * 5_000,
+    "few, but grown": "<p>" + "".join(f"<b id=x{n}>" for n in range(150)) + "<p>x</p>" * 150,
+    "deep": "<div>" * 50_000,
+    "deep, seemingly closed": "<div><!--</div>-->" * 50_000,
+}
+
+
+@pytest.mark.parametrize("sent", GROWING.values(), ids=GROWING)
+def test_html_that_would_grow_is_refused(sent: str, rules: SiteRules) -> None:
+    with pytest.raises(InvalidRequest, match="HTML"):
+        body.encode({"html": sent}, markdown=False, rules=rules)
+
+
+def test_attributes_are_measured_without_going_back() -> None:
+    for hostile in ("<b a=\"<b a='", "<b " + "a=b " * 50, "<b a", "<b = ", "<b a ", "<b ///"):
+        with pytest.raises(InvalidRequest):
+            html.refuse_what_grows(hostile * (200_000 // len(hostile)))
+
+
+def test_a_long_post_with_many_elements_is_not_refused() -> None:
+    paragraph = (
+        '<p>a <b>b</b> <em class="x">c</em> <code>d</code> <a href="https://x.y/{}">e</a></p>'
+    )
+    long = "".join(paragraph.format(number) for number in range(600))
+    assert html.sanitise(long).count("<a ") == 600
+
+
 HAND_WRITTEN = {
     "rst": """Written by hand
 ###############
