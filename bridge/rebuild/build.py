@@ -57,6 +57,13 @@ class BuildFailed(Exception):
         self.passing = passing
 
 
+class BuildTookTooLong(BuildFailed):
+    """The build was ended after its time: the machine was busy, or some file keeps it busy."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, passing=True)
+
+
 class Superseded(Exception):
     """The build was given up, since something newer is to be built."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.rebuild import process
-from bridge.rebuild.build import BuildFailed, Outcome, Task
+from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
 from bridge.rebuild.isolate import check_most_are_good, sources_in
 from bridge.rebuild.output import Output
 from bridge.rebuild.pelican_log import LoggedError, Sources, errors
@@ -112,7 +112,7 @@ class CommandBuilder:
                 seconds=self.seconds,
             )
         except process.TookTooLong as error:
-            raise BuildFailed(str(error), passing=True) from error
+            raise BuildTookTooLong(str(error)) from error
         except OSError as error:
             raise BuildFailed(f"{argv[0]} cannot be run: {error.strerror}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bridge.rebuild.build import BuildFailed
+from bridge.rebuild.build import BuildFailed, BuildTookTooLong
 from bridge.rebuild.files import Tree
 from bridge.store import Difference
 
@@ -50,7 +50,8 @@ class Isolation:
 
     The file that a failure names is at fault. Where none is named, all posts that came since the
     last good build are left out; once that goes well they come back half by half, and whichever
-    alone makes the build fail is the culprit.
+    alone makes the build fail is the culprit. A build that takes too long is tried once more as it
+    is; if that does not end in time either, it failed like any other.
     """
 
     def __init__(self, left_out: Mapping[str, str], suspects: Iterable[str]) -> None:
@@ -60,6 +61,7 @@ class Isolation:
         self._trying: list[str] = []
         self._one_is_guilty = False
         self._reason = ""
+        self._took_too_long = False
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -68,8 +70,14 @@ class Isolation:
 
     def failed(self, failure: BuildFailed) -> bool:
         """Learn from a failure; whether it is worth building again."""
-        if failure.passing or len(self.guilty) >= _MOST:
+        if len(self.guilty) >= _MOST:
             return False
+        if failure.passing:
+            if not isinstance(failure, BuildTookTooLong) or not self._suspects:
+                return False
+            if not self._took_too_long:
+                self._took_too_long = True
+                return True
         self._reason = failure.reason
         if failure.file is not None and failure.file not in self.left_out:
             return self._convict(failure.file)

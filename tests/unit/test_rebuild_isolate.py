@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.rebuild.build import BuildFailed
+from bridge.rebuild.build import BuildFailed, BuildTookTooLong
 from bridge.rebuild.isolate import Isolation, still_left_out
 from bridge.store import BlobId, Difference
 
@@ -62,6 +62,29 @@ def test_a_failure_that_passes_accuses_nobody() -> None:
     isolation = Isolation({}, POSTS)
     assert not isolation.failed(BuildFailed("away", passing=True))
     assert not isolation.left_out
+
+
+def test_a_build_that_takes_too_long_once_accuses_nobody() -> None:
+    isolation = Isolation({}, POSTS)
+    assert isolation.failed(BuildTookTooLong("slow"))
+    assert not isolation.left_out
+    assert not isolation.built()
+
+
+def test_the_post_that_makes_every_build_take_too_long_is_found() -> None:
+    isolation, builds = Isolation({}, POSTS), 0
+    while True:
+        builds += 1
+        if POSTS[5] not in isolation.left_out:
+            assert isolation.failed(BuildTookTooLong("slow"))
+        elif not isolation.built():
+            break
+    assert isolation.guilty == {POSTS[5]: "slow"}
+    assert builds <= 11
+
+
+def test_where_no_post_is_new_a_build_that_takes_too_long_is_for_later() -> None:
+    assert not Isolation({}, ()).failed(BuildTookTooLong("slow"))
 
 
 LEFT_OUT = {"content/a.md": "bad"}
