@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge import __version__
+from bridge.content import keys
 from bridge.content.categories import DEFAULT_CATEGORIES
 from bridge.content.headers import PelicanFile
 from bridge.content.links import MediaUrls
-from bridge.content.location import Site
+from bridge.content.listings import Listing
+from bridge.content.location import Location, Site
 from bridge.content.mf2 import Mf2Line
 from bridge.content.path import PathTemplate
 from bridge.content.read import read
@@ -202,6 +204,20 @@ class Catalogue:
         known = _ADDRESS.sub("", known)
         self._fingerprint = hashlib.sha256(known.encode()).hexdigest()
 
+    def listings(self, file: PelicanFile, place: Location) -> tuple[Listing, ...]:
+        """The lists that a post is on and whose file another list may want."""
+        if place.status != "published":
+            return ()
+        site, rules = self.rules.site, self.rules
+        author = str(site.settings.get("AUTHOR") or "")
+        names = {
+            "category": [place.category],
+            "author": keys.AUTHOR.decode(file, rules).get("author") or [author],
+            "tag": keys.TAGS.decode(file, rules).get("category") or [],
+        }
+        shared = site.listings.shared
+        return tuple(found for sort in names for found in shared(sort, map(str, names[sort])))
+
     def describe(self, path: str, blob: BlobId, data: bytes) -> Entry | Page | None:
         """What the index keeps of a file; ``None`` for what is neither a post nor a page."""
         site = self.rules.site
@@ -225,6 +241,7 @@ class Catalogue:
             channel=place.category,
             categories=tuple(str(each) for each in post.all("category")),
             aliases=tuple(site.absolute(_address(each)) for each in Mf2Line.of(file).aliases),
+            listings=self.listings(file, place),
             text=f"{file.get('Title')}\n{file.body[:_TEXT_LENGTH]}".casefold(),
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from bridge.catalogue import Catalogue
 from bridge.content.headers import PelicanFile
 from bridge.content.keys import date_of
+from bridge.content.listings import rivals
 from bridge.content.location import Location
 from bridge.content.path import candidates
 from bridge.errors import InvalidRequest
@@ -121,12 +122,25 @@ class Placing:
         there Pelican itself has the last word.
         """
         site = self._catalogue.rules.site
+        self._refuse_rival_lists(place, wish)
         if wish.own:
             return replace(place, location=site.locate(place.file.text(), place.path))
         for text in (place.file.body, place.file.get("Summary")):
             if text:
                 site.render(text)
         return place
+
+    def _refuse_rival_lists(self, place: Place, wish: _Wish) -> None:
+        """Raise where a list that the post comes to would get another list's file."""
+        index = self._catalogue.index
+        new = {*self._catalogue.listings(place.file, place.location)} - index.listings(wish.own)
+        for listing in new:
+            for rival in rivals(listing):
+                if rival in new or index.is_listed(rival, but=wish.own):
+                    raise InvalidRequest(
+                        f"Two lists of this site would share a file ({listing}, {rival}): "
+                        "give the post another category (mp-channel), author or tag."
+                    )
 
     def _is_free(self, place: Place, wish: _Wish) -> bool:
         location, own = place.location, wish.own

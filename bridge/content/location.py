@@ -27,6 +27,7 @@ from pelican.utils import sanitised_join, slugify
 
 from bridge.content.headers import PelicanFile
 from bridge.content.intrasite import IntrasiteLinks
+from bridge.content.listings import Listings
 from bridge.content.quick import QuickLocator
 from bridge.content.reserved import ReservedPages
 from bridge.content.site_settings import read_settings
@@ -60,6 +61,7 @@ class Site:
     """A Pelican site's settings, as far as posts need them. Every method is thread-safe.
 
     ``zone`` is the site's time zone, ``links`` knows Pelican's notation for files of the site,
+    ``listings`` the files of its categories, authors and tags,
     ``content_folder`` is relative to the repo's root. ``root`` is the folder that stands for that:
     paths of posts are relative to it, and so is ``uploads``, the folder in which no post is.
     """
@@ -75,6 +77,7 @@ class Site:
         self.default_status = str(dict(settings["DEFAULT_METADATA"]).get("status", "published"))
         self.formatted_fields = frozenset(settings["FORMATTED_FIELDS"])
         self.links = IntrasiteLinks(str(settings["INTRASITE_LINK_REGEX"]))
+        self.listings = Listings(self.settings)
         self._using_pelican = threading.Lock()
         self._readers: Readers | None = None
         self._scratch_folder: Path | None = None
@@ -112,7 +115,8 @@ class Site:
 
     def can_be_tag(self, name: str) -> bool:
         """Whether a tag of this name can have pages: one without a slug, or with a slug that
-        leaves the output folder or is longer than a file name, would break or litter the site."""
+        leaves the output folder, is longer than a file name, or gives it a file of the whole
+        site's (``feeds/all.atom.xml``), would break or litter the site."""
         return self._can_have_pages(Tag, name)
 
     def can_be_author(self, name: str) -> bool:
@@ -257,8 +261,11 @@ class Site:
 
     @lru_cache(maxsize=4096)  # noqa: B019 - one Site lives as long as its settings do
     def _can_have_pages(self, kind: type[URLWrapper], name: str) -> bool:
-        slug = self._slug(name, f"{kind.__name__.upper()}_REGEX_SUBSTITUTIONS")
+        sort = kind.__name__
+        slug = self._slug(name, f"{sort.upper()}_REGEX_SUBSTITUTIONS")
         if not slug or len(slug.encode()) > _NAME_BYTES or _ODD_SLUG.search(slug):
+            return False
+        if self.listings.is_of_the_site(sort.lower(), slug):
             return False
         try:
             save_as = kind(name, self.settings).save_as

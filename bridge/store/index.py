@@ -31,7 +31,8 @@ class Entry:
     ``url`` is absolute, ``save_as`` the path of its page in the output. ``published`` is in seconds
     since the epoch. ``status`` is Pelican's (``published``, ``draft``, ``hidden``), ``type`` the
     discovered post type, ``channel`` Pelican's category, ``categories`` its tags, ``aliases`` the
-    URLs at which it once lived, ``text`` what ``filter`` looks through.
+    URLs at which it once lived, ``text`` what ``filter`` looks through, ``listings`` the lists that
+    it is on and whose file another list may want (:mod:`bridge.content.listings`).
     """
 
     path: str
@@ -45,6 +46,7 @@ class Entry:
     categories: tuple[str, ...]
     aliases: tuple[str, ...]
     text: str
+    listings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Page:
 Describe = Callable[[str, BlobId, bytes], Entry | Page | None]
 
 _COLUMNS = tuple(field.name for field in fields(Entry))
+_LISTS = ("categories", "aliases", "listings")
 
 
 class PostIndex:
@@ -103,10 +106,6 @@ class PostIndex:
             "SELECT posts.* FROM aliases JOIN posts USING (path) WHERE aliases.url = ? LIMIT 1", url
         )
 
-    def at_path(self, path: str) -> Entry | None:
-        """The post in one file."""
-        return self._one("SELECT * FROM posts WHERE path = ?", path)
-
     def is_taken(self, url: str, save_as: str, *, but: str = "") -> bool:
         """Whether a post other than the one in the file ``but`` has, or had, this address."""
         with self._reading:
@@ -115,6 +114,20 @@ class PostIndex:
                 " UNION ALL SELECT 1 FROM aliases WHERE url = ? AND path != ?"
                 " UNION ALL SELECT 1 FROM pages WHERE save_as = ? LIMIT 1",
                 (url, save_as, but, url, but, save_as),
+            ).fetchone()
+        return row is not None
+
+    def listings(self, path: str) -> frozenset[str]:
+        """The lists that the post in one file is on."""
+        with self._reading:
+            rows = self._reader.execute("SELECT listing FROM listings WHERE path = ?", (path,))
+            return frozenset(listing for (listing,) in rows)
+
+    def is_listed(self, listing: str, *, but: str = "") -> bool:
+        """Whether a post other than the one in the file ``but`` is on this list."""
+        with self._reading:
+            row = self._reader.execute(
+                "SELECT 1 FROM listings WHERE listing = ? AND path != ? LIMIT 1", (listing, but)
             ).fetchone()
         return row is not None
 
@@ -207,7 +220,7 @@ class PostIndex:
                 self._learn((each.path, each.new) for each in inside if each.new)
                 return
         for table in TABLES:
-            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of four fixed names
+            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - fixed names
         self._learn(self._store.files(self._folder, head))
 
     def _is_inside(self, path: str) -> bool:
@@ -216,7 +229,7 @@ class PostIndex:
     def _forget(self, paths: Sequence[str]) -> None:
         for table in TABLES:
             self._database.executemany(
-                f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - one of four fixed names
+                f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - fixed names
                 [(path,) for path in paths],
             )
 
@@ -252,6 +265,10 @@ class PostIndex:
             "INSERT OR IGNORE INTO tags VALUES (?, ?)",
             [(entry.path, tag) for entry in entries for tag in entry.categories],
         )
+        self._database.executemany(
+            "INSERT OR IGNORE INTO listings VALUES (?, ?)",
+            [(entry.path, listing) for entry in entries for listing in entry.listings],
+        )
 
 
 def _batches(files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
@@ -268,5 +285,5 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 def _entry(row: tuple[str, ...]) -> Entry:
     values = dict(zip(_COLUMNS, row, strict=True))
-    lists = {name: tuple(json.loads(values.pop(name))) for name in ("categories", "aliases")}
+    lists = {name: tuple(json.loads(values.pop(name))) for name in _LISTS}
     return Entry(**values, **lists)  # type: ignore[arg-type]  # the columns are the fields

@@ -13,14 +13,15 @@ from bridge.store import StoreBroken, StoreFull
 log = logging.getLogger(__name__)
 
 #: Raised whenever a column changes its meaning: an older file is then thrown away.
-_FORMAT = 2
+_FORMAT = 3
 #: Each of them has a column ``path``.
-TABLES = ("posts", "pages", "aliases", "tags")
+TABLES = ("posts", "pages", "aliases", "tags", "listings")
 _SCHEMA = """
 CREATE TABLE posts (
     path TEXT PRIMARY KEY, blob TEXT NOT NULL, url TEXT NOT NULL, save_as TEXT NOT NULL,
     status TEXT NOT NULL, type TEXT NOT NULL, published REAL NOT NULL, channel TEXT NOT NULL,
-    categories TEXT NOT NULL, aliases TEXT NOT NULL, text TEXT NOT NULL
+    categories TEXT NOT NULL, aliases TEXT NOT NULL, text TEXT NOT NULL,
+    listings TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX posts_by_url ON posts (url);
 CREATE INDEX posts_by_page ON posts (save_as);
@@ -30,6 +31,10 @@ CREATE TABLE pages (path TEXT PRIMARY KEY, save_as TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX pages_by_page ON pages (save_as);
 CREATE TABLE tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (tag, path)) WITHOUT ROWID;
 CREATE INDEX tags_by_path ON tags (path);
+CREATE TABLE listings (
+    path TEXT NOT NULL, listing TEXT NOT NULL, PRIMARY KEY (listing, path)
+) WITHOUT ROWID;
+CREATE INDEX listings_by_path ON listings (path);
 CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
 """
 

@@ -289,6 +289,30 @@ def test_pages_that_are_no_posts_are_known(
     assert [page for page in free if site.is_reserved(page)] == []
 
 
+@pytest.mark.parametrize(
+    ("settings", "names", "free"),
+    [
+        ({}, ["all", "All", "all en"], ["notes", "all things", "tags"]),
+        ({"DEFAULT_LANG": "de"}, ["all de"], ["all en"]),
+        ({"FEED_ALL_ATOM": None, "FEED_RSS": "feeds/news.atom.xml"}, ["news"], ["all"]),
+        ({"CATEGORY_FEED_ATOM": None, "TRANSLATION_FEED_RSS": None}, [], ["all"]),
+        ({"CATEGORY_SAVE_AS": "{slug}.html"}, ["all", "index", "Tags"], ["notes"]),
+    ],
+)
+def test_a_category_has_no_file_of_the_whole_sites(
+    settings: dict[str, Any], names: list[str], free: list[str], tmp_path: Path
+) -> None:
+    site = load_site(tmp_path, **settings)
+    assert [name for name in names if site.can_be_category(name)] == []
+    assert [name for name in free if not site.can_be_category(name)] == []
+
+
+def test_nor_has_a_tag_or_an_author(tmp_path: Path) -> None:
+    site = load_site(tmp_path)
+    assert (site.can_be_tag("all"), site.can_be_author("all")) == (True, False)
+    assert not load_site(tmp_path, TAG_FEED_ATOM="feeds/{slug}.atom.xml").can_be_tag("all")
+
+
 def test_a_post_has_the_date_of_its_address(tmp_path: Path) -> None:
     location = load_site(tmp_path).locate(POST, HERE)
     assert location.date == datetime.fromisoformat("2026-11-21T18:37:00+01:00")

@@ -151,6 +151,50 @@ async def test_posts_cannot_all_be_among_the_uploads(tmp_path: Path) -> None:
             await desk.place(note())
 
 
+async def test_no_category_gets_the_feed_of_an_author(desk: Desk) -> None:
+    """Pelican's own settings have one folder for both."""
+    desk.write(await desk.place(note("notes", more="Author: Ada\n")))
+    for file in (
+        note("ada"),
+        note("articles", more="Author: Notes\n"),
+        note("articles", more="Authors: Bea; Notes\n"),
+        note("bea", more="Author: Bea\n"),
+    ):
+        with pytest.raises(InvalidRequest, match=r"share a file \(.*feeds/"):
+            await desk.place(file)
+    # Lists of one sort are one list, and a draft is on none.
+    await desk.place(note("notes", more="Author: Ada\n"))
+    await desk.place(note("ada", more="Status: draft\n"))
+
+
+async def test_the_author_of_the_site_has_a_feed_too(desk: Desk, tmp_path: Path) -> None:
+    (old,) = desk.store.blobs([desk.store.read("pelicanconf.py", desk.store.head()).id])
+    conf = old.data + b"AUTHOR = 'Ada'\n"
+    desk.store.commit([Commit((Change("pelicanconf.py", conf, old.id),), "x", desk.store.head())])
+    with pytest.raises(InvalidRequest, match=r"author feeds/ada\.atom\.xml"):
+        await desk.place(note("ada"))
+
+
+async def test_publishing_a_draft_and_another_author_are_looked_at(desk: Desk) -> None:
+    desk.write(await desk.place(note("notes")))
+    draft = await desk.place(note("articles", more="Author: Notes\nStatus: draft\n"))
+    desk.write(draft)
+    published = draft.file.with_header("Status", None)
+    with pytest.raises(InvalidRequest, match="share a file"):
+        async with desk.placing.moved(published, draft.path, await desk.catalogue.refresh()):
+            pass
+
+
+async def test_lists_that_share_a_file_already_do_not_stop_an_edit(desk: Desk) -> None:
+    for name, author in (("a", "Notes"), ("b", "Bea")):
+        text = note(more=f"Author: {author}\n").text().replace("a-walk", name)
+        desk.commit(f"content/{name}.md", text.encode())
+    path = "content/b.md"
+    edited = PelicanFile.parse(text).with_body("Edited.\n")
+    async with desk.placing.moved(edited, path, await desk.catalogue.refresh()) as place:
+        assert place.path == path
+
+
 async def test_in_a_file_by_hand_pelican_has_the_last_word(desk: Desk) -> None:
     path = "content/by-hand.md"
     desk.commit(path, note().text().encode())

@@ -1,0 +1,78 @@
+"""The files that a category, an author and a tag get: two of them may want the same one.
+
+By Pelican's own settings the feed of a category and that of an author of the same name are one
+file, and so are the feed of the category ``all`` and that of the whole site. Pelican then aborts
+the build.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from pelican.urlwrappers import Author, Category, Tag, URLWrapper
+
+#: One file of one sort of list: ``category feeds/notes.atom.xml``.
+Listing: TypeAlias = str
+
+_SORTS: Mapping[str, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
+_FILES = ("SAVE_AS", "FEED_ATOM", "FEED_RSS")
+_FEEDS = ("FEED_ATOM", "FEED_RSS", "FEED_ALL_ATOM", "FEED_ALL_RSS")
+_TRANSLATED = ("TRANSLATION_FEED_ATOM", "TRANSLATION_FEED_RSS")
+
+
+class Listings:
+    """Knows a site's settings for them."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._patterns = {
+            sort: frozenset(_patterns(settings, (f"{sort.upper()}_{file}" for file in _FILES)))
+            for sort in _SORTS
+        }
+        wanted = Counter(pattern for each in self._patterns.values() for pattern in each)
+        self._shared = frozenset(pattern for pattern, sorts in wanted.items() if sorts > 1)
+        self._of_the_site = frozenset(_of_the_site(settings))
+        self._slug = lru_cache(4096)(lambda sort, name: str(_SORTS[sort](name, settings).slug))
+
+    def is_of_the_site(self, sort: str, slug: str) -> bool:
+        """Whether the whole site has the file that this list would get."""
+        return not self._of_the_site.isdisjoint(
+            pattern.format(slug=slug) for pattern in self._patterns[sort]
+        )
+
+    def shared(self, sort: str, names: Iterable[str]) -> Iterator[Listing]:
+        """The files of these lists that a list of another sort may want, too."""
+        for pattern in self._patterns[sort] & self._shared:
+            for name in filter(None, names):
+                yield f"{sort} {pattern.format(slug=self._slug(sort, name))}"
+
+
+def rivals(listing: Listing) -> list[Listing]:
+    """The same file, as the other sorts of list have it."""
+    sort, _, file = listing.partition(" ")
+    return [f"{other} {file}" for other in _SORTS if other != sort]
+
+
+def _patterns(settings: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """Those of the settings that a slug alone fills."""
+    for name in names:
+        pattern = str(settings.get(name) or "")
+        with suppress(ValueError, KeyError, IndexError):
+            if pattern.format(slug="a") != pattern.format(slug="b"):
+                yield pattern
+
+
+def _of_the_site(settings: Mapping[str, Any]) -> Iterator[str]:
+    for name in settings["DIRECT_TEMPLATES"]:
+        yield str(settings.get(f"{str(name).upper()}_SAVE_AS", f"{name}.html"))
+    for name in _FEEDS:
+        yield str(settings.get(name) or "")
+    languages = {settings["DEFAULT_LANG"], *(settings.get("I18N_SUBSITES") or ())}
+    for name in _TRANSLATED:
+        with suppress(ValueError, KeyError, IndexError):
+            for language in languages:
+                yield str(settings.get(name) or "").format(lang=language)
