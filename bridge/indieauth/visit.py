@@ -63,11 +63,6 @@ def visit(request: web.Request) -> Visit:
     return Visit(secret, is_new=False, session=find_session(server.db, secret))
 
 
-async def owner_session(request: web.Request) -> bool:
-    """Whether the owner is signed in: for pages that nobody else may see."""
-    return SERVER in request.app and visit(request).session is not None
-
-
 def set_cookie(
     server: IndieAuthServer, response: web.Response, secret: str, *, signed_in: bool
 ) -> None:

@@ -20,7 +20,7 @@ PATIENCE = timedelta(minutes=10)
 _EVERY = 60.0
 
 
-class MediaPublisher(Protocol):
+class MediaCommitter(Protocol):
     """What can commit media that no post carries."""
 
     async def commit_media(self, changes: Sequence[Change], message: str) -> None:
@@ -34,9 +34,9 @@ class MediaPublisher(Protocol):
 class Orphans:
     """Looks after what waits."""
 
-    def __init__(self, library: MediaLibrary, publisher: MediaPublisher) -> None:
+    def __init__(self, library: MediaLibrary, committer: MediaCommitter) -> None:
         self._library = library
-        self._publisher = publisher
+        self._committer = committer
 
     async def run(self) -> None:
         """Commit what has waited for too long, from now on until cancelled."""
@@ -55,8 +55,6 @@ class Orphans:
             message = commit_message("upload", f"Add {file.path}", url=url, client_id=None)
             try:
                 if changes:
-                    await self._publisher.commit_media(changes, message)
+                    await self._committer.commit_media(changes, message)
             except (BridgeError, StoreError) as error:
                 log.warning("%s could not be committed: %s", file.path, error)
-            else:
-                await self._library.committed(changes)

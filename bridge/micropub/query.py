@@ -17,7 +17,7 @@ from bridge.micropub.body import base_name
 QUERIES = ("config", "source", "syndicate-to", "category", "channel", "post-types")
 
 #: What the media endpoint answers.
-MEDIA_QUERIES = ("source", "last")
+MEDIA_QUERIES = ("config", "source", "last")
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100

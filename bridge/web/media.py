@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from aiohttp import hdrs, web
 
 from bridge.auth.scopes import require
@@ -12,28 +10,14 @@ from bridge.commit_message import commit_message
 from bridge.errors import InsufficientScope, InvalidRequest, NotFound
 from bridge.media.file import MediaFile
 from bridge.media.library import MediaLibrary
-from bridge.media.orphans import MediaPublisher
+from bridge.media.orphans import MediaCommitter
 from bridge.micropub.body import Body
 from bridge.micropub.parse import media_file
 from bridge.micropub.post import Json
+from bridge.micropub.query import MEDIA_QUERIES, Query, parse_query
 from bridge.web.body import WRAPPING
+from bridge.web.gate import Gate
 from bridge.web.stored_file import send_file
-
-_PAGE = 100
-
-
-class Gatekeeper(Protocol):
-    """Knows who asks."""
-
-    async def admit(
-        self, request: web.Request, in_body: str | None, *, fresh: bool = False
-    ) -> Token:
-        """The verified token of a request."""
-        ...
-
-    async def receive(self, request: web.Request, *, max_bytes: int) -> tuple[Body, Token]:
-        """The body of a POST, and the verified token that it came with."""
-        ...
 
 
 class MediaHandlers:
@@ -45,14 +29,14 @@ class MediaHandlers:
     def __init__(
         self,
         library: MediaLibrary,
-        gate: Gatekeeper,
-        publisher: MediaPublisher,
+        gate: Gate,
+        committer: MediaCommitter,
         *,
         max_bytes: int,
     ) -> None:
         self._library = library
         self._gate = gate
-        self._publisher = publisher
+        self._committer = committer
         self._max_bytes = max_bytes
 
     async def post(self, request: web.Request) -> web.Response:
@@ -88,16 +72,15 @@ class MediaHandlers:
         Any of the owner's tokens may ask: it changes nothing.
         """
         await self._gate.admit(request, None)
-        match request.query.get("q", "config"):
+        query = parse_query(request.query.items(), MEDIA_QUERIES)
+        match query.q:
             case "source":
-                url = request.query.get("url")
-                return web.json_response(await (self._one(url) if url else self._list(request)))
+                found = await (self._one(query.url) if query.url else self._list(query))
+                return web.json_response(found)
             case "last":
                 last = await self._library.last()
                 return web.json_response(self._item(last) if last else {})
-            case "config" | "":
-                return web.json_response({"q": ["config", "last", "source"]})
-        raise InvalidRequest("The media endpoint knows q=source, q=last and q=config.")
+        return web.json_response({"q": [*MEDIA_QUERIES]})
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """GET or HEAD of a file, from the moment of its upload."""
@@ -114,9 +97,8 @@ class MediaHandlers:
         item = self._item(file)
         return {**item, "items": [item]}
 
-    async def _list(self, request: web.Request) -> dict[str, Json]:
-        limit, offset = _number(request, "limit", _PAGE), _number(request, "offset", 0)
-        files = await self._library.list(limit, offset)
+    async def _list(self, query: Query) -> dict[str, Json]:
+        files = await self._library.list(query.limit, query.offset)
         return {"items": [self._item(file) for file in files]}
 
     def _item(self, file: MediaFile) -> dict[str, Json]:
@@ -136,7 +118,7 @@ class MediaHandlers:
         if changes:
             subject = f"Delete {self._library.path_of(url)}"
             message = commit_message("delete", subject, url=url, client_id=token.client_id)
-            await self._publisher.commit_media(changes, message)
+            await self._committer.commit_media(changes, message)
         return web.json_response({})
 
 
@@ -145,10 +127,3 @@ def _said(request: web.Request, body: Body, name: str) -> str | None:
     in_json = body.json.get(name) if isinstance(body.json, dict) else None
     given = body.first(name) or in_json or request.query.get(name)
     return given if isinstance(given, str) else None
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    given = request.query.get(name, "") or str(default)
-    if not (given.isascii() and given.isdigit() and len(given) < 10):
-        raise InvalidRequest(f"“{name}” must be a number, not {given[:40]!r}.")
-    return int(given)

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from aiohttp import web
 from indieauth_kit import (
     PASSWORD,
     Browser,
@@ -28,7 +27,6 @@ from bridge.indieauth.limits import Limiter, TooMany
 from bridge.indieauth.owner import is_set_up, owner_reset, set_password, start_over
 from bridge.indieauth.server import IndieAuthServer
 from bridge.indieauth.signing_in import local_path
-from bridge.indieauth.visit import owner_session
 from bridge.settings import IndieAuth, Settings, SettingsError, Site
 
 
@@ -515,18 +513,6 @@ async def test_changing_the_password_needs_the_old_one_and_ends_other_sessions(
         assert (await guest.get("/tokens")).status == 200
         again = await other.get("/auth/sign-in")
         assert (await other.submit(again, "/auth/sign-in", password=new)).status == 303
-
-
-async def test_pages_for_the_owner_alone_can_ask(tmp_path: Path) -> None:
-    async def status(request: web.Request) -> web.Response:
-        return web.Response(text=str(await owner_session(request)))
-
-    app = web.Application()
-    app.router.add_get("/status", status)
-    async with running(tmp_path / "x", app=app) as up, browser(up.base) as guest:
-        assert (await guest.get("/status")).text == "False"
-        await guest.sign_in()
-        assert (await guest.get("/status")).text == "True"
 
 
 # --- pages -----------------------------------------------------------------------------------

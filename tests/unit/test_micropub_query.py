@@ -76,7 +76,7 @@ class TestQuery:
 
     def test_the_media_endpoint_knows_others(self) -> None:
         assert parse_query([("q", "last")], MEDIA_QUERIES).q == "last"
-        with pytest.raises(InvalidRequest, match="source, last"):
+        with pytest.raises(InvalidRequest, match="config, source, last"):
             parse_query([("q", "category")], MEDIA_QUERIES)
         assert parse_query([], MEDIA_QUERIES).q == "config"
 
