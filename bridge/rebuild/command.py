@@ -57,6 +57,7 @@ class CommandBuilder:
         Returns the files that Pelican passed over, with its reasons. Raises :class:`BuildFailed`.
         """
         await process.in_thread(_clear, folder)
+        await process.in_thread(_with_folder, task.checkout / self.content)
         ended = await self._run(task, folder)
         logged = list(errors(ended.text, Sources(task.checkout, self.content)))
         if ended.code != 0:
@@ -123,6 +124,11 @@ class CommandBuilder:
             return BuildFailed(last.reason, file=last.file)
         tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
         return BuildFailed(f"{self.argv[0]} ended with {ended.code}: {tail}")
+
+
+def _with_folder(content: Path) -> None:
+    """Have a content folder. Git keeps no empty ones, and Pelican wants it even without a post."""
+    content.mkdir(parents=True, exist_ok=True)
 
 
 def _clear(folder: Path) -> None:

@@ -87,6 +87,23 @@ async def test_a_site_without_a_remote_is_used_itself(
     assert git("status", "--porcelain", cwd=site) == ""
 
 
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_a_site_that_has_no_post_yet(
+    stock: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession, mode: str
+) -> None:
+    empty = shutil.ignore_patterns(".git", "first.md")
+    site = Path(shutil.copytree(stock, tmp_path / "new", ignore=empty))
+    commit(site)
+    publish(site, tmp_path / "remote.git")  # git keeps no empty folder: no content there
+    done("init", site, "--yes", cwd=bridge)
+    with (bridge / "bridge.toml").open("a") as config:
+        config.write(f'mode = "{mode}"\n')
+    set_port(bridge / "bridge.toml")
+    with served(bridge):
+        wait_until((bridge / "output" / "index.html").exists)
+    await post_and_find(bridge, http, bridge / "output")
+
+
 async def test_a_site_in_a_folder_of_its_repo_with_a_content_folder_of_another_name(
     stock: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:

@@ -262,6 +262,8 @@ def _is_known(function: Any) -> bool:
 def _pelican(place: Place) -> Pelican:
     """Pelican with the site's settings and plugins, as its command line makes it."""
     os.chdir(place.checkout)
+    # Git keeps no empty folders, and Pelican wants this one even without a post.
+    (place.checkout / place.content).mkdir(parents=True, exist_ok=True)
     sys.argv = ["pelican"]
     override = {
         "PATH": str(place.checkout / place.content),
