@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pelican_indieauth.errors import SettingError
 _SETTING = "INDIEAUTH_HEADERS"
 _BEGIN = "# BEGIN indieauth: written by the plugin, changed at every build"
 _END = "# END indieauth"
+_RULE_FOR_ALL = re.compile(r"^/\*[ \t\r]*(?:\n|\Z)", re.MULTILINE)
 
 
 def chosen(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -32,17 +34,19 @@ def write(output: Path, formats: Iterable[str], links: Iterable[Link]) -> None:
     for name in formats:
         filename, merged = _FORMATS[name]
         file = output / filename
-        there = file.read_text("utf-8") if file.is_file() else ""
-        text = merged(_without_block(there), links)
-        if text != there:
-            _replace(file, text)
+        # Every byte of the site's own comes back, whatever its encoding and its ends of lines.
+        there = file.read_bytes() if file.is_file() else b""
+        text = merged(_without_block(there.decode("utf-8", "surrogateescape")), links)
+        made = text.encode("utf-8", "surrogateescape")
+        if made != there:
+            _replace(file, made)
 
 
-def _replace(file: Path, text: str) -> None:
+def _replace(file: Path, made: bytes) -> None:
     """A new file in the place of the old: that one may be a link to the site's own source."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.indieauth")
-    temporary.write_text(text, "utf-8")
+    temporary.write_bytes(made)
     temporary.replace(file)
 
 
@@ -70,14 +74,13 @@ def _netlify(text: str, links: Iterable[Link]) -> str:
 
     Hosts differ in what a second rule for the same path does; in one rule, values add up.
     """
-    block = [f"  {_BEGIN}", *(f"  Link: {_value(link)}" for link in links), f"  {_END}"]
-    lines = text.splitlines()
-    everything = next((at for at, line in enumerate(lines) if line.rstrip() == "/*"), None)
-    if everything is None:
-        lines += [_BEGIN, "/*", *block[1:-1], _END]
-    else:
-        lines[everything + 1 : everything + 1] = block
-    return "\n".join(lines) + "\n"
+    headers = [f"  Link: {_value(link)}" for link in links]
+    rule = _RULE_FOR_ALL.search(text)
+    if rule is None:
+        return _block(["/*", *headers])(text)
+    block = "\n".join([f"  {_BEGIN}", *headers, f"  {_END}"]) + "\n"
+    above = text[: rule.end()]
+    return above + ("" if above.endswith("\n") else "\n") + block + text[rule.end() :]
 
 
 def _block(lines: Iterable[str]) -> Callable[[str], str]:

@@ -43,6 +43,21 @@ def test_what_is_there_stays(tmp_path: Path, name: str) -> None:
     assert 'rel="me"' in written(tmp_path, name)
 
 
+@pytest.mark.parametrize("name", ["_headers", ".htaccess"])
+@pytest.mark.parametrize(
+    "own", [b"# caf\xe9\r\n/*\r\n  X-A: b\r\n", b"# \x0b\xe2\x80\xa8 odd\n/*", b"/* \n  X-A: b"]
+)
+def test_every_byte_of_the_sites_own_stays(tmp_path: Path, name: str, own: bytes) -> None:
+    (tmp_path / name).write_bytes(own)
+    for _ in range(2):
+        write(tmp_path, [name], LINKS)
+        made = (tmp_path / name).read_bytes()
+        ours = made[made.index(b"# BEGIN indieauth") : made.index(b"# END indieauth") + 15]
+        assert made.replace(ours, b"").split() == own.split()
+        assert own.partition(b"/*")[0] in made
+        assert made.count(b'rel="micropub"') == 1
+
+
 def test_a_rule_for_every_path_gets_the_links(tmp_path: Path) -> None:
     own = "/*\n  X-Frame-Options: DENY\n/assets/*\n  Cache-Control: max-age=9\n"
     (tmp_path / "_headers").write_text(own)
