@@ -170,7 +170,6 @@ async def running(
     password: str | None = PASSWORD,
     fetch: GuardedFetch | None = None,
     host: str = "127.0.0.1",
-    app: web.Application | None = None,
 ) -> AsyncIterator[Running]:
     """The built-in server on a free port, with a password set, fetching from loopback too."""
     bound = free_socket()
@@ -182,7 +181,7 @@ async def running(
         if password is not None:
             with server.db.transaction() as connection:
                 store_password(connection, hashed(password))
-        app = app if app is not None else web.Application()
+        app = web.Application()
         setup(app, server)
         async with listening(app, bound):
             yield Running(base, server, guarded)
