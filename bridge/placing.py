@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from bridge.catalogue import Catalogue
 from bridge.content.headers import PelicanFile
 from bridge.content.keys import date_of
-from bridge.content.listings import rivals
 from bridge.content.location import Location
 from bridge.content.path import candidates
 from bridge.errors import InvalidRequest
@@ -117,25 +116,22 @@ class Placing:
     def _confirmed(self, place: Place, wish: _Wish) -> Place:
         """The place, sure to become a page. Raises InvalidRequest where Pelican would not read it.
 
-        For what the bridge has composed, formatting finds the same address as Pelican: open is only
-        whether the site's Markdown bears the text. In a file of the owner's there may be anything:
-        there Pelican itself has the last word.
+        For what the bridge has composed, formatting finds the same address as Pelican, and the
+        site's Markdown has read the text. In a file of the owner's there may be anything: there
+        Pelican itself has the last word.
         """
         site = self._catalogue.rules.site
         self._refuse_rival_lists(place, wish)
-        if wish.own:
-            return replace(place, location=site.locate(place.file.text(), place.path))
-        for text in (place.file.body, place.file.get("Summary")):
-            if text:
-                site.render(text)
-        return place
+        if not wish.own:
+            return place
+        return replace(place, location=site.locate(place.file.text(), place.path))
 
     def _refuse_rival_lists(self, place: Place, wish: _Wish) -> None:
         """Raise where a list that the post comes to would get another list's file."""
-        index = self._catalogue.index
+        site, index = self._catalogue.rules.site, self._catalogue.index
         new = {*self._catalogue.listings(place.file, place.location)} - index.listings(wish.own)
         for listing in new:
-            for rival in rivals(listing):
+            for rival in site.listings.rivals(listing, index.posts_on):
                 if rival in new or index.is_listed(rival, but=wish.own):
                     raise InvalidRequest(
                         f"Two lists of this site would share a file ({listing}, {rival}): "

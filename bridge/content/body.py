@@ -60,14 +60,14 @@ def encode(
     if isinstance(content, dict):
         sent = content.get("html")
         if isinstance(sent, str):
-            return _html_body(sent, rules)
+            return _readable(_html_body(sent, rules), rules)
         content = content.get("value")
     plain = printable(content) if isinstance(content, str) else ""
     if not plain:
         return Body("", "markdown" if markdown else "text")
     if markdown:
         return _markdown_body(plain, rules, tolerance or Tolerance())
-    return Body(text.encode(plain) + "\n", "text")
+    return _readable(Body(text.encode(plain) + "\n", "text"), rules)
 
 
 def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
@@ -93,12 +93,18 @@ def digest(body: str) -> str:
     return hashlib.sha256(unix.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
+def _readable(body: Body, rules: SiteRules) -> Body:
+    """The body, which the site's Markdown reads. Raises :class:`InvalidRequest` if it cannot."""
+    rules.site.render(body.text)
+    return body
+
+
 def _markdown_body(markdown: str, rules: SiteRules, tolerance: Tolerance) -> Body:
     rendered = rules.site.render(markdown)
     reaches = set(rules.site.links.find(rendered)) - tolerance.links
     acts = rules.html == "sanitize" and html.offences(rendered) - tolerance.tags
     if reaches or acts:
-        return _html_body(rendered, rules)
+        return _readable(_html_body(rendered, rules), rules)
     return Body(rules.media.internalise_markdown(markdown) + "\n", "markdown")
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.content import dates, text
 from bridge.content.characters import one_line
+from bridge.content.effort import is_quick
 from bridge.content.headers import PelicanFile
 from bridge.content.labels import label, title
 from bridge.errors import InvalidRequest
@@ -66,9 +67,16 @@ def _decode_summary(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | None:
-    """A text as the site's themes show it; ``None`` for nothing."""
+    """A text as the site's themes show it; ``None`` for nothing.
+
+    Raises :class:`InvalidRequest` if the site's Markdown is to read it, but cannot.
+    """
     if _is_formatted(key, file, rules):
-        return text.encode_line(one_line(plain)) or None
+        line = text.encode_line(one_line(plain))
+        if not is_quick(line):
+            raise InvalidRequest(f"This {key} takes the site's Markdown too long to read.")
+        rules.site.render(line)
+        return line or None
     return title(plain) or None
 
 

@@ -19,16 +19,17 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from markdown import Markdown
 from pelican.contents import Article, Content, Page, SkipStub
-from pelican.readers import MarkdownReader, Readers
+from pelican.readers import Readers
 from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import sanitised_join, slugify
 
+from bridge.content.effort import is_quick
 from bridge.content.headers import PelicanFile
 from bridge.content.intrasite import IntrasiteLinks
 from bridge.content.listings import Listings
 from bridge.content.quick import QuickLocator
+from bridge.content.rendering import SiteMarkdown
 from bridge.content.reserved import ReservedPages
 from bridge.content.site_settings import read_settings
 from bridge.content.sources import Sources
@@ -67,7 +68,13 @@ class Site:
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], *, root: Path, siteurl: str = "", uploads: str = ""
+        self,
+        settings: Mapping[str, Any],
+        settings_file: Path,
+        *,
+        root: Path,
+        siteurl: str = "",
+        uploads: str = "",
     ) -> None:
         self.settings: dict[str, Any] = dict(settings)
         self.root = root.resolve()
@@ -81,7 +88,7 @@ class Site:
         self._using_pelican = threading.Lock()
         self._readers: Readers | None = None
         self._scratch_folder: Path | None = None
-        self._markdown: Markdown | None = None
+        self._markdown = SiteMarkdown(self.settings, settings_file, self._using_pelican)
         self._quick = QuickLocator(self.settings)
         self._sources = Sources(self.settings, self._source_path(uploads) or "")
         self._reserved = ReservedPages(self.settings)
@@ -97,7 +104,8 @@ class Site:
         """
         settings_file = settings_file.resolve()
         root = root or settings_file.parent
-        site = cls(read_settings(settings_file), root=root, siteurl=siteurl, uploads=uploads)
+        settings = read_settings(settings_file)
+        site = cls(settings, settings_file, root=root, siteurl=siteurl, uploads=uploads)
         site._check_markdown(settings_file)
         return site
 
@@ -124,19 +132,11 @@ class Site:
         return self._can_have_pages(Author, name)
 
     def render(self, markdown: str) -> str:
-        """The HTML that the site's own Markdown makes of a body."""
-        with self._using_pelican:
-            if self._markdown is None:
-                # The reader completes the settings' list of extensions.
-                self._markdown = Markdown(**MarkdownReader(self.settings).settings["MARKDOWN"])
-            self._markdown.reset()
-            # The header keeps Python-Markdown from reading the body's first lines as metadata.
-            try:
-                return self._markdown.convert(f"Title: x\n\n{markdown}")
-            except Exception as error:
-                raise InvalidRequest(
-                    f"The site's Markdown cannot read this content: {error}."
-                ) from error
+        """The HTML that the site's own Markdown makes of a body.
+
+        Raises :class:`InvalidRequest` where it cannot, or not within some seconds.
+        """
+        return self._markdown.render(markdown)
 
     def locate(self, text: str, path: str) -> Location:
         """Where Pelican will put the post in the file ``path`` (relative to the repo's root).
@@ -149,14 +149,14 @@ class Site:
                 f"{path} is not where the site's settings look for articles "
                 "(ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES), or is in the folder of uploads."
             )
-        return self._location(self._read(text, source, Article))
+        return self._location(self._read(_without_slow_body(text, source), source, Article))
 
     def locate_page(self, text: str, path: str) -> Location:
         """The same for one of the site's pages, which posts must not collide with."""
         source = self._source_path(path)
         if source is None or not self._sources.is_page(source):
             raise InvalidRequest(f"{path} is not where the site's settings look for pages.")
-        return self._location(self._read(text, source, Page))
+        return self._location(self._read(_without_slow_body(text, source), source, Page))
 
     def read_back(self, text: str, suffix: str) -> str:
         """The HTML that Pelican's own reader makes of a post in a format with this suffix.
@@ -295,6 +295,14 @@ class Site:
                 f"these settings cannot be used here ({error.__cause__ or error})",
                 "Install what they name into the bridge's environment, too.",
             ) from error
+
+
+def _without_slow_body(text: str, source: str) -> str:
+    """A file that has the same place, and that Pelican reads at once."""
+    if not source.endswith(_MARKDOWN):
+        return text
+    file = PelicanFile.parse(text, source)
+    return text if is_quick(file.body) else file.with_body("").text()
 
 
 def _inside(root: Path, folder: Path) -> str:

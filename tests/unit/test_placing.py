@@ -118,16 +118,6 @@ async def test_who_commits_while_another_looks_is_not_overlooked(
         assert second.location.url == "https://example.com/2026/11/a-walk-2/"
 
 
-@pytest.mark.parametrize(
-    "file", [note(text="An indigestible text"), note(more="Summary: An indigestible one\n")]
-)
-async def test_what_the_sites_markdown_cannot_read_gets_no_place(
-    desk: Desk, file: PelicanFile
-) -> None:
-    with pytest.raises(InvalidRequest, match="Markdown cannot read"):
-        await desk.place(file)
-
-
 @pytest.mark.parametrize("category", ["media", "Media", "pages"])
 async def test_no_post_is_put_where_none_is_read(desk: Desk, category: str) -> None:
     place = await desk.place(note(category))
