@@ -73,10 +73,11 @@ class Watch:
             found = _made_in(text) & made | set(given.findall(text))
             yield from (f"{where}: {secret.decode(errors='replace')}" for secret in found)
 
-    def note(self, secret: object) -> None:
+    def note(self, secret: str | bytes) -> None:
         """This is a secret."""
-        if isinstance(secret, str) and len(secret) >= _LEAST:
-            self.secrets.add(secret.encode("utf-8", "surrogateescape"))
+        written = secret if isinstance(secret, bytes) else os.fsencode(secret)
+        if len(written) >= _LEAST:
+            self.secrets.add(written)
 
     def _watch_what_is_made(self, patch: pytest.MonkeyPatch) -> None:
         make = secrets.token_urlsafe
