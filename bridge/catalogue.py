@@ -215,8 +215,8 @@ class Catalogue:
             "author": keys.AUTHOR.decode(file, rules).get("author") or [author],
             "tag": keys.TAGS.decode(file, rules).get("category") or [],
         }
-        shared = site.listings.shared
-        return tuple(found for sort in names for found in shared(sort, map(str, names[sort])))
+        contested = site.listings.contested
+        return tuple(found for sort in names for found in contested(sort, map(str, names[sort])))
 
     def describe(self, path: str, blob: BlobId, data: bytes) -> Entry | Page | None:
         """What the index keeps of a file; ``None`` for what is neither a post nor a page."""

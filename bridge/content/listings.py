@@ -1,19 +1,21 @@
 """The files that a category, an author and a tag get: two of them may want the same one.
 
 By Pelican's own settings the feed of a category and that of an author of the same name are one
-file, and so are the feed of the category ``all`` and that of the whole site. Pelican then aborts
-the build.
+file, and so are the feed of the category ``all`` and that of the whole site, or the third page of
+the tag ``t8`` and the first of ``t83``. Pelican then aborts the build.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pelican.urlwrappers import Author, Category, Tag, URLWrapper
+
+from bridge.content.further_pages import FurtherPages
 
 #: One file of one sort of list: ``category feeds/notes.atom.xml``.
 Listing: TypeAlias = str
@@ -34,7 +36,12 @@ class Listings:
             for sort in _SORTS
         }
         wanted = Counter(pattern for each in self._patterns.values() for pattern in each)
-        self._shared = frozenset(pattern for pattern, sorts in wanted.items() if sorts > 1)
+        shared = frozenset(pattern for pattern, sorts in wanted.items() if sorts > 1)
+        self._pages = FurtherPages(settings)
+        self._contested = {
+            sort: patterns & shared | self._with_clashing_pages(sort)
+            for sort, patterns in self._patterns.items()
+        }
         self._of_the_site = frozenset(_of_the_site(settings))
         self._slug = lru_cache(4096)(lambda sort, name: str(_SORTS[sort](name, settings).slug))
 
@@ -44,17 +51,34 @@ class Listings:
             pattern.format(slug=slug) for pattern in self._patterns[sort]
         )
 
-    def shared(self, sort: str, names: Iterable[str]) -> Iterator[Listing]:
-        """The files of these lists that a list of another sort may want, too."""
-        for pattern in self._patterns[sort] & self._shared:
+    def contested(self, sort: str, names: Iterable[str]) -> Iterator[Listing]:
+        """The files of these lists that another list may want, too."""
+        for pattern in self._contested[sort]:
             for name in filter(None, names):
                 yield f"{sort} {pattern.format(slug=self._slug(sort, name))}"
 
+    def rivals(self, listing: Listing, posts: Callable[[Listing], int]) -> Iterator[Listing]:
+        """The lists that would want a file of this one as well, once there is one post more on it.
 
-def rivals(listing: Listing) -> list[Listing]:
-    """The same file, as the other sorts of list have it."""
-    sort, _, file = listing.partition(" ")
-    return [f"{other} {file}" for other in _SORTS if other != sort]
+        ``posts`` says how many are on a list now.
+        """
+        sort, _, file = listing.partition(" ")
+        yield from (f"{other} {file}" for other in _SORTS if other != sort)
+        if not self._with_clashing_pages(sort):
+            return
+        before = posts(listing)
+        last = self._pages.count(sort, before + 1)
+        if last > self._pages.count(sort, before):
+            yield f"{sort} {self._pages.file(file, last)}"
+        if before == 0:
+            for first, number in self._pages.bases(file):
+                if number <= self._pages.count(sort, posts(f"{sort} {first}")):
+                    yield f"{sort} {first}"
+
+    def _with_clashing_pages(self, sort: str) -> frozenset[str]:
+        """The pattern of a sort's pages, if a later page of one list can be another's first."""
+        clashes = self._pages.may_clash(sort)
+        return frozenset({str(self._settings[f"{sort.upper()}_SAVE_AS"])} if clashes else ())
 
 
 def _patterns(settings: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:

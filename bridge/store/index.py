@@ -123,6 +123,13 @@ class PostIndex:
             rows = self._reader.execute("SELECT listing FROM listings WHERE path = ?", (path,))
             return frozenset(listing for (listing,) in rows)
 
+    def posts_on(self, listing: str) -> int:
+        """How many posts are on a list."""
+        with self._reading:
+            sql = "SELECT count(*) FROM listings WHERE listing = ?"
+            (count,) = self._reader.execute(sql, (listing,)).fetchone()
+        return int(count)
+
     def is_listed(self, listing: str, *, but: str = "") -> bool:
         """Whether a post other than the one in the file ``but`` is on this list."""
         with self._reading:

@@ -194,3 +194,30 @@ async def test_in_a_file_by_hand_pelican_has_the_last_word(desk: Desk) -> None:
     with pytest.raises(InvalidRequest, match="Pelican cannot read"):
         async with desk.placing.moved(note(text="An indigestible text"), path, base):
             pass
+
+
+async def paginated(desk: Desk, tagged: int) -> None:
+    """Two posts on a page of a list, and some posts with the tag ``t8``."""
+    head = desk.store.head()
+    assert head is not None
+    conf = desk.store.read("pelicanconf.py", head)
+    assert conf is not None
+    change = Change("pelicanconf.py", conf.data + b"DEFAULT_PAGINATION = 2\n", conf.id)
+    desk.store.commit([Commit((change,), "x", head)])
+    for _ in range(tagged):
+        desk.write(await desk.place(note(more="Tags: t8\n")))
+
+
+async def test_no_tag_gets_the_later_page_of_another(desk: Desk) -> None:
+    await paginated(desk, 5)
+    with pytest.raises(InvalidRequest, match=r"share a file \(tag tag/t83\.html, tag tag/t8\.html"):
+        await desk.place(note(more="Tags: T83\n"))
+    await desk.place(note(more="Tags: t84; t831; t\n"))
+
+
+async def test_no_page_more_gets_the_file_of_another_tag(desk: Desk) -> None:
+    await paginated(desk, 3)
+    desk.write(await desk.place(note(more="Tags: t83\n")))
+    desk.write(await desk.place(note(more="Tags: t8\n")))
+    with pytest.raises(InvalidRequest, match=r"share a file \(tag tag/t8\.html, tag tag/t83\.html"):
+        await desk.place(note(more="Tags: t8\n"))
