@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from bridge.auth.me import BadURL, parse
+from bridge.web_url import BadURL, parse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

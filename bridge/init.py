@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.auth.me import BadURL, parse, profile_url
+from bridge.auth.me import profile_url
 from bridge.cli import DEFAULT_FILE
 from bridge.errors import Refused
 from bridge.existing_site import ExistingSite, find_site
@@ -24,6 +24,7 @@ from bridge.store.setup import (
     look_at,
     look_into,
 )
+from bridge.web_url import BadURL, parse
 
 _BARE = Path("site.git")
 _OUTPUT = Path("output")

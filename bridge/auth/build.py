@@ -8,9 +8,10 @@ from bridge.auth.cache import CachingVerifier
 from bridge.auth.discovery import DiscoveredVerifier
 from bridge.auth.endpoint import TokenEndpointVerifier
 from bridge.auth.introspection import IntrospectionVerifier
-from bridge.auth.me import BadURL, parse, profile_url
+from bridge.auth.me import profile_url
 from bridge.auth.token import TokenVerifier
 from bridge.settings import Settings, SettingsError
+from bridge.web_url import BadURL, parse
 
 
 async def make_verifier(

@@ -17,9 +17,9 @@ import aiohttp
 from bridge.auth.endpoint import TokenEndpointVerifier
 from bridge.auth.introspection import IntrospectionVerifier
 from bridge.auth.links import header_links, html_links
-from bridge.auth.me import BadURL, parse
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import Unavailable
+from bridge.web_url import BadURL, parse
 
 _log = logging.getLogger(__name__)
 

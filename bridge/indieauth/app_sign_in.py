@@ -10,13 +10,13 @@ import time
 
 from aiohttp import web
 
-from bridge.auth.me import parse
 from bridge.indieauth import links
 from bridge.indieauth.clients import shown_name
 from bridge.indieauth.http import answer, json_endpoint, read_form
 from bridge.indieauth.limits import TooMany, address
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.tokens import ALL_SCOPES, create_token, find_token, renew_token
+from bridge.web_url import parse
 
 _PURPOSE = "app"
 

@@ -7,8 +7,8 @@ import string
 from collections.abc import Collection
 from urllib.parse import quote
 
-from bridge.auth.me import BadURL, WebURL, parse
 from bridge.indieauth.http import OAuthError
+from bridge.web_url import BadURL, WebURL, parse
 
 _LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "[::1]"})
 _CUSTOM = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):[\x21-\x7e]*", re.IGNORECASE | re.ASCII)
@@ -23,7 +23,7 @@ _NEVER = frozenset(
 def client_url(raw: str) -> WebURL:
     """A client identifier: like a profile URL, but with ports and the loopback addresses.
 
-    Raises :class:`bridge.auth.me.BadURL`.
+    Raises :class:`bridge.web_url.BadURL`.
     """
     url = parse(raw)
     # 3.3: "Host names MUST be domain names or a loopback interface".

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from bridge.apart import read_apart
 from bridge.auth.links import header_links, html_links
-from bridge.auth.me import BadURL, parse
 from bridge.fetch import Fetched, FetchError, GuardedFetch
 from bridge.settings import KnownClient
+from bridge.web_url import BadURL, parse
 
 _log = logging.getLogger(__name__)
 

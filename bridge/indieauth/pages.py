@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import jinja2
 from aiohttp import hdrs, web
 
-from bridge.auth.me import parse
 from bridge.errors import BridgeError
 from bridge.indieauth.http import Handler, OAuthError
 from bridge.indieauth.limits import TooMany
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.visit import Untrusted, Visit, set_cookie, visit
+from bridge.web_url import parse
 
 #: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
 _HEADERS = {

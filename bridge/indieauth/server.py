@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bridge.auth.me import WebURL, parse, profile_url
+from bridge.auth.me import profile_url
 from bridge.auth.scopes import OFFERED
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.challenges import Challenges
@@ -20,6 +20,7 @@ from bridge.indieauth.memory import Memory
 from bridge.indieauth.passkeys import Party
 from bridge.indieauth.tokens import BuiltinVerifier
 from bridge.settings import KnownClient, Settings, SettingsError
+from bridge.web_url import WebURL, parse
 
 if TYPE_CHECKING:
     from bridge.indieauth.consent import Pending

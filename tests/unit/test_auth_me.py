@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.auth.me import BadURL, is_me, parse, profile_url
+from bridge.auth.me import is_me, profile_url
+from bridge.web_url import BadURL, parse
 
 ME = "https://mysite.example/"
 
