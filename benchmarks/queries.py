@@ -32,6 +32,7 @@ def main(sizes: list[int]) -> None:
 
 
 def measure(repo: Path, size: int) -> None:
+    """Prints what the index costs, and what its answers do, for a site of so many posts."""
     make_site(repo, size)
     settings = load(
         None, {"BRIDGE_SITE__ME": "https://example.com/", "BRIDGE_SITE__REPO": str(repo)}

@@ -73,6 +73,7 @@ class Serving:
 
     @property
     def headers(self) -> dict[str, str]:
+        """What a request brings along."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def memory(self) -> float:

@@ -57,11 +57,10 @@ class Mf2Line:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Mf2Line:
-        form = data.get("content")
+        """What the line's JSON object says; whatever has another shape counts as not there."""
+        types, form = _strings(data.get("type")), data.get("content")
         return cls(
-            type=_strings(data.get("type"))[0].removeprefix("h-")
-            if _strings(data.get("type"))
-            else "entry",
+            type=next(iter(types), "h-entry").removeprefix("h-"),
             properties=MappingProxyType(_properties(data.get("properties"))),
             synthetic_title=data.get("title") == "synthetic",
             form=cast("Form", form) if form in _FORMS else None,

@@ -93,6 +93,7 @@ class Showing:
         self._told = 0
 
     def __call__(self, pages: Iterable[str]) -> None:
+        """These pages are on disk: tell of them, soon at first, and then now and again."""
         self._kept += pages
         now = time.monotonic()
         if self._kept and (self._told < _AT_ONCE or now - self._last >= _OFTEN):
