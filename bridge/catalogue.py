@@ -36,7 +36,7 @@ from bridge.micropub.post_type import discover
 from bridge.rebuild.checkout import Checkout
 from bridge.settings import Settings, SettingsError
 from bridge.store import BlobId, ContentStore, StoreError, Version
-from bridge.store.index import Entry, Page, PostIndex
+from bridge.store.post_index import Entry, Page, PostIndex
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from bridge.micropub.update import apply
 from bridge.placing import Place, Placing
 from bridge.rebuild import Rebuilder
 from bridge.store import Change, ChangedMeanwhile, ContentStore, Version
-from bridge.store.index import Entry
+from bridge.store.post_index import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from bridge.store import (
     StoreError,
     Version,
 )
-from bridge.store.database import Database
+from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import FILE, Entry, Format, Object
 from bridge.store.paths import check_path
 from bridge.store.trees import TreeEditor
@@ -25,7 +25,7 @@ class Batch:
 
     def __init__(
         self,
-        database: Database,
+        database: ObjectDatabase,
         fmt: Format,
         author: str,
         tip: bytes | None,

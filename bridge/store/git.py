@@ -23,19 +23,19 @@ from bridge.store import (
     Version,
 )
 from bridge.store.batch import Batch
-from bridge.store.database import Database
 from bridge.store.disk import Disk
+from bridge.store.git_index import Indexes
 from bridge.store.history import removed_files
 from bridge.store.housekeeping import Housekeeper
 from bridge.store.locks import writer
 from bridge.store.mending import Mending
+from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Object
 from bridge.store.opening import author as find_author
 from bridge.store.opening import open_place
 from bridge.store.recovery import Recovery
 from bridge.store.scratch import Scratch
 from bridge.store.settling import Settling
-from bridge.store.staging import Indexes
 from bridge.store.transaction import Transaction
 from bridge.store.trees import compare, find, walk
 from bridge.store.worktree import Checkout, Desk, at_desk, checkouts
@@ -68,7 +68,7 @@ class GitStore:
         self.place = place = open_place(repo, branch)
         self.disk = disk or Disk()
         self._patience = patience
-        self.database = Database(place.repo, place.format)
+        self.database = ObjectDatabase(place.repo, place.format)
         self._turn = threading.Lock()
         self._indexes = Indexes(place.format)
         self._settling = Settling(place.branch, self._indexes, self._mend)

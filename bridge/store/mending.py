@@ -13,12 +13,12 @@ from pathlib import Path
 
 from bridge.store import BlobId, Change, Commit, StoreError
 from bridge.store.batch import Batch
-from bridge.store.database import Database
 from bridge.store.disk import Disk
+from bridge.store.git_index import Indexes
+from bridge.store.object_database import ObjectDatabase
 from bridge.store.opening import Place
 from bridge.store.scratch import Scratch
 from bridge.store.settling import Recent
-from bridge.store.staging import Indexes
 from bridge.store.transaction import Transaction
 from bridge.store.trees import find
 from bridge.store.worktree import Desk
@@ -37,7 +37,7 @@ class Mending:
     def __init__(
         self,
         place: Place,
-        database: Database,
+        database: ObjectDatabase,
         disk: Disk,
         scratch: Scratch,
         indexes: Indexes,

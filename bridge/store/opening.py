@@ -9,9 +9,9 @@ from pathlib import Path
 from git import GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
 
 from bridge.store import StoreBroken
+from bridge.store.git_config import read_settings
 from bridge.store.objects import Format
 from bridge.store.refs import Branch
-from bridge.store.settings_of_git import read_settings
 
 _AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
 _QUIET = {

@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.store import OwnersEdit, StoreBroken
-from bridge.store.database import Database
 from bridge.store.disk import Disk
 from bridge.store.following import follow
+from bridge.store.git_index import Indexes
 from bridge.store.journal import Journal
 from bridge.store.locks import outlived_reboot
+from bridge.store.object_database import ObjectDatabase
 from bridge.store.opening import Place
 from bridge.store.scratch import Scratch
-from bridge.store.staging import Indexes
 from bridge.store.trees import find
 from bridge.store.worktree import Checkout, Edit, at_desk
 
@@ -27,7 +27,7 @@ class Recovery:
     """Looks after what is left. Only for who holds the writers' lock."""
 
     def __init__(
-        self, place: Place, database: Database, disk: Disk, scratch: Scratch, patience: float
+        self, place: Place, database: ObjectDatabase, disk: Disk, scratch: Scratch, patience: float
     ) -> None:
         self._place = place
         self._database = database

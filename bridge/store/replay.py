@@ -16,7 +16,7 @@ from pathlib import Path
 from git import GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.database import Database
+from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Entry, Object
 from bridge.store.opening import Place
 from bridge.store.trees import TreeEditor, compare
@@ -48,7 +48,7 @@ class _Commit:
 class Replay:
     """Commits that are made again on top of another one; nothing is written yet."""
 
-    def __init__(self, place: Place, database: Database, author: str) -> None:
+    def __init__(self, place: Place, database: ObjectDatabase, author: str) -> None:
         self._repo = place.repo
         self._format = place.format
         self._database = database

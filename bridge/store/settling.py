@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.store import StoreError
+from bridge.store.git_index import Indexes
 from bridge.store.objects import Entry
 from bridge.store.refs import Branch
-from bridge.store.staging import Indexes
 from bridge.store.worktree import Edit
 
 _log = logging.getLogger(__name__)

@@ -18,11 +18,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bridge.store.batch import Batch
-from bridge.store.database import Database
 from bridge.store.disk import Disk
 from bridge.store.following import follow
 from bridge.store.journal import Journal
 from bridge.store.locks import GitLock
+from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import EMPTY, Object
 from bridge.store.opening import Place
 from bridge.store.packs import make_pack
@@ -38,7 +38,7 @@ class Transaction:
     """The steps, for who holds the writers' lock."""
 
     def __init__(
-        self, place: Place, database: Database, disk: Disk, scratch: Scratch, patience: float
+        self, place: Place, database: ObjectDatabase, disk: Disk, scratch: Scratch, patience: float
     ) -> None:
         self._place = place
         self._branch = place.branch

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from git import Git
 
 from bridge.store.disk import Disk
+from bridge.store.git_config import read_settings
 from bridge.store.opening import Place
-from bridge.store.settings_of_git import read_settings
 
 _SECONDS = 300.0
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bridge.store import ChangedMeanwhile
-from bridge.store.database import Database
+from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import EMPTY, FOLDER, Entry, Format, Listing, Object
 
 
-def find(database: Database, tree: bytes, path: str) -> Entry | None:
+def find(database: ObjectDatabase, tree: bytes, path: str) -> Entry | None:
     """What is at a path: a file, a folder, a symlink; ``None`` where nothing is."""
     entry = Entry(FOLDER, tree)
     for name in os.fsencode(path).split(b"/"):
@@ -24,7 +24,7 @@ def find(database: Database, tree: bytes, path: str) -> Entry | None:
     return entry
 
 
-def walk(database: Database, tree: bytes, prefix: bytes = b"") -> Iterator[tuple[str, Entry]]:
+def walk(database: ObjectDatabase, tree: bytes, prefix: bytes = b"") -> Iterator[tuple[str, Entry]]:
     """Every file below a tree, by path. Git's order of trees makes this sorted by itself."""
     for name, entry in database.tree(tree).items():
         if entry.is_folder:
@@ -34,7 +34,7 @@ def walk(database: Database, tree: bytes, prefix: bytes = b"") -> Iterator[tuple
 
 
 def compare(
-    database: Database, old: bytes | None, new: bytes | None, prefix: bytes = b""
+    database: ObjectDatabase, old: bytes | None, new: bytes | None, prefix: bytes = b""
 ) -> Iterator[tuple[str, Entry | None, Entry | None]]:
     """Everything but folders that differs between two trees; equal folders are not looked into."""
     if old == new:
@@ -69,7 +69,7 @@ class _Folder:
 class TreeEditor:
     """A tree with some files changed. Only the folders along their paths are read and rewritten."""
 
-    def __init__(self, database: Database, fmt: Format, tree: bytes | None) -> None:
+    def __init__(self, database: ObjectDatabase, fmt: Format, tree: bytes | None) -> None:
         self._database = database
         self._format = fmt
         self._root = _Folder(database.tree(tree), tree) if tree else _Folder(EMPTY)

@@ -1,6 +1,6 @@
 """A working tree with the branch checked out: the owner's desk, where nothing of theirs is touched.
 
-File, index and ref move together (see :mod:`bridge.store.staging` for why). Before anything there
+File, index and ref move together (see :mod:`bridge.store.git_index` for why). Before anything there
 changes, a journal says what will, so that a bridge that was killed half way is put right by the
 next one: each path goes to what the branch says, unless the owner has touched it since.
 """
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bridge.store import OwnersEdit, StoreBusy
 from bridge.store.disk import Disk
+from bridge.store.git_index import Indexes, Staged
 from bridge.store.locks import GitLock, git_is_at_work
 from bridge.store.objects import Entry
-from bridge.store.staging import Indexes, Staged
 
 _ABANDONED = 3600.0  # `git commit -a` holds the lock of the index while its editor is open
 

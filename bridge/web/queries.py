@@ -11,7 +11,7 @@ from bridge.micropub import answers
 from bridge.micropub.answers import Channel, Item, Object, Paging, Target
 from bridge.micropub.query import Query, parse_query
 from bridge.settings import Settings
-from bridge.store.index import Entry
+from bridge.store.post_index import Entry
 
 _STATUSES = {"published": ("published", "hidden"), "draft": ("draft",), None: ()}
 

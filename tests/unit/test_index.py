@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bridge.store import BlobId, Change, Commit, StoreFull, Version
-from bridge.store.index import Entry, PostIndex
 from bridge.store.memory import MemoryStore
+from bridge.store.post_index import Entry, PostIndex
 
 
 def describe(path: str, blob: BlobId, data: bytes) -> Entry | None:

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
+from bridge.store.git_index import Index
 from bridge.store.objects import EMPTY, FILE, FOLDER, Entry, Format, Object
 from bridge.store.packs import make_pack
-from bridge.store.staging import Index
 
 
 def git(folder: Path, *arguments: str, data: bytes = b"") -> bytes:

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
-from bridge.store.tables import TABLES, open_tables, translated
+from bridge.store.post_tables import TABLES, open_tables, translated
 
 log = logging.getLogger(__name__)
 

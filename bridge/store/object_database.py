@@ -22,7 +22,7 @@ _COMMITS = 1_000  # commits whose trees are known
 _REMEMBERED = 50_000  # entries of trees: those along the paths of new posts are at hand
 
 
-class Database:
+class ObjectDatabase:
     """The objects of a repo, by id. Threads may share it.
 
     What was just written can be :meth:`remember`-ed, so that the next commit does not read it back.
