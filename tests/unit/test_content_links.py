@@ -41,7 +41,7 @@ def test_it_is_found_in_nested_values() -> None:
         "https://bridge.example.evil/media/x.jpg",
     ],
 )
-def test_nothing_else_is(url: str) -> None:
+def test_what_is_not_ours_stays_as_it_is(url: str) -> None:
     assert MEDIA.internalise(url) == url
 
 

@@ -17,13 +17,13 @@ def challenges(now: list[float]) -> Challenges:
     return Challenges(clock=lambda: now[0])
 
 
-def test_it_is_good_for_the_browser_that_asked(challenges: Challenges) -> None:
+def test_a_challenge_is_good_for_the_browser_that_asked(challenges: Challenges) -> None:
     challenge = challenges.make("mine")
     assert challenges.is_open(challenge, "mine")
     assert not challenges.is_open(challenge, "another")
 
 
-def test_each_is_another(challenges: Challenges) -> None:
+def test_no_two_challenges_are_equal(challenges: Challenges) -> None:
     assert len({challenges.make("mine") for _ in range(100)}) == 100
 
 
@@ -34,7 +34,7 @@ def test_an_answer_counts_once(challenges: Challenges) -> None:
     assert challenges.is_open(other, "mine")
 
 
-def test_it_ends(challenges: Challenges, now: list[float]) -> None:
+def test_a_challenge_ends(challenges: Challenges, now: list[float]) -> None:
     challenge = challenges.make("mine")
     now[0] += SECONDS - 1
     assert challenges.is_open(challenge, "mine")
@@ -53,18 +53,18 @@ def test_an_answered_one_is_remembered_for_as_long_as_it_would_be_good(
 
 
 @pytest.mark.parametrize("position", [0, 15, 16, 23, 24, 55])
-def test_a_changed_one_is_none(challenges: Challenges, position: int) -> None:
+def test_a_changed_challenge_is_none(challenges: Challenges, position: int) -> None:
     challenge = bytearray(challenges.make("mine"))
     challenge[position] ^= 1
     assert not challenges.is_open(bytes(challenge), "mine")
 
 
 @pytest.mark.parametrize("made_up", [b"", b"x", b"\0" * 24, b"\xff" * 56, b"\0" * 200])
-def test_nor_is_a_made_up_one(challenges: Challenges, made_up: bytes) -> None:
+def test_a_made_up_challenge_is_none(challenges: Challenges, made_up: bytes) -> None:
     assert not challenges.is_open(made_up, "mine")
 
 
-def test_nor_one_of_before_a_restart(challenges: Challenges, now: list[float]) -> None:
+def test_a_challenge_of_before_a_restart_is_none(challenges: Challenges, now: list[float]) -> None:
     before = Challenges(clock=lambda: now[0]).make("mine")
     assert not challenges.is_open(before, "mine")
 

@@ -169,7 +169,7 @@ async def test_only_paths_of_our_own_are_returned_to(guest: Browser, path: str |
 
 
 @pytest.mark.parametrize("path", ["/", "/tokens", "/auth?client_id=https%3A%2F%2Fa.b%2F&x=//y"])
-def test_and_those_are(path: str) -> None:
+def test_local_paths_are_returned_to(path: str) -> None:
     assert local_path(path) == path
 
 
@@ -384,7 +384,7 @@ async def test_a_mailed_link_signs_in_once(post: tuple[Running, list[str]]) -> N
         assert await follow(guest, link) == 403
 
 
-async def test_only_in_the_browser_that_asked(post: tuple[Running, list[str]]) -> None:
+async def test_a_mailed_link_works_only_in_the_browser_that_asked(post: tuple[Running, list[str]]) -> None:
     up, mails = post
     async with browser(up.base) as guest, browser(up.base) as other:
         link = await mailed_link(up, mails, guest)
@@ -393,7 +393,7 @@ async def test_only_in_the_browser_that_asked(post: tuple[Running, list[str]]) -
         assert await follow(guest, link) == 303
 
 
-async def test_and_for_ten_minutes(post: tuple[Running, list[str]]) -> None:
+async def test_a_mailed_link_works_for_ten_minutes(post: tuple[Running, list[str]]) -> None:
     up, mails = post
     async with browser(up.base) as guest:
         link = await mailed_link(up, mails, guest)

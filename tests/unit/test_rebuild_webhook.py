@@ -67,7 +67,7 @@ async def test_trouble_is_tried_again(hook: Hook, url: str, tmp_path: Path) -> N
     assert len(hook.told) == 3
 
 
-async def test_a_refusal_is_not(hook: Hook, url: str, tmp_path: Path) -> None:
+async def test_a_refusal_is_not_tried_again(hook: Hook, url: str, tmp_path: Path) -> None:
     hook.statuses = [404]
     with pytest.raises(BuildFailed, match="answered 404") as failure:
         await webhook(url, tmp_path).do(ONE, nobody)
