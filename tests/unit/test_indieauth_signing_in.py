@@ -384,7 +384,9 @@ async def test_a_mailed_link_signs_in_once(post: tuple[Running, list[str]]) -> N
         assert await follow(guest, link) == 403
 
 
-async def test_a_mailed_link_works_only_in_the_browser_that_asked(post: tuple[Running, list[str]]) -> None:
+async def test_a_mailed_link_works_only_in_the_browser_that_asked(
+    post: tuple[Running, list[str]],
+) -> None:
     up, mails = post
     async with browser(up.base) as guest, browser(up.base) as other:
         link = await mailed_link(up, mails, guest)
