@@ -138,11 +138,21 @@ class Rebuild(_Section, frozen=True):
     wait_seconds: Seconds = 2.0
 
 
+class Badge(_Section, frozen=True):
+    """A service, or an account there, as apps show it: its name, its page and a picture."""
+
+    name: str
+    url: str = ""
+    photo: str = ""
+
+
 class Target(_Section, frozen=True):
-    """One ``[[syndication.targets]]`` (Micropub 3.7.3)."""
+    """One ``[[syndication.targets]]``: where posts can be syndicated to (Micropub 3.7.3)."""
 
     uid: str
     name: str
+    service: Badge | None = None
+    user: Badge | None = None
 
 
 class Syndication(_Section, frozen=True):

@@ -22,7 +22,6 @@ _NEEDED_IN_JPEG = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 #: marker begins. Never looked at twice: a file may have nothing else in it.
 _MARKER = re.compile(rb"\xff++([^\x00\xd0-\xd7])?")
 _END_OF_IMAGE = 0xD9
-_START_OF_SCAN = 0xDA
 
 _PNG_SIGNATURE = 8
 _PRIVATE_IN_PNG = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME"})

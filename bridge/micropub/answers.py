@@ -9,27 +9,9 @@ from typing import TypeAlias
 from bridge.micropub.post import Json, Post
 from bridge.micropub.query import QUERIES, Cursor, page_name
 from bridge.micropub.values import VISIBILITIES
+from bridge.settings import Badge, Target
 
 Object: TypeAlias = dict[str, Json]
-
-
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """A service, or an account there, to which posts can be syndicated."""
-
-    name: str
-    url: str = ""
-    photo: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Somewhere that posts can be syndicated to (3.7.3)."""
-
-    uid: str
-    name: str
-    service: Badge | None = None
-    user: Badge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +138,7 @@ def channel(channels: Iterable[Channel]) -> Object:
     return {"channels": [_named(each) for each in channels]}
 
 
-def post_types(types: Iterable[PostType] = POST_TYPES) -> Object:
+def post_types() -> Object:
     """``q=post-types``: what can be posted, and with which properties."""
     return {
         "post-types": [
@@ -167,7 +149,7 @@ def post_types(types: Iterable[PostType] = POST_TYPES) -> Object:
                 "properties": list(each.properties),
                 "required-properties": list(each.required),
             }
-            for each in types
+            for each in POST_TYPES
         ]
     }
 

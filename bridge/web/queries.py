@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from bridge.catalogue import Catalogue
 from bridge.errors import InvalidRequest
 from bridge.micropub import answers
-from bridge.micropub.answers import Channel, Item, Object, Paging, Target
+from bridge.micropub.answers import Channel, Item, Object, Paging
 from bridge.micropub.query import Query, parse_query
 from bridge.settings import Settings
 from bridge.store.post_index import Entry
@@ -23,7 +23,7 @@ class Queries:
         self._catalogue = catalogue
         self._media_endpoint = media_endpoint
         self._me = settings.site.me
-        self._targets = [Target(each.uid, each.name) for each in settings.syndication.targets]
+        self._targets = settings.syndication.targets
 
     async def answer(self, parameters: Iterable[tuple[str, str]]) -> Object:
         """The JSON for a query's parameters. Raises InvalidRequest."""
