@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ OTHER = "https://other.example/"
 
 @contextmanager
 def autoreload(folder: Path) -> Iterator[Built]:
-    """``pelican -r``, ended as its owner would: by Ctrl-C."""
+    """``pelican -r``, for as long as the block runs."""
     with (folder / "log").open("w") as log:
         running = subprocess.Popen(
             [sys.executable, "-m", "pelican", "-r", "-s", "pelicanconf.py"],
@@ -36,8 +35,6 @@ def autoreload(folder: Path) -> Iterator[Built]:
         )
         try:
             yield Built(folder / "output")
-            running.send_signal(signal.SIGINT)
-            running.wait(PATIENCE)
         finally:
             running.kill()
             running.wait()
