@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from content_site import WHEN, load_rules, load_site, post
+from content_site import CHOOSY_MARKDOWN, WHEN, load_rules, load_site, post
 
 from bridge.content import body, rendering
 from bridge.content.effort import is_quick
@@ -122,33 +122,13 @@ def test_a_slow_summary_is_refused(rules: SiteRules) -> None:
         compose(post(summary="[" * 8_000, name="x"), when=WHEN, rules=rules)
 
 
-INDIGESTIBLE = """
-from markdown import Extension
-from markdown.preprocessors import Preprocessor
-
-print("this is no answer")
-
-class Step(Preprocessor):
-    def run(self, lines):
-        if any("indigestible" in line for line in lines):
-            raise KeyError("indigestible")
-        return lines
-
-class Choosy(Extension):
-    def extendMarkdown(self, md):
-        md.preprocessors.register(Step(md), "choosy", 1)
-
-MARKDOWN = {"extensions": [Choosy()]}
-"""
-
-
 @pytest.mark.parametrize("apart", [False, True])
 def test_what_the_sites_markdown_cannot_read_is_refused(
     apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = load_rules(tmp_path)
     file = tmp_path / "pelicanconf.py"
-    file.write_text(file.read_text() + INDIGESTIBLE)
+    file.write_text(file.read_text() + CHOOSY_MARKDOWN)
     rules = SiteRules(Site.load(file), rules.media, rules.path)
     if apart:
         monkeypatch.setattr(rendering, "is_quick", lambda text: False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from content_site import write_settings
+from content_site import CHOOSY_MARKDOWN, write_settings
 
 from bridge.catalogue import Catalogue
 from bridge.content.headers import PelicanFile
@@ -17,23 +17,6 @@ from bridge.placing import Place, Placing
 from bridge.settings import Content, Settings, Site
 from bridge.store import Change, Commit, Version
 from bridge.store.memory import MemoryStore
-
-CHOKES = """
-from markdown import Extension
-from markdown.preprocessors import Preprocessor
-
-class Step(Preprocessor):
-    def run(self, lines):
-        if any("indigestible" in line for line in lines):
-            raise KeyError("indigestible")
-        return lines
-
-class Choosy(Extension):
-    def extendMarkdown(self, md):
-        md.preprocessors.register(Step(md), "choosy", 1)
-
-MARKDOWN = {"extensions": [Choosy()]}
-"""
 
 
 def note(category: str = "notes", text: str = "Text.", more: str = "") -> PelicanFile:
@@ -70,7 +53,7 @@ async def opened(tmp_path: Path, settings: Settings) -> AsyncIterator[Desk]:
     store = MemoryStore()
     catalogue = Catalogue(store, tmp_path / "state", settings, public_url="https://b.example/")
     desk = Desk(store, catalogue, Placing(catalogue, store))
-    desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOKES.encode())
+    desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOOSY_MARKDOWN.encode())
     yield desk
     await catalogue.close()
 
