@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 
 _PROGRAM = "bridge.content.markdown_apart"
 _PROJECT = Path(__file__).parents[2]
-_SECONDS = 10.0
+#: The process ends by itself when it has used its processor time (:mod:`markdown_apart`); this ends
+#: one that waits for something. On a busy machine the same text may take ten times as long.
+_SECONDS = 50.0
 #: Each takes a processor and one of the threads that all requests share.
 _APART = threading.BoundedSemaphore(2)
 

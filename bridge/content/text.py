@@ -9,8 +9,10 @@ and ``code`` between backticks.
 from __future__ import annotations
 
 import re
+from html import unescape
 from itertools import pairwise
 
+#: Only after a word: blanks that stand alone on their line are the text's own.
 _BREAK = "  \n"
 _URL = r"https?://[^\s<>\"'`\\\[\]{}|^*\x00-\x20]+"
 _URL_TAIL = ".,;:!?'…"
@@ -41,9 +43,9 @@ _RULE = re.compile(r"[|:+ ]*-[-|:+ ]*")
 
 _ENCODED = re.compile(
     rf"""
-      (?P<break>[ ][ ]\n)
+      (?<=\S)(?P<break>[ ][ ]\n)
     | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
-    | &(?:(?P<name>amp|lt)|\#(?P<number>\d{{1,3}}));
+    | &(?:(?P<name>amp|lt)|\#(?P<number>\d{{1,5}}));
     | <(?P<url>{_URL})>
     """,
     re.VERBOSE,
@@ -149,5 +151,5 @@ def _decoded(match: re.Match[str]) -> str:
     if match["break"]:
         return "\n"
     if match["number"]:
-        return chr(int(match["number"]))
+        return unescape(match.group())
     return match["escaped"] or _NAMES.get(match["name"] or "") or match["url"]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from bridge_kit import Client
 
 
 async def test_others_are_answered_while_markdown_takes_its_time(client: Client) -> None:
-    begun = time.monotonic()
     # Python-Markdown looks for the end of each bracket.
-    slow = asyncio.create_task(client.create(name=["Brackets"], content=["[" * 2500]))
-    waits = []
+    slow = asyncio.create_task(client.create(name=["Brackets"], content=["[" * 1500]))
+    answered = 0
     while not slow.done():
-        asked = time.monotonic()
         await client.send("GET", f"{client.bridge.site}healthz")
-        waits.append(time.monotonic() - asked)
-    taken = time.monotonic() - begun
+        answered += 1
     await client.act("delete", await slow)
-    assert max(waits) < taken / 2
+    # One may go before the post and one wait for it; how many more depends on the machine.
+    assert answered > 3

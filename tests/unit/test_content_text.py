@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from types import MappingProxyType
 
 import pytest
+from content_site import WHEN, load_rules, properties_of
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
 from bridge.content import text
 from bridge.content.characters import printable
+from bridge.content.headers import PelicanFile
+from bridge.content.read import read
+from bridge.content.render import compose
+from bridge.content.rules import SiteRules
+from bridge.micropub.post import Post
+from bridge.micropub.values import normalise
 
 EXTENSIONS = ["extra", "codehilite", "meta", "toc", "admonition", "wikilinks", "sane_lists"]
 
@@ -55,6 +63,21 @@ SURPRISES = [
     '--8<-- "/etc/passwd"',
     "½ 🎉 日本語 \u202e",
 ]
+#: Text that shows little or nothing, and ends lines where a file or Markdown would cut it off.
+BLANKS = [
+    "  \n",
+    "\n  \n \n\n",
+    "\t\n\t",
+    "a\n  \nb",
+    "  \n   \na  \n  ",
+    "\n\na\n\n",
+    "\xa0",
+    "\xa0  \n\xa0\xa0\n",
+    "a\u3000\n\u2003b",
+    "\u2028a\u2029",
+    "\u200b\n\u200b  \n\u200c",
+    "\u2060 a \u2060",
+]
 
 
 def shown(markdown: str) -> str:
@@ -75,7 +98,7 @@ def test_the_page_shows_what_was_written(sent: str) -> None:
     assert as_browsers_do(shown(text.encode(sent))) == as_browsers_do(sent)
 
 
-@pytest.mark.parametrize("sent", SURPRISES)
+@pytest.mark.parametrize("sent", [*SURPRISES, *BLANKS])
 def test_the_text_comes_back(sent: str) -> None:
     assert text.decode(text.encode(sent)) == sent
 
@@ -91,6 +114,42 @@ ANY = st.text(
 @given(ANY)
 def test_any_text_comes_back(sent: str) -> None:
     assert text.decode(text.encode(sent)) == sent
+
+
+#: Hardly anything but what is white space to somebody, and what surrounds it in a file.
+MOSTLY_BLANK = st.text(
+    alphabet=st.one_of(
+        st.sampled_from(" \t\n\r\x0b\x0c\x1c\x85\xa0\u1680\u2003\u200b\u2028\u2029\u3000\ufeff"),
+        st.sampled_from("a:-#;&"),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(MOSTLY_BLANK.map(printable))
+def test_any_blanks_come_back(sent: str) -> None:
+    assert text.decode(text.encode(sent)) == sent
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    return load_rules(tmp_path_factory.mktemp("site"))
+
+
+@given(content=MOSTLY_BLANK, summary=MOSTLY_BLANK, name=MOSTLY_BLANK)
+def test_blanks_in_a_post_come_back_out_of_its_file(
+    content: str, summary: str, name: str, rules: SiteRules
+) -> None:
+    given = {"content": content, "summary": summary, "name": name}
+    sent = {key: values for key, value in given.items() if (values := normalise(key, [value]))}
+    file = compose(Post("entry", MappingProxyType(sent)), when=WHEN, rules=rules)
+    found = properties_of(read(PelicanFile.parse(file.text()), rules), without="published")
+    assert found == sent
+
+
+def test_references_of_characters_written_by_hand_are_read_as_browsers_do() -> None:
+    assert text.decode("&#8212; &#65; &#55296; &#0;") == "\u2014 A \ufffd \ufffd"
 
 
 #: Without what is meant as Markdown in a note, too.
