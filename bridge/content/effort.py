@@ -27,6 +27,10 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 #: Fences, and each beginning of indented lines, as in a list or a quotation.
 _CODE = re.compile(r"^(?:[ >]*(?:```|~~~)|(?:[ >]*(?:[ ]{4}|\t).*\n?)+)", re.MULTILINE)
 _MOST_CODE = 20
+#: What a highlighter may be given at once: some lexers of Pygments look from each character to the
+#: line's end, or to the end of the code.
+_LONGEST_CODE = 10_000
+_LONGEST_CODE_LINE = 1_000
 #: Each step is a fraction of a microsecond.
 _MOST_STEPS = 200_000
 _STEPS_FOR_EACH = 500
@@ -41,12 +45,24 @@ def is_quick(text: str) -> bool:
         return False
     if sum(1 for _ in _REACTIONS.finditer(text)) > _MOST_REACTIONS:
         return False
-    if sum(1 for _ in _CODE.finditer(text)) > _MOST_CODE:
+    if not _is_quickly_highlighted(text):
         return False
     # Inside HTML, Markdown may be asked to take several paragraphs as one.
     whole = "<" in text and "markdown" in text.lower()
     paragraphs = [text] if whole else _PARAGRAPH.split(text)
     return sum(_steps(paragraph, len(text)) for paragraph in paragraphs) <= _MOST_STEPS
+
+
+def _is_quickly_highlighted(text: str) -> bool:
+    code = [match.start() for match in _CODE.finditer(text)]
+    if not code:
+        return True
+    rest = text[code[0] :]
+    return (
+        len(code) <= _MOST_CODE
+        and len(rest) <= _LONGEST_CODE
+        and max(map(len, rest.split("\n"))) <= _LONGEST_CODE_LINE
+    )
 
 
 def _repeated(text: str) -> int:

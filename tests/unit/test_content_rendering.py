@@ -23,6 +23,7 @@ ARTICLE = f"# Head\n\n{LISTED}\n\n" + f"{SENTENCE}And {'so on ' * 40}\n\n" * 60
 REFERENCES = "See [it][1], [that][2].\n\n" * 30 + "".join(
     f"[{n}]: https://x.example/{n}\n" for n in range(60)
 )
+CODE = f"{SENTENCE * 40}\n\n" + "```python\nfor each in range(5):\n    print(each)\n```\n\n" * 6
 HTML = (
     "<div>" + f'<p>a <b>b</b> <a href="https://x.example/?a=b">{"c " * 60}</a></p>' * 60 + "</div>"
 )
@@ -40,6 +41,9 @@ SLOW = {
     "one address": f"[a]: http://x/{'b' * 40_000}\n\n" + "[a][a] " * 700,
     "fences": "~~~\n" * 200,
     "code": "    a\n\nb\n\n" * 100,
+    "a long line of code": "```adl\n" + "f" * 2_000 + "---\n```\n",
+    "a long line of indented code": "text\n\n    :::adl\n    " + "f" * 2_000 + "---\n",
+    "a long code": "~~~ adl\n" + "some words of code\n" * 600 + "~~~\n",
     "paragraphs as one": '<p markdown="span">' + "[\n\n" * 1_000,
     "signs all the way": "*a* " * 50_000,
 }
@@ -52,8 +56,8 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
 
 @pytest.mark.parametrize(
     "text",
-    [ARTICLE, REFERENCES, HTML, "word " * 15_000, "", "a\n" * 500],
-    ids=["article", "references", "html", "prose", "nothing", "poem"],
+    [ARTICLE, REFERENCES, CODE, HTML, "word " * 15_000, "", "a\n" * 500],
+    ids=["article", "references", "code", "html", "prose", "nothing", "poem"],
 )
 def test_usual_posts_are_read_at_once(text: str) -> None:
     assert is_quick(text)
