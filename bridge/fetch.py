@@ -3,16 +3,22 @@
 Every address is checked where it counts: at the moment a socket is made for it, after all
 resolving, for every hop. A name that changes between a check and the connection has no second
 chance, since there is no other check.
+
+This machine's own addresses are refused as well, public ones included: what a firewall keeps from
+the world is open from within. Elsewhere only the web's own ports are reached, since the same holds
+for the host that a container runs on, whose addresses are not the container's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urljoin
 
 import aiohttp
@@ -36,6 +42,12 @@ _NOT_PUBLIC = tuple(
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+#: What stands before an IPv4 address in the last half of an ISATAP address (RFC 5214 6.1).
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+
+_WEB_PORTS = frozenset({80, 443})
+#: Documentation's (RFC 5737, RFC 3849): they are nobody's.
+_NOBODYS = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,9 @@ class _ForbiddenAddressError(OSError):
 
 
 def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
-    """Whether an IP address is one of the public Internet's, seen through every disguise."""
+    """Whether an IP address is one of the public Internet's, seen through every disguise, and
+    none of this machine's own. ``allow_loopback``: or a loopback address.
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         hidden = _hidden_ipv4(ip)
@@ -69,19 +83,61 @@ def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
         return allow_loopback
     if ip.is_multicast or ip.is_reserved or ip.is_unspecified:
         return False
-    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+    if not ip.is_global or any(ip in network for network in _NOT_PUBLIC):
+        return False
+    return not is_own(str(ip))
+
+
+def is_own(address: str) -> bool:
+    """Whether an IP address is one of this machine's own, on any of its interfaces.
+
+    The kernel is asked: only to its own addresses can a socket be bound. Where it is set up to
+    bind to any (``ip_nonlocal_bind``), it says which address it would call from, which for one of
+    its own is that very address.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        if not _can_bind(family, address):
+            return False
+        return not _can_bind(family, _NOBODYS[family]) or _is_called_from_itself(family, address)
+    except OSError as error:
+        # Without this kind of address there is no way to it. Whatever else is wrong: refuse.
+        return error.errno != errno.EAFNOSUPPORT
+
+
+def _can_bind(family: socket.AddressFamily, address: str) -> bool:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return False
+            raise
+    return True
+
+
+def _is_called_from_itself(family: socket.AddressFamily, address: str) -> bool:
+    """Whether the kernel would call this address from this address; nothing is sent."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 80))
+        except OSError as error:
+            if error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
+                return False
+            raise
+        return str(probe.getsockname()[0]) == address
 
 
 def _hidden_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64."""
+    """The IPv4 address that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64, ISATAP."""
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     if ip.sixtofour is not None:
         return ip.sixtofour
     if ip.teredo is not None:
         return ip.teredo[1]
-    if ip in _NAT64:
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if ip in _NAT64 or (int(ip) >> 32) & 0xFFFF_FFFF in _ISATAP:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
     # The local-use NAT64 prefix leads wherever the network's operator wants.
     return ipaddress.IPv4Address(0) if ip in _NAT64_LOCAL else None
 
@@ -89,15 +145,20 @@ def _hidden_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 class GuardedFetch:
     """Fetches public http(s) URLs, within bounds. Use as an async context manager, or ``close``.
 
-    ``allow_loopback`` lets this very machine be reached as well: for the demo and for tests.
-    ``resolver`` turns names into addresses; by default the system's.
+    ``allow_loopback`` lets loopback addresses be reached as well, at any port: for the demo and
+    for tests. ``resolver`` turns names into addresses; by default the system's. ``admits`` judges
+    each address (:func:`may_connect`).
     """
 
     def __init__(
-        self, *, allow_loopback: bool = False, resolver: AbstractResolver | None = None
+        self,
+        *,
+        allow_loopback: bool = False,
+        resolver: AbstractResolver | None = None,
+        admits: Callable[[str], bool] | None = None,
     ) -> None:
-        self._allow_loopback = allow_loopback
         self._resolver = resolver
+        self._admits = admits or partial(may_connect, allow_loopback=allow_loopback)
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(
@@ -153,7 +214,7 @@ class GuardedFetch:
             raise FetchError(f"its address cannot be used: {error}") from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _ForbiddenAddressError):
-                raise FetchError("its address is not on the public Internet") from error
+                raise FetchError(str(error.os_error)) from error
             raise FetchError("it cannot be reached") from error
         except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
             if isinstance(error, TimeoutError):
@@ -178,11 +239,17 @@ class GuardedFetch:
     def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         """Make the socket for exactly this address, which is connected to next, or refuse."""
         family, kind, protocol, _, address = info
-        if not may_connect(str(address[0]), allow_loopback=self._allow_loopback):
-            raise _ForbiddenAddressError("not a public address")
+        if not self._admits(str(address[0])):
+            raise _ForbiddenAddressError("its address is not on the public Internet")
+        if address[1] not in _WEB_PORTS and not _is_loopback(str(address[0])):
+            raise _ForbiddenAddressError("its port is not one of the web's, 80 and 443")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
+import os
+import shutil
 import socket
+import subprocess
+import sys
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from indieauth_kit import client_site, free_socket, listening
 
+from bridge import fetch
 from bridge.fetch import FetchError, GuardedFetch, may_connect
 
 
@@ -104,6 +111,9 @@ class Names(AbstractResolver):
         "3fff::1",
         "3fff:fff:ffff::1",
         "5f00::1",
+        "2606:4700::5efe:7f00:1",
+        "2606:4700::200:5efe:10.0.0.1",
+        "::ffff:0:127.0.0.1",
     ],
 )
 def test_no_special_address_is_connected_to(address: str) -> None:
@@ -123,6 +133,124 @@ def test_the_demo_may_reach_this_machine_and_no_other() -> None:
     assert not may_connect("10.0.0.1", allow_loopback=True)
     assert not may_connect("169.254.169.254", allow_loopback=True)
     assert not may_connect("0.0.0.0", allow_loopback=True)
+
+
+OWN = "93.184.216.34"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        OWN,
+        f"::ffff:{OWN}",
+        f"64:ff9b::{OWN}",
+        "2002:5db8:d822::1",
+        f"2606:4700::5efe:{OWN}",
+        "2001:0:4136:e378:8000:63bf:a247:27dd",
+        "2606:4700::1111",
+        "2606:4700:0:0::1111%eth0",
+    ],
+)
+def test_a_public_address_of_this_machine_is_not_connected_to(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    assert may_connect(address)
+    monkeypatch.setattr(fetch, "is_own", {OWN, "2606:4700::1111"}.__contains__)
+    assert not may_connect(address)
+    assert not may_connect(address, allow_loopback=True)
+
+
+def test_the_kernel_knows_which_addresses_are_its_own() -> None:
+    assert fetch.is_own("127.0.0.1")
+    assert fetch.is_own("127.8.9.10")
+    assert not fetch.is_own(OWN)
+    assert not fetch.is_own("2606:4700::1111")
+
+
+def test_where_the_kernel_cannot_tell_nothing_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken(socket.socket):
+        def bind(self, address: object) -> None:
+            raise OSError(errno.EACCES, f"no {address}")
+
+    monkeypatch.setattr(socket, "socket", Broken)
+    assert not may_connect(OWN)
+
+
+#: Run in a network of its own, which has public addresses: none of them leads to its server.
+_AT_HOME = """
+import asyncio, sys
+from aiohttp import web
+from bridge.fetch import FetchError, GuardedFetch, may_connect
+
+async def main():
+    reached = []
+    async def handler(request):
+        reached.append(request.host)
+        return web.Response(text="secret")
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "::", 80).start()
+    for address in sys.argv[1:]:
+        host = f"[{address}]" if ":" in address else address
+        async with GuardedFetch() as guarded:
+            try:
+                await guarded.fetch(f"http://{host}/admin")
+            except FetchError as error:
+                assert "public Internet" in str(error), (address, error)
+            else:
+                raise AssertionError(f"{address} was reached")
+    assert reached == [], reached
+    assert may_connect("1.1.1.1") and may_connect("2606:4700::2222")
+    await runner.cleanup()
+
+asyncio.run(main())
+"""
+_SET_UP = """
+set -e
+ip link set lo up
+ip addr add 93.184.216.34/24 dev lo
+ip addr add 93.184.216.35/24 dev lo
+ip -6 addr add 2606:4700::1111/128 dev lo
+ip route add local 8.8.8.0/24 dev lo
+"""
+
+
+@pytest.mark.parametrize("nonlocal_bind", [0, 1])
+def test_on_a_real_network_no_address_of_the_machine_is_reached(nonlocal_bind: int) -> None:
+    """First, second and routed addresses, also where the kernel binds to any address."""
+    unshare = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-n"]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*unshare, "ip", "addr"], check=False).returncode
+    ):
+        pytest.skip("needs a network namespace: unshare and ip, and the right to use them")
+    forms = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:93.184.216.34"]
+    if nonlocal_bind:
+        switch = "echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind"
+    else:
+        switch = "true"
+        forms += ["93.184.216.35", "64:ff9b::93.184.216.35", "2002:5db8:d823::1"]
+    run = f'{_SET_UP}\n{switch}\nexec "$@"'
+    done = subprocess.run(
+        [*unshare, "sh", "-c", run, "sh", sys.executable, "-c", _AT_HOME, *forms],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("port", [22, 81, 6379, 8080, 9200, 8443])
+async def test_elsewhere_only_the_webs_own_ports_are_reached(port: int) -> None:
+    """A container's host, and what else is near, has more ports open than the world sees."""
+    async with GuardedFetch(resolver=Names("93.184.216.34")) as guarded:
+        with pytest.raises(FetchError, match="port"):
+            await guarded.fetch(f"http://innocent.example:{port}/")
 
 
 @pytest.mark.parametrize(
