@@ -2,18 +2,15 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_QUIET = --quiet --disable-pip-version-check
 RUN = .venv/bin/python
+PYTEST = $(RUN) -m pytest -n auto
 
-.PHONY: demo test again lint bench soak clean
+.PHONY: demo test lint bench soak nightly clean
 
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
 
 test: lint
-	$(RUN) -m pytest $(ARGS)
-
-# Only what failed the last time; an error of `make lint` is none of those.
-again: lint
-	$(RUN) -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: .venv/dev
 	$(RUN) -m ruff check .
@@ -23,9 +20,13 @@ lint: .venv/dev
 bench: .venv/dev
 	$(RUN) -m benchmarks $(ARGS)
 
-# What the README promises about kill -9, at length: two hundred rounds instead of a few.
+# At length what `make test` does in a few rounds: kills, power cuts, matrices, new random examples.
 soak: .venv/dev
-	BRIDGE_SOAK=1 $(RUN) -m pytest tests/end_to_end -k "kill or power_cut or room or crowd" $(ARGS)
+	BRIDGE_SOAK=1 $(PYTEST) -m "soak or soaking or hypothesis" $(ARGS)
+
+# What installs for minutes before it begins.
+nightly: .venv/dev
+	BRIDGE_NIGHTLY=1 $(PYTEST) -m nightly $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

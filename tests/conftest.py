@@ -1,14 +1,23 @@
-"""For all tests: what a machine may lack, and an eye on every secret that they use."""
+"""For all tests: what a machine may lack, how they are spread, and what is quicker than in use."""
 
 from __future__ import annotations
 
 import locale
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import PurePath
 
+import argon2
 import pytest
-from secrets_kit import Watch
+from hypothesis import settings
+from soak_kit import SOAK
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+from bridge.indieauth import owner
+
+pytest_plugins = ["secrets_kit"]
 
 #: Marker to program, and where that comes from.
 _PROGRAMS = {
@@ -19,31 +28,60 @@ _PROGRAMS = {
     "apache": ("apache2", "Debian's package apache2"),
 }
 
+#: Their tests are long and share nothing: each goes to whichever worker has time, before others.
+_APART = {"test_rebuild_equality.py", "test_store_crash.py"}
+#: Folders with long tests: they begin before the others.
+_LONG = {"end_to_end", "plugin", "clients"}
+#: Folders of which all tests share one bridge.
+_TOGETHER = {"protocol", "wire"}
 
-_WATCH = pytest.StashKey[Watch]()
-_PATCH = pytest.StashKey[pytest.MonkeyPatch]()
+_LOCALE = locale.setlocale(locale.LC_ALL)
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """From here on secrets are noted, and where they may not be (``test_secrets.py``)."""
-    config.stash[_WATCH], config.stash[_PATCH] = Watch(), pytest.MonkeyPatch()
-    config.stash[_WATCH].start(config.stash[_PATCH])
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave the process as it was."""
-    config.stash[_PATCH].undo()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who looks back at all the others comes last."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+#: The same examples on every machine, and new ones in each `make soak`. No limit of time: a busy
+#: machine is no fault of the code.
+settings.register_profile("every run", derandomize=True, deadline=None)
+settings.register_profile("soak", max_examples=5_000, deadline=None, print_blob=True)
+settings.load_profile("soak" if SOAK else "every run")
 
 
-@pytest.fixture
-def watched(pytestconfig: pytest.Config) -> Watch:
-    """What has been noted in this run."""
-    return pytestconfig.stash[_WATCH]
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto``: much waits for builds, pushes and browsers, so a single core takes two."""
+    return max(2, len(os.sched_getaffinity(0)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is for `make soak` or `make nightly` alone is left to them. The long ones come first."""
+    config.hook.pytest_deselected(items=[item for item in items if not _is_due(item)])
+    items[:] = [item for item in items if _is_due(item)]
+    for item in items:
+        module = item.getparent(pytest.Module)
+        if module is not None and {"SOAK", "rounds"} & vars(module.obj).keys():
+            item.add_marker(pytest.mark.soaking)
+    items.sort(key=lambda item: (item.path.name not in _APART, item.path.parent.name not in _LONG))
+
+
+def _is_due(item: pytest.Item) -> bool:
+    """Some take hours, or install for minutes: they run where they are asked for."""
+    return not any(
+        item.get_closest_marker(marker) and variable not in os.environ
+        for marker, variable in (("soak", "BRIDGE_SOAK"), ("nightly", "BRIDGE_NIGHTLY"))
+    )
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Which tests go to one worker together: those of a file, which share its fixtures."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePath(nodeid.partition("::")[0])
+        if file.name in _APART:
+            return nodeid
+        return file.parent.name if file.parent.name in _TOGETHER else file.name
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give the files out in the order of collection."""
+    config.option.loadscopereorder = False
+    return _Scheduling(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -56,9 +94,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(missing)
 
 
-@pytest.fixture(autouse=True)
-def _same_locale() -> Iterator[None]:
-    """Pelican sets the locale of its process to that of the site: no test is to inherit it."""
-    before = locale.setlocale(locale.LC_ALL)
-    yield
-    locale.setlocale(locale.LC_ALL, before)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Pelican sets the locale of its process to that of the site: no test is to inherit it.
+
+    Nor is a fixture that a whole file shares.
+    """
+    try:
+        return (yield)
+    finally:
+        locale.setlocale(locale.LC_ALL, _LOCALE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
+    """Passwords are hashed cheaply here; what is given is the hasher of a bridge in use."""
+    in_use = owner._HASHER
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(owner, "_HASHER", cheap)
+        yield in_use

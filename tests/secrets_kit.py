@@ -4,6 +4,9 @@ What is made with :func:`secrets.token_urlsafe` is noted, here and in the proces
 start (``watched/sitecustomize.py``); so are passwords on their way to argon2, and tokens on their
 way to a server. They may not be in what is logged, in what servers answer (but where handing out a
 secret is the purpose), nor in any file that the tests leave, git's objects unpacked.
+
+This is a plugin of pytest's: each process that runs tests looks back at its own when they are
+through, and a secret found, or a process that has not looked, fails the run.
 """
 
 from __future__ import annotations
@@ -21,6 +24,13 @@ from typing import Any
 import aiohttp
 import argon2
 import pytest
+
+_WATCH = pytest.StashKey["Watch"]()
+_PATCH = pytest.StashKey[pytest.MonkeyPatch]()
+#: The folder of everything that this process's tests have written.
+_WRITTEN = pytest.StashKey[Path]()
+#: What the run as a whole has found, of all workers.
+_LEAKS = pytest.StashKey[list[str]]()
 
 #: Shorter ones are words that may stand anywhere.
 _LEAST = 12
@@ -40,6 +50,58 @@ _ANNOUNCED = re.compile(
 _FACTS = ("demo.json", "stale.json")
 #: Programs that tests install, which they do not write.
 _INSTALLED = ("site-packages", "node_modules")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """From here on secrets are noted, and where they may not be."""
+    config.stash[_WATCH], config.stash[_PATCH] = Watch(), pytest.MonkeyPatch()
+    config.stash[_LEAKS] = []
+    config.stash[_WATCH].start(config.stash[_PATCH])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the process as it was."""
+    config.stash[_PATCH].undo()
+
+
+@pytest.fixture
+def watched(pytestconfig: pytest.Config) -> Watch:
+    """What has been noted in this process."""
+    return pytestconfig.stash[_WATCH]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _written(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+    pytestconfig.stash[_WRITTEN] = tmp_path_factory.getbasetemp()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """All tests are through: look back. A worker of xdist's tells the process that started it."""
+    config = session.config
+    if _WRITTEN in config.stash:
+        config.stash[_LEAKS] += sorted(set(config.stash[_WATCH].leaks(config.stash[_WRITTEN])))
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["leaks"] = config.stash[_LEAKS]
+    elif config.stash[_LEAKS]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended: what it has found counts."""
+    output = getattr(node, "workeroutput", {})
+    unseen = f"{node.gateway.id} ended without having looked for secrets"
+    node.config.stash[_LEAKS] += output.get("leaks", [unseen])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every place where a secret was found."""
+    leaks = terminalreporter.config.stash[_LEAKS]
+    if leaks:
+        terminalreporter.section("secrets that have leaked", red=True)
+        for leak in leaks:
+            terminalreporter.line(leak)
 
 
 class Watch:

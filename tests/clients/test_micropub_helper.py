@@ -38,7 +38,7 @@ def found(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     }
     run = subprocess.run(
         ["node", "life_cycle.js"],
-        cwd=folder, input=json.dumps(given), capture_output=True, text=True, check=False,
+        cwd=folder, input=json.dumps(given), capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
@@ -46,7 +46,7 @@ def found(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 def npm(*arguments: str, folder: Path) -> None:
     run = subprocess.run(
-        ["npm", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        ["npm", *arguments], cwd=folder, capture_output=True, encoding="utf-8", check=False
     )
     assert run.returncode == 0, run.stderr
 

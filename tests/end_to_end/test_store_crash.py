@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
-import os
 import shutil
 from pathlib import Path
 from random import Random
@@ -12,16 +11,13 @@ from random import Random
 import pytest
 from breaking_disks import ForgetfulDisk, full_at, killed_at
 from git_kit import ADA, git
+from soak_kit import SOAK
 
 from bridge.store import Change, Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore
 
 SPAWN = multiprocessing.get_context("forkserver")
 SPAWN.set_forkserver_preload(["bridge.store.git", "breaking_disks"])
-
-
-#: At length: `make soak`.
-SOAK = "BRIDGE_SOAK" in os.environ
 
 
 @pytest.fixture(params=["bare", "clone", "worktree"] if SOAK else ["bare", "clone"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 from pathlib import Path
@@ -11,9 +10,9 @@ from random import Random
 
 from git_kit import git
 from siege_kit import CLIENTS, Besieged
+from soak_kit import rounds
 
-#: At length: `make soak`.
-COMMITS = 200 if "BRIDGE_SOAK" in os.environ else 8
+COMMITS = rounds(8, 200)
 
 
 def until_it_works(repo: Path, *arguments: str) -> None:

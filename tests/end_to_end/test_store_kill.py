@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import statistics
 from pathlib import Path
@@ -11,9 +10,9 @@ from random import Random
 
 import pytest
 from siege_kit import Besieged
+from soak_kit import SOAK, rounds
 
-SOAK = "BRIDGE_SOAK" in os.environ
-ROUNDS = 200 if SOAK else 4
+ROUNDS = rounds(4, 200)
 
 
 @pytest.fixture(params=["bare", "clone"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -17,6 +18,7 @@ def test_every_test_that_the_table_names_exists() -> None:
     assert missing == []
 
 
+@cache
 def named_in(name: str) -> set[str]:
     (file,) = TESTS.rglob(f"test_{'indieauth_browser' if name == 'browser' else name}.py")
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)

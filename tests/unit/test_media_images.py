@@ -25,6 +25,7 @@ from media_samples import (
     png_with_text,
 )
 from PIL import Image, ImageCms, ImageOps
+from soak_kit import rounds
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media import images
@@ -243,7 +244,7 @@ def test_what_only_begins_like_a_photo_is_refused(form: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow tells of odd Exif
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=rounds(150, 10_000), suppress_health_check=[HealthCheck.too_slow])
 @given(
     form=st.sampled_from(["JPEG", "PNG", "WEBP", "AVIF", "GIF"]),
     cut=st.integers(20, 3000),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import secrets
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -33,6 +36,42 @@ def watch(watched: Watch) -> Iterator[Watch]:
 def found(watch: Watch, folder: Path) -> set[str]:
     """The secrets that have leaked."""
     return {leak.rpartition(": ")[2] for leak in watch.leaks(folder)}
+
+
+LEAKY = """
+import secrets
+
+def test_one(tmp_path):
+    (tmp_path / "notes").write_text(secrets.token_urlsafe(32))
+
+def test_two():
+    pass
+"""
+
+
+@pytest.mark.parametrize("spread", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "spread"])
+def test_a_run_in_which_a_secret_has_leaked_fails(tmp_path: Path, spread: tuple[str, ...]) -> None:
+    (tmp_path / "test_leaky.py").write_text(LEAKY)
+    options = ("-p", "secrets_kit", "-p", "no:cacheprovider", "--basetemp", tmp_path / "written")
+    command = [sys.executable, "-m", "pytest", *options, *spread]
+    kits = {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+
+    def run(*tests: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *tests], cwd=tmp_path, env=os.environ | kits,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    leaked = run("test_leaky.py")
+    assert leaked.returncode == 1
+    assert "2 passed" in leaked.stdout
+    assert "secrets that have leaked" in leaked.stdout
+    assert re.search(r"/test_one0/notes: [\w-]{43}\n", leaked.stdout)
+    assert run("test_leaky.py::test_two").returncode == 0
+    shutil.rmtree(tmp_path / "written")
 
 
 def test_in_a_file_and_in_the_middle_of_a_word(watch: Watch, tmp_path: Path) -> None:
