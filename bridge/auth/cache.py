@@ -1,17 +1,35 @@
-"""Remembers good verdicts for a moment: some clients ask a dozen times a page."""
+"""Stands before a verifier that has to ask elsewhere: remembers verdicts for a moment, since some
+clients ask a dozen times a page, and keeps strangers' tokens from using the endpoint up.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bridge.auth.token import Token, TokenVerifier
-from bridge.errors import InvalidToken
+from bridge.errors import InvalidToken, Unavailable
+
+T = TypeVar("T")
+
+#: The address that a request comes from. Tokens that were never good share by it.
+CALLER: ContextVar[str] = ContextVar("caller", default="")
 
 _MOST = 1024
+_MOST_REFUSED = 10_000
+_REFUSED_SECONDS = 5.0
+
+_AT_ONCE = 8
+_AT_ONCE_EACH = 2
+_WAITING_EACH = 20
+_WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +41,11 @@ class _Remembered:
 class CachingVerifier:
     """A :class:`bridge.auth.token.TokenVerifier` in front of a slower one.
 
-    Keeps positive verdicts only, at most ``seconds``, never past the token's own expiry, under a
-    hash of the whole token. ``clock`` never jumps; ``now`` is the time of day.
+    Keeps verdicts under a hash of the whole token: good ones at most ``seconds``, never past the
+    token's own expiry; a refusal for some seconds. One question at a time is asked about a token.
+    Tokens that were good before are asked about at once; all others take turns (``turns``), so
+    that however many are made up, the owner's apps go on. ``clock`` never jumps; ``now`` is the
+    time of day.
     """
 
     def __init__(
@@ -32,26 +53,62 @@ class CachingVerifier:
         inner: TokenVerifier,
         seconds: float,
         *,
+        turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._inner = inner
         self._seconds = seconds
+        self._turns = turns or Turns()
         self._clock = clock
         self._now = now
         self._verdicts: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._under_way: dict[bytes, asyncio.Task[Token]] = {}
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """From memory where that is young enough and ``fresh`` is not asked for."""
+        """From memory where that is young enough and ``fresh`` is not asked for.
+
+        Raises :class:`InvalidToken`, and :class:`Unavailable` also where too many tokens that were
+        never good are being asked about.
+        """
         key = hashlib.sha256(token.encode()).digest()
         remembered = self._verdicts.get(key)
         if remembered and not fresh and self._clock() < remembered.until:
             return remembered.token
+        if self._clock() < self._refused.get(key, float("-inf")):
+            raise InvalidToken("This token was refused a moment ago.")
+        if fresh:
+            # A question that was put before this request came may be answered with what was then.
+            return await self._ask(key, token, fresh=True)
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.create_task(self._ask(key, token, fresh=False))
+            task.add_done_callback(lambda done: self._answered(key, done))
+        # One client that hangs up does not end the question for the others.
+        return await asyncio.shield(task)
+
+    def _answered(self, key: bytes, task: asyncio.Task[Token]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            # Everybody who asked may be gone; then nobody else looks at the error.
+            task.exception()
+
+    async def _ask(self, key: bytes, token: str, *, fresh: bool) -> Token:
         try:
-            verdict = await self._inner.verify(token, fresh=fresh)
+            if key in self._known:
+                verdict = await self._inner.verify(token, fresh=fresh)
+            else:
+                async with self._turns.one(CALLER.get()):
+                    verdict = await self._inner.verify(token, fresh=fresh)
         except InvalidToken:
             self._verdicts.pop(key, None)
+            self._known.pop(key, None)
+            if self._seconds:
+                _keep(self._refused, key, self._clock() + _REFUSED_SECONDS, _MOST_REFUSED)
             raise
+        _keep(self._known, key, None, _MOST)
         self._remember(key, verdict)
         return verdict
 
@@ -59,9 +116,67 @@ class CachingVerifier:
         seconds = self._seconds
         if verdict.expires is not None:
             seconds = min(seconds, verdict.expires - self._now())
-        if seconds <= 0:
-            return
-        self._verdicts[key] = _Remembered(verdict, self._clock() + seconds)
-        self._verdicts.move_to_end(key)
-        while len(self._verdicts) > _MOST:
-            self._verdicts.popitem(last=False)
+        if seconds > 0:
+            _keep(self._verdicts, key, _Remembered(verdict, self._clock() + seconds), _MOST)
+
+
+def _keep(kept: OrderedDict[bytes, T], key: bytes, value: T, most: int) -> None:
+    """Put a value last; the first ones go where there are too many."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+@dataclass(slots=True)
+class _Caller:
+    """One address: those of its questions that may be under way, and how many there are."""
+
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_EACH))
+    questions: int = 0
+
+
+class Turns:
+    """So many questions at once for all, and fewer for one caller, so that everybody has a turn.
+
+    Whoever would wait longer than ``seconds`` is refused.
+    """
+
+    def __init__(self, *, at_once: int = _AT_ONCE, seconds: float = _WAIT_SECONDS) -> None:
+        self._places = asyncio.Semaphore(at_once)
+        self._seconds = seconds
+        self._callers: dict[str, _Caller] = {}
+
+    @asynccontextmanager
+    async def one(self, who: str) -> AsyncIterator[None]:
+        """The turn of one question. Raises :class:`Unavailable`."""
+        caller = self._callers.setdefault(who, _Caller())
+        if caller.questions >= _AT_ONCE_EACH + _WAITING_EACH:
+            raise _too_many()
+        caller.questions += 1
+        try:
+            async with self._place(caller.places), self._place(self._places):
+                yield
+        finally:
+            caller.questions -= 1
+            if not caller.questions:
+                del self._callers[who]
+
+    @asynccontextmanager
+    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await places.acquire()
+        except TimeoutError as error:
+            raise _too_many() from error
+        try:
+            yield
+        finally:
+            places.release()
+
+
+def _too_many() -> Unavailable:
+    return Unavailable(
+        "Too many tokens that were never seen here are being verified. Try again in a moment.",
+        retry_after=5,
+    )

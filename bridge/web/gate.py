@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import hdrs, web
 
 from bridge.auth.bearer import bearer_token
+from bridge.auth.cache import CALLER
 from bridge.auth.me import is_me
 from bridge.auth.scopes import opens_something, require
 from bridge.auth.token import Token, TokenVerifier
@@ -17,6 +18,7 @@ from bridge.errors import (
     PayloadTooLarge,
     Unauthorized,
 )
+from bridge.indieauth.limits import address
 from bridge.micropub.body import Body
 from bridge.settings import Settings
 from bridge.web.allowance import Allowance
@@ -86,6 +88,7 @@ class Gate:
         """
         headers = request.headers.getall(hdrs.AUTHORIZATION, [])
         secret = bearer_token(headers, in_body, strict=self._strict)
+        CALLER.set(address(request))
         token = await self._verifier.verify(secret, fresh=fresh)
         # Micropub 3.8: "forbidden - The authenticated user does not have permission".
         if not is_me(token.me, *self._me):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+
 import pytest
 
-from bridge.auth.cache import CachingVerifier
+from bridge.auth.cache import CALLER, CachingVerifier, Turns
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken, Unavailable
 
@@ -88,14 +91,26 @@ async def test_a_revoked_token_is_forgotten_at_once(
         await cached.verify("abc")
 
 
-@pytest.mark.parametrize("failure", [InvalidToken("no"), Unavailable("down")])
-async def test_failures_are_never_remembered(
-    issuer: Issuer, cached: CachingVerifier, failure: Exception
+async def test_an_endpoint_that_cannot_be_asked_is_asked_again(
+    issuer: Issuer, cached: CachingVerifier
 ) -> None:
-    good, issuer.says = issuer.says, failure
-    with pytest.raises(type(failure)):
+    good, issuer.says = issuer.says, Unavailable("down")
+    with pytest.raises(Unavailable):
         await cached.verify("abc")
     issuer.says = good
+    assert (await cached.verify("abc")).me == "https://me.example/"
+
+
+async def test_a_refusal_is_remembered_for_some_seconds(
+    issuer: Issuer, clock: Clock, cached: CachingVerifier
+) -> None:
+    good, issuer.says = issuer.says, InvalidToken("no")
+    for fresh in (False, False, True):
+        with pytest.raises(InvalidToken):
+            await cached.verify("abc", fresh=fresh)
+    assert len(issuer.asked) == 1
+    issuer.says = good
+    clock.now += 5
     assert (await cached.verify("abc")).me == "https://me.example/"
 
 
@@ -125,3 +140,119 @@ async def test_memory_is_bounded(issuer: Issuer, cached: CachingVerifier) -> Non
     assert len(issuer.asked) == 1100
     await cached.verify("token-0")
     assert len(issuer.asked) == 1101
+
+
+# --- tokens that strangers make up ------------------------------------------------------------
+
+
+class SlowIssuer:
+    """Answers when it is told to; only one token is good."""
+
+    def __init__(self, good: str) -> None:
+        self.good = good
+        self.under_way: list[str] = []
+        self.most = 0
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+
+    async def verify(self, token: str, *, fresh: bool = False) -> Token:
+        self.asked += 1
+        self.under_way.append(token)
+        self.most = max(self.most, len(self.under_way))
+        try:
+            if token != self.good:
+                await self.may_answer.wait()
+                raise InvalidToken("no")
+            return Token("https://me.example/", frozenset({"create"}))
+        finally:
+            self.under_way.remove(token)
+
+
+async def asking(verifier: CachingVerifier, token: str, who: str) -> str:
+    """Verify a token as a request from an address would; gives how that ended."""
+    CALLER.set(who)
+    try:
+        await verifier.verify(token)
+    except (InvalidToken, Unavailable) as error:
+        return type(error).__name__
+    return "good"
+
+
+async def until_still() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_made_up_tokens_have_some_places_and_known_ones_do_not_wait(clock: Clock) -> None:
+    slow = SlowIssuer("owners")
+    verifier = CachingVerifier(slow, 60, clock=clock, now=clock)
+    await verifier.verify("owners")
+    flood = [
+        asyncio.create_task(asking(verifier, f"junk-{number}", f"192.0.2.{number % 100}"))
+        for number in range(300)
+    ]
+    await until_still()
+    assert len(slow.under_way) == 8
+    # From memory, after that is too old, and where an update asks afresh.
+    assert await asking(verifier, "owners", "198.51.100.1") == "good"
+    clock.now += 61
+    assert await asking(verifier, "owners", "198.51.100.1") == "good"
+    await verifier.verify("owners", fresh=True)
+    slow.may_answer.set()
+    assert set(await asyncio.gather(*flood)) == {"InvalidToken"}
+    assert slow.most <= 9
+
+
+async def test_one_address_cannot_take_every_place(clock: Clock) -> None:
+    """A token that is new here has its turn beside a flood from elsewhere."""
+    slow = SlowIssuer("new")
+    verifier = CachingVerifier(slow, 60, clock=clock, now=clock)
+    flood = [
+        asyncio.create_task(asking(verifier, f"junk-{number}", "192.0.2.1"))
+        for number in range(100)
+    ]
+    await until_still()
+    assert len(slow.under_way) == 2
+    assert await asking(verifier, "new", "198.51.100.1") == "good"
+    refused = [task.result() for task in flood if task.done()]
+    assert refused == ["Unavailable"] * 78
+    slow.may_answer.set()
+    await asyncio.gather(*flood)
+
+
+async def test_who_waits_too_long_for_a_turn_is_told_so(clock: Clock) -> None:
+    slow = SlowIssuer("good")
+    turns = Turns(at_once=1, seconds=0.01)
+    verifier = CachingVerifier(slow, 60, turns=turns, clock=clock, now=clock)
+    first = asyncio.create_task(asking(verifier, "junk", "192.0.2.1"))
+    await until_still()
+    assert await asking(verifier, "more", "192.0.2.2") == "Unavailable"
+    slow.may_answer.set()
+    assert await first == "InvalidToken"
+    assert await asking(verifier, "more", "192.0.2.2") == "InvalidToken"
+
+
+async def test_one_question_at_a_time_is_asked_about_a_token(clock: Clock) -> None:
+    slow = SlowIssuer("good")
+    verifier = CachingVerifier(slow, 60, clock=clock, now=clock)
+    tasks = [asyncio.create_task(asking(verifier, "junk", f"{number}")) for number in range(50)]
+    await until_still()
+    # Those who hang up do not end it for the others.
+    for task in itertools.islice(tasks, 25):
+        task.cancel()
+    slow.may_answer.set()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert ended[25:] == ["InvalidToken"] * 25
+    assert slow.asked == 1
+
+
+async def test_a_token_that_was_revoked_is_a_strangers_again(issuer: Issuer, clock: Clock) -> None:
+    turns = Turns(at_once=1, seconds=0.01)
+    verifier = CachingVerifier(issuer, 60, turns=turns, clock=clock, now=clock)
+    await verifier.verify("abc")
+    issuer.says = InvalidToken("revoked")
+    with pytest.raises(InvalidToken):
+        await verifier.verify("abc", fresh=True)
+    clock.now += 10
+    async with turns.one("192.0.2.1"):
+        assert await asking(verifier, "abc", "192.0.2.2") == "Unavailable"
