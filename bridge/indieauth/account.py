@@ -10,7 +10,6 @@ from aiohttp import web
 from bridge.auth.scopes import OFFERED, SCOPES
 from bridge.indieauth.grants import connected_apps, revoke_grant
 from bridge.indieauth.http import Form, read_form
-from bridge.indieauth.known_browsers import attempt, succeeded
 from bridge.indieauth.owner import check_password, has_password, hash_password, store_password
 from bridge.indieauth.pages import page, page_endpoint, redirect
 from bridge.indieauth.passkeys import list_passkeys, remove_passkey
@@ -109,7 +108,8 @@ async def change_password(request: web.Request) -> web.Response:
     """POST /auth/password: needs the present one, if there is one; ends the other sessions."""
     server = request.app[SERVER]
     guest, session, form = await _owner_form(request)
-    attempt(request, server.attempts)
+    tries = f"session {session.id}"
+    server.attempts.attempt(tries, apart=True)
     new = form.get("password") or ""
     if new != form.get("again"):
         return _sessions_page(request, guest, problem="The two new passwords differ.")
@@ -125,7 +125,7 @@ async def change_password(request: web.Request) -> web.Response:
     with server.db.transaction() as connection:
         store_password(connection, hashed)
     end_other_sessions(server.db, session.id)
-    succeeded(request, server.attempts)
+    server.attempts.succeeded(tries)
     return redirect("/auth/sessions")
 
 

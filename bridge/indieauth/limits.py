@@ -1,4 +1,4 @@
-"""How often strangers may try: by address and in all, counted in memory."""
+"""How often strangers may try: by address and, where guessing could help, in all. In memory."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ class TooMany(Exception):
 
 
 class Limiter:
-    """So many attempts within some time, for each address and for all together."""
+    """So many attempts within some time, for each address and for all together (``overall``).
+
+    ``None`` is for what cannot be guessed: there a limit for all would only help strangers to lock
+    the owner out.
+    """
 
     def __init__(
         self,
         *,
         each: int,
-        overall: int,
+        overall: int | None,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,7 +52,9 @@ class Limiter:
         self._by_who[who] = mine
         while len(self._by_who) > _MOST:
             self._by_who.popitem(last=False)
-        counts = [(mine, self._each)] if apart else [(mine, self._each), (self._all, self._overall)]
+        counts = [(mine, self._each)]
+        if self._overall is not None and not apart:
+            counts.append((self._all, self._overall))
         for attempts, most in counts:
             while attempts and attempts[0] <= now - self._seconds:
                 attempts.popleft()

@@ -17,9 +17,9 @@ SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that has just been used. ``name`` is the app that it was made for, if any."""
+    """A link that has just been used. ``then`` is the path that it was to lead to, if any."""
 
-    name: str | None
+    then: str | None
 
 
 def make(
@@ -27,7 +27,7 @@ def make(
     purpose: str,
     *,
     browser: str | None = None,
-    name: str | None = None,
+    then: str | None = None,
     seconds: float = SECONDS,
     alone: bool = False,
 ) -> str:
@@ -41,7 +41,7 @@ def make(
         )
         connection.execute(
             "INSERT INTO links (hash, purpose, name, browser, expires) VALUES (?, ?, ?, ?, ?)",
-            (digest(secret), purpose, name, digest(browser) if browser else None, now + seconds),
+            (digest(secret), purpose, then, digest(browser) if browser else None, now + seconds),
         )
     return secret
 
@@ -73,6 +73,6 @@ def use_within(
     return Link(row["name"]) if row is not None else None
 
 
-def path(secret: str, then: str) -> str:
-    """Where the link leads, on this server."""
-    return f"auth/sign-in/link?key={quote(secret)}&then={quote(then, safe='')}"
+def path(secret: str) -> str:
+    """Where the link leads, on this server. Nothing in it is of a stranger's choosing."""
+    return f"auth/sign-in/link?key={quote(secret)}"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+
+import aiosmtplib
 
 from bridge.settings import IndieAuth
 
 _log = logging.getLogger(__name__)
 
 _SECONDS = 30.0
+_CLOSING_SECONDS = 5.0
 
 
 class Mail:
@@ -19,6 +23,9 @@ class Mail:
 
     def __init__(self, config: IndieAuth) -> None:
         self._config = config
+        # Made once: it reads every certificate of the system's, which takes a moment that strangers
+        # could measure.
+        self._tls = None if config.smtp_security == "none" else ssl.create_default_context()
         self._under_way: set[asyncio.Task[None]] = set()
 
     def send_soon(self, subject: str, text: str) -> None:
@@ -28,12 +35,16 @@ class Mail:
         task.add_done_callback(self._under_way.discard)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
-        await asyncio.gather(*self._under_way)
+        """Wait a moment for what is under way, and give up the rest."""
+        if not self._under_way:
+            return
+        _, late = await asyncio.wait(self._under_way, timeout=_CLOSING_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            _log.error("%d mails were given up, since the bridge ends", len(late))
 
     async def _send(self, subject: str, text: str) -> None:
-        import aiosmtplib  # noqa: PLC0415 - only those who mail pay for it
-
         config = self._config
         message = EmailMessage()
         message["From"] = config.smtp_from or config.email
@@ -51,6 +62,7 @@ class Mail:
                 password=config.smtp_password or None,
                 use_tls=config.smtp_security == "tls",
                 start_tls=config.smtp_security == "starttls",
+                tls_context=self._tls,
                 timeout=_SECONDS,
             )
         except (aiosmtplib.SMTPException, OSError) as error:

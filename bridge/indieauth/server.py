@@ -15,15 +15,15 @@ from bridge.indieauth.client_id import client_id
 from bridge.indieauth.database import Database
 from bridge.indieauth.http import OAuthError
 from bridge.indieauth.limits import Limiter
-from bridge.indieauth.mail import Mail
 from bridge.indieauth.memory import Memory
 from bridge.indieauth.passkeys import Party
 from bridge.indieauth.tokens import BuiltinVerifier
-from bridge.settings import KnownClient, Settings, SettingsError
+from bridge.settings import IndieAuth, KnownClient, Settings, SettingsError
 from bridge.web_url import WebURL, parse
 
 if TYPE_CHECKING:
     from bridge.indieauth.consent import Pending
+    from bridge.indieauth.mail import Mail
 
 
 class IndieAuthServer:
@@ -44,13 +44,19 @@ class IndieAuthServer:
         self.db = database
         self.fetch = fetch
         self.verifier = BuiltinVerifier(database, self.me)
-        self.mail = Mail(self.config) if self.config.smtp_host and self.config.email else None
+        self.mail = _mail(self.config)
         self.party = Party(self.public.host, self.issuer.rstrip("/"))
         #: argon2id takes 64 MB and a core for a moment: one at a time.
         self.hashing = asyncio.Semaphore(1)
         self.attempts = Limiter(each=10, overall=100, seconds=600)
-        self.passkey_attempts = Limiter(each=30, overall=600, seconds=600)
+        #: No signature can be guessed: this only keeps one address from keeping us busy.
+        self.passkey_attempts = Limiter(each=30, overall=None, seconds=600)
         self.mails = Limiter(each=3, overall=10, seconds=3600)
+        #: Counted whether the address was right or not, so that nothing is learnt by it.
+        self.app_sign_ins = Limiter(each=3, overall=None, seconds=3600)
+        #: The mails that came of it. Not among ``mails``, whose limit strangers can see.
+        self.app_mails = Limiter(each=10, overall=10, seconds=3600)
+        self.app_links: Memory[str] = Memory(seconds=600)
         self.pending: Memory[Pending] = Memory(seconds=600)
         self.challenges = Challenges()
         self.just_made: Memory[str] = Memory(seconds=300)
@@ -100,6 +106,15 @@ class IndieAuthServer:
             "client_id_metadata_document_supported": True,
             "service_documentation": "https://indieauth.spec.indieweb.org/",
         }
+
+
+def _mail(config: IndieAuth) -> Mail | None:
+    """What sends mail, where the settings say how; imported only there."""
+    if not config.smtp_host or not config.email:
+        return None
+    from bridge.indieauth.mail import Mail  # noqa: PLC0415
+
+    return Mail(config)
 
 
 def _public(url: str) -> WebURL:

@@ -7,7 +7,6 @@ import asyncio
 from aiohttp import web
 
 from bridge.indieauth.http import read_form
-from bridge.indieauth.known_browsers import attempt, succeeded
 from bridge.indieauth.owner import (
     LinkUsed,
     hash_password,
@@ -40,11 +39,15 @@ async def show(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def with_password(request: web.Request) -> web.Response:
-    """POST /auth/set-up: the first password."""
+    """POST /auth/set-up: the first password.
+
+    A link cannot be guessed, so attempts are not counted: strangers would use them up.
+    """
     server, guest, form = request.app[SERVER], visit(request), await read_form(request)
     guest.check_form(request, form)
-    attempt(request, server.attempts)
     key, password = form.get("key") or "", form.get("password") or ""
+    if not setup_link_is_good(server.db, key):
+        raise link_used()
     if password != form.get("again"):
         return _page(request, key, problem="The two passwords differ.")
     try:
@@ -58,7 +61,6 @@ async def with_password(request: web.Request) -> web.Response:
             store_password(connection, hashed)
     except LinkUsed:
         raise link_used() from None
-    succeeded(request, server.attempts)
     return signed_in(request, redirect(HOME), way="password")
 
 

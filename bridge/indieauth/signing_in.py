@@ -99,12 +99,12 @@ async def send_link(request: web.Request) -> web.Response:
         raise PageError("No e-mail", "No mail server is set up here.", status=404)
     attempt(request, server.mails)
     then = local_path(form.get("then"))
-    key = links.make(server.db, "sign-in", browser=guest.secret)
+    key = links.make(server.db, "sign-in", browser=guest.secret, then=then)
     server.mail.send_soon(
         "Sign in",
         "Somebody, hopefully you, wants to sign in as "
         f"{server.me}. This link works once, for ten minutes, in the browser that asked:\n\n"
-        f"{server.url(links.path(key, then))}\n\n"
+        f"{server.url(links.path(key))}\n\n"
         "If that was not you, there is nothing to do.\n",
     )
     return page(request, guest, "mail_sent.html")
@@ -118,24 +118,23 @@ async def open_link(request: web.Request) -> web.Response:
         visit(request),
         "open_link.html",
         key=request.query.get("key", ""),
-        then=local_path(request.query.get("then")),
     )
 
 
 @page_endpoint
 async def with_link(request: web.Request) -> web.Response:
-    """POST /auth/sign-in/link/open: use the link up."""
+    """POST /auth/sign-in/link/open: use the link up. It cannot be guessed, so none are counted."""
     server, guest, form = request.app[SERVER], visit(request), await read_form(request)
     guest.check_form(request, form)
-    attempt(request, server.attempts)
-    if not links.use(server.db, form.get("key") or "", "sign-in", browser=guest.secret):
+    link = links.use(server.db, form.get("key") or "", "sign-in", browser=guest.secret)
+    if link is None:
         raise PageError(
             "This link does not work",
             "It works once, for ten minutes, and only in the browser that asked for it.",
             status=403,
             link=("/auth/sign-in", "Ask for another"),
         )
-    return signed_in(request, redirect(local_path(form.get("then"))), way="e-mail link")
+    return signed_in(request, redirect(local_path(link.then)), way="e-mail link")
 
 
 @page_endpoint

@@ -301,5 +301,112 @@ async def test_a_mailed_sign_in_is_no_way_to_an_app_token(tmp_path: Path) -> Non
             assert "not valid" in reply.text
 
 
+@pytest.mark.parametrize("email", ["maren@me.example", "stranger@me.example"])
+async def test_the_owners_address_costs_no_more_than_any_other(
+    blog: tuple[Browser, list[str], Database], monkeypatch: pytest.MonkeyPatch, email: str
+) -> None:
+    """What is written to the disk could be measured: nothing is, for either."""
+    app, _, _ = blog
+    statements: list[str] = []
+    for name in ("transaction", "note", "all"):
+
+        def refuse(*_: object, name: str = name) -> None:
+            statements.append(name)
+            raise AssertionError(name)
+
+        monkeypatch.setattr(Database, name, refuse)
+    form = {"email": email, "app_name": "Blog App", "redirect_url": "blogapp://signin/"}
+    reply = await app.post("/account/signin", form)
+    assert (reply.status, reply.text, statements) == (200, "{}", [])
+
+
+async def test_right_and_wrong_addresses_are_counted_alike(tmp_path: Path) -> None:
+    async with mailbox() as (port, mails):
+        config = mailing(port)
+        async with running(tmp_path, config) as up, browser(up.base) as app:
+            for email in ("a@me.example", "b@me.example", "c@me.example", "Maren@me.example"):
+                form = {"email": email, "app_name": "App", "redirect_url": "blogapp://signin/"}
+                assert (await app.post("/account/signin", form)).text == "{}"
+            assert up.server.mail is not None
+            await up.server.mail.close()
+            # The address was right, but the three attempts were used up by wrong ones.
+            assert mails == []
+
+
+async def test_mails_to_apps_use_up_no_limit_that_a_stranger_sees(tmp_path: Path) -> None:
+    async with (
+        mailbox() as (port, mails),
+        running(tmp_path, mailing(port)) as up,
+        browser(up.base) as app,
+    ):
+        for number in range(30):
+            form = {
+                "email": "maren@me.example",
+                "app_name": "App",
+                "redirect_url": "blogapp://signin/",
+            }
+            headers = {"X-Forwarded-For": f"192.0.2.{number}"}
+            reply = await app.post("/account/signin", form, headers=headers)
+            assert (reply.status, reply.text) == (200, "{}")
+        page = await app.get("/auth/sign-in")
+        assert (await app.submit(page, "/auth/sign-in/link")).status == 200
+        assert up.server.mail is not None
+        await up.server.mail.close()
+        assert sum("blogapp:" in mail for mail in mails) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Micro.blog for iOS 17", "Micro blog for iOS 17"),
+        (
+            'Micro.blog": open https://evil.example/login to',
+            "Micro blog open https evil example login",
+        ),
+        ("evil.example", "evil example"),
+        ("evil\u3002example \uff0eorg", "evil example org"),
+        ("mail@evil.example", "mail evil example"),
+        ("\u202eelpmaxe\u200b\nBcc: x", "elpmaxe Bcc x"),
+        ("://", "App"),
+        ("हिन्दी ऐप", "हिन्दी ऐप"),
+        ("x" * 500, "x" * 40),
+    ],
+)
+async def test_a_strangers_words_in_the_owners_mail_are_letters_and_digits(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    async with (
+        mailbox() as (port, mails),
+        running(tmp_path, mailing(port)) as up,
+        browser(up.base) as app,
+    ):
+        form = {
+            "email": "maren@me.example",
+            "app_name": name,
+            "redirect_url": "blogapp://signin/",
+        }
+        assert (await app.post("/account/signin", form)).text == "{}"
+        assert up.server.mail is not None
+        await up.server.mail.close()
+        (mail,) = mails
+        assert f"“{told}”" in mail
+        links = re.findall(r"\S+://\S*", mail)
+        assert [link for link in links if not link.startswith("blogapp://signin/")] == [
+            "https://me.example/.",
+            "https://blog.example/.",
+        ]
+
+
+def mailing(port: int) -> IndieAuth:
+    """With a mail server, and one app registered."""
+    return IndieAuth(
+        email="Maren@me.example",
+        smtp_host="127.0.0.1",
+        smtp_port=port,
+        smtp_security="none",
+        clients=(KnownClient(id="https://blog.example/", redirect_uris=("blogapp://signin/",)),),
+    )
+
+
 async def test_without_mail_there_is_no_such_address(stage: Scene) -> None:
     assert (await stage.owner.post("/account/signin", {})).status == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -250,6 +251,48 @@ async def test_starting_over_forgets_the_browsers(up: Running, guest: Browser) -
     assert not up.db.all("SELECT * FROM browsers")
 
 
+async def junk_passkey(guest: Browser, address: str) -> int:
+    page = await guest.get("/auth/sign-in")
+    call = {"csrf": dict(page.form("/auth/sign-in"))["csrf"], "credential": {}}
+    headers = {"X-Forwarded-For": address}
+    return (await guest.post("/auth/sign-in/passkey", json.dumps(call), headers=headers)).status
+
+
+async def test_strangers_do_not_lock_passkeys(up: Running, guest: Browser) -> None:
+    """However many they are: no signature can be guessed, so only each address is counted."""
+    for network in range(1000):
+        for _ in range(30):
+            up.server.passkey_attempts.attempt(f"2001:db8:{network:x}::/64")
+    assert await junk_passkey(guest, "192.0.2.1") == 403
+    statuses = [await junk_passkey(guest, "192.0.2.2") for _ in range(31)]
+    assert statuses == [403] * 30 + [429]
+
+
+async def test_strangers_do_not_lock_what_cannot_be_guessed(up: Running, guest: Browser) -> None:
+    """Set-up links, and the password of who is signed in already."""
+    up.server.attempts = Limiter(each=10, overall=1, seconds=600)
+    up.server.attempts.attempt("192.0.2.1")
+    assert await try_password(guest) == 429
+    key = parse_qs(urlsplit(owner_reset(up.db)).query)["key"][0]
+    page = await guest.get(f"/auth/set-up?key={key}")
+    done = await guest.submit(page, "/auth/set-up", password=PASSWORD, again=PASSWORD)
+    assert done.status == 303
+    guest.session.cookie_jar.clear(lambda cookie: "known" in cookie.key)
+    page = await guest.get("/auth/sessions")
+    new = {"current": PASSWORD, "password": "another four words", "again": "another four words"}
+    assert (await guest.submit(page, "/auth/password", **new)).status == 303
+
+
+async def test_a_bad_set_up_link_costs_no_hashing(
+    up: Running, guest: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.indieauth.set_up.hash_password", None)
+    key = parse_qs(urlsplit(owner_reset(up.db)).query)["key"][0]
+    page = await guest.get(f"/auth/set-up?key={key}")
+    fields = {"password": PASSWORD, "again": PASSWORD, "key": "guess"}
+    assert (await guest.submit(page, "/auth/set-up", **fields)).status == 403
+
+
 def test_time_passes_and_success_forgives() -> None:
     now = [0.0]
     limiter = Limiter(each=2, overall=10, seconds=60, clock=lambda: now[0])
@@ -382,6 +425,25 @@ async def test_a_mailed_link_signs_in_once(post: tuple[Running, list[str]]) -> N
         assert done.location == "/auth/sessions"
         assert "e-mail link" in (await guest.get("/auth/sessions")).text
         assert await follow(guest, link) == 403
+
+
+async def test_strangers_do_not_lock_a_mailed_link(post: tuple[Running, list[str]]) -> None:
+    up, mails = post
+    up.server.attempts = Limiter(each=1, overall=1, seconds=600)
+    up.server.attempts.attempt("192.0.2.1")
+    async with browser(up.base) as guest:
+        assert await follow(guest, await mailed_link(up, mails, guest)) == 303
+
+
+async def test_nothing_that_a_stranger_wrote_is_in_the_mail(
+    post: tuple[Running, list[str]],
+) -> None:
+    up, mails = post
+    async with browser(up.base) as guest:
+        link = await mailed_link(up, mails, guest, "/evil.example")
+        assert "evil" not in mails[0]
+        done = await guest.submit(await guest.get(link), "/auth/sign-in/link/open")
+        assert done.location == "/evil.example"
 
 
 async def test_a_mailed_link_works_only_in_the_browser_that_asked(
