@@ -1,0 +1,324 @@
+"""The site's files on disk, as ``git clone --recurse-submodules`` would lay them out.
+
+git itself writes them: modes, symbolic links, line ends and filters are as in any clone, and a
+tree with a name that git refuses (``.git``, ``..``) never gets here. The checkout has a ``.git``
+of its own, in which ``git log`` works: it borrows the repo's objects and has nothing else of it,
+no remote and no configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from git import Git, GitCommandError
+
+from bridge.store import StoreBroken, Version
+
+_LINK, _MODULE = "120000", "160000"
+_SECONDS = 300
+
+#: The owner's and the system's configuration say how *they* like a working tree to be.
+_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "LC_ALL": "C",
+}
+#: No program is started on git's behalf, and nothing is kept that only a person would look for.
+_SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.logAllRefUpdates": "false",
+    "gc.auto": "0",
+}
+
+
+class SubmoduleMissing(Exception):
+    """The files of a submodule cannot be had. The text says why."""
+
+
+class Submodules(Protocol):
+    """Where a checkout gets the objects of its submodules."""
+
+    def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
+        """The folder of objects that has a commit, and where *its* submodules come from.
+
+        ``name`` and ``url`` are as ``.gitmodules`` has them, ``url`` perhaps relative. Blocks;
+        raises :class:`SubmoduleMissing`.
+        """
+        ...
+
+
+class NoSubmodules:
+    """For a repo whose submodules are not wanted."""
+
+    def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
+        """Refuse."""
+        raise SubmoduleMissing(f"{name} was not fetched")
+
+
+class Checkout:
+    """The files of one version below ``folder``.
+
+    ``objects`` is the folder of objects to borrow. A symbolic link may lead to a file inside of
+    ``root`` (by default ``folder``), or where ``may_read`` allows it; others are taken away, since
+    a build would publish what they name. Methods block, and are not for two threads at once.
+    """
+
+    def __init__(
+        self,
+        objects: Path,
+        folder: Path,
+        *,
+        submodules: Submodules | None = None,
+        may_read: Callable[[Path], bool] = lambda _: False,
+        keep: Sequence[str] = (),
+        root: Path | None = None,
+    ) -> None:
+        """``keep``: patterns of files that builds leave behind and that stay, as caches do."""
+        self.folder = folder
+        self._objects = objects
+        self._submodules = submodules or NoSubmodules()
+        self._may_read = may_read
+        self._keep = keep
+        self._root = root or folder
+        self._git_dir = folder / ".git"
+        #: Exists while the folder is between two versions.
+        self._moving = self._git_dir / "bridge-moving"
+        self._known = False  # whether the next two tell of what is on disk
+        self._modules: dict[str, str] = {}  # path to commit
+        self._links: set[str] = set()
+        self._below: dict[str, Checkout] = {}
+        self._warnings: dict[str, str] = {}
+
+    @property
+    def version(self) -> Version | None:
+        """What is wholly on disk; ``None`` where that is not known."""
+        try:
+            head = self._git_dir.joinpath("HEAD").read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+        if self._moving.exists() or head.startswith("ref:"):
+            return None
+        return Version(head)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a clone has and this checkout lacks, each with its path and the reason."""
+        below = (
+            f"{path}/{each}" for path, checkout in self._below.items() for each in checkout.warnings
+        )
+        return (*(f"{path}: {text}" for path, text in self._warnings.items()), *below)
+
+    def changes(self, version: Version) -> tuple[str, ...]:
+        """The paths that differ between the disk and a version; all of them, where the disk is in
+        an unknown state. A submodule is one path. Raises StoreBroken.
+        """
+        self._prepare()
+        if before := self.version:
+            try:
+                return tuple(path for path, _, _ in self._differences(before, version))
+            except StoreBroken:
+                # Damaged, or the repo was made anew and does not know what is on disk.
+                self._begin_anew()
+        return tuple(path for path, _, _ in self._listed(version))
+
+    def bring_to(self, version: Version, *, exact: bool = True) -> None:
+        """Have the files of a version on disk.
+
+        ``exact``: also undo whatever builds have left there. Otherwise only what differs between
+        the versions is written, which takes a fraction of the time. Raises StoreBroken, OSError.
+        """
+        self._prepare()
+        before = None if exact or not self._known else self.version
+        try:
+            self._move(before, version)
+        except StoreBroken:
+            if before is None:
+                self._begin_anew()
+            self._move(None, version)
+
+    def _begin_anew(self) -> None:
+        """Half a version, a damaged repo, objects of one that is gone: nothing here is worth it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """An empty repo that borrows the objects of the other, where there is none yet."""
+        alternates = self._git_dir / "objects" / "info" / "alternates"
+        lender = f"{self._objects.resolve()}\n"
+        with_lender = alternates.is_file() and alternates.read_text() == lender
+        if with_lender and not self._git_dir.is_symlink():
+            return
+        if self.folder.is_symlink() or self.folder.is_file():
+            self.folder.unlink()
+        elif self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True)
+        kind = "sha256" if _uses_sha256(self._objects) else "sha1"
+        self._git("init", "--quiet", "--template=", f"--object-format={kind}")
+        for name, value in _SETTINGS.items():
+            self._git("config", name, value)
+        alternates.parent.mkdir(exist_ok=True)
+        alternates.write_text(lender)
+
+    def _move(self, before: Version | None, version: Version) -> None:
+        # Only a git that was killed leaves its lock behind: no other works here.
+        self._git_dir.joinpath("index.lock").unlink(missing_ok=True)
+        self._known = False
+        self._moving.touch()
+        if before is None:
+            self._reset(version)
+        elif before != version:
+            self._step(before, version)
+        # Not a branch: HEAD names the version itself, which is how a version is known to be here.
+        self._git_dir.joinpath("HEAD").write_text(f"{version}\n", "ascii")
+        self._warnings = {}
+        self._check_links()
+        self._fill_submodules(version, exact=before is None)
+        self._moving.unlink()
+        self._known = True
+
+    def _reset(self, version: Version) -> None:
+        listed = list(self._listed(version))
+        self._modules = {path: oid for path, mode, oid in listed if mode == _MODULE}
+        self._links = {path for path, mode, _ in listed if mode == _LINK}
+        for folder in self._repos_inside():
+            if folder not in self._modules:
+                shutil.rmtree(self.folder / folder)
+        self._git("reset", "--quiet", "--hard", version)
+        self._git("clean", "--quiet", "-ffdx", *(f"--exclude={each}" for each in self._keep))
+
+    def _step(self, before: Version, version: Version) -> None:
+        """What ``git checkout`` does: files that differ between the two are written."""
+        for path, mode, oid in self._differences(before, version):
+            if self._modules.pop(path, None) and mode != _MODULE:
+                # git leaves the files of a submodule behind, in the way of what comes instead.
+                shutil.rmtree(self.folder / path)
+                self._below.pop(path, None)
+            self._links.discard(path)
+            if mode == _MODULE:
+                self._modules[path] = oid
+            elif mode == _LINK:
+                self._links.add(path)
+        self._git("read-tree", "-u", "-m", before, version)
+
+    def _differences(self, before: str, version: str) -> Iterator[tuple[str, str, str]]:
+        """Path, mode and object of each difference; mode ``000000`` where a path is gone."""
+        parts = self._git("diff-tree", "-r", "-z", "--raw", "--no-renames", before, version)
+        fields = parts.split("\0")
+        for about, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+            _, mode, _, oid, _ = about.split(" ")
+            yield path, mode, oid
+
+    def _listed(self, version: str) -> Iterator[tuple[str, str, str]]:
+        """Path, mode and object of each file of a version."""
+        for line in filter(None, self._git("ls-tree", "-r", "-z", version).split("\0")):
+            about, _, path = line.partition("\t")
+            mode, _, oid = about.split(" ")
+            yield path, mode, oid
+
+    def _repos_inside(self) -> list[str]:
+        """Folders below this one that have a ``.git``: submodules of the version before."""
+        found = []
+        for folder, names, _ in os.walk(self.folder):
+            if folder != str(self.folder) and ".git" in names:
+                found.append(os.path.relpath(folder, self.folder))
+                names.clear()
+            elif ".git" in names:
+                names.remove(".git")
+        return found
+
+    def _check_links(self) -> None:
+        away = [path for path in self._links if not (self.folder / path).is_symlink()]
+        for path in away:
+            self._git("checkout-index", "--force", "--", path)
+        # Judged together, since a link may lead through another.
+        for path in [path for path in self._links if not self._is_allowed(self.folder / path)]:
+            link = self.folder / path
+            self._warnings[path] = (
+                f"a symbolic link that leads outside of the repo, to {link.readlink()}"
+            )
+            link.unlink()
+
+    def _is_allowed(self, link: Path) -> bool:
+        root, target = self._root.resolve(), Path(os.path.realpath(link))
+        if not target.is_relative_to(root):
+            return self._may_read(target)
+        return ".git" not in target.relative_to(root).parts
+
+    def _fill_submodules(self, version: Version, *, exact: bool) -> None:
+        for path in [path for path in self._below if path not in self._modules]:
+            del self._below[path]
+        known = self._described(version) if self._modules else {}
+        for path, commit in self._modules.items():
+            below = self._below.get(path)
+            if below and below.version == commit and not exact:
+                continue
+            if path not in known:
+                self._warnings[path] = "a submodule that .gitmodules does not describe"
+                continue
+            name, url = known[path]
+            try:
+                objects, submodules = self._submodules.find(name, url, commit)
+            except SubmoduleMissing as error:
+                self._warnings[path] = f"a submodule whose files are missing: {error}"
+                continue
+            self._below[path] = Checkout(
+                objects,
+                self.folder / path,
+                submodules=submodules,
+                may_read=self._may_read,
+                keep=self._keep,
+                root=self._root,
+            )
+            self._below[path].bring_to(Version(commit), exact=exact)
+
+    def _described(self, version: Version) -> Mapping[str, tuple[str, str]]:
+        """Name and URL of each submodule, by its path."""
+        listed = self._git("config", "--null", f"--blob={version}:.gitmodules", "--list")
+        settings: dict[str, dict[str, str]] = {}
+        for line in filter(None, listed.split("\0")):
+            key, _, value = line.partition("\n")
+            section, _, name = key.rpartition(".")
+            if section.startswith("submodule."):
+                settings.setdefault(section.removeprefix("submodule."), {})[name] = value
+        return {
+            each["path"]: (name, each["url"])
+            for name, each in settings.items()
+            if "path" in each and "url" in each
+        }
+
+    def _git(self, *arguments: str) -> str:
+        command = ["git", f"--git-dir={self._git_dir}", f"--work-tree={self.folder}", *arguments]
+        try:
+            out = Git(str(self.folder)).execute(
+                command,
+                env=_ENVIRONMENT,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+                kill_after_timeout=_SECONDS,
+            )
+        except GitCommandError as error:
+            raise StoreBroken(f"git {arguments[0]}: {git_said(error)}") from error
+        return os.fsdecode(out)
+
+
+def git_said(error: GitCommandError) -> str:
+    """What git itself said, without GitPython's frame."""
+    lines = error.stderr.strip().removeprefix("stderr: '").removesuffix("'").splitlines()
+    return "; ".join(line.strip() for line in lines if not line.startswith("hint:"))[:1000]
+
+
+def _uses_sha256(objects: Path) -> bool:
+    found = Git(str(objects)).execute(
+        ["git", f"--git-dir={objects.parent}", "rev-parse", "--show-object-format"],
+        env=_ENVIRONMENT,
+    )
+    return found == "sha256"

@@ -1,0 +1,285 @@
+"""Fetches the repos of submodules, once for each commit that is wanted, and keeps them.
+
+A contributor chooses the URLs in ``.gitmodules``. So the credentials of the site's remote go to
+that remote's own host in its own scheme, and nowhere else; every other host is asked over https
+without any, and only where all its addresses are public. A path is fetched from where the site's
+remote is a path itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from git import Git, GitCommandError
+
+from bridge.store.checkout import SubmoduleMissing, Submodules, git_said
+
+_SECONDS = 300
+#: So long a repo that could not be had is not asked for again.
+_PAUSE = 600.0
+
+_SCP = re.compile(r"(?:(?P<user>[\w.+-]+)@)?(?P<host>[\w.-]+):(?P<path>(?!:|//)[^\s]+)")
+_NAME = re.compile(r"(?!.*(?:^|[/\\])\.\.(?:$|[/\\]))[^\0\n]+")
+_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+#: No credential helper, no ~/.netrc, no configuration of the owner's that rewrites URLs.
+_ANONYMOUS = {
+    **_QUIET,
+    "HOME": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ASKPASS": "false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A git URL taken apart. ``scheme`` is ``https``, ``http``, ``ssh`` or ``file``."""
+
+    scheme: str
+    host: str  # with its port, if any; "" for a path
+    path: str
+    user: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> Address | None:
+        """``None`` for what no submodule is fetched from: ``git://``, ``ext::``, options."""
+        if url.startswith("/"):
+            return cls("file", "", url)
+        if "://" in url:
+            parts = urlsplit(url)
+            if parts.scheme == "file":
+                return cls("file", "", parts.path)
+            if parts.scheme not in {"https", "http", "ssh"} or not parts.hostname:
+                return None
+            user, _, host = parts.netloc.rpartition("@")
+            if host.startswith("-") or user.startswith("-"):
+                return None
+            return cls(parts.scheme, host.lower(), parts.path.lstrip("/"), user.partition(":")[0])
+        match = _SCP.fullmatch(url)
+        if match is None or match["host"].startswith("-"):
+            return None
+        return cls("ssh", match["host"].lower(), match["path"].lstrip("/"), match["user"] or "")
+
+    @property
+    def url(self) -> str:
+        """The address for git, without a password."""
+        if self.scheme == "file":
+            return self.path
+        user = f"{self.user}@" if self.user and self.scheme == "ssh" else ""
+        return f"{self.scheme}://{user}{self.host}/{self.path}"
+
+    @property
+    def name(self) -> str:
+        """The host without its port."""
+        return urlsplit(f"//{self.host}").hostname or ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRemote:
+    """The remote of the site's repo: its URL, and the environment in which git may use it."""
+
+    url: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One way to a repo: a URL, the environment, and whether a stranger has chosen the host."""
+
+    url: str
+    environment: Mapping[str, str]
+    guarded: bool = False
+
+
+class SubmoduleCache:
+    """Submodules of a site, whose repos are kept below ``folder``.
+
+    ``remote`` tells of the site's remote, ``may_connect`` whether an IP address is a public one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        remote: Callable[[], SiteRemote],
+        may_connect: Callable[[str], bool],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._remote = remote
+        self._may_connect = may_connect
+        self._clock = clock
+        self._failed: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
+        """The objects of a submodule of the site's own repo."""
+        remote = self._remote().url
+        address = Address.parse(remote)
+        if address is None or address.scheme != "file":
+            return _Level(self, remote, None).find(name, url, commit)
+        # The owner's clone is where its submodules are, too, and where it came from is what
+        # relative URLs are relative to.
+        clone = Path(address.path)
+        git_dir = clone / ".git" if (clone / ".git").is_dir() else clone
+        return _Level(self, _origin(git_dir) or remote, git_dir).find(name, url, commit)
+
+    def fetch(self, url: str, commit: str, beside: Path | None) -> Path:
+        """The objects of the repo at ``url``, with a commit; raises :class:`SubmoduleMissing`.
+
+        ``beside`` is a repo on this machine that may have it already.
+        """
+        repo = self._folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.git"
+        if (repo / _mark(commit)).exists():
+            return repo / "objects"
+        failed, text = self._failed.get((url, commit), (0.0, ""))
+        if text and self._clock() - failed < _PAUSE:
+            raise SubmoduleMissing(text)
+        kind = "sha256" if len(commit) == 64 else "sha1"
+        if not (repo / "HEAD").exists():
+            made = ("init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
+            _git(repo.parent, _QUIET, *made, str(repo))
+        reasons = [] if _has(repo, commit) else self._fetched(repo, url, commit, beside)
+        if reasons:
+            address = Address.parse(url)
+            shown = address.url if address else url.rpartition("@")[2]
+            by_hand = f"git --git-dir={repo} fetch {shown} {commit}"
+            text = f"{shown}: {'; '.join(reasons)}. To fetch it by hand: {by_hand}"
+            self._failed[url, commit] = self._clock(), text
+            raise SubmoduleMissing(text)
+        _git(repo, _QUIET, "update-ref", _mark(commit), commit)
+        return repo / "objects"
+
+    def _fetched(self, repo: Path, url: str, commit: str, beside: Path | None) -> list[str]:
+        """Try each way; an empty list where one went well, else why each did not."""
+        reasons = []
+        for way in self._ways(url, beside):
+            try:
+                self._fetch_by(way, repo, commit)
+            except SubmoduleMissing as error:
+                reasons.append(str(error))
+            else:
+                return []
+        return reasons or ["no URL that a submodule is fetched from"]
+
+    def _ways(self, url: str, beside: Path | None) -> Iterator[_Try]:
+        remote = self._remote()
+        site, wanted = Address.parse(remote.url), Address.parse(url)
+        if beside is not None and (beside / "objects").is_dir():
+            yield _Try(str(beside), _QUIET)
+        if wanted is None:
+            return
+        if wanted.scheme == "file":
+            if site is not None and site.scheme == "file":
+                yield _Try(wanted.url, _QUIET)
+            return
+        own_host = site is not None and site.name == wanted.name
+        if site is not None and own_host:
+            own = Address(site.scheme, site.host, wanted.path, site.user)
+            yield _Try(own.url, {**_QUIET, **remote.environment})
+        if wanted.scheme != "http":
+            host = wanted.host if wanted.scheme == "https" else wanted.name
+            yield _Try(Address("https", host, wanted.path).url, _ANONYMOUS, guarded=not own_host)
+
+    def _fetch_by(self, way: _Try, repo: Path, commit: str) -> None:
+        scheme = Address.parse(way.url)
+        environment = {**way.environment, "GIT_ALLOW_PROTOCOL": scheme.scheme if scheme else ""}
+        settings = ["core.fsync=all", "http.lowSpeedLimit=1000", "http.lowSpeedTime=30"]
+        if way.guarded:
+            settings += self._pinned(way.url)
+        options = [part for setting in settings for part in ("-c", setting)]
+        fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules",
+                 "--no-auto-maintenance", "--no-write-fetch-head", "--", way.url)  # fmt: skip
+        try:
+            _git(repo, environment, *options, *fetch, commit)
+        except SubmoduleMissing:
+            # A server may only give what its branches and tags point to.
+            refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+            _git(repo, environment, *options, *fetch, *refs)
+            if not _has(repo, commit):
+                raise SubmoduleMissing(f"{way.url} has no commit {commit}") from None
+
+    def _pinned(self, url: str) -> Sequence[str]:
+        """Settings by which git connects to the very addresses that have just been judged."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 443
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise SubmoduleMissing(f"{host} cannot be found") from error
+        addresses = sorted({str(info[4][0]) for info in found})
+        if port != 443 or not all(map(self._may_connect, addresses)):
+            raise SubmoduleMissing(f"{host} is no public server")
+        shown = ",".join(f"[{each}]" if ":" in each else each for each in addresses)
+        return (f"http.curloptResolve={host}:{port}:{shown}", "http.followRedirects=false")
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The submodules of one repo: ``base`` is its URL, ``beside`` its git folder if it is here."""
+
+    cache: SubmoduleCache
+    base: str
+    beside: Path | None
+
+    def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
+        if not _NAME.fullmatch(name):
+            raise SubmoduleMissing(f"{name!r} is not a name for a submodule")
+        beside = self.beside / "modules" / name if self.beside else None
+        full = resolve(url, self.base)
+        return self.cache.fetch(full, commit, beside), _Level(self.cache, full, beside)
+
+
+def resolve(url: str, base: str) -> str:
+    """A submodule's URL, which may be relative to that of the repo (gitmodules(5))."""
+    if not url.startswith(("./", "../")):
+        return url
+    base = base.rstrip("/")
+    while url.startswith(("./", "../")):
+        if url.startswith("../"):
+            head, separator, _ = base.rpartition("/")
+            # The last part of "host:path" goes as that of a path does.
+            base = head if separator else base.rpartition(":")[0] + ":"
+        url = url.partition("/")[2].lstrip("/")
+    return f"{base}{url}" if base.endswith(":") else f"{base}/{url}"
+
+
+def _origin(git_dir: Path) -> str:
+    try:
+        return _git(git_dir, _QUIET, "config", "--get", "remote.origin.url").strip()
+    except SubmoduleMissing:
+        return ""
+
+
+def _mark(commit: str) -> str:
+    """A ref that says: fetched wholly."""
+    return f"refs/micropub-bridge/{commit}"
+
+
+def _has(repo: Path, commit: str) -> bool:
+    try:
+        _git(repo, _QUIET, "cat-file", "-e", f"{commit}^{{commit}}")
+    except SubmoduleMissing:
+        return False
+    return True
+
+
+def _git(repo: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    repo.mkdir(parents=True, exist_ok=True)
+    try:
+        out = Git(str(repo)).execute(
+            ["git", *arguments],
+            env=environment,
+            stdout_as_string=False,
+            kill_after_timeout=_SECONDS,
+        )
+    except GitCommandError as error:
+        raise SubmoduleMissing(git_said(error)) from error
+    return os.fsdecode(out)

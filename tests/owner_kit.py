@@ -1,0 +1,53 @@
+"""The owner's clone, and the bare repo that the bridge has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from git_kit import git
+
+from bridge.store import Version
+
+
+class Owner:
+    """The owner's clone, and the bare repo that the bridge has."""
+
+    def __init__(self, folder: Path, kind: str = "sha1") -> None:
+        self.clone, self.bare = folder / "clone", folder / "bare.git"
+        self.clone.mkdir(parents=True)
+        made = ("init", "-q", "-b", "main", f"--object-format={kind}")
+        git(self.clone, *made)
+        git(folder, *made, "--bare", str(self.bare))
+        self.objects = self.bare / "objects"
+
+    def commit(self, change: Callable[[Path], object] = lambda _: None) -> Version:
+        change(self.clone)
+        git(self.clone, "add", "--all")
+        git(self.clone, "commit", "-q", "--allow-empty", "-m", "change")
+        return self.push("main")
+
+    def push(self, version: str) -> Version:
+        git(self.clone, "push", "-q", "--force", str(self.bare), f"{version}:refs/heads/main")
+        return Version(git(self.clone, "rev-parse", version))
+
+    def write(self, files: dict[str, str | None]) -> Version:
+        def change(folder: Path) -> None:
+            for name, text in files.items():
+                path = folder / name
+                if text is None:
+                    path.unlink()
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+
+        return self.commit(change)
+
+    def link(self, name: str, target: str) -> Version:
+        return self.commit(lambda folder: (folder / name).symlink_to(target))
+
+    def module(self, path: str, url: Path) -> Version:
+        allowed = ("-c", "protocol.file.allow=always")
+        return self.commit(
+            lambda folder: git(folder, *allowed, "submodule", "add", "-q", str(url), path)
+        )

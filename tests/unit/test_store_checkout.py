@@ -1,0 +1,321 @@
+"""The checkout is what git itself would lay out, and leads nowhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from git_kit import git
+from owner_kit import Owner
+
+from bridge.store import StoreBroken, Version
+from bridge.store.checkout import Checkout, SubmoduleMissing, Submodules
+
+LAID_OUT = dict[str, tuple[str, bytes]]
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Owner:
+    return Owner(tmp_path / "site")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "checkout"
+
+
+def laid_out(folder: Path) -> LAID_OUT:
+    """Each file: what it is, and its bytes or its target."""
+    found: LAID_OUT = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if ".git" in name.parts:
+            continue
+        if path.is_symlink():
+            found[str(name)] = ("link", os.fsencode(path.readlink()))
+        elif path.is_file():
+            found[str(name)] = ("x" if os.access(path, os.X_OK) else "file", path.read_bytes())
+    return found
+
+
+def cloned(owner: Owner, tmp_path: Path, version: Version) -> LAID_OUT:
+    owner.push(version)
+    folder = tmp_path / "as-git-does"
+    shutil.rmtree(folder, ignore_errors=True)
+    allowed = ("-c", "protocol.file.allow=always")
+    git(tmp_path, *allowed, "clone", "-q", "--recurse-submodules", str(owner.bare), str(folder))
+    return laid_out(folder)
+
+
+@pytest.mark.parametrize("kind", ["sha1", "sha256"])
+def test_each_move_ends_where_a_clone_begins(tmp_path: Path, folder: Path, kind: str) -> None:
+    owner = Owner(tmp_path / "site", kind)
+    checkout = Checkout(owner.objects, folder)
+
+    def add_odd_files(clone: Path) -> None:
+        (clone / "run.sh").write_text("#!/bin/sh\n")
+        (clone / "run.sh").chmod(0o755)
+        (clone / "inside").symlink_to("content/a.md")
+        (clone / "folder").symlink_to("content")
+        (clone / ".gitattributes").write_text("*.txt text eol=crlf\n")
+        (clone / "dos.txt").write_text("one\ntwo\n")
+
+    def swap(clone: Path) -> None:
+        (clone / "content" / "a.md").unlink()
+        (clone / "content" / "a.md").mkdir()
+        (clone / "content" / "a.md" / "deep").write_text("x")
+        (clone / "inside").unlink()
+        (clone / "inside").write_text("a file by now")
+        (clone / "folder").unlink()
+        (clone / "folder").mkdir()
+        (clone / "folder" / "file").write_text("in a folder by now")
+        (clone / "run.sh").chmod(0o644)
+
+    steps = [
+        owner.write({"content/a.md": "first", "pelicanconf.py": "A = 1"}),
+        owner.commit(add_odd_files),
+        owner.write({"content/ü": "Unicode", "content/a b\nc": "a newline", "content/*": "star"}),
+        owner.commit(swap),
+    ]
+    clones = {version: cloned(owner, tmp_path, version) for version in steps}
+    for version in [*steps, *steps[::-1], *steps[::2]]:
+        checkout.bring_to(version, exact=checkout.version is None)
+        assert laid_out(folder) == clones[version]
+        assert checkout.version == version
+    assert git(folder, "status", "--porcelain") == ""
+    assert checkout.warnings == ()
+
+
+def test_it_says_what_differs_and_touches_nothing_else(owner: Owner, folder: Path) -> None:
+    first = owner.write({"same": "s", "edited": "1", "deep/gone": "g"})
+    second = owner.write({"edited": "2", "deep/gone": None, "new/file": "n"})
+    checkout = Checkout(owner.objects, folder)
+    assert sorted(checkout.changes(first)) == ["deep/gone", "edited", "same"]
+    checkout.bring_to(first)
+    before = (folder / "same").stat()
+    assert sorted(checkout.changes(second)) == ["deep/gone", "edited", "new/file"]
+    checkout.bring_to(second, exact=False)
+    assert checkout.changes(second) == ()
+    assert (folder / "same").stat() == before
+    assert not (folder / "deep").exists(), "a folder that became empty stays"
+
+
+def test_history_is_there_and_nothing_of_the_bridges(owner: Owner, folder: Path) -> None:
+    owner.write({"post.md": "1"})
+    version = owner.write({"post.md": "2"})
+    git(owner.bare, "remote", "add", "origin", "https://you:secret@git.example/site.git")
+    Checkout(owner.objects, folder).bring_to(version)
+    assert git(folder, "log", "--format=%s", "--", "post.md").splitlines() == ["change"] * 2
+    assert git(folder, "remote") == ""
+    assert "secret" not in (folder / ".git" / "config").read_text()
+
+
+def test_what_builds_leave_behind_goes_with_an_exact_move(owner: Owner, folder: Path) -> None:
+    version = owner.write({"theme/site.scss": "a", ".gitignore": "*.css\n"})
+    checkout = Checkout(owner.objects, folder, keep=[".sass-cache"])
+    checkout.bring_to(version)
+    (folder / "theme" / "site.css").write_text("made")
+    (folder / "theme" / "site.scss").write_text("edited")
+    (folder / ".sass-cache").mkdir()
+    (folder / ".sass-cache" / "x").write_text("kept")
+    following = owner.write({"post.md": "1"})
+    checkout.bring_to(following, exact=False)
+    assert (folder / "theme" / "site.css").exists(), "a warm build counts on what it has made"
+    checkout.bring_to(following)
+    assert not (folder / "theme" / "site.css").exists()
+    assert (folder / "theme" / "site.scss").read_text() == "a"
+    assert (folder / ".sass-cache" / "x").exists()
+
+
+def test_a_quick_move_over_a_file_that_a_build_has_changed_is_exact(
+    owner: Owner, folder: Path
+) -> None:
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(owner.write({"a": "1", "b": "1"}))
+    (folder / "a").write_text("by a build")
+    checkout.bring_to(owner.write({"a": "2", "b": "2"}), exact=False)
+    assert laid_out(folder) == {"a": ("file", b"2"), "b": ("file", b"2")}
+
+
+@pytest.mark.parametrize("damage", ["HEAD", "index", "config", "objects/info/alternates", "."])
+def test_a_damaged_checkout_is_made_anew(owner: Owner, folder: Path, damage: str) -> None:
+    version = owner.write({"a": "1"})
+    Checkout(owner.objects, folder).bring_to(version)
+    target = folder / ".git" / damage
+    shutil.rmtree(target) if target.is_dir() else target.write_text("garbage")
+    checkout = Checkout(owner.objects, folder)
+    checkout.changes(version)
+    checkout.bring_to(version)
+    assert checkout.version == version
+    assert git(folder, "status", "--porcelain") == ""
+
+
+def test_a_move_that_was_broken_off_is_made_good(owner: Owner, folder: Path) -> None:
+    first, second = owner.write({"a": "1", "b": "1"}), owner.write({"a": "2", "b": None})
+    Checkout(owner.objects, folder).bring_to(first)
+    (folder / ".git" / "bridge-moving").touch()
+    (folder / ".git" / "index.lock").touch()
+    (folder / "b").unlink()
+    checkout = Checkout(owner.objects, folder)
+    assert checkout.version is None, "half a version counts as one"
+    assert sorted(checkout.changes(first)) == ["a", "b"]
+    checkout.bring_to(second, exact=False)
+    assert laid_out(folder) == {"a": ("file", b"2")}
+
+
+def test_objects_that_the_repo_has_lost_are_no_reason_to_fail(owner: Owner, tmp_path: Path) -> None:
+    checkout = Checkout(owner.objects, tmp_path / "checkout")
+    checkout.bring_to(owner.write({"a": "1"}))
+    shutil.rmtree(owner.bare)
+    anew = Owner(tmp_path / "anew")
+    version = anew.write({"b": "1"})
+    shutil.copytree(anew.bare, owner.bare)
+    assert checkout.changes(version) == ("b",)
+    checkout.bring_to(version, exact=False)
+    assert laid_out(checkout.folder) == {"b": ("file", b"1")}
+
+
+def test_an_unknown_version_is_an_error_in_gits_words(owner: Owner, folder: Path) -> None:
+    owner.write({"a": "1"})
+    with pytest.raises(StoreBroken, match=r"not found|bad object|not a tree|unknown revision"):
+        Checkout(owner.objects, folder).bring_to(Version("1" * 40))
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/etc/hostname", "../outside", "../../../../etc/hostname", ".git/config", "way/../../outside"],
+)
+def test_a_link_that_leads_outside_is_named_and_not_there(
+    owner: Owner, folder: Path, target: str
+) -> None:
+    owner.write({"way/file": "x"})
+    version = owner.link("secret", target)
+    (folder.parent / "outside").write_text("mine")
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(version)
+    assert not (folder / "secret").is_symlink()
+    (warning,) = checkout.warnings
+    assert warning == f"secret: a symbolic link that leads outside of the repo, to {target}"
+    # And goes on being named, however the next version comes.
+    checkout.bring_to(owner.write({"post": "1"}), exact=False)
+    assert not (folder / "secret").is_symlink()
+    assert len(checkout.warnings) == 1
+
+
+def test_a_link_is_followed_through_other_links(owner: Owner, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "x").write_text("mine")
+    owner.link("a", str(tmp_path / "shared"))
+    version = owner.link("b", "a/x")
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(version)
+    assert laid_out(folder) == {}
+    shared = (tmp_path / "shared").resolve()
+    allowed = Checkout(owner.objects, folder, may_read=lambda path: path.is_relative_to(shared))
+    allowed.bring_to(version)
+    assert (folder / "b").read_text() == "mine"
+    assert allowed.warnings == ()
+
+
+def test_a_tree_with_names_that_git_refuses_gets_nowhere(owner: Owner, folder: Path) -> None:
+    good = owner.write({"a": "1"})
+    blob = git(owner.bare, "rev-parse", f"{good}:a")
+    inner = _tree(owner.bare, f"100644 blob {blob}\tconfig")
+    evil = _tree(owner.bare, f"040000 tree {inner}\t.git")
+    commit = git(owner.bare, "commit-tree", evil, "-p", good, "-m", "evil")
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(good)
+    with pytest.raises(StoreBroken, match="invalid path"):
+        checkout.bring_to(Version(commit), exact=False)
+    assert "garbage" not in (folder / ".git" / "config").read_text()
+    checkout.bring_to(good)
+    assert laid_out(folder) == {"a": ("file", b"1")}
+
+
+def _tree(repo: Path, line: str) -> str:
+    done = subprocess.run(
+        ["git", "mktree"], cwd=repo, input=line + "\n", capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+class Known:
+    """Submodules from repos that a test has made, by their URLs."""
+
+    def __init__(self, *repos: Owner) -> None:
+        self.repos = {str(repo.bare): repo for repo in repos}
+
+    def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
+        if url not in self.repos:
+            raise SubmoduleMissing(f"{url} is away")
+        return self.repos[url].objects, self
+
+
+def test_submodules_come_along_and_go_again(owner: Owner, folder: Path, tmp_path: Path) -> None:
+    theme, fonts = Owner(tmp_path / "theme"), Owner(tmp_path / "fonts")
+    fonts.write({"font.woff": "f"})
+    theme.write({"base.html": "1"})
+    with_fonts = theme.module("fonts", fonts.bare)
+    without = owner.write({"pelicanconf.py": "THEME = 'themes/t'"})
+    first = owner.module("themes/t", theme.bare)
+    theme.write({"base.html": "2"})
+
+    def update(clone: Path) -> None:
+        git(clone / "themes" / "t", "pull", "-q", "origin", "main")
+
+    second = owner.commit(update)
+
+    def replace(clone: Path) -> None:
+        git(clone, "rm", "-q", "-f", "themes/t")
+        (clone / "themes").mkdir(exist_ok=True)
+        (clone / "themes" / "t").write_text("a file by now")
+
+    third = owner.commit(replace)
+    checkout = Checkout(owner.objects, folder, submodules=Known(theme, fonts))
+    clones = {
+        version: cloned(owner, tmp_path, version) for version in (without, first, second, third)
+    }
+    for exact in (True, False):
+        for version in [without, first, second, third, first, without, second, first]:
+            checkout.bring_to(version, exact=exact)
+            assert laid_out(folder) == clones[version]
+            assert checkout.warnings == ()
+    assert git(folder / "themes" / "t", "rev-parse", "HEAD") == with_fonts
+    assert checkout.changes(second) == ("themes/t",)
+
+
+def test_a_submodule_that_cannot_be_had_is_named(
+    owner: Owner, folder: Path, tmp_path: Path
+) -> None:
+    theme = Owner(tmp_path / "theme")
+    theme.write({"base.html": "1"})
+    version = owner.module("themes/t", theme.bare)
+    known = Known()
+    checkout = Checkout(owner.objects, folder, submodules=known)
+    checkout.bring_to(version)
+    assert checkout.warnings == (
+        f"themes/t: a submodule whose files are missing: {theme.bare} is away",
+    )
+    known.repos[str(theme.bare)] = theme
+    checkout.bring_to(version, exact=False)
+    assert checkout.warnings == ()
+    assert (folder / "themes" / "t" / "base.html").exists()
+
+
+def test_a_link_out_of_a_submodule_into_the_repo_stays(
+    owner: Owner, folder: Path, tmp_path: Path
+) -> None:
+    theme = Owner(tmp_path / "theme")
+    theme.link("logo", "../logo.svg")
+    version = theme.link("out", "../../outside")
+    owner.write({"logo.svg": "<svg/>"})
+    version = owner.module("theme", theme.bare)
+    checkout = Checkout(owner.objects, folder, submodules=Known(theme))
+    checkout.bring_to(version)
+    assert (folder / "theme" / "logo").read_text() == "<svg/>"
+    assert checkout.warnings == (
+        "theme/out: a symbolic link that leads outside of the repo, to ../../outside",
+    )

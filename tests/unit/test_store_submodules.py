@@ -1,0 +1,204 @@
+"""Submodules come from where .gitmodules says; credentials go to the remote's own host alone."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from git_kit import git
+from owner_kit import Owner
+
+from bridge.store.checkout import Checkout, SubmoduleMissing
+from bridge.store.submodules import SiteRemote, SubmoduleCache, resolve
+
+NOBODY = "0" * 39 + "1"
+
+
+def public(address: str) -> bool:
+    return not address.startswith("127.")
+
+
+def cache(folder: Path, remote: str, **environment: str) -> SubmoduleCache:
+    return SubmoduleCache(folder / "modules", lambda: SiteRemote(remote, environment), public)
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "full"),
+    [
+        ("../t.git", "https://git.example/you/site.git", "https://git.example/you/t.git"),
+        ("../../t.git", "https://git.example/you/site.git/", "https://git.example/t.git"),
+        ("./t", "https://git.example/you/site", "https://git.example/you/site/t"),
+        ("../t.git", "git@git.example:you/site.git", "git@git.example:you/t.git"),
+        ("../t.git", "git@git.example:site.git", "git@git.example:t.git"),
+        ("../t.git", "/srv/git/site.git", "/srv/git/t.git"),
+        ("https://other.example/t", "/srv/git/site.git", "https://other.example/t"),
+    ],
+)
+def test_a_relative_url_is_resolved_as_git_does(url: str, base: str, full: str) -> None:
+    assert resolve(url, base) == full
+
+
+def test_a_submodule_of_a_path_is_fetched_once_and_kept(tmp_path: Path) -> None:
+    site, theme, fonts = (Owner(tmp_path / name) for name in ("site", "theme", "fonts"))
+    fonts.write({"font.woff": "f"})
+    theme.write({"base.html": "1"})
+    theme.module("fonts", fonts.bare)
+    version = site.module("theme", theme.bare)
+    found = cache(tmp_path, str(site.bare))
+    Checkout(site.objects, tmp_path / "a", submodules=found).bring_to(version)
+    assert (tmp_path / "a" / "theme" / "fonts" / "font.woff").read_text() == "f"
+    theme.bare.rename(tmp_path / "gone")
+    again = cache(tmp_path, str(site.bare))
+    checkout = Checkout(site.objects, tmp_path / "b", submodules=again)
+    checkout.bring_to(version)
+    assert checkout.warnings == ()
+    assert (tmp_path / "b" / "theme" / "base.html").read_text() == "1"
+
+
+def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path) -> None:
+    """The submodule is on a host that nobody reaches; the owner's clone has its commits."""
+    site, theme = Owner(tmp_path / "site"), Owner(tmp_path / "theme")
+    theme.write({"base.html": "1"})
+    site.module("theme", theme.bare)
+
+    def move(clone: Path) -> None:
+        git(clone, "config", "-f", ".gitmodules", "submodule.theme.url", "../theme.git")
+        git(clone, "remote", "add", "origin", "https://127.0.0.1:1/you/site.git")
+
+    version = site.commit(move)
+    checkout = Checkout(
+        site.objects, tmp_path / "checkout", submodules=cache(tmp_path, str(site.clone))
+    )
+    checkout.bring_to(version)
+    assert checkout.warnings == ()
+    assert (tmp_path / "checkout" / "theme" / "base.html").read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "git://git.example/t.git",
+        "ext::sh -c id",
+        "--upload-pack=touch pwned",
+        "ssh://-oProxyCommand=id/t",
+        "-oProxyCommand=id:t",
+        "fd::17",
+        "/srv/git/t.git",
+        "file:///srv/git/t.git",
+        "http://other.example/t.git",
+    ],
+)
+def test_other_urls_are_not_fetched_for_a_site_on_the_web(tmp_path: Path, url: str) -> None:
+    found = cache(tmp_path, "https://git.example/you/site.git")
+    with pytest.raises(SubmoduleMissing, match="no URL that a submodule is fetched from"):
+        found.find("t", url, NOBODY)
+
+
+@pytest.mark.parametrize("url", ["https://localhost/t.git", "https://127.0.0.1/t.git"])
+def test_a_host_that_is_not_public_is_not_asked(tmp_path: Path, url: str) -> None:
+    found = cache(tmp_path, "https://git.example/you/site.git")
+    with pytest.raises(SubmoduleMissing, match="is no public server"):
+        found.find("t", url, NOBODY)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[tuple[str, str]]]:
+    """A git that writes down what it was to fetch, with the token that it was given."""
+    log, program = tmp_path / "asked", tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, os, sys\n"
+        "if 'fetch' in sys.argv:\n"
+        "    url = sys.argv[sys.argv.index('--') + 1]\n"
+        "    told = json.dumps([url, os.environ.get('BRIDGE_GIT_TOKEN', '')])\n"
+        f"    open({str(log)!r}, 'a').write(told + '\\n')\n"
+        "sys.exit('init' not in sys.argv)\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+    def lines() -> list[tuple[str, str]]:
+        found = [json.loads(line) for line in log.read_text().splitlines()]
+        return list(dict.fromkeys((url, token) for url, token in found))
+
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("remote", "url", "wanted"),
+    [
+        (
+            "https://git.example/you/site.git",
+            "https://git.example/you/t.git",
+            [("https://git.example/you/t.git", "T"), ("https://git.example/you/t.git", "")],
+        ),
+        (
+            "https://git.example/you/site.git",
+            "git@git.example:you/t.git",
+            [("https://git.example/you/t.git", "T"), ("https://git.example/you/t.git", "")],
+        ),
+        (
+            "git@git.example:you/site.git",
+            "https://git.example/you/t.git",
+            [("ssh://git@git.example/you/t.git", "T"), ("https://git.example/you/t.git", "")],
+        ),
+        (
+            "http://127.0.0.1:8000/site.git",
+            "http://127.0.0.1:8000/t.git",
+            [("http://127.0.0.1:8000/t.git", "T")],
+        ),
+    ],
+)
+def test_credentials_go_to_the_remotes_own_host_in_its_own_scheme(
+    tmp_path: Path,
+    asked: Callable[[], list[tuple[str, str]]],
+    remote: str,
+    url: str,
+    wanted: list[tuple[str, str]],
+) -> None:
+    with pytest.raises(SubmoduleMissing):
+        cache(tmp_path, remote, BRIDGE_GIT_TOKEN="T").find("t", url, NOBODY)
+    assert asked() == wanted
+
+
+def test_other_hosts_get_no_credentials(
+    tmp_path: Path, asked: Callable[[], list[tuple[str, str]]]
+) -> None:
+    found = SubmoduleCache(
+        tmp_path / "modules",
+        lambda: SiteRemote("https://git.example/you/site.git", {"BRIDGE_GIT_TOKEN": "T"}),
+        lambda _: True,
+    )
+    for url in ("https://localhost/a.git", "git@localhost:a.git", "https://you:pw@localhost/a.git"):
+        with pytest.raises(SubmoduleMissing) as error:
+            found.find("t", url, NOBODY)
+        assert "pw" not in str(error.value)
+    assert asked() == [("https://localhost/a.git", "")]
+
+
+def test_what_could_not_be_had_is_asked_for_again_after_a_while(
+    tmp_path: Path, asked: Callable[[], list[tuple[str, str]]]
+) -> None:
+    now = [0.0]
+    found = SubmoduleCache(
+        tmp_path / "modules",
+        lambda: SiteRemote("https://git.example/you/site.git", {}),
+        public,
+        clock=lambda: now[0],
+    )
+    with pytest.raises(SubmoduleMissing) as error:
+        found.find("t", "../t.git", NOBODY)
+    assert "To fetch it by hand: git --git-dir=" in str(error.value)
+    (tmp_path / "asked").write_text("")
+    with pytest.raises(SubmoduleMissing):
+        found.find("t", "../t.git", NOBODY)
+    assert asked() == []
+    now[0] += 3600
+    with pytest.raises(SubmoduleMissing):
+        found.find("t", "../t.git", NOBODY)
+    assert asked() == [("https://git.example/you/t.git", "")]
