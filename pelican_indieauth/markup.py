@@ -11,7 +11,7 @@ from pelican_indieauth.copies import Copies
 from pelican_indieauth.parts import Parts
 from pelican_indieauth.reading import Reader
 from pelican_indieauth.site import Site
-from pelican_indieauth.urls import Urls
+from pelican_indieauth.urls import Urls, comparable
 
 _LISTS = (
     *("articles", "translations", "drafts", "drafts_translations"),
@@ -71,7 +71,9 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
 
     Where the plugin marks up the site, an article's content becomes the whole entry.
     """
-    files = Urls(site.home, site.root, context["static_content"], context["STATIC_URL"])
+    profiles = frozenset(comparable(link.href) for link in site.links if link.rel == "me")
+    static = context["static_content"], context["STATIC_URL"]
+    files = Urls(site.home, site.root, *static, profiles)
     reader = Reader(files, Copies(context["static_content"]), site.owner)
     for article in articles:
         # Pelican puts an address together anew each time that it is asked, and themes ask often:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,10 @@ _KINDS = {
     "rating": "review",
 }
 _ROOTS = {"h-event": "event", "h-review": "review"}
+#: What a review may be about. An h-card, an h-app or an h-feed would say more of the page.
+_ITEMS = frozenset(
+    {"h-item", "h-product", "h-event", "h-recipe", "h-adr", "h-geo", "h-listing", "h-cite"}
+)
 _RSVP = frozenset({"yes", "no", "maybe", "interested"})
 _NOTHING = Mf2()
 
@@ -132,7 +136,7 @@ class Reader:
             url,
             name=cite.text("name") or noted.text("name"),
             author=plain(author),
-            author_url=self.urls.web(card.first("url")),
+            author_url=self._elsewhere(self.urls.web(card.first("url"))),
             excerpt=mf2.excerpt(cite.first("content") or noted.first("content")),
         )
 
@@ -171,7 +175,7 @@ class Reader:
             text = plain(value)
             return Item(name=text, url=self.urls.web(text)) if text else None
         return Item(
-            item.type or "h-item",
+            item.type if item.type in _ITEMS else "h-item",
             name=item.text("name"),
             url=self.urls.web(item.first("url")),
             photo=self.urls.web(mf2.value_of(item.first("photo"))),
@@ -181,7 +185,18 @@ class Reader:
         return tuple(filter(None, map(self.urls.web, values)))
 
     def _place(self, values: list[Any], _: _Surroundings) -> Place | None:
-        return places.place(values[0], self.urls) if values else None
+        place = places.place(values[0], self.urls) if values else None
+        if place is None or place.url is None:
+            return place
+        return replace(place, url=self._elsewhere(place.url))
+
+    def _elsewhere(self, url: str | None) -> str | None:
+        """The address of somebody or something that is not the owner, on a card of theirs.
+
+        A card with an address of the site's, or of the owner's elsewhere, would say who the owner
+        is (representative h-card, authorship), whoever wrote it.
+        """
+        return None if url is None or self.urls.is_owners(url) else url
 
     def _text(self, values: list[Any], _: _Surroundings) -> str | None:
         return plain(values[0]) if values else None

@@ -30,13 +30,15 @@ class Urls:
 
     ``home`` is the address of its pages and ``root`` that of its files, both without a slash at
     the end (they differ in the sub-sites of other languages); ``files`` is Pelican's own record of
-    the static files by source path, ``static_url`` the pattern for those that it does not know.
+    the static files by source path, ``static_url`` the pattern for those that it does not know;
+    ``profiles`` are the owner's addresses elsewhere, made :func:`comparable`.
     """
 
     home: str
     root: str
     files: Mapping[str, StaticFile]
     static_url: str
+    profiles: frozenset[str] = frozenset()
 
     def web(self, value: object) -> str | None:
         """An absolute http(s) URL that is safe in an attribute, or ``None``.
@@ -94,9 +96,23 @@ class Urls:
         """The absolute address of a page of the site, from its path below the site's root."""
         return f"{self.home}/{path.lstrip('/')}"
 
+    def is_owners(self, url: str) -> bool:
+        """Whether a URL is one of the site's pages or one of the owner's profiles elsewhere."""
+        known = comparable(url)
+        host, _, _ = known.partition("/")
+        site, _, _ = comparable(self.root).partition("/")
+        return (bool(site) and host == site) or known in self.profiles
+
     def _file(self, path: str) -> str | None:
         if ".." in path.split("/"):
             return None
         known = self.files.get(path) or self.files.get(unquote(path))
         url = known.url if known else self.static_url.replace("{path}", quote(unquote(path)))
         return f"{self.root}/{url.lstrip('/').translate(_ENCODED)}"
+
+
+def comparable(url: str) -> str:
+    """Host and path of a URL, the same for all its spellings; any other address as it is."""
+    parts = urlsplit(url)
+    host = unquote(parts.hostname or "").rstrip(".").removeprefix("www.")
+    return f"{host}{unquote(parts.path).rstrip('/')}".lower() if host else url.lower()

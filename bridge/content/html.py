@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as stdlib_html
 import re
 from collections import Counter
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import nh3
@@ -35,6 +36,26 @@ ATTRIBUTES: dict[str, set[str]] = {
 }
 SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "geo", "xmpp", "webcal", "magnet"})
 _URL_ATTRIBUTES = frozenset({"href", "src", "poster", "cite", "srcset"})
+
+#: What a link may say of its target. Any other relation speaks for the page: ``me`` makes the
+#: target another home of the owner's, ``webmention``, ``token_endpoint`` and their like make it
+#: theirs, as parsers of microformats take ``<a rel>`` for ``<link rel>`` (mf2 parsing 1.4).
+_RELATIONS = frozenset(
+    {"nofollow", "noopener", "noreferrer", "ugc", "sponsored"}
+    | {"tag", "bookmark", "license", "external", "footnote", "help", "next", "prev"}
+)
+#: Roots and properties of microformats2, which say who wrote a page and where it lives; and those
+#: of the classic ones that parsers still read, in a theme that has nothing newer.
+_MICROFORMAT = re.compile(
+    r"(?:h|p|u|dt|e)-.*[a-z].*"
+    r"|adr|geo|hatom|hentry|hfeed|hnews|hproduct|hrecipe|hresume|hreview|hreview-aggregate"
+    r"|vcalendar|vcard|vevent|vfeed|xfolkentry"
+    r"|author|entry-(?:title|content|summary)|published|updated",
+    re.IGNORECASE | re.DOTALL,
+)
+#: Elements of a post are found under names of their own, by no script of the theme's.
+_ID_PREFIX = "user-content-"
+_NAMES_ONE = frozenset({"id", "name"})
 
 _NAME_AND_VALUE = (
     r"""\s+{}[a-zA-Z][\w:-]*)"""
@@ -77,19 +98,57 @@ _LONGEST_ESCAPE = len("&nbsp;")
 
 
 def sanitise(html: str) -> str:
-    """The HTML without anything that acts: scripts, event handlers, forms, frames, odd URLs.
+    """The HTML without anything that acts, or that speaks for the page.
 
+    The former are scripts, event handlers, forms, frames, odd URLs; the latter relations and
+    microformats that make somebody the author or the owner.
     Balanced, so that it cannot end the element it is put in. Printable, too: a character reference
     comes out as the character that it stands for, and ``&#1;`` would end the build of a feed.
     Raises :class:`InvalidRequest` for HTML that would take too long, or grow.
     """
     refuse_what_grows(html)
     clean = nh3.clean(
-        html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(SCHEMES), link_rel=None
+        html,
+        tags=set(TAGS),
+        attributes=ATTRIBUTES,
+        attribute_filter=_filtered,
+        url_schemes=set(SCHEMES),
+        link_rel=None,
     )
     if len(clean) > _LONGEST_ESCAPE * len(html) + 10_000:
         raise InvalidRequest("This HTML has elements that are never closed: close them.")
     return printable(clean)
+
+
+def _filtered(tag: str, name: str, value: str) -> str | None:
+    """An attribute's value as it may stand; ``None`` where the attribute has to go."""
+    del tag
+    if name in _ALLOWED_WORDS:
+        return " ".join(_allowed_words(name, value)) or None
+    if name in _NAMES_ONE:
+        return _prefixed(value)
+    if name == "href" and value.startswith("#") and len(value) > 1:
+        return f"#{_prefixed(value[1:])}"
+    if name == "headers":
+        return " ".join(map(_prefixed, value.split()))
+    return value
+
+
+def _prefixed(name: str) -> str:
+    return name if name.startswith(_ID_PREFIX) else _ID_PREFIX + name
+
+
+#: Attributes whose value is a list of words, and which of these may stay.
+_ALLOWED_WORDS: dict[str, Callable[[str], bool]] = {
+    "rel": lambda word: word.lower() in _RELATIONS,
+    "class": lambda word: _MICROFORMAT.fullmatch(word) is None,
+}
+
+
+def _allowed_words(name: str, value: str) -> list[str]:
+    """Parsers disagree on what separates words, so any white space does; nor may a character stand
+    between them of which :func:`printable` makes a space later."""
+    return [word for word in printable(value).split() if _ALLOWED_WORDS[name](word)]
 
 
 def refuse_what_grows(html: str) -> None:
@@ -166,6 +225,9 @@ def _may_stand(match: re.Match[str]) -> bool:
 def _is_allowed(attribute: re.Match[str], allowed: set[str]) -> bool:
     name = attribute["name"].lower()
     value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+    if name in _ALLOWED_WORDS and name in allowed:
+        words = printable(stdlib_html.unescape(value))
+        return _allowed_words(name, words) == words.split()
     if name == "style":
         return _HARMLESS_STYLE.fullmatch(value) is not None
     return name in allowed and (name not in _URL_ATTRIBUTES or _is_safe_url(value))

@@ -175,12 +175,16 @@ def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    """An author who is only a name. Cards and URLs are not a Pelican author's name."""
-    del file
+    """The site's own author. In a post that came through an app nobody else is named: a page says
+    who wrote it, and that is no app's to change; what was sent stays in ``Mf2``. A post written by
+    hand may have another author, and get another."""
     author = _one_text(properties, "author")
     if author is None or "://" in author:
         return None
     name = label(author)
+    by_hand = bool(file.lines) and file.get("Mf2") is None
+    if not by_hand and name != rules.site.author:
+        return None
     return name if rules.site.can_be_author(name) else None
 
 

@@ -27,6 +27,7 @@ from pelican.utils import sanitised_join, slugify
 from bridge.content.effort import is_quick
 from bridge.content.headers import PelicanFile
 from bridge.content.intrasite import IntrasiteLinks
+from bridge.content.labels import label
 from bridge.content.listings import Listings
 from bridge.content.quick import QuickLocator
 from bridge.content.rendering import SiteMarkdown
@@ -61,7 +62,8 @@ class Location:
 class Site:
     """A Pelican site's settings, as far as posts need them. Every method is thread-safe.
 
-    ``zone`` is the site's time zone, ``links`` knows Pelican's notation for files of the site,
+    ``author`` is who writes the site, ``zone`` its time zone,
+    ``links`` knows Pelican's notation for files of the site,
     ``listings`` the files of its categories, authors and tags,
     ``content_folder`` is relative to the repo's root. ``root`` is the folder that stands for that:
     paths of posts are relative to it, and so is ``uploads``, the folder in which no post is.
@@ -79,6 +81,7 @@ class Site:
         self.settings: dict[str, Any] = dict(settings)
         self.root = root.resolve()
         self.siteurl: str = str(settings.get("SITEURL") or siteurl).rstrip("/")
+        self.author = label(str(settings.get("AUTHOR") or ""))
         self.zone = ZoneInfo(str(settings.get("TIMEZONE") or "UTC"))
         self.content_folder = _inside(self.root, Path(str(settings["PATH"])))
         self.default_status = str(dict(settings["DEFAULT_METADATA"]).get("status", "published"))
