@@ -9,7 +9,7 @@ from types import MappingProxyType
 from bridge.micropub.body import File
 from bridge.micropub.post import Json, Properties
 from bridge.micropub.raw import Slot
-from bridge.micropub.values import is_empty
+from bridge.micropub.values import is_empty, refuse_many, refuse_many_properties
 
 PREFIX = "mp-"
 
@@ -29,16 +29,19 @@ def split_commands(
     """Properties and commands, the latter without their prefix.
 
     Nobody knows all commands, so one that makes no sense is left out and fails nothing. Alt texts
-    have moved to their photos; an access token is in neither.
+    have moved to their photos; an access token is in neither. Raises :class:`InvalidRequest` for
+    more names, or more values of a command, than a post may have.
     """
     properties: dict[str, list[Slot]] = {}
     commands: dict[str, tuple[Json, ...]] = {}
     aliases: dict[str, tuple[Json, ...]] = {}
+    count = sum(1 for name in values if name.startswith(PREFIX))
+    refuse_many_properties(max(count, len(values) - count))
     for name, slots in values.items():
         if name.startswith(PREFIX):
-            commands[name.removeprefix(PREFIX)] = _texts(slots)
+            commands[name.removeprefix(PREFIX)] = _texts(name, slots)
         elif name in _ALIASES:
-            aliases[name] = _texts(slots)
+            aliases[name] = _texts(name, slots)
         # The server MUST NOT store the access_token (3.2).
         elif name != "access_token":
             properties[name] = list(slots)
@@ -48,12 +51,15 @@ def split_commands(
     return properties, MappingProxyType({name: texts for name, texts in given.items() if texts})
 
 
-def _texts(slots: Sequence[Slot]) -> tuple[str, ...]:
+def _texts(name: str, slots: Sequence[Slot]) -> tuple[str, ...]:
     """What a command says; only texts and numbers say anything that a command could mean."""
     plain = [
         slot for slot in slots if isinstance(slot, str | int | float) and not isinstance(slot, bool)
     ]
-    return tuple(text for text in map(str, plain) if text.strip())
+    texts = tuple(text for text in map(str, plain) if text.strip())
+    if name != ALT_TEXTS:
+        refuse_many(name, len(texts))
+    return texts
 
 
 def _describe_photos(properties: dict[str, list[Slot]], alts: Sequence[Slot]) -> None:

@@ -13,7 +13,14 @@ from bridge.micropub.commands import PREFIX, split_commands
 from bridge.micropub.form import read_form
 from bridge.micropub.post import Json, Post, Properties
 from bridge.micropub.raw import Raw, Slot, read_json, wrapped
-from bridge.micropub.values import MEDIA, is_empty, normalise, property_name
+from bridge.micropub.values import (
+    MEDIA,
+    is_empty,
+    normalise,
+    property_name,
+    refuse_many_files,
+    refuse_many_properties,
+)
 
 #: Properties that say how to publish; alone they are no post.
 _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"})
@@ -93,6 +100,7 @@ def _sort(
             place = "file" if isinstance(slot, File) and name not in MEDIA else name
             slots.setdefault(place, []).append(slot)
     full = {property_name(name): normalise(name, given) for name, given in slots.items()}
+    refuse_many_files({name: len(given) for name, given in full.items()})
     uploads = tuple(
         _upload(name, index, slot)
         for name, given in full.items()
@@ -189,4 +197,5 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
                 values[property_name(base_name(name))] = kept
         else:
             raise InvalidRequest("'delete' lists property names; this is none.")
+    refuse_many_properties(len({*values, *whole}))
     return MappingProxyType(values), tuple(whole)

@@ -8,7 +8,13 @@ from collections.abc import Iterable
 from bridge.errors import InvalidRequest
 from bridge.micropub.action import Update
 from bridge.micropub.post import Json, Post
-from bridge.micropub.values import MEDIA
+from bridge.micropub.values import (
+    MEDIA,
+    refuse_long,
+    refuse_many,
+    refuse_many_files,
+    refuse_many_properties,
+)
 
 #: Texts of which a post has one. Adding a second would lose one of the two.
 _ONE_TEXT = frozenset({"content", "name", "summary"})
@@ -23,8 +29,9 @@ def apply(post: Post, update: Update) -> Post:
     What the update does not name stays as it is, in its place. A value that is already there is
     not added again, so that a request that is sent twice changes nothing the second time; what is
     not there can be deleted. Raises :class:`InvalidRequest` for a second ``content``, ``name`` or
-    ``summary``.
+    ``summary``, and where the post would come to hold more than one may.
     """
+    old = post
     post = post.with_properties(
         {name: values for name, values in update.replace.items() if _is_ours(post, name)}
     )
@@ -33,7 +40,22 @@ def apply(post: Post, update: Update) -> Post:
             post = post.with_properties({name: _added(name, post.all(name), values)})
     for name, unwanted in update.delete_values.items():
         post = post.with_properties({name: _without(name, post.all(name), unwanted)})
-    return post.with_properties(dict.fromkeys(update.delete_properties, ()))
+    post = post.with_properties(dict.fromkeys(update.delete_properties, ()))
+    _refuse_growth(old, post)
+    return post
+
+
+def _refuse_growth(old: Post, new: Post) -> None:
+    """Raise where the update made the post too large; one that has always been so may stay."""
+    counts = {name: len(values) for name, values in new.properties.items()}
+    grown = {name for name, count in counts.items() if count > len(old.all(name))}
+    for name in grown:
+        refuse_many(name, counts[name])
+        refuse_long(name, new.all(name))
+    if not grown.isdisjoint(MEDIA):
+        refuse_many_files(counts)
+    if len(counts) > len(old.properties):
+        refuse_many_properties(len(counts))
 
 
 def _is_ours(post: Post, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import File
@@ -14,6 +14,19 @@ from bridge.micropub.raw import Slot
 
 #: Properties that are files, or links to files.
 MEDIA = frozenset({"photo", "video", "audio", "featured"})
+
+#: How much one post may hold. A tag has pages and feeds of its own on every site, a property is a
+#: part of a page: without an end, one small request would fill the disk.
+MOST_PROPERTIES = 300
+MOST_FILES = 100
+MOST_CHARACTERS = 100_000
+_MOST_VALUES = 300
+_MOST_OF = {
+    **dict.fromkeys(MEDIA | {"file"}, MOST_FILES),
+    **dict.fromkeys(("syndication", "mp-syndicate-to", "syndicate-to"), 50),
+}
+#: Texts that are headers, in each list of posts, or pages of their own.
+_SHORT_TEXTS = frozenset({"name", "summary", "category"})
 
 _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
 
@@ -36,12 +49,52 @@ def is_empty(slot: Slot) -> bool:
 def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
     """The values of one property in the one form that everything else relies on.
 
-    Empty ones are dropped, files pass. Raises :class:`InvalidRequest` for what cannot be meant.
+    Empty ones are dropped, files pass. Raises :class:`InvalidRequest` for what cannot be meant, and
+    for more than a post may hold.
     """
     rule = _RULES.get(name, _anything)
-    kept = [slot if isinstance(slot, File) else rule(name, slot) for slot in _full(slots)]
+    given = _full(slots)
+    refuse_many(name, len(given))
+    kept = [slot if isinstance(slot, File) else rule(name, slot) for slot in given]
     values = tuple(_full(kept))
+    refuse_long(name, values)
     return _one_content(values) if name == "content" else values
+
+
+def refuse_many(name: str, count: int) -> None:
+    """Raise :class:`InvalidRequest` for more values of a property than a post may have."""
+    most = _MOST_OF.get(name, _MOST_VALUES)
+    if count > most:
+        raise InvalidRequest(f"'{name}' has {count:,} values; a post may have {most}. Send fewer.")
+
+
+def refuse_long(name: str, values: Iterable[Slot]) -> None:
+    """Raise :class:`InvalidRequest` for a title, a summary or a list of tags that is too long."""
+    if name not in _SHORT_TEXTS:
+        return
+    length = sum(len(value if isinstance(value, str) else json.dumps(value)) for value in values)
+    if length > MOST_CHARACTERS:
+        raise InvalidRequest(
+            f"'{name}' has {length:,} characters; a post may have {MOST_CHARACTERS:,}. Shorten it."
+        )
+
+
+def refuse_many_files(counts: Mapping[str, int]) -> None:
+    """Raise :class:`InvalidRequest` for more photos, videos and sounds, in all, than a post may
+    have. ``counts`` is how many values each property has."""
+    files = sum(counts.get(name, 0) for name in (*MEDIA, "file"))
+    if files > MOST_FILES:
+        raise InvalidRequest(
+            f"The post has {files:,} photos or other files; {MOST_FILES} is the most. Send fewer."
+        )
+
+
+def refuse_many_properties(count: int) -> None:
+    """Raise :class:`InvalidRequest` for more properties than a post may have."""
+    if count > MOST_PROPERTIES:
+        raise InvalidRequest(
+            f"This names {count:,} properties; a post may have {MOST_PROPERTIES}. Send fewer."
+        )
 
 
 def _full(slots: Iterable[Slot]) -> list[Slot]:

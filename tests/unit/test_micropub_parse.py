@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -599,3 +600,108 @@ class TestUpdate:
     def test_files_belong_to_the_media_endpoint(self) -> None:
         with pytest.raises(InvalidRequest, match="media endpoint"):
             form(("action", "update"), ("url", URL), ("photo", File("a", b"1")))
+
+
+def names(count: int) -> list[Json]:
+    return [f"t{number}" for number in range(count)]
+
+
+def urls(count: int) -> list[Json]:
+    return [f"https://example.org/{number}" for number in range(count)]
+
+
+#: What a post may hold of each, to the last: one more of the same is too much.
+LIMITS: dict[str, tuple[dict[str, Json], dict[str, Json]]] = {
+    "categories": ({"category": names(300)}, {"category": names(301)}),
+    "photos": ({"photo": urls(100)}, {"photo": urls(101)}),
+    "photos and videos": (
+        {"photo": urls(60), "video": urls(30), "audio": urls(9), "featured": urls(1)},
+        {"photo": urls(60), "video": urls(30), "audio": urls(9), "featured": urls(2)},
+    ),
+    "properties": (
+        {f"p{number}": ["x"] for number in range(300)},
+        {f"p{number}": ["x"] for number in range(301)},
+    ),
+    "targets": ({"mp-syndicate-to": urls(50)}, {"mp-syndicate-to": urls(51)}),
+    "targets without prefix": ({"syndicate-to": urls(50)}, {"syndicate-to": urls(51)}),
+    "copies": ({"syndication": urls(50)}, {"syndication": urls(51)}),
+    "a title": ({"name": ["x" * 100_000]}, {"name": ["x" * 100_001]}),
+    "a summary": ({"summary": ["x" * 100_000]}, {"summary": ["x" * 100_001]}),
+    "tags": (
+        {"category": ["x" * 50_000, "y" * 50_000]},
+        {"category": ["x" * 50_000, "y" * 50_001]},
+    ),
+    "people": ({"category": [CHECKIN]}, {"category": [{**CHECKIN, "value": "x" * 100_000}]}),
+    "others": ({"in-reply-to": urls(300)}, {"in-reply-to": urls(301)}),
+    "channels": ({"mp-channel": names(300)}, {"mp-channel": names(301)}),
+}
+
+
+def as_json(given: dict[str, Json]) -> Action:
+    return json_({"type": ["h-entry"], "properties": {"content": ["x"], **given}})
+
+
+def as_form(given: dict[str, Json]) -> Action:
+    fields: list[Field] = [("content", "x")]
+    for name, values in given.items():
+        assert isinstance(values, list)
+        fields += [(f"{name}[]", value) for value in values if isinstance(value, str)]
+    return form(*fields)
+
+
+class TestLimits:
+    @pytest.mark.parametrize("send", [as_json, as_form])
+    @pytest.mark.parametrize("name", LIMITS.keys() - {"people", "properties"})
+    def test_a_post_holds_so_much_and_no_more(
+        self, name: str, send: Callable[[dict[str, Json]], Action]
+    ) -> None:
+        taken, refused = LIMITS[name]
+        assert created(send(taken))
+        with pytest.raises(InvalidRequest, match=r"a post may have|is the most"):
+            send(refused)
+
+    @pytest.mark.parametrize("send", [as_json, as_form])
+    def test_so_many_properties_and_no_more(
+        self, send: Callable[[dict[str, Json]], Action]
+    ) -> None:
+        taken, refused = LIMITS["properties"]
+        # The content is one, too; commands are none.
+        fewer = {name: values for name, values in taken.items() if name != "p0"}
+        assert created(send({**fewer, "mp-slug": ["x"]}))
+        with pytest.raises(InvalidRequest, match="302 properties"):
+            send(refused)
+
+    def test_a_person_among_the_tags_counts_with_all_that_is_told_of_them(self) -> None:
+        taken, refused = LIMITS["people"]
+        assert created(as_json(taken))
+        with pytest.raises(InvalidRequest, match="characters"):
+            as_json(refused)
+
+    def test_uploads_count_among_the_files(self) -> None:
+        fields: list[Field] = [("photo[]", f"https://example.org/{n}") for n in range(60)]
+        fields += [(name, File("a.jpg", b"x")) for name in ("photo", "video", "file", "other")] * 10
+        assert len(created(form(*fields)).uploads) == 40
+        with pytest.raises(InvalidRequest, match="101 photos"):
+            form(*fields, ("file[]", File("b.jpg", b"x")))
+
+    def test_empty_fields_do_not_count(self) -> None:
+        assert created(form(("content", "x"), *[("category[]", "")] * 400, ("category[]", "a")))
+
+    @pytest.mark.parametrize("operation", ["replace", "add"])
+    @pytest.mark.parametrize("name", LIMITS.keys() - {"people", "photos and videos", "properties"})
+    def test_an_update_brings_no_more_either(self, name: str, operation: str) -> None:
+        taken, refused = LIMITS[name]
+        assert updated(**{operation: taken})
+        with pytest.raises(InvalidRequest, match="a post may have"):
+            updated(**{operation: refused})
+
+    def test_an_update_names_so_many_properties(self) -> None:
+        many: Json = {f"p{number}": ["x"] for number in range(301)}
+        for operations in (
+            {"replace": many},
+            {"add": many},
+            {"delete": many},
+            {"delete": names(301)},
+        ):
+            with pytest.raises(InvalidRequest, match="301"):
+                updated(**operations)

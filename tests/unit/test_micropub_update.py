@@ -179,3 +179,39 @@ def test_an_update_sent_twice_changes_nothing_the_second_time(
     untouched = POST.properties.keys() - named
     assert all(once.all(name) == POST.all(name) for name in untouched)
     assert all(once.properties.values())
+
+
+class TestLimits:
+    def test_what_is_added_counts_with_what_is_there(self) -> None:
+        tags: list[Json] = [f"t{number}" for number in range(297)]
+        assert len(changed(add={"category": tags})["category"]) == 300
+        with pytest.raises(InvalidRequest, match="'category' has 301 values"):
+            changed(add={"category": [*tags, "one more"]})
+        assert len(changed(add={"category": [*tags, "walk"]})["category"]) == 300
+
+    def test_characters_of_tags_count_together(self) -> None:
+        assert changed(add={"category": ["x" * (100_000 - len("riverwalkautumn"))]})
+        with pytest.raises(InvalidRequest, match="characters"):
+            changed(add={"category": ["x" * 99_999]})
+
+    def test_files_of_all_kinds_count_together(self) -> None:
+        urls: list[Json] = [f"https://a.example/{number}.mp4" for number in range(98)]
+        assert changed(add={"video": urls})
+        with pytest.raises(InvalidRequest, match="101 photos or other files"):
+            changed(add={"video": [*urls, "https://a.example/x.mp4"]})
+        with pytest.raises(InvalidRequest, match="102 photos or other files"):
+            changed(replace={"audio": [*urls, "https://a.example/x", "https://a.example/y"]})
+
+    def test_properties_count_with_those_that_are_there(self) -> None:
+        many: Json = {f"p{number}": ["x"] for number in range(295)}
+        assert len(apply(POST, update(add=many)).properties) == 300
+        with pytest.raises(InvalidRequest, match="301 properties"):
+            apply(POST, update(add={**many, "q": ["x"]}))
+        assert len(apply(POST, update(add={**many, "q": ["x"]}, delete=["name"])).properties) == 300
+
+    def test_a_post_that_has_always_been_larger_can_be_changed(self) -> None:
+        large = POST.with_properties({"category": tuple(f"t{number}" for number in range(400))})
+        assert changed(large, replace={"content": ["New"]}) == {"content": ["New"]}
+        assert len(changed(large, delete={"category": ["t0"]})["category"]) == 399
+        with pytest.raises(InvalidRequest, match="401 values"):
+            changed(large, add={"category": ["one more"]})
