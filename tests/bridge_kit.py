@@ -5,83 +5,23 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp import web
 from bs4 import BeautifulSoup, Tag
+from demo_kit import PATIENCE, Demo
 from PIL import Image
-
-ROOT = Path(__file__).parents[1]
-PATIENCE = 60
 
 #: A new post's page is live with the answer, or soon after.
 CREATED = (201, 202)
 #: An update, a delete, an undelete. 201 comes with a Location where the URL has changed.
 DONE = (200, 201, 204)
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """What ``demo.json`` says of a running demo, and the folder it lives in."""
-
-    folder: Path
-    facts: dict[str, Any]
-
-    def __getattr__(self, name: str) -> Any:
-        return self.facts[name]
-
-    def command(self, *arguments: str) -> str:
-        """What ``micropub-bridge`` prints, run beside the server."""
-        line = [sys.executable, "-m", "bridge", *arguments, "-c", self.folder / "bridge.toml"]
-        run = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, encoding="utf-8")
-        return run.stdout
-
-    def token_for(self, scope: str) -> str:
-        """A new app token with these scopes."""
-        words = self.command("token", "create", "test", "--scope", scope).split()
-        return max(words, key=len)
-
-    def git(self, *arguments: str) -> str:
-        """What git says of the owner's clone."""
-        line = ["git", "-C", self.facts["repo"], *arguments]
-        return subprocess.run(
-            line, check=True, capture_output=True, encoding="utf-8"
-        ).stdout.strip()
-
-
-@contextmanager
-def running(folder: Path, **environment: str) -> Iterator[Bridge]:
-    """``micropub-bridge demo`` in a new folder, from ready to a clean end."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    log = folder.with_suffix(".log")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "demo", "--dir", folder, "--port", "0"],
-            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=kept | environment,
-        )  # fmt: skip
-    try:
-        facts = folder / "demo.json"
-        deadline = time.monotonic() + PATIENCE
-        while not facts.exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield Bridge(folder, json.loads(facts.read_text()))
-    finally:
-        process.send_signal(signal.SIGINT)
-        ended = process.wait(PATIENCE)
-    assert ended == 0, log.read_text()
 
 
 @dataclass(frozen=True)
@@ -114,7 +54,7 @@ class Answer:
 class Client:
     """A Micropub client. Each verb fails unless the answer has the expected status."""
 
-    bridge: Bridge
+    bridge: Demo
     http: aiohttp.ClientSession
     token: str | None = ""
     agent: dict[str, str] = field(default_factory=lambda: {"User-Agent": "tests"})

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from demo_kit import Demo, start_demo
+from demo_kit import PATIENCE
+from warm_kit import Program, run_module
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60
 _PATH = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
 OWNER = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
@@ -36,16 +36,7 @@ def run(
     *arguments: str | Path, cwd: Path, text: str | None = "", env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """``micropub-bridge`` with these arguments; ``text`` is what somebody types."""
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**(env or {})),
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return run_module("bridge", *arguments, cwd=cwd, env=environment(**(env or {})), text=text)
 
 
 def done(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
@@ -120,17 +111,6 @@ def set_port(config: Path, port: int = 0) -> None:
     config.write_text(re.sub(r"(?m)^port = .*$", f"port = {port}", text))
 
 
-@contextmanager
-def demo_in(folder: Path, ending: int = signal.SIGINT) -> Iterator[Demo]:
-    """``micropub-bridge demo`` in a folder, from ready to a clean end."""
-    running, process = start_demo(folder)
-    try:
-        yield running
-    finally:
-        process.send_signal(ending)
-        assert process.wait(PATIENCE) == 0
-
-
 @dataclass(frozen=True)
 class Served:
     """A bridge that ``serve`` runs: where it listens, and what it has printed."""
@@ -138,7 +118,7 @@ class Served:
     url: str
     folder: Path
     log: Path
-    process: subprocess.Popen[bytes]
+    process: Program
 
     def token(self) -> str:
         """A new app token."""
@@ -157,14 +137,7 @@ class Served:
 def served(folder: Path, **env: str) -> Iterator[Served]:
     """``micropub-bridge serve`` in a folder with a ``bridge.toml``, from ready to a clean end."""
     log = folder / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "serve"],
-            cwd=folder,
-            env=environment(**env),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    process = Program("bridge", "serve", cwd=folder, env=environment(**env), stdout=log)
     try:
         deadline = time.monotonic() + PATIENCE
         while not (ready := re.search(r"listening on (\S+)", log.read_text())):

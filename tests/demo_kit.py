@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
+from warm_kit import Program, run_module
 
 ROOT = Path(__file__).parents[1]
+#: Far more than any of it takes, on a machine that is busy with other things.
+PATIENCE = 300
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Demo:
     remote: Path
     output: Path
     pid: int
+    folder: Path
 
     @property
     def headers(self) -> dict[str, str]:
@@ -45,6 +51,18 @@ class Demo:
             command, check=True, capture_output=True, encoding="utf-8"
         ).stdout.strip()
 
+    def command(self, *arguments: str) -> str:
+        """What ``micropub-bridge`` prints, run beside the server."""
+        file = self.folder / "bridge.toml"
+        ended = run_module("bridge", *arguments, "-c", file, cwd=ROOT, env=os.environ)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def token_for(self, scope: str) -> str:
+        """A new app token with these scopes."""
+        words = self.command("token", "create", "test", "--scope", scope).split()
+        return max(words, key=len)
+
     def commits(self) -> int:
         return int(self.git("rev-list", "--count", "HEAD"))
 
@@ -54,27 +72,35 @@ class Demo:
         return path / "index.html" if url.endswith("/") else path
 
 
-def start_demo(folder: Path) -> tuple[Demo, subprocess.Popen[bytes]]:
+def start_demo(folder: Path, **environment: str) -> tuple[Demo, Program]:
     """Run ``micropub-bridge demo`` until it is ready."""
-    log = (folder.parent / f"{folder.name}.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "demo", "--dir", str(folder), "--port", "0"],
-        cwd=ROOT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
-    )
-    log.close()
+    log = folder.with_name(f"{folder.name}.log")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    program = Program(
+        "bridge", "demo", "--dir", folder, "--port", "0",
+        cwd=ROOT, env=kept | environment, stdout=log,
+    )  # fmt: skip
     file = folder / "demo.json"
-    wait_until(lambda: file.exists() or process.poll() is not None, seconds=120)
-    if process.poll() is not None:
-        pytest.fail((folder.parent / f"{folder.name}.log").read_text())
+    wait_until(lambda: file.exists() or program.poll() is not None, seconds=PATIENCE)
+    assert program.poll() is None, log.read_text()
     values = json.loads(file.read_text())
     paths = {name: Path(values[name]) for name in ("repo", "remote", "output")}
-    return Demo(**{**values, **paths}), process
+    return Demo(**{**values, **paths}, folder=folder), program
 
 
-def wait_until(true: object, seconds: float = 30) -> None:
+@contextmanager
+def demo_in(folder: Path, ending: int = signal.SIGINT, **environment: str) -> Iterator[Demo]:
+    """``micropub-bridge demo`` in a folder, from ready to a clean end."""
+    demo, program = start_demo(folder, **environment)
+    try:
+        yield demo
+    finally:
+        program.send_signal(ending)
+        ended = program.wait(PATIENCE)
+    assert ended == 0, folder.with_name(f"{folder.name}.log").read_text()
+
+
+def wait_until(true: object, seconds: float = PATIENCE) -> None:
     """Poll until a callable says yes; fail when it does not in time."""
     assert callable(true)
     deadline = time.monotonic() + seconds
@@ -84,7 +110,7 @@ def wait_until(true: object, seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-async def live(http: aiohttp.ClientSession, url: str, seconds: float = 30) -> str:
+async def live(http: aiohttp.ClientSession, url: str, seconds: float = PATIENCE) -> str:
     """The page at ``url``, once it is there."""
     deadline = time.monotonic() + seconds
     while True:

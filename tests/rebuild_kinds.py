@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
 from rebuild_site import post
+from warm_kit import run_module
 
 Change = Mapping[str, bytes | None]
 
@@ -174,8 +173,9 @@ def settings_changed(conf: bytes) -> Change:
 def clean(checkout: Path, output: Path, environment: Mapping[str, str]) -> dict[str, bytes]:
     """What Pelican's command makes of a checkout."""
     shutil.rmtree(output, ignore_errors=True)
-    argv = (sys.executable, "-m", "pelican", "content", "-s", "pelicanconf.py", "-o", str(output))
-    subprocess.run(argv, cwd=checkout, env=dict(environment), check=True, capture_output=True)
+    arguments = ("content", "-s", "pelicanconf.py", "-o", output)
+    ended = run_module("pelican", *arguments, cwd=checkout, env=environment)
+    assert ended.returncode == 0, ended.stderr
     return comparable(output)
 
 

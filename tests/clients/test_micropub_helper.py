@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from bridge_kit import Bridge, picture, running
+from bridge_kit import picture
+from demo_kit import Demo, demo_in
 
 pytestmark = pytest.mark.node
 
@@ -20,13 +21,13 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
-    with running(tmp_path_factory.mktemp("clients") / "demo") as bridge:
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with demo_in(tmp_path_factory.mktemp("clients") / "demo") as bridge:
         yield bridge
 
 
 @pytest.fixture(scope="module")
-def found(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(bridge: Demo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What each step of ``life_cycle.js`` gave, run against a demo."""
     folder = tmp_path_factory.mktemp("node") / "clients"
     shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
@@ -51,7 +52,7 @@ def npm(*arguments: str, folder: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def test_it_discovers_the_endpoints(found: dict[str, Any], bridge: Bridge) -> None:
+def test_it_discovers_the_endpoints(found: dict[str, Any], bridge: Demo) -> None:
     assert found["endpoints"] == {
         "micropub": bridge.micropub,
         "auth": bridge.authorization,
@@ -62,7 +63,7 @@ def test_it_discovers_the_endpoints(found: dict[str, Any], bridge: Bridge) -> No
     assert found["verified"]
 
 
-def test_it_uploads_and_creates(found: dict[str, Any], bridge: Bridge) -> None:
+def test_it_uploads_and_creates(found: dict[str, Any], bridge: Demo) -> None:
     assert found["photo"].startswith(bridge.media)
     created = found["created"]
     assert created["type"] == ["h-entry"]

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import aiohttp
-from cli_kit import demo_in, done, environment
-from demo_kit import Demo, start_demo, wait_until
+from cli_kit import done, environment
+from demo_kit import Demo, demo_in, start_demo, wait_until
 
 
 def test_the_printed_curl_line_posts(tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from bridge_kit import Bridge
-from bridge_kit import running as demo
+from demo_kit import Demo, demo_in
 from indieauth_kit import browser, client_site
 
 pytestmark = pytest.mark.node
@@ -51,8 +50,8 @@ def script(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Bridge]:
-    with demo(tmp_path / "demo") as bridge:
+async def running(tmp_path: Path) -> AsyncIterator[Demo]:
+    with demo_in(tmp_path / "demo") as bridge:
         yield bridge
 
 
@@ -81,7 +80,7 @@ async def said(process: asyncio.subprocess.Process) -> dict[str, str]:
     return found
 
 
-async def test_micropub_helper_signs_in_and_posts(running: Bridge, script: Path) -> None:
+async def test_micropub_helper_signs_in_and_posts(running: Demo, script: Path) -> None:
     async with (
         client_site() as app,
         node(script, running.me, app) as process,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 from rebuild_kinds import differing
 from rebuild_site import CONF, commit, files, post, settled
+from warm_kit import run_module
 
 from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from, make_rebuilder
@@ -117,9 +116,10 @@ async def worker(
 
 def clean(checkout: Path, settings: str, output: Path) -> dict[str, bytes]:
     """What ``pelican`` makes of it."""
-    argv = (sys.executable, "-m", "pelican", "content", "-s", settings, "-o", str(output))
     environment = importing_from((checkout / settings).parent, process.environment({}))
-    subprocess.run(argv, cwd=checkout, env=environment, check=True, capture_output=True)
+    arguments = ("content", "-s", settings, "-o", output)
+    ended = run_module("pelican", *arguments, cwd=checkout, env=environment)
+    assert ended.returncode == 0, ended.stderr
     return files(output)
 
 

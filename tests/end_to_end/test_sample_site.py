@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +19,7 @@ import mf2py
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, sync_playwright
+from warm_kit import run_module
 
 SAMPLE = Path(__file__).parents[2] / "sample_site"
 HOME = "https://maren.example"
@@ -29,9 +28,10 @@ BRIDGE = "https://bridge.maren.example/"
 
 def build(site: Path, output: Path, *options: str, home: str = HOME) -> Path:
     """Run Pelican from a folder that is not the site's; any error or warning fails."""
-    command = [sys.executable, "-m", "pelican", "-s", site / "pelicanconf.py", "-o", output]
-    run = subprocess.run(
-        [*command, "--fatal", "warnings", *options],
+    arguments = ("-s", site / "pelicanconf.py", "-o", output, "--fatal", "warnings", *options)
+    run = run_module(
+        "pelican",
+        *arguments,
         cwd=output.parent,
         env={
             **os.environ,
@@ -39,9 +39,6 @@ def build(site: Path, output: Path, *options: str, home: str = HOME) -> Path:
             "INDIEAUTH_BRIDGE": BRIDGE,
             "PYTHONPATH": str(SAMPLE.parent),
         },
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return output

@@ -10,8 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from bs4 import BeautifulSoup
-from cli_kit import demo_in
-from demo_kit import Demo
+from demo_kit import Demo, demo_in
 
 from bridge import __version__
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import shutil
 from pathlib import Path
 from random import Random
@@ -12,12 +11,10 @@ import pytest
 from breaking_disks import ForgetfulDisk, full_at, killed_at
 from git_kit import ADA, git
 from soak_kit import SOAK
+from warm_kit import WARM
 
 from bridge.store import Change, Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore
-
-SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["bridge.store.git", "breaking_disks"])
 
 
 @pytest.fixture(params=["bare", "clone", "worktree"] if SOAK else ["bare", "clone"])
@@ -126,7 +123,7 @@ def test_killed_before_any_single_step(repo: Path) -> None:
         step += 1
         copy = again(repo, step)
         acknowledged = copy.parent / "acknowledged"
-        child = SPAWN.Process(target=_child, args=(copy, step, acknowledged))
+        child = WARM.Process(target=_child, args=(copy, step, acknowledged))
         child.start()
         child.join(30)
         assert child.exitcode in {0, -9}

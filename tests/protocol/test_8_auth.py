@@ -7,7 +7,8 @@ from urllib.parse import quote_plus
 
 import aiohttp
 import pytest
-from bridge_kit import Client, running
+from bridge_kit import Client
+from demo_kit import demo_in
 
 
 async def test_800_a_token_in_the_header(client: Client) -> None:
@@ -55,7 +56,7 @@ async def test_805_two_different_tokens_are_refused(client: Client) -> None:
 
 async def test_805_strict_refuses_even_the_same_token_twice(tmp_path: Path) -> None:
     environment = {"BRIDGE_AUTH__STRICT": "true", "BRIDGE_REBUILD__MODE": "none"}
-    with running(tmp_path / "strict", **environment) as bridge:
+    with demo_in(tmp_path / "strict", **environment) as bridge:
         async with aiohttp.ClientSession() as http:
             client = Client(bridge, http)
             body = f"h=entry&content=Twice&access_token={quote_plus(bridge.token)}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bs4 import BeautifulSoup
 from content_site import WHEN, load_rules, post
 from test_content_properties import NASTY
 from test_content_text import SURPRISES
+from warm_kit import run_module
 
 from bridge.content.location import Location
 from bridge.content.path import candidates
@@ -51,13 +51,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         DEFAULT_PAGINATION=1000,
     )
     placed = list(place(root, rules))
-    run = subprocess.run(
-        [sys.executable, "-m", "pelican", "-s", "pelicanconf.py", "-o", "output", "--verbose"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ("-s", "pelicanconf.py", "-o", "output", "--verbose")
+    run = run_module("pelican", *arguments, cwd=root, env=os.environ)
     return {"root": root, "run": run, "placed": placed}
 
 

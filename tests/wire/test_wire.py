@@ -25,7 +25,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from bridge_kit import Answer, Bridge, Client, picture
+from bridge_kit import Answer, Client, picture
+from demo_kit import Demo
 from multidict import CIMultiDict
 
 REQUESTS = sorted((Path(__file__).parent / "requests").glob("*.http"))
@@ -33,7 +34,7 @@ FILES = {b"{jpeg}": picture(), b"{png}": picture("gold", "PNG")}
 
 
 @pytest.fixture(scope="session")
-def create_only(bridge: Bridge) -> str:
+def create_only(bridge: Demo) -> str:
     return bridge.token_for("create")
 
 
@@ -61,7 +62,7 @@ async def test_request(file: Path, client: Client, create_only: str) -> None:
     await Check(client, post, answer, written=written).all(json.loads(expected))
 
 
-async def send(bridge: Bridge, request: str) -> Answer:
+async def send(bridge: Demo, request: str) -> Answer:
     """Send exact bytes, and read until the server closes."""
     head, _, text = request.partition("\n\n")
     body = (text.replace("\n", "\r\n") if "multipart" in head else text).encode()
