@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
+from multidict import CIMultiDictProxy
 
 from bridge.auth.endpoint import TokenEndpointVerifier
 from bridge.auth.introspection import IntrospectionVerifier
@@ -45,10 +46,12 @@ async def discover(session: aiohttp.ClientSession, me: str) -> Endpoints:
 
     Raises :class:`DiscoveryError`.
     """
-    url, links, body = await _get(session, me, "text/html")
+    url, headers, body = await _get(session, me, "text/html")
+    links, content_type = headers.getall("Link", []), headers.get("Content-Type", "")
 
     def first(rel: str) -> str | None:
-        found = header_links(links, url, rel) or html_links(body, url, rel)
+        found = header_links(links, url, rel)
+        found = found or html_links(body, url, rel, content_type=content_type)
         return found[0] if found else None
 
     token = first("token_endpoint")
@@ -77,8 +80,8 @@ async def _metadata(session: aiohttp.ClientSession, url: str) -> dict[str, objec
 
 async def _get(
     session: aiohttp.ClientSession, url: str, accept: str
-) -> tuple[str, list[str], bytes]:
-    """A page's final URL, ``Link`` headers and body."""
+) -> tuple[str, CIMultiDictProxy[str], bytes]:
+    """A page's final URL, headers and body."""
     try:
         _refuse_open(url)
         async with (
@@ -94,7 +97,7 @@ async def _get(
                 body += chunk
                 if len(body) > _MAX_BYTES:
                     raise DiscoveryError(f"{url} is longer than {_MAX_BYTES} bytes")
-            return str(response.url), response.headers.getall("Link", []), bytes(body)
+            return str(response.url), response.headers, bytes(body)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise DiscoveryError(f"{url} cannot be reached") from error
 

@@ -19,6 +19,8 @@ class Answer:
     text: str
     links: list[str] = field(default_factory=list)
     url: str = ""
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = ""
 
     @property
     def json(self) -> dict[str, object]:
@@ -54,6 +56,8 @@ async def ask(
                 raw.decode("utf-8", "replace"),
                 response.headers.getall("Link", []),
                 str(response.url),
+                raw,
+                response.headers.get("Content-Type", ""),
             )
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         return Answer(0, str(error) or type(error).__name__)

@@ -68,7 +68,8 @@ def _links(page: Answer, rel: str) -> list[str]:
     if page.status != 200:
         return []
     named = header_links(page.links, page.url, rel)
-    return list(dict.fromkeys([*named, *html_links(page.text.encode(), page.url, rel)]))
+    linked = html_links(page.body, page.url, rel, content_type=page.content_type)
+    return list(dict.fromkeys([*named, *linked]))
 
 
 def _check_metadata(url: str, answer: Answer, base: str, settings: Settings) -> Finding:

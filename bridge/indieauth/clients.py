@@ -98,7 +98,12 @@ async def _from_html(client_id: str, fetched: Fetched) -> Client:
     link_headers = [value for key, value in fetched.headers.items() if key.lower() == "link"]
     redirects = [
         *header_links(link_headers, client_id, "redirect_uri"),
-        *html_links(fetched.body, client_id, "redirect_uri"),
+        *html_links(
+            fetched.body,
+            client_id,
+            "redirect_uri",
+            content_type=fetched.headers.get("Content-Type", ""),
+        ),
     ]
     return Client(
         client_id,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,10 +142,109 @@ def test_links_in_many_words() -> None:
         "<link rel=x href=/a rel=y href=/b>",
         "<link rel=x href='http://['><link rel=x href=/a>",
         "<link rel=x href=/a><![<![ ]]><link rel=x href=/b>",
+        "\ufeff<!doctype html><html><head><link rel=x href=/a>",
+        "<template><template></template><link rel=x href=/b></template><link rel=x href=/a>",
+        "<template/><link rel=x href=/b></template><link rel=x href=/a>",
+        "<link rel=x href=/a></body><link rel=x href=/b>",
+        "<link rel=x href=/a></html><link rel=x href=/b>",
+        "<link rel=x href=/a>\xa0<link rel=x href=/b>",
+        "<link rev=x href=/b><link rel=y rev=x href=/b><link rel=x href=/a>",
+        "<link rel='x\xa0' href=/b><link rel='\ny\tx\f' href='\n/a\t'>",
+        "<LINK REL=X HREF=/a><BODY><LINK REL=X HREF=/b>",
+        "<html><head><title>x</title>\n\n<link rel=x\nhref=/a><div><link rel=x href=/b>",
     ],
 )
 def test_heads_as_they_are_written(html: str) -> None:
     assert html_links(html.encode(), "https://a.example/", "x") == ["https://a.example/a"]
+
+
+PAGE = '<!doctype html><html><head>{}<link rel="x" href="/ä"></head><body>'
+
+
+@pytest.mark.parametrize(
+    ("page", "content_type"),
+    [
+        (codecs.BOM_UTF8 + PAGE.format("").encode(), ""),
+        (codecs.BOM_UTF16_LE + PAGE.format("").encode("utf-16-le"), ""),
+        (codecs.BOM_UTF16_BE + PAGE.format("").encode("utf-16-be"), "text/html; charset=utf-8"),
+        (PAGE.format("").encode("utf-16-le"), "text/html;charset=UTF-16"),
+        (PAGE.format("").encode("utf-16-be"), 'text/html; charset="utf-16be"'),
+        (PAGE.format("").encode("latin-1"), "text/html; charset=ISO-8859-1"),
+        (PAGE.format("<meta charset=windows-1252>").encode("cp1252"), "text/html"),
+        (PAGE.format("<META CHARSET='Latin1'/>").encode("cp1252"), "text/html; charset=nonsense"),
+        (
+            PAGE.format(
+                '<meta http-equiv=Content-Type content="text/html; charset=iso-8859-15">'
+            ).encode("iso-8859-15"),
+            "",
+        ),
+        (
+            PAGE.format("<!-- <meta charset=utf-16> --><meta charset=gbk>")
+            .replace("ä", "中")
+            .encode("gbk"),
+            "",
+        ),
+        (PAGE.format("<meta charset=utf-16>").encode(), ""),
+        (PAGE.format("<meta charset=utf-7>").encode(), "text/html; charset=utf-7"),
+        (PAGE.format("").encode(), "application/xhtml+xml"),
+    ],
+)
+def test_pages_in_any_encoding(page: bytes, content_type: str) -> None:
+    (found,) = html_links(page, "https://a.example/", "x", content_type=content_type)
+    assert found in {"https://a.example/ä", "https://a.example/中"}
+
+
+def test_an_encoding_that_the_page_names_late_or_in_a_comment_is_none() -> None:
+    late = f"<head><!--{' ' * 1024}--><meta charset=shift_jis><link rel=x href=/ä>"
+    assert html_links(late.encode(), "https://a.example/", "x") == ["https://a.example/ä"]
+
+
+@pytest.mark.parametrize("base", ["javascript:x", "data:text/html,x", "http://[", ""])
+def test_a_base_that_is_no_address_changes_nothing(base: str) -> None:
+    page = f'<base href="{base}"><base href="https://b.example/"><link rel=x href=/a>'.encode()
+    assert html_links(page, "https://a.example/", "x") == ["https://a.example/a"]
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ('</1>; rel="x"; anchor="https://other.example/"', []),
+        ('</1>; anchor="https://other.example/"; rel="x"', []),
+        ("</1>; rel=x; ANCHOR=https://other.example/", []),
+        ('</1>; rel=x; anchor="#part"', []),
+        ('</1>; rel=x; anchor="http://["', []),
+        ('</1>; rel=x; anchor=""', ["/1"]),
+        ('</1>; rel=x; anchor="https://a.example/"', ["/1"]),
+        ('</1>; rel=x; anchor=""; anchor="https://other.example/"', ["/1"]),
+        ('</1>; anchor="/other"; rel=x, </2>; rel=x', ["/2"]),
+        ("</1>; rel=y; rel=x", []),
+        ('</1>; rel="y  x\tz"', ["/1"]),
+        ('</1>; REL="X"', ["/1"]),
+        ('</1>; rev="x", </2>; rev=x; rel=y', []),
+        ('</1>; title="</2>; rel=x, </3>; rel=x"; rel=y', []),
+        (r'</1>; title="a \" , </2>; rel=x"; rel=x', ["/1"]),
+        (r'</1>; title="a\\"; rel=x', ["/1"]),
+        ('</1>; title="never closed; rel=x, </2>; rel=x', []),
+        ("</1>; rel=y, ; rel=x", []),
+        ("</1>; crossorigin; rel=x", ["/1"]),
+        ("</1> ; rel = x ,</2>;rel=x", ["/1", "/2"]),
+        ("</a,b;c>; rel=x", ["/a,b;c"]),
+        ("< /1 >; rel=x", ["/1"]),
+        ("</1>; rel*=UTF-8''x", []),
+        ("rel=x; </1>", []),
+    ],
+)
+def test_link_headers_as_they_are_written(header: str, found: list[str]) -> None:
+    absolute = [f"https://a.example{path}" for path in found]
+    assert header_links([header], "https://a.example/", "x") == absolute
+    assert header_links(["</0>; rel=x", header], "https://a.example/", "x")[1:] == absolute
+
+
+def test_a_hostile_link_header_is_read_once() -> None:
+    begun = time.process_time()
+    for hostile in ('"', "<a>;", ";a=", 'x="', '<a>;a="\\', ", ", "< ", ";  "):
+        assert header_links([hostile * 100_000], "https://a.example/", "x") == []
+    assert time.process_time() - begun < 20
 
 
 async def test_a_site_that_is_down_at_start_fails_closed_and_is_asked_again(
