@@ -29,7 +29,12 @@ _PROGRAMS = {
 }
 
 #: Their tests are long and share nothing: each goes to whichever worker has time, before others.
-_APART = {"test_rebuild_equality.py", "test_store_crash.py"}
+_APART = {
+    "test_rebuild_equality.py",
+    "test_rebuild_killed.py",
+    "test_rebuild_odd_sites.py",
+    "test_store_crash.py",
+}
 #: Folders with long tests: they begin before the others.
 _LONG = {"end_to_end", "plugin", "clients"}
 #: Folders of which all tests share one bridge.
@@ -39,7 +44,7 @@ _LOCALE = locale.setlocale(locale.LC_ALL)
 
 #: The same examples on every machine, and new ones in each `make soak`. No limit of time: a busy
 #: machine is no fault of the code.
-settings.register_profile("every run", derandomize=True, deadline=None)
+settings.register_profile("every run", max_examples=60, derandomize=True, deadline=None)
 settings.register_profile("soak", max_examples=5_000, deadline=None, print_blob=True)
 settings.load_profile("soak" if SOAK else "every run")
 

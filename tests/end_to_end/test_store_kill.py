@@ -12,7 +12,7 @@ import pytest
 from siege_kit import Besieged
 from soak_kit import SOAK, rounds
 
-ROUNDS = rounds(4, 200)
+ROUNDS = rounds(2, 200)
 
 
 @pytest.fixture(params=["bare", "clone"])

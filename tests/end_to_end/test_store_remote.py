@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,15 +13,13 @@ from pathlib import Path
 import pytest
 from breaking_disks import killed_at
 from git_kit import ADA, git, put
+from warm_kit import WARM
 
 from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.remote import Conflict, Remote, RemoteStatus
 from bridge.store.syncing import Syncing
 from bridge.store.transport import Transport
-
-SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["bridge.store.remote", "breaking_disks"])
 
 
 @dataclass
@@ -436,7 +433,7 @@ async def test_killed_before_any_single_step_of_catching_up(world: World, tmp_pa
         for name in ("remote.git", "repo"):
             shutil.copytree(tmp_path / name, copy / name, symlinks=True)
         git(copy / "repo", "remote", "set-url", "origin", str(copy / "remote.git"))
-        child = SPAWN.Process(target=_catch_up, args=(copy / "repo", step))
+        child = WARM.Process(target=_catch_up, args=(copy / "repo", step))
         child.start()
         child.join(30)
         assert child.exitcode in {0, -9}

@@ -139,7 +139,7 @@ def act(body: Body) -> None:
     assert discover(post)
 
 
-@settings(max_examples=rounds(300, 20_000))
+@settings(max_examples=rounds(100, 20_000))
 @given(content_type=_TYPES, data=_BYTES)
 @example(
     content_type="multipart/form-data; boundary=XX", data=_DISPOSITION + b"name\r\n\r\n\r\n--XX--"
@@ -160,7 +160,7 @@ def test_any_bytes(content_type: str, data: bytes) -> None:
         understand(body)
 
 
-@settings(max_examples=rounds(300, 20_000))
+@settings(max_examples=rounds(100, 20_000))
 @given(_JSON)
 def test_any_json(value: Json) -> None:
     understand(Body("json", json=value))
@@ -170,14 +170,14 @@ _OPERATIONS = st.sampled_from(["replace", "add", "delete"])
 _CHANGES = st.one_of(_JSON, st.dictionaries(_TEXT, _JSON, max_size=3))
 
 
-@settings(max_examples=rounds(300, 20_000))
+@settings(max_examples=rounds(100, 20_000))
 @given(st.dictionaries(_OPERATIONS, _CHANGES, min_size=1))
 def test_any_update(operations: dict[str, Json]) -> None:
     action: dict[str, Json] = {"action": "update", "url": "https://example.com/a"}
     understand(Body("json", json=action | operations))
 
 
-@settings(max_examples=rounds(300, 20_000))
+@settings(max_examples=rounds(100, 20_000))
 @given(st.lists(st.tuples(_NAMES, _TEXT), max_size=6))
 def test_any_form(fields: list[tuple[str, str]]) -> None:
     understand(Body("form", fields=tuple(fields)))
