@@ -10,13 +10,14 @@ from typing import Any
 
 from bridge.catalogue import Catalogue
 from bridge.commit_message import commit_message
-from bridge.committing import Committer, until_undisturbed
+from bridge.committing import Committer, retry_on_conflict
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
 from bridge.content.read import read
 from bridge.context.fetcher import ContextFetcher, Fetch
 from bridge.context.targets import targets
 from bridge.errors import BridgeError
+from bridge.placing import Placing
 from bridge.store import Change, StoreError
 
 log = logging.getLogger(__name__)
@@ -36,12 +37,14 @@ class Annotator:
     def __init__(
         self,
         catalogue: Catalogue,
+        placing: Placing,
         committer: Committer,
         fetch: Fetch,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._catalogue = catalogue
+        self._placing = placing
         self._committer = committer
         self._fetcher = ContextFetcher(fetch, self._attach)
         self._now = now
@@ -72,20 +75,25 @@ class Annotator:
 
     async def _attach(self, url: str, cites: Mapping[str, dict[str, Any]]) -> None:
         async def attempt() -> None:
-            base = await self._catalogue.refresh()
-            entry = self._catalogue.index.find(url)
-            if entry is None:
+            await self._catalogue.refresh()
+            found = self._catalogue.index.find(url)
+            if found is None:
                 return
-            file, blob = self._catalogue.open(entry)
-            annotated = self._annotated(file, cites)
-            if annotated == file:
-                return
-            subject = f"Reply context for {entry.url}"
-            message = commit_message("context", subject, url=entry.url, client_id=None)
-            change = Change(entry.path, annotated.text().encode(), blob)
-            await self._committer.commit([change], message, base)
+            async with self._placing.turn(found.path):
+                base = await self._catalogue.refresh()
+                entry = self._catalogue.index.find(url)
+                if entry is None or entry.path != found.path:
+                    return
+                file, blob = self._catalogue.open(entry)
+                annotated = self._annotated(file, cites)
+                if annotated == file:
+                    return
+                subject = f"Reply context for {entry.url}"
+                message = commit_message("context", subject, url=entry.url, client_id=None)
+                change = Change(entry.path, annotated.text().encode(), blob)
+                await self._committer.commit([change], message, base)
 
-        await until_undisturbed(attempt)
+        await retry_on_conflict(attempt)
 
     def _young(self) -> list[tuple[str, PelicanFile]]:
         since = (self._now() - _YOUNG).timestamp()

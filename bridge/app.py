@@ -184,7 +184,8 @@ class _Assembly:
         self, repo: _Repo, followers: _Followers, committer: Committer, fetch: GuardedFetch
     ) -> Publisher:
         """The publisher, and what works on posts beside it."""
-        annotator = Annotator(repo.catalogue, committer, fetch)
+        placing = Placing(repo.catalogue, repo.store)
+        annotator = Annotator(repo.catalogue, placing, committer, fetch)
         self.stack.push_async_callback(annotator.close)
         # Looks at the whole site first, which takes seconds where nothing is known of it yet.
         _run_beside(self.stack, annotator.start(), "annotator")
@@ -192,7 +193,7 @@ class _Assembly:
         return Publisher(
             store=repo.store,
             catalogue=repo.catalogue,
-            placing=Placing(repo.catalogue, repo.store),
+            placing=placing,
             illustrator=Illustrator(repo.media),
             committer=committer,
             annotator=annotator,

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +71,8 @@ class Catalogue:
             store, state / "settings", exclude=lambda path: path.startswith(posts)
         )
         self._fingerprint = ""
-        self._lock = asyncio.Lock()
+        self._one_at_a_time = threading.Lock()
+        self._looking: asyncio.Future[Version] | None = None
         self._following: asyncio.Task[None] | None = None
         self.index = PostIndex(state / "index.sqlite", store, self.folder, self.describe)
 
@@ -79,8 +81,7 @@ class Catalogue:
 
         Looks at the settings alone, not at the posts. Raises :class:`Unavailable`.
         """
-        async with self._lock:
-            await asyncio.to_thread(self._look_at_settings, self._head())
+        await asyncio.to_thread(self._look_at_settings, self._head())
         root = self._surroundings.folder
         # As Pelican does: relative to the settings, which may be in a folder of the repo.
         beside = (root / self._settings.site.settings).parent
@@ -95,11 +96,16 @@ class Catalogue:
         """
         if known := self._newest_known():
             return known
-        async with self._lock:
-            # Somebody else may just have looked.
+        # A look that is under way may have missed the newest commit; one that begins after it, for
+        # this request or another, has not. Its thread goes on when the request is cancelled.
+        if self._looking is not None and not self._looking.done():
+            await asyncio.wait({self._looking})
             if known := self._newest_known():
                 return known
-            return await asyncio.to_thread(self.look)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(asyncio.to_thread(self.look))
+            self._looking.add_done_callback(_retrieved)
+        return await asyncio.shield(self._looking)
 
     def _newest_known(self) -> Version | None:
         """What the index has, if that is all there is."""
@@ -145,13 +151,14 @@ class Catalogue:
         return self.read(self.open(entry)[0], entry.path)
 
     async def close(self) -> None:
-        """Let go of the index, once nobody is at work on it."""
-        if self._following is not None:
-            await self._following
-        self.index.close()
+        """Let go of the index, once no thread is at work on it."""
+        under_way = {each for each in (self._following, self._looking) if each is not None}
+        if under_way:
+            await asyncio.wait(under_way)
+        await asyncio.to_thread(self.index.close)
 
     def look(self) -> Version:
-        """The same as :meth:`refresh`, for whoever may block."""
+        """The same as :meth:`refresh`, for callers that may block."""
         head = self._head()
         if self._may_have_other_settings(head):
             self._look_at_settings(head)
@@ -174,14 +181,15 @@ class Catalogue:
 
     def _look_at_settings(self, head: Version) -> None:
         """Load the site anew if a file has changed that it may rest on; never a broken one."""
-        if not self._surroundings.bring_to(head) and self._fingerprint:
-            return
-        try:
-            self._load_site()
-        except SettingsError as error:
-            if not self._fingerprint:
-                raise Unavailable(str(error)) from error
-            log.error("the site's settings of before stay in use: %s", error)  # noqa: TRY400 - no trace
+        with self._one_at_a_time:
+            if not self._surroundings.bring_to(head) and self._fingerprint:
+                return
+            try:
+                self._load_site()
+            except SettingsError as error:
+                if not self._fingerprint:
+                    raise Unavailable(str(error)) from error
+                log.error("the site's settings of before stay in use: %s", error)  # noqa: TRY400 - no trace
 
     def _load_site(self) -> None:
         """Read the site's settings: some file that they may rest on has changed."""
@@ -244,6 +252,12 @@ class Catalogue:
             listings=self.listings(file, place),
             text=f"{file.get('Title')}\n{file.body[:_TEXT_LENGTH]}".casefold(),
         )
+
+
+def _retrieved(looking: asyncio.Future[Version]) -> None:
+    """Every request that waits for a look may have been cancelled: then its error is no one's."""
+    if not looking.cancelled():
+        looking.exception()
 
 
 def _parsed(data: bytes, path: str) -> PelicanFile:

@@ -7,7 +7,10 @@ placing finds their addresses, committing commits and tells the builder and the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import unescape
@@ -15,13 +18,14 @@ from html import unescape
 from bridge.annotating import Annotator
 from bridge.auth.scopes import only_drafts
 from bridge.auth.token import Token
+from bridge.background import Background, in_stoppable_thread
 from bridge.catalogue import Catalogue
 from bridge.commit_message import commit_message
-from bridge.committing import Committer, until_undisturbed
+from bridge.committing import Committer, after_commit, retry_on_conflict
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
 from bridge.content.render import compose, edit
-from bridge.errors import Conflict, InsufficientScope, InvalidRequest
+from bridge.errors import Conflict, InsufficientScope, InvalidRequest, Unavailable
 from bridge.illustrating import Illustrator
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, Properties
@@ -29,8 +33,27 @@ from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
 from bridge.placing import Place, Placing
 from bridge.rebuild import Rebuilder
-from bridge.store import Change, ChangedMeanwhile, ContentStore, Version
+from bridge.store import BlobId, Change, ChangedMeanwhile, ContentStore, MovedMeanwhile, Version
 from bridge.store.post_index import Entry
+
+log = logging.getLogger(__name__)
+
+#: Seconds for an action until its commit is handed over. Less than proxies wait, so that the client
+#: is told.
+_SECONDS = 50.0
+#: Seconds that the commit itself may take beyond that before the answer stops waiting for it.
+_COMMIT_SECONDS = 30.0
+_CLOSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A post as one request has it for itself: its entry, its file, and the id of its bytes."""
+
+    base: Version
+    entry: Entry
+    file: PelicanFile
+    blob: BlobId
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +84,11 @@ class Publisher:
         rebuilder: Rebuilder,
         *,
         wait_seconds: float,
+        seconds: float = _SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``wait_seconds``: how long an answer may wait for the page to be live."""
+        """``wait_seconds``: how long an answer may wait for the page to be live. ``seconds``: how
+        long an action may take until its commit is handed to the queue."""
         self._store = store
         self._catalogue = catalogue
         self._placing = placing
@@ -72,25 +97,62 @@ class Publisher:
         self._annotator = annotator
         self._rebuilder = rebuilder
         self._wait_seconds = wait_seconds
+        self._seconds = seconds
         self._now = now
+        self._background = Background()
 
     async def carry_out(self, action: Action, token: Token) -> Published:
         """Do what a client asks for; when this returns, it is committed and on disk.
 
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError`; then
-        nothing has changed.
+        nothing has changed. The one exception is said in the error's text: a commit that takes so
+        long that no one knows yet. An action goes on when its client hangs up: what it has reserved
+        stays reserved until it is through.
         """
-        match action:
-            case Create():
-                return await self._create(action, token)
-            case Update():
-                return await until_undisturbed(lambda: self._update(action, token))
-            case Delete():
-                return await until_undisturbed(lambda: self._delete(action, token))
-            case Undelete():
-                return await until_undisturbed(lambda: self._undelete(action, token))
+        acting = self._background.start(self._in_time(action, token))
+        longest = self._seconds + _COMMIT_SECONDS + self._wait_seconds
+        done, _ = await asyncio.wait({acting}, timeout=longest)
+        if not done:
+            raise Unavailable(
+                "The commit is still being written, and may come about: look at your posts before"
+                " you try again."
+            )
+        if acting.cancelled():
+            raise Unavailable("The bridge is shutting down. Try again in a moment.")
+        return acting.result()
 
-    async def _create(self, action: Create, token: Token) -> Published:
+    async def close(self) -> None:
+        """Let actions that are under way come to their end, for a moment."""
+        await self._background.close(_CLOSE_SECONDS)
+
+    async def _in_time(self, action: Action, token: Token) -> Published:
+        try:
+            async with asyncio.timeout(self._seconds) as deadline:
+                match action:
+                    case Create():
+                        return await self._create(action, token, deadline)
+                    case Update():
+                        return await retry_on_conflict(
+                            lambda: self._update(action, token, deadline)
+                        )
+                    case Delete():
+                        return await retry_on_conflict(
+                            lambda: self._delete(action, token, deadline)
+                        )
+                    case Undelete():
+                        return await retry_on_conflict(
+                            lambda: self._undelete(action, token, deadline)
+                        )
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            log.exception("%s was given up after %g seconds", type(action).__name__, self._seconds)
+            raise Unavailable(
+                f"This was not done within {self._seconds:g} seconds, and nothing was written."
+                " Try again in a moment."
+            ) from error
+
+    async def _create(self, action: Create, token: Token, deadline: asyncio.Timeout) -> Published:
         post, when = action.post, self._now()
         if only_drafts(token):
             post = post.with_properties({"post-status": ("draft",)})
@@ -109,13 +171,30 @@ class Publisher:
                     *await self._illustrator.pending(place.file),
                 ]
                 message = _message("create", post, place.file, place.location.url, token)
-                return place, await self._committer.commit(changes, message, base)
+                return place, await self._commit(deadline, changes, message, base)
 
-        place, version = await until_undisturbed(attempt)
-        self._annotator.want(place.location.url, place.file)
-        page = place.location.save_as
-        live = await self._rebuilder.live(version, page, self._wait_seconds)
-        return Published(place.location.url, draft=_draft(place), live=live)
+        place, version = await retry_on_conflict(attempt)
+        url, live = place.location.url, False
+        self._want_context(url, place.file)
+        with after_commit("waiting for the page"):
+            live = await self._rebuilder.live(version, place.location.save_as, self._wait_seconds)
+        return Published(url, draft=_draft(place), live=live)
+
+    async def _commit(
+        self, deadline: asyncio.Timeout, changes: Sequence[Change], message: str, base: Version
+    ) -> Version:
+        """Hand changes over; from here on the answer waits for what becomes of the commit."""
+        ends = deadline.when()
+        deadline.reschedule(None)
+        try:
+            return await self._committer.commit(changes, message, base)
+        except (ChangedMeanwhile, MovedMeanwhile):
+            deadline.reschedule(ends)
+            raise
+
+    def _want_context(self, url: str, file: PelicanFile) -> None:
+        with after_commit("asking for reply contexts"):
+            self._annotator.want(url, file)
 
     async def _composed(self, post: Post, action: Create, when: datetime) -> PelicanFile:
         """The file of a new post; nobody else waits while the site's Markdown renders it."""
@@ -124,58 +203,79 @@ class Publisher:
             compose, post, commands=action.commands, when=when, rules=rules
         )
 
-    async def _update(self, action: Update, token: Token) -> Published:
-        base = await self._catalogue.refresh()
-        rules = self._catalogue.rules
-        entry = self._find(action.url)
-        _stay_with_drafts(token, entry.status)
-        file, blob = self._catalogue.open(entry)
-        if blob != entry.blob:
-            # The entry has just been judged; its file is another one by now.
-            raise ChangedMeanwhile(entry.path)
-        old = self._catalogue.read(file, entry.path)
-        new = apply(old, self._in_own_words(action))
-        edited = await asyncio.to_thread(
-            edit, file, old, new, commands=action.commands, when=self._now(), rules=rules
-        )
-        if edited == file:
-            return Published(entry.url)
-        async with self._placing.moved(edited, entry.path, base) as place:
-            _stay_with_drafts(token, place.location.status)
-            url = place.location.url
-            text = _with_alias(place, entry).text()
-            changes = [
-                Change(entry.path, text.encode(), blob),
-                *await self._illustrator.pending(place.file),
-            ]
-            message = _message("update", new, place.file, url, token)
-            await self._committer.commit(changes, message, base)
-        self._annotator.want(url, place.file)
+    async def _update(self, action: Update, token: Token, deadline: asyncio.Timeout) -> Published:
+        async with self._opened(action.url) as post:
+            entry, file, rules = post.entry, post.file, self._catalogue.rules
+            _stay_with_drafts(token, entry.status)
+            old = self._catalogue.read(file, entry.path)
+            new = apply(old, self._in_own_words(action))
+            edited = await asyncio.to_thread(
+                edit, file, old, new, commands=action.commands, when=self._now(), rules=rules
+            )
+            if edited == file:
+                return Published(entry.url)
+            async with self._placing.moved(edited, entry.path, post.base) as place:
+                _stay_with_drafts(token, place.location.status)
+                url = place.location.url
+                text = _with_alias(place, entry).text()
+                changes = [
+                    Change(entry.path, text.encode(), post.blob),
+                    *await self._illustrator.pending(place.file),
+                ]
+                message = _message("update", new, place.file, url, token)
+                await self._commit(deadline, changes, message, post.base)
+        self._want_context(url, place.file)
         return Published(url, draft=_draft(place), moved=url != entry.url)
 
-    async def _delete(self, action: Delete, token: Token) -> Published:
-        base = await self._catalogue.refresh()
-        entry = self._find(action.url)
-        file, blob = self._catalogue.open(entry)
-        post = self._catalogue.read(file, entry.path)
-        message = _message("delete", post, file, entry.url, token)
-        await self._committer.commit([Change(entry.path, None, blob)], message, base)
+    async def _delete(self, action: Delete, token: Token, deadline: asyncio.Timeout) -> Published:
+        async with self._opened(action.url) as opened:
+            entry = opened.entry
+            post = self._catalogue.read(opened.file, entry.path)
+            message = _message("delete", post, opened.file, entry.url, token)
+            gone = Change(entry.path, None, opened.blob)
+            await self._commit(deadline, [gone], message, opened.base)
         return Published(entry.url)
 
-    async def _undelete(self, action: Undelete, token: Token) -> Published:
-        base = await self._catalogue.refresh()
+    async def _undelete(
+        self, action: Undelete, token: Token, deadline: asyncio.Timeout
+    ) -> Published:
+        seen = await self._catalogue.refresh()
         there = self._catalogue.index.find(action.url)
         if there is not None:
             return Published(there.url)
-        path, data = await asyncio.to_thread(self._find_deleted, action.url, base)
-        file = PelicanFile.parse(data.decode("utf-8", errors="surrogateescape"), path)
-        async with self._placing.moved(file, path, base) as place:
-            if place.file != file:
-                raise Conflict(f"Another post lives at {action.url} by now: move that one first.")
-            post = self._catalogue.read(file, path)
-            message = _message("undelete", post, file, place.location.url, token)
-            await self._committer.commit([Change(path, data, None)], message, base)
+        path, data = await in_stoppable_thread(self._find_deleted, action.url, seen)
+        async with self._placing.turn(path):
+            base = await self._catalogue.refresh()
+            if (there := self._catalogue.index.find(action.url)) is not None:
+                return Published(there.url)
+            if base != seen:
+                again, data = await in_stoppable_thread(self._find_deleted, action.url, base)
+                if again != path:
+                    raise ChangedMeanwhile(path)
+            file = PelicanFile.parse(data.decode("utf-8", errors="surrogateescape"), path)
+            async with self._placing.moved(file, path, base) as place:
+                if place.file != file:
+                    raise Conflict(
+                        f"Another post lives at {action.url} by now: move that one first."
+                    )
+                post = self._catalogue.read(file, path)
+                message = _message("undelete", post, file, place.location.url, token)
+                await self._commit(deadline, [Change(path, data, None)], message, base)
         return Published(place.location.url)
+
+    @asynccontextmanager
+    async def _opened(self, url: str) -> AsyncIterator[_Opened]:
+        """The post at a URL, which no other request works on until the block ends."""
+        await self._catalogue.refresh()
+        path = self._find(url).path
+        async with self._placing.turn(path):
+            base = await self._catalogue.refresh()
+            entry = self._find(url)
+            file, blob = self._catalogue.open(entry)
+            if entry.path != path or blob != entry.blob:
+                # Another request has moved the post, or a commit came by git since the refresh.
+                raise ChangedMeanwhile(path)
+            yield _Opened(base, entry, file, blob)
 
     def _find(self, url: str) -> Entry:
         entry = self._catalogue.index.find(url)
@@ -183,9 +283,11 @@ class Publisher:
             raise InvalidRequest(f"There is no post at {url[:200]}.")
         return entry
 
-    def _find_deleted(self, url: str, base: Version) -> tuple[str, bytes]:
+    def _find_deleted(self, stopped: threading.Event, url: str, base: Version) -> tuple[str, bytes]:
         """The last file, in history, of the post that lived at ``url``."""
         for removal in self._store.removals(self._catalogue.folder, base):
+            if stopped.is_set():
+                break
             (blob,) = self._store.blobs([removal.blob])
             entry = self._catalogue.describe(removal.path, removal.blob, blob.data)
             if isinstance(entry, Entry) and url in {entry.url, *entry.aliases}:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SLUG_LENGTH = 60
 _WORDS_OF_CONTENT = 8
 _NAME_BYTES = 200
+_NUMBERS = 200  # posts with one slug that are told apart by a number
 _FIELDS = frozenset({"category", "published", "slug"})
 _URL = re.compile(r"https?://\S+")
 _NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
@@ -87,13 +88,16 @@ def wished_slug(commands: Properties, site: Site) -> str | None:
     return (_slug(wish, site) or None) if wish else None
 
 
-def candidates(slug: str) -> Iterator[str]:
-    """``slug``, ``slug-2``, ``slug-3`` and so on, for as long as they are taken."""
-    yield slug
-    number = 2
-    while True:
-        yield f"{slug}-{number}"
-        number += 1
+def candidates(slug: str, stamp: str = "") -> Iterator[str]:
+    """``slug``, ``slug-2``, ``slug-3`` and so on, to be tried while they are taken.
+
+    There is an end to them. ``stamp`` (digits of the post's time) makes a second row where years
+    of posts with the same words have used up the first.
+    """
+    for base in (slug, f"{slug}-{stamp}") if stamp else (slug,):
+        yield base
+        for number in range(2, _NUMBERS + 1):
+            yield f"{base}-{number}"
 
 
 def _first_text(values: tuple[object, ...]) -> str:

@@ -106,16 +106,16 @@ class PostIndex:
             "SELECT posts.* FROM aliases JOIN posts USING (path) WHERE aliases.url = ? LIMIT 1", url
         )
 
-    def is_taken(self, url: str, save_as: str, *, but: str = "") -> bool:
-        """Whether a post other than the one in the file ``but`` has, or had, this address."""
+    def taken_by(self, url: str, save_as: str, *, but: str = "") -> str | None:
+        """The file of a post, other than ``but``, or of a page that has, or had, this address."""
         with self._reading:
             row = self._reader.execute(
-                "SELECT 1 FROM posts WHERE (url = ? OR save_as = ?) AND path != ?"
-                " UNION ALL SELECT 1 FROM aliases WHERE url = ? AND path != ?"
-                " UNION ALL SELECT 1 FROM pages WHERE save_as = ? LIMIT 1",
+                "SELECT path FROM posts WHERE (url = ? OR save_as = ?) AND path != ?"
+                " UNION ALL SELECT path FROM aliases WHERE url = ? AND path != ?"
+                " UNION ALL SELECT path FROM pages WHERE save_as = ? LIMIT 1",
                 (url, save_as, but, url, but, save_as),
             ).fetchone()
-        return row is not None
+        return None if row is None else str(row[0])
 
     def listings(self, path: str) -> frozenset[str]:
         """The lists that the post in one file is on."""

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -25,7 +25,8 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _LOOK = 1.0  # seconds after which a commit of the owner's in this very repo is seen
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
-_GRACE = 3.0  # seconds that closing waits for a push that is on its way
+_GRACE = 1.5  # seconds that closing waits for a push that is on its way
+_END = 1.5  # and then for git, which has been told to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +107,33 @@ class Remote:
 
     async def fetch_now(self) -> None:
         """The remote has something new (or is well again): look at once."""
-        self._fetch = True
-        self._wake.set()
+        if self._name:
+            self._fetch = True
+            self._wake.set()
 
     def status(self) -> RemoteStatus:
         """How things stand."""
         return self._status
 
     async def close(self) -> None:
-        """End; a push that is on its way may finish, one that fails is left for the next start."""
+        """End; a push that is on its way may finish, one that fails is left for the next start.
+
+        Returns within some seconds, whatever the remote and git do.
+        """
         if self._task is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), _GRACE)
-            self._transport.stop()
+                async with asyncio.timeout(_GRACE):
+                    await self._settled.wait()
+            await asyncio.to_thread(self._transport.stop)
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        self._thread.shutdown()
+            await asyncio.wait({self._task}, timeout=_END)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
         if self._name:
-            conflicts = await self._in_thread(self._syncing.conflicts)
-            self._set(replace(self._status, conflicts=conflicts))
+            with _logged("the files that were kept beside others cannot be listed"):
+                conflicts = await self._in_thread(self._syncing.conflicts)
+                self._set(replace(self._status, conflicts=conflicts))
         while True:
             if self._name:
                 await self._sync()
@@ -150,6 +156,9 @@ class Remote:
             self._syncing.run(fetch=fetch)
         except (TransportError, StoreError, GitError, OSError) as error:
             return str(error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end catching up
+            _log.exception("a round with the remote failed in a way that it should not")
+            return f"{type(error).__name__}: {error}"
         return None
 
     async def _look(self, error: str | None) -> None:
@@ -180,12 +189,16 @@ class Remote:
             self._settled.set()
 
     async def _wait(self) -> None:
-        """Until there is something to do; meanwhile watch the branch for commits of the owner's."""
+        """Until there is something to do; watches the branch for commits of the owner's."""
         deadline = time.monotonic() + (self._pause() if self._failures else self._poll)
         while (rest := deadline - time.monotonic()) > 0 or not self._name:
+            # Not wait_for: that loses a cancellation which comes together with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(_LOOK, rest) if self._name else _LOOK)
+                async with asyncio.timeout(min(_LOOK, rest) if self._name else _LOOK):
+                    await self._wake.wait()
             if self._wake.is_set():
+                # What it was for is done by the next round; without a remote, by no one.
+                self._wake.clear()
                 return
             if self._tell() and self._name and not self._failures:
                 self._set(replace(self._status, state="behind"))
@@ -201,7 +214,8 @@ class Remote:
         if head is None or head == self._seen:
             return False
         self._seen = head
-        self._on_moved(head)
+        with _logged("a listener failed"):
+            self._on_moved(head)
         return True
 
     def _pause(self) -> float:
@@ -211,3 +225,12 @@ class Remote:
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Have the work go on after what fails beside it."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - of any kind
+        _log.exception("%s", what)

@@ -124,7 +124,7 @@ class Replay:
         """The file with the changes of both, where git finds a way."""
         if not (was and now and there and was.is_file and now.is_file and there.is_file):
             return None
-        texts = [self._database.read(entry.oid, "blob") for entry in (now, was, there)]
+        texts = [self._text(entry.oid) for entry in (now, was, there)]
         if any(b"\0" in text for text in texts):
             return None
         with tempfile.TemporaryDirectory(prefix="micropub-bridge-") as folder:
@@ -140,6 +140,11 @@ class Replay:
         merged = self._format.object("blob", text)
         self.objects.append(merged)
         return Entry(there.mode if now.mode == was.mode else now.mode, merged.oid)
+
+    def _text(self, oid: bytes) -> bytes:
+        """A file's bytes; those that the commit before was merged to are not written yet."""
+        made = next((item.data for item in self.objects if item.oid == oid), None)
+        return self._database.read(oid, "blob") if made is None else made
 
     def _stamp(self, commit: _Commit, tip: bytes) -> str:
         """Whose the new commit is, at the time of the younger of the two that it is made of."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from bridge.store.git_config import read_settings
 from bridge.store.opening import Place
 
 _SECONDS = 300.0
+_GRACE = 0.5  # for git to put away what it has begun
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _MOVED = re.compile(r"\((stale info|fetch first|non-fast-forward)\)")
 _HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
@@ -126,19 +129,23 @@ class Transport:
         self._stopped.set()
         process = self._running
         if process is not None:
-            process.terminate()
+            _end(process)
 
     def _run(self, *arguments: str) -> str:
         if self._stopped.is_set():
             raise TransportError("the bridge is shutting down")
         command = ["git", f"--git-dir={self._place.repo.git_dir}", *arguments]
-        process = self._git.execute(command, as_process=True, env=self._environment())
+        # A group of its own: what git starts (ssh) must not outlive it, and keep its pipes open.
+        process = self._git.execute(
+            command, as_process=True, env=self._environment(), start_new_session=True
+        )
         self._running = process
         if self._stopped.is_set():
-            process.terminate()
+            _end(process)
         try:
             out, err = process.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired as error:
+            _end(process)
             raise TransportError(f"the remote did not answer in {_SECONDS:.0f} seconds") from error
         finally:
             self._running = None
@@ -174,3 +181,15 @@ class Transport:
         if self._token:
             text = text.replace(self._token, "…")
         return _CREDENTIALS.sub("…@", text)[:1000] or "git failed and gave no reason"
+
+
+def _end(process: Any) -> None:
+    """End a git process with all that it has started: asked to at first, then by force."""
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        with suppress(subprocess.TimeoutExpired):
+            process.proc.wait(_GRACE)
+            if kind == signal.SIGTERM:
+                continue
+            return

@@ -21,6 +21,7 @@ from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
 from bridge.fetch import GuardedFetch
 from bridge.media.library import MediaLibrary
+from bridge.placing import Placing
 from bridge.settings import Settings, Site
 from bridge.store import Change, Commit, Version
 from bridge.store.git import GitStore
@@ -100,7 +101,8 @@ async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[B
     versions: list[Version] = []
     committer = Committer(queue, catalogue, library, [versions.append])
     async with GuardedFetch(allow_loopback=True) as fetch:
-        annotator = Annotator(catalogue, committer, fetch, now=lambda: WRITTEN + timedelta(hours=1))
+        placing, now = Placing(catalogue, store), WRITTEN + timedelta(hours=1)
+        annotator = Annotator(catalogue, placing, committer, fetch, now=lambda: now)
         yield Bench(store, annotator, versions, target)
         await annotator.close()
     await queue.close()

@@ -82,10 +82,10 @@ def test_a_post_is_found_by_where_it_lives_and_where_it_lived(
         found = index.find(url)
         assert found is not None
         assert found.path == "content/a.md"
-    assert index.is_taken("https://example.com/a/", "")
-    assert index.is_taken("", "a/index.html")
-    assert index.is_taken("https://example.com/old-a/", "")
-    assert not index.is_taken("https://example.com/a/", "a/index.html", but="content/a.md")
+    assert index.taken_by("https://example.com/a/", "") == "content/a.md"
+    assert index.taken_by("", "a/index.html") == "content/a.md"
+    assert index.taken_by("https://example.com/old-a/", "") == "content/a.md"
+    assert index.taken_by("https://example.com/a/", "a/index.html", but="content/a.md") is None
 
 
 def test_pages_lead_forth_and_back(store: MemoryStore, index: PostIndex) -> None:

@@ -1,0 +1,215 @@
+"""A bridge in this process on a bare clone, its remote and the owner's laptop, and many clients."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from git_kit import git
+
+from bridge.app import make_app
+from bridge.indieauth.database import Database
+from bridge.indieauth.tokens import ALL_SCOPES, create_token
+from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
+
+SITE = "https://example.com"
+HOOK_SECRET = "shared with the git host"
+#: Ten times what the slowest answer takes here: only against hanging.
+PATIENCE = 60.0
+PELICANCONF: Mapping[str, object] = {
+    "SITEURL": SITE,
+    "SITENAME": "A",
+    "TIMEZONE": "UTC",
+    "ARTICLE_URL": "{date:%Y}/{slug}/",
+    "ARTICLE_SAVE_AS": "{date:%Y}/{slug}/index.html",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client was told."""
+
+    status: int
+    json: Any
+    location: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.status < 300
+
+    @property
+    def words(self) -> str:
+        return str(self.json["error_description"])
+
+
+@dataclass(frozen=True)
+class Repos:
+    """The repos of a site: the bridge's own, which is bare, the remote, and the owner's clone."""
+
+    folder: Path
+
+    @property
+    def bare(self) -> Path:
+        return self.folder / "site.git"
+
+    @property
+    def laptop(self) -> Path:
+        return self.folder / "laptop"
+
+    @classmethod
+    def begin(cls, folder: Path, files: Mapping[str, str], **settings: object) -> Repos:
+        """A new site with these files, pushed and cloned."""
+        git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+        git(folder, "clone", "-q", "remote.git", "laptop")
+        conf = {**PELICANCONF, **settings}
+        repos = cls(folder)
+        lines = "".join(f"{key} = {value!r}\n" for key, value in conf.items())
+        repos.write({"pelicanconf.py": lines, "content/about.txt": "No post.\n", **files})
+        git(repos.laptop, "push", "-q", "origin", "HEAD:main")
+        git(folder, "clone", "-q", "--bare", "remote.git", "site.git")
+        return repos
+
+    def write(self, files: Mapping[str, str | None], message: str = "By hand") -> None:
+        """Commit on the laptop."""
+        for path, text in files.items():
+            file = self.laptop / path
+            if text is None:
+                file.unlink()
+            else:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+        git(self.laptop, "add", "-A")
+        git(self.laptop, "commit", "-q", "-m", message)
+
+    def push(self) -> None:
+        """What the laptop has goes to the remote, on top of what that has."""
+        git(self.laptop, "pull", "-q", "--rebase", "origin", "main")
+        git(self.laptop, "push", "-q", "origin", "HEAD:main")
+
+    def posts(self) -> dict[str, str]:
+        """The text of every post of the bridge's branch, by its path."""
+        listed = git(self.bare, "ls-tree", "-r", "--name-only", "main", "content").splitlines()
+        return {
+            path: git(self.bare, "show", f"main:{path}") for path in listed if path.endswith(".md")
+        }
+
+    def commits(self) -> int:
+        return int(git(self.bare, "rev-list", "--count", "main"))
+
+    def check(self) -> None:
+        """The repo is sound, and no two posts have one address."""
+        assert git(self.bare, "fsck", "--strict", "--no-dangling") == ""
+        addresses = [_address(text) for text in self.posts().values()]
+        assert len(addresses) == len(set(addresses)), sorted(addresses)
+
+
+def _address(text: str) -> tuple[str, str]:
+    """By what :data:`PELICANCONF` makes addresses of."""
+    date, slug = (re.search(rf"(?m)^{key}: (.*)$", text) for key in ("Date", "Slug"))
+    assert date, text
+    assert slug, text
+    return date[1][:4], slug[1]
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Clients of one bridge. Every verb returns what was answered, and fails when nothing is."""
+
+    repos: Repos
+    url: str
+    http: aiohttp.ClientSession
+
+    async def send(self, body: Mapping[str, Any]) -> Answer:
+        """POST JSON to the Micropub endpoint."""
+        async with (
+            asyncio.timeout(PATIENCE),
+            self.http.post(f"{self.url}micropub", json=body) as answer,
+        ):
+            found = await answer.json() if answer.content_length else {}
+            return Answer(answer.status, found, answer.headers.get("Location", ""))
+
+    async def create(self, content: str = "Hello", **commands: Any) -> Answer:
+        properties = {"content": [content]}
+        for name, value in commands.items():
+            properties[name.replace("_", "-")] = [value]
+        return await self.send({"type": ["h-entry"], "properties": properties})
+
+    async def update(self, url: str, **change: Any) -> Answer:
+        return await self.send({"action": "update", "url": url, **change})
+
+    async def delete(self, url: str) -> Answer:
+        return await self.send({"action": "delete", "url": url})
+
+    async def undelete(self, url: str) -> Answer:
+        return await self.send({"action": "undelete", "url": url})
+
+    async def source(self, url: str) -> dict[str, Any] | None:
+        """The properties of a post; ``None`` where there is none."""
+        query = {"q": "source", "url": url}
+        async with (
+            asyncio.timeout(PATIENCE),
+            self.http.get(f"{self.url}micropub", params=query) as answer,
+        ):
+            found = await answer.json()
+            if answer.status == 400:
+                return None
+            assert answer.status == 200, found
+            properties: dict[str, Any] = found["properties"]
+            return properties
+
+    async def status(self) -> Any:
+        headers = {"Accept": "application/json"}
+        async with self.http.get(f"{self.url}status", headers=headers) as answer:
+            return await answer.json()
+
+    async def call_hook(self) -> int:
+        """As the git host calls after a push."""
+        headers = {"X-Gitlab-Token": HOOK_SECRET}
+        async with self.http.post(f"{self.url}hook/git", headers=headers) as answer:
+            return answer.status
+
+    async def in_step(self) -> None:
+        """Return when the bridge and its remote have the same commits."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                theirs = git(self.repos.folder / "remote.git", "rev-parse", "main")
+                if git(self.repos.bare, "rev-parse", "main") == theirs:
+                    return
+                await asyncio.sleep(0.01)
+
+
+def settings(repos: Repos, *, remote: str = "origin", wait_seconds: float = 0) -> Settings:
+    return Settings(
+        site=Site(me=f"{SITE}/", repo=repos.bare),
+        indieauth=IndieAuth(enabled=True, database=repos.folder / "indieauth.sqlite"),
+        publish=Publish(
+            remote=remote,
+            author="Ada <ada@example.com>",
+            poll_seconds=3600,
+            hook_secret=HOOK_SECRET,
+        ),
+        rebuild=Rebuild(mode="none", wait_seconds=wait_seconds),
+    )
+
+
+@asynccontextmanager
+async def crowd(repos: Repos, *, remote: str = "origin") -> AsyncIterator[Crowd]:
+    """The bridge, running, and its clients."""
+    config = settings(repos, remote=remote)
+    app: web.Application = await make_app(config, public_url="https://bridge.example/")
+    database = Database(config.indieauth.database)
+    token = create_token(database, "a crowd", ALL_SCOPES)
+    database.close()
+    async with (
+        TestServer(app) as server,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
+    ):
+        yield Crowd(repos, str(server.make_url("/")), http)

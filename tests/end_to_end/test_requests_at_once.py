@@ -1,0 +1,255 @@
+"""Requests about one post at once: each is answered, in order, and none undoes another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from crowd_kit import Crowd, Repos, crowd
+from git_kit import git
+
+from bridge.context.fetcher import ContextFetcher
+from bridge.store.post_index import PostIndex
+
+BY_HAND = "Title: {0}\nDate: 2026-01-02\n{1}\nBy hand.\n"
+
+
+@pytest.fixture
+async def clients(tmp_path: Path) -> AsyncIterator[Crowd]:
+    async with crowd(Repos.begin(tmp_path, {})) as clients:
+        yield clients
+
+
+@pytest.mark.parametrize("many", [2, 8, 24])
+async def test_updates_of_one_post_at_once_are_all_made(clients: Crowd, many: int) -> None:
+    url = (await clients.create(mp_slug="a-walk")).location
+    updates = [clients.update(url, add={"category": [f"t{each}"]}) for each in range(many)]
+    answers = await asyncio.gather(*updates)
+    assert [answer.status for answer in answers] == [200] * many
+    source = await clients.source(url)
+    assert source is not None
+    assert set(source["category"]) == {f"t{each}" for each in range(many)}
+    assert (await clients.create("Another one")).ok
+    clients.repos.check()
+
+
+async def test_the_last_of_many_updates_that_come_in_order_is_what_stays(clients: Crowd) -> None:
+    url = (await clients.create(mp_slug="a-walk")).location
+    answers = []
+    for each in range(6):
+        sending = clients.update(url, replace={"content": [f"text {each}"]})
+        answers.append(asyncio.create_task(sending))
+        await asyncio.sleep(0)
+    await asyncio.gather(*answers)
+    # One commit each, with its own text: nothing was skipped.
+    log = git(clients.repos.bare, "log", "-p", "--reverse", "main", "--", "content")
+    assert all(f"+text {each}" in log for each in range(6))
+    source = await clients.source(url)
+    assert source is not None
+    clients.repos.check()
+
+
+async def test_a_delete_and_updates_at_once(clients: Crowd) -> None:
+    url = (await clients.create(mp_slug="a-walk")).location
+    await asyncio.gather(
+        clients.update(url, add={"category": ["a"]}),
+        clients.delete(url),
+        clients.update(url, add={"category": ["b"]}),
+        clients.delete(url),
+    )
+    assert await clients.source(url) is None
+    assert clients.repos.posts() == {}
+    clients.repos.check()
+
+
+async def test_an_undelete_an_update_and_a_create_of_the_same_slug_at_once(
+    clients: Crowd,
+) -> None:
+    for _ in range(3):
+        url = (await clients.create("First", mp_slug="a-walk")).location
+        assert (await clients.delete(url)).ok
+        undeleted, updated, created, again = await asyncio.gather(
+            clients.undelete(url),
+            clients.update(url, add={"category": ["a"]}),
+            clients.create("Second", mp_slug="a-walk"),
+            clients.undelete(url),
+        )
+        # The address is the old post's or the new one's, and each client is told which.
+        assert created.ok
+        assert undeleted.status in (200, 409)
+        assert again.status in (200, 409)
+        assert updated.status in (200, 400)
+        clients.repos.check()
+        assert await clients.source(url) is not None
+        assert await clients.source(created.location) is not None
+        for each in {url, created.location}:
+            await clients.delete(each)
+
+
+async def test_equal_posts_at_once_get_addresses_of_their_own(clients: Crowd) -> None:
+    created = [clients.create(f"Text {each}", mp_slug="equal") for each in range(8)]
+    answers = await asyncio.gather(*created)
+    assert len({answer.location for answer in answers if answer.ok}) == 8
+    clients.repos.check()
+
+
+async def test_an_update_while_an_edit_of_the_same_file_comes_by_git(clients: Crowd) -> None:
+    url = (await clients.create("First line", mp_slug="a-walk")).location
+    await clients.in_step()
+    repos = clients.repos
+    git(repos.laptop, "pull", "-q", "origin", "main")
+    (path,) = repos.posts()
+    repos.write({path: (repos.laptop / path).read_text() + "\nBy hand.\n"})
+    repos.push()
+    answers = await asyncio.gather(
+        clients.update(url, add={"category": ["a"]}),
+        clients.call_hook(),
+        clients.update(url, add={"category": ["b"]}),
+    )
+    assert answers[0].ok
+    assert answers[2].ok
+    await clients.in_step()
+    source = await clients.source(url)
+    assert source is not None
+    assert "By hand." in source["content"][0]
+    assert set(source["category"]) == {"a", "b"}
+    repos.check()
+
+
+async def test_an_update_while_a_reply_context_arrives(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    aiohttp_server: Callable[[web.Application], Awaitable[object]],
+) -> None:
+    """The context is that of a page here, delivered in the middle of the updates."""
+    arrive = asyncio.Event()
+
+    async def deliver(fetcher: ContextFetcher, url: str) -> dict[str, object]:
+        del fetcher
+        await arrive.wait()
+        return {"type": ["h-cite"], "properties": {"name": ["A question"], "url": [url]}}
+
+    monkeypatch.setattr(ContextFetcher, "_look", deliver)
+    async with crowd(Repos.begin(tmp_path, {})) as clients:
+        created = await clients.create(in_reply_to="https://elsewhere.example/question")
+        updates = [clients.update(created.location, add={"category": [f"t{n}"]}) for n in range(12)]
+        first = asyncio.gather(*updates[:6])
+        arrive.set()
+        answers = [*await first, *await asyncio.gather(*updates[6:])]
+        assert all(answer.ok for answer in answers)
+        async with asyncio.timeout(60):
+            while "A question" not in "".join(clients.repos.posts().values()):
+                await asyncio.sleep(0.01)
+        source = await clients.source(created.location)
+        assert source is not None
+        assert set(source["category"]) == {f"t{n}" for n in range(12)}
+        clients.repos.check()
+
+
+async def test_the_second_post_of_a_day_where_addresses_have_no_slug(tmp_path: Path) -> None:
+    """Refused, with what to change; and the bridge goes on."""
+    day = "{date:%Y}/{date:%m}/{date:%d}/"
+    repos = Repos.begin(tmp_path, {}, ARTICLE_URL=day, ARTICLE_SAVE_AS=f"{day}index.html")
+    async with crowd(repos) as clients:
+        first = await clients.create("First", published="2026-01-02T10:00:00Z")
+        assert first.ok
+        second, third = await asyncio.gather(
+            clients.create("Second", published="2026-01-02T11:00:00Z"),
+            clients.create("Third", published="2026-01-02T12:00:00Z"),
+        )
+        for refused in (second, third):
+            assert refused.status == 400
+            assert "{slug}" in refused.words
+            assert first.location in refused.words
+        # What is there can still be edited, and another day is free.
+        assert (await clients.update(first.location, replace={"content": ["Edited"]})).ok
+        assert (await clients.create("Next", published="2026-01-03T10:00:00Z")).ok
+        assert repos.commits() == 4
+
+
+async def test_a_slug_of_which_the_address_shows_only_the_beginning(tmp_path: Path) -> None:
+    repos = Repos.begin(tmp_path, {}, ARTICLE_URL="{slug:.3}/", ARTICLE_SAVE_AS="{slug:.3}/i.html")
+    async with crowd(repos) as clients:
+        assert (await clients.create(mp_slug="walk-one")).ok
+        refused = await clients.create(mp_slug="walk-two")
+        assert refused.status == 400
+        assert "{slug}" in refused.words
+        assert (await clients.create(mp_slug="run")).ok
+
+
+@pytest.mark.parametrize("line", ["Save_as: same.html\nURL: same.html\n", "Slug: same\n"])
+async def test_two_files_by_hand_with_one_address(tmp_path: Path, line: str) -> None:
+    files = {f"content/{name}.md": BY_HAND.format(name, line) for name in ("a", "b")}
+    async with crowd(Repos.begin(tmp_path, files)) as clients:
+        url = "https://example.com/" + ("same.html" if "URL" in line else "2026/same/")
+        answers = await asyncio.gather(
+            clients.update(url, replace={"content": ["Edited"]}),
+            clients.update(url, add={"category": ["a"]}),
+        )
+        for answer in answers:
+            if "URL" in line:
+                assert answer.status == 400
+                assert "content/b.md" in answer.words
+            else:
+                # A slug can be changed: then each has an address of its own.
+                assert answer.status in (201, 200)
+        assert (await clients.create("Another one")).ok
+
+
+async def test_a_slug_that_is_always_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with crowd(Repos.begin(tmp_path, {})) as clients:
+        url = (await clients.create(mp_slug="first")).location
+        with monkeypatch.context() as patch:
+            patch.setattr("bridge.store.post_index.PostIndex.taken_by", lambda *_, **__: "a.md")
+            for answer in await asyncio.gather(
+                clients.create(mp_slug="second"),
+                clients.update(url, replace={"name": ["Third"]}),
+            ):
+                assert answer.status == 400
+                assert "slug" in answer.words
+        assert (await clients.create(mp_slug="second")).ok
+
+
+async def test_more_posts_with_one_slug_than_there_are_numbers(tmp_path: Path) -> None:
+    taken = ["a", *(f"a-{number}" for number in range(2, 201))]
+    files = {f"content/{slug}.md": BY_HAND.format("A", f"Slug: {slug}\n") for slug in taken}
+    async with crowd(Repos.begin(tmp_path, files)) as clients:
+        answer = await clients.create(mp_slug="a", published="2026-01-02T10:00:00Z")
+        assert answer.location == "https://example.com/2026/a-20260102100000/"
+        answer = await clients.create(mp_slug="a", published="2026-01-02T10:00:00Z")
+        assert answer.location == "https://example.com/2026/a-20260102100000-2/"
+
+
+async def test_an_action_that_takes_too_long_is_given_up_and_blocks_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking for a place never ends here until it is told to; every other request goes on."""
+    rounds = 0
+
+    def never(index: PostIndex, url: str, save_as: str, *, but: str = "") -> str | None:
+        nonlocal rounds
+        rounds += 1
+        time.sleep(0.001)
+        return "content/other.md" if "stuck" in url else taken_by(index, url, save_as, but=but)
+
+    taken_by = PostIndex.taken_by
+    monkeypatch.setattr(PostIndex, "taken_by", never)
+    monkeypatch.setattr("bridge.content.path._NUMBERS", 1_000_000_000)
+    monkeypatch.setattr("bridge.publisher._SECONDS", 0.5)
+    async with crowd(Repos.begin(tmp_path, {})) as clients:
+        stuck, fine = await asyncio.gather(
+            clients.create(mp_slug="stuck"), clients.create(mp_slug="fine")
+        )
+        assert stuck.status == 503
+        assert "nothing was written" in stuck.words
+        assert fine.status in (202, 503)
+        assert (await clients.create(mp_slug="fine")).ok
+        # The thread has stopped, too.
+        before = rounds
+        await asyncio.sleep(0.1)
+        assert rounds == before
+        assert not any("stuck" in path for path in clients.repos.posts())
