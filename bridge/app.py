@@ -39,6 +39,7 @@ from bridge.store import ContentStore, StoreError
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.remote import Remote
+from bridge.web.connection import MAX_REQUEST, prepare_answer
 from bridge.web.gate import Gate
 from bridge.web.hook import GitHook
 from bridge.web.media import MediaHandlers
@@ -67,8 +68,9 @@ async def make_app(settings: Settings, *, public_url: str) -> web.Application:
     public_url = public_url.rstrip("/") + "/"
     app = web.Application(
         middlewares=[allow_browsers(("/micropub", "/media", "/status")), harden, render_errors],
-        client_max_size=settings.media.max_bytes * _FILES_IN_A_POST,
     )
+    app[MAX_REQUEST] = settings.media.max_bytes * _FILES_IN_A_POST
+    app.on_response_prepare.append(prepare_answer)
     stack = AsyncExitStack()
     app.on_cleanup.append(lambda _: stack.aclose())
     try:
@@ -128,7 +130,7 @@ class _Assembly:
             queries,
             media,
             previews,
-            max_bytes=self.settings.media.max_bytes * _FILES_IN_A_POST,
+            max_bytes=self.app[MAX_REQUEST],
         )
         status = StatusHandlers(
             gate, followers.rebuilder, followers.remote, with_pages=server is not None

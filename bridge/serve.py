@@ -9,16 +9,19 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 
 from bridge.errors import Refused
 from bridge.settings import Settings
+from bridge.web.connection import MAX_REQUEST, Listener
 
 log = logging.getLogger(__name__)
 
 #: Longer than a proxy keeps an idle connection to us, so that it is never us who hang up on one.
 _IDLE_SECONDS = 300.0
+_BACKLOG = 128
 
 _CLONE = Path(__file__).parents[1]
 
@@ -90,14 +93,24 @@ async def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     # The access log stays off: a request line may carry a secret in its query.
-    runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=5, keepalive_timeout=_IDLE_SECONDS
-    )
+    runner = web.AppRunner(app, shutdown_timeout=5)
+    server: asyncio.Server | None = None
+    clients: Listener | None = None
     try:
         await runner.setup()
-        await web.SockSite(runner, listener).start()
+        clients = Listener(
+            cast("web.Server", runner.server),
+            max_bytes=2 * app[MAX_REQUEST],
+            access_log=None,
+            keepalive_timeout=_IDLE_SECONDS,
+        )
+        server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
         await ready()
         await ended.wait()
         log.info("ending")
     finally:
+        if server is not None:
+            server.close()
         await runner.cleanup()
+        if clients is not None:
+            await clients.close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
@@ -12,7 +12,9 @@ from aiohttp import hdrs, web
 
 from bridge import cross_origin
 from bridge.auth.bearer import challenge
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, InvalidRequest, PayloadTooLarge
+from bridge.http_body import receive_all
+from bridge.turns import Account, turns
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -79,21 +81,16 @@ async def read_form(request: web.Request) -> Form:
     """The body of a POST, form-encoded as every request to these endpoints is."""
     if hdrs.CONTENT_TYPE in request.headers and request.content_type != _FORM:
         raise OAuthError("invalid_request", f"Send {_FORM}.")
-    return Form((await read_body(request)).decode("utf-8", "surrogateescape"))
+    encoded = (await read_body(request)).decode("utf-8", "surrogateescape")
+    return await turns().run(Account(), len(encoded), partial(Form, encoded))
 
 
 async def read_body(request: web.Request) -> bytes:
     """A body that is no longer, and takes no longer, than any that these endpoints need."""
-    body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_BODY:
-                    raise OAuthError("invalid_request", "The request is too long.")
-    except TimeoutError as error:
-        raise OAuthError("invalid_request", "The request took too long.") from error
-    return bytes(body)
+        return await receive_all(request, max_bytes=_MAX_BODY, seconds=_BODY_SECONDS)
+    except (InvalidRequest, PayloadTooLarge) as error:
+        raise OAuthError("invalid_request", error.description) from error
 
 
 def answer(body: Mapping[str, object], *, status: int = 200) -> web.Response:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import binascii
-from collections.abc import Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from aiohttp import BodyPartReader, MultipartReader, hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict, CIMultiDictProxy
+from aiohttp import hdrs, web
 
-from bridge.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
-from bridge.micropub.body import Body, Field, File, base_name
+from bridge.errors import InvalidRequest, UnsupportedMediaType
+from bridge.http_body import receive
+from bridge.micropub.body import Body, Field, base_name
 from bridge.micropub.post import Json
-from bridge.micropub.values import MEDIA
+from bridge.turns import Account, turns
 from bridge.web.allowance import Take
-from bridge.web.disposition import file_name, parameters
 from bridge.web.json_body import read_json
+from bridge.web.multipart import MultipartForm
 
-#: Forms without files, and JSON: nobody types more.
-MAX_TEXT = 4_000_000
+T = TypeVar("T")
+
 MAX_FIELDS = 1000
 #: What a multipart body needs besides its file.
 WRAPPING = 64 * 1024
-_CHUNK = 64 * 1024
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -32,51 +33,102 @@ JSON = "application/json"
 
 _TOKEN = "access_token"  # noqa: S105 - a field's name
 
+#: Texts of this size are parsed on the event loop, in their turn; larger ones in a thread.
+_QUICK = 8 * 1024
+#: A larger body may take longer, if it arrives at this rate.
+_BYTES_A_SECOND = 32_000
 
-def _freely(count: int) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What a kind of client may send: forms without files and JSON of ``max_text`` bytes.
+
+    A body may take ``seconds``, and longer the larger it may be unless ``steady``. One large text
+    of each kind of client is parsed at a time.
+    """
+
+    max_text: int
+    seconds: float
+    parser: ThreadPoolExecutor
+    steady: bool = False
+
+    def patience(self, max_bytes: int) -> float:
+        """How many seconds a body of so many bytes may take to arrive."""
+        return self.seconds if self.steady else self.seconds + max_bytes / _BYTES_A_SECOND
+
+
+#: Clients whose token is good.
+AUTHENTICATED = Sender(4_000_000, 120.0, ThreadPoolExecutor(1, "authenticated bodies"))
+#: Clients that may have a token in the form.
+UNAUTHENTICATED = Sender(
+    128_000, 120.0, ThreadPoolExecutor(1, "unauthenticated bodies"), steady=True
+)
+
+
+def _unlimited(count: int) -> None:
     del count
 
 
-async def read_body(request: web.Request, *, max_bytes: int, take: Take = _freely) -> Body:
+async def read_body(
+    request: web.Request,
+    *,
+    max_bytes: int,
+    sender: Sender = AUTHENTICATED,
+    take: Take = _unlimited,
+) -> Body:
     """What came with a POST. ``max_bytes`` bounds the whole body; ``take`` is told of its pieces.
 
     Raises what ``take`` raises, :class:`InvalidRequest` for what cannot be read,
-    :class:`PayloadTooLarge`, :class:`UnsupportedMediaType`.
+    :class:`~bridge.errors.PayloadTooLarge`, :class:`UnsupportedMediaType`.
     """
-    # Who says how much he will send is answered before he has sent it.
-    if (request.content_length or 0) > max_bytes:
-        raise _too_large(max_bytes)
-    media_type = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
-    try:
-        if media_type == MULTIPART:
-            return _form(await _read_parts(request, max_bytes, take))
-        # A POST that does not say what it is, is a form (INTEROP: shapes, 8).
-        if media_type in {FORM, ""}:
-            data = await _read_all(request, min(max_bytes, MAX_TEXT), take)
-            return _form(_read_fields(data)) if data else Body("empty")
-        if media_type == JSON or (media_type.startswith("application/") and "+json" in media_type):
-            data = await _read_all(request, min(max_bytes, MAX_TEXT), take)
-            return _json(read_json(data)) if data.strip() else Body("empty")
-    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        raise InvalidRequest("The body broke off, or is not encoded as it says.") from error
-    raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The request is larger than the {limit:,} bytes that are accepted.")
-
-
-async def _read_all(request: web.Request, limit: int, take: Take) -> bytes:
+    content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == MULTIPART:
+        form = MultipartForm(content_type, max_fields=MAX_FIELDS, max_text=sender.max_text)
+        await _receive(request, form.feed, max_bytes, sender, take)
+        return _form(form.finish())
+    is_json = media_type == JSON or (
+        media_type.startswith("application/") and "+json" in media_type
+    )
+    # A POST that does not say what it is, is a form (INTEROP: shapes, 8).
+    if not is_json and media_type not in {FORM, ""}:
+        raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
     data = bytearray()
-    async for chunk in request.content.iter_chunked(_CHUNK):
-        take(len(chunk))
-        data += chunk
-        if len(data) > limit:
-            raise _too_large(limit)
-    return bytes(data)
+    await _receive(request, data.extend, min(max_bytes, sender.max_text), sender, take)
+    if not data.strip():
+        return Body("empty")
+    return await _parse(
+        partial(_read_json if is_json else _read_form, bytes(data)), len(data), sender
+    )
 
 
-def _read_fields(data: bytes) -> list[Field]:
+async def _receive(
+    request: web.Request,
+    use: Callable[[bytes], object],
+    max_bytes: int,
+    sender: Sender,
+    take: Take,
+) -> None:
+    def use_counted(piece: bytes) -> None:
+        take(len(piece))
+        use(piece)
+
+    seconds = sender.patience(max_bytes)
+    await receive(request, use_counted, max_bytes=max_bytes, seconds=seconds)
+
+
+async def _parse(work: Callable[[], T], size: int, sender: Sender) -> T:
+    """Run ``work`` on a body of that size without holding up the other requests."""
+    if size <= _QUICK:
+        return await turns().run(Account(), size, work)
+    return await asyncio.get_running_loop().run_in_executor(sender.parser, work)
+
+
+def _read_json(data: bytes) -> Body:
+    return _json(read_json(data))
+
+
+def _read_form(data: bytes) -> Body:
     try:
         pairs = parse_qsl(
             data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
@@ -85,69 +137,7 @@ def _read_fields(data: bytes) -> list[Field]:
         raise InvalidRequest("The form is not UTF-8.") from error
     except ValueError as error:
         raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields.") from error
-    return list(pairs)
-
-
-class _Parts(MultipartReader):
-    """aiohttp's reader, without its own reading of ``Content-Disposition``.
-
-    That one warns of, and drops, headers with unescaped quotes, which living clients send.
-    """
-
-    async def fetch_next_part(self) -> MultipartReader | BodyPartReader:
-        part = await super().fetch_next_part()
-        if not isinstance(part, BodyPartReader):
-            raise InvalidRequest(
-                "A part of the form is itself multipart: send the parts one by one."
-            )
-        headers = CIMultiDict(part.headers)
-        headers[_DISPOSITION], *_ = headers.popall(hdrs.CONTENT_DISPOSITION, [""])
-        part.headers = CIMultiDictProxy(headers)
-        return part
-
-
-#: Where :class:`_Parts` keeps the header from aiohttp.
-_DISPOSITION = "X-Content-Disposition"
-
-
-async def _read_parts(request: web.Request, max_bytes: int, take: Take) -> list[Field]:
-    fields: list[Field] = []
-    left = max_bytes
-    try:
-        parts = _Parts(request.headers, request.content)
-        while isinstance(part := await parts.next(), BodyPartReader):
-            if len(fields) == MAX_FIELDS:
-                raise InvalidRequest(f"The form has more than {MAX_FIELDS} parts.")
-            data = bytearray()
-            while chunk := await part.read_chunk(_CHUNK):
-                take(len(chunk))
-                data += chunk
-                if len(data) > left:
-                    raise _too_large(max_bytes)
-            left -= len(data)
-            fields.append(_field(part, bytes(data)))
-    # The reader has no error of its own: it lets through whatever befalls it.
-    except (ValueError, RuntimeError, AssertionError, binascii.Error) as error:
-        raise InvalidRequest("The multipart body is malformed, or broke off.") from error
-    return fields
-
-
-def _field(part: BodyPartReader, data: bytes) -> Field:
-    """One part as a field. A part is a file if it has a file name, is a picture, or is no text."""
-    given = parameters(part.headers[_DISPOSITION].encode(errors="replace").decode())
-    name, filename = given.get("name", ""), file_name(given)
-    if base_name(name) == _TOKEN and filename is not None:
-        raise InvalidRequest("'access_token' must be a text, not a file.")
-    content = bytes(part.decode(data))
-    kind = part.headers.get(hdrs.CONTENT_TYPE, "").partition("/")[0].strip().lower()
-    if filename is not None or kind in {"image", "audio", "video"}:
-        return name or "file", File(filename or "", content)
-    try:
-        return name, content.decode()
-    except UnicodeDecodeError as error:
-        if base_name(name) in MEDIA | {"file"}:
-            return name, File("", content)
-        raise InvalidRequest(f"The field '{name[:40]}' is not UTF-8.") from error
+    return _form(pairs)
 
 
 def _form(fields: Sequence[Field]) -> Body:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import hdrs, web
 
 from bridge.auth.bearer import bearer_token
@@ -14,7 +12,6 @@ from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import (
     Forbidden,
     InsufficientScope,
-    InvalidRequest,
     PayloadTooLarge,
     Unauthorized,
 )
@@ -22,11 +19,10 @@ from bridge.indieauth.limits import address
 from bridge.micropub.body import Body
 from bridge.settings import Settings
 from bridge.web.allowance import Allowance
-from bridge.web.body import WRAPPING, read_body
+from bridge.web.body import UNAUTHENTICATED, WRAPPING, read_body
 
-#: Strangers can have as many of the largest files in our memory, all together, for so long.
+#: Strangers can have as many of the largest files in our memory, all together.
 _STRANGERS = 4
-_STRANGERS_SECONDS = 120.0
 
 
 class Gate:
@@ -61,14 +57,12 @@ class Gate:
         most = min(max_bytes, self._strangers_most)
         with self._strangers.share() as take:
             try:
-                async with asyncio.timeout(_STRANGERS_SECONDS):
-                    body = await read_body(request, max_bytes=most, take=take)
-            except TimeoutError as error:
-                raise InvalidRequest("The request took too long.") from error
+                body = await read_body(request, max_bytes=most, sender=UNAUTHENTICATED, take=take)
             except PayloadTooLarge as error:
                 raise Unauthorized(
-                    "Send the access token in the header ('Authorization: Bearer …'):"
-                    f" without it, no more than {most:,} bytes are read."
+                    "Send the access token in the header ('Authorization: Bearer …'): without it,"
+                    f" no more than {most:,} bytes are read, of a form without files or JSON no"
+                    f" more than {UNAUTHENTICATED.max_text:,}."
                 ) from error
             return body, await self.admit(request, body.access_token)
 

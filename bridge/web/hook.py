@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from bridge.errors import Forbidden, PayloadTooLarge
+from bridge.errors import Forbidden
+from bridge.http_body import receive
 
 _MAX_BYTES = 5_000_000
+_SECONDS = 60.0
 
 
 class GitHook:
@@ -24,14 +26,13 @@ class GitHook:
         self._fetch_now = fetch_now
 
     async def post(self, request: web.Request) -> web.Response:
-        """202 where the call is genuine; raises Forbidden where it is not."""
-        signature, size = hmac.new(self._secret, digestmod=hashlib.sha256), 0
-        async for chunk in request.content.iter_any():
-            # Anybody can call: nothing of what they send is kept.
-            signature.update(chunk)
-            size += len(chunk)
-            if size > _MAX_BYTES:
-                raise PayloadTooLarge(f"A call has at most {_MAX_BYTES:,} bytes.")
+        """202 where the call is genuine.
+
+        Raises Forbidden where it is not, and what :func:`~bridge.http_body.receive` raises.
+        """
+        signature = hmac.new(self._secret, digestmod=hashlib.sha256)
+        # Anybody can call: nothing of what they send is kept.
+        await receive(request, signature.update, max_bytes=_MAX_BYTES, seconds=_SECONDS)
         if not self._is_genuine(request, signature.hexdigest()):
             raise Forbidden("The call is not signed with this bridge's hook_secret.")
         await self._fetch_now()

@@ -15,9 +15,10 @@ from aiohttp.test_utils import TestServer
 
 from bridge.errors import BridgeError
 from bridge.micropub.body import Body, File
-from bridge.web.body import MAX_FIELDS, MAX_TEXT, read_body
+from bridge.web.body import AUTHENTICATED, MAX_FIELDS, read_body
 
 MAX_BYTES = 6_000_000
+MAX_TEXT = AUTHENTICATED.max_text
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=XX"
 

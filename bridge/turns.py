@@ -1,0 +1,106 @@
+"""The event loop's time, shared out: whoever has used little goes first, and no turn is long.
+
+What strangers send costs time to read. Done as it arrives, the work for a hundred of them would
+stand between any two steps of everybody else's requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from time import thread_time
+from typing import TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+#: So long the loop is kept from everything else; then it has a round of its own.
+_ROUND_SECONDS = 0.004
+#: What a byte costs where it is made to cost much: a chunk of one byte, a delimiter that is none.
+_SECONDS_A_BYTE = 0.25e-6
+
+
+class Account:
+    """The processor time that a client has used of late. It is halved every second."""
+
+    def __init__(self, used: float = 0.0) -> None:
+        self._used = used
+        self._at = 0.0
+
+    def used(self, now: float) -> float:
+        """Seconds, as of ``now``."""
+        self._used *= 0.5 ** max(now - self._at, 0.0) if self._at else 1.0
+        self._at = now
+        return self._used
+
+    def charge(self, seconds: float) -> None:
+        """Add to it."""
+        self._used += seconds
+
+
+#: When it is due, then in which order it came.
+_Due: TypeAlias = tuple[float, int, Account, Callable[[], object]]
+
+
+class Turns:
+    """Short pieces of work, done one after another between the loop's other callbacks."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: list[_Due] = []
+        self._number = count()
+        self._scheduled = False
+
+    def soon(self, account: Account, size: int, work: Callable[[], object]) -> None:
+        """Have ``work`` done, on ``size`` bytes, when those are through who have used less."""
+        rank = account.used(self._loop.time()) + size * _SECONDS_A_BYTE
+        heappush(self._due, (rank, next(self._number), account, work))
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._round)
+
+    async def run(self, account: Account, size: int, work: Callable[[], T]) -> T:
+        """The same, and its outcome: what ``work`` returns or raises."""
+        outcome: asyncio.Future[T] = self._loop.create_future()
+
+        def settle() -> None:
+            if outcome.done():
+                return
+            try:
+                outcome.set_result(work())
+            except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                outcome.set_exception(error)
+
+        self.soon(account, size, settle)
+        return await outcome
+
+    def _round(self) -> None:
+        began = thread_time()
+        end = began + _ROUND_SECONDS
+        try:
+            while self._due and began < end:
+                _, _, account, work = heappop(self._due)
+                try:
+                    work()
+                finally:
+                    now = thread_time()
+                    account.charge(now - began)
+                    began = now
+        finally:
+            self._scheduled = bool(self._due)
+            if self._scheduled:
+                self._loop.call_soon(self._round)
+
+
+_OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+
+
+def turns() -> Turns:
+    """Those of the running loop: it is its time that is shared."""
+    loop = asyncio.get_running_loop()
+    found = _OF_LOOPS.get(loop)
+    if found is None:
+        found = _OF_LOOPS[loop] = Turns(loop)
+    return found

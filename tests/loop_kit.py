@@ -1,0 +1,41 @@
+"""How long an event loop is kept busy: in processor time, which no other program can take away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass
+class Rounds:
+    """What the loop has done: seconds of processor time in all, and in its longest round."""
+
+    total: float = 0.0
+    longest: float = 0.0
+    count: int = 0
+
+
+@contextmanager
+def rounds() -> Iterator[Rounds]:
+    """Watch the running loop. What waits for the loop waits no longer than a few rounds."""
+    seen = Rounds()
+    run_once = asyncio.base_events.BaseEventLoop._run_once  # type: ignore[attr-defined]
+
+    def watched(loop: asyncio.BaseEventLoop) -> None:
+        began = time.thread_time()
+        try:
+            run_once(loop)
+        finally:
+            took = time.thread_time() - began
+            seen.total += took
+            seen.longest = max(seen.longest, took)
+            seen.count += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.base_events.BaseEventLoop, "_run_once", watched)
+        yield seen

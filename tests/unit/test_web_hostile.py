@@ -1,0 +1,415 @@
+"""What strangers send in bad faith is refused in little time, and holds up no other request."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from loop_kit import Rounds, rounds
+
+from bridge.auth.token import Token
+from bridge.errors import InvalidToken
+from bridge.indieauth.http import json_endpoint, read_form
+from bridge.settings import Settings, Site
+from bridge.web.body import UNAUTHENTICATED
+from bridge.web.connection import Listener, prepare_answer
+from bridge.web.gate import Gate
+from bridge.web.hook import GitHook
+from bridge.web.middleware import render_errors
+
+#: So long a round of the loop may take where a request is to be answered within 50 ms; five times.
+BUSY = 0.25
+ANSWERS = {b"HTTP/1.1 400", b"HTTP/1.1 401"}
+#: So many at once, so long at most.
+CROWD = 20
+SECONDS = 0.3
+
+MULTIPART = b"Content-Type: multipart/form-data; boundary=B\r\n"
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+JSON = b"Content-Type: application/json\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+PART = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
+ENDLESS = b"Content-Length: 19999999\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def bomb(first: bytes, data: bytes) -> bytes:
+    packed = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return packed.compress(first) + b"".join(packed.compress(data) for _ in range(300))
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A request that goes on and on: headers, what comes first, what is repeated."""
+
+    headers: bytes
+    first: bytes
+    again: bytes
+
+
+def of(kind: bytes, first: bytes, again: bytes, times: int = 10_000) -> Attack:
+    """An attack whose length is announced."""
+    return Attack(kind + ENDLESS, first, again * (times // len(again) + 1))
+
+
+ATTACKS = {
+    "newlines": of(MULTIPART, b"", b"\n"),
+    "a_preamble": of(MULTIPART, b"", b"preamble\r\n"),
+    "a_chunked_preamble": Attack(MULTIPART + CHUNKED, b"", chunk(b"\r\n" * 5000)),
+    "an_epilogue": of(MULTIPART, PART + b"\r\n--B--\r\n", b"\r\n--B\r\n"),
+    "newlines_in_a_part": of(MULTIPART, PART, b"\r\n"),
+    "delimiters_that_are_none": of(MULTIPART, PART, b"\r\n--Bx"),
+    "delimiters_that_almost_end_it": of(MULTIPART, PART, b"\r\n--B-"),
+    "padding_behind_a_delimiter": of(MULTIPART, PART + b"\r\n--B", b" "),
+    "empty_parts": of(MULTIPART, b"", b"--B\r\n\r\n\r\n"),
+    "many_headers": of(MULTIPART, b"--B\r\n", b"A: b\r\n"),
+    "a_header_without_end": of(MULTIPART, b"--B\r\n", b"A"),
+    "a_header_value_of_blanks": of(MULTIPART, b"--B\r\nA:", b" "),
+    "chunks_of_one_byte": Attack(MULTIPART + CHUNKED, chunk(PART), chunk(b"x") * 2000),
+    "chunk_extensions": Attack(
+        MULTIPART + CHUNKED, chunk(PART), b"1;" + b"e" * 9000 + b"\r\nx\r\n"
+    ),
+    "a_chunk_extension_without_end": Attack(FORM + CHUNKED, b"1;", b"e" * 10_000),
+    "trailers": Attack(FORM + CHUNKED, b"3\r\na=1\r\n0\r\n", b"A: b\r\n" * 2000),
+    "fields_without_end": of(FORM, b"", b"a=1&"),
+    "escapes": of(FORM, b"", b"%41"),
+    "brackets": of(FORM, b"a", b"[]"),
+    "deep_json": of(JSON, b"", b"["),
+    "wide_json": of(JSON, b"[", b"{},"),
+    "json_strings": of(JSON, b"[", b'"",'),
+    "json_keys": of(JSON, b"{", b'"a":1,'),
+    "gzip": Attack(
+        MULTIPART + b"Content-Encoding: gzip\r\n" + ENDLESS, bomb(PART, b"x" * 100_000), b"\0"
+    ),
+    "gzipped_delimiters": Attack(
+        MULTIPART + b"Content-Encoding: gzip\r\n" + ENDLESS, bomb(PART, b"\r\n--Bx" * 16_000), b"\0"
+    ),
+    "no_type": of(b"", b"", b"a"),
+}
+
+
+def whole(kind: bytes, data: bytes) -> Attack:
+    return Attack(kind + b"Connection: close\r\nContent-Length: %d\r\n" % len(data), data, b"")
+
+
+#: Texts as large as a client without a token may send.
+MOST = UNAUTHENTICATED.max_text
+WHOLE = {
+    "deep_json": whole(JSON, b"[" * MOST),
+    "wide_json": whole(JSON, b"[" + b"{}," * (MOST // 3 - 1) + b"1]"),
+    "json_lists": whole(JSON, b"[" + b"[]," * (MOST // 3 - 1) + b"1]"),
+    "json_strings": whole(JSON, b"[" + b'"",' * (MOST // 3 - 1) + b"1]"),
+    "json_numbers": whole(JSON, b"[" + b"1," * (MOST // 2 - 2) + b"1]"),
+    "escapes": whole(FORM, b"a=" + b"%41" * (MOST // 3 - 1)),
+    "no_escapes": whole(FORM, b"a=" + b"%" * (MOST - 2)),
+    "fields": whole(FORM, (b"a" * 200 + b"=1&") * 999),
+    "brackets": whole(FORM, b"a" + b"[]" * (MOST // 2 - 1)),
+    "parts": whole(MULTIPART, PART * 999 + b"\r\n--B--"),
+    "names": whole(
+        MULTIPART,
+        (b'--B\r\nContent-Disposition: form-data; name="' + b'"' * 8000 + b"\r\n\r\n\r\n") * 30,
+    ),
+    "base64": whole(
+        MULTIPART,
+        b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"YWJj" * 240_000 + b"\r\n--B--",
+    ),
+    "large_file": whole(MULTIPART, PART + b"\xff" * 9_000_000 + b"\r\n--B--"),
+}
+
+
+class Nobody:
+    """A verifier that knows no token."""
+
+    async def verify(self, token: str, *, fresh: bool = False) -> Token:
+        raise InvalidToken("No such token.")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of an attack."""
+
+    loop: Rounds
+    waited: float
+    answers: list[bytes]
+
+    def check(self) -> None:
+        """Others were answered: the loop did little in one go, and little before each answer."""
+        assert self.loop.longest < BUSY
+        assert self.waited < BUSY
+
+
+@asynccontextmanager
+async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
+    """A server with each way of reading a body; its port."""
+    settings = Settings(site=Site(me="https://example.org/", repo=tmp_path))
+    gate = Gate(Nobody(), settings)
+
+    async def micropub(request: web.Request) -> web.Response:
+        await gate.receive(request, max_bytes=10 * settings.media.max_bytes)
+        return web.Response()
+
+    @json_endpoint
+    async def token(request: web.Request) -> web.Response:
+        (await read_form(request)).need("code")
+        return web.Response()
+
+    async def fetch() -> None:
+        return None
+
+    async def health(request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def large(request: web.Request) -> web.Response:
+        return web.Response(body=bytes(1_000_000))
+
+    async def fails(request: web.Request) -> web.Response:
+        raise RuntimeError
+
+    app = web.Application(middlewares=[render_errors])
+    app.on_response_prepare.append(prepare_answer)
+    app.router.add_post("/micropub", micropub)
+    app.router.add_post("/token", token)
+    app.router.add_post("/hook/git", GitHook("secret", fetch).post)
+    app.router.add_get("/healthz", health)
+    app.router.add_get("/large", large)
+    app.router.add_get("/fails", fails)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    assert runner.server is not None
+    limits = {"max_bytes": 40_000_000, "keepalive_timeout": 300, **options}
+    listener = Listener(runner.server, access_log=None, **limits)  # type: ignore[arg-type]
+    server = await asyncio.get_running_loop().create_server(listener, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await runner.cleanup()
+        await listener.close()
+
+
+class Attackers:
+    """Clients in a process of their own, whose work does not count."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).parents[1] / "attackers.py"
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def attack(self, port: int, path: str, attack: Attack, count: int) -> list[bytes]:
+        """How the answers to so many of them begin; empty for those that got none."""
+        head = b"POST %b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (path.encode(), attack.headers)
+        assert self._process.stdin
+        assert self._process.stdout
+        # What has an end is answered in the end.
+        seconds = SECONDS if attack.again else 60
+        pickle.dump((port, head + attack.first, attack.again, count, seconds), self._process.stdin)
+        self._process.stdin.flush()
+        answers: list[bytes] = pickle.load(self._process.stdout)
+        return answers
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def attackers() -> Iterator[Attackers]:
+    started = Attackers()
+    yield started
+    started.close()
+
+
+async def say(port: int, data: bytes) -> bytes:
+    """The answer to exact bytes, until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    sending = asyncio.ensure_future(_send(writer, data))
+    answer = await reader.read()
+    await sending
+    writer.close()
+    return answer
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    with suppress(ConnectionError):
+        await writer.drain()
+
+
+async def _send_until_hung_up_on(writer: asyncio.StreamWriter, data: bytes) -> None:
+    with suppress(ConnectionError):
+        async with asyncio.timeout(60):
+            while True:
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+
+async def ask(port: int, path: str = "/healthz") -> bytes:
+    """The answer to a GET."""
+    return await say(
+        port, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode()
+    )
+
+
+async def under(
+    attackers: Attackers, port: int, path: str, attack: Attack, count: int = CROWD
+) -> Seen:
+    """What the loop does while they send, and others ask how it is."""
+    with rounds() as seen:
+        attacked = asyncio.ensure_future(
+            asyncio.to_thread(attackers.attack, port, path, attack, count)
+        )
+        waited = list[float]()
+        while True:
+            before = seen.total
+            assert (await ask(port)).endswith(b"ok")
+            waited.append(seen.total - before)
+            if attacked.done():
+                break
+            await asyncio.sleep(0.01)
+    return Seen(seen, max(waited), await attacked)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_a_crowd_that_sends_without_end_holds_up_no_other_request(
+    tmp_path: Path, attackers: Attackers, name: str
+) -> None:
+    async with listening(tmp_path) as port:
+        seen = await under(attackers, port, "/micropub", ATTACKS[name])
+    seen.check()
+
+
+@pytest.mark.parametrize("path", ["/token", "/hook/git", "/nothing"])
+@pytest.mark.parametrize("name", ["newlines", "chunks_of_one_byte", "gzip", "escapes"])
+async def test_that_holds_wherever_bodies_are_read(
+    tmp_path: Path, attackers: Attackers, path: str, name: str
+) -> None:
+    async with listening(tmp_path) as port:
+        seen = await under(attackers, port, path, ATTACKS[name])
+    seen.check()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+async def test_a_crowd_whose_requests_are_as_large_as_may_be_holds_up_no_other(
+    tmp_path: Path, attackers: Attackers, name: str
+) -> None:
+    async with listening(tmp_path) as port:
+        seen = await under(attackers, port, "/micropub", WHOLE[name], 4)
+    seen.check()
+    # A stranger's part of the memory may be taken.
+    assert {answer[:12] for answer in seen.answers} <= {*ANSWERS, b"HTTP/1.1 503"}
+    assert {answer[:12] for answer in seen.answers} & ANSWERS
+
+
+@pytest.mark.parametrize(
+    "first", [b"\n", b"\r\n", b"\r\n--B\r\n", b"preamble\r\n", b"--b\r\n", b" "]
+)
+async def test_a_multipart_body_begins_with_its_boundary(tmp_path: Path, first: bytes) -> None:
+    async with listening(tmp_path) as port:
+        head = b"POST /micropub HTTP/1.1\r\nHost: x\r\n" + MULTIPART + ENDLESS + b"\r\n"
+        answer = await say(port, head + first)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"does not begin with its boundary" in answer
+
+
+async def test_five_megabytes_of_newlines_cost_next_to_nothing(tmp_path: Path) -> None:
+    size = 5_000_000
+    head = b"POST /micropub HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%b\r\n" % (size, MULTIPART)
+    with rounds() as seen:
+        async with listening(tmp_path) as port:
+            answer = await say(port, head + b"\n" * size)
+    assert answer.startswith(b"HTTP/1.1 400")
+    # 50 seconds, once; now 20 ms.
+    assert seen.total < 1
+
+
+async def test_a_client_that_does_not_read_its_answers_is_hung_up_on(tmp_path: Path) -> None:
+    async with listening(tmp_path, unread_seconds=0.3) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.transport.pause_reading()
+        for _ in range(300):
+            writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await _send_until_hung_up_on(writer, b"\r\n" * 10_000)
+        del reader
+        writer.close()
+
+
+async def test_a_client_that_does_not_stop_is_hung_up_on(tmp_path: Path) -> None:
+    async with listening(tmp_path, linger_seconds=0.3) as port:
+        head = b"POST /nothing HTTP/1.1\r\nHost: x\r\n" + ENDLESS + b"\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+        await _send_until_hung_up_on(writer, b"x")
+        writer.close()
+
+
+async def test_an_answer_before_the_end_of_a_body_arrives_whole(tmp_path: Path) -> None:
+    async with listening(tmp_path) as port:
+        size = 3_000_000
+        head = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+        answer = await say(port, head + b"x" * size)
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(b"}")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n", b"\r\n\r\n\r\n"]
+)
+async def test_a_request_that_is_never_complete_is_hung_up_on(tmp_path: Path, data: bytes) -> None:
+    async with listening(tmp_path, keepalive_timeout=0.3) as port, asyncio.timeout(60):
+        assert await say(port, data) == b""
+
+
+async def test_bytes_between_the_chunks_count(tmp_path: Path) -> None:
+    async with listening(tmp_path, max_bytes=100_000) as port:
+        head = b"POST /micropub HTTP/1.1\r\nHost: x\r\n" + FORM + CHUNKED + b"\r\n1;"
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        await _send_until_hung_up_on(writer, b"e" * 10_000)
+        writer.close()
+
+
+async def test_the_most_idle_of_too_many_connections_makes_room(tmp_path: Path) -> None:
+    async with listening(tmp_path, most=5) as port:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        assert (await ask(port)).endswith(b"ok")
+        assert await idle[0][0].read() == b""
+        for _, writer in idle:
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /healthz HTTP/1.1",
+        b"GET /nothing HTTP/1.1",
+        b"GET /healthz HTTP/9.9",
+        b"TRACE /healthz HTTP/1.1",
+        b"nonsense",
+        b"GET /%00 HTTP/1.1\r\n: no name",
+        b"POST /token HTTP/1.1\r\nTransfer-Encoding: nonsense",
+        b"GET /healthz HTTP/1.1\r\nA: " + b"x" * 20_000,
+        b"GET /healthz HTTP/1.1\r\nExpect: nonsense",
+        b"GET /fails HTTP/1.1",
+    ],
+)
+async def test_no_answer_names_a_version(tmp_path: Path, request_line: bytes) -> None:
+    async with listening(tmp_path) as port:
+        answer = await say(port, request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert re.findall(rb"(?mi)^server: (.*?)\r$", answer) == [b"micropub-bridge"]
+    assert b"aiohttp" not in answer
+    assert b"Python" not in answer
