@@ -13,6 +13,7 @@ from bridge.indieauth.http import Form, read_form
 from bridge.indieauth.owner import check_password, has_password, hash_password, store_password
 from bridge.indieauth.pages import page, page_endpoint, redirect
 from bridge.indieauth.passkeys import list_passkeys, remove_passkey
+from bridge.indieauth.proof import CONFIRM, ask_again, attempt_within
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.sessions import Session, end_other_sessions, end_session, list_sessions
 from bridge.indieauth.signing_in import sign_in_page
@@ -40,6 +41,10 @@ async def create(request: web.Request) -> web.Response:
     days = _number(form, "days")
     if days not in _DAYS:
         return _tokens_page(request, guest, problem="Choose how long the token should last.")
+    fields = [("name", form.get("name") or ""), ("days", str(days))]
+    fields += [("scope", scope) for scope in form.every("scope")]
+    if again := await ask_again(request, guest, form, action="/tokens", fields=fields):
+        return again
     try:
         secret = create_token(
             server.db,
@@ -94,6 +99,11 @@ async def forget_passkey(request: web.Request) -> web.Response:
     server = request.app[SERVER]
     guest, _, form = await _owner_form(request)
     passkey = _number(form, "passkey")
+    fields = [("passkey", str(passkey))]
+    if again := await ask_again(
+        request, guest, form, action="/auth/passkeys/remove", fields=fields
+    ):
+        return again
     if len(list_passkeys(server.db)) == 1 and not has_password(server.db):
         return _sessions_page(
             request, guest, problem="This is your only way in. Set a password first."
@@ -108,8 +118,12 @@ async def change_password(request: web.Request) -> web.Response:
     """POST /auth/password: needs the present one, if there is one; ends the other sessions."""
     server = request.app[SERVER]
     guest, session, form = await _owner_form(request)
-    tries = f"session {session.id}"
-    server.attempts.attempt(tries, apart=True)
+    if not has_password(server.db):
+        # The new one is not sent through another page: it is typed again.
+        then = [("then", "/auth/sessions")]
+        if again := await ask_again(request, guest, form, action=CONFIRM, fields=then):
+            return again
+    tries = attempt_within(server, session)
     new = form.get("password") or ""
     if new != form.get("again"):
         return _sessions_page(request, guest, problem="The two new passwords differ.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -39,24 +39,27 @@ class AuthorizationRequest:
     old_way: bool
 
 
-def read_sender(form: Form) -> Sender:
-    """Whom to answer. Raises :class:`OAuthError` where nobody can be answered: a page must do."""
+def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sender:
+    """Whom to answer. Raises :class:`OAuthError` where nobody can be answered: a page must do.
+
+    ``known`` looks up what the settings say about a client_id.
+    """
     client = client_id(form.need("client_id"))
     redirect_uri = form.need("redirect_uri")
-    check_redirect(redirect_uri)
+    check_redirect(redirect_uri, known(client))
     states = form.as_sent("state")
     return Sender(client, redirect_uri, states[0] if len(states) == 1 else None)
 
 
 def read_request(form: Form, sender: Sender, known: KnownClient | None) -> AuthorizationRequest:
-    """The rest of the request. Raises :class:`OAuthError`, which the app is told by redirect."""
+    """The rest of the request. Raises :class:`OAuthError`."""
     old_way = known is not None and not known.pkce
     response_type = form.get("response_type")
     # Before 2020 apps sent response_type=id, or none, to learn who somebody is.
     if response_type != "code" and not (old_way and response_type in {None, "id"}):
         if response_type is None:
             raise OAuthError("invalid_request", "'response_type' is missing.")
-        raise OAuthError("unsupported_response_type", "Known: code.")
+        raise OAuthError("unsupported_response_type", "'response_type' has to be 'code'.")
     if not sender.state:
         raise OAuthError("invalid_request", "'state' is missing, or comes twice.")
     return AuthorizationRequest(

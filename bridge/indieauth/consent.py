@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -17,22 +18,31 @@ from bridge.indieauth.authorization import (
 )
 from bridge.indieauth.client_id import may_redirect, same_origin
 from bridge.indieauth.clients import Client, read_client
-from bridge.indieauth.database import new_secret
 from bridge.indieauth.grants import Consent, issue_code
 from bridge.indieauth.http import Form, OAuthError, read_form
 from bridge.indieauth.pages import PageError, page, page_endpoint, redirect
+from bridge.indieauth.proof import ask_again
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.signing_in import sign_in_page
 from bridge.indieauth.visit import Untrusted, Visit, visit
 
+#: What can spoil what is there. Asked for by a page elsewhere, it needs a recent proof that it is
+#: the owner who says yes; what deletes is not ticked by itself. ``post`` is an older word for
+#: creating and changing.
+STRONG = frozenset({"update", "delete", "undelete", "post"})
+UNTICKED = frozenset({"delete", "undelete"})
+
 
 @dataclass(slots=True)
 class Pending:
-    """A question on the screen of one session. ``answer`` is where the browser was sent then."""
+    """A question on the screen of one session. ``from_elsewhere``: a page of another site's led
+    there. ``answer`` is where the browser was sent then.
+    """
 
     request: AuthorizationRequest
     client: Client
     session: int
+    from_elsewhere: bool
     answer: str | None = field(default=None)
 
 
@@ -42,15 +52,13 @@ async def ask(request: web.Request) -> web.Response:
     server, guest = request.app[SERVER], visit(request)
     query = request.rel_url.raw_query_string
     form = Form(query)
-    sender = read_sender(form)
-    known = server.known_client(sender.client_id)
+    sender = read_sender(form, server.known_client)
     try:
-        wish = read_request(form, sender, known)
+        wish = read_request(form, sender, server.known_client(sender.client_id))
     except OAuthError as error:
-        if guest.session is None:
-            raise _refused_to_a_stranger(server, sender, error) from error
-        await _trusted(server, sender)
-        return redirect(_refusal(server, sender, error.code, error.description), status=302)
+        if guest.session is not None:
+            await _trusted(server, sender)
+        raise _incomplete(server, sender, error, is_trusted=guest.session is not None) from error
     if guest.session is None:
         return sign_in_page(request, guest, then=f"/auth?{query}", app=sender.client_id)
     return _question(request, guest, wish, await _trusted(server, sender))
@@ -67,21 +75,43 @@ async def decide(request: web.Request) -> web.Response:
     pending = server.pending.get(form.need("request"))
     if guest.session is None or pending is None or pending.session != guest.session.id:
         raise Untrusted
-    if pending.answer is None:
-        if form.get("decision") == "allow":
-            pending.answer = _yes(server, pending, set(form.every("scope")))
-        else:
-            sender = pending.request.sender
-            pending.answer = _refusal(server, sender, "access_denied", "The owner said no.")
+    if pending.answer is None and form.get("decision") == "allow":
+        scopes = _ticked(pending, form)
+        if pending.from_elsewhere and STRONG & set(scopes):
+            again = await ask_again(
+                request,
+                guest,
+                form,
+                action="/auth/consent",
+                fields=[
+                    *(("request", form.need("request")), ("decision", "allow")),
+                    *(("scope", scope) for scope in scopes),
+                ],
+                instead=("without", "strong", "Allow the rest, but no changes and no deleting"),
+            )
+            if again is not None:
+                return again
+        # Unless a second click has come in between.
+        pending.answer = pending.answer or _yes(server, pending, scopes)
+    elif pending.answer is None:
+        sender = pending.request.sender
+        pending.answer = _refusal(server, sender, "access_denied", "The owner said no.")
     return redirect(pending.answer, status=302)
 
 
-def _yes(server: IndieAuthServer, pending: Pending, ticked: set[str]) -> str:
-    wish, sender = pending.request, pending.request.sender
-    scopes = [scope for scope in wish.scopes if scope in ticked]
-    if "profile" not in scopes:
+def _ticked(pending: Pending, form: Form) -> list[str]:
+    """What the owner allows, of what was asked for."""
+    ticked = set(form.every("scope"))
+    if form.get("without") == "strong":
+        ticked -= STRONG
+    if "profile" not in ticked:
         # 5.1: "email ... must also request the profile scope".
-        scopes = [scope for scope in scopes if scope != "email"]
+        ticked.discard("email")
+    return [scope for scope in pending.request.scopes if scope in ticked]
+
+
+def _yes(server: IndieAuthServer, pending: Pending, scopes: list[str]) -> str:
+    wish, sender = pending.request, pending.request.sender
     code = issue_code(
         server.db,
         Consent(
@@ -102,8 +132,12 @@ def _question(
     server = request.app[SERVER]
     if guest.session is None:
         raise Untrusted
-    key = new_secret()
-    server.pending.put(key, Pending(wish, client, guest.session.id))
+    # A name, no secret: it is worth something in this session only.
+    key = secrets.token_hex(16)
+    # Fetch Metadata: an app on this device, and an address that was typed, have no site ("none").
+    site = request.headers.get("Sec-Fetch-Site", "cross-site")
+    from_elsewhere = site not in {"same-origin", "none"}
+    server.pending.put(key, Pending(wish, client, guest.session.id, from_elsewhere))
     redirect_to = urlsplit(wish.sender.redirect_uri)
     return page(
         request,
@@ -115,6 +149,7 @@ def _question(
         host=redirect_to.netloc or f"{redirect_to.scheme}:",
         scheme=redirect_to.scheme,
         scopes=[(word, SCOPES[word].meaning if word in SCOPES else None) for word in wish.scopes],
+        unticked=UNTICKED,
         reads=opens_something(frozenset(wish.scopes)),
         without_pkce=wish.challenge is None,
     )
@@ -137,15 +172,17 @@ async def _trusted(server: IndieAuthServer, sender: Sender) -> Client:
     return client
 
 
-def _refused_to_a_stranger(server: IndieAuthServer, sender: Sender, error: OAuthError) -> PageError:
-    """Nobody has signed in, so nobody is redirected: that would serve whoever made the link.
-
-    RFC 9700 4.11.2. A link takes the error back to the app.
+def _incomplete(
+    server: IndieAuthServer, sender: Sender, error: OAuthError, *, is_trusted: bool
+) -> PageError:
+    """Nobody is redirected who has not clicked: that would serve whoever made the link, for whom
+    any app's own address would do (RFC 9700 4.11.2). A link takes the error back to the app.
     """
     link = None
-    if same_origin(sender.client_id, sender.redirect_uri):
+    if is_trusted or same_origin(sender.client_id, sender.redirect_uri):
         back = _refusal(server, sender, error.code, error.description)
-        link = (back, f"Back to {urlsplit(sender.redirect_uri).netloc}")
+        place = urlsplit(sender.redirect_uri)
+        link = (back, f"Back to {place.netloc or 'the app'}")
     return PageError("The app's request is not complete", error.description, link=link)
 
 

@@ -85,4 +85,7 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE tokens ADD COLUMN renewable INTEGER NOT NULL DEFAULT 0
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN proven REAL
+    """,
 )

@@ -24,7 +24,9 @@ from bridge.indieauth.known_browsers import attempt
 from bridge.indieauth.limits import TooMany
 from bridge.indieauth.owner import LinkUsed, setup_link_is_good, start_over
 from bridge.indieauth.passkeys import PasskeyRefused, store_passkey
+from bridge.indieauth.proof import attempt_within
 from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.indieauth.sessions import prove_again
 from bridge.indieauth.signing_in import HOME, local_path, signed_in
 from bridge.indieauth.visit import Untrusted, Visit, visit
 
@@ -48,6 +50,18 @@ class _Call:
         if not isinstance(value, dict):
             raise PasskeyRefused("The browser sent no passkey.")
         return value
+
+    def check_may_create(self) -> None:
+        """A good set-up link may, and a browser whose owner has just proven to be there.
+
+        Raises :class:`LinkUsed`, :class:`PasskeyRefused`.
+        """
+        key = self.text("key")
+        if key or self.guest.session is None:
+            if not setup_link_is_good(self.server.db, key):
+                raise LinkUsed
+        elif not self.guest.session.is_recent:
+            raise PasskeyRefused("Reload the page, and confirm first that it is you.")
 
     def new_challenge(self) -> bytes:
         """A challenge for this browser."""
@@ -79,8 +93,7 @@ def _script_endpoint(handler: Handler) -> Handler:
 async def ask_creation(request: web.Request) -> web.Response:
     """POST /auth/passkeys/options: for the owner, or the holder of a set-up link."""
     call = await _call(request)
-    if call.guest.session is None and not setup_link_is_good(call.server.db, call.text("key")):
-        raise LinkUsed
+    call.check_may_create()
     challenge = call.new_challenge()
     options = creation_options(call.server.db, call.server.party, call.server.me, challenge)
     return _json(json.loads(options))
@@ -90,18 +103,17 @@ async def ask_creation(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """POST /auth/passkeys: store what was made. With a set-up link, that also signs in."""
     call = await _call(request)
+    call.check_may_create()
     key = call.text("key")
-    if call.guest.session is None and not setup_link_is_good(call.server.db, key):
-        raise LinkUsed
     challenge = call.challenge()
     proven = check_creation(call.server.party, challenge, call.credential())
     call.server.challenges.answered(challenge)
     name = device(request.headers.get(hdrs.USER_AGENT, ""))
     with call.server.db.transaction() as connection:
-        if call.guest.session is None:
+        if key:
             start_over(connection, key)
         store_passkey(connection, proven, name)
-    if call.guest.session is None:
+    if key:
         return signed_in(request, _json({"then": HOME}), way="passkey")
     return _json({"then": "/auth/sessions"})
 
@@ -122,6 +134,21 @@ async def sign_in(request: web.Request) -> web.Response:
     check_proof(call.server.db, call.server.party, challenge, call.credential())
     call.server.challenges.answered(challenge)
     return signed_in(request, _json({"then": local_path(call.text("then"))}), way="passkey")
+
+
+@_script_endpoint
+async def prove(request: web.Request) -> web.Response:
+    """POST /auth/confirm/passkey: the owner, who is signed in, proves it again."""
+    call = await _call(request)
+    session = call.guest.session
+    if session is None:
+        raise Untrusted
+    attempt_within(call.server, session)
+    challenge = call.challenge()
+    check_proof(call.server.db, call.server.party, challenge, call.credential())
+    call.server.challenges.answered(challenge)
+    prove_again(call.server.db, session.id)
+    return _json({})
 
 
 async def _call(request: web.Request) -> _Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import dataclass
 
@@ -10,16 +11,27 @@ from bridge.indieauth.database import Database, digest, new_secret
 SECONDS = 30 * 86400
 _LAST_USE_SECONDS = 60
 
+#: How long a browser that has just proven to be the owner's may do what changes who gets in.
+RECENT_SECONDS = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One signed-in browser. ``way`` is how it signed in, ``device`` what it says it is."""
+    """One signed-in browser. ``way`` is how it signed in, ``device`` what it says it is, ``proven``
+    when the person at it last proved to be the owner.
+    """
 
     id: int
     way: str
     device: str
     created: float
     last_used: float
+    proven: float
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether that was within the last minutes."""
+        return time.time() - self.proven <= RECENT_SECONDS
 
 
 def start_session(db: Database, *, way: str, device: str) -> str:
@@ -46,7 +58,18 @@ def find_session(db: Database, secret: str) -> Session | None:
             "UPDATE sessions SET last_used = ?, expires = ? WHERE id = ?",
             *(now, now + SECONDS, row["id"]),
         )
-    return Session(row["id"], row["way"], row["device"], row["created"], row["last_used"])
+    return _session(row)
+
+
+def _session(row: sqlite3.Row) -> Session:
+    proven = max(row["created"], row["proven"] or 0.0)
+    return Session(row["id"], row["way"], row["device"], row["created"], row["last_used"], proven)
+
+
+def prove_again(db: Database, session: int) -> None:
+    """The person at this browser has proven again to be the owner."""
+    with db.transaction() as connection:
+        connection.execute("UPDATE sessions SET proven = ? WHERE id = ?", (time.time(), session))
 
 
 def list_sessions(db: Database) -> list[Session]:
@@ -54,10 +77,7 @@ def list_sessions(db: Database) -> list[Session]:
     rows = db.all(
         "SELECT * FROM sessions WHERE expires > ? ORDER BY last_used DESC, id DESC", time.time()
     )
-    return [
-        Session(row["id"], row["way"], row["device"], row["created"], row["last_used"])
-        for row in rows
-    ]
+    return [_session(row) for row in rows]
 
 
 def end_session(db: Database, session: int) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from playwright.async_api import Browser as Chromium
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from bridge.indieauth.owner import owner_reset
-from bridge.indieauth.tokens import list_tokens
+from bridge.indieauth.tokens import create_token, list_tokens
 from bridge.settings import IndieAuth
 
 pytestmark = pytest.mark.browser
@@ -204,16 +205,16 @@ async def verified(program: Browser, token: str) -> bool:
 
 async def test_a_sign_in_to_an_app_on_this_device(up: Running, chromium: Chromium) -> None:
     """A custom scheme: the browser hands the address on to whichever app has registered it."""
-    home = '<head><link rel="redirect_uri" href="quillpen://signed-in"></head>'
+    home = '<head><link rel="redirect_uri" href="com.example.quillpen://signed-in"></head>'
     async with client_site({"/": home}) as app, tab(chromium) as page:
-        await page.goto(up.base + asking(app, redirect_uri="quillpen://signed-in"))
+        await page.goto(up.base + asking(app, redirect_uri="com.example.quillpen://signed-in"))
         await sign_in(page)
         async with page.expect_response("**/auth/consent") as waiting:
             await page.get_by_role("button", name="Allow").click()
         answer = await waiting.value
         location = await answer.header_value("location")
         assert location is not None
-        assert location.startswith("quillpen://signed-in?code=")
+        assert location.startswith("com.example.quillpen://signed-in?code=")
 
 
 async def test_no_goes_back_to_the_app_too(up: Running, chromium: Chromium) -> None:
@@ -263,6 +264,7 @@ async def test_the_keyboard_alone_is_enough(up: Running, chromium: Chromium) -> 
         await page.keyboard.type(PASSWORD)
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("heading")).to_contain_text("Quillpen")
+        await expect(page.get_by_role("button", name="Allow")).to_be_visible()
         seen = []
         for _ in range(20):
             await page.keyboard.press("Tab")
@@ -274,6 +276,153 @@ async def test_the_keyboard_alone_is_enough(up: Running, chromium: Chromium) -> 
                 break
         assert {"create", "update", "profile", "allow"} <= set(seen)
         await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+
+
+# --- clicks that the owner did not mean -------------------------------------------------------
+
+
+async def codes(up: Running) -> int:
+    return len(up.db.all("SELECT * FROM codes"))
+
+
+@asynccontextmanager
+async def at_the_question(
+    up: Running, chromium: Chromium, *, script: bool = True
+) -> AsyncIterator[tuple[Page, str, tuple[float, float]]]:
+    """A signed-in owner's page, the question's address, and where its button will be."""
+    async with (
+        client_site({"/back": "Back at the app"}) as app,
+        tab(chromium, java_script_enabled=script) as page,
+    ):
+        await page.goto(up.base + "/auth/sessions")
+        await sign_in(page)
+        question = up.base + asking(app)
+        await page.goto(question)
+        box = await page.get_by_role("button", name="Allow").bounding_box()
+        assert box is not None
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        yield page, question, middle
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_button_that_has_just_appeared_takes_no_click(
+    up: Running, chromium: Chromium, script: bool
+) -> None:
+    """As the second of a double click whose first has led here."""
+    async with at_the_question(up, chromium, script=script) as (page, question, (x, y)):
+        await page.goto(question)
+        await page.mouse.dblclick(x, y)
+        await page.mouse.click(x, y)
+        assert page.url == question
+        assert await codes(up) == 0
+        # Then it is an ordinary button.
+        await page.get_by_role("button", name="Allow").click()
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+        assert await codes(up) == 1
+
+
+async def test_a_button_that_has_just_appeared_takes_no_key(
+    up: Running, chromium: Chromium
+) -> None:
+    async with at_the_question(up, chromium) as (page, question, _):
+        await page.goto(question)
+        # A browser that was asked to focus the button cannot, and Enter goes nowhere.
+        await page.evaluate("document.querySelector('[value=allow]').focus()")
+        assert await page.evaluate("document.activeElement === document.body")
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Space")
+        assert page.url == question
+        assert await codes(up) == 0
+
+
+async def test_enter_in_a_tick_box_allows_nothing(up: Running, chromium: Chromium) -> None:
+    async with at_the_question(up, chromium) as (page, question, _):
+        await expect(page.get_by_role("button", name="Allow")).to_be_visible()
+        await page.get_by_label("Change posts").focus()
+        await page.keyboard.press("Enter")
+        # Whatever that had sent would be there before this answer.
+        await page.reload()
+        assert page.url == question
+        assert await codes(up) == 0
+
+
+async def test_a_window_that_comes_to_the_front_wins_no_click(
+    up: Running, chromium: Chromium
+) -> None:
+    """As when a popup closes under the pointer, whose opener was led to the question behind it."""
+    async with at_the_question(up, chromium) as (page, question, (x, y)):
+        await expect(page.get_by_role("button", name="Allow")).to_be_visible()
+        # Chromium without a window of its own sends no focus by itself.
+        await page.evaluate("dispatchEvent(new Event('focus'))")
+        await page.mouse.click(x, y)
+        assert page.url == question
+        assert await codes(up) == 0
+        await page.get_by_role("button", name="Allow").click()
+        await expect(page.get_by_text("Back at the app")).to_be_visible()
+
+
+async def test_no_button_of_the_owners_pages_takes_a_click_at_once(
+    up: Running, chromium: Chromium
+) -> None:
+    create_token(up.db, "Phone", ["create"])
+    async with tab(chromium) as page:
+        await page.goto(f"{up.base}/tokens")
+        await sign_in(page)
+        for path in ("/tokens", "/auth/sessions"):
+            await page.goto(up.base + path)
+            alive = await page.evaluate(
+                """() => [...document.querySelectorAll('main button')]
+                  .filter((e) => getComputedStyle(e).pointerEvents !== 'none')
+                  .map((e) => e.outerHTML)"""
+            )
+            assert alive == []
+
+
+def sign_in_is_old(up: Running) -> None:
+    with up.db.transaction() as connection:
+        connection.execute("UPDATE sessions SET created = created - 301, proven = NULL")
+
+
+async def test_a_page_elsewhere_gets_strong_scopes_only_with_the_password(
+    up: Running, chromium: Chromium
+) -> None:
+    """A real browser says by itself that the request comes from another site."""
+    async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
+        await page.goto(up.base + "/auth/sessions")
+        await sign_in(page)
+        sign_in_is_old(up)
+        link = f'<a href="{escape(up.base + asking(app))}">Sign in</a>'
+        async with client_site({"/": link}) as elsewhere:
+            await page.goto(elsewhere)
+            await page.get_by_role("link").click()
+            await page.get_by_role("button", name="Allow").click()
+            await expect(page.get_by_role("heading")).to_have_text("Confirm that it is you")
+            assert await codes(up) == 0
+            await page.get_by_label("Password").fill(PASSWORD)
+            await page.get_by_role("button", name="Go on").click()
+            await expect(page.get_by_text("Back at the app")).to_be_visible()
+        assert await codes(up) == 1
+
+
+async def test_a_passkey_proves_it_too(up: Running, chromium: Chromium) -> None:
+    async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
+        await give_authenticator(page)
+        await page.goto(f"{up.base}/auth/sessions")
+        await sign_in(page)
+        await page.get_by_role("button", name="Add a passkey").click()
+        await expect(page.get_by_role("button", name="Remove")).to_have_count(1)
+        sign_in_is_old(up)
+        await page.reload()
+        await page.get_by_role("link", name="Add a passkey").click()
+        await page.get_by_role("button", name="Use a passkey").click()
+        await expect(page.get_by_role("button", name="Add a passkey")).to_be_visible()
+
+        sign_in_is_old(up)
+        await page.goto(app)
+        await page.evaluate("url => location.assign(url)", up.base + asking(app))
+        await page.get_by_role("button", name="Allow").click()
+        await page.get_by_role("button", name="Use a passkey").click()
         await expect(page.get_by_text("Back at the app")).to_be_visible()
 
 
@@ -293,9 +442,12 @@ async def test_pages_fit_a_small_phone_and_name_every_field(
         await page.goto(f"{up.base}/tokens")
         await looks_right(page)
         await sign_in(page)
+        await expect(page.get_by_role("heading", name="Apps", exact=True)).to_be_visible()
+        sign_in_is_old(up)
         for path in (
             "/tokens",
             "/auth/sessions",
+            "/auth/confirm",
             asking(app),
             asking(app, client_id=long_id, redirect_uri="https://evil.example/"),
             asking(app, client_id=long_id),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from html import unescape
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
 import pytest
 from aiohttp import web
 from indieauth_kit import (
     CHALLENGE,
+    PASSWORD,
+    Page,
     Scene,
     allowed,
     asking,
@@ -49,7 +53,18 @@ async def test_the_question_names_app_redirect_and_every_scope(stage: Scene) -> 
     assert f"{stage.app}/" in text
     assert urlsplit(stage.app).netloc in text
     ticks = [value for name, value in question.form("/auth/consent") if name == "scope"]
-    assert ticks == ["create", "update", "read", "delete"]
+    assert ticks == ["create", "update", "read"]
+    for scope in ("create", "update", "read", "delete"):
+        assert f'value="{scope}"' in question.text
+
+
+@pytest.mark.parametrize("scope", ["delete", "undelete"])
+async def test_deleting_is_not_ticked_by_itself(stage: Scene, scope: str) -> None:
+    question = await stage.owner.get(asking(stage.app, scope=f"create {scope}"))
+    assert "not ticked by itself" in question.text
+    answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert '"scope": "create"' in tokens.text
 
 
 async def test_the_question_says_what_the_old_word_post_allows(stage: Scene) -> None:
@@ -155,6 +170,48 @@ async def test_a_redirect_uri_keeps_its_own_query(stage: Scene, query: str) -> N
     assert tokens.status == 200
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "code=evil",
+        "a=b&state=s",
+        "iss=https://evil.example/",
+        "error",
+        "error_description=x",
+        "error_uri=x",
+        "access_token=x",
+        "a;code=x",
+        "%63ode=x",
+        "Code=x",
+        "code[]=x",
+        "code%5B0%5D=x",
+        "+code=x",
+        "error.description=x",
+        "a?code=x",
+    ],
+)
+async def test_a_redirect_uri_that_says_the_answer_already_is_answered_nowhere(
+    tmp_path: Path, query: str
+) -> None:
+    uri = f"com.example.quillpen://back?{query}"
+    page = f'<head><link rel="redirect_uri" href="{uri}"></head>'
+    async with scene(tmp_path, pages={"/": page}) as made:
+        for redirect_uri in (f"{made.app}/back?{query}", uri):
+            for changes in ({}, {"response_type": "x"}):
+                path = asking(made.app, redirect_uri=redirect_uri, **changes)
+                answer = await made.owner.get(path)
+                assert answer.status == 400
+                assert "Location" not in answer.headers
+                assert made.app + "/back" not in answer.text
+
+
+async def test_a_query_that_only_looks_like_an_answer_is_kept(stage: Scene) -> None:
+    uri = f"{stage.app}/back?encode=1&codes=2&my_state=3&q=code"
+    question = await stage.owner.get(asking(stage.app, redirect_uri=uri))
+    answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
+    assert answer.location.startswith(f"{uri}&code=")
+
+
 async def test_me_in_the_request_is_only_a_hint(stage: Scene) -> None:
     code = await allowed(stage.owner, stage.app, me="https://somebody-else.example/")
     tokens = await exchange(stage.owner, stage.app, code)
@@ -184,19 +241,27 @@ async def test_me_in_the_request_is_only_a_hint(stage: Scene) -> None:
 async def test_a_bad_request_is_told_to_the_app(
     stage: Scene, changes: dict[str, str | None], error: str
 ) -> None:
-    answer = await stage.owner.get(asking(stage.app, **changes))
-    assert answer.status == 302
-    assert answer.answer["error"] == error
-    assert answer.answer["iss"] == stage.server.issuer
-    assert answer.answer.get("state") == changes.get("state", "s") or "state" in changes
-    assert "code" not in answer.answer
+    """By a link: whoever has the owner follow one of theirs must not have them end up anywhere."""
+    refused = await stage.owner.get(asking(stage.app, **changes))
+    answer = told(refused, stage.app)
+    assert answer["error"] == error
+    assert answer["iss"] == stage.server.issuer
+    assert answer.get("state") == changes.get("state", "s") or "state" in changes
+    assert "code" not in answer
+
+
+def told(page: Page, app: str) -> dict[str, str]:
+    """What the link on an error page tells the app; nobody is sent there."""
+    assert page.status == 400
+    assert "Location" not in page.headers
+    (link,) = re.findall(rf'href="({re.escape(app)}/back[^"]*)"', page.text)
+    return {key: values[0] for key, values in parse_qs(urlsplit(unescape(link)).query).items()}
 
 
 @pytest.mark.parametrize("name", ["response_type", "scope", "code_challenge", "state"])
 async def test_a_parameter_that_comes_twice_is_refused(stage: Scene, name: str) -> None:
-    answer = await stage.owner.get(asking(stage.app) + f"&{name}=x")
-    assert answer.answer["error"] == "invalid_request"
-    assert "code" not in answer.answer
+    refused = await stage.owner.get(asking(stage.app) + f"&{name}=x")
+    assert told(refused, stage.app)["error"] == "invalid_request"
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
@@ -246,7 +311,7 @@ async def test_what_is_no_text_is_refused(stage: Scene, name: str) -> None:
         assert answer.status == 400
         assert "is not UTF-8" in answer.text
     else:
-        assert answer.answer["error"] == "invalid_request"
+        assert told(answer, stage.app)["error"] == "invalid_request"
 
 
 async def test_a_client_id_has_no_invisible_or_turning_characters(tmp_path: Path) -> None:
@@ -287,6 +352,16 @@ async def test_an_app_on_this_machine_may_be_a_client(stage: Scene, client_id: s
         "https://app.example/ x",
         "https://äpp.example/",
         "//evil.example/",
+        "quillpen://back",
+        "ms-msdt:/id",
+        "intent://x",
+        "ftp://app.example/",
+        "mailto:a@app.example",
+        "tel:1",
+        "web+app://x",
+        "app.://x",
+        ".app://x",
+        "a..b://x",
     ],
 )
 async def test_what_cannot_be_redirected_to_is_answered_nowhere(
@@ -302,7 +377,7 @@ async def test_what_cannot_be_redirected_to_is_answered_nowhere(
     [
         "https://evil.example/back",
         "http://127.0.0.1:1/back",
-        "quillpen://back",
+        "com.example.quillpen://back",
         "{app}@evil.example/back",
         "{app}.evil.example/back",
         "https://evil.example/?{app}/back",
@@ -400,12 +475,105 @@ async def test_no_picture_of_the_apps_is_loaded(tmp_path: Path) -> None:
         assert "<img" not in question.text
 
 
+# --- the owner proves again to be the owner ------------------------------------------------
+
+CROSS = {"Sec-Fetch-Site": "cross-site"}
+
+
+def sign_in_is_old(stage: Scene, seconds: float = 301) -> None:
+    with stage.db.transaction() as connection:
+        connection.execute("UPDATE sessions SET created = created - ?", (seconds,))
+
+
+async def allow(
+    stage: Scene, scopes: list[str], headers: dict[str, str] | None = None, **more: str
+) -> Page:
+    path = asking(stage.app, scope="create update delete undelete post media profile")
+    question = await stage.owner.get(path, headers=CROSS if headers is None else headers)
+    return await stage.owner.submit(
+        question, "/auth/consent", decision="allow", scope=scopes, **more
+    )
+
+
+@pytest.mark.parametrize("strong", ["update", "delete", "undelete", "post"])
+async def test_a_strong_scope_for_a_page_elsewhere_needs_a_new_proof(
+    stage: Scene, strong: str
+) -> None:
+    sign_in_is_old(stage)
+    asked = await allow(stage, ["create", strong])
+    assert asked.status == 200
+    assert "Confirm that it is you" in asked.text
+    wrong = await stage.owner.submit(asked, "/auth/consent", proof="wrong password")
+    assert "That is not the password" in wrong.text
+    assert stage.db.all("SELECT * FROM codes") == []
+    answer = await stage.owner.submit(wrong, "/auth/consent", proof=PASSWORD)
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert f'"scope": "create {strong}"' in tokens.text
+    # That was the proof for the next minutes.
+    assert (await allow(stage, ["update"])).status == 302
+
+
+@pytest.mark.parametrize(
+    ("old", "headers", "scopes"),
+    [
+        (False, CROSS, ["update", "delete"]),
+        (True, CROSS, ["create", "media", "profile"]),
+        (True, {"Sec-Fetch-Site": "same-origin"}, ["update", "delete"]),
+        (True, {"Sec-Fetch-Site": "none"}, ["update", "delete"]),
+    ],
+)
+async def test_without_one_of_the_three_reasons_no_proof_is_asked_for(
+    stage: Scene, old: bool, headers: dict[str, str], scopes: list[str]
+) -> None:
+    sign_in_is_old(stage, 301 if old else 290)
+    assert (await allow(stage, scopes, headers)).status == 302
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-site"}])
+async def test_what_cannot_be_told_or_is_a_neighbour_is_elsewhere(
+    stage: Scene, headers: dict[str, str]
+) -> None:
+    sign_in_is_old(stage)
+    assert "Confirm that it is you" in (await allow(stage, ["update"], headers)).text
+
+
+async def test_the_owner_may_go_on_without_the_strong_scopes(stage: Scene) -> None:
+    sign_in_is_old(stage)
+    asked = await allow(stage, ["create", "update", "delete"])
+    answer = await stage.owner.submit(asked, "/auth/consent", proof="", without="strong")
+    assert answer.status == 302
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert '"scope": "create"' in tokens.text
+
+
+async def test_the_proof_cannot_be_guessed_for_ever(stage: Scene) -> None:
+    sign_in_is_old(stage)
+    asked = await allow(stage, ["update"])
+    for _ in range(10):
+        await stage.owner.submit(asked, "/auth/consent", proof="wrong password")
+    assert (await stage.owner.submit(asked, "/auth/consent", proof=PASSWORD)).status == 429
+    assert stage.db.all("SELECT * FROM codes") == []
+
+
+async def test_a_click_that_comes_while_the_password_is_checked_gives_no_second_code(
+    stage: Scene,
+) -> None:
+    sign_in_is_old(stage)
+    asked = await allow(stage, ["update"])
+    both = await asyncio.gather(
+        *(stage.owner.submit(asked, "/auth/consent", proof=PASSWORD) for _ in range(3))
+    )
+    assert len({answer.location for answer in both}) == 1
+    assert len(stage.db.all("SELECT * FROM codes")) == 1
+
+
 # --- what apps publish -------------------------------------------------------------------
 
 
 async def test_redirect_addresses_that_an_app_publishes(tmp_path: Path) -> None:
     page = web.Response(
-        text='<head><link rel="redirect_uri" href="quillpen://signed-in">'
+        text='<head><link rel="redirect_uri" href="com.example.quillpen://signed-in">'
+        '<link rel="redirect_uri" href="microblog://indieauth">'
         '<link rel="redirect_uri" href="/other"></head>'
         '<body><a rel="redirect_uri" href="https://evil.example/a">x</a>'
         '<link rel="redirect_uri" href="https://evil.example/b"></body>',
@@ -413,25 +581,31 @@ async def test_redirect_addresses_that_an_app_publishes(tmp_path: Path) -> None:
         headers={"Link": '<https://elsewhere.example/back>; rel="redirect_uri"'},
     )
     async with scene(tmp_path, pages={"/": page}) as made:
-        for uri in ("quillpen://signed-in", "https://elsewhere.example/back", f"{made.app}/other"):
+        for uri in (
+            "com.example.quillpen://signed-in",
+            "microblog://indieauth",
+            "https://elsewhere.example/back",
+            f"{made.app}/other",
+        ):
             question = await made.owner.get(asking(made.app, redirect_uri=uri))
             answer = await made.owner.submit(question, "/auth/consent", decision="allow")
             assert answer.location.startswith(f"{uri}?code=")
         for uri in (
             "https://evil.example/a",
             "https://evil.example/b",
-            "quillpen://signed-in/",
-            "quillpen://signed-in?x",
+            "com.example.quillpen://signed-in/",
+            "com.example.quillpen://signed-in?x",
             "https://elsewhere.example/back/",
         ):
             assert (await made.owner.get(asking(made.app, redirect_uri=uri))).status == 400
 
 
 async def test_a_custom_scheme_is_shown_as_what_it_is(tmp_path: Path) -> None:
-    page = '<head><link rel="redirect_uri" href="quillpen://signed-in"></head>'
+    uri = "com.example.quillpen://signed-in"
+    page = f'<head><link rel="redirect_uri" href="{uri}"></head>'
     async with scene(tmp_path, pages={"/": page}) as made:
-        question = await made.owner.get(asking(made.app, redirect_uri="quillpen://signed-in"))
-        assert "opens quillpen: addresses" in rough_words(question.text)
+        question = await made.owner.get(asking(made.app, redirect_uri=uri))
+        assert "opens com.example.quillpen: addresses" in rough_words(question.text)
 
 
 async def test_an_app_that_cannot_be_read_is_nameless_and_still_answered(tmp_path: Path) -> None:
@@ -475,13 +649,13 @@ async def test_an_old_app_may_use_pkce_all_the_same_but_not_half_of_it(tmp_path:
         assert (await exchange(made.owner, app, code)).status == 200
         for changes in ({"code_challenge": None}, {"code_challenge_method": "plain"}):
             answer = await made.owner.get(asking(app, **changes))
-            assert answer.answer["error"] == "invalid_request"
+            assert told(answer, app)["error"] == "invalid_request"
 
 
 async def test_no_other_app_gains_by_it(tmp_path: Path) -> None:
     async with client_site() as app, scene(tmp_path, old(app)) as made:
         answer = await made.owner.get(asking(made.app, code_challenge=None))
-        assert answer.answer["error"] == "invalid_request"
+        assert told(answer, made.app)["error"] == "invalid_request"
 
 
 async def test_an_address_registered_in_the_settings(tmp_path: Path) -> None:

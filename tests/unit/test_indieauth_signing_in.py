@@ -25,9 +25,17 @@ from bridge.fetch import GuardedFetch
 from bridge.indieauth.database import Database
 from bridge.indieauth.device import device
 from bridge.indieauth.limits import Limiter, TooMany
-from bridge.indieauth.owner import is_set_up, owner_reset, set_password, start_over
+from bridge.indieauth.owner import (
+    has_password,
+    is_set_up,
+    owner_reset,
+    set_password,
+    start_over,
+)
+from bridge.indieauth.passkeys import Proven, list_passkeys, store_passkey
 from bridge.indieauth.server import IndieAuthServer
 from bridge.indieauth.signing_in import local_path
+from bridge.indieauth.tokens import create_token, list_tokens
 from bridge.settings import IndieAuth, Settings, SettingsError, Site
 
 
@@ -172,6 +180,113 @@ async def test_only_paths_of_our_own_are_returned_to(guest: Browser, path: str |
 @pytest.mark.parametrize("path", ["/", "/tokens", "/auth?client_id=https%3A%2F%2Fa.b%2F&x=//y"])
 def test_local_paths_are_returned_to(path: str) -> None:
     assert local_path(path) == path
+
+
+# --- what a signed-in browser alone must not do -------------------------------------------------
+
+
+def sign_in_is_old(up: Running) -> None:
+    with up.db.transaction() as connection:
+        connection.execute("UPDATE sessions SET created = created - 301")
+
+
+async def creation_status(up: Running, guest: Browser, key: str = "") -> int:
+    """What the script is answered that wants to add a passkey."""
+    page = await guest.get(f"/auth/set-up?key={key}" if key else "/auth/sessions")
+    csrf = dict(page.form("/auth/set-up" if key else "/auth/password"))["csrf"]
+    call = json.dumps({"csrf": csrf, "key": key})
+    options = await guest.post("/auth/passkeys/options", call)
+    # There is no credential in it.
+    assert (await guest.post("/auth/passkeys", call)).status == 403
+    return options.status
+
+
+async def test_a_passkey_is_added_only_after_a_new_proof(up: Running, guest: Browser) -> None:
+    page = await guest.sign_in("/auth/sessions")
+    assert "Signing in" in page.text
+    assert await creation_status(up, guest) == 200
+    sign_in_is_old(up)
+    assert await creation_status(up, guest) == 403
+    stale = await guest.get("/auth/sessions")
+    assert 'data-passkey="create"' not in stale.text
+    asked = await guest.get("/auth/confirm?then=/auth/sessions")
+    assert (await guest.submit(asked, "/auth/confirm", proof="wrong password")).status == 403
+    assert await creation_status(up, guest) == 403
+    done = await guest.submit(asked, "/auth/confirm", proof=PASSWORD)
+    assert done.location == "/auth/sessions"
+    assert await creation_status(up, guest) == 200
+
+
+async def test_a_set_up_link_is_proof_enough(up: Running, guest: Browser) -> None:
+    await guest.sign_in("/auth/sessions")
+    sign_in_is_old(up)
+    key = parse_qs(urlsplit(owner_reset(up.db)).query)["key"][0]
+    assert await creation_status(up, guest, key) == 200
+    assert await creation_status(up, guest) == 403
+
+
+async def test_a_password_is_set_beside_passkeys_only_after_a_new_proof(
+    up: Running, guest: Browser
+) -> None:
+    await guest.sign_in("/auth/sessions")
+    with up.db.transaction() as connection:
+        connection.execute("UPDATE owner SET password = NULL")
+        store_passkey(connection, Proven(b"id", b"key", 0), "Phone")
+    fresh = await guest.get("/auth/sessions")
+    sign_in_is_old(up)
+    new = {"password": "four other words", "again": "four other words"}
+    asked = await guest.submit(fresh, "/auth/password", **new)
+    assert asked.status == 200
+    assert "Confirm that it is you" in asked.text
+    assert "four other words" not in asked.text
+    assert not has_password(up.db)
+    assert "/auth/password" not in (await guest.get("/auth/sessions")).text
+
+
+async def test_a_passkey_is_removed_only_after_a_new_proof(up: Running, guest: Browser) -> None:
+    page = await guest.sign_in("/auth/sessions")
+    with up.db.transaction() as connection:
+        store_passkey(connection, Proven(b"id", b"key", 0), "Phone")
+    sign_in_is_old(up)
+    page = await guest.get("/auth/sessions")
+    asked = await guest.submit(page, "/auth/passkeys/remove", passkey=1)
+    assert len(list_passkeys(up.db)) == 1
+    done = await guest.submit(asked, "/auth/passkeys/remove", proof=PASSWORD)
+    assert done.status == 303
+    assert list_passkeys(up.db) == []
+
+
+async def test_a_lasting_token_is_made_only_after_a_new_proof(up: Running, guest: Browser) -> None:
+    page = await guest.sign_in("/tokens")
+    sign_in_is_old(up)
+    wish = {"name": "<Phone>", "scope": ["create", "media"], "days": "30"}
+    asked = await guest.submit(page, "/tokens", **wish)
+    assert list_tokens(up.db) == []
+    assert (await guest.submit(asked, "/tokens", proof=PASSWORD)).status == 303
+    (made,) = list_tokens(up.db)
+    assert (made.name, made.scopes) == ("<Phone>", ("create", "media"))
+
+
+async def test_ending_things_needs_no_new_proof(up: Running, guest: Browser) -> None:
+    """Whoever sees a stranger among them is to be quick."""
+    create_token(up.db, "Phone", ["create"])
+    page = await guest.sign_in("/tokens")
+    sign_in_is_old(up)
+    await guest.submit(page, "/tokens/revoke", token=list_tokens(up.db)[0].id)
+    assert list_tokens(up.db) == []
+
+
+async def test_a_proof_is_the_owners_alone(up: Running, guest: Browser) -> None:
+    assert 'action="/auth/sign-in"' in (await guest.get("/auth/confirm?then=/tokens")).text
+    fields = dict((await guest.get("/auth/sign-in")).form("/auth/sign-in")) | {"proof": PASSWORD}
+    assert (await guest.post("/auth/confirm", data=fields)).status == 403
+    call = json.dumps({"csrf": fields["csrf"], "credential": {}})
+    assert (await guest.post("/auth/confirm/passkey", call)).status == 403
+    await guest.sign_in("/tokens")
+    sign_in_is_old(up)
+    asked = await guest.get("/auth/confirm?then=//evil.example/")
+    done = await guest.submit(asked, "/auth/confirm", proof=PASSWORD)
+    assert done.location == "/tokens"
 
 
 # --- limits ------------------------------------------------------------------------------

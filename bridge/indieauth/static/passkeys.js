@@ -1,4 +1,4 @@
-// Making and using passkeys: the only script on these pages. Without it the password form remains.
+// Making and using passkeys. Without this script the password form remains.
 "use strict";
 
 const toBytes = (text) =>
@@ -50,6 +50,13 @@ async function create({ csrf, key }) {
   return call("/auth/passkeys", { csrf, key, credential: describe(credential) });
 }
 
+async function confirm({ csrf }) {
+  const options = await call("/auth/sign-in/passkey/options", { csrf });
+  options.challenge = toBytes(options.challenge);
+  const credential = await navigator.credentials.get({ publicKey: options });
+  return call("/auth/confirm/passkey", { csrf, credential: describe(credential) });
+}
+
 function explain(error) {
   if (error.name === "NotAllowedError") return "That was cancelled, or took too long.";
   if (error.name === "InvalidStateError") return "This device has a passkey here already.";
@@ -60,14 +67,16 @@ if (window.PublicKeyCredential) {
   for (const box of document.querySelectorAll("[data-passkey]")) {
     const button = box.querySelector("button");
     const problem = box.querySelector("[role=alert]");
-    const act = box.dataset.passkey === "create" ? create : signIn;
+    const act = { create, confirm, "sign-in": signIn }[box.dataset.passkey];
     box.hidden = false;
     button.addEventListener("click", async () => {
       button.disabled = true;
       problem.hidden = true;
       try {
         const { then } = await act(box.dataset);
-        location.assign(then);
+        // What waited for the proof goes on.
+        if (act === confirm) box.closest("form").submit();
+        else location.assign(then);
       } catch (error) {
         problem.textContent = explain(error);
         problem.hidden = false;
