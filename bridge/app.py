@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from bridge import private
 from bridge.annotating import Annotator
 from bridge.auth.build import make_verifier
 from bridge.catalogue import Catalogue
@@ -142,6 +143,7 @@ class _Assembly:
         site, author = self.settings.site, self.settings.publish.author
         store = GitStore(site.repo, branch=site.branch, author=author)
         self.stack.callback(store.close)
+        private.make_folder(store.state)
         queue = CommitQueue(store)
         self.stack.push_async_callback(queue.close)
         catalogue = Catalogue(store, store.state, self.settings, public_url=self.public_url)

@@ -171,16 +171,19 @@ def _init(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     _prepare_git()
+    from bridge.private import tighten
     from bridge.serve import serve
 
-    serve(load_settings(options.config))
+    settings = load_settings(options.config)
+    tighten([options.config])
+    serve(settings)
 
 
 def _check(options: argparse.Namespace) -> int:
     _prepare_git()
     from bridge.check import check
 
-    return check(load_settings(options.config))
+    return check(load_settings(options.config), options.config)
 
 
 def _token_create(options: argparse.Namespace) -> None:

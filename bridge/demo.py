@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge import private
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.errors import Refused
 from bridge.indieauth.database import Database
@@ -68,6 +69,7 @@ def demo(folder: Path | None, port: int) -> None:
     (folder / "demo.json").unlink(missing_ok=True)
     lend_plugin()
     _prepare(folder, config, origin)
+    private.tighten([config])
     settings = load(config, os.environ)
     facts = _let_in(settings.indieauth.database, _facts(folder, origin))
     try:

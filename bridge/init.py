@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge import private
 from bridge.auth.me import profile_url
 from bridge.cli import DEFAULT_FILE
 from bridge.errors import Refused
@@ -87,7 +88,7 @@ def init(site: str, *, me: str | None, public_url: str | None, ask: bool) -> Non
         _make_repo(plan)
         ours = [Path(name).absolute() for name in (DEFAULT_FILE, _BARE, _OUTPUT, _DATABASE)]
         keep_out(found.root, [*ours, existing.output])
-    DEFAULT_FILE.write_text(text, encoding="utf-8")
+    private.write(DEFAULT_FILE, text)
     print(story)
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from bridge import private
 from bridge.auth.links import html_links
 from bridge.checks import Finding, address_of
 from bridge.content.location import Site
@@ -23,8 +24,8 @@ from bridge.store.git import GitStore
 from bridge.store.transport import Transport, TransportError
 
 
-async def check_inside(settings: Settings) -> AsyncIterator[Finding]:
-    """The repo first: without it nothing else can be looked at."""
+async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]:
+    """The repo first: without it nothing else can be looked at. ``file`` is ``bridge.toml``."""
     try:
         store = GitStore(
             settings.site.repo, branch=settings.site.branch, author=settings.publish.author
@@ -38,6 +39,7 @@ async def check_inside(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("repo", "its branch has no commit", "Commit your site there first.")
             return
         yield _check_repo(store, settings)
+        yield _check_private(file, store.state, settings)
         yield await asyncio.to_thread(_check_remote, store, settings)
         with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
             checkout = Path(folder, "site")
@@ -58,6 +60,24 @@ def _check_repo(store: GitStore, settings: Settings) -> Finding:
         f"{closed} cannot be written",
         "Give the user that runs the bridge write access to the whole repo.",
     )
+
+
+def _check_private(file: Path, state: Path, settings: Settings) -> Finding:
+    """Whether others on this machine can read secrets and drafts; where they could, no longer."""
+    database = private.database_files(settings.indieauth.database)
+    paths = [file, state, *database, *private.database_files(state / "index.sqlite")]
+    opened = private.tighten(paths)
+    if still := [str(path) for path in opened if private.is_open(path)]:
+        return Finding(
+            "privacy",
+            f"others on this machine may open {', '.join(still)}",
+            f"As their owner run: chmod go= {' '.join(still)}",
+            broken=False,
+        )
+    if opened:
+        told = ", ".join(str(path) for path in opened)
+        return Finding("privacy", f"{told} could be opened by others on this machine; no longer")
+    return Finding("privacy", "settings, state and database are for this user alone")
 
 
 def _check_remote(store: GitStore, settings: Settings) -> Finding:

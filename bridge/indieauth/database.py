@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bridge import private
 from bridge.errors import Unavailable
 from bridge.indieauth.migrations import MIGRATIONS
 
@@ -52,7 +52,8 @@ class Database:
         """Raises :class:`Unavailable` if it cannot be opened, :class:`TooNew` if it is too new."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            private.create(path)
+            private.tighten(private.database_files(path))
             self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA journal_mode = WAL")

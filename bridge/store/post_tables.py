@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bridge import private
 from bridge.store import StoreBroken, StoreFull
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,11 @@ def translated() -> Iterator[None]:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
+    try:
+        private.create(file)
+        private.tighten(private.database_files(file))
+    except OSError as error:
+        raise StoreBroken(f"the index {file} cannot be made: {error.strerror}") from error
     database = sqlite3.connect(file, check_same_thread=False)
     try:
         # Derived data: if a crash loses it, it is built anew. No sync is worth its time.

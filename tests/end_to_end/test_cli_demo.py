@@ -25,11 +25,20 @@ def test_the_printed_curl_line_posts(tmp_path: Path) -> None:
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
         assert re.match(r"HTTP/1.1 20[12]", answer)
+        assert_secrets_are_private(tmp_path / "demo")
         assert demo.git("log", "-1", "--format=%s") == "Note: Hello from the command line"
         for value in (demo.site, demo.password, str(demo.repo), str(demo.remote), str(demo.output)):
             assert value in told
     assert not (tmp_path / "demo" / "demo.json").exists(), "nobody takes it for running"
     assert not leftovers(tmp_path)
+
+
+def assert_secrets_are_private(folder: Path) -> None:
+    """Settings, tokens, and what is derived from drafts: for this user alone."""
+    private = [folder / "bridge.toml", folder / "demo.json", *folder.rglob("*.sqlite*")]
+    (index,) = folder.rglob("index.sqlite")
+    private.append(index.parent)
+    assert [path for path in private if path.stat().st_mode & 0o077] == []
 
 
 async def test_a_second_start_goes_on_at_the_same_address_with_the_same_posts(

@@ -56,6 +56,7 @@ async def test_a_stock_site_with_a_remote_gets_a_clone_of_the_bridges_own(
     assert 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"' in told
     assert "and commit and push that" in told
     assert "PLUGINS" not in told, "Pelican finds it by itself where nothing is said"
+    assert (bridge / "bridge.toml").stat().st_mode & 0o777 == 0o600
     settings = written(bridge)
     assert settings["site"] == {
         "me": "https://example.com/",

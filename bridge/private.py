@@ -1,0 +1,60 @@
+"""Files and folders for the user alone who runs the bridge: settings and databases hold secrets,
+the state folder drafts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_OTHERS = 0o077
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file that was never anybody else's to read. Raises ``OSError``."""
+    create(path)
+    path.write_text(text, encoding="utf-8")
+
+
+def create(path: Path) -> None:
+    """Make an empty file, or tighten the one that is there. Raises ``OSError``."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    tighten([path])
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, or tighten the one that is there. Raises ``OSError``."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tighten([path])
+
+
+def tighten(paths: Iterable[Path]) -> list[Path]:
+    """Take from all others what they may do with these, where they are there; gives those that
+    were open to others. What cannot be changed, since it is somebody else's, stays, and is logged.
+    """
+    opened = [path for path in paths if is_open(path)]
+    for path in opened:
+        try:
+            path.chmod(path.stat().st_mode & 0o7777 & ~_OTHERS)
+        except OSError as error:
+            log.warning("%s is open to others on this machine: %s", path, error.strerror)
+        else:
+            log.warning("%s was open to others on this machine; now it is not", path)
+    return opened
+
+
+def is_open(path: Path) -> bool:
+    """Whether others on this machine may do anything with it; what is not there is not open."""
+    try:
+        return bool(path.stat().st_mode & _OTHERS)
+    except FileNotFoundError:
+        return False
+
+
+def database_files(path: Path) -> list[Path]:
+    """What SQLite keeps of a database: the file, and what is beside it while it is open."""
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]

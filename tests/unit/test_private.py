@@ -1,0 +1,118 @@
+"""What holds secrets and drafts is for the user alone who runs the bridge."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from git_kit import git
+
+from bridge import private
+from bridge.checks.inside import check_inside
+from bridge.indieauth.database import Database
+from bridge.settings import IndieAuth, Publish, Settings, Site
+from bridge.store.post_tables import open_tables
+
+
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_is_made_is_private_from_the_beginning(tmp_path: Path) -> None:
+    private.write(tmp_path / "bridge.toml", "secret")
+    private.make_folder(tmp_path / "a" / "state")
+    assert (tmp_path / "bridge.toml").read_text() == "secret"
+    assert mode(tmp_path / "bridge.toml") == 0o600
+    assert mode(tmp_path / "a" / "state") == 0o700
+
+
+@pytest.mark.parametrize("was", [0o644, 0o640, 0o604, 0o620, 0o601])
+def test_what_is_open_to_others_is_tightened_and_told(
+    tmp_path: Path, was: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text("secret")
+    file.chmod(was)
+    caplog.set_level(logging.WARNING)
+    assert private.tighten([file, tmp_path / "absent"]) == [file]
+    assert mode(file) == 0o600
+    assert "bridge.toml was open to others" in caplog.text
+    assert private.tighten([file]) == []
+
+
+def test_what_is_narrower_stays(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text("secret")
+    file.chmod(0o400)
+    assert private.tighten([file]) == []
+    assert mode(file) == 0o400
+
+
+def test_what_is_somebody_elses_is_left_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text("secret")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert private.tighten([file]) == [file]
+    assert "is open to others on this machine: Operation not permitted" in caplog.text
+
+
+def test_databases_are_private_with_all_that_is_beside_them(tmp_path: Path) -> None:
+    for name, opening in (("indieauth.sqlite", Database), ("index.sqlite", open_tables)):
+        opening(tmp_path / name).close()
+        for _ in range(2):
+            opened = opening(tmp_path / name)
+            modes = {path.name: oct(mode(path)) for path in tmp_path.glob(f"{name}*")}
+            assert len(modes) >= 2, "there is a journal beside it"
+            assert set(modes.values()) == {"0o600"}, modes
+            opened.close()
+            # As an earlier version, or a copy from a backup, has left it.
+            (tmp_path / name).chmod(0o644)
+
+
+async def privacy(file: Path, settings: Settings) -> str:
+    """The line of ``check`` about it."""
+    async for finding in check_inside(settings, file):
+        if finding.subject == "privacy":
+            return str(finding)
+    raise AssertionError("there is no such line")
+
+
+async def test_check_has_a_line_about_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo, file = tmp_path / "repo", tmp_path / "bridge.toml"
+    git(tmp_path, "init", "-q", "-b", "main", str(repo))
+    git(repo, "commit", "-q", "--allow-empty", "-m", "First")
+    file.write_text("secret")
+    Database(tmp_path / "indieauth.sqlite").close()
+    settings = Settings(
+        site=Site(me="https://me.example/", repo=repo),
+        indieauth=IndieAuth(enabled=True, database=tmp_path / "indieauth.sqlite"),
+        publish=Publish(remote=""),
+    )
+    line = await privacy(file, settings)
+    assert line.startswith("ok ")
+    assert f"{file} could be opened by others" in line or f"{file}, " in line
+    assert mode(file) == 0o600
+    assert "for this user alone" in await privacy(file, settings)
+
+    file.chmod(0o644)
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    line = await privacy(file, settings)
+    assert line.startswith("note")
+    assert f"chmod go= {file}" in line
