@@ -98,7 +98,7 @@ def _run(
     module: str, arguments: list[str], cwd: str, env: dict[str, str],
     streams: tuple[Path, Path, Path | None],
 ) -> None:  # fmt: skip
-    assert sys.modules.keys() >= {*_IMPORTED}, "nothing was gained"
+    assert sys.modules.keys() >= {*_IMPORTED}, "another list was preloaded in place of this one"
     writing = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     os.dup2(os.open(streams[0], os.O_RDONLY), 0)
     os.dup2(os.open(streams[1], writing, 0o644), 1)

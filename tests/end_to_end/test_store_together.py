@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
 from git_kit import ADA, git
+from warm_kit import WARM
 
 from bridge.store import Change, Commit, MovedMeanwhile, StoreError
 from bridge.store.git import GitStore
 
-SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["bridge.store.git"])
 POSTS = 40
 
 
@@ -50,7 +48,7 @@ def check(repo: Path, count: int) -> None:
 
 
 def test_three_bridges_lose_nothing(repo: Path) -> None:
-    bridges = [SPAWN.Process(target=_bridge, args=(repo, name)) for name in "abc"]
+    bridges = [WARM.Process(target=_bridge, args=(repo, name)) for name in "abc"]
     for each in bridges:
         each.start()
     for each in bridges:
@@ -60,7 +58,7 @@ def test_three_bridges_lose_nothing(repo: Path) -> None:
 
 
 def test_git_gc_meanwhile_loses_nothing(repo: Path) -> None:
-    child = SPAWN.Process(target=_bridge, args=(repo, "a"))
+    child = WARM.Process(target=_bridge, args=(repo, "a"))
     reader = GitStore(repo, author=ADA)
     child.start()
     while child.is_alive():
