@@ -5,8 +5,9 @@ from __future__ import annotations
 import locale
 import os
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import argon2
 import pytest
@@ -39,6 +40,23 @@ _APART = {
 _LONG = {"end_to_end", "plugin", "clients"}
 #: Folders of which all tests share one bridge.
 _TOGETHER = {"protocol", "wire"}
+
+
+def _use_memory() -> None:
+    """Have temporary folders in memory, where that is large enough and may hold programs.
+
+    Thousands of small repos are written, synced and removed: on a disk that is half of the time.
+    """
+    memory = Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK):
+        room = os.statvfs(memory)
+        is_large = room.f_bavail * room.f_frsize > 2 * 1024**3
+        if is_large and not room.f_flag & os.ST_NOEXEC:
+            os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
+
+
+if "TMPDIR" not in os.environ and not SOAK:
+    _use_memory()
 
 _LOCALE = locale.setlocale(locale.LC_ALL)
 

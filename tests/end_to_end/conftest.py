@@ -16,7 +16,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     running, process = start_demo(tmp_path_factory.mktemp("demo") / "site")
     yield running
     process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0
+    assert process.wait(150) == 0
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_the_demo_needs_no_folder_and_bridge_commands_work_beside_it(tmp_path: P
         assert "Everything works." in done("check", "-c", folder / "bridge.toml", cwd=tmp_path)
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
+        assert process.wait(150) == 0
 
 
 def leftovers(folder: Path) -> list[str]:

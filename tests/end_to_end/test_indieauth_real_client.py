@@ -75,7 +75,7 @@ async def node(script: Path, *arguments: str) -> AsyncIterator[asyncio.subproces
 
 async def said(process: asyncio.subprocess.Process) -> dict[str, str]:
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         found: dict[str, str] = json.loads(await process.stdout.readline())
     return found
 

@@ -135,9 +135,9 @@ async def test_ctrl_c_ends_it_cleanly_and_it_goes_on_where_it_was(tmp_path: Path
     ) as answer:
         await created(answer)
     process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0
+    assert process.wait(150) == 0
     assert running.git("fsck", "--strict") == ""
     again, process = start_demo(tmp_path / "site")
     assert "Kept" in again.git("log", "-1", "--format=%s")
     process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0
+    assert process.wait(150) == 0

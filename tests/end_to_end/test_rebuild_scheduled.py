@@ -31,7 +31,7 @@ async def test_it_appears_when_it_is_due(tmp_path: Path, mode: str, restart: boo
     soon = tmp_path / "output" / "soon.html"
     if datetime.now(UTC) < due:
         assert not soon.exists()
-    assert await worker.live(version, "now.html", 1)
+    assert await worker.live(version, "now.html", 60)
     if restart:
         await worker.close()
         worker = make(store, tmp_path, mode)

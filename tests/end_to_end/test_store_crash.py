@@ -125,7 +125,7 @@ def test_killed_before_any_single_step(repo: Path) -> None:
         acknowledged = copy.parent / "acknowledged"
         child = WARM.Process(target=_child, args=(copy, step, acknowledged))
         child.start()
-        child.join(30)
+        child.join(300)
         assert child.exitcode in {0, -9}
         check_sound(copy, before, wanted, sure=acknowledged.exists())
         shutil.rmtree(copy.parent)

@@ -88,7 +88,7 @@ def is_post(message: str) -> bool:
 
 
 async def until(remote: Remote, done: Callable[[RemoteStatus], bool]) -> RemoteStatus:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(200):
         while not done(remote.status()):
             await asyncio.sleep(0.01)
     return remote.status()
@@ -435,7 +435,7 @@ async def test_killed_before_any_single_step_of_catching_up(world: World, tmp_pa
         git(copy / "repo", "remote", "set-url", "origin", str(copy / "remote.git"))
         child = WARM.Process(target=_catch_up, args=(copy / "repo", step))
         child.start()
-        child.join(30)
+        child.join(300)
         assert child.exitcode in {0, -9}
         finished = child.exitcode == 0
         after = World(copy / "remote.git", copy / "repo", world.laptop)

@@ -85,7 +85,7 @@ async def outcome(store: GitStore, token: str) -> RemoteStatus:
     remote = Remote(store, "origin", on_moved=lambda _: None, token=token)
     await remote.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(200):
             while remote.status().state == "behind":
                 await asyncio.sleep(0.01)
         return remote.status()
@@ -215,7 +215,7 @@ async def test_a_whole_bridge_pushes_over_https_with_a_token_from_a_file(
         git(bridge.repo, "remote", "set-url", "origin", str(server.make_url("/remote.git")))
         process, url = await bridge.start()
         assert (await bridge.post(url, "over https"))[0] == 202
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(200):
             while git(tmp_path / "remote.git", "log", "-1", "--format=%s") != "Note: over https":
                 await asyncio.sleep(0.05)
         process.send_signal(signal.SIGINT)

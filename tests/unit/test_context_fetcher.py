@@ -62,7 +62,7 @@ class Posts:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens beside the test."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while not condition():
             await asyncio.sleep(0.01)
 

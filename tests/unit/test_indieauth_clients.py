@@ -108,9 +108,9 @@ async def test_an_app_in_microformats(kind: str) -> None:
 async def test_a_page_that_is_a_trap_for_parsers_costs_little() -> None:
     """Twelve kilobytes from which a browser's way of parsing makes a million elements."""
     trap = "<p class=h-app>" + "".join(f"<b a{number}>" for number in range(500)) + "<p>x" * 2000
-    started = time.monotonic()
+    started = time.process_time()
     assert (await read(trap)).name is None
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 30
 
 
 async def test_a_page_without_an_app_is_nameless() -> None:

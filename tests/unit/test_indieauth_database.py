@@ -58,7 +58,7 @@ def test_a_use_is_found_though_another_program_writes(tmp_path: Path) -> None:
         began = time.monotonic()
         assert find_token(here, token) is not None
         assert find_session(here, session) is not None
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
     assert list_tokens(here)[0].last_used is None
     find_token(here, token)
     find_session(here, session)

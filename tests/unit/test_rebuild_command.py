@@ -111,7 +111,7 @@ time.sleep(600)
         await make(script, seconds=1).build(task)
     assert failure.value.passing
     pid = (task.checkout / "pid").read_text()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         while _runs(pid):
             await asyncio.sleep(0.01)
 

@@ -140,7 +140,7 @@ async def test_a_failure_that_may_pass_is_tried_again(
 ) -> None:
     script.results = [BuildFailed("away", passing=True), OSError("full"), Outcome()]
     await worker.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         while worker.status().version is None:
             await asyncio.sleep(0.01)
     assert worker.status().state == "idle"
@@ -169,7 +169,7 @@ async def test_a_bug_in_a_builder_does_not_end_building(
 ) -> None:
     script.results = [ValueError("a bug"), Outcome()]
     await worker.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         while worker.status().version is None:
             await asyncio.sleep(0.01)
 
@@ -221,7 +221,7 @@ async def test_a_due_post_is_built_without_anybody_asking(
 ) -> None:
     script.next_due = datetime.now(UTC) + timedelta(milliseconds=50)
     await worker.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         while len(script.done) < 2:
             await asyncio.sleep(0.01)
     assert script.next_due is None
@@ -233,7 +233,7 @@ async def test_the_site_is_looked_after_when_there_is_nothing_to_do(
     pace = Pace(gather=0.01, again=(), idle=0.01)
     worker = Worker(store, script, Ledger(tmp_path / "built.json"), pace=pace)
     await worker.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         await script.looked_after.wait()
         while worker.status().reason is None:
             await asyncio.sleep(0.01)
