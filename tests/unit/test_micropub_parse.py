@@ -651,7 +651,7 @@ def as_form(given: dict[str, Json]) -> Action:
 
 class TestLimits:
     @pytest.mark.parametrize("send", [as_json, as_form])
-    @pytest.mark.parametrize("name", LIMITS.keys() - {"people", "properties"})
+    @pytest.mark.parametrize("name", sorted({*LIMITS} - {"people", "properties"}))
     def test_a_post_holds_so_much_and_no_more(
         self, name: str, send: Callable[[dict[str, Json]], Action]
     ) -> None:
