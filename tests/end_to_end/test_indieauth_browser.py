@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from indieauth_kit import (
     PASSWORD,
@@ -29,7 +30,8 @@ from bridge.indieauth.owner import owner_reset
 from bridge.indieauth.tokens import create_token, list_tokens
 from bridge.settings import IndieAuth
 
-pytestmark = pytest.mark.browser
+# One browser for all of them; each test has a context of its own in it.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -41,7 +43,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Chromium]:
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(
@@ -71,7 +73,7 @@ async def tab(chromium: Chromium, **options: object) -> AsyncIterator[Page]:
     assert complaints == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def up(tmp_path: Path) -> AsyncIterator[Running]:
     async with running(tmp_path, IndieAuth(name="Maren Holt"), host="localhost") as made:
         yield made

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
 from plugin_site import SITE, THEMES, build, note, post
 
 BODY = "Some words."
@@ -17,16 +19,27 @@ POSTS = {
 }
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("theme", THEMES)
-async def test_a_browser_shows_what_is_for_people(tmp_path: Path, theme: str) -> None:
-    built = build(tmp_path, POSTS, **THEMES[theme])
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as play:
         chromium = await play.chromium.launch(
             executable_path="/usr/bin/chromium",
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        page = await chromium.new_page(viewport={"width": 400, "height": 800})
+        yield chromium
+        await chromium.close()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_a_browser_shows_what_is_for_people(
+    tmp_path: Path, chromium: Browser, theme: str
+) -> None:
+    built = build(tmp_path, POSTS, **THEMES[theme])
+    async with await chromium.new_context(viewport={"width": 400, "height": 800}) as context:
+        page = await context.new_page()
         await page.route("**/*", lambda route: route.abort())
         for slug, shown in {
             "audio": "audio.u-audio",
@@ -41,4 +54,3 @@ async def test_a_browser_shows_what_is_for_people(tmp_path: Path, theme: str) ->
             assert box["x"] + box["width"] <= 400, slug
             for data in await page.locator("data").all():
                 assert (await data.bounding_box() or {"width": 0})["width"] == 0, slug
-        await chromium.close()
