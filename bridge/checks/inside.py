@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from bridge import private
@@ -18,6 +18,7 @@ from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.command import CommandBuilder, pelican_argv
 from bridge.rebuild.factory import importing_from
 from bridge.rebuild.output import Output
+from bridge.rebuild.resident import too_old
 from bridge.settings import Settings, SettingsError
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
@@ -126,7 +127,15 @@ async def _check_pelican(
             broken=_builds_here(settings),
         )
         return
-    yield _check_pages(output, outcome)
+    for finding in _check_pages(output, outcome):
+        yield finding
+    if settings.rebuild.mode == "resident" and (old := too_old()) is not None:
+        yield Finding(
+            "build",
+            f"{old}: every post costs a whole build by Pelican's own command",
+            "Install a newer Pelican, if the theme and the plugins allow it.",
+            broken=False,
+        )
     yield _check_advertised(output, site, settings)
 
 
@@ -155,17 +164,25 @@ async def _build(checkout: Path, output: Path, head: Version, settings: Settings
     return await builder.build(Task(head, checkout, frozenset()))
 
 
-def _check_pages(output: Path, outcome: Outcome) -> Finding:
+def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
     pages = sum(1 for _ in output.rglob("*.html"))
     if not outcome.left_out:
-        return Finding("build", f"Pelican builds the site: {pages} pages")
-    files = "; ".join(f"{file} ({reason})" for file, reason in outcome.left_out)
-    return Finding(
-        "build",
-        f"Pelican builds the site ({pages} pages), but leaves out {files}",
-        "Mend these files.",
-        broken=False,
-    )
+        yield Finding("build", f"Pelican builds the site: {pages} pages")
+    else:
+        files = "; ".join(f"{file} ({reason})" for file, reason in outcome.left_out)
+        yield Finding(
+            "build",
+            f"Pelican builds the site ({pages} pages), but leaves out {files}",
+            "Fix these files.",
+            broken=False,
+        )
+    for warning in outcome.warnings:
+        yield Finding(
+            "build",
+            f"a plugin or Pelican logs an error: {warning}",
+            "The site is built all the same; look into it if something is missing from it.",
+            broken=False,
+        )
 
 
 def _check_advertised(output: Path, site: Site, settings: Settings) -> Finding:

@@ -13,8 +13,9 @@ class BuildStatus:
     """What the builder is doing, and how the last build ended.
 
     ``reason`` and ``file`` say why a build failed and on which file, where that is known;
-    ``left_out`` pairs files that were left out of the site with the reason. ``finished`` is in
-    seconds since the epoch, ``version`` the last version that is wholly on disk.
+    ``left_out`` pairs files that were left out of the site with the reason; ``warnings`` are what
+    else the owner should know of a build that went well. ``finished`` is in seconds since the
+    epoch, ``version`` the last version that is wholly on disk.
     """
 
     state: Literal["idle", "building", "failed"] = "idle"
@@ -23,6 +24,7 @@ class BuildStatus:
     reason: str | None = None
     file: str | None = None
     left_out: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Rebuilder(Protocol):

@@ -22,7 +22,9 @@ def _nobody(pages: Iterable[str]) -> None:
 class Task:
     """Build ``version``, whose files are in ``checkout``.
 
-    ``changed`` are the files that are other than in the last build that went well. ``shown`` is
+    ``changed`` are the files that are other than in the last build that went well, ``new`` those
+    that are other than in the last one that was tried (``None``: the same). ``unread`` are those
+    that Pelican passed over in the last that went well, ``None`` where there was none. ``shown`` is
     to be called with output files as soon as they are in place, early ones first.
     """
 
@@ -30,17 +32,31 @@ class Task:
     checkout: Path
     changed: frozenset[str]
     shown: Shown = _nobody
+    unread: frozenset[str] | None = None
+    new: frozenset[str] | None = None
+
+    @property
+    def since_last_try(self) -> frozenset[str]:
+        """Files that are other than whatever built last has seen."""
+        return self.changed if self.new is None else self.new
+
+    @property
+    def excused(self) -> frozenset[str] | None:
+        """Files whose own fault it is if they cannot be read; ``None``: so it is with any."""
+        return None if self.unread is None else self.changed | self.unread
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A build that went well: output files that are other than before, written or removed.
 
-    ``left_out`` are source files that are not in it, with the reason.
+    ``left_out`` are source files that are not in it, with the reason; ``warnings`` are errors that
+    were logged, and cost the site nothing.
     """
 
     files: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class BuildFailed(Exception):

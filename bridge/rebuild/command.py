@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bridge.rebuild import process
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
-from bridge.rebuild.isolate import check_most_are_good, sources_in
+from bridge.rebuild.files import Tree
 from bridge.rebuild.output import Output
-from bridge.rebuild.pelican_log import LoggedError, Sources, errors
+from bridge.rebuild.pelican_log import LoggedError, Said, Sources, errors
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +22,29 @@ OUTPUT = "{output}"
 _SHOWN = 2_000
 
 
+#: Pelican does not say why it could not process a file, unless it prints a whole traceback.
+_PELICAN = """
+import logging, sys
+make = logging.getLogRecordFactory()
+def with_reason(*args, **options):
+    record, error = make(*args, **options), sys.exc_info()[1]
+    text = record.getMessage() if record.levelno == logging.ERROR else ""
+    if text.startswith("Could not process ") and error is not None and not record.exc_info:
+        why = f"{type(error).__name__}: {error}"
+        record.msg, record.args = " ".join(f"{text.splitlines()[0]}: {why}".split()), ()
+    return record
+logging.setLogRecordFactory(with_reason)
+sys.argv[0] = "pelican"
+from pelican import main
+sys.exit(main())
+"""
+#: What a post is written in, if it is not HTML, which may be anything.
+_TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".rst")
+
+
 def pelican_argv(content: str, settings: str) -> tuple[str, ...]:
     """The command that builds a site as ``pelican`` does, run inside the checkout."""
-    return (sys.executable, "-m", "pelican", content, "-s", settings, "-o", OUTPUT)
+    return (sys.executable, "-c", _PELICAN, content, "-s", settings, "-o", OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +64,18 @@ class CommandBuilder:
 
     async def build(self, task: Task) -> Outcome:
         """Build the whole site."""
-        left_out = await self.make(task, self.staging)
+        said = await self.make(task, self.staging)
         if not self._stages:
-            return Outcome((), left_out)
+            return Outcome((), said.left_out, said.warnings)
         changed = await process.in_thread(self.output.take_over, self.staging)
         await process.in_thread(_clear, self.staging)
-        return Outcome(changed, left_out)
+        return Outcome(changed, said.left_out, said.warnings)
 
-    async def make(self, task: Task, folder: Path) -> tuple[tuple[str, str], ...]:
-        """Build the whole site into a folder that nobody looks at.
+    async def make(self, task: Task, folder: Path) -> Said:
+        """Build the whole site into a folder of its own; what was logged as errors.
 
-        Returns the files that Pelican passed over, with its reasons. Raises :class:`BuildFailed`.
+        The build has gone well if the program ended with status 0, whatever it logged. Raises
+        :class:`BuildFailed`.
         """
         await process.in_thread(_clear, folder)
         await process.in_thread(_with_folder, task.checkout / self.content)
@@ -62,16 +83,13 @@ class CommandBuilder:
         logged = list(errors(ended.text, Sources(task.checkout, self.content)))
         if ended.code != 0:
             raise self._failure(ended, logged)
-        # What has to do with one file has cost that file; anything else has cost the site.
-        for error in logged:
-            if error.file is None:
-                raise BuildFailed(error.reason)
-        if logged:
-            sources = await process.in_thread(sources_in, task.checkout / self.content)
-            check_most_are_good(len(logged), sources, logged[0].reason)
+        said = Said.of(logged)
+        if said.left_out and task.excused is not None:
+            sources = await process.in_thread(_texts, task.checkout, self.content)
+            said.check_some_are_read(sources, task.excused)
         if self._stages and await process.in_thread(_is_empty, folder):
             raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
-        return tuple((error.file, error.reason) for error in logged if error.file)
+        return said
 
     def cold(self) -> bool:
         """One run is as slow as the other."""
@@ -124,6 +142,12 @@ class CommandBuilder:
             return BuildFailed(last.reason, file=last.file)
         tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
         return BuildFailed(f"{self.argv[0]} ended with {ended.code}: {tail}")
+
+
+def _texts(checkout: Path, content: str) -> set[str]:
+    """The files in the content folder that are posts by their names."""
+    names = Tree(checkout / content).walk()
+    return {f"{content}/{name}" for name in names if name.endswith(_TEXTS)}
 
 
 def _with_folder(content: Path) -> None:

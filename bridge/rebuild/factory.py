@@ -24,6 +24,9 @@ from bridge.rebuild.worker import CALM, PROMPT, Pace, Worker
 from bridge.settings import Settings
 from bridge.store import ContentStore
 
+#: Where received webmentions are, inside the content folder.
+MENTIONS = "mentions"
+
 
 def make_rebuilder(
     settings: Settings,
@@ -111,6 +114,10 @@ class _Site:
             shadow=self._folder / "shadow",
             note=output.note,
             environment=self._environment,
+            own=tuple(
+                f"{self._settings.content.folder}/{folder}"
+                for folder in (self._settings.media.folder, MENTIONS)
+            ),
         )
         verifier = Verifier(command, output, self._folder / "clean")
         return ResidentBuilder(resident, output, command, verifier)

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong
-from bridge.rebuild.files import Tree
 from bridge.store import Difference
 
 #: With more files than this under suspicion it is not a post that is at fault.
 _MOST = 64
-#: Up to so many may be bad each for itself, even if there are hardly any others.
-_FEW = 3
-_SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm")
-
-
-def check_most_are_good(bad: int, sources: int, first: str = "see the log") -> None:
-    """Raise :class:`BuildFailed` where most files are passed over: it is not their own fault.
-
-    An extension of Markdown that is not installed, say, would empty the site.
-    """
-    if bad > _FEW and 2 * bad > sources:
-        raise BuildFailed(f"{bad} of {sources} files could not be read: {first}")
-
-
-def sources_in(folder: Path) -> int:
-    """How many files below a folder are posts, pages and the like."""
-    return sum(1 for path in Tree(folder).walk() if path.endswith(_SOURCES))
+#: What posts are written in; any of these may be something else all the same.
+SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm")
 
 
 def still_left_out(
@@ -56,7 +39,7 @@ class Isolation:
 
     def __init__(self, left_out: Mapping[str, str], suspects: Iterable[str]) -> None:
         self.guilty = dict(left_out)
-        self._suspects = [path for path in suspects if path.endswith(_SOURCES)]
+        self._suspects = [path for path in suspects if path.endswith(SOURCES)]
         self._doubtful: list[str] = []
         self._trying: list[str] = []
         self._one_is_guilty = False

@@ -14,12 +14,14 @@ from bridge.store import Version
 class Record(msgspec.Struct, frozen=True):
     """The version that was built last, and the files that it does without, with reasons.
 
-    ``settled`` is false while a build is under way, and after one that failed or was killed.
+    ``unread`` are those that Pelican passed over. ``settled`` is false while a build is under way,
+    and after one that failed or was killed.
     """
 
     version: Version | None = None
     left_out: Mapping[str, str] = {}
     settled: bool = False
+    unread: frozenset[str] = frozenset()
 
 
 class Ledger:
@@ -37,9 +39,14 @@ class Ledger:
         if self.record.settled:
             self._write(msgspec.structs.replace(self.record, settled=False))
 
-    def settle(self, version: Version, left_out: Mapping[str, str]) -> None:
+    def settle(
+        self,
+        version: Version,
+        left_out: Mapping[str, str],
+        unread: frozenset[str] = frozenset(),
+    ) -> None:
         """The site shows this version."""
-        self._write(Record(version, left_out, settled=True))
+        self._write(Record(version, left_out, settled=True, unread=unread))
 
     def _write(self, record: Record) -> None:
         self.record = record

@@ -1,15 +1,29 @@
-"""What Pelican's log says about files: exit code 0 does not mean that every post was built."""
+"""What Pelican's log says: exit code 0 does not mean that every post was built."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from bridge.rebuild.build import BuildFailed
 
 #: ``[12:00:00] ERROR    what happened          generators.py:721`` (the time not on every line).
 _RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:\d+)?\s*$")
 _END = re.compile(r"[\s:,;'\")\]]|$")
+#: With these words Pelican passes over a file, and goes on without it.
+_PASSED_OVER = re.compile(
+    r"Could not process |Unknown status .* for file .*, skipping it"
+    r"|Skipping .*: (?:could not find information about|file .* would be written outside)"
+)
+#: With these its loader goes on without a plugin: what comes of it is another site.
+_NO_PLUGIN = "Cannot load plugin"
+_WARNINGS = 20
+_WARNING_LENGTH = 500
+#: Up to so many files may be bad each for itself, even if there are hardly any others.
+_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +32,11 @@ class LoggedError:
 
     reason: str
     file: str | None
+
+    @property
+    def passes_over(self) -> bool:
+        """Whether it says that Pelican has left the file out of the site."""
+        return self.file is not None and _PASSED_OVER.match(self.reason) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +64,59 @@ class Sources:
             if end and (self.checkout / (prefix + text[:end])).is_file():
                 return prefix + text[:end]
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a run that ended well has logged as errors.
+
+    ``left_out`` are the files that Pelican passed over, with its reasons; ``warnings`` is the rest,
+    each once, and not without end.
+    """
+
+    left_out: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, logged: Iterable[LoggedError]) -> Said:
+        """Sort errors; raises :class:`BuildFailed` where a plugin could not be loaded.
+
+        Any other error is one that Pelican, or a plugin, has gone on after: the site is built.
+        """
+        left_out: dict[str, str] = {}
+        warnings: dict[str, None] = {}
+        for error in logged:
+            if error.reason.startswith(_NO_PLUGIN):
+                raise BuildFailed(error.reason)
+            if error.file is not None and error.passes_over:
+                left_out.setdefault(error.file, error.reason)
+            else:
+                first_line = error.reason.strip().partition("\n")[0]
+                warnings.setdefault(first_line[:_WARNING_LENGTH])
+        more = len(warnings) - _WARNINGS
+        listed = tuple(warnings)[:_WARNINGS]
+        return cls(
+            tuple(left_out.items()),
+            (*listed, f"and {more} more, which are in Pelican's own log") if more > 0 else listed,
+        )
+
+    def check_some_are_read(self, sources: Collection[str], excused: Collection[str]) -> None:
+        """Raise :class:`BuildFailed` where not one of the ``sources`` can be read any more.
+
+        That is not their own fault: an extension of Markdown that is not installed, say, would
+        empty the site. ``excused`` are those that were changed, or could not be read before.
+        """
+        bad = dict(self.left_out)
+        if len(bad.keys() - set(excused)) <= _FEW or not bad.keys() >= set(sources):
+            return
+        commonest = Counter(_without_name(reason) for reason in bad.values()).most_common(1)[0][0]
+        raise BuildFailed(f"{len(bad)} of {len(bad)} files could not be read: {commonest}")
+
+
+def _without_name(reason: str) -> str:
+    """What went wrong, without the file with which it did."""
+    before, colon, after = reason.partition(": ")
+    return after if colon and before.startswith(("Could not process", "Skipping")) else reason
 
 
 def errors(log: str, sources: Sources) -> Iterator[LoggedError]:

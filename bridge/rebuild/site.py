@@ -47,7 +47,9 @@ class SiteBuild:
     async def do(self, version: Version, shown: Shown) -> Outcome:
         """Have the site show a version, without the files that nothing can be built with."""
         isolation = await in_thread(self._isolation, version)
-        settled = self._ledger.record.settled
+        record = self._ledger.record
+        settled, unread = record.settled, record.unread
+        built_before = None if record.version is None else unread
         await in_thread(self._ledger.begin)
         outcome = Outcome()
         while True:
@@ -55,7 +57,14 @@ class SiteBuild:
             self._unbuilt.update(changed)
             stale = bool(self._unbuilt) or not settled or self._builder.cold()
             if stale or await in_thread(self._gone):
-                task = Task(version, self._checkout.folder, frozenset(self._unbuilt), shown)
+                task = Task(
+                    version,
+                    self._checkout.folder,
+                    frozenset(self._unbuilt),
+                    shown,
+                    unread=built_before,
+                    new=frozenset(changed),
+                )
                 try:
                     outcome = await self._builder.build(task)
                 except BuildFailed as failure:
@@ -63,10 +72,10 @@ class SiteBuild:
                         raise
                     continue
                 self._unbuilt.clear()
-                settled = True
+                settled, unread = True, frozenset(path for path, _ in outcome.left_out)
             if not isolation.built():
                 break
-        await in_thread(self._ledger.settle, version, isolation.guilty)
+        await in_thread(self._ledger.settle, version, isolation.guilty, unread)
         return replace(outcome, left_out=(*isolation.guilty.items(), *outcome.left_out))
 
     def hasten(self) -> None:

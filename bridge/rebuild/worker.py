@@ -174,7 +174,7 @@ class Worker:
             _log.warning("The site could not be looked after: %s", error)
             return
         if told is not None:
-            self._tell(reason=told)
+            self._tell(reason=told, warnings=(told, *self._status.warnings))
 
     async def _woken(self) -> None:
         """Return when there is something to do: a change, or a post whose time has come."""
@@ -210,7 +210,10 @@ class Worker:
             reason=None,
             file=None,
             left_out=outcome.left_out,
+            warnings=outcome.warnings,
         )
+        for warning in outcome.warnings:
+            _log.warning("While the site was built: %s", warning)
         for file, reason in outcome.left_out:
             _log.warning("%s is left out of the site: %s", file, reason)
         _log.info("%s is live: %d files in %.2f s", version[:10], len(outcome.files), spent)

@@ -74,6 +74,7 @@ class StatusHandlers:
                 "file": build.file,
                 "time": _time(build.finished),
                 "left_out": [{"file": file, "reason": why} for file, why in build.left_out],
+                "warnings": list(build.warnings),
             },
             "remote": {
                 "state": remote.state,
@@ -96,7 +97,9 @@ def _headline(build: BuildStatus, remote: RemoteStatus) -> str:
         return "Live, but the remote is not up to date"
     if remote.conflicts:
         return "Live, but a file has two versions"
-    return "Live, except for posts that Pelican refused" if build.left_out else "Everything is live"
+    if build.left_out:
+        return "Live, except for posts that Pelican refused"
+    return "Live, with warnings" if build.warnings else "Everything is live"
 
 
 def _building(build: BuildStatus) -> str:

@@ -8,15 +8,17 @@ import os
 import select
 import sys
 import time
+import traceback
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
+from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.output import Output
-from bridge.rebuild.pelican_log import Sources
-from bridge.rebuild.resident.culprits import suspects
-from bridge.rebuild.resident.logged import Logged
+from bridge.rebuild.pelican_log import Said, Sources
+from bridge.rebuild.resident import too_old
 from bridge.rebuild.resident.messages import (
     Build,
     Done,
@@ -24,14 +26,25 @@ from bridge.rebuild.resident.messages import (
     GaveUp,
     NotHere,
     Order,
+    Outdated,
     Report,
     Shown,
     Start,
 )
-from bridge.rebuild.resident.pages import PageFailed
-from bridge.rebuild.resident.planning import Collision
-from bridge.rebuild.resident.plugins import Unfit
-from bridge.rebuild.resident.site import Interrupted, Place, WarmSite
+
+try:
+    from bridge.rebuild.resident.culprits import suspects
+    from bridge.rebuild.resident.logged import Logged
+    from bridge.rebuild.resident.pages import PageFailed
+    from bridge.rebuild.resident.planning import Collision
+    from bridge.rebuild.resident.reading import Kept
+    from bridge.rebuild.resident.site import Interrupted, Place, WarmSite
+    from bridge.rebuild.resident.tracing import Unfit
+except (ImportError, AttributeError) as error:
+    # Parts of Pelican's that it does not promise to keep: another release may have others.
+    _missing = str(error)
+else:
+    _missing = ""
 
 #: So many files are told of one by one as they come into place, the others every so many seconds.
 _AT_ONCE = 50
@@ -137,54 +150,84 @@ def main() -> int:
     start = channel.order()
     if not isinstance(start, Start):
         return 2
-    place = Place(Path(start.checkout), start.settings, start.content, Path(start.shadow))
+    if (reason := _unsupported()) is not None:
+        channel.tell(NotHere(reason))
+        return 0
+    checkout, shadow = Path(start.checkout), Path(start.shadow)
+    place = Place(checkout, start.settings, start.content, shadow, start.own)
     logged = Logged(Sources(place.checkout, place.content))
     logging.getLogger().addHandler(logged)
     showing = Showing(channel)
     try:
         output = Output(Path(start.output), Path(start.note))
-        site = WarmSite(place, output, shown=showing, newer=channel.waiting)
+        site = WarmSite(place, output, shown=showing, newer=channel.waiting, logged=logged)
+        at_start = Said.of(logged.take())
     except Unfit as reason:
         channel.tell(NotHere(str(reason)))
         return 0
+    except BuildFailed as failure:
+        # A plugin that cannot be loaded: what comes of it is not the owner's site.
+        channel.tell(Failed(failure.reason, final=True))
+        return 1
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
-        return 1
-    for said in logged.take():
-        # A plugin that cannot be loaded, say: what comes of it is not the owner's site.
-        channel.tell(Failed(said.reason))
         return 1
     waste = Waste()
     while (order := channel.order()) is not None:
         if isinstance(order, Build):
             showing.begin()
-            channel.tell(_build(site, place, logged))
+            channel.tell(_build(site, order, logged, at_start))
             if waste.grows() or not channel.waiting(_PAUSE):
                 waste.collect()
     return 0
 
 
-def _build(site: WarmSite, place: Place, logged: Logged) -> Report:
+def _unsupported() -> str | None:
+    """Why this release of Pelican is not one to be kept warm."""
+    if (old := too_old()) is not None:
+        return old
+    if _missing:
+        return (
+            f"the resident build does not know Pelican {metadata.version('pelican')} ({_missing})"
+        )
+    return None
+
+
+def _build(site: WarmSite, order: Build, logged: Logged, at_start: Said) -> Report:
     """One build; whatever happens in it is told, never raised."""
     logged.take()
+    checkout = site.place.checkout
     try:
-        files = site.build()
+        files = site.build(order.changed, order.excused)
+        said = logged.said()
     except Interrupted:
         return GaveUp()
+    except Kept as what:
+        return Outdated(str(what))
+    except Unfit as why:
+        return NotHere(str(why))
+    except BuildFailed as failure:
+        return Failed(failure.reason, final=True)
     except (Collision, PageFailed) as error:
-        return Failed(str(error), suspects(error, place.checkout))
+        return Failed(str(error), suspects(error, checkout))
     except Exception as error:
         logging.getLogger(__name__).exception("The build failed")
-        last = site.shelf.reading
+        last = site.shelf.reading if _is_about_a_file(error) else ""
         before = "".join(f"; before that: {one.reason}" for one in logged.take()[:1])
         reason = f"{type(error).__name__}: {error}{before}"
-        return Failed(reason, _inside(place.checkout, [last]))
-    said = logged.take()
-    for one in said:
-        # What has to do with one file has cost that file; anything else has cost the site.
-        if one.file is None:
-            return Failed(one.reason)
-    return Done(files, tuple((one.file, one.reason) for one in said if one.file))
+        return Failed(reason, _inside(checkout, [last]))
+    return Done(files, said.left_out, tuple(dict.fromkeys(at_start.warnings + said.warnings)))
+
+
+def _is_about_a_file(error: Exception) -> bool:
+    """Whether something failed while one file was read or judged, not in a plugin that sees all."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    if any(frame.f_code.co_name == "read_file" for frame in frames):
+        return True
+    if any(module.startswith("blinker") for module in modules):
+        return False
+    return "pelican.contents" in modules or modules[-1] == "pelican.generators"
 
 
 def _inside(checkout: Path, paths: Iterable[str]) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import sys
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 
 from bridge.rebuild import process
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Superseded, Task
+from bridge.rebuild.isolate import SOURCES
 from bridge.rebuild.output import Output
 from bridge.rebuild.resident.messages import (
     Build,
@@ -25,6 +26,7 @@ from bridge.rebuild.resident.messages import (
     Hasten,
     NotHere,
     Order,
+    Outdated,
     Report,
     Shown,
     Start,
@@ -43,18 +45,38 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """What it takes to start the process."""
+    """What it takes to start the process.
+
+    ``own`` are folders in the checkout of files that come and go with posts, and that nothing but
+    posts and the plugin read: uploads and mentions.
+    """
 
     settings: str
     content: str
     shadow: Path
     note: Path
     environment: Mapping[str, str]
+    own: tuple[str, ...] = ()
     seconds: float = 900.0
+
+    def may_stay_warm(self, changed: Collection[str]) -> bool:
+        """Whether a process may know of these changes: posts, by their names, and its own files.
+
+        Anything else may be settings, theme, a plugin, or read by one of these at its start.
+        """
+        inside, own = f"{self.content}/", tuple(f"{folder}/" for folder in self.own)
+        return all(
+            path.startswith(own) or (path.startswith(inside) and path.endswith(SOURCES))
+            for path in changed
+        )
 
 
 class _Gone(Exception):
     """The process ended, or does not answer."""
+
+
+class _NotWarm(Exception):
+    """The process cannot build this; the command may."""
 
 
 class _Process:
@@ -91,6 +113,7 @@ class _Process:
                 shadow=str(resident.shadow),
                 output=str(output),
                 note=str(resident.note),
+                own=resident.own,
             )
         )
         return started
@@ -142,6 +165,11 @@ class ResidentBuilder:
         self._verifier = verifier
         self._process: _Process | None = None
         self._unfit: str | None = None
+        self._told = ""
+        self._failures = 0
+        self._pause = 0
+        self._failed_alike: str | None = None
+        self._reason: str | None = None
         self._unverified = 0
         self._verify_at = _FIRST
         self._building = False
@@ -149,25 +177,39 @@ class ResidentBuilder:
 
     async def build(self, task: Task) -> Outcome:
         """Build what has changed."""
-        content = f"{self._resident.content}/"
-        if any(not path.startswith(content) for path in task.changed):
-            # Settings, theme or plugins: what is warm was made with others.
+        new = task.since_last_try
+        if not self._resident.may_stay_warm(new):
             await self._end()
-            self._unfit = None
-        if self._unfit is None:
-            try:
-                async with asyncio.timeout(self._resident.seconds):
-                    return await self._ask(task)
-            except _Gone:
-                said = "\n".join(self._process.printed) if self._process else ""
-                _log.error("The resident build exited unexpectedly. %s", said)
-            except TimeoutError:
-                _log.error("The resident build does not answer")
-        return await self._fall_back(task)
+            if any(not path.startswith(f"{self._resident.content}/") for path in new):
+                # Settings, theme or plugins are others: what did not go with them may go now.
+                self._try_again()
+        if self._unfit is not None:
+            return await self._fall_back(task)
+        if self._pause > 0:
+            self._pause -= 1
+            return await self._fall_back(task)
+        try:
+            async with asyncio.timeout(self._resident.seconds):
+                outcome = await self._ask(task, new)
+        except _Gone:
+            said = "\n".join(self._process.printed) if self._process else ""
+            _log.error("The resident build exited unexpectedly. %s", said)
+        except TimeoutError:
+            _log.error("The resident build does not answer")
+        except _NotWarm:
+            pass
+        else:
+            self._failures, self._failed_alike = 0, None
+            return outcome
+        return await self._fall_back_for_now(task)
+
+    def _try_again(self) -> None:
+        self._unfit, self._told, self._failed_alike = None, "", None
+        self._failures = self._pause = 0
 
     def cold(self) -> bool:
         """Whether the process has yet to be started."""
-        return self._process is None and self._unfit is None
+        return self._process is None and self._unfit is None and self._pause == 0
 
     def hasten(self) -> None:
         """Something newer waits."""
@@ -191,54 +233,87 @@ class ResidentBuilder:
         await self._end()
         names = ", ".join(differing[:_NAMED])
         self._unfit = f"{len(differing)} files were not those of a clean build ({names})"
-        _log.error("The site is built by command from here on, since %s", self._unfit)
-        return self._unfit
+        self._told = (
+            f"{self._unfit}. The clean build has taken their place, and Pelican's own command"
+            " builds the site until the bridge restarts or a file outside of the content folder"
+            " changes"
+        )
+        _log.error("%s", self._told)
+        return self._told
 
     async def close(self) -> None:
         """End the process."""
         await self._end()
         await self._fallback.close()
 
-    async def _ask(self, task: Task) -> Outcome:
+    async def _ask(self, task: Task, changed: frozenset[str]) -> Outcome:
         if self._process is None:
             self._process = await _Process.start(self._resident, task.checkout, self._output.folder)
         running = self._process
-        await running.tell(Build())
+        await running.tell(Build(changed, task.excused))
         self._building = True
         try:
             while True:
                 match await running.report():
                     case Shown(pages=pages):
                         task.shown(pages)
-                    case Done(files=files, left_out=left_out):
+                    case Done(files=files, left_out=left_out, warnings=warnings):
                         self._unverified += 1
-                        return Outcome(files, left_out)
+                        return Outcome(files, left_out, warnings)
                     case GaveUp():
                         raise Superseded
+                    case Outdated(reason=reason):
+                        _log.info("Pelican starts anew, since %s", reason)
+                        await self._end()
+                        return await self._ask(task, frozenset())
                     case NotHere(reason=reason):
                         _log.warning("The site is built by command, since %s", reason)
                         self._unfit = reason
-                        return await self._fall_back(task)
+                        raise _NotWarm
                     case Failed() as failed:
-                        return await self._after(failed, task)
+                        self._judge(failed, task)
         except asyncio.CancelledError:
             await self._end()
             raise
         finally:
             self._building = False
 
-    async def _after(self, failed: Failed, task: Task) -> Outcome:
-        """A file at fault is named, the latest first; where none is, somebody else has to try."""
+    def _judge(self, failed: Failed, task: Task) -> None:
+        """Raise what a failure means; where no file is at fault, the command has to say."""
         if failed.files:
             changed = [path for path in failed.files if path in task.changed]
             raise BuildFailed(failed.reason, file=(changed or list(failed.files))[0])
+        if failed.final or failed.reason == self._failed_alike:
+            raise BuildFailed(failed.reason)
         _log.error("The resident build failed, the command takes over: %s", failed.reason)
-        return await self._fall_back(task)
+        self._reason = failed.reason
+        raise _NotWarm
+
+    async def _fall_back_for_now(self, task: Task) -> Outcome:
+        """A clean build after a failure of the process.
+
+        If that fails as well, the next failure of this kind is believed at once. If it goes well,
+        the process is tried again, at longer and longer intervals: no change costs two builds for
+        long.
+        """
+        reason, self._reason = self._reason, None
+        try:
+            outcome = await self._fall_back(task)
+        except BuildFailed as failure:
+            if not failure.passing:
+                self._failed_alike = reason
+            raise
+        if self._unfit is None:
+            self._pause = min(2**self._failures, _RARELY) - 1
+            self._failures += 1
+        return outcome
 
     async def _fall_back(self, task: Task) -> Outcome:
         """A clean build by the command; the process has to begin anew after it."""
         await self._end()
-        return await self._fallback.build(task)
+        outcome = await self._fallback.build(task)
+        warnings = (self._told, *outcome.warnings) if self._told else outcome.warnings
+        return replace(outcome, warnings=warnings)
 
     async def _tell_to_hasten(self, running: _Process) -> None:
         with contextlib.suppress(_Gone):

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    ModuleType,
+)
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -25,7 +31,7 @@ from pelican.utils import SafeDatetime
 
 from bridge.rebuild.resident.plugins import is_known
 from bridge.rebuild.resident.reading import stamp
-from bridge.rebuild.resident.tracing import SiteList, Trace, asked
+from bridge.rebuild.resident.tracing import SiteList, Trace, asked, speaks_for_itself
 
 #: Which content object: of which kind, from which file.
 ContentKey: TypeAlias = tuple[str, str]
@@ -193,18 +199,18 @@ class Facts:
             return kind, [self._stamp(item) for item in value]
         if isinstance(value, Content):
             return self.key(value)
-        if isinstance(value, URLWrapper):
+        if isinstance(value, URLWrapper) and not _speaks(kind):
             more = [
                 (name, self._stamp(its))
                 for name, its in value.__dict__.items()
                 if name not in _WRAPPER
             ]
             return kind, value.name, value.slug, more
-        if isinstance(value, (dict, MappingProxyType)):
+        if kind is dict or (isinstance(value, (dict, MappingProxyType)) and not _speaks(kind)):
             return kind, [(self._stamp(key), self._stamp(item)) for key, item in value.items()]
-        if isinstance(value, (set, frozenset)):
+        if kind is set or kind is frozenset:
             return kind, sorted(repr(self._stamp(item)) for item in value)
-        if kind in (bool, float, Markup) or isinstance(value, (Enum, PurePath)):
+        if kind in (bool, float, Markup):
             return kind, value
         return self._rarer(value)
 
@@ -226,12 +232,47 @@ class Facts:
         if callable(value) and is_known(kind):
             # A method in another form: what it gives follows from the rest of its post.
             return kind
+        if _speaks(kind):
+            raise Opaque(f"{kind.__name__} says by itself what it looks like")
+        if isinstance(value, (Enum, PurePath)):
+            return kind, value
         if is_dataclass(value):
-            return kind, [self._stamp(getattr(value, field.name)) for field in fields(value)]
-        if isinstance(value, (str, int, tuple)):
-            # A subclass: a named tuple, a text with methods of its own.
-            return kind, str(value), repr(value)
+            return kind, self._parts(value)
+        if isinstance(value, tuple):
+            return kind, [self._stamp(item) for item in value], self._parts(value)
+        if isinstance(value, (str, int)):
+            # A subclass may have attributes besides.
+            return kind, str(value), repr(value), self._parts(value)
         raise Opaque(f"{kind.__name__} cannot be compared")
+
+    def _parts(self, value: Any) -> Any:
+        """What an object holds in attributes of its own."""
+        names = [*getattr(value, "__dict__", ()), *_slots(type(value))]
+        return [(name, self._stamp(getattr(value, name))) for name in names if hasattr(value, name)]
+
+
+_speaking: dict[type, bool] = {}
+_slotted: dict[type, tuple[str, ...]] = {}
+
+
+def _speaks(kind: type) -> bool:
+    known = _speaking.get(kind)
+    if known is None:
+        known = _speaking[kind] = speaks_for_itself(kind)
+    return known
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    """The names of the attributes that objects of a class hold outside of a dictionary."""
+    known = _slotted.get(kind)
+    if known is None:
+        known = _slotted[kind] = tuple(
+            name
+            for owner in kind.__mro__
+            for name, found in vars(owner).items()
+            if isinstance(found, MemberDescriptorType)
+        )
+    return known
 
 
 def _file(path: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from bridge.rebuild.pelican_log import LoggedError, Sources
+from bridge.rebuild.pelican_log import LoggedError, Said, Sources
 
 
 class Logged(logging.Handler):
@@ -18,13 +18,26 @@ class Logged(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep an error, with the exception that Pelican does not mention."""
-        error = sys.exc_info()[1]
-        why = f": {type(error).__name__}: {error}" if error is not None else ""
-        self._messages.append(f"{record.getMessage()}{why}")
+        text, error = record.getMessage(), sys.exc_info()[1]
+        if text.startswith("Could not process ") and error is not None:
+            why = f"{type(error).__name__}: {error}"
+            text = " ".join(f"{text.splitlines()[0]}: {why}".split())
+        self._messages.append(text)
+
+    def __len__(self) -> int:
+        """How many errors there have been so far."""
+        return len(self._messages)
+
+    def said(self) -> Said:
+        """What the errors so far say; raises :class:`~bridge.rebuild.build.BuildFailed`."""
+        return Said.of(self._errors(self._messages))
 
     def take(self) -> list[LoggedError]:
         """The errors so far; from here on it collects anew."""
         messages, self._messages = self._messages, []
+        return self._errors(messages)
+
+    def _errors(self, messages: list[str]) -> list[LoggedError]:
         root = f"{self._sources.checkout}/"
         return [
             LoggedError(message.replace(root, ""), self._sources.named_in(message))

@@ -8,7 +8,10 @@ import msgspec
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
-    """The first thing said to the process: where everything is."""
+    """The first thing said to the process: where everything is.
+
+    ``own`` are folders of the checkout whose files come and go with posts: uploads, mentions.
+    """
 
     checkout: str
     settings: str
@@ -16,10 +19,18 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     shadow: str
     output: str
     note: str
+    own: tuple[str, ...] = ()
 
 
 class Build(msgspec.Struct, frozen=True, tag=True):
-    """Build what is in the checkout now."""
+    """Build what is in the checkout now.
+
+    ``changed`` are the files that are other than in the last build that went well. ``excused`` are
+    those whose own fault it is if they cannot be read; ``None``: any.
+    """
+
+    changed: frozenset[str]
+    excused: frozenset[str] | None
 
 
 class Hasten(msgspec.Struct, frozen=True, tag=True):
@@ -33,10 +44,20 @@ class Shown(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The whole site is up to date. ``left_out``: files that Pelican passed over, with reasons."""
+    """The whole site is up to date. ``left_out``: files that Pelican passed over, with reasons.
+
+    ``warnings`` are the other errors that were logged.
+    """
 
     files: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Outdated(msgspec.Struct, frozen=True, tag=True):
+    """Something changed that the process may have kept: only another process can build this."""
+
+    reason: str
 
 
 class GaveUp(msgspec.Struct, frozen=True, tag=True):
@@ -44,10 +65,14 @@ class GaveUp(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """No build came of it. ``files`` are source files that may be at fault, likeliest first."""
+    """No build came of it. ``files`` are source files that may be at fault, likeliest first.
+
+    ``final``: Pelican's own command would fail likewise.
+    """
 
     reason: str
     files: tuple[str, ...] = ()
+    final: bool = False
 
 
 class NotHere(msgspec.Struct, frozen=True, tag=True):
@@ -57,4 +82,4 @@ class NotHere(msgspec.Struct, frozen=True, tag=True):
 
 
 Order: TypeAlias = Start | Build | Hasten
-Report: TypeAlias = Shown | Done | GaveUp | Failed | NotHere
+Report: TypeAlias = Shown | Done | GaveUp | Outdated | Failed | NotHere

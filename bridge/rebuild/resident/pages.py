@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pelican.contents import Content
 
 from bridge.rebuild.resident.facts import Facts, Ingredients, Opaque
+from bridge.rebuild.resident.opened import noting
 from bridge.rebuild.resident.planning import Page
 from bridge.rebuild.resident.shadow import Shadow
-from bridge.rebuild.resident.tracing import Trace, tracing
+from bridge.rebuild.resident.tracing import Trace, Unfit, tracing
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +76,11 @@ class Pages:
         trace = Trace()
         self._made.pop(page.name, None)
         try:
-            with tracing(trace):
+            with tracing(trace), noting() as opened:
                 page.write()
+            trace.files |= opened
+        except Unfit:
+            raise
         except Exception as error:
             suspects = [page.content, trace.last]
             raise PageFailed(

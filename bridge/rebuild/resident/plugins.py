@@ -20,7 +20,7 @@ from pelican import Pelican
 from pelican.plugins import signals
 
 from bridge.rebuild.resident.reading import fresh
-from bridge.rebuild.resident.tracing import current
+from bridge.rebuild.resident.tracing import Unfit, current, replaced
 
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
@@ -71,10 +71,6 @@ _READING_SIGNALS = (
 _SAFE_MODULES = ("pelican_indieauth", "jinja2", "markupsafe")
 
 
-class Unfit(Exception):
-    """The site is not one for the resident build. The text says why."""
-
-
 def check(site: Pelican) -> None:
     """Raise :class:`Unfit` where a build that keeps anything could differ from a clean one."""
     settings = site.settings
@@ -90,6 +86,8 @@ def check(site: Pelican) -> None:
         raise Unfit("there are templates in the content folder")
     if type(site) is not Pelican:
         raise Unfit("PELICAN_CLASS is set")
+    if (method := replaced()) is not None:
+        raise Unfit(f"a plugin has replaced Pelican's {method}")
     for signal, known in _OUTPUT_SIGNALS.items():
         for receiver in _receivers(signal):
             if _name(receiver) not in known:

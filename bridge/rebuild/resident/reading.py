@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -19,13 +18,15 @@ from pelican.readers import BaseReader, Readers
 from pelican.urlwrappers import URLWrapper
 from pelican.utils import SafeDatetime, file_suffix
 
+from bridge.rebuild.resident.opened import noting
+
 #: Which file it is: a rename puts another inode there, an edit another time.
 Stamp: TypeAlias = tuple[int, int, int]
+#: Which files they were, by path; ``None`` where there was none.
+Stamps: TypeAlias = dict[str, Stamp | None]
 #: What a build reads: the kind of content and the file.
 _Key: TypeAlias = tuple[str, str]
 
-#: How reStructuredText and extensions of Markdown take in other files.
-_INCLUDING = (b"include::", b":file:", b"{!", b"--8<--")
 _PARAMETERS = "__dataclass_params__"
 _ATOMS = frozenset(
     {str, int, float, bool, type(None), bytes, date, datetime, SafeDatetime, time, timedelta,
@@ -37,6 +38,22 @@ def stamp(path: str) -> Stamp:
     """Which file is at a path; raises ``OSError``."""
     status = os.stat(path)  # noqa: PTH116 - called for every file of a site
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def stamps(paths: Iterable[str]) -> Stamps:
+    """Which files are at these paths."""
+    return {path: _stamp_if_there(path) for path in paths}
+
+
+def _stamp_if_there(path: str) -> Stamp | None:
+    try:
+        return stamp(path)
+    except OSError:
+        return None
+
+
+class Kept(Exception):
+    """Something changed that this process has kept. The text says what."""
 
 
 def fresh(value: Any, copies: dict[int, Any]) -> Any:
@@ -70,15 +87,18 @@ def fresh(value: Any, copies: dict[int, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Pristine:
-    """A content object as it was right after it was read, before any plugin saw the site."""
+    """A content object as it was right after it was read, before any plugin saw the site.
 
-    stamp: Stamp
+    ``files`` are the file itself, and whatever else was opened while it was read.
+    """
+
+    files: Stamps
     kind: type[Content]
     plain: dict[str, Any]
     changeable: dict[str, Any]
 
     @classmethod
-    def of(cls, content: Content, at: Stamp) -> _Pristine:
+    def of(cls, content: Content, files: Stamps) -> _Pristine:
         copies: dict[int, Any] = {id(content.settings): content.settings}
         plain: dict[str, Any] = {}
         changeable: dict[str, Any] = {}
@@ -86,7 +106,7 @@ class _Pristine:
             if name != "_context":
                 kept = plain if type(value) in _ATOMS or name == "settings" else changeable
                 kept[name] = fresh(value, copies)
-        return cls(at, type(content), plain, changeable)
+        return cls(files, type(content), plain, changeable)
 
     def again(self, context: dict[str, Any]) -> Content:
         kind: Any = self.kind
@@ -104,15 +124,19 @@ class Shelf:
     """What is kept of the files of a site.
 
     ``whole`` says whether content objects may be kept as they are, or only what stood in the
-    files: the latter where plugins want to see every object being made.
+    files: the latter where plugins want to see every object being made. ``logged`` tells how many
+    errors were logged so far: a file with which there were any is read in every build, so that
+    they are told after each.
     """
 
-    def __init__(self, *, whole: bool) -> None:
+    def __init__(self, *, whole: bool, logged: Callable[[], int]) -> None:
         self.whole = whole
+        self._logged = logged
         self.reading = ""
         self.fresh: set[str] = set()
         self._contents: dict[_Key, _Pristine] = {}
-        self._parsed: dict[str, tuple[Stamp, Any]] = {}
+        self._parsed: dict[str, tuple[Stamps, Any]] = {}
+        self._parsing: set[str] = set()
         self._used: set[_Key] = set()
 
     def begin(self) -> None:
@@ -138,54 +162,58 @@ class Shelf:
         """The content of a file, from here or else by ``read``. ``fresh`` notes the latter."""
         self.reading = path
         key = (kind.__name__, path)
-        at = stamp(path)
         self._used.add(key)
         kept = self._contents.get(key)
-        if kept is not None and kept.stamp == at:
+        if kept is not None and kept.files == stamps(kept.files):
             return kept.again(context)
-        made = read()
+        logged = self._logged()
+        # Looked at before it is read: what is written after that is another file.
+        files = stamps([path])
+        with noting() as opened:
+            self._parsing = opened
+            made = read()
         self.fresh.add(path)
-        if self.whole and _depends_on_its_file_alone(made, reader(), path):
-            self._keep(key, at, made)
+        files |= stamps(opened - {path})
+        if self.whole and self._logged() == logged and _may_be_kept(made, reader()):
+            self._keep(key, files, made)
         return made
 
-    def _keep(self, key: _Key, at: Stamp, made: Content) -> None:
+    def _keep(self, key: _Key, files: Stamps, made: Content) -> None:
         if not isinstance(made, Static):
             # Pelican asks next, and in every build. What is not valid is told in every build.
             valid = made.is_valid()
             made.is_valid = _yes if valid else _no
             if not valid:
                 return
-        self._contents[key] = _Pristine.of(made, at)
+        self._contents[key] = _Pristine.of(made, files)
 
     def parsed(self, path: str) -> Any:
         """What stood in a file the last time, ``None`` where it is not the same file."""
         kept = self._parsed.get(path)
-        return fresh(kept[1], {}) if kept is not None and kept[0] == stamp(path) else None
+        if kept is None or kept[0] != stamps(kept[0]):
+            return None
+        return fresh(kept[1], {})
 
     def keep_parsed(self, path: str, data: Any, reader: object) -> None:
         """Keep what stands in a file."""
-        if not self.whole and _reads_alone(reader, path):
-            self._parsed[path] = (stamp(path), fresh(data, {}))
+        if not self.whole and _is_pelicans(reader):
+            self._parsed[path] = (stamps({path, *self._parsing}), fresh(data, {}))
 
     def paths(self) -> Iterator[str]:
         """Every file that this build has asked for."""
         return (path for _, path in self._used)
 
 
-def _depends_on_its_file_alone(content: Content, reader: object, path: str) -> bool:
-    """Whether the same file reads the same in every build."""
+def _may_be_kept(content: Content, reader: object) -> bool:
+    """Whether the same files read the same in every build."""
     if isinstance(content, SkipStub) or _waits_for_its_date(content):
         return False
-    return isinstance(content, Static) or _reads_alone(reader, path)
+    return isinstance(content, Static) or _is_pelicans(reader)
 
 
-def _reads_alone(reader: object, path: str) -> bool:
-    """Whether a reader looks at no other file, as one of a plugin's may, or by these words."""
-    text = Path(path).read_bytes()
-    return type(reader).__module__ == BaseReader.__module__ and not any(
-        word in text for word in _INCLUDING
-    )
+def _is_pelicans(reader: object) -> bool:
+    """Whether a reader is one of Pelican's; one of a plugin's may look at anything."""
+    return type(reader).__module__ == str(BaseReader.__module__)
 
 
 def _waits_for_its_date(content: Content) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,16 @@ from pelican.plugins import signals
 from pelican.settings import read_settings
 from pelican.writers import Writer
 
-from bridge.rebuild.isolate import check_most_are_good
 from bridge.rebuild.output import Output
-from bridge.rebuild.resident import contents, generators, plugins
+from bridge.rebuild.resident import contents, generators, opened, plugins
 from bridge.rebuild.resident.facts import Facts, Numbers
 from bridge.rebuild.resident.generators import WarmArticles, WarmStatic
 from bridge.rebuild.resident.links import Links
 from bridge.rebuild.resident.lists import SiteLists
+from bridge.rebuild.resident.logged import Logged
 from bridge.rebuild.resident.pages import Pages
 from bridge.rebuild.resident.planning import Page, Planner
-from bridge.rebuild.resident.reading import Shelf, Stamp, readers_with, stamp
+from bridge.rebuild.resident.reading import Kept, Shelf, Stamp, readers_with, stamp, stamps
 from bridge.rebuild.resident.shadow import Shadow
 from bridge.rebuild.resident.tracing import (
     CompiledTemplates,
@@ -48,12 +48,16 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where things are: the checkout, what in it are settings and content, and our own folder."""
+    """Where things are: the checkout, what in it are settings and content, and our own folder.
+
+    ``own`` are folders in the checkout of files that come and go with posts.
+    """
 
     checkout: Path
     settings: str
     content: str
     shadow: Path
+    own: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -73,7 +77,8 @@ class WarmSite:
     """The site, warm. Raises :class:`~.plugins.Unfit` where that is not possible.
 
     ``shown`` is told of output files as soon as they are in place; ``newer`` says whether
-    something newer is waiting, in which case a build is given up between two pages.
+    something newer is waiting, in which case a build is given up between two pages. ``logged`` is
+    where errors come to be.
     """
 
     def __init__(
@@ -83,17 +88,28 @@ class WarmSite:
         *,
         shown: Callable[[Iterable[str]], None],
         newer: Callable[[], bool],
+        logged: Logged,
     ) -> None:
+        self.place = place
         self._shown = shown
         self._newer = newer
+        self._logged = logged
         self._shadow = Shadow(place.shadow, output)
-        self._site = _pelican(place)
+        opened.watch(place.checkout / place.content)
+        with opened.noting() as at_start:
+            self._site = _pelican(place)
+        self._kept = stamps(at_start)
+        self._posts: set[str] = set()
         plugins.check(self._site)
         self._memory = plugins.Memory(self._site)
         self._counting = plugins.Counting.take_off()
         self._pictures = plugins.Pictures()
-        self.shelf = Shelf(whole=not plugins.sees_every_object())
-        environment = type("Environment", (TracingEnvironment,), {"compiled": CompiledTemplates()})
+        self.shelf = Shelf(whole=not plugins.sees_every_object(), logged=logged.__len__)
+        environment = type(
+            "Environment",
+            (TracingEnvironment,),
+            {"compiled": CompiledTemplates(), "read": self._read_by_a_template},
+        )
         generators.install(environment, readers_with(self.shelf))
         self._links = Links()
         self._numbers = Numbers()
@@ -101,10 +117,17 @@ class WarmSite:
         self._statics: dict[str, tuple[str, Stamp]] = {}
         self._theme: set[str] = set()
 
-    def build(self) -> tuple[str, ...]:
-        """Bring the output up to date; the files that are other than before."""
+    def build(self, changed: Collection[str], excused: Collection[str] | None) -> tuple[str, ...]:
+        """Bring the output up to date; the files that are other than before.
+
+        ``changed`` and ``excused``: as in :class:`~.messages.Build`. Raises :class:`~.reading.Kept`
+        where this process has kept what is another now.
+        """
+        if stamps(self._kept) != self._kept:
+            raise Kept("the settings, a plugin or a template read a file that has changed")
         self._begin()
         build = self._read()
+        self._check_posts(build.context, changed, excused)
         self._copy_files(build)
         self._show_first(build)
         pages = self._plan(build)
@@ -151,8 +174,6 @@ class WarmSite:
             _call(generator, "generate_context")
             # Past reading: from here on no single file is what fails.
             self.shelf.reading = ""
-            read = context["generated_content"]
-            check_most_are_good(sum(1 for content in read.values() if content is None), len(read))
             _call(generator, "check_disabled_readers")
         signals.all_generators_finalized.send(running)
         for generator in running:
@@ -165,6 +186,23 @@ class WarmSite:
         writer = Writer(site.output_path, settings=site.settings)
         return _Build(running, context, lists, facts, writer)
 
+    def _read_by_a_template(self, paths: Collection[str]) -> None:
+        """Files were opened while a template was compiled, and it stays compiled."""
+        self._kept |= stamps(paths)
+
+    def _check_posts(
+        self, context: dict[str, Any], changed: Collection[str], excused: Collection[str] | None
+    ) -> None:
+        """See that what changed are posts, and that some can be read at all."""
+        before, inside = self._posts, f"{self.place.content}/"
+        self._posts = {inside + path for path in context["generated_content"]}
+        own = tuple(f"{folder}/" for folder in self.place.own)
+        for path in changed if before else ():
+            if path not in before and path not in self._posts and not path.startswith(own):
+                raise Kept(f"{path} has changed, which is no post")
+        if excused is not None:
+            self._logged.said().check_some_are_read(self._posts, excused)
+
     def _copy_files(self, build: _Build) -> None:
         """Pictures and the like come first, so that no page is there before what it shows."""
         self._links.touch_in_order(build.context)
@@ -172,6 +210,9 @@ class WarmSite:
         def wanted(source: str, name: str) -> bool:
             if name.startswith("../"):
                 # Pelican puts it beside the folder of pages, where nothing of ours belongs.
+                return False
+            if not os.path.exists(source):  # noqa: PTH110 - called for every file of a site
+                # A post names it; Pelican goes on without it.
                 return False
             build.statics[name] = source, stamp(source)
             return self._statics.get(name) != build.statics[name]

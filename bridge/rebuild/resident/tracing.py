@@ -8,21 +8,45 @@ anybody; those of the site are therefore of a class of ours during output.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any, SupportsIndex, TypeAlias
+from types import (
+    BuiltinMethodType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
-from jinja2 import BytecodeCache, Environment
+import pelican.contents
+import pelican.generators
+import pelican.paginator
+import pelican.readers
+import pelican.urlwrappers
+import pelican.utils
+import pelican.writers
+from jinja2 import BytecodeCache, Environment, Template
 from jinja2.bccache import Bucket
 from jinja2.defaults import DEFAULT_NAMESPACE
+from jinja2.environment import TemplateModule
 from jinja2.filters import FILTERS
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro
 from jinja2.tests import TESTS
+from jinja2.utils import Cycler, Joiner, Namespace
 from pelican.contents import Content
-from pelican.paginator import Page, Paginator
-from pelican.urlwrappers import URLWrapper
 from pelican.utils import DateFormatter
+
+from bridge.rebuild.resident import contents
+from bridge.rebuild.resident.opened import noting
+
+
+class _Pair(NamedTuple):
+    first: int
+
+
+_tuplegetter: type = type(vars(_Pair)["first"])
 
 #: The name of a list of the site's, and what was asked of it.
 ListRead: TypeAlias = tuple[Hashable, ...]
@@ -49,6 +73,10 @@ class Trace:
         """A template looked at an attribute of this."""
         self.contents[id(content)] = content
         self.last = content
+
+
+class Unfit(Exception):
+    """The site is not one for the resident build. The text says why."""
 
 
 class _Recorder:
@@ -185,15 +213,46 @@ class TracingContext(Context):
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something for a template."""
         if _now.trace is not None and not _answers_from_what_it_has(function):
-            _now.trace.opaque = f"it calls {function!r}"
+            _now.trace.opaque = f"it calls {_word(function)}"
         return super().call(function, *args, **kwargs)
 
 
+class TracingTemplate(Template):
+    """A template that is imported once more by each page, so that the page's trace has its reads.
+
+    Jinja would make one module, with what it read while the first page was made, for all.
+    """
+
+    def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
+        if _now.trace is not None:
+            self._module = None
+        return _stateless(super()._get_default_module(ctx))
+
+    async def _get_default_module_async(self, ctx: Context | None = None) -> TemplateModule:
+        if _now.trace is not None:
+            self._module = None
+        return _stateless(await super()._get_default_module_async(ctx))
+
+
+def _stateless(module: TemplateModule) -> TemplateModule:
+    """A module that keeps nothing from one page to the next; raises :class:`Unfit`."""
+    for name, value in vars(module).items():
+        if isinstance(value, (Cycler, Joiner, Namespace)):
+            # In a clean build it goes on from page to page, in the order in which these are made.
+            raise Unfit(f"{name!r} in the template {module.__name__!r} counts over all pages")
+    return module
+
+
 class TracingEnvironment(Environment):
-    """Notes the attributes that a template looks at; keeps what it has compiled."""
+    """Notes the attributes that a template looks at; keeps what it has compiled.
+
+    ``read`` is told of files that extensions of Jinja open while they parse.
+    """
 
     context_class = TracingContext
+    template_class = TracingTemplate
     compiled: BytecodeCache | None = None
+    read: Callable[[Collection[str]], None] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         options.setdefault("bytecode_cache", self.compiled)
@@ -201,16 +260,22 @@ class TracingEnvironment(Environment):
         options.setdefault("auto_reload", False)
         super().__init__(*args, **options)
 
+    def compile(self, source: Any, *args: Any, **options: Any) -> Any:
+        """Compile a template."""
+        with noting() as opened:
+            code = super().compile(source, *args, **options)
+        if opened and self.read is not None:
+            self.read(opened)
+        return code
+
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``obj.attribute`` in a template."""
-        if _now.trace is not None and isinstance(obj, Content):
-            _now.trace.saw(obj)
+        _note_look(obj, attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """``obj[argument]`` in a template."""
-        if _now.trace is not None and isinstance(obj, Content):
-            _now.trace.saw(obj)
+        _note_look(obj, argument)
         return super().getitem(obj, argument)
 
 
@@ -234,8 +299,133 @@ class CompiledTemplates(BytecodeCache):
 _PURE = tuple(
     DEFAULT_NAMESPACE[name] for name in ("range", "dict", "cycler", "joiner", "namespace")
 )
-_PLAIN = (str, bytes, int, float, list, tuple, dict, set, frozenset, date)
-_SITE = (Content, URLWrapper, Page, Paginator, BlockReference, LoopContext)
+#: Whose methods and properties look at nothing but their own object. Pelican's are below.
+_TRUSTED = frozenset(
+    {"builtins", "datetime", "zoneinfo", "pathlib", "collections", "decimal", "fractions", "uuid",
+     "jinja2", "markupsafe", "pelican_indieauth", "bridge"}
+)  # fmt: skip
+#: What plugins may add to, or change, and what was there before any had been loaded.
+_PRISTINE: Mapping[type, Mapping[str, Any]] = {
+    kind: dict(vars(kind))
+    for module in (
+        *(pelican.contents, pelican.urlwrappers, pelican.paginator, pelican.utils),
+        *(pelican.generators, pelican.readers, pelican.writers, contents),
+    )
+    for kind in vars(module).values()
+    if isinstance(kind, type) and kind.__module__.startswith(("pelican.", contents.__name__))
+}
+_NOWHERE = object()
+
+
+def _note_look(obj: Any, name: Any) -> None:
+    """A template looks at an attribute or an item."""
+    trace = _now.trace
+    if trace is None:
+        return
+    if isinstance(obj, Content):
+        trace.saw(obj)
+    if not is_own(obj, name):
+        trace.opaque = f"it looks at {name!r} of {_word(type(obj))}"
+
+
+def is_own(obj: Any, name: Any) -> bool:
+    """Whether an attribute is part of an object, or follows from its parts by code that is known.
+
+    A property or a method of a plugin's may look at anything; an attribute of a class or a module
+    can change although no object does.
+    """
+    if isinstance(obj, (ModuleType, type, FunctionType, MethodType)):
+        return False
+    kind = type(obj)
+    if not isinstance(name, str) or kind in _BUILT_IN:
+        return True
+    for owner in kind.__mro__:
+        found = vars(owner).get(name, _NOWHERE)
+        if found is not _NOWHERE:
+            break
+    else:
+        return _is_plain_access(kind)
+    if isinstance(found, (MemberDescriptorType, _tuplegetter)):
+        return True
+    if name in getattr(obj, "__dict__", ()) and not hasattr(type(found), "__set__"):
+        return _is_plain_access(kind)
+    return is_trusted(owner, name, found)
+
+
+def is_trusted(owner: type, name: str, found: Any) -> bool:
+    """Whether an attribute of a class is one that uses nothing but its own object."""
+    pristine = _PRISTINE.get(owner)
+    if pristine is not None:
+        return pristine.get(name, _NOWHERE) is found
+    return owner.__module__.partition(".")[0] in _TRUSTED
+
+
+def replaced() -> str | None:
+    """A method of Pelican's that a plugin has put one of its own in the place of.
+
+    One with two underscores is called without being named, so that it counts even if it is new.
+    """
+    for kind, attributes in _PRISTINE.items():
+        for name in vars(kind).keys() - attributes.keys():
+            if name.startswith("__") and name not in _SILENT and callable(vars(kind)[name]):
+                return f"{kind.__name__}.{name}"
+        for name, was in attributes.items():
+            now = vars(kind).get(name)
+            if now is not was and (callable(was) or hasattr(type(was), "__get__")):
+                return f"{kind.__name__}.{name}"
+    return None
+
+
+def speaks_for_itself(kind: type) -> bool:
+    """Whether objects of a class say by code of a plugin's how they look, or what they hold."""
+    return any(
+        _is_written_by_hand(function)
+        for owner in kind.__mro__
+        for name, function in vars(owner).items()
+        if name.startswith("__") and name not in _SILENT and not is_trusted(owner, name, function)
+    )
+
+
+#: These say nothing about an object that is there.
+_SILENT = frozenset(
+    {"__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__",
+     "__setattr__", "__delattr__", "__del__", "__hash__", "__reduce__", "__reduce_ex__",
+     "__getstate__", "__setstate__", "__copy__", "__deepcopy__", "__getnewargs__"}
+)  # fmt: skip
+
+
+def _is_written_by_hand(function: Any) -> bool:
+    """Whether it is code, and none that ``dataclass`` or ``NamedTuple`` has made."""
+    inner = inspect.unwrap(getattr(function, "__func__", function))
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        return isinstance(function, property)
+    return not code.co_filename.startswith("<") and inner.__module__.partition(".")[0] not in {
+        "dataclasses",
+        "collections",
+        "enum",
+    }
+
+
+def _is_plain_access(kind: Any) -> bool:
+    """Whether no class of these has a way of its own of looking attributes up."""
+    if kind.__getattribute__ is object.__getattribute__ and not (
+        hasattr(kind, "__getattr__") or hasattr(kind, "__getitem__")
+    ):
+        return True
+    return all(
+        is_trusted(owner, name, vars(owner)[name])
+        for owner in kind.__mro__
+        for name in ("__getattr__", "__getattribute__", "__getitem__")
+        if name in vars(owner)
+    )
+
+
+_BUILT_IN = frozenset({str, bytes, int, float, bool, list, tuple, dict, set, frozenset, type(None)})
+
+
+def _word(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value))}"
 
 
 def _answers_from_what_it_has(function: Any) -> bool:
@@ -245,7 +435,18 @@ def _answers_from_what_it_has(function: Any) -> bool:
     if any(function is pure for pure in _PURE):
         return True
     owner = getattr(function, "__self__", None)
-    return isinstance(owner, (*_PLAIN, *_SITE)) or type(owner).__module__ == "jinja2.utils"
+    if owner is None:
+        return (getattr(type(function), "__module__", None) or "").startswith("jinja2.")
+    name = getattr(function, "__name__", "")
+    if not (isinstance(function, BuiltinMethodType) or _is_method_of(owner, name, function)):
+        return False
+    return is_own(owner, name)
+
+
+def _is_method_of(owner: Any, name: str, function: Any) -> bool:
+    """Whether a method is the one that its object has by its class, not one put into it."""
+    its = getattr(type(owner), name, None)
+    return getattr(function, "__func__", None) is its and its is not None
 
 
 def trace_functions(environment: Environment, known: Callable[[Any], bool]) -> None:

@@ -11,13 +11,14 @@ from typing import Protocol
 from bridge.rebuild.build import Task
 from bridge.rebuild.files import Tree
 from bridge.rebuild.output import Output
+from bridge.rebuild.pelican_log import Said
 from bridge.rebuild.process import in_thread
 
 
 class CleanBuild(Protocol):
     """Builds a whole site into a folder."""
 
-    async def make(self, task: Task, folder: Path) -> tuple[tuple[str, str], ...]:
+    async def make(self, task: Task, folder: Path) -> Said:
         """Build; raises :class:`~bridge.rebuild.build.BuildFailed`."""
         ...
 

@@ -1,0 +1,256 @@
+"""What themes, plugins and settings may do that pages depend on without saying so.
+
+Each thing here has a page, or a file, of its own: after every change the resident build has the
+very files that ``pelican`` makes of the same checkout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from rebuild_kinds import clean, differing
+from rebuild_site import CONF, commit, files, post, settings, settled
+
+from bridge.rebuild import process
+from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.store.memory import MemoryStore
+
+Files = Mapping[str, bytes | None]
+
+
+class Site:
+    """A site that is built warm, and beside that by ``pelican``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = MemoryStore()
+        self.output = folder / "output"
+        self.checkout = folder / "state" / "rebuild" / "checkout"
+        self._clean = folder / "clean"
+        config = settings(self.output, mode="resident")
+        pace = Pace(gather=0.01, again=())
+        worker = make_rebuilder(config, self.store, folder / "state", output=self.output, pace=pace)
+        assert isinstance(worker, Worker)
+        self.worker = worker
+
+    async def after(self, change: Files) -> list[str]:
+        """Build with a change; names of files that are not those of a clean build."""
+        version = commit(self.store, change)
+        self.worker.changed(version)
+        await settled(self.worker, version)
+        assert self.worker.status().state == "idle", self.worker.status()
+        environment = importing_from(self.checkout, process.environment({}))
+        return differing(clean(self.checkout, self._clean, environment), files(self.output))
+
+
+@pytest.fixture
+async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Site]:
+    site = Site(tmp_path)
+    await site.worker.start()
+    yield site
+    await site.worker.close()
+    assert "by command" not in caplog.text, "it is the resident build that is tested"
+    assert "takes over" not in caplog.text
+
+
+#: Looks at the other posts in ways that no template shows.
+LOOKING = b'''
+import enum, types
+from collections import namedtuple
+from dataclasses import dataclass
+from pelican import contents, signals
+
+ALL = []
+numbers = types.ModuleType("numbers_of_posts")
+
+class Text(str):
+    """A text that knows more."""
+    def how_many(self):
+        return len(ALL)
+
+class Said(str):
+    """A text that says something else."""
+    def __str__(self):
+        return f"said {len(ALL)}"
+
+@dataclass
+class Data:
+    name: str
+    @property
+    def how_many(self):
+        return len(ALL)
+
+class Pair(namedtuple("Pair", "one other")):
+    @property
+    def how_many(self):
+        return len(ALL)
+
+class Colour(enum.Enum):
+    RED = 1
+    @property
+    def how_many(self):
+        return len(ALL)
+
+class Bag(dict):
+    def __getitem__(self, name):
+        return len(ALL)
+
+class Slow(dict):
+    def __missing__(self, name):
+        return len(ALL)
+
+def finalized(generators):
+    ALL[:] = [a for g in generators for a in getattr(g, "articles", ())]
+    contents.Article.in_the_class = len(ALL)
+    numbers.how_many = len(ALL)
+    Data.in_the_class = len(ALL)
+    text = Text("text")
+    text.attribute = len(ALL)
+    said = Said("said")
+    for generator in generators:
+        generator.env.globals["everything"] = ALL[:]
+        generator.context.update(
+            text=text, said=said, data=Data("data"), pair=Pair(1, 2), colour=Colour.RED, bag=Bag(),
+            slow=Slow(), numbers=numbers, Data=Data, function=finalized,
+        )
+        for article in getattr(generator, "articles", ()):
+            article.put_in = types.MethodType(lambda self: len(ALL), article)
+    finalized.how_many = len(ALL)
+
+def register():
+    contents.Content.siblings = lambda self: len(ALL)
+    contents.Article.how_many = property(lambda self: len(ALL))
+    signals.all_generators_finalized.connect(finalized)
+'''
+#: What each page shows; none of it is a list of the site's, or names one.
+SHOWN = {
+    "imported": '{% import "macros.html" as macros %}{{ macros.first() }}{{ macros.newest }}',
+    "imported-from": '{% from "macros.html" import newest %}{{ newest }}',
+    "included": '{% include "macros.html" without context %}',
+    "text-method": "{{ text.how_many() }}",
+    "text-attribute": "{{ text.attribute }}",
+    "text-item": "{{ text['attribute'] }}",
+    "text-filter": "{{ text | attr('attribute') }}",
+    "text-mapped": "{{ [text] | map(attribute='attribute') | join }}",
+    "said": "{{ said }}",
+    "data": "{{ data.how_many }}",
+    "data-class": "{{ data.in_the_class }}",
+    "pair": "{{ pair.how_many }}",
+    "colour": "{{ colour.how_many }}",
+    "bag": "{{ bag['x'] }}",
+    "slow": "{{ slow.x }}",
+    "module": "{{ numbers.how_many }}",
+    "class": "{{ Data.in_the_class }}",
+    "function": "{{ function.how_many }}",
+    "post-property": "{{ articles[-1].how_many }}",
+    "post-method": "{{ articles[-1].siblings() }}",
+    "post-class": "{{ articles[-1].in_the_class }}",
+    "post-method-put-in": "{{ articles[-1].put_in() }}",
+}
+MACROS = b"""
+{% set newest = everything[0].title %}{% macro first() %}{{ everything[0].title }}{% endmacro %}
+{{ everything[0].title }}
+"""
+
+
+async def test_what_looks_elsewhere_is_made_anew(site: Site) -> None:
+    pages = {f"content/templates/{name}.html": source.encode() for name, source in SHOWN.items()}
+    names = {f"templates/{name}.html": f"{name}.html" for name in SHOWN}
+    conf = (
+        CONF.replace(b"PLUGINS = []", b'PLUGINS = ["looking"]')
+        + f"""
+PLUGIN_PATHS = ["plugins"]
+THEME_TEMPLATES_OVERRIDES = ["templates"]
+ARTICLE_EXCLUDES = ["templates"]
+TEMPLATE_PAGES = {names!r}
+""".encode()
+    )
+    posts = {f"content/{day}.md": post(f"Post {day}", day) for day in range(1, 4)}
+    start = {"plugins/looking.py": LOOKING, "templates/macros.html": MACROS, **pages, **posts}
+    assert await site.after({"pelicanconf.py": conf, **start}) == []
+    assert await site.after({"content/new.md": post("New", 20)}) == []
+    assert await site.after({"content/new.md": None}) == []
+
+
+#: Files in the content folder that are no posts, and who reads each of them.
+READING = b"""
+from jinja2.ext import Extension
+from markdown import Extension as MarkdownExtension
+from markdown.preprocessors import Preprocessor
+from pelican import signals
+
+def text_of(name):
+    try:
+        with open(f"content/{name}") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return "nothing"
+
+class Parsing(Extension):
+    def preprocess(self, source, name, filename=None):
+        return source.replace("@parsed@", text_of("data/parsed.txt"))
+
+class Embedding(MarkdownExtension):
+    def extendMarkdown(self, md):
+        md.preprocessors.register(Lines(md), "embedding", 30)
+
+class Lines(Preprocessor):
+    def run(self, lines):
+        return [
+            text_of(line.split()[1]) if line.startswith("@embed ") else line for line in lines
+        ]
+
+def initialized(pelican):
+    pelican.settings["AT_START"] = text_of("data/at-start.txt")
+
+def register():
+    signals.initialized.connect(initialized)
+"""
+READING_CONF = (
+    CONF.replace(b"PLUGINS = []", b'PLUGINS = ["reading"]')
+    + b"""
+import sys
+sys.path.append("plugins")
+import reading
+PLUGIN_PATHS = ["plugins"]
+JINJA_ENVIRONMENT = {"extensions": [reading.Parsing]}
+MARKDOWN = {"extensions": [reading.Embedding()], "output_format": "html5"}
+IN_SETTINGS = reading.text_of("data/in-settings.txt")
+FROM_A_POST = reading.text_of("quoted.md")
+TEMPLATE_PAGES = {"reading.html": "reading.html"}
+ARTICLE_EXCLUDES = ["data", "parts"]
+"""
+)
+READING_PAGE = b"""
+{{ IN_SETTINGS }} {{ FROM_A_POST }} {{ AT_START }} @parsed@
+"""
+
+
+async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Site) -> None:
+    conf = {"pelicanconf.py": READING_CONF, "plugins/reading.py": READING}
+    texts = {f"content/data/{name}.txt": b"first" for name in ("parsed", "at-start", "in-settings")}
+    embedded = {
+        "content/data/code.py": b"first = 1",
+        "content/parts/part.md": b"A part, first.",
+        "content/media/drawing.txt": b"an upload",
+        "content/quoted.md": post("Quoted", 2),
+    }
+    names = [path.removeprefix("content/") for path in [*embedded, "content/media/later.txt"]]
+    lines = "\n\n".join(f"@embed {name}" for name in names)
+    start = {
+        "content/reading.html": READING_PAGE,
+        "content/embedding.md": post("Embedding", 1, body=lines),
+    }
+    assert await site.after({**conf, **texts, **embedded, **start}) == []
+    pages = files(site.output)
+    assert all(word in pages["embedding.html"] for word in (b"first = 1", b"A part", b"an upload"))
+    assert b"nothing" in pages["embedding.html"]
+    assert await site.after(dict.fromkeys(texts, b"second")) == []
+    assert await site.after({"content/parts/part.md": b"A part, second."}) == []
+    assert await site.after({"content/quoted.md": post("Quoted", 2, body="Others.")}) == []
+    assert await site.after({"content/media/drawing.txt": None}) == []
+    # Nothing makes the process start anew here: these may well come with posts.
+    assert await site.after({"content/media/later.txt": b"at last"}) == []
+    assert b"at last" in files(site.output)["embedding.html"]

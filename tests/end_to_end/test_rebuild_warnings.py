@@ -1,0 +1,180 @@
+"""Whatever ``pelican`` builds with exit status 0 is built here, and its complaints are told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from rebuild_kinds import clean, differing
+from rebuild_site import CONF, commit, files, post, settings, small_site
+
+from bridge.rebuild import BuildStatus, process
+from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.store.memory import MemoryStore
+
+SHOUTING = b"""
+import logging
+from pelican import signals
+
+log = logging.getLogger(__name__)
+
+def finalized(generator):
+    log.error("no cover found for 978")
+    log.critical("a service is away")
+    log.error("one.md has no cover")
+    try:
+        raise OSError("unreachable")
+    except OSError:
+        log.error("Skipping ./two.md: it has no cover\\nand this is a second line")
+
+def register():
+    log.error("an old configuration")
+    signals.article_generator_finalized.connect(finalized)
+"""
+LOUD = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["shouting"]\nPLUGIN_PATHS = ["plugins"]')
+WARNINGS = {
+    "an old configuration",
+    "no cover found for 978",
+    "a service is away",
+    "one.md has no cover",
+    "Skipping ./two.md: it has no cover",
+}
+
+
+class Site:
+    """A site that is built in one of two ways, with a program that takes its pages away."""
+
+    def __init__(self, folder: Path, mode: str) -> None:
+        self.folder = folder
+        self.store = MemoryStore()
+        small_site(self.store)
+        deploy = ("sh", "-c", 'cat >> "$0"', str(folder / "deployed"))
+        worker = make_rebuilder(
+            settings(folder / "output", mode=mode, deploy=deploy),
+            self.store,
+            folder / "state",
+            output=folder / "output",
+            pace=Pace(gather=0.01, again=()),
+        )
+        assert isinstance(worker, Worker)
+        self.worker = worker
+
+    async def after(self, change: dict[str, bytes | None]) -> BuildStatus:
+        before = self.worker.status()
+        version = commit(self.store, change)
+        self.worker.changed(version)
+        async with asyncio.timeout(100):
+            while True:
+                status = self.worker.status()
+                failed_anew = status.state == "failed" and status.finished != before.finished
+                if failed_anew or (status.state == "idle" and status.version == version):
+                    return status
+                await asyncio.sleep(0.01)
+
+    def differing(self) -> list[str]:
+        """What is not as ``pelican`` makes it."""
+        checkout = self.folder / "state" / "rebuild" / "checkout"
+        environment = importing_from(checkout, process.environment({}))
+        expected = clean(checkout, self.folder / "clean", environment)
+        return differing(expected, files(self.folder / "output"))
+
+
+@pytest.fixture(params=["command", "resident"])
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(tmp_path, request.param)
+    await site.worker.start()
+    yield site
+    await site.worker.close()
+
+
+async def test_errors_of_a_plugin_are_warnings(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    status = await site.after({"pelicanconf.py": LOUD, "plugins/shouting.py": SHOUTING})
+    assert status.state == "idle", status
+    assert set(status.warnings) == WARNINGS
+    assert status.left_out == ()
+    assert site.differing() == []
+    deployed = site.folder / "deployed"
+    assert "one.html" in deployed.read_text()
+    deployed.unlink()
+    status = await site.after(
+        {"content/new.md": post("New", 9), "content/untitled.md": b"Date: 2026-11-01\n\nText\n"}
+    )
+    assert (status.state, set(status.warnings)) == ("idle", WARNINGS)
+    assert [file for file, _ in status.left_out] == ["content/untitled.md"]
+    assert "title" in status.left_out[0][1]
+    assert "new.html" in deployed.read_text()
+    assert site.differing() == []
+    assert "takes over" not in caplog.text, "one build is enough"
+
+
+async def test_a_site_of_which_most_files_are_no_posts_is_built(site: Site) -> None:
+    notes = {f"content/notes/{number}.md": b"Only words.\n" for number in range(30)}
+    status = await site.after({**notes})
+    assert status.state == "idle", status
+    assert {file for file, _ in status.left_out} == set(notes)
+    assert site.differing() == []
+
+
+async def test_a_reader_says_why_it_cannot_read(site: Site) -> None:
+    status = await site.after({"content/when.md": b"Title: When\nDate: the day after\n\nText\n"})
+    assert [file for file, _ in status.left_out] == ["content/when.md"]
+    assert "the day after" in status.left_out[0][1]
+
+
+async def test_where_no_post_can_be_read_any_more_the_commonest_reason_is_told_once(
+    site: Site,
+) -> None:
+    assert (await site.after({"content/four.md": post("Four", 4)})).state == "idle"
+    before = files(site.folder / "output")
+    broken = CONF + b'MARKDOWN = {"extension_configs": {"nonesuch": {}}}\n'
+    status = await site.after({"pelicanconf.py": broken})
+    assert status.state == "failed"
+    assert status.reason is not None
+    assert status.reason.count("nonesuch") == 1
+    assert ".md" not in status.reason, "no file is more to blame than another"
+    assert files(site.folder / "output") == before
+
+
+async def test_a_file_that_is_attached_and_is_not_there(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    status = await site.after(
+        {
+            "content/attaching.md": post("A", 8, body="[x]({attach}gone.png)"),
+            "content/linking.md": post("B", 9, body="[x]({static}/media/gone.png)"),
+        }
+    )
+    assert status.state == "idle", status
+    assert site.differing() == []
+    status = await site.after({"content/new.md": post("New", 10)})
+    assert status.state == "idle", status
+    assert "takes over" not in caplog.text
+
+
+@pytest.mark.parametrize("site", ["resident"], indirect=True)
+async def test_an_error_that_the_command_has_as_well_costs_one_build_a_change(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    failing = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["failing"]\nPLUGIN_PATHS = ["plugins"]')
+    plugin = SHOUTING.replace(b'log.critical("a service is away")', b"1 / 0")
+    status = await site.after({"pelicanconf.py": failing, "plugins/failing.py": plugin})
+    assert status.state == "failed"
+    assert "takes over" in caplog.text, "it may be the fault of the process"
+    for day in (5, 6):
+        caplog.clear()
+        status = await site.after({f"content/{day}.md": post("Another", day)})
+        assert status.state == "failed"
+        assert "ZeroDivisionError" in str(status.reason)
+        assert "takes over" not in caplog.text
+    caplog.clear()
+    status = await site.after({"pelicanconf.py": CONF})
+    assert status.state == "idle", status
+    assert "takes over" not in caplog.text
+    assert site.differing() == []
