@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import feeds, headers, markup, pages, redirects, templating
+from pelican_indieauth import feeds, headers, markup, order, pages, redirects, templating
 from pelican_indieauth.endpoints import configured
 from pelican_indieauth.json_feed import JsonFeed
 from pelican_indieauth.redirects import Redirects
@@ -44,8 +44,9 @@ def get_generators(pelican: Any) -> tuple[type, ...] | None:
 
 
 def generator_init(generator: Any) -> None:
-    """Prepares a generator's templates."""
+    """Prepares a generator's templates, and the order in which it reads."""
     if KEY in generator.settings:
+        order.sort_files(generator)
         templating.prepare(generator.env)
 
 

@@ -120,6 +120,8 @@ class CommandBuilder:
             # Pelican's log wraps at the width of the terminal, which tears file names apart.
             "COLUMNS": "1000",
             "NO_COLOR": "1",
+            # Pelican finds files as a set: without this each run has an order of its own.
+            "PYTHONHASHSEED": "0",
             # Compiled settings are recognised by second and size; two commits can share both.
             "PYTHONDONTWRITEBYTECODE": "1",
         }

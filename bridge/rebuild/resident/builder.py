@@ -92,7 +92,8 @@ class _Process:
     @classmethod
     async def start(cls, resident: Resident, checkout: Path, output: Path) -> _Process:
         """Start it, and tell it where everything is."""
-        extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000"}
+        # The order in which Pelican finds files is that of the command's builds.
+        extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000", "PYTHONHASHSEED": "0"}
         running = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", __package__),
             # Not the checkout: a folder of the site's could be in the way of ours.
