@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -106,6 +107,9 @@ async def run(
         )
         server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
         await ready()
+        # What is there now stays: looking through it for garbage would hold up requests.
+        gc.collect()
+        gc.freeze()
         await ended.wait()
         log.info("ending")
     finally:

@@ -21,7 +21,7 @@ class Rounds:
 
 
 @contextmanager
-def rounds() -> Iterator[Rounds]:
+def watched_loop() -> Iterator[Rounds]:
     """Watch the running loop. What waits for the loop waits no longer than a few rounds."""
     seen = Rounds()
     run_once = asyncio.base_events.BaseEventLoop._run_once  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from loop_kit import Rounds, rounds
+from loop_kit import Rounds, watched_loop
 
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken
@@ -268,7 +268,7 @@ async def under(
     attackers: Attackers, port: int, path: str, attack: Attack, count: int = CROWD
 ) -> Seen:
     """What the loop does while they send, and others ask how it is."""
-    with rounds() as seen:
+    with watched_loop() as seen:
         attacked = asyncio.ensure_future(
             asyncio.to_thread(attackers.attack, port, path, attack, count)
         )
@@ -328,7 +328,7 @@ async def test_a_multipart_body_begins_with_its_boundary(tmp_path: Path, first: 
 async def test_five_megabytes_of_newlines_cost_next_to_nothing(tmp_path: Path) -> None:
     size = 5_000_000
     head = b"POST /micropub HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%b\r\n" % (size, MULTIPART)
-    with rounds() as seen:
+    with watched_loop() as seen:
         async with listening(tmp_path) as port:
             answer = await say(port, head + b"\n" * size)
     assert answer.startswith(b"HTTP/1.1 400")
