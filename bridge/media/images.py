@@ -11,16 +11,16 @@ import math
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
-from bridge.media.metadata import strip_jpeg, strip_png, strip_webp
+from bridge.media.metadata import STRIP
 from bridge.media.sniff import AVIF, GIF, JPEG, PNG, WEBP, Kind
 
 _ORIENTATION = 0x0112
@@ -43,11 +43,6 @@ _ENCODINGS: dict[str, dict[str, Any]] = {
     WEBP.type: {"format": "WEBP", "quality": 88},
     AVIF.type: {"format": "AVIF", "quality": 80, "speed": 8},
 }
-_STRIP: dict[str, Callable[[bytes], bytes]] = {
-    JPEG.type: strip_jpeg,
-    PNG.type: strip_png,
-    WEBP.type: strip_webp,
-}
 #: What of Pillow's ``info`` belongs to the picture itself. A JPEG's comment, for one, does not.
 _KEPT_INFO = frozenset({"icc_profile", "transparency", "gamma"})
 _SCALABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK"})
@@ -56,7 +51,7 @@ _SCALABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK"})
 _WEIGHTS = {WEBP.type: 3, AVIF.type: 3}
 #: Photos of more pixels than this (so weighted) are worked on one at a time.
 _LARGE = 20_000_000
-_ONE_LARGE = threading.Lock()
+ONE_LARGE: AbstractContextManager[object] = threading.Lock()
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -73,6 +68,11 @@ class Rules:
     max_side: int = 0
     sizes: tuple[int, ...] = ()
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """Rules that went through JSON."""
+        return cls(**{**told, "sizes": tuple(told["sizes"])})
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -88,17 +88,18 @@ def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     """Make a photo fit to be shown. Blocks for as long as decoding takes.
 
     Raises :class:`PayloadTooLarge` for one with more pixels than ``rules.max_pixels`` (before any
-    of them is decoded; a third of that in WebP and AVIF), :class:`InvalidRequest` for one that is
-    damaged.
+    of them is decoded; a third of that in WebP and AVIF; of an animation those of all its pictures
+    count together), :class:`InvalidRequest` for one that is damaged.
     """
     Image.MAX_IMAGE_PIXELS = rules.max_pixels
     weight = _WEIGHTS.get(kind.type, 1)
     most = rules.max_pixels // weight
     try:
-        pixels = math.prod(_opened(data, kind).size)
-        if pixels > most:
+        image = _opened(data, kind)
+        pixels = math.prod(image.size)
+        if pixels > most or pixels * _frames(image, kind) > rules.max_pixels:
             raise Image.DecompressionBombError
-        with _ONE_LARGE if pixels * weight > _LARGE else nullcontext():
+        with ONE_LARGE if pixels * weight > _LARGE else nullcontext():
             return _prepare(data, kind, rules)
     except _BOMB as error:
         raise PayloadTooLarge(
@@ -116,11 +117,16 @@ def _opened(data: bytes, kind: Kind) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=(_ENCODINGS[kind.type]["format"],))
 
 
+def _frames(image: Image.Image, kind: Kind) -> int:
+    """How many pictures a file says it has; those behind a JPEG's first are cut off."""
+    return 1 if kind is JPEG else int(getattr(image, "n_frames", 1))
+
+
 def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     image = _opened(data, kind)
     # A JPEG of several pictures (MPO) is one photo with others behind it, not an animation.
     if kind is GIF or (getattr(image, "is_animated", False) and kind is not JPEG):
-        return Picture(_cleaned(data, image, kind, rules), image.width, image.height)
+        return Picture(_cleaned(data, kind, rules), image.width, image.height)
     turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
     compression = _compression(image)
     if turned:
@@ -132,7 +138,7 @@ def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     if turned or large:
         clean = _encoded(image, kind, rules, _NO_OPTIONS if large else compression)
     else:
-        clean = _cleaned(data, image, kind, rules)
+        clean = _cleaned(data, kind, rules)
     return Picture(clean, image.width, image.height, _copies(image, kind, rules))
 
 
@@ -146,15 +152,11 @@ def _compression(image: Image.Image) -> Mapping[str, Any]:
     return {"quality": -1, "qtables": image.quantization, "subsampling": subsampling}
 
 
-def _cleaned(data: bytes, image: Image.Image, kind: Kind, rules: Rules) -> bytes:
-    """The photo without its private metadata, pixels untouched where the format allows it."""
+def _cleaned(data: bytes, kind: Kind, rules: Rules) -> bytes:
+    """The photo without its private metadata, pixels untouched."""
     if rules.keep_exif:
         return data
-    if kind.type in _STRIP:
-        return _STRIP[kind.type](data)
-    if image.info.keys() & {"exif", "xmp"}:
-        return _encoded(image, kind, rules)
-    return data
+    return STRIP[kind.type](data)
 
 
 def _resized(image: Image.Image, factor: float) -> Image.Image:
@@ -183,10 +185,7 @@ def _encoded(
         options |= {"optimize": False, "progressive": False}
     if rules.keep_exif:
         options["exif"] = image.getexif()
-    if getattr(image, "is_animated", False) and kind is AVIF:
-        options["save_all"] = True
-    else:
-        image.info = {key: value for key, value in image.info.items() if key in _KEPT_INFO}
+    image.info = {key: value for key, value in image.info.items() if key in _KEPT_INFO}
     target = io.BytesIO()
     image.save(target, icc_profile=image.info.get("icc_profile"), **options)
     return target.getvalue()

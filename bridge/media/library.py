@@ -18,15 +18,12 @@ from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.addresses import Addresses
 from bridge.media.committed import Committed
 from bridge.media.file import MediaFile
-from bridge.media.images import Rules, prepare
-from bridge.media.metadata import strip_video
+from bridge.media.images import Rules
 from bridge.media.shelf import Incoming, OpenFile, Shelf
-from bridge.media.sniff import MOV, MP4, sniff
+from bridge.media.sniff import sniff
+from bridge.media.worker import Cleaner
 from bridge.settings import Settings
 from bridge.store import Change, ContentStore
-
-#: How many uploads are worked on at once: each may hold a whole decoded photo in memory.
-_AT_ONCE = 2
 
 
 class MediaLibrary:
@@ -45,21 +42,22 @@ class MediaLibrary:
         *,
         public_url: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        cleaner: Cleaner | None = None,
     ) -> None:
         folder = settings.media.folder.strip("/")
         content = settings.content.folder.strip("/")
         root = f"{content}/" if content not in {"", "."} else ""
-        self._rules = Rules(
+        rules = Rules(
             keep_exif=settings.media.keep_exif,
             max_pixels=settings.media.max_pixels,
             max_side=settings.media.max_side,
             sizes=settings.media.sizes,
         )
+        self._cleaner = cleaner or Cleaner(rules)
         self._addresses = Addresses(folder, public_url)
         self._shelf = Shelf(staging, Committed(store, root, folder), folder)
         self._max_bytes = settings.media.max_bytes
         self._now = now
-        self._workers = asyncio.Semaphore(_AT_ONCE)
 
     async def start(self) -> None:
         """Pick up what the last run left. To be awaited before anything else."""
@@ -75,8 +73,15 @@ class MediaLibrary:
             raise PayloadTooLarge(
                 f"The file is larger than {self._max_bytes:,} bytes ([media] max_bytes)."
             )
-        async with self._workers:
-            return await asyncio.to_thread(self._accept, data, filename, alt)
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        file = await asyncio.to_thread(self._shelf.same_upload, digest)
+        if file is None:
+            kind = sniff(data)
+            clean = await self._cleaner.clean(data, kind)
+            size = (clean.width or None, clean.height or None)
+            incoming = Incoming(filename, alt, digest, kind, clean.data, *size, clean.copies)
+            file = await asyncio.to_thread(self._shelf.place, incoming, self._now())
+        return await asyncio.to_thread(self._shelf.describe, file, alt)
 
     async def pending(self, uses: Iterable[str]) -> tuple[Change, ...]:
         """What of the files that a post uses is not committed yet, to go into the post's commit.
@@ -135,23 +140,3 @@ class MediaLibrary:
 
     def _path(self, use: str) -> str | None:
         return use if self._addresses.is_media(use) else self._addresses.path_of(use)
-
-    def _accept(self, data: bytes, filename: str, alt: str) -> MediaFile:
-        digest = hashlib.sha256(data).hexdigest()
-        file = self._shelf.same_upload(digest)
-        if file is None:
-            file = self._shelf.place(self._looked_at(data, filename, alt, digest), self._now())
-        return self._shelf.describe(file, alt)
-
-    def _looked_at(self, data: bytes, filename: str, alt: str, digest: str) -> Incoming:
-        kind = sniff(data)
-        if kind.family == "image":
-            picture = prepare(data, kind, self._rules)
-            size = (picture.width, picture.height)
-            return Incoming(filename, alt, digest, kind, picture.data, *size, picture.copies)
-        if kind in {MP4, MOV} and not self._rules.keep_exif:
-            try:
-                data = strip_video(data)
-            except ValueError as error:
-                raise InvalidRequest("The film is incomplete. Send it again.") from error
-        return Incoming(filename, alt, digest, kind, data)

@@ -224,7 +224,7 @@ def test_large_photos_are_worked_on_one_at_a_time(monkeypatch: pytest.MonkeyPatc
     alone = []
 
     def turned(image: Image.Image) -> Image.Image:
-        alone.append(images._ONE_LARGE.locked())
+        alone.append(images.ONE_LARGE.locked())
         return exif_transpose(image)
 
     exif_transpose = ImageOps.exif_transpose
@@ -233,7 +233,7 @@ def test_large_photos_are_worked_on_one_at_a_time(monkeypatch: pytest.MonkeyPatc
     for form, size in (("JPEG", (60, 40)), ("JPEG", (60, 50)), ("WEBP", (60, 40))):
         prepared(encoded(picture(*size), form, exif=exif(orientation=6)))
     assert alone == [False, True, True]
-    assert not images._ONE_LARGE.locked()
+    assert not images.ONE_LARGE.locked()
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF"])

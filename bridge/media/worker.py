@@ -1,0 +1,140 @@
+"""Uploads cleaned in processes of their own: so many at once, for so long, one large one a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+from bridge.errors import PayloadTooLarge
+from bridge.media.clean import REFUSALS
+from bridge.media.images import Picture, Rules
+from bridge.media.sniff import Kind
+
+log = logging.getLogger(__name__)
+
+_PROGRAM = "bridge.media.clean"
+_PROJECT = Path(__file__).parents[2]
+_TOO_LONG = "This file takes too long to be prepared. Make it smaller and send it again."
+
+
+class Cleaner:
+    """Cleans uploads by these rules.
+
+    ``processor_seconds`` bounds what one may cost, ``seconds`` how long it may take on a machine
+    that is busy otherwise. After ``patience`` seconds a file counts as slow, and gives way to
+    others: ``slow`` of them may go on beside the ``at_once`` that others come through.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        processor_seconds: int = 60,
+        seconds: float = 180.0,
+        patience: float = 2.0,
+        at_once: int = 2,
+        slow: int = 2,
+    ) -> None:
+        self._rules = rules
+        self._processor_seconds = processor_seconds
+        self._seconds = seconds
+        self._patience = patience
+        self._turns = asyncio.Semaphore(at_once)
+        self._slow_left = slow
+        self._one_large = asyncio.Lock()
+
+    async def clean(self, data: bytes, kind: Kind) -> Picture:
+        """What :func:`bridge.media.clean.clean` makes of a file.
+
+        Whoever cancels this ends the work, too. Raises what that does, and
+        :class:`PayloadTooLarge` for a file that costs too much time or memory.
+        """
+        async with self._turn():
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                # Nothing is imported from wherever the bridge was started.
+                *("-P", "-W", "ignore", "-m", _PROGRAM),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=_environment(),
+            )
+            try:
+                return await self._answer(process, data, kind)
+            finally:
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
+                    await process.wait()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        await self._turns.acquire()
+        held = True
+
+        def give_way() -> None:
+            nonlocal held
+            if self._slow_left:
+                self._slow_left -= 1
+                held = False
+                self._turns.release()
+
+        timer = asyncio.get_running_loop().call_later(self._patience, give_way)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if held:
+                self._turns.release()
+            else:
+                self._slow_left += 1
+
+    async def _answer(
+        self, process: asyncio.subprocess.Process, data: bytes, kind: Kind
+    ) -> Picture:
+        asked = {
+            "kind": kind.extension,
+            "rules": asdict(self._rules),
+            "seconds": self._processor_seconds,
+            "sizes": [len(data)],
+        }
+        stdin, stdout = process.stdin, process.stdout
+        try:
+            if stdin is None or stdout is None:
+                raise ValueError("no pipes")
+            async with contextlib.AsyncExitStack() as stack:
+                deadline = await stack.enter_async_context(asyncio.timeout(self._seconds))
+                stdin.write(json.dumps(asked).encode() + b"\n" + data)
+                await stdin.drain()
+                told = json.loads(await stdout.readline())
+                if told.get("wait"):
+                    # Another large photo has its own deadline: waiting for it costs this one none.
+                    deadline.reschedule(None)
+                    await stack.enter_async_context(self._one_large)
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+                    stdin.write(b'{"sizes": []}\n')
+                    told = json.loads(await stdout.readline())
+                if "refused" in told:
+                    raise REFUSALS[told["refused"]](told["why"])
+                whole, *copies = [await stdout.readexactly(size) for size in told["sizes"]]
+        except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError) as error:
+            # At its limits the process ends without a word, or with half of one.
+            log.info("a file of type %s could not be prepared: %r", kind.type, error)
+            raise PayloadTooLarge(_TOO_LONG) from error
+        return Picture(
+            whole, told["width"], told["height"], tuple(zip(told["copies"], copies, strict=True))
+        )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing secret; and the memory that threads would only reserve does not count."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    search = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
+    return {**ours, "PYTHONPATH": os.pathsep.join(search), "MALLOC_ARENA_MAX": "2"}

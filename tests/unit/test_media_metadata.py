@@ -1,0 +1,321 @@
+"""Of a stored file only what it shows or plays is left: not who, where, when and with what."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from media_samples import SECRETS, box, encoded, exif, jpeg, moving, picture
+from PIL import Image, ImageCms, ImageSequence
+
+from bridge.media.images import Rules, prepare
+from bridge.media.metadata import STRIP
+from bridge.media.sniff import sniff
+
+SECRET = SECRETS[1]
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def cleaned(data: bytes) -> bytes:
+    kind = sniff(data)
+    if kind.family == "image":
+        return prepare(data, kind, Rules()).data
+    return STRIP[kind.type](data)
+
+
+def pixels(data: bytes) -> list[bytes]:
+    image = Image.open(io.BytesIO(data))
+    return [frame.convert("RGBA").tobytes() for frame in ImageSequence.Iterator(image)]
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """Of a PNG."""
+    body = name + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def riff(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+def assert_same_picture(told: bytes, plain: bytes) -> None:
+    clean = cleaned(told)
+    assert SECRET in told
+    assert SECRET not in clean
+    assert pixels(clean) == pixels(plain)
+    before, after = Image.open(io.BytesIO(plain)), Image.open(io.BytesIO(clean))
+    assert after.info.get("icc_profile") == before.info.get("icc_profile")
+    assert after.info.get("loop") == before.info.get("loop")
+    assert after.info.get("duration") == before.info.get("duration")
+    assert cleaned(clean) == clean
+
+
+@pytest.mark.parametrize("plain", [encoded(picture(), "PNG", icc_profile=PROFILE), moving("PNG")])
+@pytest.mark.parametrize(
+    "name", [b"caBX", b"tEXt", b"iTXt", b"tIME", b"prVt", b"iDOT", b"sPLT", b"meTa"]
+)
+def test_a_png_keeps_what_shows(plain: bytes, name: bytes) -> None:
+    end = plain.index(b"IDAT") - 4
+    assert_same_picture(plain[:end] + chunk(name, b"x\0" + SECRET) + plain[end:], plain)
+    last = plain.index(b"IEND") - 4
+    assert_same_picture(plain[:last] + chunk(name, SECRET) + plain[last:] + SECRET, plain)
+    packed = chunk(b"zTXt", b"x\0\0" + zlib.compress(SECRET))
+    assert cleaned(plain[:end] + packed + plain[end:]) == cleaned(plain)
+
+
+@pytest.mark.parametrize("plain", [encoded(picture(), "WEBP", icc_profile=PROFILE), moving("WEBP")])
+@pytest.mark.parametrize("name", [b"EXIF", b"XMP ", b"C2PA", b"JUNK", b"priv"])
+def test_a_webp_keeps_what_shows(plain: bytes, name: bytes) -> None:
+    content = plain[12:] + riff(name, SECRET)
+    assert_same_picture(riff(b"RIFF", b"WEBP" + content) + SECRET, plain)
+
+
+def test_nor_does_a_frame_of_a_webp_tell_anything() -> None:
+    plain = moving("WEBP")
+    place = plain.index(b"ANMF")
+    (size,) = struct.unpack_from("<I", plain, place + 4)
+    frame = plain[place + 8 : place + 8 + size] + riff(b"priv", SECRET)
+    rest = plain[place + 8 + size :]
+    told = riff(b"RIFF", b"WEBP" + plain[12:place] + riff(b"ANMF", frame) + rest)
+    assert_same_picture(told, plain)
+
+
+@pytest.mark.parametrize("plain", [encoded(picture(), "GIF"), moving("GIF")])
+@pytest.mark.parametrize(
+    "extension",
+    [
+        b"\x21\xfe\x0a" + SECRET + b"\0",
+        b"\x21\xff\x0bXMP DataXMP\x0a" + SECRET + b"\0",
+        b"\x21\xff\x0bC2PA_GIF\0\0\0\x0a" + SECRET + b"\0",
+        b"\x21\xf9\4\0\0\0\0\0\x21\x01\x0c" + bytes(12) + b"\x0a" + SECRET + b"\0",
+        b"\x21\x77\x0a" + SECRET + b"\0",
+    ],
+)
+def test_a_gif_keeps_what_shows(plain: bytes, extension: bytes) -> None:
+    assert_same_picture(plain[:-1] + extension + b"\x3b" + SECRET, plain)
+    flags = plain[10]
+    begin = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    assert_same_picture(plain[:begin] + extension + plain[begin:], plain)
+
+
+@pytest.mark.parametrize("plain", [encoded(picture(), "AVIF", icc_profile=PROFILE), moving("AVIF")])
+def test_an_avif_keeps_what_shows(plain: bytes) -> None:
+    for name in (b"uuid", b"free", b"skip", b"jumb", b"udta", b"prv "):
+        assert_same_picture(plain + box(name, bytes(16), SECRET), plain)
+    assert_same_picture(plain + SECRET * 3, plain)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_exif_and_xmp_leave_an_avif_without_its_being_encoded_again(frames: int) -> None:
+    options: dict[str, Any] = {}
+    if frames > 1:
+        options = {"save_all": True, "append_images": [picture().rotate(90)] * (frames - 1)}
+    plain = encoded(picture(), "AVIF", **options)
+    told = encoded(picture(), "AVIF", exif=exif(), xmp=b"<x>GPS-SECRET</x>", **options)
+    clean = cleaned(told)
+    assert not any(secret in clean for secret in SECRETS)
+    assert len(clean) == len(told)
+    assert pixels(clean) == pixels(plain)
+    assert not Image.open(io.BytesIO(clean)).info.keys() & {"exif", "xmp"}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of what only seems to be an index
+@pytest.mark.parametrize("marker", [0xE0, 0xE1, 0xE2, 0xEB, 0xED, 0xEE, 0xEF, 0xFE, 0xF0])
+def test_a_jpeg_keeps_what_shows(marker: int) -> None:
+    plain = jpeg(icc_profile=PROFILE)
+    for content in (SECRET, b"JFXX\0" + SECRET, b"Adobe" + SECRET, b"MPF\0" + SECRET):
+        segment = bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content
+        assert_same_picture(plain[:2] + segment + plain[2:] + SECRET, plain)
+
+
+def test_a_jpeg_has_no_small_picture_in_its_first_segment() -> None:
+    plain = jpeg()
+    thumbnail = (SECRET * 2)[:12]
+    segment = b"\xff\xe0" + struct.pack(">H", 16 + 12) + plain[6:18] + b"\2\2" + thumbnail
+    assert_same_picture(plain[:2] + segment + plain[20:], plain)
+
+
+WHEN = struct.pack(">II", 0xE1234567, 0xE1234568)
+
+
+def described(name: bytes) -> bytes:
+    """How a track's pictures are compressed, and by whom."""
+    content = bytes(6) + b"\0\1" + bytes(4) + b"appl" + bytes(8) + b"\0\x40\0\x30"
+    content += bytes(12) + b"\0\1" + b"\x0aGPS-SECRET".ljust(32, b"\0") + b"\0\x18\xff\xff"
+    return box(name, content, box(b"avcC", b"needed"), box(b"uuid", bytes(16), SECRET))
+
+
+def track(handler: bytes, offset: int, size: int, *, of: bytes = b"mhlr") -> bytes:
+    table = box(
+        b"stbl",
+        box(b"stsd", bytes(4), b"\0\0\0\1", described(b"avc1")),
+        box(b"stsc", bytes(4), struct.pack(">IIII", 1, 1, 2, 1)),
+        box(b"stsz", bytes(4), struct.pack(">IIII", 0, 2, size // 2, size - size // 2)),
+        box(b"stco", bytes(4), struct.pack(">II", 1, offset)),
+        box(b"prv ", SECRET),
+    )
+    dref = box(b"dref", bytes(4), b"\0\0\0\1", box(b"alis", b"\0\0\0\1", SECRET))
+    media = box(
+        b"mdia",
+        box(b"mdhd", bytes(4), WHEN, bytes(12)),
+        box(b"hdlr", bytes(4), of, handler, b"appl", bytes(8), b"\x0aGPS-SECRET\0"),
+        box(b"minf", box(b"vmhd", bytes(12)), box(b"dinf", dref), table, box(b"udta", SECRET)),
+        box(b"udta", SECRET),
+    )
+    head = box(b"tkhd", bytes(4), WHEN, bytes(72))
+    return box(b"trak", head, media, box(b"udta", SECRET), box(b"meta", SECRET))
+
+
+def film(brand: bytes) -> bytes:
+    """With boxes in all places that phones, cameras and editors have thought of."""
+    start = box(b"ftyp", brand, b"\0\0\2\0", brand) + box(b"free", SECRET) + box(b"wide")
+    data = box(b"mdat", b"picture!", b"GPS-SECRET of a track")
+    pictures, places = len(start) + 8, len(start) + 16
+    return b"".join(
+        (
+            start,
+            data,
+            box(
+                b"moov",
+                box(b"mvhd", bytes(4), WHEN, bytes(88)),
+                track(b"vide", pictures, 8),
+                track(b"gpmd", places, 21),
+                track(b"meta", places, 21),
+                box(b"mvex", box(b"trex", bytes(24)), box(b"uuid", SECRET)),
+                box(b"udta", box(b"\xa9xyz", SECRET)),
+                box(b"meta", SECRET),
+                box(b"prv ", SECRET),
+            ),
+            box(b"moof", box(b"mfhd", bytes(8)), box(b"traf", box(b"udta", SECRET), box(b"tfhd"))),
+            *(
+                box(name, bytes(16), SECRET)
+                for name in (b"uuid", b"jumb", b"meta", b"emsg", b"prft")
+            ),
+            SECRET * 2,
+        )
+    )
+
+
+@pytest.mark.parametrize("brand", [b"isom", b"qt  ", b"M4A "])
+def test_a_film_keeps_what_it_plays(brand: bytes) -> None:
+    told = film(brand)
+    clean = cleaned(told)
+    assert SECRET not in clean
+    assert WHEN not in clean
+    assert b"appl" not in clean
+    assert clean.index(b"picture!") == told.index(b"picture!")
+    assert clean.count(b"trak") == 1
+    for kept in (b"avc1", b"avcC\0needed"[:4], b"needed", b"stsz", b"trex", b"tfhd", b"vide"):
+        assert kept in clean
+    assert cleaned(clean) == clean
+
+
+def test_an_mp3_keeps_its_frames() -> None:
+    frames = b"\xff\xfb\x90\x44" + bytes(413)
+    id3 = b"ID3\4\0\0" + bytes([0, 0, 0, 20]) + b"TPE1" + SECRET + bytes(6)
+    ape = SECRET + b"APETAGEX" + struct.pack("<IIII", 2000, 32 + 10, 1, 0) + bytes(8)
+    lyrics = b"LYRICSBEGIN" + SECRET + b"000021LYRICS200"
+    id1 = b"TAG" + SECRET.ljust(125, b"\0")
+    for told in (id3 + id3 + frames, frames + ape, frames + lyrics + id1, id3 + frames + ape + id1):
+        clean = cleaned(told)
+        assert SECRET not in clean
+        assert clean.endswith(frames)
+        assert sniff(clean).type == "audio/mpeg"
+    assert cleaned(frames) == frames
+
+
+def test_a_wav_keeps_its_samples() -> None:
+    form, samples = riff(b"fmt ", bytes(16)), riff(b"data", b"samples!")
+    plain = riff(b"RIFF", b"WAVE" + form + samples)
+    for name in (b"LIST", b"bext", b"iXML", b"id3 ", b"_PMX", b"JUNK", b"C2PA"):
+        told = riff(b"RIFF", b"WAVE" + riff(name, SECRET) + form + samples + riff(name, SECRET))
+        assert cleaned(told + SECRET) == plain
+
+
+def test_a_flac_keeps_its_frames() -> None:
+    def block(kind: int, content: bytes) -> bytes:
+        return bytes([kind]) + len(content).to_bytes(3, "big") + content
+
+    frames = b"\xff\xf8frames"
+    private = b"".join(block(kind, SECRET) for kind in (1, 2, 4, 5, 6, 9))
+    told = b"fLaC" + block(0, bytes(34)) + block(3, bytes(18)) + private
+    told += block(0x84, SECRET) + frames
+    plain = b"fLaC" + block(0, bytes(34)) + block(0x83, bytes(18)) + frames
+    assert cleaned(told) == plain
+    assert cleaned(plain) == plain
+
+
+def page(number: int, packets: list[bytes], *, flags: int = 0, unfinished: bool = False) -> bytes:
+    """Of an Ogg, with its checksum worked out bit by bit."""
+    lacing = b""
+    for index, packet in enumerate(packets):
+        last = unfinished and index == len(packets) - 1
+        lacing += b"\xff" * (len(packet) // 255) + (b"" if last else bytes([len(packet) % 255]))
+    head = b"OggS\0" + bytes([flags]) + bytes(8) + b"\1\0\0\0" + struct.pack("<I", number)
+    body = bytes([len(lacing)]) + lacing + b"".join(packets)
+    crc = 0
+    for byte in head + bytes(4) + body:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & 0xFFFFFFFF
+    return head + struct.pack("<I", crc) + body
+
+
+@pytest.mark.parametrize(
+    ("first", "tags", "framing"),
+    [
+        (b"\1vorbis" + bytes(23), b"\3vorbis", b"\1"),
+        (b"OpusHead" + bytes(11), b"OpusTags", b"\0"),
+        (b"\x80theora" + bytes(35), b"\x81theora", b"\0"),
+    ],
+)
+def test_an_ogg_keeps_its_packets(first: bytes, tags: bytes, framing: bytes) -> None:
+    comments = tags + struct.pack("<I", 700) + SECRET * 70 + bytes(60)
+    quiet = tags + bytes(8) + framing + bytes(len(comments) - len(tags) - 9)
+
+    def whole(second: bytes) -> bytes:
+        return (
+            page(0, [first], flags=2)
+            + page(1, [second[:510]], unfinished=True)
+            + page(2, [second[510:], b"\5vorbis set up"], flags=1)
+            + page(3, [b"sound", b"more"], flags=4)
+        )
+
+    assert cleaned(whole(comments) + SECRET) == whole(quiet)
+    assert cleaned(whole(quiet)) == whole(quiet)
+
+
+def element(name: bytes, content: bytes, *, unknown: bool = False) -> bytes:
+    size = b"\x01" + b"\xff" * 7 if unknown else (len(content) | 1 << 56).to_bytes(8, "big")
+    return name + size + content
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
+    told = element(b"\x1a\x45\xdf\xa3", element(b"\x42\x82", b"webm"))
+    info = element(b"\x2a\xd7\xb1", b"\x0f\x42\x40")
+    for name in (b"\x44\x61", b"\x7b\xa9", b"\x73\xa4", b"\x4d\x80", b"\x57\x41", b"\x73\x84"):
+        info += element(name, SECRET)
+    entry = element(b"\xd7", b"\1") + element(b"\x86", b"V_VP9") + element(b"\x53\x6e", SECRET)
+    cluster = element(b"\xe7", b"\0") + element(b"\xa3", b"block") + element(b"\xec", SECRET)
+    parts = [
+        element(b"\x15\x49\xa9\x66", info),
+        element(b"\x16\x54\xae\x6b", element(b"\xae", entry + element(b"\x25\x86\x88", SECRET))),
+        element(b"\x12\x54\xc3\x67", SECRET),
+        element(b"\x19\x41\xa4\x69", SECRET),
+        element(b"\x1f\x43\xb6\x75", cluster, unknown=unknown),
+        element(b"\x1f\x43\xb6\x75", cluster, unknown=unknown),
+        element(b"\x10\x43\xa7\x70", SECRET),
+    ]
+    told += element(b"\x18\x53\x80\x67", b"".join(parts), unknown=unknown)
+    clean = cleaned(told)
+    assert SECRET not in clean
+    assert len(clean) == len(told)
+    assert clean.count(b"block") == 2
+    assert b"V_VP9" in clean
+    assert b"\x2a\xd7\xb1" in clean
+    assert cleaned(clean) == clean
+    assert SECRET not in cleaned(told + element(b"\x53\x67\x00", SECRET) + SECRET)

@@ -1,0 +1,142 @@
+"""What a file may cost: its work is done apart, bounded in time and memory, and ended with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from media_samples import encoded, exif, jpeg, moving, picture
+from PIL import Image
+
+from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.media import worker
+from bridge.media.images import Rules, prepare
+from bridge.media.sniff import JPEG, PNG, sniff
+from bridge.media.worker import Cleaner
+
+#: The program with a way to be slow, to take memory, and to say who it is.
+STUBBORN = """
+import os, sys, time
+from bridge.media import clean
+clean_really = clean.clean
+def stubborn(data, kind, rules):
+    open(os.environ["PIDS"], "a").write(f"{os.getpid()}\\n")
+    if b"sleep" in data:
+        time.sleep(600)
+    while b"busy" in data:
+        pass
+    if b"greedy" in data:
+        bytearray(64 << 30)
+    if b"mute" in data:
+        os._exit(0)
+    return clean_really(data, kind, rules)
+clean.clean = stubborn
+clean.main()
+"""
+PATIENT = 60.0
+
+
+@pytest.fixture
+def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PIDS", str(tmp_path / "pids"))
+    monkeypatch.setattr(worker, "_PROGRAM", "stubborn")
+    return tmp_path / "pids"
+
+
+async def begun(pids: Path, count: int = 1) -> list[int]:
+    """The processes, once there are so many."""
+    async with asyncio.timeout(PATIENT):
+        while not pids.exists() or len(pids.read_text().split()) < count:
+            await asyncio.sleep(0.01)
+    return [int(pid) for pid in pids.read_text().split()]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_a_photo_is_cleaned_apart_as_it_would_be_here() -> None:
+    rules = Rules(sizes=(20,), max_side=50)
+    data = jpeg(exif=exif(orientation=6))
+    assert await Cleaner(rules).clean(data, JPEG) == prepare(data, JPEG, rules)
+
+
+async def test_a_refusal_is_the_same_apart() -> None:
+    with pytest.raises(InvalidRequest, match="damaged or incomplete"):
+        await Cleaner(Rules()).clean(jpeg()[:200], JPEG)
+    with pytest.raises(PayloadTooLarge, match="more than 2,399 pixels"):
+        await Cleaner(Rules(max_pixels=2_399)).clean(jpeg(), JPEG)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_all_pictures_of_an_animation_count(form: str) -> None:
+    data = moving(form)
+    assert prepare(data, sniff(data), Rules(max_pixels=3 * 60 * 40)).data
+    with pytest.raises(PayloadTooLarge, match="pixels"):
+        prepare(data, sniff(data), Rules(max_pixels=3 * 60 * 40 - 1))
+
+
+async def test_work_that_takes_too_long_is_ended(pids: Path) -> None:
+    with pytest.raises(PayloadTooLarge, match="too long"):
+        await Cleaner(Rules(), seconds=3).clean(b"sleep", PNG)
+    assert all(map(is_gone, await begun(pids)))
+
+
+async def test_work_that_costs_too_much_is_ended(pids: Path) -> None:
+    with pytest.raises(PayloadTooLarge, match="too long"):
+        await Cleaner(Rules(), processor_seconds=1).clean(b"busy", PNG)
+    assert all(map(is_gone, await begun(pids)))
+
+
+@pytest.mark.parametrize("data", [b"greedy", b"mute"])
+async def test_work_that_takes_too_much_memory_or_breaks_off_is_refused(
+    pids: Path, data: bytes
+) -> None:
+    with pytest.raises(PayloadTooLarge):
+        await Cleaner(Rules()).clean(data, PNG)
+    assert all(map(is_gone, await begun(pids)))
+
+
+async def test_work_that_nobody_waits_for_is_ended(pids: Path) -> None:
+    task = asyncio.create_task(Cleaner(Rules()).clean(b"sleep", PNG))
+    (pid,) = await begun(pids)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert is_gone(pid)
+
+
+async def test_slow_uploads_do_not_keep_others_waiting(pids: Path) -> None:
+    cleaner = Cleaner(Rules(), patience=0.1, at_once=2, slow=2)
+    slow = [asyncio.create_task(cleaner.clean(b"sleep", PNG)) for _ in range(2)]
+    await begun(pids, 2)
+    small = encoded(picture(1, 1), "PNG")
+    async with asyncio.timeout(PATIENT):
+        assert (await cleaner.clean(small, PNG)).width == 1
+    # Two more are as many as there may be: the next would wait.
+    slow += [asyncio.create_task(cleaner.clean(b"sleep", PNG)) for _ in range(2)]
+    await begun(pids, 5)
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    assert all(map(is_gone, await begun(pids)))
+    async with asyncio.timeout(PATIENT):
+        assert (await cleaner.clean(small, PNG)).width == 1
+
+
+async def test_large_photos_take_turns_across_processes() -> None:
+    cleaner = Cleaner(Rules(), seconds=PATIENT)
+    large = encoded(Image.new("L", (5000, 4001)), "JPEG", exif=exif(orientation=3))
+    async with cleaner._one_large:
+        waiting = asyncio.create_task(cleaner.clean(large, JPEG))
+        assert (await cleaner.clean(jpeg(), JPEG)).width == 60
+        assert not waiting.done()
+    assert (await waiting).width == 5000
