@@ -8,7 +8,7 @@ from bridge.auth.cache import CachingVerifier
 from bridge.auth.discovery import DiscoveredVerifier
 from bridge.auth.endpoint import TokenEndpointVerifier
 from bridge.auth.introspection import IntrospectionVerifier
-from bridge.auth.me import profile_url
+from bridge.auth.me import is_me, profile_url
 from bridge.auth.token import TokenVerifier
 from bridge.settings import Settings, SettingsError
 from bridge.web_url import BadURL, parse
@@ -44,7 +44,10 @@ async def make_verifier(
     else:
         remote = DiscoveredVerifier(session, settings.site.me, auth=auth.introspection_auth)
         await remote.look()
-    return CachingVerifier(remote, auth.cache_seconds)
+    names = (settings.site.me, *settings.site.aliases)
+    return CachingVerifier(
+        remote, auth.cache_seconds, is_owners=lambda token: is_me(token.me, *names)
+    )
 
 
 def check_site(settings: Settings) -> None:

@@ -43,9 +43,9 @@ class CachingVerifier:
 
     Keeps verdicts under a hash of the whole token: good ones at most ``seconds``, never past the
     token's own expiry; a refusal for some seconds. One question at a time is asked about a token.
-    Tokens that were good before are asked about at once; all others take turns (``turns``), so
-    that however many are made up, the owner's apps go on. ``clock`` never jumps; ``now`` is the
-    time of day.
+    Tokens that were the owner's before (``is_owners``) are asked about at once; all others take
+    turns (``turns``) and are not remembered, so that the owner's apps go on however many tokens
+    are made up, or are good for somebody else. ``clock`` never jumps; ``now`` is the time of day.
     """
 
     def __init__(
@@ -53,12 +53,14 @@ class CachingVerifier:
         inner: TokenVerifier,
         seconds: float,
         *,
+        is_owners: Callable[[Token], bool] = lambda _: True,
         turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._inner = inner
         self._seconds = seconds
+        self._is_owners = is_owners
         self._turns = turns or Turns()
         self._clock = clock
         self._now = now
@@ -108,8 +110,9 @@ class CachingVerifier:
             if self._seconds:
                 _keep(self._refused, key, self._clock() + _REFUSED_SECONDS, _MOST_REFUSED)
             raise
-        _keep(self._known, key, None, _MOST)
-        self._remember(key, verdict)
+        if self._is_owners(verdict):
+            _keep(self._known, key, None, _MOST)
+            self._remember(key, verdict)
         return verdict
 
     def _remember(self, key: bytes, verdict: Token) -> None:

@@ -220,6 +220,24 @@ async def test_one_address_cannot_take_every_place(clock: Clock) -> None:
     await asyncio.gather(*flood)
 
 
+async def test_tokens_that_are_good_for_somebody_else_push_none_of_the_owners_out(
+    issuer: Issuer, clock: Clock
+) -> None:
+    """At a hosted endpoint anybody may have as many as they like."""
+
+    def is_owners(token: Token) -> bool:
+        return token.me == "https://me.example/"
+
+    verifier = CachingVerifier(issuer, 60, is_owners=is_owners, clock=clock, now=clock)
+    await verifier.verify("owners")
+    issuer.says = Token("https://somebody-else.example/", frozenset({"create"}))
+    for number in range(1100):
+        assert (await verifier.verify(f"theirs-{number}")).me == "https://somebody-else.example/"
+    asked = len(issuer.asked)
+    assert (await verifier.verify("owners")).me == "https://me.example/"
+    assert len(issuer.asked) == asked
+
+
 async def test_who_waits_too_long_for_a_turn_is_told_so(clock: Clock) -> None:
     slow = SlowIssuer("good")
     turns = Turns(at_once=1, seconds=0.01)

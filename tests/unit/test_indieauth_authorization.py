@@ -652,6 +652,14 @@ async def test_an_old_app_may_use_pkce_all_the_same_but_not_half_of_it(tmp_path:
             assert told(answer, app)["error"] == "invalid_request"
 
 
+async def test_only_an_old_app_must_not_have_me_in_its_own_query(tmp_path: Path) -> None:
+    """It finds me in the answer, too; others are not told it there."""
+    async with client_site() as app, scene(tmp_path, old(app)) as made:
+        for client, status in ((app, 400), (made.app, 200)):
+            uri = f"{client}/back?me=https://evil.example/"
+            assert (await made.owner.get(asking(client, redirect_uri=uri))).status == status
+
+
 async def test_no_other_app_gains_by_it(tmp_path: Path) -> None:
     async with client_site() as app, scene(tmp_path, old(app)) as made:
         answer = await made.owner.get(asking(made.app, code_challenge=None))
