@@ -1,4 +1,8 @@
-"""The command ``micropub-bridge``: each sub-command is one function, imported when it is called."""
+"""The command ``micropub-bridge``: each sub-command is one function, imported when it is called.
+
+Only the standard library is imported before that: where the plugin alone is installed, the command
+is there all the same, and says what to install.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +16,35 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.errors import BridgeError, Refused
-from bridge.indieauth.database import TooNew
-from bridge.settings import Settings, SettingsError
-from bridge.store import StoreError
 
 if TYPE_CHECKING:
     from bridge.indieauth.database import Database
+    from bridge.settings import Settings
 
 DEFAULT_FILE = Path("bridge.toml")
+#: What ``pelican-indieauth[bridge]`` brings besides the plugin, by the names of the modules.
+EXTRA = (
+    *("aiohttp", "aiosmtplib", "argon2", "bs4", "git", "html5lib", "idna", "mf2py", "msgspec"),
+    *("puremagic", "python_multipart", "webauthn", "webencodings"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the process's exit status: 0 done, 1 refused, 2 misused."""
     options = _parser().parse_args(arguments)
+    if missing := [name for name in EXTRA if find_spec(name) is None]:
+        print(f"micropub-bridge: {_what_to_install(missing)}", file=sys.stderr)
+        return 1
+    from bridge.indieauth.database import TooNew
+    from bridge.settings import SettingsError
+    from bridge.store import StoreError
+
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -45,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _what_to_install(missing: Sequence[str]) -> str:
+    return (
+        f"the bridge is not installed here, only the plugin ({', '.join(missing)} cannot be"
+        f" imported). Install it: {sys.executable} -m pip install 'pelican-indieauth[bridge]'"
+    )
 
 
 def _prepare_git() -> None:

@@ -14,6 +14,8 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.parser import Parser
+from importlib import metadata
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +23,10 @@ import mf2py
 import pytest
 from cli_kit import OWNER, PATIENCE, ROOT, commit, git, publish, quickstart, set_port
 from demo_kit import wait_until
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from bridge.cli import EXTRA
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: What a clone has under another name than the wheel.
@@ -97,16 +103,55 @@ class Newcomer:
         assert process.wait(PATIENCE) == 0, log.read_text()
 
 
-@pytest.fixture
-def newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
-    """A new environment with the wheel; what the wheel needs is lent to it, which is quick."""
-    environment = tmp_path / "bridge" / "bridge-env"
+def requirements(wheel: Path, *extras: str) -> set[str]:
+    """The names of all distributions that `pip install` of the wheel brings along."""
+    with zipfile.ZipFile(wheel) as opened:
+        (name,) = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+        needed = Parser().parsestr(opened.read(name).decode()).get_all("Requires-Dist")
+    found: set[str] = set()
+    waiting = [(Requirement(line), extra) for line in needed or [] for extra in ("", *extras)]
+    while waiting:
+        requirement, extra = waiting.pop()
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        name = canonicalize_name(requirement.name)
+        wanted = [name, *(f"{name}[{extra}]" for extra in requirement.extras)]
+        if set(wanted) <= found:
+            continue
+        found.update(wanted)
+        waiting += [
+            (Requirement(line), extra)
+            for line in metadata.requires(name) or []
+            for extra in ("", *requirement.extras)
+        ]
+    return {name for name in found if "[" not in name}
+
+
+def installed(wheel: Path, environment: Path, *extras: str) -> Path:
+    """A new environment with the wheel; what it needs is lent to it by ours, which is quick."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
-    # In place of `pip install pelican-indieauth`.
+    ours = Path(sysconfig.get_path("purelib"))
+    for name in requirements(wheel, *extras):
+        for file in metadata.distribution(name).files or []:
+            if ".." not in file.parts:
+                (packages / file).parent.mkdir(parents=True, exist_ok=True)
+                (packages / file).symlink_to(ours / file)
     pip("--python", environment / "bin" / "python", "install", "--no-deps", "--no-index", wheel)
+    return environment
+
+
+@pytest.fixture
+def newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
+    """As after `pip install 'pelican-indieauth[bridge]'`."""
+    environment = installed(wheel, tmp_path / "bridge" / "bridge-env", "bridge")
     return Newcomer(tmp_path, environment)
+
+
+@pytest.fixture
+def host(wheel: Path, tmp_path: Path) -> Newcomer:
+    """As after `pip install pelican-indieauth`, where the site is built and nothing else."""
+    return Newcomer(tmp_path, installed(wheel, tmp_path / "bridge" / "bridge-env"))
 
 
 def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
@@ -168,8 +213,64 @@ async def test_from_nothing_to_a_post(
     assert file.read_text().endswith("Hello, web\n")
 
 
+def test_the_plugin_brings_no_more_than_it_needs(wheel: Path) -> None:
+    brought = requirements(wheel)
+    bridges = requirements(wheel, "bridge") - brought
+    assert {"pelican", "markdown", "nh3"} <= brought
+    assert not {"aiohttp", "msgspec", "gitpython", "cryptography", "argon2-cffi"} & brought
+    assert {"aiohttp", "msgspec", "gitpython", "cryptography", "argon2-cffi"} <= bridges
+
+
+def test_the_command_knows_what_the_extra_brings(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as opened:
+        (name,) = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+        needed = Parser().parsestr(opened.read(name).decode()).get_all("Requires-Dist") or []
+    extra = {
+        canonicalize_name(Requirement(line).name) for line in needed if 'extra == "bridge"' in line
+    }
+    modules = metadata.packages_distributions()
+    assert {canonicalize_name(modules[name][0]) for name in EXTRA} == extra
+
+
+def test_the_command_without_the_bridge_says_what_to_install(host: Newcomer) -> None:
+    command = "bridge-env/bin/micropub-bridge"
+    assert host.run(command, "--version").returncode == 0
+    for arguments in (["serve"], ["demo"], ["token", "list"], ["init", "."]):
+        told = host.run(command, *arguments)
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr.startswith("micropub-bridge: ")
+        assert told.stderr.endswith("-m pip install 'pelican-indieauth[bridge]'\n")
+        assert "aiohttp" in told.stderr
+        assert "Traceback" not in told.stderr
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("extra", ["", "[bridge]"])
+def test_pip_brings_what_is_needed(wheel: Path, tmp_path: Path, extra: str) -> None:
+    """The same from the package index."""
+    environment = tmp_path / "bridge-env"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    pip("--python", environment / "bin" / "python", "install", f"{wheel}{extra}")
+    newcomer = Newcomer(tmp_path, environment)
+    told = newcomer.run("bridge-env/bin/micropub-bridge", "check")
+    assert ("No such file" if extra else "pelican-indieauth[bridge]") in told.stderr
+    site = quickstart(tmp_path / "site")
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write('INDIEAUTH_BRIDGE = "https://bridge.example.com/"\n')
+    subprocess.run(
+        [environment / "bin" / "pelican", "content", "-s", "pelicanconf.py"], cwd=site,
+        env=newcomer.variables(), check=True, capture_output=True,
+    )  # fmt: skip
+    assert "https://bridge.example.com/micropub" in (site / "output" / "index.html").read_text()
+    frozen = subprocess.run(
+        [environment / "bin" / "python", "-m", "pip", "list", "--format=freeze"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert ("aiohttp==" in frozen) == bool(extra)
+
+
 def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
-    newcomer: Newcomer, tmp_path: Path
+    host: Newcomer, wheel: Path, tmp_path: Path
 ) -> None:
     """GitHub's workflow, Netlify's file and Cloudflare's table have one command; it is run."""
     docs = ROOT / "docs"
@@ -179,20 +280,22 @@ def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
         (docs / "deploy.md").read_text(encoding="utf-8").partition("## Cloudflare")[2],
     ]
     (command,) = {re.findall(r"pelican content [-\w. ]+", text)[0].strip() for text in texts}
-    requirements = (docs / "deploy" / "requirements.txt").read_text()
-    assert requirements == "pelican[markdown]\npelican-indieauth\n"
+    installs = (docs / "deploy" / "requirements.txt").read_text()
+    assert installs == "pelican[markdown]\npelican-indieauth\n"
 
     site = quickstart(tmp_path / "site")
     with (site / "pelicanconf.py").open("a") as conf:
         conf.write('INDIEAUTH_BRIDGE = "https://bridge.example.com/"\n')
-    python = newcomer.environment / "bin" / "python"
+    python = host.environment / "bin" / "python"
     subprocess.run(
-        [python, "-m", *command.split()], cwd=site, env=newcomer.variables(), check=True,
+        [python, "-m", *command.split()], cwd=site, env=host.variables(), check=True,
         capture_output=True,
     )  # fmt: skip
     assert "https://bridge.example.com/micropub" in (site / "output" / "index.html").read_text()
     assert "Link: <https://bridge.example.com/" in (site / "output" / "_headers").read_text()
 
+    shutil.rmtree(host.environment)
+    newcomer = Newcomer(tmp_path, installed(wheel, host.environment, "bridge"))
     for name, target in (
         ("github-pages.yml", ".github/workflows/publish.yml"),
         ("netlify.toml", "netlify.toml"),
