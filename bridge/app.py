@@ -40,7 +40,7 @@ from bridge.store import ContentStore, StoreError
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.remote import Remote
-from bridge.web.connection import MAX_REQUEST, prepare_answer
+from bridge.web.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.web.gate import Gate
 from bridge.web.hook import GitHook
 from bridge.web.media import MediaHandlers
@@ -68,7 +68,12 @@ async def make_app(settings: Settings, *, public_url: str) -> web.Application:
     """
     public_url = public_url.rstrip("/") + "/"
     app = web.Application(
-        middlewares=[allow_browsers(("/micropub", "/media", "/status")), harden, render_errors],
+        middlewares=[
+            note_request,
+            allow_browsers(("/micropub", "/media", "/status")),
+            harden,
+            render_errors,
+        ],
     )
     app[MAX_REQUEST] = settings.media.max_bytes * _FILES_IN_A_POST
     app.on_response_prepare.append(prepare_answer)

@@ -76,7 +76,7 @@ PATHS = (
     "/auth/sign-in/passkey/options", "/auth/sign-in/passkey", "/auth/sign-in/link",
     "/auth/sign-in/link/open", "/auth/set-up", "/auth/set-up?link=x", "/auth/sessions",
     "/auth/sessions/end", "/auth/password", "/auth/passkeys", "/auth/passkeys/options",
-    "/auth/passkeys/remove", "/auth/static/style.css", "/auth/static/../../app.py", "/account/signin",
+    "/auth/passkeys/remove", "/auth/static/pages.css", "/auth/static/../../app.py", "/account/signin",
     "/account/verify", "/index.html", "/feeds/all.atom.xml", "/nothing",
 )  # fmt: skip
 METHODS = (

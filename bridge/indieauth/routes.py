@@ -34,7 +34,7 @@ def _passkeys(name: str) -> Handler:
     return handler
 
 
-_STATIC = Path(__file__).parent / "static"
+_STATIC = {file.name: file for file in (Path(__file__).parent / "static").iterdir()}
 _PAGES = (
     web.get("/auth/sign-in", signing_in.show),
     web.post("/auth/sign-in", signing_in.with_password),
@@ -83,7 +83,15 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
         app.router.add_post("/account/verify", app_sign_in.verify)
     for path in (METADATA, "/auth", "/token", "/introspect", "/revoke", "/userinfo"):
         app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
-    app.router.add_static("/auth/static/", _STATIC)
+    app.router.add_get("/auth/static/{name}", static)
+
+
+async def static(request: web.Request) -> web.StreamResponse:
+    """A file of our pages. Any other name, however long, is none."""
+    file = _STATIC.get(request.match_info["name"])
+    if file is None:
+        raise web.HTTPNotFound
+    return web.FileResponse(file)
 
 
 @json_endpoint

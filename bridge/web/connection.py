@@ -7,7 +7,7 @@ answer, and reads chunk extensions of any length. Between the socket and its han
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 
 from aiohttp import hdrs, web
@@ -69,9 +69,10 @@ class Listener:
         await asyncio.sleep(0)
 
     def opened(self, connection: Connection) -> None:
-        """Count a connection; of too many, end the one that has been silent longest."""
+        """Count a connection; of too many, end the one that was idle longest."""
         if len(self._open) >= self._most:
-            next(iter(self._open)).abort()
+            idle = (each for each in self._open if not each.works_on_answer)
+            next(idle, next(iter(self._open))).abort()
         self._open[connection] = None
 
     def active(self, connection: Connection) -> None:
@@ -120,6 +121,21 @@ async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse)
         transport.body_unread = not request.content.is_eof()
 
 
+@web.middleware
+async def note_request(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Have the connection know that a request is worked on: it is not idle."""
+    transport: object = request.transport
+    if not isinstance(transport, _Transport):
+        return await handler(request)
+    transport.request = request
+    try:
+        return await handler(request)
+    finally:
+        transport.request = None
+
+
 class _Transport:
     """The transport as aiohttp sees it: reading goes on when both sides want it to."""
 
@@ -128,6 +144,7 @@ class _Transport:
         self._connection = connection
         self.wants_more = True
         self.body_unread = False
+        self.request: web.BaseRequest | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -176,6 +193,12 @@ class Connection(asyncio.BufferedProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
 
+    @property
+    def works_on_answer(self) -> bool:
+        """Whether a whole request is here that has no answer yet."""
+        request = self._facade.request if self._facade else None
+        return request is not None and request.content.is_eof()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
@@ -216,7 +239,11 @@ class Connection(asyncio.BufferedProtocol):
         self.has_unparsed = False
         if self.lingers or self._transport is None or self._facade is None:
             return
-        self._handler.data_received(data)
+        try:
+            self._handler.data_received(data)
+        except BaseException:
+            self.abort()
+            raise
         if self._facade.wants_more:
             self._transport.resume_reading()
 

@@ -21,6 +21,9 @@ from bridge.store import OwnersEdit, StoreError, StoreFull
 
 log = logging.getLogger(__name__)
 
+#: So much of a path tells what was asked for.
+_LOGGED = 200
+
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -63,9 +66,9 @@ def _of_the_store(error: StoreError) -> BridgeError:
 
 def _asked(request: web.Request) -> str:
     """A request in the log: its path only, since a query may carry a secret; as it was encoded,
-    since a path may carry new lines and what else moves a terminal.
+    since a path may carry new lines and what else moves a terminal; its beginning.
     """
-    return f"{request.method} {request.rel_url.raw_path}"
+    return f"{request.method} {request.rel_url.raw_path[:_LOGGED]}"
 
 
 def error_response(error: BridgeError) -> web.Response:

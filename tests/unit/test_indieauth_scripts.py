@@ -15,3 +15,10 @@ async def test_only_a_person_who_goes_there_gets_a_page(tmp_path: Path, path: st
         read = await stage.owner.get(path, headers={"Sec-Fetch-Dest": "empty"})
     assert "csrf" not in read.text
     assert (seen.status, read.status) in {(200, 403), (303, 303)}
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 5000, "%00", "..%2froutes.py", "%ff", "."])
+async def test_a_name_that_is_no_file_of_ours_is_not_found(tmp_path: Path, name: str) -> None:
+    async with scene(tmp_path) as stage:
+        assert (await stage.owner.get(f"/auth/static/{name}")).status == 404
+        assert (await stage.owner.get("/auth/static/pages.css")).status == 200

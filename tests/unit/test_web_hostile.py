@@ -7,10 +7,12 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,9 @@ from bridge.auth.token import Token
 from bridge.errors import InvalidToken
 from bridge.indieauth.http import json_endpoint, read_form
 from bridge.settings import Settings, Site
+from bridge.turns import Account, turns
 from bridge.web.body import UNAUTHENTICATED
-from bridge.web.connection import Listener, prepare_answer
+from bridge.web.connection import Listener, note_request, prepare_answer
 from bridge.web.gate import Gate
 from bridge.web.hook import GitHook
 from bridge.web.middleware import render_errors
@@ -175,10 +178,14 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
     async def large(request: web.Request) -> web.Response:
         return web.Response(body=bytes(1_000_000))
 
+    async def slow(request: web.Request) -> web.Response:
+        await SLOW.wait()
+        return web.Response(text="at last")
+
     async def fails(request: web.Request) -> web.Response:
         raise RuntimeError
 
-    app = web.Application(middlewares=[render_errors])
+    app = web.Application(middlewares=[note_request, render_errors])
     app.on_response_prepare.append(prepare_answer)
     app.router.add_post("/micropub", micropub)
     app.router.add_post("/token", token)
@@ -186,6 +193,7 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
     app.router.add_get("/healthz", health)
     app.router.add_get("/large", large)
     app.router.add_get("/fails", fails)
+    app.router.add_get("/slow", slow)
     runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None
@@ -198,6 +206,10 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
         server.close()
         await runner.cleanup()
         await listener.close()
+
+
+#: What the slow address waits for.
+SLOW = asyncio.Event()
 
 
 class Attackers:
@@ -390,6 +402,56 @@ async def test_the_most_idle_of_too_many_connections_makes_room(tmp_path: Path) 
         assert await idle[0][0].read() == b""
         for _, writer in idle:
             writer.close()
+
+
+async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) -> None:
+    SLOW.clear()
+    async with listening(tmp_path, most=5) as port:
+        waiting = asyncio.ensure_future(ask(port, "/slow"))
+        await asyncio.sleep(0.05)
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        assert await idle[0][0].read() == b""
+        SLOW.set()
+        assert (await waiting).endswith(b"at last")
+        for _, writer in idle:
+            writer.close()
+
+
+class TestTurns:
+    """Who has used little of the loop's time goes first."""
+
+    async def test_in_the_order_of_what_has_been_used(self) -> None:
+        queue, done = turns(), list[str]()
+        for name, used, size in (("c", 9.0, 1), ("b", 1.0, 1), ("a", 0.0, 2), ("first", 0.0, 1)):
+            queue.soon(Account(used), size, partial(done.append, name))
+        await queue.run(Account(99.0), 1, lambda: None)
+        assert done == ["first", "a", "b", "c"]
+
+    async def test_the_loop_has_a_round_of_its_own_between_long_turns(self) -> None:
+        def long() -> None:
+            end = time.thread_time() + 0.01
+            while time.thread_time() < end:
+                pass
+
+        with watched_loop() as seen:
+            await asyncio.gather(*(turns().run(Account(), 1, long) for _ in range(8)))
+        assert seen.count >= 8
+
+    async def test_what_a_turn_raises_is_raised_where_it_is_waited_for(self) -> None:
+        def fails() -> None:
+            raise KeyError
+
+        with pytest.raises(KeyError):
+            await turns().run(Account(), 1, fails)
+        assert await turns().run(Account(), 1, lambda: 5) == 5
+
+    async def test_whoever_gives_up_has_no_turn(self) -> None:
+        done = list[int]()
+        waiting = asyncio.ensure_future(turns().run(Account(), 1, partial(done.append, 1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await turns().run(Account(9.0), 1, lambda: None)
+        assert done == []
 
 
 @pytest.mark.parametrize(
