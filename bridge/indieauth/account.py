@@ -127,7 +127,7 @@ async def change_password(request: web.Request) -> web.Response:
     new = form.get("password") or ""
     if new != form.get("again"):
         return _sessions_page(request, guest, problem="The two new passwords differ.")
-    async with server.hashing:
+    async with server.owners_hashing:
         if has_password(server.db) and not await check_password(
             server.db, form.get("current") or ""
         ):

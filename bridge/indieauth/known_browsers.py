@@ -17,10 +17,14 @@ from bridge.indieauth.server import SERVER, IndieAuthServer
 SECONDS = 365 * 86400
 
 
-def attempt(request: web.Request, limiter: Limiter) -> None:
-    """Count an attempt to sign in. Raises :class:`~bridge.indieauth.limits.TooMany`."""
+def attempt(request: web.Request, limiter: Limiter) -> bool:
+    """Count an attempt to sign in; gives whether the browser is known.
+
+    Raises :class:`~bridge.indieauth.limits.TooMany`.
+    """
     known = _known(request)
     limiter.attempt(known or address(request), apart=known is not None)
+    return known is not None
 
 
 def succeeded(request: web.Request, limiter: Limiter) -> None:

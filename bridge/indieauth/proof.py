@@ -55,7 +55,7 @@ async def ask_again(
 
 async def _is_right(server: IndieAuthServer, session: Session, password: str) -> bool:
     tries = attempt_within(server, session)
-    async with server.hashing:
+    async with server.owners_hashing:
         right = await check_password(server.db, password)
     if right:
         server.attempts.succeeded(tries)

@@ -46,8 +46,10 @@ class IndieAuthServer:
         self.verifier = BuiltinVerifier(database, self.me)
         self.mail = _mail(self.config)
         self.party = Party(self.public.host, self.issuer.rstrip("/"))
-        #: argon2id takes 64 MB and a core for a moment: one at a time.
+        #: argon2id takes 64 MB and a core for a moment: one at a time. The owner, as far as can be
+        #: known before the password is, does not queue up with strangers.
         self.hashing = asyncio.Semaphore(1)
+        self.owners_hashing = asyncio.Semaphore(1)
         self.attempts = Limiter(each=10, overall=100, seconds=600)
         #: No signature can be guessed: this only keeps one address from keeping us busy.
         self.passkey_attempts = Limiter(each=30, overall=None, seconds=600)

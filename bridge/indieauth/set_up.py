@@ -51,7 +51,7 @@ async def with_password(request: web.Request) -> web.Response:
     if password != form.get("again"):
         return _page(request, key, problem="The two passwords differ.")
     try:
-        async with server.hashing:
+        async with server.owners_hashing:
             hashed = await asyncio.to_thread(hash_password, password)
     except ValueError as error:
         return _page(request, key, problem=str(error))

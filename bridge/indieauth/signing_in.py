@@ -79,8 +79,8 @@ async def with_password(request: web.Request) -> web.Response:
     server, guest, form = request.app[SERVER], visit(request), await read_form(request)
     guest.check_form(request, form)
     then = local_path(form.get("then"))
-    attempt(request, server.attempts)
-    async with server.hashing:
+    is_known = attempt(request, server.attempts)
+    async with server.owners_hashing if is_known else server.hashing:
         right = await check_password(server.db, form.get("password") or "")
     if not right:
         return sign_in_page(

@@ -345,6 +345,15 @@ async def test_strangers_do_not_lock_a_known_browser_out(up: Running, guest: Bro
     assert (await guest.sign_in("/tokens")).status == 200
 
 
+async def test_strangers_passwords_do_not_hold_a_known_browser_up(
+    up: Running, guest: Browser
+) -> None:
+    """Each takes a core for a moment, and a hundred may be tried at once."""
+    await guest.submit(await guest.sign_in("/tokens"), "/auth/sign-out")
+    async with up.server.hashing:
+        assert (await guest.sign_in("/tokens")).status == 200
+
+
 async def test_a_known_browser_may_not_guess_for_ever(up: Running, guest: Browser) -> None:
     up.server.attempts = Limiter(each=2, overall=100, seconds=600)
     await guest.submit(await guest.sign_in("/tokens"), "/auth/sign-out")
