@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +56,8 @@ log = logging.getLogger(__name__)
 STORE = web.AppKey("store", ContentStore)
 REBUILDER = web.AppKey("rebuilder", Rebuilder)
 
+#: Seconds for each part to close. Most take none; :mod:`bridge.ending` bounds all of them together.
+_CLOSE_SECONDS = 4.0
 #: A post with a handful of photos comes in one request.
 _FILES_IN_A_POST = 10
 
@@ -104,6 +107,10 @@ class _Followers:
     rebuilder: Worker | NoRebuild
     remote: Remote
 
+    async def close(self) -> None:
+        """End both, side by side: each may wait for a program of its own."""
+        await asyncio.gather(self.rebuilder.close(), self.remote.close())
+
 
 @dataclass(frozen=True, slots=True)
 class _Assembly:
@@ -120,9 +127,10 @@ class _Assembly:
         followers = await self._start_followers(repo)
         # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
         fetch = GuardedFetch(allow_loopback=urlsplit(self.public_url).hostname in LOOPBACK)
-        self.stack.push_async_callback(fetch.close)
+        self._close_later(fetch.close)
         listeners = [repo.catalogue.changed, followers.rebuilder.changed, followers.remote.changed]
         committer = Committer(repo.queue, repo.catalogue, repo.media, listeners)
+        self._close_later(committer.close)
         publisher = self._make_publisher(repo, followers, committer, fetch)
         server = self._start_identity(fetch)
         gate = await self._make_gate(server)
@@ -147,12 +155,12 @@ class _Assembly:
     async def _open_repo(self) -> _Repo:
         site, author = self.settings.site, self.settings.publish.author
         store = GitStore(site.repo, branch=site.branch, author=author)
-        self.stack.callback(store.close)
+        self._close_later(partial(asyncio.to_thread, store.close))
         private.make_folder(store.state)
         queue = CommitQueue(store)
-        self.stack.push_async_callback(queue.close)
+        self._close_later(queue.close)
         catalogue = Catalogue(store, store.state, self.settings, public_url=self.public_url)
-        self.stack.push_async_callback(catalogue.close)
+        self._close_later(catalogue.close)
         folder = store.state / "media"
         media = MediaLibrary(store, folder, self.settings, public_url=self.public_url)
         await media.start()
@@ -162,8 +170,6 @@ class _Assembly:
         store, publish = repo.store, self.settings.publish
         output = await self._output_folder(repo)
         rebuilder = make_rebuilder(self.settings, store, store.state, output=output)
-        await rebuilder.start()
-        self.stack.push_async_callback(rebuilder.close)
         remote = Remote(
             store,
             publish.remote,
@@ -173,9 +179,11 @@ class _Assembly:
             # The owner may take back commits of their own by force; posts are kept all the same.
             is_post=is_ours,
         )
+        followers = _Followers(rebuilder, remote)
+        self._close_later(followers.close)
+        await rebuilder.start()
         await remote.start()
-        self.stack.push_async_callback(remote.close)
-        return _Followers(rebuilder, remote)
+        return followers
 
     async def _output_folder(self, repo: _Repo) -> Path:
         """``[rebuild] output``, else Pelican's: in the owner's clone, or in our state folder."""
@@ -195,11 +203,11 @@ class _Assembly:
         """The publisher, and what works on posts beside it."""
         placing = Placing(repo.catalogue, repo.store)
         annotator = Annotator(repo.catalogue, placing, committer, fetch)
-        self.stack.push_async_callback(annotator.close)
+        self._close_later(annotator.close)
         # Looks at the whole site first, which takes seconds where nothing is known of it yet.
-        _run_beside(self.stack, annotator.start(), "annotator")
-        _run_beside(self.stack, Orphans(repo.media, committer).run(), "orphans")
-        return Publisher(
+        self._run_beside(annotator.start(), "annotator")
+        self._run_beside(Orphans(repo.media, committer).run(), "orphans")
+        publisher = Publisher(
             store=repo.store,
             catalogue=repo.catalogue,
             placing=placing,
@@ -209,6 +217,8 @@ class _Assembly:
             rebuilder=followers.rebuilder,
             wait_seconds=self.settings.rebuild.wait_seconds,
         )
+        self._close_later(publisher.close)
+        return publisher
 
     def _start_identity(self, fetch: GuardedFetch) -> IndieAuthServer | None:
         """The owner's own IndieAuth server, where the settings want it."""
@@ -218,7 +228,7 @@ class _Assembly:
         server = IndieAuthServer(
             self.settings, public_url=self.public_url, database=database, fetch=fetch
         )
-        self.stack.push_async_callback(server.close)
+        self._close_later(server.close)
         routes.setup(self.app, server)
         return server
 
@@ -248,18 +258,35 @@ class _Assembly:
         router.add_get("/healthz", status.health)
         if previews:
             router.add_get("/preview/{path:.+}", previews.get)
-        if self.settings.publish.hook_secret:
+        # Without a remote there is nothing that a git host could tell.
+        if self.settings.publish.hook_secret and remote.status().state != "none":
             hook = GitHook(self.settings.publish.hook_secret, remote.fetch_now)
             router.add_post("/hook/git", hook.post)
 
+    def _close_later(self, close: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Have a part closed at the end of the application, which no part may hold up."""
+        self.stack.push_async_callback(_closed, close)
 
-def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, object], name: str) -> None:
-    """Run something for as long as the application does."""
-    task = asyncio.create_task(work, name=name)
+    def _run_beside(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        """Run something for as long as the application does."""
+        task = asyncio.create_task(work, name=name)
 
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        async def end() -> None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
-    stack.push_async_callback(end)
+        self._close_later(end)
+
+
+async def _closed(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Close a part; one that does not come to its end is left behind.
+
+    Not by a timeout, which would wait until the part has heeded it.
+    """
+    closing = asyncio.create_task(close())
+    await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+    if not closing.done():
+        log.warning("%s takes too long: left behind", getattr(close, "__qualname__", close))
+        return
+    closing.result()

@@ -84,11 +84,9 @@ class Publisher:
         rebuilder: Rebuilder,
         *,
         wait_seconds: float,
-        seconds: float = _SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``wait_seconds``: how long an answer may wait for the page to be live. ``seconds``: how
-        long an action may take until its commit is handed to the queue."""
+        """``wait_seconds``: how long an answer may wait for the page to be live."""
         self._store = store
         self._catalogue = catalogue
         self._placing = placing
@@ -97,7 +95,6 @@ class Publisher:
         self._annotator = annotator
         self._rebuilder = rebuilder
         self._wait_seconds = wait_seconds
-        self._seconds = seconds
         self._now = now
         self._background = Background()
 
@@ -110,7 +107,7 @@ class Publisher:
         stays reserved until it is through.
         """
         acting = self._background.start(self._in_time(action, token))
-        longest = self._seconds + _COMMIT_SECONDS + self._wait_seconds
+        longest = _SECONDS + _COMMIT_SECONDS + self._wait_seconds
         done, _ = await asyncio.wait({acting}, timeout=longest)
         if not done:
             raise Unavailable(
@@ -127,7 +124,7 @@ class Publisher:
 
     async def _in_time(self, action: Action, token: Token) -> Published:
         try:
-            async with asyncio.timeout(self._seconds) as deadline:
+            async with asyncio.timeout(_SECONDS) as deadline:
                 match action:
                     case Create():
                         return await self._create(action, token, deadline)
@@ -146,9 +143,9 @@ class Publisher:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            log.exception("%s was given up after %g seconds", type(action).__name__, self._seconds)
+            log.exception("%s was given up after %g seconds", type(action).__name__, _SECONDS)
             raise Unavailable(
-                f"This was not done within {self._seconds:g} seconds, and nothing was written."
+                f"This was not done within {_SECONDS:g} seconds, and nothing was written."
                 " Try again in a moment."
             ) from error
 

@@ -1,4 +1,4 @@
-"""Runs the bridge until somebody asks it to end."""
+"""Runs the bridge until it is told to end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import cast
 
 from aiohttp import web
 
+from bridge.ending import LastResort
 from bridge.errors import Refused
 from bridge.settings import Settings
 from bridge.web.connection import MAX_REQUEST, Listener
@@ -23,6 +24,11 @@ log = logging.getLogger(__name__)
 #: Longer than a proxy keeps an idle connection to us, so that it is never us who hang up on one.
 _IDLE_SECONDS = 300.0
 _BACKLOG = 128
+
+#: After a signal, requests have so long to end, and then as long again to be cancelled.
+_REQUEST_SECONDS = 2
+#: After a signal, everything together. Service managers and people wait for ten.
+_END_SECONDS = 8.0
 
 _CLONE = Path(__file__).parents[1]
 
@@ -88,13 +94,21 @@ def lend_plugin() -> None:
 async def run(
     app: web.Application, listener: socket.socket, ready: Callable[[], Awaitable[None]]
 ) -> None:
-    """Serve ``app`` until SIGINT or SIGTERM; ``ready`` is called once it answers."""
+    """Serve ``app`` until SIGINT or SIGTERM; ``ready`` is called once it answers.
+
+    After the signal the process ends within ten seconds: in order if nothing hangs, else by force
+    and with exit status 1.
+    """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    last_resort = LastResort(_END_SECONDS)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
+        # The loop is told by its own pipe all the same; this handler runs even if it is stuck.
+        signal.signal(number, last_resort.begin)
+        signal.siginterrupt(number, False)
     # The access log stays off: a request line may carry a secret in its query.
-    runner = web.AppRunner(app, shutdown_timeout=5)
+    runner = web.AppRunner(app, shutdown_timeout=_REQUEST_SECONDS)
     server: asyncio.Server | None = None
     clients: Listener | None = None
     try:

@@ -43,7 +43,7 @@ class Orphans:
         while True:
             try:
                 await self.commit(PATIENCE)
-            except (BridgeError, StoreError) as error:
+            except (BridgeError, StoreError, OSError) as error:
                 log.warning("uploads could not be looked through: %s", error)
             await asyncio.sleep(_EVERY)
 

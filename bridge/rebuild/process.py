@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 _PROJECT = Path(__file__).parents[2]
 _KEPT = 200_000
-_GRACE = 5.0
+_GRACE = 2.0  # less than the whole bridge has for its end
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class CommitQueue:
         self._closed = True
         if self._work is not None:
             await self._work
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False)
 
     async def _drain(self) -> None:
         """Commit group after group until nobody waits."""

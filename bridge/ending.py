@@ -1,0 +1,63 @@
+"""The end of the process in time, whatever hangs in it.
+
+A thread cannot be stopped from outside, and neither can a build that takes no notice of a signal,
+so that closing everything in order may never come to its end. What was answered is on disk by then.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+log = logging.getLogger(__name__)
+
+
+class LastResort:
+    """Ends the process by force when it has not ended by itself some seconds after a signal.
+
+    It waits in a thread, since the event loop may be what hangs.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting, self._telling = os.pipe()
+        threading.Thread(target=self._watch, name="last resort", daemon=True).start()
+
+    def begin(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Count from now on. Does as a signal handler: it takes no lock."""
+        del number, frame
+        os.write(self._telling, b"!")
+
+    def _watch(self) -> None:
+        os.read(self._waiting, 1)
+        time.sleep(self._seconds)
+        log.error("not ended in %g seconds; what still runs is left where it is:", self._seconds)
+        faulthandler.dump_traceback(sys.stderr, all_threads=True)
+        kill_descendants(os.getpid())
+        os._exit(1)
+
+
+def kill_descendants(ancestor: int) -> None:
+    """End all that a process has started, as far as ``/proc`` can tell."""
+    parents = dict[int, int]()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            # "42 (a name, perhaps with brackets) S 41 …"
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+    found = [ancestor]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    for process in found[1:]:
+        with suppress(ProcessLookupError, PermissionError):
+            # A build is the first of a group of its own, and may have left children behind.
+            if os.getpgid(process) == process:
+                os.killpg(process, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
