@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
+import subprocess
+import tarfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -94,12 +97,20 @@ class Repos:
         git(self.laptop, "pull", "-q", "--rebase", "origin", "main")
         git(self.laptop, "push", "-q", "origin", "HEAD:main")
 
+    def files(self) -> dict[str, str]:
+        """The text of every file below the content folder of the bridge's branch, by its path."""
+        command = ["git", "archive", "main", "content"]
+        packed = subprocess.run(command, cwd=self.bare, check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            return {
+                member.name: opened.read().decode(errors="replace")
+                for member in archive
+                if (opened := archive.extractfile(member)) is not None
+            }
+
     def posts(self) -> dict[str, str]:
-        """The text of every post of the bridge's branch, by its path."""
-        listed = git(self.bare, "ls-tree", "-r", "--name-only", "main", "content").splitlines()
-        return {
-            path: git(self.bare, "show", f"main:{path}") for path in listed if path.endswith(".md")
-        }
+        """The same of the posts alone."""
+        return {path: text for path, text in self.files().items() if path.endswith(".md")}
 
     def commits(self) -> int:
         return int(git(self.bare, "rev-list", "--count", "main"))

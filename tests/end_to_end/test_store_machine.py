@@ -1,0 +1,213 @@
+"""Three clients, the owner's laptop and the remote, in any order: a state machine on real repos.
+
+Each post has a word of its own in its title, each change another: what was acknowledged can be
+looked for in the repo, whatever else has happened to the post.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from crowd_kit import Answer, Crowd, Repos, crowd
+from git_kit import git
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from soak_kit import SOAK
+
+#: 10,000 steps in `make soak`.
+EXAMPLES, STEPS = (200, 50) if SOAK else (3, 10)
+SLUGS = ["a", "b"]
+
+_which = st.integers(0, 3)
+_create = st.tuples(st.just("create"), st.sampled_from(SLUGS), st.sampled_from(["one", "two"]))
+_change = st.tuples(
+    st.sampled_from(["tag", "text", "move", "delete", "undelete", "edit", "remove"]), _which
+)
+_alone = st.tuples(st.sampled_from(["write", "hook"]))
+Deed = tuple[object, ...]
+
+
+@dataclass
+class Told:
+    """What the bridge and the owner have been told is done."""
+
+    words: set[str]
+    posts: set[str]
+    tags: dict[str, str]
+    deletes: int = 0
+
+
+class Together(RuleBasedStateMachine):
+    """Creates, updates, deletes and undeletes beside edits and pulls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = Path(tempfile.mkdtemp(prefix="together-"))
+        self.repos = Repos.begin(self.folder, {})
+        self.stack = AsyncExitStack()
+        self.clients: Crowd = self.runner.run(self.stack.enter_async_context(crowd(self.repos)))
+        self.told = Told(set(), set(), {})
+        self.urls: list[str] = []
+        self.numbers = itertools.count()
+        self.at_the_laptop = asyncio.Lock()
+        self.posts_stay = True
+
+    def teardown(self) -> None:
+        try:
+            self.runner.run(self._pull())
+            self._check()
+            # Whatever became of it since: each word that was acknowledged is in the history.
+            history = git(self.repos.bare, "log", "-p", "--format=%H", "main")
+            assert {word for word in self.told.words if word not in history} == set()
+            self.runner.run(self.stack.aclose())
+        finally:
+            self.runner.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @rule(deeds=st.lists(st.one_of(_create, _change, _change, _alone), min_size=1, max_size=3))
+    def at_once(self, deeds: list[Deed]) -> None:
+        """Each client sends its request; the next step begins when every answer has come."""
+        self.runner.run(self._all(deeds))
+
+    @rule()
+    def pull(self) -> None:
+        """The bridge and its remote come to have the same."""
+        self.runner.run(self._pull())
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        self._check()
+
+    async def _all(self, deeds: Sequence[Deed]) -> None:
+        # An address may become another post's only where the first one goes.
+        self.posts_stay = not {"delete", "remove"} & {name for name, *_ in deeds}
+        await asyncio.gather(*(getattr(self, f"_{name}")(*rest) for name, *rest in deeds))
+
+    async def _pull(self) -> None:
+        assert await self.clients.call_hook() == 202
+        await self.clients.in_step()
+
+    def _word(self, letter: str) -> str:
+        return f"{letter}{next(self.numbers)}{letter}"
+
+    def _url(self, which: int) -> str:
+        """One of the newest posts: requests are to meet."""
+        return self.urls[-1 - which % len(self.urls)] if self.urls else "https://example.com/none/"
+
+    def _done(self, answer: Answer, word: str = "") -> bool:
+        assert answer.status in (200, 201, 202, 400, 409), answer
+        if answer.ok and word:
+            self.told.words.add(word)
+        return answer.ok
+
+    async def _create(self, slug: str, channel: str) -> None:
+        name = self._word("p")
+        answer = await self.clients.create("Text", name=name, mp_slug=slug, mp_channel=channel)
+        assert self._done(answer, name), answer
+        self.told.posts.add(name)
+        self.urls.append(answer.location)
+
+    async def _tag(self, which: int) -> None:
+        word, url = self._word("t"), self._url(which)
+        post = await self.clients.source(url) if self.posts_stay else None
+        if self._done(await self.clients.update(url, add={"category": [word]}), word) and post:
+            self.told.tags[word] = str(post["name"][0])
+
+    async def _text(self, which: int) -> None:
+        word = self._word("c")
+        url = self._url(which)
+        self._done(await self.clients.update(url, replace={"content": [word]}), word)
+
+    async def _move(self, which: int) -> None:
+        url = self._url(which)
+        answer = await self.clients.update(url, replace={"mp-slug": [self._word("s")]})
+        if self._done(answer) and answer.location:
+            self.urls.append(answer.location)
+
+    async def _delete(self, which: int) -> None:
+        self.told.deletes += self._done(await self.clients.delete(self._url(which)))
+
+    async def _undelete(self, which: int) -> None:
+        self._done(await self.clients.undelete(self._url(which)))
+
+    async def _hook(self) -> None:
+        assert await self.clients.call_hook() == 202
+
+    async def _write(self) -> None:
+        """A new post by hand."""
+        slug = self._word("h")
+        text = f"Title: {slug}\nDate: 2026-01-02\nSlug: {slug}\n\nBy hand.\n"
+        await self._by_hand({f"content/{slug}.md": text}, slug)
+
+    async def _edit(self, which: int) -> None:
+        """One more line in a post, by hand."""
+        word = self._word("e")
+        async with self.at_the_laptop:
+            await asyncio.to_thread(self._fetch)
+            found = sorted((self.repos.laptop / "content").rglob("*.md"))
+        if found:
+            path = found[which % len(found)]
+            text = path.read_text() + f"\n{word}\n"
+            await self._by_hand({str(path.relative_to(self.repos.laptop)): text}, word)
+
+    async def _remove(self, which: int) -> None:
+        """A post taken away by hand."""
+        async with self.at_the_laptop:
+            await asyncio.to_thread(self._fetch)
+            found = sorted((self.repos.laptop / "content").rglob("*.md"))
+        if found:
+            path = found[which % len(found)]
+            self.told.deletes += 1
+            await self._by_hand({str(path.relative_to(self.repos.laptop)): None}, "")
+
+    async def _by_hand(self, files: dict[str, str | None], word: str) -> None:
+        async with self.at_the_laptop:
+            if await asyncio.to_thread(self._push, files) and word:
+                self.told.words.add(word)
+        await self._hook()
+
+    def _fetch(self) -> None:
+        git(self.repos.laptop, "fetch", "-q", "origin", "main")
+        git(self.repos.laptop, "reset", "-q", "--hard", "origin/main")
+
+    def _push(self, files: dict[str, str | None]) -> bool:
+        """Commit and push; an owner who cannot rebase without conflicts thinks again."""
+        try:
+            self.repos.write(files)
+            self.repos.push()
+        except (subprocess.CalledProcessError, FileNotFoundError):
+            if (self.repos.laptop / ".git/rebase-merge").exists():
+                git(self.repos.laptop, "rebase", "--abort")
+            return False
+        return True
+
+    def _check(self) -> None:
+        self.repos.check()
+        files = self.repos.files()
+        texts = {path: text for path, text in files.items() if path.endswith(".md")}
+        beside = "".join(text for path, text in files.items() if ".conflict-" in path)
+        titles = [match[1] for text in texts.values() if (match := re.search(r"Title: (.*)", text))]
+        assert len(titles) == len(set(titles)), "a post is there once"
+        missing = {post for post in self.told.posts if post not in titles and post not in beside}
+        assert len(missing) <= self.told.deletes
+        for tag, name in self.told.tags.items():
+            for text in texts.values():
+                if f"Title: {name}\n" in text:
+                    assert tag in text or tag in beside, (tag, text)
+
+
+Together.TestCase.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, derandomize=not SOAK
+)
+TestTogether = Together.TestCase
