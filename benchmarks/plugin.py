@@ -105,7 +105,7 @@ def function_calls(posts: int, theme: str, bridge: str) -> int:
         profile.runcall(build.run)
     for method in ("get_content", "get_summary"):
         vars(Content)[method].cache.clear()
-    return int(pstats.Stats(profile).total_calls)
+    return int(vars(pstats.Stats(profile))["total_calls"])
 
 
 def report(clock: Clock, posts: int, theme: str) -> None:

@@ -41,13 +41,13 @@ class Answer:
     def location(self) -> str:
         """Where the post or file is; the same in the header and in the body."""
         assert self.json["url"] == self.headers["Location"]
-        return self.headers["Location"]
+        return str(self.headers["Location"])
 
     @property
     def error(self) -> str:
         """The error's code; every error says in words what to mend, too."""
         assert self.json["error_description"]
-        return self.json["error"]
+        return str(self.json["error"])
 
 
 @dataclass
@@ -128,7 +128,8 @@ class Client:
 
     async def source(self, url: str) -> dict[str, Any]:
         """The properties of a post, as it gives them back."""
-        return (await self.query(q="source", url=url))["properties"]
+        found: dict[str, Any] = (await self.query(q="source", url=url))["properties"]
+        return found
 
     async def page(self, url: str, shows: Callable[[Page], bool] = lambda page: True) -> Page:
         """The page at a URL, as soon as it is there and ``shows`` what it should."""

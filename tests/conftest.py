@@ -91,7 +91,7 @@ def _is_due(item: pytest.Item) -> bool:
     )
 
 
-class _Scheduling(LoadScopeScheduling):
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
     """Which tests go to one worker together: those of a file, which share its fixtures."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -15,7 +15,7 @@ from email import message_from_bytes
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
@@ -110,10 +110,10 @@ class Browser:
     base: str
     session: aiohttp.ClientSession
 
-    async def get(self, path: str, **options: object) -> Page:
+    async def get(self, path: str, **options: Any) -> Page:
         return await self._send("GET", path, **options)
 
-    async def post(self, path: str, data: object = None, **options: object) -> Page:
+    async def post(self, path: str, data: object = None, **options: Any) -> Page:
         return await self._send("POST", path, data=data, **options)
 
     async def submit(self, page: Page, action: str, **values: object) -> Page:
@@ -135,7 +135,7 @@ class Browser:
         """Carry the cookie of a session that exists already."""
         self.session.cookie_jar.update_cookies({"indieauth": secret}, URL(self.base))
 
-    async def _send(self, method: str, path: str, **options: object) -> Page:
+    async def _send(self, method: str, path: str, **options: Any) -> Page:
         url = URL(path if path.startswith("http") else self.base + path, encoded=True)
         async with self.session.request(method, url, allow_redirects=False, **options) as response:
             return Page(response.status, response.headers.copy(), await response.text())
@@ -225,7 +225,8 @@ def asking(client: str, **changes: str | None) -> str:
         "code_challenge": CHALLENGE,
         "code_challenge_method": "S256",
         "scope": "create update profile",
-    } | changes
+        **changes,
+    }
     return "/auth?" + urlencode({key: value for key, value in values.items() if value is not None})
 
 
@@ -239,13 +240,14 @@ async def allowed(owner: Browser, client: str, **changes: str | None) -> str:
 
 async def exchange(owner: Browser, client: str, code: str, /, **changes: str | None) -> Page:
     """Redeem a code at the token endpoint, with changes to the sound form."""
-    values = {
+    values: dict[str, str | None] = {
         "grant_type": "authorization_code",
         "code": code,
         "client_id": f"{client}/",
         "redirect_uri": f"{client}/back",
         "code_verifier": VERIFIER,
-    } | changes
+        **changes,
+    }
     form = {key: value for key, value in values.items() if value is not None}
     return await owner.post("/token", data=form)
 
@@ -307,7 +309,9 @@ async def mailbox() -> AsyncIterator[tuple[int, list[str]]]:
             if verb == b"DATA":
                 writer.write(b"354 go on\r\n")
                 raw = await reader.readuntil(b"\r\n.\r\n")
-                mails.append(message_from_bytes(raw).get_payload(decode=True).decode())
+                sent = message_from_bytes(raw).get_payload(decode=True)
+                assert isinstance(sent, bytes)
+                mails.append(sent.decode())
             writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 yes\r\n")
             await writer.drain()
             if verb == b"QUIT":

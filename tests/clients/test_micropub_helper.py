@@ -42,7 +42,8 @@ def found(bridge: Demo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         cwd=folder, input=json.dumps(given), capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    steps: dict[str, Any] = json.loads(run.stdout)
+    return steps
 
 
 def npm(*arguments: str, folder: Path) -> None:

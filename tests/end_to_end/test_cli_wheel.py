@@ -21,8 +21,8 @@ from pathlib import Path
 import aiohttp
 import mf2py
 import pytest
-from cli_kit import OWNER, PATIENCE, ROOT, commit, git, publish, quickstart, set_port
-from demo_kit import wait_until
+from cli_kit import OWNER, ROOT, commit, git, publish, quickstart, set_port
+from demo_kit import PATIENCE, wait_until
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -332,7 +332,7 @@ def curl(bridge: str, token: str) -> str:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     (location,) = re.findall(r"(?m)^Location: (\S+)", done.stdout)
-    return location
+    return str(location)
 
 
 def free_ports() -> tuple[int, int]:

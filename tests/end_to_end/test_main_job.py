@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import mf2py
@@ -21,20 +22,23 @@ def picture(colour: str) -> bytes:
     return file.getvalue()
 
 
-def entry(page: str, url: str) -> dict[str, list]:
+def entry(page: str, url: str) -> dict[str, list[Any]]:
     """The properties of the only h-entry on a page."""
     found = walk(mf2py.parse(doc=page, url=url)["items"])
     entries = [item for item in found if "h-entry" in item["type"]]
     assert len(entries) == 1
-    return entries[0]["properties"]
+    properties: dict[str, list[Any]] = entries[0]["properties"]
+    return properties
 
 
-def walk(items: list) -> list:
+def walk(items: list[Any]) -> list[Any]:
     """Every h-* object of a page, nested in ``children`` too."""
     return [each for item in items for each in [item, *walk(item.get("children", []))]]
 
 
-async def test_a_form_post_is_live_and_one_pushed_commit(demo: Demo, http) -> None:
+async def test_a_form_post_is_live_and_one_pushed_commit(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     before = demo.commits()
     body = "h=entry&content=C%2B%2B+%26+100+%25+%C3%A9&category[]=c%2B%2B&category[]=indieweb"
     async with http.post(demo.micropub, data=body, headers=demo.headers | FORM) as answer:
@@ -51,9 +55,9 @@ async def test_a_form_post_is_live_and_one_pushed_commit(demo: Demo, http) -> No
     wait_until(lambda: demo.git("rev-parse", "main", repo=demo.remote) == head)
 
 
-async def test_a_json_article_with_html_is_live(demo: Demo, http) -> None:
+async def test_a_json_article_with_html_is_live(demo: Demo, http: aiohttp.ClientSession) -> None:
     before = demo.commits()
-    post = {
+    post: dict[str, Any] = {
         "type": ["h-entry"],
         "properties": {
             "name": ["An <em>article</em> & more"],
@@ -78,7 +82,9 @@ async def test_a_json_article_with_html_is_live(demo: Demo, http) -> None:
         assert source["properties"][name] == values
 
 
-async def test_a_multipart_post_with_two_photos_is_live_in_one_commit(demo: Demo, http) -> None:
+async def test_a_multipart_post_with_two_photos_is_live_in_one_commit(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     before = demo.commits()
     form = aiohttp.FormData()
     form.add_field("h", "entry")
@@ -108,7 +114,7 @@ async def test_a_multipart_post_with_two_photos_is_live_in_one_commit(demo: Demo
     ],
 )
 async def test_without_a_good_token_nothing_is_written(
-    demo: Demo, http, headers: dict[str, str], status: int, error: str
+    demo: Demo, http: aiohttp.ClientSession, headers: dict[str, str], status: int, error: str
 ) -> None:
     before = demo.git("rev-parse", "HEAD")
     async with http.post(
@@ -120,7 +126,7 @@ async def test_without_a_good_token_nothing_is_written(
     assert demo.git("rev-parse", "HEAD") == before
 
 
-async def test_every_page_advertises_the_endpoints(demo: Demo, http) -> None:
+async def test_every_page_advertises_the_endpoints(demo: Demo, http: aiohttp.ClientSession) -> None:
     for path in demo.output.rglob("*.html"):
         rels = mf2py.parse(doc=path.read_text(encoding="utf-8"), url=demo.site)["rels"]
         assert rels["micropub"] == [demo.micropub], path
@@ -128,7 +134,9 @@ async def test_every_page_advertises_the_endpoints(demo: Demo, http) -> None:
         assert rels["authorization_endpoint"] == [demo.authorization], path
 
 
-async def test_ctrl_c_ends_it_cleanly_and_it_goes_on_where_it_was(tmp_path: Path, http) -> None:
+async def test_ctrl_c_ends_it_cleanly_and_it_goes_on_where_it_was(
+    tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
     running, process = start_demo(tmp_path / "site")
     async with http.post(
         running.micropub, data={"h": "entry", "content": "Kept"}, headers=running.headers

@@ -7,26 +7,29 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from demo_kit import Demo, created, live, wait_until
 
+Json = dict[str, Any]
 
-async def post(http: aiohttp.ClientSession, demo: Demo, properties: dict) -> str:
+
+async def post(http: aiohttp.ClientSession, demo: Demo, properties: Json) -> str:
     """Create a post, and its URL."""
     body = {"type": ["h-entry"], "properties": properties}
     async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
         return await created(answer)
 
 
-async def act(http: aiohttp.ClientSession, demo: Demo, **body: object) -> tuple[int, dict]:
+async def act(http: aiohttp.ClientSession, demo: Demo, **body: object) -> tuple[int, Json]:
     """An update, a delete, an undelete: status and JSON."""
     async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
         return answer.status, json.loads(await answer.text() or "{}")
 
 
-async def source(http: aiohttp.ClientSession, demo: Demo, url: str) -> dict:
+async def source(http: aiohttp.ClientSession, demo: Demo, url: str) -> Json:
     parameters = {"q": "source", "url": url}
     async with http.get(demo.micropub, params=parameters, headers=demo.headers) as answer:
         return {"status": answer.status, **await answer.json()}
@@ -54,7 +57,9 @@ def commit_by_hand(demo: Demo, path: str, text: str) -> None:
     demo.git("commit", "--quiet", "--message", "By hand")
 
 
-async def test_eight_equal_titles_at_once_are_eight_posts(demo: Demo, http) -> None:
+async def test_eight_equal_titles_at_once_are_eight_posts(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     before = demo.commits()
     posts = [post(http, demo, {"name": ["Same"], "content": [str(n)]}) for n in range(8)]
     urls = await asyncio.gather(*posts)
@@ -67,7 +72,9 @@ async def test_eight_equal_titles_at_once_are_eight_posts(demo: Demo, http) -> N
     assert demo.git("status", "--porcelain") == ""
 
 
-async def test_an_update_that_moves_a_post_leaves_a_redirect(demo: Demo, http) -> None:
+async def test_an_update_that_moves_a_post_leaves_a_redirect(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     old = await post(http, demo, {"content": ["moving"], "mp-slug": ["here-first"]})
     assert old.endswith("/here-first/")
     status, body = await act(
@@ -86,7 +93,9 @@ async def test_an_update_that_moves_a_post_leaves_a_redirect(demo: Demo, http) -
     assert (await source(http, demo, old))["properties"]["content"] == ["moving"]
 
 
-async def test_deleted_and_undeleted_it_is_as_it_was(demo: Demo, http) -> None:
+async def test_deleted_and_undeleted_it_is_as_it_was(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     url = await post(http, demo, {"content": ["comes and goes"], "category": ["a", "b"]})
     path = newest_file(demo)
     before = (demo.repo / path).read_bytes()
@@ -102,7 +111,9 @@ async def test_deleted_and_undeleted_it_is_as_it_was(demo: Demo, http) -> None:
     assert demo.git("status", "--porcelain") == ""
 
 
-async def test_a_post_by_hand_is_updated_and_nothing_else_touched(demo: Demo, http) -> None:
+async def test_a_post_by_hand_is_updated_and_nothing_else_touched(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     path = "content/notes/2020/01/by-hand.md"
     text = (
         "title:   By hand\nDate: 2020-01-02 03:04\nMood:  fine\ntags: one,two\nslug: by-hand\n"
@@ -118,7 +129,9 @@ async def test_a_post_by_hand_is_updated_and_nothing_else_touched(demo: Demo, ht
     assert demo.git("status", "--porcelain") == ""
 
 
-async def test_a_file_with_uncommitted_edits_is_left_alone(demo: Demo, http) -> None:
+async def test_a_file_with_uncommitted_edits_is_left_alone(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     url = await post(http, demo, {"content": ["half edited"]})
     path = newest_file(demo)
     file = demo.repo / path
@@ -134,7 +147,9 @@ async def test_a_file_with_uncommitted_edits_is_left_alone(demo: Demo, http) -> 
     assert (await act(http, demo, action="update", url=url, replace={"content": ["x"]}))[0] == 200
 
 
-async def test_a_draft_moves_to_its_address_when_it_is_published(demo: Demo, http) -> None:
+async def test_a_draft_moves_to_its_address_when_it_is_published(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     body = {
         "type": ["h-entry"],
         "properties": {"name": ["Not yet"], "content": ["…"], "post-status": ["draft"]},
@@ -145,15 +160,17 @@ async def test_a_draft_moves_to_its_address_when_it_is_published(demo: Demo, htt
     async with http.get(preview, allow_redirects=False) as answer:
         assert answer.status == 303
         assert "/auth/sign-in" in answer.headers["Location"]
-    status, answer = await act(
+    status, moved = await act(
         http, demo, action="update", url=created_as["url"], replace={"post-status": ["published"]}
     )
     assert status == 201
-    assert "/articles/" in answer["url"]
-    await live(http, answer["url"])
+    assert "/articles/" in moved["url"]
+    await live(http, moved["url"])
 
 
-async def test_a_post_of_the_future_appears_when_it_is_due(demo: Demo, http) -> None:
+async def test_a_post_of_the_future_appears_when_it_is_due(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     due = datetime.now(UTC) + timedelta(seconds=6)
     url = await post(http, demo, {"content": ["from the future"], "published": [due.isoformat()]})
     assert "/notes/" in url
@@ -163,7 +180,9 @@ async def test_a_post_of_the_future_appears_when_it_is_due(demo: Demo, http) -> 
     assert datetime.now(UTC) >= due - timedelta(seconds=1)
 
 
-async def test_private_posts_are_refused_and_never_published(demo: Demo, http) -> None:
+async def test_private_posts_are_refused_and_never_published(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
     before = demo.git("rev-parse", "HEAD")
     body = {
         "type": ["h-entry"],
@@ -175,7 +194,7 @@ async def test_private_posts_are_refused_and_never_published(demo: Demo, http) -
     assert demo.git("rev-parse", "HEAD") == before
 
 
-async def test_the_owners_own_commits_are_seen(demo: Demo, http) -> None:
+async def test_the_owners_own_commits_are_seen(demo: Demo, http: aiohttp.ClientSession) -> None:
     commit_by_hand(
         demo,
         "content/notes/2021/01/hello.md",
@@ -190,7 +209,9 @@ async def test_the_owners_own_commits_are_seen(demo: Demo, http) -> None:
 @pytest.mark.parametrize(
     "slug", ["../../x", "/etc/passwd", "..", ".git/config", "a/../../b", "con\x00trol", "x" * 900]
 )
-async def test_no_slug_leads_outside_the_content_folder(demo: Demo, http, slug: str) -> None:
+async def test_no_slug_leads_outside_the_content_folder(
+    demo: Demo, http: aiohttp.ClientSession, slug: str
+) -> None:
     url = await post(http, demo, {"content": ["x"], "mp-slug": [slug]})
     assert url.startswith(f"{demo.site}notes/")
     path = Path(newest_file(demo))

@@ -29,6 +29,7 @@ from bridge.rebuild import process
 from bridge.rebuild.build import Outcome, Task
 from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.output import Output
+from bridge.rebuild.pelican_log import Said
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
 from bridge.store.memory import MemoryStore
@@ -61,7 +62,7 @@ class NoFallback:
     async def build(self, task: Task) -> Outcome:
         raise AssertionError("the resident build gave up")
 
-    async def make(self, task: Task, folder: Path) -> tuple[tuple[str, str], ...]:
+    async def make(self, task: Task, folder: Path) -> Said:
         raise AssertionError("nobody asked for a comparison")
 
     async def spare_time(self, task: Task) -> str | None:

@@ -28,10 +28,15 @@ BRIDGE = "https://bridge.maren.example/"
 
 def build(site: Path, output: Path, *options: str, home: str = HOME) -> Path:
     """Run Pelican from a folder that is not the site's; any error or warning fails."""
-    arguments = ("-s", site / "pelicanconf.py", "-o", output, "--fatal", "warnings", *options)
     run = run_module(
         "pelican",
-        *arguments,
+        "-s",
+        site / "pelicanconf.py",
+        "-o",
+        output,
+        "--fatal",
+        "warnings",
+        *options,
         cwd=output.parent,
         env={
             **os.environ,
@@ -346,14 +351,15 @@ def test_each_page_has_one_main_heading_a_title_and_a_language(output: Path) -> 
     for page in pages(output):
         tree = soup(page)
         assert len(tree.select("h1")) == 1, page
-        assert tree.html["lang"] in {"en", "fr"}
-        titles.append(tree.title.string)
+        (html,), (title,) = tree.select("html"), tree.select("title")
+        assert html["lang"] in ("en", "fr")
+        titles.append(title.string)
     assert len(set(titles)) == len(titles)
 
 
 def test_a_post_in_another_language_says_so_everywhere(output: Path) -> None:
     own = soup(output / "notes" / "2026" / "09" / "une-page-par-jour" / "index.html")
-    assert own.html["lang"] == "fr"
+    assert own.select("html")[0]["lang"] == "fr"
     [listed] = soup(output / "page" / "2" / "index.html").select('article[lang="fr"]')
     assert "Une page par jour" in listed.text
 
@@ -368,9 +374,9 @@ def test_every_image_has_an_alt_attribute_and_every_photo_a_text(output: Path) -
 def test_the_first_link_skips_to_the_content(output: Path) -> None:
     for page in pages(output):
         tree = soup(page)
-        first = tree.select_one("body a")
+        first, *_ = tree.select("body a")
         assert first["href"] == "#main"
-        assert tree.find(id="main").name == "main"
+        assert [element.name for element in tree.select("#main")] == ["main"]
 
 
 @pytest.mark.browser
@@ -459,8 +465,8 @@ def test_no_category_or_tag_takes_the_place_of_a_page(tmp_path: Path, metadata: 
         (site / "content" / f"{number}.md").write_text(text)
     output = build(site, tmp_path / "output")
     assert "I am Maren" in (output / "about" / "index.html").read_text()
-    assert soup(output / "archives" / "index.html").h1.string == "Archive"
-    assert soup(output / "tags" / "index.html").h1.string == "Tags"
+    assert soup(output / "archives" / "index.html").select("h1")[0].string == "Archive"
+    assert soup(output / "tags" / "index.html").select("h1")[0].string == "Tags"
 
 
 def test_the_settings_can_be_read_from_any_folder(

@@ -35,7 +35,8 @@ async def facts(http: aiohttp.ClientSession, demo: Demo) -> dict[str, Any]:
     async with http.get(f"{demo.site}status", headers=headers) as answer:
         assert answer.status == 200
         assert answer.headers["Cache-Control"] == "no-store"
-        return await answer.json()
+        told: dict[str, Any] = await answer.json()
+        return told
 
 
 async def become(

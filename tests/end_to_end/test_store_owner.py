@@ -580,7 +580,7 @@ def test_what_cannot_be_used_is_refused_with_a_clear_word(site: Path, tmp_path: 
     git(site, "config", "uploadpack.allowFilter", "true")
     git(tmp_path, "clone", "-q", "--depth", "1", origin, "shallow")
     git(tmp_path, "clone", "-q", "--filter=blob:none", "--bare", origin, "partial")
-    git(tmp_path, "clone", "-q", site, "detached")
+    git(tmp_path, "clone", "-q", str(site), "detached")
     git(tmp_path / "detached", "checkout", "-q", "--detach")
     (tmp_path / "empty").mkdir()
     git(site, "symbolic-ref", "refs/heads/alias", "refs/heads/main")
@@ -610,7 +610,7 @@ def test_whose_the_commits_are(site: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ({"otherwise": "Me <me@example.com>"}, "Me <me@example.com>"),
         ({"author": "Ada L. <ada@example.com>"}, "Ada L. <ada@example.com>"),
     ]:
-        store = GitStore(site, **arguments)
+        store = GitStore(site, **arguments)  # type: ignore[arg-type] # each is a text
         put(store, "content/a.md", wanted)
         store.close()
         assert git(site, "log", "-1", "--format=%an <%ae>") == wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bridge_kit import Client
 
 TEXT = "A question about the text itself"
@@ -30,7 +32,7 @@ async def test_602_the_source_of_a_post(client: Client) -> None:
 
 async def test_603_some_properties_of_a_post(client: Client) -> None:
     url = await client.create(content=[TEXT], category=["query", "test"])
-    asked = {"q": "source", "url": url, "properties[]": ["content", "category"]}
+    asked: dict[str, Any] = {"q": "source", "url": url, "properties[]": ["content", "category"]}
     assert await client.query(**asked) == {
         "properties": {"content": [TEXT], "category": ["query", "test"]}
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from bridge_kit import CREATED, Client
 
@@ -28,7 +30,9 @@ async def draft(client: Client) -> str:
         {"replace": {"post-status": [""], "visibility": ["unlisted"]}},
     ],
 )
-async def test_a_token_for_drafts_cannot_publish_one(writer: Client, change: dict) -> None:
+async def test_a_token_for_drafts_cannot_publish_one(
+    writer: Client, change: dict[str, Any]
+) -> None:
     url = await draft(writer)
     before = writer.bridge.git("rev-parse", "HEAD")
     answer = await writer.json({"action": "update", "url": url, **change}, 403)

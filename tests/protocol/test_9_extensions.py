@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bridge_kit import CREATED, Client, picture
@@ -15,7 +16,7 @@ def word() -> str:
     return f"w{secrets.token_hex(5)}"
 
 
-def urls(found: dict) -> list[str]:
+def urls(found: dict[str, Any]) -> list[str]:
     """The addresses of a list, in its order."""
     return [item["properties"]["url"][0] for item in found["items"]]
 
@@ -40,7 +41,7 @@ async def test_no_slug_leads_out_of_the_content_folder(client: Client, slug: str
 
 async def test_lists_are_paged_in_both_directions(client: Client, word: str) -> None:
     made = [await client.create(content=[f"{word} {number}"]) for number in range(5)]
-    asked = {"q": "source", "filter": word, "limit": 2}
+    asked: dict[str, Any] = {"q": "source", "filter": word, "limit": 2}
     first = await client.query(**asked)
     second = await client.query(**asked, after=first["paging"]["after"])
     third = await client.query(**asked, after=second["paging"]["after"])
@@ -57,7 +58,7 @@ async def test_lists_are_narrowed(client: Client, word: str) -> None:
     note = await client.create(content=[f"{word} note"])
     like = await client.create(like_of=[f"https://b.example/{word}"])
     draft = await client.create(content=[f"{word} draft"], post_status=["draft"])
-    asked = {"q": "source", "filter": word}
+    asked: dict[str, Any] = {"q": "source", "filter": word}
     assert sorted(urls(await client.query(**asked))) == sorted([note, like, draft])
     assert urls(await client.query(**asked, post_type="like")) == [like]
     assert urls(await client.query(**asked, post_status="draft")) == [draft]
@@ -68,7 +69,7 @@ async def test_lists_are_narrowed(client: Client, word: str) -> None:
 
 async def test_some_properties_of_a_list(client: Client, word: str) -> None:
     url = await client.create(content=[word], category=["a"])
-    asked = {"q": "source", "filter": word, "properties[]": ["category"]}
+    asked: dict[str, Any] = {"q": "source", "filter": word, "properties[]": ["category"]}
     (item,) = (await client.query(**asked))["items"]
     assert item["properties"] == {"category": ["a"], "url": [url]}
 

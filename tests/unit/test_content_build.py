@@ -124,7 +124,7 @@ def test_the_text_of_notes_is_on_their_pages(built: dict[str, Any]) -> None:
     output = built["root"] / "output"
     shown = {
         where.save_as: BeautifulSoup((output / where.save_as).read_text("utf-8"), "html5lib")
-        .select_one(".entry-content")
+        .select(".entry-content")[0]
         .get_text()
         for _, where in built["placed"]
     }

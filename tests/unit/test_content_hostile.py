@@ -19,6 +19,7 @@ from bridge.content.read import read
 from bridge.content.render import edit
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
+from bridge.micropub.post import Json
 
 NOTATION = r"[{|](?P<what>.*?)[|}]"
 #: Pelican's own expression (``Content._get_intrasite_link_regex``).
@@ -42,7 +43,7 @@ def test_no_reference_becomes_a_character_that_no_feed_can_hold(
     reference: str, markdown: bool, rules: SiteRules
 ) -> None:
     sent = f"a{reference}b <b onclick=x>c</b>"
-    content = sent if markdown else {"html": sent}
+    content: Json = sent if markdown else {"html": sent}
     written = body.encode(content, markdown=markdown, rules=rules).text
     assert re.sub(r"\s", " ", written).isprintable()
 

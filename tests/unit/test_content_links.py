@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.content.links import MediaUrls
+from bridge.micropub.post import Json
 
 BRIDGE = "https://bridge.example/media/2026/11/sea.jpg"
 OWN = "{static}/media/2026/11/sea.jpg"
@@ -22,7 +23,7 @@ def test_an_upload_is_the_sites_own_file() -> None:
 
 
 def test_it_is_found_in_nested_values() -> None:
-    value = {"value": BRIDGE, "alt": "x", "more": [BRIDGE, 1, None]}
+    value: Json = {"value": BRIDGE, "alt": "x", "more": [BRIDGE, 1, None]}
     assert MEDIA.internalise(value) == {"value": OWN, "alt": "x", "more": [OWN, 1, None]}
     assert MEDIA.externalise(MEDIA.internalise(value)) == value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from content_site import WHEN, load_rules, properties_of
@@ -142,7 +143,9 @@ def test_blanks_in_a_post_come_back_out_of_its_file(
     content: str, summary: str, name: str, rules: SiteRules
 ) -> None:
     given = {"content": content, "summary": summary, "name": name}
-    sent = {key: values for key, value in given.items() if (values := normalise(key, [value]))}
+    sent: dict[str, tuple[Any, ...]] = {
+        key: values for key, value in given.items() if (values := normalise(key, [value]))
+    }
     file = compose(Post("entry", MappingProxyType(sent)), when=WHEN, rules=rules)
     found = properties_of(read(PelicanFile.parse(file.text()), rules), without="published")
     assert found == sent

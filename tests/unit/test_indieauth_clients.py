@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from indieauth_kit import asking, client_site, rough_words, scene
+from indieauth_kit import Pages, asking, client_site, rough_words, scene
 
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.clients import Client, read_client
@@ -88,7 +88,7 @@ async def test_metadata_that_is_no_object_is_nothing(text: str) -> None:
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    pages = {
+    pages: Pages = {
         "/id": web.Response(status=302, headers={"Location": "/real"}),
         "/real": metadata(client_name="Trusty", redirect_uris=["evil://x"]),
     }

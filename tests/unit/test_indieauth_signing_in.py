@@ -530,8 +530,7 @@ async def mailed_link(up: Running, mails: list[str], guest: Browser, then: str =
     assert sent.status == 200, sent.text
     assert up.server.mail is not None
     await up.server.mail.close()
-    (link,) = re.findall(r"http://\S+", mails[-1])[-1:]
-    return link
+    return str(re.findall(r"http://\S+", mails[-1])[-1])
 
 
 async def follow(guest: Browser, link: str) -> int:

@@ -7,6 +7,7 @@ import io
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -29,8 +30,8 @@ from soak_kit import rounds
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media import images
+from bridge.media.boxes import strip_video
 from bridge.media.images import Picture, Rules, prepare
-from bridge.media.metadata import strip_video
 from bridge.media.sniff import identify, sniff
 
 #: Prints by how many kB the most memory that a process has had at once grows.
@@ -221,19 +222,20 @@ def test_turning_a_large_photo_takes_ten_bytes_of_memory_for_a_pixel(
 
 
 def test_large_photos_are_worked_on_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = []
+    alone, lock = [], threading.Lock()
 
     def turned(image: Image.Image) -> Image.Image:
-        alone.append(images.ONE_LARGE.locked())
+        alone.append(lock.locked())
         return exif_transpose(image)
 
     exif_transpose = ImageOps.exif_transpose
     monkeypatch.setattr(images, "_LARGE", 2_500)
+    monkeypatch.setattr(images, "ONE_LARGE", lock)
     monkeypatch.setattr(ImageOps, "exif_transpose", turned)
     for form, size in (("JPEG", (60, 40)), ("JPEG", (60, 50)), ("WEBP", (60, 40))):
         prepared(encoded(picture(*size), form, exif=exif(orientation=6)))
     assert alone == [False, True, True]
-    assert not images.ONE_LARGE.locked()
+    assert not lock.locked()
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF"])

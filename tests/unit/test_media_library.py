@@ -345,7 +345,7 @@ async def test_a_full_disk_is_told_and_nothing_stays(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(staging_module.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(InsufficientStorage, match="disk is full"):
             await library.accept(jpeg(), "sea.jpg")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -15,7 +15,7 @@ from bridge.micropub.post import Json
 
 URL = "https://example.com/notes/walk"
 
-CHECKIN: Json = {
+CHECKIN: dict[str, Json] = {
     "type": ["h-card"],
     "properties": {"name": ["Los Gorditos"], "latitude": [45.524330801154], "note": [""]},
 }
@@ -38,13 +38,21 @@ def properties(action: Action) -> dict[str, list[Json]]:
     return {name: list(values) for name, values in created(action).post.properties.items()}
 
 
+def named(given: dict[str, Json]) -> dict[str, Json]:
+    """Commands with their hyphens, which no keyword of Python's can have."""
+    return {
+        name.replace("_", "-") if name.startswith("mp_") else name: value
+        for name, value in given.items()
+    }
+
+
 def post(**given: Json) -> dict[str, list[Json]]:
     """The properties of a JSON post."""
-    return properties(json_({"type": ["h-entry"], "properties": given}))
+    return properties(json_({"type": ["h-entry"], "properties": named(given)}))
 
 
 def updated(**operations: Json) -> Update:
-    action = json_({"action": "update", "url": URL, **operations})
+    action = json_({"action": "update", "url": URL, **named(operations)})
     assert isinstance(action, Update)
     return action
 
@@ -129,7 +137,7 @@ class TestContent:
         assert properties(form(("content[html]", "<b>x</b>")))["content"] == [{"html": "<b>x</b>"}]
 
     def test_html_and_its_text_are_one_content(self) -> None:
-        both = {"html": "<p>Hi</p>", "value": "Hi"}
+        both: Json = {"html": "<p>Hi</p>", "value": "Hi"}
         assert post(content=[both])["content"] == [both]
         assert post(content=[{"html": "<p>Hi</p>"}, "Hi"])["content"] == [both]
         action = form(("content[html]", "<p>Hi</p>"), ("content[value]", "Hi"))
@@ -240,6 +248,8 @@ class TestLocation:
 
     def test_a_check_in_may_be_a_geo_address_too(self) -> None:
         (place,) = properties(form(("checkin", "geo:48.85,2.29;name=Tour")))["checkin"]
+        assert isinstance(place, dict)
+        assert isinstance(place["properties"], dict)
         assert place["properties"]["name"] == ["Tour"]
 
     @pytest.mark.parametrize(
@@ -353,7 +363,7 @@ class TestPhotos:
         assert properties(action)["photo"] == ["a", {"value": "b", "alt": "two"}]
 
     def test_alt_texts_in_json(self) -> None:
-        assert post(photo="https://a.example/1.jpg", **{"mp-photo-alt": ["sea"]})["photo"] == [
+        assert post(photo="https://a.example/1.jpg", mp_photo_alt=["sea"])["photo"] == [
             {"value": "https://a.example/1.jpg", "alt": "sea"}
         ]
 
@@ -397,10 +407,10 @@ class TestPhotos:
 
     def test_a_photo_may_know_its_own_alt_text(self) -> None:
         photo: Json = {"value": "a", "alt": "own"}
-        assert post(photo=[photo], **{"mp-photo-alt": ["other"]})["photo"] == [photo]
+        assert post(photo=[photo], mp_photo_alt=["other"])["photo"] == [photo]
 
     def test_alt_texts_without_photos_are_dropped(self) -> None:
-        assert post(content="x", **{"mp-photo-alt": ["lonely"]}) == {"content": ["x"]}
+        assert post(content="x", mp_photo_alt=["lonely"]) == {"content": ["x"]}
         assert post(content="x", photo=[{"value": "", "alt": ""}]) == {"content": ["x"]}
 
     @pytest.mark.parametrize(
@@ -558,7 +568,7 @@ class TestUpdate:
         assert "delete" in refusal({"action": "update", "url": URL, "delete": unwanted})
 
     def test_commands_inside_and_beside(self) -> None:
-        action = updated(replace={"content": "x", "mp-slug": ["new"]}, **{"mp-syndicate-to": ["s"]})
+        action = updated(replace={"content": "x", "mp-slug": ["new"]}, mp_syndicate_to=["s"])
         assert action.commands == {"slug": ("new",), "syndicate-to": ("s",)}
         assert action.replace == {"content": ("x",)}
 

@@ -199,7 +199,9 @@ class TestAnswers:
             }
             assert discover(Post(each.h, given)) == each.type
             assert set(each.required) <= set(each.properties)
-        first, *_ = answers.post_types()["post-types"]
+        types = answers.post_types()["post-types"]
+        assert isinstance(types, list)
+        first, *_ = types
         assert first == {
             "type": "note",
             "name": "Note",

@@ -203,7 +203,7 @@ class TestLimits:
             changed(replace={"audio": [*urls, "https://a.example/x", "https://a.example/y"]})
 
     def test_properties_count_with_those_that_are_there(self) -> None:
-        many: Json = {f"p{number}": ["x"] for number in range(295)}
+        many: dict[str, Json] = {f"p{number}": ["x"] for number in range(295)}
         assert len(apply(POST, update(add=many)).properties) == 300
         with pytest.raises(InvalidRequest, match="301 properties"):
             apply(POST, update(add={**many, "q": ["x"]}))

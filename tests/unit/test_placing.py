@@ -141,9 +141,12 @@ async def test_no_category_gets_the_feed_of_an_author(desk: Desk) -> None:
 
 
 async def test_the_author_of_the_site_has_a_feed_too(desk: Desk, tmp_path: Path) -> None:
-    (old,) = desk.store.blobs([desk.store.read("pelicanconf.py", desk.store.head()).id])
+    head = desk.store.head()
+    assert head is not None
+    old = desk.store.read("pelicanconf.py", head)
+    assert old is not None
     conf = old.data + b"AUTHOR = 'Ada'\n"
-    desk.store.commit([Commit((Change("pelicanconf.py", conf, old.id),), "x", desk.store.head())])
+    desk.store.commit([Commit((Change("pelicanconf.py", conf, old.id),), "x", head)])
     with pytest.raises(InvalidRequest, match=r"author feeds/ada\.atom\.xml"):
         await desk.place(note("ada"))
 

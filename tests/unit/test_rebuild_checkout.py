@@ -40,7 +40,8 @@ def folder(tmp_path: Path) -> Path:
 def test_the_first_time_every_file_is_written(store: MemoryStore, folder: Path) -> None:
     version = commit(store, {"pelicanconf.py": b"A = 1", "content/a/b.md": b"Title: B\n\n"})
     checkout = Checkout(store, folder)
-    assert checkout.version is None
+    before = checkout.version
+    assert before is None
     assert sorted(checkout.bring_to(version)) == ["content/a/b.md", "pelicanconf.py"]
     assert checkout.version == version
     assert files(folder) == {"pelicanconf.py": b"A = 1", "content/a/b.md": b"Title: B\n\n"}
@@ -177,7 +178,8 @@ def test_a_post_of_the_future_waits_for_its_time(store: MemoryStore, folder: Pat
     assert checkout.next_due == NOON + timedelta(hours=1)
 
     again = Checkout(store, folder, hold_back=due, clock=clock)
-    assert again.next_due == NOON + timedelta(hours=1), "a restart forgot it"
+    kept = again.next_due
+    assert kept == NOON + timedelta(hours=1), "a restart forgot it"
     assert again.bring_to(version) == ()
     clock.now = NOON + timedelta(hours=1)
     assert again.bring_to(version) == ("content/soon.md",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import pytest
@@ -22,7 +22,9 @@ Names = Mapping[str, Any]
 
 def facts(numbers: Numbers, names: Names) -> Facts:
     """The facts of a build in which templates find these names."""
-    lists = {name: value for name, value in names.items() if isinstance(value, SiteList)}
+    lists: dict[Hashable, SiteList] = {
+        name: value for name, value in names.items() if isinstance(value, SiteList)
+    }
     context = {"generated_content": {}, "static_content": {}, **names}
     return Facts(numbers, context, lists, lambda _: None)
 

@@ -52,7 +52,14 @@ def test_two():
 @pytest.mark.parametrize("spread", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "spread"])
 def test_a_run_in_which_a_secret_has_leaked_fails(tmp_path: Path, spread: tuple[str, ...]) -> None:
     (tmp_path / "test_leaky.py").write_text(LEAKY)
-    options = ("-p", "secrets_kit", "-p", "no:cacheprovider", "--basetemp", tmp_path / "written")
+    options = (
+        "-p",
+        "secrets_kit",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+        str(tmp_path / "written"),
+    )
     command = [sys.executable, "-m", "pytest", *options, *spread]
     kits = {
         "PYTHONPATH": str(Path(__file__).parents[1]),

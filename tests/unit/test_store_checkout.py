@@ -296,9 +296,8 @@ def test_a_submodule_that_cannot_be_had_is_named(
     known = Known()
     checkout = Checkout(owner.objects, folder, submodules=known)
     checkout.bring_to(version)
-    assert checkout.warnings == (
-        f"themes/t: a submodule whose files are missing: {theme.bare} is away",
-    )
+    warnings = checkout.warnings
+    assert warnings == (f"themes/t: a submodule whose files are missing: {theme.bare} is away",)
     known.repos[str(theme.bare)] = theme
     checkout.bring_to(version, exact=False)
     assert checkout.warnings == ()

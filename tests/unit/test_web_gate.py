@@ -73,7 +73,9 @@ def of_type(**more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def half_sent(client: Client, data: bytes, *headers: str) -> AsyncIterator[asyncio.Task]:
+async def half_sent(
+    client: Client, data: bytes, *headers: str
+) -> AsyncIterator[asyncio.Task[bytes]]:
     """A request of which one byte is not sent: the task of its answer's first line."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     lines = [

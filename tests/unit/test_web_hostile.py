@@ -351,7 +351,9 @@ async def test_five_megabytes_of_newlines_cost_next_to_nothing(tmp_path: Path) -
 async def test_a_client_that_does_not_read_its_answers_is_hung_up_on(tmp_path: Path) -> None:
     async with listening(tmp_path, unread_seconds=0.3) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-        writer.transport.pause_reading()
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
         for _ in range(300):
             writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         await _send_until_hung_up_on(writer, b"\r\n" * 10_000)

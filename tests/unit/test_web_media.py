@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 import pytest
@@ -326,7 +326,11 @@ async def test_a_file_is_deleted_however_it_is_asked_for(
     path = await upload(client, jpeg())
     await Orphans(library, committer).commit(timedelta(0))
     words = {"action": "delete", "url": "https://bridge.example" + path}
-    given = {"form": {"data": words}, "query": {"params": words}, "json": {"json": words}}[where]
+    given: dict[str, Any] = {
+        "form": {"data": words},
+        "query": {"params": words},
+        "json": {"json": words},
+    }[where]
     answer = await client.post("/media", headers=bearer("delete"), **given)
     assert answer.status == 200, await answer.text()
     assert (await client.get(path)).status == 404

@@ -137,7 +137,8 @@ async def as_form(client: Client, shape: Shape) -> str:
 
 
 async def as_multipart(client: Client, shape: Shape) -> str:
-    parts = [(name, value, {}) for name, value in [("h", shape.h), *shape.fields]]
+    nothing: dict[str, str] = {}
+    parts = [(name, value, nothing) for name, value in [("h", shape.h), *shape.fields]]
     return (await client.multipart(*parts)).location
 
 

@@ -80,7 +80,7 @@ async def send(bridge: Demo, request: str) -> Answer:
     if head_bytes.startswith(b"HTTP/1.1 100"):
         head_bytes = await reader.readuntil(b"\r\n\r\n")
     status, *fields = head_bytes.decode().strip().split("\r\n")
-    headers = CIMultiDict(field.split(": ", 1) for field in fields)
+    headers = CIMultiDict[str](field.partition(": ")[::2] for field in fields)
     data = await reader.readexactly(int(headers.get("Content-Length", 0)))
     writer.close()
     return Answer(int(status.split()[1]), headers, data)
