@@ -126,7 +126,8 @@ class Publish(_Section, frozen=True):
 class Rebuild(_Section, frozen=True):
     """``[rebuild]``: how pages come from commits.
 
-    An answer waits up to ``wait_seconds`` for its page to be live (0: never).
+    An answer waits up to ``wait_seconds`` for its page to be live (0: never). A build that makes
+    the site larger by more than ``max_growth`` bytes is ended.
     """
 
     mode: Literal["resident", "command", "webhook", "none"] = "resident"
@@ -136,6 +137,7 @@ class Rebuild(_Section, frozen=True):
     webhook_secret: Secret = ""
     deploy: tuple[str, ...] = ()
     wait_seconds: Seconds = 2.0
+    max_growth: Positive = 2_000_000_000
 
 
 class Badge(_Section, frozen=True):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +16,7 @@ from pathlib import Path
 from bridge.rebuild import process
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
 from bridge.rebuild.files import Tree
-from bridge.rebuild.output import Output
+from bridge.rebuild.output import Output, TooMuchOutput
 from bridge.rebuild.pelican_log import LoggedError, Said, Sources, errors
 
 _log = logging.getLogger(__name__)
@@ -20,6 +24,7 @@ _log = logging.getLogger(__name__)
 #: Stands in an argv of the owner's for the folder that the pages are to be written to.
 OUTPUT = "{output}"
 _SHOWN = 2_000
+_LOOK_EVERY = 1.0
 
 
 #: Pelican does not say why it could not process a file, unless it prints a whole traceback.
@@ -125,17 +130,38 @@ class CommandBuilder:
             # Compiled settings are recognised by second and size; two commits can share both.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        try:
-            return await process.run(
+        running = asyncio.create_task(
+            process.run(
                 argv,
                 folder=task.checkout,
                 env=process.environment({**self.environment, **facts}),
                 seconds=self.seconds,
             )
+        )
+        try:
+            await self._watch(running, folder)
+            return await running
         except process.TookTooLong as error:
             raise BuildTookTooLong(str(error)) from error
         except OSError as error:
             raise BuildFailed(f"{argv[0]} cannot be run: {error.strerror}") from error
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+    async def _watch(self, running: asyncio.Task[process.Ended], folder: Path) -> None:
+        """Wait for the program's end; raises :class:`TooMuchOutput` where it writes too much."""
+        before = await process.in_thread(self.output.size)
+        most = self.output.most
+        pause = _LOOK_EVERY
+        while not running.done():
+            await asyncio.wait([running], timeout=pause)
+            begun = time.monotonic()
+            size = await process.in_thread(_size, folder)
+            if before is not None and most is not None and size > before + most:
+                raise TooMuchOutput(most)
+            # Looking costs time as well, on a large site.
+            pause = max(_LOOK_EVERY, 20 * (time.monotonic() - begun))
 
     def _failure(self, ended: process.Ended, logged: list[LoggedError]) -> BuildFailed:
         """What to tell: the last error that was logged, or else the end of what was printed."""
@@ -155,6 +181,16 @@ def _texts(checkout: Path, content: str) -> set[str]:
 def _with_folder(content: Path) -> None:
     """Have a content folder. Git keeps no empty ones, and Pelican wants it even without a post."""
     content.mkdir(parents=True, exist_ok=True)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            # Gone again, if it cannot be asked.
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - in a hurry
+    return total
 
 
 def _clear(folder: Path) -> None:

@@ -53,7 +53,8 @@ def make_rebuilder(
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, pace=pace)
     site = _Site(settings, store, folder, ledger, process.environment(environment or {}))
-    return site.rebuilder(Output(output, folder / "output.json"), pace)
+    most = settings.rebuild.max_growth
+    return site.rebuilder(Output(output, folder / "output.json", most), pace)
 
 
 def importing_from(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:

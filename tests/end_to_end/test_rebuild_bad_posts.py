@@ -147,3 +147,34 @@ async def test_settings_leave_the_last_good_site(
     mended = commit(store, {"pelicanconf.py": CONF})
     rebuilder.changed(mended)
     assert await rebuilder.live(mended, "new.html", 60)
+
+
+@pytest.mark.parametrize("mode", ["command", "resident"])
+async def test_a_post_that_makes_very_much_of_itself(
+    mode: str, store: MemoryStore, tmp_path: Path
+) -> None:
+    """Each tag has a page of its own, on which a theme may list all of them."""
+    output = tmp_path / "output"
+    config = settings(output, mode=mode, max_growth=400_000)
+    rebuilder = make_rebuilder(config, store, tmp_path / "state", output=output, pace=QUICK)
+    await rebuilder.start()
+    try:
+        head = store.head()
+        assert head is not None
+        await settled(rebuilder, head)
+        before = files(output).keys()
+        tags = "; ".join(f"tag {number}" for number in range(300))
+        change = {"content/fine.md": post("Fine", 5), "content/many.md": post("Many", 5, Tags=tags)}
+        version = commit(store, change)
+        rebuilder.changed(version)
+        await settled(rebuilder, version)
+        status = rebuilder.status()
+        assert status.state == "idle", status
+        assert [path for path, _ in status.left_out] == ["content/many.md"]
+        assert "larger by more than 400,000 bytes" in dict(status.left_out)["content/many.md"]
+        now = files(output).keys()
+        assert before <= now
+        assert "fine.html" in now
+        assert not [name for name in now if "tag-2" in name or "many" in name]
+    finally:
+        await rebuilder.close()

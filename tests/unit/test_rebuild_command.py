@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,37 @@ def test_errors_in_pelicans_log_name_their_files(tmp_path: Path) -> None:
     found = list(errors(LOG.replace("/co/", f"{checkout}/"), Sources(checkout, "content")))
     assert [error.file for error in found] == ["content/bad date.md", "content/d.md", None]
     assert found[1].reason == "Skipping content/d.md: could not find information about 'title'"
+
+
+LARGE = (
+    WRITE
+    + """
+import time
+(folder / "large.html").write_bytes(bytes(5_000))
+time.sleep(float(sys.argv[2]))
+"""
+)
+
+
+async def test_a_build_may_not_make_the_site_much_larger(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
+    builder = make(WRITE, OUTPUT, "a.html")
+    builder.output.most = 4_000
+    await builder.build(task)
+    for seconds in ("0", "600"):  # whether it has ended by itself or not
+        large = replace(make(LARGE, OUTPUT, seconds, seconds=500), output=builder.output)
+        with pytest.raises(BuildFailed, match=r"larger by more than 4,000 bytes .*max_growth"):
+            await large.build(task)
+        assert [*builder.output.folder.iterdir()] == [builder.output.folder / "a.html"]
+    builder.output.most = 6_000
+    await replace(make(LARGE, OUTPUT, "0"), output=builder.output).build(task)
+    # Only what is new counts: the same again is nothing.
+    builder.output.most = 1
+    await replace(make(LARGE, OUTPUT, "0"), output=builder.output).build(task)
+
+
+async def test_a_first_build_may_be_as_large_as_it_likes(make: Make, task: Task) -> None:
+    builder = make(LARGE, OUTPUT, "0")
+    builder.output.most = 1
+    assert len((await builder.build(task)).files) == 2

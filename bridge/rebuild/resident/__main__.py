@@ -159,7 +159,7 @@ def main() -> int:
     logging.getLogger().addHandler(logged)
     showing = Showing(channel)
     try:
-        output = Output(Path(start.output), Path(start.note))
+        output = Output(Path(start.output), Path(start.note), start.most)
         site = WarmSite(place, output, shown=showing, newer=channel.waiting, logged=logged)
         at_start = Said.of(logged.take())
     except Unfit as reason:

@@ -90,7 +90,7 @@ class _Process:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, resident: Resident, checkout: Path, output: Path) -> _Process:
+    async def start(cls, resident: Resident, checkout: Path, output: Output) -> _Process:
         """Start it, and tell it where everything is."""
         # The order in which Pelican finds files is that of the command's builds.
         extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000", "PYTHONHASHSEED": "0"}
@@ -112,9 +112,10 @@ class _Process:
                 settings=resident.settings,
                 content=resident.content,
                 shadow=str(resident.shadow),
-                output=str(output),
+                output=str(output.folder),
                 note=str(resident.note),
                 own=resident.own,
+                most=output.most,
             )
         )
         return started
@@ -249,7 +250,7 @@ class ResidentBuilder:
 
     async def _ask(self, task: Task, changed: frozenset[str]) -> Outcome:
         if self._process is None:
-            self._process = await _Process.start(self._resident, task.checkout, self._output.folder)
+            self._process = await _Process.start(self._resident, task.checkout, self._output)
         running = self._process
         await running.tell(Build(changed, task.excused))
         self._building = True

@@ -11,6 +11,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     """The first thing said to the process: where everything is.
 
     ``own`` are folders of the checkout whose files come and go with posts: uploads, mentions.
+    ``most`` is by how many bytes a build may make the site larger.
     """
 
     checkout: str
@@ -20,6 +21,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     output: str
     note: str
     own: tuple[str, ...] = ()
+    most: int | None = None
 
 
 class Build(msgspec.Struct, frozen=True, tag=True):

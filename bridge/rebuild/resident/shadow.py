@@ -36,6 +36,7 @@ class Shadow:
             self._tree.remove(name)
         self._by_plugins.clear()
         self._published.clear()
+        self._output.begin()
         self._folder.mkdir(parents=True, exist_ok=True)
         # By the clock of the file system, which is not that of the process.
         probe = self._folder / _PROBE
