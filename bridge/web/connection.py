@@ -98,7 +98,8 @@ class _Handler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no HTTP, or to an error beneath the application."""
-        if status >= 500:
+        # A client that has gone is told nothing, and is no error.
+        if status >= 500 and not isinstance(exc, ConnectionError):
             response = super().handle_error(request, status, exc, message)
         else:
             # The message quotes the request, in which a secret may be.

