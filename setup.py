@@ -14,6 +14,7 @@ setup(
     package_dir=ELSEWHERE,
     package_data={
         "bridge": ["py.typed"],
+        "bridge.store": ["*.sh"],
         "bridge.indieauth": ["templates/*", "static/*"],
         "bridge.sample_site": ["**/*", "**/.*"],
         "pelican_indieauth": ["py.typed", "templates/**/*"],

@@ -34,13 +34,18 @@ def main(sizes: list[int]) -> None:
 def measure(repo: Path, size: int) -> None:
     """Prints what the index costs, and what its answers do, for a site of so many posts."""
     make_site(repo, size)
-    settings = load(
-        None, {"BRIDGE_SITE__ME": "https://example.com/", "BRIDGE_SITE__REPO": str(repo)}
-    )
+    environment = {
+        "BRIDGE_SITE__ME": "https://example.com/",
+        "BRIDGE_SITE__REPO": str(repo),
+        "BRIDGE_SITE__STATE": str(repo.with_name("state")),
+    }
+    settings = load(None, environment)
     store = GitStore(repo, author="A <a@example.com>")
 
     def catalogue() -> Catalogue:
-        return Catalogue(store, store.state, settings, public_url="https://bridge.example.com/")
+        return Catalogue(
+            store, settings.site.state, settings, public_url="https://bridge.example.com/"
+        )
 
     first = catalogue()
     building = timed(first.look)

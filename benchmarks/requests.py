@@ -90,6 +90,7 @@ def serving(folder: Path) -> Iterator[Serving]:
     environment = {
         "BRIDGE_SITE__ME": "https://example.com/",
         "BRIDGE_SITE__REPO": str(folder / "site.git"),
+        "BRIDGE_SITE__STATE": str(folder / "state"),
         "BRIDGE_SERVER__PORT": "0",
         "BRIDGE_INDIEAUTH__ENABLED": "true",
         "BRIDGE_INDIEAUTH__DATABASE": str(folder / "indieauth.sqlite"),

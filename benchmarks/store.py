@@ -45,18 +45,17 @@ def main(sizes: list[int]) -> None:
 
 def latency(folder: Path, size: int) -> None:
     """One new post after the other, every way in turn, so that all meet the same weather."""
-    bare, clone, flat = folder / "site.git", folder / "clone", folder / "flat.git"
+    bare, flat = folder / "site.git", folder / "flat.git"
     make_site(bare, size)
-    for name in ("clone", "git", "gitpython"):
+    for name in ("git", "gitpython"):
         _git(folder, "clone", "-q", "site.git", name)
     _make_flat(flat, size)
-    stores = {path: GitStore(path, author=_AUTHOR) for path in (bare, clone, flat)}
+    stores = {path: GitStore(path, author=_AUTHOR) for path in (bare, flat)}
     repo = git.Repo(folder / "gitpython")
     ways: dict[str, Way] = {
         "floor: write + fsync the same files": floor(stores[bare], folder / "floor"),
         "store, the bridge's bare clone": lambda: commit(stores[bare], _FOLDER),
         "store, all posts in one folder": lambda: commit(stores[flat], "notes"),
-        "store, branch checked out": lambda: commit(stores[clone], _FOLDER),
         "git add && git commit": lambda: by_git(folder / "git"),
         "GitPython index.add, index.commit": lambda: by_index(repo),
     }

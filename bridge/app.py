@@ -156,23 +156,30 @@ class _Assembly:
         site, author = self.settings.site, self.settings.publish.author
         store = GitStore(site.repo, branch=site.branch, author=author)
         self._close_later(partial(asyncio.to_thread, store.close))
-        private.make_folder(store.state)
+        private.make_folder(site.state)
         queue = CommitQueue(store)
         self._close_later(queue.close)
-        catalogue = Catalogue(store, store.state, self.settings, public_url=self.public_url)
+        catalogue = Catalogue(store, site.state, self.settings, public_url=self.public_url)
         self._close_later(catalogue.close)
-        folder = store.state / "media"
-        media = MediaLibrary(store, folder, self.settings, public_url=self.public_url)
+        media = MediaLibrary(
+            store,
+            site.state / "keep" / "media",
+            self.settings,
+            public_url=self.public_url,
+            cache=site.state / "media",
+        )
         await media.start()
         return _Repo(store, queue, catalogue, media)
 
     async def _start_followers(self, repo: _Repo) -> _Followers:
         store, publish = repo.store, self.settings.publish
         output = await self._output_folder(repo)
-        rebuilder = make_rebuilder(self.settings, store, store.state, output=output)
+        state = self.settings.site.state
+        rebuilder = make_rebuilder(self.settings, store, state, output=output)
         remote = Remote(
             store,
             publish.remote,
+            state=state,
             on_moved=rebuilder.changed,
             token=publish.token,
             poll=publish.poll_seconds,
@@ -186,11 +193,10 @@ class _Assembly:
         return followers
 
     async def _output_folder(self, repo: _Repo) -> Path:
-        """``[rebuild] output``, else Pelican's: in the owner's clone, or in our state folder."""
+        """``[rebuild] output``, else Pelican's; a relative one is in the state folder."""
         if self.settings.rebuild.output:
             return Path(self.settings.rebuild.output)
-        clone = self.settings.site.repo
-        base = clone if (clone / ".git").exists() else repo.store.state
+        base = self.settings.site.state
         try:
             return base / await repo.catalogue.output_path()
         except (Unavailable, StoreError) as error:

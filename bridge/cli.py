@@ -109,10 +109,15 @@ def _parser() -> argparse.ArgumentParser:
 
     init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
     init.add_argument(
-        "site", nargs="?", default=".", help="a clone of the site, or its repo's URL (default: .)"
+        "site", nargs="?", default="", help="a clone of the site, or its repo's URL (default: .)"
     )
     init.add_argument("--me", help="the site's address, where you are not asked")
     init.add_argument("--public-url", help="where the world will reach the bridge")
+    init.add_argument(
+        "--remote",
+        help="where the bridge pushes posts to (default: the upstream of the clone's branch if"
+        " that is on the network, else the clone)",
+    )
     init.add_argument("--yes", action="store_true", help="take every default, ask nothing")
     init.set_defaults(run=_init)
 
@@ -188,7 +193,13 @@ def _init(options: argparse.Namespace) -> None:
     _prepare_git()
     from bridge.init import init
 
-    init(options.site, me=options.me, public_url=options.public_url, ask=not options.yes)
+    init(
+        options.site,
+        me=options.me,
+        public_url=options.public_url,
+        remote=options.remote or "",
+        ask=not options.yes,
+    )
 
 
 def _serve(options: argparse.Namespace) -> None:

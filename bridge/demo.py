@@ -24,7 +24,8 @@ from bridge.indieauth.tokens import ALL_SCOPES, create_token
 from bridge.serve import lend_plugin, listen, run
 from bridge.settings import Settings
 from bridge.settings_file import load
-from bridge.store.setup import commit_file, found_site
+from bridge.store.setup import clone_bare, commit_file, found_site, let_push_into
+from bridge.upgrade import upgrade
 from bridge.web.site import StaticSite
 
 _PACKAGE = Path(__file__).parent
@@ -47,10 +48,12 @@ class Facts:
     media: str
     authorization: str
     token_endpoint: str
+    webmention: str
+    desk: str
     token: str
     password: str
     repo: str
-    remote: str
+    clone: str
     output: str
     pid: int
 
@@ -70,7 +73,7 @@ def demo(folder: Path | None, port: int) -> None:
     lend_plugin()
     _prepare(folder, config, origin)
     private.tighten([config])
-    settings = load(config, os.environ)
+    settings = load(config, os.environ, over=_overlay(origin))
     facts = _let_in(settings.indieauth.database, _facts(folder, origin))
     try:
         asyncio.run(_serve(settings, facts, listener))
@@ -107,43 +110,59 @@ def _refuse_others(folder: Path, config: Path) -> None:
 def _listen(config: Path, port: int) -> socket.socket:
     """On the wanted port; where any will do, on the one of last time, which apps may know."""
     if not port and config.is_file():
-        last = load(config, {}).server.port
+        last = load(config, os.environ).server.port
         with suppress(Refused):
             return listen("127.0.0.1", last)
     return listen("127.0.0.1", port)
 
 
 def _prepare(folder: Path, config: Path, origin: str) -> None:
-    """The site's repo and remote, and the bridge's settings, all with the demo's address."""
-    site = folder / "site"
+    """The owner's clone, which knows the demo's address, the bridge's repo, and its settings."""
+    clone, repo = folder / "site", folder / "site.git"
     if not config.is_file():
         sample = next((each for each in _SAMPLES if each.is_dir()), None)
         if sample is None:
             raise Refused("The sample site is missing from this installation. Install it again.")
         unwanted = shutil.ignore_patterns("output", "__pycache__", ".git")
-        shutil.copytree(sample, site, ignore=unwanted)
-        _move(site / _CONF, origin)
-        found_site(site, folder / "remote.git", **_OWNER)
-    elif load(config, {}).site.me != origin:
+        shutil.copytree(sample, clone, ignore=unwanted)
+        _move(clone / _CONF, origin)
+        found_site(clone, **_OWNER)
+        clone_bare(str(clone), repo, "main")
+        let_push_into(clone)
+        config.write_text(_settings(origin), encoding="utf-8")
+        return
+    if not repo.exists():
+        upgrade(config, "", str(clone))
+    if _addresses(origin) not in (clone / _CONF).read_text(encoding="utf-8"):
         # Pages are built from commits, so that their address has to be in one.
-        change = partial(_move, site / _CONF, origin)
-        commit_file(site, _CONF, change, f"The site lives at {origin} now")
-    config.write_text(_settings(origin), encoding="utf-8")
+        change = partial(_move, clone / _CONF, origin)
+        commit_file(clone, _CONF, change, f"The site lives at {origin} now")
 
 
 def _move(settings: Path, origin: str) -> None:
     """Have Pelican's settings say where the site and its bridge are."""
     text, _, _ = settings.read_text(encoding="utf-8").partition(_ADDRESSES)
-    text += f'{_ADDRESSES}SITEURL = "{origin.rstrip("/")}"\nINDIEAUTH_BRIDGE = "{origin}"\n'
-    settings.write_text(text, encoding="utf-8")
+    settings.write_text(text + _addresses(origin), encoding="utf-8")
+
+
+def _addresses(origin: str) -> str:
+    site = origin.rstrip("/")
+    return f'{_ADDRESSES}SITEURL = "{site}"\nINDIEAUTH_BRIDGE = "{origin}"\n'
+
+
+def _overlay(origin: str) -> dict[str, dict[str, str | int]]:
+    """What is so for this run, whatever ``bridge.toml`` says: another port may be free."""
+    port = urlsplit(origin).port or 80
+    return {"site": {"me": origin}, "server": {"port": port, "public_url": origin}}
 
 
 def _settings(origin: str) -> str:
     return f"""\
-{_MARK} Written anew when it starts.
+{_MARK} What you change here stays; the address is the one that it is
+# started at.
 [site]
 me = "{origin}"
-repo = "site"
+repo = "site.git"
 
 [server]
 port = {urlsplit(origin).port}
@@ -151,6 +170,9 @@ public_url = "{origin}"
 
 [indieauth]
 enabled = true
+
+[publish]
+author = "{_OWNER["name"]} <{_OWNER["email"]}>"
 
 [rebuild]
 output = "output"
@@ -165,10 +187,12 @@ def _facts(folder: Path, origin: str) -> Facts:
         media=f"{origin}media",
         authorization=f"{origin}auth",
         token_endpoint=f"{origin}token",
+        webmention=f"{origin}webmention",
+        desk=f"{origin}desk/",
         token="",
         password=secrets.token_urlsafe(9),
-        repo=str(folder / "site"),
-        remote=str(folder / "remote.git"),
+        repo=str(folder / "site.git"),
+        clone=str(folder / "site"),
         output=str(folder / "output"),
         pid=os.getpid(),
     )
@@ -201,8 +225,8 @@ The demo is ready.
   Post a note            curl {facts.micropub} -H "Authorization: Bearer {facts.token}" \\
                               -d h=entry -d "content=Hello from the command line"
   Use an app             sign in as {facts.me} with the password {facts.password}
-  The posts, as files    {facts.repo}
-  The remote, bare       {facts.remote}
+  The posts, as files    {facts.clone} (your clone: edit and commit there)
+  The bridge's own repo  {facts.repo}
   The pages              {facts.output}
   What the bridge does   {facts.site}status
 

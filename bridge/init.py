@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,34 +23,29 @@ from bridge.store.setup import (
     has_file,
     is_remote,
     keep_out,
+    let_push_into,
     look_at,
     look_into,
 )
+from bridge.upgrade import upgrade
 from bridge.web_url import BadURL, parse
 
 _BARE = Path("site.git")
 _OUTPUT = Path("output")
+_STATE = Path("state")
 _DATABASE = "indieauth.sqlite*"
 _RULE = Content().path
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``bridge.toml`` is going to say about a site.
-
-    ``repo`` is the bridge's own bare clone where there is a ``remote``, else the owner's clone.
-    """
+    """What ``bridge.toml`` is going to say about a site; ``repo`` is the bridge's bare clone."""
 
     site: ExistingSite
     found: Found
     me: str
     public_url: str
     repo: Path
-
-    @property
-    def remote(self) -> str:
-        """The remote's name in ``repo``."""
-        return "origin" if self.found.remote else ""
 
     @property
     def conf(self) -> Path:
@@ -62,18 +58,29 @@ class Plan:
         """Pelican's settings, as a path inside the repo."""
         return self.site.settings.relative_to(self.site.root).as_posix()
 
+    @property
+    def recipe(self) -> str:
+        """The file by which the remote's host builds the site; ``""`` where it does not."""
+        return "" if self.found.is_local else self.site.built_elsewhere()
 
-def init(site: str, *, me: str | None, public_url: str | None, ask: bool) -> None:
+
+def init(site: str, *, me: str | None, public_url: str | None, remote: str, ask: bool) -> None:
     """Write ``bridge.toml`` in the current folder and say what is left to do.
 
-    ``site`` is the owner's clone, in which nothing changes, or the URL of the repo. Raises
-    :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for Pelican's; then
-    no ``bridge.toml`` was written.
+    ``site`` is the owner's clone or the URL of the repo, ``remote`` where posts are to be pushed
+    (``""``: as :class:`~bridge.store.setup.Found` has it). In a clone that is pushed to, git is set
+    up for that; nothing else there changes. A ``bridge.toml`` that is there already is kept, and
+    what an earlier version had made is brought to where it is now.
+
+    Raises :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for
+    Pelican's; then no ``bridge.toml`` was written.
     """
     if DEFAULT_FILE.exists():
-        raise Refused(f"{DEFAULT_FILE} is there already. Edit it, or delete it to start over.")
+        print(upgrade(DEFAULT_FILE, site, remote))
+        return
+    site = site or "."
     with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
-        found = _find(site, Path(folder))
+        found = _find(site, remote, Path(folder))
         start = found.root if is_remote(site) else Path(site).resolve()
         existing = find_site(found.root, start)
         interview = Interview(ask)
@@ -82,12 +89,13 @@ def init(site: str, *, me: str | None, public_url: str | None, ask: bool) -> Non
             found=found,
             me=interview.me(me, existing.address),
             public_url=interview.bridge(public_url),
-            repo=_BARE.resolve() if found.remote else found.root,
+            repo=_BARE.resolve(),
         )
-        text, story = _toml(plan), _what_next(plan)
+        text = _toml(plan)
         _make_repo(plan)
-        ours = [Path(name).absolute() for name in (DEFAULT_FILE, _BARE, _OUTPUT, _DATABASE)]
-        keep_out(found.root, [*ours, existing.output])
+        names = (DEFAULT_FILE, _BARE, _OUTPUT, _STATE, _DATABASE)
+        keep_out(found.root, [*(Path(name).absolute() for name in names), existing.output])
+        story = _what_next(plan, _set_up_remote(found))
     private.write(DEFAULT_FILE, text)
     print(story)
 
@@ -142,10 +150,14 @@ def _beside(me: str) -> str:
     return f"https://bridge.{host.removeprefix('www.')}/"
 
 
-def _find(site: str, folder: Path) -> Found:
+def _find(site: str, remote: str, folder: Path) -> Found:
     """The repo of a site: where its clone is, or laid out in ``folder``. Raises Refused."""
     try:
-        return look_into(site, _BARE.resolve(), folder) if is_remote(site) else look_at(Path(site))
+        if not is_remote(site):
+            return look_at(Path(site), remote)
+        if remote:
+            raise Refused(f"{site} is a remote already: leave out --remote, or name a clone.")
+        return look_into(site, _BARE.resolve(), folder)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
 
@@ -153,22 +165,34 @@ def _find(site: str, folder: Path) -> Found:
 def _make_repo(plan: Plan) -> None:
     """The bare clone, which is no working tree that two could change at once.
 
-    Without a remote it would have nowhere to bring the posts: git refuses a push into a branch
-    that is checked out. Then the bridge works in the owner's clone. Raises :class:`Refused`.
+    Raises :class:`Refused`; then there is none that was not there before.
     """
-    found = plan.found
+    found, was_there = plan.found, plan.repo.exists()
     try:
-        if found.remote:
-            clone_bare(found.remote, plan.repo, found.branch)
-        elif not found.branch:
-            raise Refused(f"No branch is checked out in {found.root}. Run there: git switch main")
+        clone_bare(found.remote, plan.repo, found.branch)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     for file in (plan.site.conf, plan.site.settings):
         path = file.relative_to(found.root).as_posix()
         if not has_file(plan.repo, path):
-            lacks = f"push it to {found.remote}" if found.remote else "commit it"
+            if not was_there:
+                shutil.rmtree(plan.repo)
+            lacks = "commit it" if found.is_local else f"push it to {found.remote}"
             raise Refused(f"{path} is not in the repo that the bridge works with: {lacks} first.")
+
+
+def _set_up_remote(found: Found) -> str:
+    """Where posts go, and what that has changed there. Raises :class:`Refused`."""
+    if is_remote(found.remote):
+        return f"It pushes to {found.remote}."
+    try:
+        changed = let_push_into(Path(found.remote))
+    except StoreBroken as error:
+        raise Refused(f"{error}.") from error
+    return f"""\
+It pushes to your clone, {found.remote}, whose files git brings along. What you
+have not committed there is never touched: posts wait for it, and /status says so.
+{changed}"""
 
 
 def _toml(plan: Plan) -> str:
@@ -194,18 +218,16 @@ enabled = true   # the bridge signs you in; false where [auth] names another tok
 folder = {_quote(content)}
 {rule}
 [publish]
-remote = {_quote(plan.remote)}
+remote = "origin"
 {author}
 [rebuild]
 {_rebuild(plan)}"""
 
 
 def _rebuild(plan: Plan) -> str:
-    if plan.remote and (recipe := plan.site.built_elsewhere()):
-        return f'mode = "none"   # your host builds the site: {recipe}\n'
-    if plan.remote:
-        return f'output = "{_OUTPUT}"   # the pages: let your web server serve this folder\n'
-    return '# output = "..."   # where the pages go, if not to Pelican\'s OUTPUT_PATH\n'
+    if plan.recipe:
+        return f'mode = "none"   # your host builds the site: {plan.recipe}\n'
+    return f'output = "{_OUTPUT}"   # the pages: let your web server serve this folder\n'
 
 
 def _quote(text: str) -> str:
@@ -213,13 +235,8 @@ def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _what_next(plan: Plan) -> str:
-    where = (
-        f"The bridge has a clone of its own, {plan.repo}, and pushes to your remote."
-        if plan.remote
-        else f"The bridge commits in your own clone, {plan.repo}: it has no remote."
-    )
-    push = " and push" if plan.remote else ""
+def _what_next(plan: Plan, remote: str) -> str:
+    push = "" if plan.found.is_local else " and push"
     additions = plan.site.additions(plan.public_url, plan.me)
     lines = "\n".join(f"    {line}" for line in additions)
     steps = [f"{plan.conf} says all that it should."]
@@ -227,11 +244,12 @@ def _what_next(plan: Plan) -> str:
         steps = [f"Add at the end of {plan.conf}:", lines, f"and commit{push} that."]
     if not plan.site.address:
         steps.append("Wherever you set SITEURL to something else, set it to that, too.")
-    if plan.remote and (recipe := plan.site.built_elsewhere()):
-        steps.append(f"Have your host install pelican-indieauth, too: see {recipe}.")
+    if plan.recipe:
+        steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
     todo = "\n\n".join(steps)
     return f"""
-Wrote {DEFAULT_FILE}. {where}
+Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
+{remote}
 
 {todo}
 

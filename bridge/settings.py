@@ -18,10 +18,15 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Site(_Section, frozen=True):
-    """``[site]``: whose site it is and where its files are."""
+    """``[site]``: whose site it is and where its files are.
+
+    ``repo`` is the bridge's own bare clone, ``state`` the folder of what it derives from that and
+    of what it keeps (in ``keep/``).
+    """
 
     me: str
     repo: Path
+    state: Path = Path("state")
     aliases: tuple[str, ...] = ()
     branch: str = ""
     settings: str = "pelicanconf.py"

@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -33,13 +34,21 @@ class _Wrong(NamedTuple):
     remedy: str
 
 
-def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(
+    file: Path | None,
+    environ: Mapping[str, str],
+    *,
+    over: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Settings:
     """Read ``file`` (``None``: the environment alone) and the ``BRIDGE_*`` variables.
 
-    Relative paths are resolved against the folder of ``file``. Raises :class:`SettingsError`.
+    ``over`` has sections with keys that go before those of the file. Relative paths are resolved
+    against the folder of ``file``. Raises :class:`SettingsError`.
     """
     values, source = _read_file(file) if file else ({}, "environment")
     origins: dict[str, str] = {}
+    for section, keys in over.items():
+        values[section] = {**values.get(section, {}), **keys}
     for name, section, key, value in _from_environment(environ):
         values.setdefault(section, {})
         if isinstance(values[section], dict):
@@ -57,7 +66,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     output = str(folder / rebuild.output) if rebuild.output else ""
     return replace(
         settings,
-        site=replace(site, repo=folder / site.repo),
+        site=replace(site, repo=folder / site.repo, state=folder / site.state),
         indieauth=replace(indieauth, database=folder / indieauth.database),
         rebuild=replace(rebuild, output=output),
     )

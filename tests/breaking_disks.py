@@ -13,7 +13,7 @@ from random import Random
 
 from bridge.store.disk import Disk
 
-_CHANGING = ("write", "overwrite", "append", "sync", "link", "rename", "remove", "mkdir", "rmdir")
+_CHANGING = ("write", "append", "sync", "link", "rename", "remove", "mkdir")
 
 
 class SteppedDisk(Disk):
@@ -53,7 +53,7 @@ def full_at(step: int, code: int = errno.ENOSPC) -> SteppedDisk:
 
     def before(name: str) -> None:
         left[0] -= 1
-        if left[0] <= 0 and name in {"write", "overwrite", "append", "half", "mkdir", "link"}:
+        if left[0] <= 0 and name in {"write", "append", "half", "mkdir", "link"}:
             raise OSError(code, os.strerror(code))
 
     return SteppedDisk(before)
@@ -92,15 +92,6 @@ class ForgetfulDisk(Disk):
     def write(self, path: Path, data: bytes, mode: int = 0o666) -> None:
         super().write(path, data, mode)
         self._name(path, _File(data))
-
-    def overwrite(self, path: Path, data: bytes) -> None:
-        file = self._at(path)
-        super().overwrite(path, data)
-        if file is None:
-            self._name(path, _File(data))
-        else:
-            file.data = data
-            self._remember()
 
     def append(self, path: Path, data: bytes) -> None:
         super().append(path, data)  # reflogs: nobody relies on them after a power cut

@@ -199,7 +199,7 @@ class Crowd:
 
 def settings(repos: Repos, *, remote: str = "origin", wait_seconds: float = 0) -> Settings:
     return Settings(
-        site=Site(me=f"{SITE}/", repo=repos.bare),
+        site=Site(me=f"{SITE}/", repo=repos.bare, state=repos.folder / "state"),
         indieauth=IndieAuth(enabled=True, database=repos.folder / "indieauth.sqlite"),
         publish=Publish(
             remote=remote,

@@ -32,10 +32,12 @@ class Demo:
     media: str
     authorization: str
     token_endpoint: str
+    webmention: str
+    desk: str
     token: str
     password: str
     repo: Path
-    remote: Path
+    clone: Path
     output: Path
     pid: int
     folder: Path
@@ -45,7 +47,7 @@ class Demo:
         return {"Authorization": f"Bearer {self.token}"}
 
     def git(self, *arguments: str, repo: Path | None = None) -> str:
-        """What git prints, in the owner's clone unless told otherwise."""
+        """What git prints, in the bridge's repo unless told otherwise."""
         command = ["git", "-C", str(repo or self.repo), *arguments]
         return subprocess.run(
             command, check=True, capture_output=True, encoding="utf-8"
@@ -62,6 +64,14 @@ class Demo:
         """A new app token with these scopes."""
         words = self.command("token", "create", "test", "--scope", scope).split()
         return max(words, key=len)
+
+    def in_step(self) -> Path:
+        """The owner's clone, once it and the bridge's repo have the same commits, and no more."""
+        heads = [lambda: self.git("rev-parse", "main"),
+                 lambda: self.git("rev-parse", "main", repo=self.clone)]  # fmt: skip
+        wait_until(lambda: heads[0]() == heads[1]())
+        assert self.git("status", "--porcelain", repo=self.clone) == ""
+        return self.clone
 
     def commits(self) -> int:
         return int(self.git("rev-list", "--count", "HEAD"))
@@ -84,7 +94,7 @@ def start_demo(folder: Path, **environment: str) -> tuple[Demo, Program]:
     wait_until(lambda: file.exists() or program.poll() is not None, seconds=PATIENCE)
     assert program.poll() is None, log.read_text()
     values = json.loads(file.read_text())
-    paths = {name: Path(values[name]) for name in ("repo", "remote", "output")}
+    paths = {name: Path(values[name]) for name in ("repo", "clone", "output")}
     return Demo(**{**values, **paths}, folder=folder), program
 
 

@@ -15,6 +15,7 @@ from git_kit import git
 
 from bridge.indieauth.database import Database
 from bridge.indieauth.tokens import ALL_SCOPES, create_token
+from bridge.store.setup import clone_bare, let_push_into
 
 CLIENTS = 8
 PELICANCONF = """\
@@ -28,32 +29,36 @@ ARTICLE_SAVE_AS = ARTICLE_URL + "index.html"
 
 @dataclass
 class Besieged:
-    """The bridge, its repo, and the words of every post that was acknowledged."""
+    """The bridge, its repo, the owner's clone, and the words of every acknowledged post."""
 
     repo: Path
+    clone: Path
     environment: dict[str, str]
     token: str
     starts: list[float] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
 
     @classmethod
-    def in_folder(cls, folder: Path, *, bare: bool) -> Besieged:
-        """A site with one post, in the bridge's own bare clone or in the owner's."""
-        git(folder, "init", "-q", "-b", "main", "origin")
-        (folder / "origin/pelicanconf.py").write_text(PELICANCONF)
-        (folder / "origin/content").mkdir()
+    def in_folder(cls, folder: Path, *, pushing: bool = False) -> Besieged:
+        """A site with one post; ``pushing``: to the owner's clone on the same machine."""
+        clone = folder / "clone"
+        git(folder, "init", "-q", "-b", "main", "clone")
+        (clone / "pelicanconf.py").write_text(PELICANCONF)
+        (clone / "content").mkdir()
         first = "Title: A\nDate: 2026-11-21\n\nword-0-0-0-\n"
-        (folder / "origin/content/first.md").write_text(first)
-        git(folder / "origin", "add", "-A")
-        git(folder / "origin", "commit", "-q", "-m", "Begin")
-        git(folder, "clone", "-q", *(["--bare"] if bare else []), "origin", "site")
+        (clone / "content/first.md").write_text(first)
+        git(clone, "add", "-A")
+        git(clone, "commit", "-q", "-m", "Begin")
+        clone_bare(str(clone), folder / "site.git", "main")
+        let_push_into(clone)
         environment = {
             "BRIDGE_SITE__ME": "https://example.com/",
-            "BRIDGE_SITE__REPO": str(folder / "site"),
+            "BRIDGE_SITE__REPO": str(folder / "site.git"),
+            "BRIDGE_SITE__STATE": str(folder / "state"),
             "BRIDGE_SERVER__PORT": "0",
             "BRIDGE_INDIEAUTH__ENABLED": "true",
             "BRIDGE_INDIEAUTH__DATABASE": str(folder / "indieauth.sqlite"),
-            "BRIDGE_PUBLISH__REMOTE": "",
+            "BRIDGE_PUBLISH__REMOTE": "origin" if pushing else "",
             "BRIDGE_PUBLISH__AUTHOR": "A <a@example.com>",
             "BRIDGE_REBUILD__MODE": "none",
             "PYTHONPATH": str(Path(__file__).parents[1]),
@@ -63,7 +68,7 @@ class Besieged:
         database = Database(folder / "indieauth.sqlite")
         token = create_token(database, "siege", ALL_SCOPES)
         database.close()
-        return cls(folder / "site", environment, token)
+        return cls(folder / "site.git", clone, environment, token)
 
     async def start(self) -> tuple[asyncio.subprocess.Process, str]:
         begin = time.monotonic()
@@ -122,7 +127,5 @@ class Besieged:
         found = set(git(self.repo, "grep", "-h", "-o", "-E", "word-[0-9-]+", "main").split())
         assert self.acknowledged <= found
         assert git(self.repo, "fsck", "--strict", "--no-dangling") == ""
-        git_dir = self.repo / ".git" if (self.repo / ".git").exists() else self.repo
-        assert [*git_dir.rglob("*.lock")] == [*git_dir.glob("micropub-bridge/*.lock")]
-        if git_dir != self.repo:
-            assert git(self.repo, "status", "--porcelain") == ""
+        assert [*self.repo.rglob("*.lock")] == []
+        assert [*self.repo.rglob("tmp_*")] == []

@@ -40,7 +40,7 @@ async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]
             yield Finding("repo", "its branch has no commit", "Commit your site there first.")
             return
         yield _check_repo(store, settings)
-        yield _check_private(file, store.state, settings)
+        yield _check_private(file, settings.site.state, settings)
         yield await asyncio.to_thread(_check_remote, store, settings)
         with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
             checkout = Path(folder, "site")
@@ -52,14 +52,20 @@ async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]
 
 
 def _check_repo(store: GitStore, settings: Settings) -> Finding:
-    places = [store.state, store.place.common, store.place.common / "objects"]
+    state = settings.site.state
+    try:
+        private.make_folder(state)
+    except OSError as error:
+        remedy = "Make it for the user that runs the bridge, or set [site] state."
+        return Finding("repo", f"the folder {state} cannot be made: {error.strerror}", remedy)
+    places = [state, store.place.common, store.place.common / "objects"]
     closed = next((place for place in places if not os.access(place, os.W_OK)), None)
     if closed is None:
         return Finding("repo", f"{settings.site.repo} can be read and written")
     return Finding(
         "repo",
         f"{closed} cannot be written",
-        "Give the user that runs the bridge write access to the whole repo.",
+        "Give the user that runs the bridge write access to the whole of it.",
     )
 
 
@@ -85,7 +91,8 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
     name = settings.publish.remote
     if not name:
         return Finding("remote", "none is wanted ([publish] remote is empty)")
-    transport = Transport(store.place, name, settings.publish.token, store.state, store.disk)
+    state, token = settings.site.state, settings.publish.token
+    transport = Transport(store.place, name, token, state, store.disk)
     if not transport.url():
         return Finding(
             "remote",

@@ -21,6 +21,7 @@ from bridge.media.file import MediaFile
 from bridge.media.images import Rules
 from bridge.media.shelf import Incoming, OpenFile, Shelf
 from bridge.media.sniff import sniff
+from bridge.media.staging import Staging
 from bridge.media.worker import Cleaner
 from bridge.settings import Settings
 from bridge.store import Change, ContentStore
@@ -41,9 +42,12 @@ class MediaLibrary:
         settings: Settings,
         *,
         public_url: str,
+        cache: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         cleaner: Cleaner | None = None,
     ) -> None:
+        """``staging`` is the folder of what is not committed yet; ``cache``, by default inside of
+        it, that of committed files as they are served."""
         folder = settings.media.folder.strip("/")
         content = settings.content.folder.strip("/")
         root = f"{content}/" if content not in {"", "."} else ""
@@ -55,7 +59,8 @@ class MediaLibrary:
         )
         self._cleaner = cleaner or Cleaner(rules)
         self._addresses = Addresses(folder, public_url)
-        self._shelf = Shelf(staging, Committed(store, root, folder), folder)
+        waiting = Staging(staging, cache or staging / "cache")
+        self._shelf = Shelf(waiting, Committed(store, root, folder), folder)
         self._max_bytes = settings.media.max_bytes
         self._now = now
 

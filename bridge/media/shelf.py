@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import BinaryIO
 
 from msgspec.structs import replace
@@ -49,8 +48,8 @@ class OpenFile:
 class Shelf:
     """Files by their path (``media/2026/11/sea.jpg``), wherever their bytes are at the moment."""
 
-    def __init__(self, staging: Path, committed: Committed, folder: str) -> None:
-        self._staging = Staging(staging)
+    def __init__(self, staging: Staging, committed: Committed, folder: str) -> None:
+        self._staging = staging
         self._committed = committed
         self._folder = folder
         self._known: dict[str, MediaFile] = {}

@@ -2,8 +2,8 @@
 
 ``files/`` holds what is not committed yet, at the path it will have in the content folder.
 ``uploads.jsonl`` remembers of every upload what its bytes do not tell (when, alt text, digest of
-the original); a line is appended with each. ``cache/`` holds committed files as they are asked
-for. All but ``files/`` may be deleted at any time.
+the original); a line is appended with each. The cache holds committed files as they are asked for,
+and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _TEMPORARY = ".incoming-"
 class Staging:
     """The waiting room. Its methods block; the library calls them under its own lock."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, cache: Path) -> None:
         self._files = root / "files"
-        self._cache = root / "cache"
+        self._cache = cache
         self._journal = root / "uploads.jsonl"
 
     def start(self) -> dict[str, MediaFile]:

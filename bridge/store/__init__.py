@@ -84,14 +84,6 @@ class MovedMeanwhile(StoreError):
     """Somebody else has committed since ``base``; look again and retry."""
 
 
-class OwnersEdit(StoreError):
-    """The owner has changed this file in the working tree and not committed it."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(f"{path} has uncommitted changes of the owner's")
-        self.path = path
-
-
 class StoreBusy(StoreError):
     """A lock of git's stayed taken for longer than a request may wait."""
 

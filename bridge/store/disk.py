@@ -25,14 +25,6 @@ class Disk:
         finally:
             os.close(file)
 
-    def overwrite(self, path: Path, data: bytes) -> None:
-        """Put bytes into a file that may be there, keeping the file itself (and links to it)."""
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            self._fill(file, data)
-        finally:
-            os.close(file)
-
     def append(self, path: Path, data: bytes) -> None:
         """Add to the end of a file, in one piece."""
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -68,14 +60,6 @@ class Disk:
         """Make a folder, if it is not there; its parent has to be."""
         if not path.is_dir():
             path.mkdir(exist_ok=True)
-
-    def rmdir(self, path: Path) -> bool:
-        """Remove a folder if it is empty; whether it was."""
-        try:
-            path.rmdir()
-        except OSError:
-            return False
-        return True
 
     def close(self) -> None:
         """Let the threads go."""

@@ -1,4 +1,4 @@
-"""The content store that is a git repo: durable, shared with the owner, one commit a request."""
+"""The content store that is a bare git repo of the bridge's own: durable, one commit a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bridge.store import (
@@ -24,21 +24,15 @@ from bridge.store import (
 )
 from bridge.store.batch import Batch
 from bridge.store.disk import Disk
-from bridge.store.git_index import Indexes
 from bridge.store.history import removed_files
 from bridge.store.housekeeping import Housekeeper
 from bridge.store.locks import writer
-from bridge.store.mending import Mending
 from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Object
 from bridge.store.opening import author as find_author
 from bridge.store.opening import open_place
-from bridge.store.recovery import Recovery
-from bridge.store.scratch import Scratch
-from bridge.store.settling import Settling
 from bridge.store.transaction import Transaction
 from bridge.store.trees import compare, find, walk
-from bridge.store.worktree import Checkout, Desk, at_desk, checkouts
 
 _ATTEMPTS = 20
 _OWN_COMMITS = 10_000
@@ -47,11 +41,9 @@ _OWN_COMMITS = 10_000
 class GitStore:
     """A :class:`~bridge.store.ContentStore` in a git repo.
 
-    ``repo`` is a bare repo, a clone with a working tree, or a worktree; ``branch`` is by default
-    the one that its ``HEAD`` names; ``author`` is ``Name <address>``, by default git's own, and
-    ``otherwise`` where git has none. Opening raises :class:`StoreBroken`, which says what to mend.
-
-    ``state`` is a folder of the bridge's own inside the git folder: everything in it is derived.
+    ``repo`` is the bridge's own bare clone; ``branch`` is by default the one that its ``HEAD``
+    names; ``author`` is ``Name <address>``, by default git's own, and ``otherwise`` where git has
+    none. Opening raises :class:`StoreBroken`, which says what to do.
     """
 
     def __init__(
@@ -64,33 +56,25 @@ class GitStore:
         patience: float = 5.0,
         disk: Disk | None = None,
     ) -> None:
-        """``patience`` is how many seconds a commit waits for somebody else's lock."""
+        """``patience`` is how many seconds a commit waits for a lock of git's."""
         self.place = place = open_place(repo, branch)
         self.disk = disk or Disk()
         self._patience = patience
         self.database = ObjectDatabase(place.repo, place.format)
         self._turn = threading.Lock()
-        self._indexes = Indexes(place.format)
-        self._settling = Settling(place.branch, self._indexes, self._mend)
         self._mine: dict[Version | None, None] = {}  # in order
-        self.state = place.common / "micropub-bridge"
-        self._lock = self.state / "lock"
-        self._housekeeper = Housekeeper(place, self.state)
+        self._packs = place.common / "objects" / "pack"
+        self._housekeeper = Housekeeper(place)
+        self._transaction = Transaction(place, self.disk, patience)
         with _translated():
             self.author = find_author(place.repo, author, otherwise)
-            self._scratch = Scratch(self.disk, self.state)
-            parts = (place, self.database, self.disk, self._scratch, patience)
-            self._transaction, self._recovery = Transaction(*parts), Recovery(*parts)
-            self._mending = Mending(*parts[:-1], self._indexes, self._transaction)
             # A bridge that was killed may have left something half done. If another one is
-            # writing right now, it has put that right itself.
+            # writing right now, it has cleared that itself.
             with suppress(StoreBusy), self._writing():
-                self._recovery.unlock()
-                self._read_indexes()
+                self._transaction.unlock()
 
     def close(self) -> None:
         """End the processes and threads behind the store."""
-        self._settling.close()
         self._housekeeper.close()
         self.database.close()
         self.place.repo.close()
@@ -161,55 +145,49 @@ class GitStore:
         """Commit each on top of the one before, all of them in one round of syncs."""
         with _translated(), self._writing():
             for _ in range(_ATTEMPTS):
-                if not self._settling.is_settled():
-                    self._put_right()
                 answers = self._attempt(commits)
                 if answers is not None:
                     self._housekeeper.committed()
                     return answers
-                self._scratch.sweep()
+                self._transaction.sweep()
         raise StoreBusy("somebody else keeps committing")
 
     def bring(self, old: Version | None, new: bytes, objects: Sequence[Object]) -> bool:
-        """Move the branch, and working trees, to a commit that came from elsewhere.
+        """Move the branch to a commit that came from elsewhere.
 
         ``objects`` are those that the repo lacks. ``False`` if the branch is no longer at ``old``.
-        Raises :class:`OwnersEdit` where uncommitted edits are in the way.
         """
         with _translated(), self._writing():
             head = _oid(old) if old else None
             ident = f"{self.author} {int(time.time())} {time.strftime('%z')}"
-            return self._transaction.bring(head, new, objects, ident, self._checkouts())
+            return self._transaction.advance(head, new, objects, f"{ident}\tpull: from the remote")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the only writer among threads and bridges, in a repo where nothing is half done."""
-        self.disk.mkdir(self.state)
-        with self._turn, writer(self._lock, self._patience):
-            self._scratch.open()
-            self._recovery.recover(self._checkouts)
+        with self._turn, writer(self._packs, self._patience):
+            self._transaction.recover()
             try:
                 yield
             finally:
-                self._scratch.sweep()
+                self._transaction.sweep()
 
     def _attempt(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError] | None:
-        """Commit on top of the branch as it is now; ``None`` when it has moved meanwhile."""
+        """Commit on top of the branch as it is now; ``None`` when it has moved in between."""
         head = self.place.branch.read()
         self._notice(_version(head))
-        with self._desks() as desks:
-            batch = Batch(self.database, self.place.format, self.author, head, desks)
-            made: dict[Version | None, None] = {}
-            answers: list[Version | StoreError] = []
-            for commit in commits:
-                answer = batch.add(commit, lambda base: base in self._mine or base in made)
-                answers.append(answer)
-                if not isinstance(answer, StoreError):
-                    made[answer] = None
-            if batch.tip and made and not self._transaction.advance(head, batch.tip, batch, desks):
-                return None
-            files = _index_files([desk.checkout for desk in desks])
-            self._settling.committed(batch.tip, batch.edits, files)
+        batch = Batch(self.database, self.place.format, self.author, head)
+        made: dict[Version | None, None] = {}
+        answers: list[Version | StoreError] = []
+        for commit in commits:
+            answer = batch.add(commit, lambda base: base in self._mine or base in made)
+            answers.append(answer)
+            if not isinstance(answer, StoreError):
+                made[answer] = None
+        reflog = f"{batch.ident}\tcommit: {batch.subject}"
+        move = self._transaction.advance
+        if batch.tip and made and not move(head, batch.tip, batch.objects, reflog):
+            return None
         self._mine |= made
         while len(self._mine) > _OWN_COMMITS:
             del self._mine[next(iter(self._mine))]
@@ -220,53 +198,8 @@ class GitStore:
         if head not in self._mine:
             self._mine = {head: None}
 
-    def _mend(self) -> None:
-        """Do once more what a command of the owner's has undone of our commits."""
-        with _translated(), self._writing():
-            self._put_right()
-
-    def _put_right(self) -> None:
-        head, recent = self.place.branch.read(), self._settling.recent()
-        files = _index_files(self._checkouts())
-        if self._mending.is_well(head, recent, files):
-            self._settling.looked_at(head, files)
-            return
-        with self._desks() as desks:
-            head, files = self.place.branch.read(), _index_files([desk.checkout for desk in desks])
-            batch = self._mending.put_right(head, recent, desks, self.author)
-            if batch:
-                self._settling.committed(batch.tip, batch.edits, files)
-            else:
-                self._settling.looked_at(head, files)
-        self._scratch.sweep()
-
-    def _checkouts(self) -> list[Checkout]:
-        """Every working tree that has the branch checked out."""
-        return checkouts(self.place.common, self.place.root, self.place.branch.ref)
-
-    def _read_indexes(self) -> None:
-        """Refuse an index of a kind that is unknown here before somebody has a post for it."""
-        for checkout in self._checkouts():
-            file = checkout.git_dir / "index"
-            self._indexes.keep(file, self._indexes.read(file))
-
-    @contextmanager
-    def _desks(self) -> Iterator[list[Desk]]:
-        """Every working tree that has the branch checked out, with its index locked."""
-        desks: list[Desk] = []
-        with ExitStack() as stack:
-            for number, checkout in enumerate(self._checkouts()):
-                own = self._scratch.file(f"index-{number}")
-                desk = at_desk(self.disk, checkout, own, self._indexes, self._patience)
-                desks.append(stack.enter_context(desk))
-            yield desks
-
     def _tree_of(self, at: Version) -> bytes:
         return self.database.tree_of(_oid(at))
-
-
-def _index_files(checkouts: Sequence[Checkout]) -> list[Path]:
-    return [checkout.git_dir / "index" for checkout in checkouts]
 
 
 def _version(commit: bytes | None) -> Version | None:

@@ -12,7 +12,6 @@ import logging
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from git import GitError
@@ -29,9 +28,9 @@ _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometri
 class Housekeeper:
     """Counts rounds of commits, and from time to time tidies up in a thread of its own."""
 
-    def __init__(self, place: Place, state: Path) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
-        self._lock = state / "housekeeping.lock"
+        self._objects = place.common / "objects"
         self._rounds = 0
         self._rest = 0.0  # not before
         self._thread: threading.Thread | None = None
@@ -60,10 +59,10 @@ class Housekeeper:
     def _tidy(self) -> None:
         """Repack, unless there is little to do, or another bridge is at it."""
         try:
-            packs = [*self._place.common.joinpath("objects", "pack").glob("*.pack")]
+            packs = [*self._objects.joinpath("pack").glob("*.pack")]
             if len(packs) < _MANY:
                 return
-            file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(self._objects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 begin = time.monotonic()

@@ -1,7 +1,7 @@
 """Who may write: a lock among bridges, and git's own ``X.lock`` files.
 
-Git's locks are files that exist. Ours is a second name (a hard link) of a file in the bridge's own
-folder, so that one left behind by a killed bridge is known to be ours by its inode.
+Git's locks are files that exist. Ours is a second name (a hard link) of a temporary file of ours,
+so that one left behind by a killed bridge is known to be ours by its inode.
 """
 
 from __future__ import annotations
@@ -22,33 +22,37 @@ _PAUSE = 0.005
 
 
 @contextmanager
-def writer(path: Path, patience: float) -> Iterator[None]:
-    """Be the only bridge that writes. The system itself lets go when a process dies."""
+def writer(folder: Path, patience: float) -> Iterator[None]:
+    """Be the only bridge that writes to the repo of this folder, which git never replaces.
+
+    The system itself lets go when a process dies. Raises :class:`StoreBusy` after ``patience``
+    seconds.
+    """
     deadline = time.monotonic() + patience
-    while (file := _locked(path)) is None:
+    while (held := _locked(folder)) is None:
         if time.monotonic() > deadline:
             raise StoreBusy("another bridge has been writing to the repo for too long")
         time.sleep(_PAUSE)
     try:
         yield
     finally:
-        os.close(file)
+        os.close(held)
 
 
-def _locked(path: Path) -> int | None:
-    """The lock file, open and locked; ``None`` where another has it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _locked(folder: Path) -> int | None:
+    """The folder, open and locked; ``None`` where another bridge has it."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A repo that was moved away and put back has a new file: only that one counts.
-        if path.stat().st_ino == os.fstat(file).st_ino:
-            return file
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A repo that was moved away and put back is another folder: only that one counts.
+        if folder.stat().st_ino == os.fstat(held).st_ino:
+            return held
     except (BlockingIOError, FileNotFoundError):
-        pass  # somebody else's turn: the caller tries again
+        pass  # another bridge's turn: the caller tries again
     except BaseException:
-        os.close(file)
+        os.close(held)
         raise
-    os.close(file)
+    os.close(held)
     return None
 
 
@@ -118,26 +122,3 @@ def outlived_reboot(lock: Path) -> bool:
         return False
     started = next((float(line[6:]) for line in lines if line.startswith("btime ")), 0.0)
     return lock.stat().st_mtime < started
-
-
-def git_is_at_work(folder: Path) -> bool:
-    """Whether a git process that could hold a lock runs in a folder.
-
-    As far as ``/proc`` can tell; without it, perhaps. ``git cat-file``, which bridges keep running,
-    only reads.
-    """
-    proc = Path("/proc")
-    if not (proc / "self").exists():
-        return True
-    for process in proc.iterdir():
-        try:
-            if not process.name.isdigit() or "git" not in (process / "comm").read_text():
-                continue
-            here = (process / "cwd").readlink().is_relative_to(folder)
-            if here and b"\0cat-file\0" not in (process / "cmdline").read_bytes():
-                return True
-        except PermissionError:
-            return True  # somebody else's git: perhaps here
-        except OSError:
-            continue  # it has just ended
-    return False

@@ -1,4 +1,4 @@
-"""Opening a repo: what is there, and whether the bridge can keep its promises in it."""
+"""Opening the bridge's repo: whether it is one in which the promises can be kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from bridge.store.objects import Format
 from bridge.store.refs import Branch
 
 _AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
+#: Inside of the repo's folder, where what is now in ``[site] state`` once was.
+EARLIER_STATE = "micropub-bridge"
 _QUIET = {
     "GIT_TERMINAL_PROMPT": "0",  # nobody is there to answer
     "GIT_OPTIONAL_LOCKS": "0",  # reading takes no lock
@@ -25,21 +27,16 @@ _QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A repo that can be used.
-
-    ``common`` is the git folder with objects and refs, ``root`` the working tree that belongs to
-    it, ``None`` for a bare repo.
-    """
+    """A bare repo that can be used; ``common`` is its folder."""
 
     repo: Repo
     common: Path
-    root: Path | None
     branch: Branch
     format: Format
 
 
 def open_place(path: Path, branch: str) -> Place:
-    """Look at a repo; :class:`StoreBroken` says what is wrong with it and how to mend it."""
+    """Look at a repo; :class:`StoreBroken` says what is wrong with it, and what to do."""
     try:
         repo = Repo(path, expand_vars=False)
     except NoSuchPathError as error:
@@ -51,11 +48,13 @@ def open_place(path: Path, branch: str) -> Place:
     repo.git.set_persistent_git_options(git_dir=str(git_dir))
     repo.git.update_environment(**_QUIET)
     try:
-        fmt = _format(repo, common)
-        return Place(repo, common, _root(repo, common), _branch(repo, common, branch), fmt)
+        _refuse_working_tree(repo, path, common)
+        place = Place(repo, common, _branch(repo, common, branch), _format(repo, common))
+        _refuse_worktrees(place)
     except BaseException:
         repo.close()
         raise
+    return place
 
 
 def author(repo: Repo, wanted: str, otherwise: str) -> str:
@@ -94,17 +93,32 @@ def _format(repo: Repo, common: Path) -> Format:
     return Format(extensions.get("extensions.objectformat", "sha1"))
 
 
-def _root(repo: Repo, common: Path) -> Path | None:
-    """The repo's own working tree, which is not the one of a linked worktree."""
-    if read_settings(repo, r"^core\.bare$").get("core.bare") == "true":
-        return None
-    if Path(repo.git_dir).resolve() != common:
-        return common.parent if common.name == ".git" else None
-    tree = repo.working_tree_dir
-    configured = read_settings(repo, r"^core\.worktree$").get("core.worktree")
-    if configured:
-        return (common / configured).resolve()
-    return Path(tree).resolve() if tree else None
+def _refuse_working_tree(repo: Repo, path: Path, common: Path) -> None:
+    """A branch that is checked out is not ours to move: files and index would stay behind, and
+    the owner's next commit would undo every post since."""
+    bare = read_settings(repo, r"^core\.bare$").get("core.bare")
+    if common.name == ".git" or Path(repo.git_dir).resolve() != common or bare == "false":
+        raise StoreBroken(
+            f"{path} is a clone with a working tree, and the bridge commits in a bare clone of its"
+            f" own; beside bridge.toml, run: micropub-bridge init {path}"
+        )
+    if (common / EARLIER_STATE).is_dir():
+        raise StoreBroken(
+            f"{path} was set up by an earlier version, which kept its things in that folder;"
+            " beside bridge.toml, run: micropub-bridge init"
+        )
+
+
+def _refuse_worktrees(place: Place) -> None:
+    """The same where somebody has added a worktree to the bare repo."""
+    for head in place.common.glob("worktrees/*/HEAD"):
+        if head.read_text("utf-8", "surrogateescape").strip() == f"ref: {place.branch.ref}":
+            tree = Path(head.with_name("gitdir").read_text("utf-8", "surrogateescape").strip())
+            raise StoreBroken(
+                f"{place.branch.name} is checked out in {tree.parent}, a worktree of the bridge's"
+                f" own repo; run: git --git-dir={place.common} worktree remove {tree.parent}, and"
+                " clone the repo instead"
+            )
 
 
 def _branch(repo: Repo, common: Path, wanted: str) -> Branch:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from git import GitError
@@ -17,16 +19,20 @@ from git import GitError
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.syncing import Conflict, Syncing
-from bridge.store.transport import Transport, TransportError
+from bridge.store.transport import RemoteWaits, Transport, TransportError
 
 __all__ = ["Conflict", "Remote", "RemoteStatus"]
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-_LOOK = 1.0  # seconds after which a commit of the owner's in this very repo is seen
+_LOOK = 1.0  # seconds between looks at files: has the branch moved, here or in a local remote?
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
+_LONGEST_WAIT = 60.0  # for what the owner has not committed: most often the look sees it sooner
 _GRACE = 1.5  # seconds that closing waits for a push that is on its way
 _END = 1.5  # and then for git, which has been told to end
+
+
+State = Literal["ok", "behind", "waiting", "failed", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,13 @@ class RemoteStatus:
 
     ``behind`` is the number of commits that the remote lacks, ``ahead`` of those that we lack.
     ``state`` is ``ok``; ``behind`` while something is on its way; ``failed`` with the reason in
-    ``error`` and the time of the next try (seconds since the epoch) in ``retry``; ``none`` without
-    a remote. ``conflicts`` are files of which both versions were kept, until the owner has deleted
+    ``error`` and the time of the next try (seconds since the epoch) in ``retry``; ``waiting``,
+    with the same two, for what the owner has to see to in their clone; ``none`` without a
+    remote. ``conflicts`` are files of which both versions were kept, until the owner has deleted
     the one or the other.
     """
 
-    state: Literal["ok", "behind", "failed", "none"] = "none"
+    state: State = "none"
     behind: int = 0
     ahead: int = 0
     error: str | None = None
@@ -60,19 +67,21 @@ class Remote:
         store: GitStore,
         name: str,
         *,
+        state: Path,
         on_moved: Callable[[Version], None],
         token: str = "",
         poll: float = 60.0,
         is_post: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """``name`` is git's name of the remote, ``""`` for none. ``token`` is for https, perhaps as
-        ``user:token``. The remote is asked every ``poll`` seconds. ``is_post`` tells by its
-        message which commits are kept even if the remote is forced back to before them."""
+        """``name`` is git's name of the remote, ``""`` for none; ``state`` a folder of ours.
+        ``token`` is for https, perhaps as ``user:token``. A remote on the network is asked every
+        ``poll`` seconds. ``is_post`` tells by its message which commits are kept even if the
+        remote is forced back to before them."""
         self._store = store
         self._name = name
         self._on_moved = on_moved
         self._poll = poll
-        self._transport = Transport(store.place, name, token, store.state, store.disk)
+        self._transport = Transport(store.place, name, token, state, store.disk)
         self._syncing = Syncing(store, self._transport, is_post)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="remote")
         self._status = RemoteStatus()
@@ -82,6 +91,8 @@ class Remote:
         self._fetch = True
         self._seen: Version | None = None
         self._failures = 0
+        self._waits: RemoteWaits | None = None
+        self._stamp: object = None  # of the owner's clone, while something waits for them
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -99,8 +110,8 @@ class Remote:
         if not self._name:
             return
         status = replace(self._status, behind=self._status.behind + 1)
-        # While the remote fails, the next try waits its time: a post does not mend it.
-        if status.state != "failed":
+        # While the remote fails, the next try waits its time: a post changes nothing about it.
+        if status.state not in {"failed", "waiting"}:
             status = replace(status, state="behind")
             self._wake.set()
         self._set(status)
@@ -147,13 +158,23 @@ class Remote:
         self._failures = self._failures + 1 if error else 0
         if error:
             self._fetch = True
-            _log.warning("remote %s: %s", self._name, error)
+            if error != self._status.error:
+                _log.warning("remote %s: %s", self._name, error)
         await self._look(error)
 
     def _attempt(self, fetch: bool) -> str | None:
         """One round in the thread; why it failed, if it did."""
+        local = self._transport.local
+        # Before the try: what the owner does during it is a reason for another one.
+        before = local.stamp() if local else None
+        self._waits = None
         try:
             self._syncing.run(fetch=fetch)
+        except RemoteWaits as waits:
+            self._waits = waits
+            changed = local is None or local.stamp() != before
+            self._stamp = None if changed or local is None else local.stamp(waits.paths)
+            return str(waits)
         except (TransportError, StoreError, GitError, OSError) as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end catching up
@@ -176,9 +197,9 @@ class Remote:
             error = error or str(trouble)
         retry = time.time() + self._pause() if error else None
         waiting = self._wake.is_set() and not error
-        state: Literal["behind", "failed", "ok"] = (
-            "failed" if error else "behind" if waiting else "ok"
-        )
+        state: State = "failed" if error else "behind" if waiting else "ok"
+        if error and self._waits:
+            state = "waiting"
         self._set(replace(status, state=state, error=error, retry=retry))
 
     def _set(self, status: RemoteStatus) -> None:
@@ -189,8 +210,13 @@ class Remote:
             self._settled.set()
 
     async def _wait(self) -> None:
-        """Until there is something to do; watches the branch for commits of the owner's."""
-        deadline = time.monotonic() + (self._pause() if self._failures else self._poll)
+        """Until there is something to do: a post, a pause that is over, or something to be seen in
+        the files of this repo and of a remote on this machine."""
+        if self._failures:
+            pause = self._pause()
+        else:
+            pause = math.inf if self._transport.local else self._poll
+        deadline = time.monotonic() + pause
         while (rest := deadline - time.monotonic()) > 0 or not self._name:
             # Not wait_for: that loses a cancellation which comes together with the event.
             with suppress(TimeoutError):
@@ -203,7 +229,16 @@ class Remote:
             if self._tell() and self._name and not self._failures:
                 self._set(replace(self._status, state="behind"))
                 return
+            if await asyncio.to_thread(self._has_news):
+                break
         self._fetch = True
+
+    def _has_news(self) -> bool:
+        """Whether something has happened in a remote on this machine. Starts no git process."""
+        local, waits = self._transport.local, self._waits
+        if local is None:
+            return False
+        return local.has_news() or bool(waits and local.stamp(waits.paths) != self._stamp)
 
     def _tell(self) -> bool:
         """Tell of commits that are not ours; whether there were any."""
@@ -221,7 +256,8 @@ class Remote:
     def _pause(self) -> float:
         """Longer after each failure, never quite the same for everybody."""
         pause = _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20)
-        return min(pause, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        longest = _LONGEST_WAIT if self._waits else _LONGEST_PAUSE
+        return min(pause, longest) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

@@ -1,63 +1,51 @@
-"""The bridge's own folder in the repo: files that are not yet, or no longer, part of it."""
+"""Temporary files of ours, where git has its own: beside the packs, on the disk of the repo."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from bridge.store.disk import Disk
-from bridge.store.journal import Journal
-from bridge.store.objects import Entry
+
+#: ``git gc`` removes what begins like this once it is weeks old; readers pass over it.
+_PREFIX = "tmp_bridge_"
 
 
 class Scratch:
-    """Temporary files by name, on the same disk as the repo, and the journal.
+    """Temporary files by name.
 
-    Only who holds the writers' lock touches it, so every file that is found there at the beginning
-    is of somebody who was killed.
+    Only the holder of the writers' lock touches them, so every file that is found there at the
+    beginning was left by a bridge that was killed.
     """
 
-    def __init__(self, disk: Disk, state: Path) -> None:
+    def __init__(self, disk: Disk, packs: Path) -> None:
+        """``packs`` is the repo's ``objects/pack``."""
         self._disk = disk
-        self._state = state
-        self.folder = state / "tmp"
-        self._journal = state / "journal"
+        self._packs = packs
         self._files: dict[str, Path] = {}  # making a Path takes as long as some system calls
-
-    def open(self) -> None:
-        """Make what is not there."""
-        self._disk.mkdir(self.folder)
-        if not self._journal.exists():
-            # From now on its name is on the disk, and syncing its bytes is enough.
-            self._disk.sync([self.note(Journal()), self._state, self._state.parent])
 
     def file(self, name: str) -> Path:
         """Where a temporary file is, or would be."""
         if name not in self._files:
-            self._files[name] = self.folder / name
+            self._files[name] = self._packs / f"{_PREFIX}{name}"
         return self._files[name]
 
-    def write(self, name: str, data: bytes, entry: Entry | None = None) -> Path:
-        """Make a temporary file; with the permissions of ``entry``, as far as the system allows."""
+    def write(self, name: str, data: bytes, mode: int = 0o666) -> Path:
+        """Make a temporary file."""
         path = self.file(name)
-        self._disk.write(path, data, int(entry.mode, 8) & 0o777 | 0o022 if entry else 0o666)
+        self._disk.write(path, data, mode)
         return path
 
     def left(self) -> set[int]:
         """The inodes of all temporary files."""
-        with os.scandir(self.folder) as files:
-            return {file.stat(follow_symlinks=False).st_ino for file in files}
+        return {entry.stat(follow_symlinks=False).st_ino for entry in self._entries()}
 
     def sweep(self) -> None:
         """Remove all temporary files."""
-        for name in os.listdir(self.folder):  # noqa: PTH208  # see above
-            self._disk.remove(self.file(name))
+        for entry in self._entries():
+            self._disk.remove(Path(entry.path))
 
-    def note(self, journal: Journal) -> Path:
-        """Write the journal; it counts once the file is synced."""
-        self._disk.overwrite(self._journal, journal.dump())
-        return self._journal
-
-    def noted(self) -> Journal:
-        """What the journal says."""
-        return Journal.load(self._journal)
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(self._packs) as entries:
+            yield from [entry for entry in entries if entry.name.startswith(_PREFIX)]

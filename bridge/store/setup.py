@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import git
 
 from bridge.store import StoreBroken
+from bridge.store.local_remote import WorkingTree, local_path
+from bridge.store.transport import other_user
 
 #: The bridge works unattended: what it has to be asked for now will be missing then, too. An ssh
 #: that may only ask a program that says no finds its own key, or nothing.
@@ -21,16 +26,18 @@ _UNATTENDED = {
     "LC_ALL": "C",
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_SCP_LIKE = re.compile(r"[^/\\]+:")
+_HOOK = Path(__file__).with_name("push-to-checkout.sh")
+_HOOK_IS_OURS = b"# Installed by micropub-bridge."
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What ``init`` wants to know of the owner's repo.
 
-    ``root`` is its working tree, ``remote`` the URL that the branch is pushed to (``""``: none),
-    ``branch`` the one that is checked out (``""``: none), ``author`` whose commits these are
-    (``""``: git has not been told).
+    ``root`` is its working tree; ``remote`` the URL of the bridge's remote: that of the branch's
+    upstream if it is on the network, else the clone itself; ``branch`` the one of that remote
+    (``""``: the one that it names itself), ``author`` whose commits these are (``""``: git has not
+    been told).
     """
 
     root: Path
@@ -38,10 +45,15 @@ class Found:
     branch: str
     author: str
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the remote is the owner's own clone."""
+        return self.remote == str(self.root)
+
 
 def is_remote(name: str) -> bool:
     """Whether this is the address of a repo (a URL, ``host:path``, a bare repo), not a clone."""
-    if "://" in name or (_SCP_LIKE.match(name) and not Path(name).exists()):
+    if "://" in name or (local_path(name, Path()) is None and not Path(name).exists()):
         return True
     try:
         with git.Repo(name, expand_vars=False) as repo:
@@ -55,14 +67,17 @@ def look_into(source: str, bare: Path, folder: Path) -> Found:
 
     Raises :class:`StoreBroken`.
     """
-    remote = _absolute(source, Path())
+    remote = _absolute(source)
     clone_bare(remote, bare, "")
     git.Git().clone("--quiet", "--", str(bare), str(folder))
     return Found(folder.resolve(), remote, branch="", author="")
 
 
-def look_at(folder: Path) -> Found:
-    """The repo that ``folder`` is part of. Raises :class:`StoreBroken`: why not, and what to do."""
+def look_at(folder: Path, remote: str = "") -> Found:
+    """The repo that ``folder`` is part of, and ``remote``, if that was named, as its remote.
+
+    Raises :class:`StoreBroken`: why it cannot be used, and what to do. Changes nothing.
+    """
     start = "git init && git add . && git commit -m 'My site'"
     try:
         repo = git.Repo(folder, search_parent_directories=True, expand_vars=False)
@@ -74,13 +89,26 @@ def look_at(folder: Path) -> Found:
         ) from error
     with repo:
         root = Path(repo.working_tree_dir or folder).resolve()
+        if Path(repo.git_dir).stat().st_uid != os.geteuid():
+            raise StoreBroken(other_user(root))
         try:
             if not repo.git.for_each_ref("refs/heads"):
                 raise StoreBroken(f"{root} has no commit yet. Run there: {start}")
             branch = "" if repo.head.is_detached else repo.head.ref.name
-            return Found(root, _remote(repo, root, branch), branch, _author(repo))
+            if operation := WorkingTree(root, Path(repo.git_dir)).operation():
+                raise StoreBroken(f"{operation}. Then run init again")
+            upstream, url = _upstream(repo, branch)
+            if remote:
+                found = Found(root, _absolute(remote), branch, _author(repo))
+            elif url:
+                found = Found(root, url, upstream, _author(repo))
+            else:
+                found = Found(root, str(root), branch, _author(repo))
+            if found.is_local:
+                _refuse_incomplete(repo, root, branch)
         except git.GitCommandError as error:
             raise StoreBroken(f"{root} cannot be read by git: {_reason(error)}") from error
+    return found
 
 
 def files_named(root: Path, name: str) -> list[Path]:
@@ -116,7 +144,7 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     already is used again. Raises :class:`StoreBroken` with git's own reason.
     """
     if target.exists():
-        _use_again(source, target)
+        _use_again((source,), target)
         return
     wanted = ["--branch", branch] if branch else []
     arguments = ["--bare", "--single-branch", *wanted, "--", source, str(target)]
@@ -124,31 +152,75 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
         git.Git().clone(*arguments, env=_UNATTENDED)
     except git.GitCommandError as error:
         shown, reason = _CREDENTIALS.sub("", source), _reason(error)
+        path = local_path(source, Path())
+        if "dubious ownership" in reason and path:
+            raise StoreBroken(other_user(path)) from error
         remedy = "This machine must be able to read and push without being asked for a password"
         if "not found in upstream" in reason:
             remedy = f"Push your site there first: git push --set-upstream origin {branch}"
         raise StoreBroken(f"{shown} cannot be cloned: {reason}. {remedy}") from error
-    with git.Repo(target, expand_vars=False) as repo, repo.config_writer() as config:
+    with git.Repo(target, expand_vars=False) as repo:
         # A bare clone has no rule for fetching: give it the one that every other clone has.
         name = repo.head.ref.name
         rule = f"+refs/heads/{name}:refs/remotes/origin/{name}"
-        config.set_value('remote "origin"', "fetch", rule)
+        repo.git.config("remote.origin.fetch", rule)
 
 
-def found_site(folder: Path, remote: Path, *, name: str, email: str) -> None:
-    """Make ``folder`` a repo with everything in it committed, and ``remote`` its bare origin.
+def clone_again(found: Found, target: Path, branch: str) -> None:
+    """A bare clone with all that the owner's clone has, pushed or not, whose ``origin`` is
+    ``found.remote``. One that was begun before is made anew. Raises :class:`StoreBroken`."""
+    with git.Repo(found.root, expand_vars=False) as repo:
+        name = branch or ("" if repo.head.is_detached else repo.head.ref.name)
+        _refuse_incomplete(repo, found.root, name)
+    if target.exists():
+        _use_again((str(found.root), found.remote), target)
+        shutil.rmtree(target)
+    clone_bare(str(found.root), target, name)
+    with git.Repo(target, expand_vars=False) as repo:
+        repo.git.remote("set-url", "origin", found.remote)
+
+
+def git_folder(repo: Path) -> Path:
+    """The folder of a repo's objects and branches."""
+    with git.Repo(repo, expand_vars=False) as opened:
+        return Path(opened.common_dir).resolve()
+
+
+def let_push_into(clone: Path) -> str:
+    """Have git bring the owner's working tree along with every push. Returns what was done.
+
+    Nothing else in the clone changes. Raises :class:`StoreBroken`.
+    """
+    with git.Repo(clone, expand_vars=False) as repo:
+        try:
+            repo.git.config("receive.denyCurrentBranch", "updateInstead")
+            hooks = Path(clone, repo.git.rev_parse("--git-path", "hooks"))
+            elsewhere = repo.git.config("--get", "core.hooksPath", with_exceptions=False)
+        except git.GitCommandError as error:
+            raise StoreBroken(f"{clone} cannot be set up: {_reason(error)}") from error
+    told = f"In {clone}, receive.denyCurrentBranch is updateInstead now"
+    hook = hooks / "push-to-checkout"
+    if elsewhere or (hook.exists() and _HOOK_IS_OURS not in hook.read_bytes()):
+        reason = "core.hooksPath is set" if elsewhere else f"{hook} is there already"
+        return f"{told}. {reason}: if you can, have it do what {_HOOK} does."
+    hooks.mkdir(exist_ok=True)
+    new = hook.with_name("push-to-checkout.new")
+    new.write_bytes(_HOOK.read_bytes())
+    new.chmod(new.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    new.replace(hook)
+    return f"{told}, and {hook} is a hook of the bridge's."
+
+
+def found_site(folder: Path, *, name: str, email: str) -> None:
+    """Make ``folder`` a repo with everything in it committed.
 
     ``name`` and ``email`` are the owner's, for this repo alone.
     """
     with git.Repo.init(folder, initial_branch="main") as repo:
-        with repo.config_writer() as config:
-            config.set_value("user", "name", name)
-            config.set_value("user", "email", email)
+        repo.git.config("user.name", name)
+        repo.git.config("user.email", email)
         repo.git.add(all=True)
         repo.git.commit("--quiet", "--no-gpg-sign", "--message", "A new site")
-        git.Repo.init(remote, bare=True, initial_branch="main").close()
-        repo.create_remote("origin", str(remote))
-        repo.git.push("--set-upstream", "origin", "main")
 
 
 def commit_file(folder: Path, path: str, change: Callable[[], None], message: str) -> None:
@@ -163,33 +235,44 @@ def commit_file(folder: Path, path: str, change: Callable[[], None], message: st
         repo.git.commit("--quiet", "--no-gpg-sign", "--message", message, "--", path)
 
 
-def _use_again(source: str, target: Path) -> None:
+def _use_again(sources: Sequence[str], target: Path) -> None:
+    """Raise :class:`StoreBroken` unless ``target`` is a bare clone of one of the sources."""
     try:
         with git.Repo(target, expand_vars=False) as repo:
-            if repo.bare and source in [remote.url for remote in repo.remotes]:
+            if repo.bare and {*sources} & {remote.url for remote in repo.remotes}:
                 return
     except git.InvalidGitRepositoryError:
         pass
-    raise StoreBroken(f"{target} is there already, and is no clone of {source}. Move it away")
+    raise StoreBroken(f"{target} is there already, and is no clone of {sources[0]}. Move it away")
 
 
-def _remote(repo: git.Repo, root: Path, branch: str) -> str:
-    """Where the branch is pushed to: what it follows, else ``origin``, else the only remote."""
-    names = repo.git.remote().splitlines()
+def _refuse_incomplete(repo: git.Repo, root: Path, branch: str) -> None:
+    """Raise :class:`StoreBroken` where a bare clone of this clone would not have everything."""
+    if not branch:
+        raise StoreBroken(f"No branch is checked out in {root}. Run: git -C {root} switch main")
+    if Path(repo.common_dir, "shallow").exists():
+        raise StoreBroken(f"{root} is a shallow clone. Run: git -C {root} fetch --unshallow")
+    if repo.git.config("--get-regexp", r"^remote\..*\.promisor$", with_exceptions=False):
+        raise StoreBroken(f"{root} is a partial clone. Clone it again without --filter")
+
+
+def _upstream(repo: git.Repo, branch: str) -> tuple[str, str]:
+    """The branch that ``branch`` follows, and its remote's URL, if that is on the network."""
     with repo.config_reader() as config:
-        followed = config.get_value(f'branch "{branch}"', "remote", "")
-    only = names if len(names) == 1 else []
-    name = next((each for each in (followed, "origin", *only) if each in names), None)
-    if name is None:
-        return ""
-    url = str(repo.git.ls_remote("--get-url", "--", name))
-    return _absolute(url, root)
+        remote = str(config.get_value(f'branch "{branch}"', "remote", ""))
+        merge = str(config.get_value(f'branch "{branch}"', "merge", ""))
+        url = str(config.get_value(f'remote "{remote}"', "url", ""))
+    if not url or local_path(url, Path()) is not None:
+        return "", ""
+    # As git has it: the owner may have a short name for their host.
+    known = str(repo.git.ls_remote("--get-url", "--", remote))
+    return merge.removeprefix("refs/heads/"), url if local_path(known, Path()) else known
 
 
-def _absolute(url: str, root: Path) -> str:
+def _absolute(url: str) -> str:
     """A remote that is a path, as it is from everywhere."""
-    is_path = "://" not in url and not _SCP_LIKE.match(url)
-    return str((root / url).resolve()) if is_path else url
+    path = None if "://" in url else local_path(url, Path())
+    return str(path.resolve()) if path is not None else url
 
 
 def _author(repo: git.Repo) -> str:

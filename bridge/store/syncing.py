@@ -7,12 +7,20 @@ from dataclasses import dataclass
 
 from git import GitCommandError
 
-from bridge.store import OwnersEdit, StoreBroken, StoreBusy, Version
+from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.store.replay import Replay, conflicted
-from bridge.store.transport import RemoteHasMoved, Transport, TransportError
+from bridge.store.transport import (
+    RemoteHasMoved,
+    RemoteIsBusy,
+    RemoteWaits,
+    Transport,
+    TransportError,
+)
+from bridge.store.trees import compare, find
 
 _ROUNDS = 5
+_MOMENT = 0.2  # seconds that another git command may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +69,31 @@ class Syncing:
                 self._transport.agree(ours)
                 return
             try:
+                self._refuse_to_disturb(ours, theirs)
                 self._transport.push(bytes.fromhex(ours), theirs)
             except RemoteHasMoved:
                 self._transport.fetch()
+            except RemoteIsBusy:
+                self._transport.pause(_MOMENT)
         raise TransportError("the remote kept changing during the push")
+
+    def _refuse_to_disturb(self, ours: Version, theirs: Version | None) -> None:
+        """Raise :class:`RemoteWaits` where git would do in the owner's clone what it should not."""
+        local, database = self._transport.local, self._store.database
+        if local is None or not local.trees():
+            return
+        if operation := local.operation():
+            raise RemoteWaits(operation)
+        before = database.tree_of(bytes.fromhex(theirs)) if theirs else None
+        found = compare(database, before, database.tree_of(bytes.fromhex(ours)))
+        added = [path for path, was, now in found if now and not was]
+
+        def is_tracked(path: str) -> bool:
+            return before is not None and find(database, before, path) is not None
+
+        if paths := local.in_the_way(added, is_tracked):
+            raise RemoteWaits(f"{paths[0]} is there, and git does not track it. Move it away, or"
+                              " delete it", paths)  # fmt: skip
 
     def counts(self) -> Counts | None:
         """How far apart both sides are; ``None`` as long as the remote was never reached."""
@@ -93,14 +122,8 @@ class Syncing:
         tip = bytes.fromhex(theirs)
         if ours is not None and not self._contains(theirs, ours):
             tip = replay.onto(tip, bytes.fromhex(ours), self._taken_back(theirs))
-        try:
-            if tip.hex() == ours or self._store.bring(ours, tip, replay.objects):
-                self._transport.agree(theirs)
-        except OwnersEdit as error:
-            raise StoreBusy(
-                f"the remote has changed {error.path}, which has uncommitted changes of yours;"
-                " commit or undo them"
-            ) from error
+        if tip.hex() == ours or self._store.bring(ours, tip, replay.objects):
+            self._transport.agree(theirs)
 
     def _has_moved(self, ours: Version | None, theirs: Version) -> bool:
         """Whether they have what we lack, or lack what they once had."""

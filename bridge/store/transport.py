@@ -7,22 +7,50 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from git import Git
+from git import Git, GitCommandError
 
 from bridge.store.disk import Disk
 from bridge.store.git_config import read_settings
+from bridge.store.local_remote import LocalRemote, local_path
 from bridge.store.opening import Place
 
 _SECONDS = 300.0
 _GRACE = 0.5  # for git to put away what it has begun
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_MOVED = re.compile(r"\((stale info|fetch first|non-fast-forward)\)")
+# "waiting:" is what our hook in the owner's clone says (push-to-checkout.sh).
+_MOVED = re.compile(
+    r"\((stale info|fetch first|non-fast-forward|failed to update ref)\)|waiting: moved"
+    r"|cannot lock ref .* is at \w+ but expected"
+)
+_BUSY = re.compile(r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref")
+_CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
+_UNTRACKED = "{what} is there, and git does not track it. Move it away, or delete it"
+#: What git itself says, where our hook is not there.
+_REFUSALS = {
+    "Working directory has unstaged changes": (
+        "{root} has changes that are not committed. Commit them there, or undo them: git status"
+    ),
+    "Working directory has staged changes": (
+        "{root} has staged changes that are not committed. Commit them there: git commit"
+    ),
+    "Up-to-date check failed": "{root} has changes that are not committed. See there: git status",
+    "Could not update working tree": (
+        "files in {root} that git does not track are in the way. See there: git status"
+    ),
+    "push-to-checkout hook declined": (
+        "the hook push-to-checkout in {root} does not allow it. See there: git status"
+    ),
+    "branch is currently checked out": (
+        "{root} does not let its branch be moved. Run: git -C {root} config"
+        " receive.denyCurrentBranch updateInstead"
+    ),
+}
 _HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
 
 # What is fetched stays a pack, and is synced: our commits will rest on it.
@@ -48,6 +76,21 @@ class RemoteHasMoved(TransportError):
     """The remote has commits that the push did not know of."""
 
 
+class RemoteWaits(TransportError):
+    """A clone on this machine has something of the owner's that the push would touch.
+
+    ``paths`` are what they have to see to, as far as it is known.
+    """
+
+    def __init__(self, text: str, paths: Sequence[Path] = ()) -> None:
+        super().__init__(text)
+        self.paths = tuple(paths)
+
+
+class RemoteIsBusy(TransportError):
+    """Another git command is at work there: a moment later all may be well."""
+
+
 class Transport:
     """The way to the branch of the same name in a remote. Its methods block."""
 
@@ -62,21 +105,28 @@ class Transport:
         self._running: Any = None  # GitPython's process, which it does not annotate
         self._stopped = threading.Event()
         self.is_empty = False  # known to have no such branch
+        #: The remote, if it is on this machine; known once :meth:`url` was asked for.
+        self.local: LocalRemote | None = None
         self.tracking = f"refs/remotes/{name}/{place.branch.name}"
         self.agreed = f"refs/micropub-bridge/{name}/{place.branch.name}"
 
     def url(self) -> str:
         """Where the remote is, by git's own settings; ``""`` where there is none of that name."""
-        settings = read_settings(
-            self._place.repo, rf"^remote\.{re.escape(self._name)}\.(push)?url$"
-        )
-        return settings.get(f"remote.{self._name}.pushurl") or settings.get(
-            f"remote.{self._name}.url", ""
-        )
+        try:
+            url = str(self._git.remote("get-url", "--push", "--", self._name))
+        except GitCommandError:
+            return ""
+        path = local_path(url, self._place.common)
+        if path is not None and self.local is None:
+            self.local = LocalRemote(path, self._place.branch.name)
+        return url
 
     def fetch(self) -> None:
         """Bring the remote's commits here. Raises :class:`TransportError`."""
         ref = self._place.branch.ref
+        self._refuse_itself()
+        if self.local:
+            self.local.fetching()
         try:
             self._run(
                 *_FETCH, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-"
@@ -92,9 +142,10 @@ class Transport:
     def push(self, commit: bytes, seen: str | None) -> None:
         """Give the branch to the remote, up to a commit that follows ``seen``.
 
-        Raises :class:`RemoteHasMoved` where it is no longer at ``seen`` (``None``: not there), and
-        :class:`TransportError`.
+        Raises :class:`RemoteHasMoved` where it is no longer at ``seen`` (``None``: not there),
+        :class:`RemoteWaits`, :class:`RemoteIsBusy` and :class:`TransportError`.
         """
+        self._refuse_itself()
         ref = self._place.branch.ref
         # Never forced: since the commit follows what was seen, this option, its name aside, only
         # ever refuses more. Without it we would push back what the owner has just taken back.
@@ -103,12 +154,16 @@ class Transport:
             self._run(
                 "-c", f"remote.{self._name}.mirror=false", "push", "--quiet", "--porcelain",
                 "--no-follow-tags", "--no-recurse-submodules", lease, "--", self._name,
-                f"{commit.hex()}:{ref}",
+                f"{commit.hex()}:{ref}", seen=seen,
             )  # fmt: skip
         except TransportError as error:
             if _MOVED.search(str(error)):
                 raise RemoteHasMoved(str(error)) from error
-            raise
+            if _BUSY.search(str(error)):
+                raise RemoteIsBusy(str(error)) from error
+            raise (self._waits(str(error)) if self.local else None) or error from None
+        if self.local:
+            self.local.pushed(commit.hex())
         self._run("update-ref", self.tracking, commit.hex())
 
     def try_push(self) -> None:
@@ -124,6 +179,31 @@ class Transport:
         if commit is not None:
             self._run("update-ref", self.agreed, commit)
 
+    def _refuse_itself(self) -> None:
+        """Where ``site`` is gone, git takes ``site.git``, which may be our own repo."""
+        if self.local and self.local.is_repo(self._place.common):
+            raise TransportError(f"there is no repo at {self.local.path}")
+
+    def _waits(self, text: str) -> RemoteWaits | None:
+        """Why git did not move the owner's working tree, and what they can do about it."""
+        root = self.local.path if self.local else Path()
+        if found := re.search(r"waiting: (\w+)(?: ([^;]*?))? *(?:;|$)", text):
+            what, detail = found[1], found[2] or ""
+            paths = [root / path for path in detail.split()]
+            if what == "changed":
+                return RemoteWaits(_CHANGED.format(what=detail, root=root), paths)
+            if what == "untracked":
+                return RemoteWaits(_UNTRACKED.format(what=root / detail), paths)
+            return RemoteWaits(f"a git command is under way in {root}. End it there: git status")
+        for words, reason in _REFUSALS.items():
+            if words in text:
+                return RemoteWaits(reason.format(root=root))
+        return None
+
+    def pause(self, seconds: float) -> None:
+        """Let some time pass, unless the bridge ends."""
+        self._stopped.wait(seconds)
+
     def stop(self) -> None:
         """Break off what is running, and begin nothing more."""
         self._stopped.set()
@@ -131,13 +211,13 @@ class Transport:
         if process is not None:
             _end(process)
 
-    def _run(self, *arguments: str) -> str:
+    def _run(self, *arguments: str, seen: str | None = None) -> str:
         if self._stopped.is_set():
             raise TransportError("the bridge is shutting down")
         command = ["git", f"--git-dir={self._place.repo.git_dir}", *arguments]
         # A group of its own: what git starts (ssh) must not outlive it, and keep its pipes open.
         process = self._git.execute(
-            command, as_process=True, env=self._environment(), start_new_session=True
+            command, as_process=True, env=self._environment(seen), start_new_session=True
         )
         self._running = process
         if self._stopped.is_set():
@@ -153,10 +233,12 @@ class Transport:
             raise TransportError(self._presentable(out + err))
         return os.fsdecode(out)
 
-    def _environment(self) -> Mapping[str, str]:
+    def _environment(self, seen: str | None) -> Mapping[str, str]:
         settings = read_settings(self._place.repo, r"^core\.sshcommand$")
         ssh = os.environ.get("GIT_SSH_COMMAND") or settings.get("core.sshcommand", "ssh")
         environment = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes"}
+        if seen:
+            environment["MICROPUB_BRIDGE_SEEN"] = seen  # for push-to-checkout.sh
         url = urlsplit(self.url()) if self._token else None
         # A token goes over a secure way, or nowhere; on this machine every way is.
         if url and (url.scheme == "https" or url.hostname in {"127.0.0.1", "localhost", "::1"}):
@@ -180,6 +262,8 @@ class Transport:
         text = "; ".join(line for line in lines if line and not line.startswith(_HINTS))
         if self._token:
             text = text.replace(self._token, "…")
+        if "dubious ownership" in text and self.local:
+            return other_user(self.local.path)
         return _CREDENTIALS.sub("…@", text)[:1000] or "git failed and gave no reason"
 
 
@@ -193,3 +277,15 @@ def _end(process: Any) -> None:
             if kind == signal.SIGTERM:
                 continue
             return
+
+
+def other_user(path: Path) -> str:
+    """What to do about a repo that belongs to another user."""
+    try:
+        owner = path.owner()
+    except (OSError, KeyError):
+        owner = "its owner"
+    return (
+        f"{path} belongs to another user, and git works in nobody else's repo. Run the bridge as"
+        f" {owner}, or let both push to a repo between them: git init --bare --shared=group"
+    )

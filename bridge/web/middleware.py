@@ -12,12 +12,11 @@ from bridge import cross_origin
 from bridge.auth.bearer import challenge
 from bridge.errors import (
     BridgeError,
-    Conflict,
     InsufficientScope,
     InsufficientStorage,
     Unavailable,
 )
-from bridge.store import OwnersEdit, StoreError, StoreFull
+from bridge.store import StoreError, StoreFull
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +52,6 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
 def _of_the_store(error: StoreError) -> BridgeError:
     """What a client is told of a store that cannot read or write."""
     match error:
-        case OwnersEdit(path=path):
-            return Conflict(
-                f"{path} has changes of yours that are not committed. Commit or undo them, then"
-                " try again."
-            )
         case StoreFull():
             return InsufficientStorage(f"Nothing was written: {error}. Make room, then try again.")
         case _:

@@ -93,6 +93,8 @@ def _headline(build: BuildStatus, remote: RemoteStatus) -> str:
         return "The last build failed"
     if build.state == "building":
         return "The site is being built"
+    if remote.state == "waiting":
+        return "Live, but your clone is not up to date"
     if remote.error:
         return "Live, but the remote is not up to date"
     if remote.conflicts:

@@ -126,7 +126,8 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             more.write(f'INDIEAUTH_BRIDGE = "{front}"\n')
         commit(place.site)
         publish(place.site, place.remote)
-        done("init", place.site, "--yes", "--public-url", front, cwd=place.bridge)
+        where = ("--remote", place.remote, "--public-url", front)
+        done("init", place.site, "--yes", *where, cwd=place.bridge)
         place.configure(r"(?m)^port = 8080$", "port = 0")
         with served(place.bridge) as running:
             behind.append(running.url)

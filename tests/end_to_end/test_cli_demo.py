@@ -27,7 +27,7 @@ def test_the_printed_curl_line_posts(tmp_path: Path) -> None:
         assert re.match(r"HTTP/1.1 20[12]", answer)
         assert_secrets_are_private(tmp_path / "demo")
         assert demo.git("log", "-1", "--format=%s") == "Note: Hello from the command line"
-        for value in (demo.site, demo.password, str(demo.repo), str(demo.remote), str(demo.output)):
+        for value in (demo.site, demo.password, str(demo.repo), str(demo.clone), str(demo.output)):
             assert value in told
     assert not (tmp_path / "demo" / "demo.json").exists(), "nobody takes it for running"
     assert not leftovers(tmp_path)

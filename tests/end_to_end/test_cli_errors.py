@@ -11,7 +11,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cli_kit import commit, done, environment, quickstart, refused, run, served, set_port
+from cli_kit import commit, done, environment, git, quickstart, refused, run, served, set_port
+from demo_kit import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,7 @@ def bridge(stock: Path, tmp_path: Path) -> Path:
     shutil.copytree(stock, tmp_path, dirs_exist_ok=True)
     config = tmp_path / "bridge" / "bridge.toml"
     config.write_text(config.read_text().replace(str(stock), ".."))
+    git("remote", "set-url", "origin", tmp_path / "site", cwd=tmp_path / "bridge" / "site.git")
     return tmp_path / "bridge"
 
 
@@ -57,12 +59,12 @@ def test_a_setting_that_does_not_exist_is_named(bridge: Path) -> None:
 
 
 def test_a_repo_that_is_not_there(bridge: Path) -> None:
-    shutil.rmtree(bridge.parent / "site")
+    shutil.rmtree(bridge / "site.git")
     assert "there is no repo at" in refused("serve", cwd=bridge)
 
 
 def test_a_folder_that_is_no_repo(bridge: Path) -> None:
-    shutil.rmtree(bridge.parent / "site" / ".git")
+    shutil.rmtree(bridge / "site.git" / "objects")
     assert "is not a git repo" in refused("serve", cwd=bridge)
 
 
@@ -74,6 +76,11 @@ async def test_pelican_settings_that_cannot_be_read_are_told_and_can_be_mended_m
     before = conf.read_text()
     conf.write_text("import no_such_module\n")
     commit(site, "Broken")
+    git("fetch", "--quiet", "origin", "main:main", cwd=bridge / "site.git")
+
+    def is_fixed() -> bool:
+        return git("log", "-1", "--format=%s", "main", cwd=bridge / "site.git") == "Fixed"
+
     with served(bridge) as running:
         headers = {"Authorization": f"Bearer {running.token()}"}
         form = {"h": "entry", "content": "Hello"}
@@ -81,7 +88,8 @@ async def test_pelican_settings_that_cannot_be_read_are_told_and_can_be_mended_m
             assert answer.status == 503
             assert "no_such_module" in (await answer.json())["error_description"]
         conf.write_text(before)
-        commit(site, "Mended")
+        commit(site, "Fixed")
+        wait_until(is_fixed)
         assert await running.post(http, "Hello") == "https://example.com/hello.html"
         log = running.log.read_text()
     assert "no_such_module" in log

@@ -23,7 +23,7 @@ import pytest
 from aiohttp import web
 from indieauth_kit import free_socket, listening
 
-from bridge.store.setup import found_site
+from bridge.store.setup import clone_bare, found_site, let_push_into
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,12 +104,16 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     shutil.copytree(
         ROOT / "sample_site", tmp_path / "site", ignore=shutil.ignore_patterns("output")
     )
-    found_site(tmp_path / "site", tmp_path / "remote.git", name="Me", email="me@example.com")
+    found_site(tmp_path / "site", name="Me", email="me@example.com")
+    clone_bare(str(tmp_path / "site"), tmp_path / "site.git", "main")
+    let_push_into(tmp_path / "site")
     async with listening(app, free_socket()) as site, aiohttp.ClientSession() as client:
         hosted.me = f"{site}/"
         config = tmp_path / "bridge.toml"
         config.write_text(
-            f'[site]\nme = "{site}/"\nrepo = "site"\n[server]\nport = 0\n[rebuild]\nmode = "none"\n'
+            f'[site]\nme = "{site}/"\nrepo = "site.git"\n'
+            '[publish]\nauthor = "Me <me@example.com>"\n'
+            '[server]\nport = 0\n[rebuild]\nmode = "none"\n'
         )
         with (tmp_path / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
@@ -130,7 +134,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
                     line = (await process.stdout.readline()).decode()
                 assert "listening on " in line, (tmp_path / "log").read_text()
                 base = line.split("listening on ")[1].strip()
-                yield Stage(hosted, f"{base}micropub", client, tmp_path / "site", tmp_path / "log")
+                repo = tmp_path / "site.git"
+                yield Stage(hosted, f"{base}micropub", client, repo, tmp_path / "log")
             finally:
                 process.send_signal(signal.SIGINT)
                 assert await process.wait() == 0, (tmp_path / "log").read_text()

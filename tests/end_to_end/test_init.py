@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from cli_kit import commit, done, git, publish, quickstart, refused, served, set_port
+from cli_kit import commit, done, git, publish, quickstart, refused, run, served, set_port
 from demo_kit import wait_until
 
 
@@ -47,11 +47,14 @@ async def post_and_find(bridge: Path, http: aiohttp.ClientSession, output: Path)
         wait_until((output / "hello-from-an-app.html").exists)
 
 
-async def test_a_stock_site_with_a_remote_gets_a_clone_of_the_bridges_own(
+async def test_a_remote_that_is_named_gets_the_posts_and_the_clone_stays_as_it_is(
     site: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     remote = publish(site, tmp_path / "remote.git")
-    told = done("init", site, "--yes", cwd=bridge)
+    before = (site / ".git" / "config").read_bytes()
+    told = done("init", site, "--yes", "--remote", "../remote.git", cwd=bridge)
+    assert f"It pushes to {remote}." in told
+    assert (site / ".git" / "config").read_bytes() == before
 
     assert 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"' in told
     assert "and commit and push that" in told
@@ -75,17 +78,46 @@ async def test_a_stock_site_with_a_remote_gets_a_clone_of_the_bridges_own(
     assert git("status", "--porcelain", cwd=site) == ""
 
 
-async def test_a_site_without_a_remote_is_used_itself(
-    site: Path, bridge: Path, http: aiohttp.ClientSession
+async def test_without_a_remote_on_the_network_the_clone_itself_is_the_remote(
+    site: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
+    publish(site, tmp_path / "elsewhere.git")  # the branch's upstream, but on this machine
     told = done("init", site, "--yes", cwd=bridge)
-    assert "it has no remote" in told
-    assert written(bridge)["site"]["repo"] == str(site)
-    assert written(bridge)["publish"]["remote"] == ""
-    await post_and_find(bridge, http, site / "output")
-    assert git("log", "-1", "--format=%s", cwd=site) == "Note: Hello from an app"
+    assert f"It pushes to your clone, {site}" in told
+    assert "receive.denyCurrentBranch is updateInstead now" in told
+    assert f"{site}/.git/hooks/push-to-checkout is a hook of the bridge's" in told
+    assert "and commit that." in told
+    assert written(bridge)["site"]["repo"] == str(bridge / "site.git")
+    assert written(bridge)["publish"]["remote"] == "origin"
+    assert git("config", "remote.origin.url", cwd=bridge / "site.git") == str(site)
+    assert git("config", "receive.denyCurrentBranch", cwd=site) == "updateInstead"
+    await post_and_find(bridge, http, bridge / "output")
+    wait_until(lambda: git("log", "-1", "--format=%s", cwd=site) == "Note: Hello from an app")
     assert list(site.glob("content/notes/*/*/hello-from-an-app.md"))
     assert git("status", "--porcelain", cwd=site) == ""
+    plain = {"HEAD", "FETCH_HEAD", "config", "description", "hooks", "info", "objects"}
+    plain |= {"branches", "packed-refs", "refs"}
+    assert {path.name for path in (bridge / "site.git").iterdir()} <= plain
+    assert (bridge / "state" / "keep").is_dir()
+
+
+def test_an_upstream_on_the_network_is_the_remote(site: Path, bridge: Path, tmp_path: Path) -> None:
+    upstream = tmp_path / "upstream.git"
+    git("clone", "--quiet", "--bare", site, upstream, cwd=tmp_path)
+    git("branch", "--move", "main", "trunk", cwd=upstream)
+    git("remote", "add", "hub", "https://host.invalid/site.git", cwd=site)
+    git("config", "branch.main.remote", "hub", cwd=site)
+    git("config", "branch.main.merge", "refs/heads/trunk", cwd=site)
+    instead = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{upstream}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://host.invalid/site.git",
+    }
+    ended = run("init", site, "--yes", cwd=bridge, env=instead)
+    assert ended.returncode == 0, ended.stderr
+    assert "It pushes to https://host.invalid/site.git." in ended.stdout
+    assert git("symbolic-ref", "--short", "HEAD", cwd=bridge / "site.git") == "trunk"
+    assert not (site / ".git" / "hooks" / "push-to-checkout").exists()
 
 
 @pytest.mark.parametrize("mode", ["resident", "command"])
@@ -95,8 +127,7 @@ async def test_a_site_that_has_no_post_yet(
     empty = shutil.ignore_patterns(".git", "first.md")
     site = Path(shutil.copytree(stock, tmp_path / "new", ignore=empty))
     commit(site)
-    publish(site, tmp_path / "remote.git")  # git keeps no empty folder: no content there
-    done("init", site, "--yes", cwd=bridge)
+    done("init", site, "--yes", cwd=bridge)  # git keeps no empty folder: no content there
     with (bridge / "bridge.toml").open("a") as config:
         config.write(f'mode = "{mode}"\n')
     set_port(bridge / "bridge.toml")
@@ -119,7 +150,7 @@ async def test_a_site_in_a_folder_of_its_repo_with_a_content_folder_of_another_n
     done("init", repo, "--yes", cwd=bridge)
     assert written(bridge)["site"]["settings"] == "blog/publishconf.py"
     assert written(bridge)["content"]["folder"] == "blog/posts"
-    await post_and_find(bridge, http, blog / "output")
+    await post_and_find(bridge, http, bridge / "output")
     assert git("status", "--porcelain", cwd=repo) == ""
 
 
@@ -156,8 +187,8 @@ def test_a_host_that_builds_the_site_is_left_to_it(
     workflow.parent.mkdir(parents=True)
     workflow.write_text("steps:\n- run: pip install pelican && pelican content\n")
     commit(site)
-    publish(site, tmp_path / "remote.git")
-    told = done("init", site, "--yes", cwd=bridge)
+    remote = publish(site, tmp_path / "remote.git")
+    told = done("init", site, "--remote", remote, "--yes", cwd=bridge)
     assert written(bridge)["rebuild"] == {"mode": "none"}
     assert "Have your host install pelican-indieauth, too: see .github/workflows/pages.yml" in told
 
@@ -175,15 +206,14 @@ def test_the_url_of_a_repo_will_do_where_there_is_no_clone(
 def test_the_branch_that_the_owner_works_on_is_the_one(
     site: Path, bridge: Path, tmp_path: Path
 ) -> None:
-    publish(site, tmp_path / "remote.git")
+    remote = publish(site, tmp_path / "remote.git")
     git("switch", "--quiet", "--create", "source", cwd=site)
     git("push", "--quiet", "--set-upstream", "origin", "source", cwd=site)
-    done("init", site, "--yes", cwd=bridge)
+    done("init", site, "--remote", remote, "--yes", cwd=bridge)
     assert git("symbolic-ref", "--short", "HEAD", cwd=bridge / "site.git") == "source"
 
 
-def test_in_the_owners_clone_git_status_stays_clean(site: Path, tmp_path: Path) -> None:
-    publish(site, tmp_path / "remote.git")
+def test_in_the_owners_clone_git_status_stays_clean(site: Path) -> None:
     done("init", "--yes", cwd=site)
     done("token", "create", "phone", cwd=site)
     assert (site / "bridge.toml").exists()
@@ -218,8 +248,7 @@ def test_an_address_that_cannot_sign_in_is_refused(site: Path, bridge: Path, add
     assert not list(bridge.iterdir())
 
 
-def test_a_second_time_changes_nothing(site: Path, bridge: Path, tmp_path: Path) -> None:
-    publish(site, tmp_path / "remote.git")
+def test_a_second_time_changes_nothing(site: Path, bridge: Path) -> None:
     done("init", site, "--yes", cwd=bridge)
     before = (bridge / "bridge.toml").read_bytes()
     assert "is there already" in refused("init", site, "--yes", cwd=bridge)
@@ -236,9 +265,9 @@ def test_a_detached_head_matters_only_without_a_remote(
     git("checkout", "--quiet", "--detach", cwd=site)
     assert "No branch is checked out" in refused("init", site, "--yes", cwd=bridge)
     git("switch", "--quiet", "main", cwd=site)
-    publish(site, tmp_path / "remote.git")
+    remote = publish(site, tmp_path / "remote.git")
     git("checkout", "--quiet", "--detach", cwd=site)
-    done("init", site, "--yes", cwd=bridge)
+    done("init", site, "--remote", remote, "--yes", cwd=bridge)
 
 
 def test_what_is_no_site_is_refused_with_what_to_do(bridge: Path, tmp_path: Path) -> None:
@@ -266,6 +295,8 @@ def test_a_remote_that_cannot_be_cloned_is_refused_without_its_password(
     site: Path, bridge: Path
 ) -> None:
     git("remote", "add", "origin", "https://me:hunter2@127.0.0.1:1/site.git", cwd=site)
+    git("config", "branch.main.remote", "origin", cwd=site)
+    git("config", "branch.main.merge", "refs/heads/main", cwd=site)
     told = refused("init", site, "--yes", cwd=bridge)
     assert "https://127.0.0.1:1/site.git cannot be cloned" in told
     assert "hunter2" not in told
@@ -275,9 +306,10 @@ def test_a_remote_that_cannot_be_cloned_is_refused_without_its_password(
 def test_a_site_that_was_never_pushed_is_to_be_pushed_first(
     site: Path, bridge: Path, tmp_path: Path
 ) -> None:
-    git("init", "--bare", "--initial-branch=main", tmp_path / "remote.git", cwd=site)
-    git("remote", "add", "origin", "../remote.git", cwd=site)
-    assert "git push --set-upstream origin main" in refused("init", site, cwd=bridge)
+    remote = tmp_path / "remote.git"
+    git("init", "--bare", "--initial-branch=main", remote, cwd=site)
+    told = refused("init", site, "--remote", remote, cwd=bridge)
+    assert "git push --set-upstream origin main" in told
 
 
 def test_settings_that_are_in_no_commit_are_to_be_committed_first(

@@ -18,8 +18,8 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
 
 
-def make_clone(folder: Path, output: str) -> Path:
-    """An owner's clone whose settings name an output folder."""
+def make_repo(folder: Path, output: str) -> Path:
+    """A bridge's repo whose settings name an output folder."""
     clone = folder / "site"
     (clone / "content").mkdir(parents=True)
     (clone / "pelicanconf.py").write_text(f"{CONF}OUTPUT_PATH = {output!r}\n", encoding="utf-8")
@@ -27,7 +27,8 @@ def make_clone(folder: Path, output: str) -> Path:
     git(folder, "init", "--quiet", "--initial-branch=main", str(clone))
     git(clone, "add", ".")
     git(clone, "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "--quiet", "-m", "x")
-    return clone
+    git(folder, "clone", "--quiet", "--bare", str(clone), "site.git")
+    return folder / "site.git"
 
 
 async def build(repo: Path) -> None:
@@ -37,6 +38,7 @@ async def build(repo: Path) -> None:
         {
             "BRIDGE_SITE__ME": "https://example.com/",
             "BRIDGE_SITE__REPO": str(repo),
+            "BRIDGE_SITE__STATE": str(repo.with_name("state")),
             "BRIDGE_AUTH__TOKEN_ENDPOINT": "https://tokens.example/",
             "BRIDGE_PUBLISH__REMOTE": "",
             "BRIDGE_PUBLISH__AUTHOR": "A <a@b.c>",
@@ -50,19 +52,11 @@ async def build(repo: Path) -> None:
         assert await app[REBUILDER].live(head, "one.html", 60)
 
 
-async def test_a_relative_folder_is_in_the_owners_clone(tmp_path: Path) -> None:
-    clone = make_clone(tmp_path, "public")
-    await build(clone)
-    assert (clone / "public" / "one.html").is_file()
+async def test_a_relative_folder_is_in_the_bridges_state(tmp_path: Path) -> None:
+    await build(make_repo(tmp_path, "public"))
+    assert (tmp_path / "state" / "public" / "one.html").is_file()
 
 
 async def test_an_absolute_folder_is_where_it_is(tmp_path: Path) -> None:
-    await build(make_clone(tmp_path, str(tmp_path / "www")))
+    await build(make_repo(tmp_path, str(tmp_path / "www")))
     assert (tmp_path / "www" / "one.html").is_file()
-
-
-async def test_a_bare_repo_has_pages_in_a_folder_of_the_bridges(tmp_path: Path) -> None:
-    bare = tmp_path / "site.git"
-    git(tmp_path, "clone", "--quiet", "--bare", str(make_clone(tmp_path, "output")), str(bare))
-    await build(bare)
-    assert (bare / "micropub-bridge" / "output" / "one.html").is_file()

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from demo_kit import Demo, created, live, wait_until
+from demo_kit import Demo, created, live
 
 Json = dict[str, Any]
 
@@ -50,11 +50,12 @@ def newest_file(demo: Demo) -> str:
 
 
 def commit_by_hand(demo: Demo, path: str, text: str) -> None:
-    file = demo.repo / path
+    file = demo.in_step() / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-    demo.git("add", path)
-    demo.git("commit", "--quiet", "--message", "By hand")
+    demo.git("add", path, repo=demo.clone)
+    demo.git("commit", "--quiet", "--message", "By hand", repo=demo.clone)
+    demo.in_step()
 
 
 async def test_eight_equal_titles_at_once_are_eight_posts(
@@ -69,7 +70,7 @@ async def test_eight_equal_titles_at_once_are_eight_posts(
     assert contents == {str(n) for n in range(8)}
     for url in urls:
         await live(http, url)
-    assert demo.git("status", "--porcelain") == ""
+    demo.in_step()
 
 
 async def test_an_update_that_moves_a_post_leaves_a_redirect(
@@ -98,17 +99,16 @@ async def test_deleted_and_undeleted_it_is_as_it_was(
 ) -> None:
     url = await post(http, demo, {"content": ["comes and goes"], "category": ["a", "b"]})
     path = newest_file(demo)
-    before = (demo.repo / path).read_bytes()
+    before = (demo.in_step() / path).read_bytes()
     await live(http, url)
     assert (await act(http, demo, action="delete", url=url))[0] == 200
-    assert not (demo.repo / path).exists()
+    assert not (demo.in_step() / path).exists()
     assert (await source(http, demo, url))["status"] == 400
     await gone(http, url)
     status, body = await act(http, demo, action="undelete", url=url)
     assert (status, body["url"]) == (200, url)
-    assert (demo.repo / path).read_bytes() == before
+    assert (demo.in_step() / path).read_bytes() == before
     await live(http, url)
-    assert demo.git("status", "--porcelain") == ""
 
 
 async def test_a_post_by_hand_is_updated_and_nothing_else_touched(
@@ -123,28 +123,32 @@ async def test_a_post_by_hand_is_updated_and_nothing_else_touched(
     url = f"{demo.site}notes/2020/01/by-hand/"
     status, _ = await act(http, demo, action="update", url=url, add={"category": ["three"]})
     assert status == 200
-    after = (demo.repo / path).read_text(encoding="utf-8")
+    after = (demo.in_step() / path).read_text(encoding="utf-8")
     changed = re.sub(r"Modified: .*\n", "", after)
     assert changed.replace("tags: one; two; three;", "tags: one,two") == text
-    assert demo.git("status", "--porcelain") == ""
 
 
-async def test_a_file_with_uncommitted_edits_is_left_alone(
+async def test_a_post_to_a_file_that_the_owner_is_editing_is_live_and_waits_for_them(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     url = await post(http, demo, {"content": ["half edited"]})
     path = newest_file(demo)
-    file = demo.repo / path
+    file = demo.in_step() / path
     committed = file.read_text(encoding="utf-8")
     file.write_text(committed + "\nmore, not done yet", encoding="utf-8")
-    head = demo.git("rev-parse", "HEAD")
-    status, body = await act(http, demo, action="update", url=url, replace={"content": ["x"]})
-    assert status == 409
-    assert path in body["error_description"]
-    assert demo.git("rev-parse", "HEAD") == head
+    change = {"content": ["from an app"]}
+    assert (await act(http, demo, action="update", url=url, replace=change))[0] == 200
+    remote: Json = {"state": ""}
+    while remote["state"] != "waiting":
+        async with http.get(f"{demo.site}status", headers=demo.headers) as answer:
+            remote = (await answer.json())["remote"]
+        await asyncio.sleep(0.05)
+    assert remote["behind"] == 1
+    assert remote["error"].startswith(f"{path} in {demo.clone} has changes that are not committed")
+    assert (await source(http, demo, url))["properties"]["content"] == ["from an app"]
     assert file.read_text(encoding="utf-8").endswith("not done yet")
     file.write_text(committed, encoding="utf-8")
-    assert (await act(http, demo, action="update", url=url, replace={"content": ["x"]}))[0] == 200
+    assert "from an app" in (demo.in_step() / path).read_text(encoding="utf-8")
 
 
 async def test_a_draft_moves_to_its_address_when_it_is_published(
@@ -216,4 +220,4 @@ async def test_no_slug_leads_outside_the_content_folder(
     assert url.startswith(f"{demo.site}notes/")
     path = Path(newest_file(demo))
     assert path.parts[:2] == ("content", "notes")
-    wait_until(lambda: demo.git("status", "--porcelain") == "", seconds=5)
+    assert (demo.in_step() / path).is_file()

@@ -52,13 +52,20 @@ async def become(
     pytest.fail(str(found))
 
 
+async def post(http: aiohttp.ClientSession, demo: Demo) -> None:
+    """A note through an app."""
+    note = {"h": "entry", "content": "Hello"}
+    async with http.post(demo.micropub, data=note, headers=demo.headers) as answer:
+        assert answer.status in (201, 202), await answer.text()
+
+
 def commit(demo: Demo, path: str, text: str) -> None:
     """Something that the owner commits by hand."""
-    file = demo.repo / path
+    file = demo.in_step() / path
     with file.open("a", encoding="utf-8") as opened:
         opened.write(text)
-    demo.git("add", path)
-    demo.git("commit", "--quiet", "--message", f"Change {path}")
+    demo.git("add", path, repo=demo.clone)
+    demo.git("commit", "--quiet", "--message", f"Change {path}", repo=demo.clone)
 
 
 async def page(browser: aiohttp.ClientSession, demo: Demo) -> str:
@@ -139,28 +146,57 @@ async def test_what_goes_wrong_is_told_with_reason_and_file(
     assert "no_such_module" in words
     assert (demo.output / "index.html").exists(), "the last good site stays"
 
-    moved = demo.remote.rename(demo.remote.with_suffix(".moved"))
-    commit(demo, "pelicanconf.py", "\n")
+    demo.git("revert", "--no-edit", "HEAD", repo=demo.clone)
+    demo.in_step()
+    moved = demo.clone.rename(demo.clone.with_suffix(".moved"))
+    await post(http, demo)
     found = await become(http, demo, lambda now: now["remote"]["state"] == "failed")
     assert found["remote"]["behind"] >= 1
     assert found["remote"]["error"]
     words = await page(browser, demo)
     assert "The remote did not answer as it should" in words
     assert "to push" in words
-    moved.rename(demo.remote)
+    moved.rename(demo.clone)
+    await become(http, demo, lambda now: now["remote"]["state"] == "ok")
+
+
+async def test_what_waits_for_the_owner_is_told_with_what_to_do(
+    broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
+) -> None:
+    demo = broken_demo
+    (demo.in_step() / "pelicanconf.py").write_text("# half done\n")
+    await post(http, demo)
+    states = ("idle", "waiting")
+    found = await become(
+        http, demo, lambda now: (now["rebuild"]["state"], now["remote"]["state"]) == states
+    )
+    assert found["remote"]["behind"] == 1
+    assert found["remote"]["retry"] is not None
+    words = await page(browser, demo)
+    assert words.startswith("Live, but your clone is not up to date")
+    assert "Posts wait for something of yours" in words
+    assert f"pelicanconf.py in {demo.clone} has changes that are not committed" in words
+    demo.git("checkout", "--quiet", "--", "pelicanconf.py", repo=demo.clone)
+    await become(http, demo, lambda now: now["remote"]["state"] == "ok")
+    demo.in_step()
 
 
 async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_deleted(
     broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     demo, laptop = broken_demo, tmp_path / "laptop"
-    demo.git("clone", "--quiet", str(demo.remote), str(laptop))
+    demo.git("clone", "--quiet", str(demo.clone), str(laptop))
     (laptop / "content/both.md").write_text("Title: Elsewhere\nDate: 2026-11-21\n\nx\n")
     demo.git("add", "-A", repo=laptop)
     owner = ("-c", "user.name=Me", "-c", "user.email=me@example.com")
     demo.git(*owner, "commit", "--quiet", "-m", "Elsewhere", repo=laptop)
+    here = tmp_path / "here"
+    demo.git("clone", "--quiet", str(demo.repo), str(here))
+    (here / "content/both.md").write_text("Title: Here\nDate: 2026-11-21\n\ny\n")
+    demo.git("add", "-A", repo=here)
+    demo.git(*owner, "commit", "--quiet", "-m", "Here", repo=here)
     demo.git("push", "--quiet", repo=laptop)
-    commit(demo, "content/both.md", "Title: Here\nDate: 2026-11-21\n\ny\n")
+    demo.git("push", "--quiet", repo=here)
 
     found = await become(http, demo, lambda now: now["remote"]["conflicts"])
     (conflict,) = found["remote"]["conflicts"]
@@ -170,7 +206,7 @@ async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_
     assert "Changed here and elsewhere" in words
     assert f"content/both.md the bridge’s version: {conflict['kept']}" in words
 
-    demo.git("rm", "--quiet", conflict["kept"])
-    demo.git("commit", "--quiet", "-m", "Seen to")
+    demo.git("rm", "--quiet", conflict["kept"], repo=demo.in_step())
+    demo.git("commit", "--quiet", "-m", "Seen to", repo=demo.clone)
     await become(http, demo, lambda now: not now["remote"]["conflicts"])
     assert "Changed here and elsewhere" not in await page(browser, demo)

@@ -15,9 +15,9 @@ from soak_kit import SOAK, rounds
 ROUNDS = rounds(2, 200)
 
 
-@pytest.fixture(params=["bare", "clone"])
-def bridge(request: pytest.FixtureRequest, tmp_path: Path) -> Besieged:
-    return Besieged.in_folder(tmp_path, bare=request.param == "bare")
+@pytest.fixture
+def bridge(tmp_path: Path) -> Besieged:
+    return Besieged.in_folder(tmp_path)
 
 
 async def test_every_acknowledged_post_survives_kill_9(bridge: Besieged) -> None:

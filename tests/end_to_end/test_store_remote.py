@@ -18,6 +18,7 @@ from warm_kit import WARM
 from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.remote import Conflict, Remote, RemoteStatus
+from bridge.store.setup import clone_bare, let_push_into
 from bridge.store.syncing import Syncing
 from bridge.store.transport import Transport
 
@@ -52,29 +53,42 @@ class World:
 
     def sound(self) -> None:
         assert git(self.repo, "fsck", "--strict", "--no-dangling") == ""
-        if (self.repo / ".git").exists():
-            assert git(self.repo, "status", "--porcelain") == ""
+        assert git(self.remote, "fsck", "--strict", "--no-dangling") == ""
+        if self.git_dir != self.remote:
+            assert git(self.remote, "status", "--porcelain") == ""
         assert not [*self.repo.rglob("*.lock")]
+        assert not [*self.git_dir.rglob("*.lock")]
+
+    @property
+    def git_dir(self) -> Path:
+        """The remote's own git folder."""
+        return self.remote / ".git" if (self.remote / ".git").exists() else self.remote
 
 
 @pytest.fixture(params=["bare", "clone"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    """The remote is a bare repo, or a clone with a working tree."""
+    kind = ["--bare"] if request.param == "bare" else []
+    git(tmp_path, "init", "-q", *kind, "-b", "main", "remote.git")
+    if not kind:
+        git(tmp_path / "remote.git", "commit", "-q", "--allow-empty", "-m", "Empty")
+        let_push_into(tmp_path / "remote.git")
     git(tmp_path, "clone", "-q", "remote.git", "laptop")
     world = World(tmp_path / "remote.git", tmp_path / "repo", tmp_path / "laptop")
     (world.laptop / "a.md").write_text("".join(f"line {number}\n" for number in range(12)))
     git(world.laptop, "add", "-A")
     git(world.laptop, "commit", "-q", "-m", "Begin")
     git(world.laptop, "push", "-q", "origin", "HEAD:main")
-    kind = ["--bare"] if request.param == "bare" else []
-    git(tmp_path, "clone", "-q", *kind, "-b", "main", "remote.git", "repo")
+    clone_bare(str(world.remote), world.repo, "main")
     return world
 
 
 @asynccontextmanager
 async def bridge(world: World, *, poll: float = 60.0) -> AsyncIterator[tuple[GitStore, Remote]]:
     store = GitStore(world.repo, author=ADA)
-    remote = Remote(store, "origin", on_moved=world.moved.append, poll=poll, is_post=is_post)
+    remote = Remote(
+        store, "origin", state=world.repo, on_moved=world.moved.append, poll=poll, is_post=is_post
+    )
     await remote.start()
     try:
         yield store, remote
@@ -129,16 +143,28 @@ async def test_what_the_laptop_pushed_comes_in_and_is_told(world: World) -> None
         assert world.moved == [head]
         assert head is not None
         assert store.read("notes/c.md", head) is not None
-    if (world.repo / ".git").exists():
-        assert (world.repo / "notes/c.md").read_text() == "theirs"
     world.sound()
 
 
-async def test_the_remote_is_asked_from_time_to_time(world: World) -> None:
-    async with bridge(world, poll=0.05) as (_, remote):
+async def test_a_remote_on_this_machine_is_seen_by_its_files_and_no_git_is_started(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bridge(world, poll=3600) as (_, remote):
         await settled(remote)
+        started = tmp_path / "started"
+        monkeypatch.setenv("GIT_TRACE", str(started))
+        await asyncio.sleep(2.5)
+        assert not started.exists()
+        monkeypatch.delenv("GIT_TRACE")
         world.write("c.md", "theirs")
+        begin = time.monotonic()
         await until(remote, lambda status: bool(world.moved))
+        assert time.monotonic() - begin < 3
+        for repack in (["pack-refs", "--all"], ["gc", "-q"]):
+            git(world.remote, *repack)
+            world.write(f"{repack[0]}.md", "theirs")
+            count = len(world.moved)
+            await until(remote, lambda status: len(world.moved) > count)  # noqa: B023
 
 
 async def test_ours_are_put_on_top_when_the_remote_has_moved(world: World) -> None:
@@ -229,25 +255,7 @@ async def test_what_they_have_already_is_not_made_twice(world: World) -> None:
         world.write("same.md", "the same\n")
         remote.changed(put(store, "same.md", "the same\n"))
         await settled(remote)
-    assert git(world.remote, "rev-list", "--count", "main") == "2"
-
-
-async def test_merges_of_the_owner_are_not_taken_apart(world: World) -> None:
-    if not (world.repo / ".git").exists():
-        return
-    git(world.repo, "checkout", "-q", "-b", "side")
-    (world.repo / "side.md").write_text("side")
-    git(world.repo, "add", "-A")
-    git(world.repo, "commit", "-q", "-m", "Side")
-    git(world.repo, "checkout", "-q", "main")
-    git(world.repo, "merge", "-q", "--no-ff", "-m", "Merged by the owner", "side")
-    merge = git(world.repo, "rev-parse", "HEAD")
-    world.write("c.md", "theirs")
-    async with bridge(world) as (_, remote):
-        await settled(remote)
-    git(world.remote, "merge-base", "--is-ancestor", merge, "main")
-    assert world.listed() == ["a.md", "c.md", "side.md"]
-    world.sound()
+    assert git(world.remote, "log", "--format=%s", "main", "--", "same.md") == "From the laptop"
 
 
 @pytest.mark.parametrize("instead", ["", "instead.md"])
@@ -275,6 +283,8 @@ async def test_what_the_owner_takes_back_by_force_stays_away_but_no_post_is_lost
 
 
 async def test_an_empty_remote_gets_its_first_branch(world: World) -> None:
+    if world.git_dir != world.remote:
+        git(world.remote, "checkout", "-q", "-b", "other")  # or files would be in the way
     git(world.remote, "update-ref", "-d", "refs/heads/main")
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -292,7 +302,7 @@ async def test_an_empty_repo_gets_the_first_commits_of_the_remote(
 
 
 async def test_a_remote_that_refuses_is_told_and_tried_again(world: World) -> None:
-    hook = world.remote / "hooks" / "pre-receive"
+    hook = world.git_dir / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'main is protected' >&2\nexit 1\n")
     hook.chmod(0o755)
@@ -338,39 +348,39 @@ async def test_a_remote_that_stays_away_is_tried_ever_more_seldom(world: World) 
     assert 3 < pauses[2] < 10
 
 
-async def test_a_commit_that_the_owner_makes_here_is_told_and_pushed(world: World) -> None:
-    if not (world.repo / ".git").exists():
-        return
-    async with bridge(world) as (store, remote):
-        await settled(remote)
-        (world.repo / "mine.md").write_text("by hand")
-        git(world.repo, "add", "mine.md")
-        git(world.repo, "commit", "-q", "-m", "By hand")
-        await until(remote, lambda status: bool(world.moved))
-        assert world.moved == [store.head()]
-        await settled(remote)
-    assert world.on_remote("mine.md") == "by hand"
-
-
-async def test_uncommitted_edits_stay_when_the_remote_changes_the_same_file(world: World) -> None:
-    if not (world.repo / ".git").exists():
-        return
+async def test_merges_that_the_remote_lacks_are_not_taken_apart(
+    world: World, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "-q", str(world.repo), "other")
+    git(tmp_path / "other", "checkout", "-q", "-b", "side")
+    (tmp_path / "other" / "side.md").write_text("side")
+    git(tmp_path / "other", "add", "-A")
+    git(tmp_path / "other", "commit", "-q", "-m", "Side")
+    git(tmp_path / "other", "checkout", "-q", "main")
+    git(tmp_path / "other", "merge", "-q", "--no-ff", "-m", "Merged by the owner", "side")
+    merge = git(tmp_path / "other", "rev-parse", "HEAD")
+    world.write("c.md", "theirs")
+    git(tmp_path / "other", "push", "-q", "origin", "main")
     async with bridge(world) as (_, remote):
         await settled(remote)
-        (world.repo / "a.md").write_text("my draft")
-        (world.repo / "other.md").write_text("my own")
-        world.write("a.md", "theirs\n")
-        await remote.fetch_now()
-        status = await until(remote, lambda status: status.state == "failed")
-        assert "a.md" in (status.error or "")
-        assert status.ahead == 1
-        assert (world.repo / "a.md").read_text() == "my draft"
-        assert git(world.repo, "status", "--porcelain") == "M a.md\n?? other.md"
-        git(world.repo, "checkout", "--", "a.md")
-        await remote.fetch_now()
+    git(world.remote, "merge-base", "--is-ancestor", merge, "main")
+    assert world.listed() == ["a.md", "c.md", "side.md"]
+    world.sound()
+
+
+async def test_what_was_pushed_into_the_bridges_own_repo_is_told_and_pushed_on(
+    world: World, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "-q", str(world.repo), "other")
+    (tmp_path / "other" / "d.md").write_text("d")
+    git(tmp_path / "other", "add", "-A")
+    git(tmp_path / "other", "commit", "-q", "-m", "D")
+    async with bridge(world) as (store, remote):
         await settled(remote)
-        assert (world.repo / "a.md").read_text() == "theirs\n"
-        assert git(world.repo, "status", "--porcelain") == "?? other.md"
+        git(tmp_path / "other", "push", "-q", "origin", "main")
+        await until(remote, lambda _: "d.md" in world.listed())
+        assert world.moved == [store.head()]
+    world.sound()
 
 
 async def test_symlinks_and_modes_from_the_remote_are_kept(world: World) -> None:
@@ -388,7 +398,9 @@ async def test_symlinks_and_modes_from_the_remote_are_kept(world: World) -> None
 async def test_the_name_of_a_remote_is_never_taken_for_an_option(world: World) -> None:
     git(world.repo, "config", "remote.--mirror.url", str(world.remote))
     store = GitStore(world.repo, author=ADA)
-    remote = Remote(store, "--mirror", on_moved=world.moved.append, is_post=is_post)
+    remote = Remote(
+        store, "--mirror", state=world.repo, on_moved=world.moved.append, is_post=is_post
+    )
     await remote.start()
     await settled(remote)
     remote.changed(put(store, "b.md", "ours"))
@@ -401,7 +413,7 @@ async def test_the_name_of_a_remote_is_never_taken_for_an_option(world: World) -
 async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
     store = GitStore(world.repo, author=ADA)
     for name in ("", "nowhere"):
-        remote = Remote(store, name, on_moved=world.moved.append)
+        remote = Remote(store, name, state=world.repo, on_moved=world.moved.append)
         await remote.start()
         remote.changed(put(store, f"{name}.md", "ours"))
         assert remote.status() == RemoteStatus("none")
@@ -411,9 +423,9 @@ async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
 
 def _catch_up(repo: Path, step: int) -> None:
     store = GitStore(repo, author=ADA, disk=killed_at(step))
-    Syncing(store, Transport(store.place, "origin", "", store.state, store.disk), is_post).run(
-        fetch=True
-    )
+    transport = Transport(store.place, "origin", "", repo, store.disk)
+    transport.url()
+    Syncing(store, transport, is_post).run(fetch=True)
     store.close()
 
 

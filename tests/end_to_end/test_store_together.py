@@ -14,12 +14,12 @@ from bridge.store.git import GitStore
 POSTS = 40
 
 
-@pytest.fixture(params=["bare", "clone"])
-def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
     git(tmp_path, "init", "-q", "-b", "main", "origin")
     git(tmp_path / "origin", "commit", "-q", "--allow-empty", "-m", "Begin")
-    git(tmp_path, "clone", "-q", *(["--bare"] if request.param == "bare" else []), "origin", "site")
-    return tmp_path / "site"
+    git(tmp_path, "clone", "-q", "--bare", "origin", "site.git")
+    return tmp_path / "site.git"
 
 
 def write(store: GitStore, name: str) -> None:
@@ -43,8 +43,6 @@ def check(repo: Path, count: int) -> None:
     assert git(repo, "fsck", "--strict", "--no-dangling") == ""
     assert len(git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()) == count
     assert git(repo, "rev-list", "--count", "main") == str(count + 1)
-    if (repo / ".git").exists():
-        assert git(repo, "status", "--porcelain") == ""
 
 
 def test_three_bridges_lose_nothing(repo: Path) -> None:

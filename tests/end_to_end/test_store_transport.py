@@ -82,7 +82,9 @@ def store_with(tmp_path: Path, url: str) -> GitStore:
 
 
 async def outcome(store: GitStore, token: str) -> RemoteStatus:
-    remote = Remote(store, "origin", on_moved=lambda _: None, token=token)
+    state = store.place.common.with_name("state")
+    state.mkdir()
+    remote = Remote(store, "origin", state=state, on_moved=lambda _: None, token=token)
     await remote.start()
     try:
         async with asyncio.timeout(200):
@@ -164,7 +166,7 @@ async def test_a_token_is_not_sent_in_the_clear(tmp_path: Path) -> None:
     store = store_with(tmp_path, "http://git.example.invalid/remote.git")
     status = await outcome(store, TOKEN)
     assert status.state == "failed"
-    assert not (store.state / "askpass").exists()
+    assert not (tmp_path / "state" / "askpass").exists()
 
 
 async def test_ssh_asks_nothing(tmp_path: Path) -> None:
@@ -195,8 +197,8 @@ def certificate(tmp_path: Path) -> Path:
 async def test_a_whole_bridge_pushes_over_https_with_a_token_from_a_file(
     tmp_path: Path, certificate: Path
 ) -> None:
-    bridge = Besieged.in_folder(tmp_path, bare=True)
-    git(tmp_path, "clone", "-q", "--bare", "site", "remote.git")
+    bridge = Besieged.in_folder(tmp_path)
+    git(tmp_path, "clone", "-q", "--bare", "site.git", "remote.git")
     git(tmp_path / "remote.git", "config", "http.receivepack", "true")
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     bridge.environment |= {

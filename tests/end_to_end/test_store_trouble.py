@@ -14,9 +14,9 @@ from git_kit import git
 from siege_kit import Besieged
 
 
-@pytest.fixture(params=["bare", "clone"])
-def bridge(request: pytest.FixtureRequest, tmp_path: Path) -> Besieged:
-    return Besieged.in_folder(tmp_path, bare=request.param == "bare")
+@pytest.fixture
+def bridge(tmp_path: Path) -> Besieged:
+    return Besieged.in_folder(tmp_path)
 
 
 @asynccontextmanager
@@ -29,25 +29,25 @@ async def running(bridge: Besieged) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         assert await process.wait() == 0
 
 
-def everything_of_theirs(repo: Path) -> dict[str, bytes]:
-    """Every file but those in the bridge's own folder."""
+def everything(repo: Path) -> dict[str, bytes]:
+    """Every file of the repo."""
     files = (path for path in repo.rglob("*") if path.is_file())
-    return {str(file): file.read_bytes() for file in files if "micropub-bridge" not in file.parts}
+    return {str(file): file.read_bytes() for file in files}
 
 
 async def test_no_room_on_the_disk(bridge: Besieged) -> None:
     async with running(bridge) as (process, url):
         assert (await bridge.post(url, "before"))[0] == 202
         await bridge.look(url)
-        before = everything_of_theirs(bridge.repo)
+        before = everything(bridge.repo)
         # From here on the system itself refuses every byte that the bridge wants to write.
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         status, told = await bridge.post(url, "too much")
         assert (status, told["error"]) == (507, "insufficient_storage")
         assert "Make room" in told["error_description"]
-        assert everything_of_theirs(bridge.repo) == before
-        everything = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, everything)
+        assert everything(bridge.repo) == before
+        no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, no_limit)
         assert (await bridge.post(url, "after"))[0] == 202
         bridge.check()
     subjects = git(bridge.repo, "log", "--format=%s", "main").splitlines()

@@ -30,9 +30,9 @@ async def test_slugs_are_a_wish_and_never_taken_twice(client: Client, word: str)
     "slug", ["../../etc/passwd", "..", "/", "a/b", "Über Größe", "index", ".html", "%2e%2e"]
 )
 async def test_no_slug_leads_out_of_the_content_folder(client: Client, slug: str) -> None:
-    before = set(client.bridge.git("ls-files").splitlines())
+    before = set(client.bridge.git("ls-tree", "-r", "--name-only", "HEAD").splitlines())
     url = await client.create(content=["Inside"], mp_slug=[slug])
-    (file,) = set(client.bridge.git("ls-files").splitlines()) - before
+    (file,) = set(client.bridge.git("ls-tree", "-r", "--name-only", "HEAD").splitlines()) - before
     assert file.startswith("content/")
     assert ".." not in Path(file).parts
     assert url.startswith(client.bridge.site)

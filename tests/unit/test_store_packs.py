@@ -1,4 +1,4 @@
-"""Git reads what our writers write: packs with deltas, ids in both hashes, the index file."""
+"""Git reads what our writers write: packs with deltas, ids in both hashes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 
-from bridge.store.git_index import Index
 from bridge.store.objects import EMPTY, FILE, FOLDER, Entry, Format, Object
 from bridge.store.packs import make_pack
 
@@ -89,30 +88,3 @@ def test_folders_sort_as_git_sorts_them(fmt: Format, tmp_path: Path) -> None:
         lines += b"%s %s\t%s\0" % (kind, entry.oid.hex().encode(), name)
     assert git(tmp_path, "mktree", "-z", data=lines).decode().strip() == fmt.tree(listing).oid.hex()
     assert [*fmt.listing(listing.data()).items()] == [*listing.items()]
-
-
-@pytest.mark.parametrize("version", ["2", "4"])
-def test_the_index_is_what_git_would_have_made(fmt: Format, tmp_path: Path, version: str) -> None:
-    dice = Random(2)
-    blob = git(tmp_path, "hash-object", "-w", "--stdin", data=b"text").decode().strip()
-    git(tmp_path, "update-index", "--index-version", version)
-    file = tmp_path / ".git/index"
-    known: set[str] = set()
-    for _ in range(25):
-        index = Index(file.read_bytes() if file.exists() else b"", fmt)
-        for _ in range(6):
-            path = "/".join(dice.choice(["a", "b", "c.md", "é", "x" * 130]) for _ in range(3))
-            if path in known and dice.random() < 0.5:
-                index.remove(path)
-                known.discard(path)
-            else:
-                index.put(path, Entry(FILE, bytes.fromhex(blob)), None)
-                known.add(path)
-        file.write_bytes(index.dump())
-        listed = git(tmp_path, "ls-files", "-s", "-z").decode().split("\0")[:-1]
-        assert listed == [f"100644 {blob} 0\t{path}" for path in sorted(known, key=str.encode)]
-        tree = git(tmp_path, "write-tree").decode().strip()
-        git(tmp_path, "read-tree", tree)
-        assert git(tmp_path, "write-tree").decode().strip() == tree
-        if version == "4":
-            git(tmp_path, "update-index", "--index-version", version)

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from bridge.store import OwnersEdit, StoreBroken, StoreBusy, StoreError, StoreFull
+from bridge.store import StoreBroken, StoreBusy, StoreError, StoreFull
 from bridge.web.middleware import render_errors
 
 
@@ -14,7 +14,6 @@ from bridge.web.middleware import render_errors
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [
-        (OwnersEdit("content/a.md"), 409, "content/a.md has changes of yours"),
         (StoreFull("the disk is full"), 507, "Make room"),
         (StoreBusy("a lock is taken"), 503, "a lock is taken"),
         (StoreBroken("the repo cannot be used"), 503, "Try again in a moment"),

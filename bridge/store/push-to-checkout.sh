@@ -1,0 +1,60 @@
+#!/bin/sh
+# Installed by micropub-bridge. When the bridge pushes a post to the branch that is checked out
+# here, this brings the files and git's index along, as `git pull` would. While anything here is
+# not committed, or a rebase or the like is under way, it refuses: the post waits, and nothing is
+# touched. (githooks(5), push-to-checkout. Without this file git's own, simpler rules hold.)
+new=$1
+unset GIT_LITERAL_PATHSPECS
+no() {
+    echo "waiting: $*" >&2
+    exit 1
+}
+cd "$GIT_WORK_TREE" && dir=$(git rev-parse --absolute-git-dir) || exit 1
+index=$dir/index
+for each in rebase-merge rebase-apply MERGE_HEAD CHERRY_PICK_HEAD REVERT_HEAD sequencer BISECT_START
+do
+    [ ! -e "$dir/$each" ] || no "operation $each"
+done
+
+# Git's own lock: from here to the end no other git command changes the index, so that none can
+# come between looking and moving. What becomes of the index is made in the lock file itself.
+(set -C && : >"$index.lock") 2>/dev/null || no "locked $index.lock"
+trap 'rm -f "$index.lock"' EXIT
+trap 'exit 1' HUP INT TERM
+cat "$index" >"$index.lock" && touch -r "$index" "$index.lock" || exit 1
+export GIT_INDEX_FILE="$index.lock"
+
+old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
+[ "${MICROPUB_BRIDGE_SEEN:-$old}" = "$old" ] || no "moved"
+
+# A push that moved the files, and then found that a commit had just moved the branch, is undone:
+# the branch has never been there.
+last=$(cat "$dir/BRIDGE_HEAD" 2>/dev/null)
+log=$(git rev-parse --git-path "logs/$branch")
+if [ -n "$last" ] && [ -s "$log" ] && ! git rev-list -g "$branch" | grep -q "$last"; then
+    git read-tree -u -m "$last" "$old" || exit 1
+fi
+
+git update-index -q --ignore-submodules --refresh >/dev/null
+unstaged=$(git diff-files --name-only --ignore-submodules) || exit 1
+staged=$(git diff-index --cached --name-only --ignore-submodules HEAD --) || exit 1
+changed=$(printf '%s\n%s\n' "$unstaged" "$staged" | sort -u | sed '/^$/d' | head -n 3 | tr '\n' ' ')
+[ -z "$changed" ] || no "changed $changed"
+
+# Git would write over files that it ignores.
+git diff-tree -r --no-renames --diff-filter=A --name-only -z "$old" "$new" | xargs -0 sh -c '
+for file; do
+    path=$file
+    while :; do
+        if { [ -e "$path" ] || [ -L "$path" ]; } &&
+            { [ "$path" = "$file" ] || [ -L "$path" ] || [ ! -d "$path" ]; } &&
+            others=$(git --literal-pathspecs ls-files --others -- "$path") && [ -n "$others" ]; then
+            echo "waiting: untracked $path" >&2
+            exit 255
+        fi
+        case $path in */*) path=${path%/*} ;; *) break ;; esac
+    done
+done' sh || exit 1
+
+echo "$new" >"$dir/BRIDGE_HEAD" && git read-tree -u -m "$old" "$new" || exit 1
+mv -f "$index.lock" "$index"

@@ -1,0 +1,287 @@
+"""The bridge's own repo: what can be one, whose the commits are, locks, trouble that passes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from git_kit import ADA, git, put
+
+from bridge.store import BlobId, Commit, StoreBroken, StoreBusy, StoreError
+from bridge.store.git import GitStore
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """The owner's clone, with two posts."""
+    git(tmp_path, "init", "-q", "-b", "main", "site")
+    site = tmp_path / "site"
+    for name in ("a", "b"):
+        (site / "content").mkdir(exist_ok=True)
+        (site / f"content/{name}.md").write_text(f"Post {name}\n")
+    git(site, "add", "-A")
+    git(site, "commit", "-q", "-m", "Begin")
+    return site
+
+
+@pytest.fixture
+def repo(site: Path) -> Path:
+    """The bridge's bare clone of it."""
+    git(site, "clone", "-q", "--bare", ".", "../site.git")
+    return site.with_name("site.git")
+
+
+@pytest.fixture
+def store(repo: Path) -> Iterator[GitStore]:
+    store = GitStore(repo, author=ADA, patience=0.3)
+    yield store
+    store.close()
+
+
+# What can be the bridge's repo
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in files}
+
+
+def middle_of_a_rebase(site: Path) -> Path:
+    git(site, "checkout", "-q", "--detach")
+    (site / ".git/rebase-merge").mkdir()
+    (site / ".git/rebase-merge/head-name").write_text("refs/heads/main\n")
+    return site
+
+
+def shallow(site: Path) -> Path:
+    git(site, "clone", "-q", "--depth", "1", f"file://{site}", "../shallow")
+    return site.with_name("shallow")
+
+
+def worktree(site: Path) -> Path:
+    git(site, "worktree", "add", "-q", "-b", "posts", "../posts")
+    return site.with_name("posts")
+
+
+def submodule(site: Path) -> Path:
+    git(site.parent, "init", "-q", "-b", "main", "outer")
+    outer = site.with_name("outer")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(site), "blog")
+    return outer / "blog"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda site: site,
+        lambda site: site / ".git",
+        middle_of_a_rebase,
+        shallow,
+        worktree,
+        submodule,
+    ],
+)
+def test_a_clone_with_a_working_tree_is_refused_with_the_command_that_helps(
+    site: Path, make: Callable[[Path], Path]
+) -> None:
+    clone = make(site)
+    before = everything(site.parent)
+    with pytest.raises(StoreBroken) as refused:
+        GitStore(clone, author=ADA)
+    assert str(refused.value) == (
+        f"{clone} is a clone with a working tree, and the bridge commits in a bare clone of its"
+        f" own; beside bridge.toml, run: micropub-bridge init {clone}"
+    )
+    assert everything(site.parent) == before
+
+
+def test_a_worktree_of_the_bridges_own_repo_is_refused(repo: Path, tmp_path: Path) -> None:
+    git(repo, "worktree", "add", "-q", str(tmp_path / "tree"), "main")
+    with pytest.raises(StoreBroken, match=f"worktree remove {tmp_path}/tree"):
+        GitStore(repo, author=ADA)
+    git(tmp_path / "tree", "checkout", "-q", "-b", "other")
+    GitStore(repo, author=ADA).close()
+
+
+def test_what_an_earlier_version_made_is_not_passed_over(repo: Path) -> None:
+    (repo / "micropub-bridge").mkdir()
+    with pytest.raises(StoreBroken, match="run: micropub-bridge init"):
+        GitStore(repo, author=ADA)
+
+
+def test_what_cannot_be_used_is_refused_with_a_clear_word(
+    site: Path, repo: Path, tmp_path: Path
+) -> None:
+    origin = f"file://{site}"
+    git(site, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", "--depth", "1", "--bare", origin, "shallow")
+    git(tmp_path, "clone", "-q", "--filter=blob:none", "--bare", origin, "partial")
+    git(tmp_path, "clone", "-q", "--bare", str(site), "detached")
+    git(tmp_path / "detached", "update-ref", "--no-deref", "HEAD", "main")
+    (tmp_path / "empty").mkdir()
+    git(repo, "symbolic-ref", "refs/heads/alias", "refs/heads/main")
+    for path, branch, told in [
+        (tmp_path / "nowhere", "", "no repo at"),
+        (tmp_path / "empty", "", "not a git repo"),
+        (tmp_path / "shallow", "", "git fetch --unshallow"),
+        (tmp_path / "partial", "", "partial clone"),
+        (tmp_path / "detached", "", r"set \[site\] branch"),
+        (repo, "typo", "no branch 'typo'"),
+        (repo, "../../config", "cannot be the name"),
+        (repo, "alias", "points to another"),
+    ]:
+        with pytest.raises(StoreBroken, match=told):
+            GitStore(path, branch=branch, author=ADA)
+    with pytest.raises(StoreBroken, match="does not read"):
+        GitStore(repo, author="just a name")
+
+
+def test_whose_the_commits_are(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    git(repo, "config", "user.useConfigOnly", "true")
+    with pytest.raises(StoreBroken, match=r"\[publish\] author"):
+        GitStore(repo)
+    me, ada = "Me <me@example.com>", "Ada L. <ada@example.com>"
+    for author, otherwise, wanted in [("", me, me), (ada, me, ada)]:
+        store = GitStore(repo, author=author, otherwise=otherwise)
+        put(store, "content/a.md", wanted)
+        store.close()
+        assert git(repo, "log", "-1", "--format=%an <%ae>") == wanted
+        assert git(repo, "log", "-1", "--format=%cn <%ce>") == wanted
+    git(repo, "config", "user.name", "Grace")
+    git(repo, "config", "user.email", "grace@example.com")
+    store = GitStore(repo)
+    put(store, "content/a.md", "x")
+    store.close()
+    assert git(repo, "log", "-1", "--format=%an <%ae>") == "Grace <grace@example.com>"
+
+
+# Files and branches
+
+
+def test_nothing_is_written_through_a_link_or_into_a_submodule(site: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "site", "inner")
+    (site / "content/2026").symlink_to(tmp_path)
+    git(site, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(tmp_path / "inner"),
+        "content/inner")  # fmt: skip
+    git(site, "add", "-A")
+    git(site, "commit", "-q", "-m", "A link and a submodule")
+    git(site, "clone", "-q", "--bare", ".", "../site.git")
+    store = GitStore(tmp_path / "site.git", author=ADA)
+    for path in ("content/2026/new.md", "content/inner/new.md"):
+        with pytest.raises(StoreError):
+            put(store, path, "ours")
+    store.close()
+
+
+def test_an_executable_file_stays_one(site: Path, tmp_path: Path) -> None:
+    (site / "content/a.md").chmod(0o755)
+    git(site, "commit", "-q", "-a", "-m", "Run")
+    git(site, "clone", "-q", "--bare", ".", "../site.git")
+    store = GitStore(tmp_path / "site.git", author=ADA)
+    put(store, "content/a.md", "#!/bin/sh\n")
+    store.close()
+    assert git(tmp_path / "site.git", "ls-tree", "main", "content/a.md").startswith("100755")
+
+
+def test_the_reflog_tells_what_happened_where_there_is_one(repo: Path, store: GitStore) -> None:
+    put(store, "content/new.md", "ours")
+    git(repo, "config", "core.logAllRefUpdates", "true")
+    git(repo, "update-ref", "refs/heads/main", "main^")
+    put(store, "content/new.md", "ours")
+    assert git(repo, "log", "-g", "-1", "--format=%gs %gn", "main") == (
+        "commit: Write content/new.md Ada"
+    )
+
+
+def test_a_branch_in_packed_refs_and_a_gc_beneath_us(repo: Path, store: GitStore) -> None:
+    for number in range(5):
+        put(store, f"content/{number}.md", "x")
+        git(repo, "gc", "-q", "--prune=now")
+        assert not (repo / "refs/heads/main").exists()
+    head = store.head()
+    assert head is not None
+    assert len(list(store.files("", head))) == 7
+
+
+def test_a_branch_with_a_slash_in_its_name(repo: Path) -> None:
+    git(repo, "branch", "posts/2026", "main")
+    git(repo, "pack-refs", "--all")
+    store = GitStore(repo, branch="posts/2026", author=ADA)
+    put(store, "content/new.md", "ours")
+    store.close()
+    assert git(repo, "log", "-1", "--format=%s", "posts/2026") == "Write content/new.md"
+
+
+# Locks
+
+
+def test_a_lock_that_git_holds_is_waited_for(repo: Path, store: GitStore) -> None:
+    lock = repo / "refs/heads/main.lock"
+    lock.touch()
+    with pytest.raises(StoreBusy, match=r"main\.lock"):
+        put(store, "content/new.md", "ours")
+    assert lock.exists()
+    patient = GitStore(repo, author=ADA, patience=20)
+    threading.Timer(0.2, lock.unlink).start()
+    put(patient, "content/new.md", "ours")
+    patient.close()
+
+
+def test_a_lock_that_nobody_holds_any_more_is_cleared(repo: Path, store: GitStore) -> None:
+    lock = repo / "refs/heads/main.lock"
+    lock.touch()
+    long_ago = time.time() - 7200
+    os.utime(lock, (long_ago, long_ago))
+    put(store, "content/new.md", "ours")
+    assert not lock.exists()
+
+
+# Trouble that passes
+
+
+def test_a_repo_that_was_away_is_used_again(repo: Path, store: GitStore) -> None:
+    away = repo.with_name("away")
+    first = put(store, "content/new.md", "ours")
+    repo.rename(away)
+    with pytest.raises(StoreBroken):
+        store.head()
+    with pytest.raises(StoreBroken):
+        store.commit([Commit((), "Nothing", first)])
+    away.rename(repo)
+    put(store, "content/newer.md", "ours")
+    # Another one in its place, as after a restore from a backup.
+    repo.rename(away)
+    shutil.copytree(away, repo)
+    put(store, "content/newest.md", "ours")
+    assert len(list(store.files("content", put(store, "content/last.md", "ours")))) == 6
+
+
+def test_a_git_process_that_died_is_replaced(store: GitStore) -> None:
+    version = put(store, "content/new.md", "ours")
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    assert children
+    for child in children:
+        if (Path("/proc") / child / "comm").read_text().startswith("git"):
+            os.kill(int(child), signal.SIGKILL)
+    blob = store.read("content/new.md", version)
+    assert blob is not None
+    assert blob.data == b"ours"
+
+
+def test_a_blob_that_is_damaged_is_told(repo: Path, store: GitStore) -> None:
+    head = store.head()
+    assert head is not None
+    blob = dict(store.files("", head))["content/a.md"]
+    loose = repo / "objects" / blob[:2] / blob[2:]
+    loose.unlink()  # it may be the owner's own, by another name
+    loose.write_bytes(b"")
+    with pytest.raises(StoreBroken):
+        list(store.blobs([BlobId(blob)]))
