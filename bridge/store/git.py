@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -34,6 +35,7 @@ from bridge.store.opening import open_place
 from bridge.store.transaction import Transaction
 from bridge.store.trees import compare, find, walk
 
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 20
 _OWN_COMMITS = 10_000
 
@@ -147,7 +149,8 @@ class GitStore:
             for _ in range(_ATTEMPTS):
                 answers = self._attempt(commits)
                 if answers is not None:
-                    self._housekeeper.committed()
+                    with _after_commit("small packs are not joined"):
+                        self._housekeeper.committed()
                     return answers
                 self._transaction.sweep()
         raise StoreBusy("somebody else keeps committing")
@@ -170,7 +173,8 @@ class GitStore:
             try:
                 yield
             finally:
-                self._transaction.sweep()
+                with _after_commit("temporary files are left for the next commit to sweep"):
+                    self._transaction.sweep()
 
     def _attempt(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError] | None:
         """Commit on top of the branch as it is now; ``None`` when it has moved in between."""
@@ -211,6 +215,15 @@ def _oid(text: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError as error:
         raise StoreBroken(f"{text!r} is not an object's id") from error
+
+
+@contextmanager
+def _after_commit(what: str) -> Iterator[None]:
+    """Around what follows a commit that is on disk: it must not look as if nothing was written."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        _log.warning("%s: %s", what, error)
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from bridge.media.library import MediaLibrary
 from bridge.rebuild.none import NoRebuild
 from bridge.store import Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore
+from bridge.store.housekeeping import Housekeeper
 from bridge.store.remote import Remote
+from bridge.store.transaction import Transaction
 
 FOLLOWERS = [
     (Catalogue, "changed"),
@@ -80,6 +82,26 @@ async def test_no_follower_turns_a_commit_into_an_error(
     async with crowd(Repos.begin(tmp_path, {}), remote="") as clients:
         await every_action(clients)
     assert "a commit is made" in caplog.text
+
+
+async def test_what_the_store_does_after_a_commit_is_none_of_the_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: Housekeeper) -> None:
+        raise RuntimeError("can't start new thread")
+
+    sweep, fails = Transaction.sweep, itertools.cycle([True, False])
+
+    def no_folder(transaction: Transaction) -> None:
+        """Fails after a commit; works before the next one, which has to sweep up for it."""
+        if next(fails):
+            raise FileNotFoundError("micropub-bridge/tmp")
+        sweep(transaction)
+
+    async with crowd(Repos.begin(tmp_path, {}), remote="") as clients:
+        monkeypatch.setattr(Housekeeper, "committed", no_thread)
+        monkeypatch.setattr(Transaction, "sweep", no_folder)
+        await every_action(clients)
 
 
 async def test_a_follower_that_never_ends_holds_no_answer_for_long(
