@@ -38,8 +38,8 @@ _APART = {
 }
 #: Folders with long tests: they begin before the others.
 _LONG = {"end_to_end", "plugin", "clients"}
-#: Folders of which all tests share one bridge.
-_TOGETHER = {"protocol", "wire"}
+#: Folders of which all tests share a bridge, or what is installed.
+_TOGETHER = {"clients", "protocol", "wire"}
 
 
 def _use_memory() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,6 @@ from demo_kit import Demo, demo_in
 
 pytestmark = pytest.mark.node
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
@@ -27,11 +24,8 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="module")
-def found(bridge: Demo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(bridge: Demo, clients: Path) -> dict[str, Any]:
     """What each step of ``life_cycle.js`` gave, run against a demo."""
-    folder = tmp_path_factory.mktemp("node") / "clients"
-    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-    npm("ci", "--no-audit", "--no-fund", folder=folder)
     given = {
         "me": bridge.me,
         "token": bridge.token,
@@ -39,18 +33,11 @@ def found(bridge: Demo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     }
     run = subprocess.run(
         ["node", "life_cycle.js"],
-        cwd=folder, input=json.dumps(given), capture_output=True, encoding="utf-8", check=False,
+        cwd=clients, input=json.dumps(given), capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     steps: dict[str, Any] = json.loads(run.stdout)
     return steps
-
-
-def npm(*arguments: str, folder: Path) -> None:
-    run = subprocess.run(
-        ["npm", *arguments], cwd=folder, capture_output=True, encoding="utf-8", check=False
-    )
-    assert run.returncode == 0, run.stderr
 
 
 def test_it_discovers_the_endpoints(found: dict[str, Any], bridge: Demo) -> None:

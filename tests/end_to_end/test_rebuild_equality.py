@@ -135,7 +135,7 @@ async def test_nothing_differs_from_a_clean_build(
     pages = comparable(site.output.folder)
     seen = {plugin for plugin, (page, mark) in MARKS.items() if mark in pages.get(page, b"")}
     assert seen == set(plugins) & MARKS.keys(), "every plugin was at work"
-    at_once = 1 if SOAK or (theme, plugins) == ONE_BY_ONE else 7
+    at_once = 1 if SOAK or (theme, plugins) == ONE_BY_ONE else 14
     for kinds, change in together(conf, at_once):
         assert await site.after(fitting(change)) == [], kinds
     settings = conf["pelicanconf.py"]

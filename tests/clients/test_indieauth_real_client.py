@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +16,6 @@ from demo_kit import Demo, demo_in
 from indieauth_kit import browser, client_site
 
 pytestmark = pytest.mark.node
-
-CLIENTS = Path(__file__).parents[1] / "clients"
 
 #: Prints where the browser has to go, reads the code that comes back, and posts with its token.
 SCRIPT = """
@@ -38,13 +34,8 @@ process.exit(0);
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Path:
-    folder = tmp_path / "client"
-    ignored = shutil.ignore_patterns("__pycache__", "node_modules", "*.py")
-    shutil.copytree(CLIENTS, folder, ignore=ignored)
-    install = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
-    subprocess.run(install, cwd=folder, check=True, capture_output=True)
-    file = folder / "sign_in.mjs"
+def script(clients: Path) -> Path:
+    file = clients / "sign_in.mjs"
     file.write_text(SCRIPT)
     return file
 

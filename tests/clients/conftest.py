@@ -1,0 +1,22 @@
+"""Clients from npm, installed once."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which Node.js finds them, and our scripts."""
+    folder = tmp_path_factory.mktemp("node") / "clients"
+    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    install = ["npm", "ci", "--no-audit", "--no-fund"]
+    run = subprocess.run(install, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+    assert run.returncode == 0, run.stderr
+    return folder
