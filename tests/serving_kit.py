@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crowd_kit import HOOK_SECRET, SITE, Repos
+from warm_kit import Program
 
 from bridge.indieauth.database import Database
 from bridge.indieauth.tokens import ALL_SCOPES, create_token
@@ -24,7 +22,7 @@ PATIENCE = 60.0
 class Serving:
     """A bridge that listens."""
 
-    process: subprocess.Popen[bytes]
+    process: Program
     url: str
     token: str
     log: Path
@@ -79,14 +77,8 @@ def serving(repos: Repos, **environment: str) -> Iterator[Serving]:
     token = create_token(database, "a test", ALL_SCOPES)
     database.close()
     log = repos.folder / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "serve"],
-            cwd=repos.folder,
-            env={**os.environ, **settings, **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    everything = {**os.environ, **settings, **environment}
+    process = Program("bridge", "serve", cwd=repos.folder, env=everything, stdout=log)
     try:
         deadline = time.monotonic() + PATIENCE
         while "listening on " not in (said := log.read_text()):
@@ -97,5 +89,5 @@ def serving(repos: Repos, **environment: str) -> Iterator[Serving]:
         yield Serving(process, url, token, log)
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()

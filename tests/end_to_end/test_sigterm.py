@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import time
@@ -17,6 +16,7 @@ import pytest
 from crowd_kit import Repos
 from git_kit import git
 from serving_kit import Serving, serving
+from soak_kit import SOAK
 
 from bridge import serve
 
@@ -100,7 +100,7 @@ def test_the_parts_of_the_time_that_is_given_fit_into_ten_seconds() -> None:
     assert 2 * serve._REQUEST_SECONDS < serve._END_SECONDS
 
 
-ALONE = [[each] for each in STUCK] if "BRIDGE_SOAK" in os.environ else []
+ALONE = [[each] for each in STUCK] if SOAK else []
 
 
 @pytest.mark.parametrize("stuck", [STUCK, ["request"], *ALONE], ids=" ".join)
