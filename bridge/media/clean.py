@@ -17,15 +17,10 @@ from typing import Any, BinaryIO, Literal
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media import images
-from bridge.media.images import Picture, Rules
 from bridge.media.metadata import STRIP
+from bridge.media.picture import REFUSALS, Picture, Rules
 from bridge.media.sniff import KINDS, Kind
 
-#: What a refusal is called between the two processes.
-REFUSALS: dict[str, type[InvalidRequest | PayloadTooLarge]] = {
-    "invalid": InvalidRequest,
-    "large": PayloadTooLarge,
-}
 #: Memory for each pixel that the rules allow, and for everything else.
 _FOR_EACH_PIXEL, _FOR_THE_REST = 24, 512 * 1024**2
 

@@ -13,14 +13,15 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.metadata import STRIP
+from bridge.media.picture import Picture, Rules
 from bridge.media.sniff import AVIF, GIF, JPEG, PNG, WEBP, Kind
 
 _ORIENTATION = 0x0112
@@ -55,35 +56,6 @@ ONE_LARGE: AbstractContextManager[object] = threading.Lock()
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the owner wants done with photos (the ``[media]`` section).
-
-    ``max_side`` scales a larger photo down to that many pixels on its longer side (0: never);
-    ``sizes`` are the widths of the copies for ``srcset``.
-    """
-
-    keep_exif: bool = False
-    max_pixels: int = 64_000_000
-    max_side: int = 0
-    sizes: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
-        """Rules that went through JSON."""
-        return cls(**{**told, "sizes": tuple(told["sizes"])})
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A photo ready to be stored, and its scaled copies by their width."""
-
-    data: bytes
-    width: int
-    height: int
-    copies: tuple[tuple[int, bytes], ...] = ()
-
-
 def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     """Make a photo fit to be shown. Blocks for as long as decoding takes.
 
@@ -97,8 +69,13 @@ def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     try:
         image = _opened(data, kind)
         pixels = math.prod(image.size)
-        if pixels > most or pixels * _frames(image, kind) > rules.max_pixels:
+        if pixels > most:
             raise Image.DecompressionBombError
+        if pixels * _frames(image, kind) > rules.max_pixels:
+            raise PayloadTooLarge(
+                f"The pictures of the animation have more than {rules.max_pixels:,} pixels, all of"
+                " them together ([media] max_pixels). Make it smaller or shorter and send it again."
+            )
         with ONE_LARGE if pixels * weight > _LARGE else nullcontext():
             return _prepare(data, kind, rules)
     except _BOMB as error:

@@ -18,7 +18,7 @@ from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.addresses import Addresses
 from bridge.media.committed import Committed
 from bridge.media.file import MediaFile
-from bridge.media.images import Rules
+from bridge.media.picture import Rules
 from bridge.media.shelf import Incoming, OpenFile, Shelf
 from bridge.media.sniff import sniff
 from bridge.media.staging import Staging

@@ -13,8 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bridge.errors import PayloadTooLarge
-from bridge.media.clean import REFUSALS
-from bridge.media.images import Picture, Rules
+from bridge.media.picture import REFUSALS, Picture, Rules
 from bridge.media.sniff import Kind
 
 log = logging.getLogger(__name__)

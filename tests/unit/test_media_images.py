@@ -31,14 +31,16 @@ from soak_kit import rounds
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media import images
 from bridge.media.boxes import strip_video
-from bridge.media.images import Picture, Rules, prepare
+from bridge.media.images import prepare
+from bridge.media.picture import Picture, Rules
 from bridge.media.sniff import identify, sniff
 
 #: Prints by how many kB the most memory that a process has had at once grows.
 TURN = """
 import re, sys
 from pathlib import Path
-from bridge.media.images import Rules, prepare
+from bridge.media.images import prepare
+from bridge.media.picture import Rules
 from bridge.media.sniff import JPEG
 
 def most() -> int:

@@ -11,8 +11,9 @@ import pytest
 from media_samples import SECRETS, box, encoded, exif, jpeg, moving, picture
 from PIL import Image, ImageCms, ImageSequence
 
-from bridge.media.images import Rules, prepare
+from bridge.media.images import prepare
 from bridge.media.metadata import STRIP
+from bridge.media.picture import Rules
 from bridge.media.sniff import sniff
 
 SECRET = SECRETS[1]

@@ -12,7 +12,8 @@ from PIL import Image
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media import worker
-from bridge.media.images import Rules, prepare
+from bridge.media.images import prepare
+from bridge.media.picture import Rules
 from bridge.media.sniff import JPEG, PNG, sniff
 from bridge.media.worker import Cleaner
 
