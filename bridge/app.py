@@ -135,8 +135,8 @@ class _Assembly:
         server = self._start_identity(fetch)
         gate = await self._make_gate(server)
         media = MediaHandlers(repo.media, gate, committer, max_bytes=self.settings.media.max_bytes)
-        output = followers.rebuilder.output
-        previews = Previews(output, self.public_url) if server and output else None
+        output, private = followers.rebuilder.output, followers.rebuilder.previews
+        previews = Previews(private, output, self.public_url) if server and output else None
         queries = Queries(repo.catalogue, self.settings, f"{self.public_url}media")
         micropub = MicropubHandlers(
             gate,

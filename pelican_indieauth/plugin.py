@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import feeds, headers, markup, order, pages, redirects, templating
+from pelican_indieauth import (
+    feeds,
+    headers,
+    markup,
+    order,
+    pages,
+    redirects,
+    templating,
+    withheld,
+)
 from pelican_indieauth.endpoints import configured
 from pelican_indieauth.json_feed import JsonFeed
 from pelican_indieauth.redirects import Redirects
@@ -20,6 +29,7 @@ def initialized(pelican: Any) -> None:
     """
     settings = pelican.settings
     settings.pop(KEY, None)
+    settings.pop(withheld.KEY, None)
     if not configured(settings):
         return
     settings[KEY] = site_of(settings)
@@ -50,15 +60,44 @@ def generator_init(generator: Any) -> None:
         templating.prepare(generator.env)
 
 
+def article_generator_context(generator: Any, metadata: dict[str, Any]) -> None:
+    """A post has just been read."""
+    if KEY in generator.settings and withheld.is_early(metadata, generator.settings):
+        # Pelican's own word for a file that it is to leave alone.
+        metadata["status"] = "skip"
+
+
+def article_generator_pretaxonomy(generator: Any) -> None:
+    """All posts are read, and no list of them is made yet."""
+    site: Site | None = generator.settings.get(KEY)
+    if site is not None:
+        found = generator.settings[withheld.KEY] = withheld.Withheld()
+        lists = ("drafts", "drafts_translations")
+        found.take_from(generator, lists, every=site.private_drafts)
+
+
+def page_generator_finalized(generator: Any) -> None:
+    """The same of pages, of which none is an app's."""
+    site: Site | None = generator.settings.get(KEY)
+    if site is not None and site.private_drafts:
+        found = generator.settings.setdefault(withheld.KEY, withheld.Withheld())
+        found.take_from(generator, ("draft_pages", "draft_translations"), every=True)
+
+
 def all_generators_finalized(generators: Sequence[Any]) -> None:
     """Every post and every static file is known now, and nothing is written yet."""
     for generator in generators:
         site: Site | None = generator.settings.get(KEY)
         articles = list(markup.articles_of(generator))
-        if site is None or not articles:
+        if site is None or not hasattr(generator, "articles"):
             continue
         context = generator.context
-        markup.add_entries(articles, site, context)
+        private = [
+            post
+            for of, post in generator.settings.get(withheld.KEY, withheld.Withheld()).found
+            if of is generator
+        ]
+        markup.add_entries([*articles, *private], site, context)
         context[feeds.ARTICLES] = feeds.by_link(articles)
         context[redirects.MOVED] = redirects.moved(articles)
         context[redirects.WRITTEN] = set()
@@ -87,3 +126,6 @@ def finalized(pelican: Any) -> None:
     site: Site | None = pelican.settings.get(KEY)
     if site is not None:
         headers.write(Path(pelican.output_path), site.headers, site.links)
+        private: withheld.Withheld | None = pelican.settings.get(withheld.KEY)
+        if private is not None and site.home == site.root:
+            private.write_previews()

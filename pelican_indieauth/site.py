@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_MARKUP", "INDIEAUTH_PHOTO", "INDIEAUTH_WORDS", "INDIEAUTH_HEADERS"),
     *("INDIEAUTH_MEDIA_FOLDER", "INDIEAUTH_JSON_FEED"),
+    "INDIEAUTH_PRIVATE_DRAFTS",
 }
 #: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
 KEY = "indieauth_site"
@@ -33,7 +34,8 @@ class Site:
     ``home`` is the address of the pages that are being built and ``root`` that of the whole site
     (they differ in a sub-site of another language), both without a slash at the end. ``wraps``:
     the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
-    ``media`` is the folder of uploads, inside the content folder.
+    ``media`` is the folder of uploads, inside the content folder. ``private_drafts``: drafts that
+    were written by hand get no page either.
     """
 
     links: tuple[Link, ...]
@@ -49,6 +51,7 @@ class Site:
     words: Mapping[str, str]
     json_feed: str
     media: str
+    private_drafts: bool
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
@@ -77,6 +80,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         words=words(settings),
         json_feed=feed,
         media=_media_folder(settings),
+        private_drafts=_flag(settings, "INDIEAUTH_PRIVATE_DRAFTS", default=False),
     )
 
 

@@ -37,7 +37,7 @@ SCOPES: dict[str, Scope] = {
     "undelete": _scope("Bring deleted posts back", "undelete"),
     "media": _scope("Upload photos and other files, and delete them", "media"),
     "draft": _scope(
-        "Write drafts, which stay invisible until you publish them", "create", "update"
+        "Write drafts, which have no page on your site until you publish them", "create", "update"
     ),
     "profile": _scope("See your name and picture"),
     "email": _scope("See your e-mail address"),

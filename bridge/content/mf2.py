@@ -19,6 +19,7 @@ Form = Literal["text", "markdown", "html"]
 _FORMS: tuple[Form, ...] = ("text", "markdown", "html")
 _OWN_KEYS = frozenset(
     {"type", "properties", "title", "content", "digest", "aliases", "syndicate-to", "references"}
+    | {"draft"}
 )
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -30,7 +31,8 @@ class Mf2Line:
     ``properties`` are mf2 properties beyond Pelican's keys, or the exact value behind one of them.
     ``synthetic_title``: the Title was made up. ``form``: how the body encodes the content, ``None``
     for hand-written Markdown; ``digest`` names the body that ``properties["content"]`` was written
-    as. ``aliases``: output paths where the post once lived. ``rest``: keys of somebody else.
+    as. ``aliases``: output paths where the post once lived. ``draft``: it is a draft that an app
+    has made, for which the plugin makes no page. ``rest``: keys of somebody else.
     """
 
     type: str = "entry"
@@ -39,6 +41,7 @@ class Mf2Line:
     form: Form | None = None
     digest: str | None = None
     aliases: tuple[str, ...] = ()
+    draft: bool = False
     syndicate_to: tuple[str, ...] = ()
     references: Mapping[str, Json] = field(default_factory=lambda: _NOTHING)
     rest: Mapping[str, Json] = field(default_factory=lambda: _NOTHING)
@@ -66,6 +69,7 @@ class Mf2Line:
             form=cast("Form", form) if form in _FORMS else None,
             digest=data["digest"] if isinstance(data.get("digest"), str) else None,
             aliases=_strings(data.get("aliases")),
+            draft=data.get("draft") == "app",
             syndicate_to=_strings(data.get("syndicate-to")),
             references=_mapping(data.get("references")),
             rest={key: value for key, value in data.items() if key not in _OWN_KEYS},
@@ -82,6 +86,7 @@ class Mf2Line:
             "content": self.form,
             "digest": self.digest,
             "aliases": list(self.aliases),
+            "draft": "app" if self.draft else None,
             "syndicate-to": list(self.syndicate_to),
             "references": dict(self.references),
         }

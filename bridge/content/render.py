@@ -52,6 +52,7 @@ def compose(
         type=post.type,
         synthetic_title=values["Title"] is None,
         form=written.form,
+        draft=values["Status"] == "draft",
         syndicate_to=_texts(commands.get("syndicate-to", ())),
     )
     published = published_at(post, when, rules)
@@ -87,6 +88,7 @@ def edit(
     mf2 = before = Mf2Line.of(file)
     edited, mf2 = change.body(file, mf2)
     edited = change.keys(edited)
+    mf2 = change.draft(edited, mf2)
     edited, mf2 = change.title(edited, mf2)
     edited, mf2 = change.commands_beside(edited, mf2)
     mf2 = _with_originals(mf2, edited, new, change.names, rules)
@@ -188,6 +190,12 @@ class _Change:
                 file = file.with_header("Authors", None)
             file = file.with_header(field.key, value)
         return file
+
+    def draft(self, file: PelicanFile, mf2: Mf2Line) -> Mf2Line:
+        """A draft that this change makes is an app's; one that was written by hand stays so."""
+        is_draft = (file.get("Status") or "").strip().lower() == "draft"
+        by_this = "post-status" in self.names
+        return mf2.with_changes(draft=is_draft and (by_this or mf2.draft))
 
     def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """The Title follows the name, and a made-up one the content that it was made of."""

@@ -24,6 +24,9 @@ from bridge.rebuild.worker import CALM, PROMPT, Pace, Worker
 from bridge.settings import Settings
 from bridge.store import ContentStore
 
+#: The plugin writes the pages of drafts that the world does not see to the folder named by this
+#: (:mod:`pelican_indieauth.withheld`).
+PREVIEWS = "PELICAN_INDIEAUTH_PREVIEWS"
 #: Where received webmentions are, inside the content folder.
 MENTIONS = "mentions"
 
@@ -80,7 +83,8 @@ class _Site:
         self._ledger = ledger
         self._checkout = Checkout(store, folder / "checkout", hold_back=due)
         beside = (self._checkout.folder / settings.site.settings).parent
-        self._environment = importing_from(beside, environment)
+        self._previews = folder / "previews"
+        self._environment = importing_from(beside, {**environment, PREVIEWS: str(self._previews)})
 
     def rebuilder(self, output: Output, pace: Pace) -> Worker:
         job: Job = SiteBuild(
@@ -103,7 +107,14 @@ class _Site:
         if self._settings.rebuild.mode == "resident":
             # It can be told to stop, so there is no need to wait for what else may come.
             pace = replace(pace, gather=min(pace.gather, 0.02))
-        return Worker(self._store, job, self._ledger, output=output.folder, pace=pace)
+        return Worker(
+            self._store,
+            job,
+            self._ledger,
+            output=output.folder,
+            previews=self._previews,
+            pace=pace,
+        )
 
     def _builder(self, output: Output) -> Builder:
         command = self._command(output)

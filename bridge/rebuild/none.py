@@ -12,6 +12,7 @@ class NoRebuild:
     """Takes note of changes and does nothing about them."""
 
     output: Path | None = None
+    previews: Path | None = None
 
     async def start(self) -> None:
         """Nothing to begin."""

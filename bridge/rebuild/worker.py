@@ -47,7 +47,8 @@ class Worker:
     """A :class:`~bridge.rebuild.Rebuilder` around a :class:`~bridge.rebuild.build.Job`.
 
     ``output`` is where pages appear, ``None`` where that is not on this machine: then nothing is
-    ever known to be live.
+    ever known to be live. ``previews`` is where the pages of private drafts appear, by the same
+    names.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class Worker:
         ledger: Ledger,
         *,
         output: Path | None = None,
+        previews: Path | None = None,
         pace: Pace = CALM,
     ) -> None:
         self.output = output
+        self.previews = previews
         self._store = store
         self._job = job
         self._pace = pace
@@ -121,10 +124,11 @@ class Worker:
         """Whether the page came to be live, once that can be told."""
         assert self.output is not None  # noqa: S101 - the caller has looked
         place = self.output / page
+        private = (self.previews or self.output) / page
         while True:
             moved = self._moved
             if self._done >= order:
-                return self._status.state != "failed" and place.is_file()
+                return self._status.state != "failed" and (place.is_file() or private.is_file())
             if self._shown.get(page, 0) >= order > 0:
                 return True
             await moved.wait()

@@ -1,4 +1,8 @@
-"""``/preview/…``: a draft's page as Pelican built it, for the owner who is signed in."""
+"""``/preview/…``: a draft's page as Pelican built it, for the owner who is signed in.
+
+Drafts that came through an app are nowhere else; one that was written by hand may be in the output
+folder, too.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,10 @@ _HEADERS = {
 
 
 class Previews:
-    """Pages of the output folder that the world is not led to."""
+    """Pages that the world does not see, or is not led to."""
 
-    def __init__(self, output: Path, public_url: str) -> None:
-        self._output = output
+    def __init__(self, private: Path | None, output: Path, public_url: str) -> None:
+        self._folders = [folder for folder in (private, output) if folder is not None]
         self._base = f"{public_url}preview/"
 
     def url(self, save_as: str) -> str:
@@ -37,7 +41,8 @@ class Previews:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         if visit(request).session is None:
             return redirect(f"/auth/sign-in?then={quote(request.rel_url.raw_path, safe='')}")
-        file = file_below(self._output, request.match_info["path"])
+        path = request.match_info["path"]
+        file = next(filter(None, (file_below(folder, path) for folder in self._folders)), None)
         if file is None:
             raise web.HTTPNotFound(text="Not built yet: reload in a moment.")
         return web.FileResponse(file, headers=_HEADERS)

@@ -160,6 +160,8 @@ async def test_a_draft_moves_to_its_address_when_it_is_published(
     }
     async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
         created_as = json.loads(await answer.text())
+    async with http.get(created_as["url"]) as answer:
+        assert answer.status == 404, "a draft is not for those who guess its address"
     preview = created_as["preview"]
     async with http.get(preview, allow_redirects=False) as answer:
         assert answer.status == 303

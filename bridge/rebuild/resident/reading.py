@@ -199,9 +199,9 @@ class Shelf:
         if not self.whole and _is_pelicans(reader):
             self._parsed[path] = (stamps({path, *self._parsing}), fresh(data, {}))
 
-    def paths(self) -> Iterator[str]:
-        """Every file that this build has asked for."""
-        return (path for _, path in self._used)
+    def posts(self) -> Iterator[str]:
+        """Every post and page that this build has asked for, also those that came to nothing."""
+        return (path for kind, path in self._used if kind != Static.__name__)
 
 
 def _may_be_kept(content: Content, reader: object) -> bool:

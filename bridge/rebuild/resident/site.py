@@ -127,7 +127,7 @@ class WarmSite:
             raise Kept("the settings, a plugin or a template read a file that has changed")
         self._begin()
         build = self._read()
-        self._check_posts(build.context, changed, excused)
+        self._check_posts(changed, excused)
         self._copy_files(build)
         self._show_first(build)
         pages = self._plan(build)
@@ -190,12 +190,10 @@ class WarmSite:
         """Files were opened while a template was compiled, and it stays compiled."""
         self._kept |= stamps(paths)
 
-    def _check_posts(
-        self, context: dict[str, Any], changed: Collection[str], excused: Collection[str] | None
-    ) -> None:
+    def _check_posts(self, changed: Collection[str], excused: Collection[str] | None) -> None:
         """See that what changed are posts, and that some can be read at all."""
-        before, inside = self._posts, f"{self.place.content}/"
-        self._posts = {inside + path for path in context["generated_content"]}
+        before, root = self._posts, f"{self.place.checkout}/"
+        self._posts = {path.removeprefix(root) for path in self.shelf.posts()}
         own = tuple(f"{folder}/" for folder in self.place.own)
         for path in changed if before else ():
             if path not in before and path not in self._posts and not path.startswith(own):

@@ -1,0 +1,118 @@
+"""Posts that are not for the world yet: drafts from apps, and posts whose time has not come.
+
+Pelican gives a draft a page like any other, which is only not linked: its address can be guessed.
+A draft that came through an app has ``"draft": "app"`` in its ``Mf2`` line, and gets no page at
+all; with ``INDIEAUTH_PRIVATE_DRAFTS`` no draft does. A post that came through an app with a date in
+the future is not built before that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+logger = logging.getLogger(__name__)
+
+#: Where the settings have what a build withholds.
+KEY = "indieauth_withheld"
+#: Names a folder that only the owner sees, for the pages of what is withheld.
+PREVIEWS = "PELICAN_INDIEAUTH_PREVIEWS"
+
+
+@dataclass(slots=True)
+class Withheld:
+    """What one build keeps to itself: a generator of Pelican's, and posts that it has read."""
+
+    found: list[tuple[Any, Any]] = field(default_factory=list)
+
+    def take_from(self, generator: Any, lists: Iterable[str], *, every: bool) -> None:
+        """Take drafts out of these lists, and out of what other posts can link to.
+
+        ``every``: those that somebody has written by hand, too.
+        """
+        posts = generator.context["generated_content"]
+        for name in lists:
+            drafts = getattr(generator, name)
+            private = [draft for draft in drafts if every or _is_from_an_app(draft)]
+            # In place: others may have this list already.
+            drafts[:] = [draft for draft in drafts if draft not in private]
+            for draft in private:
+                posts[draft.get_relative_source_path()] = None
+                self.found.append((generator, draft))
+
+    def write_previews(self) -> None:
+        """Write the pages of what is withheld where the owner looks at them, if anywhere.
+
+        When all else is written, so that it makes no difference to anything else.
+        """
+        if not os.environ.get(PREVIEWS):
+            return
+        folder, written = Path(os.environ[PREVIEWS]), set()
+        for generator, post in self.found:
+            place = folder.joinpath(*_parts(post.save_as))
+            half = place.with_name(f".{place.name}")
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                half.write_text(_page(generator, post), "utf-8")
+                half.replace(place)
+                written.add(place)
+            except Exception as error:  # noqa: BLE001  (a theme fails on it: the site does not)
+                logger.warning("%s has no preview: %s: %s", post, type(error).__name__, error)
+        for place in folder.rglob("*"):
+            if place.is_file() and place not in written:
+                place.unlink()
+
+
+def is_early(metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a post that came through an app has a date in the future. Drafts have no time."""
+    when = metadata.get("date")
+    if "mf2" not in metadata or metadata.get("status") == "draft" or not isinstance(when, datetime):
+        return False
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=_zone(metadata.get("timezone") or settings.get("TIMEZONE")))
+    return when > datetime.now(UTC)
+
+
+def _zone(name: Any) -> Any:
+    try:
+        return ZoneInfo(str(name or "UTC"))
+    except (ValueError, ZoneInfoNotFoundError):
+        return UTC
+
+
+def _is_from_an_app(draft: Any) -> bool:
+    line = draft.metadata.get("mf2")
+    if not line:
+        return False
+    try:
+        said = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        # Nobody can tell; a page can still be given to it later, and not be taken back.
+        return True
+    return not isinstance(said, dict) or said.get("draft") == "app"
+
+
+def _parts(save_as: str) -> list[str]:
+    """A path in the output as the names of folders and a file: none leads out of there."""
+    return [name for name in save_as.split("/") if name not in {"", ".", ".."}]
+
+
+def _page(generator: Any, post: Any) -> str:
+    """A post's page, as Pelican's writer makes it."""
+    kind = "page" if hasattr(generator, "draft_pages") else "article"
+    variables = {
+        **generator.context,
+        kind: post,
+        "category": getattr(post, "category", None),
+        "output_file": post.save_as,
+        "url": post.url,
+    }
+    page: str = generator.get_template(post.template).render(variables)
+    return page
