@@ -56,6 +56,11 @@ async def begun(pids: Path, count: int = 1) -> list[int]:
     return [int(pid) for pid in pids.read_text().split()]
 
 
+def started(pids: Path) -> list[int]:
+    """Those that have come so far as to say so: a busy machine may have ended one before."""
+    return [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
+
+
 def is_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -88,13 +93,13 @@ def test_all_pictures_of_an_animation_count(form: str) -> None:
 async def test_work_that_takes_too_long_is_ended(pids: Path) -> None:
     with pytest.raises(PayloadTooLarge, match="too long"):
         await Cleaner(Rules(), seconds=3).clean(b"sleep", PNG)
-    assert all(map(is_gone, await begun(pids)))
+    assert all(map(is_gone, started(pids)))
 
 
 async def test_work_that_costs_too_much_is_ended(pids: Path) -> None:
     with pytest.raises(PayloadTooLarge, match="too long"):
         await Cleaner(Rules(), processor_seconds=1).clean(b"busy", PNG)
-    assert all(map(is_gone, await begun(pids)))
+    assert all(map(is_gone, started(pids)))
 
 
 @pytest.mark.parametrize("data", [b"greedy", b"mute"])
