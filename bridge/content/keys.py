@@ -18,6 +18,7 @@ from bridge.content.characters import one_line
 from bridge.content.effort import is_quick
 from bridge.content.headers import PelicanFile
 from bridge.content.labels import label, title
+from bridge.content.mf2 import Mf2Line
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Properties
 
@@ -182,7 +183,8 @@ def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) 
     if author is None or "://" in author:
         return None
     name = label(author)
-    by_hand = bool(file.lines) and file.get("Mf2") is None
+    # What the bridge has written says how.
+    by_hand = bool(file.lines) and Mf2Line.of(file).form is None
     if not by_hand and name != rules.site.author:
         return None
     return name if rules.site.can_be_author(name) else None

@@ -254,8 +254,12 @@ def test_the_owners_own_relations_stay_through_an_update(rules: SiteRules) -> No
     assert kept.text == f"{own}more\n"
 
 
-def test_an_author_of_an_apps_choice_comes_back_and_is_on_no_page(rules: SiteRules) -> None:
-    sent = Post("entry", MappingProxyType({"content": ("x",), "author": ("Eve",)}))
+@pytest.mark.parametrize("about", ["content", "like-of"])
+def test_an_author_of_an_apps_choice_comes_back_and_is_on_no_page(
+    about: str, rules: SiteRules
+) -> None:
+    given = {about: ("https://quoted.example/",), "author": ("Eve",)}
+    sent = Post("entry", MappingProxyType(given))
     file = compose(sent, when=WHEN, rules=rules)
     assert file.get("Author") is None
     found = read(PelicanFile.parse(file.text()), rules)
