@@ -8,13 +8,14 @@ where a post is to be written.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+#: In the first lines of our hook for the owner's clone (``push-to-checkout.sh``).
+HOOK_MARK = "# Installed by micropub-bridge."
 #: What git keeps while a command of several steps is under way, and how the owner ends that.
 _OPERATIONS = {
     "rebase-merge": ("rebase", "git rebase --continue, or git rebase --abort"),
@@ -106,7 +107,12 @@ class LocalRemote:
     def in_the_way(
         self, added: Sequence[str], is_tracked: Callable[[str], bool]
     ) -> tuple[Path, ...]:
-        """What is where the paths of ``added`` files are to be, and is not tracked by git."""
+        """What is where the paths of ``added`` files are to be, and is not tracked by git.
+
+        Nothing where our hook looks at that itself: it knows what it has put there before.
+        """
+        if self._has_hook():
+            return ()
         return tuple(
             tree.root / part
             for tree in self.trees()
@@ -115,6 +121,11 @@ class LocalRemote:
             for part in _parts(path)
             if _blocks(tree.root / part, is_file=part == path) and not is_tracked(part)
         )
+
+    def _has_hook(self) -> bool:
+        git_dir = _git_dir(self.path)
+        hook = _text(_common(git_dir) / "hooks" / "push-to-checkout") if git_dir else None
+        return HOOK_MARK in (hook or "")
 
     def operation(self) -> str | None:
         """What is under way in a working tree that ends by moving the branch."""
@@ -173,7 +184,7 @@ def _blocks(place: Path, *, is_file: bool) -> bool:
     if not stat.S_ISDIR(found.st_mode):
         return True
     # Git removes a folder that is empty.
-    return is_file and any(os.scandir(place))
+    return is_file and any(place.iterdir())
 
 
 def _text(path: Path) -> str | None:

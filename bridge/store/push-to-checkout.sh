@@ -17,12 +17,21 @@ do
 done
 
 # Git's own lock: from here to the end no other git command changes the index, so that none can
-# come between looking and moving. What becomes of the index is made in the lock file itself.
-(set -C && : >"$index.lock") 2>/dev/null || no "locked $index.lock"
-trap 'rm -f "$index.lock"' EXIT
+# come between looking and moving. It is a second name of a file that says whose it is: one that
+# was left by a push that was killed is known, and goes.
+for left in "$dir"/BRIDGE_LOCK.*; do
+    if [ -e "$left" ] && ! kill -0 "${left##*.}" 2>/dev/null; then
+        [ ! "$left" -ef "$index.lock" ] || rm -f "$index.lock"
+        rm -f "$left" "$dir/BRIDGE_INDEX.${left##*.}" "$dir/BRIDGE_INDEX.${left##*.}.lock"
+    fi
+done
+mine=$dir/BRIDGE_LOCK.$$
+: >"$mine"
+ln "$mine" "$index.lock" 2>/dev/null || { rm -f "$mine"; no "locked $index.lock"; }
+export GIT_INDEX_FILE="$dir/BRIDGE_INDEX.$$"
+trap 'rm -f "$GIT_INDEX_FILE" "$index.lock" "$mine"' EXIT
 trap 'exit 1' HUP INT TERM
-cat "$index" >"$index.lock" && touch -r "$index" "$index.lock" || exit 1
-export GIT_INDEX_FILE="$index.lock"
+cp -p "$index" "$GIT_INDEX_FILE" || exit 1
 
 old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
 [ "${MICROPUB_BRIDGE_SEEN:-$old}" = "$old" ] || no "moved"
@@ -32,14 +41,15 @@ old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
 last=$(cat "$dir/BRIDGE_HEAD" 2>/dev/null)
 log=$(git rev-parse --git-path "logs/$branch")
 if [ -n "$last" ] && [ -s "$log" ] && ! git rev-list -g "$branch" | grep -q "$last"; then
-    git read-tree -u -m "$last" "$old" || exit 1
+    git read-tree -u -m "$last" "$old" && cp -p "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.new" &&
+        mv -f "$GIT_INDEX_FILE.new" "$index" && rm -f "$dir/BRIDGE_HEAD" || exit 1
 fi
 
 git update-index -q --ignore-submodules --refresh >/dev/null
 unstaged=$(git diff-files --name-only --ignore-submodules) || exit 1
 staged=$(git diff-index --cached --name-only --ignore-submodules HEAD --) || exit 1
 changed=$(printf '%s\n%s\n' "$unstaged" "$staged" | sort -u | sed '/^$/d' | head -n 3 | tr '\n' ' ')
-[ -z "$changed" ] || no "changed $changed"
+[ -z "$changed" ] || no "changed $PWD // $changed"
 
 # Git would write over files that it ignores.
 git diff-tree -r --no-renames --diff-filter=A --name-only -z "$old" "$new" | xargs -0 sh -c '
@@ -49,12 +59,14 @@ for file; do
         if { [ -e "$path" ] || [ -L "$path" ]; } &&
             { [ "$path" = "$file" ] || [ -L "$path" ] || [ ! -d "$path" ]; } &&
             others=$(git --literal-pathspecs ls-files --others -- "$path") && [ -n "$others" ]; then
-            echo "waiting: untracked $path" >&2
+            echo "waiting: untracked $PWD/$path" >&2
             exit 255
         fi
         case $path in */*) path=${path%/*} ;; *) break ;; esac
     done
 done' sh || exit 1
 
+# Not to be ended half way.
+trap '' HUP INT TERM
 echo "$new" >"$dir/BRIDGE_HEAD" && git read-tree -u -m "$old" "$new" || exit 1
-mv -f "$index.lock" "$index"
+mv -f "$GIT_INDEX_FILE" "$index"

@@ -13,7 +13,7 @@ from pathlib import Path
 import git
 
 from bridge.store import StoreBroken
-from bridge.store.local_remote import WorkingTree, local_path
+from bridge.store.local_remote import HOOK_MARK, WorkingTree, local_path
 from bridge.store.transport import other_user
 
 #: The bridge works unattended: what it has to be asked for now will be missing then, too. An ssh
@@ -27,7 +27,6 @@ _UNATTENDED = {
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _HOOK = Path(__file__).with_name("push-to-checkout.sh")
-_HOOK_IS_OURS = b"# Installed by micropub-bridge."
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +199,7 @@ def let_push_into(clone: Path) -> str:
             raise StoreBroken(f"{clone} cannot be set up: {_reason(error)}") from error
     told = f"In {clone}, receive.denyCurrentBranch is updateInstead now"
     hook = hooks / "push-to-checkout"
-    if elsewhere or (hook.exists() and _HOOK_IS_OURS not in hook.read_bytes()):
+    if elsewhere or (hook.exists() and HOOK_MARK.encode() not in hook.read_bytes()):
         reason = "core.hooksPath is set" if elsewhere else f"{hook} is there already"
         return f"{told}. {reason}: if you can, have it do what {_HOOK} does."
     hooks.mkdir(exist_ok=True)

@@ -189,11 +189,12 @@ class Transport:
         root = self.local.path if self.local else Path()
         if found := re.search(r"waiting: (\w+)(?: ([^;]*?))? *(?:;|$)", text):
             what, detail = found[1], found[2] or ""
-            paths = [root / path for path in detail.split()]
             if what == "changed":
-                return RemoteWaits(_CHANGED.format(what=detail, root=root), paths)
+                tree, _, names = detail.partition(" // ")
+                paths = [Path(tree, name) for name in names.split()]
+                return RemoteWaits(_CHANGED.format(what=names, root=tree), paths)
             if what == "untracked":
-                return RemoteWaits(_UNTRACKED.format(what=root / detail), paths)
+                return RemoteWaits(_UNTRACKED.format(what=detail), [Path(detail)])
             return RemoteWaits(f"a git command is under way in {root}. End it there: git status")
         for words, reason in _REFUSALS.items():
             if words in text:

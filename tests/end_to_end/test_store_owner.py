@@ -1,0 +1,413 @@
+"""The owner's clone as the remote: git moves it, and nothing that is theirs alone is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+from git_kit import ADA, git, put
+from siege_kit import CLIENTS, Besieged
+from soak_kit import rounds
+
+from bridge.store.git import GitStore
+from bridge.store.remote import Remote, RemoteStatus
+from bridge.store.setup import clone_bare, let_push_into
+
+POST = "content/new.md"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The owner's clone with two posts, and beside it the bridge's repo."""
+    clone = tmp_path / "site"
+    (clone / "content").mkdir(parents=True)
+    git(clone, "init", "-q", "-b", "main")
+    for name in ("a", "b"):
+        (clone / f"content/{name}.md").write_text(f"Post {name}\n")
+    (clone / ".gitignore").write_text("*.tmp\nignored\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-q", "-m", "Begin")
+    clone_bare(str(clone), tmp_path / "site.git", "main")
+    let_push_into(clone)
+    return clone
+
+
+@asynccontextmanager
+async def bridge(clone: Path) -> AsyncIterator[tuple[GitStore, Remote]]:
+    """A bridge that has looked at the clone once."""
+    store = GitStore(clone.with_name("site.git"), author=ADA)
+    remote = Remote(store, "origin", state=clone.parent, on_moved=lambda _: None, poll=3600)
+    await remote.start()
+    try:
+        await until(remote, "ok")
+        yield store, remote
+    finally:
+        await remote.close()
+        store.close()
+
+
+async def until(remote: Remote, state: str) -> RemoteStatus:
+    async with asyncio.timeout(60):
+        while remote.status().state != state:
+            await asyncio.sleep(0.01)
+    return remote.status()
+
+
+def theirs(clone: Path) -> dict[str, object]:
+    """Everything that the owner sees: files, what git says of them, branches, where HEAD is."""
+    files = {
+        str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        for path in sorted(clone.rglob("*"))
+        if ".git" not in path.relative_to(clone).parts
+    }
+    asked = ("status", "--porcelain", "--ignored"), ("stash", "list"), ("ls-files", "--stage")
+    head = (clone / ".git/HEAD").read_text()
+    return {"files": files, "head": head, **{each[0]: git(clone, *each) for each in asked}}
+
+
+def sound(clone: Path) -> None:
+    for repo in (clone, clone.with_name("site.git")):
+        assert git(repo, "fsck", "--strict", "--no-dangling") == ""
+    assert not [*(clone / ".git").rglob("*.lock"), *(clone / ".git").glob("BRIDGE_[IL]*")]
+
+
+# What makes a push wait: how it comes, what is said, and how the owner ends it.
+
+Step = Callable[[Path], object]
+
+
+def edited(clone: Path) -> None:
+    (clone / "content/a.md").write_text("My draft\n")
+
+
+def staged(clone: Path) -> None:
+    (clone / "content/mine.md").write_text("mine\n")
+    git(clone, "add", "content/mine.md")
+
+
+def removed(clone: Path) -> None:
+    git(clone, "rm", "-q", "--cached", "content/a.md")
+
+
+def intended(clone: Path) -> None:
+    (clone / "content/mine.md").write_text("mine\n")
+    git(clone, "add", "-N", "content/mine.md")
+
+
+def untracked(clone: Path) -> None:
+    (clone / POST).write_text("mine\n")
+
+
+def ignored(clone: Path) -> None:
+    (clone / ".git/info/exclude").write_text("new.md\n")
+    untracked(clone)
+
+
+def ignored_folder(clone: Path) -> None:
+    (clone / ".git/info/exclude").write_text("new.md\n")
+    (clone / POST).mkdir()
+    untracked_in_it = clone / POST / "file"
+    untracked_in_it.write_text("mine\n")
+
+
+def dangling_link(clone: Path) -> None:
+    (clone / POST).symlink_to("/nowhere")
+
+
+def take_away(clone: Path) -> None:
+    place = clone / POST
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+
+def diverged(clone: Path) -> None:
+    """A branch ``other`` that has changed the same line as ``main``."""
+    git(clone, "checkout", "-q", "-b", "other")
+    (clone / "content/a.md").write_text("On the other\n")
+    git(clone, "commit", "-q", "-a", "-m", "Other")
+    git(clone, "checkout", "-q", "main")
+    (clone / "content/a.md").write_text("On main\n")
+    git(clone, "commit", "-q", "-a", "-m", "Main")
+
+
+def conflicting(*arguments: str) -> Step:
+    def step(clone: Path) -> None:
+        diverged(clone)
+        with pytest.raises(subprocess.CalledProcessError):
+            git(clone, *arguments)
+
+    return step
+
+
+def stopped_rebase(clone: Path) -> None:
+    """A rebase that stops where nothing is in conflict, and everything is committed."""
+    git(clone, "commit", "-q", "--allow-empty", "-m", "More")
+    git(clone, "-c", "sequence.editor=sed -i s/^pick/edit/", "rebase", "-q", "-i", "main~1")
+
+
+def merge_without_commit(clone: Path) -> None:
+    git(clone, "checkout", "-q", "-b", "other")
+    git(clone, "commit", "-q", "--allow-empty", "-m", "Other")
+    git(clone, "checkout", "-q", "main")
+    git(clone, "merge", "-q", "--no-ff", "--no-commit", "other")
+
+
+def bisect(clone: Path) -> None:
+    git(clone, "commit", "-q", "--allow-empty", "-m", "More")
+    git(clone, "bisect", "start", "main", "main~1")
+
+
+def run(*arguments: str) -> Step:
+    return lambda clone: git(clone, *arguments)
+
+
+WAITS: dict[str, tuple[Step, str, Step]] = {
+    "edited": (edited, "content/a.md in {clone} has changes that", run("checkout", "content/a.md")),
+    "staged": (staged, "content/mine.md in {clone} has changes", run("commit", "-q", "-m", "Mine")),
+    "removed": (removed, "content/a.md in {clone} has changes that", run("reset", "-q")),
+    "intended": (intended, "content/mine.md in {clone} has", run("commit", "-qam", "Mine")),
+    "untracked": (untracked, "{clone}/content/new.md is there, and git does not", take_away),
+    "ignored": (ignored, "{clone}/content/new.md is there, and git does not", take_away),
+    "ignored folder": (ignored_folder, "{clone}/content/new.md is there, and git", take_away),
+    "link": (dangling_link, "{clone}/content/new.md is there, and git does not", take_away),
+    "rebase": (conflicting("rebase", "other"), "a rebase is under way", run("rebase", "--abort")),
+    "clean rebase": (stopped_rebase, "a rebase is under way in {clone}", run("rebase", "--abort")),
+    "merge": (conflicting("merge", "other"), "a merge is under way", run("merge", "--abort")),
+    "clean merge": (merge_without_commit, "a merge is under way", run("commit", "-qm", "Merged")),
+    "cherry-pick": (
+        conflicting("cherry-pick", "other"), "a cherry-pick is", run("cherry-pick", "--abort"),
+    ),
+    "revert": (conflicting("revert", "HEAD~1"), "a revert is under", run("revert", "--abort")),
+    "bisect": (bisect, "a bisect is under way in {clone}", run("bisect", "reset")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hook", [True, False], ids=["hook", "git alone"])
+@pytest.mark.parametrize("name", WAITS)
+async def test_what_is_not_committed_makes_the_push_wait_and_no_more(
+    clone: Path, name: str, hook: bool
+) -> None:
+    begin, told, end = WAITS[name]
+    if not hook:
+        (clone / ".git/hooks/push-to-checkout").unlink()
+    async with bridge(clone) as (store, remote):
+        begin(clone)
+        before = theirs(clone)
+        remote.changed(put(store, POST, "ours\n"))
+        status = await until(remote, "waiting")
+        wanted = told.format(clone=clone) if hook else told.split(" in ")[0].format(clone=clone)
+        if hook or name not in {"edited", "staged", "removed", "intended"}:
+            assert (status.error or "").startswith(wanted), status
+        assert status.behind >= 1
+        assert theirs(clone) == before
+        head = store.head()
+        assert head is not None
+        assert store.read(POST, head) is not None
+        end(clone)
+        await until(remote, "ok")
+        assert (clone / POST).read_text() == "ours\n"
+        assert git(clone, "status", "--porcelain") == ""
+        assert git(clone, "rev-parse", "main") == store.head()
+    sound(clone)
+
+
+async def test_what_is_in_the_way_of_a_folder_of_the_post_makes_it_wait(clone: Path) -> None:
+    (clone / "ignored").write_text("mine")
+    async with bridge(clone) as (store, remote):
+        before = theirs(clone)
+        remote.changed(put(store, "ignored/deep/new.md", "ours\n"))
+        status = await until(remote, "waiting")
+        assert f"{clone}/ignored is there" in (status.error or "")
+        assert theirs(clone) == before
+        (clone / "ignored").unlink()
+        await until(remote, "ok")
+    sound(clone)
+
+
+@pytest.mark.parametrize("place", ["other branch", "detached"])
+async def test_another_branch_or_none_stays_as_it_is(clone: Path, place: str) -> None:
+    async with bridge(clone) as (store, remote):
+        git(
+            clone, "checkout", "-q", *(["-b", "draft"] if place == "other branch" else ["--detach"])
+        )
+        edited(clone)
+        untracked(clone)
+        before = theirs(clone)
+        remote.changed(put(store, POST, "ours\n"))
+        await until(remote, "ok")
+        assert theirs(clone) == before
+        assert git(clone, "show", f"main:{POST}") == "ours"
+    sound(clone)
+
+
+async def test_other_untracked_and_ignored_files_do_not_matter(clone: Path) -> None:
+    (clone / "notes.txt").write_text("mine")
+    (clone / "content/x.tmp").write_text("mine")
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        remote.changed(put(store, "content/a.md", None))
+        await until(remote, "ok")
+    assert git(clone, "status", "--porcelain", "--ignored") == "?? notes.txt\n!! content/x.tmp"
+    assert not (clone / "content/a.md").exists()
+    assert (clone / POST).exists()
+    sound(clone)
+
+
+async def test_a_worktree_that_has_the_branch_goes_along(clone: Path, tmp_path: Path) -> None:
+    git(clone, "checkout", "-q", "-b", "draft")
+    tree = tmp_path / "tree"
+    git(clone, "worktree", "add", "-q", str(tree), "main")
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        await until(remote, "ok")
+        assert (tree / POST).read_text() == "ours\n"
+        assert git(tree, "status", "--porcelain") == ""
+        (tree / "content/newer.md").write_text("mine\n")
+        remote.changed(put(store, "content/newer.md", "ours\n"))
+        status = await until(remote, "waiting")
+        assert f"{tree}/content/newer.md" in (status.error or "")
+    assert git(clone, "status", "--porcelain") == ""
+    sound(clone)
+
+
+async def test_a_clone_that_lets_nobody_move_its_branch_is_told_with_the_command(
+    clone: Path,
+) -> None:
+    git(clone, "config", "--unset", "receive.denyCurrentBranch")
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        status = await until(remote, "waiting")
+        command = f"git -C {clone} config receive.denyCurrentBranch updateInstead"
+        assert (status.error or "").endswith(command)
+        subprocess.run(command.split(), check=True)
+        await remote.fetch_now()
+        await until(remote, "ok")
+
+
+async def test_another_users_clone_is_told_with_what_to_do(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    store = GitStore(clone.with_name("site.git"), author=ADA)
+    remote = Remote(store, "origin", state=clone.parent, on_moved=lambda _: None)
+    await remote.start()
+    status = await until(remote, "failed")
+    assert f"{clone} belongs to another user" in (status.error or "")
+    await remote.close()
+    store.close()
+
+
+async def test_a_lock_that_a_killed_push_left_does_not_stay_in_the_way(clone: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = clone / f".git/BRIDGE_LOCK.{ended.pid}"
+    left.touch()
+    (clone / ".git/index.lock").hardlink_to(left)
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        await until(remote, "ok")
+    assert git(clone, "status", "--porcelain") == ""
+    sound(clone)
+
+
+async def test_a_lock_of_another_git_command_is_waited_for(clone: Path) -> None:
+    lock = clone / ".git/index.lock"
+    lock.touch()
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        await until(remote, "failed")
+        assert lock.exists()
+        assert not (clone / POST).exists()
+        lock.unlink()
+        await remote.fetch_now()
+        await until(remote, "ok")
+    sound(clone)
+
+
+async def test_a_commit_between_a_push_and_its_end_loses_nothing(clone: Path) -> None:
+    """The hook has moved files and index, and then the branch has moved: both are kept."""
+    hook = clone / ".git/hooks/push-to-checkout"
+    ours = hook.with_name("ours")
+    hook.rename(ours)
+    hook.write_text(
+        f'#!/bin/sh\n"{ours}" "$1" && mv "{ours}" "$0" && git -c user.name=O -c user.email=o@e.com'
+        ' commit-tree -p HEAD -m Mine "HEAD^{tree}" | xargs git update-ref refs/heads/main\n'
+    )
+    hook.chmod(0o755)
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        await until(remote, "ok")
+        assert git(clone, "log", "--format=%s").splitlines() == [f"Write {POST}", "Mine", "Begin"]
+        assert git(clone, "status", "--porcelain") == ""
+    sound(clone)
+
+
+# The owner at work, while eight clients post
+
+
+def tried(clone: Path, *arguments: str) -> bool:
+    """Git itself waits for no lock: the owner types it again."""
+    for _ in range(200):
+        with suppress(subprocess.CalledProcessError):
+            git(clone, *arguments)
+            return True
+    return False
+
+
+def commit_by_hand(clone: Path, number: int) -> None:
+    name = f"mine-{number}.md"
+    (clone / name).write_text("mine")
+    assert tried(clone, "add", name)
+    assert tried(clone, "commit", "-q", "-m", f"Mine {number}", "--", name)
+
+
+def rebase_by_hand(clone: Path, number: int) -> None:
+    """The last commits, posts among them, on top of one that is made on the one before them."""
+    if not tried(clone, "checkout", "-q", "-B", "side", "main~2"):
+        return
+    commit_by_hand(clone, number)
+    assert tried(clone, "checkout", "-q", "main")
+    with suppress(subprocess.CalledProcessError):
+        git(clone, "rebase", "-q", "side")
+        return
+    # A post had come just then: given up, as an owner would, and done without.
+    if (clone / ".git/rebase-merge").exists():
+        assert tried(clone, "rebase", "--abort")
+    assert tried(clone, "merge", "-q", "-m", "Merged", "side")
+
+
+@pytest.mark.parametrize("work", [commit_by_hand, rebase_by_hand])
+async def test_neither_the_owner_nor_the_crowd_loses_anything(
+    tmp_path: Path, work: Callable[[Path, int], None]
+) -> None:
+    crowd = Besieged.in_folder(tmp_path, pushing=True)
+    git(crowd.clone, "config", "user.name", "Owner")
+    git(crowd.clone, "config", "user.email", "owner@example.com")
+    process, url = await crowd.start()
+    clients, dice = crowd.clients(url, 1), Random(7)
+    count = rounds(5, 200)
+    for number in range(count):
+        await asyncio.sleep(dice.random() * 0.3)
+        await asyncio.to_thread(work, crowd.clone, number)
+    for client in clients:
+        client.cancel()
+    await asyncio.gather(*clients, return_exceptions=True)
+    async with asyncio.timeout(600):
+        while git(crowd.clone, "rev-parse", "main") != git(crowd.repo, "rev-parse", "main"):
+            await asyncio.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 0
+    assert len(crowd.acknowledged) > CLIENTS, "the owner has not kept everybody else away"
+    crowd.check()
+    assert git(crowd.clone, "status", "--porcelain") == ""
+    assert git(crowd.clone, "fsck", "--strict", "--no-dangling") == ""
+    names = git(crowd.clone, "ls-tree", "--name-only", "main").splitlines()
+    assert {f"mine-{number}.md" for number in range(count)} <= set(names)
+    assert not [each for each in names if ".conflict-" in each]
