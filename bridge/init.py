@@ -256,5 +256,5 @@ Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
 Then:
 
     micropub-bridge serve     prints a link to set your password or passkey
-    micropub-bridge check     what would not work, and how to mend it
+    micropub-bridge check     what would not work, and how to fix it
 """

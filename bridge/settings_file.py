@@ -57,7 +57,12 @@ def load(
     settings = _convert(values, source, origins)
     for key, problem, remedy in _wrong_values(settings):
         raise SettingsError(origins.get(key, source), key, problem, remedy)
-    return _resolved(settings, (file.parent if file else Path()).resolve())
+    resolved = _resolved(settings, (file.parent if file else Path()).resolve())
+    repo, state = resolved.site.repo.resolve(), resolved.site.state.resolve()
+    if state.is_relative_to(repo):
+        place, problem = origins.get("site.state", source), f"{str(state)!r} is inside of the repo"
+        raise SettingsError(place, "site.state", problem, "Write a folder beside it, as 'state'")
+    return resolved
 
 
 def _resolved(settings: Settings, folder: Path) -> Settings:

@@ -153,7 +153,7 @@ class GitStore:
                         self._housekeeper.committed()
                     return answers
                 self._transaction.sweep()
-        raise StoreBusy("somebody else keeps committing")
+        raise StoreBusy("another program keeps committing to the repo")
 
     def bring(self, old: Version | None, new: bytes, objects: Sequence[Object]) -> bool:
         """Move the branch to a commit that came from elsewhere.

@@ -60,7 +60,7 @@ class GitLock:
     """The lock of one of git's files, ``target``; ``own`` is the file of ours that it is made of.
 
     ``abandoned`` tells whether a lock that is in the way, and was last touched so many seconds ago,
-    belongs to nobody any more.
+    was left behind.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class GitLock:
                 return
         except FileNotFoundError:
             return
-        _log.warning("%s is %d minutes old and nobody's: removed", self.path, age / 60)
+        _log.warning("%s is %d minutes old and was left behind: removed", self.path, age / 60)
         self._disk.remove(self.path)
 
 
 def outlived_reboot(lock: Path) -> bool:
-    """Whether a lock is older than this machine's start (as ``/proc`` tells it): nobody has it."""
+    """Whether a lock is older than this machine's start (as ``/proc`` tells it): left behind."""
     try:
         lines = Path("/proc/stat").read_text("ascii").splitlines()
     except FileNotFoundError:

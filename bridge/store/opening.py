@@ -17,7 +17,7 @@ _AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
 #: Inside of the repo's folder, where what is now in ``[site] state`` once was.
 EARLIER_STATE = "micropub-bridge"
 _QUIET = {
-    "GIT_TERMINAL_PROMPT": "0",  # nobody is there to answer
+    "GIT_TERMINAL_PROMPT": "0",  # there is no person to answer
     "GIT_OPTIONAL_LOCKS": "0",  # reading takes no lock
     "GIT_NO_REPLACE_OBJECTS": "1",  # an id means its own bytes
     "GIT_LITERAL_PATHSPECS": "1",  # a "*" in a path is a star
@@ -110,7 +110,7 @@ def _refuse_working_tree(repo: Repo, path: Path, common: Path) -> None:
 
 
 def _refuse_worktrees(place: Place) -> None:
-    """The same where somebody has added a worktree to the bare repo."""
+    """The same where a worktree was added to the bare repo."""
     for head in place.common.glob("worktrees/*/HEAD"):
         if head.read_text("utf-8", "surrogateescape").strip() == f"ref: {place.branch.ref}":
             tree = Path(head.with_name("gitdir").read_text("utf-8", "surrogateescape").strip())

@@ -281,7 +281,7 @@ def _author(repo: git.Repo) -> str:
 
 
 def _reason(error: git.GitCommandError) -> str:
-    """What git said, in one line and without what would let somebody in."""
+    """What git said, in one line and without credentials."""
     said = error.stderr.strip().removeprefix("stderr:").strip(" '\n")
     lines = (line.strip() for line in said.splitlines())
     text = "; ".join(line for line in lines if line and not line.startswith("Cloning into"))

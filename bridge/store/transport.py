@@ -1,4 +1,4 @@
-"""``git fetch`` and ``git push`` for one branch of one remote, with nobody there to ask."""
+"""``git fetch`` and ``git push`` for one branch of one remote, without a person to ask."""
 
 from __future__ import annotations
 
@@ -287,6 +287,6 @@ def other_user(path: Path) -> str:
     except (OSError, KeyError):
         owner = "its owner"
     return (
-        f"{path} belongs to another user, and git works in nobody else's repo. Run the bridge as"
-        f" {owner}, or let both push to a repo between them: git init --bare --shared=group"
+        f"{path} belongs to another user, and git refuses to work in such a repo. Run the bridge"
+        f" as {owner}, or let both push to a repo between them: git init --bare --shared=group"
     )

@@ -53,6 +53,46 @@ async def test_a_second_start_goes_on_at_the_same_address_with_the_same_posts(
             assert answer.status == 200
 
 
+async def test_what_was_changed_in_the_settings_stays_and_the_environment_goes_before_it(
+    tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    with demo_in(tmp_path / "demo") as demo:
+        pass
+    config = tmp_path / "demo" / "bridge.toml"
+    with config.open("a") as file:
+        file.write('\n[[syndication.targets]]\nuid = "https://social.example/@me"\nname = "Mine"\n')
+    changed = config.read_bytes()
+    targets = '[{"uid": "https://other.example/@me", "name": "Other"}]'
+    for value, name in ("", "Mine"), (targets, "Other"):
+        more = {"BRIDGE_SYNDICATION__TARGETS": value} if value else {}
+        with demo_in(tmp_path / "demo", signal.SIGINT, **more) as again:
+            assert again.site == demo.site
+            query = {"q": "syndicate-to"}
+            async with http.get(again.micropub, params=query, headers=again.headers) as answer:
+                assert [each["name"] for each in (await answer.json())["syndicate-to"]] == [name]
+    assert config.read_bytes() == changed
+
+
+async def test_a_post_is_in_the_owners_clone_a_moment_later(
+    tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    """Promised within a second; the bound here is for machines that are busy."""
+    with demo_in(tmp_path / "demo") as demo:
+        demo.in_step()
+        note = {"h": "entry", "content": "Hello", "mp-slug": "hello-from-here"}
+        async with http.post(demo.micropub, data=note, headers=demo.headers) as answer:
+            assert answer.status in (201, 202)
+        wait_until(lambda: [*demo.clone.rglob("hello-from-here.md")], seconds=10)
+        demo.in_step()
+        assert demo.webmention == f"{demo.site}webmention"
+        assert demo.desk == f"{demo.site}desk/"
+        plain = {"bridge.toml", "demo.json", "indieauth.sqlite", "output", "site", "site.git"}
+        made = {path.name for path in (tmp_path / "demo").iterdir()}
+        assert {name for name in made if not name.startswith("indieauth.sqlite-")} == {
+            *plain, "state",
+        }  # fmt: skip
+
+
 def test_at_another_address_every_page_says_the_new_one(tmp_path: Path) -> None:
     with demo_in(tmp_path / "demo") as demo:
         port = int(demo.site.split(":")[2].rstrip("/"))

@@ -26,6 +26,29 @@ def test_the_least_file_has_every_default(tmp_path: Path) -> None:
     assert settings.indieauth.database == tmp_path / "indieauth.sqlite"
 
 
+def test_the_state_is_beside_the_settings_and_never_inside_of_the_repo(tmp_path: Path) -> None:
+    assert load(write(tmp_path, LEAST), {}).site.state == tmp_path / "state"
+    elsewhere = load(write(tmp_path, LEAST + 'state = "/var/lib/bridge"\n'), {}).site.state
+    assert elsewhere == Path("/var/lib/bridge")
+    for inside in ("site.git", "site.git/state", "x/../site.git/state", f"{tmp_path}/site.git/x"):
+        with pytest.raises(SettingsError, match=r"site\.state.*inside of the repo.*beside it"):
+            load(write(tmp_path, LEAST + f'state = "{inside}"\n'), {})
+
+
+def test_what_is_laid_over_goes_before_the_file_and_the_environment_before_both(
+    tmp_path: Path,
+) -> None:
+    file = write(tmp_path, LEAST + '[server]\nport = 9000\nhost = "::1"\n')
+    over: dict[str, dict[str, object]] = {
+        "server": {"port": 1234},
+        "site": {"me": "http://127.0.0.1:1234/"},
+    }
+    settings = load(file, {}, over=over)
+    assert (settings.server.port, settings.server.host) == (1234, "::1")
+    assert settings.site.me == "http://127.0.0.1:1234/"
+    assert load(file, {"BRIDGE_SERVER__PORT": "5678"}, over=over).server.port == 5678
+
+
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("bearer:xyzzy\n", encoding="utf-8")
