@@ -87,7 +87,8 @@ def page_generator_finalized(generator: Any) -> None:
 def all_generators_finalized(generators: Sequence[Any]) -> None:
     """Every post and every static file is known now, and nothing is written yet."""
     for generator in generators:
-        site: Site | None = generator.settings.get(KEY)
+        # Another plugin's generator may be any class at all.
+        site: Site | None = getattr(generator, "settings", {}).get(KEY)
         articles = list(markup.articles_of(generator))
         if site is None or not hasattr(generator, "articles"):
             continue

@@ -86,8 +86,12 @@ class Deployed:
         self._job.hasten()
 
     async def spare_time(self) -> str | None:
-        """Whatever the other job does with it."""
-        return await self._job.spare_time()
+        """Whatever the other job does with it. If files were put right, the next run takes all."""
+        told = await self._job.spare_time()
+        if told is not None:
+            waiting = _Undeployed(self._waiting.files, everything=True)
+            await process.in_thread(self._keep, waiting)
+        return told
 
     async def close(self) -> None:
         """End the other job; a running deployment ended with the task that waited for it."""

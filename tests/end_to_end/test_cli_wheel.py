@@ -250,7 +250,7 @@ def test_pip_brings_what_is_needed(wheel: Path, tmp_path: Path, extra: str) -> N
     pip("--python", environment / "bin" / "python", "install", f"{wheel}{extra}")
     newcomer = Newcomer(tmp_path, environment)
     told = newcomer.run("bridge-env/bin/micropub-bridge", "check")
-    assert ("No such file" if extra else "pelican-indieauth[bridge]") in told.stderr
+    assert ("bridge.toml" if extra else "pelican-indieauth[bridge]") in told.stderr
     site = quickstart(tmp_path / "site")
     with (site / "pelicanconf.py").open("a") as conf:
         conf.write('INDIEAUTH_BRIDGE = "https://bridge.example.com/"\n')

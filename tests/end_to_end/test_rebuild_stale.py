@@ -254,3 +254,84 @@ async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Si
     # Nothing makes the process start anew here: these may well come with posts.
     assert await site.after({"content/media/later.txt": b"at last"}) == []
     assert b"at last" in files(site.output)["embedding.html"]
+
+
+#: A generator that is none of Pelican's, as the sitemap of the old pelican-plugins repo has it: it
+#: names the pages that are in the output folder when its turn comes.
+SITEMAP = b"""
+import os
+from pelican import signals
+
+class SitemapGenerator:
+    def __init__(self, context, settings, path, theme, output_path, *rest):
+        self.context = context
+        self.output_path = output_path
+
+    def generate_output(self, writer):
+        names = ["index.html", "archives.html", "nothing.html"]
+        names += [content.save_as for content in self.context["generated_content"].values()]
+        names += [author.save_as for author, _ in self.context["authors"]]
+        there = [name for name in names if os.path.exists(os.path.join(self.output_path, name))]
+        with open(os.path.join(self.output_path, "sitemap.xml"), "w") as file:
+            file.write("\\n".join(sorted(there)))
+
+def get_generators(generators):
+    return SitemapGenerator
+
+def register():
+    signals.get_generators.connect(get_generators)
+"""
+
+
+async def test_the_sitemap_of_the_old_repo_of_plugins(site: Site) -> None:
+    # By its module: pelican-sitemap is found by the same name here.
+    conf = b"import sys\nsys.path.append('plugins')\nimport sitemap\n"
+    conf += CONF.replace(b"PLUGINS = []", b'PLUGINS = [sitemap, "pelican_indieauth"]')
+    conf += b'del sitemap\nINDIEAUTH_BRIDGE = "https://example.com/"\n'
+    plugin = {"plugins/sitemap/__init__.py": b"from .sitemap import *\n"}
+    plugin["plugins/sitemap/sitemap.py"] = SITEMAP
+    posts = {f"content/{day}.md": post(f"Post {day}", day, Author="Me") for day in (1, 2)}
+    assert await site.after({"pelicanconf.py": conf, **plugin, **posts}) == []
+    assert b"post-1.html" in files(site.output)["sitemap.xml"]
+    assert await site.after({"content/new.md": post("New", 20, Author="Ann")}) == []
+    assert b"new.html" in files(site.output)["sitemap.xml"]
+    assert await site.after({"content/new.md": None, "content/2.md": None}) == []
+    assert b"new.html" not in files(site.output)["sitemap.xml"]
+
+
+@pytest.mark.parametrize(
+    ("files_of_it", "why"),
+    [
+        (
+            {
+                "plugins/odd.py": b"from pelican import contents\ndef register():\n"
+                b"    contents.Content.url = property(lambda self: self.slug + '.html')\n"
+            },
+            "a plugin has replaced Pelican's Content.url",
+        ),
+        (
+            {
+                "plugins/odd.py": b"def register(): pass\n",
+                "templates/m.html": b"{% set n = namespace(count=0) %}{% macro next() %}"
+                b"{% set n.count = n.count + 1 %}{{ n.count }}{% endmacro %}",
+                "templates/article.html": b'{% import "m.html" as m %}{{ m.next() }}',
+            },
+            "'n' in the template 'm.html' counts over all pages",
+        ),
+    ],
+    ids=["a replaced method", "a macro that counts"],
+)
+async def test_what_cannot_be_kept_warm_is_built_by_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, files_of_it: Files, why: str
+) -> None:
+    site = Site(tmp_path)
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["odd"]\nPLUGIN_PATHS = ["plugins"]')
+    conf += b'THEME_TEMPLATES_OVERRIDES = ["templates"]\n'
+    commit(site.store, {"pelicanconf.py": conf, **files_of_it})
+    await site.worker.start()
+    try:
+        assert await site.after({"content/one.md": post("One", 1)}) == []
+        assert await site.after({"content/two.md": post("Two", 2)}) == []
+    finally:
+        await site.worker.close()
+    assert caplog.text.count(f"The site is built by command, since {why}") == 1

@@ -45,7 +45,7 @@ async def worker(store: MemoryStore, tmp_path: Path) -> AsyncIterator[Worker]:
 
 
 async def test_a_difference_is_reported_and_the_clean_build_takes_its_place(
-    worker: Worker, store: MemoryStore, tmp_path: Path
+    worker: Worker, store: MemoryStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     index = tmp_path / "output" / "index.html"
     version = commit(store, {"pelicanconf.py": COUNTING, "templates/index.html": TEMPLATE})
@@ -66,3 +66,17 @@ async def test_a_difference_is_reported_and_the_clean_build_takes_its_place(
     worker.changed(version)
     await settled(worker, version)
     assert b"6 files" in index.read_bytes(), "from here on every build is a clean one"
+    (told,) = worker.status().warnings
+    assert told.startswith("1 files were not those of a clean build (index.html)")
+
+    # What it stumbled over may be gone with other settings: it is tried again.
+    version = commit(store, {"pelicanconf.py": CONF, "templates/index.html": None})
+    worker.changed(version)
+    await settled(worker, version)
+    assert worker.status().warnings == ()
+    caplog.clear()
+    version = commit(store, {"content/newest.md": post("Newest", 11)})
+    worker.changed(version)
+    await settled(worker, version)
+    assert b"Newest" in index.read_bytes()
+    assert "command" not in caplog.text

@@ -24,6 +24,8 @@ from bridge.rebuild.resident.tracing import Unfit, current, replaced
 
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
+#: Its generator writes by itself, and looks in the output which pages there are.
+OLD_SITEMAP = ("sitemap", "sitemap.sitemap")
 _IMAGES = "pelican.plugins.image_process.image_process"
 
 #: What these receivers do to a page depends on that page alone, and is part of it.
@@ -45,7 +47,12 @@ _AT_THE_END = {
     f"{_IMAGES}.dump_config",
 }
 #: Receivers of ``get_generators``; the generators themselves write through Pelican's writer.
-_GENERATING = {f"{_INDIEAUTH}.get_generators", f"{_SITEMAP}.init"}
+_GENERATING = {
+    f"{_INDIEAUTH}.get_generators",
+    f"{_SITEMAP}.init",
+    # The sitemap of the old pelican-plugins repo.
+    *(f"{module}.get_generators" for module in OLD_SITEMAP),
+}
 
 _OUTPUT_SIGNALS: Mapping[NamedSignal, set[str]] = {
     signals.get_writer: set(),
@@ -104,6 +111,11 @@ def sees_every_object() -> bool:
         for signal in _READING_SIGNALS
         for receiver in _receivers(signal)
     )
+
+
+def wants_all_pages(generator: object) -> bool:
+    """Whether a generator is to run when every page of Pelican's own generators is there."""
+    return type(generator).__module__ in OLD_SITEMAP
 
 
 def is_known(function: Any) -> bool:

@@ -59,6 +59,12 @@ class Shadow:
         names = Tree(self._folder / folder).walk() if folder else self._tree.walk()
         return {f"{folder}/{name}" if folder else name for name in names}
 
+    def prune(self, known: Collection[str]) -> None:
+        """Remove what was not written in this build and is not ``known``."""
+        for name in list(self._tree.walk()):
+            if name not in known and (self._folder / name).stat().st_ctime_ns < self._began:
+                self._tree.remove(name)
+
     def finish(self, known: Collection[str]) -> list[str]:
         """Publish what was written besides, remove what was not written and is not ``known``.
 

@@ -132,6 +132,7 @@ class WarmSite:
         self._show_first(build)
         pages = self._plan(build)
         self._write(pages, build)
+        self._run_late(pages, build)
         signals.finalized.send(self._site)
         self._finish(pages, build)
         return tuple(sorted(build.changed))
@@ -176,12 +177,14 @@ class WarmSite:
             self.shelf.reading = ""
             _call(generator, "check_disabled_readers")
         signals.all_generators_finalized.send(running)
+        environments = [generator.env for generator in running if hasattr(generator, "env")]
         for generator in running:
             _call(generator, "refresh_metadata_intersite_links")
-            trace_functions(generator.env, _is_known)
+        for environment in environments:
+            trace_functions(environment, _is_known)
         lists = SiteLists.of(context)
         # What a template does not find in its context it finds here.
-        names = ChainMap(context, *(generator.env.globals for generator in running))
+        names = ChainMap(context, *(environment.globals for environment in environments))
         facts = Facts(self._numbers, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
         return _Build(running, context, lists, facts, writer)
@@ -259,7 +262,7 @@ class WarmSite:
 
         planner = Planner(build.writer, build.lists, noted)
         for generator in build.running:
-            if not isinstance(generator, WarmStatic):
+            if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
                 _call(generator, "generate_output", planner)
         # A file of the owner's goes over a page of the same name.
         return {name: page for name, page in planner.pages.items() if name not in build.statics}
@@ -279,11 +282,23 @@ class WarmSite:
         if self._pages.make(page, build.facts):
             build.changed.add(page.name)
 
-    def _finish(self, pages: dict[str, Page], build: _Build) -> None:
-        """All pages are there: publish what plugins wrote, remove what no longer belongs."""
+    def _run_late(self, pages: dict[str, Page], build: _Build) -> None:
+        """Generators that look in the output folder find there what a clean build would have."""
+        late = [generator for generator in build.running if plugins.wants_all_pages(generator)]
+        if late:
+            self._shadow.prune(self._known(pages, build))
+        for generator in late:
+            _call(generator, "generate_output", build.writer)
+
+    def _known(self, pages: dict[str, Page], build: _Build) -> set[str]:
+        """The files of the output that stay, whether this build has written them or not."""
         pictures = self._pages.keep_only(pages) | self._pictures.unclaimed
         names = (os.path.relpath(path, self._site.output_path) for path in pictures)
-        build.changed.update(self._shadow.finish({*pages, *build.statics, *self._theme, *names}))
+        return {*pages, *build.statics, *self._theme, *names}
+
+    def _finish(self, pages: dict[str, Page], build: _Build) -> None:
+        """All pages are there: publish what plugins wrote, remove what no longer belongs."""
+        build.changed.update(self._shadow.finish(self._known(pages, build)))
         self.shelf.end()
         build.facts.end()
 
