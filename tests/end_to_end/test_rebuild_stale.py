@@ -111,6 +111,8 @@ def finalized(generators):
     said = Said("said")
     for generator in generators:
         generator.env.globals["everything"] = ALL[:]
+        generator.settings["COUNT"] = len(ALL)
+        generator.context["SITESUBTITLE"] = f"{len(ALL)} posts"
         generator.context.update(
             text=text, said=said, data=Data("data"), pair=Pair(1, 2), colour=Colour.RED, bag=Bag(),
             slow=Slow(), numbers=numbers, Data=Data, function=finalized,
@@ -147,6 +149,9 @@ SHOWN = {
     "post-property": "{{ articles[-1].how_many }}",
     "post-method": "{{ articles[-1].siblings() }}",
     "post-class": "{{ articles[-1].in_the_class }}",
+    "post-settings": "{{ articles[-1].settings.COUNT }}",
+    "post-context": "{{ articles[-1]._context.articles | length }}",
+    "category-settings": "{{ categories[-1][0].settings.COUNT }}",
     "post-method-put-in": "{{ articles[-1].put_in() }}",
 }
 MACROS = b"""
@@ -164,14 +169,23 @@ async def test_what_looks_elsewhere_is_made_anew(site: Site) -> None:
 PLUGIN_PATHS = ["plugins"]
 THEME_TEMPLATES_OVERRIDES = ["templates"]
 ARTICLE_EXCLUDES = ["templates"]
+DEFAULT_PAGINATION = 1
 TEMPLATE_PAGES = {names!r}
 """.encode()
     )
     posts = {f"content/{day}.md": post(f"Post {day}", day) for day in range(1, 4)}
     start = {"plugins/looking.py": LOOKING, "templates/macros.html": MACROS, **pages, **posts}
+    # What comes on the page after this one.
+    start["templates/index.html"] = b"""{% set next = articles_page.number + 1 %}
+{% if next <= articles_paginator.num_pages %}
+{% set others = articles_paginator.page(next).object_list %}Next: {{ others[0].title }}
+{% endif %}Last: {{ articles_paginator.object_list[-1].title }}"""
     assert await site.after({"pelicanconf.py": conf, **start}) == []
-    assert await site.after({"content/new.md": post("New", 20)}) == []
-    assert await site.after({"content/new.md": None}) == []
+    assert await site.after({"content/new.md": post("New", 20, Category="other")}) == []
+    # As many as before, and each on another page.
+    other = {"content/new.md": None, "content/old.md": post("Old", 1, Slug="old")}
+    assert await site.after(other) == []
+    assert await site.after({"content/old.md": None}) == []
 
 
 #: Files in the content folder that are no posts, and who reads each of them.

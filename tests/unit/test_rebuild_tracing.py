@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import pytest
-from jinja2 import DictLoader
+from jinja2 import DictLoader, Undefined
 
 from bridge.rebuild.resident.facts import Facts, Numbers, Opaque
 from bridge.rebuild.resident.tracing import (
@@ -170,3 +170,29 @@ def test_between_pages_nothing_is_noted() -> None:
         pass
     list(BEFORE["posts"])
     assert not trace.lists
+
+
+class _Own(Undefined):
+    """What is not there, as somebody else says it."""
+
+    def __str__(self) -> str:
+        return "anything"
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("{{ title }}", {"finalize": str}),
+        ("{{ x }}", {"undefined": _Own}),
+        ("{% debug %}", {"extensions": ["jinja2.ext.debug"]}),
+    ],
+    ids=["finalize", "undefined", "extension"],
+)
+def test_what_jinja_asks_by_itself_may_look_at_anything(
+    source: str, options: dict[str, Any]
+) -> None:
+    trace = Trace()
+    with tracing(trace):
+        TracingEnvironment(**options).from_string(source).render(**BEFORE)
+    with pytest.raises(Opaque):
+        facts(Numbers(), BEFORE).ingredients(trace, {})

@@ -14,6 +14,8 @@ from bridge.rebuild.resident.planning import Page
 from bridge.rebuild.resident.shadow import Shadow
 from bridge.rebuild.resident.tracing import Trace, Unfit, tracing
 
+#: What Pelican looks up in the context for each feed, besides the feed's posts.
+_OF_FEEDS = ("SITENAME", "SITESUBTITLE", "SITEURL", "localsiteurl", "RSS_FEED_SUMMARY_ONLY")
 _log = logging.getLogger(__name__)
 
 
@@ -107,8 +109,11 @@ def _ingredients(page: Page, trace: Trace, facts: Facts) -> Ingredients | None:
         trace.saw(page.content)
     if page.kind == "feed":
         trace.names.update(page.local)
+        trace.names.update(_OF_FEEDS)
         for element in page.local["elements"]:
             trace.saw(element)
+    if any(all(listing is not its for its in page.local.values()) for listing in trace.listings):
+        trace.opaque = "it looks at another page of the list that it is a page of"
     try:
         return facts.ingredients(trace, page.local)
     except Opaque as reason:

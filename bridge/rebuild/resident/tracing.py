@@ -31,11 +31,13 @@ from jinja2 import BytecodeCache, Environment, Template
 from jinja2.bccache import Bucket
 from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.environment import TemplateModule
+from jinja2.ext import Extension
 from jinja2.filters import FILTERS
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro
 from jinja2.tests import TESTS
 from jinja2.utils import Cycler, Joiner, Namespace
 from pelican.contents import Content
+from pelican.paginator import Page, Paginator
 from pelican.utils import DateFormatter
 
 from bridge.rebuild.resident import contents
@@ -59,11 +61,13 @@ class Trace:
     ``opaque`` is set where something was called that may look at anything; such a page is made
     anew in every build. ``last`` is the content that was looked at last: if the template fails,
     it is the first suspect. ``files`` were read besides, and ``derived`` written, by a plugin.
+    ``listings`` are the pages of lists whose posts were looked at.
     """
 
     names: set[str] = field(default_factory=set)
     lists: set[ListRead] = field(default_factory=set)
     contents: dict[int, Content] = field(default_factory=dict)
+    listings: list[Page] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
     derived: set[str] = field(default_factory=set)
     opaque: str | None = None
@@ -204,6 +208,12 @@ def asked(items: list[Any], what: tuple[Any, ...]) -> Any:
 class TracingContext(Context):
     """Notes the names that a template asks for, and what it calls."""
 
+    def __init__(self, environment: Environment, *args: Any, **options: Any) -> None:
+        super().__init__(environment, *args, **options)
+        own_undefined = not environment.undefined.__module__.startswith("jinja2.")
+        if _now.trace is not None and (environment.finalize is not None or own_undefined):
+            _now.trace.opaque = "a function of the site's own is asked about all that it shows"
+
     def resolve_or_missing(self, key: str) -> Any:
         """A variable."""
         if _now.trace is not None and key not in self.vars:
@@ -314,6 +324,9 @@ _PRISTINE: Mapping[type, Mapping[str, Any]] = {
     for kind in vars(module).values()
     if isinstance(kind, type) and kind.__module__.startswith(("pelican.", contents.__name__))
 }
+#: Through these attributes a template sees more than the object itself.
+_BEYOND_ANY = frozenset({"settings", "_context"})
+_BEYOND: Mapping[type, frozenset[str]] = {Paginator: frozenset({"settings", "object_list"})}
 _NOWHERE = object()
 
 
@@ -324,7 +337,9 @@ def _note_look(obj: Any, name: Any) -> None:
         return
     if isinstance(obj, Content):
         trace.saw(obj)
-    if not is_own(obj, name):
+    if isinstance(obj, Page) and name == "object_list":
+        trace.listings.append(obj)
+    if name in _BEYOND.get(type(obj), _BEYOND_ANY) or not is_own(obj, name):
         trace.opaque = f"it looks at {name!r} of {_word(type(obj))}"
 
 
@@ -437,6 +452,8 @@ def _answers_from_what_it_has(function: Any) -> bool:
     owner = getattr(function, "__self__", None)
     if owner is None:
         return (getattr(type(function), "__module__", None) or "").startswith("jinja2.")
+    if isinstance(owner, Extension):
+        return False
     name = getattr(function, "__name__", "")
     if not (isinstance(function, BuiltinMethodType) or _is_method_of(owner, name, function)):
         return False
