@@ -148,6 +148,10 @@ class _Transport:
         self.request: web.BaseRequest | None = None
 
     def __getattr__(self, name: str) -> Any:
+        # Files are written as everything else is: the kernel's sendfile would wait for a client
+        # that reads nothing, without end. To aiohttp this says that the loop cannot do it.
+        if name == "_sendfile_compatible":
+            raise NotImplementedError
         return getattr(self._inner, name)
 
     def pause_reading(self) -> None:

@@ -194,6 +194,11 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
     app.router.add_get("/large", large)
     app.router.add_get("/fails", fails)
     app.router.add_get("/slow", slow)
+
+    async def stored(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(tmp_path / "file")
+
+    app.router.add_get("/file", stored)
     runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None
@@ -346,6 +351,18 @@ async def test_five_megabytes_of_newlines_cost_next_to_nothing(tmp_path: Path) -
     assert answer.startswith(b"HTTP/1.1 400")
     # 50 seconds, once; now 20 ms.
     assert seen.total < 1
+
+
+async def test_a_client_that_does_not_read_a_file_is_hung_up_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(20_000_000))
+    async with listening(tmp_path, unread_seconds=0.3) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await _send_until_hung_up_on(writer, b"\r\n")
+        writer.close()
+        assert len(await ask(port, "/file")) > 20_000_000
+    (tmp_path / "file").unlink()
 
 
 async def test_a_client_that_does_not_read_its_answers_is_hung_up_on(tmp_path: Path) -> None:
