@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import aiohttp
 import pytest
 from cli_kit import commit, done, git, publish, quickstart, refused, run, served, set_port
 from demo_kit import wait_until
+
+from bridge.store import StoreBroken
+from bridge.store.setup import clone_bare, look_at
 
 
 @pytest.fixture(scope="session")
@@ -329,3 +334,50 @@ def test_posts_need_a_folder_of_their_own(site: Path, bridge: Path) -> None:
     conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "."'))
     commit(site)
     assert "a folder of its own" in refused("init", site, "--yes", cwd=bridge)
+
+
+def shallow(site: Path) -> tuple[Path, str]:
+    git("commit", "--quiet", "--allow-empty", "--message", "More", cwd=site)
+    clone = site.with_name("shallow")
+    git("clone", "--quiet", "--depth", "1", site.as_uri(), clone, cwd=site)
+    return clone, f"{clone} is a shallow clone. Run: git -C {clone} fetch --unshallow."
+
+
+def in_a_rebase(site: Path) -> tuple[Path, str]:
+    git("commit", "--quiet", "--allow-empty", "--message", "More", cwd=site)
+    edit = "sequence.editor=sed -i s/^pick/edit/"
+    git("-c", edit, "rebase", "--quiet", "--interactive", "HEAD~1", cwd=site)
+    return site, f"a rebase is under way in {site}. End it there: git rebase --continue"
+
+
+def in_a_bisect(site: Path) -> tuple[Path, str]:
+    git("commit", "--quiet", "--allow-empty", "--message", "More", cwd=site)
+    git("bisect", "start", "HEAD", "HEAD~1", cwd=site)
+    return site, f"a bisect is under way in {site}. End it there: git bisect reset"
+
+
+@pytest.mark.parametrize("make", [shallow, in_a_rebase, in_a_bisect])
+def test_a_clone_that_is_not_ready_is_refused_with_the_command_and_left_alone(
+    site: Path, bridge: Path, make: Callable[[Path], tuple[Path, str]]
+) -> None:
+    clone, told = make(site)
+    before = {path: path.stat().st_mtime_ns for path in clone.rglob("*")}
+    assert refused("init", clone, "--yes", cwd=bridge).startswith(told)
+    assert {path: path.stat().st_mtime_ns for path in clone.rglob("*")} == before
+    assert not list(bridge.iterdir())
+
+
+def test_another_users_clone_is_refused_with_what_to_do(
+    site: Path, bridge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = os.geteuid()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.geteuid", lambda: me + 1)
+        with pytest.raises(StoreBroken, match=f"{site} belongs to another user.*Run the bridge as"):
+            look_at(site)
+    with monkeypatch.context() as patch:
+        # Git's own view of it, where the bridge could not know: a folder above that is another's.
+        patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        with pytest.raises(StoreBroken, match="belongs to another user"):
+            clone_bare(str(site), bridge / "site.git", "main")
+    assert not list(bridge.iterdir())
