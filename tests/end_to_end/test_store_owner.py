@@ -370,8 +370,7 @@ def commit_by_hand(clone: Path, number: int) -> None:
 
 def rebase_by_hand(clone: Path, number: int) -> None:
     """The last commits, posts among them, on top of one that is made on the one before them."""
-    if not tried(clone, "checkout", "-q", "-B", "side", "main~2"):
-        return
+    assert tried(clone, "checkout", "-q", "-B", "side", "main~2")
     commit_by_hand(clone, number)
     assert tried(clone, "checkout", "-q", "main")
     with suppress(subprocess.CalledProcessError):
@@ -393,6 +392,9 @@ async def test_neither_the_owner_nor_the_crowd_loses_anything(
     process, url = await crowd.start()
     clients, dice = crowd.clients(url, 1), Random(7)
     count = rounds(5, 200)
+    async with asyncio.timeout(600):
+        while int(git(crowd.clone, "rev-list", "--count", "main")) < 3:
+            await asyncio.sleep(0.05)
     for number in range(count):
         await asyncio.sleep(dice.random() * 0.3)
         await asyncio.to_thread(work, crowd.clone, number)
