@@ -12,6 +12,7 @@ from aiohttp import web
 from indieauth_kit import Pages, asking, client_site, rough_words, scene
 
 from bridge.fetch import GuardedFetch
+from bridge.indieauth import clients
 from bridge.indieauth.clients import Client, read_client
 
 
@@ -25,6 +26,12 @@ def metadata(
         return web.Response(text=text, status=status, content_type=kind)
 
     return answer
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page may take as long as a busy machine needs."""
+    monkeypatch.setattr(clients, "_SECONDS", 60.0)
 
 
 async def read(page: web.Response | str | Callable[[str], web.Response]) -> Client:

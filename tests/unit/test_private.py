@@ -96,8 +96,9 @@ async def privacy(file: Path, settings: Settings) -> str:
 
 async def test_check_has_a_line_about_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repo, file = tmp_path / "repo", tmp_path / "bridge.toml"
-    git(tmp_path, "init", "-q", "-b", "main", str(repo))
-    git(repo, "commit", "-q", "--allow-empty", "-m", "First")
+    git(tmp_path, "init", "-q", "-b", "main", "laptop")
+    git(tmp_path / "laptop", "commit", "-q", "--allow-empty", "-m", "First")
+    git(tmp_path, "clone", "-q", "--bare", "laptop", str(repo))
     file.write_text("secret")
     Database(tmp_path / "indieauth.sqlite").close()
     settings = Settings(

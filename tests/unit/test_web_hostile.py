@@ -30,8 +30,8 @@ from bridge.web.gate import Gate
 from bridge.web.hook import GitHook
 from bridge.web.middleware import render_errors
 
-#: So long a round of the loop may take where a request is to be answered within 50 ms; five times.
-BUSY = 0.25
+#: So long a round of the loop may take where a request is to be answered within 50 ms; ten times.
+BUSY = 0.5
 ANSWERS = {b"HTTP/1.1 400", b"HTTP/1.1 401"}
 #: So many at once, so long at most.
 CROWD = 10
