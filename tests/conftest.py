@@ -31,10 +31,12 @@ _PROGRAMS = {
 
 #: Their tests are long and share nothing: each goes to whichever worker has time, before others.
 _APART = {
+    "test_rebuild_bad_posts.py",
     "test_rebuild_equality.py",
     "test_rebuild_killed.py",
     "test_rebuild_odd_sites.py",
     "test_store_crash.py",
+    "test_store_remote.py",
 }
 #: Folders with long tests: they begin before the others.
 _LONG = {"end_to_end", "plugin", "clients"}
