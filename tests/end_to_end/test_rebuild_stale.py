@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from rebuild_kinds import clean, differing
-from rebuild_site import CONF, commit, files, post, settings, settled
+from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
 from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from, make_rebuilder
@@ -349,3 +349,35 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
     finally:
         await site.worker.close()
     assert caplog.text.count(f"The site is built by command, since {why}") == 1
+
+
+async def test_an_older_pelican_is_told_in_one_line_and_builds_by_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed = tmp_path / "packages" / "pelican-4.11.0.dist-info" / "METADATA"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("Metadata-Version: 2.1\nName: pelican\nVersion: 4.11.0\n")
+    store = MemoryStore()
+    small_site(store)
+    worker = make_rebuilder(
+        settings(tmp_path / "output", mode="resident"),
+        store,
+        tmp_path / "state",
+        output=tmp_path / "output",
+        environment={"PYTHONPATH": f"{tmp_path / 'packages'}:{Path(__file__).parents[2]}"},
+        pace=Pace(gather=0.01, again=()),
+    )
+    assert isinstance(worker, Worker)
+    version = commit(store, {"content/new.md": post("New", 9)})
+    await worker.start()
+    await settled(worker, version)
+    version = commit(store, {"content/newer.md": post("Newer", 10)})
+    worker.changed(version)
+    await settled(worker, version)
+    await worker.close()
+    assert "newer.html" in files(tmp_path / "output")
+    (told,) = [one.message for one in caplog.records if one.levelname in {"WARNING", "ERROR"}]
+    assert told == (
+        "The site is built by command, since Pelican 4.11.0 is older than the resident build"
+        " needs (4.12)"
+    )
