@@ -54,11 +54,12 @@ class KnownClient(_Section, frozen=True):
     """One ``[[indieauth.clients]]``: an app that cannot do what today's IndieAuth asks of it.
 
     ``id`` is its client_id; ``pkce = false`` lets it sign in without PKCE (RFC 7636) and in the
-    older ways; ``redirect_uris`` are addresses of the app's own that it does not publish.
+    older ways, ``pkce = true`` does not even where the app is one of those known to be old;
+    ``redirect_uris`` are addresses of the app's own that it does not publish.
     """
 
     id: str
-    pkce: bool = True
+    pkce: bool | None = None
     redirect_uris: tuple[str, ...] = ()
 
 

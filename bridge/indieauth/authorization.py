@@ -53,7 +53,7 @@ def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sende
 
 def read_request(form: Form, sender: Sender, known: KnownClient | None) -> AuthorizationRequest:
     """The rest of the request. Raises :class:`OAuthError`."""
-    old_way = known is not None and not known.pkce
+    old_way = known is not None and known.pkce is False
     response_type = form.get("response_type")
     # Before 2020 apps sent response_type=id, or none, to learn who somebody is.
     if response_type != "code" and not (old_way and response_type in {None, "id"}):

@@ -84,7 +84,7 @@ def check_redirect(raw: str, known: KnownClient | None) -> None:
             " [[indieauth.clients]].",
         )
     # Only an old app finds "me" in its answer, too.
-    answers = _ANSWERS if known is None or known.pkce else _ANSWERS | {"me"}
+    answers = _ANSWERS if known is None or known.pkce is not False else _ANSWERS | {"me"}
     if said := sorted(answers & _names(raw)):
         raise OAuthError(
             "invalid_request",
@@ -114,6 +114,15 @@ def same_origin(client: str, redirect: str) -> bool:
         return parse(client).origin == parse(redirect).origin
     except BadURL:
         return False
+
+
+def leads_to_this_machine(redirect: str) -> bool:
+    """Whether an address opens a program where the browser runs: by a scheme of its own, or on
+    loopback (RFC 8252, 7.1 and 7.3)."""
+    try:
+        return parse(redirect).is_loopback
+    except BadURL:
+        return not redirect.lower().startswith(("http:", "https:"))
 
 
 def may_redirect(client: str, redirect: str, published: Collection[str]) -> bool:

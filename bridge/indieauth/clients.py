@@ -28,13 +28,47 @@ _MAX_JSON = 5 * 1024
 _MAX_NAME = 80
 
 
+#: Apps in use that are older than PKCE, by client_id, with what each sends. Every one has its
+#: answers sent to its own origin, or to a program on the owner's own machine.
+OLD_APPS = {
+    known.id: known
+    for known in (
+        # The apps of Micro.blog, for a blog elsewhere; they also want ``me`` in the answer.
+        KnownClient(
+            id="https://micro.blog/",
+            pkce=False,
+            redirect_uris=("https://micro.blog/micropub/redirect",),
+        ),
+        KnownClient(
+            id="https://epilogue.micro.blog/",
+            pkce=False,
+            redirect_uris=("https://epilogue.micro.blog/indieauth/",),
+        ),
+        KnownClient(
+            id="http://cweiske.de/shpub.htm",
+            pkce=False,
+            redirect_uris=("http://127.0.0.1:12345/callback",),
+        ),
+        KnownClient(
+            id="https://micropub.rocks/",
+            pkce=False,
+            redirect_uris=("https://micropub.rocks/endpoints/callback",),
+        ),
+    )
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An app: its client_id, its name, and the addresses that it publishes as its own."""
+    """An app: its client_id, its name, and the addresses that it publishes as its own.
+
+    ``problem`` is why its page could not be read, where that is so.
+    """
 
     client_id: str
     name: str | None = None
     redirect_uris: frozenset[str] = frozenset()
+    problem: str | None = None
 
 
 async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | None) -> Client:
@@ -51,8 +85,11 @@ async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | 
         )
         if fetched.status == 200:
             client = await _read(client_id, fetched)
+        else:
+            client = replace(client, problem=f"its server answers with status {fetched.status}")
     except (FetchError, BadURL, ValueError, RecursionError) as error:
         _log.info("client information of %s: %s", client_id, error)
+        client = replace(client, problem=str(error) or "it is not written as it should be")
     if known is not None:
         client = replace(client, redirect_uris=client.redirect_uris | set(known.redirect_uris))
     return client

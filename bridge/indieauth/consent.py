@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -16,15 +17,21 @@ from bridge.indieauth.authorization import (
     read_request,
     read_sender,
 )
-from bridge.indieauth.client_id import may_redirect, same_origin
+from bridge.indieauth.client_id import (
+    check_redirect,
+    leads_to_this_machine,
+    may_redirect,
+    same_origin,
+)
 from bridge.indieauth.clients import Client, read_client
 from bridge.indieauth.grants import Consent, issue_code
 from bridge.indieauth.http import Form, OAuthError, read_form
-from bridge.indieauth.pages import PageError, page, page_endpoint, redirect
+from bridge.indieauth.pages import Advice, PageError, page, page_endpoint, redirect
 from bridge.indieauth.proof import ask_again
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.signing_in import sign_in_page
 from bridge.indieauth.visit import Untrusted, Visit, visit
+from bridge.settings import KnownClient
 
 #: What can spoil what is there. Asked for by a page elsewhere, it needs a recent proof that it is
 #: the owner who says yes; what deletes is not ticked by itself. ``post`` is an older word for
@@ -56,9 +63,13 @@ async def ask(request: web.Request) -> web.Response:
     try:
         wish = read_request(form, sender, server.known_client(sender.client_id))
     except OAuthError as error:
+        advice = None
         if guest.session is not None:
-            await _trusted(server, sender)
-        raise _incomplete(server, sender, error, is_trusted=guest.session is not None) from error
+            advice = _advice(form, sender)
+            await _trusted(server, sender, advice)
+        raise _incomplete(
+            server, sender, error, is_trusted=guest.session is not None, advice=advice
+        ) from error
     if guest.session is None:
         return sign_in_page(request, guest, then=f"/auth?{query}", app=sender.client_id)
     return _question(request, guest, wish, await _trusted(server, sender))
@@ -155,25 +166,66 @@ def _question(
     )
 
 
-async def _trusted(server: IndieAuthServer, sender: Sender) -> Client:
+def _advice(form: Form, sender: Sender) -> Advice | None:
+    """How the owner lets an app in that would be let in as an old one; else ``None``."""
+    lines = (
+        "[[indieauth.clients]]",
+        f"id = {json.dumps(sender.client_id)}",
+        "pkce = false",
+        f"redirect_uris = [{json.dumps(sender.redirect_uri)}]",
+    )
+    old = KnownClient(id=sender.client_id, pkce=False, redirect_uris=(sender.redirect_uri,))
+    try:
+        check_redirect(sender.redirect_uri, old)
+        read_request(form, sender, old)
+    except OAuthError:
+        return None
+    return Advice(
+        "The app is older than PKCE, which protects a sign-in on its way. If you trust it, and have"
+        " just started this yourself, you can let it in as it is: add these lines to bridge.toml,",
+        "\n".join(lines),
+        "restart the bridge, and sign in from the app once more.",
+    )
+
+
+async def _trusted(server: IndieAuthServer, sender: Sender, advice: Advice | None = None) -> Client:
     """The app behind a request, once it is sure that the answer would reach it.
 
     5.2.1: an address elsewhere than the client_id must be one that the app publishes. Raises
-    :class:`PageError`: nobody is sent to an address that is not.
+    :class:`PageError`: nobody is sent to an address that is not. ``advice`` is for an old app whose
+    address leads to a program on the owner's own machine; for no other, since the address may be
+    that of whoever made the link.
     """
     known = server.known_client(sender.client_id)
     client = await read_client(sender.client_id, server.fetch, known)
-    if not may_redirect(sender.client_id, sender.redirect_uri, client.redirect_uris):
+    if may_redirect(sender.client_id, sender.redirect_uri, client.redirect_uris):
+        return client
+    wanted = f"The app {sender.client_id} asks for the answer to be sent to {sender.redirect_uri}"
+    is_here = leads_to_this_machine(sender.redirect_uri)
+    if client.problem is not None:
         raise PageError(
-            "This request is not safe to answer",
-            f"The app {sender.client_id} asks for the answer to be sent to {sender.redirect_uri},"
-            " which it does not publish as an address of its own.",
+            "The app cannot be reached",
+            f"{wanted}. Whether that is an address of its own is said on the app's page, which"
+            f" could not be read: {client.problem}. Try again when it can.",
+            link=("/tokens", "Your apps"),
+            advice=advice if is_here else None,
         )
-    return client
+    raise PageError(
+        "This request is not safe to answer",
+        f"{wanted}, which it does not publish as an address of its own.",
+        link=("/tokens", "Your apps"),
+        # One that publishes others has said that this is none.
+        advice=advice if is_here and not client.redirect_uris else None,
+    )
 
 
 def _incomplete(
-    server: IndieAuthServer, sender: Sender, error: OAuthError, *, is_trusted: bool
+    server: IndieAuthServer,
+    sender: Sender,
+    error: OAuthError,
+    *,
+    is_trusted: bool,
+    advice: Advice | None = None,
 ) -> PageError:
     """Nobody is redirected who has not clicked: that would serve whoever made the link, for whom
     any app's own address would do (RFC 9700 4.11.2). A link takes the error back to the app.
@@ -183,7 +235,9 @@ def _incomplete(
         back = _refusal(server, sender, error.code, error.description)
         place = urlsplit(sender.redirect_uri)
         link = (back, f"Back to {place.netloc or 'the app'}")
-    return PageError("The app's request is not complete", error.description, link=link)
+    return PageError(
+        "The app's request is not complete", error.description, link=link, advice=advice
+    )
 
 
 def _refusal(server: IndieAuthServer, sender: Sender, code: str, description: str) -> str:

@@ -15,10 +15,14 @@ from bridge.auth.bearer import challenge
 from bridge.errors import BridgeError, InvalidRequest, PayloadTooLarge
 from bridge.http_body import receive_all
 from bridge.turns import Account, turns
+from bridge.web.multipart import MultipartForm
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+#: Fields of a form.
+_MOST = 100
 _MAX_BODY = 64 * 1024
 _BODY_SECONDS = 30.0
 
@@ -43,13 +47,29 @@ class Form:
 
     def __init__(self, encoded: str) -> None:
         """Raises :class:`OAuthError` (``invalid_request``)."""
+        self._pairs: list[tuple[str, str]] = []
         try:
-            pairs = parse_qsl(
-                encoded, keep_blank_values=True, errors="surrogateescape", max_num_fields=100
+            self._pairs += parse_qsl(
+                encoded, keep_blank_values=True, errors="surrogateescape", max_num_fields=_MOST
             )
         except ValueError as error:
             raise OAuthError("invalid_request", "There are too many fields.") from error
-        self._pairs = pairs
+
+    @classmethod
+    def from_multipart(cls, body: bytes, content_type: str) -> Form:
+        """The same from a multipart form, which has texts only. Raises :class:`OAuthError`."""
+        form = cls("")
+        try:
+            reader = MultipartForm(content_type, max_fields=_MOST, max_text=_MAX_BODY)
+            reader.feed(body)
+            fields = reader.finish()
+        except (InvalidRequest, PayloadTooLarge) as error:
+            raise OAuthError("invalid_request", error.description) from error
+        for name, value in fields:
+            if not isinstance(value, str):
+                raise OAuthError("invalid_request", f"{name[:40]!r} must be a text, not a file.")
+            form._pairs.append((name, value))
+        return form
 
     def get(self, name: str) -> str | None:
         """A field's value; ``None`` where it is absent. Empty counts as absent (RFC 6749 3.1)."""
@@ -78,7 +98,14 @@ class Form:
 
 
 async def read_form(request: web.Request) -> Form:
-    """The body of a POST, form-encoded as every request to these endpoints is."""
+    """The body of a POST: a form, as every request to these endpoints has.
+
+    RFC 6749 4.1.3 wants it urlencoded. Apps that are written in JavaScript send a ``FormData`` as
+    it comes, which is multipart.
+    """
+    if request.content_type == _MULTIPART:
+        body, kind = await read_body(request), request.headers[hdrs.CONTENT_TYPE]
+        return await turns().run(Account(), len(body), partial(Form.from_multipart, body, kind))
     if hdrs.CONTENT_TYPE in request.headers and request.content_type != _FORM:
         raise OAuthError("invalid_request", f"Send {_FORM}.")
     encoded = (await read_body(request)).decode("utf-8", "surrogateescape")

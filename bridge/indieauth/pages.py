@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import jinja2
@@ -64,13 +65,29 @@ _TEMPLATES.filters.update(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the owner can do about an error: a sentence, lines to copy, and what then follows."""
+
+    text: str
+    lines: str
+    then: str
+
+
 class PageError(Exception):
     """Something that a person should read: what is wrong, and what to do about it."""
 
     def __init__(
-        self, title: str, text: str, *, status: int = 400, link: tuple[str, str] | None = None
+        self,
+        title: str,
+        text: str,
+        *,
+        status: int = 400,
+        link: tuple[str, str] | None = None,
+        advice: Advice | None = None,
     ) -> None:
         super().__init__(text)
+        self.advice = advice
         self.title = title
         self.text = text
         self.status = status
@@ -152,4 +169,5 @@ def _refusal(request: web.Request, error: PageError) -> web.Response:
         title=error.title,
         text=error.text,
         link=error.link,
+        advice=error.advice,
     )

@@ -12,6 +12,7 @@ from bridge.auth.scopes import OFFERED
 from bridge.fetch import GuardedFetch
 from bridge.indieauth.challenges import Challenges
 from bridge.indieauth.client_id import client_id
+from bridge.indieauth.clients import OLD_APPS
 from bridge.indieauth.database import Database
 from bridge.indieauth.http import OAuthError
 from bridge.indieauth.limits import Limiter
@@ -69,9 +70,17 @@ class IndieAuthServer:
         return not self.public.is_address
 
     def known_client(self, canonical_id: str) -> KnownClient | None:
-        """What the settings say about an app."""
-        return next(
+        """What the settings say about an app, and what is known of it without them."""
+        said = next(
             (known for known in self.config.clients if _canonical(known.id) == canonical_id), None
+        )
+        known = OLD_APPS.get(canonical_id)
+        if said is None or known is None:
+            return said or known
+        return KnownClient(
+            id=said.id,
+            pkce=known.pkce if said.pkce is None else said.pkce,
+            redirect_uris=(*said.redirect_uris, *known.redirect_uris),
         )
 
     async def close(self) -> None:

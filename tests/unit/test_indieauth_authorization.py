@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tomllib
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
+import msgspec
 import pytest
 from aiohttp import web
 from indieauth_kit import (
@@ -21,10 +23,12 @@ from indieauth_kit import (
     browser,
     client_site,
     exchange,
+    free_socket,
     rough_words,
     scene,
 )
 
+from bridge.fetch import Fetched, FetchError, GuardedFetch
 from bridge.settings import IndieAuth, KnownClient
 
 
@@ -679,3 +683,130 @@ async def test_an_address_registered_in_the_settings(tmp_path: Path) -> None:
                 asking(made.app, redirect_uri=quote("oldapp://signin/", safe=":/"))
             )
             assert refused.status == 400
+
+
+NO_PKCE = {"code_challenge": None, "code_challenge_method": None}
+
+
+def lines_to_copy(page: Page) -> IndieAuth:
+    """The settings that a page offers, read as ``bridge.toml`` is."""
+    (shown,) = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", page.text, re.DOTALL)
+    section = tomllib.loads(unescape(shown))["indieauth"]
+    return msgspec.convert(section, IndieAuth)
+
+
+async def test_the_owner_can_copy_what_lets_an_app_without_pkce_in(tmp_path: Path) -> None:
+    for response_type in ("code", "id", None):
+        async with scene(tmp_path) as made:
+            path = asking(made.app, response_type=response_type, **NO_PKCE)
+            refused = await made.owner.get(path)
+            assert refused.status == 400
+            offered = lines_to_copy(refused)
+        known = KnownClient(id=f"{made.app}/", pkce=False, redirect_uris=(f"{made.app}/back",))
+        assert offered.clients == (known,)
+
+
+async def test_with_the_lines_copied_the_app_is_let_in(tmp_path: Path) -> None:
+    async with client_site({"/": "an old app"}) as app:
+        for back in (f"{app}/back", "com.example.old://in", "http://127.0.0.1:12345/callback"):
+            path = asking(app, redirect_uri=back, **NO_PKCE)
+            async with scene(tmp_path) as made:
+                offered = lines_to_copy(await made.owner.get(path))
+            async with scene(tmp_path, offered) as made:
+                question = await made.owner.get(path)
+                answer = await made.owner.submit(question, "/auth/consent", decision="allow")
+                assert answer.location.startswith(f"{back}?code="), back
+
+
+async def test_only_the_owner_is_told_how_an_old_app_is_let_in(tmp_path: Path) -> None:
+    async with scene(tmp_path, sign_in=False) as made:
+        refused = await made.owner.get(asking(made.app, **NO_PKCE))
+        assert refused.status == 400
+        assert "[[indieauth.clients]]" not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("published", "changes"),
+    [
+        # What is missing is not PKCE, or not only that.
+        (None, {"state": None}),
+        (None, {"code_challenge": "short"}),
+        (None, {"response_type": "token", **NO_PKCE}),
+        # The answer would go to somebody else.
+        (None, {"redirect_uri": "https://elsewhere.example/back", **NO_PKCE}),
+        ("com.example.old://in", {"redirect_uri": "com.example.evil://in", **NO_PKCE}),
+    ],
+)
+async def test_no_other_fault_is_said_to_be_cured_by_a_setting(
+    tmp_path: Path, published: str | None, changes: dict[str, str | None]
+) -> None:
+    page = f'<link rel="redirect_uri" href="{published}">' if published else ""
+    async with scene(tmp_path, pages={"/": f"<title>App</title>{page}"}) as made:
+        refused = await made.owner.get(asking(made.app, **changes))
+        assert refused.status == 400
+        assert "[[indieauth.clients]]" not in refused.text
+
+
+async def test_an_app_that_cannot_be_reached_is_not_called_unsafe(tmp_path: Path) -> None:
+    with free_socket() as closed:
+        app = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        async with scene(tmp_path) as made:
+            refused = await made.owner.get(asking(app, redirect_uri="com.example.app://in"))
+    said = rough_words(refused.text)
+    assert refused.status == 400
+    assert "The app cannot be reached" in said
+    assert "could not be read" in said
+    assert "not safe" not in said
+
+
+async def no_network(*_: object, **__: object) -> Fetched:
+    raise FetchError("there is no network here")
+
+
+@pytest.mark.parametrize(
+    ("client_id", "redirect_uri"),
+    [
+        ("https://micro.blog/", "https://micro.blog/micropub/redirect"),
+        ("https://epilogue.micro.blog/", "https://epilogue.micro.blog/indieauth/"),
+        ("http://cweiske.de/shpub.htm", "http://127.0.0.1:12345/callback"),
+        ("https://micropub.rocks/", "https://micropub.rocks/endpoints/callback"),
+    ],
+)
+@pytest.mark.parametrize("owners", [(), ("other://address",)])
+async def test_known_old_apps_sign_in_as_they_are(
+    tmp_path: Path,
+    client_id: str,
+    redirect_uri: str,
+    owners: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the settings name one of them, for an address more."""
+    monkeypatch.setattr(GuardedFetch, "fetch", no_network)
+    config = IndieAuth(
+        enabled=True, clients=(KnownClient(id=client_id, redirect_uris=owners),) if owners else ()
+    )
+    # Their pages are not to be had here, and need not be.
+    async with scene(tmp_path, config) as made:
+        wish = {"client_id": client_id, "redirect_uri": redirect_uri, "scope": "create"}
+        question = await made.owner.get(asking(made.app, **wish, **NO_PKCE))
+        assert question.status == 200, rough_words(question.text)
+        answer = await made.owner.submit(question, "/auth/consent", decision="allow")
+        assert answer.answer["me"] == "https://me.example/"
+        code = {"client_id": client_id, "redirect_uri": redirect_uri, "code_verifier": None}
+        token = await exchange(made.owner, made.app, answer.answer["code"], **code)
+        assert token.status == 200, token.text
+        elsewhere = await made.owner.get(
+            asking(made.app, **{**wish, "redirect_uri": "https://evil.example/"}, **NO_PKCE)
+        )
+        assert elsewhere.status == 400
+
+
+async def test_the_owner_may_ask_pkce_of_a_known_old_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = IndieAuth(enabled=True, clients=(KnownClient(id="https://micro.blog/", pkce=True),))
+    async with scene(tmp_path, config) as made:
+        back = "https://micro.blog/micropub/redirect"
+        path = asking(made.app, client_id="https://micro.blog/", redirect_uri=back, **NO_PKCE)
+        monkeypatch.setattr(GuardedFetch, "fetch", no_network)
+        assert (await made.owner.get(path)).status == 400

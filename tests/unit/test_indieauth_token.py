@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from indieauth_kit import VERIFIER, Page, Scene, allowed, client_site, exchange, scene
 
@@ -61,6 +62,37 @@ def rewind(stage: Scene, table: str, seconds: float) -> None:
 
 
 # --- codes -------------------------------------------------------------------------------
+
+
+async def test_a_code_may_come_in_a_multipart_form(stage: Scene) -> None:
+    """Epilogue and other apps in JavaScript send a FormData as it is."""
+    code = await allowed(stage.owner, stage.app)
+    fields = aiohttp.FormData(default_to_multipart=True)
+    for name, value in {
+        "grant_type": "authorization_code",
+        "code": code,
+        "client_id": f"{stage.app}/",
+        "redirect_uri": f"{stage.app}/back",
+        "code_verifier": VERIFIER,
+    }.items():
+        fields.add_field(name, value)
+    reply = await stage.owner.post("/token", fields)
+    assert reply.status == 200, reply.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--x--\r\n",
+        b'--x\r\nContent-Disposition: form-data; name="code"\r\n\r\n1',
+        b'--x\r\nContent-Disposition: form-data; name="code"; filename="a"\r\n\r\n1\r\n--x--\r\n',
+        b'--x\r\nContent-Disposition: form-data; name="code"\r\n\r\n1\r\n' * 2 + b"--x--\r\n",
+    ],
+)
+async def test_a_multipart_form_that_is_none_is_refused(stage: Scene, body: bytes) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert error(await stage.owner.post("/token", body, headers=kind)) == "invalid_request"
 
 
 async def test_the_reply(stage: Scene) -> None:
