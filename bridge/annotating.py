@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.catalogue import Catalogue
 from bridge.commit_message import commit_message
 from bridge.committing import Committer, retry_on_conflict
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
-from bridge.content.read import read
 from bridge.context.fetcher import ContextFetcher, Fetch
 from bridge.context.targets import targets
 from bridge.errors import BridgeError
 from bridge.placing import Placing
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reading import PostReader
 from bridge.store import Change, StoreError
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Annotator:
     def __init__(
         self,
         catalogue: Catalogue,
+        posts: PostReader,
         placing: Placing,
         committer: Committer,
         fetch: Fetch,
@@ -44,6 +45,7 @@ class Annotator:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._catalogue = catalogue
+        self._posts = posts
         self._placing = placing
         self._committer = committer
         self._fetcher = ContextFetcher(fetch, self._attach)
@@ -62,7 +64,7 @@ class Annotator:
 
     def want(self, url: str, file: PelicanFile) -> None:
         """Have the context of a post fetched, as far as it lacks one. Returns at once."""
-        post = read(file, self._catalogue.rules)
+        post = self._posts.read_without_asking(file)
         self._fetcher.want(url, targets(post, Mf2Line.of(file).references))
 
     async def idle(self) -> None:
@@ -84,7 +86,7 @@ class Annotator:
                 entry = self._catalogue.index.find(url)
                 if entry is None or entry.path != found.path:
                     return
-                file, blob = self._catalogue.open(entry)
+                file, blob = self._posts.open(entry)
                 annotated = self._annotated(file, cites)
                 if annotated == file:
                     return
@@ -99,12 +101,12 @@ class Annotator:
         since = (self._now() - _YOUNG).timestamp()
         newest = self._catalogue.index.newest(limit=_LOOKED_AT)
         young = [entry for entry in newest if entry.published >= since]
-        return [(entry.url, self._catalogue.open(entry)[0]) for entry in young]
+        return [(entry.url, self._posts.open(entry)[0]) for entry in young]
 
     def _annotated(self, file: PelicanFile, cites: Mapping[str, dict[str, Any]]) -> PelicanFile:
         """The file with what is said of the pages that it still points at."""
         line = Mf2Line.of(file)
-        wanted = targets(read(file, self._catalogue.rules), line.references)
+        wanted = targets(self._posts.read_without_asking(file), line.references)
         found = {url: cites[url] for url in wanted if url in cites}
         if not found or Mf2Line.is_broken(file):
             return file

@@ -18,10 +18,9 @@ from aiohttp import web
 from bridge import private
 from bridge.annotating import Annotator
 from bridge.auth.build import make_verifier
-from bridge.catalogue import Catalogue
 from bridge.commit_message import is_ours
 from bridge.committing import Committer
-from bridge.errors import Unavailable
+from bridge.errors import BridgeError
 from bridge.fetch import GuardedFetch
 from bridge.illustrating import Illustrator
 from bridge.indieauth import routes
@@ -30,6 +29,9 @@ from bridge.indieauth.server import IndieAuthServer
 from bridge.media.library import MediaLibrary
 from bridge.media.orphans import Orphans
 from bridge.placing import Placing
+from bridge.posts.addresses import hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reading import PostReader
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
@@ -37,7 +39,10 @@ from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.worker import Worker
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
+from bridge.site.current import CurrentSite
+from bridge.site.factory import make_current_site, make_sandbox
 from bridge.store import ContentStore, StoreError
+from bridge.store.checkout import Checkout
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.remote import Remote
@@ -96,7 +101,9 @@ class _Repo:
 
     store: GitStore
     queue: CommitQueue
+    site: CurrentSite
     catalogue: Catalogue
+    posts: PostReader
     media: MediaLibrary
 
 
@@ -137,7 +144,7 @@ class _Assembly:
         media = MediaHandlers(repo.media, gate, committer, max_bytes=self.settings.media.max_bytes)
         output, private = followers.rebuilder.output, followers.rebuilder.previews
         previews = Previews(private, output, self.public_url) if server and output else None
-        queries = Queries(repo.catalogue, self.settings, f"{self.public_url}media")
+        queries = Queries(repo.catalogue, repo.posts, self.settings, f"{self.public_url}media")
         micropub = MicropubHandlers(
             gate,
             publisher,
@@ -147,7 +154,11 @@ class _Assembly:
             max_bytes=self.app[MAX_REQUEST],
         )
         status = StatusHandlers(
-            gate, followers.rebuilder, followers.remote, with_pages=server is not None
+            gate,
+            followers.rebuilder,
+            followers.remote,
+            repo.catalogue,
+            with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
@@ -159,23 +170,35 @@ class _Assembly:
         private.make_folder(site.state)
         queue = CommitQueue(store)
         self._close_later(queue.close)
-        catalogue = Catalogue(store, site.state, self.settings, public_url=self.public_url)
+        state, objects = site.state, store.place.common / "objects"
+        sandbox = make_sandbox(self.settings, state, objects=objects)
+        checkout = Checkout(objects, state / "site" / "checkout")
+        current = make_current_site(self.settings, store, checkout, sandbox)
+        self._close_later(current.close)
+        catalogue = Catalogue(
+            store,
+            current,
+            state / "index.sqlite",
+            folder=self.settings.content.folder,
+            own=hosts(site.me, *site.aliases),
+        )
         self._close_later(catalogue.close)
+        posts = PostReader(store, catalogue, self.settings, public_url=self.public_url)
         media = MediaLibrary(
             store,
-            site.state / "keep" / "media",
+            state / "keep" / "media",
             self.settings,
             public_url=self.public_url,
-            cache=site.state / "media",
+            cache=state / "media",
         )
         await media.start()
-        return _Repo(store, queue, catalogue, media)
+        return _Repo(store, queue, current, catalogue, posts, media)
 
     async def _start_followers(self, repo: _Repo) -> _Followers:
         store, publish = repo.store, self.settings.publish
         output = await self._output_folder(repo)
-        state = self.settings.site.state
-        rebuilder = make_rebuilder(self.settings, store, state, output=output)
+        state, objects = self.settings.site.state, store.place.common / "objects"
+        rebuilder = make_rebuilder(self.settings, store, state, output=output, objects=objects)
         remote = Remote(
             store,
             publish.remote,
@@ -198,8 +221,10 @@ class _Assembly:
             return Path(self.settings.rebuild.output)
         base = self.settings.site.state
         try:
-            return base / await repo.catalogue.output_path()
-        except (Unavailable, StoreError) as error:
+            if (head := repo.store.head()) is not None:
+                await repo.site.bring_to(head)
+            return base / repo.site.reader.facts.output
+        except (BridgeError, StoreError) as error:
             log.warning("pages go to %s for now: %s", base / "output", error)
             return base / "output"
 
@@ -208,14 +233,14 @@ class _Assembly:
     ) -> Publisher:
         """The publisher, and what works on posts beside it."""
         placing = Placing(repo.catalogue, repo.store)
-        annotator = Annotator(repo.catalogue, placing, committer, fetch)
+        annotator = Annotator(repo.catalogue, repo.posts, placing, committer, fetch)
         self._close_later(annotator.close)
         # Looks at the whole site first, which takes seconds where nothing is known of it yet.
         self._run_beside(annotator.start(), "annotator")
         self._run_beside(Orphans(repo.media, committer).run(), "orphans")
         publisher = Publisher(
-            store=repo.store,
             catalogue=repo.catalogue,
+            posts=repo.posts,
             placing=placing,
             illustrator=Illustrator(repo.media),
             committer=committer,

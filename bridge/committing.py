@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from bridge.background import Background
-from bridge.catalogue import Catalogue
 from bridge.errors import Conflict
 from bridge.media.library import MediaLibrary
+from bridge.posts.catalogue import Catalogue
 from bridge.store import Change, ChangedMeanwhile, Commit, MovedMeanwhile, Version
 from bridge.store.queue import CommitQueue
 

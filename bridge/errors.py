@@ -99,6 +99,10 @@ class Unavailable(BridgeError):
         self.retry_after = retry_after
 
 
+class SiteBroken(BridgeError):
+    """The site's own settings or code cannot be used, until the owner has changed them."""
+
+
 class InsufficientStorage(BridgeError):
     """The disk is full; nothing was written."""
 

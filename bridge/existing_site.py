@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.content.site_settings import read_settings
 from bridge.errors import Refused
 from bridge.settings_file import is_url
+from bridge.site.messages import Start
+from bridge.site.process import SiteProcess
+from bridge.site.starting import Sandbox
 from bridge.store.setup import files_named
 
 _CONF = "pelicanconf.py"
@@ -91,17 +95,33 @@ class ExistingSite:
 def find_site(root: Path, start: Path) -> ExistingSite:
     """The site in the repo at ``root``, looked for from ``start``, a folder in it.
 
-    Raises :class:`Refused`, and :class:`~bridge.settings.SettingsError` where Pelican cannot read
-    its settings.
+    Raises :class:`Refused`, and :class:`~bridge.errors.SiteBroken` where Pelican cannot read its
+    settings.
     """
     conf = _find_conf(root, start)
-    settings, values = conf, read_settings(conf)
+    settings, values = conf, read_settings(root, conf)
     publish = conf.with_name("publishconf.py")
     if publish.is_file():
-        published = read_settings(publish)
+        published = read_settings(root, publish)
         if is_url(str(published.get("SITEURL") or "")):
             settings, values = publish, published
     return ExistingSite(root, conf, settings, values)
+
+
+def read_settings(root: Path, file: Path) -> dict[str, Any]:
+    """Pelican's settings, read as ``pelican`` reads them in the owner's clone, by a process that
+    may change nothing. Raises :class:`SiteBroken`."""
+
+    async def load(state: Path) -> dict[str, Any]:
+        start = Start(str(root), file.relative_to(root).as_posix())
+        site = SiteProcess(start, Sandbox(state))
+        try:
+            return (await site.load()).values
+        finally:
+            await site.close()
+
+    with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
+        return asyncio.run(load(Path(folder)))
 
 
 def _find_conf(root: Path, start: Path) -> Path:

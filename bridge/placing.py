@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from bridge.background import in_stoppable_thread
-from bridge.catalogue import Catalogue
 from bridge.content.headers import PelicanFile
-from bridge.content.keys import date_of
-from bridge.content.location import Location
-from bridge.content.path import candidates
 from bridge.errors import InvalidRequest
+from bridge.posts.catalogue import Catalogue
+from bridge.site.known import Settled, more_places
+from bridge.site.messages import Candidate, LaterPages, Location
 from bridge.store import ChangedMeanwhile, ContentStore, Version
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """What a place is looked for: a file, its path for each slug, and whose names are taken.
-
-    ``own`` is the path of a post that is there already, ``""`` for a new one.
-    """
-
-    file: PelicanFile
-    path: Callable[[PelicanFile], str]
-    base: Version
-    own: str
-    reserved: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +28,19 @@ class Place:
     def names(self) -> frozenset[str]:
         """Everything that no second post may have."""
         return frozenset({self.path, self.location.url, self.location.save_as})
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Names that a place may not have, and what keeps it from those it asked for.
+
+    ``own`` is the path of a post that is there already, ``""`` for a new one.
+    """
+
+    base: Version
+    own: str
+    reserved: frozenset[str]
+    refused: dict[tuple[str, str], str]
 
 
 class Placing:
@@ -76,28 +71,14 @@ class Placing:
             yield
 
     @asynccontextmanager
-    async def new(self, file: PelicanFile, base: Version) -> AsyncIterator[Place]:
-        """A place for a new post, whose ``Slug`` is a wish; reserved until the block ends.
+    async def new(self, settled: Settled, base: Version) -> AsyncIterator[Place]:
+        """A place for a new post, the first of its candidates that is free; reserved until the
+        block ends.
 
-        Raises InvalidRequest where Pelican would make no page of it, or no slug gives it an address
-        of its own; ChangedMeanwhile where another look helps.
+        Raises InvalidRequest where no slug gives it an address of its own; ChangedMeanwhile where
+        another look helps.
         """
-
-        def path(placed: PelicanFile) -> str:
-            rules = self._catalogue.rules
-            published = date_of(placed, "Date", rules)
-            assert published is not None  # noqa: S101 - the bridge has just written it
-            slug = placed.get("Slug") or ""
-            category = rules.site.category_slug(placed.get("Category") or "")
-            # A category may be called like the folder of uploads or of pages, where no post is
-            # read: then its folder, which no reader ever sees, has another name.
-            paths = [
-                rules.path.path(slug=slug, category=folder, published=published)
-                for folder in (category, f"{category}-posts")
-            ]
-            return next(filter(rules.site.is_article, paths), paths[0])
-
-        async with self._reserving(file, path, base, own="") as place:
+        async with self._reserving(settled, base, own="") as place:
             if (lock := self._turns.get(place.path)) is not None and lock.locked():
                 # Just now another request has begun to bring back the post that had this file.
                 raise ChangedMeanwhile(place.path)
@@ -105,108 +86,106 @@ class Placing:
                 yield place
 
     @asynccontextmanager
-    async def moved(self, file: PelicanFile, path: str, base: Version) -> AsyncIterator[Place]:
+    async def moved(self, settled: Settled, path: str, base: Version) -> AsyncIterator[Place]:
         """A place for a post that stays in its file; reserved until the block ends.
 
         For the request whose :meth:`turn` it is. Raises as :meth:`new`.
         """
-        async with self._reserving(file, lambda _: path, base, own=path) as place:
+        async with self._reserving(settled, base, own=path) as place:
             yield place
 
     @asynccontextmanager
     async def _reserving(
-        self, file: PelicanFile, path: Callable[[PelicanFile], str], base: Version, *, own: str
+        self, settled: Settled, base: Version, *, own: str
     ) -> AsyncIterator[Place]:
-        async with self._settling:
-            # A request that has let go of a name by now has committed, so that a refresh tells of
-            # it: in this order none is overlooked.
-            busy = {name for name, lock in self._turns.items() if lock.locked()}
-            wish = _Wish(file, path, base, own, frozenset(self._reserved | busy))
-            await self._catalogue.refresh()
-            place = await in_stoppable_thread(self._settle, wish)
-            self._reserved |= place.names
-        try:
-            yield place
-        finally:
-            self._reserved -= place.names
-
-    def _settle(self, stopped: threading.Event, wish: _Wish) -> Place:
-        """The first free place: with the slug as it is, then with ``-2``, ``-3`` and so on."""
-        site = self._catalogue.rules.site
-        slug = wish.file.get("Slug")
-        stamp = re.sub(r"\D", "", wish.file.get("Date") or "")[:14]
         refused: dict[tuple[str, str], str] = {}
-        # A post written by hand may leave its slug to Pelican: then there is one place for it.
-        for candidate in candidates(slug, stamp) if slug else [None]:
-            if stopped.is_set():
-                break
-            file = wish.file if candidate is None else wish.file.with_header("Slug", candidate)
-            path = wish.path(file)
-            location = site.quick_locate(file, path) or site.locate(file.text(), path)
-            place = Place(path, file, location)
+        while True:
+            async with self._settling:
+                # A request that has let go of a name by now has committed, so that a refresh tells
+                # of it: in this order none is overlooked.
+                busy = {name for name, lock in self._turns.items() if lock.locked()}
+                taken = _Taken(base, own, frozenset(self._reserved | busy), refused)
+                await self._catalogue.refresh()
+                place = await asyncio.to_thread(self._first_free, settled, taken)
+                if place is not None:
+                    await self._refuse_rival_lists(place[1], own)
+                    self._reserved |= place[0].names
+                    break
+            # The site is asked for more of them without keeping other requests from theirs.
+            settled = await more_places(self._catalogue.site, settled)
+            if not settled.answer.places:
+                raise _refusal(settled.file, refused)
+        try:
+            yield place[0]
+        finally:
+            self._reserved -= place[0].names
+
+    def _first_free(self, settled: Settled, taken: _Taken) -> tuple[Place, Candidate] | None:
+        """The first free candidate; ``None`` where others may be. Raises InvalidRequest."""
+        for candidate in settled.answer.places:
+            slug, location = candidate.slug, candidate.location
+            file = settled.file if slug is None else settled.file.with_header("Slug", slug)
+            place = Place(candidate.path, file, location)
             address = (location.url, location.save_as)
-            if address in refused:
+            if address in taken.refused:
                 # The site's addresses do not show this slug, or only the beginning of it.
-                break
-            if (taken := self._taken_by(place, wish)) is not None:
-                refused[address] = taken
-            elif self._has_free_file(place, wish):
-                return self._confirmed(place, wish)
-        raise self._refusal(wish, refused)
+                raise _refusal(settled.file, taken.refused)
+            if (holder := self._taken_by(place, candidate, taken)) is not None:
+                taken.refused[address] = holder
+            elif self._has_free_file(place, taken):
+                return place, candidate
+            if slug is None:
+                raise _refusal(settled.file, taken.refused)
+        return None
 
-    def _refusal(self, wish: _Wish, refused: dict[tuple[str, str], str]) -> InvalidRequest:
-        """What to tell of addresses that are all taken, each by a file or by something else."""
-        (url, _), holder = next(iter(refused.items()), (("its address", ""), ""))
-        fixed = any(wish.file.get(key) is not None for key in ("URL", "Save_as"))
-        if fixed:
-            remedy = "change the URL and Save_as in the file of one of them"
-        elif len(refused) == 1 and wish.file.get("Slug") is not None:
-            remedy = (
-                "the addresses of this site do not tell their slugs apart. Give this one another "
-                "date, or put {slug} into ARTICLE_URL and ARTICLE_SAVE_AS"
-            )
-        else:
-            remedy = "give this one another slug (mp-slug)"
-        by = f" ({holder})" if holder else ""
-        return InvalidRequest(f"Another post{by} lives at {url}: {remedy}.")
-
-    def _confirmed(self, place: Place, wish: _Wish) -> Place:
-        """The place, sure to become a page. Raises InvalidRequest where Pelican would not read it.
-
-        For what the bridge has composed, formatting finds the same address as Pelican, and the
-        site's Markdown has read the text. In a file of the owner's there may be anything: there
-        Pelican itself has the last word.
-        """
-        site = self._catalogue.rules.site
-        self._refuse_rival_lists(place, wish)
-        if not wish.own:
-            return place
-        return replace(place, location=site.locate(place.file.text(), place.path))
-
-    def _refuse_rival_lists(self, place: Place, wish: _Wish) -> None:
+    async def _refuse_rival_lists(self, candidate: Candidate, own: str) -> None:
         """Raise where a list that the post comes to would get another list's file."""
-        site, index = self._catalogue.rules.site, self._catalogue.index
-        new = {*self._catalogue.listings(place.file, place.location)} - index.listings(wish.own)
-        for listing in new:
-            for rival in site.listings.rivals(listing, index.posts_on):
-                if rival in new or index.is_listed(rival, but=wish.own):
+        index, before = self._catalogue.index, self._catalogue.index.listings(own)
+        new = {each.listing: each for each in candidate.listed if each.listing not in before}
+        for listing, listed in new.items():
+            rivals = list(listed.rivals)
+            if listed.numbered:
+                posts = index.posts_on(listing)
+                later = await self._catalogue.site.rivals(LaterPages(listing, posts))
+                rivals += later.listings
+                rivals += [name for name, least in later.large if index.posts_on(name) >= least]
+            for rival in rivals:
+                if rival in new or index.is_listed(rival, but=own):
                     raise InvalidRequest(
                         f"Two lists of this site would share a file ({listing}, {rival}): "
                         "give the post another category (mp-channel), author or tag."
                     )
 
-    def _taken_by(self, place: Place, wish: _Wish) -> str | None:
+    def _taken_by(self, place: Place, candidate: Candidate, taken: _Taken) -> str | None:
         """Who has the address of a place: the path of a file, ``""`` for what is no file yet."""
-        location, own = place.location, wish.own
-        if not wish.reserved.isdisjoint({location.url, location.save_as}):
+        location = place.location
+        if not taken.reserved.isdisjoint({location.url, location.save_as}):
             return ""
-        holder = self._catalogue.index.taken_by(location.url, location.save_as, but=own)
+        index = self._catalogue.index
+        holder = index.taken_by(location.url, location.save_as, but=taken.own)
         if holder is not None:
             return holder
         # A post stays where it is even if the site has come to make another page of that name.
-        return "" if not own and self._catalogue.rules.site.is_reserved(location.save_as) else None
+        return "" if not taken.own and candidate.reserved else None
 
-    def _has_free_file(self, place: Place, wish: _Wish) -> bool:
-        if place.path == wish.own:
+    def _has_free_file(self, place: Place, taken: _Taken) -> bool:
+        if place.path == taken.own:
             return True
-        return place.path not in wish.reserved and self._store.read(place.path, wish.base) is None
+        return place.path not in taken.reserved and self._store.read(place.path, taken.base) is None
+
+
+def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:
+    """What to tell of addresses that are all taken, each by a file or by something else."""
+    (url, _), holder = next(iter(refused.items()), (("its address", ""), ""))
+    fixed = any(file.get(key) is not None for key in ("URL", "Save_as"))
+    if fixed:
+        remedy = "change the URL and Save_as in the file of one of them"
+    elif len(refused) == 1 and file.get("Slug") is not None:
+        remedy = (
+            "the addresses of this site do not tell their slugs apart. Give this one another "
+            "date, or put {slug} into ARTICLE_URL and ARTICLE_SAVE_AS"
+        )
+    else:
+        remedy = "give this one another slug (mp-slug)"
+    by = f" ({holder})" if holder else ""
+    return InvalidRequest(f"Another post{by} lives at {url}: {remedy}.")

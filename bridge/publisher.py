@@ -8,33 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import unescape
+from zoneinfo import ZoneInfo
 
 from bridge.annotating import Annotator
 from bridge.auth.scopes import only_drafts
 from bridge.auth.token import Token
-from bridge.background import Background, in_stoppable_thread
-from bridge.catalogue import Catalogue
+from bridge.background import Background
 from bridge.commit_message import commit_message
 from bridge.committing import Committer, after_commit, retry_on_conflict
-from bridge.content.headers import PelicanFile
+from bridge.content.body import refuse_effects
+from bridge.content.headers import PelicanFile, refuse_other_formats
 from bridge.content.mf2 import Mf2Line
-from bridge.content.render import compose, edit
-from bridge.errors import Conflict, InsufficientScope, InvalidRequest, Unavailable
+from bridge.content.path import slug_wishes
+from bridge.content.render import compose, edit, published_at
+from bridge.content.rules import SiteView
+from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.illustrating import Illustrator
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
 from bridge.placing import Place, Placing
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reading import PostReader
 from bridge.rebuild import Rebuilder
-from bridge.store import BlobId, Change, ChangedMeanwhile, ContentStore, MovedMeanwhile, Version
-from bridge.store.post_index import Entry
+from bridge.site.known import Settled, settle, without_guesses
+from bridge.site.messages import Entry
+from bridge.site.messages import Place as AskedPlace
+from bridge.store import BlobId, Change, ChangedMeanwhile, MovedMeanwhile, Version
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +81,8 @@ class Publisher:
 
     def __init__(
         self,
-        store: ContentStore,
         catalogue: Catalogue,
+        posts: PostReader,
         placing: Placing,
         illustrator: Illustrator,
         committer: Committer,
@@ -87,8 +93,8 @@ class Publisher:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``wait_seconds``: how long an answer may wait for the page to be live."""
-        self._store = store
         self._catalogue = catalogue
+        self._posts = posts
         self._placing = placing
         self._illustrator = illustrator
         self._committer = committer
@@ -161,8 +167,8 @@ class Publisher:
 
         async def attempt() -> tuple[Place, Version]:
             base = await self._catalogue.refresh()
-            file = await self._composed(post, action, when)
-            async with self._placing.new(file, base) as place:
+            settled = await self._composed(post, action, when)
+            async with self._placing.new(settled, base) as place:
                 changes = [
                     Change(place.path, place.file.text().encode(), None),
                     *await self._illustrator.pending(place.file),
@@ -193,25 +199,30 @@ class Publisher:
         with after_commit("asking for reply contexts"):
             self._annotator.want(url, file)
 
-    async def _composed(self, post: Post, action: Create, when: datetime) -> PelicanFile:
-        """The file of a new post; nobody else waits while the site's Markdown renders it."""
-        rules = self._catalogue.rules
-        return await asyncio.to_thread(
-            compose, post, commands=action.commands, when=when, rules=rules
-        )
+    async def _composed(self, post: Post, action: Create, when: datetime) -> Settled:
+        """The file of a new post, and where the site would put it."""
+
+        def write(site: SiteView) -> PelicanFile:
+            rules = self._posts.rules(site)
+            return compose(post, commands=action.commands, when=when, rules=rules, slug="-")
+
+        site = self._catalogue.site
+        published = published_at(post, when, ZoneInfo(site.facts.timezone))
+        wishes = slug_wishes(post, action.commands, published)
+        settled = await settle(site, write, lambda text: AskedPlace(text, wishes=wishes))
+        refuse_effects(settled.answer.whole.effects)
+        return settled
 
     async def _update(self, action: Update, token: Token, deadline: asyncio.Timeout) -> Published:
         async with self._opened(action.url) as post:
-            entry, file, rules = post.entry, post.file, self._catalogue.rules
+            entry, file = post.entry, post.file
             _stay_with_drafts(token, entry.status)
-            old = self._catalogue.read(file, entry.path)
+            old = await self._posts.read(file, entry)
             new = apply(old, self._in_own_words(action))
-            edited = await asyncio.to_thread(
-                edit, file, old, new, commands=action.commands, when=self._now(), rules=rules
-            )
-            if edited == file:
+            settled = await self._edited(post, old, new, action)
+            if settled is None:
                 return Published(entry.url)
-            async with self._placing.moved(edited, entry.path, post.base) as place:
+            async with self._placing.moved(settled, entry.path, post.base) as place:
                 _stay_with_drafts(token, place.location.status)
                 url = place.location.url
                 text = _with_alias(place, entry).text()
@@ -224,10 +235,32 @@ class Publisher:
         self._want_context(url, place.file)
         return Published(url, draft=_draft(place), moved=url != entry.url)
 
+    async def _edited(self, post: _Opened, old: Post, new: Post, action: Update) -> Settled | None:
+        """The file with the change, and where the site would put it; ``None`` for no change."""
+        refuse_other_formats(post.entry.path)
+        when, allowed = self._now(), set[str]()
+
+        def write(site: SiteView) -> PelicanFile:
+            rules = self._posts.rules(site)
+            edited = edit(post.file, old, new, commands=action.commands, when=when, rules=rules)
+            if edited.body == post.file.body:
+                return edited
+            # What the owner has the site include in this post is none of the client's doing.
+            allowed.update(site.render(post.file.body, post.file.syntax.suffix).effects)
+            return edited
+
+        site = self._catalogue.site
+        if await without_guesses(site, write) == post.file:
+            return None
+        settled = await settle(site, write, lambda text: AskedPlace(text, path=post.entry.path))
+        if settled.file.body != post.file.body:
+            refuse_effects(settled.answer.whole.effects - allowed)
+        return settled
+
     async def _delete(self, action: Delete, token: Token, deadline: asyncio.Timeout) -> Published:
         async with self._opened(action.url) as opened:
             entry = opened.entry
-            post = self._catalogue.read(opened.file, entry.path)
+            post = await self._posts.read(opened.file, entry)
             message = _message("delete", post, opened.file, entry.url, token)
             gone = Change(entry.path, None, opened.blob)
             await self._commit(deadline, [gone], message, opened.base)
@@ -240,62 +273,51 @@ class Publisher:
         there = self._catalogue.index.find(action.url)
         if there is not None:
             return Published(there.url)
-        path, data = await in_stoppable_thread(self._find_deleted, action.url, seen)
+        change = await self._posts.find_deleted(action.url, seen)
+        path = change.path
         async with self._placing.turn(path):
             base = await self._catalogue.refresh()
             if (there := self._catalogue.index.find(action.url)) is not None:
                 return Published(there.url)
             if base != seen:
-                again, data = await in_stoppable_thread(self._find_deleted, action.url, base)
-                if again != path:
+                change = await self._posts.find_deleted(action.url, base)
+                if change.path != path:
                     raise ChangedMeanwhile(path)
-            file = PelicanFile.parse(data.decode("utf-8", errors="surrogateescape"), path)
-            async with self._placing.moved(file, path, base) as place:
+            file = PelicanFile.parse(
+                (change.content or b"").decode("utf-8", "surrogateescape"), path
+            )
+            settled = await settle(
+                self._catalogue.site, lambda _: file, lambda text: AskedPlace(text, path=path)
+            )
+            async with self._placing.moved(settled, path, base) as place:
                 if place.file != file:
                     raise Conflict(
                         f"Another post lives at {action.url} by now: move that one first."
                     )
-                post = self._catalogue.read(file, path)
+                post = await self._posts.read(file)
                 message = _message("undelete", post, file, place.location.url, token)
-                await self._commit(deadline, [Change(path, data, None)], message, base)
+                await self._commit(deadline, [change], message, base)
         return Published(place.location.url)
 
     @asynccontextmanager
     async def _opened(self, url: str) -> AsyncIterator[_Opened]:
         """The post at a URL, which no other request works on until the block ends."""
         await self._catalogue.refresh()
-        path = self._find(url).path
+        path = self._posts.find(url).path
         async with self._placing.turn(path):
             base = await self._catalogue.refresh()
-            entry = self._find(url)
-            file, blob = self._catalogue.open(entry)
+            entry = self._posts.find(url)
+            file, blob = await asyncio.to_thread(self._posts.open, entry)
             if entry.path != path or blob != entry.blob:
                 # Another request has moved the post, or a commit came by git since the refresh.
                 raise ChangedMeanwhile(path)
             yield _Opened(base, entry, file, blob)
 
-    def _find(self, url: str) -> Entry:
-        entry = self._catalogue.index.find(url)
-        if entry is None:
-            raise InvalidRequest(f"There is no post at {url[:200]}.")
-        return entry
-
-    def _find_deleted(self, stopped: threading.Event, url: str, base: Version) -> tuple[str, bytes]:
-        """The last file, in history, of the post that lived at ``url``."""
-        for removal in self._store.removals(self._catalogue.folder, base):
-            if stopped.is_set():
-                break
-            (blob,) = self._store.blobs([removal.blob])
-            entry = self._catalogue.describe(removal.path, removal.blob, blob.data)
-            if isinstance(entry, Entry) and url in {entry.url, *entry.aliases}:
-                return removal.path, blob.data
-        raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
-
     def _in_own_words(self, update: Update) -> Update:
         """The update with our files under the one URL that a post read from its file names."""
 
         def own(properties: Properties) -> Properties:
-            media = self._catalogue.rules.media
+            media = self._posts.media
             return {
                 name: tuple(media.externalise(media.internalise(value)) for value in values)
                 for name, values in properties.items()

@@ -21,7 +21,8 @@ class Site(_Section, frozen=True):
     """``[site]``: whose site it is and where its files are.
 
     ``repo`` is the bridge's own bare clone, ``state`` the folder of what it derives from that and
-    of what it keeps (in ``keep/``).
+    of what it keeps (in ``keep/``). ``folders`` are further ones that the site's own
+    code may read: themes or plugins outside of the repo.
     """
 
     me: str
@@ -30,6 +31,7 @@ class Site(_Section, frozen=True):
     aliases: tuple[str, ...] = ()
     branch: str = ""
     settings: str = "pelicanconf.py"
+    folders: tuple[Path, ...] = ()
 
 
 class Server(_Section, frozen=True):
@@ -133,7 +135,8 @@ class Rebuild(_Section, frozen=True):
     """``[rebuild]``: how pages come from commits.
 
     An answer waits up to ``wait_seconds`` for its page to be live (0: never). A build that makes
-    the site larger by more than ``max_growth`` bytes is ended.
+    the site larger by more than ``max_growth`` bytes is ended. ``confined``: whether builds see
+    nothing but the site (:mod:`bridge.site.confinement`).
     """
 
     mode: Literal["resident", "command", "webhook", "none"] = "resident"
@@ -142,6 +145,7 @@ class Rebuild(_Section, frozen=True):
     webhook: Secret = ""
     webhook_secret: Secret = ""
     deploy: tuple[str, ...] = ()
+    confined: bool = True
     wait_seconds: Seconds = 2.0
     max_growth: Positive = 2_000_000_000
 

@@ -71,7 +71,12 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     output = str(folder / rebuild.output) if rebuild.output else ""
     return replace(
         settings,
-        site=replace(site, repo=folder / site.repo, state=folder / site.state),
+        site=replace(
+            site,
+            repo=folder / site.repo,
+            state=folder / site.state,
+            folders=tuple(folder / each.expanduser() for each in site.folders),
+        ),
         indieauth=replace(indieauth, database=folder / indieauth.database),
         rebuild=replace(rebuild, output=output),
     )

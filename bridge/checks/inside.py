@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from bridge import private
 from bridge.auth.links import html_links
 from bridge.checks import Finding, address_of
-from bridge.content.location import Site
-from bridge.rebuild import process
+from bridge.errors import SiteBroken
 from bridge.rebuild.build import BuildFailed, Outcome, Task
 from bridge.rebuild.checkout import Checkout
 from bridge.rebuild.command import CommandBuilder, pelican_argv
 from bridge.rebuild.factory import importing_from
 from bridge.rebuild.output import Output
 from bridge.rebuild.resident import too_old
-from bridge.settings import Settings, SettingsError
+from bridge.settings import Settings
+from bridge.site.factory import make_sandbox, start_of
+from bridge.site.messages import Facts, Source, Unread
+from bridge.site.process import SiteProcess
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.transport import Transport, TransportError
+
+_AT_ONCE = 50
+_SHOWN = 10
 
 
 async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]:
@@ -45,7 +50,7 @@ async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]
         with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
             checkout = Path(folder, "site")
             await asyncio.to_thread(Checkout(store, checkout).bring_to, head)
-            async for finding in _check_pelican(checkout, head, settings):
+            async for finding in _check_pelican(store, checkout, head, settings):
                 yield finding
     finally:
         store.close()
@@ -112,16 +117,22 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
 
 
 async def _check_pelican(
-    checkout: Path, head: Version, settings: Settings
+    store: GitStore, checkout: Path, head: Version, settings: Settings
 ) -> AsyncIterator[Finding]:
+    sandbox = make_sandbox(settings, checkout.with_name("state"))
+    site = SiteProcess(start_of(settings, checkout), sandbox)
     try:
-        site = Site.load(checkout / settings.site.settings, root=checkout)
-    except SettingsError as error:
-        told = str(error).replace(f"{checkout}/", "")
-        yield Finding("Pelican settings", told, "Mend the file, and commit it.")
+        facts = await site.load()
+        unread = await _unread(store, head, site, settings)
+    except SiteBroken as error:
+        yield Finding("Pelican settings", error.description, "Correct the file, and commit it.")
         return
-    yield Finding("Pelican settings", f"{settings.site.settings} can be read")
-    yield _check_siteurl(site, settings)
+    finally:
+        await site.close()
+    yield _check_settings(facts, settings)
+    yield _check_confinement(site)
+    yield _check_siteurl(facts, settings)
+    yield _check_articles(unread)
     output = checkout.with_name("output")
     try:
         outcome = await _build(checkout, output, head, settings)
@@ -143,12 +154,78 @@ async def _check_pelican(
             "Install a newer Pelican, if the theme and the plugins allow it.",
             broken=False,
         )
-    yield _check_advertised(output, site, settings)
+    yield _check_advertised(output, facts, settings)
 
 
-def _check_siteurl(site: Site, settings: Settings) -> Finding:
-    if site.siteurl:
-        return Finding("SITEURL", f"apps are told addresses below {site.siteurl}")
+async def _unread(
+    store: GitStore, head: Version, site: SiteProcess, settings: Settings
+) -> list[Unread]:
+    """The articles of which Pelican makes no page."""
+    suffixes = tuple(f".{suffix}" for suffix in site.facts.suffixes)
+
+    def sources() -> list[Source]:
+        listed = store.files(settings.content.folder, head)
+        files = [(path, blob) for path, blob in listed if path.endswith(suffixes)]
+        blobs = store.blobs(blob for _, blob in files)
+        return [
+            Source(path, blob, found.data) for (path, blob), found in zip(files, blobs, strict=True)
+        ]
+
+    files = await asyncio.to_thread(sources)
+    unread: list[Unread] = []
+    for at in range(0, len(files), _AT_ONCE):
+        described = await site.describe(files[at : at + _AT_ONCE])
+        unread += [each for each in described if isinstance(each, Unread)]
+    return unread
+
+
+def _check_settings(facts: Facts, settings: Settings) -> Finding:
+    if not facts.problems:
+        return Finding("Pelican settings", f"{settings.site.settings} can be read")
+    return Finding(
+        "Pelican settings",
+        f"{settings.site.settings} can be read, but Pelican logs: {'; '.join(facts.problems)}",
+        "Install what is missing into the bridge's environment, too.",
+        broken=False,
+    )
+
+
+def _check_confinement(site: SiteProcess) -> Finding:
+    if not site.confined:
+        return Finding(
+            "confinement",
+            "this kernel has no Landlock: the site's own code, and whoever may commit posts, can"
+            " read every file that the bridge can",
+            "Run the bridge on Linux 5.13 or newer, with Landlock switched on.",
+            broken=False,
+        )
+    if not site.denied:
+        return Finding("confinement", "the site's own code sees the site, and no other files")
+    return Finding(
+        "confinement",
+        f"the site's own code is not let read {', '.join(site.denied)}",
+        "If it needs to, name the folder in [site] folders.",
+        broken=False,
+    )
+
+
+def _check_articles(unread: Sequence[Unread]) -> Finding:
+    if not unread:
+        return Finding("articles", "each one can be read")
+    shown = "; ".join(f"{each.path} ({each.reason})" for each in unread[:_SHOWN])
+    more = f"; and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+    return Finding(
+        "articles",
+        f"Pelican makes no page of {shown}{more}",
+        "Correct these files, or move them to where the site looks for no articles.",
+        broken=False,
+    )
+
+
+def _check_siteurl(facts: Facts, settings: Settings) -> Finding:
+    configured = str(facts.values.get("SITEURL") or "").rstrip("/")
+    if configured:
+        return Finding("SITEURL", f"apps are told addresses below {configured}")
     return Finding(
         "SITEURL",
         f"it is empty in {settings.site.settings}: apps are told addresses below"
@@ -161,12 +238,14 @@ def _check_siteurl(site: Site, settings: Settings) -> Finding:
 async def _build(checkout: Path, output: Path, head: Version, settings: Settings) -> Outcome:
     """As the bridge builds, but for nobody to see."""
     beside = (checkout / settings.site.settings).parent
+    sandbox = make_sandbox(settings, checkout.with_name("state"))
     builder = CommandBuilder(
         argv=pelican_argv(settings.content.folder, settings.site.settings),
         output=Output(output, output.with_name("output.json")),
         staging=output.with_name("staging"),
         content=settings.content.folder,
-        environment=importing_from(beside, process.environment({})),
+        environment=importing_from(beside, sandbox.environment()),
+        sandbox=sandbox if settings.rebuild.confined else None,
     )
     return await builder.build(Task(head, checkout, frozenset()))
 
@@ -192,10 +271,10 @@ def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
         )
 
 
-def _check_advertised(output: Path, site: Site, settings: Settings) -> Finding:
+def _check_advertised(output: Path, facts: Facts, settings: Settings) -> Finding:
     """Whether the plugin is on: what is not in the pages here will never be in the live ones."""
     base = address_of(settings)
-    index = output / str(site.settings.get("INDEX_SAVE_AS") or "index.html")
+    index = output / str(facts.values.get("INDEX_SAVE_AS") or "index.html")
     html = index.read_bytes() if index.is_file() else b""
     if f"{base}micropub" in html_links(html, settings.site.me, "micropub"):
         return Finding("plugin", "the pages that Pelican builds name the bridge")

@@ -12,6 +12,7 @@ instead. What was sent stays in ``Mf2`` wherever the body does not give it back 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,19 @@ from bridge.content import html, text
 from bridge.content.characters import printable
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Form
+from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 
 if TYPE_CHECKING:
     from bridge.content.rules import SiteRules
 
 _OPEN, _CLOSE = "<div>", "</div>"
+TAB = "\t"
+_LAYOUT = re.compile(
+    r"""[ ](?:(?:border|frame|rules|width|height|valign|align)="[\w.%]*"
+    |style="(?:(?:width|height):[ ][\d.]+(?:%|[a-z]{2})?;?[ ]?)+")(?=[ />])""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +49,51 @@ class Tolerance:
 
     links: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
+    effects: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, markdown: str, rules: SiteRules) -> Tolerance:
+    def of(cls, text: str, suffix: str, rules: SiteRules) -> Tolerance:
         """What is in the body that a client is about to replace."""
-        rendered = rules.site.render(markdown)
-        return cls(frozenset(rules.site.links.find(rendered)), html.offences(rendered))
+        shown = rules.site.render(text, suffix)
+        links = frozenset(rules.site.links.find(shown.html))
+        return cls(links, _offences(shown.html, suffix), shown.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the guard finds in what the site makes of a text: ``reaches`` are links to files of
+    the site, ``acts`` elements that the sanitiser would take out."""
+
+    html: str
+    reaches: frozenset[str]
+    acts: frozenset[str]
+
+
+def judge(text: str, suffix: str, rules: SiteRules, tolerance: Tolerance) -> Verdict:
+    """Look at what the site makes of a client's text.
+
+    Raises :class:`InvalidRequest` for a text that has the site include a file or an address, or
+    pass raw HTML on: that is for the owner alone.
+    """
+    shown = rules.site.render(text, suffix)
+    refuse_effects(shown.effects - tolerance.effects)
+    reaches = frozenset(rules.site.links.find(shown.html)) - tolerance.links
+    acts = _offences(shown.html, suffix) if rules.html == "sanitize" else frozenset()
+    return Verdict(shown.html, reaches, acts - tolerance.tags)
+
+
+def _offences(shown: str, suffix: str) -> frozenset[str]:
+    """What the sanitiser would take out; not how docutils lays tables and pictures out."""
+    return html.offences(_LAYOUT.sub("", shown) if suffix == "rst" else shown)
+
+
+def refuse_effects(effects: frozenset[str]) -> None:
+    """Raise :class:`InvalidRequest` if a client's text has any."""
+    if effects:
+        raise InvalidRequest(
+            f"This text would have the site use {', '.join(sorted(effects))[:200]}: only the owner"
+            " can write that, in the file itself."
+        )
 
 
 def encode(
@@ -54,20 +101,20 @@ def encode(
 ) -> Body:
     """The body for a content value. ``markdown``: whether plain text is Markdown (an article).
 
-    Raises :class:`InvalidRequest` if the site's own Markdown cannot read it (in time), and for
-    HTML that would grow without bounds.
+    Raises :class:`InvalidRequest` for HTML that would grow without bounds, and for Markdown that
+    would have the site include something.
     """
     if isinstance(content, dict):
         sent = content.get("html")
         if isinstance(sent, str):
-            return _readable(_html_body(sent, rules), rules)
+            return Body(f"{_OPEN}{safe_html(sent, rules).replace(TAB, '&#9;')}{_CLOSE}\n", "html")
         content = content.get("value")
     plain = printable(content) if isinstance(content, str) else ""
     if not plain:
         return Body("", "markdown" if markdown else "text")
     if markdown:
         return _markdown_body(plain, rules, tolerance or Tolerance())
-    return _readable(Body(text.encode(plain) + "\n", "text"), rules)
+    return Body(text.encode(plain) + "\n", "text")
 
 
 def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
@@ -93,26 +140,18 @@ def digest(body: str) -> str:
     return hashlib.sha256(unix.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _readable(body: Body, rules: SiteRules) -> Body:
-    """The body, which the site's Markdown reads. Raises :class:`InvalidRequest` if it cannot."""
-    rules.site.render(body.text)
-    return body
-
-
-def _markdown_body(markdown: str, rules: SiteRules, tolerance: Tolerance) -> Body:
-    rendered = rules.site.render(markdown)
-    reaches = set(rules.site.links.find(rendered)) - tolerance.links
-    acts = rules.html == "sanitize" and html.offences(rendered) - tolerance.tags
-    if reaches or acts:
-        return _readable(_html_body(rendered, rules), rules)
-    return Body(rules.media.internalise_markdown(markdown) + "\n", "markdown")
-
-
-def _html_body(sent: str, rules: SiteRules) -> Body:
+def safe_html(sent: str, rules: SiteRules) -> str:
+    """A client's HTML as it may stand in a file: sanitised, own media in Pelican's notation."""
     shown = printable(sent)
     if rules.html == "sanitize":
         shown = html.sanitise(shown)
-    shown = rules.site.links.disarm(shown)
-    # Python-Markdown turns tabs into spaces, also inside <pre>.
-    shown = rules.media.internalise_html(shown).replace("\t", "&#9;")
-    return Body(f"{_OPEN}{shown}{_CLOSE}\n", "html")
+    return rules.media.internalise_html(rules.site.links.disarm(shown))
+
+
+def _markdown_body(markdown: str, rules: SiteRules, tolerance: Tolerance) -> Body:
+    verdict = judge(markdown, "md", rules, tolerance)
+    if verdict.reaches or verdict.acts:
+        # Python-Markdown turns tabs into spaces, also inside <pre>.
+        shown = safe_html(verdict.html, rules).replace(TAB, "&#9;")
+        return Body(f"{_OPEN}{shown}{_CLOSE}\n", "html")
+    return Body(rules.media.internalise_markdown(markdown) + "\n", "markdown")

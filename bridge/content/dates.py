@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 
-from pelican.utils import SafeDatetime, get_date
+import dateutil.parser
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
@@ -44,13 +44,17 @@ def parse(value: Json, zone: tzinfo) -> datetime:
 def as_pelican_reads(value: str) -> datetime:
     """The date of a ``Date`` header, without a zone if it names none. Raises ``ValueError``.
 
-    Pelican's ``get_date`` understands a lot and takes its time; the form that the bridge writes
-    itself is read at once, with the same result.
+    Pelican's ``get_date`` understands all that dateutil does, and takes its time; the form that
+    the bridge writes itself is read at once, with the same result.
     """
     if _AS_WRITTEN.fullmatch(value):
-        date: datetime = SafeDatetime.fromisoformat(value)
-        return date
-    found: datetime = get_date(value.replace("_", " "))
+        return datetime.fromisoformat(value)
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)  # noqa: DTZ005 - as Pelican does
+    text = re.sub(" +", " ", value.replace("_", " "))
+    try:
+        found: datetime = dateutil.parser.parse(text, default=midnight)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{value!r} is not a date") from error
     return found
 
 

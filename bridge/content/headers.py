@@ -14,12 +14,25 @@ from bridge.content.syntax import Line, Syntax
 from bridge.content.syntax_html import HtmlSyntax
 from bridge.content.syntax_markdown import MarkdownSyntax
 from bridge.content.syntax_rst import RstSyntax
+from bridge.errors import InvalidRequest
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BOM = "\ufeff"
 _MARKDOWN = MarkdownSyntax()
 _HTML = HtmlSyntax()
+_FORMATS = frozenset({"md", "markdown", "mkd", "mdown", "rst", "html", "htm"})
 _SYNTAXES: dict[str, Syntax] = {"rst": RstSyntax(), "html": _HTML, "htm": _HTML}
+
+
+def refuse_other_formats(path: str) -> None:
+    """Raise :class:`InvalidRequest` for a file in a format that only the site's own reader knows:
+    what a change would do to it cannot be told."""
+    suffix = path.rpartition(".")[2].lower()
+    if suffix not in _FORMATS:
+        raise InvalidRequest(
+            f"{path} is in a format of the site's own (.{suffix}): edit it in the file itself."
+            " Posts in Markdown, reStructuredText and HTML can be edited here."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,18 @@ class PelicanFile:
 
     def _with_new_line(self, kept: list[Line], new: Line) -> PelicanFile:
         """Add a line at the end, but before the long ``Mf2`` line, which stays last."""
+        elements = [index for index, line in enumerate(kept) if line.key]
+        if self.syntax.name == "html" and elements:
+            # Where the head's own elements are, indented as the last of them.
+            last = (
+                elements[-2] if kept[elements[-1]].key == "mf2" and elements[1:] else elements[-1]
+            )
+            before = kept[last - 1].raw if last else ""
+            indent = before[before.rfind("\n") :] if "\n" in before else ""
+            raw = new.raw.rstrip("\r\n")
+            indented = indent.replace("\n", self.newline) if not indent.strip() else ""
+            kept.insert(last + 1, replace(new, raw=indented + raw))
+            return replace(self, lines=tuple(kept))
         place = len(kept)
         if kept and kept[-1].key == "mf2":
             place = next(index for index, line in enumerate(kept) if line.key == "mf2")

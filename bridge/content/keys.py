@@ -6,6 +6,7 @@ the exact value, the caller keeps the original in ``Mf2``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.content import dates, text
 from bridge.content.characters import one_line
-from bridge.content.effort import is_quick
 from bridge.content.headers import PelicanFile
 from bridge.content.labels import label, title
 from bridge.content.mf2 import Mf2Line
@@ -68,16 +68,9 @@ def _decode_summary(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | None:
-    """A text as the site's themes show it; ``None`` for nothing.
-
-    Raises :class:`InvalidRequest` if the site's Markdown is to read it, but cannot.
-    """
+    """A text as the site's themes show it; ``None`` for nothing."""
     if _is_formatted(key, file, rules):
-        line = text.encode_line(one_line(plain))
-        if not is_quick(line):
-            raise InvalidRequest(f"This {key} takes the site's Markdown too long to read.")
-        rules.site.render(line)
-        return line or None
+        return text.encode_line(one_line(plain)) or None
     return title(plain) or None
 
 
@@ -126,11 +119,18 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
 
 
 def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    del file
     labels = [label(value) for value in properties.get("category", ()) if isinstance(value, str)]
     shown = [name for name in labels if rules.site.can_be_tag(name)]
+    if not shown:
+        return None
+    own = file.get("Tags") or ""
+    # A list of the owner's keeps its separators, as long as they can hold the tags.
+    if own and not own.endswith(";") and not (len(shown) == 1 and "," in shown[0]):
+        separator = re.search(r"\s*;\s*" if ";" in own else r"\s*,\s*", own)
+        if ";" in own or not any("," in name for name in shown):
+            return (separator[0] if separator else ", ").join(shown)
     # The last ";" keeps a single tag with a comma in one piece.
-    return f"{'; '.join(shown)};" if shown else None
+    return f"{'; '.join(shown)};"
 
 
 def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:

@@ -33,6 +33,7 @@ class MediaUrls:
     _known: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _in_html: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _in_markdown: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _known_anywhere: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _own: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +45,7 @@ class MediaUrls:
             "_known": known,
             "_in_html": rf"{_ATTRIBUTE}{known}{end}",
             "_in_markdown": rf"{_MARKDOWN_TARGET}{known}{end}",
+            "_known_anywhere": rf"{known}(?![\w/-])",
             "_own": own,
         }
         for name, pattern in patterns.items():
@@ -81,6 +83,10 @@ class MediaUrls:
         """Markdown whose links, images and HTML attributes name own media in that notation."""
         linked = self._in_markdown.sub(lambda m: m["before"] + self._static(m["path"]), text)
         return self.internalise_html(linked)
+
+    def internalise_text(self, text: str) -> str:
+        """A text of another format, which names own media in that notation."""
+        return self._known_anywhere.sub(lambda m: self._static(m["path"]), text)
 
     def externalise_text(self, text: str) -> str:
         """A body in which own media have the bridge's URL again."""

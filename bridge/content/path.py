@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
@@ -15,7 +15,7 @@ from bridge.micropub.post import Post, Properties
 from bridge.settings import SettingsError
 
 if TYPE_CHECKING:
-    from bridge.content.location import Site
+    from bridge.content.rules import SiteView
 
 _SLUG_LENGTH = 60
 _WORDS_OF_CONTENT = 8
@@ -67,22 +67,27 @@ class PathTemplate:
         )
 
 
-def slug_hint(post: Post, commands: Properties, published: datetime, site: Site) -> str:
-    """The slug that a new post would like to have.
+def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
+    """The texts that a new post's slug may be made of, the best first.
 
-    What the client wishes (``mp-slug``), else from the name, else from the first words of the
-    content, else from the date: never empty, and one path segment.
+    What the client wishes (``mp-slug``), else the name, else the first words of the content, else
+    the date, of which something is always left.
     """
     wishes = (
         _first_text(commands.get("slug", ())),
         post.text("name"),
         _beginning(post),
+        published.strftime("%Y-%m-%d-%H%M%S"),
     )
-    slugs = (_slug(wish, site) for wish in wishes if wish)
-    return next(filter(None, slugs), "") or published.strftime("%Y-%m-%d-%H%M%S")
+    return tuple(wish for wish in wishes if wish)
 
 
-def wished_slug(commands: Properties, site: Site) -> str | None:
+def first_slug(wishes: Iterable[str], site: SiteView) -> str:
+    """The slug of the first of these texts that gives one: one path segment, or ``""``."""
+    return next(filter(None, (_slug(wish, site) for wish in wishes)), "")
+
+
+def wished_slug(commands: Properties, site: SiteView) -> str | None:
     """The slug that the client asks for, if it does and anything is left of it."""
     wish = _first_text(commands.get("slug", ()))
     return (_slug(wish, site) or None) if wish else None
@@ -114,7 +119,7 @@ def _beginning(post: Post) -> str:
     return " ".join(words[:_WORDS_OF_CONTENT])
 
 
-def _slug(wish: str, site: Site) -> str:
+def _slug(wish: str, site: SiteView) -> str:
     """A slug by the site's own rules, then by ours: Pelican takes it verbatim into a path."""
     # "C++" and "C#" are names; without this they would all be "c".
     spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, wish))

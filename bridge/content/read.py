@@ -6,10 +6,11 @@ Pelican's keys are the truth for what they hold, so that a hand edit counts. An 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bridge.content import body, dates, keys
+from bridge.content import body, keys
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
 from bridge.errors import InvalidRequest
@@ -18,13 +19,17 @@ from bridge.micropub.post import Json, Post
 if TYPE_CHECKING:
     from bridge.content.rules import SiteRules
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _IN_KEYS = frozenset(name for field in keys.FIELDS for name in field.properties)
 
 
-def read(file: PelicanFile, rules: SiteRules, path: str = "") -> Post:
+def read(
+    file: PelicanFile, rules: SiteRules, known: Mapping[str, Sequence[Json]] = _NOTHING
+) -> Post:
     """The post in a file, written by the bridge or by hand. Never fails on what it finds.
 
-    ``path``, from the repo's root, can tell the date of a hand-written post.
+    ``known`` are properties that Pelican knows although no header gives them: a date from the
+    file's name, a title from the first heading.
     """
     mf2 = Mf2Line.of(file)
     found: dict[str, tuple[Json, ...]] = {}
@@ -34,8 +39,8 @@ def read(file: PelicanFile, rules: SiteRules, path: str = "") -> Post:
             found.update(_originals(field, mf2, rules))
         else:
             found.update(_of_key(field, file, mf2, rules))
-    if "published" not in found and (date := rules.site.date_in_path(path)):
-        found["published"] = (dates.form(date),)
+    for name, values in known.items():
+        found.setdefault(name, tuple(values))
     if content := _content(file, mf2, rules):
         found["content"] = content
     for name, values in mf2.properties.items():

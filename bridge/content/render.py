@@ -8,8 +8,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from bridge.content import body, dates, html, keys, path
+from bridge.content.body import Tolerance, Verdict
 from bridge.content.categories import category_for
 from bridge.content.characters import one_line, printable
 from bridge.content.headers import PelicanFile
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _TITLE_LENGTH = 70
 _URL = re.compile(r"https?://[^\s<>\"]+")
 _ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Summary", "Author")
+#: What stands around the body of an HTML file.
+_FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
 _NO_COMMANDS: Properties = MappingProxyType({})
 #: Titles for posts that say nothing themselves.
 _TARGETS = {
@@ -37,11 +41,16 @@ _TARGETS = {
 
 
 def compose(
-    post: Post, *, commands: Properties = _NO_COMMANDS, when: datetime, rules: SiteRules
+    post: Post,
+    *,
+    commands: Properties = _NO_COMMANDS,
+    when: datetime,
+    rules: SiteRules,
+    slug: str | None = None,
 ) -> PelicanFile:
     """The file of a new post. ``when`` dates one that has no date of its own.
 
-    ``Slug`` is a wish: whoever looks for collisions settles it. Raises :class:`InvalidRequest`
+    ``slug`` is made of the post's own words where it is not given. Raises :class:`InvalidRequest`
     for what the site cannot hold, with a word on what to mend.
     """
     refuse_private(post)
@@ -55,10 +64,11 @@ def compose(
         draft=values["Status"] == "draft",
         syndicate_to=_texts(commands.get("syndicate-to", ())),
     )
-    published = published_at(post, when, rules)
+    published = published_at(post, when, rules.site.zone)
     values["Title"] = values["Title"] or synthetic_title(post, published, file, rules)
     values["Date"] = dates.form(published)
-    values["Slug"] = path.slug_hint(post, commands, published, rules.site)
+    wishes = path.slug_wishes(post, commands, published)
+    values["Slug"] = slug or path.first_slug(wishes, rules.site)
     values["Category"] = category_for(post, commands, rules)
     for key in _ORDER:
         file = file.with_header(key, values[key])
@@ -108,12 +118,10 @@ def refuse_private(post: Post) -> None:
         )
 
 
-def published_at(post: Post, when: datetime, rules: SiteRules) -> datetime:
+def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
     """The date that the client gives, else ``when`` in the site's zone."""
     given = post.first("published")
-    if given is None:
-        return _in_zone(when, rules)
-    return dates.parse(given, rules.site.zone)
+    return when.astimezone(zone) if given is None else dates.parse(given, zone)
 
 
 def synthetic_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
@@ -151,31 +159,76 @@ class _Change:
         self._new, self._commands, self._when, self._rules = new, commands, when, rules
 
     def body(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
-        """Markdown stays Markdown, and what the owner wrote himself may stay in it."""
+        """A text stays in the format that it is in, and what the owner wrote may stay in it."""
         if "content" not in self.names:
             return file, mf2
-        own = file.syntax.name == "markdown"
-        was_markdown = own and mf2.form in {None, "markdown"} and bool(file.body.strip())
+        if file.syntax.name != "markdown":
+            return self._other_body(file), mf2.with_changes(form=None)
+        was_markdown = mf2.form in {None, "markdown"} and bool(file.body.strip())
         written = body.encode(
             self._new.first("content"),
             markdown=was_markdown or is_markdown(self._new),
             rules=self._rules,
-            tolerance=body.Tolerance.of(file.body, self._rules) if was_markdown else None,
+            tolerance=self._tolerance(file) if was_markdown else None,
         )
-        stored = file.with_body(file.syntax.body(written.text, self._rules.site.render))
-        if not own:
-            self._refuse_harm(stored)
-        return stored, mf2.with_changes(form=written.form if own else None)
+        if was_markdown and mf2.form is None and written.form == "markdown":
+            # By hand it is Markdown without a word, and blank lines around it are the owner's.
+            return file.with_body(_framed_like(file.body, written.text)), mf2
+        return file.with_body(written.text), mf2.with_changes(form=written.form)
 
-    def _refuse_harm(self, file: PelicanFile) -> None:
-        """Raise for content that was harmless as HTML, and that Pelican's reader of another format
-        would bring back to life: it writes attributes anew, without their character references.
+    def _other_body(self, file: PelicanFile) -> PelicanFile:
+        """The new body of a post in reStructuredText or HTML, which was handed out as it is.
+
+        Raises :class:`InvalidRequest` for what may not stand in it.
         """
-        site, media = self._rules.site, self._rules.media
-        shown = site.read_back(file.text(), file.syntax.name)
-        reaches = any(media.externalise(link) == link for link in site.links.find(shown))
-        if reaches or (self._rules.html == "sanitize" and html.offences(shown)):
-            raise InvalidRequest("This content cannot be held by a file in the post's own format.")
+        content, suffix = self._new.first("content"), file.syntax.suffix
+        sent = content.get("html") if isinstance(content, dict) else None
+        if isinstance(sent, str):
+            return self._html_body(file, sent)
+        plain = printable(content) if isinstance(content, str) else ""
+        if suffix == "html":
+            shown = body.encode(plain, markdown=is_markdown(self._new), rules=self._rules)
+            return self._html_body(file, self._rules.site.render(shown.text).html)
+        stored = _framed_like(file.body, self._rules.media.internalise_text(plain))
+        verdict = body.judge(stored, suffix, self._rules, self._tolerance(file))
+        self._refuse_harm(verdict)
+        return file.with_body(stored)
+
+    def _html_body(self, file: PelicanFile, sent: str) -> PelicanFile:
+        """HTML in an HTML file stays as it is as long as nothing but harmless things are new in
+        it; what is new and does harm goes, with all else that the sanitiser does not know."""
+        rules, tolerance, suffix = self._rules, self._tolerance(file), file.syntax.suffix
+        if suffix == "html" and not _FRAME.search(sent):
+            written = _framed_like(file.body, rules.media.internalise_html(printable(sent)))
+            verdict = body.judge(written, suffix, rules, tolerance)
+            if not verdict.acts and not self._foreign(verdict):
+                return file.with_body(written)
+        clean = body.safe_html(sent, rules)
+        stored = file.syntax.html_body(clean if suffix == "html" else f"<div>{clean}</div>")
+        shown = rules.site.render(stored, suffix)
+        # What the bridge has written itself passes raw HTML on, and nothing else.
+        links = frozenset(rules.site.links.find(shown.html)) - tolerance.links
+        acts = html.offences(shown.html) if rules.html == "sanitize" else frozenset[str]()
+        self._refuse_harm(Verdict(shown.html, links, acts))
+        return file.with_body(stored)
+
+    def _tolerance(self, file: PelicanFile) -> Tolerance:
+        return Tolerance.of(file.body, file.syntax.suffix, self._rules)
+
+    def _foreign(self, verdict: Verdict) -> bool:
+        """Whether links reach for files of the site other than its own media."""
+        media = self._rules.media
+        return any(media.externalise(link) == link for link in verdict.reaches)
+
+    def _refuse_harm(self, verdict: Verdict) -> None:
+        """Raise for content that acts, or reaches for files, once Pelican's reader of its format
+        has read it: that writes attributes anew, without their character references.
+        """
+        if verdict.acts or self._foreign(verdict):
+            raise InvalidRequest(
+                "This content cannot be held by a file in the post's own format: leave out "
+                "scripts, event handlers, and links to the site's own files."
+            )
 
     def keys(self, file: PelicanFile) -> PelicanFile:
         """The keys whose properties have changed, apart from the Title."""
@@ -218,6 +271,16 @@ class _Change:
         if self._commands.get("syndicate-to"):
             mf2 = mf2.with_changes(syndicate_to=_texts(self._commands["syndicate-to"]))
         return file, mf2
+
+
+def _framed_like(old: str, new: str) -> str:
+    """A text with the blank lines before and after it that another one has."""
+    start = old[: len(old) - len(old.lstrip("\r\n"))] if old.strip() else ""
+    end = old[len(old.rstrip("\r\n")) :] if old.strip() else "\n"
+    if not new.strip():
+        return ""
+    framed = start + new.strip("\n") + end
+    return framed.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _in_zone(when: datetime, rules: SiteRules) -> datetime:

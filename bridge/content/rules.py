@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
+from zoneinfo import ZoneInfo
 
 from bridge.content.categories import DEFAULT_CATEGORIES
+from bridge.content.intrasite import IntrasiteLinks
 from bridge.content.links import MediaUrls
-from bridge.content.location import Site
 from bridge.content.path import PathTemplate
+from bridge.site.messages import Rendered
+
+
+class SiteView(Protocol):
+    """What writing and reading a post asks of the site's settings.
+
+    ``zone`` is the site's time zone, ``links`` knows Pelican's notation for files of the site.
+    """
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The site's time zone."""
+        ...
+
+    @property
+    def author(self) -> str:
+        """Who writes the site."""
+        ...
+
+    @property
+    def default_status(self) -> str:
+        """The status of a post that says none."""
+        ...
+
+    @property
+    def formatted_fields(self) -> Set[str]:
+        """The header keys whose values go through Markdown."""
+        ...
+
+    @property
+    def links(self) -> IntrasiteLinks:
+        """Pelican's notation for files of the site."""
+        ...
+
+    def slugify(self, text: str) -> str:
+        """What Pelican makes of a title."""
+        ...
+
+    def can_be_category(self, name: str) -> bool:
+        """Whether a category of this name can have pages."""
+        ...
+
+    def can_be_tag(self, name: str) -> bool:
+        """Whether a tag of this name can have pages."""
+        ...
+
+    def can_be_author(self, name: str) -> bool:
+        """Whether an author of this name can have pages."""
+        ...
+
+    def render(self, text: str, suffix: str = "md") -> Rendered:
+        """What the site makes of a body in the format of this suffix."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +74,7 @@ class SiteRules:
     name of the Pelican category.
     """
 
-    site: Site
+    site: SiteView
     media: MediaUrls
     path: PathTemplate
     html: Literal["sanitize", "trust"] = "sanitize"

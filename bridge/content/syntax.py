@@ -6,7 +6,6 @@ Each format knows how a file is taken apart, and how one header of it is written
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -46,6 +45,11 @@ class Syntax(Protocol):
         """The format."""
         ...
 
+    @property
+    def suffix(self) -> str:
+        """The usual suffix of its files."""
+        ...
+
     def parse(self, text: str) -> Parts:
         """Take a file apart. Never fails."""
         ...
@@ -58,8 +62,8 @@ class Syntax(Protocol):
         """A new line."""
         ...
 
-    def body(self, markdown: str, render: Callable[[str], str]) -> str:
-        """A body that shows what this Markdown does; ``render`` makes HTML of it."""
+    def html_body(self, html: str) -> str:
+        """A body that shows this HTML."""
         ...
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from html import escape, unescape
 from typing import Literal
 
@@ -29,6 +28,7 @@ class HtmlSyntax:
     """``.html``: headers of posts written by hand can be changed one by one."""
 
     name: Literal["html"] = "html"
+    suffix = "html"
 
     def parse(self, text: str) -> Parts:
         """A file without head and body is a body without headers."""
@@ -51,10 +51,10 @@ class HtmlSyntax:
         raw = f'<meta name="{key.lower()}" content="{escape(value)}">{newline}'
         return Line(raw, key.lower(), value)
 
-    def body(self, markdown: str, render: Callable[[str], str]) -> str:
+    def html_body(self, html: str) -> str:
         """HTML is what the body is."""
-        html = _BOTH_QUOTES.sub(lambda match: match[0].replace("'", "’"), render(markdown))
-        return f"\n{html}\n"
+        written = _BOTH_QUOTES.sub(lambda match: match[0].replace("'", "’"), html)
+        return f"\n{written}\n"
 
 
 def _lines(head: str) -> list[Line]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Literal
 
 from bridge.content.syntax import Line, Parts, line_end, physical_line
@@ -20,6 +19,7 @@ class MarkdownSyntax:
     """``.md`` and its relatives: what the bridge itself writes."""
 
     name: Literal["markdown"] = "markdown"
+    suffix = "md"
 
     def parse(self, text: str) -> Parts:
         """Whatever is no header is body."""
@@ -52,10 +52,9 @@ class MarkdownSyntax:
         """``Key: value``."""
         return Line(f"{key}: {value}".rstrip(" ") + newline, key.lower(), value)
 
-    def body(self, markdown: str, render: Callable[[str], str]) -> str:
-        """Markdown as it is."""
-        del render
-        return markdown
+    def html_body(self, html: str) -> str:
+        """HTML in Markdown."""
+        return html
 
 
 def _as_markdown_sees(raw: str) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import unicodedata
 from html import escape, unescape
 from typing import Literal
-
-from docutils.utils import column_width
 
 from bridge.content.syntax import Line, Parts, line_end, physical_lines
 
@@ -26,6 +24,7 @@ class RstSyntax:
     """``.rst``: headers of posts written by hand can be changed one by one."""
 
     name: Literal["rst"] = "rst"
+    suffix = "rst"
 
     def parse(self, text: str) -> Parts:
         """The title block and the field list; the rest is body."""
@@ -53,10 +52,10 @@ class RstSyntax:
         written = f":{key.lower()}: {_escaped(key.lower(), value)}".rstrip() + newline
         return Line(written, key.lower(), value)
 
-    def body(self, markdown: str, render: Callable[[str], str]) -> str:
+    def html_body(self, html: str) -> str:
         """HTML goes past reStructuredText in a ``raw`` directive."""
         # Docutils ends a line at more characters than others do; the block must not end there.
-        lines = f"<div>{render(markdown)}</div>".splitlines()
+        lines = html.splitlines()
         return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in lines)
 
 
@@ -117,8 +116,15 @@ def _escaped(key: str, value: str) -> str:
 def _adorned(block: str, title: str) -> str:
     """A title block with another text and adornments of its length."""
     pieces = physical_lines(block)
-    width = max(column_width(title), 1)
+    width = max(_columns(title), 1)
     pieces[-2] = title + line_end(pieces[-2])
     for place in {len(pieces) - 1, *range(len(pieces) - 2)}:
         pieces[place] = pieces[place][0] * width + line_end(pieces[place])
     return "".join(pieces)
+
+
+def _columns(text: str) -> int:
+    """How wide docutils takes a text to be: East Asian characters are two columns wide, and
+    combining ones none."""
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) != 0 for each in text)

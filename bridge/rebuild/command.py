@@ -18,6 +18,7 @@ from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
 from bridge.rebuild.files import Tree
 from bridge.rebuild.output import Output, TooMuchOutput
 from bridge.rebuild.pelican_log import LoggedError, Said, Sources, errors
+from bridge.site.starting import Sandbox, confined_argv
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ class CommandBuilder:
     """Runs ``argv`` in the checkout; its pages go to ``staging``, and from there to ``output``.
 
     A failed run has touched nothing that the world sees. An ``argv`` without ``{output}`` brings
-    its pages where it wants itself. ``content`` is where the posts are in the checkout.
+    its pages where it wants itself. ``content`` is where the posts are in the checkout. It may read
+    what ``sandbox`` grants, and write to the checkout, to the folder that ``staging`` is in, and to
+    that of the pages.
     """
 
     argv: Sequence[str]
@@ -66,6 +69,7 @@ class CommandBuilder:
     content: str
     environment: Mapping[str, str]
     seconds: float = 900.0
+    sandbox: Sandbox | None = None
 
     async def build(self, task: Task) -> Outcome:
         """Build the whole site."""
@@ -118,6 +122,10 @@ class CommandBuilder:
 
     async def _run(self, task: Task, folder: Path) -> process.Ended:
         argv = [word.replace(OUTPUT, str(folder)) for word in self.argv]
+        if self.sandbox is not None:
+            await process.in_thread(_with_folder, self.output.folder)
+            places = [task.checkout, folder, self.staging.parent, self.output.folder]
+            argv = [*confined_argv(argv, self.sandbox.grants(write=places))]
         facts = {
             "SITE_CHECKOUT": str(task.checkout),
             "SITE_VERSION": task.version,
@@ -134,7 +142,7 @@ class CommandBuilder:
             process.run(
                 argv,
                 folder=task.checkout,
-                env=process.environment({**self.environment, **facts}),
+                env={**self._environment(), **facts},
                 seconds=self.seconds,
             )
         )
@@ -162,6 +170,10 @@ class CommandBuilder:
                 raise TooMuchOutput(most)
             # Looking costs time as well, on a large site.
             pause = max(_LOOK_EVERY, 20 * (time.monotonic() - begun))
+
+    def _environment(self) -> Mapping[str, str]:
+        """Of its own where there is a sandbox; else ours, with what was given."""
+        return self.environment if self.sandbox else process.environment(self.environment)
 
     def _failure(self, ended: process.Ended, logged: list[LoggedError]) -> BuildFailed:
         """What to tell: the last error that was logged, or else the end of what was printed."""

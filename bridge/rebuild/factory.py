@@ -22,6 +22,8 @@ from bridge.rebuild.site import SiteBuild
 from bridge.rebuild.webhook import Webhook
 from bridge.rebuild.worker import CALM, PROMPT, Pace, Worker
 from bridge.settings import Settings
+from bridge.site.factory import make_sandbox
+from bridge.site.starting import Sandbox
 from bridge.store import ContentStore
 
 #: The plugin writes the pages of drafts that the world does not see to the folder named by this
@@ -38,13 +40,14 @@ def make_rebuilder(
     *,
     output: Path,
     environment: Mapping[str, str] | None = None,
+    objects: Path | None = None,
     pace: Pace | None = None,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
-    ``output`` is where pages go. Builds see the environment of this process, with ``environment``
-    added. ``pace`` is by default what suits the mode. ``.output`` of what comes back is the folder
-    of pages, ``None`` where that is not on this machine.
+    ``output`` is where pages go. Builds see an environment of their own, with ``environment``
+    added, and the repo's ``objects``. ``pace`` is by default what suits the mode. ``.output`` of
+    what comes back is the folder of pages, ``None`` where that is not on this machine.
     """
     mode = settings.rebuild.mode
     pace = pace or (PROMPT if mode == "resident" else CALM)
@@ -55,7 +58,10 @@ def make_rebuilder(
     if mode == "webhook":
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, pace=pace)
-    site = _Site(settings, store, folder, ledger, process.environment(environment or {}))
+    sandbox = make_sandbox(settings, state, objects=objects)
+    if not settings.rebuild.confined:
+        sandbox = replace(sandbox, confined=False)
+    site = _Site(settings, store, folder, ledger, replace(sandbox, extra=environment or {}))
     most = settings.rebuild.max_growth
     return site.rebuilder(Output(output, folder / "output.json", most), pace)
 
@@ -75,7 +81,7 @@ class _Site:
         store: ContentStore,
         folder: Path,
         ledger: Ledger,
-        environment: Mapping[str, str],
+        sandbox: Sandbox,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -84,7 +90,11 @@ class _Site:
         self._checkout = Checkout(store, folder / "checkout", hold_back=due)
         beside = (self._checkout.folder / settings.site.settings).parent
         self._previews = folder / "previews"
-        self._environment = importing_from(beside, {**environment, PREVIEWS: str(self._previews)})
+        self._sandbox = sandbox
+        previews = {PREVIEWS: str(self._previews)}
+        self._environment = importing_from(beside, sandbox.environment(**previews))
+        # The owner's own program, which brings the pages away: with keys, perhaps.
+        self._trusted = importing_from(beside, process.environment(sandbox.extra))
 
     def rebuilder(self, output: Output, pace: Pace) -> Worker:
         job: Job = SiteBuild(
@@ -102,7 +112,7 @@ class _Site:
                 output=output.folder,
                 ours=output.remembered,
                 note=self._folder / "undeployed.json",
-                environment=self._environment,
+                environment=self._trusted,
             )
         if self._settings.rebuild.mode == "resident":
             # It can be told to stop, so there is no need to wait for what else may come.
@@ -126,6 +136,7 @@ class _Site:
             shadow=self._folder / "shadow",
             note=output.note,
             environment=self._environment,
+            sandbox=self._sandbox,
             own=tuple(
                 f"{self._settings.content.folder}/{folder}"
                 for folder in (self._settings.media.folder, MENTIONS)
@@ -143,4 +154,5 @@ class _Site:
             staging=self._folder / "staging",
             content=content,
             environment=self._environment,
+            sandbox=self._sandbox,
         )

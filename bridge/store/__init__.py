@@ -27,12 +27,14 @@ class Change:
     """One file written (``content``) or deleted (``content`` is ``None``).
 
     ``path`` is relative to the repo's root, with ``/``. ``expected`` is the blob id that the
-    author of the change has seen there, ``None`` where there was no file.
+    author of the change has seen there, ``None`` where there was no file. A new file is
+    ``executable`` only where that is said; one that is there stays what it is.
     """
 
     path: str
     content: bytes | None
     expected: BlobId | None
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Removal:
     path: str
     blob: BlobId
     version: Version
+    executable: bool = False
 
 
 class StoreError(Exception):

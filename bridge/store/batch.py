@@ -14,7 +14,7 @@ from bridge.store import (
     Version,
 )
 from bridge.store.object_database import ObjectDatabase
-from bridge.store.objects import FILE, Entry, Format, Object
+from bridge.store.objects import EXECUTABLE, FILE, Entry, Format, Object
 from bridge.store.paths import check_path
 from bridge.store.trees import TreeEditor
 
@@ -71,5 +71,6 @@ class Batch:
             return []
         blob = self._format.object("blob", change.content)
         # A file that was executable stays so.
-        editor.put(change.path, Entry(present.mode if present else FILE, blob.oid))
+        new = EXECUTABLE if change.executable else FILE
+        editor.put(change.path, Entry(present.mode if present else new, blob.oid))
         return [blob]

@@ -36,7 +36,7 @@ def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
             mode, _, old, *_ = text.removeprefix(":").split(" ")
             path = os.fsdecode(next(pieces))
             if mode.startswith("100"):
-                yield Removal(path, BlobId(old), version)
+                yield Removal(path, BlobId(old), version, executable=mode == "100755")
         elif text:
             version = Version(text)
 

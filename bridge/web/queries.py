@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
-from bridge.catalogue import Catalogue
-from bridge.errors import InvalidRequest
 from bridge.micropub import answers
 from bridge.micropub.answers import Channel, Item, Object, Paging
 from bridge.micropub.query import Query, parse_query
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reading import PostReader
 from bridge.settings import Settings
-from bridge.store.post_index import Entry
+from bridge.site.messages import Entry
 
 _STATUSES = {"published": ("published", "hidden"), "draft": ("draft",), None: ()}
 
@@ -19,8 +18,11 @@ _STATUSES = {"published": ("published", "hidden"), "draft": ("draft",), None: ()
 class Queries:
     """What a client may ask."""
 
-    def __init__(self, catalogue: Catalogue, settings: Settings, media_endpoint: str) -> None:
+    def __init__(
+        self, catalogue: Catalogue, posts: PostReader, settings: Settings, media_endpoint: str
+    ) -> None:
         self._catalogue = catalogue
+        self._posts = posts
         self._media_endpoint = media_endpoint
         self._me = settings.site.me
         self._targets = settings.syndication.targets
@@ -54,10 +56,8 @@ class Queries:
 
     async def _one(self, query: Query, url: str) -> Object:
         await self._catalogue.refresh()
-        entry = self._catalogue.index.find(url)
-        if entry is None:
-            raise InvalidRequest(f"There is no post at {url[:200]}.")
-        post = await asyncio.to_thread(self._catalogue.post, entry)
+        entry = self._posts.find(url)
+        post = await self._posts.post(entry)
         return answers.source(post, query.properties, url=entry.url)
 
     async def _list(self, query: Query) -> Object:
@@ -75,12 +75,9 @@ class Queries:
         backwards = query.before is not None
         shown = found[-query.limit :] if backwards else found[: query.limit]
         paging = _paging(query, shown, more=len(found) > query.limit)
-        items = await asyncio.to_thread(self._items, shown)
+        posts = await self._posts.posts(shown)
+        items = [Item(entry.url, post) for entry, post in zip(shown, posts, strict=True)]
         return answers.source_list(items, paging, query.properties)
-
-    def _items(self, entries: Sequence[Entry]) -> list[Item]:
-        posts = self._catalogue.posts(entries)
-        return [Item(entry.url, post) for entry, post in zip(entries, posts, strict=True)]
 
 
 def _paging(query: Query, shown: Sequence[Entry], *, more: bool) -> Paging:

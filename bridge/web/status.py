@@ -10,7 +10,9 @@ from bridge import __version__
 from bridge.indieauth.pages import page, page_endpoint, redirect
 from bridge.indieauth.visit import visit
 from bridge.micropub.post import Json
+from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import BuildStatus, Rebuilder
+from bridge.site.messages import SiteReport
 from bridge.store.remote import Remote, RemoteStatus
 from bridge.web.gate import Gate
 
@@ -25,12 +27,19 @@ class StatusHandlers:
     """What is going on, for a person and for programs."""
 
     def __init__(
-        self, gate: Gate, rebuilder: Rebuilder, remote: Remote, *, with_pages: bool
+        self,
+        gate: Gate,
+        rebuilder: Rebuilder,
+        remote: Remote,
+        catalogue: Catalogue,
+        *,
+        with_pages: bool,
     ) -> None:
         """``with_pages``: whether the built-in server is there, where the owner can sign in."""
         self._gate = gate
         self._rebuilder = rebuilder
         self._remote = remote
+        self._catalogue = catalogue
         self._with_pages = with_pages
 
     async def health(self, request: web.Request) -> web.Response:
@@ -51,13 +60,15 @@ class StatusHandlers:
         if guest.session is None:
             return redirect("/auth/sign-in?then=/status")
         build, remote = self._rebuilder.status(), self._remote.status()
+        site = self._catalogue.report()
         return page(
             request,
             guest,
             "status.html",
             build=build,
             remote=remote,
-            headline=_headline(build, remote),
+            site=site,
+            headline=_headline(build, remote, site),
             building=_building(build),
             pushing=_pushing(remote),
             version=__version__,
@@ -65,8 +76,17 @@ class StatusHandlers:
 
     def _facts(self) -> dict[str, Json]:
         build, remote = self._rebuilder.status(), self._remote.status()
+        site = self._catalogue.report()
         return {
             "version": __version__,
+            "site": {
+                "state": "failed" if site.problem else "ok",
+                "reason": site.problem or None,
+                "confined": site.confined,
+                "warnings": list(site.warnings),
+                "denied": [{"path": path, "setting": "[site] folders"} for path in site.denied],
+                "unread": [{"file": each.path, "reason": each.reason} for each in site.unread],
+            },
             "rebuild": {
                 "state": build.state,
                 "commit": build.version,
@@ -87,8 +107,10 @@ class StatusHandlers:
         }
 
 
-def _headline(build: BuildStatus, remote: RemoteStatus) -> str:
+def _headline(build: BuildStatus, remote: RemoteStatus, site: SiteReport) -> str:
     """What the owner wants to know before anything else."""
+    if site.problem:
+        return "The site’s settings cannot be used"
     if build.state == "failed":
         return "The last build failed"
     if build.state == "building":

@@ -15,8 +15,8 @@ from bridge_kit import picture
 from crowd_kit import Crowd, Repos, crowd
 
 from bridge.annotating import Annotator
-from bridge.catalogue import Catalogue
 from bridge.media.library import MediaLibrary
+from bridge.posts.catalogue import Catalogue
 from bridge.rebuild.none import NoRebuild
 from bridge.store import Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore

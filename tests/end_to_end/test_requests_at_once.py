@@ -13,7 +13,7 @@ from crowd_kit import Crowd, Repos, crowd
 from git_kit import git
 
 from bridge.context.fetcher import ContextFetcher
-from bridge.store.post_index import PostIndex
+from bridge.posts.index import PostIndex
 
 BY_HAND = "Title: {0}\nDate: 2026-01-02\n{1}\nBy hand.\n"
 
@@ -204,7 +204,7 @@ async def test_a_slug_that_is_always_taken(tmp_path: Path, monkeypatch: pytest.M
     async with crowd(Repos.begin(tmp_path, {})) as clients:
         url = (await clients.create(mp_slug="first")).location
         with monkeypatch.context() as patch:
-            patch.setattr("bridge.store.post_index.PostIndex.taken_by", lambda *_, **__: "a.md")
+            patch.setattr("bridge.posts.index.PostIndex.taken_by", lambda *_, **__: "a.md")
             for answer in await asyncio.gather(
                 clients.create(mp_slug="second"),
                 clients.update(url, replace={"name": ["Third"]}),

@@ -19,7 +19,6 @@ from bridge.content import html
 from bridge.content.body import Tolerance, encode
 from bridge.content.headers import PelicanFile
 from bridge.content.links import MediaUrls
-from bridge.content.location import Site
 from bridge.content.path import PathTemplate
 from bridge.content.read import read
 from bridge.content.render import compose, edit
@@ -28,6 +27,8 @@ from bridge.micropub.action import Create
 from bridge.micropub.body import Body
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Post
+from bridge.site.pelican.loading import importing_from
+from bridge.site.pelican.site import PelicanSite
 
 EVIL = "https://evil.example/"
 WHEN = datetime(2026, 11, 21, 17, 37, tzinfo=UTC)
@@ -151,7 +152,9 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
     write_settings(folder, **SETTINGS)
     media = MediaUrls("media", ("https://bridge.example.com/media/", f"{SITE}/media/"))
     path = PathTemplate("content", "{slug}.md")
-    return SiteRules(Site.load(folder / "pelicanconf.py"), media, path)
+    with importing_from(folder):
+        site = PelicanSite.load(folder / "pelicanconf.py")
+    return SiteRules(site, media, path)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +253,9 @@ def test_harmless_relations_and_classes_stay() -> None:
 
 def test_the_owners_own_relations_stay_through_an_update(rules: SiteRules) -> None:
     own = f"[me]({PROFILE}){{rel=me}}\n"
-    kept = encode(f"{own}more", markdown=True, rules=rules, tolerance=Tolerance.of(own, rules))
+    kept = encode(
+        f"{own}more", markdown=True, rules=rules, tolerance=Tolerance.of(own, "md", rules)
+    )
     assert kept.text == f"{own}more\n"
 
 

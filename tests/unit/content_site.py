@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge.content.links import MediaUrls
-from bridge.content.location import Site
 from bridge.content.path import PathTemplate
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Json, Post
+from bridge.site.pelican.loading import importing_from
+from bridge.site.pelican.site import PelicanSite
 
 WHEN = datetime(2026, 11, 21, 17, 37, tzinfo=UTC)
 MEDIA = MediaUrls("media", ("https://bridge.example/media/", "https://example.com/media/"))
@@ -59,14 +60,27 @@ def write_settings(folder: Path, **settings: Any) -> Path:
     return file
 
 
-def load_site(folder: Path, **settings: Any) -> Site:
+def load_site(folder: Path, **settings: Any) -> PelicanSite:
     """The site of such a settings file."""
-    return Site.load(write_settings(folder, **settings))
+    return read_site(write_settings(folder, **settings))
+
+
+def read_site(file: Path, **more: Any) -> PelicanSite:
+    """The site of a settings file, read in this process."""
+    (file.parent / "content").mkdir(exist_ok=True)
+    with importing_from(file.parent):
+        return PelicanSite.load(file, **more)
 
 
 def load_rules(folder: Path, *, html: Any = "sanitize", **settings: Any) -> SiteRules:
     """The rules of such a site."""
     return SiteRules(load_site(folder, **settings), MEDIA, PATH, html=html)
+
+
+def site_of(rules: SiteRules) -> PelicanSite:
+    """The site behind the rules of :func:`load_rules`, with all that Pelican can tell."""
+    assert isinstance(rules.site, PelicanSite)
+    return rules.site
 
 
 def post(kind: str = "entry", /, **properties: Json | tuple[Json, ...]) -> Post:

@@ -53,7 +53,7 @@ def of_html(sent: str, rules: SiteRules) -> str:
 )  # fmt: skip
 def test_html_is_on_the_page_as_it_was_sent(sent: str, rules: SiteRules) -> None:
     written = of_html(sent, rules)
-    page = rules.site.render(written)
+    page = rules.site.render(written).html
     assert tree(page) == tree(f"<div>{sent}</div>")
 
 
@@ -86,7 +86,7 @@ def tree(source: str) -> str:
     ],
 )
 def test_html_that_acts_is_taken_apart(sent: str, rules: SiteRules) -> None:
-    page = rules.site.render(of_html(sent, rules))
+    page = rules.site.render(of_html(sent, rules)).html
     assert not html.offences(page)
     for word in ("<script", "onclick", "onerror", "onload", "javascript:", "<iframe", "<form"):
         assert word not in page.lower().replace("&lt;", "")
@@ -107,7 +107,7 @@ def test_html_that_acts_is_taken_apart(sent: str, rules: SiteRules) -> None:
 )
 def test_html_reaches_no_file(sent: str, rules: SiteRules, trusting: SiteRules) -> None:
     for owner in (rules, trusting):
-        page = owner.site.render(of_html(sent, owner))
+        page = owner.site.render(of_html(sent, owner)).html
         assert list(owner.site.links.find(page)) == []
 
 
@@ -146,7 +146,7 @@ def test_trusted_html_may_act(trusting: SiteRules) -> None:
 )
 def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: SiteRules) -> None:
     written = body.encode(sent, markdown=True, rules=rules)
-    page = rules.site.render(written.text)
+    page = rules.site.render(written.text).html
     assert not html.offences(page)
     assert list(rules.site.links.find(page)) == []
 

@@ -11,16 +11,16 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from bs4 import BeautifulSoup
-from content_site import WHEN, load_rules, post
+from content_site import WHEN, load_rules, post, site_of
 from test_content_properties import NASTY
 from test_content_text import SURPRISES
 from warm_kit import run_module
 
-from bridge.content.location import Location
 from bridge.content.path import candidates
 from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post, Properties
+from bridge.site.messages import Location
 
 SECRET = "the-secret-of-the-machine"
 
@@ -64,11 +64,11 @@ def place(root: Path, rules: SiteRules) -> Iterator[tuple[Post, Location]]:
         for slug in candidates(file.get("Slug") or ""):
             path = rules.path.path(
                 slug=slug,
-                category=rules.site.category_slug(file.get("Category") or ""),
+                category=site_of(rules).category_slug(file.get("Category") or ""),
                 published=WHEN,
             )
             text = file.with_header("Slug", slug).text()
-            location = rules.site.locate(text, path)
+            location = site_of(rules).locate(text, path)
             if location.save_as not in taken:
                 break
         taken.add(location.save_as)

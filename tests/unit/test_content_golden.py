@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from content_site import WHEN, load_rules, properties_of
+from content_site import WHEN, load_rules, properties_of, site_of
 
 from bridge.content.headers import PelicanFile
 from bridge.content.read import read
@@ -56,11 +56,11 @@ def test_the_file_is_the_post_again(name: str, rules: SiteRules) -> None:
 def test_pelican_makes_a_page_of_the_file(name: str, rules: SiteRules) -> None:
     text = (GOLDEN / f"{name}.md").read_text("utf-8")
     path = "content/notes/2026/11/x.md"
-    location = rules.site.locate(text, path)
+    location = site_of(rules).locate(text, path)
     slug = PelicanFile.parse(text).get("Slug")
     assert slug
     assert slug in location.url
-    assert rules.site.quick_locate(PelicanFile.parse(text), path) == location
+    assert site_of(rules).quick_locate(PelicanFile.parse(text), path) == location
 
 
 def load(name: str) -> tuple[Post, Properties]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from content_site import WHEN, load_rules
+from content_site import WHEN, load_rules, site_of
 from pelican.contents import Article
 from pelican.readers import Readers
 
@@ -88,12 +89,12 @@ def test_the_parentheses_after_an_address_are_looked_at_once() -> None:
 def test_a_bracket_that_nothing_closes_does_not_occupy_pelican(rules: SiteRules) -> None:
     for sent in ("[a]({b) ", "[a](|b) ", '<a href="{b">x</a> '):
         written = body.encode(sent * 20, markdown=True, rules=rules)
-        assert not re.search(r"""href\s*=\s*["'][{|]""", rules.site.render(written.text))
+        assert not re.search(r"""href\s*=\s*["'][{|]""", rules.site.render(written.text).html)
 
 
 def test_what_the_owner_wrote_with_a_bracket_stays(rules: SiteRules) -> None:
     own = "[a]({b) [c]({static}/d)\n"
-    tolerance = body.Tolerance.of(own, rules)
+    tolerance = body.Tolerance.of(own, "md", rules)
     kept = body.encode(f"{own}more", markdown=True, rules=rules, tolerance=tolerance)
     assert kept.text == f"{own}more\n"
 
@@ -160,7 +161,7 @@ def changed(rules: SiteRules, folder: Path, kind: str = "rst", **properties: Any
     again = read(PelicanFile.parse(edited.text(), name), rules)
     assert all(again.all(name) == (value,) for name, value in properties.items())
     (folder / name).write_text(edited.text())
-    readers = Readers({**rules.site.settings, "PATH": str(folder)})
+    readers = Readers({**site_of(rules).settings, "PATH": str(folder)})
     return readers.read_file(str(folder), name, Article)
 
 
@@ -207,7 +208,12 @@ def test_no_character_ends_the_block_that_content_is_in(
     secret = tmp_path / "secret.txt"
     secret.write_text("TOP SECRET")
     sent = f"a{end * 2}.. include:: {secret}{end * 2}.. contents::{end * 2}b"
-    page = changed(rules, tmp_path, content={"html": sent} if as_html else sent).content
+    if not as_html:
+        # What is sent as the format's own text may not use the directive at all.
+        with suppress(InvalidRequest):
+            assert "TOP SECRET" not in changed(rules, tmp_path, content=sent).content
+        return
+    page = changed(rules, tmp_path, content={"html": sent}).content
     assert "TOP SECRET" not in page
     assert f".. include:: {secret}" in page
     assert "<div>" in page

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
-import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from content_site import load_site, write_settings
+from content_site import load_site, read_site, write_settings
 
 from bridge.content.headers import PelicanFile
-from bridge.content.location import Site
 from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
 
@@ -149,9 +147,9 @@ def test_pages_are_located_as_pages(tmp_path: Path) -> None:
     site = load_site(tmp_path, PAGE_SAVE_AS="{slug}.html")
     text = "Title: About\n\nx"
     assert site.is_page("content/pages/about.md")
-    assert site.locate_page(text, "content/pages/about.md").save_as == "about.html"
+    assert site.locate_page(text.encode(), "content/pages/about.md").save_as == "about.html"
     with pytest.raises(InvalidRequest, match="pages"):
-        site.locate_page(text, "content/about.md")
+        site.locate_page(text.encode(), "content/about.md")
 
 
 def test_a_url_is_ascii(tmp_path: Path) -> None:
@@ -161,9 +159,9 @@ def test_a_url_is_ascii(tmp_path: Path) -> None:
 
 
 def test_an_empty_siteurl_is_that_of_the_owner(tmp_path: Path) -> None:
-    site = Site.load(write_settings(tmp_path, SITEURL=""), siteurl="https://me.example/")
+    site = read_site(write_settings(tmp_path, SITEURL=""), siteurl="https://me.example/")
     assert site.locate(POST, HERE).url == "https://me.example/2026/11/a-post/"
-    there = Site.load(write_settings(tmp_path), siteurl="https://me.example/")
+    there = read_site(write_settings(tmp_path), siteurl="https://me.example/")
     assert there.locate(POST, HERE).url == "https://example.com/2026/11/a-post/"
 
 
@@ -171,16 +169,16 @@ def test_settings_load_without_content_theme_and_plugins(tmp_path: Path) -> None
     site = load_site(
         tmp_path, THEME="themes/none", PLUGIN_PATHS=["plugins"], PLUGINS=["not_installed"]
     )
+    assert "not_installed" in site.facts().problems[0]
     assert site.content_folder == "content"
     assert str(site.zone) == "Europe/Paris"
     assert site.slugify("Hello, Wörld") == "hello-world"
-    assert not (tmp_path / "content").exists()
 
 
 def test_settings_in_a_folder_of_the_repo(tmp_path: Path) -> None:
     folder = tmp_path / "blog"
     folder.mkdir()
-    site = Site.load(write_settings(folder), root=tmp_path)
+    site = read_site(write_settings(folder), root=tmp_path)
     assert site.content_folder == "blog/content"
     assert site.is_article("blog/content/x.md")
     assert not site.is_article("content/x.md")
@@ -196,9 +194,9 @@ def test_settings_that_import_each_other_are_read_anew(
         "SITEURL = 'https://live.example'\n"
     )
     write_settings(tmp_path)
-    assert Site.load(publish).siteurl == "https://live.example"
+    assert read_site(publish).siteurl == "https://live.example"
     write_settings(tmp_path, TIMEZONE="Asia/Tokyo")
-    assert str(Site.load(publish).zone) == "Asia/Tokyo"
+    assert str(read_site(publish).zone) == "Asia/Tokyo"
     assert "pelicanconf" not in sys.modules
 
 
@@ -209,33 +207,14 @@ def test_settings_that_import_each_other_are_read_anew(
         ("import sys; sys.exit(3)", "3"),
         ("import not_there", "not_there"),
         ("MARKDOWN = {'extensions': ['not.there']}", "not"),
-        ("PATH = '/elsewhere'", "outside the repo"),
+        ("PATH = '/elsewhere'", "specify a path"),
     ],
 )
 def test_settings_that_cannot_be_used_say_so(source: str, problem: str, tmp_path: Path) -> None:
     file = tmp_path / "pelicanconf.py"
-    file.write_text(source)
+    file.write_text(f"PLUGINS = []\n{source}")
     with pytest.raises(SettingsError, match=problem):
-        Site.load(file)
-
-
-def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
-    site = load_site(tmp_path)
-    wrong: list[str] = []
-
-    def ask(number: int) -> None:
-        slug = f"post-{number}"
-        for _ in range(10):
-            url = site.locate(POST.replace("a-post", slug), HERE).url
-            if not url.endswith(f"/{slug}/"):
-                wrong.append(url)
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+        read_site(file)
 
 
 def test_the_date_of_a_draft_without_one_is_none(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from content_site import PATH, load_site, post
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.content.location import Site
-from bridge.content.path import PathTemplate, candidates, slug_hint, wished_slug
+from bridge.content.path import PathTemplate, candidates, first_slug, slug_wishes, wished_slug
 from bridge.settings import SettingsError
+from bridge.site.pelican.site import PelicanSite as Site
 
 PUBLISHED = datetime(2026, 11, 21, 18, 37, 5, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     ],
 )  # fmt: skip
 def test_a_post_wishes_for_a_slug(properties: dict[str, Any], slug: str, site: Site) -> None:
-    assert slug_hint(post(**properties), {}, PUBLISHED, site) == slug
+    assert first_slug(slug_wishes(post(**properties), {}, PUBLISHED), site) == slug
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,9 @@ def test_a_post_wishes_for_a_slug(properties: dict[str, Any], slug: str, site: S
 def test_mp_slug_is_only_a_hint(wish: str, slug: str | None, site: Site) -> None:
     assert wished_slug({"slug": (wish,)}, site) == slug
     named = post(name="fallback")
-    assert slug_hint(named, {"slug": (wish,)}, PUBLISHED, site) == (slug or "fallback")
+    assert first_slug(slug_wishes(named, {"slug": (wish,)}, PUBLISHED), site) == (
+        slug or "fallback"
+    )
 
 
 def test_no_wish_is_no_wish(site: Site) -> None:
@@ -78,7 +80,7 @@ def test_no_wish_is_no_wish(site: Site) -> None:
 
 def test_a_site_that_slugifies_oddly_gets_safe_slugs(tmp_path: Path) -> None:
     odd = load_site(tmp_path, SLUG_REGEX_SUBSTITUTIONS=[], SLUGIFY_USE_UNICODE=True)
-    assert slug_hint(post(name="Ü ../?x=1#…"), {}, PUBLISHED, odd) == "ü-x-1-sharp"
+    assert first_slug(slug_wishes(post(name="Ü ../?x=1#…"), {}, PUBLISHED), odd) == "ü-x-1-sharp"
 
 
 def test_taken_slugs_are_numbered() -> None:

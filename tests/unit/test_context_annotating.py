@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from content_site import write_settings
+from site_kit import posts_of
 
 from bridge.annotating import Annotator
-from bridge.catalogue import Catalogue
 from bridge.committing import Committer
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
@@ -94,7 +94,8 @@ async def target(aiohttp_server: Serve) -> str:
 async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[Bench]:
     settings = Settings(site=Site(me="https://example.com/", repo=tmp_path / "repo.git"))
     base = "https://bridge.example/"
-    catalogue = Catalogue(store, tmp_path / "state", settings, public_url=base)
+    posts = posts_of(store, tmp_path / "state", settings, base)
+    catalogue = posts.catalogue
     library = MediaLibrary(store, tmp_path / "media", settings, public_url=base)
     await library.start()
     queue = CommitQueue(store)
@@ -102,11 +103,11 @@ async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[B
     committer = Committer(queue, catalogue, library, [versions.append])
     async with GuardedFetch(allow_loopback=True) as fetch:
         placing, now = Placing(catalogue, store), WRITTEN + timedelta(hours=1)
-        annotator = Annotator(catalogue, placing, committer, fetch, now=lambda: now)
+        annotator = Annotator(catalogue, posts.reader, placing, committer, fetch, now=lambda: now)
         yield Bench(store, annotator, versions, target)
         await annotator.close()
     await queue.close()
-    await catalogue.close()
+    await posts.close()
 
 
 async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from content_site import CHOOSY_MARKDOWN, write_settings
+from site_kit import Posts, posts_of
 
-from bridge.catalogue import Catalogue
 from bridge.content.headers import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.placing import Place, Placing
+from bridge.posts.catalogue import Catalogue
 from bridge.settings import Content, Settings, Site
+from bridge.site.known import settle
+from bridge.site.messages import Place as Asked
 from bridge.store import Change, Commit, Version
 from bridge.store.memory import MemoryStore
 
@@ -29,8 +32,12 @@ class Desk:
     """Where posts get their places, in a site that is in memory."""
 
     store: MemoryStore
-    catalogue: Catalogue
+    posts: Posts
     placing: Placing
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.posts.catalogue
 
     def commit(self, path: str, data: bytes) -> None:
         (answer,) = self.store.commit([Commit((Change(path, data, None),), "x", self.store.head())])
@@ -39,8 +46,21 @@ class Desk:
     def write(self, place: Place) -> None:
         self.commit(place.path, place.file.text().encode())
 
+    @asynccontextmanager
+    async def new(self, file: PelicanFile, base: Version) -> AsyncIterator[Place]:
+        settled = await settle(self.catalogue.site, lambda _: file, Asked)
+        async with self.placing.new(settled, base) as place:
+            yield place
+
+    @asynccontextmanager
+    async def moved(self, file: PelicanFile, path: str, base: Version) -> AsyncIterator[Place]:
+        site = self.catalogue.site
+        settled = await settle(site, lambda _: file, lambda text: Asked(text, path=path))
+        async with self.placing.moved(settled, path, base) as place:
+            yield place
+
     async def place(self, file: PelicanFile) -> Place:
-        async with self.placing.new(file, await self.catalogue.refresh()) as place:
+        async with self.new(file, await self.catalogue.refresh()) as place:
             return place
 
 
@@ -51,11 +71,11 @@ def site(repo: Path) -> Site:
 @asynccontextmanager
 async def opened(tmp_path: Path, settings: Settings) -> AsyncIterator[Desk]:
     store = MemoryStore()
-    catalogue = Catalogue(store, tmp_path / "state", settings, public_url="https://b.example/")
-    desk = Desk(store, catalogue, Placing(catalogue, store))
+    posts = posts_of(store, tmp_path / "state", settings)
+    desk = Desk(store, posts, Placing(posts.catalogue, store))
     desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOOSY_MARKDOWN.encode())
     yield desk
-    await catalogue.close()
+    await posts.close()
 
 
 @pytest.fixture
@@ -66,7 +86,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def test_an_address_is_held_until_it_is_committed_or_given_up(desk: Desk) -> None:
     base = await desk.catalogue.refresh()
-    async with desk.placing.new(note("notes"), base) as first:
+    async with desk.new(note("notes"), base) as first:
         assert first.location.url == "https://example.com/2026/11/a-walk/"
         # The same address, though not the same file.
         second = await desk.place(note("articles"))
@@ -76,9 +96,9 @@ async def test_an_address_is_held_until_it_is_committed_or_given_up(desk: Desk) 
 
 async def test_a_commit_that_no_index_knows_yet_is_seen(desk: Desk) -> None:
     base = await desk.catalogue.refresh()
-    async with desk.placing.new(note("notes"), base) as first:
+    async with desk.new(note("notes"), base) as first:
         desk.write(first)
-    async with desk.placing.new(note("articles"), base) as second:
+    async with desk.new(note("articles"), base) as second:
         assert second.location.url == "https://example.com/2026/11/a-walk-2/"
 
 
@@ -88,7 +108,7 @@ async def test_who_commits_while_another_looks_is_not_overlooked(
     base = await desk.catalogue.refresh()
     refresh = desk.catalogue.refresh
     first = AsyncExitStack()
-    place = await first.enter_async_context(desk.placing.new(note("notes"), base))
+    place = await first.enter_async_context(desk.new(note("notes"), base))
 
     async def and_then_the_first_commits() -> Version:
         version = await refresh()
@@ -97,7 +117,7 @@ async def test_who_commits_while_another_looks_is_not_overlooked(
         return version
 
     monkeypatch.setattr(desk.catalogue, "refresh", and_then_the_first_commits)
-    async with desk.placing.new(note("articles"), base) as second:
+    async with desk.new(note("articles"), base) as second:
         assert second.location.url == "https://example.com/2026/11/a-walk-2/"
 
 
@@ -157,7 +177,7 @@ async def test_publishing_a_draft_and_another_author_are_looked_at(desk: Desk) -
     desk.write(draft)
     published = draft.file.with_header("Status", None)
     with pytest.raises(InvalidRequest, match="share a file"):
-        async with desk.placing.moved(published, draft.path, await desk.catalogue.refresh()):
+        async with desk.moved(published, draft.path, await desk.catalogue.refresh()):
             pass
 
 
@@ -167,7 +187,7 @@ async def test_lists_that_share_a_file_already_do_not_stop_an_edit(desk: Desk) -
         desk.commit(f"content/{name}.md", text.encode())
     path = "content/b.md"
     edited = PelicanFile.parse(text).with_body("Edited.\n")
-    async with desk.placing.moved(edited, path, await desk.catalogue.refresh()) as place:
+    async with desk.moved(edited, path, await desk.catalogue.refresh()) as place:
         assert place.path == path
 
 
@@ -175,10 +195,10 @@ async def test_in_a_file_by_hand_pelican_has_the_last_word(desk: Desk) -> None:
     path = "content/by-hand.md"
     desk.commit(path, note().text().encode())
     base = await desk.catalogue.refresh()
-    async with desk.placing.moved(note(more="Save_as: elsewhere.html\n"), path, base) as place:
+    async with desk.moved(note(more="Save_as: elsewhere.html\n"), path, base) as place:
         assert place.location.save_as == "elsewhere.html"
     with pytest.raises(InvalidRequest, match="Pelican cannot read"):
-        async with desk.placing.moved(note(text="An indigestible text"), path, base):
+        async with desk.moved(note(text="An indigestible text"), path, base):
             pass
 
 

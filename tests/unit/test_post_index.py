@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from bridge.posts.addresses import hosts
+from bridge.posts.index import Describe, PostIndex
+from bridge.site.messages import Entry, Facts, Page, Source, Unread
 from bridge.store import BlobId, Change, Commit, StoreFull, Version
 from bridge.store.memory import MemoryStore
-from bridge.store.post_index import Entry, PostIndex
 
 
 def describe(path: str, blob: BlobId, data: bytes) -> Entry | None:
@@ -33,6 +37,44 @@ def describe(path: str, blob: BlobId, data: bytes) -> Entry | None:
     )
 
 
+FACTS = Facts(
+    siteurl="https://example.com",
+    author="",
+    timezone="UTC",
+    content="content",
+    default_status="published",
+    formatted_fields=(),
+    intrasite="x",
+    output="output",
+    suffixes=("md",),
+    fingerprint="rules",
+    by_formatting=True,
+    problems=(),
+    values={},
+)
+
+
+def facts(rules: str) -> Facts:
+    return msgspec.structs.replace(FACTS, fingerprint=rules)
+
+
+def newest(store: MemoryStore) -> Version:
+    head = store.head()
+    assert head is not None
+    return head
+
+
+def at_once(describe: Callable[[str, BlobId, bytes], Entry | Unread | None]) -> Describe:
+    """What describes files one by one, as the index asks for many of them, later."""
+
+    def many(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
+        future = Future[list[Entry | Page | Unread | None]]()
+        future.set_result([describe(each.path, BlobId(each.blob), each.data) for each in files])
+        return future
+
+    return many
+
+
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore()
@@ -40,7 +82,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def index(store: MemoryStore, tmp_path: Path) -> Iterator[PostIndex]:
-    opened = PostIndex(tmp_path / "index.sqlite", store, "content", describe)
+    opened = PostIndex(tmp_path / "index.sqlite", store, "content")
     yield opened
     opened.close()
 
@@ -64,10 +106,10 @@ def names(entries: list[Entry]) -> list[str]:
 
 def test_it_follows_additions_changes_and_deletions(store: MemoryStore, index: PostIndex) -> None:
     put(store, a="1 note x published", b="2 note y published")
-    index.refresh("rules")
+    index.refresh(newest(store), facts("rules"), at_once(describe))
     assert names(index.newest(limit=9)) == ["b", "a"]
     put(store, a="3 note z published", b=None)
-    index.refresh("rules")
+    index.refresh(newest(store), facts("rules"), at_once(describe))
     assert names(index.newest(limit=9)) == ["a"]
     assert index.categories() == ["z"]
     assert index.find("https://example.com/b/") is None
@@ -77,7 +119,7 @@ def test_a_post_is_found_by_where_it_lives_and_where_it_lived(
     store: MemoryStore, index: PostIndex
 ) -> None:
     put(store, a="1 note x published")
-    index.refresh("rules")
+    index.refresh(newest(store), facts("rules"), at_once(describe))
     for url in ("https://example.com/a/", "https://example.com/old-a/"):
         found = index.find(url)
         assert found is not None
@@ -90,7 +132,7 @@ def test_a_post_is_found_by_where_it_lives_and_where_it_lived(
 
 def test_pages_lead_forth_and_back(store: MemoryStore, index: PostIndex) -> None:
     put(store, **{f"p{n}": f"{n // 2} note x published" for n in range(10)})
-    index.refresh("rules")
+    index.refresh(newest(store), facts("rules"), at_once(describe))
     everything = index.newest(limit=99)
     seen: list[Entry] = []
     after = None
@@ -105,7 +147,7 @@ def test_pages_lead_forth_and_back(store: MemoryStore, index: PostIndex) -> None
 
 def test_lists_are_narrowed_by_type_status_and_text(store: MemoryStore, index: PostIndex) -> None:
     put(store, a="1 note sea published", b="2 photo sea draft", c="3 note land hidden")
-    index.refresh("rules")
+    index.refresh(newest(store), facts("rules"), at_once(describe))
     assert names(index.newest(limit=9, type="note")) == ["c", "a"]
     assert names(index.newest(limit=9, statuses=("draft",))) == ["b"]
     assert names(index.newest(limit=9, text="SEA")) == ["b", "a"]
@@ -121,11 +163,11 @@ def test_other_rules_describe_everything_anew(store: MemoryStore, tmp_path: Path
         return describe(path, blob, data)
 
     put(store, a="1 note x published")
-    index = PostIndex(tmp_path / "i.sqlite", store, "content", counting)
-    index.refresh("one")
-    index.refresh("one")
+    index = PostIndex(tmp_path / "i.sqlite", store, "content")
+    index.refresh(newest(store), facts("one"), at_once(counting))
+    index.refresh(newest(store), facts("one"), at_once(counting))
     assert len(described) == 1
-    index.refresh("two")
+    index.refresh(newest(store), facts("two"), at_once(counting))
     assert len(described) == 2
     index.close()
 
@@ -135,23 +177,23 @@ def test_a_damaged_file_is_made_anew(store: MemoryStore, tmp_path: Path, damage:
     put(store, a="1 note x published")
     file = tmp_path / "i.sqlite"
     file.write_bytes(damage)
-    index = PostIndex(file, store, "content", describe)
-    index.refresh("rules")
+    index = PostIndex(file, store, "content")
+    index.refresh(newest(store), facts("rules"), at_once(describe))
     assert names(index.newest(limit=9)) == ["a"]
     index.close()
 
 
 def test_it_goes_on_where_it_was_after_a_restart(store: MemoryStore, tmp_path: Path) -> None:
     put(store, a="1 note x published")
-    first = PostIndex(tmp_path / "i.sqlite", store, "content", describe)
-    first.refresh("rules")
+    first = PostIndex(tmp_path / "i.sqlite", store, "content")
+    first.refresh(newest(store), facts("rules"), at_once(describe))
     first.close()
 
     def never(path: str, blob: BlobId, data: bytes) -> Entry | None:
         pytest.fail(f"{path} was read again")
 
-    second = PostIndex(tmp_path / "i.sqlite", store, "content", never)
-    second.refresh("rules")
+    second = PostIndex(tmp_path / "i.sqlite", store, "content")
+    second.refresh(newest(store), facts("rules"), at_once(never))
     assert names(second.newest(limit=9)) == ["a"]
     second.close()
 
@@ -160,13 +202,78 @@ def test_without_room_it_says_so_and_goes_on_when_there_is_some(
     store: MemoryStore, index: PostIndex
 ) -> None:
     put(store, a="1 note x published")
-    first = index.refresh("")
+    index.refresh(newest(store), facts(""), at_once(describe))
+    first = index.version
     index._database.execute("PRAGMA max_page_count = 1")  # as many as there are
     long = "x" * 5000
     put(store, **{f"post-{number}": f"{number} note {long} draft" for number in range(50)})
     with pytest.raises(StoreFull):
-        index.refresh("")
+        index.refresh(newest(store), facts(""), at_once(describe))
     assert index.version == first
     index._database.execute("PRAGMA max_page_count = 1000000")
-    assert index.refresh("") == store.head()
+    index.refresh(newest(store), facts(""), at_once(describe))
+    assert index.version == store.head()
     assert len(index.newest(limit=100)) == 51
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "https://example.com/a%C3%B1o/",
+        "https://example.com/año/",
+        "https://example.com/an\u0303o/",
+        "https://EXAMPLE.com/a%c3%b1o",
+        "http://example.com/año/",
+        "http://example.com:80/año/",
+        "https://example.com:443/año/index.html",
+        "https://example.com./año/#part",
+        " https://example.com/año/ ",
+        "https://alias.example/año/",
+    ],
+)
+def test_an_address_is_found_however_it_is_spelt(
+    store: MemoryStore, tmp_path: Path, spelling: str
+) -> None:
+    put(store, año="1 note x published")
+    own = hosts("https://alias.example/")
+    index = PostIndex(tmp_path / "i.sqlite", store, "content", own=own)
+    index.refresh(newest(store), FACTS, at_once(describe))
+    assert index.find(spelling) is not None
+    assert index.taken_by(spelling, "") == "content/año.md"
+    index.close()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://example.com/AÑO/",
+        "https://example.com/año.html",
+        "https://www.example.com/año/",
+        "https://example.com:8443/año/",
+        "https://example.com/año/?page=2",
+        "https://example.com/a%2Fño/",
+        "https://elsewhere.example/año/",
+        "https://[/año/",
+        "",
+    ],
+)
+def test_another_address_is_another(store: MemoryStore, tmp_path: Path, other: str) -> None:
+    put(store, año="1 note x published")
+    index = PostIndex(tmp_path / "i.sqlite", store, "content")
+    index.refresh(newest(store), FACTS, at_once(describe))
+    assert index.find(other) is None
+    index.close()
+
+
+def test_files_that_are_no_posts_although_they_should_be_are_named(
+    store: MemoryStore, index: PostIndex
+) -> None:
+    def refusing(path: str, blob: BlobId, data: bytes) -> Entry | Unread | None:
+        return Unread(path, "no title") if data == b"bad" else describe(path, blob, data)
+
+    put(store, a="bad", b="1 note x published")
+    index.refresh(newest(store), FACTS, at_once(refusing))
+    assert index.unread() == [Unread("content/a.md", "no title")]
+    put(store, a="1 note x published")
+    index.refresh(newest(store), FACTS, at_once(refusing))
+    assert index.unread() == []

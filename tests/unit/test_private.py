@@ -14,8 +14,8 @@ from git_kit import git
 from bridge import private
 from bridge.checks.inside import check_inside
 from bridge.indieauth.database import Database
+from bridge.posts.tables import open_tables
 from bridge.settings import IndieAuth, Publish, Settings, Site
-from bridge.store.post_tables import open_tables
 
 
 @pytest.fixture(autouse=True)

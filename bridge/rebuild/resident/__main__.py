@@ -31,6 +31,7 @@ from bridge.rebuild.resident.messages import (
     Shown,
     Start,
 )
+from bridge.site.starting import confine_by
 
 try:
     from bridge.rebuild.resident.culprits import suspects
@@ -147,6 +148,8 @@ class Waste:
 def main() -> int:
     """Serve one bridge until it goes away."""
     channel = Channel()
+    if sys.argv[1:]:
+        confine_by(sys.argv[1])
     start = channel.order()
     if not isinstance(start, Start):
         return 2

@@ -32,6 +32,8 @@ from bridge.rebuild.resident.messages import (
     Start,
 )
 from bridge.rebuild.resident.verify import Verifier
+from bridge.site.confinement import Grants
+from bridge.site.starting import Sandbox
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +58,16 @@ class Resident:
     shadow: Path
     note: Path
     environment: Mapping[str, str]
+    sandbox: Sandbox | None = None
     own: tuple[str, ...] = ()
     seconds: float = 900.0
+
+    def grants(self, checkout: Path, output: Path) -> Grants | None:
+        """What the process may use: it writes pages, what it keeps, and in its checkout."""
+        places = [checkout, self.shadow, self.note.parent, output]
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+        return self.sandbox.grants(write=places) if self.sandbox else None
 
     def may_stay_warm(self, changed: Collection[str]) -> bool:
         """Whether a process may know of these changes: posts, by their names, and its own files.
@@ -94,8 +104,9 @@ class _Process:
         """Start it, and tell it where everything is."""
         # The order in which Pelican finds files is that of the command's builds.
         extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000", "PYTHONHASHSEED": "0"}
+        grants = await process.in_thread(resident.grants, checkout, output.folder)
         running = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", __package__),
+            *(sys.executable, "-m", __package__, msgspec.json.encode(grants).decode()),
             # Not the checkout: a folder of the site's could be in the way of ours.
             cwd=resident.note.parent,
             env={**resident.environment, **extra},

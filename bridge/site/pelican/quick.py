@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from pelican.contents import Article
 from pelican.readers import ensure_metadata_list, parse_path_metadata
 from pelican.urlwrappers import Author, Category
-from pelican.utils import get_date, set_date_tzinfo, slugify
+from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
 
 from bridge.content.dates import as_pelican_reads
 from bridge.content.headers import PelicanFile
@@ -195,6 +195,11 @@ class QuickLocator:
         return "" if name is None else slug(name)
 
 
+def _safe(date: datetime) -> SafeDatetime:
+    """The date as Pelican's own class has it, which formats years before 1000 differently."""
+    return SafeDatetime(*date.timetuple()[:6], date.microsecond, date.tzinfo, fold=date.fold)
+
+
 def _only_known_fields(pattern: str) -> bool:
     try:
         names = [name for _, name, _, _ in Formatter().parse(pattern) if name is not None]
@@ -209,7 +214,7 @@ def _processed(name: str, value: Any) -> Any:
     Names instead of Category and Author objects: their slugs come from a cache.
     """
     if name == "date":
-        return as_pelican_reads(value)
+        return _safe(as_pelican_reads(value))
     if name in {"category", "author", "status", "slug"}:
         return value.strip() or None
     if name == "authors":

@@ -10,110 +10,111 @@ import json
 import logging
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import msgspec
+
+from bridge.posts.addresses import canonical, hosts
+from bridge.posts.tables import TABLES, open_tables, translated
+from bridge.site.messages import Entry, Facts, Page, Source, Unread
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
-from bridge.store.post_tables import TABLES, open_tables, translated
 
 log = logging.getLogger(__name__)
 
-_BATCH = 1000
+_BATCH = 500
+#: How many batches are with the site at once: one for each processor, and one to come.
+_AHEAD = 3
+_MANY = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One post, as far as questions need it.
+#: Tells what the index should know of some files, later: others are read meanwhile.
+Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[Entry | Page | Unread | None]]]
 
-    ``url`` is absolute, ``save_as`` the path of its page in the output. ``published`` is in seconds
-    since the epoch. ``status`` is Pelican's (``published``, ``draft``, ``hidden``), ``type`` the
-    discovered post type, ``channel`` Pelican's category, ``categories`` its tags, ``aliases`` the
-    URLs at which it once lived, ``text`` what ``filter`` looks through, ``listings`` the lists that
-    it is on and whose file another list may want (:mod:`bridge.content.listings`).
-    """
-
-    path: str
-    blob: BlobId
-    url: str
-    save_as: str
-    status: str
-    type: str
-    published: float
-    channel: str
-    categories: tuple[str, ...]
-    aliases: tuple[str, ...]
-    text: str
-    listings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A file that is no post, but has a page that no post may have: ``save_as`` in the output."""
-
-    path: str
-    save_as: str
-
-
-#: Tells what the index should know of a file; ``None`` where it is neither a post nor a page.
-Describe = Callable[[str, BlobId, bytes], Entry | Page | None]
-
-_COLUMNS = tuple(field.name for field in fields(Entry))
+_COLUMNS = tuple(field.name for field in msgspec.structs.fields(Entry))
 _LISTS = ("categories", "aliases", "listings")
+_AS_JSON = (*_LISTS, "found")
+_ALL = ", ".join(f"posts.{name}" for name in _COLUMNS)
 
 
 class PostIndex:
     """Answers by URL, by date, by tag. Safe to use from any thread."""
 
-    def __init__(self, file: Path, store: ContentStore, folder: str, describe: Describe) -> None:
-        """``file`` is created where it is missing; ``folder`` is the content folder."""
+    def __init__(
+        self, file: Path, store: ContentStore, folder: str, *, own: frozenset[str] = frozenset()
+    ) -> None:
+        """``file`` is created where it is missing; ``folder`` is the content folder, ``own`` are
+        the hosts under which the site is known."""
         self._store = store
         self._folder = folder
-        self._describe = describe
+        self._configured = own
+        self._own = own
         # Questions have a connection of their own, so that none waits for a long refresh.
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._database = open_tables(file)
         self._reader = sqlite3.connect(file, check_same_thread=False)
         self._lists: dict[str, tuple[Version | None, list[str]]] = {}
+        self._suffixes: tuple[str, ...] = ()
         self.version: Version | None = None
 
-    def refresh(self, rules: str) -> Version | None:
-        """Bring the index to the store's newest version and return that.
+    def refresh(self, head: Version, facts: Facts, describe: Describe) -> None:
+        """Bring the index to a version, of which ``facts`` and ``describe`` know the site.
 
-        ``rules`` names whatever else the answers depend on (the site's settings): where it is not
-        the same as last time, everything is described anew. Raises what the store does, and so
-        where the index itself cannot be written.
+        Where the site's settings (the fingerprint of its ``facts``) are not those of last time,
+        everything is described anew. Raises what the store does, and so where the index itself
+        cannot be written.
         """
+        rules = f"{facts.fingerprint} {' '.join(sorted(self._configured))}"
         with self._writing, translated():
-            head = self._store.head()
-            if head is None:
-                return None
+            self._own = self._configured | hosts(facts.siteurl)
+            self._suffixes = tuple(f".{suffix}" for suffix in facts.suffixes)
             known = self._state(rules)
             if known != head:
                 with self._database:
-                    self._follow(known, head)
+                    self._follow(known, head, describe)
                     self._database.execute("DELETE FROM state")
                     self._database.execute("INSERT INTO state VALUES (?, ?)", (head, rules))
             self.version = head
-            return head
 
     def find(self, url: str) -> Entry | None:
-        """The post that lives at ``url``, or once did."""
-        found = self._one("SELECT * FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)
-        return found or self._one(
-            "SELECT posts.* FROM aliases JOIN posts USING (path) WHERE aliases.url = ? LIMIT 1", url
+        """The post that lives at ``url``, however it is spelt, or once did."""
+        found = self._one(f"SELECT {_ALL} FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)  # noqa: S608
+        key = canonical(url, self._own)
+        return (
+            found
+            or self._one(f"SELECT {_ALL} FROM posts WHERE address = ? ORDER BY path LIMIT 1", key)  # noqa: S608
+            or self._one(
+                f"SELECT {_ALL} FROM aliases JOIN posts USING (path)"  # noqa: S608 - fixed names
+                " WHERE aliases.address = ? LIMIT 1",
+                key,
+            )
         )
+
+    def is_at(self, entry: Entry, url: str) -> bool:
+        """Whether a post lives, or lived, at an address."""
+        wanted = canonical(url, self._own)
+        return any(canonical(each, self._own) == wanted for each in (entry.url, *entry.aliases))
+
+    def unread(self) -> list[Unread]:
+        """The files of which Pelican makes no post, although they are where posts are."""
+        with self._reading:
+            rows = self._reader.execute("SELECT path, reason FROM unread ORDER BY path LIMIT 100")
+            return [Unread(path, reason) for path, reason in rows]
 
     def taken_by(self, url: str, save_as: str, *, but: str = "") -> str | None:
         """The file of a post, other than ``but``, or of a page that has, or had, this address."""
+        key = canonical(url, self._own)
         with self._reading:
             row = self._reader.execute(
-                "SELECT path FROM posts WHERE (url = ? OR save_as = ?) AND path != ?"
-                " UNION ALL SELECT path FROM aliases WHERE url = ? AND path != ?"
+                "SELECT path FROM posts WHERE (address = ? OR save_as = ?) AND path != ?"
+                " UNION ALL SELECT path FROM aliases WHERE address = ? AND path != ?"
                 " UNION ALL SELECT path FROM pages WHERE save_as = ? LIMIT 1",
-                (url, save_as, but, url, but, save_as),
+                (key, save_as, but, key, but, save_as),
             ).fetchone()
         return None if row is None else str(row[0])
 
@@ -172,7 +173,10 @@ class PostIndex:
             values.append(text.casefold())
         # Towards newer posts the nearest come first, so the page is read upwards and turned round.
         order = "published ASC, path DESC" if before is not None else "published DESC, path ASC"
-        query = f"SELECT * FROM posts WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608 - fixed parts; values are bound
+        query = (
+            f"SELECT {_ALL} FROM posts WHERE {' AND '.join(where)}"  # noqa: S608 - fixed parts; values are bound
+            f" ORDER BY {order} LIMIT ? OFFSET ?"
+        )
         with self._reading:
             rows = self._reader.execute(query, (*values, limit, offset)).fetchall()
         entries = [_entry(row) for row in rows]
@@ -214,7 +218,7 @@ class PostIndex:
             row = cursor.fetchone()
         return Version(row[0]) if row and row[1] == rules else None
 
-    def _follow(self, known: Version | None, head: Version) -> None:
+    def _follow(self, known: Version | None, head: Version, describe: Describe) -> None:
         """Change the rows that differ; describe everything where too little is known."""
         if known is not None:
             try:
@@ -224,11 +228,11 @@ class PostIndex:
             else:
                 inside = [each for each in differences if self._is_inside(each.path)]
                 self._forget([each.path for each in inside if each.old])
-                self._learn((each.path, each.new) for each in inside if each.new)
+                self._learn(((each.path, each.new) for each in inside if each.new), describe)
                 return
         for table in TABLES:
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - fixed names
-        self._learn(self._store.files(self._folder, head))
+        self._learn(self._store.files(self._folder, head), describe)
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._folder}/")
@@ -240,19 +244,41 @@ class PostIndex:
                 [(path,) for path in paths],
             )
 
-    def _learn(self, files: Iterable[tuple[str, BlobId]]) -> None:
+    def _learn(self, files: Iterable[tuple[str, BlobId]], describe: Describe) -> None:
         count = 0
-        for batch in _batches(files):
-            blobs = self._store.blobs(blob for _, blob in batch)
-            described = [
-                self._describe(path, blob.id, blob.data)
-                for (path, _), blob in zip(batch, blobs, strict=True)
-            ]
-            self._insert_pages([each for each in described if isinstance(each, Page)])
-            self._insert([each for each in described if isinstance(each, Entry)])
-            count += len(batch)
-            if count % (10 * _BATCH) == 0:
+        ahead: deque[tuple[int, Future[list[Entry | Page | Unread | None]]]] = deque()
+        batches = self._batches(files)
+        while True:
+            # The site describes some while others are written down.
+            while len(ahead) < _AHEAD and (batch := next(batches, None)):
+                blobs = self._store.blobs(blob for _, blob in batch)
+                sources = [
+                    Source(path, blob.id, blob.data)
+                    for (path, _), blob in zip(batch, blobs, strict=True)
+                ]
+                ahead.append((len(sources), describe(sources)))
+            if not ahead:
+                return
+            size, described = ahead.popleft()
+            found = described.result()
+            self._insert_pages([each for each in found if isinstance(each, Page)])
+            self._insert([each for each in found if isinstance(each, Entry)])
+            self._note_unread([each for each in found if isinstance(each, Unread)])
+            count += size
+            if count >= _MANY and (count - size) // _MANY != count // _MANY:
                 log.info("indexing: %d files", count)
+
+    def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
+        """Only what the site has a reader for can be a post."""
+        posts = (each for each in files if each[0].endswith(self._suffixes))
+        while batch := list(islice(posts, _BATCH)):
+            yield batch
+
+    def _note_unread(self, files: Sequence[Unread]) -> None:
+        self._database.executemany(
+            "INSERT OR REPLACE INTO unread VALUES (?, ?)",
+            [(each.path, each.reason) for each in files],
+        )
 
     def _insert_pages(self, pages: Sequence[Page]) -> None:
         self._database.executemany(
@@ -260,13 +286,14 @@ class PostIndex:
         )
 
     def _insert(self, entries: Sequence[Entry]) -> None:
+        marks = ", ".join("?" * (len(_COLUMNS) + 1))
         self._database.executemany(
-            f"INSERT INTO posts VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608 - only ?
-            [_row(entry) for entry in entries],
+            f"INSERT INTO posts VALUES ({marks})",  # noqa: S608 - only ?
+            [_row(entry, self._own) for entry in entries],
         )
         self._database.executemany(
             "INSERT OR IGNORE INTO aliases VALUES (?, ?)",
-            [(url, entry.path) for entry in entries for url in entry.aliases],
+            [(canonical(url, self._own), entry.path) for entry in entries for url in entry.aliases],
         )
         self._database.executemany(
             "INSERT OR IGNORE INTO tags VALUES (?, ?)",
@@ -278,19 +305,13 @@ class PostIndex:
         )
 
 
-def _batches(files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
-    """Only what can be a post is worth reading: Pelican's text formats."""
-    posts = (each for each in files if each[0].endswith((".md", ".markdown", ".rst", ".html")))
-    while batch := list(islice(posts, _BATCH)):
-        yield batch
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    values = (getattr(entry, column) for column in _COLUMNS)
-    return tuple(json.dumps(value) if isinstance(value, tuple) else value for value in values)
+def _row(entry: Entry, own: frozenset[str]) -> tuple[object, ...]:
+    values = {name: getattr(entry, name) for name in _COLUMNS}
+    values |= {name: json.dumps(values[name]) for name in _AS_JSON}
+    return (*values.values(), canonical(entry.url, own))
 
 
 def _entry(row: tuple[str, ...]) -> Entry:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    lists = {name: tuple(json.loads(values.pop(name))) for name in _LISTS}
-    return Entry(**values, **lists)  # type: ignore[arg-type]  # the columns are the fields
+    values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
+    return Entry(**{**values, "found": json.loads(values["found"])})

@@ -14,20 +14,24 @@ from bridge.store import StoreBroken, StoreFull
 log = logging.getLogger(__name__)
 
 #: Raised whenever a column changes its meaning: an older file is then thrown away.
-_FORMAT = 3
+_FORMAT = 4
 #: Each of them has a column ``path``.
-TABLES = ("posts", "pages", "aliases", "tags", "listings")
+TABLES = ("posts", "pages", "aliases", "tags", "listings", "unread")
 _SCHEMA = """
 CREATE TABLE posts (
     path TEXT PRIMARY KEY, blob TEXT NOT NULL, url TEXT NOT NULL, save_as TEXT NOT NULL,
     status TEXT NOT NULL, type TEXT NOT NULL, published REAL NOT NULL, channel TEXT NOT NULL,
     categories TEXT NOT NULL, aliases TEXT NOT NULL, text TEXT NOT NULL,
-    listings TEXT NOT NULL
+    listings TEXT NOT NULL, found TEXT NOT NULL, address TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX posts_by_address ON posts (address);
 CREATE INDEX posts_by_url ON posts (url);
 CREATE INDEX posts_by_page ON posts (save_as);
 CREATE INDEX posts_by_date ON posts (published DESC, path);
-CREATE TABLE aliases (url TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (url, path)) WITHOUT ROWID;
+CREATE TABLE aliases (
+    address TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (address, path)
+) WITHOUT ROWID;
+CREATE TABLE unread (path TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pages (path TEXT PRIMARY KEY, save_as TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX pages_by_page ON pages (save_as);
 CREATE TABLE tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (tag, path)) WITHOUT ROWID;

@@ -8,19 +8,17 @@ the tag ``t8`` and the first of ``t83``. Pelican then aborts the build.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 
-from bridge.content.further_pages import FurtherPages
+from bridge.site.messages import Listed, Listing, Rivals, Sort
+from bridge.site.pelican.further_pages import FurtherPages
 
-#: One file of one sort of list: ``category feeds/notes.atom.xml``.
-Listing: TypeAlias = str
-
-_SORTS: Mapping[str, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
+_SORTS: Mapping[Sort, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
 _FILES = ("SAVE_AS", "FEED_ATOM", "FEED_RSS")
 _FEEDS = ("FEED_ATOM", "FEED_RSS", "FEED_ALL_ATOM", "FEED_ALL_RSS")
 _TRANSLATED = ("TRANSLATION_FEED_ATOM", "TRANSLATION_FEED_RSS")
@@ -45,35 +43,33 @@ class Listings:
         self._of_the_site = frozenset(_of_the_site(settings))
         self._slug = lru_cache(4096)(lambda sort, name: str(_SORTS[sort](name, settings).slug))
 
-    def is_of_the_site(self, sort: str, slug: str) -> bool:
+    def is_of_the_site(self, sort: Sort, slug: str) -> bool:
         """Whether the whole site has the file that this list would get."""
         return not self._of_the_site.isdisjoint(
             pattern.format(slug=slug) for pattern in self._patterns[sort]
         )
 
-    def contested(self, sort: str, names: Iterable[str]) -> Iterator[Listing]:
+    def contested(self, sort: Sort, names: Iterable[str]) -> Iterator[Listed]:
         """The files of these lists that another list may want, too."""
         for pattern in self._contested[sort]:
             for name in filter(None, names):
-                yield f"{sort} {pattern.format(slug=self._slug(sort, name))}"
+                file = pattern.format(slug=self._slug(sort, name))
+                rivals = tuple(f"{other} {file}" for other in _SORTS if other != sort)
+                yield Listed(f"{sort} {file}", rivals, bool(self._with_clashing_pages(sort)))
 
-    def rivals(self, listing: Listing, posts: Callable[[Listing], int]) -> Iterator[Listing]:
-        """The lists that would want a file of this one as well, once there is one post more on it.
-
-        ``posts`` says how many are on a list now.
-        """
+    def rivals(self, listing: Listing, posts: int) -> Rivals:
+        """The lists that would want a later page of this one, or have one that is its first page,
+        once there is one post more on it than ``posts``."""
         sort, _, file = listing.partition(" ")
-        yield from (f"{other} {file}" for other in _SORTS if other != sort)
         if not self._with_clashing_pages(sort):
-            return
-        before = posts(listing)
-        last = self._pages.count(sort, before + 1)
-        if last > self._pages.count(sort, before):
-            yield f"{sort} {self._pages.file(file, last)}"
-        if before == 0:
-            for first, number in self._pages.bases(file):
-                if number <= self._pages.count(sort, posts(f"{sort} {first}")):
-                    yield f"{sort} {first}"
+            return Rivals()
+        last = self._pages.count(sort, posts + 1)
+        grown = last > self._pages.count(sort, posts)
+        others = [] if posts else [*self._pages.bases(file)]
+        return Rivals(
+            (f"{sort} {self._pages.file(file, last)}",) if grown else (),
+            tuple((f"{sort} {first}", self._pages.least(sort, page)) for first, page in others),
+        )
 
     def _with_clashing_pages(self, sort: str) -> frozenset[str]:
         """The pattern of a sort's pages, if a later page of one list can be another's first."""

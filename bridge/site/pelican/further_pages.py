@@ -30,6 +30,13 @@ class FurtherPages:
         paginator = Paginator("", "", range(posts), self._settings, self._size(sort))
         return int(paginator.num_pages)
 
+    def least(self, sort: str, pages: int) -> int:
+        """How many posts a list with so many pages has at least."""
+        posts = (pages - 1) * self._size(sort)
+        while self.count(sort, posts) < pages:
+            posts += 1
+        return posts
+
     def file(self, first: str, number: int) -> str:
         """The file of one of a list's pages, where it is the last one."""
         whole = SimpleNamespace(num_pages=number)

@@ -1,0 +1,50 @@
+"""When two spellings of an address are the same address.
+
+RFC 3986 6.2.2: case of the host, percent-encoding; RFC 3987 3.1: an IRI and the URI that it is
+mapped to; besides, what every site does alike: http and https, ``index.html``, the last slash.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from urllib.parse import unquote, urlsplit
+
+_INDEX = ("index.html", "index.htm")
+_OUR_PORTS = {("http", 80), ("https", 443)}
+
+
+def canonical(url: str, own: frozenset[str]) -> str:
+    """One spelling for all of those of an address; hosts in ``own`` (lower case) are one.
+
+    ``""`` for what is no address of a page.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = (parts.hostname or "").lower().rstrip("."), parts.port
+    except ValueError:
+        return ""
+    if port is not None and (parts.scheme.lower(), port) not in _OUR_PORTS:
+        host = f"{host}:{port}"
+    # "%2F" and "%3F" are no separators: they stay as they are.
+    path = "/".join(_segment(part) for part in parts.path.split("/"))
+    folder, _, name = path.rpartition("/")
+    if name.lower() in _INDEX:
+        path = folder
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{'' if host in own else host}{path.rstrip('/') or '/'}{query}"
+
+
+def hosts(*urls: str) -> frozenset[str]:
+    """The hosts of some URLs, with their ports where those are not the usual ones."""
+    found = set[str]()
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.hostname:
+            usual = parts.port is None or (parts.scheme, parts.port) in _OUR_PORTS
+            found.add(parts.hostname.lower() + ("" if usual else f":{parts.port}"))
+    return frozenset(found)
+
+
+def _segment(part: str) -> str:
+    text = unicodedata.normalize("NFC", unquote(part, errors="replace"))
+    return text.replace("/", "%2F").replace("?", "%3F")

@@ -1,0 +1,185 @@
+"""Which files a process may use, enforced by the kernel: Landlock (Linux 5.13 and newer).
+
+What is granted to a process is granted to all that it starts, and cannot be widened again. Only
+files that are opened from then on are looked at: pipes and files that are open stay usable.
+A confined process can neither trace others nor read their memory and environment, and from Linux
+6.12 on not signal them either.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import site
+import stat
+import sys
+import sysconfig
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION_FLAG = 1
+_PATH_BENEATH = 1
+_NO_NEW_PRIVILEGES = 38
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
+_FIRST_RIGHTS = (1 << 13) - 1
+#: What a rule for a single file may hold.
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+#: Abstract Unix sockets and signals, to processes that are not confined alike.
+_SCOPES = 0b11
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_OF_ETC = (
+    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "ssl", "resolv.conf", "hosts",
+    "nsswitch.conf", "localtime", "mime.types", "fonts", "ImageMagick-6", "ImageMagick-7",
+    "alternatives",
+)  # fmt: skip
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+#: Locks that processes share (multiprocessing) are files there.
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the system's own name for it
+
+
+class Grants(msgspec.Struct, frozen=True):
+    """What a process may read and start (``read``), change as well (``write``), or only ``list``.
+
+    A folder stands for everything below it. What does not exist is granted to nobody.
+    """
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    list: tuple[str, ...] = ()
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (
+        ("files", ctypes.c_uint64),
+        ("network", ctypes.c_uint64),
+        ("scopes", ctypes.c_uint64),
+    )
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _layout_ = "ms"
+    _fields_ = (("rights", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+
+@cache
+def landlock_version() -> int:
+    """Which version of Landlock the kernel has; 0 where there is none."""
+    if sys.platform != "linux":
+        return 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = int(libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG))
+    return max(version, 0)
+
+
+def confine(grants: Grants) -> bool:
+    """Confine this process, for good; ``False``, and nothing has happened, without Landlock.
+
+    To be called before any thread is started. Raises ``OSError`` where the kernel refuses.
+    """
+    version = landlock_version()
+    if version < 1:
+        return False
+    handled = _rights_of(version)
+    attributes = _Ruleset(handled, 0, _SCOPES if version >= 6 else 0)
+    # Kernels refuse a longer structure than they know.
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = _call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
+    try:
+        for paths, rights in (
+            (grants.read, _READ),
+            (grants.write, handled),
+            (grants.list, _READ_DIR),
+        ):
+            for path in paths:
+                _grant(ruleset, path, rights & handled)
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        _call(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+    return True
+
+
+def system_grants(*, protected: Iterable[Path]) -> Grants:
+    """What any program of the site's needs: the system's programs, and Python's folders.
+
+    ``protected`` are folders and files with secrets: memory that processes share is not granted
+    where one of them lies there. A folder of Python's in which one of them
+    lies (a project's folder on ``PYTHONPATH``, say) can only be listed, apart from its packages
+    that are ours.
+    """
+    secrets = [path.resolve() for path in protected]
+    read, listed = [*_SYSTEM, *(f"/etc/{name}" for name in _OF_ETC), *_DEVICES], []
+    # Python looks for packages in the folder that ours are in.
+    listed.append(str(Path(__file__).resolve().parents[2]))
+    for folder in _python_folders():
+        if any(secret.is_relative_to(folder) for secret in secrets):
+            listed.append(str(folder))
+        else:
+            read.append(str(folder))
+    write = [*_DEVICES[:3]]
+    if not any(secret.is_relative_to(_SHARED_MEMORY) for secret in secrets):
+        write.append(_SHARED_MEMORY)
+    return Grants(tuple(read), tuple(write), tuple(listed))
+
+
+def _python_folders() -> list[Path]:
+    """Where this interpreter and what is installed for it are.
+
+    Not the folder of the program that was started, nor the current one: Python has them on its
+    path, too, and ``bridge.toml`` may be there.
+    """
+    here = Path(__file__).resolve().parents[1]
+    started = {str(Path.cwd()), str(Path(sys.argv[0]).resolve().parent), ""}
+    searched = [Path(entry).resolve() for entry in sys.path if entry not in started]
+    places = {
+        *(Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)),
+        *(Path(path).resolve() for path in sysconfig.get_paths().values()),
+        *(Path(path).resolve() for path in site.getsitepackages()),
+        *(folder for folder in searched if folder.is_dir()),
+        # This project's own packages, wherever they were installed from.
+        here,
+        here.with_name("pelican_indieauth"),
+        here.with_name("namespace"),
+    }
+    return sorted(place for place in places if place.exists() and place != Path("/"))
+
+
+def _rights_of(version: int) -> int:
+    rights = _FIRST_RIGHTS
+    for since, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL)):
+        rights |= right if version >= since else 0
+    return rights
+
+
+def _grant(ruleset: int, path: str, rights: int) -> None:
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
+            rights &= _OF_FILES
+        rule = _PathBeneath(rights, place)
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0)
+    finally:
+        os.close(place)
+
+
+def _call(number: int, *arguments: object) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = int(libc.syscall(number, *arguments))
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result

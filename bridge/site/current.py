@@ -1,0 +1,188 @@
+"""The site at the newest version whose settings can be loaded, and the checkout it is read in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from bridge.errors import SiteBroken
+from bridge.site.messages import Facts, SiteReport
+from bridge.site.protocol import SiteReader
+from bridge.store import ContentStore, StoreBroken, Version
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which settings that could not be loaded are tried again, where there are no others.
+_AGAIN = 10.0
+
+
+class Checkout(Protocol):
+    """The files of one version on disk."""
+
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+        ...
+
+    def bring_to(self, version: Version) -> object:
+        """Have the files of a version there. Blocks."""
+        ...
+
+
+class LoadableSite(SiteReader, Protocol):
+    """A reader whose site is loaded when that is asked for.
+
+    ``confined``: whether the kernel keeps its code from other files; ``denied`` are those that it
+    has tried to read.
+    """
+
+    confined: bool
+    denied: list[str]
+
+    async def load(self) -> Facts:
+        """Load the site. Raises :class:`SiteBroken`."""
+        ...
+
+
+class CurrentSite:
+    """Loads the site anew whenever a file has changed that its settings or plugins may rest on.
+
+    Posts do not count, and neither do uploads: questions carry the bytes of posts. A version whose
+    settings cannot be loaded is not used; the one before stays in use, in a checkout of its own
+    version, and :attr:`problem` says why.
+    """
+
+    def __init__(
+        self,
+        store: ContentStore,
+        checkout: Checkout,
+        new_reader: Callable[[], LoadableSite],
+        *,
+        content: str,
+        uploads: str,
+    ) -> None:
+        """``content`` and ``uploads`` are folders in the repo."""
+        self._store = store
+        self._checkout = checkout
+        self._new_reader = new_reader
+        self._content = f"{content}/"
+        self._uploads = f"{uploads}/"
+        self._note = checkout.folder.with_name("good-version")
+        self._reader: LoadableSite | None = None
+        self._seen: Version | None = None
+        self._good: Version | None = None
+        self._failed_at = 0.0
+        self._loading = asyncio.Lock()
+        self.problem = ""
+
+    @property
+    def folder(self) -> Path:
+        """The checkout."""
+        return self._checkout.folder
+
+    @property
+    def reader(self) -> SiteReader:
+        """The site, once :meth:`bring_to` has loaded it. Raises :class:`SiteBroken`."""
+        if self._reader is None:
+            raise SiteBroken(self.problem or "The site's settings have not been read yet.")
+        return self._reader
+
+    async def bring_to(self, head: Version) -> None:
+        """Load the site as it is at ``head``, if it may be another than before.
+
+        Raises :class:`SiteBroken` where it cannot be loaded, and no version ever could.
+        """
+        if head == self._seen and self._reader is not None:
+            return
+        async with self._loading:
+            if self._reader is not None and not await asyncio.to_thread(self._differs, head):
+                self._seen = head
+                return
+            failed = self._reader is None and self.problem and head == self._seen
+            if failed and time.monotonic() - self._failed_at < _AGAIN:
+                raise SiteBroken(self.problem)
+            await self._load(head)
+
+    def condition(self) -> SiteReport:
+        """How the site can be read."""
+        reader = self._reader
+        if reader is None:
+            return SiteReport(self.problem or "it has not been read yet")
+        return SiteReport(
+            self.problem, reader.confined, reader.facts.problems, tuple(reader.denied)
+        )
+
+    async def close(self) -> None:
+        """End what reads the site."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
+
+    async def _load(self, head: Version) -> None:
+        self._seen = head
+        try:
+            await self._use(head)
+        except SiteBroken as error:
+            self.problem, self._failed_at = error.description, time.monotonic()
+        else:
+            self.problem = ""
+            return
+        good = self._good or await asyncio.to_thread(self._remembered)
+        if self._reader is not None and good is not None:
+            # What is loaded goes on; its files have to be there if it is started again.
+            await asyncio.to_thread(self._checkout.bring_to, good)
+        elif good is not None and good != head:
+            try:
+                await self._use(good)
+            except (SiteBroken, StoreBroken) as error:
+                raise SiteBroken(self.problem) from error
+        else:
+            raise SiteBroken(self.problem)
+        log.error("the site's settings of before stay in use: %s", self.problem)
+
+    async def _use(self, version: Version) -> None:
+        await asyncio.to_thread(self._checkout.bring_to, version)
+        reader = self._new_reader()
+        try:
+            await reader.load()
+        except BaseException:
+            await reader.close()
+            raise
+        before, self._reader = self._reader, reader
+        self._good = version
+        await asyncio.to_thread(self._note.write_text, version)
+        if before is not None:
+            await before.close()
+
+    def _differs(self, head: Version) -> bool:
+        """Whether something changed that the site may rest on."""
+        if self._seen is None:
+            return True
+        try:
+            changes = self._store.diff(self._seen, head)
+        except StoreBroken:
+            return True
+        return any(self._matters(change.path, new=change.old is None) for change in changes)
+
+    def _matters(self, path: str, *, new: bool) -> bool:
+        if path.startswith(self._uploads):
+            return False
+        if not path.startswith(self._content):
+            return True
+        inside = path.removeprefix(self._content)
+        suffixes = self.reader.facts.suffixes
+        if path.rpartition(".")[2] not in suffixes:
+            return not inside.startswith("mentions/")
+        # Settings may list the folders of posts.
+        top, slash, _ = inside.partition("/")
+        return bool(slash) and new and not (self.folder / self._content / top).is_dir()
+
+    def _remembered(self) -> Version | None:
+        try:
+            return Version(self._note.read_text().strip())
+        except OSError:
+            return None

@@ -1,0 +1,274 @@
+"""What goes over the pipe between the bridge and the site's process: plain data, and nothing else.
+
+Questions and answers carry the same number (:mod:`.frames`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+#: A kind of list that Pelican makes of posts.
+Sort: TypeAlias = Literal["category", "author", "tag"]
+#: One file of one list: ``category feeds/notes.atom.xml``.
+Listing: TypeAlias = str
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="message"):
+    """One of several that may come."""
+
+
+class Start(_Message, frozen=True):
+    """The first message: which site, and how the bridge uses it.
+
+    ``checkout`` is the current folder; ``settings``, ``content`` and ``uploads`` are paths in it,
+    ``content`` ``""`` where Pelican's own ``PATH`` is to say. ``template`` is ``[content] path``.
+    ``siteurl`` stands in for an empty SITEURL. A question about a text has ``patience`` seconds,
+    ``hurried`` where others wait, before others are no longer kept waiting for it; there are at
+    most ``most_slow`` of them.
+    """
+
+    checkout: str
+    settings: str
+    content: str = ""
+    uploads: str = ""
+    template: str = ""
+    siteurl: str = ""
+    patience: float = 1.5
+    hurried: float = 0.25
+    most_slow: int = 4
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the bridge has to know of the site's settings.
+
+    ``siteurl`` has no slash at its end, ``author`` is who writes the site. ``intrasite`` is
+    INTRASITE_LINK_REGEX, ``suffixes`` are those of files that a reader reads, ``fingerprint`` names
+    everything that an address depends on, ``by_formatting`` says whether many posts can be
+    described without reading each of them.
+    ``problems`` are what Pelican logged while it loaded settings and plugins. ``values`` are some
+    settings as they are, for commands that look at a site.
+    """
+
+    siteurl: str
+    author: str
+    timezone: str
+    content: str
+    default_status: str
+    formatted_fields: tuple[str, ...]
+    intrasite: str
+    output: str
+    suffixes: tuple[str, ...]
+    fingerprint: str
+    by_formatting: bool
+    problems: tuple[str, ...]
+    values: dict[str, Any]
+
+
+class Location(msgspec.Struct, frozen=True):
+    """Where a post lives. ``url`` is absolute where the site knows its SITEURL.
+
+    ``save_as`` is the path in the output folder, ``status`` Pelican's (``published``, ``draft``,
+    ``hidden``), ``date`` with its zone, ``None`` for a draft without one, ``category`` the name of
+    the Pelican category, which may come from the folder.
+    """
+
+    url: str
+    save_as: str
+    status: str
+    date: datetime | None
+    category: str = ""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A list that a post is on, and the lists that would want the same file.
+
+    ``numbered``: a later page of one list can be the first of another, so that it depends on how
+    many posts are on each (:class:`LaterPages`).
+    """
+
+    listing: Listing
+    rivals: tuple[Listing, ...]
+    numbered: bool = False
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One place that a post may get. ``slug`` is ``None`` where the file has none and needs none.
+
+    ``reserved``: the site writes another page there. ``listed`` is empty for what is on no list.
+    """
+
+    slug: str | None
+    path: str
+    location: Location
+    reserved: bool
+    listed: tuple[Listed, ...] = ()
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where would this file be? ``text`` is all of it.
+
+    ``path`` is the file's path, ``""`` for a new post, which gets one by ``[content] path``.
+    ``wishes`` are texts to make the slug of, the first that gives one; without any the file's own
+    ``Slug`` counts. Candidates begin with the number ``first`` (``slug-3`` is number 3).
+    """
+
+    text: str
+    path: str = ""
+    wishes: tuple[str, ...] = ()
+    first: int = 1
+
+
+class Ask(_Message, frozen=True):
+    """Everything that there is to ask about one post, at once.
+
+    ``slugs`` are texts to make slugs of, ``names`` lists that may or may not have pages of their
+    own, ``texts`` bodies (with the suffix of their format) of which the site's reader makes HTML.
+    """
+
+    slugs: tuple[str, ...] = ()
+    names: tuple[tuple[Sort, str], ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
+    place: Place | None = None
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """What the site makes of a text.
+
+    ``effects`` name what the text has the site's code do besides: open a file or an address
+    (``include``, ``csv-table``, a snippet), pass raw HTML on.
+    """
+
+    html: str
+    effects: frozenset[str] = frozenset()
+
+
+class Answer(_Message, frozen=True):
+    """The answers to :class:`Ask`, in its order.
+
+    ``places`` and ``whole``, what the site makes of the whole file, are there where a place was
+    asked for.
+    """
+
+    slugs: tuple[str, ...] = ()
+    names: tuple[bool, ...] = ()
+    texts: tuple[Rendered, ...] = ()
+    places: tuple[Candidate, ...] = ()
+    whole: Rendered = Rendered("")
+
+
+class LaterPages(_Message, frozen=True):
+    """Which lists would want a page of this list, once there is one post more than ``posts``?"""
+
+    listing: Listing
+    posts: int
+
+
+class Rivals(_Message, frozen=True):
+    """``listings`` want the same file. So does each of ``large`` with at least so many posts."""
+
+    listings: tuple[Listing, ...] = ()
+    large: tuple[tuple[Listing, int], ...] = ()
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file of the content folder. ``blob`` is the id of its bytes."""
+
+    path: str
+    blob: str
+    data: bytes
+
+
+class Describe(_Message, frozen=True):
+    """What are these files? Answered by :class:`Described`."""
+
+    files: tuple[Source, ...]
+
+
+class Entry(_Message, frozen=True):
+    """One post, as far as questions need it.
+
+    ``url`` is absolute, ``save_as`` the path of its page in the output. ``published`` is in seconds
+    since the epoch. ``status`` is Pelican's (``published``, ``draft``, ``hidden``), ``type`` the
+    discovered post type, ``channel`` Pelican's category, ``categories`` its tags, ``aliases`` the
+    URLs at which it once lived, ``text`` what ``filter`` looks through, ``listings`` the lists that
+    it is on and whose file another list may want. ``found`` are properties that Pelican knows and
+    the file's own headers do not give: a title from the first heading, a date from the file's name.
+    """
+
+    path: str
+    blob: str
+    url: str
+    save_as: str
+    status: str
+    type: str
+    published: float
+    channel: str
+    categories: tuple[str, ...]
+    aliases: tuple[str, ...]
+    text: str
+    listings: tuple[Listing, ...] = ()
+    found: dict[str, list[str]] = {}
+
+
+class Page(_Message, frozen=True):
+    """A file that is no post, but has a page that no post may have: ``save_as`` in the output."""
+
+    path: str
+    save_as: str
+
+
+class Unread(_Message, frozen=True):
+    """A file that should be a post and of which Pelican makes none, with the reason."""
+
+    path: str
+    reason: str
+
+
+class Described(_Message, frozen=True):
+    """Answers :class:`Describe`, in its order; ``None`` for what is neither post nor page."""
+
+    files: tuple[Entry | Page | Unread | None, ...]
+
+
+class Refusal(_Message, frozen=True):
+    """No answer. ``invalid``: what was asked cannot be; ``slow``: it took too long; ``busy``: too
+    many such questions at once; ``broken``: the site itself cannot be read."""
+
+    kind: Literal["invalid", "slow", "busy", "broken"]
+    reason: str
+
+
+class Ready(_Message, frozen=True):
+    """The answer to :class:`Start`. ``confined``: whether the kernel confines the process."""
+
+    facts: Facts
+    confined: bool = False
+
+
+class Denied(_Message, frozen=True):
+    """Files outside of the site that its code has tried to read, and may not."""
+
+    paths: tuple[str, ...]
+
+
+class SiteReport(msgspec.Struct, frozen=True):
+    """How the site can be read, for the owner.
+
+    ``problem`` says why its newest settings are not in use, ``""`` if they are. ``warnings`` are
+    what Pelican logged while it loaded them. ``denied`` are files that the site's code may not
+    read; ``confined`` is false where nothing keeps it from that. ``unread`` are files of which
+    Pelican makes no post.
+    """
+
+    problem: str = ""
+    confined: bool = False
+    warnings: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
+
+
+Question: TypeAlias = Ask | LaterPages | Describe
+Reply: TypeAlias = Answer | Rivals | Described | Refusal | Ready | Denied

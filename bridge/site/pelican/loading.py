@@ -1,0 +1,115 @@
+"""A site's Pelican settings and plugins, loaded as ``pelican`` loads them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pelican import Pelican
+from pelican import settings as pelican_settings
+
+from bridge.settings import SettingsError
+
+
+def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[str, Any]:
+    """The settings as ``pelican CONTENT -s FILE`` has them.
+
+    Runs the owner's file, as every Pelican run does, and sets the process' locale to the site's
+    (month names in URLs depend on it). A theme that is not there is no hindrance: it decides no
+    address. Raises :class:`SettingsError`.
+    """
+    try:
+        # Pelican's own function would run the file a second time to be told what to override.
+        own: dict[str, Any] = dict(pelican_settings.get_settings_from_file(str(settings_file)))
+        _make_absolute(own, settings_file.resolve().parent)
+        own |= {
+            "CACHE_CONTENT": False,
+            "LOAD_CONTENT_CACHE": False,
+            # A scheduled post is told the address that it will have when it is due; until
+            # then the builder keeps it back.
+            "WITH_FUTURE_DATES": True,
+        }
+        if not _has_theme(own):
+            own["THEME"] = pelican_settings.DEFAULT_THEME
+        if content is not None:
+            content.mkdir(parents=True, exist_ok=True)
+            own["PATH"] = str(content)
+        found: dict[str, Any] = pelican_settings.read_settings(override=own)
+    except (Exception, SystemExit) as error:
+        raise SettingsError(
+            str(settings_file),
+            "the file",
+            f"Pelican's settings cannot be read ({type(error).__name__}: {error})",
+            "See that `pelican -s` accepts it.",
+        ) from error
+    return found
+
+
+def load_plugins(settings: dict[str, Any]) -> Pelican:
+    """The site, with its plugins registered. What cannot be loaded is logged, as by Pelican."""
+    return Pelican(settings)
+
+
+@contextmanager
+def logged_errors(tell: Callable[[str], None]) -> Iterator[None]:
+    """Hand on what Pelican and plugins log at ERROR within the block."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tell(" ".join(record.getMessage().split()))
+
+    handler = Handler(logging.ERROR)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+@contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Let ``from pelicanconf import *`` find this folder's file, and forget it afterwards.
+
+    For a process that reads several sites, one after the other.
+    """
+    usual = {"pelicanconf", "publishconf"}
+    before = set(sys.modules)
+    stale = {name: sys.modules.pop(name) for name in usual & before}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before | set(stale):
+            origin = getattr(sys.modules.get(name), "__file__", None)
+            if origin and Path(origin).is_relative_to(folder):
+                del sys.modules[name]
+        for name, module in stale.items():
+            sys.modules[name] = module
+
+
+def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
+    """Paths are relative to the settings' file (``pelican.settings.read_settings``)."""
+
+    def absolute(path: object) -> str:
+        # Links stay what they are, and ".." goes, as Pelican has it.
+        return os.path.abspath(folder / str(path))  # noqa: PTH100
+
+    for name in ("PATH", "OUTPUT_PATH", "CACHE_PATH", "THEME"):
+        # A theme may be a name instead.
+        if settings.get(name) and (name != "THEME" or Path(absolute(settings[name])).exists()):
+            settings[name] = absolute(settings[name])
+    settings.setdefault("OUTPUT_PATH", absolute("output"))
+    if settings.get("PLUGIN_PATHS") is not None:
+        settings["PLUGIN_PATHS"] = [absolute(path) for path in settings["PLUGIN_PATHS"]]
+
+
+def _has_theme(settings: dict[str, Any]) -> bool:
+    """Whether Pelican would find the theme: a folder, or one of its own by name."""
+    theme = str(settings.get("THEME") or pelican_settings.DEFAULT_THEME)
+    return Path(theme).is_dir() or (Path(pelican_settings.DEFAULT_THEME).parent / theme).is_dir()

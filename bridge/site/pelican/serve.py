@@ -1,0 +1,377 @@
+"""The program that answers the bridge's questions about a site; its first argument are its grants.
+
+The process that the bridge starts loads the site once, and then only supervises: what concerns a
+text is answered by a copy of it (a fork, which shares its memory), so that no text can keep it
+busy. A question that has kept a copy busy for some time is left to it alone, and a new copy takes
+the ones that follow; a copy whose question has used up its processor time is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from bridge.content.headers import PelicanFile
+from bridge.errors import BridgeError
+from bridge.settings import SettingsError
+from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames, write_all
+from bridge.site.messages import (
+    Answer,
+    Ask,
+    Candidate,
+    Denied,
+    Describe,
+    Described,
+    LaterPages,
+    Question,
+    Ready,
+    Refusal,
+    Rendered,
+    Reply,
+    Start,
+)
+from bridge.site.pelican.denials import Denials
+from bridge.site.pelican.site import PelicanSite
+from bridge.site.starting import confine_by
+
+_encode = msgspec.msgpack.Encoder(enc_hook=str).encode
+_questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+_MOST_MEMORY = 2 << 30
+#: How much more time than processor time an answer may take: for a busy machine, or one that waits.
+_WAITING = 3
+#: What describes many files ends when it has had nothing to do for so long.
+_IDLE = 2.0
+_DIE_WITH_PARENT = 1
+
+
+def answer(site: PelicanSite, question: Question) -> Reply:
+    """The answer to any question; what cannot be answered is a :class:`Refusal`."""
+    try:
+        match question:
+            case Ask():
+                return _answer(site, question)
+            case LaterPages():
+                return site.rivals(question)
+            case Describe(files=files):
+                return Described(tuple(site.describe(each) for each in files))
+    except BridgeError as error:
+        return Refusal("invalid", error.description)
+    except MemoryError:
+        return Refusal("slow", "it takes too much memory")
+    except Exception as error:  # noqa: BLE001 - readers and plugins raise what they like
+        return Refusal("broken", f"{type(error).__name__}: {error}")
+
+
+def _answer(site: PelicanSite, question: Ask) -> Answer:
+    places: tuple[Candidate, ...] = ()
+    whole, body = Rendered(""), ""
+    if question.place is not None:
+        places, whole = site.places(question.place)
+        body = PelicanFile.parse(question.place.text, question.place.path or "x.md").body.strip()
+    return Answer(
+        tuple(map(site.slugify, question.slugs)),
+        tuple(site.can_have_pages(sort, name) for sort, name in question.names),
+        # Most texts are the body of the file that has just been read.
+        tuple(
+            whole if text.strip() == body and suffix == "md" else site.render(text, suffix)
+            for suffix, text in question.texts
+        ),
+        places,
+        whole,
+    )
+
+
+@dataclass(eq=False)
+class _Copy:
+    """A fork of this process, and the question that it is at work on."""
+
+    pid: int
+    pipe: socket.socket
+    kind: int
+    frames: Frames = field(default_factory=Frames)
+    job: Frame | None = None
+    since: float = 0.0
+    used_before: float = 0.0
+    alone: bool = False
+
+    def used(self) -> float:
+        """The processor time of its question, in seconds."""
+        return _processor_time(self.pid) - self.used_before
+
+
+class Supervisor:
+    """Hands questions on to copies of the process, and looks after their time."""
+
+    def __init__(self, site: PelicanSite, start: Start, asked: int, told: int) -> None:
+        self._site = site
+        self._start = start
+        self._asked, self._told = asked, told
+        self._frames = Frames()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(asked, selectors.EVENT_READ, None)
+        self._copies: list[_Copy] = []
+        self._waiting: dict[int, deque[tuple[Frame, float]]] = {TEXT: deque(), MANY: deque()}
+
+    def run(self) -> None:
+        """Answer until the bridge goes away."""
+        self._fork(TEXT)
+        while True:
+            for key, _ in self._selector.select(self._pause()):
+                if key.data is None:
+                    data = os.read(self._asked, 1 << 20)
+                    if not data:
+                        return
+                    for frame in self._frames.feed(data):
+                        self._take(frame)
+                else:
+                    self._hear(key.data)
+            self._look_at_the_clock()
+            self._hand_out()
+
+    def close(self) -> None:
+        """End every copy."""
+        for copy in list(self._copies):
+            self._end(copy)
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == QUICK:
+            reply = answer(self._site, _questions.decode(frame.body))
+            self._tell(frame.number, _encode(reply))
+        else:
+            self._waiting[frame.kind].append((frame, time.monotonic()))
+
+    def _hand_out(self) -> None:
+        for kind, waiting in self._waiting.items():
+            while waiting:
+                copy = self._idle(kind)
+                if copy is None:
+                    break
+                frame, _ = waiting.popleft()
+                copy.job, copy.since = frame, time.monotonic()
+                copy.used_before = _processor_time(copy.pid)
+                try:
+                    copy.pipe.sendall(frame.pack())
+                except OSError:
+                    self._lost(copy)
+
+    def _idle(self, kind: int) -> _Copy | None:
+        """A copy with nothing to do; a new one, where there may be more."""
+        same = [copy for copy in self._copies if copy.kind == kind and not copy.alone]
+        for copy in same:
+            if copy.job is None:
+                return copy
+        most = 1 if kind == TEXT else max(1, min(2, os.cpu_count() or 1))
+        return self._fork(kind) if len(same) < most else None
+
+    def _hear(self, copy: _Copy) -> None:
+        """Pass on what a copy says."""
+        try:
+            data = copy.pipe.recv(1 << 20)
+        except OSError:
+            data = b""
+        if not data:
+            self._lost(copy)
+            return
+        for frame in copy.frames.feed(data):
+            self._tell(frame.number, frame.body)
+            if copy.job is not None and frame.number == copy.job.number:
+                copy.job, copy.since = None, time.monotonic()
+                if copy.alone:
+                    self._end(copy)
+
+    def _lost(self, copy: _Copy) -> None:
+        job = copy.job
+        self._end(copy)
+        if job is not None:
+            self._refuse(job, Refusal("slow", "the site's code ended without an answer"))
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        for copy in list(self._copies):
+            if copy.job is None:
+                if copy.kind == MANY and now - copy.since > _IDLE:
+                    self._end(copy)
+                continue
+            limit, passed = copy.job.milliseconds / 1000, now - copy.since
+            if passed >= limit and (copy.used() >= limit or passed >= _WAITING * limit):
+                job = copy.job
+                self._end(copy)
+                self._refuse(job, Refusal("slow", "it takes too long"))
+            elif copy.kind == TEXT and not copy.alone and passed >= self._patience():
+                self._leave_alone(copy)
+
+    def _patience(self) -> float:
+        """How long a text may keep the others waiting: less where there are others."""
+        return self._start.hurried if self._waiting[TEXT] else self._start.patience
+
+    def _leave_alone(self, copy: _Copy) -> None:
+        """Let a question go on in its copy, which nobody else will use."""
+        if sum(each.alone for each in self._copies) < self._start.most_slow:
+            copy.alone = True
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, copy.pid, 10)
+        elif time.monotonic() - copy.since >= self._start.patience and copy.job is not None:
+            job = copy.job
+            self._end(copy)
+            self._refuse(job, Refusal("busy", "the site is at work on other long texts"))
+
+    def _pause(self) -> float | None:
+        """How long to wait for something to be said, before looking at the clock."""
+        if not any(copy.job is not None or copy.kind == MANY for copy in self._copies):
+            return None
+        return 0.05
+
+    def _fork(self, kind: int) -> _Copy:
+        ours, theirs = socket.socketpair()
+        gc.collect()
+        gc.freeze()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            for copy in self._copies:
+                copy.pipe.close()
+            self._selector.close()
+            os.close(self._asked)
+            os.close(self._told)
+            _copy_main(self._site, theirs)
+        theirs.close()
+        gc.unfreeze()
+        copy = _Copy(pid, ours, kind, since=time.monotonic())
+        self._copies.append(copy)
+        self._selector.register(ours, selectors.EVENT_READ, copy)
+        return copy
+
+    def _end(self, copy: _Copy) -> None:
+        self._selector.unregister(copy.pipe)
+        self._copies.remove(copy)
+        copy.pipe.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(copy.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(copy.pid, 0)
+
+    def _refuse(self, job: Frame, refusal: Refusal) -> None:
+        self._tell(job.number, _encode(refusal))
+
+    def _tell(self, number: int, body: bytes) -> None:
+        write_all(self._told, Frame(number, 0, 0, body).pack())
+
+
+def _copy_main(site: PelicanSite, pipe: socket.socket) -> NoReturn:
+    """What a copy does: one question after the other, until its parent goes away."""
+    code = 1
+    try:
+        _die_with_parent()
+        with contextlib.suppress(ValueError, OSError):  # macOS takes no limit on memory
+            resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        frames = Frames()
+        while data := pipe.recv(1 << 20):
+            for frame in frames.feed(data):
+                reply = _encode(answer(site, _questions.decode(frame.body)))
+                if denied := DENIALS.new():
+                    pipe.sendall(Frame(UNASKED, 0, 0, _encode(Denied(denied))).pack())
+                pipe.sendall(Frame(frame.number, 0, 0, reply).pack())
+        code = 0
+    except BrokenPipeError:
+        code = 0
+    finally:
+        # Nothing that the parent has open is flushed or cleaned up a second time.
+        os._exit(code)
+
+
+DENIALS = Denials()
+
+
+def main(arguments: list[str]) -> int:
+    """Serve one bridge until it goes away."""
+    asked, told = os.dup(0), os.dup(1)
+    # What the site's settings and extensions print is no answer.
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    start = msgspec.msgpack.decode(_first(asked).body, type=Start)
+    grants = confine_by(arguments[0])
+    if grants is not None:
+        DENIALS.watch(grants)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    reply: Reply
+    site = None
+    try:
+        site = _load(start)
+        reply = Ready(site.facts(), grants is not None)
+    except SettingsError as error:
+        reply = Refusal("broken", str(error).replace(f"{start.checkout}/", ""))
+    except BridgeError as error:
+        reply = Refusal("broken", error.description)
+    if denied := DENIALS.new():
+        write_all(told, Frame(UNASKED, 0, 0, _encode(Denied(denied))).pack())
+    write_all(told, Frame(UNASKED, 0, 0, _encode(reply)).pack())
+    if site is None:
+        return 1
+    supervisor = Supervisor(site, start, asked, told)
+    try:
+        supervisor.run()
+    finally:
+        supervisor.close()
+    return 0
+
+
+def _load(start: Start) -> PelicanSite:
+    """The site, in the folder and with the module path that ``pelican`` would have."""
+    checkout = Path(start.checkout)
+    os.chdir(checkout)
+    settings = checkout / start.settings
+    if settings.parent != checkout:
+        sys.path.insert(0, str(settings.parent))
+    sys.path.insert(0, "")
+    return PelicanSite.load(
+        settings,
+        root=checkout,
+        content=start.content,
+        siteurl=start.siteurl,
+        uploads=start.uploads,
+        template=start.template,
+    )
+
+
+def _first(asked: int) -> Frame:
+    """The first message; nothing is read beyond it."""
+    frames = Frames()
+    while data := os.read(asked, 1):
+        if found := frames.feed(data):
+            return found[0]
+    raise SystemExit(2)
+
+
+def _processor_time(pid: int) -> float:
+    """What a process has used of the processor (``clock_getcpuclockid``)."""
+    if sys.platform != "linux":
+        return time.monotonic()
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        prctl: Any = ctypes.CDLL(None).prctl
+        prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,335 @@
+"""A site in a process of its own: the bridge's side of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from bridge.errors import InvalidRequest, SiteBroken, Unavailable
+from bridge.site import starting
+from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames
+from bridge.site.messages import (
+    Answer,
+    Ask,
+    Denied,
+    Describe,
+    Described,
+    Entry,
+    Facts,
+    LaterPages,
+    Page,
+    Question,
+    Ready,
+    Refusal,
+    Reply,
+    Rivals,
+    Source,
+    Start,
+    Unread,
+)
+from bridge.site.starting import Sandbox
+
+log = logging.getLogger(__name__)
+
+_PROGRAM = "bridge.site.pelican.serve"
+_TAIL = 50
+_GRACE = 5.0
+_Reply = TypeVar("_Reply")
+_encode = msgspec.msgpack.Encoder().encode
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long answers may take, in seconds.
+
+    ``loading``: the settings and plugins. ``quick``: what needs no text read. ``text`` is
+    processor time; ``overdue`` is how long an answer may be late before the process is killed.
+    """
+
+    loading: float = 60.0
+    quick: float = 2.0
+    text: float = 10.0
+    each_of_many: float = 2.0
+    overdue: float = 30.0
+
+
+class _Gone(Exception):
+    """The process ended before it had answered."""
+
+
+class _Running:
+    """One process, from its start to its end."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, denied: Callable[[Sequence[str]], None]
+    ) -> None:
+        self.process = process
+        self.printed: deque[str] = deque(maxlen=_TAIL)
+        self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._denied = denied
+        self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
+        self._number = 0
+        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._keep_log())]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._tasks[0].done()
+
+    async def ask(self, question: Question | Start, kind: int, seconds: float) -> Reply:
+        """Send a question, and wait for its answer. Raises :class:`_Gone`."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if isinstance(question, Start):
+            number, future = UNASKED, self.ready
+        else:
+            self._number = number = self._number % 0xFFFFFFFF + 1
+            self._expected[number] = future
+        frame = Frame(number, kind, int(seconds * 1000), _encode(question))
+        assert self.process.stdin is not None  # noqa: S101 - a PIPE was asked for
+        try:
+            if self.ended:
+                raise _Gone
+            self.process.stdin.write(frame.pack())
+            await self.process.stdin.drain()
+            return await future
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _Gone from error
+        finally:
+            self._expected.pop(number, None)
+
+    async def end(self) -> None:
+        """Kill it, and all that it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await self.process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._give_up()
+
+    async def _hear(self) -> None:
+        assert self.process.stdout is not None  # noqa: S101 - a PIPE was asked for
+        frames = Frames()
+        try:
+            while data := await self.process.stdout.read(1 << 20):
+                for frame in frames.feed(data):
+                    self._take(frame)
+        except (ValueError, msgspec.DecodeError) as error:
+            log.error("The site's process answers nonsense: %s", error)  # noqa: TRY400 - no trace
+        finally:
+            self._give_up()
+
+    def _take(self, frame: Frame) -> None:
+        reply = _replies.decode(frame.body)
+        if isinstance(reply, Denied):
+            self._denied(reply.paths)
+            return
+        future = self._expected.get(frame.number)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    def _give_up(self) -> None:
+        for future in self._expected.values():
+            if not future.done():
+                future.set_exception(_Gone())
+        if self.ready.done() and not self.ready.cancelled():
+            self.ready.exception()  # looked at: whoever waited has been told
+
+    async def _keep_log(self) -> None:
+        """What the site prints is kept for the case that the process ends."""
+        assert self.process.stderr is not None  # noqa: S101 - a PIPE was asked for
+        while line := await self.process.stderr.readline():
+            self.printed.append(line.decode("utf-8", errors="replace").rstrip())
+
+
+class SiteProcess:
+    """A :class:`~bridge.site.protocol.SiteReader` in a process of its own.
+
+    It is started by :meth:`load`, and again whenever it ended or did not answer in time.
+    """
+
+    def __init__(self, start: Start, sandbox: Sandbox, *, limits: Limits = Limits()) -> None:
+        """``start`` says which site; its checkout has to be there."""
+        self._start = start
+        self._sandbox = sandbox
+        self._limits = limits
+        self._running: _Running | None = None
+        self._starting = asyncio.Lock()
+        self._facts: Facts | None = None
+        self._closed = False
+        self.confined = False
+        self.denied: list[str] = []
+
+    @property
+    def facts(self) -> Facts:
+        """What the settings say, as they were loaded."""
+        if self._facts is None:
+            raise Unavailable("The site's settings have not been read yet.", retry_after=1)
+        return self._facts
+
+    async def load(self) -> Facts:
+        """Start the process, which loads the site.
+
+        Raises :class:`SiteBroken` where settings or plugins cannot be loaded.
+        """
+        await self._process()
+        return self.facts
+
+    async def ask(self, question: Ask) -> Answer:
+        """Everything that there is to know about one post."""
+        kind = TEXT if question.texts or question.place else QUICK
+        return await self._ask(question, Answer, kind)
+
+    async def rivals(self, question: LaterPages) -> Rivals:
+        """The lists that would want a page of another list."""
+        return await self._ask(question, Rivals, QUICK)
+
+    async def describe(self, files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
+        """What each of these files is; one that takes too long is :class:`Unread`."""
+        if not files:
+            return []
+        limit = self._limits.text + self._limits.each_of_many * (len(files) - 1)
+        try:
+            question = Describe(tuple(files))
+            return list((await self._ask(question, Described, MANY, limit)).files)
+        except InvalidRequest as error:
+            if len(files) == 1:
+                return [Unread(files[0].path, error.description)]
+        half = len(files) // 2
+        return [*await self.describe(files[:half]), *await self.describe(files[half:])]
+
+    async def close(self) -> None:
+        """End the process."""
+        self._closed = True
+        running, self._running = self._running, None
+        if running is not None:
+            await running.end()
+
+    async def _ask(
+        self,
+        question: Question,
+        expected: type[_Reply],
+        kind: int,
+        seconds: float | None = None,
+    ) -> _Reply:
+        limit = seconds or (self._limits.quick if kind == QUICK else self._limits.text)
+        late = limit if kind == QUICK else 3 * limit + self._limits.overdue
+        for attempt in (1, 2):
+            running = await self._process()
+            try:
+                async with asyncio.timeout(late):
+                    reply = await running.ask(question, kind, limit)
+            except TimeoutError as error:
+                log.error("The site's process does not answer, and is started again")  # noqa: TRY400 - no trace
+                await self._drop(running)
+                raise Unavailable("The site's own code does not answer.", retry_after=2) from error
+            except _Gone:
+                self._tell_end(running)
+                await self._drop(running)
+                if attempt == 2:
+                    raise Unavailable("The site's own code has ended.", retry_after=5) from None
+                continue
+            if isinstance(reply, Refusal):
+                raise _refused(reply)
+            if not isinstance(reply, expected):
+                raise Unavailable("The site's own code answers nonsense.", retry_after=5)
+            return reply
+        raise AssertionError  # the second attempt returned or raised
+
+    async def _process(self) -> _Running:
+        """The process, started where there is none."""
+        if self._running is not None and not self._running.ended:
+            return self._running
+        async with self._starting:
+            if self._running is not None and not self._running.ended:
+                return self._running
+            if self._closed:
+                raise Unavailable("The site is being read anew. Try again.", retry_after=2)
+            if self._running is not None:
+                await self._running.end()
+            self._running = None
+            running = await self._launch()
+            try:
+                async with asyncio.timeout(self._limits.loading):
+                    reply = await running.ask(self._start, QUICK, self._limits.loading)
+            except TimeoutError as error:
+                await running.end()
+                told = f"it takes longer than {self._limits.loading:.0f} seconds"
+                raise SiteBroken(f"Pelican's settings cannot be loaded: {told}.") from error
+            except _Gone as error:
+                await running.end()
+                said = " ".join(running.printed)[-500:]
+                raise SiteBroken(
+                    f"Pelican's settings end the process that loads them. {said}"
+                ) from error
+            except BaseException:
+                await running.end()
+                raise
+            if isinstance(reply, Ready):
+                self._facts, self.confined = reply.facts, reply.confined
+                self._running = running
+                return running
+            await running.end()
+            reason = reply.reason if isinstance(reply, Refusal) else "it answers nonsense"
+            raise SiteBroken(reason)
+
+    async def _launch(self) -> _Running:
+        checkout = Path(self._start.checkout)
+        # A text that is asked about stands where it would be for the time of the question.
+        content = [checkout / self._start.content] if self._start.content else []
+        for folder in content:
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        grants = self._sandbox.grants(read=[checkout], write=content)
+        process = await starting.start(
+            _PROGRAM,
+            grants,
+            folder=checkout,
+            environment=self._sandbox.environment(),
+        )
+        return _Running(process, self._note_denied)
+
+    def _note_denied(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            if path not in self.denied:
+                self.denied.append(path)
+                log.warning(
+                    "The site's code may not read %s; [site] folders is where to allow it",
+                    path,
+                )
+
+    async def _drop(self, running: _Running) -> None:
+        if self._running is running:
+            self._running = None
+        await running.end()
+
+    def _tell_end(self, running: _Running) -> None:
+        log.error("The site's process has ended. %s", "\n".join(running.printed)[-2000:])
+
+
+def _refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
+    """What a client is told."""
+    match refusal.kind:
+        case "invalid":
+            return InvalidRequest(refusal.reason)
+        case "slow":
+            return InvalidRequest(
+                f"This content takes the site too long to read ({refusal.reason}): split the post,"
+                " or see that each bracket in it is closed."
+            )
+        case "busy":
+            return Unavailable(f"Try again: {refusal.reason}.", retry_after=10)
+        case "broken":
+            return SiteBroken(f"The site's own code fails: {refusal.reason}")

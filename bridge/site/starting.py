@@ -1,0 +1,129 @@
+"""Starting what runs the site's code: with an environment of its own, and confined.
+
+One way for all of it: the process that answers questions, the resident build, and commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from bridge.site.confinement import Grants, confine, system_grants
+
+_PROJECT = Path(__file__).parents[2]
+#: What a site may see of the bridge's environment. None of it can be a secret.
+_KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What the site's code gets to see of this machine.
+
+    ``state`` is the folder for what is derived: the site's own home and temporary folder are made
+    there. ``folders`` are further ones that it may read (``[site] folders``), ``objects`` the
+    repo's history. ``protected`` are files and folders with secrets; ``confined`` is ``False``
+    where the owner wants no confinement.
+    """
+
+    state: Path
+    folders: tuple[Path, ...] = ()
+    objects: Path | None = None
+    protected: tuple[Path, ...] = ()
+    confined: bool = True
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """A stripped environment. This project's plugin can be imported, installed or not."""
+        ours = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        ours |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
+        path = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
+        home, temporary = self._folder("home"), self._folder("tmp")
+        return {
+            **ours,
+            "PYTHONPATH": os.pathsep.join(path),
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            # Compiled settings are recognised by second and size; two commits can share both.
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # git would look for settings that it may not read.
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "COLUMNS": "1000",
+            "NO_COLOR": "1",
+            **self.extra,
+            **more,
+        }
+
+    def grants(self, *, read: Sequence[Path] = (), write: Sequence[Path] = ()) -> Grants | None:
+        """What may be used: the system's and Python's folders, and these. ``None``: anything."""
+        if not self.confined:
+            return None
+        system = system_grants(protected=self.protected)
+        folders = [*self.folders, *([self.objects] if self.objects else []), *read]
+        own = [self._folder(name) for name in ("home", "tmp", "cache")]
+        return Grants(
+            (*system.read, *(str(path.resolve()) for path in folders)),
+            (*system.write, *(str(path.resolve()) for path in (*own, *write))),
+            system.list,
+        )
+
+    def _folder(self, name: str) -> Path:
+        folder = self.state / "site" / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder.resolve()
+
+
+async def start(
+    module: str,
+    grants: Grants | None,
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+) -> asyncio.subprocess.Process:
+    """Start one of our programs; it confines itself by the grants, its only argument.
+
+    ``-P``: nothing is imported from the folder, before the program itself says so.
+    """
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", module, msgspec.json.encode(grants).decode()),
+        cwd=folder,
+        env=dict(environment),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def confined_argv(argv: Sequence[str], grants: Grants | None) -> tuple[str, ...]:
+    """The command that runs another one confined."""
+    given = msgspec.json.encode(grants).decode()
+    return (sys.executable, "-P", "-m", __name__, given, *argv)
+
+
+def confine_by(argument: str) -> Grants | None:
+    """Confine this process by the argument that it was started with.
+
+    What it is confined to; ``None`` where nothing is enforced.
+    """
+    grants: Grants | None = msgspec.json.decode(argument, type=Grants | None)
+    return grants if grants is not None and confine(grants) else None
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Confine this process, and become the program that the arguments name."""
+    confine_by(arguments[0])
+    program = arguments[1]
+    try:
+        os.execvp(program, list(arguments[1:]))  # noqa: S606 - no shell is the point
+    except OSError as error:
+        raise SystemExit(f"{program} cannot be run: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

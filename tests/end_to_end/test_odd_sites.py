@@ -1,0 +1,320 @@
+"""Any site, as it is: what Pelican's users do that the quick start does not do.
+
+Each site is published into by the bridge's own parts, with a real repo and a real process, and
+built by ``pelican`` in a clone: every post is where the bridge said that it would be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from publishing_kit import bench
+from site_kit import CONF
+
+from bridge.errors import InvalidRequest, SiteBroken
+
+MDEXT = """
+from markdown import Extension
+class Mine(Extension):
+    def extendMarkdown(self, md):
+        pass
+def makeExtension(**given):
+    return Mine(**given)
+"""
+HEADINGS = """
+import re
+from datetime import datetime
+from pathlib import Path
+from pelican.readers import MarkdownReader
+
+class FirstHeading(MarkdownReader):
+    def read(self, path):
+        content, metadata = super().read(path)
+        first = re.search("^# (.*)$", Path(path).read_text(), re.MULTILINE)
+        if first:
+            metadata.setdefault("title", first[1])
+        return content, metadata
+
+READERS = {"md": FirstHeading}
+"""
+RST = """A post
+######
+
+:date: 2020-01-02 03:04
+:tags: one, two
+:slug: small
+
+A `link <https://x.example/>`_ and ``code``.
+
+.. code-block:: python
+
+    print(1)
+
+.. raw:: html
+
+    <video autoplay></video>
+
+End.
+"""
+HTML = """<html><head><title>By hand</title><meta name="date" content="2020-01-02 03:04">
+    <meta name="tags" content="a, b">
+  </head><body>
+<p>Some <em>words</em>.</p>
+<script>ownersScript()</script>
+</body></html>
+"""
+
+SITES = {
+    "a Markdown extension in the repo": (
+        {"mdext/__init__.py": "", "mdext/mine.py": MDEXT},
+        CONF + 'MARKDOWN = {"extension_configs": {"mdext.mine": {}}}\n',
+    ),
+    "settings that open a file by a relative name": (
+        {"extra_header.html": "<b>"},
+        CONF + 'EXTRA = open("extra_header.html").read()\n',
+    ),
+    "settings that list the content folder": (
+        {"content/blog/a.md": "Title: a\nDate: 2020-01-02\n\nx\n"},
+        CONF
+        + "from pathlib import Path\n"
+        + "ARTICLE_PATHS = [d.name for d in (Path(__file__).parent / 'content').iterdir()]\n",
+    ),
+    "settings that import a module of the repo": ({"words.py": "N = 1"}, CONF + "import words\n"),
+    "a theme that is not there": ({}, CONF + 'THEME = "themes/none"\n'),
+}
+
+
+@pytest.mark.parametrize(("files", "conf"), SITES.values(), ids=SITES)
+async def test_settings_are_read_where_pelican_reads_them(
+    files: dict[str, str], conf: str, tmp_path: Path
+) -> None:
+    path = "blog/{slug}.md" if "ARTICLE_PATHS" in conf else "{slug}.md"
+    async with bench(tmp_path, files, conf, path=path) as site:
+        first = await site.create(content="A note")
+        second = await site.create(name="A note", content="An *article*")
+        assert (first, second) == (
+            "https://example.com/2026/a-note/",
+            "https://example.com/2026/a-note-2/",
+        )
+        if "THEME" not in conf:
+            pages = await asyncio.to_thread(site.pages, tmp_path)
+            assert {"2026/a-note/index.html", "2026/a-note-2/index.html"} <= pages
+
+
+async def test_posts_that_only_the_sites_own_reader_understands(tmp_path: Path) -> None:
+    text = "date: 2020-01-02\n\n# A heading of its own\n\nText.\n"
+    files = {f"content/p{n}.md": text.replace("A ", f"{n} ") for n in range(3)}
+    async with bench(tmp_path, files, CONF + HEADINGS, path="{slug}.md") as site:
+        url = "https://example.com/2020/1-heading-of-its-own/"
+        assert (await site.source(url))["name"] == "1 heading of its own"
+        assert (await site.source(url))["published"] == "2020-01-02T00:00:00+01:00"
+        await site.add(url, category="new")
+        assert site.changed() == [
+            "+Tags: new;",
+            "+Modified: 2026-11-21T13:00:00+01:00",
+        ]
+        await site.create(name="Another", content="Text")
+        pages = await asyncio.to_thread(site.pages, tmp_path)
+        assert {"2020/1-heading-of-its-own/index.html", "2026/another/index.html"} <= pages
+
+
+async def test_a_format_of_the_sites_own_is_read_and_not_edited(tmp_path: Path) -> None:
+    conf = CONF + (
+        "from pelican.readers import BaseReader\n"
+        "class Org(BaseReader):\n"
+        "    enabled = True\n"
+        "    file_extensions = ['org']\n"
+        "    def read(self, path):\n"
+        "        date = self.process_metadata('date', '2020-01-02')\n"
+        "        return '<p>x</p>', {'title': 'Org', 'date': date}\n"
+        "READERS = {'org': Org}\n"
+    )
+    async with bench(tmp_path, {"content/x.org": "#+TITLE: Org\n"}, conf) as site:
+        url = "https://example.com/2020/org/"
+        assert (await site.source(url))["name"] == "Org"
+        with pytest.raises(InvalidRequest, match=r"\.org"):
+            await site.add(url, category="x")
+        await site.delete(url)
+        assert await site.undelete(url) == url
+
+
+async def test_restructured_text_comes_back_as_it_was_handed_out(tmp_path: Path) -> None:
+    async with bench(tmp_path, {"content/small.rst": RST}, CONF) as site:
+        url = "https://example.com/2020/small/"
+        text = (await site.source(url))["content"]
+        assert text == RST.partition("small\n\n")[2].rstrip("\n")
+        await site.update(url, content=text.replace("End.", "The *end*."))
+        modified = "+:modified: 2026-11-21T13:00:00+01:00"
+        assert site.changed() == [modified, "-End.", "+The *end*."]
+        # Sent back as it is: no commit.
+        before = site.store.head()
+        await site.update(url, content=(await site.source(url))["content"])
+        assert site.store.head() == before
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        ".. raw:: html\n\n   <script>x()</script>",
+        ".. raw:: html\n\n   <b>harmless</b>",
+        ".. include:: ../pelicanconf.py\n   :literal:",
+        ".. include:: /etc/hostname",
+        ".. raw:: html\n   :file: ../pelicanconf.py",
+        ".. csv-table::\n   :file: ../table.csv",
+        ".. role:: raw-html(raw)\n   :format: html\n\n:raw-html:`<b>x</b>`",
+        "`x <javascript:alert(1)>`_",
+        ".. image:: javascript:alert(1)",
+        "`x <{static}/../pelicanconf.py>`_",
+    ],
+)
+async def test_what_a_client_adds_to_restructured_text_is_guarded(
+    tmp_path: Path, added: str
+) -> None:
+    files = {"content/small.rst": RST, "table.csv": "a,b\n"}
+    async with bench(tmp_path, files, CONF) as site:
+        url, before = "https://example.com/2020/small/", site.store.head()
+        text = (await site.source(url))["content"]
+        with pytest.raises(InvalidRequest):
+            await site.update(url, content=f"{text}\n\n{added}\n")
+        assert site.store.head() == before
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "A list:\n\n- one\n- two\n\n1. one\n2. two",
+        "Heading\n=======\n\nText [1]_.\n\n.. [1] A footnote.",
+        "=====  =====\nA      B\n=====  =====\n1      2\n=====  =====",
+        ".. image:: https://x.example/y.png\n   :alt: Y\n   :width: 50%",
+        ".. figure:: https://x.example/y.png\n\n   A caption",
+        ".. note:: Mind the gap.",
+        "term\n    definition\n\n:field: value\n\n| a line\n| another\n\n    quoted\n\n>>> 1",
+        "H\\ :sub:`2`\\ O, `title <https://x.example/>`__, |x|\n\n.. |x| replace:: y",
+    ],
+)
+async def test_usual_restructured_text_can_be_added(tmp_path: Path, added: str) -> None:
+    async with bench(tmp_path, {"content/small.rst": RST}, CONF) as site:
+        url = "https://example.com/2020/small/"
+        text = (await site.source(url))["content"]
+        await site.update(url, content=f"{text}\n\n{added}")
+        assert (await site.source(url))["content"] == f"{text}\n\n{added}"
+
+
+async def test_a_long_text_can_be_edited(tmp_path: Path) -> None:
+    long = RST + "\n\n".join(f"Paragraph {n} of very many words, all in one." for n in range(400))
+    async with bench(tmp_path, {"content/long.rst": long}, CONF) as site:
+        url = "https://example.com/2020/small/"
+        text = (await site.source(url))["content"]
+        await site.update(url, content=text.replace("Paragraph 7 ", "Paragraph seven "))
+        assert len(site.changed()) == 3
+        assert (await site.source(url))["content"] == text.replace(
+            "Paragraph 7 ", "Paragraph seven "
+        )
+
+
+async def test_edits_of_posts_by_hand_are_only_the_edit(tmp_path: Path) -> None:
+    head = "Title: A\nDate: 2020-01-02\nTags: one,  two\nMood: fine\n"
+    files = {
+        "content/a.md": f"{head}\n\nText.\n\nEnd.\n\n",
+        "content/b.html": HTML,
+    }
+    async with bench(tmp_path, files, CONF) as site:
+        modified = "Modified: 2026-11-21T13:00:00+01:00"
+        url = "https://example.com/2020/a/"
+        await site.update(url, content="Text.\n\nThe end.")
+        assert site.changed() == [f"+{modified}", "-End.", "+The end."]
+        await site.add(url, category="three")
+        assert site.changed() == ["-Tags: one,  two", "+Tags: one,  two,  three"]
+        url = "https://example.com/2020/by-hand/"
+        html = (await site.source(url))["content"]["html"]
+        assert "ownersScript" in html
+        await site.update(url, content={"html": html.replace("words", "new words")})
+        assert site.changed() == [
+            '+    <meta name="modified" content="2026-11-21T13:00:00+01:00">',
+            "-<p>Some <em>words</em>.</p>",
+            "+<p>Some <em>new words</em>.</p>",
+        ]
+        sent = (await site.source(url))["content"]["html"] + "<script>theirs()</script>"
+        await site.update(url, content={"html": sent})
+        assert "theirs" not in site.read("content/b.html").partition("<body>")[2]
+
+
+async def test_a_post_that_comes_back_has_its_mode(tmp_path: Path) -> None:
+    async with bench(tmp_path, {"content/a.md": "Title: A\nDate: 2020-01-02\n\nx\n"}, CONF) as site:
+        (site.clone / "content/a.md").chmod(0o755)
+        await site.arrived({})
+        assert site.mode("content/a.md") == "100755"
+        url = "https://example.com/2020/a/"
+        await site.update(url, content="y")
+        assert site.mode("content/a.md") == "100755"
+        await site.delete(url)
+        await site.undelete(url)
+        assert site.mode("content/a.md") == "100755"
+
+
+async def test_addresses_are_found_however_they_are_spelt(tmp_path: Path) -> None:
+    files = {"content/a.md": "Title: A\nDate: 2020-01-02\nSlug: el-año\n\nx\n"}
+    async with bench(tmp_path, files, CONF) as site:
+        for url in ("https://example.com/2020/el-año/", "http://example.com/2020/el-a%C3%B1o#x"):
+            assert (await site.source(url))["name"] == "A"
+            await site.add(url, category=url[-1])
+        await site.delete("https://EXAMPLE.com/2020/el-año/index.html")
+        assert await site.undelete("https://example.com/2020/el-año")
+
+
+async def test_broken_settings_do_not_stop_posts_and_are_told(tmp_path: Path) -> None:
+    async with bench(tmp_path, {}, CONF) as site:
+        await site.create(name="First", content="x")
+        await site.arrived({"pelicanconf.py": CONF + "import not_there\n"})
+        assert await site.create(name="Second", content="x") == "https://example.com/2026/second/"
+        assert "not_there" in site.catalogue.report().problem
+        await site.arrived({"pelicanconf.py": CONF.replace('"{date:%Y}/{slug}/"', '"{slug}/"')})
+        assert await site.create(name="Third", content="x") == "https://example.com/third/"
+        assert site.catalogue.report().problem == ""
+
+
+async def test_settings_that_never_could_be_read_are_the_owners_fault(tmp_path: Path) -> None:
+    async with bench(tmp_path, {}, "import not_there\n") as site:
+        with pytest.raises(SiteBroken, match="not_there") as caught:
+            await site.create(content="x")
+        # Nothing that an app should try again: Micropub's server_error.
+        assert (caught.value.status, caught.value.code) == (500, "server_error")
+        assert "not_there" in site.catalogue.report().problem
+
+
+async def test_files_that_pelican_passes_over_are_named(tmp_path: Path) -> None:
+    files = {"content/a.md": "Title: no date\n\nx\n", "content/b.md": "Date: 2020-01-02\n\nx\n"}
+    async with bench(tmp_path, files, CONF) as site:
+        await site.catalogue.refresh()
+        unread = {each.path: each.reason for each in site.catalogue.report().unread}
+        assert unread.keys() == files.keys()
+        assert "no date" in unread["content/a.md"]
+        assert "no title" in unread["content/b.md"]
+
+
+async def test_an_extension_that_includes_files_is_not_for_clients(tmp_path: Path) -> None:
+    snippets = """
+import pathlib, re
+from markdown import Extension
+from markdown.preprocessors import Preprocessor
+class Step(Preprocessor):
+    def run(self, lines):
+        return [re.sub('--8<-- "(.*)"', lambda m: pathlib.Path(m[1]).read_text(), l) for l in lines]
+class Snippets(Extension):
+    def extendMarkdown(self, md):
+        md.preprocessors.register(Step(md), "snippets", 50)
+MARKDOWN = {"extensions": [Snippets(), "markdown.extensions.meta"]}
+"""
+    by_hand = 'Title: Mine\nDate: 2020-01-02\n\n--8<-- "part.txt"\n\nEnd.\n'
+    files = {"part.txt": "A part", "content/mine.md": by_hand}
+    async with bench(tmp_path, files, CONF + snippets) as site:
+        for name in ("pelicanconf.py", "./part.txt", str(tmp_path / "site.git" / "config")):
+            text = f'--8<-- "{name}"'
+            with pytest.raises(InvalidRequest):
+                await site.create(name="x", content=text)
+        # What the owner includes stays when a client edits the rest.
+        url = "https://example.com/2020/mine/"
+        await site.update(url, content='--8<-- "part.txt"\n\nThe end.')
+        assert site.changed()[1:] == ["-End.", "+The end."]

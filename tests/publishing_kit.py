@@ -1,0 +1,183 @@
+"""A bridge without its web side: posts come in as actions, and go into a real repo.
+
+The site is in a process of its own, as it is in a running bridge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from git_kit import git
+from site_kit import lay_out
+
+from bridge.annotating import Annotator
+from bridge.auth.token import Token
+from bridge.committing import Committer
+from bridge.fetch import GuardedFetch
+from bridge.illustrating import Illustrator
+from bridge.media.library import MediaLibrary
+from bridge.micropub.action import Action, Create, Delete, Undelete, Update
+from bridge.micropub.post import Json, Post
+from bridge.placing import Placing
+from bridge.posts.addresses import hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reading import PostReader
+from bridge.publisher import Published, Publisher
+from bridge.rebuild.none import NoRebuild
+from bridge.settings import Content, Settings, Site
+from bridge.site.current import CurrentSite
+from bridge.site.factory import make_current_site, make_sandbox
+from bridge.store import Version
+from bridge.store.checkout import Checkout
+from bridge.store.git import GitStore
+from bridge.store.queue import CommitQueue
+
+ALL = Token(me="https://example.com/", scopes=frozenset({"create", "update", "delete"}))
+WHEN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Bench:
+    """A bare repo, its owner's clone, and what publishes into it."""
+
+    clone: Path
+    bare: Path
+    store: GitStore
+    current: CurrentSite
+    catalogue: Catalogue
+    posts: PostReader
+    publisher: Publisher
+
+    async def do(self, action: Action) -> Published:
+        return await self.publisher.carry_out(action, ALL)
+
+    async def create(self, commands: Mapping[str, Any] | None = None, **properties: Json) -> str:
+        """A new post; its URL."""
+        given = {name: (value,) for name, value in properties.items()}
+        action = Create(Post("entry", MappingProxyType(given)), commands=dict(commands or {}))
+        return (await self.do(action)).url
+
+    async def update(self, url: str, **replace: Json) -> str:
+        """Replace properties of a post."""
+        return (await self.do(Update(url, replace={n: (v,) for n, v in replace.items()}))).url
+
+    async def add(self, url: str, **values: Json) -> str:
+        return (await self.do(Update(url, add={n: (v,) for n, v in values.items()}))).url
+
+    async def delete(self, url: str) -> None:
+        await self.do(Delete(url))
+
+    async def undelete(self, url: str) -> str:
+        return (await self.do(Undelete(url))).url
+
+    async def source(self, url: str) -> dict[str, Any]:
+        """The properties of a post, each with its only value."""
+        await self.catalogue.refresh()
+        post = await self.posts.post(self.posts.find(url))
+        return {name: values[0] for name, values in post.properties.items()}
+
+    def push(self, files: Mapping[str, str | bytes | None]) -> Version:
+        """The owner changes files, commits and pushes."""
+        for name, text in files.items():
+            file = self.clone / name
+            if text is None:
+                file.unlink()
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(text.encode() if isinstance(text, str) else text)
+        git(self.clone, "add", "--all")
+        git(self.clone, "commit", "-q", "-m", "by hand")
+        git(self.clone, "pull", "-q", "--rebase", str(self.bare), "main")
+        git(self.clone, "push", "-q", str(self.bare), "main")
+        return Version(git(self.clone, "rev-parse", "HEAD"))
+
+    async def arrived(self, files: Mapping[str, str | bytes | None]) -> None:
+        """The same, and the bridge has seen it."""
+        version, deadline = self.push(files), time.monotonic() + 60
+        while await self.catalogue.refresh() != version:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+    def read(self, path: str) -> str:
+        """A file as it is in the newest commit, every byte of it."""
+        line = ["git", "-C", str(self.bare), "cat-file", "blob", f"main:{path}"]
+        return subprocess.run(line, check=True, capture_output=True).stdout.decode()
+
+    def changed(self) -> list[str]:
+        """The lines that the last commit took away and added."""
+        shown = git(self.bare, "show", "--format=", "-U0", "--no-color", "main").splitlines()
+        return [line for line in shown if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+
+    def mode(self, path: str) -> str:
+        return git(self.bare, "ls-tree", "main", path).split()[0]
+
+    def pages(self, folder: Path) -> set[str]:
+        """The pages that ``pelican`` makes of a clone, which succeeds."""
+        clone, output = folder / "built", folder / "output"
+        git(folder, "clone", "-q", str(self.bare), str(clone))
+        command = (sys.executable, "-m", "pelican", "content", "-o", output, "-s", "pelicanconf.py")
+        subprocess.run(command, cwd=clone, check=True, capture_output=True)
+        return {file.relative_to(output).as_posix() for file in output.rglob("*.html")}
+
+
+@asynccontextmanager
+async def bench(
+    folder: Path, files: Mapping[str, str | bytes], conf: str, **content: str
+) -> AsyncIterator[Bench]:
+    """A site with these files, committed, and everything that publishes into it."""
+    clone, bare, state = lay_out(folder / "clone", files, conf), folder / "site.git", folder / "s"
+    git(clone, "init", "-q", "-b", "main")
+    git(folder, "init", "-q", "--bare", "-b", "main", str(bare))
+    git(clone, "add", "--all")
+    git(clone, "commit", "-q", "-m", "the site")
+    git(clone, "push", "-q", str(bare), "main")
+    settings = Settings(
+        site=Site(me="https://example.com/", repo=bare),
+        content=msgspec.structs.replace(Content(), **content),
+    )
+    store, public_url = GitStore(bare, author="A <a@example.com>"), "https://b.example/"
+    objects = store.place.common / "objects"
+    sandbox = make_sandbox(settings, state, objects=objects)
+    current = make_current_site(settings, store, Checkout(objects, state / "checkout"), sandbox)
+    catalogue = Catalogue(
+        store, current, state / "index.sqlite", folder="content", own=hosts(settings.site.me)
+    )
+    posts = PostReader(store, catalogue, settings, public_url=public_url)
+    library = MediaLibrary(store, state / "media", settings, public_url=public_url)
+    await library.start()
+    queue, placing = CommitQueue(store), Placing(catalogue, store)
+    committer = Committer(queue, catalogue, library, [catalogue.changed])
+    async with GuardedFetch() as fetch:
+        annotator = Annotator(catalogue, posts, placing, committer, fetch)
+        publisher = Publisher(
+            catalogue=catalogue,
+            posts=posts,
+            placing=placing,
+            illustrator=Illustrator(library),
+            committer=committer,
+            annotator=annotator,
+            rebuilder=NoRebuild(),
+            wait_seconds=0,
+            now=lambda: WHEN,
+        )
+        try:
+            yield Bench(clone, bare, store, current, catalogue, posts, publisher)
+        finally:
+            await publisher.close()
+            await annotator.close()
+            await committer.close()
+            await queue.close()
+            await catalogue.close()
+            await current.close()
+            store.close()

@@ -1,0 +1,169 @@
+"""Pelican sites in folders, and both ways of asking one: in a process of its own, and in ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from bridge.errors import InvalidRequest, SiteBroken
+from bridge.posts.addresses import hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reading import PostReader
+from bridge.rebuild.checkout import Checkout
+from bridge.settings import Settings, SettingsError
+from bridge.site.current import CurrentSite
+from bridge.site.factory import start_of as start_with
+from bridge.site.messages import (
+    Answer,
+    Ask,
+    Describe,
+    Described,
+    Entry,
+    Facts,
+    LaterPages,
+    Page,
+    Refusal,
+    Reply,
+    Rivals,
+    Source,
+    Start,
+    Unread,
+)
+from bridge.site.pelican.loading import importing_from
+from bridge.site.pelican.serve import answer
+from bridge.site.pelican.site import PelicanSite
+from bridge.site.process import Limits, SiteProcess
+from bridge.site.starting import Sandbox
+from bridge.store import ContentStore
+
+_Reply = TypeVar("_Reply")
+
+CONF = """
+PATH = "content"
+SITENAME = "A site"
+SITEURL = "https://example.com"
+TIMEZONE = "Europe/Paris"
+PLUGINS = []
+ARTICLE_URL = "{date:%Y}/{slug}/"
+ARTICLE_SAVE_AS = "{date:%Y}/{slug}/index.html"
+"""
+
+
+def lay_out(folder: Path, files: Mapping[str, str | bytes], conf: str = CONF) -> Path:
+    """A site's files; the folder is its checkout."""
+    for name, text in {"pelicanconf.py": conf, **files}.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+    (folder / "content").mkdir(exist_ok=True)
+    return folder
+
+
+def start_of(checkout: Path, **more: float | str) -> Start:
+    """What a process is told of such a site."""
+    values = {
+        "content": "content",
+        "uploads": "content/media",
+        "template": "{category}/{published:%Y}/{slug}.md",
+        **more,
+    }
+    return Start(str(checkout), "pelicanconf.py", **values)  # type: ignore[arg-type]
+
+
+def process(checkout: Path, *, limits: Limits | None = None, **more: float | str) -> SiteProcess:
+    """A site in a process of its own, not loaded yet."""
+    state = checkout.with_name("state")
+    sandbox = Sandbox(state, protected=(checkout.with_name("bridge.toml"),))
+    return SiteProcess(start_of(checkout, **more), sandbox, limits=limits or Limits(loading=600))
+
+
+class InProcessSite:
+    """A :class:`~bridge.site.protocol.SiteReader` in the tests' own process."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self.confined = False
+        self.denied: list[str] = []
+        self._site: PelicanSite | None = None
+
+    async def load(self) -> Facts:
+        checkout, start = Path(self._start.checkout), self._start
+        try:
+            with importing_from(checkout):
+                self._site = PelicanSite.load(
+                    checkout / start.settings,
+                    root=checkout,
+                    content=start.content,
+                    siteurl=start.siteurl,
+                    uploads=start.uploads,
+                    template=start.template,
+                )
+        except SettingsError as error:
+            raise SiteBroken(str(error)) from error
+        return self.facts
+
+    @property
+    def facts(self) -> Facts:
+        assert self._site is not None
+        return self._site.facts()
+
+    async def ask(self, question: Ask) -> Answer:
+        return self._answered(answer(self._loaded, question), Answer)
+
+    async def rivals(self, question: LaterPages) -> Rivals:
+        return self._answered(answer(self._loaded, question), Rivals)
+
+    async def describe(self, files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
+        return list(self._answered(answer(self._loaded, Describe(tuple(files))), Described).files)
+
+    async def close(self) -> None:
+        self._site = None
+
+    @property
+    def _loaded(self) -> PelicanSite:
+        assert self._site is not None
+        return self._site
+
+    def _answered(self, reply: Reply, expected: type[_Reply]) -> _Reply:
+        if isinstance(reply, Refusal):
+            raise (InvalidRequest if reply.kind == "invalid" else SiteBroken)(reply.reason)
+        assert isinstance(reply, expected)
+        return reply
+
+
+@dataclass
+class Posts:
+    """What knows a store's posts."""
+
+    current: CurrentSite
+    catalogue: Catalogue
+    reader: PostReader
+
+    async def close(self) -> None:
+        await self.catalogue.close()
+        await self.current.close()
+
+
+def posts_of(
+    store: ContentStore, state: Path, settings: Settings, public_url: str = "https://b.example/"
+) -> Posts:
+    """The posts of a site in a store, with the site in the tests' own process."""
+    checkout = Checkout(store, state / "checkout")
+    start = start_with(settings, checkout.folder)
+    current = CurrentSite(
+        store,
+        checkout,
+        lambda: InProcessSite(start),
+        content=start.content,
+        uploads=start.uploads,
+    )
+    catalogue = Catalogue(
+        store,
+        current,
+        state / "index.sqlite",
+        folder=settings.content.folder,
+        own=hosts(settings.site.me, *settings.site.aliases),
+    )
+    return Posts(current, catalogue, PostReader(store, catalogue, settings, public_url=public_url))

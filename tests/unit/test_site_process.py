@@ -1,0 +1,321 @@
+"""The site's process: what it may see, and that no text keeps others waiting for long."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from site_kit import CONF, lay_out, process
+
+from bridge.errors import InvalidRequest, SiteBroken, Unavailable
+from bridge.site.confinement import Grants, landlock_version, system_grants
+from bridge.site.messages import Ask, Entry, Place, Source, Unread
+from bridge.site.process import Limits, SiteProcess
+from bridge.site.starting import Sandbox, confined_argv
+
+QUESTION = Ask(place=Place("Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"))
+#: A Markdown that is busy for ever with one word, and ends with another.
+BUSY = (
+    CONF
+    + """
+import os
+from markdown import Extension
+from markdown.preprocessors import Preprocessor
+
+class Step(Preprocessor):
+    def run(self, lines):
+        while any("endless" in line for line in lines):
+            pass
+        if any("deadly" in line for line in lines):
+            os._exit(3)
+        return lines
+
+class Busy(Extension):
+    def extendMarkdown(self, md):
+        md.preprocessors.register(Step(md), "busy", 1)
+
+MARKDOWN = {"extensions": [Busy(), "markdown.extensions.meta"]}
+"""
+)
+needs_landlock = pytest.mark.skipif(
+    landlock_version() < 1 and not os.environ.get("CI"), reason="needs Linux 5.13 with Landlock"
+)
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, conf: str = CONF, *, limits: Limits | None = None, **more: float
+) -> AsyncIterator[SiteProcess]:
+    site = process(lay_out(folder / "site", {}, conf), limits=limits, **more)
+    try:
+        await site.load()
+        yield site
+    finally:
+        await site.close()
+
+
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def text(site: SiteProcess, words: str, suffix: str = "md") -> str:
+    return (await site.ask(Ask(texts=((suffix, words),)))).texts[0].html
+
+
+async def test_a_text_that_keeps_markdown_busy_keeps_no_other_waiting(tmp_path: Path) -> None:
+    limits = Limits(loading=600, text=3600, overdue=600)
+    async with opened(tmp_path, BUSY, limits=limits, patience=0.1, hurried=0.05) as site:
+        slow = asyncio.create_task(text(site, "endless"))
+        await asyncio.sleep(0.2)
+        # It would never end: that these are answered shows that they do not wait for it.
+        for _ in range(3):
+            assert "quick" in await text(site, "quick")
+        assert (await site.ask(QUESTION)).places
+        assert not slow.done()
+        slow.cancel()
+
+
+async def test_a_text_that_takes_too_long_is_refused_and_its_process_killed(tmp_path: Path) -> None:
+    limits = Limits(loading=600, text=0.2)
+    async with opened(tmp_path, BUSY, limits=limits, patience=0.05) as site:
+        with pytest.raises(InvalidRequest, match="too long"):
+            await text(site, "endless")
+        assert "quick" in await text(site, "quick")
+
+
+async def test_there_are_at_most_so_many_slow_texts_at_once(tmp_path: Path) -> None:
+    limits = Limits(loading=600, text=3600, overdue=600)
+    async with opened(tmp_path, BUSY, limits=limits, patience=0.1, most_slow=1) as site:
+        first = asyncio.create_task(text(site, "endless"))
+        await asyncio.sleep(0.3)
+        with pytest.raises(Unavailable, match="other long texts"):
+            await text(site, "endless, too")
+        first.cancel()
+
+
+async def test_a_text_that_ends_the_process_is_refused_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path, BUSY) as site:
+        with pytest.raises(InvalidRequest, match="ended without an answer"):
+            await text(site, "deadly")
+        assert "quick" in await text(site, "quick")
+        described = await site.describe(
+            [
+                Source(
+                    f"content/{name}.md", name, f"Title: x\nDate: 2026-01-01\n\n{name}\n".encode()
+                )
+                for name in ("first", "deadly", "last")
+            ]
+        )
+        assert [type(each) for each in described] == [Entry, Unread, Entry]
+
+
+async def test_a_process_that_has_died_is_started_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site:
+        assert site._running is not None
+        os.killpg(site._running.process.pid, signal.SIGKILL)
+        assert (await site.ask(QUESTION)).places[0].slug == "y"
+
+
+async def test_a_process_that_does_not_answer_is_killed_and_started_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, limits=Limits(loading=600, quick=0.5)) as site:
+        assert site._running is not None
+        before = site._running.process
+        os.kill(before.pid, signal.SIGSTOP)
+        with pytest.raises(Unavailable, match="does not answer"):
+            await site.ask(Ask(slugs=("x",)))
+        assert before.returncode is not None
+        # Loading it anew may take this machine longer than this test's limit for an answer.
+        site._limits = Limits(loading=600, quick=600)
+        assert (await site.ask(Ask(slugs=("X",)))).slugs == ("x",)
+
+
+async def test_settings_that_never_end_are_given_up(tmp_path: Path) -> None:
+    site = process(lay_out(tmp_path / "site", {}, "while True: pass"), limits=Limits(loading=0.5))
+    with pytest.raises(SiteBroken, match="longer than"):
+        await site.load()
+    await site.close()
+
+
+async def test_nothing_is_left_running(tmp_path: Path) -> None:
+    async with opened(tmp_path, BUSY, patience=0.05) as site:
+        slow = asyncio.create_task(text(site, "endless"))
+        await asyncio.sleep(0.3)
+        assert site._running is not None
+        group = site._running.process.pid
+    with pytest.raises(Unavailable):
+        await slow
+    deadline = time.monotonic() + 60
+    while is_there(group):  # what is killed is not gone at once
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def test_settings_see_what_pelican_would_show_them_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_PUBLISH__TOKEN", "secret-in-the-environment")
+    monkeypatch.setenv("SOME_TOKEN", "secret-in-the-environment")
+    conf = (
+        CONF
+        + "import json, os, sys\n"
+        + "from mdext import WORDS\n"
+        + "SITESUBTITLE = json.dumps([dict(os.environ), os.getcwd(), open('beside.txt').read(),"
+        + " sys.path[0], os.listdir('content')])\n"
+    )
+    lay_out(
+        tmp_path / "site", {"beside.txt": "beside", "mdext.py": "WORDS = 1", "content/a.md": ""}
+    )
+    async with opened(tmp_path, conf) as site:
+        seen, here, beside, first, listed = json.loads(site.facts.values["SITESUBTITLE"])
+        assert "secret-in-the-environment" not in str(seen)
+        assert Path(seen["HOME"]).is_relative_to(tmp_path / "state")
+        assert Path(seen["TMPDIR"]).is_relative_to(tmp_path / "state")
+        assert (here, beside, first, listed) == (str(tmp_path / "site"), "beside", "", ["a.md"])
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    "markup",
+    [
+        ".. include:: {file}\n   :literal:\n",
+        ".. include:: {file}\n",
+        ".. raw:: html\n   :file: {file}\n",
+        ".. csv-table::\n   :file: {file}\n",
+        ".. code:: text\n   :file: {file}\n",
+    ],
+)
+@pytest.mark.parametrize("which", ["bridge.toml", "database", "hostname", "environ"])
+async def test_a_text_reaches_no_file_outside_of_the_site(
+    tmp_path: Path, markup: str, which: str
+) -> None:
+    places = {
+        "bridge.toml": tmp_path / "bridge.toml",
+        "database": tmp_path / "state" / "indieauth.sqlite",
+        "hostname": Path("/etc/hostname"),
+        "environ": Path(f"/proc/{os.getpid()}/environ"),
+    }
+    async with opened(tmp_path) as site:
+        assert site.confined
+        for name in ("bridge.toml", "database"):
+            places[name].write_text("a secret")
+        file = places[which]
+        try:
+            shown = await text(site, markup.format(file=file), "rst")
+        except InvalidRequest as error:
+            shown = str(error)
+        secret = file.read_bytes().decode(errors="replace").strip("\0\n") if file.exists() else "?"
+        assert secret not in shown
+
+
+@needs_landlock
+async def test_what_the_site_is_refused_is_told_and_a_setting_allows_it(tmp_path: Path) -> None:
+    outside = tmp_path / "themes"
+    outside.mkdir()
+    (outside / "colours.py").write_text("COLOUR = 'green'")
+    conf = CONF + f"try:\n    SITESUBTITLE = open({str(outside / 'colours.py')!r}).read()\n"
+    conf += "except OSError:\n    SITESUBTITLE = 'refused'\n"
+    async with opened(tmp_path, conf) as site:
+        assert site.facts.values["SITESUBTITLE"] == "refused"
+        assert site.denied == [str(outside / "colours.py")]
+    site = process(tmp_path / "site")
+    site._sandbox = Sandbox(tmp_path / "state", folders=(outside,))
+    await site.load()
+    assert site.facts.values["SITESUBTITLE"] == "COLOUR = 'green'"
+    await site.close()
+
+
+@needs_landlock
+def test_a_confined_command_has_its_tools_and_nothing_else(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    system = system_grants(protected=[secret])
+    grants = Grants((*system.read, str(mine)), (*system.write, str(mine)), system.list)
+    script = (
+        f"git --version; echo written > {mine}/x; cat {secret} /etc/hostname; kill -0 {os.getpid()}"
+    )
+    ran = subprocess.run(
+        confined_argv(["sh", "-c", script], grants),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=mine,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert ran.stdout.startswith("git version")
+    assert "\nsecret" not in ran.stdout
+    assert ran.stderr.count("Permission denied") >= 2
+    assert (mine / "x").read_text() == "written\n"
+    if landlock_version() >= 6:
+        assert ran.returncode != 0
+
+
+def test_a_python_folder_with_secrets_in_it_can_only_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert str(tmp_path.resolve()) in system_grants(protected=[]).read
+    grants = system_grants(protected=[tmp_path / "bridge.toml"])
+    assert str(tmp_path.resolve()) not in grants.read
+    assert str(tmp_path.resolve()) in grants.list
+
+
+def test_the_answering_side_is_all_that_imports_pelican() -> None:
+    """Whatever the bridge's process may import of ours brings none of it along."""
+    names = "import bridge.site.process, bridge.posts.reading, bridge.posts.index, sys;"
+    found = (
+        "print([n for n in sys.modules if n.split('.')[0] in ('pelican','markdown','docutils')])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", names + found],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert ran.stdout.strip() == "[]"
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def test_only_the_site_s_side_imports_pelican() -> None:
+    """:mod:`bridge.site.pelican` and the resident build; nothing else in the bridge."""
+    root = Path(__file__).parents[2] / "bridge"
+    allowed = (root / "site" / "pelican", root / "rebuild" / "resident")
+    guilty = [
+        f"{file.relative_to(root)}: {name}"
+        for file in root.rglob("*.py")
+        if not any(file.is_relative_to(folder) for folder in allowed)
+        for name in imported(file)
+        if name.partition(".")[0] in {"pelican", "markdown", "docutils"}
+    ]
+    assert guilty == []
+
+
+async def test_a_question_is_answered_before_a_person_would_notice(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site:
+        await site.ask(QUESTION)
+        began = time.process_time()
+        for _ in range(20):
+            await site.ask(QUESTION)
+        # The bridge's own part of it; a tenfold of what it takes on an idle machine.
+        assert (time.process_time() - began) / 20 < 0.02
