@@ -279,11 +279,13 @@ class _Assembly:
         remote: Remote,
     ) -> None:
         router = self.app.router
-        router.add_get("/micropub", micropub.get)
-        router.add_post("/micropub", micropub.post)
-        router.add_post("/micropub/media", media.post)
-        router.add_get("/media", media.get)
-        router.add_post("/media", media.post)
+        # What an owner types into an app may end in a slash.
+        for slash in ("", "/"):
+            router.add_get(f"/micropub{slash}", micropub.get)
+            router.add_post(f"/micropub{slash}", micropub.post)
+            router.add_post(f"/micropub/media{slash}", media.post)
+            router.add_get(f"/media{slash}", media.get)
+            router.add_post(f"/media{slash}", media.post)
         router.add_get("/media/{path:.+}", media.serve)
         router.add_get("/status", status.status)
         router.add_get("/healthz", status.health)

@@ -71,15 +71,15 @@ class MediaLibrary:
     async def accept(self, data: bytes, filename: str, *, alt: str = "") -> MediaFile:
         """Take an upload; when this returns it is safe on disk and served.
 
-        The same bytes again give the file that is there already. Raises InvalidRequest,
-        UnsupportedMediaType, PayloadTooLarge, InsufficientStorage.
+        The same bytes again give the file that is there already, as the last upload. Raises
+        InvalidRequest, UnsupportedMediaType, PayloadTooLarge, InsufficientStorage.
         """
         if len(data) > self._max_bytes:
             raise PayloadTooLarge(
                 f"The file is larger than {self._max_bytes:,} bytes ([media] max_bytes)."
             )
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        file = await asyncio.to_thread(self._shelf.same_upload, digest)
+        file = await asyncio.to_thread(self._shelf.same_upload, digest, self._now())
         if file is None:
             kind = sniff(data)
             clean = await self._cleaner.clean(data, kind)

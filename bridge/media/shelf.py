@@ -65,16 +65,30 @@ class Shelf:
                     self._known[path] = self._recovered(path, waiting)
             self.settle(waiting)
 
-    def same_upload(self, digest: str) -> MediaFile | None:
-        """The file that came from the same bytes before, if it is still there."""
+    def same_upload(self, digest: str, now: datetime) -> MediaFile | None:
+        """The file that came from the same bytes before, if it is still there: from now on it
+        counts as uploaded ``now``."""
         with self._lock:
             same = (file for file in self._known.values() if file.digest == digest)
-            return next((file for file in same if self._is_there(file)), None)
+            found = next((file for file in same if self._is_there(file)), None)
+            return None if found is None else self._again(found, now)
 
     def place(self, incoming: Incoming, now: datetime) -> MediaFile:
         """Put a file on disk under a free name, or find it there already."""
         with self._lock:
-            return self._same_bytes(incoming.data) or self._added(incoming, now)
+            same = self._same_bytes(incoming.data)
+            if same is None:
+                return self._added(incoming, now)
+            # What came by git alone is known from now on.
+            known = replace(same, digest=same.digest or incoming.digest)
+            return self._again(replace(known, blob=_blob_id(incoming.data)), now)
+
+    def _again(self, file: MediaFile, now: datetime) -> MediaFile:
+        """The same upload once more: it is the last one, and waits for its post from now on."""
+        told = replace(file, published=now)
+        self._staging.remember(told)
+        self._known[file.path] = told
+        return told
 
     def describe(self, file: MediaFile, alt: str) -> MediaFile:
         """The file with an alternative text, remembered if it is new."""

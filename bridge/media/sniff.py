@@ -158,18 +158,61 @@ def sniff(data: bytes) -> Kind:
     return kind
 
 
+#: Files that people have, and that are not accepted, by their first bytes. The first that fits
+#: counts.
+_REFUSED = (
+    (rb"....ftyp", "A HEIC photo, which most browsers cannot show,"),
+    (rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"\x00\x00\x00\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL, which most browsers cannot show,"),
+    (rb"II[*+]\x00|MM\x00[*+]|IIRO|IIRS|IIU\x00", "A TIFF or a camera's raw photo"),
+    (rb"FUJIFILMCCD-RAW|\x00MRM", "A camera's raw photo"),
+    (rb"BM....\x00\x00\x00\x00", "A BMP picture"),
+    (rb"8BPS", "A Photoshop file"),
+    (rb"\x00\x00[\x01\x02]\x00[\x01-\xff]\x00", "A Windows icon or cursor"),
+    (rb"#!AMR", "AMR, a voice note"),
+    (rb"#!SILK|\x02#!SILK", "SILK, a voice note"),
+    (rb"FORM....AIF[FC]", "AIFF sound"),
+    (rb"caff", "CAF sound"),
+    (rb"\.snd", "AU sound"),
+    (rb"MThd", "A MIDI file"),
+    (rb"\xff[\xf0\xf1\xf8\xf9]|ADIF", "AAC sound without its container"),
+    (rb"MAC |wvpk|MPCK|MP\+|DSD |TTA1", "This kind of sound"),
+    (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (WMA, WMV)"),
+    (rb"RIFF....AVI ", "An AVI film"),
+    (rb"FLV\x01", "A Flash film"),
+    (rb"[FCZ]WS", "A Flash program"),
+    (rb"\x1a\x45\xdf\xa3", "A Matroska (MKV) film"),
+    (rb"\x00\x00\x01[\xba\xb3]|\x47.{187}\x47", "An MPEG film"),
+    (rb"\.RMF|\.ra\xfd", "RealMedia"),
+    (rb"\{\\rtf", "An RTF document"),
+    (rb"\xd0\xcf\x11\xe0", "A document of Microsoft Office"),
+    (rb"%!PS", "PostScript"),
+    (
+        rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|word/|xl/|ppt/|mimetypeapplication/"
+        rb"(?:vnd\.oasis|epub))",
+        "A document of an office program, or an e-book,",
+    ),
+    (
+        rb"PK\x03\x04|PK\x05\x06|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd",
+        "An archive (ZIP or the like)",
+    ),
+    (rb"\s*(?:\xef\xbb\xbf)?\s*<", "SVG, HTML or other XML, which can carry scripts,"),
+    (rb"#!|MZ|\x7fELF|[\xfe\xcf]\xed\xfa|\xce\xfa\xed\xfe|\xca\xfe\xba\xbe", "A program"),
+)
+
+
 def _seems(data: bytes) -> str:
     """A refused file, in words that its owner understands."""
     head = data[:HEAD]
-    if head[4:8] == b"ftyp":
-        return "A HEIC photo, which most browsers cannot show,"
-    if re.match(rb"\s*(\xef\xbb\xbf)?\s*<", head):
-        return "SVG, HTML or other XML, which can carry scripts,"
-    if head.startswith((b"#!", b"MZ", b"\x7fELF")):
-        return "A program"
+    for beginning, words in _REFUSED:
+        if re.match(beginning, head, re.DOTALL):
+            return words
     try:
         matches = puremagic.magic_string(head)
     except puremagic.PureError:
         return "This type of file"
-    name = next((match.mime_type for match in matches if match.mime_type), "")
+    # A name of what is accepted would be a guess, and a wrong one: those are told by more.
+    accepted = {kind.type for kind in KINDS.values()}
+    names = (match.mime_type for match in matches if match.mime_type)
+    name = next((name for name in names if name not in accepted), "")
     return f"A file of type {name}" if name else "This type of file"

@@ -63,7 +63,15 @@ def parse_query(
     return Query(
         q=q,
         url=first.get("url"),
-        properties=tuple(dict.fromkeys(given.get("properties", ()))),
+        properties=tuple(
+            dict.fromkeys(
+                name.strip()
+                for names in given.get("properties", ())
+                # No property's name has a comma; clients join the names by one.
+                for name in names.split(",")
+                if name.strip()
+            )
+        ),
         limit=min(_number(first, "limit", DEFAULT_LIMIT, least=1), MAX_LIMIT),
         offset=min(_number(first, "offset", 0, least=0), _MOST_OFFSET),
         after=_cursor(first, "after"),

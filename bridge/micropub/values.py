@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import File
@@ -53,12 +53,31 @@ def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
     for more than a post may hold.
     """
     rule = _RULES.get(name, _anything)
-    given = _full(slots)
+    given = _full(_unnumbered(slots))
     refuse_many(name, len(given))
     kept = [slot if isinstance(slot, File) else rule(name, slot) for slot in given]
     values = tuple(_full(kept))
     refuse_long(name, values)
     return _one_content(values) if name == "content" else values
+
+
+def _unnumbered(slots: Iterable[Slot]) -> Iterator[Slot]:
+    """The values without the numbers that a list gets in PHP's and Ruby's forms.
+
+    Micropublish sends ``[["0", {"value": ...}]]`` for a photo, PHP ``[{"0": {"value": ...}}]``.
+    """
+    for slot in slots:
+        if isinstance(slot, list) and len(slot) == 2 and _is_number(slot[0]):
+            yield slot[1]
+        elif isinstance(slot, dict) and slot and all(map(_is_number, slot)):
+            yield from slot.values()
+        else:
+            yield slot
+
+
+def _is_number(value: Json) -> bool:
+    """Whether this is the number of a place in a list."""
+    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
 
 
 def refuse_many(name: str, count: int) -> None:

@@ -159,3 +159,14 @@ async def test_head_and_options_answer_without_ado(client: Client) -> None:
     page = await client.create(content=["For a look at the head"])
     await client.page(page)
     await client.without_token().send("HEAD", page, 200)
+
+
+async def test_the_endpoints_may_be_typed_with_a_slash(client: Client) -> None:
+    """Apps that get a token to paste get the address typed, too."""
+    for endpoint in (client.bridge.micropub, client.bridge.media):
+        await client.send("GET", f"{endpoint}/?q=config")
+    made = await client.form("content=With+a+slash", url=f"{client.bridge.micropub}/")
+    await client.page(made.location)
+    file = ("file", picture(), {"filename": "sea.jpg"})
+    for endpoint in (client.bridge.media, f"{client.bridge.micropub}/media"):
+        await client.multipart(file, status=201, url=f"{endpoint}/")

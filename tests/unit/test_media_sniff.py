@@ -41,7 +41,7 @@ def test_the_refusal_names_what_came() -> None:
         sniff(REFUSED["svg"])
     with pytest.raises(UnsupportedMediaType, match="HEIC"):
         sniff(REFUSED["heic"])
-    with pytest.raises(UnsupportedMediaType, match="image/tiff"):
+    with pytest.raises(UnsupportedMediaType, match="TIFF"):
         sniff(REFUSED["tiff"])
 
 
@@ -56,3 +56,32 @@ def test_the_first_bytes_suffice() -> None:
 
 def test_every_kind_has_an_extension_of_its_own() -> None:
     assert len({kind.type for kind in KINDS.values()}) == len(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(99), "JPEG 2000"),
+        (b"\xff\x4f\xff\x51" + bytes(99), "JPEG 2000"),
+        (b"\xff\x0a" + bytes(99), "JPEG XL"),
+        (b"#!AMR\n" + bytes(99), "AMR"),
+        (b"#!AMR-WB\n" + bytes(99), "AMR"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(99), "HEIC"),
+        (b"BM\x46\x00\x00\x00\x00\x00\x00\x00" + bytes(99), "BMP"),
+        (b"8BPS\x00\x01" + bytes(99), "Photoshop"),
+        (b"FORM\x00\x00\x10\x00AIFF" + bytes(99), "AIFF"),
+        (b"RIFF\x00\x00\x10\x00AVI LIST" + bytes(99), "AVI"),
+        (b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska" + bytes(99), "Matroska"),
+        (b"PK\x03\x04" + bytes(26) + b"word/document.xml", "office"),
+        (b"PK\x03\x04" + bytes(26) + b"photo.jpg", "archive"),
+        (b"#!/bin/sh\n", "program"),
+        (b"\x7fELF" + bytes(99), "program"),
+    ],
+)
+def test_a_refused_file_is_called_by_its_right_name(data: bytes, words: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match="is not accepted here") as refused:
+        sniff(data)
+    subject = refused.value.description.partition("is not accepted")[0]
+    assert words in subject
+    assert "A program" not in subject or words == "program"
+    assert "image/jpeg" not in subject

@@ -717,3 +717,22 @@ class TestLimits:
         ):
             with pytest.raises(InvalidRequest, match="301"):
                 updated(**operations)
+
+
+PHOTO = {"value": "https://example.com/a.jpg", "alt": "A lake"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[["0", PHOTO]], [{"0": PHOTO}], {"0": PHOTO}, [["0", PHOTO], ["1", {"value": ""}]]],
+)
+def test_a_photo_in_a_numbered_list_is_the_photo(given: object) -> None:
+    """Micropublish's edit sends such a list."""
+    body = {"type": ["h-entry"], "properties": {"content": ["x"], "photo": given}}
+    created = parse_action(Body("json", json=body))  # type: ignore[arg-type]
+    assert isinstance(created, Create)
+    assert created.post.all("photo") == (PHOTO,)
+    update = {"action": "update", "url": "https://example.com/a", "replace": {"photo": given}}
+    updated = parse_action(Body("json", json=update))  # type: ignore[arg-type]
+    assert isinstance(updated, Update)
+    assert updated.replace["photo"] == (PHOTO,)

@@ -42,6 +42,12 @@ class TestQuery:
         assert found.properties == ("content", "category")
         assert found.url == "https://example.com/a"
 
+    @pytest.mark.parametrize(
+        "names", ["content,category", "content%2Ccategory", "content, category,"]
+    )
+    def test_properties_joined_by_commas(self, names: str) -> None:
+        assert query(f"q=source&properties[]={names}").properties == ("content", "category")
+
     def test_php_numbers_its_lists(self) -> None:
         assert query("q=source&properties[0]=a&properties[1]=b&properties[2]=a").properties == (
             "a",

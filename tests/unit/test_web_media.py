@@ -372,3 +372,14 @@ async def test_what_waits_too_long_is_committed_on_its_own(
     assert (await client.get(path)).status == 200
     await orphans.commit(timedelta(0))
     assert len(committer.messages) == 2
+
+
+async def test_what_is_uploaded_again_is_the_last_upload(client: Client) -> None:
+    """Quill's button for the last photo asks for it at once."""
+    old = await upload(client, jpeg(), "old.jpg")
+    await upload(client, moving("GIF"), "new.gif")
+    assert await upload(client, jpeg(), "again.jpg") == old
+    last = await (await client.get("/media?q=last", headers=bearer())).json()
+    assert last["url"] == f"https://bridge.example{old}"
+    listed = await (await client.get("/media?q=source&limit=1", headers=bearer())).json()
+    assert listed["items"] == [last]
