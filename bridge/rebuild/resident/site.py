@@ -37,6 +37,7 @@ from bridge.rebuild.resident.shadow import Shadow
 from bridge.rebuild.resident.tracing import (
     CompiledTemplates,
     TracingEnvironment,
+    forget_looks,
     known_to_pelican,
     trace_functions,
 )
@@ -142,6 +143,7 @@ class WarmSite:
         self._memory.forget()
         self._pictures.unclaimed.clear()
         contents.forget()
+        forget_looks()
         self.shelf.begin()
         self._links.begin()
         self._pages.begin()

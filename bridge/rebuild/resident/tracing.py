@@ -330,17 +330,31 @@ _BEYOND: Mapping[type, frozenset[str]] = {Paginator: frozenset({"settings", "obj
 _NOWHERE = object()
 
 
+_own: set[tuple[type, Any]] = set()
+
+
+def forget_looks() -> None:
+    """A build begins, in which plugins may change classes."""
+    _own.clear()
+
+
 def _note_look(obj: Any, name: Any) -> None:
     """A template looks at an attribute or an item."""
-    trace = _now.trace
-    if trace is None:
+    trace, kind = _now.trace, type(obj)
+    if trace is None or kind in _BUILT_IN:
         return
     if isinstance(obj, Content):
         trace.saw(obj)
+    if type(name) is not str or (kind, name) in _own:
+        return
     if isinstance(obj, Page) and name == "object_list":
         trace.listings.append(obj)
-    if name in _BEYOND.get(type(obj), _BEYOND_ANY) or not is_own(obj, name):
-        trace.opaque = f"it looks at {name!r} of {_word(type(obj))}"
+    elif name in _BEYOND.get(kind, _BEYOND_ANY) or not is_own(obj, name):
+        trace.opaque = f"it looks at {name!r} of {_word(kind)}"
+    elif not any(name in vars(owner) for owner in kind.__mro__):
+        # It is the object's own attribute in each that has it. Plugins are through with changing
+        # classes when the first page of a build is made.
+        _own.add((kind, name))
 
 
 def is_own(obj: Any, name: Any) -> bool:
