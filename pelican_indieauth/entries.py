@@ -7,7 +7,7 @@ checked (:mod:`pelican_indieauth.urls`) and is absolute.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 
@@ -25,18 +25,27 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Cite:
-    """A page that the post speaks about, and what is known of it."""
+    """What the post speaks about, and what is known of it: a page, or a thing without an address.
 
-    url: str
+    ``uid`` names it where that is no address of the web: ``isbn:9780141439600``.
+    """
+
+    url: str | None
     name: str | None = None
     author: str | None = None
     author_url: str | None = None
     excerpt: str | None = None
+    uid: str | None = None
 
     @property
     def label(self) -> str:
         """What a link to it says: its name, else its address without the scheme."""
-        return self.name or self.url.partition("://")[2].rstrip("/")
+        return self.name or without_scheme(self.url or "")
+
+
+def without_scheme(url: str) -> str:
+    """An address as people read it."""
+    return url.partition("://")[2].rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class Place:
     url: str | None = None
     latitude: str | None = None
     longitude: str | None = None
+    altitude: str | None = None
     street_address: str | None = None
     locality: str | None = None
     region: str | None = None
@@ -82,6 +92,35 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """A value of a property that has no field of its own.
+
+    It is one of: ``html`` (harmless, without attributes), a ``moment``, a ``duration`` (ISO 8601,
+    with how to read it as ``text``), a nested object whose root class is ``type``, an address, a
+    ``text`` (of several lines, perhaps). A nested object has its name as ``text``, a measure as
+    ``number`` and ``unit``, and everything else as ``facts``.
+    """
+
+    text: str = ""
+    url: str | None = None
+    html: str = ""
+    moment: date | datetime | None = None
+    duration: str = ""
+    type: str = ""
+    number: str = ""
+    unit: str = ""
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A property that has no field of its own, by its microformats2 name."""
+
+    name: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Who wrote it."""
 
@@ -95,8 +134,11 @@ class Entry(NamedTuple):
 
     ``kind`` is what post type discovery finds (``note``, ``article``, ``reply``, ``like``,
     ``repost``, ``bookmark``, ``rsvp``, ``photo``, ``video``, ``audio``, ``checkin``, ``event``,
-    ``review``, ``read``, ``watch``, ``listen``); ``type`` is the root class. ``titled`` is false
-    where the Title was made up for Pelican's sake; ``name`` is empty then.
+    ``review``, ``recipe``, ``product``, ``resume``, ``read``, ``watch``, ``listen``); ``type`` is
+    the root class. ``titled`` is false where the Title was made up for Pelican's sake; ``name`` is
+    empty then. ``bodiless``: the post has no text, so that its summary is all there is to read.
+    ``cited`` are further things that it speaks about (``jam-of``), by property; ``facts`` is all
+    else that was said of it.
     """
 
     kind: str
@@ -123,10 +165,14 @@ class Entry(NamedTuple):
     read_status: str | None = None
     checkin: Place | None = None
     location: Place | None = None
-    start: datetime | None = None
-    end: datetime | None = None
+    start: date | datetime | None = None
+    end: date | datetime | None = None
     item: Item | None = None
     rating: str | None = None
     best: str | None = None
     syndication: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    bodiless: bool = False
+    featured: tuple[Media, ...] = ()
+    cited: tuple[tuple[str, tuple[Cite, ...]], ...] = ()
+    facts: tuple[Fact, ...] = ()

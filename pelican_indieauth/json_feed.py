@@ -48,7 +48,7 @@ class JsonFeed(Generator):  # type: ignore[misc]  # Pelican's classes are not ty
             "title": entry.name,
             "content_html": article.entry_frame.in_feed(content),
             "summary": entry.summary,
-            "image": entry.photos[0].url if entry.photos else None,
+            "image": next((each.url for each in (*entry.featured, *entry.photos)), None),
             "date_published": entry.published.isoformat() if entry.published else None,
             "date_modified": entry.updated.isoformat() if entry.updated else None,
             "authors": _authors(entry.author),

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pelican_indieauth import text
@@ -96,13 +96,15 @@ def excerpt(value: Any) -> str | None:
     return words
 
 
-def moment(value: Any) -> datetime | None:
-    """A date or a time in any of ISO 8601's forms."""
-    written = plain(value)
-    try:
-        return datetime.fromisoformat(written) if written else None
-    except ValueError:
-        return None
+def moment(value: Any) -> date | datetime | None:
+    """A date, or a date with a time, in any of ISO 8601's forms."""
+    written = plain(value) or ""
+    for read_as in (date.fromisoformat, datetime.fromisoformat):
+        try:
+            return read_as(written)
+        except ValueError:
+            continue
+    return None
 
 
 def listed(value: Any) -> list[Any]:

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from functools import lru_cache
 from html import escape as e
 
-from pelican_indieauth.entries import Cite, Entry, Media, Person, Place
+from pelican.utils import strftime
+
+from pelican_indieauth.entries import Cite, Entry, Fact, Media, Person, Place, Value, without_scheme
+from pelican_indieauth.facts import NAME
+from pelican_indieauth.text import of_a_stranger
 
 #: A phone's photo is wider than any page, and not every theme thinks of that.
 _NOT_WIDER = 'style="max-width: 100%"'
 _FITTING = 'style="max-width: 100%; height: auto"'
-#: Kinds of posts that speak about nothing else (post type discovery looks for targets first).
-_ALONE = frozenset({"note", "article", "photo", "video", "audio"})
+#: What says by itself what it is, without a label.
+_ADDRESS = frozenset(
+    {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
+)
 _TARGETS = (
     ("like_of", "like-of"),
     ("repost_of", "repost-of"),
@@ -29,21 +36,24 @@ _TARGETS = (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """An entry's HTML, without the element around it. ``words`` are in the site's language."""
+    """An entry's HTML, without the element around it. ``words`` are in the site's language, dates
+    in the form that it gives them (``DEFAULT_DATE_FORMAT``)."""
 
     entry: Entry
     words: Mapping[str, str]
+    date_format: str = "%Y-%m-%d"
 
     def opening(self) -> str:
         """How a whole entry begins: root class, and what machines read of every post.
 
-        An event or a review is an entry besides, for readers that know nothing else.
+        An event, a review or a recipe is an entry besides, for readers that know nothing else.
         """
         classes = "h-entry" if self.entry.type == "h-entry" else f"h-entry {self.entry.type}"
         return f'<div class="{classes}">{self.facts()}{self.author()}{self.categories()}'
 
     def facts(self) -> str:
-        """Address, dates, name where there is one, summary: for machines."""
+        """Address, dates, name where there is one, summary (unless that is all there is to read):
+        for machines."""
         entry = self.entry
         found = _data("u-url u-uid", entry.url)
         if entry.name:
@@ -52,7 +62,7 @@ class Parts:
             found += _data("dt-published", entry.published.isoformat())
         if entry.updated:
             found += _data("dt-updated", entry.updated.isoformat())
-        if entry.summary:
+        if entry.summary and not entry.bodiless:
             found += _data("p-summary", entry.summary)
         return found
 
@@ -68,10 +78,20 @@ class Parts:
         return "".join(map(_category, self.entry.categories))
 
     def context(self) -> str:
-        """Why the post was written: what it replies to, likes, reposts, attends, reads, reviews."""
+        """Why the post was written: what it replies to, likes, reposts, attends, reads, reviews;
+        and whatever else was said in it (:meth:`details`)."""
+        about = self._targets() + self._review() + self._schedule()
+        return about + self.details() + self._summary()
+
+    def details(self) -> str:
+        """All that has no place of its own: any other ``*-of``, and any other property by name."""
+        found = ""
+        for name, cites in self.entry.cited:
+            found += "".join(_cited(cite, name, self._word(name), self) for cite in cites)
+        return found + "".join(map(self._fact, self.entry.facts))
+
+    def _targets(self) -> str:
         entry, words = self.entry, self.words
-        if entry.kind in _ALONE and not entry.rating:
-            return ""
         answer = _data("p-rsvp", entry.rsvp) if entry.rsvp else ""
         word = words[f"rsvp-{entry.rsvp}" if entry.rsvp else "in-reply-to"]
         found = [_cited(cite, "in-reply-to", word, self, answer) for cite in entry.in_reply_to]
@@ -84,15 +104,23 @@ class Parts:
             marked = _data("p-read-status", status) if status else ""
             word = words.get(status, words["read-of"])
             found += [_cited(cite, "read-of", word, self, marked) for cite in entry.read_of]
-        return "".join((*found, self._review(), self._schedule()))
+        return "".join(found)
+
+    def _summary(self) -> str:
+        """The summary, where it is all that there is to read."""
+        if not (self.entry.bodiless and self.entry.summary):
+            return ""
+        return f'<p class="indieauth-summary p-summary">{e(self.entry.summary)}</p>\n'
 
     def media(self) -> str:
         """Photos with their alternative texts, videos, sounds."""
         entry = self.entry
-        if not (entry.photos or entry.videos or entry.audios):
+        if not (entry.photos or entry.videos or entry.audios or entry.featured):
             return ""
+        photos = {photo.url for photo in entry.photos}
         return "".join(
             (
+                *(_photo(p, "featured") for p in entry.featured if p.url not in photos),
                 *map(_photo, entry.photos),
                 *(_played("video", video) for video in entry.videos),
                 *(_played("audio", audio) for audio in entry.audios),
@@ -104,7 +132,9 @@ class Parts:
         found = ""
         if self.entry.checkin:
             word = e(self.words["checkin"])
-            found += _sentence(f"{word} {_placed(self.entry.checkin, 'u-checkin h-card')}", "place")
+            # Without an address it has to be p-: a name is no relative URL.
+            name = "u-checkin" if self.entry.checkin.url else "p-checkin"
+            found += _sentence(f"{word} {_placed(self.entry.checkin, f'{name} h-card')}", "place")
         location = self.entry.location
         if location:
             root = "h-card" if location.name else "h-adr" if location.address else "h-geo"
@@ -139,12 +169,74 @@ class Parts:
         return found
 
     def _schedule(self) -> str:
-        times = [
-            f'<time class="{name}" datetime="{moment.isoformat()}">{moment:%Y-%m-%d %H:%M}</time>'
-            for name, moment in (("dt-start", self.entry.start), ("dt-end", self.entry.end))
-            if moment
-        ]
+        start, end = self.entry.start, self.entry.end
+        times = []
+        if start:
+            times.append(_time(' class="dt-start"', start.isoformat(), self._readable(start)))
+        if end:
+            times.append(_time(' class="dt-end"', end.isoformat(), self._readable(end, start)))
         return _sentence(" – ".join(times)) if times else ""
+
+    def _readable(self, moment: date | datetime, after: date | datetime | None = None) -> str:
+        """A moment as people write it; without its date where it is that of the one before."""
+        if not isinstance(moment, datetime):
+            return str(strftime(moment, self.date_format))
+        time = f"{moment:%H:%M}"
+        if isinstance(after, datetime) and after.date() == moment.date():
+            return time
+        return f"{strftime(moment, self.date_format)}, {time}"
+
+    def _word(self, name: str) -> str:
+        """What the site calls a property."""
+        return self.words.get(name) or name.replace("-", " ").capitalize()
+
+    def _fact(self, fact: Fact) -> str:
+        """One property: a line, or a list of its values."""
+        label = e(self._word(fact.name))
+        values = [self._value(fact.name, value) for value in fact.values]
+        if len(values) == 1 and not fact.values[0].html:
+            return _sentence(f"{label}: {values[0]}", "fact")
+        shown = values[0] if len(values) == 1 else f"<ul><li>{'</li><li>'.join(values)}</li></ul>"
+        return f'<div class="indieauth-fact"><p>{label}:</p>\n{shown}</div>\n'
+
+    def _value(self, name: str, value: Value) -> str:
+        # What cannot be a class of microformats2 is there for people alone.
+        name = name if NAME.fullmatch(name) else ""
+        if value.html:
+            return f"<div{_class('e', name)}>{value.html}</div>"
+        if value.type:
+            return f"<span{_class('p', name, value.type)}>{self._nested(value)}</span>"
+        if value.duration:
+            return _time(_class("dt", name), value.duration, value.text)
+        if value.moment:
+            readable = self._readable(value.moment)
+            return _time(_class("dt", name), value.moment.isoformat(), readable)
+        if value.url:
+            return f'<a{_class("u", name)} href="{e(value.url)}">{e(value.text)}</a>'
+        return f"<span{_class('p', name)}>{_lines(value.text)}</span>"
+
+    def _nested(self, value: Value) -> str:
+        """An object by its name, or its number and unit, or its address; and what else it says."""
+        shown = ""
+        if value.text:
+            shown = _named(value.text, value.url)
+        elif value.number:
+            shown = f'<span class="p-num">{e(value.number)}</span>'
+            shown += f' <span class="p-unit">{e(value.unit)}</span>' if value.unit else ""
+        elif value.url:
+            shown = f'<a class="u-url" href="{e(value.url)}">{e(without_scheme(value.url))}</a>'
+        told = ", ".join(
+            ("" if fact.name in _ADDRESS else f"{e(self._word(fact.name))}: ")
+            + ", ".join(self._inside(fact.name, one) for one in fact.values)
+            for fact in value.facts
+        )
+        return f"{shown} ({told})" if shown and told else shown or told
+
+    def _inside(self, name: str, value: Value) -> str:
+        """A value within a line: its HTML as text."""
+        if value.html:
+            return self._value(name, Value(of_a_stranger(value.html).strip()))
+        return self._value(name, value)
 
 
 def _data(name: str, value: str) -> str:
@@ -165,24 +257,46 @@ def _named(name: str, url: str | None) -> str:
 
 
 def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> str:
-    """A page that the post speaks about: a link, or an h-cite where more is known of it."""
-    link = f'href="{e(cite.url)}">{e(cite.label)}</a>'
-    if not (cite.name or cite.author or cite.excerpt):
-        return _sentence(f'{before}{e(word)} <a class="u-{name}" {link}')
+    """What the post speaks about: a link, or an h-cite where more is known of it."""
+    if cite.url and not (cite.name or cite.author or cite.excerpt):
+        link = f'<a class="u-{name}" href="{e(cite.url)}">{e(cite.label)}</a>'
+        return _sentence(f"{before}{e(word)} {link}")
     author = quoted = ""
     if cite.author:
         card = f'<span class="p-author h-card">{_named(cite.author, cite.author_url)}</span>'
         author = f" {e(parts.words['author'])} {card}"
     if cite.excerpt:
         quoted = f'<blockquote class="p-content">{e(cite.excerpt)}</blockquote>'
-    classes = "u-url p-name" if cite.name else "u-url"
+    named = ""
+    if cite.url:
+        classes = "u-url p-name" if cite.name else "u-url"
+        named = f'<a class="{classes}" href="{e(cite.url)}">{e(cite.label)}</a>'
+    elif cite.name:
+        named = f'<span class="p-name">{e(cite.name)}</span>'
+    uid = _data("p-uid", cite.uid) if cite.uid else ""
+    # Its name would be taken for a relative address as the value of a u- property.
+    prefix = "u" if cite.url else "p"
     return (
-        f'<div class="indieauth-context">{before}<div class="u-{name} h-cite">'
-        f'<p>{e(word)} <a class="{classes}" {link}{author}</p>\n{quoted}</div></div>\n'
+        f'<div class="indieauth-context">{before}<div class="{prefix}-{name} h-cite">'
+        f"<p>{e(word)} {named}{author}{uid}</p>\n{quoted}</div></div>\n"
     )
 
 
-def _photo(photo: Media) -> str:
+def _class(prefix: str, name: str, *roots: str) -> str:
+    """The attribute for a value of a property."""
+    classes = [f"{prefix}-{name}", *roots] if name else roots
+    return f' class="{" ".join(classes)}"' if classes else ""
+
+
+def _time(attribute: str, written: str, readable: str) -> str:
+    return f'<time{attribute} datetime="{e(written)}">{e(readable)}</time>'
+
+
+def _lines(text: str) -> str:
+    return e(text).replace("\n", "<br>\n")
+
+
+def _photo(photo: Media, name: str = "photo") -> str:
     """A photo; hidden where the body shows it already, as its alternative text belongs here too."""
     size = ""
     if photo.srcset:
@@ -190,7 +304,7 @@ def _photo(photo: Media) -> str:
     if photo.width and photo.height:
         size += f' width="{photo.width}" height="{photo.height}"'
     words = f'alt="{e(photo.alt)}" loading="lazy" {_FITTING}{size}'
-    image = f'<img class="u-photo" src="{e(photo.url)}" {words}>'
+    image = f'<img class="u-{name}" src="{e(photo.url)}" {words}>'
     return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>\n'
 
 
@@ -221,6 +335,7 @@ def _placed(place: Place, classes: str) -> str:
             words = e(f"{place.latitude}, {place.longitude}")
             shown.append(f'<a href="{e(place.geo)}">{words}</a>')
         point = _data("p-latitude", place.latitude) + _data("p-longitude", place.longitude)
+        point += _data("p-altitude", place.altitude) if place.altitude else ""
     return f'<span class="{classes}">{", ".join(shown)}{point}</span>'
 
 

@@ -10,7 +10,9 @@ from pelican_indieauth.mf2 import Mf2, plain
 from pelican_indieauth.urls import Urls
 
 _NUMBER = re.compile(r"[-+]?\d{1,4}(\.\d{1,20})?")
-_GEO = re.compile(r"geo:(?P<latitude>[-+.\d]+),(?P<longitude>[-+.\d]+)", re.IGNORECASE)
+_GEO = re.compile(
+    r"geo:(?P<latitude>[-+.\d]+),(?P<longitude>[-+.\d]+)(?:,(?P<altitude>[-+.\d]+))?", re.IGNORECASE
+)
 _NOWHERE = Place()
 
 
@@ -26,6 +28,7 @@ def place(value: Any, urls: Urls) -> Place | None:
         url=urls.any(found.first("url")),
         latitude=_number(point.text("latitude")),
         longitude=_number(point.text("longitude")),
+        altitude=_number(point.text("altitude")),
         street_address=address.text("street-address"),
         locality=address.text("locality"),
         region=address.text("region"),
@@ -41,7 +44,9 @@ def _written(text: str | None, urls: Urls) -> Place | None:
     if point is None:
         return Place(name=text, url=urls.web(text))
     latitude, longitude = _number(point["latitude"]), _number(point["longitude"])
-    return Place(latitude=latitude, longitude=longitude) if latitude and longitude else None
+    if not (latitude and longitude):
+        return None
+    return Place(latitude=latitude, longitude=longitude, altitude=_number(point["altitude"]))
 
 
 def _number(text: str | None) -> str | None:

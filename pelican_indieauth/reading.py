@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from pelican_indieauth import mf2, places
+from pelican_indieauth import facts, mf2, places
 from pelican_indieauth.copies import Copies, Sizes
 from pelican_indieauth.entries import Cite, Entry, Item, Media, Person, Place
 from pelican_indieauth.mf2 import Mf2, plain
@@ -37,7 +37,10 @@ _KINDS = {
     "photo": "photo",
     "rating": "review",
 }
-_ROOTS = {"h-event": "event", "h-review": "review"}
+_ROOTS = {
+    **{"h-event": "event", "h-review": "review", "h-recipe": "recipe", "h-product": "product"},
+    "h-resume": "resume",
+}
 #: What a review may be about. An h-card, an h-app or an h-feed would say more of the page.
 _ITEMS = frozenset(
     {"h-item", "h-product", "h-event", "h-recipe", "h-adr", "h-geo", "h-listing", "h-cite"}
@@ -71,8 +74,12 @@ class Reader:
         titled = post.whole.get("title") != "synthetic"
         type_ = post.type
         read = self._properties(post, article)
+        # "If the post has an h-event root class, it is an event": as with every class but h-entry.
+        kind = _ROOTS.get(type_) or (
+            _kind(read, post.properties) if type_ in {"h-entry", ""} else None
+        )
         return Entry(
-            _ROOTS.get(type_) or _kind(read, post.properties) or ("article" if titled else "note"),
+            kind or ("article" if titled else "note"),
             self.urls.site(article.url),
             type_ if type_ in _ROOTS else "h-entry",
             titled,
@@ -91,6 +98,7 @@ class Reader:
             "updated": getattr(article, "modified", None),
             "summary": stripped(summary) if summary else None,
             "categories": tuple([stripped(tag.name) for tag in getattr(article, "tags", ())]),
+            "bodiless": not (article._content or "").strip(),
         }
 
     def _author(self, article: Any) -> Person | None:
@@ -109,23 +117,42 @@ class Reader:
         around = _Surroundings(
             references if isinstance(references, dict) else {}, article._content or ""
         )
-        return {
-            _FIELDS[name]: _READERS[name](self, mf2.listed(values), around)
-            for name, values in post.properties.items()
-            if name in _READERS
-        }
+        read: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        for name, values in post.properties.items():
+            if name in _READERS:
+                read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
+            elif name not in facts.SAID_OTHERWISE:
+                others[name] = values
+        if post.type not in {"h-entry", ""}:
+            others |= self._website(post)
+        others |= _unread(read, post)
+        if others:
+            cited = ((name, self._cites(mf2.listed(v), around)) for name, v in _of(others))
+            read["cited"] = tuple([(name, cites) for name, cites in cited if cites])
+            shown = {name: v for name, v in others.items() if name not in dict(read["cited"])}
+            read["facts"] = facts.facts(shown, self.urls, self._elsewhere)
+        return read
+
+    def _website(self, post: Mf2) -> dict[str, Any]:
+        """Where an event or a product is at home. (An entry's ``url`` is the entry's own.)"""
+        url = self._elsewhere(self.urls.web(post.first("url")))
+        return {facts.WEBSITE: [url]} if url else {}
 
     def _cites(self, values: list[Any], around: _Surroundings) -> tuple[Cite, ...]:
         found = [self._cite(value, around.references) for value in values]
         return tuple([cite for cite in found if cite])
 
     def _cite(self, value: Any, references: Mapping[str, Any]) -> Cite | None:
-        """A URL, or an h-cite in its place; what that does not say comes from the references."""
+        """A URL, or an h-cite in its place; what that does not say comes from the references.
+
+        What has no address of the web, a book say, is called by its name, or by what was sent.
+        """
         cite = Mf2.of(value)
         address = cite.first("url") if cite else mf2.value_of(value)
         url = self.urls.web(address)
         if url is None:
-            return None
+            return _unaddressed(cite, value)
         noted = Mf2.of(references.get(address))
         if cite is None and noted is None:
             return Cite(url)
@@ -201,7 +228,7 @@ class Reader:
     def _text(self, values: list[Any], _: _Surroundings) -> str | None:
         return plain(values[0]) if values else None
 
-    def _moment(self, values: list[Any], _: _Surroundings) -> datetime | None:
+    def _moment(self, values: list[Any], _: _Surroundings) -> date | datetime | None:
         return mf2.moment(values[0]) if values else None
 
     def _answer(self, values: list[Any], around: _Surroundings) -> str | None:
@@ -213,7 +240,7 @@ class Reader:
 _READERS: Mapping[str, Callable[[Reader, list[Any], _Surroundings], Any]] = {
     **dict.fromkeys(("in-reply-to", "like-of", "repost-of", "bookmark-of"), Reader._cites),
     **dict.fromkeys(("read-of", "watch-of", "listen-of"), Reader._cites),
-    **dict.fromkeys(("photo", "video", "audio"), Reader._files),
+    **dict.fromkeys(("photo", "video", "audio", "featured"), Reader._files),
     **dict.fromkeys(("read-status", "rating", "best"), Reader._text),
     **dict.fromkeys(("checkin", "location"), Reader._place),
     **dict.fromkeys(("start", "end"), Reader._moment),
@@ -231,9 +258,45 @@ def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
     """The kind that a property makes; an address or an answer that could not be read makes none."""
     for found, kinds in ((read, _KINDS_AS_READ), (properties, _KINDS)):
         for name, kind in kinds.items():
-            if found.get(name):
+            value = found.get(name)
+            if isinstance(value, tuple) and found is read:
+                value = any(cite.url for cite in value)
+            if value:
                 return kind
     return None
+
+
+def _unaddressed(cite: Mf2 | None, value: Any) -> Cite | None:
+    """A cited thing that has no address; ``None`` where nothing is known of it."""
+    if cite is None:
+        words = plain(value)
+        return Cite(None, name=words) if words else None
+    author = plain(cite.first("author"))
+    uid = plain(cite.first("uid"))
+    told = mf2.excerpt(cite.first("content") or cite.first("summary"))
+    name = cite.text("name") or (None if told else uid or author or plain(cite.first("url")))
+    return Cite(None, name, author, excerpt=told, uid=uid) if name or told else None
+
+
+def _of(others: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The properties that name what a post speaks about: ``jam-of``, ``follow-of``."""
+    for name, values in others.items():
+        if facts.NAME.fullmatch(name) and name.endswith("-of"):
+            yield name, values
+
+
+def _unread(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
+    """What no field could take: an answer that is none of the four, a second start, a time in
+    words, a status of reading without anything read."""
+    left: dict[str, Any] = {}
+    if post.all("rsvp") and not read.get("rsvp"):
+        left["rsvp"] = post.all("rsvp")
+    for name in ("start", "end"):
+        values = post.all(name)[1 if read.get(name) else 0 :]
+        left |= {name: values} if values else {}
+    if read.get("read_status") and not read.get("read_of"):
+        left["read-status"] = post.all("read-status")
+    return left
 
 
 def _pixels(value: Any) -> int | None:

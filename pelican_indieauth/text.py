@@ -6,6 +6,11 @@ import html
 
 from markupsafe import Markup
 
+_TEXT = {
+    *("p", "br", "ul", "ol", "li", "dl", "dt", "dd", "blockquote", "pre", "code"),
+    *("em", "strong", "b", "i", "sub", "sup"),
+}
+
 
 def stripped(markup: str) -> str:
     """What a reader sees of a title or a summary, which Pelican keeps as HTML.
@@ -15,6 +20,13 @@ def stripped(markup: str) -> str:
     if "<" not in markup and "&" not in markup:
         return markup
     return Markup(markup).striptags()  # noqa: S704  (taken apart, never printed as it is)
+
+
+def without_attributes(markup: str) -> str:
+    """Harmless HTML that is no more than paragraphs, lists and stress: nothing links or loads."""
+    import nh3  # noqa: PLC0415  (as below)
+
+    return nh3.clean(markup, tags=_TEXT, attributes={}).strip()
 
 
 def of_a_stranger(markup: str) -> str:

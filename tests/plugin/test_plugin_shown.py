@@ -1,0 +1,204 @@
+"""No post is an empty page: any property is shown, and a parser of microformats reads it back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import feedparser
+import pytest
+from bs4 import BeautifulSoup
+from plugin_site import SITE, THEMES, Built, build, note, post
+
+TRACK = "https://music.example/track/1"
+
+
+def h(root: str, **properties: Any) -> dict[str, Any]:
+    """A nested object; a value stands for a list of one."""
+    return {
+        "type": [f"h-{root}"],
+        "properties": {
+            name.replace("_", "-"): value if isinstance(value, list) else [value]
+            for name, value in properties.items()
+        },
+    }
+
+
+def unnamed(**properties: Any) -> dict[str, Any]:
+    return note(h("entry", **properties)["properties"])
+
+
+BOOK = h("cite", name="A Book", author="Some One", uid="isbn:9780141439600")
+#: Posts without a word of text: what was sent, what people must read, and what a parser must find.
+SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
+    "jam": (unnamed(jam_of=TRACK), ["music.example/track/1"], {"jam-of": [TRACK]}),
+    "odd-of": (unnamed(wish_of=TRACK), ["Wish of", "music.example"], {"wish-of": [TRACK]}),
+    "follow": (
+        unnamed(follow_of=h("card", name="Bob", url="https://bob.example/")),
+        ["Follows Bob"],
+        {"follow-of": ["https://bob.example/"]},
+    ),
+    "quotation": (
+        unnamed(quotation_of=h("cite", url=TRACK, content="Well said.", author="Bob")),
+        ["Quoted", "Bob", "Well said."],
+        {"quotation-of": [TRACK]},
+    ),
+    "play": (
+        unnamed(play_of=h("cite", name="Chess", url="https://chess.example/")),
+        ["Played Chess"],
+        {"play-of": ["https://chess.example/"]},
+    ),
+    "drank": (
+        unnamed(drank=h("food", name="Coffee", url="https://coffee.example/")),
+        ["Drank: Coffee"],
+        {"drank": ["Coffee"]},
+    ),
+    "weight": (
+        unnamed(weight=h("measure", num="80.5", unit="kg")),
+        ["Weight: 80.5 kg"],
+        {"weight": ["80.5 kg"]},
+    ),
+    "workout": (
+        unnamed(workout=h("item", name="Run", distance=h("measure", num=5, unit="km"))),
+        ["Workout: Run (Distance: 5 km)"],
+        {"workout": ["Run"]},
+    ),
+    "mood": (unnamed(mood=["happy", "tired"]), ["Mood", "happy"], {"mood": ["happy", "tired"]}),
+    "itinerary": (
+        unnamed(itinerary=h("leg", operator="AA", destination=h("adr", locality="Paris"))),
+        ["AA", "Destination: Paris"],
+        {},
+    ),
+    "poll": (unnamed(poll_option=["red", "blue"]), ["Poll option", "blue"], {}),
+    "own-making": (unnamed(setting={"iso": 100, "flash": False}), ["Iso: 100"], {}),
+    "digits": (unnamed(x_2="seen"), ["X 2: seen"], {}),
+    "book": (
+        unnamed(read_of=BOOK, read_status="finished"),
+        ["A Book by Some One"],
+        {"read-of": ["A Book"], "read-status": ["finished"]},
+    ),
+    "words": (unnamed(watch_of="A film"), ["A film"], {"watch-of": ["A film"]}),
+    "no-address": (
+        unnamed(bookmark_of=h("cite", name="A leaflet"), like_of="a song"),
+        ["A leaflet", "a song"],
+        {"bookmark-of": ["A leaflet"], "like-of": ["a song"]},
+    ),
+    "venue": (unnamed(checkin=h("card", name="Café")), ["Café"], {"checkin": ["Café"]}),
+    "remote": (
+        unnamed(in_reply_to=TRACK, rsvp="remote"),
+        ["RSVP: remote"],
+        {"rsvp": ["remote"], "in-reply-to": [TRACK]},
+    ),
+    "recipe": (
+        h(
+            "recipe",
+            ingredient=["1 egg", "flour"],
+            instructions={
+                "html": '<ol><li onclick="x()">Mix <a href="//e.example">it</a></li></ol>'
+            },
+            **{"yield": "4", "duration": "PT1H30M", "photo": f"{SITE}/cake.jpg"},
+        ),
+        ["1 egg", "flour", "Mix it", "Yield: 4", "1 h 30 min"],
+        {"ingredient": ["1 egg", "flour"], "yield": ["4"], "duration": ["PT1H30M"]},
+    ),
+    "product": (
+        h("product", brand="Pens Ltd", price="€ 3", url="https://pens.example/", description="Red"),
+        ["Brand: Pens Ltd", "Price: € 3", "Red", "pens.example"],
+        {"brand": ["Pens Ltd"], "price": ["€ 3"], "description": ["Red"]},
+    ),
+    "resume": (
+        h("resume", skill=["Git", "Tea"], experience=h("event", name="Work", start="2020-01-01")),
+        ["Git", "Tea", "Work"],
+        {"skill": ["Git", "Tea"]},
+    ),
+    "all-day": (
+        h("event", start="2026-12-24", end="2026-12-27"),
+        ["24 December 2026", "27 December 2026"],
+        {"start": ["2026-12-24"], "end": ["2026-12-27"]},
+    ),
+    "open-ended": (
+        h("event", start="2026-12-05T18:00+01:00", duration="PT2H", url="https://hall.example/"),
+        ["5 December 2026, 18:00", "2 h", "hall.example"],
+        {"start": ["2026-12-05T18:00:00+0100"], "duration": ["PT2H"]},
+    ),
+    "one-day": (
+        h("event", start=["2026-12-05 18:00", "2026-12-06 18:00"], end="2026-12-05 21:30"),
+        ["5 December 2026, 18:00", "21:30", "6 December 2026"],
+        {"start": ["2026-12-05T18:00:00", "2026-12-06T18:00:00"]},
+    ),
+    "featured": (unnamed(featured=f"{SITE}/f.jpg"), [], {"featured": [f"{SITE}/f.jpg"]}),
+}
+SUMMARY = "Only a summary here"
+
+
+@pytest.fixture(scope="module", params=["simple", "sample"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    posts = {slug: post(slug, mf2) for slug, (mf2, _, _) in SHOWN.items()}
+    posts["summary"] = post("summary", note({}), summary=SUMMARY)
+    folder: Path = tmp_path_factory.mktemp("site")
+    settings = {**THEMES[request.param], "INDIEAUTH_JSON_FEED": "feed.json"}
+    return build(folder, posts, FEED_MAX_ITEMS=100, **settings)
+
+
+@pytest.mark.parametrize("slug", SHOWN)
+def test_people_read_what_was_posted_and_so_do_parsers(built: Built, slug: str) -> None:
+    _, words, expected = SHOWN[slug]
+    page = BeautifulSoup(built.text(f"{slug}.html"), "html.parser").find(class_="h-entry")
+    assert page is not None
+    shown = " ".join(page.get_text().split())
+    assert [word for word in words if word not in shown] == []
+    (entry,) = [item for item in built.parsed(f"{slug}.html")["items"] if "h-entry" in item["type"]]
+    found = entry["properties"]
+    assert {name: [_plain(value) for value in found.get(name, [])] for name in expected} == expected
+    assert found["url"] == [f"{SITE}/{slug}.html"] * len(found["url"])
+    assert [_plain(author) for author in found["author"]] == ["Ann"]
+
+
+@pytest.mark.parametrize("root", ["recipe", "product", "resume"])
+def test_a_post_has_the_root_that_it_came_with(built: Built, root: str) -> None:
+    (entry,) = [e for e in built.parsed(f"{root}.html")["items"] if "h-entry" in e["type"]]
+    assert set(entry["type"]) == {"h-entry", f"h-{root}"}
+
+
+def test_nested_objects_keep_their_parts(built: Built) -> None:
+    (weight,) = built.entry("weight.html")["weight"]
+    assert weight["type"] == ["h-measure"]
+    assert weight["properties"] == {"num": ["80.5"], "unit": ["kg"]}
+    (read,) = built.entry("book.html")["read-of"]
+    assert read["type"] == ["h-cite"]
+    assert "url" not in read["properties"]
+    assert read["properties"]["uid"] == ["isbn:9780141439600"]
+    (drank,) = built.entry("drank.html")["drank"]
+    assert drank["properties"]["url"] == ["https://coffee.example/"]
+
+
+def test_steps_are_a_list_without_attributes(built: Built) -> None:
+    (entry,) = [e for e in built.parsed("recipe.html")["items"] if "h-entry" in e["type"]]
+    (steps,) = entry["properties"]["instructions"]
+    assert steps["html"] == "<ol><li>Mix it</li></ol>"
+
+
+def test_a_summary_alone_is_there_to_read(built: Built) -> None:
+    assert built.entry("summary.html")["summary"] == [SUMMARY]
+    page = BeautifulSoup(built.text("summary.html"), "html.parser")
+    assert page.find(class_="p-summary").get_text() == SUMMARY  # type: ignore[union-attr]
+
+
+def test_no_item_of_a_feed_is_empty(built: Built) -> None:
+    atom = feedparser.parse((built.output / "feeds/all.atom.xml").read_bytes())
+    said = {entry.link: entry.content[0].value for entry in atom.entries}
+    said |= {
+        i["url"] + "#json": i["content_html"] for i in json.loads(built.text("feed.json"))["items"]
+    }
+    assert len(said) == 2 * len(SHOWN) + 2
+    for link, markup in said.items():
+        item = BeautifulSoup(markup, "html.parser")
+        assert item.get_text().strip() or item.find("img"), link
+        assert "class=" not in markup, link
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return value["value"] if "value" in value else value["properties"]["name"][0]
