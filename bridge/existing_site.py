@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bridge.errors import Refused
-from bridge.settings_file import is_url
+from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.messages import Start
 from bridge.site.process import SiteProcess
 from bridge.site.starting import Sandbox
@@ -51,11 +52,13 @@ class ExistingSite:
     @property
     def content(self) -> str:
         """The folder of posts, inside the repo. Raises :class:`Refused`."""
-        content = Path(self.values["PATH"])
+        content = (self.conf.parent / str(self.values["PATH"])).resolve()
         if content == self.root or not content.is_relative_to(self.root):
+            usual = self.conf.with_name("content")
+            line = f' Add to {self.conf}: PATH = "content"' if usual.is_dir() else ""
             raise Refused(
                 f"Pelican's PATH is {content}. Let it be a folder of its own inside {self.root}:"
-                " the bridge writes posts there, and nowhere else."
+                f" the bridge writes posts there, and nowhere else.{line}"
             )
         return content.relative_to(self.root).as_posix()
 
@@ -64,6 +67,27 @@ class ExistingSite:
         """The folder inside :attr:`content` in which alone Pelican looks for posts, if any."""
         places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
         return "" if "" in places else next(iter(places), "")
+
+    @property
+    def notes(self) -> list[str]:
+        """What the owner should look at, since a site alone cannot tell it."""
+        found = []
+        places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
+        if self.articles and len(places) > 1:
+            others = ", ".join(places[1:])
+            found.append(
+                f"New posts go to {self.content}/{self.articles}/, the first folder of"
+                f" ARTICLE_PATHS; Pelican also looks in {others}. Change [content] path in"
+                " bridge.toml if they belong elsewhere."
+            )
+        host = urlsplit(self.address).hostname or ""
+        if host in LOOPBACK:
+            found.append(
+                f"SITEURL is {self.address}, which only this machine can reach. If your site lives"
+                " elsewhere, set SITEURL to its address, delete bridge.toml, and run init again"
+                " with --me."
+            )
+        return found
 
     def additions(self, bridge: str, me: str) -> list[str]:
         """The lines that the owner's settings lack, to be added at the end of :attr:`conf`."""

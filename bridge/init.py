@@ -246,7 +246,7 @@ def _what_next(plan: Plan, remote: str) -> str:
         steps.append("Wherever you set SITEURL to something else, set it to that, too.")
     if plan.recipe:
         steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
-    todo = "\n\n".join(steps)
+    todo = "\n\n".join([*steps, *plan.site.notes])
     return f"""
 Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
 {remote}

@@ -334,6 +334,22 @@ def test_posts_need_a_folder_of_their_own(site: Path, bridge: Path) -> None:
     conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "."'))
     commit(site)
     assert "a folder of its own" in refused("init", site, "--yes", cwd=bridge)
+    # The Makefile of quick starts before 3.4 names the folder, and the settings do not.
+    conf.write_text(conf.read_text().replace('PATH = "."', ""))
+    commit(site)
+    assert f'Add to {conf}: PATH = "content"' in refused("init", site, "--yes", cwd=bridge)
+
+
+def test_what_only_the_owner_can_tell_is_said(site: Path, bridge: Path) -> None:
+    (site / "publishconf.py").unlink()
+    conf = site / "pelicanconf.py"
+    lines = 'ARTICLE_PATHS = ["2020", "2021"]\nSITEURL = "http://localhost:8000"\n'
+    conf.write_text(conf.read_text() + lines)
+    commit(site)
+    told = done("init", site, "--yes", cwd=bridge)
+    assert "New posts go to content/2020/" in told
+    assert "Pelican also looks in 2021" in told
+    assert "only this machine can reach" in told
 
 
 def shallow(site: Path) -> tuple[Path, str]:

@@ -1,0 +1,151 @@
+"""The bridge's process and the site's: neither has what is the other's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from demo_kit import PATIENCE
+from rebuild_site import CONF, commit, post, settled, small_site
+
+from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.settings import IndieAuth, Rebuild, Settings, Site
+from bridge.site.confinement import landlock_version
+from bridge.store.memory import MemoryStore
+
+needs_landlock = pytest.mark.skipif(
+    landlock_version() < 1 and not os.environ.get("CI"), reason="needs Linux 5.13 with Landlock"
+)
+ROOT = Path(__file__).parents[2]
+
+
+async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
+    """Python itself says which modules it imports, in this process alone."""
+    folder, log = tmp_path / "demo", tmp_path / "imports"
+    line = (sys.executable, "-X", "importtime", "-m", "bridge", "demo", "--dir", str(folder))
+    with log.open("wb") as output:
+        process = subprocess.Popen((*line, "--port", "0"), cwd=ROOT, stderr=output)
+    try:
+        facts = folder / "demo.json"
+        async with asyncio.timeout(PATIENCE):
+            while not facts.exists():
+                assert process.poll() is None
+                await asyncio.sleep(0.05)
+        demo = json.loads(facts.read_text())
+        body = {"type": ["h-entry"], "properties": {"name": ["A"], "content": ["*B*"]}}
+        headers = {"Authorization": f"Bearer {demo['token']}"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            async with http.post(demo["micropub"], json=body) as answer:
+                assert answer.status in (201, 202)
+                url = answer.headers["Location"]
+            query = {"q": "source", "url": url}
+            async with http.get(demo["micropub"], params=query) as answer:
+                assert (await answer.json())["properties"]["content"] == ["*B*"]
+            change = {"action": "update", "url": url, "replace": {"content": ["**C**"]}}
+            async with http.post(demo["micropub"], json=change) as answer:
+                assert answer.status == 200
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+    imported = {text.rpartition("|")[2].strip() for text in log.read_text().splitlines()}
+    assert "bridge.publisher" in imported
+    tops = {name.partition(".")[0] for name in imported}
+    assert tops.isdisjoint({"pelican", "markdown", "docutils"})
+
+
+@asynccontextmanager
+async def built(folder: Path, store: MemoryStore, mode: str) -> AsyncIterator[Worker]:
+    settings = Settings(
+        site=Site(me="https://example.com/", repo=folder / "site.git", state=folder / "state"),
+        indieauth=IndieAuth(database=folder / "indieauth.sqlite"),
+        rebuild=Rebuild(mode=mode),  # type: ignore[arg-type] # the test says what
+    )
+    pace = Pace(gather=0.01, again=())
+    output = folder / "output"
+    worker = make_rebuilder(settings, store, folder / "state", output=output, pace=pace)
+    assert isinstance(worker, Worker)
+    await worker.start()
+    yield worker
+    await worker.close()
+
+
+@needs_landlock
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_no_post_publishes_what_is_beside_the_site(mode: str, tmp_path: Path) -> None:
+    secrets = {
+        tmp_path / "bridge.toml": "the-token",
+        tmp_path / "indieauth.sqlite": "the-database",
+        tmp_path / "state" / "keep" / "pending.json": "the-queue",
+    }
+    for file, text in secrets.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    files: dict[str, bytes | None] = {}
+    up = "../" * 12
+    for number, file in enumerate([*secrets, Path("/etc/hostname")]):
+        away = f"{up}{str(file).lstrip('/')}"
+        links = f"[a]({{attach}}{away}) [b]({{static}}{away}) [c]({{static}}{file})"
+        files[f"content/m{number}.md"] = post(f"M {number}", number + 1, body=links)
+        for name, directive in {
+            "include": f".. include:: {file}\n   :literal:\n",
+            "raw": f".. raw:: html\n   :file: {file}\n",
+            "table": f".. csv-table::\n   :file: {file}\n",
+            "figure": f".. figure:: {{attach}}{away}\n\n   x\n",
+        }.items():
+            head = f"{name} {number}\n############\n\n:date: 2026-11-0{number + 1}\n\n"
+            files[f"content/{name}{number}.rst"] = f"{head}{directive}\nEnd.\n".encode()
+    store = MemoryStore()
+    small_site(store)
+    version = commit(store, files)
+    async with built(tmp_path, store, mode) as worker:
+        worker.changed(version)
+        await settled(worker, version)
+        assert worker.status().state == "idle", worker.status()
+    output = tmp_path / "output"
+    pages = [file for file in output.rglob("*") if file.is_file()]
+    assert output / "one.html" in pages
+    hostname = Path("/etc/hostname").read_text().strip()
+    for page in pages:
+        text = page.read_bytes().decode(errors="replace")
+        found = [secret for secret in secrets.values() if secret in text]
+        assert not found, page
+        assert page.name not in {"bridge.toml", "indieauth.sqlite", "hostname", "pending.json"}
+        assert not hostname or f">{hostname}" not in text, page
+
+
+@needs_landlock
+async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(tmp_path: Path) -> None:
+    theme = tmp_path / "themes" / "mine" / "templates"
+    theme.mkdir(parents=True)
+    (theme / "article.html").write_text("A page of mine: {{ article.title }}")
+    store = MemoryStore()
+    small_site(store)
+    outside = f"{CONF.decode()}THEME = {str(theme.parent)!r}\nTHEME_STATIC_PATHS = []\n"
+    version = commit(store, {"pelicanconf.py": outside.encode()})
+    settings = Settings(
+        site=Site(
+            me="https://example.com/",
+            repo=tmp_path / "site.git",
+            state=tmp_path / "state",
+            folders=(theme.parent,),
+        ),
+        rebuild=Rebuild(mode="resident"),
+    )
+    pace = Pace(gather=0.01, again=())
+    output = tmp_path / "output"
+    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, pace=pace)
+    assert isinstance(worker, Worker)
+    await worker.start()
+    worker.changed(version)
+    await settled(worker, version)
+    await worker.close()
+    assert (output / "one.html").read_text() == "A page of mine: One"
