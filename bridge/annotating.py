@@ -55,7 +55,7 @@ class Annotator:
         """Begin to work, first on the young posts that an earlier run did not come to."""
         self._fetcher.start()
         try:
-            await self._catalogue.refresh()
+            await self._catalogue.refresh(patient=True)
         except (BridgeError, StoreError) as error:
             log.warning("reply contexts of late are not looked for: %s", error)
             return

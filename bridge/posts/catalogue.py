@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.errors import BridgeError, SiteBroken
+from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.posts.index import PostIndex
 from bridge.site.current import CurrentSite
 from bridge.site.messages import Entry, Page, SiteReport, Source, Unread
@@ -31,11 +31,13 @@ class Catalogue:
         *,
         folder: str,
         own: frozenset[str] = frozenset(),
+        seconds: float = 30.0,
     ) -> None:
         """``file`` is what the index is kept in, ``folder`` the content folder, ``own`` are the
-        host names of the site."""
+        host names of the site. A request waits ``seconds`` for the index."""
         self._store = store
         self._site = site
+        self._seconds = seconds
         self._looking: asyncio.Task[Version] | None = None
         self._following: asyncio.Task[None] | None = None
         self.index = PostIndex(file, store, folder, own=own)
@@ -44,18 +46,20 @@ class Catalogue:
         """What the owner should know of the site as the bridge reads it."""
         site = self._site.condition()
         unread = self.index.unread() if self.index.version is not None else []
-        return msgspec.structs.replace(site, unread=tuple(unread))
+        return msgspec.structs.replace(site, unread=tuple(unread), indexing=self.index.described)
 
     @property
     def site(self) -> SiteReader:
         """The site as the last :meth:`refresh` found it."""
         return self._site.reader
 
-    async def refresh(self) -> Version:
+    async def refresh(self, *, patient: bool = False) -> Version:
         """Bring everything to the newest version, and return that.
 
         Costs nothing where there is no new commit. Raises :class:`~bridge.store.StoreError` where
-        the repo cannot be read, :class:`SiteBroken` where the site's settings cannot be loaded.
+        the repo cannot be read, :class:`SiteBroken` where the site's settings cannot be loaded;
+        and, unless ``patient``, :class:`Unavailable` where that takes long, as it does while the
+        posts of a large site are looked at for the first time.
         """
         if known := self._newest_known():
             return known
@@ -68,7 +72,18 @@ class Catalogue:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="catalogue")
             self._looking.add_done_callback(_retrieved)
-        return await asyncio.shield(self._looking)
+        limit = None if patient else self._seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.shield(self._looking)
+        except TimeoutError as error:
+            if self._looking.done():
+                raise
+            raise Unavailable(
+                "The bridge is looking at the posts of the site:"
+                f" {self.index.described or 0} files so far. Try again in a moment.",
+                retry_after=10,
+            ) from error
 
     def changed(self, version: Version) -> None:
         """There is a new version: have it looked at beside the answer to the one who made it."""
@@ -89,7 +104,7 @@ class Catalogue:
 
     async def _follow(self) -> None:
         try:
-            await self.refresh()
+            await self.refresh(patient=True)
         except (BridgeError, StoreError) as error:
             log.warning("%s", error)  # the next request looks again, and tells
 

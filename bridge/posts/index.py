@@ -60,6 +60,8 @@ class PostIndex:
         self._reader = sqlite3.connect(file, check_same_thread=False)
         self._lists: dict[str, tuple[Version | None, list[str]]] = {}
         self._suffixes: tuple[str, ...] = ()
+        #: How many files a refresh has described so far; ``None`` where none is going on.
+        self.described: int | None = None
         self.version: Version | None = None
 
     def refresh(self, head: Version, facts: Facts, describe: Describe) -> None:
@@ -75,10 +77,14 @@ class PostIndex:
             self._suffixes = tuple(f".{suffix}" for suffix in facts.suffixes)
             known = self._state(rules)
             if known != head:
-                with self._database:
-                    self._follow(known, head, describe)
-                    self._database.execute("DELETE FROM state")
-                    self._database.execute("INSERT INTO state VALUES (?, ?)", (head, rules))
+                self.described = 0
+                try:
+                    with self._database:
+                        self._follow(known, head, describe)
+                        self._database.execute("DELETE FROM state")
+                        self._database.execute("INSERT INTO state VALUES (?, ?)", (head, rules))
+                finally:
+                    self.described = None
             self.version = head
 
     def find(self, url: str) -> Entry | None:
@@ -265,6 +271,7 @@ class PostIndex:
             self._insert([each for each in found if isinstance(each, Entry)])
             self._note_unread([each for each in found if isinstance(each, Unread)])
             count += size
+            self.described = count
             if count >= _MANY and (count - size) // _MANY != count // _MANY:
                 log.info("indexing: %d files", count)
 

@@ -260,7 +260,7 @@ class SiteReport(msgspec.Struct, frozen=True):
     ``problem`` says why its newest settings are not in use, ``""`` if they are. ``warnings`` are
     what Pelican logged while it loaded them. ``denied`` are files that the site's code may not
     read; ``confined`` is false where nothing keeps it from that. ``unread`` are files of which
-    Pelican makes no post.
+    Pelican makes no post. ``indexing``: how many files the index has described, while it does.
     """
 
     problem: str = ""
@@ -268,6 +268,7 @@ class SiteReport(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
+    indexing: int | None = None
 
 
 Question: TypeAlias = Ask | LaterPages | Describe

@@ -64,7 +64,13 @@ class Sandbox:
         if not self.confined:
             return None
         system = system_grants(protected=self.protected)
-        folders = [*self.folders, *([self.objects] if self.objects else []), *read]
+        searched = filter(None, self.extra.get("PYTHONPATH", "").split(os.pathsep))
+        folders = [
+            *self.folders,
+            *map(Path, searched),
+            *([self.objects] if self.objects else []),
+            *read,
+        ]
         own = [self._folder(name) for name in ("home", "tmp", "cache")]
         return Grants(
             (*system.read, *(str(path.resolve()) for path in folders)),

@@ -83,6 +83,7 @@ class StatusHandlers:
                 "state": "failed" if site.problem else "ok",
                 "reason": site.problem or None,
                 "confined": site.confined,
+                "indexing": site.indexing,
                 "warnings": list(site.warnings),
                 "denied": [{"path": path, "setting": "[site] folders"} for path in site.denied],
                 "unread": [{"file": each.path, "reason": each.reason} for each in site.unread],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from content_site import CHOOSY_MARKDOWN, write_settings
 from site_kit import Posts, posts_of
 
 from bridge.content.headers import PelicanFile
-from bridge.errors import InvalidRequest
+from bridge.errors import InvalidRequest, Unavailable
 from bridge.placing import Place, Placing
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import Content, Settings, Site
@@ -227,3 +228,25 @@ async def test_no_page_more_gets_the_file_of_another_tag(desk: Desk) -> None:
     desk.write(await desk.place(note(more="Tags: t8\n")))
     with pytest.raises(InvalidRequest, match=r"share a file \(tag tag/t8\.html, tag tag/t83\.html"):
         await desk.place(note(more="Tags: t8\n"))
+
+
+async def test_a_request_waits_for_the_index_only_so_long(tmp_path: Path) -> None:
+    """Meanwhile the owner sees how far it has come."""
+    async with opened(tmp_path, Settings(site=site(tmp_path))) as desk:
+        catalogue = desk.catalogue
+        catalogue._seconds = 0.05
+        site_reader = desk.posts.current
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        bring_to = site_reader.bring_to
+
+        async def slowly(head: Version) -> None:
+            begun.set()
+            await go_on.wait()
+            await bring_to(head)
+
+        site_reader.bring_to = slowly  # type: ignore[method-assign]
+        with pytest.raises(Unavailable, match="looking at the posts"):
+            await catalogue.refresh()
+        assert begun.is_set()
+        go_on.set()
+        assert await catalogue.refresh(patient=True) == desk.store.head()

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime
@@ -302,15 +302,19 @@ class PelicanSite:
             slugs = [*islice(candidates(slug, stamp), first, first + _CANDIDATES)]
         found: list[Candidate] = []
         article: _Read | None = None
+        listed: tuple[Listed, ...] = ()
+        new_path = None if place.path else self._new_paths(file)
         for wanted in slugs:
             named = file if wanted is None else file.with_header("Slug", wanted)
-            path = place.path or self._new_path(named)
+            path = new_path(wanted or "") if new_path else place.path
             if article is None:
                 article = self._article(named.text().encode(), path)
                 location = self._location(article.content)
+                # No list has another file because of the slug of a post.
+                listed = self._listed(named, location)
             else:
-                location = self._moved(article.content, wanted or "", path)
-            listed = self._listed(named, location)
+                quick = self.quick_locate(named, path)
+                location = quick or self._moved(article.content, wanted or "", path)
             reserved = location.save_as in self._reserved and not place.path
             found.append(Candidate(wanted, path, location, reserved, listed))
         return tuple(found), article.shown if article else Rendered("")
@@ -429,8 +433,8 @@ class PelicanSite:
             found=found,
         )
 
-    def _new_path(self, file: PelicanFile) -> str:
-        """The path of a new post.
+    def _new_paths(self, file: PelicanFile) -> Callable[[str], str]:
+        """The path of a new post, for each slug.
 
         A category may be called like the folder of uploads or of pages, where no post is read:
         then its folder, which no reader ever sees, has another name.
@@ -438,13 +442,17 @@ class PelicanSite:
         published = keys.date_of(file, "Date", self._rules)
         if published is None:
             raise InvalidRequest("This post has no date.")
-        slug = file.get("Slug") or ""
         category = self.category_slug(file.get("Category") or "")
-        paths = [
-            self._template.path(slug=slug, category=folder, published=published)
-            for folder in (category, f"{category}-posts")
-        ]
-        return next(filter(self.is_article, paths), paths[0])
+        moment = published
+
+        def path(slug: str) -> str:
+            paths = [
+                self._template.path(slug=slug, category=folder, published=moment)
+                for folder in (category, f"{category}-posts")
+            ]
+            return next(filter(self.is_article, paths), paths[0])
+
+        return path
 
     def _listed(self, file: PelicanFile, place: Location) -> tuple[Listed, ...]:
         """The lists that a post is on and whose file another list may want."""
