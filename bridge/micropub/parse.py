@@ -140,6 +140,11 @@ def _update(raw: Raw) -> Update:
         raise InvalidRequest("An update takes URLs: upload the file to the media endpoint first.")
     # Commands may stand beside the operations or inside them.
     beside = {name: slots for name, slots in raw.values.items() if name.startswith(PREFIX)}
+    if stray := sorted(raw.values.keys() - beside.keys() - {"url", "access_token"}):
+        raise InvalidRequest(
+            f"An update needs 'replace', 'add' or 'delete'; '{stray[0][:40]}' is in none of them."
+            f' Send {{"replace": {{"{stray[0][:40]}": [...]}}}}.'
+        )
     replace = beside | _object(raw, "replace")
     add = beside | _object(raw, "add")
     _, commands = split_commands(replace | add)
@@ -168,7 +173,28 @@ def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
         raise InvalidRequest(
             f"'{operation}' must be an object of property names and lists of values."
         )
+    for name in given:
+        _refuse_no_property(operation, base_name(name))
     return {base_name(name): list(wrapped(values)) for name, values in given.items()}
+
+
+#: Words of a request that are no properties of a post.
+_NO_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
+
+
+def _refuse_no_property(operation: str, name: str) -> None:
+    """Raise :class:`InvalidRequest` for what an update cannot change, which would be stored under
+    that name and change nothing."""
+    if name == "type":
+        raise InvalidRequest(
+            f"'{operation}' names 'type': what a post is stays as it is. Change its properties, or"
+            " delete it and create another."
+        )
+    if name in _NO_PROPERTIES:
+        raise InvalidRequest(
+            f"'{operation}' names '{name}', which is no property. Name the properties themselves:"
+            f' {{"{operation}": {{"content": ["..."]}}}}.'
+        )
 
 
 def _changes(given: Mapping[str, Sequence[Slot]], *, empty: bool) -> Properties:
@@ -190,9 +216,11 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
     whole: list[str] = []
     for item in wrapped(given):
         if isinstance(item, str):
+            _refuse_no_property("delete", base_name(item))
             whole.append(property_name(base_name(item)))
         elif isinstance(item, dict):
             for name, unwanted in item.items():
+                _refuse_no_property("delete", base_name(name))
                 kept = tuple(value for value in wrapped(unwanted) if not is_empty(value))
                 values[property_name(base_name(name))] = kept
         else:

@@ -7,6 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bridge.errors import InvalidRequest
+from bridge.micropub.address import (
+    LINKS,
+    check_object,
+    file_address,
+    link,
+    refuse_what_is_none,
+)
 from bridge.micropub.body import File
 from bridge.micropub.location import from_geo
 from bridge.micropub.post import Json
@@ -52,7 +59,7 @@ def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
     Empty ones are dropped, files pass. Raises :class:`InvalidRequest` for what cannot be meant, and
     for more than a post may hold.
     """
-    rule = _RULES.get(name, _anything)
+    rule = _RULES.get(name, _of_something if name.endswith("-of") else _anything)
     given = _full(_unnumbered(slots))
     refuse_many(name, len(given))
     kept = [slot if isinstance(slot, File) else rule(name, slot) for slot in given]
@@ -183,10 +190,35 @@ def _media(name: str, value: Json) -> Json:
             return None
         if not isinstance(url, str) or not isinstance(given.get("alt", ""), str):
             raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
-        return {"value": url.strip(), **given} if given else url.strip()
+        # An alt text may come without its photo's address, which is then among the values.
+        address = file_address(name, url) if url.strip() else ""
+        return {"value": address, **given} if given else address
     if not isinstance(value, str):
         raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
-    return value.strip()
+    return file_address(name, value)
+
+
+def _link(name: str, value: Json) -> Json:
+    """An address, or an object that has one (h-cite)."""
+    if isinstance(value, str):
+        return link(name, value)
+    if isinstance(value, dict):
+        check_object(name, value)
+        return value
+    _anything(name, value)
+    raise InvalidRequest(
+        f"'{name}' must be an address, or an h-cite. Send an absolute URL, like"
+        " https://example.com/a-page."
+    )
+
+
+def _of_something(name: str, value: Json) -> Json:
+    """What was read, heard, played …: an object, an address, or a title."""
+    if isinstance(value, str):
+        refuse_what_is_none(name, value)
+    elif isinstance(value, dict):
+        check_object(name, value)
+    return _anything(name, value)
 
 
 def _place(name: str, value: Json) -> Json:
@@ -226,6 +258,7 @@ VISIBILITIES = ("public", "unlisted")
 _RULES: dict[str, Callable[[str, Json], Json]] = {
     **dict.fromkeys(("name", "summary", "category", "published", "updated", "rsvp"), _text),
     **dict.fromkeys(MEDIA, _media),
+    **dict.fromkeys(LINKS, _link),
     "content": _content,
     **dict.fromkeys(("location", "checkin"), _place),
     "post-status": _post_status,

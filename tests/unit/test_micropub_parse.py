@@ -359,8 +359,8 @@ class TestPhotos:
         ]
 
     def test_alt_texts_by_number(self) -> None:
-        action = form(("photo[0]", "a"), ("photo[1]", "b"), ("mp-photo-alt[1]", "two"))
-        assert properties(action)["photo"] == ["a", {"value": "b", "alt": "two"}]
+        action = form(("photo[0]", "/a"), ("photo[1]", "/b"), ("mp-photo-alt[1]", "two"))
+        assert properties(action)["photo"] == ["/a", {"value": "/b", "alt": "two"}]
 
     def test_alt_texts_in_json(self) -> None:
         assert post(photo="https://a.example/1.jpg", mp_photo_alt=["sea"])["photo"] == [
@@ -369,14 +369,14 @@ class TestPhotos:
 
     def test_parts_of_photos_in_a_form(self) -> None:
         action = form(
-            ("photo[0][value]", "a"),
+            ("photo[0][value]", "/a"),
             ("photo[0][alt]", "one"),
-            ("photo[1][value]", "b"),
+            ("photo[1][value]", "/b"),
             ("photo[1][alt]", ""),
         )
         assert properties(action)["photo"] == [
-            {"value": "a", "alt": "one"},
-            {"value": "b", "alt": ""},
+            {"value": "/a", "alt": "one"},
+            {"value": "/b", "alt": ""},
         ]
 
     def test_urls_and_files_keep_their_places(self) -> None:
@@ -401,12 +401,12 @@ class TestPhotos:
 
     def test_rows_that_were_left_empty_take_their_alt_texts_along(self) -> None:
         action = form(
-            ("photo[]", ""), ("photo[]", "b"), ("mp-photo-alt[]", ""), ("mp-photo-alt[]", "two")
+            ("photo[]", ""), ("photo[]", "/b"), ("mp-photo-alt[]", ""), ("mp-photo-alt[]", "two")
         )
-        assert properties(action)["photo"] == [{"value": "b", "alt": "two"}]
+        assert properties(action)["photo"] == [{"value": "/b", "alt": "two"}]
 
     def test_a_photo_may_know_its_own_alt_text(self) -> None:
-        photo: Json = {"value": "a", "alt": "own"}
+        photo: Json = {"value": "/a", "alt": "own"}
         assert post(photo=[photo], mp_photo_alt=["other"])["photo"] == [photo]
 
     def test_alt_texts_without_photos_are_dropped(self) -> None:
@@ -513,12 +513,12 @@ class TestUpdate:
     def test_every_operation_at_once(self) -> None:
         action = updated(
             replace={"content": ["new"]},
-            add={"category": ["c"], "photo": ["p"]},
+            add={"category": ["c"], "photo": ["/p"]},
             delete={"category": ["a"]},
         )
         assert action.url == URL
         assert action.replace == {"content": ("new",)}
-        assert action.add == {"category": ("c",), "photo": ("p",)}
+        assert action.add == {"category": ("c",), "photo": ("/p",)}
         assert action.delete_values == {"category": ("a",)}
         assert action.delete_properties == ()
 
@@ -530,12 +530,12 @@ class TestUpdate:
             replace={
                 "content": {"value": "x"},
                 "location": "geo:1,2",
-                "photo": [{"url": "a", "alt": "b"}],
+                "photo": [{"url": "/a", "alt": "b"}],
                 "post-status": "publish",
             }
         )
         assert action.replace["content"] == ("x",)
-        assert action.replace["photo"] == ({"value": "a", "alt": "b"},)
+        assert action.replace["photo"] == ({"value": "/a", "alt": "b"},)
         assert action.replace["post-status"] == ("published",)
         assert "h-geo" in str(action.replace["location"])
 
@@ -578,9 +578,9 @@ class TestUpdate:
     @pytest.mark.parametrize("beside", [True, False])
     def test_alt_texts_reach_their_photos(self, *, beside: bool) -> None:
         alts: dict[str, Json] = {"mp-photo-alt": ["sea"]}
-        replace: dict[str, Json] = {"photo": ["a"]}
+        replace: dict[str, Json] = {"photo": ["/a"]}
         action = updated(replace=replace, **alts) if beside else updated(replace=replace | alts)
-        assert action.replace == {"photo": ({"value": "a", "alt": "sea"},)}
+        assert action.replace == {"photo": ({"value": "/a", "alt": "sea"},)}
 
     def test_forms_can_update_as_php_writes_them(self) -> None:
         action = form(
@@ -736,3 +736,122 @@ def test_a_photo_in_a_numbered_list_is_the_photo(given: object) -> None:
     updated = parse_action(Body("json", json=update))  # type: ignore[arg-type]
     assert isinstance(updated, Update)
     assert updated.replace["photo"] == (PHOTO,)
+
+
+LINK = "https://example.org/page"
+
+
+def one(name: str, value: Json) -> tuple[Json, ...]:
+    """What becomes of a property's value: the same in a new post and in an update."""
+    made = created(json_({"properties": {"content": ["x"], name: [value]}})).post.all(name)
+    for operation in ("replace", "add"):
+        body: Json = {"action": "update", "url": URL, operation: {name: [value]}}
+        assert getattr(updated_by(body), operation)[name] == made
+    return made
+
+
+def updated_by(body: Json) -> Update:
+    action = json_(body)
+    assert isinstance(action, Update)
+    return action
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"A great page {LINK}",
+            f"{LINK} A great page",
+            f"A great page\n{LINK}\n",
+            f"A great page ({LINK}).",
+            f'"A great page" <{LINK}>',
+            f"{LINK} A great page {LINK}",
+            f"  {LINK}  ",
+        ],
+    )
+    @pytest.mark.parametrize("name", ["bookmark-of", "like-of", "in-reply-to", "repost-of"])
+    def test_shared_text_with_one_url_is_that_url(self, name: str, text: str) -> None:
+        assert one(name, text) == (LINK,)
+
+    def test_a_bracket_that_is_part_of_an_address_stays(self) -> None:
+        wiki = "https://en.wikipedia.example/wiki/Sea_(disambiguation)"
+        assert one("bookmark-of", f"See {wiki}.") == (wiki,)
+        assert one("bookmark-of", f"(See {wiki})") == (wiki,)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("undefined", "null", "NaN", "[object Object]", "false"),
+            *("not a url", "example", "#", "http://", "https://", "about:blank"),
+            *("blob:https://app.example/1", "file:///sdcard/1.jpg", "content://media/1"),
+            *("data:image/png;base64,AAAA", "ph://1/L0/001", "javascript:alert(1)"),
+            "https://a.example/1 and https://b.example/2",
+        ],
+    )
+    @pytest.mark.parametrize(
+        "name", ["photo", "video", "audio", "featured", "bookmark-of", "in-reply-to", "syndication"]
+    )
+    def test_an_address_that_is_none_is_refused_with_what_to_send(
+        self, name: str, text: str
+    ) -> None:
+        if name in {"photo", "video", "audio", "featured"} and text.startswith("https://a"):
+            return  # A space in the address of a file.
+        bodies: list[Json] = [
+            {"properties": {"content": ["x"], name: [text]}},
+            {"action": "update", "url": URL, "replace": {name: [text]}},
+            {"action": "update", "url": URL, "add": {name: [text]}},
+        ]
+        if name == "photo":
+            bodies.append({"properties": {"content": ["x"], name: [{"value": text, "alt": "a"}]}})
+        for body in bodies:
+            said = refusal(body)
+            assert f"'{name}'" in said
+            assert "URL" in said
+
+    def test_what_is_none_can_be_deleted(self) -> None:
+        body: Json = {"action": "update", "url": URL, "delete": {"photo": ["undefined"]}}
+        assert updated_by(body).delete_values == {"photo": ("undefined",)}
+
+    @pytest.mark.parametrize("name", ["in-reply-to", "read-of", "photo", "play-of"])
+    def test_an_object_stays_whole_if_its_address_is_one(self, name: str) -> None:
+        card: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"], "url": [LINK]}}
+        assert one(name, card) == (card,)
+        without: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"]}}
+        assert one(name, without) == (without,)
+
+    def test_an_object_with_an_address_that_is_none_is_refused(self) -> None:
+        card: Json = {"type": ["h-cite"], "properties": {"url": ["undefined"]}}
+        assert "in-reply-to.url" in refusal({"properties": {"in-reply-to": [card]}})
+
+    def test_what_was_read_or_heard_may_be_a_title(self) -> None:
+        assert one("read-of", "Emma, by Jane Austen") == ("Emma, by Jane Austen",)
+        assert "undefined" in refusal({"properties": {"listen-of": ["undefined"]}})
+
+    @pytest.mark.parametrize(
+        "text", [f"{LINK}#x", "http://localhost:8080/a", "https://exämple.org/ü", "/notes/a/"]
+    )
+    def test_an_address_stays_as_it_is(self, text: str) -> None:
+        assert one("photo", text) == (text,)
+        if not text.startswith("/"):
+            assert one("bookmark-of", text) == (text,)
+
+
+class TestUpdateOfNoProperty:
+    @pytest.mark.parametrize("name", ["type", "properties", "h", "action", "replace"])
+    def test_what_is_no_property_cannot_be_changed(self, name: str) -> None:
+        changes: list[dict[str, Json]] = [
+            {"replace": {name: ["h-event"]}},
+            {"replace": {name: {"content": ["x"]}}},
+            {"add": {name: ["h-event"]}},
+            {"delete": [name]},
+            {"delete": {name: ["h-entry"]}},
+        ]
+        for change in changes:
+            assert f"'{name}'" in refusal({"action": "update", "url": URL, **change})
+
+    def test_what_stands_beside_the_operations_is_not_passed_over(self) -> None:
+        body: Json = {"action": "update", "url": URL, "properties": {"content": ["x"]}}
+        assert '{"replace": {"content": [...]}}' in refusal(body)
+        assert isinstance(body, dict)
+        assert "'content'" in refusal({**body, "replace": {"name": ["y"]}})
+        assert "'content'" in refusal({**body, "mp-slug": "y"})

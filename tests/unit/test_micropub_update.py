@@ -162,7 +162,7 @@ class TestAnyMix:
 
 
 _NAMES = st.sampled_from(["category", "syndication", "photo", "x-any"])
-_VALUES = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=3)
+_VALUES = st.lists(st.sampled_from([f"https://a.example/{name}" for name in "abcd"]), max_size=3)
 _CHANGES = st.dictionaries(_NAMES, _VALUES, max_size=3)
 _DELETIONS = st.one_of(st.lists(_NAMES, max_size=2), _CHANGES)
 

@@ -1,0 +1,121 @@
+"""Values that are addresses: what is one, and the one that a shared text has in it."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from bridge.errors import InvalidRequest
+from bridge.micropub.post import Json
+
+#: Properties whose text has to be an address; of other ``*-of`` it may be a title.
+LINKS = frozenset(
+    {"in-reply-to", "like-of", "repost-of", "bookmark-of", "favorite-of", "quotation-of"}
+    | {"follow-of", "tag-of", "mention-of", "invitee-of", "syndication"}
+)
+
+_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
+#: What ends a sentence rather than an address in it.
+_AFTER = ".,;:!?'\"*_”’»…"
+_BRACKETS = {")": "(", "]": "[", "}": "{"}
+#: Addresses that lead to something only on the device, or in the page, where they were made.
+_OF_A_DEVICE = re.compile(
+    r"(?:blob|file|data|content|ph|assets-library|cid|about|javascript|view-source"
+    r"|[a-z-]+-extension):",
+    re.IGNORECASE,
+)
+#: What programs make of a value that they do not have.
+_NO_VALUES = frozenset(
+    {"undefined", "null", "none", "nan", "nil", "false", "true", "[object object]", "(null)"}
+)
+#: Networks other than the web that posts point to.
+_OTHERS = re.compile(
+    r"(?:at|gemini|gopher|ftp|ftps|ipfs|ipns)://\S+|(?:acct|doi|isbn|urn|magnet|did|tag|nostr):\S+",
+    re.IGNORECASE,
+)
+
+
+def is_web(text: str) -> bool:
+    """Whether this is the absolute address of something on the web."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def link(name: str, text: str) -> str:
+    """The address that ``text`` is, or the only one in it, as apps send what is shared.
+
+    Raises :class:`InvalidRequest` where there is none, or more than one.
+    """
+    text = text.strip()
+    if (is_web(text) or _OTHERS.fullmatch(text)) and not re.search(r"\s", text):
+        return text
+    refuse_what_is_none(name, text)
+    found = list(dict.fromkeys(filter(is_web, map(_trimmed, _URL.findall(text)))))
+    if len(found) == 1:
+        return found[0]
+    problem = "has no address in it" if not found else f"has {len(found)} addresses in it"
+    raise InvalidRequest(
+        f"'{name}' is an address, and '{text[:60]}' {problem}."
+        " Send one absolute URL, like https://example.com/a-page."
+    )
+
+
+def file_address(name: str, text: str) -> str:
+    """The address of a photo or another file: on the web, or from the root of the site.
+
+    Raises :class:`InvalidRequest` for anything else.
+    """
+    text = text.strip()
+    if is_web(text) or text.startswith("/"):
+        return text
+    refuse_what_is_none(name, text)
+    try:
+        return link(name, text)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            f"'{name}' is the address of a file, and '{text[:60]}' is none. Send an absolute URL,"
+            " or upload the file to the media endpoint and send the URL that it answers with."
+        ) from error
+
+
+def refuse_what_is_none(name: str, text: str) -> None:
+    """Raise :class:`InvalidRequest` for what programs send that have no address, or one that
+    nobody else can open."""
+    if text.strip().casefold() in _NO_VALUES:
+        raise InvalidRequest(
+            f"'{name}' is '{text.strip()[:40]}': the app had no value for it. Leave it out, or send"
+            " an absolute URL, like https://example.com/a-page."
+        )
+    if _OF_A_DEVICE.match(text.strip()):
+        scheme = text.strip().partition(":")[0].lower()
+        raise InvalidRequest(
+            f"'{name}' is an address that begins with '{scheme}:', which works only where it was"
+            " made. Upload the file to the media endpoint, and send the URL that it answers with."
+        )
+
+
+def check_object(name: str, value: dict[str, Json]) -> None:
+    """Refuse a nested object (h-cite, h-card, …) whose own ``url`` is none. An object without one
+    is fine. Raises :class:`InvalidRequest`."""
+    properties = value.get("properties")
+    if not isinstance(properties, dict):
+        return
+    urls = properties.get("url")
+    for url in urls if isinstance(urls, list) else [urls]:
+        if isinstance(url, str) and url.strip():
+            refuse_what_is_none(f"{name}.url", url)
+
+
+def _trimmed(url: str) -> str:
+    """An address without the marks of the sentence around it."""
+    while url:
+        last = url[-1]
+        opening = _BRACKETS.get(last)
+        if last in _AFTER or (opening and url.count(last) > url.count(opening)):
+            url = url[:-1]
+        else:
+            break
+    return url
