@@ -23,12 +23,14 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from git import Repo
+
 from bridge.rebuild import process
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Worker
 from bridge.settings import Rebuild, Settings, Site
 from bridge.store import Change, Commit, Version
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 PELICANCONF = b"""
 PATH = "content"
@@ -68,7 +70,7 @@ async def measure(posts: int) -> None:
     """One row of the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = MemoryStore()
+        store = new_store(folder / "site.git")
         commit(store, dict(site(posts)))
         started = time.perf_counter()
         async with resident(store, folder) as rebuilder:
@@ -83,7 +85,7 @@ async def measure(posts: int) -> None:
     print(f"| {posts:,} | {' | '.join(cells)} | {hugo} | {held:.0f} MB |", flush=True)
 
 
-async def one_post(rebuilder: Worker, store: MemoryStore, number: int) -> list[float]:
+async def one_post(rebuilder: Worker, store: GitStore, number: int) -> list[float]:
     """Seconds from before the commit to the page, the index, the feed, and everything."""
     await asyncio.sleep(PAUSE)
     began = time.perf_counter()
@@ -100,7 +102,7 @@ async def one_post(rebuilder: Worker, store: MemoryStore, number: int) -> list[f
 async def measure_memory(builds: int) -> None:
     """What the resident process holds after so many builds: new posts and edits in turn."""
     with tempfile.TemporaryDirectory() as name:
-        store = MemoryStore()
+        store = new_store(Path(name, "site.git"))
         commit(store, dict(site(300)))
         async with resident(store, Path(name)) as rebuilder:
             await built(rebuilder, store)
@@ -113,8 +115,14 @@ async def measure_memory(builds: int) -> None:
                 await built(rebuilder, store)
 
 
+def new_store(repo: Path) -> GitStore:
+    """A store in a bare repo that is made for it."""
+    Repo.init(repo, bare=True, initial_branch="main").close()
+    return GitStore(repo, author="Ada <ada@example.com>")
+
+
 @contextlib.asynccontextmanager
-async def resident(store: MemoryStore, folder: Path) -> AsyncIterator[Worker]:
+async def resident(store: GitStore, folder: Path) -> AsyncIterator[Worker]:
     """The resident rebuilder of a site."""
     settings = Settings(
         site=Site(me="https://example.com/", repo=folder / "site.git"),
@@ -129,7 +137,7 @@ async def resident(store: MemoryStore, folder: Path) -> AsyncIterator[Worker]:
         await rebuilder.close()
 
 
-async def built(rebuilder: Worker, store: MemoryStore) -> None:
+async def built(rebuilder: Worker, store: GitStore) -> None:
     """Wait until the newest version is wholly on disk."""
     version = store.head()
     assert version is not None
@@ -139,7 +147,7 @@ async def built(rebuilder: Worker, store: MemoryStore) -> None:
         await asyncio.sleep(0.002)
 
 
-def commit(store: MemoryStore, files: dict[str, bytes | None]) -> Version:
+def commit(store: GitStore, files: dict[str, bytes | None]) -> Version:
     """One commit with these files."""
     head = store.head()
     changes = []

@@ -42,10 +42,11 @@ from bridge.settings_file import LOOPBACK
 from bridge.site.current import CurrentSite
 from bridge.site.factory import make_current_site, make_sandbox
 from bridge.store import ContentStore, StoreError
-from bridge.store.checkout import Checkout
+from bridge.store.checkout import Checkout, Submodules
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.remote import Remote
+from bridge.store.submodules import submodules_of
 from bridge.web.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.web.gate import Gate
 from bridge.web.hook import GitHook
@@ -100,6 +101,7 @@ class _Repo:
     """Where the files are, and what is known of them."""
 
     store: GitStore
+    submodules: Submodules
     queue: CommitQueue
     site: CurrentSite
     catalogue: Catalogue
@@ -172,7 +174,13 @@ class _Assembly:
         self._close_later(queue.close)
         state, objects = site.state, store.place.common / "objects"
         sandbox = make_sandbox(self.settings, state, objects=objects)
-        checkout = Checkout(objects, state / "site" / "checkout")
+        submodules = submodules_of(store, self.settings)
+        checkout = Checkout(
+            objects,
+            state / "site" / "checkout",
+            submodules=submodules,
+            may_read=sandbox.may_read,
+        )
         current = make_current_site(self.settings, store, checkout, sandbox)
         self._close_later(current.close)
         catalogue = Catalogue(
@@ -192,13 +200,15 @@ class _Assembly:
             cache=state / "media",
         )
         await media.start()
-        return _Repo(store, queue, current, catalogue, posts, media)
+        return _Repo(store, submodules, queue, current, catalogue, posts, media)
 
     async def _start_followers(self, repo: _Repo) -> _Followers:
         store, publish = repo.store, self.settings.publish
         output = await self._output_folder(repo)
-        state, objects = self.settings.site.state, store.place.common / "objects"
-        rebuilder = make_rebuilder(self.settings, store, state, output=output, objects=objects)
+        state = self.settings.site.state
+        rebuilder = make_rebuilder(
+            self.settings, store, state, output=output, submodules=repo.submodules
+        )
         remote = Remote(
             store,
             publish.remote,

@@ -137,6 +137,7 @@ class Rebuild(_Section, frozen=True):
     An answer waits up to ``wait_seconds`` for its page to be live (0: never). A build that makes
     the site larger by more than ``max_growth`` bytes is ended. ``confined``: whether builds see
     nothing but the site (:mod:`bridge.site.confinement`).
+    ``keep``: patterns of files that builds leave in the checkout for the next, as caches are.
     """
 
     mode: Literal["resident", "command", "webhook", "none"] = "resident"
@@ -148,6 +149,7 @@ class Rebuild(_Section, frozen=True):
     confined: bool = True
     wait_seconds: Seconds = 2.0
     max_growth: Positive = 2_000_000_000
+    keep: tuple[str, ...] = ()
 
 
 class Badge(_Section, frozen=True):

@@ -12,11 +12,13 @@ from pathlib import Path, PurePath
 import argon2
 import pytest
 from hypothesis import settings
+from rebuild_site import new_store
 from soak_kit import SOAK
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from bridge.indieauth import owner
+from bridge.store.git import GitStore
 
 pytest_plugins = ["secrets_kit"]
 
@@ -139,3 +141,11 @@ def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         patch.setattr(owner, "_HASHER", cheap)
         yield in_use
+
+
+@pytest.fixture
+def bare_store(tmp_path: Path) -> Iterator[GitStore]:
+    """A store in an empty bare repo, ``site.git``."""
+    store = new_store(tmp_path / "site.git")
+    yield store
+    store.close()

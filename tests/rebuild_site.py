@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+from git_kit import ADA, git
+
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
 from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store import Change, Commit, ContentStore, Version
+from bridge.store.git import GitStore
 
 CONF = b"""
 PATH = "content"
@@ -22,6 +25,12 @@ STATIC_PATHS = ["media"]
 DEFAULT_PAGINATION = 5
 PLUGINS = []
 """
+
+
+def new_store(repo: Path) -> GitStore:
+    """A store in a bare repo that is made for it. To be closed."""
+    git(repo.parent, "init", "-q", "--bare", "-b", "main", str(repo))
+    return GitStore(repo, author=ADA)
 
 
 def post(title: str, day: int, *, body: str = "Text.", **more: str) -> bytes:
@@ -65,7 +74,7 @@ def settings(output: Path, **rebuild: object) -> Settings:
     )
 
 
-def make(store: ContentStore, folder: Path, mode: str) -> Worker:
+def make(store: GitStore, folder: Path, mode: str) -> Worker:
     """What builds the store's site into ``folder / "output"``, without waiting for long."""
     made = make_rebuilder(
         settings(folder / "output", mode=mode),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from bridge.errors import InvalidRequest, SiteBroken
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reading import PostReader
-from bridge.rebuild.checkout import Checkout
 from bridge.settings import Settings, SettingsError
 from bridge.site.current import CurrentSite
 from bridge.site.factory import start_of as start_with
@@ -36,7 +36,7 @@ from bridge.site.pelican.serve import answer
 from bridge.site.pelican.site import PelicanSite
 from bridge.site.process import Limits, SiteProcess
 from bridge.site.starting import Sandbox
-from bridge.store import ContentStore
+from bridge.store import ContentStore, Version
 
 _Reply = TypeVar("_Reply")
 
@@ -134,6 +134,22 @@ class InProcessSite:
 
 
 @dataclass
+class PlainCheckout:
+    """A store's files in a folder, where no git is wanted."""
+
+    store: ContentStore
+    folder: Path
+
+    def bring_to(self, version: Version) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        files = dict(self.store.files("", version))
+        for path, blob in zip(files, self.store.blobs(files.values()), strict=True):
+            place = self.folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(blob.data)
+
+
+@dataclass
 class Posts:
     """What knows a store's posts."""
 
@@ -150,7 +166,7 @@ def posts_of(
     store: ContentStore, state: Path, settings: Settings, public_url: str = "https://b.example/"
 ) -> Posts:
     """The posts of a site in a store, with the site in the tests' own process."""
-    checkout = Checkout(store, state / "checkout")
+    checkout = PlainCheckout(store, state / "checkout")
     start = start_with(settings, checkout.folder)
     current = CurrentSite(
         store,

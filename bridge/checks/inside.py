@@ -24,6 +24,7 @@ from bridge.site.messages import Facts, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
+from bridge.store.submodules import submodules_of
 from bridge.store.transport import Transport, TransportError
 
 _AT_ONCE = 50
@@ -49,7 +50,10 @@ async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]
         yield await asyncio.to_thread(_check_remote, store, settings)
         with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
             checkout = Path(folder, "site")
-            await asyncio.to_thread(Checkout(store, checkout).bring_to, head)
+            files = Checkout(store, checkout, submodules=submodules_of(store, settings))
+            await asyncio.to_thread(files.bring_to, head)
+            for warning in files.warnings:
+                yield Finding("checkout", warning, "A build by the bridge lacks these files.")
             async for finding in _check_pelican(store, checkout, head, settings):
                 yield finding
     finally:

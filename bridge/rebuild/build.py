@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,6 +89,10 @@ class Builder(Protocol):
 
     async def build(self, task: Task) -> Outcome:
         """Build; raises :class:`BuildFailed`, or :class:`Superseded` after :meth:`hasten`."""
+        ...
+
+    def stays_warm(self, changed: Collection[str]) -> bool:
+        """Whether a build of these changes counts on files that earlier ones have left behind."""
         ...
 
     def cold(self) -> bool:

@@ -1,56 +1,31 @@
-"""The builder's own copy of the site's files: always those of one version, made from commits.
-
-The owner's working tree is never looked at. A small file beside the folder says which version is
-on disk, so that going on to the next costs what differs between the two; where that file is lost,
-damaged, or says that somebody was interrupted, the truth is found by comparing.
-"""
+"""The builder's own checkout, without the posts whose time has not come and those left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from bridge.rebuild.files import OutsideFolder, Tree
-from bridge.store import Blob, BlobId, ContentStore, StoreBroken, Version
+from bridge.rebuild.files import Tree
+from bridge.store import Version
+from bridge.store.checkout import Checkout as GitCheckout
+from bridge.store.checkout import Submodules
+from bridge.store.git import GitStore
 
 #: When a file may be built first, from its path and bytes; ``None``: at any time.
 Due: TypeAlias = Callable[[str, bytes], datetime | None]
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """A file that is committed, but not on disk before its time."""
-
-    blob: str
-    due: datetime
-
-
 class _State(msgspec.Struct, frozen=True):
-    """What is on disk: ``version``, and some files of ``towards`` if somebody was interrupted."""
+    """What is absent from ``version``, which is on disk: files with their times, files left out."""
 
-    version: str | None = None
-    towards: tuple[str, ...] = ()
-    waiting: dict[str, Waiting] = {}
+    version: str = ""
+    waiting: dict[str, datetime] = {}
     left_out: frozenset[str] = frozenset()
-
-
-@dataclass
-class _Step:
-    """One way from what is on disk to a version."""
-
-    now: datetime
-    left_out: frozenset[str]
-    waiting: dict[str, Waiting]
-    changed: list[str] = field(default_factory=list)
-
-
-def _nothing(path: str) -> bool:
-    del path
-    return False
 
 
 def _at_once(path: str, data: bytes) -> datetime | None:
@@ -59,150 +34,89 @@ def _at_once(path: str, data: bytes) -> datetime | None:
 
 
 class Checkout:
-    """The files of one version below ``folder``.
-
-    ``exclude`` says which paths never come there, ``hold_back`` which come at what time.
+    """The files of one version below ``folder``, as git lays them out; ``hold_back`` says which
+    come at what time.
     """
 
     def __init__(
         self,
-        store: ContentStore,
+        store: GitStore,
         folder: Path,
         *,
-        exclude: Callable[[str], bool] = _nothing,
+        submodules: Submodules | None = None,
+        may_read: Callable[[Path], bool] = lambda _: False,
+        keep: Iterable[str] = (),
         hold_back: Due = _at_once,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """The others are those of :class:`bridge.store.checkout.Checkout`."""
         self.folder = folder
-        self._store = store
-        self._tree = Tree(folder)
-        self._exclude = exclude
+        self._files = GitCheckout(
+            store.place.common / "objects",
+            folder,
+            submodules=submodules,
+            may_read=may_read,
+            keep=tuple(keep),
+        )
         self._hold_back = hold_back
         self._clock = clock
         self._note = folder.with_name(folder.name + ".json")
         self._state = self._load()
 
     @property
-    def version(self) -> Version | None:
-        """What is wholly on disk; ``None`` where nothing is, or nobody knows."""
-        settled = None if self._state.towards else self._state.version
-        return Version(settled) if settled else None
-
-    @property
-    def waiting(self) -> Mapping[str, datetime]:
-        """Files held back, and until when."""
-        return {path: entry.due for path, entry in self._state.waiting.items()}
+    def warnings(self) -> tuple[str, ...]:
+        """What a clone has and this checkout lacks: submodules, links that lead outside."""
+        return self._files.warnings
 
     @property
     def next_due(self) -> datetime | None:
         """When :meth:`bring_to` has something to do without a new version."""
-        return min(self.waiting.values(), default=None)
+        return min(self._state.waiting.values(), default=None)
 
-    def bring_to(self, version: Version, *, left_out: Iterable[str] = ()) -> tuple[str, ...]:
+    def bring_to(
+        self,
+        version: Version,
+        *,
+        left_out: Iterable[str] = (),
+        is_exact: Callable[[Collection[str]], bool] = lambda _: True,
+    ) -> tuple[str, ...]:
         """Have the files of a version on disk, without those ``left_out`` or not yet due.
 
-        Returns the paths that are other than before. Raises what the store raises, and
-        ``OSError``; the next call makes good what was left undone.
+        ``is_exact`` says for the paths that change whether what builds have left behind is to go.
+        Returns the paths that are other than before.
+        Raises what the store raises, and ``OSError``; the next call makes good what was left
+        undone.
         """
-        self._tree.forget()
-        if self._state.towards:
-            self._tree.sweep()
-        step = _Step(self._clock(), frozenset(left_out), dict(self._state.waiting))
-        before = self._state
-        wanted = self._wanted(before, version, step)
-        either = before.left_out | step.left_out
-        towards = (*before.towards, version)
-        self._save(msgspec.structs.replace(before, towards=towards, left_out=either))
-        if wanted is None:
-            self._compare(version, step)
-        else:
-            self._go(wanted, step)
-        self._save(_State(version, (), step.waiting, step.left_out))
-        return tuple(step.changed)
+        before, now, out = self._state, self._clock(), frozenset(left_out)
+        known = before.version and before.version == self._files.version
+        changed = set(self._files.changes(version))
+        there = {path for path in changed | out if self._exists(path)}
+        self._save(_State())
+        self._files.bring_to(version, exact=not known or is_exact(changed))
+        if not known:
+            # What was absent is not known: the times of all files are looked at.
+            before = _State()
+            changed.update(self._files.paths())
+        waiting = {path: due for path, due in before.waiting.items() if due > now}
+        for path in changed:
+            waiting.pop(path, None)
+            due = self._due(path)
+            if due is not None and due > now:
+                waiting[path] = due
+        absent, absent_before = out | set(waiting), before.left_out | set(before.waiting)
+        self._files.leave_out(absent)
+        self._save(_State(version, waiting, out))
+        other = changed | (absent ^ absent_before)
+        return tuple(path for path in other if path in there or self._exists(path))
 
-    def _wanted(
-        self, before: _State, version: Version, step: _Step
-    ) -> dict[str, BlobId | None] | None:
-        """What to look at on the way to a version; ``None``: at everything."""
-        if before.version is None or not self.folder.is_dir():
+    def _exists(self, path: str) -> bool:
+        return os.path.lexists(self.folder / path)
+
+    def _due(self, path: str) -> datetime | None:
+        place = self.folder / path
+        if place.is_symlink() or not place.is_file():
             return None
-        try:
-            wanted = dict(self._moved(before, version))
-        except StoreBroken:
-            # The repo was made anew, and does not know what is on disk.
-            return None
-        for path, entry in before.waiting.items():
-            if path not in wanted and entry.due <= step.now:
-                wanted[path] = BlobId(entry.blob)
-        for path in self._reconsidered(before, step):
-            if path not in wanted:
-                blob = self._store.read(path, version)
-                wanted[path] = blob.id if blob else None
-        return wanted
-
-    def _go(self, wanted: Mapping[str, BlobId | None], step: _Step) -> None:
-        """Remove, then write: what was a file may have become a folder."""
-        for path, blob in wanted.items():
-            if blob is None:
-                self._apply(path, None, step)
-        written = {path: blob for path, blob in wanted.items() if blob is not None}
-        for path, content in zip(written, self._store.blobs(written.values()), strict=True):
-            self._apply(path, content, step)
-
-    def _reconsidered(self, before: _State, step: _Step) -> frozenset[str]:
-        """Paths that are left out now and were not, or the other way round."""
-        either, changed = before.left_out | step.left_out, before.left_out ^ step.left_out
-        return either if before.towards else changed
-
-    def _moved(self, before: _State, version: Version) -> Iterator[tuple[str, BlobId | None]]:
-        """Paths that differ between the disk and a version, as far as versions tell."""
-        old = Version(before.version or "")
-        # Interrupted on the way to another version: some of its files may be on disk.
-        for other in before.towards:
-            for difference in self._store.diff(old, Version(other)):
-                yield difference.path, difference.old
-        for difference in self._store.diff(old, version) if old != version else ():
-            yield difference.path, difference.new
-
-    def _compare(self, version: Version, step: _Step) -> None:
-        """Look at every file: for the first time, and whenever the state cannot be trusted."""
-        step.waiting.clear()
-        files = self._store.files("", version)
-        wanted = {path: blob for path, blob in files if not self._exclude(path)}
-        for link in list(self._tree.linked_folders()):
-            (self.folder / link).unlink()
-        for path in list(self._tree.walk()):
-            if path not in wanted:
-                self._drop(path, step)
-        for path, blob in zip(wanted, self._store.blobs(wanted.values()), strict=True):
-            self._apply(path, blob, step)
-
-    def _apply(self, path: str, blob: Blob | None, step: _Step) -> None:
-        step.waiting.pop(path, None)
-        if blob is None or path in step.left_out or self._exclude(path):
-            self._drop(path, step)
-            return
-        moment = self._hold_back(path, blob.data)
-        if moment is not None and moment > step.now:
-            step.waiting[path] = Waiting(blob.id, moment)
-            self._drop(path, step)
-            return
-        try:
-            if self._tree.read(path) != blob.data:
-                self._tree.write(path, blob.data)
-                step.changed.append(path)
-        except OutsideFolder:
-            # A tree made by hand can name what no honest tree does; such a file is nobody's post.
-            return
-
-    def _drop(self, path: str, step: _Step) -> None:
-        try:
-            there = self._tree.place(path)
-        except OutsideFolder:
-            return
-        if there.is_symlink() or there.exists():
-            self._tree.remove(path)
-            step.changed.append(path)
+        return self._hold_back(path, place.read_bytes())
 
     def _load(self) -> _State:
         try:

@@ -24,7 +24,8 @@ from bridge.rebuild.worker import CALM, PROMPT, Pace, Worker
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox
 from bridge.site.starting import Sandbox
-from bridge.store import ContentStore
+from bridge.store.checkout import Submodules
+from bridge.store.git import GitStore
 
 #: The plugin writes the pages of drafts that the world does not see to the folder named by this
 #: (:mod:`pelican_indieauth.withheld`).
@@ -35,19 +36,20 @@ MENTIONS = "mentions"
 
 def make_rebuilder(
     settings: Settings,
-    store: ContentStore,
+    store: GitStore,
     state: Path,
     *,
     output: Path,
     environment: Mapping[str, str] | None = None,
-    objects: Path | None = None,
+    submodules: Submodules | None = None,
     pace: Pace | None = None,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
     ``output`` is where pages go. Builds see an environment of their own, with ``environment``
-    added, and the repo's ``objects``. ``pace`` is by default what suits the mode. ``.output`` of
-    what comes back is the folder of pages, ``None`` where that is not on this machine.
+    added. ``submodules`` has those of the repo. ``pace`` is by default what suits the mode.
+    ``.output`` of what comes back is the folder of pages, ``None`` where that is not on this
+    machine.
     """
     mode = settings.rebuild.mode
     pace = pace or (PROMPT if mode == "resident" else CALM)
@@ -58,10 +60,19 @@ def make_rebuilder(
     if mode == "webhook":
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, pace=pace)
-    sandbox = make_sandbox(settings, state, objects=objects)
+    sandbox = make_sandbox(settings, state, objects=store.place.common / "objects")
     if not settings.rebuild.confined:
         sandbox = replace(sandbox, confined=False)
-    site = _Site(settings, store, folder, ledger, replace(sandbox, extra=environment or {}))
+    sandbox = replace(sandbox, extra=environment or {})
+    checkout = Checkout(
+        store,
+        folder / "checkout",
+        submodules=submodules,
+        may_read=sandbox.may_read,
+        keep=settings.rebuild.keep,
+        hold_back=due,
+    )
+    site = _Site(settings, store, checkout, folder, ledger, sandbox)
     most = settings.rebuild.max_growth
     return site.rebuilder(Output(output, folder / "output.json", most), pace)
 
@@ -78,7 +89,8 @@ class _Site:
     def __init__(
         self,
         settings: Settings,
-        store: ContentStore,
+        store: GitStore,
+        checkout: Checkout,
         folder: Path,
         ledger: Ledger,
         sandbox: Sandbox,
@@ -87,7 +99,7 @@ class _Site:
         self._store = store
         self._folder = folder
         self._ledger = ledger
-        self._checkout = Checkout(store, folder / "checkout", hold_back=due)
+        self._checkout = checkout
         beside = (self._checkout.folder / settings.site.settings).parent
         self._previews = folder / "previews"
         self._sandbox = sandbox

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task
 from bridge.rebuild.checkout import Checkout
@@ -53,7 +54,16 @@ class SiteBuild:
         await in_thread(self._ledger.begin)
         outcome = Outcome()
         while True:
-            changed = await in_thread(self._checkout.bring_to, version, left_out=isolation.left_out)
+            # A warm builder counts on what it has left in the checkout; others get it as git
+            # makes it.
+            changed = await in_thread(
+                partial(
+                    self._checkout.bring_to,
+                    version,
+                    left_out=isolation.left_out,
+                    is_exact=lambda paths: not self._builder.stays_warm(paths),
+                )
+            )
             self._unbuilt.update(changed)
             stale = bool(self._unbuilt) or not settled or self._builder.cold()
             if stale or await in_thread(self._gone):
@@ -69,14 +79,26 @@ class SiteBuild:
                     outcome = await self._builder.build(task)
                 except BuildFailed as failure:
                     if not isolation.failed(failure):
-                        raise
+                        raise self._with_what_is_missing(failure) from failure
                     continue
                 self._unbuilt.clear()
                 settled, unread = True, frozenset(path for path, _ in outcome.left_out)
             if not isolation.built():
                 break
         await in_thread(self._ledger.settle, version, isolation.guilty, unread)
-        return replace(outcome, left_out=(*isolation.guilty.items(), *outcome.left_out))
+        return replace(
+            outcome,
+            left_out=(*isolation.guilty.items(), *outcome.left_out),
+            warnings=(*self._checkout.warnings, *outcome.warnings),
+        )
+
+    def _with_what_is_missing(self, failure: BuildFailed) -> BuildFailed:
+        """A theme that is not found, say, may be a submodule that could not be fetched."""
+        missing = self._checkout.warnings
+        if not missing:
+            return failure
+        reason = f"{failure.reason} (what the checkout lacks: {'; '.join(missing)})"
+        return BuildFailed(reason, file=failure.file, passing=True)
 
     def hasten(self) -> None:
         """Something newer waits."""

@@ -38,6 +38,10 @@ class Sandbox:
     confined: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)
 
+    def may_read(self, path: Path) -> bool:
+        """Whether a file is in one of ``folders``."""
+        return any(path.is_relative_to(folder.resolve()) for folder in self.folders)
+
     def environment(self, **more: str) -> dict[str, str]:
         """A stripped environment. This project's plugin can be imported, installed or not."""
         ours = {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -53,6 +57,7 @@ class Sandbox:
             "PYTHONDONTWRITEBYTECODE": "1",
             # git would look for settings that it may not read.
             "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
             "COLUMNS": "1000",
             "NO_COLOR": "1",
             **self.extra,
@@ -69,6 +74,7 @@ class Sandbox:
             *self.folders,
             *map(Path, searched),
             *([self.objects] if self.objects else []),
+            self.state / "submodules",
             *read,
         ]
         own = [self._folder(name) for name in ("home", "tmp", "cache")]

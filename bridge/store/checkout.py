@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -95,6 +95,7 @@ class Checkout:
         self._modules: dict[str, str] = {}  # path to commit
         self._links: set[str] = set()
         self._below: dict[str, Checkout] = {}
+        self._left_out: frozenset[str] = frozenset()
         self._warnings: dict[str, str] = {}
 
     @property
@@ -144,6 +145,20 @@ class Checkout:
                 self._begin_anew()
             self._move(None, version)
 
+    def paths(self) -> tuple[str, ...]:
+        """Every path of the version on disk."""
+        return tuple(filter(None, self._git("ls-files", "-z").split("\0")))
+
+    def leave_out(self, paths: Iterable[str]) -> None:
+        """Take away files of the version on disk, and put back those left out before."""
+        wanted = frozenset(paths)
+        self._restore(self._left_out - wanted)
+        for path in wanted:
+            place = self.folder / path
+            if place.is_symlink() or place.is_file():
+                place.unlink()
+        self._left_out = wanted
+
     def _begin_anew(self) -> None:
         """Half a version, a damaged repo, objects of one that is gone: nothing here is worth it."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -186,6 +201,7 @@ class Checkout:
         self._known = True
 
     def _reset(self, version: Version) -> None:
+        self._left_out = frozenset()
         listed = list(self._listed(version))
         self._modules = {path: oid for path, mode, oid in listed if mode == _MODULE}
         self._links = {path for path, mode, _ in listed if mode == _LINK}
@@ -235,10 +251,14 @@ class Checkout:
                 names.remove(".git")
         return found
 
+    def _restore(self, paths: Iterable[str]) -> None:
+        """Put files that were taken away back, as far as this version has them."""
+        listed = self._git("ls-files", "-z", "--", *paths) if paths else ""
+        if present := list(filter(None, listed.split("\0"))):
+            self._git("checkout-index", "--force", "--", *present)
+
     def _check_links(self) -> None:
-        away = [path for path in self._links if not (self.folder / path).is_symlink()]
-        for path in away:
-            self._git("checkout-index", "--force", "--", path)
+        self._restore([path for path in self._links if not (self.folder / path).is_symlink()])
         # Judged together, since a link may lead through another.
         for path in [path for path in self._links if not self._is_allowed(self.folder / path)]:
             link = self.folder / path
@@ -313,7 +333,8 @@ class Checkout:
 def git_said(error: GitCommandError) -> str:
     """What git itself said, without GitPython's frame."""
     lines = error.stderr.strip().removeprefix("stderr: '").removesuffix("'").splitlines()
-    return "; ".join(line.strip() for line in lines if not line.startswith("hint:"))[:1000]
+    said = [line.strip(" .") for line in lines if not line.startswith("hint:")]
+    return "; ".join(filter(None, said))[:1000]
 
 
 def _uses_sha256(objects: Path) -> bool:

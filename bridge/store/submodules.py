@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ from urllib.parse import urlsplit
 
 from git import Git, GitCommandError
 
+from bridge.fetch import may_connect
+from bridge.settings import Settings
 from bridge.store.checkout import SubmoduleMissing, Submodules, git_said
+from bridge.store.git import GitStore
+from bridge.store.transport import Transport
 
 _SECONDS = 300
 #: So long a repo that could not be had is not asked for again.
@@ -117,6 +122,7 @@ class SubmoduleCache:
         self._remote = remote
         self._may_connect = may_connect
         self._clock = clock
+        self._lock = threading.Lock()
         self._failed: dict[tuple[str, str], tuple[float, str]] = {}
 
     def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
@@ -136,6 +142,10 @@ class SubmoduleCache:
 
         ``beside`` is a repo on this machine that may have it already.
         """
+        with self._lock:
+            return self._kept(url, commit, beside)
+
+    def _kept(self, url: str, commit: str, beside: Path | None) -> Path:
         repo = self._folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.git"
         if (repo / _mark(commit)).exists():
             return repo / "objects"
@@ -219,6 +229,17 @@ class SubmoduleCache:
             raise SubmoduleMissing(f"{host} is no public server")
         shown = ",".join(f"[{each}]" if ":" in each else each for each in addresses)
         return (f"http.curloptResolve={host}:{port}:{shown}", "http.followRedirects=false")
+
+
+def submodules_of(store: GitStore, settings: Settings) -> SubmoduleCache:
+    """Those of the site's repo, fetched as its remote is; kept in the state folder."""
+    state, publish = settings.site.state, settings.publish
+    transport = Transport(store.place, publish.remote, publish.token, state, store.disk)
+    return SubmoduleCache(
+        state / "submodules",
+        lambda: SiteRemote(transport.url(), transport.environment()),
+        may_connect,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,16 @@ _REFUSALS = {
 _HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
 
 # What is fetched stays a pack, and is synced: our commits will rest on it.
-_FETCH = ("-c", "core.fsync=all", "-c", "fetch.unpackLimit=1", "-c", "transfer.unpackLimit=1")
+_SYNCED = ("core.fsync=all", "fetch.unpackLimit=1", "transfer.unpackLimit=1")
+#: What git finds fault with in the history of old repos, and what does no harm.
+_OLD_FAULTS = (
+    "zeroPaddedFilemode", "badTimezone", "badDate", "badDateOverflow", "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail", "missingEmail", "missingNameBeforeEmail", "badName", "badEmail",
+    "badTagName", "missingTaggerEntry", "nulInCommit",
+)  # fmt: skip
+# A tree with names like ".git" or ".." could never be checked out: it does not come in.
+_CHECKED = ("fetch.fsckObjects=true", *(f"fetch.fsck.{fault}=ignore" for fault in _OLD_FAULTS))
+_FETCH = tuple(part for each in (*_SYNCED, *_CHECKED) for part in ("-c", each))
 
 # Asked by git as `askpass "Password for 'https://you@example.com': "`. The token is in the
 # environment of this one process, and given to no other host than the remote's.
@@ -216,9 +225,10 @@ class Transport:
         if self._stopped.is_set():
             raise TransportError("the bridge is shutting down")
         command = ["git", f"--git-dir={self._place.repo.git_dir}", *arguments]
+        told = {"MICROPUB_BRIDGE_SEEN": seen} if seen else {}  # for push-to-checkout.sh
         # A group of its own: what git starts (ssh) must not outlive it, and keep its pipes open.
         process = self._git.execute(
-            command, as_process=True, env=self._environment(seen), start_new_session=True
+            command, as_process=True, env={**self.environment(), **told}, start_new_session=True
         )
         self._running = process
         if self._stopped.is_set():
@@ -234,12 +244,11 @@ class Transport:
             raise TransportError(self._presentable(out + err))
         return os.fsdecode(out)
 
-    def _environment(self, seen: str | None) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
+        """What git needs to be let in by the remote, and only there."""
         settings = read_settings(self._place.repo, r"^core\.sshcommand$")
         ssh = os.environ.get("GIT_SSH_COMMAND") or settings.get("core.sshcommand", "ssh")
         environment = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes"}
-        if seen:
-            environment["MICROPUB_BRIDGE_SEEN"] = seen  # for push-to-checkout.sh
         url = urlsplit(self.url()) if self._token else None
         # A token goes over a secure way, or nowhere; on this machine every way is.
         if url and (url.scheme == "https" or url.hostname in {"127.0.0.1", "localhost", "::1"}):

@@ -16,7 +16,7 @@ from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Pace
 from bridge.store import Version
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 QUICK = Pace(gather=0.01, again=())
 
@@ -40,7 +40,7 @@ class World:
     mode: str
     folder: Path
     hook: Hook
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: GitStore
     started: list[Rebuilder] = field(default_factory=list)
 
     @property
@@ -77,13 +77,15 @@ class World:
 
 
 @pytest.fixture(params=["none", "webhook", "command", "resident"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, bare_store: GitStore
+) -> AsyncIterator[World]:
     hook = Hook()
     app = web.Application()
     app.router.add_post("/build", hook.take)
     async with TestServer(app) as server:
         hook.url = str(server.make_url("/build"))
-        world = World(request.param, tmp_path, hook)
+        world = World(request.param, tmp_path, hook, bare_store)
         yield world
         for rebuilder in world.started:
             await rebuilder.close()

@@ -11,7 +11,7 @@ from rebuild_site import CONF, commit, files, post, settings, settled, small_sit
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Pace
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 QUICK = Pace(gather=0.01, again=())
 
@@ -20,15 +20,14 @@ After = Callable[[Change], Awaitable[dict[str, str]]]
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    small_site(store)
-    return store
+def store(bare_store: GitStore) -> GitStore:
+    small_site(bare_store)
+    return bare_store
 
 
 @pytest.fixture(params=["command", "resident"])
 async def rebuilder(
-    request: pytest.FixtureRequest, store: MemoryStore, tmp_path: Path
+    request: pytest.FixtureRequest, store: GitStore, tmp_path: Path
 ) -> AsyncIterator[Rebuilder]:
     config = settings(tmp_path / "output", mode=request.param)
     rebuilder = make_rebuilder(
@@ -43,7 +42,7 @@ async def rebuilder(
 
 
 @pytest.fixture
-def after(store: MemoryStore, rebuilder: Rebuilder) -> After:
+def after(store: GitStore, rebuilder: Rebuilder) -> After:
     """Commit a change, wait for the build; what is left out, and why."""
 
     async def after(change: Change) -> dict[str, str]:
@@ -129,7 +128,7 @@ async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_pat
 )
 async def test_settings_leave_the_last_good_site(
     after: After,
-    store: MemoryStore,
+    store: GitStore,
     rebuilder: Rebuilder,
     tmp_path: Path,
     wrong: bytes,
@@ -151,7 +150,7 @@ async def test_settings_leave_the_last_good_site(
 
 @pytest.mark.parametrize("mode", ["command", "resident"])
 async def test_a_post_that_makes_very_much_of_itself(
-    mode: str, store: MemoryStore, tmp_path: Path
+    mode: str, store: GitStore, tmp_path: Path
 ) -> None:
     """Each tag has a page of its own, on which a theme may list all of them."""
     output = tmp_path / "output"

@@ -10,7 +10,7 @@ from rebuild_site import CONF, commit, files, make, post, settled, small_site
 
 from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 INDIEAUTH = CONF.replace(
     b"PLUGINS = []",
@@ -20,8 +20,10 @@ MF2 = '{"type":["h-entry"],"properties":{},"draft":"app"}'
 
 
 @pytest.mark.parametrize("mode", ["command", "resident"])
-async def test_a_draft_is_in_the_preview_alone(tmp_path: Path, mode: str) -> None:
-    store = MemoryStore()
+async def test_a_draft_is_in_the_preview_alone(
+    tmp_path: Path, bare_store: GitStore, mode: str
+) -> None:
+    store = bare_store
     small_site(store)
     version = commit(store, {"pelicanconf.py": INDIEAUTH})
     worker = make(store, tmp_path, mode)

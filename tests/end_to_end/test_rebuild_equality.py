@@ -7,7 +7,7 @@ use; for one that the resident build does not bear, the command takes over, and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ from bridge.rebuild.output import Output
 from bridge.rebuild.pelican_log import Said
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 OURS = str(Path(__file__).parents[2] / "sample_site" / "theme")
 #: They listen to nothing while posts are read, so that these are kept whole.
@@ -68,6 +68,10 @@ class NoFallback:
     async def spare_time(self, task: Task) -> str | None:
         """Nothing to look after."""
 
+    def stays_warm(self, changed: Collection[str]) -> bool:
+        del changed
+        return False
+
     def cold(self) -> bool:
         return False
 
@@ -81,8 +85,8 @@ class NoFallback:
 class Site:
     """A site on its way through changes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = MemoryStore()
+    def __init__(self, folder: Path, store: GitStore) -> None:
+        self.store = store
         self.checkout = Checkout(self.store, folder / "checkout")
         self.output = Output(folder / "output", folder / "output.json")
         self.environment = process.environment({})
@@ -110,8 +114,8 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    site = Site(tmp_path)
+async def site(tmp_path: Path, bare_store: GitStore) -> AsyncIterator[Site]:
+    site = Site(tmp_path, bare_store)
     yield site
     await site.builder.close()
 

@@ -22,20 +22,19 @@ from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.worker import Worker
 from bridge.store import Version
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 POSTS = 150
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
+def store(bare_store: GitStore) -> GitStore:
     posts = {
         f"content/more-{number}.md": post(f"More {number}", number % 28 + 1, Tags=f"{number % 9};")
         for number in range(POSTS)
     }
-    commit(store, {**start("notmyidea", []), **posts})
-    return store
+    commit(bare_store, {**start("notmyidea", []), **posts})
+    return bare_store
 
 
 def builders() -> list[int]:
@@ -70,7 +69,7 @@ async def first_page(rebuilder: Worker, version: Version) -> None:
 
 
 async def test_a_killed_build_process_is_made_good_by_the_command(
-    store: MemoryStore, tmp_path: Path
+    store: GitStore, tmp_path: Path
 ) -> None:
     rebuilder = make(store, tmp_path, "resident")
     head = store.head()
@@ -106,9 +105,9 @@ def register():
 
 
 async def test_a_build_process_that_hangs_is_ended_and_the_command_builds(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = MemoryStore()
+    store = bare_store
     small_site(store)
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["hanging"]\nPLUGIN_PATHS = ["plugins"]\n')
     version = commit(store, {"pelicanconf.py": conf, "plugins/hanging.py": HANGING})
@@ -148,7 +147,7 @@ from pathlib import Path
 import test_rebuild_killed as test
 
 async def main():
-    store = test.store_of(Path(sys.argv[3]))
+    store = test.GitStore(Path(sys.argv[3], "site.git"), author="Ada <ada@example.com>")
     rebuilder = test.make(store, Path(sys.argv[3]), sys.argv[4])
     head = store.head()
     rebuilder.changed(head)
@@ -161,23 +160,10 @@ asyncio.run(main())
 """
 
 
-def store_of(folder: Path) -> MemoryStore:
-    """A store with the files of a folder: for a process that shares nothing with this one."""
-    store = MemoryStore()
-    commit(store, dict(files(folder / "source")))
-    return store
-
-
 @pytest.mark.parametrize("mode", ["resident", "command"])
 async def test_a_killed_bridge_catches_up_when_it_starts_again(
-    store: MemoryStore, tmp_path: Path, mode: str
+    store: GitStore, tmp_path: Path, mode: str
 ) -> None:
-    head = store.head()
-    assert head is not None
-    for path, blob in store.files("", head):
-        file = tmp_path / "source" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(next(store.blobs([blob])).data)
     here = Path(__file__).parent
     bridge = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", BRIDGE, str(here), str(here.parent), str(tmp_path), mode),
@@ -190,10 +176,9 @@ async def test_a_killed_bridge_catches_up_when_it_starts_again(
     await bridge.wait()
     assert_whole(tmp_path / "output")
 
-    same = store_of(tmp_path)
-    again = make(same, tmp_path, mode)
+    again = make(store, tmp_path, mode)
     await again.start()
-    version = same.head()
+    version = store.head()
     assert version is not None
     await settled(again, version)
     assert again.status().state == "idle"

@@ -14,7 +14,7 @@ from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
 from bridge.settings import Rebuild, Settings, Site
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 POSTS: Mapping[str, bytes] = {
     "content/draft.md": post("Draft", 3, Status="draft"),
@@ -89,15 +89,14 @@ def files_and_settings(request: pytest.FixtureRequest) -> tuple[Files, str]:
 
 
 @pytest.fixture
-def store(files_and_settings: tuple[Files, str]) -> MemoryStore:
-    store = MemoryStore()
-    commit(store, {**files_and_settings[0], **POSTS})
-    return store
+def store(bare_store: GitStore, files_and_settings: tuple[Files, str]) -> GitStore:
+    commit(bare_store, {**files_and_settings[0], **POSTS})
+    return bare_store
 
 
 @pytest.fixture
 async def worker(
-    store: MemoryStore, files_and_settings: tuple[Files, str], tmp_path: Path
+    store: GitStore, files_and_settings: tuple[Files, str], tmp_path: Path
 ) -> AsyncIterator[Worker]:
     settings = Settings(
         site=Site(
@@ -124,7 +123,7 @@ def clean(checkout: Path, settings: str, output: Path) -> dict[str, bytes]:
 
 
 async def test_it_is_what_pelican_makes_of_it(
-    worker: Worker, store: MemoryStore, files_and_settings: tuple[Files, str], tmp_path: Path
+    worker: Worker, store: GitStore, files_and_settings: tuple[Files, str], tmp_path: Path
 ) -> None:
     checkout = tmp_path / "state" / "rebuild" / "checkout"
     changes: tuple[dict[str, bytes | None], ...] = (

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from rebuild_site import commit, make, post, settled, small_site
 
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
 @pytest.mark.parametrize("mode", ["command", "resident"])
-async def test_it_appears_when_it_is_due(tmp_path: Path, mode: str, restart: bool) -> None:
-    store = MemoryStore()
+async def test_it_appears_when_it_is_due(
+    tmp_path: Path, bare_store: GitStore, mode: str, restart: bool
+) -> None:
+    store = bare_store
     small_site(store)
     due = datetime.now(UTC) + timedelta(seconds=3)
     version = commit(

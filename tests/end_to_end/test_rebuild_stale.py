@@ -16,7 +16,7 @@ from rebuild_site import CONF, commit, files, post, settings, settled, small_sit
 from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 Files = Mapping[str, bytes | None]
 
@@ -24,8 +24,8 @@ Files = Mapping[str, bytes | None]
 class Site:
     """A site that is built warm, and beside that by ``pelican``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = MemoryStore()
+    def __init__(self, folder: Path, store: GitStore) -> None:
+        self.store = store
         self.output = folder / "output"
         self.checkout = folder / "state" / "rebuild" / "checkout"
         self._clean = folder / "clean"
@@ -46,8 +46,10 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Site]:
-    site = Site(tmp_path)
+async def site(
+    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[Site]:
+    site = Site(tmp_path, bare_store)
     await site.worker.start()
     yield site
     await site.worker.close()
@@ -336,9 +338,13 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: Site) -> None:
     ids=["a replaced method", "a macro that counts"],
 )
 async def test_what_cannot_be_kept_warm_is_built_by_command(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, files_of_it: Files, why: str
+    tmp_path: Path,
+    bare_store: GitStore,
+    caplog: pytest.LogCaptureFixture,
+    files_of_it: Files,
+    why: str,
 ) -> None:
-    site = Site(tmp_path)
+    site = Site(tmp_path, bare_store)
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["odd"]\nPLUGIN_PATHS = ["plugins"]')
     conf += b'THEME_TEMPLATES_OVERRIDES = ["templates"]\n'
     commit(site.store, {"pelicanconf.py": conf, **files_of_it})
@@ -352,19 +358,20 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
 
 
 async def test_an_older_pelican_is_told_in_one_line_and_builds_by_command(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installed = tmp_path / "packages" / "pelican-4.11.0.dist-info" / "METADATA"
+    packages = tmp_path / "state" / "site" / "home" / "packages"  # where the site may read
+    installed = packages / "pelican-4.11.0.dist-info" / "METADATA"
     installed.parent.mkdir(parents=True)
     installed.write_text("Metadata-Version: 2.1\nName: pelican\nVersion: 4.11.0\n")
-    store = MemoryStore()
+    store = bare_store
     small_site(store)
     worker = make_rebuilder(
         settings(tmp_path / "output", mode="resident"),
         store,
         tmp_path / "state",
         output=tmp_path / "output",
-        environment={"PYTHONPATH": f"{tmp_path / 'packages'}:{Path(__file__).parents[2]}"},
+        environment={"PYTHONPATH": f"{packages}:{Path(__file__).parents[2]}"},
         pace=Pace(gather=0.01, again=()),
     )
     assert isinstance(worker, Worker)

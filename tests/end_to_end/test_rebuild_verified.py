@@ -11,7 +11,7 @@ from rebuild_site import CONF, commit, post, settings, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 #: Settings that count the posts, which a process that stays reads once.
 COUNTING = (
@@ -26,14 +26,13 @@ TEMPLATE = b'{% extends "!simple/index.html" %}{% block title %}{{ COUNT }} file
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    small_site(store)
-    return store
+def store(bare_store: GitStore) -> GitStore:
+    small_site(bare_store)
+    return bare_store
 
 
 @pytest.fixture
-async def worker(store: MemoryStore, tmp_path: Path) -> AsyncIterator[Worker]:
+async def worker(store: GitStore, tmp_path: Path) -> AsyncIterator[Worker]:
     config = settings(tmp_path / "output", mode="resident")
     pace = Pace(gather=0.01, again=(), idle=0.05)
     worker = make_rebuilder(
@@ -45,7 +44,7 @@ async def worker(store: MemoryStore, tmp_path: Path) -> AsyncIterator[Worker]:
 
 
 async def test_a_difference_is_reported_and_the_clean_build_takes_its_place(
-    worker: Worker, store: MemoryStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    worker: Worker, store: GitStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     index = tmp_path / "output" / "index.html"
     version = commit(store, {"pelicanconf.py": COUNTING, "templates/index.html": TEMPLATE})

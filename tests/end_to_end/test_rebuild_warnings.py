@@ -14,7 +14,7 @@ from rebuild_site import CONF, commit, files, post, settings, small_site
 from bridge.rebuild import BuildStatus, process
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 SHOUTING = b"""
 import logging
@@ -48,9 +48,9 @@ WARNINGS = {
 class Site:
     """A site that is built in one of two ways, with a program that takes its pages away."""
 
-    def __init__(self, folder: Path, mode: str) -> None:
+    def __init__(self, folder: Path, store: GitStore, mode: str) -> None:
         self.folder = folder
-        self.store = MemoryStore()
+        self.store = store
         small_site(self.store)
         deploy = ("sh", "-c", 'cat >> "$0"', str(folder / "deployed"))
         worker = make_rebuilder(
@@ -84,8 +84,10 @@ class Site:
 
 
 @pytest.fixture(params=["command", "resident"])
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    site = Site(tmp_path, request.param)
+async def site(
+    request: pytest.FixtureRequest, tmp_path: Path, bare_store: GitStore
+) -> AsyncIterator[Site]:
+    site = Site(tmp_path, bare_store, request.param)
     await site.worker.start()
     yield site
     await site.worker.close()

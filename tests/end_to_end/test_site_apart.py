@@ -20,7 +20,7 @@ from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
 from bridge.settings import IndieAuth, Rebuild, Settings, Site
 from bridge.site.confinement import landlock_version
-from bridge.store.memory import MemoryStore
+from bridge.store.git import GitStore
 
 needs_landlock = pytest.mark.skipif(
     landlock_version() < 1 and not os.environ.get("CI"), reason="needs Linux 5.13 with Landlock"
@@ -63,7 +63,7 @@ async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def built(folder: Path, store: MemoryStore, mode: str) -> AsyncIterator[Worker]:
+async def built(folder: Path, store: GitStore, mode: str) -> AsyncIterator[Worker]:
     settings = Settings(
         site=Site(me="https://example.com/", repo=folder / "site.git", state=folder / "state"),
         indieauth=IndieAuth(database=folder / "indieauth.sqlite"),
@@ -80,7 +80,9 @@ async def built(folder: Path, store: MemoryStore, mode: str) -> AsyncIterator[Wo
 
 @needs_landlock
 @pytest.mark.parametrize("mode", ["resident", "command"])
-async def test_no_post_publishes_what_is_beside_the_site(mode: str, tmp_path: Path) -> None:
+async def test_no_post_publishes_what_is_beside_the_site(
+    mode: str, tmp_path: Path, bare_store: GitStore
+) -> None:
     secrets = {
         tmp_path / "bridge.toml": "the-token",
         tmp_path / "indieauth.sqlite": "the-database",
@@ -103,7 +105,7 @@ async def test_no_post_publishes_what_is_beside_the_site(mode: str, tmp_path: Pa
         }.items():
             head = f"{name} {number}\n############\n\n:date: 2026-11-0{number + 1}\n\n"
             files[f"content/{name}{number}.rst"] = f"{head}{directive}\nEnd.\n".encode()
-    store = MemoryStore()
+    store = bare_store
     small_site(store)
     version = commit(store, files)
     async with built(tmp_path, store, mode) as worker:
@@ -123,11 +125,13 @@ async def test_no_post_publishes_what_is_beside_the_site(mode: str, tmp_path: Pa
 
 
 @needs_landlock
-async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(tmp_path: Path) -> None:
+async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
+    tmp_path: Path, bare_store: GitStore
+) -> None:
     theme = tmp_path / "themes" / "mine" / "templates"
     theme.mkdir(parents=True)
     (theme / "article.html").write_text("A page of mine: {{ article.title }}")
-    store = MemoryStore()
+    store = bare_store
     small_site(store)
     outside = f"{CONF.decode()}THEME = {str(theme.parent)!r}\nTHEME_STATIC_PATHS = []\n"
     version = commit(store, {"pelicanconf.py": outside.encode()})

@@ -184,6 +184,23 @@ def test_an_unknown_version_is_an_error_in_gits_words(owner: Owner, folder: Path
         Checkout(owner.objects, folder).bring_to(Version("1" * 40))
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_files_that_are_left_out_come_back(owner: Owner, folder: Path, exact: bool) -> None:
+    version = owner.write({"bad.md": "1", "good.md": "1", "dir/worse.md": "1", "same.md": "1"})
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(version)
+    checkout.leave_out(["bad.md", "dir/worse.md", "same.md", "unknown"])
+    good = {"good.md": ("file", b"1")}
+    assert laid_out(folder) == good
+    following = owner.write({"bad.md": "2", "dir/worse.md": None})
+    checkout.bring_to(following, exact=exact)
+    checkout.leave_out(["bad.md", "same.md"])
+    assert laid_out(folder) == good
+    checkout.leave_out([])
+    assert laid_out(folder) == good | {"bad.md": ("file", b"2"), "same.md": ("file", b"1")}
+    assert git(folder, "status", "--porcelain") == ""
+
+
 @pytest.mark.parametrize(
     "target",
     ["/etc/hostname", "../outside", "../../../../etc/hostname", ".git/config", "way/../../outside"],

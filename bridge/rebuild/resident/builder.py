@@ -220,6 +220,10 @@ class ResidentBuilder:
         self._unfit, self._told, self._failed_alike = None, "", None
         self._failures = self._pause = 0
 
+    def stays_warm(self, changed: Collection[str]) -> bool:
+        """Whether the process runs, and need not end for these changes."""
+        return self._process is not None and self._resident.may_stay_warm(changed)
+
     def cold(self) -> bool:
         """Whether the process has yet to be started."""
         return self._process is None and self._unfit is None and self._pause == 0

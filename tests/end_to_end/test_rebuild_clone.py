@@ -1,0 +1,198 @@
+"""Sites that need more than their files: submodules, links, programs, the dates that git knows.
+
+Each is built by the bridge and, in a clone as git makes it, by ``pelican``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from git_kit import ADA, git
+from owner_kit import Owner
+from rebuild_kinds import clean, differing
+from rebuild_site import CONF, files, post, settings, settled
+
+from bridge.rebuild import BuildStatus, process
+from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.worker import Pace, Worker
+from bridge.store.git import GitStore
+from bridge.store.submodules import SiteRemote, SubmoduleCache
+
+#: A plugin as people write them: it asks git when a post was last touched.
+DATES = """
+import subprocess
+from pelican import signals
+
+def note(generator):
+    for article in generator.articles:
+        asked = ["git", "log", "-1", "--format=%s", "--", article.source_path]
+        article.touched = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+
+def register():
+    signals.article_generator_finalized.connect(note)
+"""
+#: And one that has a program of the repo do something.
+PROGRAM = """
+import subprocess
+from pelican import signals
+
+def note(pelican):
+    subprocess.run(["tools/mark.sh", pelican.settings["OUTPUT_PATH"]], check=True)
+
+def register():
+    signals.finalized.connect(note)
+"""
+ARTICLE = (
+    '{% extends "!simple/article.html" %}'
+    "{% block content %}{{ article.touched }}{{ super() }}{% endblock %}"
+)
+SITE: dict[str, str | None] = {
+    "pelicanconf.py": CONF.decode(),
+    "content/one.md": post("One", 1).decode(),
+    "content/two.md": post("Two", 2, Category="notes").decode(),
+}
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Owner:
+    owner = Owner(tmp_path / "owner")
+    owner.write(SITE)
+    return owner
+
+
+def configured(**changes: str) -> dict[str, str | None]:
+    text = CONF.decode()
+    return {
+        "pelicanconf.py": text + "".join(f"{name} = {value}\n" for name, value in changes.items())
+    }
+
+
+async def build(owner: Owner, folder: Path) -> BuildStatus:
+    """Have the bridge build what is in the bare repo."""
+    store = GitStore(owner.bare, author=ADA)
+    worker = make_rebuilder(
+        settings(folder / "output", mode="resident"),
+        store,
+        folder / "state",
+        output=folder / "output",
+        submodules=SubmoduleCache(
+            folder / "modules", lambda: SiteRemote(str(owner.bare), {}), lambda _: False
+        ),
+        pace=Pace(gather=0.01, again=()),
+    )
+    assert isinstance(worker, Worker)
+    version = store.head()
+    assert version is not None
+    worker.changed(version)
+    await worker.start()
+    await settled(worker, version)
+    await worker.close()
+    store.close()
+    return worker.status()
+
+
+def differences(owner: Owner, folder: Path) -> list[str]:
+    """What is other than ``pelican`` makes in a clone."""
+    clone = folder / "as-git-does"
+    allowed = ("-c", "protocol.file.allow=always")
+    git(folder, *allowed, "clone", "-q", "--recurse-submodules", str(owner.bare), str(clone))
+    environment = importing_from(clone, process.environment({}))
+    return differing(clean(clone, folder / "clean", environment), files(folder / "output"))
+
+
+async def test_a_theme_that_is_a_submodule(owner: Owner, tmp_path: Path) -> None:
+    theme = Owner(tmp_path / "theme")
+    theme.write({"templates/index.html": "{% extends '!simple/index.html' %}{% block title %}Ours"
+                 "{% endblock %}", "static/a.css": "a"})  # fmt: skip
+    owner.module("themes/t", theme.bare)
+    owner.write(configured(THEME='"themes/t"'))
+    status = await build(owner, tmp_path)
+    assert (status.state, status.warnings) == ("idle", ())
+    assert differences(owner, tmp_path) == []
+    assert b"Ours" in (tmp_path / "output" / "index.html").read_bytes()
+
+
+async def test_a_submodule_that_cannot_be_had_is_named_with_a_command(
+    owner: Owner, tmp_path: Path
+) -> None:
+    theme = Owner(tmp_path / "theme")
+    theme.write({"templates/index.html": ""})
+    owner.module("themes/t", theme.bare)
+    owner.write(configured(THEME='"themes/t"'))
+    theme.bare.rename(tmp_path / "away")
+    status = await build(owner, tmp_path)
+    # An empty folder is a theme for Pelican: all its templates are those of "simple".
+    (warning,) = status.warnings
+    assert warning.startswith("themes/t: a submodule whose files are missing: ")
+    assert f". To fetch it by hand: git --git-dir={tmp_path}/modules/" in warning
+
+
+async def test_a_build_that_fails_says_what_the_checkout_lacks(
+    owner: Owner, tmp_path: Path
+) -> None:
+    plugins = Owner(tmp_path / "plugins")
+    plugins.write({"ours.py": "def register(): pass"})
+    owner.module("plugins", plugins.bare)
+    owner.write(configured(PLUGINS='["ours"]', PLUGIN_PATHS='["plugins"]'))
+    plugins.bare.rename(tmp_path / "away")
+    status = await build(owner, tmp_path)
+    assert status.state == "failed"
+    assert status.reason is not None
+    assert "(what the checkout lacks: plugins: a submodule whose files are" in status.reason
+
+
+async def test_links_modes_programs_and_git_dates(owner: Owner, tmp_path: Path) -> None:
+    def odd(clone: Path) -> None:
+        (clone / "content" / "images").mkdir()
+        (clone / "content" / "images" / "real.txt").write_text("real")
+        (clone / "content" / "images" / "link.txt").symlink_to("real.txt")
+        (clone / "content" / "shared").symlink_to("../shared")
+        (clone / "shared").mkdir()
+        (clone / "shared" / "x.txt").write_text("x")
+        (clone / "tools").mkdir()
+        (clone / "tools" / "mark.sh").write_text('#!/bin/sh\necho made > "$1/made.txt"\n')
+        (clone / "tools" / "mark.sh").chmod(0o755)
+        (clone / "templates").mkdir()
+        (clone / "templates" / "article.html").write_text(ARTICLE)
+        (clone / "plugins").mkdir()
+        (clone / "plugins" / "dates.py").write_text(DATES)
+        (clone / "plugins" / "program.py").write_text(PROGRAM)
+
+    owner.commit(odd)
+    owner.write(
+        configured(
+            STATIC_PATHS='["images", "shared"]',
+            PLUGINS='["dates", "program"]',
+            PLUGIN_PATHS='["plugins"]',
+            THEME_TEMPLATES_OVERRIDES='["templates"]',
+        )
+    )
+    status = await build(owner, tmp_path)
+    assert (status.state, status.warnings) == ("idle", ())
+    assert differences(owner, tmp_path) == []
+    output = tmp_path / "output"
+    assert (output / "images" / "link.txt").read_text() == "real"
+    assert (output / "shared" / "x.txt").read_text() == "x"
+    assert (output / "made.txt").read_text() == "made\n"
+    assert b"change" in (output / "one.html").read_bytes(), "git did not say when"
+
+
+async def test_a_link_that_leads_outside_is_named_and_nothing_of_it_published(
+    owner: Owner, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("hush-hush")
+
+    def odd(clone: Path) -> None:
+        (clone / "content" / "images").mkdir()
+        (clone / "content" / "images" / "own.txt").write_text("own")
+        (clone / "content" / "images" / "link.txt").symlink_to(secret)
+
+    owner.commit(odd)
+    owner.write(configured(STATIC_PATHS='["images"]'))
+    status = await build(owner, tmp_path)
+    assert status.state == "idle"
+    assert any("content/images/link.txt: a symbolic link" in text for text in status.warnings)
+    assert (tmp_path / "output" / "images" / "own.txt").exists()
+    assert not any(b"hush-hush" in data for data in files(tmp_path / "output").values())
