@@ -12,6 +12,7 @@ from bridge.commit_message import commit_message
 from bridge.committing import Committer, retry_on_conflict
 from bridge.content.headers import PelicanFile
 from bridge.content.mf2 import Mf2Line
+from bridge.content.render import with_references
 from bridge.context.fetcher import ContextFetcher, Fetch
 from bridge.context.targets import targets
 from bridge.errors import BridgeError
@@ -105,10 +106,9 @@ class Annotator:
 
     def _annotated(self, file: PelicanFile, cites: Mapping[str, dict[str, Any]]) -> PelicanFile:
         """The file with what is said of the pages that it still points at."""
-        line = Mf2Line.of(file)
-        wanted = targets(self._posts.read_without_asking(file), line.references)
+        post = self._posts.read_without_asking(file)
+        wanted = targets(post, Mf2Line.of(file).references)
         found = {url: cites[url] for url in wanted if url in cites}
         if not found or Mf2Line.is_broken(file):
             return file
-        changed = line.with_changes(references={**line.references, **found})
-        return file.with_header("Mf2", changed.text())
+        return with_references(file, post, found, self._posts.rules_without_asking)

@@ -134,11 +134,11 @@ class Entry(NamedTuple):
 
     ``kind`` is what post type discovery finds (``note``, ``article``, ``reply``, ``like``,
     ``repost``, ``bookmark``, ``rsvp``, ``photo``, ``video``, ``audio``, ``checkin``, ``event``,
-    ``review``, ``recipe``, ``product``, ``resume``, ``read``, ``watch``, ``listen``); ``type`` is
-    the root class. ``titled`` is false where the Title was made up for Pelican's sake; ``name`` is
-    empty then. ``bodiless``: the post has no text, so that its summary is all there is to read.
-    ``cited`` are further things that it speaks about (``jam-of``), by property; ``facts`` is all
-    else that was said of it.
+    ``review``, ``recipe``, ``product``, ``resume``, ``read``, ``watch``, ``listen``, ``play``,
+    ``jam``, ``eat``, ``drink``); ``type`` is the root class. ``titled`` is false where the Title
+    was made up for Pelican's sake; ``name`` is empty then. ``bodiless``: the post has no text, so
+    that its summary is all there is to read. ``cited`` are further things that it speaks about
+    (``jam-of``), by property; ``facts`` is all else that was said of it.
     """
 
     kind: str

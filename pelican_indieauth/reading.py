@@ -36,6 +36,10 @@ _KINDS = {
     "audio": "audio",
     "photo": "photo",
     "rating": "review",
+    "play-of": "play",
+    "jam-of": "jam",
+    "ate": "eat",
+    "drank": "drink",
 }
 _ROOTS = {
     **{"h-event": "event", "h-review": "review", "h-recipe": "recipe", "h-product": "product"},

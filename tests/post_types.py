@@ -34,4 +34,10 @@ CASES: list[tuple[dict[str, Json], str]] = [
     ({"like_of": "no address", "content": "x"}, "note"),
     ({"rsvp": "perhaps", "content": "x"}, "note"),
     ({"rsvp": "yes"}, "rsvp"),
+    ({"jam_of": URL}, "jam"),
+    ({"play_of": CITE, "content": "x"}, "play"),
+    ({"ate": CARD}, "eat"),
+    ({"drank": CARD, "photo": URL}, "photo"),
+    ({"drank": "Tea"}, "drink"),
+    ({"follow_of": URL}, "note"),
 ]

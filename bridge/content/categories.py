@@ -33,6 +33,9 @@ DEFAULT_CATEGORIES: Mapping[str, str] = MappingProxyType(
         "read": "reads",
         "watch": "watches",
         "listen": "listens",
+        "recipe": "recipes",
+        "product": "products",
+        "resume": "resumes",
     }
 )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from bridge.content import body, dates, html, keys, path
+from bridge.content import body, dates, html, keys, path, titles
 from bridge.content.body import Tolerance, Verdict
 from bridge.content.categories import category_for
 from bridge.content.characters import one_line, printable
@@ -28,16 +28,7 @@ _ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Su
 #: What stands around the body of an HTML file.
 _FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
 _NO_COMMANDS: Properties = MappingProxyType({})
-#: Titles for posts that say nothing themselves.
-_TARGETS = {
-    "like-of": "Like of",
-    "repost-of": "Repost of",
-    "bookmark-of": "Bookmark of",
-    "in-reply-to": "Reply to",
-    "read-of": "Read",
-    "listen-of": "Listened to",
-    "watch-of": "Watched",
-}
+_NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
 def compose(
@@ -124,14 +115,39 @@ def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
     return when.astimezone(zone) if given is None else dates.parse(given, zone)
 
 
-def synthetic_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
-    """A Title for a post without a name: the first words, what it points to, or the date."""
+def synthetic_title(
+    post: Post,
+    published: datetime,
+    file: PelicanFile,
+    rules: SiteRules,
+    references: Mapping[str, Json] = _NOTHING,
+) -> str:
+    """A Title for a post without a name: the first words, what it is about, or the date.
+
+    ``references`` is what is known of the pages that it points at.
+    """
     words = _URL.sub(lambda found: _short(found.group()), _plain_content(post))
-    if not words:
-        target = next((name for name in _TARGETS if post.all(name)), None)
-        words = f"{_TARGETS[target]} {_short(post.first(target))}" if target else ""
+    words = titles.breakable(words or titles.about(post, references))
     made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
+
+
+def with_references(
+    file: PelicanFile, post: Post, references: Mapping[str, Json], rules: SiteRules
+) -> PelicanFile:
+    """The file with what has been found of the pages that its post points at.
+
+    A Title that was made up is made anew with that; one that the owner has written stays.
+    """
+    line, date = Mf2Line.of(file), keys.date_of(file, "Date", rules)
+    changed = line.with_changes(references={**line.references, **references})
+    found = _with_mf2(file, changed)
+    if not (line.synthetic_title and date):
+        return found
+    if file.get("Title") != synthetic_title(post, date, file, rules, line.references):
+        return found
+    made = synthetic_title(post, date, file, rules, changed.references)
+    return found if made == file.get("Title") else found.with_header("Title", made)
 
 
 def is_markdown(post: Post) -> bool:
@@ -156,7 +172,8 @@ class _Change:
             if names.intersection(field.properties):
                 names.update(field.properties)
         self.names = frozenset(names)
-        self._new, self._commands, self._when, self._rules = new, commands, when, rules
+        self._old, self._new = old, new
+        self._commands, self._when, self._rules = commands, when, rules
 
     def body(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """A text stays in the format that it is in, and what the owner wrote may stay in it."""
@@ -251,14 +268,17 @@ class _Change:
         return mf2.with_changes(draft=is_draft and (by_this or mf2.draft))
 
     def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
-        """The Title follows the name, and a made-up one the content that it was made of."""
-        if not ("name" in self.names or (mf2.synthetic_title and "content" in self.names)):
+        """The Title follows the name, and a made-up one what it was made of."""
+        date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
+        made_of = "content" in self.names or file.get("Title") == synthetic_title(
+            self._old, date, file, self._rules, mf2.references
+        )
+        if not ("name" in self.names or (mf2.synthetic_title and made_of)):
             return file, mf2
         value = keys.TITLE.encode(self._new.properties, file, self._rules)
         if value is not None:
             return file.with_header("Title", value), mf2.with_changes(synthetic_title=False)
-        date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
-        made = synthetic_title(self._new, date, file, self._rules)
+        made = synthetic_title(self._new, date, file, self._rules, mf2.references)
         return file.with_header("Title", made), mf2.with_changes(synthetic_title=True)
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
@@ -345,14 +365,8 @@ def _shortened(words: str) -> str:
     return f"{words[:_TITLE_LENGTH].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
 
 
-def _short(target: Json) -> str:
-    """A URL as people say it; of a quoted object its URL."""
-    if isinstance(target, dict):
-        properties = target.get("properties")
-        urls = properties.get("url") if isinstance(properties, dict) else None
-        target = urls[0] if isinstance(urls, list) and urls else None
-    if not isinstance(target, str):
-        return "a post"
+def _short(target: str) -> str:
+    """A URL as people say it."""
     try:
         parts = urlsplit(target)
     except ValueError:

@@ -58,6 +58,32 @@ POST_TYPES = (
         ("name", "start"),
         h="event",
     ),
+    PostType(
+        "review",
+        "Review",
+        ("name", "item", "rating", "content", "summary", "photo", *_ALWAYS),
+        ("item", "rating"),
+        h="review",
+    ),
+    PostType(
+        "read", "Read", ("read-of", "read-status", "content", "summary", *_ALWAYS), ("read-of",)
+    ),
+    PostType("watch", "Watch", ("watch-of", "content", *_ALWAYS), ("watch-of",)),
+    PostType("listen", "Listen", ("listen-of", "content", *_ALWAYS), ("listen-of",)),
+    PostType("play", "Play", ("play-of", "content", *_ALWAYS), ("play-of",)),
+    PostType("jam", "Jam", ("jam-of", "content", *_ALWAYS), ("jam-of",)),
+    PostType("eat", "Food", ("ate", "content", "photo", *_ALWAYS), ("ate",)),
+    PostType("drink", "Drink", ("drank", "content", "photo", *_ALWAYS), ("drank",)),
+    PostType(
+        "recipe",
+        "Recipe",
+        (
+            *("name", "ingredient", "instructions", "yield", "duration", "nutrition"),
+            *("content", "summary", "photo", *_ALWAYS),
+        ),
+        ("name", "ingredient"),
+        h="recipe",
+    ),
 )
 
 

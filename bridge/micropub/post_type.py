@@ -31,6 +31,10 @@ _BY_PRESENCE = (
     ("audio", "audio"),
     ("photo", "photo"),
     ("rating", "review"),
+    ("play-of", "play"),
+    ("jam-of", "jam"),
+    ("ate", "eat"),
+    ("drank", "drink"),
 )
 
 _TAG = re.compile(r"<[^<>]*>")

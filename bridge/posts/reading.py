@@ -100,7 +100,12 @@ class PostReader:
     def read_without_asking(self, file: PelicanFile) -> Post:
         """What a file says, but for names that no list of the site can have: where those do not
         matter."""
-        return read(file, self.rules(KnownSite(self._catalogue.site.facts)))
+        return read(file, self.rules_without_asking)
+
+    @property
+    def rules_without_asking(self) -> SiteRules:
+        """The rules, as far as they can be had without a question to the site's process."""
+        return self.rules(KnownSite(self._catalogue.site.facts))
 
     async def posts(self, entries: Sequence[Entry]) -> list[Post]:
         """What the files behind some entries say."""

@@ -128,6 +128,29 @@ async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:
     assert [line for line in bench.text().splitlines() if not line.startswith("Mf2")] == unchanged
 
 
+@pytest.mark.parametrize(
+    ("title", "then"),
+    [("Like of {host}", "Like of “A question”"), ("The owner's own", "The owner's own")],
+)
+async def test_a_like_is_called_by_what_it_likes_once_that_is_known(
+    bench: Bench, title: str, then: str
+) -> None:
+    await bench.annotator.start()
+    title = title.format(host=bench.target.split("/")[2])
+    line = (
+        f'{{"type":["h-entry"],"properties":{{"like-of":["{bench.target}"]}},"title":"synthetic"}}'
+    )
+    head = (
+        f"Title: {title}\nDate: {WRITTEN.isoformat()}\nSlug: answer\nCategory: likes\nMf2: {line}"
+    )
+    bench.annotator.want(URL, bench.put(PATH, f"{head}\n\n"))
+    await bench.annotator.idle()
+    file = PelicanFile.parse(bench.text())
+    assert file.get("Title") == then
+    assert Mf2Line.of(file).synthetic_title
+    assert file.get("Slug") == "answer"
+
+
 async def test_what_is_there_is_not_fetched_again(bench: Bench) -> None:
     await bench.annotator.start()
     bench.annotator.want(URL, bench.reply())

@@ -1,0 +1,93 @@
+"""A post without a name or words of its own is called by what it is about, never by the clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from content_site import WHEN, load_rules
+
+from bridge.content.mf2 import Mf2Line
+from bridge.content.read import read
+from bridge.content.render import compose, edit
+from bridge.content.rules import SiteRules
+from bridge.micropub.post import Json, Post
+
+URL = "https://music.example/a/very/long/address/that/no/phone/can/break/1"
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    folder: Path = tmp_path_factory.mktemp("site")
+    return load_rules(folder)
+
+
+def h(root: str, **properties: Json) -> dict[str, Any]:
+    named = {name.replace("_", "-"): [value] for name, value in properties.items()}
+    return {"type": [f"h-{root}"], "properties": named}
+
+
+@pytest.mark.parametrize(
+    ("properties", "title"),
+    [
+        ({"like-of": URL}, "Like of music.example"),
+        ({"like-of": h("cite", url=URL, name="A song")}, "Like of “A song”"),
+        ({"like-of": {"value": URL}}, "Like of music.example"),
+        ({"jam-of": URL}, "Jam of music.example"),
+        ({"follow-of": h("card", name="Bob", url=URL)}, "Follow of “Bob”"),
+        ({"in-reply-to": URL, "rsvp": "remote"}, "RSVP to music.example"),
+        ({"in-reply-to": h("cite", content="Well said.")}, "Reply to “Well said.”"),
+        (
+            {"read-of": h("cite", name="Emma", uid="isbn:1"), "read-status": "to-read"},
+            "Read “Emma”",
+        ),
+        ({"watch-of": "A film"}, "Watched “A film”"),
+        ({"play-of": h("cite", uid="x:1")}, "Played “x:1”"),
+        ({"checkin": h("card", name="Café")}, "At Café"),
+        ({"item": h("product", name="A pen"), "rating": "5"}, "Review of A pen"),
+        ({"drank": h("food", name="Coffee")}, "Drank: Coffee"),
+        ({"weight": h("measure", num=80.5, unit="kg")}, "Weight: 80.5 kg"),
+        ({"mood": "happy"}, "Mood: happy"),
+        ({"itinerary": h("leg", origin=h("adr", locality="Paris"))}, "Itinerary: Paris"),
+        ({"poll-option": "red"}, "Poll option: red"),
+        ({"setting": {"film": "Fast"}}, "Setting: Fast"),
+        ({"photo": {"value": URL, "alt": "The sea"}}, "The sea"),
+        ({"photo": URL}, "Photo"),
+        ({"video": URL}, "Video"),
+        ({"rsvp": "yes"}, "RSVP: yes"),
+        ({"location": h("adr", locality="Berlin")}, "At Berlin"),
+        ({"category": "river"}, "river"),
+        ({"content": f"See {URL}"}, "See music.example/a/very/long/add…"),
+        ({"mood": f"happy {'x' * 40}"}, f"Mood: happy {'x' * 29}…"),
+        ({"mood": {"html": "<b>so</b> so"}}, "Mood: so so"),
+    ],
+)
+def test_a_title_says_what_the_post_is_about(
+    rules: SiteRules, properties: dict[str, Json], title: str
+) -> None:
+    post = Post(properties={name: (value,) for name, value in properties.items()})
+    file = compose(post, when=WHEN, rules=rules)
+    assert file.get("Title") == title
+    assert Mf2Line.of(file).synthetic_title
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, [], [[]], {}, {"properties": []}, {"properties": {}},
+     {"properties": {"url": [{}]}}, {"value": None},
+     {"a": {"b": {"c": {"d": {"e": "deep"}}}}}, "http://[", "\x00", 1e300],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["like-of", "jam-of", "checkin", "item", "mood", "photo"])
+def test_what_makes_no_sense_costs_no_post(rules: SiteRules, name: str, value: Json) -> None:
+    file = compose(Post(properties={name: (value,)}), when=WHEN, rules=rules)
+    assert file.get("Title")
+
+
+def test_a_made_up_title_follows_what_it_was_made_of(rules: SiteRules) -> None:
+    file = compose(Post(properties={"mood": ("happy",)}), when=WHEN, rules=rules)
+    old = read(file, rules)
+    new = old.with_properties({"mood": ("tired",)})
+    assert edit(file, old, new, when=WHEN, rules=rules).get("Title") == "Mood: tired"
+    own = file.with_header("Title", "My own")
+    assert edit(own, read(own, rules), new, when=WHEN, rules=rules).get("Title") == "My own"
