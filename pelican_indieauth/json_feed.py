@@ -7,6 +7,7 @@ from typing import Any
 
 from pelican.generators import Generator
 
+from pelican_indieauth import quiet
 from pelican_indieauth.entries import Entry, Person
 from pelican_indieauth.site import KEY, Site
 
@@ -20,7 +21,8 @@ class JsonFeed(Generator):  # type: ignore[misc]  # Pelican's classes are not ty
         """One file, through Pelican's own writer."""
         site: Site = self.settings[KEY]
         if site.json_feed:
-            newest = self.context["articles"][: self.settings["FEED_MAX_ITEMS"]]
+            listed = quiet.loud(self.context["articles"], site.not_on_home)
+            newest = listed[: self.settings["FEED_MAX_ITEMS"]]
             feed = self._feed(site) | {"items": [self._item(article) for article in newest]}
             template = self.get_template("indieauth/feed")
             writer.write_file(site.json_feed, template, self.context, feed=feed)

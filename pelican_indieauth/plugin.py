@@ -12,6 +12,7 @@ from pelican_indieauth import (
     markup,
     order,
     pages,
+    quiet,
     redirects,
     templating,
     withheld,
@@ -99,6 +100,8 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
             if of is generator
         ]
         markup.add_entries([*articles, *private], site, context)
+        if site.not_on_home:
+            quiet.keep_off_home(generator, site.not_on_home)
         context[feeds.ARTICLES] = feeds.by_link(articles)
         context[redirects.MOVED] = redirects.moved(articles)
         context[redirects.WRITTEN] = set()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import endpoints, headers, theme
+from pelican_indieauth import endpoints, headers, quiet, theme
 from pelican_indieauth.endpoints import Link
 from pelican_indieauth.entries import Person
 from pelican_indieauth.errors import SettingError
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_MARKUP", "INDIEAUTH_PHOTO", "INDIEAUTH_WORDS", "INDIEAUTH_HEADERS"),
     *("INDIEAUTH_MEDIA_FOLDER", "INDIEAUTH_JSON_FEED"),
-    "INDIEAUTH_PRIVATE_DRAFTS",
+    *("INDIEAUTH_PRIVATE_DRAFTS", quiet.SETTING),
 }
 #: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
 KEY = "indieauth_site"
@@ -35,7 +35,8 @@ class Site:
     (they differ in a sub-site of another language), both without a slash at the end. ``wraps``:
     the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
     ``media`` is the folder of uploads, inside the content folder. ``private_drafts``: drafts that
-    were written by hand get no page either.
+    were written by hand get no page either. ``not_on_home``: kinds of posts that stay out of the
+    home page and the main feeds.
     """
 
     links: tuple[Link, ...]
@@ -52,6 +53,7 @@ class Site:
     json_feed: str
     media: str
     private_drafts: bool
+    not_on_home: frozenset[str]
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
@@ -81,6 +83,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         json_feed=feed,
         media=_media_folder(settings),
         private_drafts=_flag(settings, "INDIEAUTH_PRIVATE_DRAFTS", default=False),
+        not_on_home=quiet.chosen(settings),
     )
 
 

@@ -47,6 +47,15 @@ ABSOLUTE = b"""
 import os
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "content")
 """
+#: A kind of posts stays out of the home page.
+QUIET = b"""
+DEFAULT_PAGINATION = 3
+PLUGINS = ["pelican_indieauth"]
+INDIEAUTH_BRIDGE = "https://bridge.example.com/"
+INDIEAUTH_JSON_FEED = "feed.json"
+INDIEAUTH_NOT_ON_HOME = ["like"]
+"""
+LIKE = '{"type":["h-entry"],"properties":{"like-of":["https://example.org/"]},"title":"synthetic"}'
 Files = Mapping[str, bytes]
 
 #: What is in the repo besides, and which file has the settings.
@@ -76,6 +85,7 @@ SITES: Mapping[str, tuple[Files, str]] = {
     "page patterns": ({"pelicanconf.py": CONF + PATTERNS}, "pelicanconf.py"),
     "by date": ({"pelicanconf.py": CONF + BY_DATE}, "pelicanconf.py"),
     "relative": ({"pelicanconf.py": CONF + b"RELATIVE_URLS = True\n"}, "pelicanconf.py"),
+    "quiet kinds": ({"pelicanconf.py": CONF + QUIET}, "pelicanconf.py"),
     "with a cache": (
         {"pelicanconf.py": CONF + b"CACHE_CONTENT = LOAD_CONTENT_CACHE = True\n"},
         "pelicanconf.py",
@@ -129,6 +139,11 @@ async def test_it_is_what_pelican_makes_of_it(
     changes: tuple[dict[str, bytes | None], ...] = (
         {},
         {"content/new.md": post("New", 20, Tags="t8;"), "content/post-6.md": None},
+        {"content/post-9.md": post("Post 9", 9, Tags="t8;", Mf2=LIKE)},
+        {
+            "content/post-9.md": post("Post 9", 9, Tags="t8;"),
+            "content/a.md": post("A", 9, Mf2=LIKE),
+        },
     )
     for number, change in enumerate(changes):
         version = commit(store, change) if change else store.head()

@@ -11,6 +11,8 @@ import pytest
 from bs4 import BeautifulSoup
 from plugin_site import SITE, THEMES, Built, build, note, post
 
+from pelican_indieauth.errors import SettingError
+
 TRACK = "https://music.example/track/1"
 
 
@@ -196,6 +198,38 @@ def test_no_item_of_a_feed_is_empty(built: Built) -> None:
         item = BeautifulSoup(markup, "html.parser")
         assert item.get_text().strip() or item.find("img"), link
         assert "class=" not in markup, link
+
+
+@pytest.mark.parametrize("theme", ["simple", "notmyidea", "sample"])
+def test_kinds_can_stay_out_of_the_home_page_and_the_main_feeds(tmp_path: Path, theme: str) -> None:
+    like = note({"like-of": [TRACK]})
+    posts = {f"like-{n}": post(f"like-{n}", like, category="likes") for n in range(12)}
+    posts["words"] = post("words", note({}), "Some words.", date="2026-11-01T10:00:00+01:00")
+    built = build(
+        tmp_path,
+        posts,
+        INDIEAUTH_NOT_ON_HOME=["like"],
+        INDIEAUTH_JSON_FEED="feed.json",
+        CATEGORY_FEED_ATOM="feeds/{slug}.xml",
+        DEFAULT_PAGINATION=5,
+        **THEMES[theme],
+    )
+    home = built.text("index.html")
+    assert "words.html" in home
+    assert "like-1.html" not in home
+    assert "index2.html" not in built.pages()
+    for feed in ("feeds/all.atom.xml", "feeds/all.rss.xml", "feed.json"):
+        assert "/words.html" in built.text(feed)
+        assert "/like-1.html" not in built.text(feed)
+    assert "/like-1.html" in built.text("feeds/likes.xml")
+    assert "like-1.html" in built.text("archives.html")
+    assert "music.example" in built.text("like-1.html")
+
+
+@pytest.mark.parametrize("kinds", ["like", ["likes"], 7, [None]])
+def test_kinds_that_are_none_end_the_build(tmp_path: Path, kinds: Any) -> None:
+    with pytest.raises(SettingError, match="INDIEAUTH_NOT_ON_HOME"):
+        build(tmp_path, {}, INDIEAUTH_NOT_ON_HOME=kinds)
 
 
 def _plain(value: Any) -> Any:

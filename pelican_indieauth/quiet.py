@@ -1,0 +1,61 @@
+"""Kinds of posts that stay out of the home page and the main feeds (``INDIEAUTH_NOT_ON_HOME``).
+
+They have their pages, and are in archives, categories, tags and the feeds of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from pelican_indieauth.errors import SettingError
+
+SETTING = "INDIEAUTH_NOT_ON_HOME"
+KINDS = frozenset(
+    {
+        *("note", "article", "reply", "like", "repost", "bookmark", "rsvp", "photo", "video"),
+        *("audio", "checkin", "event", "review", "recipe", "product", "resume", "read", "watch"),
+        *("listen", "play", "jam", "eat", "drink"),
+    }
+)
+
+
+def chosen(settings: Mapping[str, Any]) -> frozenset[str]:
+    """The kinds that the settings name. Raises :class:`SettingError`."""
+    value = settings.get(SETTING) or ()
+    if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
+        raise SettingError(SETTING, value, "is not a list", 'Write ["like", "repost", "rsvp"]')
+    for kind in value:
+        if not isinstance(kind, str) or kind not in KINDS:
+            remedy = f"Use any of {', '.join(sorted(KINDS))}"
+            raise SettingError(SETTING, kind, "is not a kind of post", remedy)
+    return frozenset(value)
+
+
+def loud(articles: Iterable[Any], kinds: Collection[str]) -> list[Any]:
+    """The articles of other kinds."""
+    return [article for article in articles if article.entry.kind not in kinds]
+
+
+def keep_off_home(generator: Any, kinds: Collection[str]) -> None:
+    """Have a generator of articles write its home page and its main feeds without these kinds."""
+    direct, feeds = generator.generate_direct_templates, generator.generate_feeds
+
+    def generate_direct_templates(write: Callable[..., None]) -> None:
+        def write_home(*args: Any, **values: Any) -> None:
+            if values.get("template_name") == "index":
+                values |= {name: loud(values[name], kinds) for name in ("articles", "dates")}
+            write(*args, **values)
+
+        direct(write_home)
+
+    def generate_feeds(writer: Any) -> None:
+        # Those of a category, a tag or an author are made of other lists.
+        everything, generator.articles = generator.articles, loud(generator.articles, kinds)
+        try:
+            feeds(writer)
+        finally:
+            generator.articles = everything
+
+    generator.generate_direct_templates = generate_direct_templates
+    generator.generate_feeds = generate_feeds
