@@ -41,6 +41,16 @@ def parse(value: Json, zone: tzinfo) -> datetime:
     return moment
 
 
+def on_the_clock(value: Json, zone: tzinfo) -> datetime:
+    """The same moment as the site's own clocks show it, where it came in UTC.
+
+    Apps send an instant in UTC because that is what programs count in: it says nothing of where
+    its author was. Any other offset does, and stays. Raises as :func:`parse`.
+    """
+    moment = parse(value, zone)
+    return moment if moment.utcoffset() else moment.astimezone(zone)
+
+
 def as_pelican_reads(value: str) -> datetime:
     """The date of a ``Date`` header, without a zone if it names none. Raises ``ValueError``.
 

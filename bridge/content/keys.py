@@ -90,9 +90,8 @@ def _is_formatted(key: str, file: PelicanFile, rules: SiteRules) -> bool:
 
 def _encode_date(name: str) -> Callable[[Properties, PelicanFile, SiteRules], str | None]:
     def encode(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-        del file
         values = properties.get(name, ())
-        return dates.form(dates.parse(values[0], rules.site.zone)) if values else None
+        return dates.form(dates.on_the_clock(values[0], _zone(file, rules))) if values else None
 
     return encode
 
@@ -111,11 +110,25 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
     if not value:
         return None
     try:
-        zone = ZoneInfo(file.get("Timezone") or str(rules.site.zone))
         found = dates.as_pelican_reads(value)
+        zone = ZoneInfo(file.get("Timezone") or str(rules.site.zone))
         return found if found.tzinfo else found.replace(tzinfo=zone)
     except (ValueError, OverflowError, ZoneInfoNotFoundError):
         return None
+
+
+def is_same_moment(field: Field, original: Json, file: PelicanFile, rules: SiteRules) -> bool:
+    """Whether a date's key holds the moment of an original value, on whatever clock."""
+    held = date_of(file, field.key, rules)
+    return held == dates.parse(original, _zone(file, rules)).replace(microsecond=0)
+
+
+def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
+    """The zone of a post that has one of its own, else the site's."""
+    try:
+        return ZoneInfo(file.get("Timezone") or str(rules.site.zone))
+    except (ValueError, ZoneInfoNotFoundError):
+        return rules.site.zone
 
 
 def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:

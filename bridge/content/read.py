@@ -64,7 +64,11 @@ def _of_key(
         return decoded
     whole = decoded | originals
     try:
-        unchanged = field.encode(whole, file, rules) == file.get(field.key)
+        unchanged = field.encode(whole, file, rules) == file.get(field.key) or (
+            # Earlier versions left an instant in UTC on the clock of UTC.
+            field in {keys.DATE, keys.MODIFIED}
+            and keys.is_same_moment(field, whole[field.properties[0]][0], file, rules)
+        )
     except InvalidRequest:
         unchanged = False
     return whole if unchanged else decoded

@@ -27,6 +27,8 @@ _URL = re.compile(r"https?://[^\s<>\"]+")
 _ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Summary", "Author")
 #: What stands around the body of an HTML file.
 _FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
+_LINES = "\r\n"
+_LANGUAGE = re.compile(r"[a-z0-9][a-z0-9+#.-]{0,29}")
 _NO_COMMANDS: Properties = MappingProxyType({})
 _NOTHING: Mapping[str, Json] = MappingProxyType({})
 
@@ -112,7 +114,7 @@ def refuse_private(post: Post) -> None:
 def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
     """The date that the client gives, else ``when`` in the site's zone."""
     given = post.first("published")
-    return when.astimezone(zone) if given is None else dates.parse(given, zone)
+    return when.astimezone(zone) if given is None else dates.on_the_clock(given, zone)
 
 
 def synthetic_title(
@@ -153,8 +155,14 @@ def with_references(
 def is_markdown(post: Post) -> bool:
     """Whether plain content is Markdown: in what has a name of its own, unlike a note.
 
-    A name that only repeats the content's beginning is no name (post type discovery).
+    A name that only repeats the content's beginning is no name (post type discovery). Quill says
+    it in so many words, in ``p3k-content-type``.
     """
+    kind = _content_type(post)
+    if kind in {"text/markdown", "text/plain"}:
+        return kind == "text/markdown"
+    if _language(post) is not None:
+        return True
     name = one_line(post.text("name") or "")
     return bool(name) and not one_line(post.text("content") or "").startswith(name)
 
@@ -183,7 +191,7 @@ class _Change:
             return self._other_body(file), mf2.with_changes(form=None)
         was_markdown = mf2.form in {None, "markdown"} and bool(file.body.strip())
         written = body.encode(
-            self._new.first("content"),
+            _content(self._new),
             markdown=was_markdown or is_markdown(self._new),
             rules=self._rules,
             tolerance=self._tolerance(file) if was_markdown else None,
@@ -312,7 +320,29 @@ def _texts(values: Iterable[Json]) -> tuple[str, ...]:
 
 
 def _write_body(post: Post, rules: SiteRules) -> body.Body:
-    return body.encode(post.first("content"), markdown=is_markdown(post), rules=rules)
+    return body.encode(_content(post), markdown=is_markdown(post), rules=rules)
+
+
+def _content_type(post: Post) -> str:
+    return (post.text("p3k-content-type") or "").partition(";")[0].strip().lower()
+
+
+def _language(post: Post) -> str | None:
+    """The programming language of a post that is a piece of code, ``""`` for an unknown one."""
+    kind, _, language = _content_type(post).partition("/")
+    return (language if _LANGUAGE.fullmatch(language) else "") if kind == "code" else None
+
+
+def _content(post: Post) -> Json:
+    """The content as it is to be written: code as a fenced block, and HTML as HTML."""
+    content, language = post.first("content"), _language(post)
+    if not isinstance(content, str) or not content.strip():
+        return content
+    if language is not None:
+        longest = max(map(len, re.findall(r"`+", content)), default=0)
+        fence = "`" * max(3, longest + 1)
+        return f"{fence}{language}\n{content.strip(_LINES)}\n{fence}"
+    return {"html": content} if _content_type(post) == "text/html" else content
 
 
 def _with_originals(

@@ -81,6 +81,9 @@ def _create(raw: Raw) -> Create:
         # An entry's URL is where it lives: the site gives it, not the client.
         values.pop("url", None)
     properties, uploads = _sort(values)
+    if properties.get("visibility") == ("public",):
+        # What every post is need not be kept of one.
+        del properties["visibility"]
     if not uploads and properties.keys() <= _CIRCUMSTANCES:
         raise InvalidRequest("There is nothing to post: send 'content', or another property.")
     return Create(Post(raw.type, MappingProxyType(properties)), commands, uploads)

@@ -41,6 +41,9 @@ def apply(post: Post, update: Update) -> Post:
     for name, unwanted in update.delete_values.items():
         post = post.with_properties({name: _without(name, post.all(name), unwanted)})
     post = post.with_properties(dict.fromkeys(update.delete_properties, ()))
+    if post.all("visibility") == ("public",) and old.all("visibility") != ("public",):
+        # What every post is need not be kept of one.
+        post = post.with_properties({"visibility": ()})
     _refuse_growth(old, post)
     return post
 

@@ -45,6 +45,23 @@ def test_a_date_is_understood(sent: Any, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("2026-10-31T23:30:00Z", "2026-11-01T00:30:00+01:00"),
+        ("2026-10-31T23:30:00+00:00", "2026-11-01T00:30:00+01:00"),
+        ("2026-06-30T22:30:00 GMT", "2026-07-01T00:30:00+02:00"),
+        # An offset that is not UTC's says where the author was.
+        ("2026-10-31T23:30:00-05:00", "2026-10-31T23:30:00-05:00"),
+        ("2026-10-31 23:30", "2026-10-31T23:30:00+01:00"),
+    ],
+)
+def test_an_instant_in_utc_is_on_the_clock_of_the_site(sent: str, shown: str) -> None:
+    moment = dates.on_the_clock(sent, PARIS)
+    assert dates.form(moment) == shown
+    assert moment == dates.parse(sent, PARIS)
+
+
+@pytest.mark.parametrize(
     "sent",
     ["tomorrow", "", " ", "2026-13-01", "2026-11-21T25:00", "10", "Nov 5", "0001-01-01", True,
      None, {}, [], "9999-12-31", "99999999999999999", "²0261121", "2026-11-21T18:37:00+99:99"],

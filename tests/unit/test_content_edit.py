@@ -7,6 +7,7 @@ from difflib import ndiff
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 from content_site import WHEN, load_rules, post, properties_of
 
 from bridge.content.headers import PelicanFile
@@ -209,7 +210,7 @@ def test_a_hand_edit_goes_before_the_original(rules: SiteRules) -> None:
     for before, after in (
         ("Title: A name", "Title: Another"),
         ("Tags: a,b;", "Tags: c;"),
-        ("Date: 2026-11-21T17:37:00+00:00", "Date: 2025-01-01"),
+        ("Date: 2026-11-21T18:37:00+01:00", "Date: 2025-01-01"),
         ("x\ny\n", "by hand\n"),
     ):
         assert before in text
@@ -279,3 +280,74 @@ def test_what_the_site_cannot_hold_is_refused_with_a_remedy(
 def test_a_site_whose_default_is_draft_gets_published_posts(tmp_path_factory: Any) -> None:
     rules = load_rules(tmp_path_factory.mktemp("site"), DEFAULT_METADATA={"status": "draft"})
     assert compose(post(content="x"), when=WHEN, rules=rules).get("Status") == "published"
+
+
+def test_an_instant_in_utc_comes_back_as_it_was_sent(rules: SiteRules) -> None:
+    """On the site's clock it is another day, and another month: for date, path and slug."""
+    sent = post(like_of="https://a.example/1", published="2026-10-31T23:30:00Z")
+    file = compose(sent, when=WHEN, rules=rules)
+    assert file.get("Date") == "2026-11-01T00:30:00+01:00"
+    assert (file.get("Slug") or "").startswith("2026-11-01-")
+    assert read(file, rules).all("published") == ("2026-10-31T23:30:00Z",)
+
+
+def test_a_file_on_the_clock_of_utc_still_gives_back_what_was_sent(rules: SiteRules) -> None:
+    """As earlier versions wrote it."""
+    sent = post(name="A", content="x", published="2026-11-21T17:37:00.5Z")
+    text = compose(sent, when=WHEN, rules=rules).text()
+    old = text.replace("Date: 2026-11-21T18:37:00+01:00", "Date: 2026-11-21T17:37:00+00:00")
+    assert old != text
+    file = PelicanFile.parse(old)
+    found = read(file, rules)
+    assert found.all("published") == ("2026-11-21T17:37:00.5Z",)
+    changed = found.with_properties({"category": ("new",)})
+    edited = edit(file, found, changed, when=LATER, rules=rules)
+    assert edited.get("Date") == "2026-11-21T17:37:00+00:00"
+    by_hand = PelicanFile.parse(old.replace("17:37:00+00:00", "17:38:00+00:00"))
+    assert read(by_hand, rules).all("published") == ("2026-11-21T17:38:00+00:00",)
+
+
+CODE = 'print("hi <b>")\n  indented *as* it `was`\n\n```not a fence```'
+
+
+def shown(file: PelicanFile, rules: SiteRules) -> BeautifulSoup:
+    return BeautifulSoup(rules.site.render(file.body).html, "html.parser")
+
+
+@pytest.mark.parametrize(
+    "kind", ["code/python", "code/x-unknown", "code/c++", "code/<b>", "code/", "CODE/Python"]
+)
+@pytest.mark.parametrize("name", [{"name": "snippet.py"}, {}])
+def test_code_stays_code(kind: str, name: dict[str, str], rules: SiteRules) -> None:
+    """Quill's editor for code says so in a property of its own."""
+    sent = post(content=CODE, **name, **{"p3k-content-type": (kind,)})
+    file = compose(sent, when=WHEN, rules=rules)
+    page = shown(file, rules)
+    (block,) = page.select("pre")
+    assert block.get_text().strip("\n") == CODE
+    assert page.get_text().strip("\n") == CODE
+    old = read(file, rules)
+    assert old.all("content") == (CODE,)
+    edited = edit(
+        file, old, old.with_properties({"content": ("<i>2</i>",)}), when=LATER, rules=rules
+    )
+    assert shown(edited, rules).select("pre")[0].get_text().strip("\n") == "<i>2</i>"
+    assert read(edited, rules).all("content") == ("<i>2</i>",)
+
+
+def test_a_client_may_say_what_its_text_is(rules: SiteRules) -> None:
+    text = "# Words"
+    for kind, name, is_heading in (
+        ("text/markdown", {}, True),
+        ("text/plain", {"name": "A title"}, False),
+        ("text/html", {}, False),
+        ("", {"name": "A title"}, True),
+    ):
+        sent = post(content=text, **name, **{"p3k-content-type": (kind,) if kind else ()})
+        file = compose(sent, when=WHEN, rules=rules)
+        assert bool(shown(file, rules).select("h1")) is is_heading, kind
+        assert read(file, rules).all("content") == (text,)
+    html = post(content="A <b>bold</b> word", **{"p3k-content-type": ("text/html",)})
+    file = compose(html, when=WHEN, rules=rules)
+    assert shown(file, rules).select("b")
+    assert read(file, rules).all("content") == ("A <b>bold</b> word",)

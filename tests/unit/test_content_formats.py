@@ -167,7 +167,7 @@ def test_nested_properties_survive_the_format(path: str, rules: SiteRules) -> No
         ({"name": "A *new* <b>title</b>"}, "title", "A *new* &lt;b&gt;title&lt;/b&gt;"),
         ({"summary": "A `new` & <b>one</b>"}, "summary", "A `new` &amp; &lt;b&gt;one&lt;/b&gt;"),
         ({"post_status": "draft"}, "status", "draft"),
-        ({"published": "2011-01-01T00:00:00Z"}, "date", "2011-01-01 00:00:00+00:00"),
+        ({"published": "2011-01-01T00:00:00Z"}, "date", "2011-01-01 01:00:00+01:00"),
         ({"author": "Me_"}, "author", "Me_"),
     ],
 )

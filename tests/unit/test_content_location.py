@@ -230,7 +230,7 @@ def test_the_date_of_a_draft_without_one_is_none(tmp_path: Path) -> None:
             {"ARTICLE_SAVE_AS": "{slug}.html"},
             ["index.html", "archives.html", "tags.html", "tag/x.html", "category/notes.html",
              "author/me.html", "pages/about.html"],
-            ["x.html", "index2.html", "tag.html", "tag/a/b.html"],
+            ["x.html", "index2.html", "tag.html", "tag/a/b.html", "notes/404.html", "4040.html"],
         ),
         (
             {"ARTICLE_SAVE_AS": "{slug}.html", "DEFAULT_PAGINATION": 5},
@@ -295,3 +295,14 @@ def test_nor_has_a_tag_or_an_author(tmp_path: Path) -> None:
 def test_a_post_has_the_date_of_its_address(tmp_path: Path) -> None:
     location = load_site(tmp_path).locate(POST, HERE)
     assert location.date == datetime.fromisoformat("2026-11-21T18:37:00+01:00")
+
+
+@pytest.mark.parametrize("save_as", ["{slug}.html", "{slug}/index.html"])
+def test_no_post_takes_the_page_that_a_host_shows_for_errors(save_as: str, tmp_path: Path) -> None:
+    """GitHub Pages, Netlify, Cloudflare, Surge, Neocities and web servers have some each; and the
+    bridge has addresses of its own where it shares the site's host name."""
+    site = load_site(tmp_path, ARTICLE_SAVE_AS=save_as)
+    for slug in ("404", "403", "500", "50x", "4xx", "200", "not_found", "micropub", "media"):
+        assert site.is_reserved(save_as.format(slug=slug)), slug
+        assert not site.is_reserved(f"notes/{save_as.format(slug=slug)}")
+        assert not site.is_reserved(save_as.format(slug=f"{slug}-2"))

@@ -338,6 +338,9 @@ class TestStatus:
         with pytest.raises(InvalidRequest, match="private"):
             form(("content", "x"), ("visibility", "PRIVATE"))
 
+    def test_what_every_post_is_is_not_kept_of_one(self) -> None:
+        assert post(content="x", visibility="public") == {"content": ["x"]}
+
     def test_unknown_visibility_is_refused(self) -> None:
         assert "visibility" in refusal({"properties": {"content": "x", "visibility": "friends"}})
 

@@ -19,12 +19,20 @@ _DATE_PARTS = {"%Y": r"\d{4}", "%m": r"\d\d", "%d": r"\d\d", "%-m": r"\d\d?", "%
 _SORTS = ("CATEGORY", "TAG", "AUTHOR", "YEAR_ARCHIVE", "MONTH_ARCHIVE", "DAY_ARCHIVE", "PAGE")
 _SAMPLE = {"slug": "a-sample", "category": "a-category", "author": "an-author", "lang": "xx"}
 
+#: Pages that static hosts and web servers show for errors, whatever was asked for.
+_HOSTS = r"(?:[45]\d\d|[45]0?x+|200|error|not[-_]found)(?:\.html|/index\.html)"
+#: The bridge's own addresses, where it shares the site's host name.
+_BRIDGES = (
+    r"(?:micropub|media|webmention|status|healthz|desk|auth|token|tokens|introspect|revoke|userinfo"
+    r"|account|preview|hook)(?:\.html|/index\.html)"
+)
+
 
 class ReservedPages:
     """Knows the names that a site's settings give away."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        expressions = [*_fixed(settings), *_by_pattern(settings)]
+        expressions = [_HOSTS, _BRIDGES, *_fixed(settings), *_by_pattern(settings)]
         self._pattern = re.compile("|".join(expressions) or r"(?!)")
 
     def __contains__(self, save_as: object) -> bool:
