@@ -30,6 +30,7 @@ from bridge.content.rules import SiteView
 from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.illustrating import Illustrator
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
+from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
@@ -217,6 +218,7 @@ class Publisher:
         async with self._opened(action.url) as post:
             entry, file = post.entry, post.file
             _stay_with_drafts(token, entry.status)
+            action = _without_what_is_told(action, entry)
             old = await self._posts.read(file, entry)
             new = apply(old, self._in_own_words(action))
             settled = await self._edited(post, old, new, action)
@@ -329,6 +331,23 @@ class Publisher:
             add=own(update.add),
             delete_values=own(update.delete_values),
         )
+
+
+def _without_what_is_told(update: Update, entry: Entry) -> Update:
+    """The update without the slug, the channel and the URL that ``q=source`` has told: a client
+    that sends a whole post back wants none of them changed."""
+    told = {"slug": slug_of(entry.url), "channel": entry.channel}
+    commands = {
+        name: values for name, values in update.commands.items() if values != (told.get(name),)
+    }
+
+    def changed(given: Properties) -> Properties:
+        return {name: values for name, values in given.items() if (name, values) != at_home}
+
+    at_home = ("url", (entry.url,))
+    return replace(
+        update, commands=commands, replace=changed(update.replace), add=changed(update.add)
+    )
 
 
 def _stay_with_drafts(token: Token, status: str) -> None:

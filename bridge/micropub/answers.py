@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from bridge.micropub.post import Json, Post
 from bridge.micropub.query import QUERIES, Cursor, page_name
@@ -93,6 +94,7 @@ class Item:
 
     url: str
     post: Post
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +126,33 @@ def config(
     }
 
 
-def source(post: Post, wanted: Sequence[str] = (), *, url: str = "") -> Object:
+def source(post: Post, wanted: Sequence[str] = (), *, url: str = "", channel: str = "") -> Object:
     """``q=source`` for one post: all of it, or the ``wanted`` properties alone (3.7.2).
 
-    ``url`` is where the post lives; it is told where it is asked for by name.
+    ``url`` is where the post lives, ``channel`` its Pelican category. Sending them back in an
+    update changes nothing.
     """
-    properties: Object = {name: list(values) for name, values in post.properties.items()}
+    told = {"url": url, "mp-slug": slug_of(url), "mp-channel": channel}
+    properties = _properties(post)
+    for name, value in told.items():
+        # What is no entry may have a URL of its own.
+        if value and not (name == "url" and "url" in properties):
+            properties[name] = [value]
     if not wanted:
         return {"type": [f"h-{post.type}"], "properties": properties}
-    located: Object = {**properties, "url": [url]} if url else properties
-    return {"properties": {name: located[name] for name in wanted if name in located}}
+    return {"properties": {name: properties[name] for name in wanted if name in properties}}
+
+
+def _properties(post: Post) -> Object:
+    return {name: list(values) for name, values in post.properties.items()}
+
+
+def slug_of(url: str) -> str:
+    """The slug of the post that lives at a URL, as far as the URL tells: its last name."""
+    name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    for ending in (".html", ".htm"):
+        name = name.removesuffix(ending)
+    return name
 
 
 def source_list(
@@ -145,8 +164,11 @@ def source_list(
 
 def _item(item: Item, wanted: Sequence[str]) -> Object:
     """A post of a list. Its ``url`` is always told: without it a list is of no use."""
-    whole = source(item.post.with_properties({"url": (item.url,)}))
-    return whole | (source(item.post, (*wanted, "url"), url=item.url) if wanted else {})
+    post = item.post.with_properties({"url": (item.url,)})
+    found: Object = {"type": [f"h-{post.type}"], "properties": _properties(post)}
+    if not wanted:
+        return found
+    return found | source(post, (*wanted, "url"), url=item.url, channel=item.channel)
 
 
 def syndicate_to(targets: Iterable[Target]) -> Object:

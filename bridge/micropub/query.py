@@ -14,7 +14,10 @@ from bridge.errors import InvalidRequest
 from bridge.micropub.body import base_name
 
 #: What the Micropub endpoint answers. ``config`` is also the answer where nothing is asked.
-QUERIES = ("config", "source", "syndicate-to", "category", "channel", "post-types")
+QUERIES = (
+    *("config", "source", "syndicate-to", "category", "channel", "post-types", "media-endpoint"),
+    *("contact", "geo"),
+)
 
 #: What the media endpoint answers.
 MEDIA_QUERIES = ("config", "source", "last")
@@ -42,6 +45,8 @@ class Query:
     filter: str = ""
     post_type: str | None = None
     post_status: str | None = None
+    channel: str | None = None
+    place: tuple[float, float] | None = None
 
 
 def parse_query(
@@ -79,6 +84,8 @@ def parse_query(
         filter=first.get("filter") or first.get("search", ""),
         post_type=first.get("post-type"),
         post_status=_status(first.get("post-status")),
+        channel=first.get("mp-channel") or (first.get("channel") if q == "source" else None),
+        place=_place(first) if q == "geo" else None,
     )
 
 
@@ -102,6 +109,25 @@ def _cursor(given: Mapping[str, str], name: str) -> Cursor | None:
         raise InvalidRequest(
             f"'{name}' is no page of this list: take it from 'paging', as it is."
         ) from error
+
+
+def _place(given: Mapping[str, str]) -> tuple[float, float] | None:
+    """Latitude and longitude, as two parameters or as a ``geo:`` address (RFC 5870)."""
+    text = given.get("uri", "")
+    numbers = text[4:].partition(";")[0].split(",")[:2] if text.lower().startswith("geo:") else []
+    numbers = numbers or [
+        given.get("lat") or given.get("latitude", ""),
+        given.get("lon") or given.get("lng") or given.get("longitude", ""),
+    ]
+    if not any(numbers):
+        return None
+    try:
+        latitude, longitude = map(float, numbers)
+    except ValueError:
+        latitude = longitude = math.nan
+    if not (abs(latitude) <= 90 and abs(longitude) <= 180):
+        raise InvalidRequest("'lat' and 'lon' are degrees, like lat=48.85 and lon=2.35.")
+    return latitude, longitude
 
 
 def _number(given: Mapping[str, str], name: str, default: int, *, least: int) -> int:

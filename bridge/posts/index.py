@@ -154,6 +154,7 @@ class PostIndex:
         before: tuple[float, str] | None = None,
         type: str | None = None,  # noqa: A002 - the query's own word
         statuses: Sequence[str] = (),
+        channel: str | None = None,
         text: str | None = None,
     ) -> list[Entry]:
         """Posts, newest first.
@@ -174,6 +175,9 @@ class PostIndex:
         if statuses:
             where.append(f"status IN ({', '.join('?' * len(statuses))})")
             values += statuses
+        if channel is not None:
+            where.append("channel = ?")
+            values.append(channel)
         if text:
             where.append("instr(text, ?)")
             values.append(text.casefold())

@@ -6,12 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from bridge.micropub import answers
 from bridge.micropub.answers import Channel, Item, Object, Paging
+from bridge.micropub.people import contacts, places
+from bridge.micropub.post import Post
 from bridge.micropub.query import Query, parse_query
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reading import PostReader
 from bridge.settings import Settings
 from bridge.site.messages import Entry
+from bridge.store import Version
 
+#: So many posts are looked through for people and places.
+_LATEST = 200
 _STATUSES = {"published": ("published", "hidden"), "draft": ("draft",), None: ()}
 
 
@@ -26,6 +31,7 @@ class Queries:
         self._media_endpoint = media_endpoint
         self._me = settings.site.me
         self._targets = settings.syndication.targets
+        self._known: tuple[Version | None, list[Post]] | None = None
 
     async def answer(self, parameters: Iterable[tuple[str, str]]) -> Object:
         """The JSON for a query's parameters. Raises InvalidRequest."""
@@ -42,6 +48,12 @@ class Queries:
                 return answers.channel(await self._channels())
             case "post-types":
                 return answers.post_types()
+            case "media-endpoint":
+                return {"media-endpoint": self._media_endpoint}
+            case "contact":
+                return contacts(await self._latest(), query.filter)
+            case "geo":
+                return places(await self._latest(), query.place, query.filter)
         return answers.config(
             media_endpoint=self._media_endpoint,
             targets=self._targets,
@@ -54,11 +66,20 @@ class Queries:
         await self._catalogue.refresh()
         return [Channel(name, name) for name in self._catalogue.index.channels()]
 
+    async def _latest(self) -> list[Post]:
+        """The newest posts that anybody may read: what is said of people and places in them."""
+        await self._catalogue.refresh()
+        shown = self._catalogue.index.newest(limit=_LATEST, statuses=_STATUSES["published"])
+        version = self._catalogue.index.version
+        if self._known is None or self._known[0] != version:
+            self._known = (version, await self._posts.posts(shown))
+        return self._known[1]
+
     async def _one(self, query: Query, url: str) -> Object:
         await self._catalogue.refresh()
         entry = self._posts.find(url)
         post = await self._posts.post(entry)
-        return answers.source(post, query.properties, url=entry.url)
+        return answers.source(post, query.properties, url=entry.url, channel=entry.channel)
 
     async def _list(self, query: Query) -> Object:
         await self._catalogue.refresh()
@@ -70,13 +91,16 @@ class Queries:
             before=query.before,
             type=query.post_type,
             statuses=_STATUSES[query.post_status],
+            channel=query.channel,
             text=query.filter,
         )
         backwards = query.before is not None
         shown = found[-query.limit :] if backwards else found[: query.limit]
         paging = _paging(query, shown, more=len(found) > query.limit)
         posts = await self._posts.posts(shown)
-        items = [Item(entry.url, post) for entry, post in zip(shown, posts, strict=True)]
+        items = [
+            Item(entry.url, post, entry.channel) for entry, post in zip(shown, posts, strict=True)
+        ]
         return answers.source_list(items, paging, query.properties)
 
 

@@ -170,3 +170,45 @@ async def test_the_endpoints_may_be_typed_with_a_slash(client: Client) -> None:
     file = ("file", picture(), {"filename": "sea.jpg"})
     for endpoint in (client.bridge.media, f"{client.bridge.micropub}/media"):
         await client.multipart(file, status=201, url=f"{endpoint}/")
+
+
+async def test_what_source_tells_can_be_sent_back_without_a_change(
+    client: Client, word: str
+) -> None:
+    """Micropublish and other editors send all of a post back."""
+    url = await client.create(content=[word], mp_slug=[word], mp_channel=["articles"])
+    told = await client.source(url)
+    assert (told["url"], told["mp-slug"], told["mp-channel"]) == ([url], [word], ["articles"])
+    before = client.bridge.git("rev-parse", "HEAD")
+    await client.act("update", url, replace=told)
+    await client.act("update", url, replace={"content": told["content"]}, **{"mp-slug": word})
+    assert client.bridge.git("rev-parse", "HEAD") == before
+    some = await client.query(q="source", url=url, properties="url,mp-slug,mp-channel,content")
+    assert some["properties"] == {name: told[name] for name in some["properties"]}
+    assert set(some["properties"]) == {"url", "mp-slug", "mp-channel", "content"}
+
+
+async def test_a_list_is_narrowed_to_a_channel(client: Client, word: str) -> None:
+    article = await client.create(content=[word], mp_channel=["articles"])
+    await client.create(content=[word])
+    asked: dict[str, Any] = {"q": "source", "filter": word}
+    assert urls(await client.query(**asked, mp_channel="articles")) == [article]
+    assert urls(await client.query(**asked, mp_channel="pages")) == []
+    assert len(urls(await client.query(**asked))) == 2
+
+
+async def test_the_media_endpoint_people_and_places_can_be_asked_for(
+    client: Client, word: str
+) -> None:
+    assert await client.query(q="media-endpoint") == {"media-endpoint": client.bridge.media}
+    person = {"type": ["h-card"], "properties": {"name": [word], "url": ["https://a.example/"]}}
+    place = {
+        "type": ["h-card"],
+        "properties": {"name": [word], "latitude": [10], "longitude": [20]},
+    }
+    await client.create(content=["x"], category=[person], checkin=[place])
+    people = await client.query(q="contact", filter=word)
+    assert people == {"contacts": [{"name": word, "url": "https://a.example/"}]}
+    here = await client.query(q="geo", lat="10.0001", lon="20")
+    assert here["geo"]["label"] == word
+    await client.query(400, q="geo", lat="north", lon="1")

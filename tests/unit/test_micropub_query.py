@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bridge.errors import InvalidRequest
 from bridge.micropub import answers
 from bridge.micropub.answers import Channel, Item, Paging
-from bridge.micropub.post import Post
+from bridge.micropub.people import contacts, places
+from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import discover
 from bridge.micropub.query import (
     DEFAULT_LIMIT,
@@ -78,8 +79,8 @@ class TestQuery:
             query("q=source&limit=0")
 
     def test_an_unknown_query_is_told_the_known_ones(self) -> None:
-        with pytest.raises(InvalidRequest, match=r"config, source, syndicate-to.*'contact'"):
-            query("q=contact")
+        with pytest.raises(InvalidRequest, match=r"config, source, syndicate-to.*'nonsense'"):
+            query("q=nonsense")
 
     def test_the_media_endpoint_knows_others(self) -> None:
         assert parse_query([("q", "last")], MEDIA_QUERIES).q == "last"
@@ -132,6 +133,9 @@ class TestAnswers:
             "category",
             "channel",
             "post-types",
+            "media-endpoint",
+            "contact",
+            "geo",
         ]
         assert found["visibility"] == ["public", "unlisted"]
         assert found["post-types"] == answers.post_types()["post-types"]
@@ -215,3 +219,65 @@ class TestAnswers:
             "properties": list(answers.POST_TYPES[0].properties),
             "required-properties": ["content"],
         }
+
+
+def card(kind: str = "h-card", /, **properties: Json) -> Json:
+    named: dict[str, Json] = {name.replace("_", "-"): [value] for name, value in properties.items()}
+    return {"type": [kind], "properties": named}
+
+
+def test_contacts_are_the_people_in_posts() -> None:
+    ada = card(name="Ada", url="https://ada.example/", photo={"value": "https://ada.example/a.jpg"})
+    posts = [
+        Post(properties={"category": ("walk", ada)}),
+        Post(
+            properties={
+                "in-reply-to": (
+                    card("h-cite", url="https://b.example/1", author=card(name="Bob")),
+                ),
+                "checkin": (card(name="Cafe", url="https://cafe.example/"),),
+                "author": (card(name="Ada again", url="https://ada.example/"), "nobody", 5),
+            }
+        ),
+    ]
+    found = contacts(posts)["contacts"]
+    assert found == [
+        {"name": "Ada", "url": "https://ada.example/", "photo": "https://ada.example/a.jpg"},
+        {"name": "Bob"},
+    ]
+    assert contacts(posts, "BOB") == {"contacts": [{"name": "Bob"}]}
+    assert contacts([]) == {"contacts": []}
+
+
+def test_places_are_those_of_posts_nearby() -> None:
+    cafe = card(name="Cafe", latitude=48.8501, longitude="2.35")
+    bar = card(name="Bar", latitude=48.8503, longitude=2.35, url="https://bar.example/")
+    far = card("h-adr", locality="Lyon", latitude=45.76, longitude=4.83)
+    posts = [
+        Post(properties={"checkin": (bar,)}),
+        Post(
+            properties={"checkin": (cafe,), "location": (card("h-geo", latitude=1, longitude=2),)}
+        ),
+        Post(properties={"location": (far, "Paris")}),
+    ]
+    near = places(posts, (48.85, 2.35))
+    assert [place["name"] for place in near["places"]] == ["Cafe", "Bar"]  # type: ignore[index,union-attr,call-overload]
+    assert near["geo"] == {"label": "Cafe", "latitude": 48.85, "longitude": 2.35}
+    assert len(places(posts)["places"]) == 3  # type: ignore[arg-type]
+    assert places(posts, (0.0, 0.0))["places"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["q=geo&lat=48.85&lon=2.35", "q=geo&uri=geo:48.85,2.35;u=10", "q=geo&latitude=48.85&lng=2.35"],
+)
+def test_a_place_in_every_notation(text: str) -> None:
+    assert query(text).place == (48.85, 2.35)
+
+
+@pytest.mark.parametrize(
+    "text", ["lat=x&lon=1", "lat=91&lon=0", "lat=1", "lat=nan&lon=1", "uri=geo:1"]
+)
+def test_a_place_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="degrees"):
+        query(f"q=geo&{text}")

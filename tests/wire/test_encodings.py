@@ -72,7 +72,7 @@ SHAPES = {
         [("content", "x"), ("name", ""), ("published", ""), ("category[]", ""), ("mp-slug", "")],
         {"content": ["x"], "name": [""], "published": None, "category": [], "mp-slug": [None]},
         {"content": ["x"]},
-        {"name", "category", "mp-slug"},
+        {"name", "category"},
     ),
     "photos_with_alt_texts": Shape(
         [
@@ -123,7 +123,7 @@ SHAPES = {
             "access_token": "",
         },
         {"content": ["x"]},
-        {"mp-syndicate-to", "mp-channel", "mp-destination", "access_token", "syndicate-to"},
+        {"mp-syndicate-to", "mp-destination", "access_token", "syndicate-to"},
     ),
     "properties_that_nobody_knows": Shape(
         [("content", "x"), ("x-mood", "fine"), ("save_as", "index.html")],
