@@ -429,7 +429,7 @@ class PelicanSite:
                 self.absolute(each.removesuffix("index.html")) for each in Mf2Line.of(file).aliases
             ),
             listings=tuple(each.listing for each in self._listed(file, place)),
-            text=f"{title}\n{file.body[:_TEXT_LENGTH]}".casefold(),
+            text=f"{title}\n{_about(post)}\n{file.body[:_TEXT_LENGTH]}".casefold(),
             found=found,
         )
 
@@ -679,6 +679,25 @@ def _inside(root: Path, folder: Path) -> str:
             "Posts can only be committed inside the repo.",
         ) from error
     return "" if relative == "." else relative
+
+
+def _about(post: Post) -> str:
+    """The addresses and names of what a post is about: all that some posts have to be found by."""
+    said: list[str] = []
+    for name, values in post.properties.items():
+        if name != "in-reply-to" and not name.endswith("-of"):
+            continue
+        for value in values:
+            inner = value.get("properties") if isinstance(value, dict) else None
+            parts = [*inner.values()] if isinstance(inner, dict) else [[value]]
+            said += [
+                text
+                for part in parts
+                if isinstance(part, list)
+                for text in part
+                if isinstance(text, str)
+            ]
+    return " ".join(said)[:_TEXT_LENGTH]
 
 
 def _found_beside(content: Content, post: Post, mf2: Mf2Line) -> dict[str, list[str]]:
