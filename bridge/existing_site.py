@@ -87,6 +87,15 @@ class ExistingSite:
                 " elsewhere, set SITEURL to its address, delete bridge.toml, and run init again"
                 " with --me."
             )
+        if self.values.get("DISPLAY_CATEGORIES_ON_MENU", True):
+            found.append(
+                "Likes, photos and other kinds of posts each get a category of their own, which"
+                " most themes list in their menu, and stand on the home page. If you would rather"
+                " not:"
+                "\n\n    DISPLAY_CATEGORIES_ON_MENU = False"
+                '\n    INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]'
+                "\n\nin the same file (docs/plugin.md)."
+            )
         return found
 
     def additions(self, bridge: str, me: str) -> list[str]:

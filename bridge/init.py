@@ -217,6 +217,11 @@ enabled = true   # the bridge signs you in; false where [auth] names another tok
 [content]
 folder = {_quote(content)}
 {rule}
+# Each kind of post has a category of its own; several may share one:
+# [content.categories]
+# like = "stream"
+# repost = "stream"
+
 [publish]
 remote = "origin"
 {author}

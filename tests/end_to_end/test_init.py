@@ -204,6 +204,7 @@ def test_the_url_of_a_repo_will_do_where_there_is_no_clone(
     remote = publish(site, tmp_path / "remote.git")
     told = done("init", remote.as_uri(), "--yes", cwd=bridge)
     assert "Add at the end of pelicanconf.py" in told
+    assert "DISPLAY_CATEGORIES_ON_MENU = False" in told
     assert git("remote", "get-url", "origin", cwd=bridge / "site.git") == remote.as_uri()
     assert written(bridge)["site"]["me"] == "https://example.com/"
 
