@@ -298,6 +298,9 @@ class _Assembly:
             router.add_post(f"/media{slash}", media.post)
         router.add_get("/media/{path:.+}", media.serve)
         router.add_get("/status", status.status)
+        if urlsplit(self.settings.site.me).netloc != urlsplit(self.public_url).netloc:
+            # On the site's own host name it is the site's home page.
+            router.add_get("/", status.begin)
         router.add_get("/healthz", status.health)
         if previews:
             router.add_get("/preview/{path:.+}", previews.get)

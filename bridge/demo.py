@@ -81,9 +81,20 @@ def demo(folder: Path | None, port: int) -> None:
         (folder / "demo.json").unlink(missing_ok=True)
 
 
+def _links(facts: Facts) -> dict[str, str]:
+    """What the plugin advertises in every page, for its headers."""
+    return {
+        "authorization_endpoint": facts.authorization,
+        "token_endpoint": facts.token_endpoint,
+        "micropub": facts.micropub,
+        "micropub_media": facts.media,
+        "indieauth-metadata": f"{facts.site}.well-known/oauth-authorization-server",
+    }
+
+
 async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> None:
     app = await make_app(settings, public_url=facts.site)
-    app.router.add_get("/{path:.*}", StaticSite(Path(facts.output)).get)
+    app.router.add_get("/{path:.*}", StaticSite(Path(facts.output), _links(facts)).get)
 
     async def announce() -> None:
         if head := app[STORE].head():

@@ -40,7 +40,8 @@ async def create(request: web.Request) -> web.Response:
     guest, session, form = await _owner_form(request)
     days = _number(form, "days")
     if days not in _DAYS:
-        return _tokens_page(request, guest, problem="Choose how long the token should last.")
+        problem = "Choose how long the token should last."
+        return _tokens_page(request, guest, problem=problem, typed=form)
     fields = [("name", form.get("name") or ""), ("days", str(days))]
     fields += [("scope", scope) for scope in form.every("scope")]
     if again := await ask_again(request, guest, form, action="/tokens", fields=fields):
@@ -52,8 +53,10 @@ async def create(request: web.Request) -> web.Response:
             form.every("scope"),
             expires=time.time() + days * 86400 if days else None,
         )
-    except ValueError as error:
-        return _tokens_page(request, guest, problem=f"That did not work: {error}.")
+    except ValueError:
+        what = "give the token a name" if form.every("scope") else "tick what it may do"
+        problem = f"That did not work: {what}, so that you know it again and it is of use."
+        return _tokens_page(request, guest, problem=problem, typed=form)
     server.just_made.put(str(session.id), secret)
     return redirect("/tokens")
 
@@ -152,7 +155,10 @@ async def _owner_form(request: web.Request) -> tuple[Visit, Session, Form]:
     return guest, guest.session, form
 
 
-def _tokens_page(request: web.Request, guest: Visit, *, problem: str | None = None) -> web.Response:
+def _tokens_page(
+    request: web.Request, guest: Visit, *, problem: str | None = None, typed: Form | None = None
+) -> web.Response:
+    """``typed`` is a form that was refused: what stood in it stands there again."""
     server = request.app[SERVER]
     return page(
         request,
@@ -164,8 +170,13 @@ def _tokens_page(request: web.Request, guest: Visit, *, problem: str | None = No
         apps=connected_apps(server.db),
         tokens=list_tokens(server.db),
         scopes=[(word, SCOPES[word].meaning) for word in OFFERED],
-        usual=ALL_SCOPES,
+        ticked=ALL_SCOPES if typed is None else typed.every("scope"),
+        typed_name="" if typed is None else (typed.get("name") or "")[:80],
+        chosen=None if typed is None else _number(typed, "days"),
+        unnamed=typed is not None and not (typed.get("name") or "").strip(),
+        unticked=typed is not None and not typed.every("scope"),
         days=_DAYS,
+        two_ways=has_password(server.db) and bool(list_passkeys(server.db)),
     )
 
 

@@ -131,12 +131,22 @@ def page_endpoint(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except (PageError, OAuthError, Untrusted, TooMany, BridgeError) as error:
-            refused = _refusal(request, _explained(error))
+            refused = error_page(request, _explained(error))
             if isinstance(error, TooMany):
                 refused.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
             return refused
 
     return endpoint
+
+
+def _way_on(request: web.Request) -> tuple[str, str]:
+    """The page that a form belongs to, or else where everything begins."""
+    path = request.path
+    if path.startswith("/tokens"):
+        return "/tokens", "Back to your apps"
+    if path.startswith(("/auth/sessions", "/auth/password", "/auth/passkeys")):
+        return "/auth/sessions", "Back to signing in"
+    return "/auth/sign-in", "Sign in, or go on where you are signed in"
 
 
 def _explained(error: PageError | OAuthError | Untrusted | TooMany | BridgeError) -> PageError:
@@ -160,7 +170,8 @@ def _explained(error: PageError | OAuthError | Untrusted | TooMany | BridgeError
             return PageError("This does not work now", error.description, status=error.status)
 
 
-def _refusal(request: web.Request, error: PageError) -> web.Response:
+def error_page(request: web.Request, error: PageError) -> web.Response:
+    """What is wrong, with a way on: no page is a dead end."""
     return page(
         request,
         visit(request),
@@ -168,6 +179,6 @@ def _refusal(request: web.Request, error: PageError) -> web.Response:
         status=error.status,
         title=error.title,
         text=error.text,
-        link=error.link,
+        link=error.link or _way_on(request),
         advice=error.advice,
     )

@@ -27,6 +27,7 @@ def link_used() -> PageError:
         "A set-up link works once, for a day. For a new one, run “micropub-bridge owner reset”"
         " on the server.",
         status=403,
+        link=("/auth/sign-in", "Sign in"),
     )
 
 
@@ -49,7 +50,7 @@ async def with_password(request: web.Request) -> web.Response:
     if not setup_link_is_good(server.db, key):
         raise link_used()
     if password != form.get("again"):
-        return _page(request, key, problem="The two passwords differ.")
+        return _page(request, key, differ=True)
     try:
         async with server.owners_hashing:
             hashed = await asyncio.to_thread(hash_password, password)
@@ -64,7 +65,10 @@ async def with_password(request: web.Request) -> web.Response:
     return signed_in(request, redirect(HOME), way="password")
 
 
-def _page(request: web.Request, key: str, *, problem: str | None = None) -> web.Response:
+def _page(
+    request: web.Request, key: str, *, problem: str | None = None, differ: bool = False
+) -> web.Response:
+    """``differ``: the two passwords are not the same, which is said beside them."""
     server = request.app[SERVER]
     if not setup_link_is_good(server.db, key):
         raise link_used()
@@ -72,8 +76,9 @@ def _page(request: web.Request, key: str, *, problem: str | None = None) -> web.
         request,
         visit(request),
         "set_up.html",
-        status=400 if problem else 200,
+        status=400 if problem or differ else 200,
         key=key,
+        differ=differ,
         problem=problem,
         passkeys=server.can_use_passkeys,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from html import escape
 from typing import TypeAlias
 
 from aiohttp import hdrs, web
@@ -16,6 +17,9 @@ from bridge.errors import (
     InsufficientStorage,
     Unavailable,
 )
+from bridge.indieauth import pages
+from bridge.indieauth.pages import PageError
+from bridge.indieauth.server import SERVER
 from bridge.store import StoreError, StoreFull
 
 log = logging.getLogger(__name__)
@@ -35,10 +39,22 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         error = raised if isinstance(raised, BridgeError) else _of_the_store(raised)
         if error.status >= 500:
             log.warning("%s: %s", _asked(request), error.description)
-        return error_response(error)
+        answer = error_response(error)
+        shown = for_people(request, error.status, error.description)
+        if shown is None:
+            return answer
+        for name in (hdrs.WWW_AUTHENTICATE, hdrs.RETRY_AFTER):
+            if name in answer.headers:
+                shown.headers[name] = answer.headers[name]
+        return shown
     except web.HTTPException as error:
         if error.status < 400 or error.content_type != "text/plain":
             raise
+        if shown := for_people(request, error.status, _SAID.get(error.status, error.reason)):
+            shown.headers.extend(
+                {str(hdrs.ALLOW): value for value in error.headers.getall(hdrs.ALLOW, [])}
+            )
+            return shown
         allowed = error.headers.getall(hdrs.ALLOW, [])
         headers = {str(hdrs.ALLOW): value for value in allowed}
         return _json(error.status, "invalid_request", error.reason, headers)
@@ -47,6 +63,45 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:
         log.exception("%s failed", _asked(request))
         return _json(500, "server_error", "Internal error; see the bridge's log.")
+
+
+#: What a person is told, where the protocol's own word tells only programs.
+_SAID = {
+    404: "There is nothing at this address.",
+    405: "This address only takes what a form or an app sends to it.",
+}
+
+
+def for_people(request: web.Request, status: int, text: str) -> web.Response | None:
+    """An error as a page with a way on, for a browser that was led to this address.
+
+    ``None`` for apps: they send a token, or do not ask for HTML.
+    """
+    if request.method not in {hdrs.METH_GET, hdrs.METH_HEAD}:
+        return None
+    if hdrs.AUTHORIZATION in request.headers or status >= 500:
+        return None
+    accepted = request.headers.get(hdrs.ACCEPT, "").lower()
+    if "text/html" not in accepted or "application/json" in accepted:
+        return None
+    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return None
+    title = "Not found" if status == 404 else "This address is for apps"
+    if SERVER in request.app:
+        return pages.error_page(request, PageError(title, text, status=status))
+    body = _PAGE.format(title=escape(title), text=escape(text))
+    return web.Response(status=status, text=body, content_type="text/html")
+
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<main><h1>{title}</h1><p>{text}</p><p><a href="/status">How the bridge is doing</a></p></main>
+</html>
+"""
 
 
 def _of_the_store(error: StoreError) -> BridgeError:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from bridge.indieauth.pages import page_endpoint, redirect
+from bridge.indieauth.pages import PageError, page_endpoint, redirect
 from bridge.indieauth.visit import visit
 from bridge.web.site import file_below
 
@@ -44,5 +44,10 @@ class Previews:
         path = request.match_info["path"]
         file = next(filter(None, (file_below(folder, path) for folder in self._folders)), None)
         if file is None:
-            raise web.HTTPNotFound(text="Not built yet: reload in a moment.")
+            raise PageError(
+                "Not built yet",
+                "Reload in a moment. What the build is doing is on the page “Status”.",
+                status=404,
+                link=("/status", "Status"),
+            )
         return web.FileResponse(file, headers=_HEADERS)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from aiohttp import hdrs, web
 
+from bridge import cross_origin
+
+_NO_LINKS: Mapping[str, str] = MappingProxyType({})
+
 
 class StaticSite:
-    """Pages of one output folder: ``/a/`` is ``a/index.html``, what is missing is ``404.html``."""
+    """Pages of one output folder: ``/a/`` is ``a/index.html``, what is missing is ``404.html``.
 
-    def __init__(self, output: Path) -> None:
+    Every page may be read by apps in a browser, which look for the endpoints in it (CORS), and
+    says where those are in ``Link`` headers, too. ``links`` are their addresses by their rel.
+    """
+
+    def __init__(self, output: Path, links: Mapping[str, str] = _NO_LINKS) -> None:
         self._output = output
+        self._links = ", ".join(f'<{href}>; rel="{rel}"' for rel, href in links.items())
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The file at the request's path; GET and HEAD."""
@@ -22,10 +33,18 @@ class StaticSite:
                 raise web.HTTPMovedPermanently(f"/{relative}/")
             file = inner
         if file is not None:
-            return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: "no-cache"})
+            return web.FileResponse(file, headers=self._headers(file))
         missing = file_below(self._output, "404.html")
         body = missing.read_bytes() if missing else b"Not found"
-        return web.Response(status=404, body=body, content_type="text/html", charset="utf-8")
+        response = web.Response(status=404, body=body, content_type="text/html", charset="utf-8")
+        response.headers.update(cross_origin.HEADERS)
+        return response
+
+    def _headers(self, file: Path) -> dict[str, str]:
+        headers = {**cross_origin.HEADERS, hdrs.CACHE_CONTROL: "no-cache"}
+        if self._links and file.suffix in {".html", ".htm"}:
+            headers[hdrs.LINK] = self._links
+        return headers
 
 
 def file_below(folder: Path, relative: str) -> Path | None:

@@ -74,6 +74,11 @@ class StatusHandlers:
             version=__version__,
         )
 
+    async def begin(self, request: web.Request) -> web.Response:
+        """GET /: what everybody types first leads to the page that says how things are."""
+        del request
+        return redirect("/status")
+
     def _facts(self) -> dict[str, Json]:
         build, remote = self._rebuilder.status(), self._remote.status()
         site = self._catalogue.report()

@@ -410,3 +410,27 @@ def mailing(port: int) -> IndieAuth:
 
 async def test_without_mail_there_is_no_such_address(stage: Scene) -> None:
     assert (await stage.owner.post("/account/signin", {})).status == 404
+
+
+async def test_what_was_typed_for_a_token_is_still_there_after_a_mistake(stage: Scene) -> None:
+    page = await stage.owner.get("/tokens")
+    refused = await stage.owner.submit(page, "/tokens", name="My <phone>", scope=[], days=90)
+    assert refused.status == 400
+    assert 'value="My &lt;phone&gt;"' in refused.text
+    assert '<option value="90" selected>' in refused.text
+    assert "Tick at least one" in refused.text
+    refused = await stage.owner.submit(page, "/tokens", name=" ", scope=["media"], days=7)
+    assert [value for name, value in refused.form("/tokens") if name == "scope"] == ["media"]
+    assert '<option value="7" selected>' in refused.text
+    assert re.search(r'<input id="name"[^>]* aria-invalid="true"', refused.text)
+
+
+async def test_one_who_has_just_arrived_is_told_what_to_do_next(stage: Scene) -> None:
+    arrived = (await stage.owner.get("/tokens")).text
+    assert "What now?" in arrived
+    assert stage.server.me in arrived
+    assert 'href="/auth/sessions"' in arrived
+    assert 'href="/status"' in arrived
+    page = await stage.owner.get("/tokens")
+    await stage.owner.submit(page, "/tokens", name="x", scope=["create"], days=0)
+    assert "What now?" not in (await stage.owner.get("/tokens")).text

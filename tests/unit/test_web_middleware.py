@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from bridge.errors import Unauthorized
 from bridge.store import StoreBroken, StoreBusy, StoreError, StoreFull
 from bridge.web.middleware import render_errors
 
@@ -30,3 +31,44 @@ async def test_trouble_with_the_repo(
     assert answer.text
     assert (answer.status, told in answer.text) == (status, True)
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def asked(method: str = "GET", **headers: str) -> web.Request:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return make_mocked_request(method, "/micropub", headers=named)
+
+
+async def missing(_: web.Request) -> web.Response:
+    raise web.HTTPNotFound
+
+
+async def test_a_person_gets_a_page_with_a_way_on() -> None:
+    for status in (404, 405, 401):
+
+        async def fail(_: web.Request, status: int = status) -> web.Response:
+            if status == 401:
+                raise Unauthorized("Send a token.")
+            raise web.HTTPNotFound if status == 404 else web.HTTPMethodNotAllowed("GET", ["POST"])
+
+        answer = await render_errors(asked(Accept="text/html,*/*;q=0.8"), fail)
+        assert isinstance(answer, web.Response)
+        assert (answer.status, answer.content_type) == (status, "text/html")
+        assert "<a href=" in (answer.text or "")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        asked(),
+        asked(Accept="*/*"),
+        asked(Accept="application/json"),
+        asked(Accept="application/json, text/html"),
+        asked(Accept="text/html", Authorization="Bearer x"),
+        asked(Accept="text/html", Sec_Fetch_Dest="empty"),
+        asked("POST", Accept="text/html"),
+    ],
+)
+async def test_an_app_gets_json(request_: web.Request) -> None:
+    answer = await render_errors(request_, missing)
+    assert isinstance(answer, web.Response)
+    assert (answer.status, answer.content_type) == (404, "application/json")

@@ -50,3 +50,20 @@ async def test_nobody_is_sent_elsewhere(client: TestClient[Any, Any], tmp_path: 
         url = URL(f"http://127.0.0.1:{client.port}{path}", encoded=True)
         answer = await client.session.get(url, allow_redirects=False)
         assert not answer.headers.get("Location", "").startswith(("//", "/\\"))
+
+
+async def test_apps_in_a_browser_may_look_for_the_endpoints(
+    aiohttp_client: Callable[..., Awaitable[TestClient[Any, Any]]], tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text("Home")
+    (tmp_path / "feed.xml").write_text("<feed/>")
+    app = web.Application()
+    links = {"micropub": "https://b.example/micropub", "token_endpoint": "https://b.example/token"}
+    app.router.add_get("/{path:.*}", StaticSite(tmp_path, links).get)
+    client = await aiohttp_client(app)
+    for path in ("/", "/feed.xml", "/missing"):
+        answer = await client.get(path)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Link" in answer.headers["Access-Control-Expose-Headers"]
+    home = await client.head("/")
+    assert {rel: str(link["url"]) for rel, link in home.links.items()} == links
