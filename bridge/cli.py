@@ -119,11 +119,14 @@ def _parser() -> argparse.ArgumentParser:
         " that is on the network, else the clone)",
     )
     init.add_argument("--yes", action="store_true", help="take every default, ask nothing")
+    init.add_argument(
+        "--skip-build", action="store_true", help="do not prove that the site can be built"
+    )
     init.set_defaults(run=_init)
 
     for name, run, text in (
         ("serve", _serve, "run the bridge"),
-        ("check", _check, "find out what would not work, and how to mend it"),
+        ("check", _check, "find out what would not work, and how to fix it"),
     ):
         command = commands.add_parser(name, help=text)
         _add_settings(command)
@@ -200,6 +203,10 @@ def _init(options: argparse.Namespace) -> None:
         remote=options.remote or "",
         ask=not options.yes,
     )
+    if not options.skip_build:
+        from bridge.check import prove
+
+        prove(load_settings(DEFAULT_FILE))
 
 
 def _serve(options: argparse.Namespace) -> None:

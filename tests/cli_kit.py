@@ -33,9 +33,18 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str | Path, cwd: Path, text: str | None = "", env: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    cwd: Path,
+    text: str | None = "",
+    env: Mapping[str, str] | None = None,
+    proving: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """``micropub-bridge`` with these arguments; ``text`` is what somebody types."""
+    """``micropub-bridge`` with these arguments; ``text`` is what somebody types.
+
+    ``proving``: have ``init`` build the site, which takes a while.
+    """
+    if arguments[0] == "init" and not proving:
+        arguments = (*arguments, "--skip-build")
     return run_module("bridge", *arguments, cwd=cwd, env=environment(**(env or {})), text=text)
 
 

@@ -1,4 +1,4 @@
-"""What would not work, found before an app finds it. Each check says how to mend what it finds."""
+"""What would not work, found before an app finds it. Each check says how to fix what it finds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Finding:
 
     @property
     def is_good(self) -> bool:
-        """Whether there is nothing to mend."""
+        """Whether there is nothing to fix."""
         return not self.remedy
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bridge import private
 from bridge.auth.links import html_links
 from bridge.checks import Finding, address_of
+from bridge.checks.comparison import check_comparison, check_folder
 from bridge.errors import SiteBroken
 from bridge.rebuild.build import BuildFailed, Outcome, Task
 from bridge.rebuild.checkout import Checkout
@@ -48,16 +49,24 @@ async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]
         yield _check_repo(store, settings)
         yield _check_private(file, settings.site.state, settings)
         yield await asyncio.to_thread(_check_remote, store, settings)
-        with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
-            checkout = Path(folder, "site")
-            files = Checkout(store, checkout, submodules=submodules_of(store, settings))
-            await asyncio.to_thread(files.bring_to, head)
-            for warning in files.warnings:
-                yield Finding("checkout", warning, "A build by the bridge lacks these files.")
-            async for finding in _check_pelican(store, checkout, head, settings):
-                yield finding
+        async for finding in check_site(store, head, settings):
+            yield finding
     finally:
         store.close()
+
+
+async def check_site(store: GitStore, head: Version, settings: Settings) -> AsyncIterator[Finding]:
+    """Whether the site at a version can be read and built by the bridge, as ``pelican`` does."""
+    with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
+        checkout = Path(folder, "site")
+        files = Checkout(store, checkout, submodules=submodules_of(store, settings))
+        await asyncio.to_thread(files.bring_to, head)
+        for warning in files.warnings:
+            yield Finding("checkout", warning, "What is built by the bridge lacks this.")
+        if finding := await asyncio.to_thread(check_folder, settings, store):
+            yield finding
+        async for finding in _check_pelican(store, checkout, head, settings, files.warnings):
+            yield finding
 
 
 def _check_repo(store: GitStore, settings: Settings) -> Finding:
@@ -121,7 +130,11 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
 
 
 async def _check_pelican(
-    store: GitStore, checkout: Path, head: Version, settings: Settings
+    store: GitStore,
+    checkout: Path,
+    head: Version,
+    settings: Settings,
+    lacking: Sequence[str],
 ) -> AsyncIterator[Finding]:
     sandbox = make_sandbox(settings, checkout.with_name("state"))
     site = SiteProcess(start_of(settings, checkout), sandbox)
@@ -145,12 +158,14 @@ async def _check_pelican(
         yield Finding(
             "build",
             f"Pelican fails{where}: {failure.reason}",
-            "Build the site by hand with these settings, and mend that.",
+            "Build the site by hand with these settings, and fix that.",
             broken=_builds_here(settings),
         )
         return
     for finding in _check_pages(output, outcome):
         yield finding
+    causes = [f"the site's code is not let read {path}" for path in site.denied] + list(lacking)
+    yield await check_comparison(store, head, output, settings, causes)
     if settings.rebuild.mode == "resident" and (old := too_old()) is not None:
         yield Finding(
             "build",

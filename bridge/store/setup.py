@@ -26,6 +26,11 @@ _UNATTENDED = {
     "LC_ALL": "C",
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+#: What programs leave behind in a working tree, and no site is built with.
+_MADE_AGAIN = re.compile(
+    r"(^|/)(__pycache__|\.?venv|env|node_modules|\.DS_Store|\.[a-z-]+[-_]cache)(/|$)"
+    r"|^(output|public|_site)/|\.(py[co]|swp|pid)$|~$"
+)
 _HOOK = Path(__file__).with_name("push-to-checkout.sh")
 
 
@@ -163,6 +168,36 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
         name = repo.head.ref.name
         rule = f"+refs/heads/{name}:refs/remotes/origin/{name}"
         repo.git.config("remote.origin.fetch", rule)
+
+
+def clone_recursively(bare: Path, url: str, version: str, folder: Path) -> None:
+    """A clone with a working tree of a version, submodules included, as the owner would make it.
+
+    ``url`` is where relative URLs of submodules start from. Raises :class:`StoreBroken`.
+    """
+    # git has a path taken for a submodule only where somebody says so; here the owner's own is one.
+    allowed = ["-c", "protocol.file.allow=always"] if local_path(url, bare) else []
+    here = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}"]
+    try:
+        git.Git().clone("--quiet", "--no-checkout", "--", str(bare), str(folder), env=_UNATTENDED)
+        run = git.Git(str(folder)).execute
+        run([*here, "remote", "set-url", "origin", url or str(bare)])
+        run([*here, "checkout", "--quiet", "--detach", version])
+        update = ["submodule", "--quiet", "update", "--init", "--recursive"]
+        run(["git", *allowed, *update], env=_UNATTENDED)
+    except git.GitCommandError as error:
+        raise StoreBroken(_reason(error)) from error
+
+
+def only_in_folder(clone: Path) -> list[str]:
+    """Paths in a working tree that no commit has as they are: changed, untracked, ignored."""
+    command = ["git", "--no-optional-locks", "status", "--porcelain", "-z", "--ignored"]
+    try:
+        listed = git.Git(str(clone)).execute([*command, "--no-renames"])
+    except git.GitCommandError:
+        return []
+    names = [line[3:] for line in str(listed).split("\0") if line]
+    return [name for name in names if not _MADE_AGAIN.search(name)]
 
 
 def clone_again(found: Found, target: Path, branch: str) -> None:

@@ -17,7 +17,7 @@ from aiohttp import web
 from cli_kit import commit, done, git, publish, quickstart, run, served
 from demo_kit import wait_until
 
-# One site for all of them: it takes longer to make than to break and to mend.
+# One site for all of them: it takes longer to make than to break and to fix.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Change = Callable[[str], str]
@@ -56,7 +56,7 @@ class World:
         status, told = await self.check()
         found = dict(re.findall(r"(?m)^BAD  ([^:]+): (.*\n     -> .*)$", told))
         assert status == (1 if found else 0), told
-        assert told.endswith(f"\n{len(found)} to mend.\n" if found else "\nEverything works.\n")
+        assert told.endswith(f"\n{len(found)} to fix.\n" if found else "\nEverything works.\n")
         return found
 
     def commit(self, path: str, text: str) -> None:

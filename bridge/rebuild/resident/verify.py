@@ -35,25 +35,27 @@ class Verifier:
         """The files of the output that were not those of a clean build; now they are."""
         first, second = self.folder / "first", self.folder / "second"
         await self.build.make(task, first)
-        differing = await in_thread(_differing, first, self.output.folder, self._ours(first))
-        if differing:
+        other = await in_thread(differing, first, self.output.folder, self._ours(first))
+        if other:
             # A page that tells the time differs from itself as well.
             await self.build.make(task, second)
-            differing = await in_thread(_stable, first, second, differing)
-        if differing:
+            other = await in_thread(stable, first, second, other)
+        if other:
             await in_thread(self.output.take_over, second)
-        return differing
+        return other
 
     def _ours(self, clean: Path) -> set[str]:
         """What to compare. Files of others in the output are theirs."""
         return self.output.remembered() | set(Tree(clean).walk())
 
 
-def _differing(one: Path, other: Path, names: Iterable[str]) -> list[str]:
+def differing(one: Path, other: Path, names: Iterable[str]) -> list[str]:
+    """The names of files that are not the same below both folders, sorted."""
     return sorted(name for name in names if not _same(one / name, other / name))
 
 
-def _stable(first: Path, second: Path, names: Iterable[str]) -> list[str]:
+def stable(first: Path, second: Path, names: Iterable[str]) -> list[str]:
+    """The names of files that are the same below both folders."""
     return [name for name in names if _same(first / name, second / name)]
 
 

@@ -1,0 +1,108 @@
+"""``init`` and ``check`` build the site once, and say what is other than ``pelican`` makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_kit import commit, git, publish, quickstart, run
+from owner_kit import Owner
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    site = quickstart(tmp_path / "my-site")
+    commit(site)
+    return site
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Path:
+    folder = tmp_path / "bridge"
+    folder.mkdir()
+    return folder
+
+
+def proof(site: Path, bridge: Path) -> str:
+    ended = run("init", site, "--yes", cwd=bridge, proving=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.partition("The site is built once")[2]
+
+
+def add(site: Path, path: str, text: str) -> None:
+    file = site / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as opened:
+        opened.write(text)
+
+
+def test_a_plain_site_is_the_same(site: Path, bridge: Path) -> None:
+    told = proof(site, bridge)
+    assert "ok   comparison: `pelican` makes the same " in told
+    assert "ok   articles: each one can be read" in told
+    assert "BAD" not in told.replace("BAD  plugin", ""), told
+
+
+def test_what_only_the_owners_folder_has_is_listed(site: Path, bridge: Path) -> None:
+    add(site, ".gitignore", "secret-theme/\n")
+    commit(site)
+    add(site, "secret-theme/templates/index.html", "x")
+    add(site, "content/first.md", "and more\n")
+    add(site, "content/second.md", "Title: Second\n\n")
+    told = proof(site, bridge)
+    (line,) = [line for line in told.splitlines() if "your folder" in line]
+    assert "has what is in no commit: " in line
+    for name in ("secret-theme/", "content/first.md", "content/second.md"):
+        assert name in line
+
+
+def test_a_theme_that_is_only_in_the_owners_folder_fails_with_that_said(
+    site: Path, bridge: Path
+) -> None:
+    add(site, "pelicanconf.py", 'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["mine"]\n')
+    commit(site)
+    add(site, ".git/info/exclude", "plugins/\n")
+    add(site, "plugins/mine.py", "def register(): pass\n")
+    told = proof(site, bridge)
+    assert "BAD  build: Pelican fails" in told
+    assert "has what is in no commit: plugins/" in told
+
+
+def test_a_page_that_is_made_of_what_the_bridge_may_not_read_is_named_with_the_cause(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "elsewhere" / "motto.txt"
+    add(outside.parent, outside.name, "carpe diem")
+    plugin = (
+        "from pathlib import Path\n"
+        "from pelican import signals\n"
+        "def read(pelican):\n"
+        "    try:\n"
+        f"        pelican.settings['SITESUBTITLE'] = Path({str(outside)!r}).read_text()\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "def register():\n"
+        "    signals.initialized.connect(read)\n"
+    )
+    add(site, "plugins/motto.py", plugin)
+    add(site, "pelicanconf.py", 'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["motto"]\n')
+    commit(site)
+    told = proof(site, bridge)
+    assert "note comparison: " in told
+    assert "index.html" in told
+    assert f"It may come from this: the site's code is not let read {outside}" in told
+
+
+def test_submodules_that_can_be_had_make_no_difference(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    theme = Owner(tmp_path / "theme")
+    theme.write({"templates/index.html": "{% extends '!simple/index.html' %}", "static/a.css": "a"})
+    allowed = ("-c", "protocol.file.allow=always")
+    git(*allowed, "submodule", "--quiet", "add", str(theme.bare), "themes/t", cwd=site)
+    add(site, "pelicanconf.py", 'THEME = "themes/t"\n')
+    commit(site)
+    publish(site, tmp_path / "remote.git")
+    told = proof(site, bridge)
+    assert "ok   comparison: `pelican` makes the same " in told
+    assert "checkout" not in told
