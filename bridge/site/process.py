@@ -279,6 +279,11 @@ class SiteProcess:
                 await running.end()
                 raise
             if isinstance(reply, Ready):
+                if self._sandbox.confined and not reply.confined and self._facts is None:
+                    log.warning(
+                        "This system has no Landlock: the site's own code, and who may commit "
+                        "posts, can read every file that the bridge can"
+                    )
                 self._facts, self.confined = reply.facts, reply.confined
                 self._running = running
                 return running

@@ -239,6 +239,25 @@ async def test_what_the_site_is_refused_is_told_and_a_setting_allows_it(tmp_path
 
 
 @needs_landlock
+async def test_a_theme_outside_of_the_site_is_named(tmp_path: Path) -> None:
+    """It is the build that needs it; but who asks for it is told why it does not find it."""
+    templates = tmp_path / "themes" / "mine" / "templates"
+    templates.mkdir(parents=True)
+    async with opened(tmp_path, f'{CONF}THEME = "../themes/mine"\n') as site:
+        assert site.denied == [str(templates)]
+        assert (await site.ask(QUESTION)).places
+
+
+async def test_a_system_without_landlock_is_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sandbox, "grants", lambda *_, **__: None)
+    async with opened(tmp_path) as site:
+        assert not site.confined
+        assert caplog.text.count("no Landlock") == 1
+
+
+@needs_landlock
 def test_a_confined_command_has_its_tools_and_nothing_else(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
