@@ -56,12 +56,12 @@ async def measure(repo: Path, size: int) -> None:
 
     first = catalogue()
     start = time.perf_counter()
-    await first.refresh()
+    await first.refresh(patient=True)
     building = time.perf_counter() - start
     await first.close()
     second = catalogue()
     start = time.perf_counter()
-    await second.refresh()
+    await second.refresh(patient=True)
     restart = time.perf_counter() - start
     index = second.index
     posts = PostReader(store, second, settings, public_url="https://bridge.example.com/")

@@ -9,6 +9,7 @@ from pathlib import Path
 PELICANCONF = """\
 SITEURL = "https://example.com"
 AUTHOR = "A"
+PLUGINS = ["pelican_indieauth"]
 SITENAME = "A"
 TIMEZONE = "UTC"
 ARTICLE_URL = "{category}/{date:%Y}/{date:%m}/{slug}/"

@@ -152,7 +152,21 @@ def _python_folders() -> list[Path]:
         here.with_name("pelican_indieauth"),
         here.with_name("namespace"),
     }
+    packages = [place for place in places if place.name in {"site-packages", "dist-packages"}]
+    places.update(linked for folder in packages for linked in _linked_from(folder))
     return sorted(place for place in places if place.exists() and place != Path("/"))
+
+
+@cache
+def _linked_from(packages: Path) -> frozenset[Path]:
+    """Where the files of packages really are, for installers that link them from a store."""
+    found = set[Path]()
+    for depth, pattern in ((1, "*.py"), (2, "*/__init__.py"), (4, "pelican/plugins/*/__init__.py")):
+        for file in packages.glob(pattern):
+            real = file.resolve()
+            if file.is_symlink() and not real.is_relative_to(packages):
+                found.add(real.parents[depth - 1])
+    return frozenset(found)
 
 
 def _rights_of(version: int) -> int:

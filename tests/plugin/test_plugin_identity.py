@@ -152,6 +152,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
     write_settings(folder, **SETTINGS)
     media = MediaUrls("media", ("https://bridge.example.com/media/", f"{SITE}/media/"))
     path = PathTemplate("content", "{slug}.md")
+    (folder / "content").mkdir()
     with importing_from(folder):
         site = PelicanSite.load(folder / "pelicanconf.py")
     return SiteRules(site, media, path)

@@ -284,6 +284,21 @@ def test_a_confined_command_has_its_tools_and_nothing_else(tmp_path: Path) -> No
         assert ran.returncode != 0
 
 
+def test_packages_that_are_links_into_a_store_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, packages = tmp_path / "store", tmp_path / "lib" / "site-packages"
+    for file in ("one/a.py", "two/b/__init__.py", "three/pelican/plugins/c/__init__.py"):
+        (store / file).parent.mkdir(parents=True)
+        (store / file).touch()
+        link = packages / file.partition("/")[2]
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(store / file)
+    monkeypatch.syspath_prepend(str(packages))
+    read = system_grants(protected=[]).read
+    assert {str(store / name) for name in ("one", "two", "three")} <= set(read)
+
+
 def test_a_python_folder_with_secrets_in_it_can_only_be_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
