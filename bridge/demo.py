@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from bridge import private
 from bridge.app import REBUILDER, STORE, make_app
+from bridge.command_name import command
 from bridge.errors import Refused
 from bridge.indieauth.database import Database
 from bridge.indieauth.owner import set_password
@@ -224,7 +225,7 @@ def _again(folder: Path) -> str:
     """The command that starts this demo again, from a clone or as installed."""
     if (_PACKAGE.parent / "Makefile").is_file():
         return f'make demo ARGS="--dir {folder}"'
-    return f"micropub-bridge demo --dir {folder}"
+    return f"{command()} demo --dir {folder}"
 
 
 def _welcome(facts: Facts) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from bridge import private
 from bridge.auth.me import profile_url
 from bridge.cli import DEFAULT_FILE
+from bridge.command_name import command
 from bridge.errors import Refused
 from bridge.existing_site import ExistingSite, find_site
 from bridge.settings import Content
@@ -260,6 +261,6 @@ Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
 
 Then:
 
-    micropub-bridge serve     prints a link to set your password or passkey
-    micropub-bridge check     what would not work, and how to fix it
+    {command()} serve     prints a link to set your password or passkey
+    {command()} check     what would not work, and how to fix it
 """

@@ -14,6 +14,7 @@ from typing import cast
 
 from aiohttp import web
 
+from bridge.command_name import command
 from bridge.ending import LastResort
 from bridge.errors import Refused
 from bridge.settings import Settings
@@ -64,7 +65,8 @@ async def _announce(app: web.Application, local: str) -> None:
     server = app.get(SERVER)
     if server is not None and not is_set_up(server.db):
         print(f"Set up how you sign in: {server.url(owner_reset(server.db))}", flush=True)
-        print("The link is good once, for a day. `owner reset` prints another.", flush=True)
+        reset = f"{command()} owner reset"
+        print(f"The link is good once, for a day. `{reset}` prints another.", flush=True)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from bridge.command_name import command
 from bridge.settings import Secret, Settings, SettingsError
 
 #: Hosts that only this machine reaches.
@@ -88,7 +89,7 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(file.read_text(encoding="utf-8")), source
     except FileNotFoundError:
         raise SettingsError(
-            source, "file", "is not there", "Run `micropub-bridge init`, or name it with -c"
+            source, "file", "is not there", f"Run `{command()} init`, or name it with -c"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(

@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from bridge.command_name import command
 from bridge.errors import Refused
 from bridge.existing_site import find_site
 from bridge.settings import Settings, SettingsError
@@ -67,7 +68,7 @@ def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str
     if not site:
         raise Refused(
             f"{config} is there already, and its repo, {repo}, is not. To have that made again,"
-            " name your clone, or its remote: micropub-bridge init CLONE"
+            f" name your clone, or its remote: {command()} init CLONE"
         )
     found = Found(Path(), site, settings.site.branch, "")
     if not is_remote(site):

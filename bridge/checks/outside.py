@@ -10,6 +10,7 @@ import aiohttp
 from bridge.checks import Finding, address_of
 from bridge.checks.asking import Answer, ask
 from bridge.checks.home_page import check_home_page
+from bridge.command_name import command
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 
@@ -48,7 +49,7 @@ async def _check_bridge(
 ) -> AsyncIterator[Finding]:
     health = await ask(session, f"{base}healthz")
     if health.json.get("status") != "ok":
-        remedy = "Start it (`micropub-bridge serve`), and see that your proxy leads there."
+        remedy = f"Start it (`{command()} serve`), and see that your proxy leads there."
         yield Finding("bridge", f"{base} {health.words}", remedy)
         return
     yield Finding("bridge", f"{base} answers")

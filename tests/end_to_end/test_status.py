@@ -10,7 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 from bs4 import BeautifulSoup
+from crowd_kit import Repos
 from demo_kit import Demo, demo_in
+from serving_kit import serving
 
 from bridge import __version__
 
@@ -210,3 +212,39 @@ async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_
     demo.git("commit", "--quiet", "-m", "Seen to", repo=demo.clone)
     await become(http, demo, lambda now: not now["remote"]["conflicts"])
     assert "Changed here and elsewhere" not in await page(browser, demo)
+
+
+async def test_what_is_typed_first_leads_to_the_page_that_tells(
+    tmp_path: Path, browser: aiohttp.ClientSession
+) -> None:
+    """On a host name of its own; where it is the site's, ``/`` is the site's home page."""
+    with serving(Repos.begin(tmp_path, {})) as bridge:
+        async with browser.get(bridge.url) as answer:
+            assert answer.status == 200
+            assert (answer.url.path, answer.url.query["then"]) == ("/auth/sign-in", "/status")
+        for path, status in (("nothing/here", 404), ("auth/consent", 405), ("micropub", 401)):
+            async with browser.get(f"{bridge.url}{path}") as answer:
+                page = BeautifulSoup(await answer.text(), "html.parser")
+                assert (answer.status, answer.content_type) == (status, "text/html")
+                assert page.select("main h1")
+                assert page.select("main a[href]")
+        headers = {"Accept": "*/*"}
+        async with browser.get(f"{bridge.url}nothing/here", headers=headers) as answer:
+            assert (answer.status, answer.content_type) == (404, "application/json")
+
+
+async def test_a_draft_that_is_not_built_yet_is_told_so(
+    demo: Demo, browser: aiohttp.ClientSession
+) -> None:
+    async with browser.get(f"{demo.site}auth/sign-in") as answer:
+        page = BeautifulSoup(await answer.text(), "html.parser")
+    form = {
+        str(field["name"]): str(field.get("value", ""))
+        for field in page.select('form[action="/auth/sign-in"] input[name]')
+    }
+    form["password"] = demo.password
+    async with browser.post(f"{demo.site}auth/sign-in", data=form) as answer:
+        assert answer.status == 200
+    async with browser.get(f"{demo.site}preview/none.html") as answer:
+        assert answer.status == 404
+        assert "Not built yet" in await answer.text()

@@ -1,0 +1,44 @@
+"""What messages call the program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.command_name import command
+
+
+def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, *, path: str, typed: str) -> None:
+    """An installation in ``folder``, with a shell that looks in ``path``."""
+    (folder / "bin").mkdir(parents=True)
+    for name in ("python", "micropub-bridge"):
+        (folder / "bin" / name).write_text("#!/bin/sh\n")
+        (folder / "bin" / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "bin" / "python"))
+    monkeypatch.setattr(sys, "argv", [typed])
+    monkeypatch.setenv("PATH", path)
+
+
+def test_what_the_shell_finds_has_its_plain_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, monkeypatch, path=str(tmp_path / "bin"), typed="micropub-bridge")
+    assert command() == "micropub-bridge"
+
+
+def test_another_installation_is_called_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = "bridge-env/bin/micropub-bridge"
+    installed(tmp_path / "bridge-env", monkeypatch, path="/usr/bin", typed=typed)
+    assert command() == typed
+
+
+def test_a_module_is_called_by_the_command_beside_its_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, monkeypatch, path="/usr/bin", typed="/x/bridge/__main__.py")
+    assert command() == str(tmp_path / "bin" / "micropub-bridge")
