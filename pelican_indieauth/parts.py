@@ -21,6 +21,7 @@ from pelican_indieauth.text import of_a_stranger
 #: A phone's photo is wider than any page, and not every theme thinks of that.
 _NOT_WIDER = 'style="max-width: 100%"'
 _FITTING = 'style="max-width: 100%; height: auto"'
+_WIDE = 30
 #: What says by itself what it is, without a label.
 _ADDRESS = frozenset(
     {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
@@ -212,7 +213,7 @@ class Parts:
             readable = self._readable(value.moment)
             return _time(_class("dt", name), value.moment.isoformat(), readable)
         if value.url:
-            return f'<a{_class("u", name)} href="{e(value.url)}">{e(value.text)}</a>'
+            return _link(_class("u", name), value.url, value.text)
         return f"<span{_class('p', name)}>{_lines(value.text)}</span>"
 
     def _nested(self, value: Value) -> str:
@@ -224,7 +225,7 @@ class Parts:
             shown = f'<span class="p-num">{e(value.number)}</span>'
             shown += f' <span class="p-unit">{e(value.unit)}</span>' if value.unit else ""
         elif value.url:
-            shown = f'<a class="u-url" href="{e(value.url)}">{e(without_scheme(value.url))}</a>'
+            shown = _link(' class="u-url"', value.url, without_scheme(value.url))
         told = ", ".join(
             ("" if fact.name in _ADDRESS else f"{e(self._word(fact.name))}: ")
             + ", ".join(self._inside(fact.name, one) for one in fact.values)
@@ -259,7 +260,7 @@ def _named(name: str, url: str | None) -> str:
 def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> str:
     """What the post speaks about: a link, or an h-cite where more is known of it."""
     if cite.url and not (cite.name or cite.author or cite.excerpt):
-        link = f'<a class="u-{name}" href="{e(cite.url)}">{e(cite.label)}</a>'
+        link = _link(f' class="u-{name}"', cite.url, cite.label)
         return _sentence(f"{before}{e(word)} {link}")
     author = quoted = ""
     if cite.author:
@@ -270,7 +271,7 @@ def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> 
     named = ""
     if cite.url:
         classes = "u-url p-name" if cite.name else "u-url"
-        named = f'<a class="{classes}" href="{e(cite.url)}">{e(cite.label)}</a>'
+        named = _link(f' class="{classes}"', cite.url, cite.label)
     elif cite.name:
         named = f'<span class="p-name">{e(cite.name)}</span>'
     uid = _data("p-uid", cite.uid) if cite.uid else ""
@@ -290,6 +291,12 @@ def _class(prefix: str, name: str, *roots: str) -> str:
 
 def _time(attribute: str, written: str, readable: str) -> str:
     return f'<time{attribute} datetime="{e(written)}">{e(readable)}</time>'
+
+
+def _link(attribute: str, url: str, label: str) -> str:
+    """A link. A long address may be broken anywhere: no phone is as wide."""
+    style = ' style="overflow-wrap: anywhere"' if len(label) > _WIDE and " " not in label else ""
+    return f'<a{attribute} href="{e(url)}"{style}>{e(label)}</a>'
 
 
 def _lines(text: str) -> str:

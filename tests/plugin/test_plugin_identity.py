@@ -134,6 +134,17 @@ POSTS: dict[str, dict[str, Any]] = {
     "app": {"content": ["x"], "item": [{**CARD, "type": ["h-app"]}], "rating": [SHORT]},
     "media": {"photo": [{"value": f"{EVIL}a.jpg", "alt": SHORT}], "video": [f'{EVIL}"rel="me']},
     "elsewhere": {"content": ["x"], "syndication": [EVIL, f'{EVIL}" rel="me']},
+    "facts": {
+        "content": ["x"],
+        **{name: [CARD, cite(CARD), {**CARD, "type": ["h-feed"]}] for name in ("invitee", "ate")},
+        **{name: [EVIL, SHORT, CARD] for name in ("key", "uid", "logo", "p-author", "u-url")},
+        "team": [{"type": ["h-entry"], "properties": {"author": [CARD], "url": [f"{SITE}/"]}}],
+        "own": [{"author": [CARD], "url": [f"{SITE}/"], "rel": ["me"], "x": {"uid": [f"{SITE}/"]}}],
+        "instructions": [{"html": HTML}],
+        "jam-of": [CARD, cite(CARD)],
+        "featured": [f'{EVIL}"rel="me'],
+    },
+    "resume": {"name": ["Eve"], "contact": [CARD], "affiliation": [card(PROFILE)]},
     "unknown": {
         "content": ["x"],
         "me": [EVIL],

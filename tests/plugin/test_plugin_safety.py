@@ -67,6 +67,13 @@ PROPERTIES: dict[str, Any] = {
     "checkin": [CARD],
     "location": [EVIL],
     "syndication": ["javascript:alert(1)", 'https://social.example/"><script>'],
+    **{name: [EVIL, CITE, CARD] for name in ("jam-of", "follow-of", "ate", "weight", "mood")},
+    "instructions": [{"html": f"<ol><li {EVIL}>x</li></ol><a href='javascript:x'>y</a>{EVIL}"}],
+    "featured": [{"value": 'https://example.org/a.jpg"onerror="alert(1)', "alt": EVIL}, EVIL],
+    "website": ["javascript:alert(1)", 'https://example.org/"onclick="x'],
+    "duration": ['PT1H"><script>', "PT1H"],
+    'x"><script>alert(5)</script>': ["x", {'y" onclick="z': [EVIL]}],
+    "url": ['https://example.org/"><script>alert(6)</script>'],
     "item": [{"type": ['h-x"><script>'], "properties": {"name": [EVIL], "url": [EVIL]}}],
 }
 

@@ -187,6 +187,14 @@ def test_a_summary_alone_is_there_to_read(built: Built) -> None:
     assert page.find(class_="p-summary").get_text() == SUMMARY  # type: ignore[union-attr]
 
 
+def test_a_long_address_can_be_broken_on_a_phone(tmp_path: Path) -> None:
+    long, short = f"https://example.org/{'a' * 60}", "https://example.org/a"
+    posts = {"a": post("a", unnamed(like_of=[long, short], wish_of=long, mood=long))}
+    page = BeautifulSoup(build(tmp_path, posts).text("a.html"), "html.parser")
+    links = page.select("a[class^='u-']")
+    assert [("anywhere" in str(a.get("style"))) for a in links] == [True, False, True, True]
+
+
 def test_no_item_of_a_feed_is_empty(built: Built) -> None:
     atom = feedparser.parse((built.output / "feeds/all.atom.xml").read_bytes())
     said = {entry.link: entry.content[0].value for entry in atom.entries}
