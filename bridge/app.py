@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import aiohttp
 from aiohttp import web
@@ -20,7 +22,7 @@ from bridge.annotating import Annotator
 from bridge.auth.build import make_verifier
 from bridge.commit_message import is_ours
 from bridge.committing import Committer
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, SiteBroken
 from bridge.fetch import GuardedFetch
 from bridge.illustrating import Illustrator
 from bridge.indieauth import routes
@@ -142,6 +144,8 @@ class _Assembly:
         self._close_later(committer.close)
         publisher = self._make_publisher(repo, followers, committer, fetch)
         server = self._start_identity(fetch)
+        if server is not None:
+            server.zone = partial(_clock, repo.catalogue)
         gate = await self._make_gate(server)
         media = MediaHandlers(repo.media, gate, committer, max_bytes=self.settings.media.max_bytes)
         output, private = followers.rebuilder.output, followers.rebuilder.previews
@@ -323,6 +327,13 @@ class _Assembly:
                 await task
 
         self._close_later(end)
+
+
+def _clock(catalogue: Catalogue) -> tzinfo:
+    """The zone of the site's clock; UTC until its settings could be read."""
+    with suppress(SiteBroken, ZoneInfoNotFoundError):
+        return ZoneInfo(catalogue.site.facts.timezone)
+    return UTC
 
 
 async def _closed(close: Callable[[], Coroutine[Any, Any, object]]) -> None:

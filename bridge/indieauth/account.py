@@ -129,7 +129,7 @@ async def change_password(request: web.Request) -> web.Response:
     tries = attempt_within(server, session)
     new = form.get("password") or ""
     if new != form.get("again"):
-        return _sessions_page(request, guest, problem="The two new passwords differ.")
+        return _sessions_page(request, guest, differ=True)
     async with server.owners_hashing:
         if has_password(server.db) and not await check_password(
             server.db, form.get("current") or ""
@@ -181,14 +181,16 @@ def _tokens_page(
 
 
 def _sessions_page(
-    request: web.Request, guest: Visit, *, problem: str | None = None
+    request: web.Request, guest: Visit, *, problem: str | None = None, differ: bool = False
 ) -> web.Response:
+    """``differ``: the two new passwords are not the same, which is said beside them."""
     server = request.app[SERVER]
     return page(
         request,
         guest,
         "sessions.html",
-        status=400 if problem else 200,
+        status=400 if problem or differ else 200,
+        differ=differ,
         problem=problem,
         sessions=list_sessions(server.db),
         keys=list_passkeys(server.db),

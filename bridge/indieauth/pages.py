@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 import jinja2
 from aiohttp import hdrs, web
@@ -31,11 +32,15 @@ _HEADERS = {
 }
 
 
-def when(moment: float | None) -> str:
-    """A time as a person reads it; the page's ``<time>`` has it exactly."""
+#: The clock that the page of this request shows: macros see nothing of what a page is given.
+_ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
+
+
+def when(moment: float | None, zone: tzinfo = UTC) -> str:
+    """A time as a person reads it on a clock of theirs; the page's ``<time>`` has it exactly."""
     if moment is None:
         return "never"
-    return f"{datetime.fromtimestamp(moment, UTC):%-d %B %Y, %H:%M} UTC"
+    return f"{datetime.fromtimestamp(moment, zone):%-d %B %Y, %H:%M %Z}"
 
 
 def ago(moment: float | None, now: float | None = None) -> str:
@@ -58,7 +63,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    when=when,
+    when=lambda moment: when(moment, _ZONE.get()),
     ago=ago,
     iso=lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(),
     host=lambda url: parse(url).host,
@@ -103,6 +108,7 @@ def page(
         text = "This page is for a person to look at."
         return web.Response(status=403, text=text, headers=_HEADERS)
     server = request.app[SERVER]
+    _ZONE.set(server.zone())
     html = _TEMPLATES.get_template(template).render(
         me=server.me, name=server.config.name, csrf=guest.csrf, session=guest.session, **values
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -62,6 +64,8 @@ class IndieAuthServer:
         self.app_links: Memory[str] = Memory(seconds=600)
         self.pending: Memory[Pending] = Memory(seconds=600)
         self.challenges = Challenges()
+        #: The zone of the site's clock, as soon as that is known.
+        self.zone: Callable[[], tzinfo] = lambda: UTC
         self.just_made: Memory[str] = Memory(seconds=300)
 
     @property

@@ -7,9 +7,21 @@ import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
-from indieauth_kit import Browser, Scene, allowed, browser, exchange, mailbox, running, scene
+from indieauth_kit import (
+    PASSWORD,
+    Browser,
+    Scene,
+    allowed,
+    browser,
+    exchange,
+    mailbox,
+    rough_words,
+    running,
+    scene,
+)
 
 from bridge.errors import InvalidToken
 from bridge.indieauth.database import Database
@@ -434,3 +446,24 @@ async def test_one_who_has_just_arrived_is_told_what_to_do_next(stage: Scene) ->
     page = await stage.owner.get("/tokens")
     await stage.owner.submit(page, "/tokens", name="x", scope=["create"], days=0)
     assert "What now?" not in (await stage.owner.get("/tokens")).text
+
+
+async def test_times_are_those_of_the_sites_clock(stage: Scene) -> None:
+    stage.server.zone = lambda: ZoneInfo("Europe/Paris")
+    create_token(stage.db, "x", ["create"])
+    with stage.db.transaction() as connection:
+        connection.execute("UPDATE tokens SET created = ?", (1795735980,))
+    assert "made 27 November 2026, 00:33 CET" in rough_words(
+        (await stage.owner.get("/tokens")).text
+    )
+
+
+async def test_passwords_that_differ_are_told_at_their_field(stage: Scene) -> None:
+    page = await stage.owner.get("/auth/sessions")
+    typed = {"current": PASSWORD, "password": "a new long password", "again": "another"}
+    refused = await stage.owner.submit(page, "/auth/password", **typed)
+    assert refused.status == 400
+    field = re.search(r'<input id="password-again"[^>]*>', refused.text)
+    assert field
+    assert 'aria-invalid="true" aria-describedby="password-differ"' in field[0]
+    assert '<p class="problem" id="password-differ" role="alert">' in refused.text
