@@ -103,9 +103,7 @@ async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> N
             await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
         # Whoever waits for this file must never read half of it.
         half = Path(facts.output).with_name(".demo.json")
-        # It holds a token and a password: nobody else's business on a shared machine.
-        half.touch(mode=0o600)
-        half.write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+        private.write(half, json.dumps(asdict(facts), indent=2))
         half.rename(half.with_name("demo.json"))
         print(_welcome(facts), flush=True)
 
@@ -141,7 +139,7 @@ def _prepare(folder: Path, config: Path, origin: str) -> None:
         found_site(clone, **_OWNER)
         clone_bare(str(clone), repo, "main")
         let_push_into(clone)
-        config.write_text(_settings(origin), encoding="utf-8")
+        private.write(config, _settings(origin))
         return
     if not repo.exists():
         upgrade(config, "", str(clone))
