@@ -114,7 +114,7 @@ def encode(
         return Body("", "markdown" if markdown else "text")
     if markdown:
         return _markdown_body(plain, rules, tolerance or Tolerance())
-    return Body(text.encode(plain) + "\n", "text")
+    return Body(rules.media.internalise_markdown(text.encode(plain)) + "\n", "text")
 
 
 def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
@@ -129,7 +129,7 @@ def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
             inner = inner[len(_OPEN) : -len(_CLOSE)]
         return {"html": rules.media.externalise_text(inner.replace("&#9;", "\t"))}
     if form == "text":
-        return text.decode(unix.removesuffix("\n")) or None
+        return text.decode(rules.media.externalise_text(unix.removesuffix("\n"))) or None
     plain = unix.strip("\n") if form is None else unix.removesuffix("\n")
     return rules.media.externalise_text(plain) or None
 

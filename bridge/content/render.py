@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from bridge.content import body, dates, html, keys, path, titles
+from bridge.content import body, dates, html, keys, path, text, titles
 from bridge.content.body import Tolerance, Verdict
 from bridge.content.categories import category_for
 from bridge.content.characters import one_line, printable
@@ -128,8 +128,15 @@ def synthetic_title(
 
     ``references`` is what is known of the pages that it points at.
     """
-    words = _URL.sub(lambda found: _short(found.group()), _plain_content(post))
+    words = _URL.sub(lambda found: _short(found.group()), _shown_content(post))
     words = titles.breakable(words or titles.about(post, references))
+    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
+    return made or f"{published:%Y-%m-%d %H:%M}"
+
+
+def _earlier_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
+    """The Title that earlier versions made up."""
+    words = _URL.sub(lambda found: _short(found.group()), _plain_content(post))
     made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
 
@@ -278,10 +285,12 @@ class _Change:
     def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """The Title follows the name, and a made-up one what it was made of."""
         date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
-        made_of = "content" in self.names or file.get("Title") == synthetic_title(
-            self._old, date, file, self._rules, mf2.references
-        )
-        if not ("name" in self.names or (mf2.synthetic_title and made_of)):
+        made_up = mf2.synthetic_title and file.get("Title") in {
+            synthetic_title(self._old, date, file, self._rules, mf2.references),
+            _earlier_title(self._old, date, file, self._rules),
+        }
+        # A Title that a hand has written in place of a made-up one stays.
+        if not ("name" in self.names or made_up):
             return file, mf2
         value = keys.TITLE.encode(self._new.properties, file, self._rules)
         if value is not None:
@@ -378,6 +387,12 @@ def _given_back(
 
 def _with_mf2(file: PelicanFile, mf2: Mf2Line) -> PelicanFile:
     return file.with_header("Mf2", mf2.text())
+
+
+def _shown_content(post: Post) -> str:
+    """The words of the content as a page shows them."""
+    words = _plain_content(post)
+    return words if isinstance(post.first("content"), dict) else text.plain(words)
 
 
 def _plain_content(post: Post) -> str:

@@ -14,16 +14,22 @@ from itertools import pairwise
 
 #: Only after a word: blanks that stand alone on their line are the text's own.
 _BREAK = "  \n"
-_URL = r"https?://[^\s<>\"'`\\\[\]{}|^*\x00-\x20]+"
-_URL_TAIL = ".,;:!?'…"
+#: Ends a URL wherever it stands: quotation marks, and what ends a clause in Chinese or Japanese,
+#: where no blank follows it.
+_NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉\x00-\x20"
+_URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
+#: Belongs to a URL inside of it, and to the sentence at its end.
+_URL_TAIL = ".,;:!?'…*_~|^{[("
+_PAIRS = {")": "(", "]": "[", "}": "{"}
 
-_TARGET = r"https?://(?:[^\s()<>\"'`\\{}|*&]|\([^\s()<>\"'`\\{}|*&]*\))+"
+_IN_TARGET = r"[^\s()<>\"`\\{}|&]|&(?!\#?\w+;)"
+_TARGET = rf"(?:https?://|mailto:|/(?!/))(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
 
 #: Left to right: what is meant as Markdown, then URLs, then single characters with a meaning.
 _TOKEN = re.compile(
     rf"""
       (?P<code>(?<!`)`(?![\s`])[^`\\<>&{{}}\t]*[^`\\<>&{{}}\s]`(?!`))
-    | \[(?P<label>[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s])\]\((?P<target>{_TARGET})\)
+    | (?P<image>!)?\[(?P<label>[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s])\]\((?P<target>{_TARGET})\)
     | (?<![\w*\\])(?P<stars>\*\*?)(?=[^\s*])
       (?P<stressed>[^*`\[\]\\<>{{}}&\t]*[^*`\[\]\\<>{{}}&\s])(?P=stars)(?![\w*])
     | (?P<url>{_URL})
@@ -68,6 +74,11 @@ def encode(text: str) -> str:
             encoded.append(f"{line}\n")
             paragraph = []
     return "".join(encoded + _paragraph(paragraph)).removesuffix("\n")
+
+
+def plain(text: str) -> str:
+    """The words that a page shows of a text, without what is meant as Markdown."""
+    return _TOKEN.sub(_words, text)
 
 
 def encode_line(text: str) -> str:
@@ -127,7 +138,7 @@ def _token(match: re.Match[str]) -> str:
     if kind in {"code", "lone"}:
         return match.group()
     if match["target"]:
-        return f"[{_inline(match['label'])}]({match['target']})"
+        return f"{match['image'] or ''}[{_inline(match['label'])}]({match['target']})"
     if match["stars"]:
         return f"{match['stars']}{_inline(match['stressed'])}{match['stars']}"
     if match["url"]:
@@ -138,12 +149,24 @@ def _token(match: re.Match[str]) -> str:
     return _NAMED.get(match.group()) or f"\\{match.group()}"
 
 
+def _words(match: re.Match[str]) -> str:
+    if match["code"]:
+        return match["code"][1:-1]
+    if match["target"]:
+        return plain(match["label"])
+    return plain(match["stressed"]) if match["stars"] else match.group()
+
+
 def _without_punctuation(url: str) -> str:
     """The URL without what ends the sentence around it; ``Foo_(bar)`` keeps its parenthesis."""
-    end, surplus = len(url), url.count(")") - url.count("(")
-    while (last := url[end - 1]) in _URL_TAIL or (last == ")" and surplus > 0):
+    end = len(url)
+    surplus = {close: url.count(close) - url.count(start) for close, start in _PAIRS.items()}
+    while (last := url[end - 1]) in _URL_TAIL or surplus.get(last, 0) > 0:
         end -= 1
-        surplus -= last == ")"
+        if last in surplus:
+            surplus[last] -= 1
+        elif last in _PAIRS.values():
+            surplus[next(close for close, start in _PAIRS.items() if start == last)] += 1
     return url[:end]
 
 

@@ -178,7 +178,7 @@ def test_a_note_gets_a_name_and_loses_it_again(rules: SiteRules) -> None:
     assert not Mf2Line.of(named).synthetic_title
     old = read(named, rules)
     unnamed = edit(named, old, old.with_properties({"name": ()}), when=LATER, rules=rules)
-    assert unnamed.get("Title") == "Hello *world*"
+    assert unnamed.get("Title") == "Hello world"
     assert unnamed.get("Mf2") == file.get("Mf2")
 
 
@@ -351,3 +351,41 @@ def test_a_client_may_say_what_its_text_is(rules: SiteRules) -> None:
     file = compose(html, when=WHEN, rules=rules)
     assert shown(file, rules).select("b")
     assert read(file, rules).all("content") == ("A <b>bold</b> word",)
+
+
+@pytest.mark.parametrize(
+    ("content", "title"),
+    [
+        (
+            "a *starred* note with [a link](https://x.example/?a=1&b=2) and `code`",
+            "a starred note with a link and code",
+        ),
+        ("A view ![teal](https://x.example/teal.jpg)", "A view teal"),
+        ("**Why** not", "Why not"),
+        ("2 * 3 * 4 and snake_case #two", "2 * 3 * 4 and snake_case #two"),
+    ],
+)
+def test_a_made_up_title_is_the_words_that_the_page_shows(
+    content: str, title: str, rules: SiteRules
+) -> None:
+    assert compose(post(content=content), when=WHEN, rules=rules).get("Title") == title
+
+
+@pytest.mark.parametrize("before", ["some first words", "some *first* words"])
+def test_a_title_that_a_hand_has_written_survives_an_edit_of_the_text(
+    before: str, rules: SiteRules
+) -> None:
+    made = compose(post(content=before), when=WHEN, rules=rules)
+    # Earlier versions left the stars in.
+    for file in (made, made.with_header("Title", before)):
+        old = read(file, rules)
+        changed = edit(
+            file, old, old.with_properties({"content": ("other",)}), when=LATER, rules=rules
+        )
+        assert changed.get("Title") == "other"
+    by_hand = made.with_header("Title", "Real Title")
+    old = read(by_hand, rules)
+    changed = edit(
+        by_hand, old, old.with_properties({"content": ("other",)}), when=LATER, rules=rules
+    )
+    assert changed.get("Title") == "Real Title"

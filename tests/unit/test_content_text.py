@@ -217,3 +217,48 @@ def test_a_hand_edit_of_the_body_is_read_as_text() -> None:
 
 def shown_html(sent: str) -> str:
     return Markdown(extensions=EXTENSIONS, output_format="html").convert(text.encode(sent))
+
+
+#: What people write, and the one link (or none) that they mean.
+LINKS = [
+    ("[a](https://x.example/?x=1&y=2)", ["https://x.example/?x=1&y=2"]),
+    ("[a](https://x.example/it's*so*)", ["https://x.example/it's*so*"]),
+    ("[m](mailto:a@b.example)", ["mailto:a@b.example"]),
+    ("[r](/about/)", ["/about/"]),
+    ("[n](y) and regex[0](x)", []),
+    (
+        "https://web.archive.org/web/*/https://example.org/",
+        ["https://web.archive.org/web/*/https://example.org/"],
+    ),
+    (
+        "https://shop.example/list?filter[colour]=red,",
+        ["https://shop.example/list?filter[colour]=red"],
+    ),
+    ("https://fonts.example/css?family=Open|Lato", ["https://fonts.example/css?family=Open|Lato"]),
+    ("https://[2001:db8::1]/x", ["https://[2001:db8::1]/x"]),
+    ("見てhttps://example.jp/a。次は", ["https://example.jp/a"]),
+    ("(「https://example.jp/a」)", ["https://example.jp/a"]),
+    ("“https://a.example/it's” and so on", ["https://a.example/it's"]),
+    ("*https://a.example/b*", ["https://a.example/b"]),
+    ("[https://a.example/b]", ["https://a.example/b"]),
+    ("HTTP://A.example/x", ["HTTP://A.example/x"]),
+    ("https://en.example/wiki/Foo_(bar).", ["https://en.example/wiki/Foo_(bar)"]),
+]
+
+
+@pytest.mark.parametrize(("written", "targets"), LINKS)
+def test_a_url_is_a_link_as_it_was_meant(written: str, targets: list[str]) -> None:
+    encoded = text.encode(written)
+    shown = Markdown(extensions=EXTENSIONS).convert(encoded)
+    assert [unescape(found) for found in re.findall(r'href="([^"]*)"', shown)] == targets
+    assert text.decode(encoded) == written
+
+
+def test_an_upload_in_a_notes_text_is_the_sites_own_copy(rules: SiteRules) -> None:
+    url = f"{rules.media.prefixes[0]}2026/11/lake.jpg"
+    sent = f"A view ![lake]({url}) and [the file]({url})"
+    post = Post("entry", MappingProxyType({"content": (sent,)}))
+    file = compose(post, when=WHEN, rules=rules)
+    own = "{static}/media/2026/11/lake.jpg"
+    assert f"![lake]({own}) and [the file]({own})" in file.body
+    assert read(PelicanFile.parse(file.text()), rules).all("content") == (sent,)
