@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.site.confinement import Grants, confine, system_grants
+from bridge.site.confinement import Grants, confine, landlock_version, system_grants
 
 _PROJECT = Path(__file__).parents[2]
 #: What a site may see of the bridge's environment. None of it can be a secret.
@@ -50,6 +50,7 @@ class Sandbox:
         home, temporary = self._folder("home"), self._folder("tmp")
         return {
             **ours,
+            **({} if landlock_version() else _without_file_insertion(home)),
             "PYTHONPATH": os.pathsep.join(path),
             "HOME": str(home),
             "TMPDIR": str(temporary),
@@ -88,6 +89,16 @@ class Sandbox:
         folder = self.state / "site" / name
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder.resolve()
+
+
+def _without_file_insertion(home: Path) -> dict[str, str]:
+    """Where nothing confines them, posts in reStructuredText include no files: whoever may commit a
+    post could have any file that the bridge can read published.
+    """
+    settings = home / "docutils.conf"
+    settings.write_text("[parsers]\nfile_insertion_enabled: no\n", "ascii")
+    # The site's own settings first; of two the later one counts.
+    return {"DOCUTILSCONFIG": os.pathsep.join(["./docutils.conf", str(settings)])}
 
 
 async def start(

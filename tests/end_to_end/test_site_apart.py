@@ -153,3 +153,32 @@ async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
     await settled(worker, version)
     await worker.close()
     assert (output / "one.html").read_text() == "A page of mine: One"
+
+
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_without_landlock_no_post_includes_a_file(
+    mode: str, tmp_path: Path, bare_store: GitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.site.starting.landlock_version", lambda: 0)
+    small_site(bare_store)
+    # Inside of the repo, where the kernel of this machine would let it be read.
+    secret = "../private/notes.txt"
+    head = "Shown\n#####\n\n:date: 2026-11-03\n\n"
+    files: dict[str, bytes | None] = {
+        "content/plain.rst": f"{head}*Here*.\n".encode(),
+        "private/notes.txt": b"hush-hush",
+    }
+    for name, directive in {
+        "include": f".. include:: {secret}\n",
+        "raw": f".. raw:: html\n   :file: {secret}\n",
+        "table": f".. csv-table::\n   :file: {secret}\n",
+    }.items():
+        files[f"content/{name}.rst"] = f"{head}{directive}".replace("Shown", name).encode()
+    version = commit(bare_store, files)
+    async with built(tmp_path, bare_store, mode) as worker:
+        worker.changed(version)
+        await settled(worker, version)
+        assert worker.status().state == "idle", worker.status()
+    pages = [file for file in (tmp_path / "output").rglob("*") if file.is_file()]
+    assert b"<em>Here</em>" in (tmp_path / "output" / "shown.html").read_bytes()
+    assert not any(b"hush-hush" in page.read_bytes() for page in pages)
