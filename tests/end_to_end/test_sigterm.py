@@ -61,6 +61,8 @@ class Stuck:
         self.environment = {}
         if "build" in stuck:
             self.environment["BRIDGE_REBUILD__MODE"] = "command"
+            # The program is none of the site's, and has to write down where it is.
+            self.environment["BRIDGE_REBUILD__CONFINED"] = "false"
             self.environment["BRIDGE_REBUILD__COMMAND"] = f'["{program}"]'
         if "remote" in stuck:
             self.environment["GIT_SSH_COMMAND"] = str(program)
