@@ -353,3 +353,26 @@ async def test_a_question_is_answered_before_a_person_would_notice(tmp_path: Pat
             await site.ask(QUESTION)
         # The bridge's own part of it; a tenfold of what it takes on an idle machine.
         assert (time.process_time() - began) / 20 < 0.02
+
+
+#: Reads files of one folder, one of them the same for all, each time with bytes of its own.
+READING = """
+import sys
+from pathlib import Path
+from bridge.site.pelican.site import in_place
+
+base, mine = Path(sys.argv[1]), sys.argv[2].encode()
+for turn in range(150):
+    for name in ("same.md", f"{sys.argv[2]}.md"):
+        with in_place(base, f"notes/2026/{name}", mine):
+            assert (base / "notes" / "2026" / name).read_bytes() == mine
+"""
+
+
+def test_copies_that_read_in_one_folder_at_once_read_their_own_bytes(tmp_path: Path) -> None:
+    running = [
+        subprocess.Popen([sys.executable, "-c", READING, str(tmp_path), str(number)])
+        for number in range(4)
+    ]
+    assert [each.wait() for each in running] == [0] * 4
+    assert not [*tmp_path.iterdir()], "what was made for reading stays"

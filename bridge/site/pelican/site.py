@@ -6,11 +6,13 @@ the site and with its plugins listening, as ``ArticlesGenerator.generate_context
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -69,6 +71,8 @@ log = logging.getLogger(__name__)
 
 #: How many places are told of at once.
 _CANDIDATES = 10
+#: Files to lock by, and tries to write where folders come and go.
+_LOCKS, _TRIES = 4096, 100
 _NAME_BYTES = 150
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
 _KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
@@ -512,8 +516,8 @@ class PelicanSite:
         base = Path(str(self.settings["PATH"]))
         try:
             with (
+                in_place(base, source, data),
                 effects_of(data.decode("utf-8", "replace"), str(base / source)) as effects,
-                _in_place(base, source, data),
             ):
                 content = self._readers.read_file(
                     base_path=str(base),
@@ -617,43 +621,54 @@ def _keep_what_is_read(readers: Readers) -> list[str]:
 
 
 @contextmanager
-def _in_place(base: Path, source: str, data: bytes) -> Iterator[None]:
+def in_place(base: Path, source: str, data: bytes) -> Iterator[None]:
     """Have a file hold these bytes for the time of the block, as it would in a build.
 
     Relative names in it (an include, a picture beside it) mean there what they mean for Pelican.
     """
     file = base / source
     folder = file.parent
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    if not folder.resolve().is_relative_to(base.resolve()):
-        raise InvalidRequest(f"{source} is in a folder outside of the site.")
-    before = file.read_bytes() if file.is_file() else None
-    if before == data and not file.is_symlink():
-        yield
-        return
-    written = _write(file, data)
-    try:
-        yield
-    finally:
-        # Only what was written here is taken back: another process may have come after.
-        if file.exists() and file.stat().st_ino == written:
+    with _locked(str(file)):
+        if not folder.resolve().is_relative_to(base.resolve()):
+            raise InvalidRequest(f"{source} is in a folder outside of the site.")
+        before = file.read_bytes() if file.is_file() else None
+        if before == data and not file.is_symlink():
+            yield
+            return
+        _write(file, data)
+        try:
+            yield
+        finally:
             if before is None:
-                file.unlink()
+                file.unlink(missing_ok=True)
             else:
                 _write(file, before)
-        # Settings may list the folders of posts.
-        with suppress(OSError):
-            for each in made:
-                each.rmdir()
+            # Settings may list the folders of posts. git has none that is empty, so that an empty
+            # one was made here, or by another copy.
+            with suppress(OSError):
+                for each in file.relative_to(base).parents[:-1]:
+                    (base / each).rmdir()
 
 
-def _write(file: Path, data: bytes) -> int:
-    temporary = file.with_name(f".{os.getpid()}.bridge")
-    temporary.write_bytes(data)
-    inode = temporary.stat().st_ino
-    temporary.replace(file)
-    return inode
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """Keep other copies of this process from the same file: each reads its own bytes there."""
+    bucket = int.from_bytes(hashlib.sha256(name.encode(errors="replace")).digest()[:2]) % _LOCKS
+    with (Path(tempfile.gettempdir()) / f"reading-{bucket}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(file: Path, data: bytes) -> None:
+    for _ in range(_TRIES):
+        # Another copy takes away the folders that it has made once they are empty.
+        with suppress(FileNotFoundError, FileExistsError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_name(f".{os.getpid()}.bridge")
+            temporary.write_bytes(data)
+            temporary.replace(file)
+            return
+    raise FileNotFoundError(f"{file.parent} cannot be made")
 
 
 @contextmanager
