@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ async def test_plugins_and_readers_of_the_site_have_their_say(new: Any, tmp_path
     reader = new(folder)
     try:
         facts = await reader.load()
+        gc.collect()  # what nothing holds any more is gone
         assert not facts.by_formatting
         (entry,) = await reader.describe(files(a_md="# A *heading*\n\nDate: x\n"))
         assert isinstance(entry, Unread)

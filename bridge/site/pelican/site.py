@@ -27,6 +27,7 @@ from zoneinfo import ZoneInfo
 
 import blinker
 import pelican
+from pelican import Pelican
 from pelican.contents import Article, Content, Page, SkipStub
 from pelican.generators import ArticlesGenerator
 from pelican.plugins import signals
@@ -143,6 +144,7 @@ class PelicanSite:
         self._raw = _keep_what_is_read(self._readers)
         self._listings = Listings(settings)
         self._reserved = ReservedPages(settings)
+        self._loaded: Pelican | None = None
         self._sources = Sources(settings, self._source_path(uploads) or "")
         self._quick = QuickLocator(settings)
         self._stock = {
@@ -185,8 +187,9 @@ class PelicanSite:
             folder = root / content if content else None
             settings = loading.load_settings(settings_file, content=folder)
             plugins = settings.get("PLUGINS")
+            loaded: Pelican | None = None
             try:
-                loading.load_plugins(settings)
+                loaded = loading.load_plugins(settings)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - plugins raise what they like
                 # Pelican itself would stop here, and the build says so; posts can go on.
                 problems.append(f"a plugin fails: {' '.join(str(error).split())}")
@@ -201,6 +204,8 @@ class PelicanSite:
                     problems=tuple(problems),
                     plugins=plugins,
                 )
+                # Signals hold their receivers weakly, and only this holds the plugins' modules.
+                site._loaded = loaded
                 site.render("")
             except SettingsError:
                 raise
