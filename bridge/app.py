@@ -81,7 +81,7 @@ async def make_app(settings: Settings, *, public_url: str) -> web.Application:
     app = web.Application(
         middlewares=[
             note_request,
-            allow_browsers(("/micropub", "/media", "/status")),
+            allow_browsers(("/micropub", "/media", "/status", "/webmention")),
             harden,
             render_errors,
         ],
@@ -167,6 +167,8 @@ class _Assembly:
             with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
+        self._start_receiving(repo, committer, fetch)
+        self._start_sending(repo, followers, fetch)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
 
     async def _open_repo(self) -> _Repo:
@@ -312,6 +314,14 @@ class _Assembly:
         if self.settings.publish.hook_secret and remote.status().state != "none":
             hook = GitHook(self.settings.publish.hook_secret, remote.fetch_now)
             router.add_post("/hook/git", hook.post)
+
+    def _start_receiving(self, repo: _Repo, committer: Committer, fetch: GuardedFetch) -> None:
+        """``/webmention``: what other sites say of posts."""
+        del repo, committer, fetch
+
+    def _start_sending(self, repo: _Repo, followers: _Followers, fetch: GuardedFetch) -> None:
+        """Webmentions to the sites that posts link to."""
+        del repo, followers, fetch
 
     def _close_later(self, close: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Have a part closed at the end of the application, which no part may hold up."""

@@ -90,6 +90,7 @@ def _links(facts: Facts) -> dict[str, str]:
         "micropub": facts.micropub,
         "micropub_media": facts.media,
         "indieauth-metadata": f"{facts.site}.well-known/oauth-authorization-server",
+        "webmention": facts.webmention,
     }
 
 
@@ -157,7 +158,10 @@ def _move(settings: Path, origin: str) -> None:
 
 def _addresses(origin: str) -> str:
     site = origin.rstrip("/")
-    return f'{_ADDRESSES}SITEURL = "{site}"\nINDIEAUTH_BRIDGE = "{origin}"\n'
+    return (
+        f'{_ADDRESSES}SITEURL = "{site}"\nINDIEAUTH_BRIDGE = "{origin}"\n'
+        f'INDIEAUTH_WEBMENTION = "{origin}webmention"\n'
+    )
 
 
 def _overlay(origin: str) -> dict[str, dict[str, str | int]]:
@@ -186,6 +190,9 @@ author = "{_OWNER["name"]} <{_OWNER["email"]}>"
 
 [rebuild]
 output = "output"
+
+[webmention]
+batch_seconds = 0   # what is approved is shown at once; in real use mentions share commits
 """
 
 

@@ -107,6 +107,8 @@ class ExistingSite:
             lines.append('PLUGINS = [*PLUGINS, "pelican_indieauth"]')
         if self.values.get("INDIEAUTH_BRIDGE") != bridge:
             lines.append(f'INDIEAUTH_BRIDGE = "{bridge}"')
+        if self.values.get("INDIEAUTH_WEBMENTION") != f"{bridge}webmention":
+            lines.append(f'INDIEAUTH_WEBMENTION = "{bridge}webmention"')
         if not self.address:
             lines.append(f'SITEURL = "{me.rstrip("/")}"')
         return lines

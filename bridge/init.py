@@ -227,7 +227,11 @@ folder = {_quote(content)}
 remote = "origin"
 {author}
 [rebuild]
-{_rebuild(plan)}"""
+{_rebuild(plan)}
+[webmention]   # replies and likes from other sites, and yours there; false turns one off
+send = true
+receive = true
+"""
 
 
 def _rebuild(plan: Plan) -> str:

@@ -152,6 +152,24 @@ class Rebuild(_Section, frozen=True):
     keep: tuple[str, ...] = ()
 
 
+class Webmention(_Section, frozen=True):
+    """``[webmention]``: what other sites say of posts, and are told of them.
+
+    Without the section nothing is sent or received. ``folder`` is inside the content folder;
+    ``approve`` says whose mentions are shown without the owner's word, ``faces`` whether pictures
+    of their authors are stored. Received mentions that come within ``batch_seconds`` of the first
+    are one commit (0: each at once). ``bridgy_fed`` also tells Bridgy Fed of each post.
+    """
+
+    send: bool = True
+    receive: bool = True
+    folder: str = "mentions"
+    approve: Literal["known", "all", "none"] = "known"
+    faces: Literal["store", "none"] = "store"
+    batch_seconds: Seconds = 600.0
+    bridgy_fed: bool = False
+
+
 class Badge(_Section, frozen=True):
     """A service, or an account there, as apps show it: its name, its page and a picture."""
 
@@ -186,6 +204,7 @@ class Settings(_Section, frozen=True):
     media: Media = Media()
     publish: Publish = Publish()
     rebuild: Rebuild = Rebuild()
+    webmention: Webmention = Webmention(send=False, receive=False)
     syndication: Syndication = Syndication()
 
 

@@ -226,6 +226,7 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
         "content.folder": settings.content.folder,
         "media.folder": settings.media.folder,
         "site.settings": settings.site.settings,
+        "webmention.folder": settings.webmention.folder,
     }
     for key, value in given.items():
         path = PurePosixPath(value)

@@ -175,10 +175,13 @@ async def test_from_nothing_to_a_post(
     # 2. Set up.
     told = newcomer.types("bridge-env/bin/micropub-bridge init ~/my-site", text=f"\n{bridge}\n")
     assert f"The address of your site [{me}]" in told
-    (line,) = re.findall(r"(?m)^    (INDIEAUTH_BRIDGE = .*)$", told)
-    assert line == f'INDIEAUTH_BRIDGE = "{bridge}"'
+    lines = re.findall(r"(?m)^    (INDIEAUTH_.* = .*)$", told)
+    assert lines == [
+        f'INDIEAUTH_BRIDGE = "{bridge}"',
+        f'INDIEAUTH_WEBMENTION = "{bridge}webmention"',
+    ]
     with (site / "pelicanconf.py").open("a") as conf:
-        conf.write(f"{line}\n")
+        conf.write("\n".join([*lines, ""]))
     commit(site, "Say where the bridge is")
     set_port(tmp_path / "bridge" / "bridge.toml", own)
 

@@ -62,6 +62,7 @@ async def test_a_remote_that_is_named_gets_the_posts_and_the_clone_stays_as_it_i
     assert (site / ".git" / "config").read_bytes() == before
 
     assert 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"' in told
+    assert 'INDIEAUTH_WEBMENTION = "https://bridge.example.com/webmention"' in told
     assert "and commit and push that" in told
     assert "PLUGINS" not in told, "Pelican finds it by itself where nothing is said"
     assert (bridge / "bridge.toml").stat().st_mode & 0o777 == 0o600
@@ -179,7 +180,8 @@ def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
     assert line in done("init", site, "--yes", cwd=bridge)
 
     bridge_line = 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"'
-    conf.write_text(f"{conf.read_text()}{line}\n{bridge_line}\n")
+    mentions = 'INDIEAUTH_WEBMENTION = "https://bridge.example.com/webmention"'
+    conf.write_text(f"{conf.read_text()}{line}\n{bridge_line}\n{mentions}\n")
     commit(site)
     (bridge / "bridge.toml").unlink()
     assert "says all that it should" in done("init", site, "--yes", cwd=bridge)

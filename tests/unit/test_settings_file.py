@@ -126,3 +126,18 @@ def test_a_wrong_secret_is_not_shown(tmp_path: Path, setting: str, remedy: str) 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="micropub-bridge init"):
         load(tmp_path / "bridge.toml", {})
+
+
+def test_webmentions_are_off_without_their_section_and_on_with_it(tmp_path: Path) -> None:
+    without = load(write(tmp_path, LEAST), {}).webmention
+    assert (without.send, without.receive) == (False, False)
+    empty = load(write(tmp_path, LEAST + "[webmention]\n"), {}).webmention
+    assert (empty.send, empty.receive, empty.folder) == (True, True, "mentions")
+    assert (empty.approve, empty.faces, empty.batch_seconds) == ("known", "store", 600)
+    environment = {"BRIDGE_WEBMENTION__BATCH_SECONDS": "0", "BRIDGE_WEBMENTION__SEND": "false"}
+    told = load(write(tmp_path, LEAST + "[webmention]\n"), environment).webmention
+    assert (told.send, told.receive, told.batch_seconds) == (False, True, 0)
+    with pytest.raises(SettingsError, match=r"webmention\.approve.*one of known, all, none"):
+        load(write(tmp_path, LEAST + '[webmention]\napprove = "some"\n'), {})
+    with pytest.raises(SettingsError, match=r"webmention\.folder.*leads outside"):
+        load(write(tmp_path, LEAST + '[webmention]\nfolder = "../x"\n'), {})
