@@ -19,14 +19,21 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from bridge.web_url import BadURL, parse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: "The user agent MUST NOT change the request method" (RFC 9110 15.4.8, 15.4.9).
+_KEEP_METHOD = frozenset({307, 308})
+#: How we are known: some hosts refuse requests without a name.
+AGENT = "pelican-indieauth"
 
 #: Addresses that the ``ipaddress`` module takes for the public Internet's, and that are not.
 _NOT_PUBLIC = tuple(
@@ -50,6 +57,9 @@ _WEB_PORTS = frozenset({80, 443})
 _NOBODYS = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A page: the URL it was finally found at, status, headers, and decompressed body."""
@@ -58,6 +68,22 @@ class Fetched:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header that may be repeated."""
+        if isinstance(self.headers, CIMultiDict | CIMultiDictProxy):
+            return list(self.headers.getall(name, []))
+        return [value for key, value in self.headers.items() if key.lower() == name.lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How much of a body is read: at most so many bytes, of these Content-Types alone. A longer
+    one is ``cut``, or an error."""
+
+    max_bytes: int
+    cut: bool = False
+    reads: Callable[[str], bool] | None = None
 
 
 class FetchError(Exception):
@@ -147,7 +173,8 @@ class GuardedFetch:
 
     ``allow_loopback`` lets loopback addresses be reached as well, at any port: for the demo and
     for tests. ``resolver`` turns names into addresses; by default the system's. ``admits`` judges
-    each address (:func:`may_connect`).
+    each address (:func:`may_connect`). ``any_port``: at others than the web's own, too: only for
+    addresses that no stranger has chosen.
     """
 
     def __init__(
@@ -156,7 +183,9 @@ class GuardedFetch:
         allow_loopback: bool = False,
         resolver: AbstractResolver | None = None,
         admits: Callable[[str], bool] | None = None,
+        any_port: bool = False,
     ) -> None:
+        self._any_port = any_port
         self._resolver = resolver
         self._admits = admits or partial(may_connect, allow_loopback=allow_loopback)
         self._session: aiohttp.ClientSession | None = None
@@ -169,20 +198,55 @@ class GuardedFetch:
         timeout: float = 5.0,  # noqa: ASYNC109 - bounds all hops together, and is ended inside
         accept: str = "text/html",
         redirects: int = 5,
+        agent: str = AGENT,
+        cut: bool = False,
+        reads: Callable[[str], bool] | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Fetched:
         """GET a page. ``timeout`` is for everything together, ``max_bytes`` for the plain body.
 
+        ``cut``: of a longer body its beginning is returned. ``reads`` says by its Content-Type
+        whether a body is worth reading; others stay empty. ``headers`` are sent as well.
         Any status that is no redirect is returned. Raises :class:`FetchError` for an address that
         may not be reached, a broken connection, too much of anything.
         """
+        sent = {"Accept": accept, "User-Agent": agent, **headers}
         try:
             async with asyncio.timeout(timeout):
                 for _ in range(redirects + 1):
-                    fetched = await self._hop(url, max_bytes, accept)
+                    fetched = await self._hop("GET", url, sent, _Limit(max_bytes, cut, reads))
                     target = fetched.headers.get("Location")
                     if redirects == 0 or fetched.status not in _REDIRECTS or target is None:
                         return fetched
-                    url = urljoin(fetched.url, target)
+                    url = _joined(fetched.url, target)
+        except TimeoutError as error:
+            raise FetchError("it took too long") from error
+        raise FetchError("it redirects too often")
+
+    async def post(
+        self,
+        url: str,
+        form: Mapping[str, str],
+        *,
+        max_bytes: int = 16 * 1024,
+        timeout: float = 30.0,  # noqa: ASYNC109 - bounds all hops together, and is ended inside
+        accept: str = "application/json",
+        redirects: int = 3,
+        agent: str = AGENT,
+    ) -> Fetched:
+        """POST a form, and again where the answer is a redirect that keeps the method.
+
+        Only the beginning of the answer is read. Raises as :meth:`fetch`.
+        """
+        sent = {"Accept": accept, "User-Agent": agent}
+        try:
+            async with asyncio.timeout(timeout):
+                for _ in range(redirects + 1):
+                    answer = await self._hop("POST", url, sent, _Limit(max_bytes, cut=True), form)
+                    target = answer.headers.get("Location")
+                    if answer.status not in _KEEP_METHOD or target is None:
+                        return answer
+                    url = _joined(answer.url, target)
         except TimeoutError as error:
             raise FetchError("it took too long") from error
         raise FetchError("it redirects too often")
@@ -198,17 +262,24 @@ class GuardedFetch:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _hop(self, url: str, max_bytes: int, accept: str) -> Fetched:
-        headers = {
-            "Accept": accept,
-            "Accept-Encoding": "identity",
-            "User-Agent": "pelican-indieauth",
-        }
+    async def _hop(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        limit: _Limit,
+        form: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        headers = {"Accept-Encoding": "identity", **headers}
         try:
             # The raw string is judged first; a fragment is ours to drop, not a reason to refuse.
             target = str(parse(url.partition("#")[0]))
-            async with self._open().get(target, headers=headers, allow_redirects=False) as response:
-                body = await _body(response, max_bytes)
+            # As it is written: to some servers "%2F" and "/" are not the same.
+            exact = URL(target, encoded=target.isascii())
+            async with self._open().request(
+                method, exact, headers=headers, data=form, allow_redirects=False
+            ) as response:
+                body = await _body(response, limit)
                 return Fetched(target, response.status, response.headers, body)
         except BadURL as error:
             raise FetchError(f"its address cannot be used: {error}") from error
@@ -241,7 +312,8 @@ class GuardedFetch:
         family, kind, protocol, _, address = info
         if not self._admits(str(address[0])):
             raise _ForbiddenAddressError("its address is not on the public Internet")
-        if address[1] not in _WEB_PORTS and not _is_loopback(str(address[0])):
+        is_usual = address[1] in _WEB_PORTS or self._any_port
+        if not is_usual and not _is_loopback(str(address[0])):
             raise _ForbiddenAddressError("its port is not one of the web's, 80 and 443")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
@@ -252,14 +324,26 @@ def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+def _joined(base: str, target: str) -> str:
+    """Where a redirect leads. Raises :class:`FetchError` for what is no address."""
+    try:
+        return urljoin(base, target)
+    except ValueError as error:
+        raise FetchError("it redirects to what is no address") from error
+
+
+async def _body(response: aiohttp.ClientResponse, limit: _Limit) -> bytes:
     """The body, decompressed piece by piece, so that a bomb ends at the limit."""
+    if limit.reads is not None and not limit.reads(response.headers.get("Content-Type", "")):
+        return b""
     decompress = _decompressor(response.headers.get("Content-Encoding", ""))
-    body = bytearray()
+    body, most = bytearray(), limit.max_bytes
     async for chunk in response.content.iter_any():
-        body += decompress.decompress(chunk, max_bytes + 1 - len(body)) if decompress else chunk
-        if len(body) > max_bytes:
-            raise FetchError(f"it is longer than {max_bytes} bytes")
+        body += decompress.decompress(chunk, most + 1 - len(body)) if decompress else chunk
+        if len(body) > most:
+            if limit.cut:
+                return bytes(body[:most])
+            raise FetchError(f"it is longer than {most} bytes")
     return bytes(body)
 
 

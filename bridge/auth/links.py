@@ -45,10 +45,10 @@ def header_links(values: Iterable[str], base: str, rel: str) -> list[str]:
     found = []
     for value in values:
         for target, parameters in _links(value):
-            words = _words(parameters.get("rel", ""))
+            words = rel_words(parameters.get("rel", ""))
             if rel in words and _is_about(base, parameters.get("anchor")):
                 found.append(target)
-    return _absolute(base, found)
+    return absolute(base, found)
 
 
 def _links(value: str) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -89,15 +89,15 @@ def html_links(html: bytes, base: str, rel: str, *, content_type: str = "") -> l
     head = _Head()
     # What Python's parser cannot make sense of ends the reading; what came before counts.
     with suppress(AssertionError):
-        head.feed(_decoded(html, content_type))
-    for base_url in _absolute(base, head.bases[:1]):
+        head.feed(decoded(html, content_type))
+    for base_url in absolute(base, head.bases[:1]):
         # "If urlRecord's scheme is data or javascript", the page's own address stays (HTML 4.2.3).
         if base_url.startswith(("http:", "https:")):
             base = base_url
-    return _absolute(base, [target for words, target in head.links if rel in words])
+    return absolute(base, [target for words, target in head.links if rel in words])
 
 
-def _decoded(html: bytes, content_type: str) -> str:
+def decoded(html: bytes, content_type: str) -> str:
     """A page's text: by its byte order mark, the header, its own word, else UTF-8
     (HTML 13.2.3.2)."""
     for mark, name in (
@@ -148,7 +148,7 @@ class _Head(HTMLParser):
             return
         given = {name: value or "" for name, value in reversed(attrs)}
         if tag == "link" and "href" in given:
-            self.links.append((_words(given.get("rel", "")), given["href"]))
+            self.links.append((rel_words(given.get("rel", "")), given["href"]))
         elif tag == "base" and "href" in given:
             self.bases.append(given["href"])
         elif tag in _FULL:
@@ -174,12 +174,12 @@ class _Head(HTMLParser):
             self._over = True
 
 
-def _words(value: str) -> list[str]:
+def rel_words(value: str) -> list[str]:
     """Relations, which are parted by ASCII white space alone and compared without case."""
     return re.split(f"[{_WHITE_SPACE}]+", value.lower())
 
 
-def _absolute(base: str, targets: Iterable[str]) -> list[str]:
+def absolute(base: str, targets: Iterable[str]) -> list[str]:
     """Targets seen from their page; what is no URL at all is left out."""
     found = []
     for target in targets:

@@ -1,0 +1,151 @@
+"""Where a page takes webmentions (Webmention 3.1.2), and what was said of one that was sent."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from html.parser import HTMLParser
+
+from bridge.auth.links import absolute, decoded, header_links, rel_words
+from bridge.fetch import Fetched, FetchError, GuardedFetch
+from bridge.web_url import BadURL, parse
+
+#: "MAY … include the string 'Webmention' in the User-Agent" (3.1.2, 5).
+AGENT = "pelican-indieauth (Webmention)"
+_REL = "webmention"
+_HTML = frozenset({"", "text/html", "application/xhtml+xml"})
+_PAGE_BYTES = 1024 * 1024
+_PAGE_SECONDS = 10.0
+_REDIRECTS = 10
+#: Elements whose content is text, or no part of the page.
+_OPAQUE = frozenset({"script", "style", "textarea", "title", "template", "iframe", "noframes"})
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
+
+class TryAgain(Exception):
+    """The target cannot tell now. ``after``: seconds that its server asked for, if it did."""
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a page says. ``endpoint`` is ``None`` where it takes no webmentions; ``fresh`` is for
+    how many seconds that may be believed."""
+
+    endpoint: str | None
+    reason: str = ""
+    fresh: float = 0.0
+
+
+async def find_endpoint(fetch: GuardedFetch, target: str) -> Found:
+    """The webmention endpoint of a page. Raises :class:`TryAgain` where that may be known later.
+
+    One GET, and no HEAD before it: a page may be made to be seen once.
+    """
+    try:
+        page = await fetch.fetch(
+            target,
+            max_bytes=_PAGE_BYTES,
+            timeout=_PAGE_SECONDS,
+            redirects=_REDIRECTS,
+            agent=AGENT,
+            cut=True,
+            reads=_is_html,
+        )
+    except FetchError as error:
+        raise TryAgain(str(error)) from error
+    if page.status == 429 or page.status >= 500:
+        raise TryAgain(f"its server answered {page.status}", retry_after(page))
+    if not 200 <= page.status < 300:
+        return Found(None, f"its server answered {page.status}")
+    endpoint = endpoint_of(page)
+    if endpoint is None:
+        return Found(None, "it takes no webmentions", _max_age(page))
+    try:
+        # "If the endpoint is a relative URL, the sender MUST resolve it … ", done by now; what is
+        # no web address then cannot be posted to.
+        parse(endpoint.partition("#")[0])
+    except BadURL as error:
+        return Found(None, f"its endpoint cannot be used: {error}", _max_age(page))
+    return Found(endpoint)
+
+
+def endpoint_of(page: Fetched) -> str | None:
+    """The first endpoint that a page names, absolute; ``None`` where it names none.
+
+    "The endpoint MUST be … the first HTTP Link header …, the first <link> or <a> element in
+    document order" (3.1.2), relative to the URL after redirects.
+    """
+    if named := header_links(page.all("Link"), page.url, _REL):
+        return named[0]
+    content_type = page.headers.get("Content-Type", "")
+    if not page.body or not _is_html(content_type):
+        return None
+    reader = _Links()
+    # What Python's parser cannot make sense of ends the reading; what came before counts.
+    with suppress(AssertionError):
+        reader.feed(decoded(page.body, content_type))
+    if reader.found is None:
+        return None
+    base = next(iter(absolute(page.url, reader.bases[:1])), page.url)
+    return next(iter(absolute(base, [reader.found])), None)
+
+
+def retry_after(answer: Fetched) -> float | None:
+    """The seconds of a ``Retry-After`` header; dates are rare, and not worth a clock's error."""
+    value = answer.headers.get("Retry-After", "").strip()
+    return float(value) if value.isdecimal() and len(value) < 10 else None
+
+
+def _max_age(page: Fetched) -> float:
+    """For how long an answer is fresh ("respect the caching headers", 5)."""
+    found = _MAX_AGE.search(page.headers.get("Cache-Control", ""))
+    return float(found[1]) if found else 0.0
+
+
+def _is_html(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() in _HTML
+
+
+class _Links(HTMLParser):
+    """The first link or anchor with the relation, and the page's base, in one pass whose cost
+    grows with the page's length alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: str | None = None
+        self.bases: list[str] = []
+        self._inside: str | None = None
+        self._depth = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self._inside:
+            self._depth += tag == self._inside == "template"
+            return
+        if tag in _OPAQUE:
+            self._inside, self._depth = tag, 1
+            return
+        # Of an attribute that is there twice the first counts (HTML 13.2.5.33).
+        given = {name: value or "" for name, value in reversed(attrs)}
+        if "href" not in given:
+            return
+        if tag == "base":
+            self.bases.append(given["href"])
+        elif (
+            tag in {"link", "a"} and self.found is None and _REL in rel_words(given.get("rel", ""))
+        ):
+            self.found = given["href"]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        # The slash of <script/> means nothing in HTML (13.1.2.1).
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._inside:
+            self._depth -= 1
+            if not self._depth:
+                self._inside = None
