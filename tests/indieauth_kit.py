@@ -170,8 +170,12 @@ async def running(
     password: str | None = PASSWORD,
     fetch: GuardedFetch | None = None,
     host: str = "127.0.0.1",
+    extend: Callable[[web.Application], object] = lambda app: None,
 ) -> AsyncIterator[Running]:
-    """The built-in server on a free port, with a password set, fetching from loopback too."""
+    """The built-in server on a free port, with a password set, fetching from loopback too.
+
+    ``extend`` adds pages to its application.
+    """
     bound = free_socket()
     base = f"http://{host}:{bound.getsockname()[1]}"
     settings = Settings(site=Site(me=me, repo=folder), indieauth=config or IndieAuth(enabled=True))
@@ -183,6 +187,7 @@ async def running(
                 store_password(connection, hashed(password))
         app = web.Application()
         setup(app, server)
+        extend(app)
         async with listening(app, bound):
             yield Running(base, server, guarded)
         await server.close()

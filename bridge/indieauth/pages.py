@@ -15,6 +15,7 @@ from bridge.indieauth.http import Handler, OAuthError
 from bridge.indieauth.limits import TooMany
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.visit import Untrusted, Visit, set_cookie, visit
+from bridge.pages.navigation import NOTICES, SECTIONS
 from bridge.web_url import parse
 
 #: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
@@ -110,7 +111,13 @@ def page(
     server = request.app[SERVER]
     _ZONE.set(server.zone())
     html = _TEMPLATES.get_template(template).render(
-        me=server.me, name=server.config.name, csrf=guest.csrf, session=guest.session, **values
+        me=server.me,
+        name=server.config.name,
+        csrf=guest.csrf,
+        session=guest.session,
+        sections=request.app.get(SECTIONS, ()),
+        notice=request.app[NOTICES].pop(str(guest.session.id)) if guest.session else None,
+        **values,
     )
     response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
     if guest.is_new:

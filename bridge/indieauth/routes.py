@@ -18,7 +18,9 @@ from bridge.indieauth import (
     token_endpoint,
 )
 from bridge.indieauth.http import Handler, answer, json_endpoint, preflight
+from bridge.indieauth.memory import Memory
 from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.pages.navigation import NOTICES
 
 METADATA = "/.well-known/oauth-authorization-server"
 
@@ -61,6 +63,7 @@ _PAGES = (
 def setup(app: web.Application, server: IndieAuthServer) -> None:
     """Add the built-in server's addresses to the application."""
     app[SERVER] = server
+    app[NOTICES] = Memory(seconds=300)
     app.router.add_routes(
         [
             web.get(METADATA, metadata),

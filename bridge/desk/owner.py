@@ -1,0 +1,114 @@
+"""A page or a form of the signed-in owner's: what every handler of the desk begins with.
+
+To add a section to the desk::
+
+    add_section(app, Section("mentions", "/desk/mentions", "Mentions", 40))
+    app.router.add_get("/desk/mentions", owner_page(show))
+    app.router.add_post("/desk/mentions", owner_form(decide))
+
+    async def show(owner: Owner) -> web.StreamResponse:
+        return owner.page("desk/mentions.html", mentions=...)
+
+    async def decide(owner: Owner, form: Form) -> web.StreamResponse:
+        ...
+        return owner.back("/desk/mentions", Notice("Approved."))
+
+The template extends ``base.html``, sets ``here`` to the section's name, and each of its forms has
+``{{ parts.hidden(csrf) }}``. The headers (no foreign frame, script or style; never stored) come
+from :func:`~bridge.indieauth.pages.page`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from bridge.indieauth.http import Form, Handler, read_form
+from bridge.indieauth.pages import page, page_endpoint, redirect
+from bridge.indieauth.server import SERVER
+from bridge.indieauth.sessions import Session
+from bridge.indieauth.signing_in import sign_in_page
+from bridge.indieauth.visit import Untrusted, Visit, visit
+from bridge.pages.navigation import Notice, tell_next
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One request of the owner's, who is signed in."""
+
+    request: web.Request
+    guest: Visit
+    session: Session
+
+    def page(self, template: str, *, status: int = 200, **values: object) -> web.Response:
+        """Render a template for the owner, with every protection that a page needs."""
+        return page(self.request, self.guest, template, status=status, **values)
+
+    def back(self, path: str, notice: Notice | None = None) -> web.Response:
+        """Go on to another page after a form (303), which tells ``notice`` once."""
+        if notice is not None:
+            tell_next(self.request.app, self.session.id, notice)
+        return redirect(path)
+
+    def check(self, csrf: str | None) -> None:
+        """Raise :class:`Untrusted` unless a form was filled in on a page of ours.
+
+        ``csrf`` is the form's field, or the header ``X-CSRF`` of a script of ours.
+        """
+        check_origin(self.request)
+        self.guest.check(self.request, csrf)
+
+
+OwnerPage: TypeAlias = Callable[[Owner], Awaitable[web.StreamResponse]]
+OwnerForm: TypeAlias = Callable[[Owner, Form], Awaitable[web.StreamResponse]]
+
+
+def check_origin(request: web.Request) -> None:
+    """Raise :class:`Untrusted` where the browser names another site as the sender.
+
+    Our own pages send ``null``, since they send no referrer (Fetch, "append a request Origin
+    header"); a script of theirs sends our origin.
+    """
+    origin = request.headers.get(hdrs.ORIGIN, "null")
+    if origin not in {"null", request.app[SERVER].issuer.rstrip("/")}:
+        raise Untrusted
+
+
+def owner_page(handler: OwnerPage) -> Handler:
+    """A page for the owner alone. A browser that is not signed in is sent to do that, and back."""
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        guest = visit(request)
+        if guest.session is None:
+            return redirect(sign_in_first(request))
+        return await handler(Owner(request, guest, guest.session))
+
+    return page_endpoint(endpoint)
+
+
+def owner_form(handler: OwnerForm) -> Handler:
+    """A small form from one of the owner's pages: buttons, a few words.
+
+    The handler gets the form once it is known to come from a page of ours, in a browser that is
+    signed in.
+    """
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        guest, form = visit(request), await read_form(request)
+        check_origin(request)
+        guest.check_form(request, form)
+        if guest.session is None:
+            problem = "You were signed out. Sign in, then press the button again."
+            return sign_in_page(request, guest, then=request.path, status=401, problem=problem)
+        return await handler(Owner(request, guest, guest.session), form)
+
+    return page_endpoint(endpoint)
+
+
+def sign_in_first(request: web.Request) -> str:
+    """The sign-in page that leads back to what was asked for."""
+    return f"/auth/sign-in?then={quote(request.rel_url.raw_path_qs, safe='')}"

@@ -1,0 +1,58 @@
+"""The owner's pages as one place: which there are, and what is told on the next of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from bridge.indieauth.memory import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One entry of the navigation.
+
+    ``name`` is what the section's templates set as ``here``, so that the entry is marked there;
+    ``order`` says where it stands: Posts 10, Write 20, Files 30, Mentions 40, Syndication 50.
+    """
+
+    name: str
+    path: str
+    label: str
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is told on the next page, once: a sentence, and perhaps a button or a link.
+
+    ``action`` is where the button posts to, with ``fields`` and the page's own CSRF value;
+    ``link`` is an address and its words.
+    """
+
+    text: str
+    button: str = ""
+    action: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    link: tuple[str, str] | None = None
+
+
+SECTIONS = web.AppKey("sections", list[Section])
+NOTICES = web.AppKey("notices", Memory[Notice])
+
+
+def add_section(app: web.Application, section: Section) -> None:
+    """Have an entry in the navigation of every page of the owner's.
+
+    Only what is switched on is added. To be called before the application starts.
+    """
+    known = app.setdefault(SECTIONS, [])
+    known.append(section)
+    known.sort(key=lambda each: each.order)
+
+
+def tell_next(app: web.Application, session: int, notice: Notice) -> None:
+    """Have a notice shown on the next page that this session sees."""
+    app[NOTICES].put(str(session), notice)

@@ -1,0 +1,121 @@
+"""What every page of the desk has in common: who may see it, and what is told on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from indieauth_kit import Browser, Page, Running, browser, running
+
+from bridge.desk.owner import Owner, owner_form, owner_page
+from bridge.indieauth.http import Form
+from bridge.indieauth.sessions import end_session, list_sessions
+from bridge.pages.navigation import Notice, Section, add_section
+
+UNDO = Notice("Deleted.", "Undo", "/desk/thing", {"url": 'https://me.example/"a"'})
+
+
+async def show(owner: Owner) -> web.StreamResponse:
+    return owner.page("error.html", title="Things", text="All of them", link=None, advice=None)
+
+
+async def change(owner: Owner, form: Form) -> web.StreamResponse:
+    return owner.back("/desk/thing", UNDO if form.get("url") is None else Notice("Restored."))
+
+
+def extend(app: web.Application) -> None:
+    add_section(app, Section("later", "/desk/later", "Later", 40))
+    add_section(app, Section("things", "/desk/thing", "Things", 10))
+    app.router.add_get("/desk/thing", owner_page(show))
+    app.router.add_post("/desk/thing", owner_form(change))
+
+
+@pytest.fixture
+async def up(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path, extend=extend) as made:
+        yield made
+
+
+@pytest.fixture
+async def owner(up: Running) -> AsyncIterator[Browser]:
+    async with browser(up.base) as client:
+        await client.sign_in()
+        yield client
+
+
+async def test_a_stranger_is_sent_to_sign_in_and_comes_back(up: Running) -> None:
+    async with browser(up.base) as client:
+        asked = await client.get("/desk/thing?text=a%26b")
+        assert asked.status == 303
+        assert asked.location == "/auth/sign-in?then=%2Fdesk%2Fthing%3Ftext%3Da%2526b"
+        there = await client.sign_in(asked.location)
+        assert there.status == 200
+        assert "All of them" in there.text
+
+
+async def test_sections_that_are_switched_on_are_in_the_navigation_in_their_order(
+    owner: Browser,
+) -> None:
+    page = await owner.get("/desk/thing")
+    places = [page.text.index(f'href="{path}"') for path in ("/desk/thing", "/desk/later")]
+    assert places == sorted(places)
+    assert 'href="/tokens"' in page.text
+    assert 'href="/desk/files"' not in page.text
+
+
+async def test_what_is_told_on_the_next_page_is_told_once(owner: Browser) -> None:
+    done = await owner.submit(await _notice(owner), "/desk/thing")
+    assert (done.status, done.location) == (303, "/desk/thing")
+    assert "Restored." in (await owner.get("/desk/thing")).text
+    assert "Restored." not in (await owner.get("/desk/thing")).text
+
+
+async def _notice(owner: Browser) -> Page:
+    page = await owner.get("/tokens")
+    csrf = dict(page.form("/tokens"))["csrf"]
+    await owner.post("/desk/thing", data={"csrf": csrf})
+    told = await owner.get("/desk/thing")
+    assert "Deleted." in told.text
+    assert ("url", 'https://me.example/"a"') in told.form("/desk/thing")
+    return told
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+    ],
+    ids=str,
+)
+async def test_a_form_from_another_site_is_refused(owner: Browser, headers: dict[str, str]) -> None:
+    csrf = dict((await owner.get("/tokens")).form("/tokens"))["csrf"]
+    refused = await owner.post("/desk/thing", data={"csrf": csrf}, headers=headers)
+    assert refused.status == 403
+    assert "Deleted." not in (await owner.get("/desk/thing")).text
+
+
+async def test_a_form_without_the_pages_own_value_is_refused(owner: Browser) -> None:
+    for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
+        assert (await owner.post("/desk/thing", data=data)).status == 403
+
+
+async def test_a_session_that_has_ended_is_told_in_words(up: Running, owner: Browser) -> None:
+    csrf = dict((await owner.get("/tokens")).form("/tokens"))["csrf"]
+    for session in list_sessions(up.db):
+        end_session(up.db, session.id)
+    asked = await owner.post("/desk/thing", data={"csrf": csrf})
+    assert asked.status == 401
+    assert "You were signed out" in asked.text
+
+
+async def test_a_page_is_for_no_frame_and_no_cache(owner: Browser) -> None:
+    page = await owner.get("/desk/thing")
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Cache-Control"] == "no-store"
+    framed = await owner.get("/desk/thing", headers={"Sec-Fetch-Dest": "iframe"})
+    assert framed.status == 403
