@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -179,16 +180,60 @@ class Badge(_Section, frozen=True):
 
 
 class Target(_Section, frozen=True):
-    """One ``[[syndication.targets]]``: where posts can be syndicated to (Micropub 3.7.3)."""
+    """One ``[[syndication.targets]]``: where posts can be syndicated to (Micropub 3.7.3).
+
+    Without a ``type`` it is only offered to apps. With one the bridge makes a copy of each post for
+    which it is chosen, by itself where ``default`` is true. ``uid`` names the account; ``server``
+    is the instance, or the account's PDS, ``appview`` where answers at Bluesky are asked for.
+    ``token_file`` holds an access token, or the app password of Bluesky. ``visibility`` may be
+    lower than the post's. Copies follow edits and deletions of the post as ``edit`` and ``delete``
+    say; ``require_alt`` keeps photos without alt texts from being copied. ``backfeed`` says which
+    answers are taken home, ``likes`` whether with names and faces.
+    """
 
     uid: str
     name: str
     service: Badge | None = None
     user: Badge | None = None
+    type: Literal["", "mastodon", "bluesky"] = ""
+    server: str = ""
+    appview: str = ""
+    token_file: str = ""
+    link: Literal["if-cut", "always", "never"] = "if-cut"
+    default: bool = False
+    visibility: Literal["public", "unlisted", "private"] = "public"
+    tags: bool = False
+    require_alt: bool = False
+    edit: bool = True
+    delete: bool = True
+    backfeed: Literal["all", "replies", "none"] = "replies"
+    likes: Literal["count", "faces", "none"] = "count"
+
+    @property
+    def handle(self) -> str:
+        """The account at Bluesky that the uid names, or its DID; ``""`` where it names none."""
+        name = self.uid.rstrip("/").rpartition("/")[2].removeprefix("@")
+        is_account = name.startswith("did:") or ("." in name and ":" not in name)
+        return name if is_account and name not in self._hosts() else ""
+
+    @property
+    def base(self) -> str:
+        """Where the server is, without a slash at its end."""
+        if self.server:
+            return self.server.rstrip("/")
+        parts = urlsplit(self.uid)
+        if self.type == "bluesky" and parts.hostname in {None, "bsky.app"}:
+            return "https://bsky.social"
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def _hosts(self) -> set[str]:
+        """What may stand last in an address without a path."""
+        parts = urlsplit(self.uid)
+        return {parts.netloc} if parts.scheme in {"http", "https"} else set()
 
 
 class Syndication(_Section, frozen=True):
-    """``[syndication]``: what ``q=syndicate-to`` offers."""
+    """``[syndication]``: what ``q=syndicate-to`` offers, and where copies are made."""
 
     targets: tuple[Target, ...] = ()
 

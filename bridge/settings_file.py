@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bridge.command_name import command
-from bridge.settings import Secret, Settings, SettingsError
+from bridge.settings import Secret, Settings, SettingsError, Target
 
 #: Hosts that only this machine reaches.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -57,7 +57,7 @@ def load(
         origins[f"{section}.{key}"] = name
     settings = _convert(values, source, origins)
     for key, problem, remedy in _wrong_values(settings):
-        raise SettingsError(origins.get(key, source), key, problem, remedy)
+        raise SettingsError(_origin(key, source, origins), key, problem, remedy)
     resolved = _resolved(settings, (file.parent if file else Path()).resolve())
     repo, state = resolved.site.repo.resolve(), resolved.site.state.resolve()
     if state.is_relative_to(repo):
@@ -70,6 +70,10 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     """The settings with every path absolute."""
     site, indieauth, rebuild = settings.site, settings.indieauth, settings.rebuild
     output = str(folder / rebuild.output) if rebuild.output else ""
+    targets = tuple(
+        replace(each, token_file=str(folder / each.token_file)) if each.token_file else each
+        for each in settings.syndication.targets
+    )
     return replace(
         settings,
         site=replace(
@@ -80,6 +84,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         ),
         indieauth=replace(indieauth, database=folder / indieauth.database),
         rebuild=replace(rebuild, output=output),
+        syndication=replace(settings.syndication, targets=targets),
     )
 
 
@@ -161,29 +166,57 @@ def _explain(
         near = difflib.get_close_matches(unknown[1], known, n=1)
         full = ".".join(filter(None, [key, unknown[1]]))
         remedy = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}"
-        return SettingsError(origins.get(full, source), full, "is not a setting", remedy)
+        where = _origin(full, source, origins)
+        return SettingsError(where, full, "is not a setting", remedy)
     if missing := re.search(r"missing required field `(.*)`", text):
         full = ".".join(filter(None, [key, missing[1]]))
-        return SettingsError(source, full, "is missing", "It is required: add it")
-    if choices := _choices(key):
-        text = f"Write one of {', '.join(choices)}"
+        where = _origin(full, source, origins)
+        return SettingsError(where, full, "is missing", "It is required: add it")
+    hint = _hint_at(key)
+    if get_origin(hint) is Literal:
+        text = f"Write one of {', '.join(filter(None, get_args(hint)))}"
     value: Any = values
-    for part in re.findall(r"\w+", key):
-        if isinstance(value, dict):
-            value = value.get(part)
+    for part in _parts(key):
+        value = _item(value, part)
     problem = f"{_shown(key, value)} is not valid"
-    return SettingsError(origins.get(key, source), key, problem, text)
+    return SettingsError(_origin(key, source, origins), key, problem, text)
 
 
-def _choices(key: str) -> list[str]:
-    """The words that a setting takes, where it takes only some."""
-    section, _, name = key.partition(".")
-    hint = get_type_hints(get_type_hints(Settings).get(section)).get(name)
-    return [str(word) for word in get_args(hint)] if get_origin(hint) is Literal else []
+def _origin(key: str, source: str, origins: Mapping[str, str]) -> str:
+    """Where a setting, or the list that it stands in, comes from."""
+    return origins.get(key) or origins.get(key.partition("[")[0], source)
+
+
+def _parts(key: str) -> list[str]:
+    """``syndication.targets[0].type`` in its parts."""
+    return re.findall(r"\w+", key)
+
+
+def _item(value: Any, part: str) -> Any:
+    if isinstance(value, dict):
+        return value.get(part)
+    if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+        return value[int(part)]
+    return None
+
+
+def _hint_at(key: str) -> Any:
+    """The type of a setting, ``None`` for what is none."""
+    hint: Any = Settings
+    for part in _parts(key):
+        if get_origin(hint) is tuple:
+            hint = get_args(hint)[0]
+        else:
+            # An optional table is looked into as one that is there.
+            kinds = [
+                each for each in get_args(hint) or [hint] if hasattr(each, "__struct_fields__")
+            ]
+            hint = get_type_hints(kinds[0], include_extras=True).get(part) if kinds else None
+    return hint
 
 
 def _known_keys(section: str) -> list[str]:
-    kind: Any = get_type_hints(Settings).get(section) if section else Settings
+    kind = _hint_at(section)
     return list(kind.__struct_fields__) if hasattr(kind, "__struct_fields__") else []
 
 
@@ -191,6 +224,7 @@ def _wrong_values(settings: Settings) -> Iterator[_Wrong]:
     """Each value that has the right type and still cannot work."""
     yield from _wrong_urls(settings)
     yield from _wrong_paths(settings)
+    yield from _wrong_targets(settings.syndication.targets)
     auth = settings.auth.introspection_auth
     if not re.fullmatch(r"none|same-token|bearer:.+|basic:[^:]+:.+", auth):
         remedy = "Write none, same-token, bearer:SECRET or basic:USER:PASSWORD"
@@ -234,11 +268,42 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
             yield _Wrong(key, f"{value!r} leads outside", "Write a relative path without '..'")
 
 
+def _wrong_targets(targets: Sequence[Target]) -> Iterator[_Wrong]:
+    uids = [target.uid for target in targets]
+    for index, target in enumerate(targets):
+        key = f"syndication.targets[{index}]"
+        if not target.uid.strip():
+            yield _Wrong(f"{key}.uid", "is empty", "Write the account's address")
+        elif target.uid in uids[:index]:
+            remedy = "Give each target a uid of its own"
+            yield _Wrong(f"{key}.uid", f"{target.uid!r} is there twice", remedy)
+        if target.type:
+            yield from _wrong_addresses(key, target)
+
+
+def _wrong_addresses(key: str, target: Target) -> Iterator[_Wrong]:
+    secure = "Write an https URL, such as 'https://social.example' (http only for this machine)"
+    for name, value in (("server", target.server), ("appview", target.appview)):
+        if value and not _is_secure(value):
+            yield _Wrong(f"{key}.{name}", f"{value!r} cannot be used", secure)
+    if target.type == "mastodon" and not target.server and not _is_secure(target.uid):
+        problem = "is missing, and the uid is not the account's address"
+        yield _Wrong(f"{key}.server", problem, secure)
+    if target.type == "bluesky" and not target.handle:
+        remedy = "Write 'https://bsky.app/profile/you.example', with your handle or DID"
+        yield _Wrong(f"{key}.uid", f"{target.uid!r} names no account", remedy)
+
+
+def _is_secure(text: str) -> bool:
+    if not is_url(text):
+        return False
+    parts = urlsplit(text)
+    return parts.scheme == "https" or parts.hostname in LOOPBACK
+
+
 def _shown(key: str, value: object) -> str:
     """A value as an error may show it."""
-    section, _, name = key.partition(".")
-    hints = get_type_hints(get_type_hints(Settings).get(section), include_extras=True)
-    return "the value" if hints.get(name) == Secret else repr(value)
+    return "the value" if _hint_at(key) == Secret else repr(value)
 
 
 def is_url(text: str) -> bool:

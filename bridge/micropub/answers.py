@@ -209,6 +209,9 @@ def _named(thing: Channel) -> Object:
 def _target(target: Target) -> Object:
     badges = {"service": target.service, "user": target.user}
     described: Object = {name: _badge(badge) for name, badge in badges.items() if badge}
+    if target.default:
+        # What apps that know of it show as chosen.
+        described["checked"] = True
     return {"uid": target.uid, "name": target.name, **described}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.settings import SettingsError
+from bridge.settings import SettingsError, Target
 from bridge.settings_file import load
 
 LEAST = '[site]\nme = "https://example.com/"\nrepo = "site.git"\n'
@@ -141,3 +141,84 @@ def test_webmentions_are_off_without_their_section_and_on_with_it(tmp_path: Path
         load(write(tmp_path, LEAST + '[webmention]\napprove = "some"\n'), {})
     with pytest.raises(SettingsError, match=r"webmention\.folder.*leads outside"):
         load(write(tmp_path, LEAST + '[webmention]\nfolder = "../x"\n'), {})
+
+
+TARGET = """
+[[syndication.targets]]
+uid = "https://social.example/@you"
+name = "Mastodon"
+type = "mastodon"
+"""
+
+
+def test_a_syndication_target_has_every_default(tmp_path: Path) -> None:
+    (target,) = load(write(tmp_path, LEAST + TARGET), {}).syndication.targets
+    assert target.base == "https://social.example"
+    assert (target.link, target.default, target.visibility) == ("if-cut", False, "public")
+    assert (target.tags, target.edit, target.delete) == (False, True, True)
+    assert (target.backfeed, target.likes) == ("replies", "count")
+
+
+def test_the_files_of_tokens_are_beside_the_settings(tmp_path: Path) -> None:
+    text = LEAST + TARGET + 'token_file = "secrets/mastodon"\n'
+    (target,) = load(write(tmp_path, text), {}).syndication.targets
+    assert target.token_file == str(tmp_path / "secrets/mastodon")
+
+
+@pytest.mark.parametrize(
+    ("uid", "handle", "base"),
+    [
+        ("https://bsky.app/profile/you.example", "you.example", "https://bsky.social"),
+        ("https://bsky.app/profile/did:plc:abc", "did:plc:abc", "https://bsky.social"),
+        ("@you.bsky.social", "you.bsky.social", "https://bsky.social"),
+        ("http://127.0.0.1:2583/profile/you.test", "you.test", "http://127.0.0.1:2583"),
+        ("https://bsky.app/", "", "https://bsky.social"),
+    ],
+)
+def test_the_account_at_bluesky_is_named_by_the_uid(uid: str, handle: str, base: str) -> None:
+    target = Target(uid=uid, name="B", type="bluesky")
+    assert (target.handle, target.base) == (handle, base)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('colour = "red"', r"targets\[0\]\.colour: is not a setting.*Known here: uid, name"),
+        ("tag = true", r"targets\[0\]\.tag: is not a setting.*Did you mean 'tags'"),
+        (
+            'link = "often"',
+            r"targets\[0\]\.link: 'often' is not valid.*if-cut, always, never",
+        ),
+        ('default = "yes"', r"targets\[0\]\.default: 'yes' is not valid"),
+        ('server = "social.example"', r"targets\[0\]\.server: 'social.example' cannot be used"),
+        ('server = "http://social.example"', r"targets\[0\]\.server: .*https URL"),
+        ('appview = "ftp://x"', r"targets\[0\]\.appview: 'ftp://x' cannot be used"),
+        ('user = { nickname = "x" }', r"targets\[0\]\.user\.nickname: is not a setting"),
+    ],
+)
+def test_a_wrong_target_is_named(tmp_path: Path, line: str, words: str) -> None:
+    file = write(tmp_path, LEAST + TARGET + line + "\n")
+    with pytest.raises(SettingsError, match=words) as caught:
+        load(file, {})
+    assert caught.value.source == str(file)
+
+
+def test_targets_come_from_the_environment_as_json(tmp_path: Path) -> None:
+    name = "BRIDGE_SYNDICATION__TARGETS"
+    given = (
+        '[{"uid": "https://social.example/@you", "name": "M", "type": "mastodon", "tags": true}]'
+    )
+    (target,) = load(write(tmp_path, LEAST), {name: given}).syndication.targets
+    assert target.tags
+    for wrong, words in {
+        '[{"uid": "u", "name": "n", "type": "myspace"}]': r"targets\[0\]\.type: 'myspace'",
+        '[{"uid": "u"}]': r"targets\[0\]\.name: is missing",
+        '[{"uid": "u", "name": "n", "x": 1}]': r"targets\[0\]\.x: is not a setting",
+        '[{"uid": "u", "name": "n", "type": "mastodon"}]': r"targets\[0\]\.server: is missing",
+        '[{"uid": "u", "name": "n", "type": "bluesky"}]': r"targets\[0\]\.uid: 'u' names no",
+        '[{"uid": "u", "name": "n"}, {"uid": "u", "name": "m"}]': r"targets\[1\]\.uid.*twice",
+        "[": "is not JSON",
+    }.items():
+        with pytest.raises(SettingsError, match=words) as caught:
+            load(write(tmp_path, LEAST), {name: wrong})
+        assert caught.value.source == name

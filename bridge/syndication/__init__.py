@@ -1,0 +1,6 @@
+"""Copies of posts at Mastodon and Bluesky, exactly one each, and the answers that they get there.
+
+``text`` counts and cuts as the networks do, ``page`` reads a post's page, ``compose`` makes of it
+what a network gets. ``mastodon`` and ``bluesky`` speak to the networks; ``jobs`` remembers what is
+to be done, and ``syndicator`` does it.
+"""
