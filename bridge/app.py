@@ -30,6 +30,7 @@ from bridge.indieauth.database import Database
 from bridge.indieauth.server import IndieAuthServer
 from bridge.media.library import MediaLibrary
 from bridge.media.orphans import Orphans
+from bridge.once import Once
 from bridge.placing import Placing
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
@@ -262,6 +263,7 @@ class _Assembly:
             committer=committer,
             annotator=annotator,
             rebuilder=followers.rebuilder,
+            once=Once(repo.store),
             wait_seconds=self.settings.rebuild.wait_seconds,
         )
         self._close_later(publisher.close)

@@ -34,6 +34,7 @@ from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
+from bridge.once import Once, name_of
 from bridge.placing import Place, Placing
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reading import PostReader
@@ -69,12 +70,14 @@ class Published:
 
     ``url`` is where the post lives now. ``live``: its page is there already. ``moved``: the URL is
     another than before. ``draft`` is the page of a draft in the output folder, ``""`` for others.
+    ``again``: the same request has been carried out before, and nothing was done now.
     """
 
     url: str
     draft: str = ""
     live: bool = False
     moved: bool = False
+    again: bool = False
 
 
 class Publisher:
@@ -89,6 +92,7 @@ class Publisher:
         committer: Committer,
         annotator: Annotator,
         rebuilder: Rebuilder,
+        once: Once,
         *,
         wait_seconds: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -101,6 +105,8 @@ class Publisher:
         self._committer = committer
         self._annotator = annotator
         self._rebuilder = rebuilder
+        self._once = once
+        self._under_way: dict[str, asyncio.Task[Published]] = {}
         self._wait_seconds = wait_seconds
         self._now = now
         self._background = Background()
@@ -111,9 +117,16 @@ class Publisher:
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError`; then
         nothing has changed. The one exception is said in the error's text: a commit that takes so
         long that no one knows yet. An action goes on when its client hangs up: what it has reserved
-        stays reserved until it is through.
+        stays reserved until it is through. One that comes again with the same ``once`` gives what
+        came of it the first time.
         """
-        acting = self._background.start(self._in_time(action, token))
+        if isinstance(action, Create | Update) and action.once:
+            await self._once.load()
+            if url := self._once.find(action.once):
+                return Published(url, again=True)
+            acting = self._under_way.get(action.once) or self._started_once(action, token)
+        else:
+            acting = self._background.start(self._in_time(action, token))
         longest = _SECONDS + _COMMIT_SECONDS + self._wait_seconds
         done, _ = await asyncio.wait({acting}, timeout=longest)
         if not done:
@@ -124,6 +137,19 @@ class Publisher:
         if acting.cancelled():
             raise Unavailable("The bridge is shutting down. Try again in a moment.")
         return acting.result()
+
+    def _started_once(self, action: Create | Update, token: Token) -> asyncio.Task[Published]:
+        """Begin an action that has a name, under which it is found until it is through."""
+
+        def ended(task: asyncio.Task[Published]) -> None:
+            del self._under_way[action.once]
+            if not task.cancelled() and task.exception() is None:
+                self._once.note(action.once, task.result().url)
+
+        acting = self._background.start(self._in_time(action, token))
+        self._under_way[action.once] = acting
+        acting.add_done_callback(ended)
+        return acting
 
     async def close(self) -> None:
         """Let actions that are under way come to their end, for a moment."""
@@ -174,7 +200,9 @@ class Publisher:
                     Change(place.path, place.file.text().encode(), None),
                     *await self._illustrator.pending(place.file),
                 ]
-                message = _message("create", post, place.file, place.location.url, token)
+                message = _message(
+                    "create", post, place.file, place.location.url, token, action.once
+                )
                 return place, await self._commit(deadline, changes, message, base)
 
         place, version = await retry_on_conflict(attempt)
@@ -217,6 +245,8 @@ class Publisher:
     async def _update(self, action: Update, token: Token, deadline: asyncio.Timeout) -> Published:
         async with self._opened(action.url) as post:
             entry, file = post.entry, post.file
+            if action.seen and action.seen != post.blob:
+                raise Conflict("This post has changed since you opened it. Nothing was written.")
             _stay_with_drafts(token, entry.status)
             action = _without_what_is_told(action, entry)
             old = await self._posts.read(file, entry)
@@ -232,7 +262,7 @@ class Publisher:
                     Change(entry.path, text.encode(), post.blob),
                     *await self._illustrator.pending(place.file),
                 ]
-                message = _message("update", new, place.file, url, token)
+                message = _message("update", new, place.file, url, token, action.once)
                 await self._commit(deadline, changes, message, post.base)
         self._want_context(url, place.file)
         return Published(url, draft=_draft(place), moved=url != entry.url)
@@ -371,10 +401,14 @@ def _with_alias(place: Place, entry: Entry) -> PelicanFile:
     return place.file.with_header("Mf2", changed.text())
 
 
-def _message(action: str, post: Post, file: PelicanFile, url: str, token: Token) -> str:
+def _message(
+    action: str, post: Post, file: PelicanFile, url: str, token: Token, once: str = ""
+) -> str:
     # A new post is what most commits bring: "Note: …" says enough.
     verb = "" if action == "create" else f"{action} "
     # A Title is printed as HTML, so it is written as such; a commit message is plain text.
     subject = f"{verb}{discover(post)}: {unescape(file.get('Title') or '') or url}"
     subject = subject[0].upper() + subject[1:]
-    return commit_message(action, subject, url=url, client_id=token.client_id)
+    return commit_message(
+        action, subject, url=url, client_id=token.client_id, once=once and name_of(once)
+    )

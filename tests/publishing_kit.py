@@ -29,6 +29,7 @@ from bridge.illustrating import Illustrator
 from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Json, Post
+from bridge.once import Once
 from bridge.placing import Placing
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
@@ -168,6 +169,7 @@ async def bench(
             committer=committer,
             annotator=annotator,
             rebuilder=NoRebuild(),
+            once=Once(store),
             wait_seconds=0,
             now=lambda: WHEN,
         )

@@ -31,18 +31,24 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make a post (3.3). ``commands`` are the ``mp-*`` values, names without the prefix."""
+    """Make a post (3.3). ``commands`` are the ``mp-*`` values, names without the prefix.
+
+    ``once`` names the request, where its sender gives it a name: sent again, it does nothing more.
+    """
 
     post: Post
     commands: Properties = field(default_factory=lambda: _NONE)
     uploads: tuple[Upload, ...] = ()
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
     """Change a post (3.4).
 
-    ``delete_values`` removes single values, ``delete_properties`` whole properties.
+    ``delete_values`` removes single values, ``delete_properties`` whole properties. ``once`` as for
+    :class:`Create`; ``seen`` is the id of the bytes of the file that the sender has seen, ``""``
+    where it does not say: what it has not seen is then not overwritten.
     """
 
     url: str
@@ -51,6 +57,8 @@ class Update:
     delete_values: Properties = field(default_factory=lambda: _NONE)
     delete_properties: tuple[str, ...] = ()
     commands: Properties = field(default_factory=lambda: _NONE)
+    once: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,15 @@ class Removal:
     executable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One commit of history: when it was made, in seconds since the epoch, and its message."""
+
+    version: Version
+    time: float
+    message: str
+
+
 class StoreError(Exception):
     """Base of what a store raises; nothing was written."""
 
@@ -127,6 +136,11 @@ class ContentStore(Protocol):
 
         Newest removal first; a path comes once, with its last content.
         """
+        ...
+
+    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:
+        """The commits that led to ``at``, newest first: those that changed ``path``, if that is
+        given, and none from before ``since``."""
         ...
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:

@@ -16,6 +16,7 @@ from bridge.store import (
     BlobId,
     Commit,
     Difference,
+    Logged,
     Removal,
     StoreBroken,
     StoreBusy,
@@ -25,6 +26,7 @@ from bridge.store import (
 )
 from bridge.store.batch import Batch
 from bridge.store.disk import Disk
+from bridge.store.history import commits as logged_commits
 from bridge.store.history import removed_files
 from bridge.store.housekeeping import Housekeeper
 from bridge.store.locks import writer
@@ -142,6 +144,12 @@ class GitStore:
                 entry = find(self.database, tree, removal.path)
                 if entry is None or not entry.is_file:
                     yield removal
+
+    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:
+        """Commits with their messages, newest first."""
+        with _translated():
+            self._tree_of(at)
+            yield from logged_commits(self.place.repo, at, path, since)
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
         """Commit each on top of the one before, all of them in one round of syncs."""

@@ -1,4 +1,4 @@
-"""What history knows: files that were there once."""
+"""What history knows: files that were there once, and what was said of each commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 from git import GitCommandError, Repo
 
-from bridge.store import BlobId, Removal, StoreBroken, Version
+from bridge.store import BlobId, Logged, Removal, StoreBroken, Version
 
 _CHUNK = 1 << 16
 
@@ -21,6 +21,24 @@ def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
         at, "--", *paths, as_process=True,
     )  # fmt: skip
     yield from _parse(_pieces(log.stdout))
+    try:
+        log.wait()
+    except GitCommandError as error:
+        raise StoreBroken(f"the history of {at} cannot be read: {error.stderr}") from error
+
+
+def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged]:
+    """Commits with their messages, newest first, as far as one asks."""
+    paths = ["--", path] if path else []
+    log = repo.git.log(
+        "-z", "--format=%H %ct%n%B", f"--since=@{since:.0f}", at, *paths, as_process=True
+    )
+    for piece in _pieces(log.stdout):
+        head, _, message = piece.decode(errors="replace").partition("\n")
+        version, _, time = head.partition(" ")
+        # Git takes a moment that is still to come for now.
+        if float(time) >= since:
+            yield Logged(Version(version), float(time), message)
     try:
         log.wait()
     except GitCommandError as error:
@@ -42,8 +60,10 @@ def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    """What is between NULs."""
+    """What is before each NUL, and after the last."""
     rest = b""
     while chunk := stream.read1(_CHUNK):  # type: ignore[attr-defined]  # a pipe is buffered
         *whole, rest = (rest + chunk).split(b"\0")
         yield from whole
+    if rest:
+        yield rest

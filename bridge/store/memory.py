@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from bridge.store import (
     ChangedMeanwhile,
     Commit,
     Difference,
+    Logged,
     MovedMeanwhile,
     Removal,
     StoreBroken,
@@ -31,6 +33,8 @@ class _Snapshot:
 
     files: _Files
     parent: Version | None
+    message: str
+    time: float
 
 
 @dataclass
@@ -95,6 +99,17 @@ class MemoryStore:
                     yield Removal(path, before[path], version)
             version = snapshot.parent
 
+    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:
+        """Commits with their messages, newest first."""
+        version: Version | None = at
+        while version is not None:
+            snapshot = self._snapshot(version)
+            before = self._files(snapshot.parent) if snapshot.parent else {}
+            changed = not path or before.get(path) != snapshot.files.get(path)
+            if changed and snapshot.time >= since:
+                yield Logged(version, snapshot.time, snapshot.message)
+            version = snapshot.parent
+
     def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
         """Commit each on top of the one before."""
         with self._branch.lock:
@@ -113,7 +128,9 @@ class MemoryStore:
         digest = hashlib.sha256(repr((parent, sorted(files.items()), commit.message)).encode())
         version = Version(digest.hexdigest())
         self._branch.blobs.update(blobs)
-        self._branch.snapshots[version] = _Snapshot(MappingProxyType(files), parent)
+        self._branch.snapshots[version] = _Snapshot(
+            MappingProxyType(files), parent, commit.message, time.time()
+        )
         self._branch.head = version
         self._mine.add(version)
         return version

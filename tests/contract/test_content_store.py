@@ -201,6 +201,23 @@ def test_removals_are_told_newest_first_with_their_last_content(store: ContentSt
     assert list(store.removals("nowhere", at)) == []
 
 
+def test_the_log_tells_messages_newest_first_of_one_file_and_since_a_moment(
+    store: ContentStore,
+) -> None:
+    first = put(store, "a.md", "one")
+    put(store, "b [1].md", "other")
+    at = put(store, "a.md", "two", blob_at(store, "a.md"))
+    logged = list(store.log(at))
+    assert [each.version for each in logged][::2] == [at, first]
+    assert [each.message.strip() for each in logged] == ["A post\n\nPost: x"] * 3
+    assert [each.version for each in store.log(at, path="a.md")] == [at, first]
+    assert len(list(store.log(at, path="b [1].md"))) == 1
+    assert list(store.log(at, since=logged[0].time + 60)) == []
+    assert len(list(store.log(at, since=logged[-1].time - 60))) == 3
+    with pytest.raises(StoreBroken):
+        list(store.log(Version("0" * len(at))))
+
+
 def test_a_file_that_came_back_is_no_removal(store: ContentStore) -> None:
     put(store, "a.md", "one")
     drop(store, "a.md")
