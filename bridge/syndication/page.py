@@ -1,0 +1,392 @@
+"""A post as its page shows it: the h-entry's content as text with links, and what is beside it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import mf2py
+from bs4 import BeautifulSoup
+from bs4.element import NavigableString, PageElement, PreformattedString, Tag
+
+from bridge.syndication.text import Rich, Span
+
+#: More of a post is never sent anywhere.
+_MOST = 60_000
+_DEEPEST = 200
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_BLOCKS = _names(
+    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset"
+    " figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav"
+    " ol p pre section summary table tbody tfoot thead tr ul"
+)
+#: Blocks that stand on a line of their own, without a blank one before them.
+_LINES = frozenset({"li", "tr", "dt", "dd", "figcaption", "summary", "caption", "legend"})
+#: What shows no text, or text that is only there for want of something else.
+_SILENT = _names(
+    "audio base button canvas embed head iframe img input link math meta noscript object option"
+    " picture rp rt script select source style svg template textarea title track video"
+)
+_MARKS = frozenset(
+    {"footnote", "footnotes", "footnote-ref", "footnote-reference", "footnote-backref"}
+    | {"headerlink", "linenos", "toc", "toc-backref", "fn-backref", "u-bridgy-fed"}
+)
+_ROLES = frozenset({"doc-endnotes", "doc-noteref", "doc-backlink", "doc-footnote"})
+_SPACES = re.compile(r"[ \t\n\r\f]+")
+_ROOTS = re.compile(r"h-(?:entry|event|review|recipe|product|resume|item)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A photo: where it is, and what is said of it for those who do not see it."""
+
+    url: str
+    alt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a post's own page says of it.
+
+    ``stamps`` are its dates (``dt-published``, ``dt-updated``), ``language`` is a tag of BCP 47,
+    ``pictures`` are those in the text.
+    """
+
+    content: Rich = field(default_factory=Rich)
+    language: str = ""
+    summary: str = ""
+    stamps: frozenset[datetime] = frozenset()
+    photos: tuple[Picture, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    has_content: bool = False
+
+
+def read_page(html: bytes | str, url: str) -> Page | None:
+    """The entry with this URL, or the only one of the page; ``None`` where there is none."""
+    soup = BeautifulSoup(html, "html5lib")
+    parsed = mf2py.Parser(doc=soup, url=url, expose_dom=True).to_dict()
+    item = _entry(parsed["items"], url)
+    if item is None:
+        return None
+    properties: Mapping[str, list[Any]] = item["properties"]
+    contents = [each for each in properties.get("content", []) if isinstance(each, dict)]
+    bodies = [each["dom"] for each in contents if isinstance(each.get("dom"), Tag)]
+    content, pictures = _read(bodies[0], url) if bodies else (Rich(), ())
+    stamps = [*properties.get("published", []), *properties.get("updated", [])]
+    return Page(
+        content=content,
+        language=_language(bodies[0] if bodies else soup.find("body")),
+        summary=_first_text(properties.get("summary", [])),
+        stamps=frozenset(_times(stamps)),
+        photos=tuple(_pictures(properties.get("photo", []))),
+        pictures=pictures,
+        has_content=bool(bodies),
+    )
+
+
+def read_html(html: str, base: str) -> tuple[Rich, tuple[Picture, ...]]:
+    """HTML as text with links, as the networks show it, and the pictures in it.
+
+    Paragraphs are apart by a blank line; entities are decoded once, by the parser; pictures, their
+    alt texts and the marks of footnotes are left out.
+    """
+    body = BeautifulSoup(html, "html5lib").body
+    return (Rich(), ()) if body is None else _read(body, base)
+
+
+def _read(body: Tag, base: str) -> tuple[Rich, tuple[Picture, ...]]:
+    writer = _Writer(base)
+    writer.children(body, 0)
+    return writer.rich(), tuple(writer.pictures)
+
+
+class _Writer:
+    """Writes down what a page's text is, element by element."""
+
+    def __init__(self, base: str) -> None:
+        self.pictures: list[Picture] = []
+        self._base = base
+        self._parts: list[str] = []
+        self._length = 0
+        self._links: list[Span] = []
+        self._breaks = 0
+        self._space = False
+        self._prefix = ""
+        self._last_prefix = ""
+        #: What the next line begins with, as the first of a list's item, and what stands before it.
+        self._marker: tuple[str, str] | None = None
+        self._link_start = -1
+        self._in_link = False
+        self._preformatted = False
+
+    def rich(self) -> Rich:
+        return Rich("".join(self._parts), tuple(self._links))
+
+    def children(self, parent: Tag, depth: int) -> None:
+        for child in parent.children:
+            if self._length > _MOST:
+                return
+            self.node(child, depth + 1)
+
+    def node(self, node: PageElement, depth: int) -> None:
+        if isinstance(node, Tag):
+            if depth > _DEEPEST:
+                self._text(node.get_text())
+            elif not _is_silent(node):
+                self._element(node, depth)
+            elif node.name == "img":
+                self._picture(node)
+            elif node.name == "picture":
+                for image in node.find_all("img"):
+                    self._picture(image)
+        elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
+            self._text(str(node))
+
+    def _element(self, tag: Tag, depth: int) -> None:
+        name = tag.name
+        if name == "br":
+            self._break(min(2, self._breaks + 1))
+        elif name == "a":
+            self._anchor(tag, depth)
+        elif name in {"ul", "ol", "menu", "dir"}:
+            self._list(tag, depth)
+        elif name == "blockquote":
+            self._quote(tag, depth)
+        elif name == "pre":
+            self._code(tag, depth)
+        elif name == "q":
+            self._text("“")
+            self.children(tag, depth)
+            self._text("”")
+        elif name in {"td", "th"}:
+            if tag.find_previous_sibling(["td", "th"]) is not None:
+                self._text(" | ")
+            self.children(tag, depth)
+        elif name in _BLOCKS:
+            apart = 1 if name in _LINES else 2
+            self._break(apart)
+            self.children(tag, depth)
+            self._break(apart)
+        else:
+            self.children(tag, depth)
+
+    def _anchor(self, tag: Tag, depth: int) -> None:
+        href = tag.get("href")
+        url = _web_url(self._base, href) if isinstance(href, str) else None
+        if url is None or self._in_link:
+            self.children(tag, depth)
+            return
+        self._in_link, self._link_start = True, -1
+        self.children(tag, depth)
+        start, self._in_link = self._link_start, False
+        if 0 <= start < self._length:
+            self._links.append(Span(start, self._length, "link", url))
+
+    def _list(self, tag: Tag, depth: int) -> None:
+        nested = tag.find_parent("li") is not None
+        number = _number(tag.get("start"), 1)
+        before = self._prefix
+        self._break(1 if nested else 2)
+        if nested:
+            self._prefix += "  "
+        for child in tag.children:
+            if isinstance(child, Tag) and child.name == "li" and not _is_silent(child):
+                number = _number(child.get("value"), number)
+                self._break(1)
+                self._marker = (self._prefix, f"{number}. " if tag.name == "ol" else "• ")
+                number += 1
+                self._item(child, depth + 1)
+                self._marker = None
+            else:
+                self.node(child, depth + 1)
+        self._prefix = before
+        self._break(1 if nested else 2)
+
+    def _item(self, item: Tag, depth: int) -> None:
+        for child in item.children:
+            if isinstance(child, Tag) and child.name == "p":
+                # Loose lists have paragraphs in their items; a message has no room for that.
+                self._break(1)
+                self.children(child, depth)
+                self._break(1)
+            else:
+                self.node(child, depth)
+
+    def _quote(self, tag: Tag, depth: int) -> None:
+        self._break(2)
+        before, self._prefix = self._prefix, f"{self._prefix}> "
+        self.children(tag, depth)
+        self._prefix = before
+        self._break(2)
+
+    def _code(self, tag: Tag, depth: int) -> None:
+        self._break(2)
+        self._preformatted = True
+        self.children(tag, depth)
+        self._preformatted = False
+        self._break(2)
+
+    def _break(self, lines: int) -> None:
+        self._space = False
+        if self._parts:
+            self._breaks = max(self._breaks, lines)
+
+    def _text(self, text: str) -> None:
+        text = _CONTROL.sub("", unicodedata.normalize("NFC", text))
+        if self._preformatted:
+            self._lines(text)
+            return
+        for index, word in enumerate(_SPACES.split(text)):
+            if index:
+                self._space = True
+            if word:
+                self._word(word)
+
+    def _lines(self, text: str) -> None:
+        """Code, as it is; line ends at its end are those of the block."""
+        for index, line in enumerate(text.split("\n")):
+            if index:
+                self._breaks += 1 if self._parts else 0
+            if line:
+                self._space = False
+                self._word(line)
+
+    def _word(self, word: str) -> None:
+        if self._breaks or not self._parts:
+            self._begin_line()
+        elif self._space:
+            self._append(" ")
+        self._space = False
+        if self._in_link and self._link_start < 0:
+            self._link_start = self._length
+        self._append(word)
+
+    def _begin_line(self) -> None:
+        """Blank lines belong to the quote that goes on over them."""
+        if self._breaks:
+            shorter = min(self._last_prefix, self._prefix, key=len)
+            goes_on = self._last_prefix.startswith(shorter) and self._prefix.startswith(shorter)
+            blank = shorter.rstrip() if goes_on else ""
+            self._append(f"\n{blank}" * (self._breaks - 1) + "\n")
+        start = self._prefix
+        if self._marker is not None:
+            outside, mark = self._marker
+            start = outside + mark + self._prefix.removeprefix(outside)
+        if start:
+            self._append(start)
+        self._last_prefix, self._marker, self._breaks = self._prefix, None, 0
+
+    def _append(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+
+    def _picture(self, image: Tag) -> None:
+        source, alt = image.get("src"), image.get("alt")
+        url = _web_url(self._base, source) if isinstance(source, str) else None
+        if url is not None:
+            self.pictures.append(Picture(url, alt.strip() if isinstance(alt, str) else ""))
+
+
+def _is_silent(tag: Tag) -> bool:
+    if tag.name in _SILENT or tag.has_attr("hidden"):
+        return True
+    classes = tag.get("class") or []
+    if _MARKS.intersection(classes) or tag.get("role") in _ROLES:
+        return True
+    if tag.name != "sup":
+        return False
+    # <sup id="fnref:1"><a class="footnote-ref">1</a></sup>, as Markdown makes it.
+    return str(tag.get("id") or "").startswith("fnref") or any(
+        _MARKS.intersection(link.get("class") or []) for link in tag.find_all("a")
+    )
+
+
+def _number(value: object, default: int) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        return default
+
+
+def _web_url(base: str, href: str) -> str | None:
+    try:
+        url = urljoin(base, href.strip())
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return url if parts.scheme in {"http", "https"} and parts.hostname else None
+
+
+def _entry(items: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
+    entries = [each for each in _flat(items) if any(map(_ROOTS.fullmatch, each["type"]))]
+    mine = [each for each in entries if any(_same(url, known) for known in _urls(each))]
+    if mine:
+        return mine[0]
+    top = [each for each in items if any(map(_ROOTS.fullmatch, each["type"]))]
+    return top[0] if len(top) == 1 else None
+
+
+def _flat(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        yield item
+        yield from _flat(item.get("children", []))
+
+
+def _urls(item: dict[str, Any]) -> list[str]:
+    properties = item["properties"]
+    found = [*properties.get("url", []), *properties.get("uid", [])]
+    return [each for each in found if isinstance(each, str)]
+
+
+def _same(one: str, other: str) -> bool:
+    def bare(url: str) -> str:
+        return urldefrag(url).url.partition("://")[2].rstrip("/")
+
+    return bare(one) == bare(other)
+
+
+def _first_text(values: list[Any]) -> str:
+    for value in values:
+        text = value.get("value") if isinstance(value, dict) else value
+        if isinstance(text, str) and text.strip():
+            return text.strip()
+    return ""
+
+
+def _pictures(values: list[Any]) -> Iterator[Picture]:
+    for value in values:
+        url = value.get("value") if isinstance(value, dict) else value
+        alt = value.get("alt") if isinstance(value, dict) else ""
+        if isinstance(url, str) and url.startswith(("http://", "https://")):
+            yield Picture(url, alt.strip() if isinstance(alt, str) else "")
+
+
+def _times(values: list[Any]) -> Iterator[datetime]:
+    """Those that say which moment they mean."""
+    for value in values:
+        try:
+            time = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            continue
+        if time.tzinfo is not None:
+            yield time
+
+
+def _language(tag: object) -> str:
+    """The language of an element's text, as it or what is around it says."""
+    if isinstance(tag, Tag):
+        for each in (tag, *tag.parents):
+            if isinstance(lang := each.get("lang"), str) and lang.strip():
+                return lang.strip()
+    return ""
