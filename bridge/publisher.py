@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -206,11 +207,19 @@ class Publisher:
                 return place, await self._commit(deadline, changes, message, base)
 
         place, version = await retry_on_conflict(attempt)
-        url, live = place.location.url, False
+        url = place.location.url
         self._want_context(url, place.file)
-        with after_commit("waiting for the page"):
-            live = await self._rebuilder.live(version, place.location.save_as, self._wait_seconds)
+        live = await self._live(version, place.location.save_as)
         return Published(url, draft=_draft(place), live=live)
+
+    async def _live(self, version: Version, *pages: str) -> bool:
+        """Wait, for a set moment in all, until pages are as a version has them; whether they are
+        all there."""
+        ends, there = time.monotonic() + self._wait_seconds, False
+        with after_commit("waiting for the page"):
+            for page in dict.fromkeys(pages):
+                there = await self._rebuilder.live(version, page, ends - time.monotonic())
+        return there
 
     async def _commit(
         self, deadline: asyncio.Timeout, changes: Sequence[Change], message: str, base: Version
@@ -263,9 +272,11 @@ class Publisher:
                     *await self._illustrator.pending(place.file),
                 ]
                 message = _message("update", new, place.file, url, token, action.once)
-                await self._commit(deadline, changes, message, post.base)
+                version = await self._commit(deadline, changes, message, post.base)
         self._want_context(url, place.file)
-        return Published(url, draft=_draft(place), moved=url != entry.url)
+        # Where a post has moved, its old page is to lead to the new one by then.
+        live = await self._live(version, entry.save_as, place.location.save_as)
+        return Published(url, draft=_draft(place), live=live, moved=url != entry.url)
 
     async def _edited(self, post: _Opened, old: Post, new: Post, action: Update) -> Settled | None:
         """The file with the change, and where the site would put it; ``None`` for no change."""
@@ -295,7 +306,8 @@ class Publisher:
             post = await self._posts.read(opened.file, entry)
             message = _message("delete", post, opened.file, entry.url, token)
             gone = Change(entry.path, None, opened.blob)
-            await self._commit(deadline, [gone], message, opened.base)
+            version = await self._commit(deadline, [gone], message, opened.base)
+        await self._live(version, entry.save_as)
         return Published(entry.url)
 
     async def _undelete(
@@ -328,8 +340,9 @@ class Publisher:
                     )
                 post = await self._posts.read(file)
                 message = _message("undelete", post, file, place.location.url, token)
-                await self._commit(deadline, [change], message, base)
-        return Published(place.location.url)
+                version = await self._commit(deadline, [change], message, base)
+        live = await self._live(version, place.location.save_as)
+        return Published(place.location.url, live=live)
 
     @asynccontextmanager
     async def _opened(self, url: str) -> AsyncIterator[_Opened]:

@@ -135,7 +135,7 @@ class Publish(_Section, frozen=True):
 class Rebuild(_Section, frozen=True):
     """``[rebuild]``: how pages come from commits.
 
-    An answer waits up to ``wait_seconds`` for its page to be live (0: never). A build that makes
+    An answer waits up to ``wait_seconds`` for its change to be live (0: never). A build that makes
     the site larger by more than ``max_growth`` bytes is ended. ``confined``: whether builds see
     nothing but the site (:mod:`bridge.site.confinement`).
     ``keep``: patterns of files that builds leave in the checkout for the next, as caches are.

@@ -13,7 +13,12 @@ from demo_kit import Demo, start_demo
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """One demo for all tests that only post to it."""
-    running, process = start_demo(tmp_path_factory.mktemp("demo") / "site")
+    # An answer waits for its page, however busy the machine is.
+    folder, patient = (
+        tmp_path_factory.mktemp("demo") / "site",
+        {"BRIDGE_REBUILD__WAIT_SECONDS": "60"},
+    )
+    running, process = start_demo(folder, **patient)
     yield running
     process.send_signal(signal.SIGINT)
     assert process.wait(150) == 0

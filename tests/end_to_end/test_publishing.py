@@ -171,7 +171,43 @@ async def test_a_draft_moves_to_its_address_when_it_is_published(
     )
     assert status == 201
     assert "/articles/" in moved["url"]
-    await live(http, moved["url"])
+    assert (await shown(http, moved["url"]))[0] == 200
+    back = {"post-status": ["draft"]}
+    assert (await act(http, demo, action="update", url=moved["url"], replace=back))[0] == 201
+    assert (await shown(http, moved["url"]))[0] == 404, "a draft again, and gone from its address"
+
+
+async def shown(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:
+    """The page of a post as it is now."""
+    async with http.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_the_answer_to_a_change_comes_when_it_is_live(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
+    url = await post(http, demo, {"content": ["As it was at first"], "mp-slug": ["live-changes"]})
+    for words in ("As it is now", "As it is at last"):
+        change = {"content": [words]}
+        assert (await act(http, demo, action="update", url=url, replace=change))[0] == 200
+        status, page = await shown(http, url)
+        assert status == 200
+        assert words in page
+    status, moved = await act(http, demo, action="update", url=url, replace={"mp-slug": ["moved"]})
+    assert status == 201
+    status, page = await shown(http, moved["url"])
+    assert status == 200
+    assert "As it is at last" in page
+    status, page = await shown(http, url)
+    assert "As it is at last" not in page
+    assert moved["url"] in page, "the old address leads to the new one"
+    assert (await act(http, demo, action="delete", url=moved["url"]))[0] == 200
+    assert (await shown(http, moved["url"]))[0] in (404, 410)
+    status, _ = await act(http, demo, action="undelete", url=moved["url"])
+    assert status == 200
+    status, page = await shown(http, moved["url"])
+    assert status == 200
+    assert "As it is at last" in page
 
 
 async def test_a_post_of_the_future_appears_when_it_is_due(
