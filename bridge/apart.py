@@ -12,6 +12,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+_PROJECT = Path(__file__).parents[1]
+
 
 async def read_apart(program: Path, url: str, *arguments: str, page: bytes, seconds: float) -> Any:
     """What ``program`` prints, as JSON, about the page at ``url``; ``None`` if it fails.
@@ -30,7 +32,7 @@ async def read_apart(program: Path, url: str, *arguments: str, page: bytes, seco
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env={name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")},
+        env=_environment(),
     )
     try:
         async with asyncio.timeout(seconds):
@@ -44,3 +46,10 @@ async def read_apart(program: Path, url: str, *arguments: str, page: bytes, seco
             await process.wait()
     # A page that uses up what the process may use ends it.
     return json.loads(output) if process.returncode == 0 else None
+
+
+def _environment() -> dict[str, str]:
+    """Nothing secret; and the way to the bridge's own modules, wherever it is installed."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    search = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
+    return {**ours, "PYTHONPATH": os.pathsep.join(search)}

@@ -59,11 +59,15 @@ from bridge.web.middleware import allow_browsers, harden, render_errors
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
 from bridge.web.status import StatusHandlers
+from bridge.webmention.factory import make_receiver
+from bridge.webmention.handlers import WebmentionHandlers
+from bridge.webmention.receiving import Receiver
 
 log = logging.getLogger(__name__)
 
 STORE = web.AppKey("store", ContentStore)
 REBUILDER = web.AppKey("rebuilder", Rebuilder)
+RECEIVER = web.AppKey("receiver", Receiver)
 
 #: Seconds for each part to close. Most take none; :mod:`bridge.ending` bounds all of them together.
 _CLOSE_SECONDS = 4.0
@@ -168,7 +172,7 @@ class _Assembly:
             with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
-        self._start_receiving(repo, committer, fetch)
+        await self._start_receiving(repo, committer, fetch)
         self._start_sending(repo, followers, fetch)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
 
@@ -317,9 +321,29 @@ class _Assembly:
             hook = GitHook(self.settings.publish.hook_secret, remote.fetch_now)
             router.add_post("/hook/git", hook.post)
 
-    def _start_receiving(self, repo: _Repo, committer: Committer, fetch: GuardedFetch) -> None:
+    async def _start_receiving(
+        self, repo: _Repo, committer: Committer, fetch: GuardedFetch
+    ) -> None:
         """``/webmention``: what other sites say of posts."""
-        del repo, committer, fetch
+        if not self.settings.webmention.receive:
+            return
+        receiver = make_receiver(
+            self.settings,
+            repo.store,
+            repo.catalogue,
+            repo.posts,
+            committer,
+            fetch,
+            public_url=self.public_url,
+        )
+        await receiver.start()
+        self._close_later(receiver.close)
+        handlers = WebmentionHandlers(receiver, self.public_url)
+        for slash in ("", "/"):
+            self.app.router.add_get(f"/webmention{slash}", handlers.get)
+            self.app.router.add_post(f"/webmention{slash}", handlers.post)
+        self.app.router.add_get("/webmention/{id}", handlers.state)
+        self.app[RECEIVER] = receiver
 
     def _start_sending(self, repo: _Repo, followers: _Followers, fetch: GuardedFetch) -> None:
         """Webmentions to the sites that posts link to."""

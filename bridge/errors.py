@@ -88,6 +88,17 @@ class UnsupportedMediaType(BridgeError):
     code = "invalid_request"
 
 
+class TooManyRequests(BridgeError):
+    """A stranger asks for more than one may (RFC 6585 4). ``retry_after`` is in seconds."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, description: str, *, retry_after: int) -> None:
+        super().__init__(description)
+        self.retry_after = retry_after
+
+
 class Unavailable(BridgeError):
     """Something that the bridge depends on does not answer. ``retry_after`` is in seconds."""
 

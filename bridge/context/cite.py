@@ -42,22 +42,22 @@ def cite(html: bytes, url: str, charset: str | None = None) -> dict[str, Any] | 
 
     Its microformats come first, then Open Graph and the like, then its title.
     """
-    page = BeautifulSoup(html, "html5lib", from_encoding=charset or _utf8(html))
+    page = BeautifulSoup(html, "html5lib", from_encoding=charset or utf8(html))
     items: list[dict[str, Any]] = mf2py.parse(doc=page, url=url, metaformats=True)["items"]
     proper = [item for item in items if item.get("source") != "metaformats"]
-    found = _entry(proper, url) or next((item for item in items if item not in proper), None)
+    found = entry_of(proper, url) or next((item for item in items if item not in proper), None)
     if found is None:
         return None
     cited: dict[str, list[Any]] = {
         "name": [_name(found)],
-        "author": [_author(found, proper)],
+        "author": [author_of(found, proper)],
         "content": [_excerpt(found)],
     }
     said = {name: values for name, values in cited.items() if values[0]}
     return {"type": ["h-cite"], "properties": said} if said else None
 
 
-def _utf8(html: bytes) -> str | None:
+def utf8(html: bytes) -> str | None:
     """UTF-8, where the bytes can be nothing else; ``None`` leaves it to what the page says."""
     try:
         html.decode()
@@ -66,9 +66,9 @@ def _utf8(html: bytes) -> str | None:
     return "utf-8"
 
 
-def _entry(items: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
+def entry_of(items: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
     """The entry that a page is about: the one with its URL, or the only one on its top level."""
-    entries = [item for item in _flat(items) if _ENTRIES & set(item["type"])]
+    entries = [item for item in flat(items) if _ENTRIES & set(item["type"])]
     mine = [item for item in entries if _same(url, _urls(item))]
     top = [item for item in items if _ENTRIES & set(item["type"])]
     if mine:
@@ -76,19 +76,20 @@ def _entry(items: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
     return top[0] if len(top) == 1 else None
 
 
-def _flat(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def flat(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Items, each followed by those inside of it."""
     for item in items:
         yield item
-        yield from _flat(item.get("children", []))
+        yield from flat(item.get("children", []))
 
 
 def _urls(item: dict[str, Any]) -> list[str]:
     properties = item["properties"]
-    values = [_plain(value) for name in ("url", "uid") for value in properties.get(name, [])]
+    values = [plain(value) for name in ("url", "uid") for value in properties.get(name, [])]
     return [value for value in values if value]
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """A property's value as text, whether it stands alone or inside an object."""
     text = value.get("value") if isinstance(value, dict) else value
     return text if isinstance(text, str) else ""
@@ -104,54 +105,63 @@ def _bare(url: str) -> str:
 
 def _name(entry: dict[str, Any]) -> str:
     """The title; of a note, whose "name" is only its text again, none."""
-    name = _text(entry, "name", NAME_LENGTH)
-    content = _text(entry, "content", EXCERPT_LENGTH)
+    name = line_of(entry, "name", NAME_LENGTH)
+    content = line_of(entry, "content", EXCERPT_LENGTH)
     begin = name.rstrip("….").strip()
     return "" if begin and content.startswith(begin) else name
 
 
 def _excerpt(entry: dict[str, Any]) -> str:
-    return _text(entry, "summary", EXCERPT_LENGTH) or _text(entry, "content", EXCERPT_LENGTH)
+    return line_of(entry, "summary", EXCERPT_LENGTH) or line_of(entry, "content", EXCERPT_LENGTH)
 
 
-def _author(entry: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any] | None:
+def author_of(entry: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Who wrote it, as an h-card (indieweb.org/authorship-spec, without following links)."""
-    cards = [item for item in _flat(items) if "h-card" in item["type"]]
+    cards = [item for item in flat(items) if "h-card" in item["type"]]
     named = next(iter(entry["properties"].get("author", [])), None)
     if named is None and len(cards) == 1:
         named = cards[0]
     if isinstance(named, str):
-        name = "url" if _is_url(named) else "name"
+        name = "url" if is_url(named) else "name"
         mine = (card for card in cards if name == "url" and _same(named, _urls(card)))
         named = next(mine, {"properties": {name: [named]}})
     if not isinstance(named, dict) or "properties" not in named:
         return None
     facts = {
-        "name": [_text(named, "name", AUTHOR_LENGTH)],
-        "url": [_first_url(named, "url")],
-        "photo": [_first_url(named, "photo")],
+        "name": [line_of(named, "name", AUTHOR_LENGTH)],
+        "url": [first_url(named, "url")],
+        "photo": [first_url(named, "photo")],
     }
     known = {name: values for name, values in facts.items() if values[0]}
     return {"type": ["h-card"], "properties": known} if known else None
 
 
-def _text(item: dict[str, Any], name: str, length: int) -> str:
+def line_of(item: dict[str, Any], name: str, length: int) -> str:
     """The first value of a property as one line of plain text."""
-    value = _plain(next(iter(item["properties"].get(name, [])), ""))
+    value = plain(next(iter(item["properties"].get(name, [])), ""))
     line = _NO_TEXT.sub(" ", value[: length * 20]).strip()
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
-def _first_url(item: dict[str, Any], name: str) -> str:
-    urls = (_plain(value) for value in item["properties"].get(name, []))
-    return next((url for url in urls if _is_url(url)), "")
+def first_url(item: dict[str, Any], name: str) -> str:
+    """The first value of a property that may stand in a link; ``""`` where there is none."""
+    urls = (plain(value) for value in item["properties"].get(name, []))
+    return next((url for url in urls if is_url(url)), "")
 
 
-def _is_url(value: str) -> bool:
+def is_url(value: str) -> bool:
     """Whether a value may stand in a link."""
     return (
         len(value) <= URL_LENGTH and value.isprintable() and _WEB_URL.fullmatch(value) is not None
     )
+
+
+def limit_resources() -> None:
+    """Bound what this process may use, before a stranger's page is looked at."""
+    os.nice(10)
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    with contextlib.suppress(ValueError):  # macOS takes no limit on memory
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
 
 def main() -> None:
@@ -159,10 +169,7 @@ def main() -> None:
 
     The arguments are the page's URL and, where the server named it, its character encoding.
     """
-    os.nice(10)
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    with contextlib.suppress(ValueError):  # macOS takes no limit on memory
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    limit_resources()
     url, charset = sys.argv[1:]
     json.dump(cite(sys.stdin.buffer.read(), url, charset or None), sys.stdout)
 

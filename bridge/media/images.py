@@ -99,8 +99,22 @@ def _frames(image: Image.Image, kind: Kind) -> int:
     return 1 if kind is JPEG else int(getattr(image, "n_frames", 1))
 
 
+def _square(image: Image.Image, side: int) -> Picture:
+    """The middle of a picture, as small as a face needs to be."""
+    image.draft("RGB", (2 * side, 2 * side))
+    upright = ImageOps.exif_transpose(image)
+    mode = "RGBA" if upright.has_transparency_data else "RGB"
+    face = ImageOps.fit(upright.convert(mode), (side, side), Image.Resampling.LANCZOS)
+    face.info = {}
+    target = io.BytesIO()
+    face.save(target, format="WEBP", quality=75, method=6)
+    return Picture(target.getvalue(), side, side)
+
+
 def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     image = _opened(data, kind)
+    if rules.square:
+        return _square(image, rules.square)
     # A JPEG of several pictures (MPO) is one photo with others behind it, not an animation.
     if kind is GIF or (getattr(image, "is_animated", False) and kind is not JPEG):
         return Picture(_cleaned(data, kind, rules), image.width, image.height)

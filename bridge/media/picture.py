@@ -20,13 +20,15 @@ class Rules:
     """What the owner wants done with photos (the ``[media]`` section).
 
     ``max_side`` scales a larger photo down to that many pixels on its longer side (0: never);
-    ``sizes`` are the widths of the copies for ``srcset``.
+    ``sizes`` are the widths of the copies for ``srcset``. ``square`` makes it a square of so many
+    pixels, in WebP and of its first picture alone, as faces are (0: not).
     """
 
     keep_exif: bool = False
     max_pixels: int = 64_000_000
     max_side: int = 0
     sizes: tuple[int, ...] = ()
+    square: int = 0
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:

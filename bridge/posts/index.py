@@ -106,6 +106,18 @@ class PostIndex:
         wanted = canonical(url, self._own)
         return any(canonical(each, self._own) == wanted for each in (entry.url, *entry.aliases))
 
+    @property
+    def own(self) -> frozenset[str]:
+        """The hosts under which the site is known."""
+        return self._own
+
+    def has_page(self, paths: Sequence[str]) -> bool:
+        """Whether one of the site's pages is written to one of these paths of the output."""
+        marks = ", ".join("?" * len(paths))
+        with self._reading:
+            sql = f"SELECT 1 FROM pages WHERE save_as IN ({marks}) LIMIT 1"  # noqa: S608 - only ?
+            return self._reader.execute(sql, tuple(paths)).fetchone() is not None
+
     def unread(self) -> list[Unread]:
         """The files of which Pelican makes no post, although they are where posts are."""
         with self._reading:

@@ -64,6 +64,10 @@ class PostReader:
         except UnicodeDecodeError as error:
             raise Conflict(f"{entry.path} is not in UTF-8: convert it, then try again.") from error
 
+    def find_or_none(self, url: str) -> Entry | None:
+        """The post at a URL, if there is one."""
+        return self._catalogue.index.find(url)
+
     def find(self, url: str) -> Entry:
         """The post at a URL. Raises :class:`InvalidRequest`."""
         entry = self._catalogue.index.find(url)

@@ -30,8 +30,6 @@ from bridge.store.git import GitStore
 #: The plugin writes the pages of drafts that the world does not see to the folder named by this
 #: (:mod:`pelican_indieauth.withheld`).
 PREVIEWS = "PELICAN_INDIEAUTH_PREVIEWS"
-#: Where received webmentions are, inside the content folder.
-MENTIONS = "mentions"
 
 
 def make_rebuilder(
@@ -151,7 +149,7 @@ class _Site:
             sandbox=self._sandbox,
             own=tuple(
                 f"{self._settings.content.folder}/{folder}"
-                for folder in (self._settings.media.folder, MENTIONS)
+                for folder in (self._settings.media.folder, self._settings.webmention.folder)
             ),
         )
         verifier = Verifier(command, output, self._folder / "clean")

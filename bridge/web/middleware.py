@@ -15,6 +15,7 @@ from bridge.errors import (
     BridgeError,
     InsufficientScope,
     InsufficientStorage,
+    TooManyRequests,
     Unavailable,
 )
 from bridge.indieauth import pages
@@ -125,7 +126,7 @@ def error_response(error: BridgeError) -> web.Response:
     headers = dict[str, str]()
     if asked := challenge(error):
         headers[hdrs.WWW_AUTHENTICATE] = asked
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooManyRequests):
         headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     extra = {"scope": error.scope} if isinstance(error, InsufficientScope) else {}
     return _json(error.status, error.code, error.description, headers, **extra)

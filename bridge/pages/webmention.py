@@ -1,0 +1,97 @@
+"""What a person sees at ``/webmention``: a form to tell of a link, and what became of it."""
+
+from __future__ import annotations
+
+from html import escape
+
+from aiohttp import hdrs, web
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 1.05rem/1.55 system-ui, sans-serif }}
+main {{ max-width: 34rem; margin: 12vh auto; padding: 0 1.25rem }}
+h1 {{ font-size: 1.5rem; line-height: 1.25 }}
+label {{ display: block; margin-top: 1rem; font-weight: 600 }}
+input {{ box-sizing: border-box; width: 100%; padding: .6rem; font: inherit;
+  border: 1px solid GrayText; border-radius: .4rem }}
+button {{ margin-top: 1.25rem; padding: .6rem 1.2rem; font: inherit; cursor: pointer }}
+a {{ overflow-wrap: anywhere }}
+</style>
+<main><h1>{title}</h1>
+{body}
+</main>
+</html>
+"""
+_FORM = """\
+<p>Have you written a reply, or anything else that links to a page of this site? Paste its address
+here. Your page is looked at, and what it says is shown if the site’s owner agrees.</p>
+<form method="post" action="{action}">
+<label for="source">The address of your page</label>
+<input id="source" name="source" type="url" required maxlength="2000" placeholder="https://"
+ autocomplete="url" autofocus>
+<label for="target">The page of this site that it links to</label>
+<input id="target" name="target" type="url" required maxlength="2000" value="{target}">
+<button>Tell this site</button>
+</form>
+<p>Programs send the same two fields: <a href="https://www.w3.org/TR/webmention/">Webmention</a>. To
+have a mention taken away, delete your page, or its link, and send it once more.</p>
+"""
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether a person asks, with a browser."""
+    accepted = request.headers.get(hdrs.ACCEPT, "").lower()
+    return "text/html" in accepted and "application/json" not in accepted
+
+
+def form_page(action: str, target: str) -> web.Response:
+    """The form; ``target`` is the page that it was opened from."""
+    body = _FORM.format(action=escape(action), target=escape(target))
+    return _page("Reply from your own site", body)
+
+
+def state_page(
+    title: str, text: str, source: str, target: str, *, status: int = 200, location: str = ""
+) -> web.Response:
+    """What became of a webmention; ``location`` is where that can be looked up again."""
+    body = (
+        f"<p>{escape(text)}</p>"
+        f'<p>From <a rel="nofollow ugc noreferrer" href="{escape(source)}">{escape(source)}</a><br>'
+        f'about <a href="{escape(target)}">{escape(target)}</a></p>'
+    )
+    headers = {}
+    if location:
+        body += f'<p><a href="{escape(location)}">What has become of it</a></p>'
+        headers[str(hdrs.LOCATION)] = location
+    return _page(title, body, status=status, headers=headers)
+
+
+def refusal_page(action: str, text: str, status: int, headers: dict[str, str]) -> web.Response:
+    """What was wrong, with a way back."""
+    body = f'<p>{escape(text)}</p><p><a href="{escape(action)}">Try again</a></p>'
+    return _page("This does not work", body, status=status, headers=headers)
+
+
+def _page(
+    title: str, body: str, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        status=status,
+        text=_PAGE.format(title=escape(title), body=body),
+        content_type="text/html",
+        headers={**_HEADERS, **(headers or {})},
+    )

@@ -1,0 +1,94 @@
+"""Small pictures of those who responded, kept with the site: nobody is told who reads a page."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from datetime import UTC, datetime, timedelta
+
+from bridge.errors import BridgeError
+from bridge.fetch import FetchError, GuardedFetch
+from bridge.media.picture import Rules
+from bridge.media.sniff import sniff
+from bridge.media.worker import Cleaner
+from bridge.store import Change
+from bridge.webmention.files import MentionFiles
+from bridge.webmention.mention import Mention
+
+log = logging.getLogger(__name__)
+
+#: The folder of faces, inside the media folder.
+FOLDER = "faces"
+_SIDE = 96
+_BYTES = 2 * 1024 * 1024
+_SECONDS = 10.0
+_RENEWED = timedelta(days=30)
+_AT_ONCE = 2
+_PIXELS = 16_000_000
+
+
+class Faces:
+    """Fetches pictures, and makes them small in a process of its own (:mod:`bridge.media`)."""
+
+    def __init__(
+        self, fetch: GuardedFetch, files: MentionFiles, *, content: str, media: str, store: bool
+    ) -> None:
+        """``content`` and ``media`` are the settings' folders; ``store``: whether any are kept."""
+        self._fetch = fetch
+        self._files = files
+        self._media = media.strip("/")
+        content = content.strip("/")
+        self._root = f"{content}/" if content not in {"", "."} else ""
+        self._store = store
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._cleaner = Cleaner(Rules(max_pixels=_PIXELS, square=_SIDE), processor_seconds=20)
+
+    async def face(self, mention: Mention) -> tuple[str, Change | None]:
+        """How the author's picture is named in the file, and the change that brings it, if it is
+        new; ``""`` where there is none."""
+        if not self._store or not mention.photo:
+            return "", None
+        known = await asyncio.to_thread(self._files.face_of, str(mention.entry["author"]["url"]))
+        if known is not None and _is_young(known.received):
+            return known.photo, None
+        data = await self._picture(mention.photo)
+        if data is None:
+            return (known.photo if known else ""), None
+        path = f"{self._media}/{FOLDER}/{hashlib.sha256(data).hexdigest()[:24]}.webp"
+        there = await asyncio.to_thread(self._files.blob, f"{self._root}{path}")
+        change = None if there else Change(f"{self._root}{path}", data, None)
+        return f"{{static}}/{path}", change
+
+    def unused(self, photo: str, gone: int) -> Change | None:
+        """The change that removes a picture which only ``gone`` mentions show: those that go."""
+        start = f"{{static}}/{self._media}/{FOLDER}/"
+        if not photo.startswith(start) or self._files.uses(photo) > gone:
+            return None
+        path = f"{self._root}{photo.removeprefix('{static}/')}"
+        there = self._files.blob(path)
+        return Change(path, None, there.id) if there else None
+
+    async def _picture(self, url: str) -> bytes | None:
+        async with self._turns:
+            try:
+                found = await self._fetch.fetch(
+                    url, max_bytes=_BYTES, timeout=_SECONDS, accept="image/*"
+                )
+                if found.status != 200:
+                    return None
+                kind = sniff(found.body)
+                if kind.family != "image":
+                    return None
+                return (await self._cleaner.clean(found.body, kind)).data
+            except (FetchError, BridgeError) as error:
+                log.info("no picture from %r: %s", url, error)
+                return None
+
+
+def _is_young(received: str) -> bool:
+    try:
+        moment = datetime.fromisoformat(received)
+    except ValueError:
+        return False
+    return moment.tzinfo is not None and datetime.now(UTC) - moment < _RENEWED

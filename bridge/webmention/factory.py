@@ -1,0 +1,67 @@
+"""Puts the receiving of webmentions together."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from bridge.committing import Committer
+from bridge.fetch import GuardedFetch
+from bridge.posts.addresses import canonical, hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reading import PostReader
+from bridge.settings import Settings
+from bridge.settings_file import LOOPBACK
+from bridge.store.git import GitStore
+from bridge.webmention.faces import Faces
+from bridge.webmention.files import MentionFiles
+from bridge.webmention.inbox import Inbox
+from bridge.webmention.publishing import MentionCommits
+from bridge.webmention.receiving import Owner, Receiver
+from bridge.webmention.targets import Targets
+from bridge.webmention.verification import Verifier
+
+
+def make_receiver(
+    settings: Settings,
+    store: GitStore,
+    catalogue: Catalogue,
+    posts: PostReader,
+    committer: Committer,
+    fetch: GuardedFetch,
+    *,
+    public_url: str,
+) -> Receiver:
+    """Everything that takes webmentions, not started yet."""
+    ours = settings.webmention
+    content = settings.content.folder
+    files = MentionFiles(store, content, ours.folder)
+    targets = Targets(catalogue, settings.site.me)
+    faces = Faces(
+        fetch, files, content=content, media=settings.media.folder, store=ours.faces == "store"
+    )
+    commits = MentionCommits(files, targets, faces, committer, catalogue)
+    return Receiver(
+        Inbox(settings.site.state / "keep" / "mentions"),
+        files,
+        targets,
+        Verifier(fetch),
+        commits,
+        posts,
+        owner=Owner(
+            frozenset(canonical(each, frozenset()) for each in _accounts(settings)),
+            hosts(public_url),
+            on_loopback=urlsplit(public_url).hostname in LOOPBACK,
+        ),
+        approve=ours.approve,
+        batch_seconds=ours.batch_seconds,
+    )
+
+
+def _accounts(settings: Settings) -> list[str]:
+    """The owner's addresses elsewhere, as far as the settings name them."""
+    found = [settings.site.me, *settings.site.aliases]
+    for target in settings.syndication.targets:
+        found.append(target.uid)
+        if target.user is not None and target.user.url:
+            found.append(target.user.url)
+    return found

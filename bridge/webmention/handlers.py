@@ -1,0 +1,113 @@
+"""``/webmention``: takes what other sites send, and tells them what became of it."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from aiohttp import hdrs, web
+
+from bridge.errors import BridgeError, InvalidRequest, NotFound
+from bridge.http_body import receive_all
+from bridge.indieauth.limits import address
+from bridge.pages.webmention import form_page, refusal_page, state_page, wants_page
+from bridge.webmention.inbox import Record, State
+from bridge.webmention.mention import web_url
+from bridge.webmention.receiving import Receiver
+
+_FORM = "application/x-www-form-urlencoded"
+_BYTES = 8 * 1024
+_SECONDS = 30.0
+_FIELDS = 20
+
+#: What a sender is told of each state: a heading, and a sentence.
+_TOLD: dict[State, tuple[str, str]] = {
+    "waiting": ("Thank you", "Your page will be looked at in a moment."),
+    "approved": ("Thank you", "Your page was looked at, and will be shown soon."),
+    "pending": ("Waiting for the owner", "Your page was looked at; the owner decides next."),
+    "shown": ("It is shown", "Your page was looked at, and is shown with this one."),
+    "no-link": ("No link", "Your page does not link to this one."),
+    "unreachable": ("Not reached", "Your page could not be read."),
+    "gone": ("Gone", "Your page was deleted, and is not shown any more."),
+    "refused": ("Not shown", "Your page is not shown here."),
+}
+
+
+class WebmentionHandlers:
+    """The endpoint. Anyone may ask, from anywhere: it has no cookie and needs no token."""
+
+    def __init__(self, receiver: Receiver, public_url: str) -> None:
+        self._receiver = receiver
+        self._endpoint = f"{public_url}webmention"
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """A form, for those whose sites send nothing by themselves."""
+        return form_page(self._endpoint, web_url(request.query.get("target", "")))
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        """Take a webmention: 201 and where its state can be looked up (Webmention 3.2).
+
+        Raises the errors of :mod:`bridge.errors`; a browser gets them as a page.
+        """
+        try:
+            source, target = await _read(request)
+            record = await self._receiver.receive(source, target, address(request))
+        except BridgeError as error:
+            if not wants_page(request):
+                raise
+            retry = getattr(error, "retry_after", None)
+            headers = {str(hdrs.RETRY_AFTER): str(retry)} if retry else {}
+            return refusal_page(self._endpoint, error.description, error.status, headers)
+        return self._state(request, record, status=201)
+
+    async def state(self, request: web.Request) -> web.StreamResponse:
+        """What became of one. Raises :class:`NotFound` where nothing is known of it any more."""
+        record = self._receiver.inbox.get(request.match_info["id"])
+        if record is None:
+            raise NotFound("Nothing is known of this webmention, or it was settled long ago.")
+        return self._state(request, record, status=200)
+
+    def _state(self, request: web.Request, record: Record, *, status: int) -> web.Response:
+        title, text = _TOLD[record.state]
+        text = record.why or text
+        location = f"{self._endpoint}/{record.id}"
+        if wants_page(request):
+            again = location if status == 201 else ""
+            return state_page(
+                title, text, record.source, record.target, status=status, location=again
+            )
+        said = {
+            "state": record.state,
+            "message": text,
+            "source": record.source,
+            "target": record.target,
+            "url": location,
+        }
+        # 3.2: "If the receiver creates a status page, it MUST reply with an HTTP 201 Created
+        # response with a Location header".
+        headers = {str(hdrs.CACHE_CONTROL): "no-store"}
+        headers |= {str(hdrs.LOCATION): location} if status == 201 else {}
+        return web.json_response(said, status=status, headers=headers)
+
+
+async def _read(request: web.Request) -> tuple[str, str]:
+    """Source and target of a request. Raises :class:`InvalidRequest` and PayloadTooLarge."""
+    # 3.1.3: the parameters are "x-www-form-urlencoded".
+    if request.content_type != _FORM:
+        raise InvalidRequest(f"Send 'source' and 'target' as {_FORM}.")
+    body = await receive_all(request, max_bytes=_BYTES, seconds=_SECONDS)
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS
+        )
+    except ValueError as error:
+        raise InvalidRequest("The form is not UTF-8, or has too many fields.") from error
+    found = {name: [value for key, value in pairs if key == name] for name, _ in pairs}
+    if "code" in found:
+        # To fetch and to publish what is for some alone would be wrong.
+        raise InvalidRequest(
+            "Private webmentions ('code') are not taken: everything on this site is public."
+        )
+    for name in ("source", "target"):
+        if len(found.get(name, [])) != 1 or not found[name][0].strip():
+            raise InvalidRequest(f"Send one '{name}', an http(s) URL.")
+    return found["source"][0].strip(), found["target"][0].strip()

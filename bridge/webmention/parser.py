@@ -1,0 +1,270 @@
+"""Does a page link to a post, and what does it say? Run as a program: page in, JSON out.
+
+A parser of HTML can be kept busy for minutes by a page that is made for it, so this runs in a
+process of its own, which limits itself and can be ended (:mod:`bridge.apart`). What comes out is
+plain text and http(s) URLs of bounded length and number; nothing of it is HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import mf2py
+from bs4 import BeautifulSoup, Comment, Tag
+from bs4.element import NavigableString, PreformattedString
+
+from bridge.context.cite import (
+    AUTHOR_LENGTH,
+    author_of,
+    entry_of,
+    first_url,
+    limit_resources,
+    line_of,
+    plain,
+    utf8,
+)
+
+#: Attributes that hold an address: of links, of media, and of what is quoted (Webmention 3.2.2:
+#: "the receiver SHOULD look for <a href="*">, <img href="*">, <video src="*"> and other similar").
+_ADDRESSES = ("href", "src", "cite", "poster", "data")
+#: The properties of an entry that say what it is to another page, most telling first.
+RESPONSES = ("rsvp", "repost-of", "like-of", "bookmark-of", "in-reply-to")
+_COMMENTS = 50
+_VALUES = 100
+_TEXT_LENGTH = 20_000
+_NAME_LENGTH = 100
+_URL_LENGTH = 2000
+
+_BLOCKS = (
+    *("p", "div", "li", "ul", "ol", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6"),
+    *("tr", "table", "section", "article", "header", "footer", "figure", "figcaption", "dd", "dt"),
+    *("hr", "address", "aside", "details", "summary", "nav", "form"),
+)
+_SILENT = ("script", "style", "template", "noscript", "iframe", "object", "svg", "math", "head")
+_SPACE = re.compile(r"[ \t\r\f\v\n\x00-\x1f]+")
+
+
+def read(
+    page: bytes, url: str, source: str, target: str, kind: str, charset: str
+) -> dict[str, Any]:
+    """What a page at ``url`` (``source``, after redirects) of the media type ``kind`` says.
+
+    ``linked``: it links to ``target``, by the rules of its media type (Webmention 3.2.2); ``gone``:
+    it says that it was deleted; ``entry``: what its h-entry says, ``None`` where it has none.
+    """
+    if kind in {"text/html", "application/xhtml+xml"}:
+        return _of_html(page, url, source, target, charset)
+    text = page.decode(charset or "utf-8", "replace")
+    # "If the source is a JSON document, the receiver should look for properties whose values are
+    # an exact match for the URL. If the source is plain text, the receiver should look for the URL
+    # by searching for the string."
+    if kind == "application/json" or kind.endswith("+json"):
+        return _said(linked=_in_json(text, target))
+    return _said(linked=kind == "text/plain" and target in text)
+
+
+def _said(
+    *, linked: bool, gone: bool = False, links: int = 0, entry: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"linked": linked, "gone": gone, "links": links, "entry": entry}
+
+
+def _of_html(page: bytes, url: str, source: str, target: str, charset: str) -> dict[str, Any]:
+    soup = BeautifulSoup(page, "html5lib", from_encoding=charset or utf8(page))
+    links = list(_links(soup, url))
+    linked = exact(target) in {exact(link) for link in links}
+    if not linked:
+        return _said(linked=False, gone=_is_tombstone(soup))
+    try:
+        parsed = mf2py.parse(doc=soup, url=url)
+        entry = _entry(parsed, url, source)
+    except RecursionError:
+        # Nested more deeply than anybody writes: it still links.
+        entry = None
+    return _said(linked=True, gone=_is_tombstone(soup), links=len(links), entry=entry)
+
+
+def _links(soup: BeautifulSoup, url: str) -> Iterator[str]:
+    """Every address in a page, resolved."""
+    base = soup.find("base", href=True)
+    start = _resolved(url, str(base["href"])) if isinstance(base, Tag) else url
+    for element in soup.find_all(True):
+        for name in _ADDRESSES:
+            value = element.get(name)
+            if isinstance(value, str):
+                yield _resolved(start, value.strip())
+
+
+def _resolved(base: str, reference: str) -> str:
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        return ""
+
+
+def exact(url: str) -> str:
+    """An address as it is compared: exactly, but for what resolving does to every address (the
+    case of scheme and host, an empty path, letters that no URL has)."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    host = parts.netloc.lower()
+    return parts._replace(scheme=parts.scheme.lower(), netloc=host, path=path).geturl()
+
+
+def _is_tombstone(soup: BeautifulSoup) -> bool:
+    """Whether a page that cannot send 410 says so (``<meta http-equiv="Status">``)."""
+    for meta in soup.find_all("meta", attrs={"http-equiv": re.compile("^status$", re.IGNORECASE)}):
+        if str(meta.get("content", "")).strip().startswith("410"):
+            return True
+    return False
+
+
+def _in_json(text: str, target: str) -> bool:
+    try:
+        waiting = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return False
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and exact(value) == exact(target):
+            return True
+    return False
+
+
+def _entry(parsed: dict[str, Any], url: str, source: str) -> dict[str, Any] | None:
+    """What the page's own h-entry says: the one with its address, or the only one."""
+    items: list[dict[str, Any]] = parsed["items"]
+    found = entry_of(items, source) or entry_of(items, url)
+    if found is None:
+        return None
+    properties = found["properties"]
+    content = next(iter(properties.get("content", [])), "")
+    text = _paragraphs(content)
+    author = _author(found, items, parsed)
+    return {
+        "url": [each for each in map(plain, properties.get("url", [])[:_VALUES]) if _short(each)],
+        "responses": {name: _addresses(properties.get(name, [])) for name in RESPONSES},
+        "rsvp": line_of(found, "rsvp", 20).lower(),
+        "name": _title(found, text),
+        "text": text or _paragraphs(next(iter(properties.get("summary", [])), "")),
+        "links": _count_links(content),
+        "published": line_of(found, "published", 40),
+        "author": author,
+        "comments": [*_comments(properties)],
+    }
+
+
+def _short(url: str) -> bool:
+    return 0 < len(url) <= _URL_LENGTH
+
+
+def _addresses(values: list[Any]) -> list[str]:
+    """The addresses in a property, whether they stand alone or in h-cites."""
+    found: list[str] = []
+    for value in values[:_VALUES]:
+        urls = value.get("properties", {}).get("url", []) if isinstance(value, dict) else []
+        found += [each for each in (*map(plain, urls), plain(value)) if _short(each)]
+    return found
+
+
+def _title(entry: dict[str, Any], text: str) -> str:
+    """The name, unless it is only the beginning of the text again."""
+    name = line_of(entry, "name", _NAME_LENGTH)
+    begin = re.sub(r"\s+", "", name.rstrip("…."))
+    return "" if re.sub(r"\s+", "", text).startswith(begin) else name
+
+
+def _author(
+    entry: dict[str, Any], items: list[dict[str, Any]], parsed: dict[str, Any]
+) -> dict[str, str]:
+    """Who wrote it: the entry's author, else the page's only h-card, else its rel=author."""
+    card = author_of(entry, items)
+    said = {} if card is None else card["properties"]
+    found = {name: str(said[name][0]) for name in ("name", "url", "photo") if name in said}
+    rel = parsed.get("rels", {}).get("author", [])
+    if not found and rel:
+        found = {"url": first_url({"properties": {"url": rel[:1]}}, "url")}
+    return {name: value for name, value in found.items() if value}
+
+
+def _count_links(content: Any) -> int:
+    html = content.get("html", "") if isinstance(content, dict) else ""
+    return len(re.findall(r"<a\b", html, re.IGNORECASE))
+
+
+def _comments(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the page shows of the responses to itself, one level deep (Salmention)."""
+    for value in properties.get("comment", [])[:_COMMENTS]:
+        if not isinstance(value, dict) or "properties" not in value:
+            continue
+        url = first_url(value, "url")
+        text = _paragraphs(next(iter(value["properties"].get("content", [])), ""))
+        text = text or line_of(value, "name", _NAME_LENGTH)
+        card = next(iter(value["properties"].get("author", [])), None)
+        author: dict[str, str] = {}
+        if isinstance(card, dict) and "properties" in card:
+            author = {"name": line_of(card, "name", AUTHOR_LENGTH), "url": first_url(card, "url")}
+        elif isinstance(card, str):
+            author = {"name": card[:AUTHOR_LENGTH]}
+        if url and text:
+            yield {
+                "url": url,
+                "text": text,
+                "published": line_of(value, "published", 40),
+                "author": {name: each for name, each in author.items() if each},
+            }
+
+
+def _paragraphs(content: Any) -> str:
+    """A text without its markup: a line for each paragraph and each line break."""
+    if not isinstance(content, dict) or "html" not in content:
+        return "\n".join(_lines(plain(content)))[:_TEXT_LENGTH]
+    html = content["html"][: 10 * _TEXT_LENGTH]
+    soup = BeautifulSoup(f"<div>{html}</div>", "html5lib")
+    for silent in soup.find_all(_SILENT):
+        silent.extract()
+    for string in list(soup.find_all(string=True)):
+        if isinstance(string, Comment | PreformattedString):
+            string.extract()
+        elif string.find_parent("pre") is None:
+            string.replace_with(NavigableString(_SPACE.sub(" ", string)))
+    for line in soup.find_all("br"):
+        line.replace_with(NavigableString("\n"))
+    for block in soup.find_all(_BLOCKS):
+        block.insert(0, NavigableString("\n"))
+        block.append(NavigableString("\n"))
+    return "\n".join(_lines(soup.get_text()))[:_TEXT_LENGTH]
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.split("\n"):
+        stripped = _SPACE.sub(" ", line).strip()
+        if stripped:
+            yield stripped
+
+
+def main() -> None:
+    """Read a page from standard input and write what it says.
+
+    The arguments are the page's URL, the source and the target of the webmention, and the page's
+    media type and character encoding, which may be empty.
+    """
+    limit_resources()
+    url, source, target, kind, charset = sys.argv[1:]
+    json.dump(read(sys.stdin.buffer.read(), url, source, target, kind, charset), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

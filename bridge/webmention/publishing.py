@@ -1,0 +1,222 @@
+"""From approved mentions to a commit: what comes together is one, and none is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.committing import Committer, retry_on_conflict
+from bridge.posts.catalogue import Catalogue
+from bridge.store import Change
+from bridge.webmention.faces import Faces
+from bridge.webmention.files import Kept, MentionFiles
+from bridge.webmention.inbox import Record
+from bridge.webmention.mention import PROXIES, Mention, Target, folder_of, to_file
+from bridge.webmention.rules import FILE as RULES
+from bridge.webmention.rules import Rules
+from bridge.webmention.targets import Targets
+
+log = logging.getLogger(__name__)
+
+#: Files in one commit.
+_MOST = 100
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "in-reply-to": ("a reply", "replies"),
+    "like-of": ("a like", "likes"),
+    "repost-of": ("a repost", "reposts"),
+    "bookmark-of": ("a bookmark", "bookmarks"),
+    "rsvp": ("an RSVP", "RSVPs"),
+    "mention-of": ("a mention", "mentions"),
+}
+#: Keys that are written anew with each verification; whatever else is in a file stays.
+_OURS = frozenset({"name", "content", "published", "rsvp", "author", "wm-children", "url"})
+
+#: Is told of each post whose mentions have changed, and of the sources that changed them.
+Listener = Callable[[str, frozenset[str]], object]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What becomes one commit, by path; and what it is about."""
+
+    changes: dict[str, Change] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
+    removed: int = 0
+    posts: dict[str, set[str]] = field(default_factory=dict)
+    counted: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, change: Change) -> None:
+        """One more file."""
+        self.changes[change.path] = change
+
+    def concern(self, post: str, source: str) -> None:
+        """Note that a source has changed what is shown of a post."""
+        self.posts.setdefault(post, set()).add(source)
+
+
+class MentionCommits:
+    """Writes mentions into the site's repo, and takes them out again."""
+
+    def __init__(
+        self,
+        files: MentionFiles,
+        targets: Targets,
+        faces: Faces,
+        committer: Committer,
+        catalogue: Catalogue,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._files = files
+        self._targets = targets
+        self._faces = faces
+        self._committer = committer
+        self._catalogue = catalogue
+        self._now = now
+        self.listeners: list[Listener] = []
+
+    async def add(self, records: Sequence[Record], rules: Rules | None = None) -> None:
+        """Make files of the mentions in some records; and with ``rules``, of these.
+
+        Raises what a commit raises; then nothing was written, and it can be tried again.
+        """
+        found = [(each, await self._targets.find(each.target)) for each in records[:_MOST]]
+        wanted = [(record, post) for record, post in found if post is not None]
+        faces = await asyncio.gather(*(self._faces.face(each.of_mention()) for each, _ in wanted))
+
+        async def attempt() -> None:
+            changes = Changes()
+
+            def build() -> None:
+                self._files.refresh()
+                for (record, post), (photo, picture) in zip(wanted, faces, strict=True):
+                    if self._put(record, post, photo, changes) and picture is not None:
+                        changes.add(picture)
+                for folder, kinds in changes.counted.items():
+                    changes.add(self._files.counting(folder, kinds))
+                self._with_rules(rules, changes)
+
+            await self._commit(build, changes)
+
+        await retry_on_conflict(attempt)
+
+    async def remove(self, paths: Iterable[str], rules: Rules | None = None) -> None:
+        """Take mentions out, and pictures that no other shows. Raises what a commit raises."""
+        paths = frozenset(paths)
+
+        async def attempt() -> None:
+            changes = Changes()
+
+            def build() -> None:
+                self._files.refresh()
+                kept = [each for path in sorted(paths) if (each := self._files.get(path))]
+                self._take_out(kept, changes)
+                self._with_rules(rules, changes)
+
+            await self._commit(build, changes)
+
+        await retry_on_conflict(attempt)
+
+    async def _commit(self, build: Callable[[], None], changes: Changes) -> None:
+        base = await self._catalogue.refresh()
+        await asyncio.to_thread(build)
+        if not changes.changes:
+            return
+        message = f"{_subject(changes)}\n\nMicropub-Action: mentions\n"
+        await self._committer.commit([*changes.changes.values()], message, base)
+        await asyncio.to_thread(self._files.refresh)
+        for post, sources in changes.posts.items():
+            for listener in self.listeners:
+                listener(post, frozenset(sources))
+
+    def _put(self, record: Record, post: Target, photo: str, changes: Changes) -> bool:
+        """One mention's changes; whether there are any."""
+        mention, files = record.of_mention(), self._files
+        folder = folder_of(post.url)
+        same = files.same(mention.key, post)
+        path = same.path if same else f"{files.folder}/{folder}/{mention.file_name(post.url)}"
+        others = [each for each in files.of(record.source, post) if each.path != path]
+        if same is not None and same.source != record.source and not _is_better(record, same):
+            self._take_out(others, changes)
+            return False
+        if same is None and path not in changes.changes and files.is_full(folder, mention.kind):
+            changes.counted.setdefault(folder, Counter())[mention.kind] += 1
+            return False
+        old = files.read(path) if same else None
+        entry = self._entry(record, mention, photo, old[0] if old else {})
+        self._take_out([each for each in others if each.path not in changes.changes], changes)
+        if old is not None and _is_alike(old[0], entry):
+            return False
+        there = files.blob(path)
+        changes.add(Change(path, to_file(entry), there.id if there else None))
+        changes.kinds[mention.kind] += 1
+        changes.concern(post.url, record.source)
+        return True
+
+    def _entry(
+        self, record: Record, mention: Mention, photo: str, old: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        received = datetime.fromtimestamp(record.received, UTC)
+        entry = {key: value for key, value in old.items() if key not in _OURS}
+        entry |= mention.entry
+        author = dict(mention.entry["author"])
+        if photo:
+            author["photo"] = photo
+        return entry | {
+            "author": author,
+            "wm-received": old.get("wm-received") or _time(received),
+            "wm-checked": _time(self._now()),
+        }
+
+    def _take_out(self, kept: Sequence[Kept], changes: Changes) -> None:
+        photos = Counter(each.photo for each in kept if each.photo)
+        for each in kept:
+            changes.add(Change(each.path, None, each.blob))
+            changes.removed += 1
+            changes.concern(each.target.partition("#")[0], each.source)
+        for photo, gone in photos.items():
+            if (change := self._faces.unused(photo, gone)) is not None:
+                changes.add(change)
+
+    def _with_rules(self, rules: Rules | None, changes: Changes) -> None:
+        if rules is not None and rules != self._files.rules:
+            path = f"{self._files.folder}/{RULES}"
+            changes.add(Change(path, rules.to_file(), self._files.rules_blob))
+
+
+def _is_better(record: Record, same: Kept) -> bool:
+    """Whether a response that has come on two ways is to be known by the new one: its own page
+    says more than a service that speaks for others."""
+    mention = record.of_mention()
+    proxied = any(f"//{host}/" in same.source for host in PROXIES)
+    return proxied and not any(f"//{host}/" in record.source for host in PROXIES) and bool(mention)
+
+
+def _is_alike(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a file says the same already, but for when it was looked at."""
+    bare = [{**each, "wm-checked": ""} for each in (old, new)]
+    return bare[0] == bare[1]
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _subject(changes: Changes) -> str:
+    """``Mentions: 2 replies and a like``."""
+    told = [
+        one if changes.kinds[kind] == 1 else f"{changes.kinds[kind]} {many}"
+        for kind, (one, many) in _WORDS.items()
+        if changes.kinds[kind]
+    ]
+    if changes.removed:
+        told.append("one removed" if changes.removed == 1 else f"{changes.removed} removed")
+    if not told:
+        return "Mentions: rules"
+    *most, last = told
+    return f"Mentions: {', '.join(most)} and {last}" if most else f"Mentions: {last}"

@@ -1,0 +1,408 @@
+"""From a request to a mention that is shown, or waits for the owner, or is none.
+
+What was taken is on disk before it is answered; everything after that can be done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bridge.errors import BridgeError, InvalidRequest, TooManyRequests
+from bridge.fetch import may_connect
+from bridge.indieauth.limits import Limiter, TooMany
+from bridge.posts.addresses import canonical, hosts
+from bridge.posts.reading import PostReader
+from bridge.store import StoreError
+from bridge.web_url import BadURL, parse
+from bridge.webmention.files import MentionFiles
+from bridge.webmention.inbox import Inbox, Record, State
+from bridge.webmention.mention import Mention, Target, folder_of, mention_of, web_url
+from bridge.webmention.publishing import MentionCommits
+from bridge.webmention.rules import decide
+from bridge.webmention.targets import Targets
+from bridge.webmention.verification import Look, Verifier
+
+log = logging.getLogger(__name__)
+
+_URL_LENGTH = 2000
+_WORKERS = 4
+#: Seconds until a source that did not answer is looked at again; after the last it is let be.
+_RETRIES = (45.0, 3600.0)
+#: A source that is shown and not there any more is looked at so often, over so long.
+_MISSES = 3
+_MISSING = 7 * 86400.0
+#: Seconds until a commit that failed is tried again.
+_AGAIN = 60.0
+_BATCH = 100
+#: A host that mentions so many posts within so many seconds is not shown unseen.
+_FLOOD, _FLOOD_SECONDS = 3, 3600.0
+
+_UNKNOWN = "The target is not a page of this site that takes webmentions."
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who the site's owner is: their accounts elsewhere are theirs, too."""
+
+    accounts: frozenset[str] = frozenset()
+    bridge: frozenset[str] = frozenset()
+    on_loopback: bool = False
+
+    def is_them(self, url: str) -> bool:
+        """Whether an address is one of the owner's accounts."""
+        return bool(url) and canonical(url, frozenset()) in self.accounts
+
+
+@dataclass(slots=True)
+class Limits:
+    """How much strangers may send: from one address, of one host, of one pair."""
+
+    requests: Limiter = field(default_factory=lambda: Limiter(each=300, overall=None, seconds=600))
+    clients: Limiter = field(default_factory=lambda: Limiter(each=30, overall=None, seconds=600))
+    sources: Limiter = field(default_factory=lambda: Limiter(each=60, overall=None, seconds=3600))
+    pairs: Limiter = field(default_factory=lambda: Limiter(each=3, overall=None, seconds=30))
+
+
+class Receiver:
+    """Takes webmentions, verifies them, and hands on what may be shown."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        files: MentionFiles,
+        targets: Targets,
+        verifier: Verifier,
+        commits: MentionCommits,
+        posts: PostReader,
+        *,
+        owner: Owner,
+        approve: str,
+        batch_seconds: float,
+        limits: Limits | None = None,
+        retries: Sequence[float] = _RETRIES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.inbox = inbox
+        self.files = files
+        self._targets = targets
+        self._verifier = verifier
+        self.commits = commits
+        self._posts = posts
+        self._owner = owner
+        self._approve = approve
+        self._batch_seconds = batch_seconds
+        self._limits = limits or Limits()
+        self._retries = retries
+        self._clock = clock
+        self._queue = asyncio.Queue[str]()
+        self._queued = set[str]()
+        self._under_way = set[str]()
+        self._later = set[asyncio.TimerHandle]()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._flushing = asyncio.Lock()
+        self._flush = asyncio.Event()
+        self._at_once = False
+
+    async def start(self) -> None:
+        """Begin to work, with what the last run has left."""
+        await asyncio.to_thread(self.inbox.start, self._clock())
+        for record in self.inbox.in_state("waiting"):
+            self._look_later(record.id, record.due - self._clock())
+        for record in self.inbox.in_state("shown"):
+            if record.due:
+                self._look_later(record.id, record.due - self._clock())
+        if self.inbox.in_state("approved"):
+            self._flush.set()
+        works = [*(self._work() for _ in range(_WORKERS)), self._commit_batches()]
+        self._tasks = [asyncio.create_task(self._guarded(work)) for work in works]
+
+    async def close(self) -> None:
+        """Stop at once: what is not settled is on disk."""
+        for handle in self._later:
+            handle.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def receive(self, source: str, target: str, client: str) -> Record:
+        """Take a webmention of ``client`` (an address): when this returns it is on disk.
+
+        Raises :class:`InvalidRequest` where the specification has it refused (3.2.1),
+        :class:`TooManyRequests`, and what the site and the inbox raise.
+        """
+        _count(self._limits.requests, client)
+        where = self._checked_source(source)
+        if len(target) > _URL_LENGTH or not web_url(target):
+            raise InvalidRequest("'target' is not an http(s) URL of a page of this site.")
+        # 3.2.1: "The receiver MUST reject the request if the source URL is the same as the target
+        # URL."
+        if source.partition("#")[0] == target.partition("#")[0]:
+            raise InvalidRequest("'source' and 'target' are the same.")
+        # "The receiver SHOULD check that target is a valid resource for which it can accept
+        # Webmentions. This check SHOULD happen synchronously." A draft is as unknown as anything.
+        if await self._targets.find(target) is None:
+            raise InvalidRequest(_UNKNOWN)
+        if where & (self._targets.own | self._owner.bridge):
+            raise InvalidRequest("'source' is on this site itself: it cannot mention itself.")
+        _count(self._limits.pairs, f"{source} {target}")
+        _count(self._limits.sources, next(iter(where)))
+        _count(self._limits.clients, client)
+        record = await asyncio.to_thread(self.inbox.take, source, target, self._clock())
+        self._look_later(record.id, 0.0)
+        return record
+
+    def look_again(self, source: str, target: str, received: float) -> None:
+        """Have something that is shown verified once more."""
+        record = Record(source=source, target=target, received=received, changed=self._clock())
+        known = self.inbox.get(record.id)
+        if known is None:
+            record.state = "shown"
+            self.inbox.write(record)
+        self._look_later(record.id, 0.0)
+
+    def commit_soon(self) -> None:
+        """Have what is approved committed without waiting for more."""
+        self._at_once = True
+        self._flush.set()
+
+    async def idle(self) -> None:
+        """Wait until everything is verified and committed that can be now."""
+        await self._queue.join()
+        async with self._flushing:
+            pass
+
+    def _checked_source(self, source: str) -> frozenset[str]:
+        """The host of a source. Raises :class:`InvalidRequest` for what cannot be fetched."""
+        if len(source) > _URL_LENGTH:
+            raise InvalidRequest(f"'source' is longer than {_URL_LENGTH:,} characters.")
+        try:
+            url = parse(source.partition("#")[0])
+        except BadURL as error:
+            raise InvalidRequest(f"'source' cannot be used: {error}.") from error
+        if url.is_loopback and self._owner.on_loopback:
+            return hosts(str(url))
+        # 4.3: "the receiver SHOULD NOT" fetch what only this machine or its network can.
+        if url.is_loopback or (url.is_address and not _is_public(url.host)):
+            raise InvalidRequest("'source' is not on the public Internet.")
+        return hosts(str(url))
+
+    def _look_later(self, name: str, delay: float) -> None:
+        if delay <= 0:
+            self._enqueue(name)
+            return
+
+        def enqueue() -> None:
+            self._later.discard(handle)
+            self._enqueue(name)
+
+        handle = asyncio.get_running_loop().call_later(delay, enqueue)
+        self._later.add(handle)
+
+    def _enqueue(self, name: str) -> None:
+        if name not in self._queued:
+            self._queued.add(name)
+            self._queue.put_nowait(name)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("webmentions are not looked at any more")
+            raise
+
+    async def _work(self) -> None:
+        while True:
+            name = await self._queue.get()
+            self._queued.discard(name)
+            try:
+                record = self.inbox.get(name)
+                if name in self._under_way:
+                    # It has come again while it is looked at: after that it is looked at again.
+                    self._look_later(name, 1.0)
+                elif record is not None:
+                    self._under_way.add(name)
+                    await self._settle(record)
+            except (BridgeError, StoreError, OSError) as error:
+                # The site, the repo or the disk does not answer: that is no fault of the source.
+                log.warning("a webmention is looked at again later: %s", error)
+                self._look_later(name, _AGAIN)
+            except Exception:
+                log.exception("a webmention could not be verified")
+            finally:
+                self._under_way.discard(name)
+                self._queue.task_done()
+
+    async def _settle(self, record: Record) -> None:
+        """Look at a source, and do what follows."""
+        sent = record.sent
+        post = await self._targets.find(record.target)
+        if post is None:
+            await self._note(record, "refused", _UNKNOWN)
+            return
+        look = await self._verifier.look(record.source, record.target)
+        await asyncio.to_thread(self.files.refresh)
+        shown = self.files.of(record.source, post)
+        if record.sent != sent:
+            # It has changed since: what was seen is not the newest.
+            self._look_later(record.id, 0.0)
+        elif look.outcome == "linked":
+            await self._take_in(record, post, look)
+        elif look.outcome in {"gone", "no link"}:
+            await self.commits.remove(each.path for each in shown)
+            await self._note(record, "gone" if look.outcome == "gone" else "no-link", look.why)
+        elif look.outcome == "missing" and shown:
+            await self._miss(record, look, [each.path for each in shown])
+        elif look.outcome == "unreachable" and record.tries < len(self._retries):
+            await self._try_again(record)
+        elif shown:
+            await self._note(record, "shown")
+        else:
+            await self._note(record, "unreachable", look.why)
+
+    async def _try_again(self, record: Record) -> None:
+        delay = self._retries[record.tries]
+        record.tries += 1
+        record.due = self._clock() + delay
+        await asyncio.to_thread(self.inbox.write, record)
+        self._look_later(record.id, delay)
+
+    async def _miss(self, record: Record, look: Look, shown: list[str]) -> None:
+        """What is shown and was not found is deleted when it has not come back for a week."""
+        now = self._clock()
+        record.misses += 1
+        record.missing = record.missing or now
+        if record.misses >= _MISSES and now - record.missing >= _MISSING:
+            await self.commits.remove(shown)
+            record.misses, record.missing = 0, 0.0
+            await self._note(record, "gone", look.why)
+            return
+        record.settle("shown", now=now)
+        record.due = now + _MISSING / (_MISSES - 1)
+        await asyncio.to_thread(self.inbox.write, record)
+        self._look_later(record.id, record.due - now)
+
+    async def _take_in(self, record: Record, post: Target, look: Look) -> None:
+        mention = mention_of(look.page, record.source, record.target, post)
+        record.misses, record.missing = 0, 0.0
+        if self._is_own(mention, post) or await self._is_a_copy(mention, post):
+            await self._note(record, "refused", "It is the site owner's own.")
+            return
+        same = self.files.same(mention.key, post)
+        rules, name = self.files.rules, mention.file_name(post.url)
+        if same is None:
+            removed = self.files.was_removed_by_hand
+            folder, digest = folder_of(post.url), name.partition("-")[2].removesuffix(".json")
+            if digest in rules.refused or await asyncio.to_thread(removed, folder, name):
+                await self._note(record, "refused", "The site's owner does not show it.")
+                return
+        known = await asyncio.to_thread(self.files.known)
+        decision = decide(
+            mention, record.source, self._approve, rules, known, flood=self._is_a_flood(record)
+        )
+        if decision == "drop":
+            paths = [each.path for each in self.files.of(record.source, post)]
+            await self.commits.remove(paths)
+            await self._note(record, "refused", "The site's owner does not show it.")
+            return
+        # What is shown already is brought up to date.
+        state: State = "approved" if decision == "show" or same is not None else "pending"
+        record.mention = asdict(mention)
+        record.settle(state, now=self._clock())
+        await asyncio.to_thread(self.inbox.write, record)
+        if state == "approved":
+            self._flush.set()
+
+    def _is_own(self, mention: Mention, post: Target) -> bool:
+        """Whether the owner has written it: their posts elsewhere are no answers to themselves."""
+        author = mention.author_url
+        own = any(hosts(url) & post.own for url in (mention.url, author) if url)
+        return own or self._owner.is_them(author) or self._owner.is_them(mention.url)
+
+    async def _is_a_copy(self, mention: Mention, post: Target) -> bool:
+        """Whether it is one of the post's own copies elsewhere, which link to it."""
+        entry = self._posts.find_or_none(post.url)
+        if entry is None:
+            return False
+        copies = (await self._posts.post(entry)).all("syndication")
+        return any(
+            isinstance(copy, str) and canonical(copy, frozenset()) == canonical(url, frozenset())
+            for copy in copies
+            for url in (mention.url, mention.entry["wm-source"])
+        )
+
+    def _is_a_flood(self, record: Record) -> bool:
+        host, since = hosts(record.source), self._clock() - _FLOOD_SECONDS
+        late = self.inbox.in_state("waiting", "approved", "pending", "shown")
+        targets = {
+            each.target for each in late if each.received > since and hosts(each.source) == host
+        }
+        return len(targets | {record.target}) >= _FLOOD
+
+    async def _note(self, record: Record, state: State, why: str = "") -> None:
+        record.settle(state, why, now=self._clock())
+        await asyncio.to_thread(self.inbox.write, record)
+
+    async def _commit_batches(self) -> None:
+        """Commit what is approved: some time after the first of it has come."""
+        while True:
+            await self._flush.wait()
+            await self._wait_for_more()
+            self._flush.clear()
+            self._at_once = False
+            if not await self.commit_approved():
+                await asyncio.sleep(_AGAIN)
+                self._flush.set()
+
+    async def _wait_for_more(self) -> None:
+        while not self._at_once:
+            waiting = self.inbox.in_state("approved")
+            first = min((each.changed for each in waiting), default=0.0)
+            left = first + self._batch_seconds - self._clock()
+            if left <= 0 or len(waiting) >= _BATCH:
+                return
+            self._flush.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._flush.wait()
+            except TimeoutError:
+                return
+
+    async def commit_approved(self) -> bool:
+        """Commit everything that is approved; whether that has worked."""
+        async with self._flushing:
+            while waiting := self.inbox.in_state("approved")[:_BATCH]:
+                sent = [each.sent for each in waiting]
+                try:
+                    await self.commits.add(waiting)
+                    for record, before in zip(waiting, sent, strict=True):
+                        await self._note(record, "shown")
+                        if record.sent != before:
+                            self._look_later(record.id, 0.0)
+                except (BridgeError, StoreError, OSError) as error:
+                    log.warning("mentions could not be committed, and will be later: %s", error)
+                    return False
+        return True
+
+
+def _count(limiter: Limiter, who: str) -> None:
+    """Count an attempt. Raises :class:`TooManyRequests`."""
+    try:
+        limiter.attempt(who)
+    except TooMany as error:
+        raise TooManyRequests(
+            f"Too many webmentions from there: {error}.", retry_after=error.retry_after
+        ) from error
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return may_connect(host.strip("[]"))
+    except ValueError:
+        return False

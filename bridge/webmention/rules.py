@@ -1,0 +1,151 @@
+"""Whose mentions are shown: ``rules.json`` of the mentions folder, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from bridge.posts.addresses import canonical, hosts
+from bridge.webmention.mention import PROXIES, Mention
+
+FILE = "rules.json"
+
+Decision: TypeAlias = Literal["show", "wait", "drop"]
+#: Hosts of many people: that one of them is known says nothing of the others.
+SHARED = PROXIES | {
+    *("mastodon.social", "mastodon.online", "mstdn.social", "fosstodon.org", "hachyderm.io"),
+    *("infosec.exchange", "techhub.social", "mas.to", "mastodon.world", "chaos.social"),
+    *("bsky.app", "twitter.com", "x.com", "threads.net", "www.threads.net", "facebook.com"),
+    *("www.facebook.com", "instagram.com", "www.instagram.com", "reddit.com", "www.reddit.com"),
+    *("medium.com", "wordpress.com", "tumblr.com", "www.tumblr.com", "blogspot.com"),
+    *("github.io", "github.com", "gist.github.com", "gitlab.com", "gitlab.io", "codeberg.org"),
+    *("codeberg.page", "pages.dev", "netlify.app", "vercel.app", "herokuapp.com", "web.app"),
+    *("flickr.com", "www.flickr.com", "youtube.com", "www.youtube.com", "news.ycombinator.com"),
+    *("micro.blog", "write.as", "dev.to", "substack.com", "telegra.ph", "pixelfed.social"),
+    *("lemmy.world", "neocities.org", "tilde.town", "tilde.club", "sdf.org", "glitch.me"),
+    *("pastebin.com", "archive.org", "web.archive.org", "en.wikipedia.org", "docs.google.com"),
+}
+#: What links to more than this is a list of links.
+_LINKS = 20
+_LENGTH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """``trust`` and ``block`` are author addresses or host names; ``refused`` are the digests of
+    mentions that the owner has deleted. ``broken``: the file could not be read."""
+
+    trust: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    other: tuple[tuple[str, Any], ...] = ()
+    broken: str = ""
+
+    @classmethod
+    def read(cls, data: bytes | None) -> Rules:
+        """What the file says; the owner may have edited it by hand."""
+        if data is None:
+            return cls()
+        try:
+            said = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            return cls(broken=f"it is not JSON: {error}")
+        if not isinstance(said, dict):
+            return cls(broken="it is not a JSON object")
+        lists: dict[str, tuple[str, ...]] = {}
+        for name in ("trust", "block", "refused"):
+            values = said.pop(name, [])
+            if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+                return cls(broken=f"{name!r} is not a list of texts")
+            lists[name] = tuple(values)
+        return cls(lists["trust"], lists["block"], lists["refused"], tuple(said.items()))
+
+    def to_file(self) -> bytes:
+        """The file, with whatever else the owner has written into it."""
+        said = dict(self.other)
+        said |= {"trust": self.trust, "block": self.block, "refused": self.refused}
+        return f"{json.dumps(said, ensure_ascii=False, indent=2, sort_keys=True)}\n".encode()
+
+    def adding(self, *, trust: str = "", block: str = "", refused: Iterable[str] = ()) -> Rules:
+        """The rules with one more of each; trusting ends a block of the same, and the reverse."""
+        new = self
+        if trust:
+            kept = tuple(each for each in new.block if not _same(each, trust))
+            new = replace(new, trust=_with(new.trust, trust), block=kept)
+        if block:
+            kept = tuple(each for each in new.trust if not _same(each, block))
+            new = replace(new, block=_with(new.block, block), trust=kept)
+        for digest in refused:
+            new = replace(new, refused=_with(new.refused, digest))
+        return new
+
+    def without_refused(self, digests: Iterable[str]) -> Rules:
+        """The rules without these digests: the owner has changed their mind."""
+        gone = frozenset(digests)
+        return replace(self, refused=tuple(each for each in self.refused if each not in gone))
+
+    def blocks(self, mention: Mention, source: str) -> bool:
+        """Whether its author, or any host that it comes from, is blocked."""
+        named = [source, mention.url, str(mention.entry["author"].get("url", ""))]
+        return any(_covers(rule, url) for rule in self.block for url in named if url)
+
+    def trusts(self, mention: Mention, source: str) -> bool:
+        """Whether its author, or the host that it comes from, is trusted."""
+        if mention.author_url and any(_covers(rule, mention.author_url) for rule in self.trust):
+            return True
+        # A host may only speak for what is on it.
+        return any("://" not in rule and _covers(rule, source) for rule in self.trust)
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is known of strangers: authors (by canonical address) that were approved before, and
+    hosts that the owner's posts link to."""
+
+    authors: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+    def includes(self, mention: Mention, source: str) -> bool:
+        """Whether a mention is one of somebody's that the owner knows."""
+        if mention.author_url and canonical(mention.author_url, frozenset()) in self.authors:
+            return True
+        host = next(iter(hosts(source)), "")
+        return host in self.hosts and host not in SHARED
+
+
+def decide(
+    mention: Mention, source: str, approve: str, rules: Rules, known: Known, *, flood: bool
+) -> Decision:
+    """What becomes of a verified mention. ``flood``: its host has mentioned several posts of late.
+
+    Where the rules cannot be read nothing is shown without the owner's word.
+    """
+    if rules.blocks(mention, source):
+        return "drop"
+    if approve == "none" or rules.broken:
+        return "wait"
+    if approve == "all" or rules.trusts(mention, source):
+        return "show"
+    if mention.plain or mention.links > _LINKS or flood or not mention.vouched:
+        return "wait"
+    return "show" if known.includes(mention, source) else "wait"
+
+
+def _covers(rule: str, url: str) -> bool:
+    """Whether a rule means this address: an address itself, a host all that is on it."""
+    if "://" in rule:
+        return _same(rule, url)
+    return rule.strip().lower().rstrip("/") in hosts(url)
+
+
+def _same(one: str, other: str) -> bool:
+    if "://" in one and "://" in other:
+        return canonical(one, frozenset()) == canonical(other, frozenset())
+    return one.strip().lower() == other.strip().lower()
+
+
+def _with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
+    return values if value in values else (*values, value)[-_LENGTH:]

@@ -1,0 +1,66 @@
+"""What of the site can be mentioned: its posts, its pages, and its home page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from posixpath import normpath
+from urllib.parse import unquote, urlsplit
+
+from bridge.posts.addresses import canonical
+from bridge.posts.catalogue import Catalogue
+from bridge.webmention.mention import Target
+
+_PUBLIC = frozenset({"published", "hidden"})
+
+
+class Targets:
+    """Finds what lives at an address. Drafts and posts of the future are not there yet."""
+
+    def __init__(
+        self, catalogue: Catalogue, me: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._catalogue = catalogue
+        self._me = me
+        self._clock = clock
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The hosts under which the site is known."""
+        return self._catalogue.index.own
+
+    async def find(self, url: str) -> Target | None:
+        """The post or page at an address, whatever its fragment, or ``None``.
+
+        Raises what :meth:`~bridge.posts.catalogue.Catalogue.refresh` raises.
+        """
+        await self._catalogue.refresh()
+        index, own = self._catalogue.index, self.own
+        url = url.partition("#")[0]
+        address = canonical(url, own)
+        # On any other host nothing is ours, whatever its path.
+        if not address.startswith("/"):
+            return None
+        entry = index.find(url)
+        if entry is not None:
+            if entry.status not in _PUBLIC or entry.published > self._clock():
+                return None
+            every = frozenset(canonical(each, own) for each in (entry.url, *entry.aliases))
+            return Target(entry.url, every, own)
+        home = self._catalogue.site.facts.siteurl or self._me
+        if address in {canonical(home, own), canonical(self._me, own)}:
+            return Target(f"{home.rstrip('/')}/", frozenset({address}), own)
+        if index.has_page(self._pages_at(url)):
+            return Target(url, frozenset({address}), own)
+        return None
+
+    def _pages_at(self, url: str) -> list[str]:
+        """The files in the output that a web server would answer with."""
+        root = urlsplit(self._catalogue.site.facts.siteurl or self._me).path.rstrip("/")
+        path = unquote(urlsplit(url).path)
+        if not path.startswith(f"{root}/"):
+            return []
+        path = normpath(path.removeprefix(root).lstrip("/") or ".")
+        if path.split("/")[0] in {"..", "drafts"}:
+            return []
+        return [path, f"{path}.html", f"{path}/index.html"]

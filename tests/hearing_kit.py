@@ -1,0 +1,146 @@
+"""A bridge that takes webmentions for a small site, on a socket, with its repo and other sites."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from git_kit import ADA, git
+from msgspec.structs import replace
+from site_kit import CONF, lay_out
+
+from bridge.app import RECEIVER, make_app
+from bridge.settings import Rebuild, Settings, Site, Webmention
+from bridge.webmention.inbox import Record
+from bridge.webmention.receiving import Receiver
+
+SITE = "https://example.com"
+POST = f"{SITE}/2026/hello/"
+OTHER = f"{SITE}/2026/other/"
+_PATIENCE = 60.0
+
+
+def article(title: str, **keys: str) -> str:
+    """A post as a person writes it."""
+    head = {"Title": title, "Date": "2026-11-01T12:00:00+01:00", **keys}
+    return "".join(f"{key}: {value}\n" for key, value in head.items()) + "\nText.\n"
+
+
+FILES: Mapping[str, str | bytes] = {
+    "content/hello.md": article("Hello", Slug="hello"),
+    "content/other.md": article("Other", Slug="other"),
+    "content/draft.md": article("Draft", Slug="draft", Status="draft"),
+    "content/pages/about.md": "Title: About\nSlug: about\n\nMe.\n",
+}
+
+
+@dataclass
+class Hearing:
+    """The bridge, as other sites see it, and its repo."""
+
+    url: str
+    bare: Path
+    http: aiohttp.ClientSession
+    receiver: Receiver
+
+    async def send(
+        self, source: str | None, target: str | None, status: int = 201, **headers: str
+    ) -> aiohttp.ClientResponse:
+        """POST a webmention; fails unless the answer has this status."""
+        given = {"source": source, "target": target}
+        form = {name: value for name, value in given.items() if value is not None}
+        answer = await self.http.post(f"{self.url}webmention", data=form, headers=headers)
+        assert answer.status == status, (answer.status, await answer.text())
+        return answer
+
+    async def settled(self, answer: aiohttp.ClientResponse) -> dict[str, Any]:
+        """What became of it, once it is neither waiting nor to be committed."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            await self.receiver.idle()
+            async with self.http.get(answer.headers["Location"]) as state:
+                assert state.status == 200
+                said: dict[str, Any] = await state.json()
+            if said["state"] not in {"waiting", "approved"}:
+                return said
+            assert time.monotonic() < deadline, said
+
+    async def told(self, source: str, target: str = POST) -> str:
+        """Send one and wait; the state that it has come to."""
+        return str((await self.settled(await self.send(source, target)))["state"])
+
+    def record(self, source: str, target: str = POST) -> Record:
+        """What the bridge keeps of it."""
+        every = self.receiver.inbox.in_state(
+            "waiting", "approved", "pending", "shown", "no-link", "unreachable", "gone", "refused"
+        )
+        return next(each for each in every if (each.source, each.target) == (source, target))
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """The mentions in the newest commit, by their paths below the folder."""
+        names = git(self.bare, "ls-tree", "-r", "--name-only", "main", "content/mentions/")
+        return {
+            name.removeprefix("content/mentions/"): json.loads(
+                git(self.bare, "show", f"main:{name}")
+            )
+            for name in names.splitlines()
+        }
+
+    def only(self) -> dict[str, Any]:
+        """The one mention that there is."""
+        (entry,) = self.files().values()
+        return entry
+
+    def commits(self) -> list[str]:
+        """The subjects of the bridge's commits, newest first."""
+        log = git(self.bare, "log", "--format=%s", "main", "--grep", "^Micropub-Action: mentions")
+        return log.splitlines()
+
+
+@asynccontextmanager
+async def hearing(
+    folder: Path,
+    files: Mapping[str, str | bytes] = FILES,
+    conf: str = CONF,
+    *,
+    public_url: str = "",
+    **settings: Any,
+) -> AsyncIterator[Hearing]:
+    """A bridge in this process; ``settings`` are those of ``[webmention]``.
+
+    In a folder where there was one before it goes on with what that has left.
+    """
+    bare = folder / "site.git"
+    if not bare.exists():
+        clone = lay_out(folder / "clone", files, conf)
+        git(clone, "init", "-q", "-b", "main")
+        git(clone, "add", "--all")
+        git(clone, "commit", "-q", "-m", "The site")
+        git(folder, "clone", "-q", "--bare", str(clone), str(bare))
+        git(bare, "remote", "remove", "origin")
+    given = {"approve": "all", "batch_seconds": 0.0, "faces": "none", "send": False, **settings}
+    config = Settings(
+        site=Site(me=f"{SITE}/", repo=bare, state=folder / "state"),
+        rebuild=Rebuild(mode="none"),
+        webmention=Webmention(**given),
+    )
+    config = replace(config, publish=replace(config.publish, author=ADA, remote=""))
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    app = await make_app(config, public_url=public_url or url)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Hearing(url, bare, http, app[RECEIVER])
+    finally:
+        await runner.cleanup()
