@@ -15,7 +15,7 @@ setup(
     package_data={
         "bridge": ["py.typed"],
         "bridge.store": ["*.sh"],
-        "bridge.indieauth": ["templates/*", "static/*"],
+        "bridge.pages": ["templates/*", "static/*"],
         "bridge.sample_site": ["**/*", "**/.*"],
         "pelican_indieauth": ["py.typed", "templates/**/*"],
     },

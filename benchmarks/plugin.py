@@ -30,7 +30,9 @@ from pelican.contents import Content
 from pelican.plugins import signals
 from pelican.settings import read_settings
 
-from pelican_indieauth import json_feed, markup, pages, plugin, redirects
+from pelican_indieauth import pages, plugin
+from pelican_indieauth.entry import markup
+from pelican_indieauth.lists import json_feed, redirects
 
 SIGNALS = {
     "initialized": signals.initialized,

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from git import Repo
 
-from bridge.rebuild import process
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Worker
+from bridge.runtime import process
 from bridge.settings import Rebuild, Settings, Site
 from bridge.store import Change, Commit, Version
 from bridge.store.git import GitStore

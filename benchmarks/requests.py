@@ -26,7 +26,7 @@ import aiohttp
 
 from benchmarks.sites import make_site
 from bridge.indieauth.database import Database
-from bridge.indieauth.tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
 
 _ROUNDS = 100
 _FLOOR_FILES = 7

@@ -17,29 +17,30 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import aiohttp
 from aiohttp import web
 
-from bridge import private
-from bridge.annotating import Annotator
-from bridge.auth.build import make_verifier
-from bridge.commit_message import is_ours
-from bridge.committing import Committer
+from bridge.auth.factory import make_verifier
 from bridge.errors import BridgeError, SiteBroken
-from bridge.fetch import GuardedFetch
-from bridge.illustrating import Illustrator
+from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.indieauth import routes
 from bridge.indieauth.database import Database
 from bridge.indieauth.server import IndieAuthServer
 from bridge.media.library import MediaLibrary
-from bridge.media.orphans import Orphans
-from bridge.once import Once
-from bridge.placing import Placing
+from bridge.media.unattached import Orphans
+from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
+from bridge.posts.attachments import Illustrator
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reading import PostReader
+from bridge.posts.commit_message import is_ours
+from bridge.posts.commits import Committer
+from bridge.posts.once import Once
+from bridge.posts.reader import PostReader
+from bridge.posts.reply_contexts import Annotator
+from bridge.posts.reservations import Placing
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.worker import Worker
+from bridge.runtime import private
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.site.current import CurrentSite
@@ -48,11 +49,10 @@ from bridge.store import ContentStore, StoreError
 from bridge.store.checkout import Checkout, Submodules
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
-from bridge.store.remote import Remote
 from bridge.store.submodules import submodules_of
-from bridge.web.connection import MAX_REQUEST, note_request, prepare_answer
+from bridge.store.sync.remote import Remote
 from bridge.web.gate import Gate
-from bridge.web.hook import GitHook
+from bridge.web.git_hook import GitHook
 from bridge.web.media import MediaHandlers
 from bridge.web.micropub import MicropubHandlers
 from bridge.web.middleware import allow_browsers, harden, render_errors
@@ -69,7 +69,8 @@ STORE = web.AppKey("store", ContentStore)
 REBUILDER = web.AppKey("rebuilder", Rebuilder)
 RECEIVER = web.AppKey("receiver", Receiver)
 
-#: Seconds for each part to close. Most take none; :mod:`bridge.ending` bounds all of them together.
+#: Seconds for each part to close. Most take none; :mod:`bridge.runtime.shutdown` bounds all of them
+#: together.
 _CLOSE_SECONDS = 4.0
 #: A post with a handful of photos comes in one request.
 _FILES_IN_A_POST = 10

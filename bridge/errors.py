@@ -1,8 +1,8 @@
 """Everything that can go wrong: for clients, as values that know their HTTP status; for commands.
 
-Raised deep, rendered once, in :mod:`bridge.web.middleware` or :mod:`bridge.cli`. ``code`` is the
-``error`` of the JSON body (Micropub 3.8, RFC 6749 5.2, RFC 6750 3.1); the exception's text is its
-``error_description``: what was wrong and how to mend it, never a secret.
+Raised deep, rendered once, in :mod:`bridge.web.middleware` or :mod:`bridge.commands.cli`. ``code``
+is the ``error`` of the JSON body (Micropub 3.8, RFC 6749 5.2, RFC 6750 3.1); the exception's text
+is its ``error_description``: what was wrong and how to put it right, never a secret.
 """
 
 from __future__ import annotations

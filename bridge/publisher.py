@@ -16,30 +16,30 @@ from datetime import UTC, datetime
 from html import unescape
 from zoneinfo import ZoneInfo
 
-from bridge.annotating import Annotator
 from bridge.auth.scopes import only_drafts
 from bridge.auth.token import Token
-from bridge.background import Background
-from bridge.commit_message import commit_message
-from bridge.committing import Committer, after_commit, retry_on_conflict
-from bridge.content.body import refuse_effects
-from bridge.content.headers import PelicanFile, refuse_other_formats
-from bridge.content.mf2 import Mf2Line
-from bridge.content.path import slug_wishes
+from bridge.content.file.front_matter import PelicanFile, refuse_other_formats
+from bridge.content.file.mf2 import Mf2Line
+from bridge.content.markup.body import refuse_effects
+from bridge.content.names.path import slug_wishes
 from bridge.content.render import compose, edit, published_at
 from bridge.content.rules import SiteView
 from bridge.errors import Conflict, InsufficientScope, Unavailable
-from bridge.illustrating import Illustrator
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
-from bridge.once import Once, name_of
-from bridge.placing import Place, Placing
+from bridge.posts.attachments import Illustrator
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reading import PostReader
+from bridge.posts.commit_message import commit_message
+from bridge.posts.commits import Committer, after_commit, retry_on_conflict
+from bridge.posts.once import Once, name_of
+from bridge.posts.reader import PostReader
+from bridge.posts.reply_contexts import Annotator
+from bridge.posts.reservations import Place, Placing
 from bridge.rebuild import Rebuilder
+from bridge.runtime.background import Background
 from bridge.site.known import Settled, settle, without_guesses
 from bridge.site.messages import Entry
 from bridge.site.messages import Place as AskedPlace

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from bridge.command_name import command
+from bridge.runtime.command_name import command
 from bridge.settings import Secret, Settings, SettingsError, Target
 
 #: Hosts that only this machine reaches.

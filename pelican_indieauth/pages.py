@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Template
 
-from pelican_indieauth.card import with_card
+from pelican_indieauth.discovery.card import with_card
 from pelican_indieauth.site import KEY, Site
 
 #: Where a page's context says that its text has been finished before it was written.

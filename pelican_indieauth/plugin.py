@@ -6,20 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import (
-    feeds,
-    headers,
-    markup,
-    order,
-    pages,
-    quiet,
-    redirects,
-    templating,
-    withheld,
-)
-from pelican_indieauth.endpoints import configured
-from pelican_indieauth.json_feed import JsonFeed
-from pelican_indieauth.redirects import Redirects
+from pelican_indieauth import pages, templating
+from pelican_indieauth.discovery import headers
+from pelican_indieauth.discovery.endpoints import configured
+from pelican_indieauth.entry import markup
+from pelican_indieauth.lists import feeds, order, quiet, redirects, withheld
+from pelican_indieauth.lists.json_feed import JsonFeed
+from pelican_indieauth.lists.redirects import Redirects
 from pelican_indieauth.site import KEY, Site, site_of, warn_of_unknown
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import endpoints, headers, quiet, theme
-from pelican_indieauth.endpoints import Link
-from pelican_indieauth.entries import Person
+from pelican_indieauth.discovery import endpoints, headers
+from pelican_indieauth.discovery.endpoints import Link
+from pelican_indieauth.discovery.head import HeadLinks
+from pelican_indieauth.entry import theme
+from pelican_indieauth.entry.entry import Person
+from pelican_indieauth.entry.words import words
 from pelican_indieauth.errors import SettingError
-from pelican_indieauth.head import HeadLinks
-from pelican_indieauth.words import words
+from pelican_indieauth.lists import quiet
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
+from pelican_indieauth.entry.text import stripped
 from pelican_indieauth.pages import PageTemplate
-from pelican_indieauth.text import stripped
 
 _TEMPLATES = FileSystemLoader(Path(__file__).parent / "templates")
 

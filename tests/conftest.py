@@ -17,7 +17,7 @@ from soak_kit import SOAK
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from bridge.indieauth import owner
+from bridge.indieauth.login import password
 from bridge.store.git import GitStore
 
 pytest_plugins = ["secrets_kit"]
@@ -136,10 +136,10 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 @pytest.fixture(scope="session", autouse=True)
 def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
     """Passwords are hashed cheaply here; what is given is the hasher of a bridge in use."""
-    in_use = owner._HASHER
+    in_use = password._HASHER
     with pytest.MonkeyPatch.context() as patch:
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        patch.setattr(owner, "_HASHER", cheap)
+        patch.setattr(password, "_HASHER", cheap)
         yield in_use
 
 

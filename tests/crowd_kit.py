@@ -20,7 +20,7 @@ from git_kit import git
 
 from bridge.app import make_app
 from bridge.indieauth.database import Database
-from bridge.indieauth.tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
 from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
 
 SITE = "https://example.com"

@@ -22,12 +22,12 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from bridge.fetch import GuardedFetch
 from bridge.indieauth.database import Database
-from bridge.indieauth.owner import hash_password, store_password
+from bridge.indieauth.login.password import hash_password, store_password
+from bridge.indieauth.login.sessions import start_session
 from bridge.indieauth.routes import setup
 from bridge.indieauth.server import IndieAuthServer
-from bridge.indieauth.sessions import start_session
+from bridge.net.fetch import GuardedFetch
 from bridge.settings import IndieAuth, Settings, Site
 
 Pages: TypeAlias = Mapping[str, web.Response | str | Callable[[str], web.Response]]

@@ -21,19 +21,19 @@ import msgspec
 from git_kit import git
 from site_kit import lay_out
 
-from bridge.annotating import Annotator
 from bridge.auth.token import Token
-from bridge.committing import Committer
-from bridge.fetch import GuardedFetch
-from bridge.illustrating import Illustrator
 from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Json, Post
-from bridge.once import Once
-from bridge.placing import Placing
+from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
+from bridge.posts.attachments import Illustrator
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reading import PostReader
+from bridge.posts.commits import Committer
+from bridge.posts.once import Once
+from bridge.posts.reader import PostReader
+from bridge.posts.reply_contexts import Annotator
+from bridge.posts.reservations import Placing
 from bridge.publisher import Published, Publisher
 from bridge.rebuild.none import NoRebuild
 from bridge.settings import Content, Settings, Site

@@ -13,7 +13,7 @@ from crowd_kit import HOOK_SECRET, SITE, Repos
 from warm_kit import Program
 
 from bridge.indieauth.database import Database
-from bridge.indieauth.tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
 
 PATIENCE = 60.0
 

@@ -14,7 +14,7 @@ import aiohttp
 from git_kit import git
 
 from bridge.indieauth.database import Database
-from bridge.indieauth.tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
 from bridge.store.setup import clone_bare, let_push_into
 
 CLIENTS = 8

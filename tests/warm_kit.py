@@ -22,8 +22,9 @@ PATIENCE = 600
 
 WARM = multiprocessing.get_context("forkserver")
 _IMPORTED = [
-    "bridge.app", "bridge.check", "bridge.cli", "bridge.demo", "bridge.init", "bridge.serve",
-    "bridge.store.git", "docutils.core", "pelican", "pelican.readers",
+    "bridge.app", "bridge.commands.check", "bridge.commands.cli", "bridge.commands.demo",
+    "bridge.commands.init", "bridge.commands.serve", "bridge.store.git", "docutils.core",
+    "pelican", "pelican.readers",
 ]  # fmt: skip
 WARM.set_forkserver_preload(_IMPORTED)
 

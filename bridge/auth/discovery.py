@@ -17,10 +17,10 @@ from multidict import CIMultiDictProxy
 
 from bridge.auth.endpoint import TokenEndpointVerifier
 from bridge.auth.introspection import IntrospectionVerifier
-from bridge.auth.links import header_links, html_links
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import Unavailable
-from bridge.web_url import BadURL, parse
+from bridge.net.link_rels import header_links, html_links
+from bridge.net.web_url import BadURL, parse
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.web_url import BadURL, WebURL, parse
+from bridge.net.web_url import BadURL, WebURL, parse
 
 
 def profile_url(raw: str) -> WebURL:

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bridge.content import body, keys
-from bridge.content.headers import PelicanFile
-from bridge.content.mf2 import Mf2Line
+from bridge.content.file import keys
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.content.markup import body
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post
 

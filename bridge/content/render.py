@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from bridge.content import body, dates, html, keys, path, text, titles
-from bridge.content.body import Tolerance, Verdict
-from bridge.content.categories import category_for
-from bridge.content.characters import one_line, printable
-from bridge.content.headers import PelicanFile
-from bridge.content.mf2 import Mf2Line
+from bridge.content.file import dates, keys
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.content.markup import body, html, text
+from bridge.content.markup.body import Tolerance, Verdict
+from bridge.content.markup.characters import one_line, printable
+from bridge.content.names import path, titles
+from bridge.content.names.categories import category_for
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Json, Post, Properties
 

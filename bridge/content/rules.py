@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
-from bridge.content.categories import DEFAULT_CATEGORIES
-from bridge.content.intrasite import IntrasiteLinks
-from bridge.content.links import MediaUrls
-from bridge.content.path import PathTemplate
+from bridge.content.markup.intrasite import IntrasiteLinks
+from bridge.content.markup.media_links import MediaUrls
+from bridge.content.names.categories import DEFAULT_CATEGORIES
+from bridge.content.names.path import PathTemplate
 from bridge.site.messages import Rendered
 
 

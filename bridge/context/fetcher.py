@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bridge.context.reader import read_cite
-from bridge.fetch import Fetched, FetchError
+from bridge.net.fetch import Fetched, FetchError
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ Deliver = Callable[[str, Cites], Awaitable[None]]
 
 
 class Fetch(Protocol):
-    """What fetches a page from the public web (:class:`bridge.fetch.GuardedFetch`)."""
+    """What fetches a page from the public web (:class:`bridge.net.fetch.GuardedFetch`)."""
 
     async def fetch(self, url: str, *, max_bytes: int, accept: str) -> Fetched:
-        """GET a page, in bounded time. Raises :class:`bridge.fetch.FetchError`."""
+        """GET a page, in bounded time. Raises :class:`bridge.net.fetch.FetchError`."""
         ...
 
 
@@ -139,7 +139,7 @@ class ContextFetcher:
     async def _look(self, url: str) -> dict[str, Any] | None:
         """The h-cite of a page; ``None`` where there is nothing to be known.
 
-        Raises :class:`bridge.fetch.FetchError` where there may be something another time.
+        Raises :class:`bridge.net.fetch.FetchError` where there may be something another time.
         """
         page = await self._fetch.fetch(url, max_bytes=_PAGE_BYTES, accept=_ACCEPT)
         if page.status >= 500 or page.status == 429:

@@ -6,8 +6,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-from bridge.apart import read_apart
-from bridge.fetch import Fetched
+from bridge.net.fetch import Fetched
+from bridge.net.sandboxed_parse import read_apart
 
 #: Run, never imported here: a parser of HTML is a third of what else the bridge needs in memory.
 _PROGRAM = Path(__file__).with_name("cite.py")

@@ -15,7 +15,7 @@ To add a section to the desk::
 
 The template extends ``base.html``, sets ``here`` to the section's name, and each of its forms has
 ``{{ parts.hidden(csrf) }}``. The headers (no foreign frame, script or style; never stored) come
-from :func:`~bridge.indieauth.pages.page`.
+from :func:`~bridge.pages.render.page`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from bridge.indieauth.http import Form, Handler, read_form
-from bridge.indieauth.pages import page, page_endpoint, redirect
+from bridge.indieauth.endpoint import Form, Handler, read_form
+from bridge.indieauth.login.sessions import Session
+from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.server import SERVER
-from bridge.indieauth.sessions import Session
-from bridge.indieauth.signing_in import sign_in_page
-from bridge.indieauth.visit import Untrusted, Visit, visit
 from bridge.pages.navigation import Notice, tell_next
+from bridge.pages.render import page, page_endpoint, redirect
+from bridge.pages.visit import Untrusted, Visit, visit
 
 
 @dataclass(frozen=True, slots=True)

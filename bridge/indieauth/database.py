@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bridge import private
 from bridge.errors import Unavailable
 from bridge.indieauth.migrations import MIGRATIONS
+from bridge.runtime import private
 
 _BUSY_SECONDS = 5.0
 

@@ -7,48 +7,41 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from bridge.indieauth import (
-    about_tokens,
-    account,
-    app_sign_in,
-    consent,
-    proof,
-    set_up,
-    signing_in,
-    token_endpoint,
-)
-from bridge.indieauth.http import Handler, answer, json_endpoint, preflight
-from bridge.indieauth.memory import Memory
+from bridge.indieauth import account
+from bridge.indieauth.endpoint import Handler, answer, json_endpoint, preflight
+from bridge.indieauth.login import app_sign_in, set_up, sign_in, step_up
+from bridge.indieauth.oauth import consent, introspection, token_endpoint
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.navigation import NOTICES
+from bridge.runtime.expiring import Memory
 
 METADATA = "/.well-known/oauth-authorization-server"
 
 
 def _passkeys(name: str) -> Handler:
-    """A handler of :mod:`bridge.indieauth.passkey_endpoints`, imported when it is first called."""
+    """A handler of :mod:`bridge.indieauth.webauthn.endpoints`, imported when it is first called."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        endpoints = importlib.import_module("bridge.indieauth.passkey_endpoints")
+        endpoints = importlib.import_module("bridge.indieauth.webauthn.endpoints")
         endpoint: Handler = getattr(endpoints, name)
         return await endpoint(request)
 
     return handler
 
 
-_STATIC = {file.name: file for file in (Path(__file__).parent / "static").iterdir()}
+_STATIC = {file.name: file for file in (Path(__file__).parents[1] / "pages" / "static").iterdir()}
 _PAGES = (
-    web.get("/auth/sign-in", signing_in.show),
-    web.post("/auth/sign-in", signing_in.with_password),
+    web.get("/auth/sign-in", sign_in.show),
+    web.post("/auth/sign-in", sign_in.with_password),
     web.post("/auth/sign-in/passkey/options", _passkeys("ask_proof")),
     web.post("/auth/sign-in/passkey", _passkeys("sign_in")),
-    web.get("/auth/sign-in/link", signing_in.open_link),
-    web.post("/auth/sign-in/link", signing_in.send_link),
-    web.post("/auth/sign-in/link/open", signing_in.with_link),
-    web.post("/auth/sign-out", signing_in.sign_out),
-    web.get(proof.CONFIRM, proof.show),
-    web.post(proof.CONFIRM, proof.confirm),
-    web.post(f"{proof.CONFIRM}/passkey", _passkeys("prove")),
+    web.get("/auth/sign-in/link", sign_in.open_link),
+    web.post("/auth/sign-in/link", sign_in.send_link),
+    web.post("/auth/sign-in/link/open", sign_in.with_link),
+    web.post("/auth/sign-out", sign_in.sign_out),
+    web.get(step_up.CONFIRM, step_up.show),
+    web.post(step_up.CONFIRM, step_up.confirm),
+    web.post(f"{step_up.CONFIRM}/passkey", _passkeys("prove")),
     web.get("/auth/set-up", set_up.show),
     web.post("/auth/set-up", set_up.with_password),
     web.get("/auth/sessions", account.sessions),
@@ -70,11 +63,11 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
             web.get("/auth", consent.ask),
             web.post("/auth", token_endpoint.identify),
             web.post("/auth/consent", consent.decide),
-            web.get("/token", about_tokens.verify),
+            web.get("/token", introspection.verify),
             web.post("/token", token_endpoint.token),
-            web.post("/introspect", about_tokens.introspect),
-            web.post("/revoke", about_tokens.revoke),
-            web.get("/userinfo", about_tokens.userinfo),
+            web.post("/introspect", introspection.introspect),
+            web.post("/revoke", introspection.revoke),
+            web.get("/userinfo", introspection.userinfo),
             web.get("/tokens", account.tokens),
             web.post("/tokens", account.create),
             web.post("/tokens/revoke", account.revoke),

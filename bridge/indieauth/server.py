@@ -11,22 +11,22 @@ from aiohttp import web
 
 from bridge.auth.me import profile_url
 from bridge.auth.scopes import OFFERED
-from bridge.fetch import GuardedFetch
-from bridge.indieauth.challenges import Challenges
-from bridge.indieauth.client_id import client_id
-from bridge.indieauth.clients import OLD_APPS
 from bridge.indieauth.database import Database
-from bridge.indieauth.http import OAuthError
-from bridge.indieauth.limits import Limiter
-from bridge.indieauth.memory import Memory
-from bridge.indieauth.passkeys import Party
-from bridge.indieauth.tokens import BuiltinVerifier
+from bridge.indieauth.endpoint import OAuthError
+from bridge.indieauth.login.rate_limit import Limiter
+from bridge.indieauth.oauth.app_tokens import BuiltinVerifier
+from bridge.indieauth.oauth.client_id import client_id
+from bridge.indieauth.oauth.clients import OLD_APPS
+from bridge.indieauth.webauthn.challenges import Challenges
+from bridge.indieauth.webauthn.passkeys import Party
+from bridge.net.fetch import GuardedFetch
+from bridge.net.web_url import WebURL, parse
+from bridge.runtime.expiring import Memory
 from bridge.settings import IndieAuth, KnownClient, Settings, SettingsError
-from bridge.web_url import WebURL, parse
 
 if TYPE_CHECKING:
-    from bridge.indieauth.consent import Pending
-    from bridge.indieauth.mail import Mail
+    from bridge.indieauth.login.mail import Mail
+    from bridge.indieauth.oauth.consent import Pending
 
 
 class IndieAuthServer:
@@ -127,7 +127,7 @@ def _mail(config: IndieAuth) -> Mail | None:
     """What sends mail, where the settings say how; imported only there."""
     if not config.smtp_host or not config.email:
         return None
-    from bridge.indieauth.mail import Mail  # noqa: PLC0415
+    from bridge.indieauth.login.mail import Mail  # noqa: PLC0415
 
     return Mail(config)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.media.naming import is_scaled, is_source
+from bridge.media.names import is_scaled, is_source
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
 

@@ -15,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
-from bridge.media.addresses import Addresses
 from bridge.media.committed import Committed
-from bridge.media.file import MediaFile
-from bridge.media.picture import Rules
-from bridge.media.shelf import Incoming, OpenFile, Shelf
-from bridge.media.sniff import sniff
-from bridge.media.staging import Staging
+from bridge.media.file_store import Incoming, OpenFile, Shelf
+from bridge.media.formats.picture import Rules
+from bridge.media.formats.sniff import sniff
+from bridge.media.spool import Staging
+from bridge.media.stored_file import MediaFile
+from bridge.media.urls import Addresses
 from bridge.media.worker import Cleaner
 from bridge.settings import Settings
 from bridge.store import Change, ContentStore

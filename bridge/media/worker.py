@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bridge.errors import PayloadTooLarge
-from bridge.media.picture import REFUSALS, Picture, Rules
-from bridge.media.sniff import Kind
+from bridge.media.formats.picture import REFUSALS, Picture, Rules
+from bridge.media.formats.sniff import Kind
 
 log = logging.getLogger(__name__)
 
-_PROGRAM = "bridge.media.clean"
+_PROGRAM = "bridge.media.formats.clean"
 _PROJECT = Path(__file__).parents[2]
 _TOO_LONG = "This file takes too long to be prepared. Make it smaller and send it again."
 
@@ -50,7 +50,7 @@ class Cleaner:
         self._one_large = asyncio.Lock()
 
     async def clean(self, data: bytes, kind: Kind) -> Picture:
-        """What :func:`bridge.media.clean.clean` makes of a file.
+        """What :func:`bridge.media.formats.clean.clean` makes of a file.
 
         Whoever cancels this ends the work, too. Raises what that does, and
         :class:`PayloadTooLarge` for a file that costs too much time or memory.

@@ -15,7 +15,7 @@ from bridge.micropub.address import (
     refuse_what_is_none,
 )
 from bridge.micropub.body import File
-from bridge.micropub.location import from_geo
+from bridge.micropub.geo import from_geo
 from bridge.micropub.post import Json
 from bridge.micropub.raw import Slot
 

@@ -1,1 +1,1 @@
-"""Everything that people see."""
+"""Everything that people see: templates, style, scripts, and what renders them."""

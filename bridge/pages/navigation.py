@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from bridge.indieauth.memory import Memory
+from bridge.runtime.expiring import Memory
 
 
 @dataclass(frozen=True, slots=True)

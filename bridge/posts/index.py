@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from bridge.posts.addresses import canonical, hosts
-from bridge.posts.tables import TABLES, open_tables, translated
+from bridge.posts.index_tables import TABLES, open_tables, translated
 from bridge.site.messages import Entry, Facts, Page, Source, Unread
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from bridge.rebuild import process
 from bridge.rebuild.build import Builder, Job
-from bridge.rebuild.checkout import Checkout
-from bridge.rebuild.command import CommandBuilder, pelican_argv
-from bridge.rebuild.deploy import Deployed
 from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.command import CommandBuilder, pelican_argv
+from bridge.rebuild.local.deploy import Deployed
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.scheduled import due
+from bridge.rebuild.local.site import SiteBuild
 from bridge.rebuild.none import NoRebuild
-from bridge.rebuild.output import Output
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
-from bridge.rebuild.scheduled import due
-from bridge.rebuild.site import SiteBuild
 from bridge.rebuild.webhook import Webhook
 from bridge.rebuild.worker import CALM, PROMPT, Pace, Worker
+from bridge.runtime import process
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox
 from bridge.site.starting import Sandbox
@@ -28,7 +28,7 @@ from bridge.store.checkout import Submodules
 from bridge.store.git import GitStore
 
 #: The plugin writes the pages of drafts that the world does not see to the folder named by this
-#: (:mod:`pelican_indieauth.withheld`).
+#: (:mod:`pelican_indieauth.lists.withheld`).
 PREVIEWS = "PELICAN_INDIEAUTH_PREVIEWS"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.rebuild.files import Tree
+from bridge.rebuild.local.files import Tree
 from bridge.store import Version
 
 

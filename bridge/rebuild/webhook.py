@@ -15,7 +15,7 @@ import aiohttp
 
 from bridge.rebuild.build import BuildFailed, Outcome, Shown
 from bridge.rebuild.ledger import Ledger
-from bridge.rebuild.process import in_thread
+from bridge.runtime.process import in_thread
 from bridge.store import Version
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bridge.content.headers import PelicanFile
-from bridge.content.intrasite import IntrasiteLinks
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.markup.intrasite import IntrasiteLinks
 from bridge.errors import Conflict
 from bridge.site.messages import Answer, Ask, Facts, Place, Rendered, Sort
 from bridge.site.protocol import SiteReader

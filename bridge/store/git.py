@@ -24,18 +24,18 @@ from bridge.store import (
     StoreFull,
     Version,
 )
-from bridge.store.batch import Batch
-from bridge.store.disk import Disk
-from bridge.store.history import commits as logged_commits
-from bridge.store.history import removed_files
-from bridge.store.housekeeping import Housekeeper
-from bridge.store.locks import writer
-from bridge.store.object_database import ObjectDatabase
-from bridge.store.objects import Object
-from bridge.store.opening import author as find_author
-from bridge.store.opening import open_place
-from bridge.store.transaction import Transaction
-from bridge.store.trees import compare, find, walk
+from bridge.store.commit.batch import Batch
+from bridge.store.commit.disk import Disk
+from bridge.store.commit.housekeeping import Housekeeper
+from bridge.store.commit.locks import writer
+from bridge.store.commit.opening import author as find_author
+from bridge.store.commit.opening import open_place
+from bridge.store.commit.transaction import Transaction
+from bridge.store.format.history import commits as logged_commits
+from bridge.store.format.history import removed_files
+from bridge.store.format.object_database import ObjectDatabase
+from bridge.store.format.objects import Object
+from bridge.store.format.trees import compare, find, walk
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 20

@@ -13,8 +13,8 @@ from pathlib import Path
 import git
 
 from bridge.store import StoreBroken
-from bridge.store.local_remote import HOOK_MARK, WorkingTree, local_path
-from bridge.store.transport import other_user
+from bridge.store.sync.local_remote import HOOK_MARK, WorkingTree, local_path
+from bridge.store.sync.transport import other_user
 
 #: The bridge works unattended: what it has to be asked for now will be missing then, too. An ssh
 #: that may only ask a program that says no finds its own key, or nothing.

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 
 from git import Git, GitCommandError
 
-from bridge.fetch import may_connect
+from bridge.net.fetch import may_connect
 from bridge.settings import Settings
 from bridge.store.checkout import SubmoduleMissing, Submodules, git_said
 from bridge.store.git import GitStore
-from bridge.store.transport import Transport
+from bridge.store.sync.transport import Transport
 
 _SECONDS = 300
 #: So long a repo that could not be had is not asked for again.

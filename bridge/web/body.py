@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
-from bridge.http_body import receive
+from bridge.http.allowance import Take
+from bridge.http.body_stream import receive
+from bridge.http.json_body import read_json
+from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Body, Field, base_name
 from bridge.micropub.post import Json
-from bridge.turns import Account, turns
-from bridge.web.allowance import Take
-from bridge.web.json_body import read_json
-from bridge.web.multipart import MultipartForm
+from bridge.runtime.turns import Account, turns
 
 T = TypeVar("T")
 

@@ -15,10 +15,10 @@ from bridge.errors import (
     PayloadTooLarge,
     Unauthorized,
 )
-from bridge.indieauth.limits import address
+from bridge.http.allowance import Allowance
+from bridge.indieauth.login.rate_limit import address
 from bridge.micropub.body import Body
 from bridge.settings import Settings
-from bridge.web.allowance import Allowance
 from bridge.web.body import UNAUTHENTICATED, WRAPPING, read_body
 
 #: Strangers can have as many of the largest files in our memory, all together.

@@ -6,18 +6,18 @@ from aiohttp import hdrs, web
 
 from bridge.auth.scopes import require
 from bridge.auth.token import Token
-from bridge.commit_message import commit_message
 from bridge.errors import InsufficientScope, InvalidRequest, NotFound
-from bridge.media.file import MediaFile
+from bridge.http.stored_file import send_file
 from bridge.media.library import MediaLibrary
-from bridge.media.orphans import MediaCommitter
+from bridge.media.stored_file import MediaFile
+from bridge.media.unattached import MediaCommitter
 from bridge.micropub.body import Body
 from bridge.micropub.parse import media_file
 from bridge.micropub.post import Json
 from bridge.micropub.query import MEDIA_QUERIES, Query, parse_query
+from bridge.posts.commit_message import commit_message
 from bridge.web.body import WRAPPING
 from bridge.web.gate import Gate
-from bridge.web.stored_file import send_file
 
 
 class MediaHandlers:

@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from bridge import cross_origin
 from bridge.auth.bearer import challenge
 from bridge.errors import (
     BridgeError,
@@ -18,9 +17,10 @@ from bridge.errors import (
     TooManyRequests,
     Unavailable,
 )
-from bridge.indieauth import pages
-from bridge.indieauth.pages import PageError
+from bridge.http import cors
 from bridge.indieauth.server import SERVER
+from bridge.pages import render
+from bridge.pages.render import PageError
 from bridge.store import StoreError, StoreFull
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def for_people(request: web.Request, status: int, text: str) -> web.Response | N
         return None
     title = "Not found" if status == 404 else "This address is for apps"
     if SERVER in request.app:
-        return pages.error_page(request, PageError(title, text, status=status))
+        return render.error_page(request, PageError(title, text, status=status))
     body = _PAGE.format(title=escape(title), text=escape(text))
     return web.Response(status=status, text=body, content_type="text/html")
 
@@ -147,17 +147,17 @@ def allow_browsers(prefixes: tuple[str, ...]) -> Callable[..., Awaitable[web.Str
     """CORS for the addresses below ``prefixes``: errors and preflights included."""
 
     @web.middleware
-    async def cors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def with_cors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(prefixes):
             return await handler(request)
         if request.method == hdrs.METH_OPTIONS:
-            return web.Response(status=204, headers=cross_origin.PREFLIGHT)
+            return web.Response(status=204, headers=cors.PREFLIGHT)
         response = await handler(request)
         if not response.prepared:
-            response.headers.update(cross_origin.HEADERS)
+            response.headers.update(cors.HEADERS)
         return response
 
-    return cors
+    return with_cors
 
 
 @web.middleware

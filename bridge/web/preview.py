@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from bridge.indieauth.pages import PageError, page_endpoint, redirect
-from bridge.indieauth.visit import visit
-from bridge.web.site import file_below
+from bridge.http.static_site import file_below
+from bridge.pages.render import PageError, page_endpoint, redirect
+from bridge.pages.visit import visit
 
 #: The page's own scripts must not act where the owner's session is.
 _HEADERS = {

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from aiohttp import hdrs, web
 
 from bridge import __version__
-from bridge.indieauth.pages import page, page_endpoint, redirect
-from bridge.indieauth.visit import visit
 from bridge.micropub.post import Json
+from bridge.pages.render import page, page_endpoint, redirect
+from bridge.pages.visit import visit
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import BuildStatus, Rebuilder
 from bridge.site.messages import SiteReport
-from bridge.store.remote import Remote, RemoteStatus
+from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.web.gate import Gate
 
 _BUILD_WORDS = {

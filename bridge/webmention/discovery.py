@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
-from bridge.auth.links import absolute, decoded, header_links, rel_words
-from bridge.fetch import Fetched, FetchError, GuardedFetch
-from bridge.web_url import BadURL, parse
+from bridge.net.fetch import Fetched, FetchError, GuardedFetch
+from bridge.net.link_rels import absolute, decoded, header_links, rel_words
+from bridge.net.web_url import BadURL, parse
 
 #: "MAY … include the string 'Webmention' in the User-Agent" (3.1.2, 5).
 AGENT = "pelican-indieauth (Webmention)"

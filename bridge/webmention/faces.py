@@ -8,10 +8,10 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from bridge.errors import BridgeError
-from bridge.fetch import FetchError, GuardedFetch
-from bridge.media.picture import Rules
-from bridge.media.sniff import sniff
+from bridge.media.formats.picture import Rules
+from bridge.media.formats.sniff import sniff
 from bridge.media.worker import Cleaner
+from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.store import Change
 from bridge.webmention.files import MentionFiles
 from bridge.webmention.mention import Mention

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from bridge.committing import Committer
-from bridge.fetch import GuardedFetch
+from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reading import PostReader
+from bridge.posts.commits import Committer
+from bridge.posts.reader import PostReader
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.store.git import GitStore

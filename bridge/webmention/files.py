@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bridge.commit_message import is_ours
 from bridge.posts.addresses import canonical, hosts
+from bridge.posts.commit_message import is_ours
 from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.webmention.mention import KINDS, Target, key_of

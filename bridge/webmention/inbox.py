@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from bridge import private
 from bridge.errors import InsufficientStorage, Unavailable
-from bridge.media.staging import write_durably
+from bridge.media.spool import write_durably
+from bridge.runtime import private
 from bridge.webmention.mention import Mention
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 """Does a page link to a post, and what does it say? Run as a program: page in, JSON out.
 
 A parser of HTML can be kept busy for minutes by a page that is made for it, so this runs in a
-process of its own, which limits itself and can be ended (:mod:`bridge.apart`). What comes out is
-plain text and http(s) URLs of bounded length and number; nothing of it is HTML.
+process of its own, which limits itself and can be ended (:mod:`bridge.net.sandboxed_parse`). What
+comes out is plain text and http(s) URLs of bounded length and number; nothing of it is HTML.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.committing import Committer, retry_on_conflict
 from bridge.posts.catalogue import Catalogue
+from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.store import Change
 from bridge.webmention.faces import Faces
 from bridge.webmention.files import Kept, MentionFiles

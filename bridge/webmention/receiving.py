@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge.errors import BridgeError, InvalidRequest, TooManyRequests
-from bridge.fetch import may_connect
-from bridge.indieauth.limits import Limiter, TooMany
+from bridge.indieauth.login.rate_limit import Limiter, TooMany
+from bridge.net.fetch import may_connect
+from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import canonical, hosts
-from bridge.posts.reading import PostReader
+from bridge.posts.reader import PostReader
 from bridge.store import StoreError
-from bridge.web_url import BadURL, parse
 from bridge.webmention.files import MentionFiles
 from bridge.webmention.inbox import Inbox, Record, State
 from bridge.webmention.mention import Mention, Target, folder_of, mention_of, web_url

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
-from bridge.apart import read_apart
-from bridge.fetch import Fetched, FetchError, GuardedFetch
-from bridge.web_url import BadURL, parse
+from bridge.net.fetch import Fetched, FetchError, GuardedFetch
+from bridge.net.sandboxed_parse import read_apart
+from bridge.net.web_url import BadURL, parse
 
 #: Run, never imported here: a parser of HTML is a third of what else the bridge needs in memory.
 _PROGRAM = Path(__file__).with_name("parser.py")

@@ -14,15 +14,15 @@ import pytest
 from bridge_kit import picture
 from crowd_kit import Crowd, Repos, crowd
 
-from bridge.annotating import Annotator
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
+from bridge.posts.reply_contexts import Annotator
 from bridge.rebuild.none import NoRebuild
 from bridge.store import Commit, StoreBroken, StoreError, StoreFull, Version
+from bridge.store.commit.housekeeping import Housekeeper
+from bridge.store.commit.transaction import Transaction
 from bridge.store.git import GitStore
-from bridge.store.housekeeping import Housekeeper
-from bridge.store.remote import Remote
-from bridge.store.transaction import Transaction
+from bridge.store.sync.remote import Remote
 
 FOLLOWERS = [
     (Catalogue, "changed"),
@@ -111,7 +111,7 @@ async def test_a_follower_that_never_ends_holds_no_answer_for_long(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(MediaLibrary, "committed", never)
-    monkeypatch.setattr("bridge.committing._MEDIA_SECONDS", 0.01)
+    monkeypatch.setattr("bridge.posts.commits._MEDIA_SECONDS", 0.01)
     async with crowd(Repos.begin(tmp_path, {}), remote="") as clients:
         await every_action(clients)
 

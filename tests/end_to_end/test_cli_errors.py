@@ -185,7 +185,7 @@ def test_the_log_has_no_secret(bridge: Path) -> None:
 def test_token_commands_start_no_web_server(bridge: Path) -> None:
     """They are quick: what a web server needs is not even imported."""
     code = (
-        "import sys; from bridge.cli import main; main(['token', 'list']);"
+        "import sys; from bridge.commands.cli import main; main(['token', 'list']);"
         " sys.exit('aiohttp' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=bridge, env=environment(), check=False)

@@ -26,7 +26,7 @@ from demo_kit import PATIENCE, wait_until
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bridge.cli import EXTRA
+from bridge.commands.cli import EXTRA
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: What a clone has under another name than the wheel.
@@ -179,6 +179,7 @@ async def test_from_nothing_to_a_post(
     assert lines == [
         f'INDIEAUTH_BRIDGE = "{bridge}"',
         f'INDIEAUTH_WEBMENTION = "{bridge}webmention"',
+        'INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]',
     ]
     with (site / "pelicanconf.py").open("a") as conf:
         conf.write("\n".join([*lines, ""]))

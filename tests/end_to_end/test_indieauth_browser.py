@@ -26,8 +26,8 @@ from indieauth_kit import (
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
-from bridge.indieauth.owner import owner_reset
-from bridge.indieauth.tokens import create_token, list_tokens
+from bridge.indieauth.login.password import owner_reset
+from bridge.indieauth.oauth.app_tokens import create_token, list_tokens
 from bridge.settings import IndieAuth
 
 # One browser for all of them; each test has a context of its own in it.

@@ -13,11 +13,11 @@ from git_kit import git
 from publishing_kit import ALL, Bench, bench
 from site_kit import CONF
 
-from bridge.commit_message import commit_message, once_of
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.action import Create, Update
 from bridge.micropub.post import Post
-from bridge.once import Once, name_of
+from bridge.posts.commit_message import commit_message, once_of
+from bridge.posts.once import Once, name_of
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
 

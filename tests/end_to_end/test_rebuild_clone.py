@@ -13,9 +13,10 @@ from owner_kit import Owner
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, files, post, settings, settled
 
-from bridge.rebuild import BuildStatus, process
+from bridge.rebuild import BuildStatus
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
+from bridge.runtime import process
 from bridge.store.git import GitStore
 from bridge.store.submodules import SiteRemote, SubmoduleCache
 

@@ -8,8 +8,8 @@ import pytest
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, make, post, settled, small_site
 
-from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from
+from bridge.runtime import process
 from bridge.store.git import GitStore
 
 INDIEAUTH = CONF.replace(

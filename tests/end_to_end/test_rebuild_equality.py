@@ -25,13 +25,13 @@ from rebuild_kinds import (
 from rebuild_site import commit
 from soak_kit import SOAK
 
-from bridge.rebuild import process
 from bridge.rebuild.build import Outcome, Task
-from bridge.rebuild.checkout import Checkout
-from bridge.rebuild.output import Output
-from bridge.rebuild.pelican_log import Said
+from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.pelican_log import Said
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
+from bridge.runtime import process
 from bridge.store.git import GitStore
 
 OURS = str(Path(__file__).parents[2] / "sample_site" / "theme")

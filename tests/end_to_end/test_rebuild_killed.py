@@ -13,14 +13,14 @@ import pytest
 from rebuild_kinds import clean, comparable, differing, start
 from rebuild_site import CONF, commit, files, make, post, settled, small_site
 
-from bridge.rebuild import process
 from bridge.rebuild.build import Task
-from bridge.rebuild.checkout import Checkout
-from bridge.rebuild.command import CommandBuilder, pelican_argv
-from bridge.rebuild.output import Output
+from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.command import CommandBuilder, pelican_argv
+from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.worker import Worker
+from bridge.runtime import process
 from bridge.store import Version
 from bridge.store.git import GitStore
 

@@ -10,9 +10,9 @@ from rebuild_kinds import differing
 from rebuild_site import CONF, commit, files, post, settled
 from warm_kit import run_module
 
-from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
+from bridge.runtime import process
 from bridge.settings import Rebuild, Settings, Site
 from bridge.store.git import GitStore
 

@@ -13,9 +13,9 @@ import pytest
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
-from bridge.rebuild import process
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
+from bridge.runtime import process
 from bridge.store.git import GitStore
 
 Files = Mapping[str, bytes | None]

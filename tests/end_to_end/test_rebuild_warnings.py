@@ -11,9 +11,10 @@ import pytest
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, small_site
 
-from bridge.rebuild import BuildStatus, process
+from bridge.rebuild import BuildStatus
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Pace, Worker
+from bridge.runtime import process
 from bridge.store.git import GitStore
 
 SHOUTING = b"""

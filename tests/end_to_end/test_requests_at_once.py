@@ -238,7 +238,7 @@ async def test_an_action_that_takes_too_long_is_given_up_and_blocks_no_other(
 
     taken_by = PostIndex.taken_by
     monkeypatch.setattr(PostIndex, "taken_by", taken)
-    monkeypatch.setattr("bridge.placing.more_places", never)
+    monkeypatch.setattr("bridge.posts.reservations.more_places", never)
     async with crowd(Repos.begin(tmp_path, {})) as clients:
         assert (await clients.create(mp_slug="first")).ok
         with monkeypatch.context() as hurried:

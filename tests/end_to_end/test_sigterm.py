@@ -18,7 +18,7 @@ from git_kit import git
 from serving_kit import Serving, serving
 from soak_kit import SOAK
 
-from bridge import serve
+from bridge.commands import serve
 
 STUCK = ["build", "remote", "thread", "request"]
 #: Takes no notice of SIGTERM, and says where it is.

@@ -18,8 +18,8 @@ from siege_kit import CLIENTS, Besieged
 from soak_kit import rounds
 
 from bridge.store.git import GitStore
-from bridge.store.remote import Remote, RemoteStatus
 from bridge.store.setup import clone_bare, let_push_into
+from bridge.store.sync.remote import Remote, RemoteStatus
 
 POST = "content/new.md"
 

@@ -17,10 +17,10 @@ from warm_kit import WARM
 
 from bridge.store import Version
 from bridge.store.git import GitStore
-from bridge.store.remote import Conflict, Remote, RemoteStatus
 from bridge.store.setup import clone_bare, let_push_into
-from bridge.store.syncing import Syncing
-from bridge.store.transport import Transport
+from bridge.store.sync.remote import Conflict, Remote, RemoteStatus
+from bridge.store.sync.round import Syncing
+from bridge.store.sync.transport import Transport
 
 
 @dataclass

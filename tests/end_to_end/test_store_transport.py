@@ -21,7 +21,7 @@ from siege_kit import Besieged
 
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
-from bridge.store.remote import Remote, RemoteStatus
+from bridge.store.sync.remote import Remote, RemoteStatus
 
 TOKEN = "a-very-secret-token"
 

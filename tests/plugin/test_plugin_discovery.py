@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from plugin_site import BRIDGE, THEMES, build, post, theme
 
-from pelican_indieauth.endpoints import Link, configured, links
+from pelican_indieauth.discovery.endpoints import Link, configured, links
+from pelican_indieauth.discovery.head import HeadLinks
 from pelican_indieauth.errors import SettingError
-from pelican_indieauth.head import HeadLinks
 from pelican_indieauth.pages import finish_file
 from pelican_indieauth.site import KEY, site_of
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from plugin_site import BRIDGE, build, post
 
-from pelican_indieauth.endpoints import Link
-from pelican_indieauth.headers import write
+from pelican_indieauth.discovery.endpoints import Link
+from pelican_indieauth.discovery.headers import write
 
 LINKS = (Link("micropub", "https://b.example/m%20p?a=$1"), Link("me", "https://ann.example/"))
 ALL = ("_headers", ".htaccess", "nginx", "caddy")

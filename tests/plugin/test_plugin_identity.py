@@ -15,11 +15,11 @@ import pytest
 from bs4 import BeautifulSoup
 from plugin_site import SITE, THEMES, Built, build, items, write_settings
 
-from bridge.content import html
-from bridge.content.body import Tolerance, encode
-from bridge.content.headers import PelicanFile
-from bridge.content.links import MediaUrls
-from bridge.content.path import PathTemplate
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.markup import html
+from bridge.content.markup.body import Tolerance, encode
+from bridge.content.markup.media_links import MediaUrls
+from bridge.content.names.path import PathTemplate
 from bridge.content.read import read
 from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules

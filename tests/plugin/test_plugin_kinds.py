@@ -9,9 +9,9 @@ import pytest
 from post_types import CASES
 
 from bridge.micropub.post import Json
-from pelican_indieauth.copies import Copies
-from pelican_indieauth.reading import Reader
-from pelican_indieauth.urls import Urls
+from pelican_indieauth.entry.copies import Copies
+from pelican_indieauth.entry.reading import Reader
+from pelican_indieauth.entry.urls import Urls
 
 URLS = Urls("https://example.com", "https://example.com", {}, "{path}")
 

@@ -13,8 +13,8 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment
 from plugin_site import SITE, THEMES, build, note, post
 
+from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.templating import prepare
-from pelican_indieauth.urls import Urls
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{static}/../secret"
 EVIL_URLS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from plugin_site import Built, build, note, post
 
-from pelican_indieauth.withheld import PREVIEWS
+from pelican_indieauth.lists.withheld import PREVIEWS
 
 DRAFT = note({}, draft="app")
 #: A theme that lists drafts, as some do for their authors.

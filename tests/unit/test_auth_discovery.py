@@ -16,12 +16,12 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from indieauth_kit import client_site, listening
 
-from bridge.auth.build import make_verifier
 from bridge.auth.cache import CachingVerifier
 from bridge.auth.discovery import DiscoveredVerifier, DiscoveryError, Endpoints, discover
-from bridge.auth.links import header_links, html_links
+from bridge.auth.factory import make_verifier
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken, Unavailable
+from bridge.net.link_rels import header_links, html_links
 from bridge.settings import Auth, Server, Settings, SettingsError, Site
 
 GOOD = '{"active": true, "me": "https://me.example/", "scope": "create"}'

@@ -19,8 +19,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from indieauth_kit import client_site, free_socket, listening
 
-from bridge import fetch
-from bridge.fetch import FetchError, GuardedFetch, may_connect
+from bridge.net import fetch
+from bridge.net.fetch import FetchError, GuardedFetch, may_connect
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_where_the_kernel_cannot_tell_nothing_is_connected_to(
 _AT_HOME = """
 import asyncio, sys
 from aiohttp import web
-from bridge.fetch import FetchError, GuardedFetch, may_connect
+from bridge.net.fetch import FetchError, GuardedFetch, may_connect
 
 async def main():
     reached = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.auth.me import is_me, profile_url
-from bridge.web_url import BadURL, parse
+from bridge.net.web_url import BadURL, parse
 
 ME = "https://mysite.example/"
 

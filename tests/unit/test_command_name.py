@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.command_name import command
+from bridge.runtime.command_name import command
 
 
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, *, path: str, typed: str) -> None:

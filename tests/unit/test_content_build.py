@@ -16,7 +16,7 @@ from test_content_properties import NASTY
 from test_content_text import SURPRISES
 from warm_kit import run_module
 
-from bridge.content.path import candidates
+from bridge.content.names.path import candidates
 from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post, Properties

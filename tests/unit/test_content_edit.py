@@ -10,8 +10,8 @@ import pytest
 from bs4 import BeautifulSoup
 from content_site import WHEN, load_rules, post, properties_of
 
-from bridge.content.headers import PelicanFile
-from bridge.content.mf2 import Mf2Line
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
 from bridge.content.read import channel, read
 from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules

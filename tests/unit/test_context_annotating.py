@@ -15,13 +15,13 @@ from aiohttp.test_utils import TestServer
 from content_site import write_settings
 from site_kit import posts_of
 
-from bridge.annotating import Annotator
-from bridge.committing import Committer
-from bridge.content.headers import PelicanFile
-from bridge.content.mf2 import Mf2Line
-from bridge.fetch import GuardedFetch
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
 from bridge.media.library import MediaLibrary
-from bridge.placing import Placing
+from bridge.net.fetch import GuardedFetch
+from bridge.posts.commits import Committer
+from bridge.posts.reply_contexts import Annotator
+from bridge.posts.reservations import Placing
 from bridge.settings import Settings, Site
 from bridge.store import Change, Commit, Version
 from bridge.store.git import GitStore

@@ -17,7 +17,7 @@ from bridge.context import reader
 from bridge.context.fetcher import ContextFetcher
 from bridge.context.reader import read_cite
 from bridge.errors import Conflict
-from bridge.fetch import Fetched, GuardedFetch
+from bridge.net.fetch import Fetched, GuardedFetch
 
 Serve = Callable[[web.Application], Awaitable[TestServer]]
 

@@ -25,8 +25,8 @@ from indieauth_kit import (
 
 from bridge.errors import InvalidToken
 from bridge.indieauth.database import Database
-from bridge.indieauth.limits import Limiter
-from bridge.indieauth.tokens import (
+from bridge.indieauth.login.rate_limit import Limiter
+from bridge.indieauth.oauth.app_tokens import (
     ALL_SCOPES,
     BuiltinVerifier,
     create_token,

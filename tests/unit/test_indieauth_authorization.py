@@ -28,7 +28,7 @@ from indieauth_kit import (
     scene,
 )
 
-from bridge.fetch import Fetched, FetchError, GuardedFetch
+from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.settings import IndieAuth, KnownClient
 
 

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from indieauth_kit import Pages, asking, client_site, rough_words, scene
 
-from bridge.fetch import GuardedFetch
-from bridge.indieauth import clients
-from bridge.indieauth.clients import Client, read_client
+from bridge.indieauth.oauth import clients
+from bridge.indieauth.oauth.clients import Client, read_client
+from bridge.net.fetch import GuardedFetch
 
 
 def metadata(

@@ -13,10 +13,10 @@ from indieauth_kit import PASSWORD, allowed, exchange, scene
 
 from bridge.errors import Unavailable
 from bridge.indieauth.database import Database, TooNew
+from bridge.indieauth.login.password import owner_reset
+from bridge.indieauth.login.sessions import find_session, list_sessions, start_session
 from bridge.indieauth.migrations import MIGRATIONS
-from bridge.indieauth.owner import owner_reset
-from bridge.indieauth.sessions import find_session, list_sessions, start_session
-from bridge.indieauth.tokens import create_token, find_token, list_tokens
+from bridge.indieauth.oauth.app_tokens import create_token, find_token, list_tokens
 
 
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:

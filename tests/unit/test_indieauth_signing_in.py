@@ -21,21 +21,21 @@ from indieauth_kit import (
 )
 from yarl import URL
 
-from bridge.fetch import GuardedFetch
 from bridge.indieauth.database import Database
-from bridge.indieauth.device import device
-from bridge.indieauth.limits import Limiter, TooMany
-from bridge.indieauth.owner import (
+from bridge.indieauth.login.device import device
+from bridge.indieauth.login.password import (
     has_password,
     is_set_up,
     owner_reset,
     set_password,
     start_over,
 )
-from bridge.indieauth.passkeys import Proven, list_passkeys, store_passkey
+from bridge.indieauth.login.rate_limit import Limiter, TooMany
+from bridge.indieauth.login.sign_in import local_path
+from bridge.indieauth.oauth.app_tokens import create_token, list_tokens
 from bridge.indieauth.server import IndieAuthServer
-from bridge.indieauth.signing_in import local_path
-from bridge.indieauth.tokens import create_token, list_tokens
+from bridge.indieauth.webauthn.passkeys import Proven, list_passkeys, store_passkey
+from bridge.net.fetch import GuardedFetch
 from bridge.settings import IndieAuth, Settings, SettingsError, Site
 
 
@@ -410,7 +410,7 @@ async def test_strangers_do_not_lock_what_cannot_be_guessed(up: Running, guest: 
 async def test_a_bad_set_up_link_costs_no_hashing(
     up: Running, guest: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.indieauth.set_up.hash_password", None)
+    monkeypatch.setattr("bridge.indieauth.login.set_up.hash_password", None)
     key = parse_qs(urlsplit(owner_reset(up.db)).query)["key"][0]
     page = await guest.get(f"/auth/set-up?key={key}")
     fields = {"password": PASSWORD, "again": PASSWORD, "key": "guess"}

@@ -15,7 +15,7 @@ from indieauth_kit import VERIFIER, Page, Scene, allowed, client_site, exchange,
 from bridge.auth.endpoint import TokenEndpointVerifier
 from bridge.auth.introspection import IntrospectionVerifier
 from bridge.errors import InvalidToken
-from bridge.indieauth.tokens import create_token
+from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.settings import IndieAuth, KnownClient
 
 
@@ -270,7 +270,7 @@ async def test_the_authorization_endpoint_says_who_and_gives_no_token(
 async def test_who_sends_too_slowly_is_not_waited_for(
     stage: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.indieauth.http._BODY_SECONDS", 0.05)
+    monkeypatch.setattr("bridge.indieauth.endpoint._BODY_SECONDS", 0.05)
     host, _, port = stage.owner.base.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngrant_type=")

@@ -13,7 +13,7 @@ from yarl import URL
 
 from bridge.context.fetcher import ContextFetcher
 from bridge.errors import Unavailable
-from bridge.fetch import GuardedFetch
+from bridge.net.fetch import GuardedFetch
 from bridge.web.middleware import render_errors
 
 HOSTILE = "\r\n12:00:00 ERROR bridge: all is lost \x1b[2J\x9b2J\u2028"

@@ -29,19 +29,19 @@ from PIL import Image, ImageCms, ImageOps
 from soak_kit import rounds
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
-from bridge.media import images
-from bridge.media.boxes import strip_video
-from bridge.media.images import prepare
-from bridge.media.picture import Picture, Rules
-from bridge.media.sniff import identify, sniff
+from bridge.media.formats import images
+from bridge.media.formats.boxes import strip_video
+from bridge.media.formats.images import prepare
+from bridge.media.formats.picture import Picture, Rules
+from bridge.media.formats.sniff import identify, sniff
 
 #: Prints by how many kB the most memory that a process has had at once grows.
 TURN = """
 import re, sys
 from pathlib import Path
-from bridge.media.images import prepare
-from bridge.media.picture import Rules
-from bridge.media.sniff import JPEG
+from bridge.media.formats.images import prepare
+from bridge.media.formats.picture import Rules
+from bridge.media.formats.sniff import JPEG
 
 def most() -> int:
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

@@ -17,9 +17,9 @@ import pytest
 from media_samples import exif, film, jpeg, moving
 
 from bridge.errors import InsufficientStorage, InvalidRequest, UnsupportedMediaType
-from bridge.media import staging as staging_module
-from bridge.media.file import MediaFile
+from bridge.media import spool
 from bridge.media.library import MediaLibrary
+from bridge.media.stored_file import MediaFile
 from bridge.settings import Media, Settings, Site
 from bridge.store import Change, Commit, ContentStore, Version
 from bridge.store.git import GitStore
@@ -486,7 +486,7 @@ async def test_what_others_commit_is_followed(store: MemoryStore, tmp_path: Path
 async def test_asked_for_files_do_not_fill_the_disk(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging_module, "_CACHE_BYTES", 250)
+    monkeypatch.setattr(spool, "_CACHE_BYTES", 250)
     commit(
         store,
         *(Change(f"content/media/{i}.gif", b"GIF89a" + bytes([i]) * 94, None) for i in range(5)),

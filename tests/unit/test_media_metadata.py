@@ -11,10 +11,10 @@ import pytest
 from media_samples import SECRETS, box, encoded, exif, jpeg, moving, picture
 from PIL import Image, ImageCms, ImageSequence
 
-from bridge.media.images import prepare
-from bridge.media.metadata import STRIP
-from bridge.media.picture import Rules
-from bridge.media.sniff import sniff
+from bridge.media.formats.images import prepare
+from bridge.media.formats.metadata import STRIP
+from bridge.media.formats.picture import Rules
+from bridge.media.formats.sniff import sniff
 
 SECRET = SECRETS[1]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.media.addresses import Addresses
-from bridge.media.naming import candidates, is_scaled, scaled, stem
+from bridge.media.names import candidates, is_scaled, scaled, stem
+from bridge.media.urls import Addresses
 
 DIGEST = "0123456789abcdef" * 4
 ADDRESSES = Addresses("media", "https://bridge.example")

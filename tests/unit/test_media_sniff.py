@@ -6,7 +6,7 @@ import pytest
 from media_samples import OTHER_KINDS, REFUSED, encoded, film, jpeg, moving, picture
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
-from bridge.media.sniff import KINDS, identify, sniff
+from bridge.media.formats.sniff import KINDS, identify, sniff
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])

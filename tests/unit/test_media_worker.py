@@ -12,15 +12,15 @@ from PIL import Image
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media import worker
-from bridge.media.images import prepare
-from bridge.media.picture import Rules
-from bridge.media.sniff import JPEG, PNG, sniff
+from bridge.media.formats.images import prepare
+from bridge.media.formats.picture import Rules
+from bridge.media.formats.sniff import JPEG, PNG, sniff
 from bridge.media.worker import Cleaner
 
 #: The program with a way to be slow, to take memory, and to say who it is.
 STUBBORN = """
 import os, sys, time
-from bridge.media import clean
+from bridge.media.formats import clean
 clean_really = clean.clean
 def stubborn(data, kind, rules):
     open(os.environ["PIDS"], "a").write(f"{os.getpid()}\\n")

@@ -12,10 +12,10 @@ import pytest
 from content_site import CHOOSY_MARKDOWN, write_settings
 from site_kit import Posts, posts_of
 
-from bridge.content.headers import PelicanFile
+from bridge.content.file.front_matter import PelicanFile
 from bridge.errors import InvalidRequest, Unavailable
-from bridge.placing import Place, Placing
 from bridge.posts.catalogue import Catalogue
+from bridge.posts.reservations import Place, Placing
 from bridge.settings import Content, Settings, Site
 from bridge.site.known import settle
 from bridge.site.messages import Place as Asked

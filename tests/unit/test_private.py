@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from git_kit import git
 
-from bridge import private
-from bridge.checks.inside import check_inside
+from bridge.commands.checks.inside import check_inside
 from bridge.indieauth.database import Database
-from bridge.posts.tables import open_tables
+from bridge.posts.index_tables import open_tables
+from bridge.runtime import private
 from bridge.settings import IndieAuth, Publish, Settings, Site
 
 

@@ -10,8 +10,8 @@ import pytest
 from rebuild_site import commit
 from rebuild_site import files as all_files
 
-from bridge.rebuild.checkout import Checkout
-from bridge.rebuild.scheduled import due
+from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.scheduled import due
 from bridge.store.git import GitStore
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

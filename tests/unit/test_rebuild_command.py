@@ -12,9 +12,9 @@ import pytest
 from rebuild_site import files
 
 from bridge.rebuild.build import BuildFailed, Task
-from bridge.rebuild.command import OUTPUT, CommandBuilder
-from bridge.rebuild.output import Output
-from bridge.rebuild.pelican_log import Sources, errors
+from bridge.rebuild.local.command import OUTPUT, CommandBuilder
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.pelican_log import Sources, errors
 from bridge.store import Version
 
 Make = Callable[..., CommandBuilder]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.rebuild import process
 from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded
-from bridge.rebuild.deploy import Deployed
+from bridge.rebuild.local.deploy import Deployed
+from bridge.runtime import process
 from bridge.store import Version
 
 V = Version("v1")

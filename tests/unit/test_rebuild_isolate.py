@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong
-from bridge.rebuild.isolate import Isolation, still_left_out
+from bridge.rebuild.local.left_out import Isolation, still_left_out
 from bridge.store import BlobId, Difference
 
 POSTS = [f"content/{name}.md" for name in "abcdefgh"]

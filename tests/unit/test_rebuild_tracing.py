@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from jinja2 import DictLoader, Undefined
 
-from bridge.rebuild.resident.facts import Facts, Numbers, Opaque
-from bridge.rebuild.resident.tracing import (
+from bridge.rebuild.resident.reuse.facts import Facts, Numbers, Opaque
+from bridge.rebuild.resident.reuse.tracing import (
     SiteList,
     Trace,
     TracingEnvironment,

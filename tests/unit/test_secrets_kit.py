@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestClient
 from git_kit import git
 from secrets_kit import Watch
 
-from bridge.indieauth.owner import hash_password
+from bridge.indieauth.login.password import hash_password
 
 
 @pytest.fixture

@@ -311,7 +311,7 @@ def test_a_python_folder_with_secrets_in_it_can_only_be_listed(
 
 def test_the_answering_side_is_all_that_imports_pelican() -> None:
     """Whatever the bridge's process may import of ours brings none of it along."""
-    names = "import bridge.site.process, bridge.posts.reading, bridge.posts.index, sys;"
+    names = "import bridge.site.process, bridge.posts.reader, bridge.posts.index, sys;"
     found = (
         "print([n for n in sys.modules if n.split('.')[0] in ('pelican','markdown','docutils')])"
     )

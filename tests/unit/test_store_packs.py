@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from bridge.store.objects import EMPTY, FILE, FOLDER, Entry, Format, Object
-from bridge.store.packs import make_pack
+from bridge.store.format.objects import EMPTY, FILE, FOLDER, Entry, Format, Object
+from bridge.store.format.packs import make_pack
 
 
 def git(folder: Path, *arguments: str, data: bytes = b"") -> bytes:

@@ -22,7 +22,7 @@ from bridge.errors import InvalidToken
 from bridge.settings import Media, Settings, Site
 from bridge.web.body import WRAPPING
 from bridge.web.gate import Gate
-from bridge.web.hook import GitHook
+from bridge.web.git_hook import GitHook
 from bridge.web.middleware import render_errors
 
 ME = "https://example.org/"

@@ -21,13 +21,13 @@ from loop_kit import Rounds, watched_loop
 
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken
-from bridge.indieauth.http import json_endpoint, read_form
+from bridge.http.connection import Listener, note_request, prepare_answer
+from bridge.indieauth.endpoint import json_endpoint, read_form
+from bridge.runtime.turns import Account, turns
 from bridge.settings import Settings, Site
-from bridge.turns import Account, turns
 from bridge.web.body import UNAUTHENTICATED
-from bridge.web.connection import Listener, note_request, prepare_answer
 from bridge.web.gate import Gate
-from bridge.web.hook import GitHook
+from bridge.web.git_hook import GitHook
 from bridge.web.middleware import render_errors
 
 #: So long a round of the loop may take where a request is to be answered within 50 ms; ten times.

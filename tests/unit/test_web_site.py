@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from yarl import URL
 
-from bridge.web.site import StaticSite
+from bridge.http.static_site import StaticSite
 
 
 @pytest.fixture

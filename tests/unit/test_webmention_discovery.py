@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from webmention_kit import ROCKS, Elsewhere, elsewhere, expected_endpoint, serve_rocks
 
-from bridge.fetch import FetchError, GuardedFetch
+from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.webmention.discovery import AGENT, TryAgain, find_endpoint
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from bridge.rebuild.build import BuildFailed
-from bridge.rebuild.output import Output
-from bridge.rebuild.pelican_log import Said, Sources
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.pelican_log import Said, Sources
 from bridge.rebuild.resident import too_old
 from bridge.rebuild.resident.messages import (
     Build,
@@ -36,11 +36,11 @@ from bridge.site.starting import confine_by
 try:
     from bridge.rebuild.resident.culprits import suspects
     from bridge.rebuild.resident.logged import Logged
-    from bridge.rebuild.resident.pages import PageFailed
-    from bridge.rebuild.resident.planning import Collision
-    from bridge.rebuild.resident.reading import Kept
+    from bridge.rebuild.resident.pelican.planning import Collision
+    from bridge.rebuild.resident.pelican.reading import Kept
+    from bridge.rebuild.resident.reuse.pages import PageFailed
+    from bridge.rebuild.resident.reuse.tracing import Unfit
     from bridge.rebuild.resident.site import Interrupted, Place, WarmSite
-    from bridge.rebuild.resident.tracing import Unfit
 except (ImportError, AttributeError) as error:
     # Parts of Pelican's that it does not promise to keep: another release may have others.
     _missing = str(error)

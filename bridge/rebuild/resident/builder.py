@@ -14,10 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.rebuild import process
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Superseded, Task
-from bridge.rebuild.isolate import SOURCES
-from bridge.rebuild.output import Output
+from bridge.rebuild.local.left_out import SOURCES
+from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.messages import (
     Build,
     Done,
@@ -32,6 +31,7 @@ from bridge.rebuild.resident.messages import (
     Start,
 )
 from bridge.rebuild.resident.verify import Verifier
+from bridge.runtime import process
 from bridge.site.confinement import Grants
 from bridge.site.starting import Sandbox
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pelican.contents import Content
 
-from bridge.rebuild.resident.pages import PageFailed
-from bridge.rebuild.resident.planning import Collision, Page
+from bridge.rebuild.resident.pelican.planning import Collision, Page
+from bridge.rebuild.resident.reuse.pages import PageFailed
 
 
 def suspects(error: Collision | PageFailed, checkout: Path) -> tuple[str, ...]:

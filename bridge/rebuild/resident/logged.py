@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from bridge.rebuild.pelican_log import LoggedError, Said, Sources
+from bridge.rebuild.local.pelican_log import LoggedError, Said, Sources
 
 
 class Logged(logging.Handler):

@@ -23,18 +23,19 @@ from pelican.plugins import signals
 from pelican.settings import read_settings
 from pelican.writers import Writer
 
-from bridge.rebuild.output import Output
-from bridge.rebuild.resident import contents, generators, opened, plugins
-from bridge.rebuild.resident.facts import Facts, Numbers
-from bridge.rebuild.resident.generators import WarmArticles, WarmStatic
-from bridge.rebuild.resident.links import Links
-from bridge.rebuild.resident.lists import SiteLists
+from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.logged import Logged
-from bridge.rebuild.resident.pages import Pages
-from bridge.rebuild.resident.planning import Page, Planner
-from bridge.rebuild.resident.reading import Kept, Shelf, Stamp, readers_with, stamp, stamps
-from bridge.rebuild.resident.shadow import Shadow
-from bridge.rebuild.resident.tracing import (
+from bridge.rebuild.resident.pelican import contents, generators, plugins
+from bridge.rebuild.resident.pelican.generators import WarmArticles, WarmStatic
+from bridge.rebuild.resident.pelican.links import Links
+from bridge.rebuild.resident.pelican.lists import SiteLists
+from bridge.rebuild.resident.pelican.planning import Page, Planner
+from bridge.rebuild.resident.pelican.reading import Kept, Shelf, Stamp, readers_with, stamp, stamps
+from bridge.rebuild.resident.reuse import opened
+from bridge.rebuild.resident.reuse.facts import Facts, Numbers
+from bridge.rebuild.resident.reuse.pages import Pages
+from bridge.rebuild.resident.reuse.shadow import Shadow
+from bridge.rebuild.resident.reuse.tracing import (
     CompiledTemplates,
     TracingEnvironment,
     forget_looks,

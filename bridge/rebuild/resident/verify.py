@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from bridge.rebuild.build import Task
-from bridge.rebuild.files import Tree
-from bridge.rebuild.output import Output
-from bridge.rebuild.pelican_log import Said
-from bridge.rebuild.process import in_thread
+from bridge.rebuild.local.files import Tree
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.pelican_log import Said
+from bridge.runtime.process import in_thread
 
 
 class CleanBuild(Protocol):

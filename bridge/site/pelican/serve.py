@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from bridge.content.headers import PelicanFile
+from bridge.content.file.front_matter import PelicanFile
 from bridge.errors import BridgeError
 from bridge.settings import SettingsError
 from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames, write_all

@@ -36,13 +36,13 @@ from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import sanitised_join, slugify
 
 from bridge import __version__
-from bridge.content import dates, keys
-from bridge.content.headers import PelicanFile
-from bridge.content.intrasite import IntrasiteLinks
-from bridge.content.labels import label
-from bridge.content.links import MediaUrls
-from bridge.content.mf2 import Mf2Line
-from bridge.content.path import PathTemplate, candidates, first_slug
+from bridge.content.file import dates, keys
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.content.markup.intrasite import IntrasiteLinks
+from bridge.content.markup.media_links import MediaUrls
+from bridge.content.names.labels import label
+from bridge.content.names.path import PathTemplate, candidates, first_slug
 from bridge.content.read import read
 from bridge.content.rules import SiteRules
 from bridge.errors import BridgeError, InvalidRequest
@@ -65,7 +65,7 @@ from bridge.site.pelican import loading
 from bridge.site.pelican.effects import effects_of, record
 from bridge.site.pelican.listings import Listings
 from bridge.site.pelican.quick import QuickLocator
-from bridge.site.pelican.reserved import ReservedPages
+from bridge.site.pelican.reserved_pages import ReservedPages
 from bridge.site.pelican.sources import Sources
 
 log = logging.getLogger(__name__)

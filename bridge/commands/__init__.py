@@ -1,0 +1,1 @@
+"""What the owner types: ``micropub-bridge`` and its sub-commands."""

@@ -1,0 +1,56 @@
+"""``micropub-bridge check``: every check, a line each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from bridge.commands.checks import Finding
+from bridge.commands.checks.inside import check_inside, check_site
+from bridge.commands.checks.outside import check_outside
+from bridge.commands.serve import lend_plugin
+from bridge.settings import Settings
+from bridge.store.git import GitStore
+
+
+def check(settings: Settings, file: Path) -> int:
+    """Print what was found. ``file`` is where the settings are. Returns 1 if anything is broken."""
+    lend_plugin()
+    return asyncio.run(_report(settings, file))
+
+
+def prove(settings: Settings) -> None:
+    """Build the site once as the bridge will, beside ``pelican``, and print what differs."""
+    lend_plugin()
+    asyncio.run(_prove(settings))
+
+
+async def _prove(settings: Settings) -> None:
+    print("The site is built once, by the bridge and by pelican:", flush=True)
+    store = GitStore(
+        settings.site.repo, branch=settings.site.branch, author=settings.publish.author
+    )
+    try:
+        head = store.head()
+        if head is not None:
+            async for finding in check_site(store, head, settings):
+                print(finding, flush=True)
+    finally:
+        store.close()
+
+
+async def _report(settings: Settings, file: Path) -> int:
+    broken = 0
+    async for finding in _findings(settings, file):
+        print(finding, flush=True)
+        broken += finding.broken and not finding.is_good
+    print(f"\n{broken} to fix." if broken else "\nEverything works.")
+    return 1 if broken else 0
+
+
+async def _findings(settings: Settings, file: Path) -> AsyncIterator[Finding]:
+    async for finding in check_inside(settings, file):
+        yield finding
+    async for finding in check_outside(settings):
+        yield finding

@@ -1,0 +1,128 @@
+"""Whether the bridge builds the site that ``pelican`` builds in a fresh clone of the repo."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bridge.commands.checks import Finding
+from bridge.rebuild.factory import importing_from
+from bridge.rebuild.local.files import Tree
+from bridge.rebuild.resident.verify import differing, stable
+from bridge.runtime import process
+from bridge.settings import Settings
+from bridge.store import StoreBroken, Version
+from bridge.store.git import GitStore
+from bridge.store.setup import clone_recursively, only_in_folder
+from bridge.store.sync.transport import Transport
+
+_SECONDS = 900.0
+_SHOWN = 10
+_TIME = re.compile(rb"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b")
+_USUAL_CAUSES = "Look for a plugin that asks the network, the clock, or for files elsewhere."
+
+
+async def check_comparison(
+    store: GitStore, head: Version, built: Path, settings: Settings, causes: Sequence[str]
+) -> Finding:
+    """Compare ``built``, the bridge's pages, with those of ``pelican``.
+
+    ``causes`` are what the bridge's build is known to lack: a difference may come from them.
+    """
+    folder = built.with_name("plain")
+    try:
+        await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
+    except StoreBroken as error:
+        return Finding(
+            "comparison",
+            f"no fresh clone of the repo can be made: {error}",
+            "See that `git clone --recurse-submodules` works for your repo.",
+            broken=False,
+        )
+    try:
+        await _build(settings, folder, "first")
+        names = {*Tree(folder / "first").walk(), *Tree(built).walk()}
+        other = await asyncio.to_thread(differing, built, folder / "first", names)
+        if other:
+            # A page that tells the time differs from itself as well.
+            await _build(settings, folder, "second")
+            other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
+            other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
+    except _PelicanFailed as failure:
+        return Finding(
+            "comparison",
+            f"`pelican` fails in a fresh clone of the repo: {failure}",
+            "Commit what it needs, or name in the settings where that is.",
+            broken=False,
+        )
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    if not other:
+        return Finding("comparison", f"`pelican` makes the same {len(names)} files in a clone")
+    more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
+    return Finding(
+        "comparison",
+        f"{len(other)} of {len(names)} files are other than `pelican` makes in a clone:"
+        f" {', '.join(other[:_SHOWN])}{more}",
+        f"It may come from this: {'; '.join(causes)}" if causes else _USUAL_CAUSES,
+        broken=False,
+    )
+
+
+def check_folder(settings: Settings, store: GitStore) -> Finding | None:
+    """What only the owner's clone has, where that is on this machine; ``None`` for nothing."""
+    name, state = settings.publish.remote, settings.site.state
+    if not name:
+        return None
+    transport = Transport(store.place, name, settings.publish.token, state, store.disk)
+    if not transport.url() or transport.local is None:
+        return None
+    names = only_in_folder(transport.local.path)
+    if not names:
+        return None
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return Finding(
+        "your folder",
+        f"{transport.local.path} has what is in no commit: {', '.join(names[:_SHOWN])}{more}",
+        "What the site is built with has to be committed: the bridge builds commits.",
+        broken=False,
+    )
+
+
+def _differ_by_time(built: Path, plain: Path, name: str) -> bool:
+    """Whether only the time of day differs: a sitemap tells it to the minute, for instance."""
+    one, other = built / name, plain / name
+    if not (one.is_file() and other.is_file()):
+        return False
+    return _TIME.sub(b"", one.read_bytes()) == _TIME.sub(b"", other.read_bytes())
+
+
+class _PelicanFailed(Exception):
+    """The text is the end of what it has printed."""
+
+
+def _clone(store: GitStore, head: Version, settings: Settings, folder: Path) -> None:
+    transport = Transport(store.place, settings.publish.remote, "", settings.site.state, store.disk)
+    clone_recursively(store.place.common, transport.url(), head, folder)
+
+
+async def _build(settings: Settings, folder: Path, output: str) -> None:
+    """As the owner does by hand, in the environment that this command was started in."""
+    clone, file = folder / "clone", settings.site.settings
+    environment = importing_from((clone / file).parent, process.environment({}))
+    # Posts of one moment have an order of their own only while the plugin is off.
+    environment["PYTHONHASHSEED"] = "0"
+    argv = [sys.executable, "-m", "pelican", settings.content.folder, "-s", file]
+    (clone / settings.content.folder).mkdir(parents=True, exist_ok=True)
+    try:
+        ended = await process.run(
+            [*argv, "-o", str(folder / output)], folder=clone, env=environment, seconds=_SECONDS
+        )
+    except process.TookTooLong as error:
+        raise _PelicanFailed(str(error)) from error
+    if ended.code != 0:
+        raise _PelicanFailed(" ".join(ended.text.split())[-500:])

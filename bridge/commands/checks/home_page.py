@@ -1,0 +1,90 @@
+"""What the live home page says about where to sign in and where to post."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+
+from bridge.commands.checks import Finding
+from bridge.commands.checks.asking import Answer, ask
+from bridge.net.link_rels import header_links, html_links
+from bridge.settings import Settings
+
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint")
+_METADATA = ".well-known/oauth-authorization-server"
+
+
+async def check_home_page(
+    session: aiohttp.ClientSession, base: str, settings: Settings
+) -> AsyncIterator[Finding]:
+    """Each link against what the settings say that it must be; metadata against the links."""
+    me = settings.site.me
+    page = await ask(session, me, accept="text/html")
+    if page.status != 200:
+        yield Finding("home page", f"{me} {page.words}", "Publish your site there first.")
+    else:
+        for finding in _check_links(page, base, settings):
+            yield finding
+    own = [f"{base}{_METADATA}"] if settings.indieauth.enabled else []
+    # Clients that find metadata believe it alone, and several fail hard where it is not there.
+    for url in _links(page, "indieauth-metadata") or own:
+        yield _check_metadata(url, await ask(session, url), base, settings)
+
+
+def _check_links(page: Answer, base: str, settings: Settings) -> Iterator[Finding]:
+    wanted = {"micropub": f"{base}micropub"}
+    if settings.indieauth.enabled:
+        wanted |= {"authorization_endpoint": f"{base}auth", "token_endpoint": f"{base}token"}
+    elif settings.auth.token_endpoint:
+        wanted["token_endpoint"] = settings.auth.token_endpoint
+    for rel in ("micropub", *_ENDPOINTS):
+        yield _check_link(rel, _links(page, rel), wanted.get(rel), base)
+
+
+def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Finding:
+    """``right`` is ``None`` where any address will do that is not the bridge's own."""
+    if not found:
+        return Finding(
+            f"rel={rel}",
+            "the live home page has no such link",
+            f'Set INDIEAUTH_BRIDGE = "{base}" in your Pelican settings, build and publish.',
+        )
+    told = ", ".join(found)
+    if right is None and not any(url.startswith(base) for url in found):
+        return Finding(f"rel={rel}", told)
+    if found == [right]:
+        return Finding(f"rel={rel}", told)
+    but = f"not {right}" if right else "where the built-in server is off"
+    return Finding(
+        f"rel={rel}",
+        f"the live home page says {told}, {but}",
+        "Make your Pelican settings and bridge.toml agree, build and publish.",
+    )
+
+
+def _links(page: Answer, rel: str) -> list[str]:
+    """Every different address that the page names, in headers or in its head."""
+    if page.status != 200:
+        return []
+    named = header_links(page.links, page.url, rel)
+    linked = html_links(page.body, page.url, rel, content_type=page.content_type)
+    return list(dict.fromkeys([*named, *linked]))
+
+
+def _check_metadata(url: str, answer: Answer, base: str, settings: Settings) -> Finding:
+    """The issuer is what apps compare with `iss` in each answer of the server (IndieAuth 4.1.1)."""
+    issuer = answer.json.get("issuer")
+    if answer.status != 200 or not isinstance(issuer, str):
+        return Finding(
+            "IndieAuth metadata",
+            f"{url} {answer.words}" + (", but no metadata" if answer.status == 200 else ""),
+            "Lead /.well-known/ to the bridge, too, or remove INDIEAUTH_METADATA.",
+        )
+    if not url.startswith(issuer) or (settings.indieauth.enabled and issuer != base):
+        return Finding(
+            "IndieAuth metadata",
+            f"{url} names {issuer} as issuer",
+            f"Let INDIEAUTH_BRIDGE and [server] public_url be the same: {base}",
+        )
+    return Finding("IndieAuth metadata", f"{url} names {issuer} as issuer")

@@ -1,0 +1,311 @@
+"""What can be told on this machine: the repo, its remote, Pelican's settings, a dry build."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from bridge.commands.checks import Finding, address_of
+from bridge.commands.checks.comparison import check_comparison, check_folder
+from bridge.errors import SiteBroken
+from bridge.net.link_rels import html_links
+from bridge.rebuild.build import BuildFailed, Outcome, Task
+from bridge.rebuild.factory import importing_from
+from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.command import CommandBuilder, pelican_argv
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.resident import too_old
+from bridge.runtime import private
+from bridge.settings import Settings
+from bridge.site.factory import make_sandbox, start_of
+from bridge.site.messages import Facts, Source, Unread
+from bridge.site.process import SiteProcess
+from bridge.store import StoreError, Version
+from bridge.store.git import GitStore
+from bridge.store.submodules import submodules_of
+from bridge.store.sync.transport import Transport, TransportError
+
+_AT_ONCE = 50
+_SHOWN = 10
+
+
+async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]:
+    """The repo first: without it nothing else can be looked at. ``file`` is ``bridge.toml``."""
+    try:
+        store = GitStore(
+            settings.site.repo, branch=settings.site.branch, author=settings.publish.author
+        )
+    except StoreError as error:
+        yield Finding("repo", str(error), "See [site] repo in bridge.toml.")
+        return
+    try:
+        head = store.head()
+        if head is None:
+            yield Finding("repo", "its branch has no commit", "Commit your site there first.")
+            return
+        yield _check_repo(store, settings)
+        yield _check_private(file, settings.site.state, settings)
+        yield await asyncio.to_thread(_check_remote, store, settings)
+        async for finding in check_site(store, head, settings):
+            yield finding
+    finally:
+        store.close()
+
+
+async def check_site(store: GitStore, head: Version, settings: Settings) -> AsyncIterator[Finding]:
+    """Whether the site at a version can be read and built by the bridge, as ``pelican`` does."""
+    with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
+        checkout = Path(folder, "site")
+        files = Checkout(store, checkout, submodules=submodules_of(store, settings))
+        await asyncio.to_thread(files.bring_to, head)
+        for warning in files.warnings:
+            yield Finding("checkout", warning, "What is built by the bridge lacks this.")
+        if finding := await asyncio.to_thread(check_folder, settings, store):
+            yield finding
+        async for finding in _check_pelican(store, checkout, head, settings, files.warnings):
+            yield finding
+
+
+def _check_repo(store: GitStore, settings: Settings) -> Finding:
+    state = settings.site.state
+    try:
+        private.make_folder(state)
+    except OSError as error:
+        remedy = "Make it for the user that runs the bridge, or set [site] state."
+        return Finding("repo", f"the folder {state} cannot be made: {error.strerror}", remedy)
+    places = [state, store.place.common, store.place.common / "objects"]
+    closed = next((place for place in places if not os.access(place, os.W_OK)), None)
+    if closed is None:
+        return Finding("repo", f"{settings.site.repo} can be read and written")
+    return Finding(
+        "repo",
+        f"{closed} cannot be written",
+        "Give the user that runs the bridge write access to the whole of it.",
+    )
+
+
+def _check_private(file: Path, state: Path, settings: Settings) -> Finding:
+    """Whether others on this machine can read secrets and drafts; where they could, no longer."""
+    database = private.database_files(settings.indieauth.database)
+    paths = [file, state, *database, *private.database_files(state / "index.sqlite")]
+    opened = private.tighten(paths)
+    if still := [str(path) for path in opened if private.is_open(path)]:
+        return Finding(
+            "privacy",
+            f"others on this machine may open {', '.join(still)}",
+            f"As their owner run: chmod go= {' '.join(still)}",
+            broken=False,
+        )
+    if opened:
+        told = ", ".join(str(path) for path in opened)
+        return Finding("privacy", f"{told} could be opened by others on this machine; no longer")
+    return Finding("privacy", "settings, state and database are for this user alone")
+
+
+def _check_remote(store: GitStore, settings: Settings) -> Finding:
+    name = settings.publish.remote
+    if not name:
+        return Finding("remote", "none is wanted ([publish] remote is empty)")
+    state, token = settings.site.state, settings.publish.token
+    transport = Transport(store.place, name, token, state, store.disk)
+    if not transport.url():
+        return Finding(
+            "remote",
+            f"the repo has no remote of the name {name!r}",
+            f"git -C {settings.site.repo} remote add {name} URL, or set [publish] remote.",
+        )
+    try:
+        transport.fetch()
+        transport.try_push()
+    except TransportError as error:
+        return Finding(
+            "remote",
+            f"{name} cannot be pushed to: {error}",
+            "See that this user has a key for it, or set [publish] token (docs/git.md).",
+        )
+    return Finding("remote", f"{name} can be read and pushed to")
+
+
+async def _check_pelican(
+    store: GitStore,
+    checkout: Path,
+    head: Version,
+    settings: Settings,
+    lacking: Sequence[str],
+) -> AsyncIterator[Finding]:
+    sandbox = make_sandbox(settings, checkout.with_name("state"))
+    site = SiteProcess(start_of(settings, checkout), sandbox)
+    try:
+        facts = await site.load()
+        unread = await _unread(store, head, site, settings)
+    except SiteBroken as error:
+        yield Finding("Pelican settings", error.description, "Correct the file, and commit it.")
+        return
+    finally:
+        await site.close()
+    yield _check_settings(facts, settings)
+    yield _check_confinement(site)
+    yield _check_siteurl(facts, settings)
+    yield _check_articles(unread)
+    output = checkout.with_name("output")
+    try:
+        outcome = await _build(checkout, output, head, settings)
+    except BuildFailed as failure:
+        where = f" because of {failure.file}" if failure.file else ""
+        yield Finding(
+            "build",
+            f"Pelican fails{where}: {failure.reason}",
+            "Build the site by hand with these settings, and fix that.",
+            broken=_builds_here(settings),
+        )
+        return
+    for finding in _check_pages(output, outcome):
+        yield finding
+    causes = [f"the site's code is not let read {path}" for path in site.denied] + list(lacking)
+    yield await check_comparison(store, head, output, settings, causes)
+    if settings.rebuild.mode == "resident" and (old := too_old()) is not None:
+        yield Finding(
+            "build",
+            f"{old}: every post costs a whole build by Pelican's own command",
+            "Install a newer Pelican, if the theme and the plugins allow it.",
+            broken=False,
+        )
+    yield _check_advertised(output, facts, settings)
+
+
+async def _unread(
+    store: GitStore, head: Version, site: SiteProcess, settings: Settings
+) -> list[Unread]:
+    """The articles of which Pelican makes no page."""
+    suffixes = tuple(f".{suffix}" for suffix in site.facts.suffixes)
+
+    def sources() -> list[Source]:
+        listed = store.files(settings.content.folder, head)
+        files = [(path, blob) for path, blob in listed if path.endswith(suffixes)]
+        blobs = store.blobs(blob for _, blob in files)
+        return [
+            Source(path, blob, found.data) for (path, blob), found in zip(files, blobs, strict=True)
+        ]
+
+    files = await asyncio.to_thread(sources)
+    unread: list[Unread] = []
+    for at in range(0, len(files), _AT_ONCE):
+        described = await site.describe(files[at : at + _AT_ONCE])
+        unread += [each for each in described if isinstance(each, Unread)]
+    return unread
+
+
+def _check_settings(facts: Facts, settings: Settings) -> Finding:
+    if not facts.problems:
+        return Finding("Pelican settings", f"{settings.site.settings} can be read")
+    return Finding(
+        "Pelican settings",
+        f"{settings.site.settings} can be read, but Pelican logs: {'; '.join(facts.problems)}",
+        "Install what is missing into the bridge's environment, too.",
+        broken=False,
+    )
+
+
+def _check_confinement(site: SiteProcess) -> Finding:
+    if not site.confined:
+        return Finding(
+            "confinement",
+            "this kernel has no Landlock: the site's own code, and whoever may commit posts, can"
+            " read every file that the bridge can",
+            "Run the bridge on Linux 5.13 or newer, with Landlock switched on.",
+            broken=False,
+        )
+    if not site.denied:
+        return Finding("confinement", "the site's own code sees the site, and no other files")
+    return Finding(
+        "confinement",
+        f"the site's own code is not let read {', '.join(site.denied)}",
+        "If it needs to, name the folder in [site] folders.",
+        broken=False,
+    )
+
+
+def _check_articles(unread: Sequence[Unread]) -> Finding:
+    if not unread:
+        return Finding("articles", "each one can be read")
+    shown = "; ".join(f"{each.path} ({each.reason})" for each in unread[:_SHOWN])
+    more = f"; and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+    return Finding(
+        "articles",
+        f"Pelican makes no page of {shown}{more}",
+        "Correct these files, or move them to where the site looks for no articles.",
+        broken=False,
+    )
+
+
+def _check_siteurl(facts: Facts, settings: Settings) -> Finding:
+    configured = str(facts.values.get("SITEURL") or "").rstrip("/")
+    if configured:
+        return Finding("SITEURL", f"apps are told addresses below {configured}")
+    return Finding(
+        "SITEURL",
+        f"it is empty in {settings.site.settings}: apps are told addresses below"
+        f" {settings.site.me}, but feeds and what the plugin writes need it",
+        "Set it there, or name your publishing settings in [site] settings.",
+        broken=False,
+    )
+
+
+async def _build(checkout: Path, output: Path, head: Version, settings: Settings) -> Outcome:
+    """As the bridge builds, but for nobody to see."""
+    beside = (checkout / settings.site.settings).parent
+    sandbox = make_sandbox(settings, checkout.with_name("state"))
+    builder = CommandBuilder(
+        argv=pelican_argv(settings.content.folder, settings.site.settings),
+        output=Output(output, output.with_name("output.json")),
+        staging=output.with_name("staging"),
+        content=settings.content.folder,
+        environment=importing_from(beside, sandbox.environment()),
+        sandbox=sandbox if settings.rebuild.confined else None,
+    )
+    return await builder.build(Task(head, checkout, frozenset()))
+
+
+def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
+    pages = sum(1 for _ in output.rglob("*.html"))
+    if not outcome.left_out:
+        yield Finding("build", f"Pelican builds the site: {pages} pages")
+    else:
+        files = "; ".join(f"{file} ({reason})" for file, reason in outcome.left_out)
+        yield Finding(
+            "build",
+            f"Pelican builds the site ({pages} pages), but leaves out {files}",
+            "Fix these files.",
+            broken=False,
+        )
+    for warning in outcome.warnings:
+        yield Finding(
+            "build",
+            f"a plugin or Pelican logs an error: {warning}",
+            "The site is built all the same; look into it if something is missing from it.",
+            broken=False,
+        )
+
+
+def _check_advertised(output: Path, facts: Facts, settings: Settings) -> Finding:
+    """Whether the plugin is on: what is not in the pages here will never be in the live ones."""
+    base = address_of(settings)
+    index = output / str(facts.values.get("INDEX_SAVE_AS") or "index.html")
+    html = index.read_bytes() if index.is_file() else b""
+    if f"{base}micropub" in html_links(html, settings.site.me, "micropub"):
+        return Finding("plugin", "the pages that Pelican builds name the bridge")
+    return Finding(
+        "plugin",
+        "the home page that Pelican builds does not name the bridge",
+        f'Add INDIEAUTH_BRIDGE = "{base}" to your Pelican settings (and "pelican_indieauth" to'
+        " PLUGINS, if you set that), and commit it.",
+        broken=_builds_here(settings),
+    )
+
+
+def _builds_here(settings: Settings) -> bool:
+    """Whether it matters that the site can be built on this machine."""
+    return settings.rebuild.mode in {"resident", "command"}

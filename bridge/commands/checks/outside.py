@@ -1,0 +1,104 @@
+"""What only shows from outside: the bridge behind its proxy, and the live home page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from bridge.commands.checks import Finding, address_of
+from bridge.commands.checks.asking import Answer, ask
+from bridge.commands.checks.home_page import check_home_page
+from bridge.runtime.command_name import command
+from bridge.settings import Settings
+from bridge.settings_file import LOOPBACK
+
+_SECONDS = 10
+#: No token of anybody's: only to see where it arrives.
+_PROBE = "check-" + "0" * 24
+#: Proxies that were told nothing stop at a megabyte, and photos do not.
+_PHOTO = 4_000_000
+
+
+async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
+    """As an app would: the bridge, the home page, then whatever that names."""
+    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        base = address_of(settings)
+        yield _check_scheme(base)
+        async for finding in _check_bridge(session, base, settings):
+            yield finding
+        async for finding in check_home_page(session, base, settings):
+            yield finding
+        if settings.auth.token_endpoint:
+            yield await _check_token_endpoint(session, settings.auth.token_endpoint)
+
+
+def _check_scheme(base: str) -> Finding:
+    parts = urlsplit(base)
+    if parts.scheme == "https" or parts.hostname in LOOPBACK:
+        return Finding("public_url", base)
+    return Finding(
+        "public_url", f"{base} is not https: tokens can be read on the way", "Put TLS before it."
+    )
+
+
+async def _check_bridge(
+    session: aiohttp.ClientSession, base: str, settings: Settings
+) -> AsyncIterator[Finding]:
+    health = await ask(session, f"{base}healthz")
+    if health.json.get("status") != "ok":
+        remedy = f"Start it (`{command()} serve`), and see that your proxy leads there."
+        yield Finding("bridge", f"{base} {health.words}", remedy)
+        return
+    yield Finding("bridge", f"{base} answers")
+    yield _check_header(await ask(session, f"{base}micropub", token=_PROBE))
+    photo = bytes(min(_PHOTO, settings.media.max_bytes))
+    yield _check_size(await ask(session, f"{base}media", token=_PROBE, data=photo), settings)
+
+
+def _check_header(asked: Answer) -> Finding:
+    error = asked.json.get("error")
+    if error == "invalid_token":
+        return Finding("Authorization header", "it arrives, and a false token is refused")
+    if error == "unauthorized":
+        return Finding(
+            "Authorization header",
+            "it does not arrive: something before the bridge takes it away",
+            "Have your proxy pass it on: docs/proxies.md shows how for each.",
+        )
+    told = f"{asked.words} {error or ''}".rstrip()
+    return Finding(
+        "Authorization header",
+        f"a false token is not refused as it should be: the bridge {told}",
+        "See the bridge's log: its token endpoint may not answer.",
+    )
+
+
+def _check_size(asked: Answer, settings: Settings) -> Finding:
+    """The bridge refuses in JSON, a proxy does not."""
+    if asked.json.get("error"):
+        return Finding("uploads", "a photo's worth of bytes arrives")
+    return Finding(
+        "uploads",
+        f"a photo's worth of bytes does not arrive: something before the bridge {asked.words}",
+        f"Have your proxy let bodies of {settings.media.max_bytes} bytes through"
+        " (docs/proxies.md).",
+    )
+
+
+async def _check_token_endpoint(session: aiohttp.ClientSession, url: str) -> Finding:
+    answer = await ask(session, url, token=_PROBE)
+    if answer.status in {400, 401, 403}:
+        return Finding(
+            "token endpoint",
+            f"{url} refuses a false token; whether it checks `me` cannot be seen from here",
+            "Prefer [auth] introspection_endpoint, or [indieauth] enabled = true.",
+            broken=False,
+        )
+    return Finding(
+        "token endpoint",
+        f"{url} {answer.words}, where it should refuse a false token",
+        "See [auth] token_endpoint.",
+    )

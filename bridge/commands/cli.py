@@ -1,0 +1,297 @@
+"""The command ``micropub-bridge``: each sub-command is one function, imported when it is called.
+
+Only the standard library is imported before that: where the plugin alone is installed, the command
+is there all the same, and says what to install.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge import __version__
+from bridge.errors import BridgeError, Refused
+
+if TYPE_CHECKING:
+    from bridge.indieauth.database import Database
+    from bridge.settings import Settings
+
+DEFAULT_FILE = Path("bridge.toml")
+#: What ``pelican-indieauth[bridge]`` brings besides the plugin, by the names of the modules.
+EXTRA = (
+    *("aiohttp", "aiosmtplib", "argon2", "bs4", "git", "grapheme", "html5lib", "idna"),
+    *("mf2py", "msgspec", "puremagic", "python_multipart", "webauthn", "webencodings"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the process's exit status: 0 done, 1 refused, 2 misused."""
+    options = _parser().parse_args(arguments)
+    if missing := [name for name in EXTRA if find_spec(name) is None]:
+        print(f"micropub-bridge: {_what_to_install(missing)}", file=sys.stderr)
+        return 1
+    from bridge.indieauth.database import TooNew
+    from bridge.settings import SettingsError
+    from bridge.store import StoreError
+
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    # Access lines carry queries, and queries may carry secrets.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    try:
+        return int(options.run(options) or 0)
+    except (SettingsError, Refused, BridgeError, StoreError, TooNew, OSError) as error:
+        logging.debug("it came from here", exc_info=True)
+        print(f"micropub-bridge: {_explain(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _what_to_install(missing: Sequence[str]) -> str:
+    return (
+        f"the bridge is not installed here, only the plugin ({', '.join(missing)} cannot be"
+        f" imported). Install it: {sys.executable} -m pip install 'pelican-indieauth[bridge]'"
+    )
+
+
+def _prepare_git() -> None:
+    """Have git there, and no other repo in mind than the one that it will be shown.
+
+    A hook of git's that starts us says by ``GIT_DIR``, ``GIT_INDEX_FILE`` and others which repo
+    it belongs to: every git that we run, builds included, would take that one for ours.
+    """
+    if shutil.which("git") is None:
+        # GitPython says it at length, and as an error of an import.
+        raise Refused("git is not installed, or not in PATH. Install it: apt-get install git")
+    asked = ["git", "rev-parse", "--local-env-vars"]
+    for name in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
+        # Settings that somebody gives to git in the environment are meant.
+        if not name.startswith("GIT_CONFIG"):
+            os.environ.pop(name, None)
+
+
+def _explain(error: Exception) -> str:
+    """What is wrong, and what the system said where it was the system that refused."""
+    cause = error.__cause__
+    reason = cause.strerror if isinstance(cause, OSError) else cause
+    told = isinstance(cause, OSError | sqlite3.Error) and str(reason) not in str(error)
+    return f"{error} ({reason})" if told else str(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="micropub-bridge",
+        description="Post from any Micropub app to a static site in git.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="try everything on a sample site, on this machine")
+    demo.add_argument("--dir", type=Path, help="where (default: a new temporary folder)")
+    demo.add_argument("--port", type=int, default=0, help="default: a free one")
+    demo.set_defaults(run=_demo)
+
+    init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
+    init.add_argument(
+        "site", nargs="?", default="", help="a clone of the site, or its repo's URL (default: .)"
+    )
+    init.add_argument("--me", help="the site's address, where you are not asked")
+    init.add_argument("--public-url", help="where the world will reach the bridge")
+    init.add_argument(
+        "--remote",
+        help="where the bridge pushes posts to (default: the upstream of the clone's branch if"
+        " that is on the network, else the clone)",
+    )
+    init.add_argument("--yes", action="store_true", help="take every default, ask nothing")
+    init.add_argument(
+        "--skip-build", action="store_true", help="do not prove that the site can be built"
+    )
+    init.set_defaults(run=_init)
+
+    for name, run, text in (
+        ("serve", _serve, "run the bridge"),
+        ("check", _check, "find out what would not work, and how to fix it"),
+    ):
+        command = commands.add_parser(name, help=text)
+        _add_settings(command)
+        command.set_defaults(run=run)
+
+    token = commands.add_parser("token", help="app tokens of the built-in IndieAuth server")
+    _add_token_commands(token.add_subparsers(required=True, metavar="ACTION"))
+
+    owner = commands.add_parser("owner", help="the owner's way in to the built-in server")
+    reset = owner.add_subparsers(required=True, metavar="ACTION").add_parser(
+        "reset", help="print a new one-time set-up link"
+    )
+    _add_settings(reset)
+    reset.set_defaults(run=_owner_reset)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--config", type=Path, default=DEFAULT_FILE, help="default: %(default)s"
+    )
+
+
+def _add_token_commands(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    create = actions.add_parser("create", help="make one; it is shown this once")
+    create.add_argument("name", help="what it is for, such as 'iA Writer'")
+    create.add_argument(
+        "--scope",
+        default="create update delete undelete media",
+        help="words separated by spaces (default: %(default)s)",
+    )
+    create.add_argument("--days", type=_days, help="days until it expires (default: never)")
+    listing = actions.add_parser("list", help="list them")
+    revoke = actions.add_parser("revoke", help="revoke one")
+    revoke.add_argument("id", help="from `token list`")
+    for parser, run in ((create, _token_create), (listing, _token_list), (revoke, _token_revoke)):
+        _add_settings(parser)
+        parser.set_defaults(run=run)
+
+
+def _days(text: str) -> int:
+    """How long a token lasts: a type for argparse, which tells what is wrong."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days")
+    return int(text)
+
+
+def load_settings(file: Path) -> Settings:
+    """The settings of a command that was given ``-c FILE``.
+
+    Without the file the environment alone may do, as in a container.
+    """
+    from bridge.settings_file import load
+
+    from_environment = not file.exists() and "BRIDGE_SITE__ME" in os.environ
+    return load(None if from_environment else file, os.environ)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    _prepare_git()
+    from bridge.commands.demo import demo
+
+    demo(options.dir, options.port)
+
+
+def _init(options: argparse.Namespace) -> None:
+    _prepare_git()
+    from bridge.commands.init import init
+
+    init(
+        options.site,
+        me=options.me,
+        public_url=options.public_url,
+        remote=options.remote or "",
+        ask=not options.yes,
+    )
+    if not options.skip_build:
+        from bridge.commands.check import prove
+
+        prove(load_settings(DEFAULT_FILE))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    _prepare_git()
+    from bridge.commands.serve import serve
+    from bridge.runtime.private import tighten
+
+    settings = load_settings(options.config)
+    tighten([options.config])
+    serve(settings)
+
+
+def _check(options: argparse.Namespace) -> int:
+    _prepare_git()
+    from bridge.commands.check import check
+
+    return check(load_settings(options.config), options.config)
+
+
+def _token_create(options: argparse.Namespace) -> None:
+    from bridge.indieauth.oauth.app_tokens import create_token
+
+    expires = time.time() + options.days * 86400 if options.days else None
+    with _database(options) as (settings, database):
+        try:
+            secret = create_token(
+                database,
+                options.name,
+                options.scope.split(),
+                client_id=settings.server.public_url,
+                expires=expires,
+            )
+        except ValueError as error:
+            raise Refused(f"{error}. Mend it and run the command again.") from error
+    print(secret)
+
+
+def _token_list(options: argparse.Namespace) -> None:
+    from bridge.indieauth.oauth.app_tokens import list_tokens
+
+    with _database(options) as (_, database):
+        tokens = list_tokens(database)
+        if not tokens:
+            print("There are none. `token create NAME` makes one.", file=sys.stderr)
+        for token in tokens:
+            used = _day(token.last_used) if token.last_used else "never used"
+            until = f"until {_day(token.expires)}" if token.expires else "until revoked"
+            print(f"{token.id}\t{token.name}\t{' '.join(token.scopes)}\t{used}\t{until}")
+
+
+def _token_revoke(options: argparse.Namespace) -> None:
+    from bridge.indieauth.oauth.app_tokens import revoke_token
+
+    with _database(options) as (_, database):
+        which = int(options.id) if options.id.isdecimal() else options.id
+        if not revoke_token(database, which):
+            raise Refused(f"There is no token {options.id!r}. `token list` shows which there are.")
+    print("revoked")
+
+
+def _owner_reset(options: argparse.Namespace) -> None:
+    from bridge.indieauth.login.password import owner_reset
+
+    with _database(options) as (settings, database):
+        base = settings.server.public_url or f"http://127.0.0.1:{settings.server.port}"
+        print(base.rstrip("/") + owner_reset(database))
+
+
+@contextmanager
+def _database(options: argparse.Namespace) -> Iterator[tuple[Settings, Database]]:
+    """The built-in server's database, as the settings name it."""
+    from bridge.indieauth.database import Database
+
+    settings = load_settings(options.config)
+    if not settings.indieauth.enabled:
+        raise Refused(
+            f"{options.config}: the built-in IndieAuth server is off, so it has no tokens."
+            " Set [indieauth] enabled = true."
+        )
+    database = Database(settings.indieauth.database)
+    try:
+        yield settings, database
+    finally:
+        database.close()
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(seconds))

@@ -1,0 +1,253 @@
+"""``micropub-bridge demo``: the sample site, the bridge and its IndieAuth server on one origin."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.app import REBUILDER, STORE, make_app
+from bridge.commands.serve import lend_plugin, listen, run
+from bridge.commands.upgrade import upgrade
+from bridge.errors import Refused
+from bridge.http.static_site import StaticSite
+from bridge.indieauth.database import Database
+from bridge.indieauth.login.password import set_password
+from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
+from bridge.runtime import private
+from bridge.runtime.command_name import command
+from bridge.settings import Settings
+from bridge.settings_file import load
+from bridge.store.setup import clone_bare, commit_file, found_site, let_push_into
+
+_PACKAGE = Path(__file__).parents[1]
+#: Beside the package in a clone; inside it where it was installed.
+_SAMPLES = (_PACKAGE.parent / "sample_site", _PACKAGE / "sample_site")
+_FIRST_BUILD_SECONDS = 60
+_OWNER = {"name": "Demo Owner", "email": "owner@example.com"}
+_CONF = "pelicanconf.py"
+_MARK = "# The settings of a demo."
+_ADDRESSES = "\n# Where this demo is.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What ``demo.json`` says."""
+
+    site: str
+    me: str
+    micropub: str
+    media: str
+    authorization: str
+    token_endpoint: str
+    webmention: str
+    desk: str
+    token: str
+    password: str
+    repo: str
+    clone: str
+    output: str
+    pid: int
+
+
+def demo(folder: Path | None, port: int) -> None:
+    """Set up ``folder`` (a new temporary one) and serve until Ctrl-C.
+
+    A folder that holds a demo already goes on where it was, at the same address if that is free.
+    Raises :class:`~bridge.errors.Refused` for one that holds anything else.
+    """
+    folder = (folder or Path(tempfile.mkdtemp(prefix="micropub-bridge-demo-"))).resolve()
+    config = folder / "bridge.toml"
+    _refuse_others(folder, config)
+    listener = _listen(config, port)
+    origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    (folder / "demo.json").unlink(missing_ok=True)
+    lend_plugin()
+    _prepare(folder, config, origin)
+    private.tighten([config])
+    settings = load(config, os.environ, over=_overlay(origin))
+    facts = _let_in(settings.indieauth.database, _facts(folder, origin))
+    try:
+        asyncio.run(_serve(settings, facts, listener))
+    finally:
+        (folder / "demo.json").unlink(missing_ok=True)
+
+
+def _links(facts: Facts) -> dict[str, str]:
+    """What the plugin advertises in every page, for its headers."""
+    return {
+        "authorization_endpoint": facts.authorization,
+        "token_endpoint": facts.token_endpoint,
+        "micropub": facts.micropub,
+        "micropub_media": facts.media,
+        "indieauth-metadata": f"{facts.site}.well-known/oauth-authorization-server",
+        "webmention": facts.webmention,
+    }
+
+
+async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> None:
+    app = await make_app(settings, public_url=facts.site)
+    app.router.add_get("/{path:.*}", StaticSite(Path(facts.output), _links(facts)).get)
+
+    async def announce() -> None:
+        if head := app[STORE].head():
+            app[REBUILDER].changed(head)
+            await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
+        # Whoever waits for this file must never read half of it.
+        half = Path(facts.output).with_name(".demo.json")
+        private.write(half, json.dumps(asdict(facts), indent=2))
+        half.rename(half.with_name("demo.json"))
+        print(_welcome(facts), flush=True)
+
+    await run(app, listener, announce)
+
+
+def _refuse_others(folder: Path, config: Path) -> None:
+    """A folder of somebody's own things stays as it is."""
+    is_demo = config.is_file() and config.read_text(encoding="utf-8").startswith(_MARK)
+    if not is_demo and folder.exists() and any(folder.iterdir()):
+        raise Refused(f"{folder} is neither empty nor a demo. Name another folder with --dir.")
+
+
+def _listen(config: Path, port: int) -> socket.socket:
+    """On the wanted port; where any will do, on the one of last time, which apps may know."""
+    if not port and config.is_file():
+        last = load(config, os.environ).server.port
+        with suppress(Refused):
+            return listen("127.0.0.1", last)
+    return listen("127.0.0.1", port)
+
+
+def _prepare(folder: Path, config: Path, origin: str) -> None:
+    """The owner's clone, which knows the demo's address, the bridge's repo, and its settings."""
+    clone, repo = folder / "site", folder / "site.git"
+    if not config.is_file():
+        sample = next((each for each in _SAMPLES if each.is_dir()), None)
+        if sample is None:
+            raise Refused("The sample site is missing from this installation. Install it again.")
+        unwanted = shutil.ignore_patterns("output", "__pycache__", ".git")
+        shutil.copytree(sample, clone, ignore=unwanted)
+        _move(clone / _CONF, origin)
+        found_site(clone, **_OWNER)
+        clone_bare(str(clone), repo, "main")
+        let_push_into(clone)
+        private.write(config, _settings(origin))
+        return
+    if not repo.exists():
+        upgrade(config, "", str(clone))
+    if _addresses(origin) not in (clone / _CONF).read_text(encoding="utf-8"):
+        # Pages are built from commits, so that their address has to be in one.
+        change = partial(_move, clone / _CONF, origin)
+        commit_file(clone, _CONF, change, f"The site lives at {origin} now")
+
+
+def _move(settings: Path, origin: str) -> None:
+    """Have Pelican's settings say where the site and its bridge are."""
+    text, _, _ = settings.read_text(encoding="utf-8").partition(_ADDRESSES)
+    settings.write_text(text + _addresses(origin), encoding="utf-8")
+
+
+def _addresses(origin: str) -> str:
+    site = origin.rstrip("/")
+    return (
+        f'{_ADDRESSES}SITEURL = "{site}"\nINDIEAUTH_BRIDGE = "{origin}"\n'
+        f'INDIEAUTH_WEBMENTION = "{origin}webmention"\n'
+    )
+
+
+def _overlay(origin: str) -> dict[str, dict[str, str | int]]:
+    """What is so for this run, whatever ``bridge.toml`` says: another port may be free."""
+    port = urlsplit(origin).port or 80
+    return {"site": {"me": origin}, "server": {"port": port, "public_url": origin}}
+
+
+def _settings(origin: str) -> str:
+    return f"""\
+{_MARK} What you change here stays; the address is the one that it is
+# started at.
+[site]
+me = "{origin}"
+repo = "site.git"
+
+[server]
+port = {urlsplit(origin).port}
+public_url = "{origin}"
+
+[indieauth]
+enabled = true
+
+[publish]
+author = "{_OWNER["name"]} <{_OWNER["email"]}>"
+
+[rebuild]
+output = "output"
+
+[webmention]
+batch_seconds = 0   # what is approved is shown at once; in real use mentions share commits
+"""
+
+
+def _facts(folder: Path, origin: str) -> Facts:
+    return Facts(
+        site=origin,
+        me=origin,
+        micropub=f"{origin}micropub",
+        media=f"{origin}media",
+        authorization=f"{origin}auth",
+        token_endpoint=f"{origin}token",
+        webmention=f"{origin}webmention",
+        desk=f"{origin}desk/",
+        token="",
+        password=secrets.token_urlsafe(9),
+        repo=str(folder / "site.git"),
+        clone=str(folder / "site"),
+        output=str(folder / "output"),
+        pid=os.getpid(),
+    )
+
+
+def _let_in(database: Path, facts: Facts) -> Facts:
+    """A password and an app token for the newcomer: new ones each time, since old ones are gone."""
+    opened = Database(database)
+    try:
+        set_password(opened, facts.password)
+        token = create_token(opened, "demo", ALL_SCOPES, client_id=facts.site)
+    finally:
+        opened.close()
+    return replace(facts, token=token)
+
+
+def _again(folder: Path) -> str:
+    """The command that starts this demo again, from a clone or as installed."""
+    if (_PACKAGE.parent / "Makefile").is_file():
+        return f'make demo ARGS="--dir {folder}"'
+    return f"{command()} demo --dir {folder}"
+
+
+def _welcome(facts: Facts) -> str:
+    folder = Path(facts.repo).parent
+    return f"""
+The demo is ready.
+
+  Open the site          {facts.site}
+  Post a note            curl {facts.micropub} -H "Authorization: Bearer {facts.token}" \\
+                              -d h=entry -d "content=Hello from the command line"
+  Use an app             sign in as {facts.me} with the password {facts.password}
+  The posts, as files    {facts.clone} (your clone: edit and commit there)
+  The bridge's own repo  {facts.repo}
+  The pages              {facts.output}
+  What the bridge does   {facts.site}status
+
+Ctrl-C ends it. Everything is in {folder}; to go on there:
+
+  {_again(folder)}
+"""

@@ -1,0 +1,270 @@
+"""``micropub-bridge init``: looks at a Pelican site, asks little, writes ``bridge.toml``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.auth.me import profile_url
+from bridge.commands.cli import DEFAULT_FILE
+from bridge.commands.existing_site import ExistingSite, find_site
+from bridge.commands.upgrade import upgrade
+from bridge.errors import Refused
+from bridge.net.web_url import BadURL, parse
+from bridge.runtime import private
+from bridge.runtime.command_name import command
+from bridge.settings import Content
+from bridge.settings_file import LOOPBACK
+from bridge.store import StoreBroken
+from bridge.store.setup import (
+    Found,
+    clone_bare,
+    has_file,
+    is_remote,
+    keep_out,
+    let_push_into,
+    look_at,
+    look_into,
+)
+
+_BARE = Path("site.git")
+_OUTPUT = Path("output")
+_STATE = Path("state")
+_DATABASE = "indieauth.sqlite*"
+_RULE = Content().path
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What ``bridge.toml`` is going to say about a site; ``repo`` is the bridge's bare clone."""
+
+    site: ExistingSite
+    found: Found
+    me: str
+    public_url: str
+    repo: Path
+
+    @property
+    def conf(self) -> Path:
+        """The owner's settings: where they are, or in the repo where there is no clone."""
+        conf = self.site.conf
+        return conf if self.found.branch else conf.relative_to(self.site.root)
+
+    @property
+    def settings(self) -> str:
+        """Pelican's settings, as a path inside the repo."""
+        return self.site.settings.relative_to(self.site.root).as_posix()
+
+    @property
+    def recipe(self) -> str:
+        """The file by which the remote's host builds the site; ``""`` where it does not."""
+        return "" if self.found.is_local else self.site.built_elsewhere()
+
+
+def init(site: str, *, me: str | None, public_url: str | None, remote: str, ask: bool) -> None:
+    """Write ``bridge.toml`` in the current folder and say what is left to do.
+
+    ``site`` is the owner's clone or the URL of the repo, ``remote`` where posts are to be pushed
+    (``""``: as :class:`~bridge.store.setup.Found` has it). In a clone that is pushed to, git is set
+    up for that; nothing else there changes. A ``bridge.toml`` that is there already is kept, and
+    what an earlier version had made is brought to where it is now.
+
+    Raises :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for
+    Pelican's; then no ``bridge.toml`` was written.
+    """
+    if DEFAULT_FILE.exists():
+        print(upgrade(DEFAULT_FILE, site, remote))
+        return
+    site = site or "."
+    with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
+        found = _find(site, remote, Path(folder))
+        start = found.root if is_remote(site) else Path(site).resolve()
+        existing = find_site(found.root, start)
+        interview = Interview(ask)
+        plan = Plan(
+            site=existing,
+            found=found,
+            me=interview.me(me, existing.address),
+            public_url=interview.bridge(public_url),
+            repo=_BARE.resolve(),
+        )
+        text = _toml(plan)
+        _make_repo(plan)
+        names = (DEFAULT_FILE, _BARE, _OUTPUT, _STATE, _DATABASE)
+        keep_out(found.root, [*(Path(name).absolute() for name in names), existing.output])
+        story = _what_next(plan, _set_up_remote(found))
+    private.write(DEFAULT_FILE, text)
+    print(story)
+
+
+class Interview:
+    """The two questions, each with an answer to suggest."""
+
+    def __init__(self, ask: bool) -> None:
+        """``ask``: whether somebody is there."""
+        self._ask = ask
+        self._me = ""
+
+    def me(self, given: str | None, suggested: str) -> str:
+        """The site's address. Raises :class:`Refused` for none, or one that cannot sign in."""
+        answer = given or self._answer("The address of your site", suggested)
+        if not answer:
+            raise Refused("What is the address of your site? Give it with --me https://you.example")
+        try:
+            self._me = str(profile_url(_with_scheme(answer)))
+        except BadURL as error:
+            raise Refused(f"{answer!r} cannot be your address: {error}.") from error
+        return self._me
+
+    def bridge(self, given: str | None) -> str:
+        """The bridge's address."""
+        answer = given or self._answer("Where the world will reach the bridge", _beside(self._me))
+        try:
+            return str(parse(_with_scheme(answer).rstrip("/") + "/"))
+        except BadURL as error:
+            raise Refused(f"{answer!r} is no address for the bridge: {error}.") from error
+
+    def _answer(self, question: str, suggested: str) -> str:
+        if not self._ask:
+            return suggested
+        hint = f" [{suggested}]" if suggested else ""
+        try:
+            return input(f"{question}{hint}: ").strip() or suggested
+        except EOFError:
+            print()
+            self._ask = False
+            return suggested
+
+
+def _with_scheme(address: str) -> str:
+    return address if "://" in address else f"https://{address}"
+
+
+def _beside(me: str) -> str:
+    host = urlsplit(me).hostname or ""
+    if host in LOOPBACK:
+        return "http://127.0.0.1:8080/"
+    return f"https://bridge.{host.removeprefix('www.')}/"
+
+
+def _find(site: str, remote: str, folder: Path) -> Found:
+    """The repo of a site: where its clone is, or laid out in ``folder``. Raises Refused."""
+    try:
+        if not is_remote(site):
+            return look_at(Path(site), remote)
+        if remote:
+            raise Refused(f"{site} is a remote already: leave out --remote, or name a clone.")
+        return look_into(site, _BARE.resolve(), folder)
+    except StoreBroken as error:
+        raise Refused(f"{error}.") from error
+
+
+def _make_repo(plan: Plan) -> None:
+    """The bare clone, which is no working tree that two could change at once.
+
+    Raises :class:`Refused`; then there is none that was not there before.
+    """
+    found, was_there = plan.found, plan.repo.exists()
+    try:
+        clone_bare(found.remote, plan.repo, found.branch)
+    except StoreBroken as error:
+        raise Refused(f"{error}.") from error
+    for file in (plan.site.conf, plan.site.settings):
+        path = file.relative_to(found.root).as_posix()
+        if not has_file(plan.repo, path):
+            if not was_there:
+                shutil.rmtree(plan.repo)
+            lacks = "commit it" if found.is_local else f"push it to {found.remote}"
+            raise Refused(f"{path} is not in the repo that the bridge works with: {lacks} first.")
+
+
+def _set_up_remote(found: Found) -> str:
+    """Where posts go, and what that has changed there. Raises :class:`Refused`."""
+    if is_remote(found.remote):
+        return f"It pushes to {found.remote}."
+    try:
+        changed = let_push_into(Path(found.remote))
+    except StoreBroken as error:
+        raise Refused(f"{error}.") from error
+    return f"""\
+It pushes to your clone, {found.remote}, whose files git brings along. What you
+have not committed there is never touched: posts wait for it, and /status says so.
+{changed}"""
+
+
+def _toml(plan: Plan) -> str:
+    content, articles = plan.site.content, plan.site.articles
+    rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
+    author = f"author = {_quote(plan.found.author)}\n" if plan.found.author else ""
+    return f"""\
+# What each setting does, and all the others: docs/settings.md
+[site]
+me = {_quote(plan.me)}
+repo = {_quote(str(plan.repo))}
+settings = {_quote(plan.settings)}
+
+[server]
+host = "127.0.0.1"
+port = 8080
+public_url = {_quote(plan.public_url)}
+
+[indieauth]
+enabled = true   # the bridge signs you in; false where [auth] names another token endpoint
+
+[content]
+folder = {_quote(content)}
+{rule}
+# Each kind of post has a category of its own; several may share one:
+# [content.categories]
+# like = "stream"
+# repost = "stream"
+
+[publish]
+remote = "origin"
+{author}
+[rebuild]
+{_rebuild(plan)}
+[webmention]   # replies and likes from other sites, and yours there; false turns one off
+send = true
+receive = true
+"""
+
+
+def _rebuild(plan: Plan) -> str:
+    if plan.recipe:
+        return f'mode = "none"   # your host builds the site: {plan.recipe}\n'
+    return f'output = "{_OUTPUT}"   # the pages: let your web server serve this folder\n'
+
+
+def _quote(text: str) -> str:
+    """A JSON string is a TOML basic string, once no character is torn into two escapes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _what_next(plan: Plan, remote: str) -> str:
+    push = "" if plan.found.is_local else " and push"
+    additions = plan.site.additions(plan.public_url, plan.me)
+    lines = "\n".join(f"    {line}" for line in additions)
+    steps = [f"{plan.conf} says all that it should."]
+    if additions:
+        steps = [f"Add at the end of {plan.conf}:", lines, f"and commit{push} that."]
+    if not plan.site.address:
+        steps.append("Wherever you set SITEURL to something else, set it to that, too.")
+    if plan.recipe:
+        steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
+    todo = "\n\n".join([*steps, *plan.site.notes])
+    return f"""
+Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
+{remote}
+
+{todo}
+
+Then:
+
+    {command()} serve     prints a link to set your password or passkey
+    {command()} check     what would not work, and how to fix it
+"""

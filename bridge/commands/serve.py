@@ -1,0 +1,136 @@
+"""Runs the bridge until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import cast
+
+from aiohttp import web
+
+from bridge.errors import Refused
+from bridge.http.connection import MAX_REQUEST, Listener
+from bridge.runtime.command_name import command
+from bridge.runtime.shutdown import LastResort
+from bridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Longer than a proxy keeps an idle connection to us, so that it is never us who hang up on one.
+_IDLE_SECONDS = 300.0
+_BACKLOG = 128
+
+#: After a signal, requests have so long to end, and then as long again to be cancelled.
+_REQUEST_SECONDS = 2
+#: After a signal, everything together. Service managers and people wait for ten.
+_END_SECONDS = 8.0
+
+_CLONE = Path(__file__).parents[2]
+
+
+def serve(settings: Settings) -> None:
+    """Listen as ``[server]`` says; ends on SIGINT and SIGTERM.
+
+    The line ``listening on URL`` on standard output says that the bridge answers. Raises
+    :class:`~bridge.errors.Refused` where it cannot listen there, and what
+    :func:`~bridge.app.make_app` raises.
+    """
+    listener = listen(settings.server.host, settings.server.port)
+    host, port = listener.getsockname()[:2]
+    local = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    lend_plugin()
+
+    async def main() -> None:
+        from bridge.app import make_app
+        from bridge.auth.factory import check_site
+
+        check_site(settings)
+        app = await make_app(settings, public_url=settings.server.public_url or local)
+        await run(app, listener, lambda: _announce(app, local))
+
+    asyncio.run(main())
+
+
+async def _announce(app: web.Application, local: str) -> None:
+    from bridge.indieauth.login.password import is_set_up, owner_reset
+    from bridge.indieauth.server import SERVER
+
+    print(f"listening on {local}", flush=True)
+    server = app.get(SERVER)
+    if server is not None and not is_set_up(server.db):
+        print(f"Set up how you sign in: {server.url(owner_reset(server.db))}", flush=True)
+        reset = f"{command()} owner reset"
+        print(f"The link is good once, for a day. `{reset}` prints another.", flush=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that nobody else can have; port 0 is a free one. Raises Refused."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
+        raise Refused(
+            f"cannot listen on {host}:{port}: {reason}. Choose another port, or 0 for a free one."
+        ) from error
+    return listener
+
+
+def lend_plugin() -> None:
+    """From a clone nothing is installed: have the builds find the plugin where this package is."""
+    if (_CLONE / "pyproject.toml").is_file():
+        search = [str(_CLONE), str(_CLONE / "namespace"), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, search))
+
+
+async def run(
+    app: web.Application, listener: socket.socket, ready: Callable[[], Awaitable[None]]
+) -> None:
+    """Serve ``app`` until SIGINT or SIGTERM; ``ready`` is called once it answers.
+
+    After the signal the process ends within ten seconds: in order if nothing hangs, else by force
+    and with exit status 1.
+    """
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    last_resort = LastResort(_END_SECONDS)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+        # The loop is told by its own pipe all the same; this handler runs even if it is stuck.
+        signal.signal(number, last_resort.begin)
+        signal.siginterrupt(number, False)
+    # The access log stays off: a request line may carry a secret in its query.
+    runner = web.AppRunner(app, shutdown_timeout=_REQUEST_SECONDS)
+    server: asyncio.Server | None = None
+    clients: Listener | None = None
+    try:
+        await runner.setup()
+        clients = Listener(
+            cast("web.Server", runner.server),
+            max_bytes=2 * app[MAX_REQUEST],
+            access_log=None,
+            keepalive_timeout=_IDLE_SECONDS,
+        )
+        server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
+        await ready()
+        # What is there now stays: looking through it for garbage would hold up requests.
+        gc.collect()
+        gc.freeze()
+        await ended.wait()
+        log.info("ending")
+    finally:
+        if server is not None:
+            server.close()
+        await runner.cleanup()
+        if clients is not None:
+            await clients.close()

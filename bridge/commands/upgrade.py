@@ -1,0 +1,182 @@
+"""``init`` beside a ``bridge.toml`` that is there already: what an earlier version made, moved.
+
+The bridge once committed in the owner's own clone, too, and kept its things inside of the repo's
+folder. Now it has a bare clone of its own, and keeps them in ``[site] state``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from bridge.commands.existing_site import find_site
+from bridge.errors import Refused
+from bridge.runtime.command_name import command
+from bridge.settings import Settings, SettingsError
+from bridge.settings_file import load
+from bridge.store import StoreBroken
+from bridge.store.commit.opening import EARLIER_STATE
+from bridge.store.setup import (
+    Found,
+    clone_again,
+    clone_bare,
+    git_folder,
+    is_remote,
+    keep_out,
+    let_push_into,
+    look_at,
+)
+
+#: What cannot be derived from the repo, and where it is now.
+_KEPT = {
+    "media/files": "keep/media/files",
+    "media/uploads.jsonl": "keep/media/uploads.jsonl",
+    "rebuild/output.json": "rebuild/output.json",
+    "rebuild/built.json": "rebuild/built.json",
+    "rebuild/undeployed.json": "rebuild/undeployed.json",
+}
+
+
+def upgrade(config: Path, site: str, remote: str) -> str:
+    """Bring what an earlier version made to where it is now; what was done, in words.
+
+    ``config`` is kept but for the settings that must change. ``site`` and ``remote`` are as for
+    :func:`~bridge.commands.init.init`. Raises :class:`~bridge.errors.Refused` where there is
+    nothing to do, or something is in the way.
+    """
+    settings = load(config, os.environ)
+    repo = settings.site.repo
+    try:
+        if not repo.exists():
+            return _make_again(config, settings, site, remote)
+        if not is_remote(str(repo)):
+            return _leave_clone(config, settings, remote)
+        if not (repo / EARLIER_STATE).is_dir():
+            raise Refused(f"{config} is there already. Edit it, or delete it to start over.")
+        return f"Kept {config}.\n{_move_state(repo, settings)}"
+    except StoreBroken as error:
+        raise Refused(f"{error}.") from error
+
+
+def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str:
+    """The bare clone that ``bridge.toml`` names and that is not there."""
+    repo = settings.site.repo
+    if not site:
+        raise Refused(
+            f"{config} is there already, and its repo, {repo}, is not. To have that made again,"
+            f" name your clone, or its remote: {command()} init CLONE"
+        )
+    found = Found(Path(), site, settings.site.branch, "")
+    if not is_remote(site):
+        found = look_at(Path(site), remote)
+    clone_bare(found.remote, repo, settings.site.branch or found.branch)
+    return f"Kept {config}, and made {repo}. {_set_up(found)}"
+
+
+def _leave_clone(config: Path, settings: Settings, remote: str) -> str:
+    """From the owner's clone to a bare one that has all that the clone has, pushed or not."""
+    clone = settings.site.repo
+    found = look_at(clone, remote or ("" if settings.publish.remote else str(clone)))
+    bare = config.parent.resolve() / "site.git"
+    changes: dict[tuple[str, str], str] = {("site", "repo"): str(bare)}
+    if settings.publish.remote != "origin":
+        changes["publish", "remote"] = "origin"
+    if not settings.publish.author and found.author:
+        changes["publish", "author"] = found.author
+    if not settings.rebuild.output and settings.rebuild.mode in {"resident", "command"}:
+        # The pages stay where a web server may look for them.
+        site = find_site(found.root, (found.root / settings.site.settings).parent)
+        changes["rebuild", "output"] = str(site.output)
+    text = _changed(config, changes)
+    clone_again(found, bare, settings.site.branch)
+    moved = _move_state(clone, settings)
+    names = ("bridge.toml", "site.git", "state", "indieauth.sqlite*")
+    keep_out(found.root, [config.parent.resolve() / name for name in names])
+    told = _set_up(found)
+    new = config.with_name(f"{config.name}.new")
+    new.write_text(text, encoding="utf-8")
+    shutil.copymode(config, new)
+    new.replace(config)
+    settings_told = "\n".join(f"    [{s}] {key} = {value!r}" for (s, key), value in changes.items())
+    named = "BRIDGE_SITE__REPO" in os.environ
+    also = f"\nSet BRIDGE_SITE__REPO to {bare}, too." if named else ""
+    return f"""\
+The bridge has a bare clone of its own now. In {config} these settings have changed:
+
+{settings_told}
+
+{told}
+{moved}{also}"""
+
+
+def _set_up(found: Found) -> str:
+    if is_remote(found.remote):
+        return f"Posts are pushed to {found.remote}."
+    return f"Posts are pushed to your clone, {found.remote}. {let_push_into(Path(found.remote))}"
+
+
+def _move_state(repo: Path, settings: Settings) -> str:
+    """Everything out of the repo's folder; what can be made anew is not taken along."""
+    common = git_folder(repo)
+    earlier, state = common / EARLIER_STATE, settings.site.state
+    if not earlier.is_dir():
+        return ""
+    _unlock(common, earlier)
+    wanted = dict(_KEPT)
+    if not settings.rebuild.output:
+        wanted["output"] = "output"
+    for old, new in wanted.items():
+        source, target = earlier / old, state / new
+        if source.exists() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(source, target)
+    # Should the state be on another disk: it has the copies before the originals are gone.
+    os.sync()
+    shutil.rmtree(earlier)
+    return f"What the bridge keeps is in {state} now, and nothing of it in {common}."
+
+
+def _unlock(common: Path, earlier: Path) -> None:
+    """Locks that an earlier version left when it was killed: second names of its own files."""
+    own = {file.stat().st_ino for file in earlier.glob("tmp/*")}
+    for lock in [*common.glob("*.lock"), *common.rglob("refs/heads/**/*.lock")]:
+        if lock.stat().st_ino in own:
+            lock.unlink()
+
+
+def _changed(config: Path, changes: dict[tuple[str, str], str]) -> str:
+    """The text of ``bridge.toml`` with other values; the rest, comments too, as it is."""
+    text = config.read_text(encoding="utf-8")
+    wanted: dict[str, Any] = tomllib.loads(text)
+    for (section, key), value in changes.items():
+        text = _set(text, section, key, value)
+        wanted.setdefault(section, {})[key] = value
+    try:
+        if tomllib.loads(text) == wanted:
+            return text
+    except tomllib.TOMLDecodeError:
+        pass  # a way of writing that is not known here: the owner is asked
+    todo = "; ".join(f"[{section}] {key} = {value!r}" for (section, key), value in changes.items())
+    raise SettingsError(str(config), "file", "cannot be changed by a program", f"Set {todo}")
+
+
+def _set(text: str, section: str, key: str, value: str) -> str:
+    line = f"{key} = {_quote(value)}"
+    head = re.search(rf"(?m)^\[{section}\][^\n]*\n?", text)
+    if head is None:
+        return f"{text.rstrip()}\n\n[{section}]\n{line}\n"
+    rest = text[head.end() :]
+    end = re.search(r"(?m)^\[", rest)
+    body, after = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    present = re.compile(rf'(?m)^{key}\s*=\s*("[^"\n]*"|\'[^\'\n]*\')')
+    body = present.sub(lambda _: line, body, count=1) if present.search(body) else f"{line}\n{body}"
+    start = head[0] if head[0].endswith("\n") else f"{head[0]}\n"
+    return text[: head.start()] + start + body + after
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

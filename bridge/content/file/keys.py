@@ -1,0 +1,227 @@
+"""Pelican's own header keys and the mf2 properties that they hold.
+
+Each :class:`Field` writes properties into one key and reads them back. Where the key cannot hold
+the exact value, the caller keeps the original in ``Mf2``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from html import unescape
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from bridge.content.file import dates
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.content.markup import text
+from bridge.content.markup.characters import one_line
+from bridge.content.names.labels import label, title
+from bridge.errors import InvalidRequest
+from bridge.micropub.post import Json, Properties
+
+if TYPE_CHECKING:
+    from bridge.content.rules import SiteRules
+
+_Values = Mapping[str, tuple[Json, ...]]
+_STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A header key and the properties in it.
+
+    ``encode`` gives the key's value for a file, ``None`` for no key; it raises
+    :class:`InvalidRequest` for what a site cannot show. ``decode`` gives the properties that the
+    file's key holds.
+    """
+
+    key: str
+    properties: tuple[str, ...]
+    encode: Callable[[Properties, PelicanFile, SiteRules], str | None]
+    decode: Callable[[PelicanFile, SiteRules], _Values]
+
+
+def _one_text(properties: Properties, name: str) -> str | None:
+    """The value where there is just one and it is a text."""
+    values = properties.get(name, ())
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else None
+
+
+def _encode_title(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    name = next((v for v in properties.get("name", ()) if isinstance(v, str)), "")
+    return _shown(name, "title", file, rules)
+
+
+def _decode_title(file: PelicanFile, rules: SiteRules) -> _Values:
+    return _formatted(file, rules, "title", "name")
+
+
+def _encode_summary(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    return _shown(_one_text(properties, "summary") or "", "summary", file, rules)
+
+
+def _decode_summary(file: PelicanFile, rules: SiteRules) -> _Values:
+    return _formatted(file, rules, "summary", "summary")
+
+
+def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | None:
+    """A text as the site's themes show it; ``None`` for nothing."""
+    if _is_formatted(key, file, rules):
+        return text.encode_line(one_line(plain)) or None
+    return title(plain) or None
+
+
+def _formatted(file: PelicanFile, rules: SiteRules, key: str, name: str) -> _Values:
+    """The text that :func:`_shown` wrote, or somebody else."""
+    formatted = _is_formatted(key, file, rules)
+    value = "\n".join(file.values(key)) if formatted else file.get(key)
+    if not value:
+        return {}
+    return {name: (text.decode(value) if formatted else unescape(value),)}
+
+
+def _is_formatted(key: str, file: PelicanFile, rules: SiteRules) -> bool:
+    """Whether the key's value goes through Markdown, like a note's body (FORMATTED_FIELDS)."""
+    return file.syntax.name == "markdown" and key in rules.site.formatted_fields
+
+
+def _encode_date(name: str) -> Callable[[Properties, PelicanFile, SiteRules], str | None]:
+    def encode(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+        values = properties.get(name, ())
+        return dates.form(dates.on_the_clock(values[0], _zone(file, rules))) if values else None
+
+    return encode
+
+
+def _decode_date(key: str, name: str) -> Callable[[PelicanFile, SiteRules], _Values]:
+    def decode(file: PelicanFile, rules: SiteRules) -> _Values:
+        date = date_of(file, key, rules)
+        return {name: (dates.form(date),)} if date else {}
+
+    return decode
+
+
+def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
+    """A date as Pelican reads it, in the post's or the site's zone; ``None`` if it cannot."""
+    value = file.get(key)
+    if not value:
+        return None
+    try:
+        found = dates.as_pelican_reads(value)
+        zone = ZoneInfo(file.get("Timezone") or str(rules.site.zone))
+        return found if found.tzinfo else found.replace(tzinfo=zone)
+    except (ValueError, OverflowError, ZoneInfoNotFoundError):
+        return None
+
+
+def is_same_moment(field: Field, original: Json, file: PelicanFile, rules: SiteRules) -> bool:
+    """Whether a date's key holds the moment of an original value, on whatever clock."""
+    held = date_of(file, field.key, rules)
+    return held == dates.parse(original, _zone(file, rules)).replace(microsecond=0)
+
+
+def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
+    """The zone of a post that has one of its own, else the site's."""
+    try:
+        return ZoneInfo(file.get("Timezone") or str(rules.site.zone))
+    except (ValueError, ZoneInfoNotFoundError):
+        return rules.site.zone
+
+
+def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    labels = [label(value) for value in properties.get("category", ()) if isinstance(value, str)]
+    shown = [name for name in labels if rules.site.can_be_tag(name)]
+    if not shown:
+        return None
+    own = file.get("Tags") or ""
+    # A list of the owner's keeps its separators, as long as they can hold the tags.
+    if own and not own.endswith(";") and not (len(shown) == 1 and "," in shown[0]):
+        separator = re.search(r"\s*;\s*" if ";" in own else r"\s*,\s*", own)
+        if ";" in own or not any("," in name for name in shown):
+            return (separator[0] if separator else ", ").join(shown)
+    # The last ";" keeps a single tag with a comma in one piece.
+    return f"{'; '.join(shown)};"
+
+
+def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:
+    del rules
+    value = file.get("Tags") or ""
+    tags = tuple(filter(None, map(str.strip, value.split(";" if ";" in value else ","))))
+    return {"category": tags} if tags else {}
+
+
+def _encode_status(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    """Pelican has one key where Micropub has ``post-status`` and ``visibility``.
+
+    A draft is not listed anyway, so it goes before ``unlisted``, Pelican's ``hidden``.
+    """
+    del file
+    status = _STATUSES.get(_choice(properties, "post-status", _STATUSES))
+    visibility = _choice(properties, "visibility", {"public", "unlisted"})
+    if status == "draft":
+        return "draft"
+    if visibility == "unlisted":
+        return "hidden"
+    # A site may have made drafts its default (DEFAULT_METADATA).
+    return status or (None if rules.site.default_status == "published" else "published")
+
+
+def _choice(properties: Properties, name: str, known: Mapping[str, str] | set[str]) -> str:
+    values = properties.get(name, ())
+    value = str(values[0]).strip().lower() if values else ""
+    if value and value not in known:
+        raise InvalidRequest(
+            f"{name} {str(values[0])[:40]!r} is not supported here; use one of "
+            f"{', '.join(sorted(set(known) - {'publish'}))}."
+        )
+    return value
+
+
+def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
+    del rules
+    status = (file.get("Status") or "").lower()
+    if status == "hidden":
+        return {"visibility": ("unlisted",)}
+    return {"post-status": (status,)} if status in {"draft", "published"} else {}
+
+
+def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    """The site's own author. In a post that came through an app nobody else is named: a page says
+    who wrote it, and that is no app's to change; what was sent stays in ``Mf2``. A post written by
+    hand may have another author, and get another."""
+    author = _one_text(properties, "author")
+    if author is None or "://" in author:
+        return None
+    name = label(author)
+    # What the bridge has written says how.
+    by_hand = bool(file.lines) and Mf2Line.of(file).form is None
+    if not by_hand and name != rules.site.author:
+        return None
+    return name if rules.site.can_be_author(name) else None
+
+
+def _decode_author(file: PelicanFile, rules: SiteRules) -> _Values:
+    del rules
+    if author := file.get("Author"):
+        return {"author": (author,)}
+    value = file.get("Authors") or ""
+    authors = tuple(filter(None, map(str.strip, value.split(";" if ";" in value else ","))))
+    return {"author": authors} if authors else {}
+
+
+#: In the order in which a new file has them; Slug and Category stand between.
+TITLE = Field("Title", ("name",), _encode_title, _decode_title)
+DATE = Field("Date", ("published",), _encode_date("published"), _decode_date("Date", "published"))
+MODIFIED = Field(
+    "Modified", ("updated",), _encode_date("updated"), _decode_date("Modified", "updated")
+)
+TAGS = Field("Tags", ("category",), _encode_tags, _decode_tags)
+STATUS = Field("Status", ("post-status", "visibility"), _encode_status, _decode_status)
+SUMMARY = Field("Summary", ("summary",), _encode_summary, _decode_summary)
+AUTHOR = Field("Author", ("author",), _encode_author, _decode_author)
+
+FIELDS = (TITLE, DATE, MODIFIED, TAGS, STATUS, SUMMARY, AUTHOR)

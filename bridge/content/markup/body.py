@@ -1,0 +1,158 @@
+"""The content of a post as the body of a Pelican file, and back.
+
+A note's plain text is protected from Markdown (:mod:`bridge.content.markup.text`). An article's
+Markdown stays as it was sent. HTML is sanitised and wrapped in one ``<div>``, which Markdown leaves
+alone.
+
+Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists) and each
+of the site's extensions adds some, so not the Markdown is judged but what the site's own Markdown
+makes of it: if that could act, or reach for files (``{static}``), the body is the sanitised HTML
+instead. What was sent stays in ``Mf2`` wherever the body does not give it back exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Form
+from bridge.content.markup import html, text
+from bridge.content.markup.characters import printable
+from bridge.errors import InvalidRequest
+from bridge.micropub.post import Json
+
+if TYPE_CHECKING:
+    from bridge.content.rules import SiteRules
+
+_OPEN, _CLOSE = "<div>", "</div>"
+TAB = "\t"
+_LAYOUT = re.compile(
+    r"""[ ](?:(?:border|frame|rules|width|height|valign|align)="[\w.%]*"
+    |style="(?:(?:width|height):[ ][\d.]+(?:%|[a-z]{2})?;?[ ]?)+")(?=[ />])""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body, and how it encodes the content. ``text`` ends in a newline unless it is empty."""
+
+    text: str
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What a body may hold although a client sends it: the owner has written it before."""
+
+    links: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    effects: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, text: str, suffix: str, rules: SiteRules) -> Tolerance:
+        """What is in the body that a client is about to replace."""
+        shown = rules.site.render(text, suffix)
+        links = frozenset(rules.site.links.find(shown.html))
+        return cls(links, _offences(shown.html, suffix), shown.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the guard finds in what the site makes of a text: ``reaches`` are links to files of
+    the site, ``acts`` elements that the sanitiser would take out."""
+
+    html: str
+    reaches: frozenset[str]
+    acts: frozenset[str]
+
+
+def judge(text: str, suffix: str, rules: SiteRules, tolerance: Tolerance) -> Verdict:
+    """Look at what the site makes of a client's text.
+
+    Raises :class:`InvalidRequest` for a text that has the site include a file or an address, or
+    pass raw HTML on: that is for the owner alone.
+    """
+    shown = rules.site.render(text, suffix)
+    refuse_effects(shown.effects - tolerance.effects)
+    reaches = frozenset(rules.site.links.find(shown.html)) - tolerance.links
+    acts = _offences(shown.html, suffix) if rules.html == "sanitize" else frozenset()
+    return Verdict(shown.html, reaches, acts - tolerance.tags)
+
+
+def _offences(shown: str, suffix: str) -> frozenset[str]:
+    """What the sanitiser would take out; not how docutils lays tables and pictures out."""
+    return html.offences(_LAYOUT.sub("", shown) if suffix == "rst" else shown)
+
+
+def refuse_effects(effects: frozenset[str]) -> None:
+    """Raise :class:`InvalidRequest` if a client's text has any."""
+    if effects:
+        raise InvalidRequest(
+            f"This text would have the site use {', '.join(sorted(effects))[:200]}: only the owner"
+            " can write that, in the file itself."
+        )
+
+
+def encode(
+    content: Json, *, markdown: bool, rules: SiteRules, tolerance: Tolerance | None = None
+) -> Body:
+    """The body for a content value. ``markdown``: whether plain text is Markdown (an article).
+
+    Raises :class:`InvalidRequest` for HTML that would grow without bounds, and for Markdown that
+    would have the site include something.
+    """
+    if isinstance(content, dict):
+        sent = content.get("html")
+        if isinstance(sent, str):
+            return Body(f"{_OPEN}{safe_html(sent, rules).replace(TAB, '&#9;')}{_CLOSE}\n", "html")
+        content = content.get("value")
+    plain = printable(content) if isinstance(content, str) else ""
+    if not plain:
+        return Body("", "markdown" if markdown else "text")
+    if markdown:
+        return _markdown_body(plain, rules, tolerance or Tolerance())
+    return Body(rules.media.internalise_markdown(text.encode(plain)) + "\n", "text")
+
+
+def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
+    """The content value that a file's body stands for; ``None`` where it is empty.
+
+    A body without ``form`` is hand-written: HTML in an HTML file, else the text as it is.
+    """
+    unix = file.body.replace("\r\n", "\n").replace("\r", "\n")
+    if form == "html" or (form is None and file.syntax.name == "html"):
+        inner = unix.strip()
+        if inner.startswith(_OPEN) and inner.endswith(_CLOSE):
+            inner = inner[len(_OPEN) : -len(_CLOSE)]
+        return {"html": rules.media.externalise_text(inner.replace("&#9;", "\t"))}
+    if form == "text":
+        return text.decode(rules.media.externalise_text(unix.removesuffix("\n"))) or None
+    plain = unix.strip("\n") if form is None else unix.removesuffix("\n")
+    return rules.media.externalise_text(plain) or None
+
+
+def digest(body: str) -> str:
+    """A name for a body, whatever its line ends: says whether a hand has changed it since."""
+    unix = body.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    return hashlib.sha256(unix.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def safe_html(sent: str, rules: SiteRules) -> str:
+    """A client's HTML as it may stand in a file: sanitised, own media in Pelican's notation."""
+    shown = printable(sent)
+    if rules.html == "sanitize":
+        shown = html.sanitise(shown)
+    return rules.media.internalise_html(rules.site.links.disarm(shown))
+
+
+def _markdown_body(markdown: str, rules: SiteRules, tolerance: Tolerance) -> Body:
+    verdict = judge(markdown, "md", rules, tolerance)
+    if verdict.reaches or verdict.acts:
+        # Python-Markdown turns tabs into spaces, also inside <pre>.
+        shown = safe_html(verdict.html, rules).replace(TAB, "&#9;")
+        return Body(f"{_OPEN}{shown}{_CLOSE}\n", "html")
+    return Body(rules.media.internalise_markdown(markdown) + "\n", "markdown")

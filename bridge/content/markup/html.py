@@ -1,0 +1,243 @@
+"""HTML that a client or a stranger wrote: what may pass, and how it is written into a body."""
+
+from __future__ import annotations
+
+import html as stdlib_html
+import re
+from collections import Counter
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import nh3
+
+from bridge.content.markup.characters import printable
+from bridge.errors import InvalidRequest
+
+#: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
+TAGS = frozenset(
+    nh3.ALLOWED_TAGS | {"audio", "video", "source", "track", "picture", "section", "tfoot", "main"}
+)
+_EVERYWHERE = {"class", "id", "title", "lang", "dir"}
+_MEDIA = {"src", "controls", "loop", "muted", "poster", "preload", "width", "height"}
+ATTRIBUTES: dict[str, set[str]] = {
+    **{tag: set(names) for tag, names in nh3.ALLOWED_ATTRIBUTES.items()},
+    "a": {"href", "hreflang", "rel", "name", "type"},
+    "img": {"src", "alt", "width", "height", "align", "loading", "srcset", "sizes"},
+    "audio": _MEDIA,
+    "video": _MEDIA,
+    "source": {"src", "type", "srcset", "sizes", "media"},
+    "track": {"src", "kind", "srclang", "label", "default"},
+    "data": {"value"},
+    "time": {"datetime"},
+    "ol": {"start", "type", "reversed"},
+    "li": {"value"},
+    "details": {"open"},
+    "*": _EVERYWHERE,
+}
+SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "geo", "xmpp", "webcal", "magnet"})
+_URL_ATTRIBUTES = frozenset({"href", "src", "poster", "cite", "srcset"})
+
+#: What a link may say of its target. Any other relation speaks for the page: ``me`` makes the
+#: target another home of the owner's, ``webmention``, ``token_endpoint`` and their like make it
+#: theirs, as parsers of microformats take ``<a rel>`` for ``<link rel>`` (mf2 parsing 1.4).
+_RELATIONS = frozenset(
+    {"nofollow", "noopener", "noreferrer", "ugc", "sponsored"}
+    | {"tag", "bookmark", "license", "external", "footnote", "help", "next", "prev"}
+)
+#: Roots and properties of microformats2, which say who wrote a page and where it lives; and those
+#: of the classic ones that parsers still read, in a theme that has nothing newer.
+_MICROFORMAT = re.compile(
+    r"(?:h|p|u|dt|e)-.*[a-z].*"
+    r"|adr|geo|hatom|hentry|hfeed|hnews|hproduct|hrecipe|hresume|hreview|hreview-aggregate"
+    r"|vcalendar|vcard|vevent|vfeed|xfolkentry"
+    r"|author|entry-(?:title|content|summary)|published|updated",
+    re.IGNORECASE | re.DOTALL,
+)
+#: Elements of a post are found under names of their own, by no script of the theme's.
+_ID_PREFIX = "user-content-"
+_NAMES_ONE = frozenset({"id", "name"})
+
+_NAME_AND_VALUE = (
+    r"""\s+{}[a-zA-Z][\w:-]*)"""
+    r"""(?:\s*=\s*(?:"{}[^"<>]*)"|'{}[^'<>]*)'|{}[^\s"'<>=`]+)))?"""
+)
+_ANY_ATTRIBUTES = f"(?:{_NAME_AND_VALUE.format(*['(?:'] * 4)})*"
+_ATTRIBUTE = re.compile(
+    _NAME_AND_VALUE.format("(?P<name>", "(?P<double>", "(?P<single>", "(?P<bare>")
+)
+_TAG = re.compile(
+    r"</(?P<end>[a-zA-Z][a-zA-Z0-9]*)\s*>|<!--(?!-?>)[^<>]*-->"
+    rf"|<(?P<tag>[a-zA-Z][a-zA-Z0-9]*)(?P<attributes>{_ANY_ATTRIBUTES})\s*/?>"
+)
+# Python-Markdown aligns table cells and numbers code lines this way.
+_HARMLESS_STYLE = re.compile(r"text-align:\s*(?:left|right|center);?")
+_RAW_TEXT = re.compile(
+    r"<(?P<tag>script|style|textarea|title|xmp|iframe|noscript|template)\b", re.IGNORECASE
+)
+
+_ANY_TAG = re.compile(r"</?[a-zA-Z]")
+#: A tag whose element is opened again in every block until something closes it, read to its end
+#: as a browser reads it.
+_FORMATTING = re.compile(
+    r"""<(?P<name>a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[ \t\n\f/>])
+    (?P<attributes>(?:
+        [ \t\n\f/]++
+      | =?[^ \t\n\f/>=]++
+        (?:[ \t\n\f]*+=[ \t\n\f]*+(?:"[^"]*+"|'[^']*+'|[^ \t\n\f"'>][^ \t\n\f>]*+)?+)?+
+      | =
+    )*+)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_MOST_TAGS = 20_000
+#: What the elements that are opened again may come to, and what each costs without attributes.
+_MOST_REPEATED = 8_000_000
+_ELEMENT = 30
+#: Three equal elements are the most that are opened again (the "Noah's Ark clause" of HTML).
+_ALIKE = 3
+_LONGEST_ESCAPE = len("&nbsp;")
+
+
+def sanitise(html: str) -> str:
+    """The HTML without anything that acts, or that speaks for the page.
+
+    The former are scripts, event handlers, forms, frames, odd URLs; the latter relations and
+    microformats that make somebody the author or the owner.
+    Balanced, so that it cannot end the element it is put in. Printable, too: a character reference
+    comes out as the character that it stands for, and ``&#1;`` would end the build of a feed.
+    Raises :class:`InvalidRequest` for HTML that would take too long, or grow.
+    """
+    refuse_what_grows(html)
+    clean = nh3.clean(
+        html,
+        tags=set(TAGS),
+        attributes=ATTRIBUTES,
+        attribute_filter=_filtered,
+        url_schemes=set(SCHEMES),
+        link_rel=None,
+    )
+    if len(clean) > _LONGEST_ESCAPE * len(html) + 10_000:
+        raise InvalidRequest("This HTML has elements that are never closed: close them.")
+    return printable(clean)
+
+
+def _filtered(tag: str, name: str, value: str) -> str | None:
+    """An attribute's value as it may stand; ``None`` where the attribute has to go."""
+    del tag
+    if name in _ALLOWED_WORDS:
+        return " ".join(_allowed_words(name, value)) or None
+    if name in _NAMES_ONE:
+        return _prefixed(value)
+    if name == "href" and value.startswith("#") and len(value) > 1:
+        return f"#{_prefixed(value[1:])}"
+    if name == "headers":
+        return " ".join(map(_prefixed, value.split()))
+    return value
+
+
+def _prefixed(name: str) -> str:
+    return name if name.startswith(_ID_PREFIX) else _ID_PREFIX + name
+
+
+#: Attributes whose value is a list of words, and which of these may stay.
+_ALLOWED_WORDS: dict[str, Callable[[str], bool]] = {
+    "rel": lambda word: word.lower() in _RELATIONS,
+    "class": lambda word: _MICROFORMAT.fullmatch(word) is None,
+}
+
+
+def _allowed_words(name: str, value: str) -> list[str]:
+    """Parsers disagree on what separates words, so any white space does; nor may a character stand
+    between them of which :func:`printable` makes a space later."""
+    return [word for word in printable(value).split() if _ALLOWED_WORDS[name](word)]
+
+
+def refuse_what_grows(html: str) -> None:
+    """Raise :class:`InvalidRequest` for HTML of which a parser would make very much more.
+
+    A parser opens ``<b>`` anew in each paragraph after it until it is closed, and takes the longer
+    for each element the deeper it is. What is counted here are the openings, wherever they stand:
+    which of them are closed only a parser knows.
+    """
+    tags = sum(1 for _ in _ANY_TAG.finditer(html))
+    if tags > _MOST_TAGS:
+        raise InvalidRequest(f"This HTML has {tags} tags; a post may have {_MOST_TAGS}.")
+    most = _MOST_REPEATED // (tags or 1)
+    repeated, link, seen = 0, 0, Counter[str]()
+    position = 0
+    while repeated + link <= most and (match := _FORMATTING.search(html, position)):
+        # Never past the tag's end at once: what we take for a value may hold tags for a parser.
+        position = match.start() + 1
+        size = _ELEMENT + len(match["attributes"])
+        seen[match[0]] += 1
+        if match["name"].lower() in {"a", "nobr"}:
+            # Each of them closes the one before.
+            link = max(link, size)
+        elif seen[match[0]] <= _ALIKE:
+            repeated += size
+    if repeated + link > most:
+        raise InvalidRequest("This HTML has too much formatting for so many tags: split the post.")
+
+
+def offences(html: str) -> frozenset[str]:
+    """What :func:`sanitise` would take out of rendered Markdown; empty for harmless HTML.
+
+    An allow-list: whatever is not recognised completely, down to each ``<``, is an offence.
+    """
+    found: set[str] = set()
+    position = 0
+    while (start := html.find("<", position)) >= 0:
+        match = _TAG.match(html, start)
+        if match and _may_stand(match):
+            position = match.end()
+        else:
+            position = _end_of_offence(html, start)
+            found.add(html[start:position])
+    return frozenset(found)
+
+
+def plain(html: str) -> str:
+    """The text of some HTML, for titles and slugs; no element and no attribute of it."""
+    refuse_what_grows(html)
+    spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", printable(html))
+    return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
+
+
+def _end_of_offence(html: str, start: int) -> int:
+    """Up to the tag's end; for a script or style the whole element, as its text is what acts."""
+    raw = _RAW_TEXT.match(html, start)
+    ends = re.compile(f"</{raw['tag']}" if raw else ">", re.IGNORECASE)
+    end = ends.search(html, start)
+    return end.start() + 1 if end else len(html)
+
+
+def _may_stand(match: re.Match[str]) -> bool:
+    if match["end"]:
+        return match["end"].lower() in TAGS
+    tag = (match["tag"] or "").lower()
+    if not tag:
+        return True  # a comment
+    if tag not in TAGS:
+        return False
+    allowed = ATTRIBUTES.get(tag, set()) | _EVERYWHERE
+    return all(_is_allowed(found, allowed) for found in _ATTRIBUTE.finditer(match["attributes"]))
+
+
+def _is_allowed(attribute: re.Match[str], allowed: set[str]) -> bool:
+    name = attribute["name"].lower()
+    value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+    if name in _ALLOWED_WORDS and name in allowed:
+        words = printable(stdlib_html.unescape(value))
+        return _allowed_words(name, words) == words.split()
+    if name == "style":
+        return _HARMLESS_STYLE.fullmatch(value) is not None
+    return name in allowed and (name not in _URL_ATTRIBUTES or _is_safe_url(value))
+
+
+def _is_safe_url(value: str) -> bool:
+    """Browsers ignore white space and control characters inside a scheme; so do we."""
+    url = re.sub(r"[\x00-\x20\x7f-\xa0]+", "", stdlib_html.unescape(value))
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        return False
+    return scheme.lower() in SCHEMES or (not scheme and not re.match(r"[^/?#]*:", url))

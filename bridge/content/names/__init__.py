@@ -1,0 +1,1 @@
+"""What a post, its file and its labels are called."""

@@ -1,0 +1,149 @@
+"""A post's slug and the path of its file, always inside the content folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from string import Formatter
+from typing import TYPE_CHECKING
+
+from bridge.content.markup import html
+from bridge.content.markup.characters import one_line
+from bridge.micropub.post import Post, Properties
+from bridge.settings import SettingsError
+
+if TYPE_CHECKING:
+    from bridge.content.rules import SiteView
+
+_SLUG_LENGTH = 60
+_WORDS_OF_CONTENT = 8
+_NAME_BYTES = 200
+_NUMBERS = 200  # posts with one slug that are told apart by a number
+_FIELDS = frozenset({"category", "published", "slug"})
+_URL = re.compile(r"https?://\S+")
+_NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PathTemplate:
+    """``[content] path`` inside ``[content] folder``.
+
+    Knows ``{category}``, ``{published:%Y}`` and ``{slug}``. Raises :class:`SettingsError` if the
+    template names something else or two posts would always share a file.
+    """
+
+    folder: str
+    template: str
+
+    def __post_init__(self) -> None:
+        try:
+            names = {name for _, name, _, _ in Formatter().parse(self.template) if name is not None}
+        except ValueError as error:
+            raise self._wrong(str(error)) from error
+        if unknown := names - _FIELDS:
+            raise self._wrong(f"it names {', '.join(sorted(unknown))}")
+        if "slug" not in names:
+            raise self._wrong("it lacks {slug}, so that posts would overwrite each other")
+        if not self.template.endswith(".md"):
+            raise self._wrong("posts are Markdown files and end in .md")
+
+    def path(self, *, slug: str, category: str, published: datetime) -> str:
+        """The path from the repo's root. ``category`` is a slug already."""
+        filled = self.template.format(
+            slug=_segment(slug), category=_segment(category), published=published
+        )
+        parts = [_segment(part) for part in filled.split("/") if part.strip(". ")]
+        return "/".join([*filter(None, self.folder.strip("/").split("/")), *parts])
+
+    def _wrong(self, problem: str) -> SettingsError:
+        return SettingsError(
+            "bridge.toml",
+            "content.path",
+            f"{self.template!r} cannot be used: {problem}",
+            "Use {category}, {published:%Y} and {slug}, like "
+            '"{category}/{published:%Y}/{published:%m}/{slug}.md".',
+        )
+
+
+def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
+    """The texts that a new post's slug may be made of, the best first.
+
+    What the client wishes (``mp-slug``), else the name, else the first words of the content, else
+    the date, of which something is always left.
+    """
+    wishes = (
+        _first_text(commands.get("slug", ())),
+        post.text("name"),
+        _beginning(post),
+        published.strftime("%Y-%m-%d-%H%M%S"),
+    )
+    return tuple(wish for wish in wishes if wish)
+
+
+def first_slug(wishes: Iterable[str], site: SiteView) -> str:
+    """The slug of the first of these texts that gives one: one path segment, or ``""``."""
+    return next(filter(None, (_slug(wish, site) for wish in wishes)), "")
+
+
+def wished_slug(commands: Properties, site: SiteView) -> str | None:
+    """The slug that the client asks for, if it does and anything is left of it."""
+    wish = _first_text(commands.get("slug", ()))
+    return (_slug(wish, site) or None) if wish else None
+
+
+def candidates(slug: str, stamp: str = "") -> Iterator[str]:
+    """``slug``, ``slug-2``, ``slug-3`` and so on, to be tried while they are taken.
+
+    There is an end to them. ``stamp`` (digits of the post's time) makes a second row where years
+    of posts with the same words have used up the first.
+    """
+    for base in (slug, f"{slug}-{stamp}") if stamp else (slug,):
+        yield base
+        for number in range(2, _NUMBERS + 1):
+            yield f"{base}-{number}"
+
+
+def _first_text(values: tuple[object, ...]) -> str:
+    return next((value for value in values if isinstance(value, str)), "")
+
+
+def _beginning(post: Post) -> str:
+    """The first words of the content, without URLs."""
+    content = post.first("content") or post.first("summary")
+    if isinstance(content, dict):
+        found = content.get("html")
+        content = html.plain(found) if isinstance(found, str) else content.get("value")
+    words = _URL.sub(" ", content).split() if isinstance(content, str) else []
+    return " ".join(words[:_WORDS_OF_CONTENT])
+
+
+def _slug(wish: str, site: SiteView) -> str:
+    """A slug by the site's own rules, then by ours: Pelican takes it verbatim into a path."""
+    # "C++" and "C#" are names; without this they would all be "c".
+    spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, wish))
+    slug = site.slugify(re.sub(r"[/\\.]+", "-", one_line(spelled)))
+    slug = re.sub(r"-{2,}", "-", _NOT_IN_A_SLUG.sub("-", slug)).strip("-._~")
+    if len(slug) > _SLUG_LENGTH:
+        slug = slug[: _SLUG_LENGTH + 1].rpartition("-")[0] or slug[:_SLUG_LENGTH]
+    while len(slug.encode()) > _NAME_BYTES - 20:
+        slug = slug[:-1]
+    return slug.strip("-._~")
+
+
+def _plus(match: re.Match[str]) -> str:
+    return "-plus" * len(match.group())
+
+
+def _segment(part: str) -> str:
+    """One segment of a path: no separators, not hidden, not upwards, not too long."""
+    name = re.sub(r"[/\\\x00-\x1f\x7f]+", "-", part).strip(" ").lstrip(".")
+    stem, dot, end = name.rpartition(".")
+    while len(name.encode()) > _NAME_BYTES:
+        if not dot:
+            name = name[:-1]
+        else:
+            stem = stem[:-1]
+            name = f"{stem}{dot}{end}"
+    return name or "-"

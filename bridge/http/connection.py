@@ -1,0 +1,310 @@
+"""One client's connection: what it sends is read in turns, and it does not stay open for ever.
+
+aiohttp parses whatever has arrived in one go, waits without end for a client that does not read its
+answer, and reads chunk extensions of any length. Between the socket and its handler stand these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, cast
+
+from aiohttp import hdrs, web
+
+from bridge.runtime.turns import Account, Turns, turns
+
+#: All that clients are told of the program that answers.
+SERVER = "micropub-bridge"
+
+#: The largest body that an application takes.
+MAX_REQUEST = web.AppKey("max_request", int)
+
+#: As much as one step of the parser sees: some bytes cost a thousand times what others do.
+_BUFFER = 8 * 1024
+#: So long a client may leave unread what was written to it.
+_UNREAD_SECONDS = 60.0
+#: So long a client may go on sending a body that is not wanted.
+_LINGER_SECONDS = 5.0
+#: A process has a thousand files by default; when these are open, the most idle one makes room.
+_MOST = 500
+
+
+class Listener:
+    """What a socket calls for each client that connects."""
+
+    def __init__(
+        self,
+        server: web.Server,
+        *,
+        max_bytes: int,
+        most: int = _MOST,
+        unread_seconds: float = _UNREAD_SECONDS,
+        linger_seconds: float = _LINGER_SECONDS,
+        **handler_options: Any,
+    ) -> None:
+        """Between two answers a client may send ``max_bytes``, counting all bytes.
+
+        ``handler_options`` go to aiohttp's :class:`~aiohttp.web.RequestHandler`.
+        """
+        self.max_bytes = max_bytes
+        self.unread_seconds = unread_seconds
+        self.linger_seconds = linger_seconds
+        self._server = server
+        self._most = most
+        self._options = handler_options
+        self._open = dict[Connection, None]()
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        """A protocol for one connection."""
+        loop = asyncio.get_running_loop()
+        # aiohttp would parse what it does not want; linger() does not.
+        handler = _Handler(self._server, loop=loop, lingering_time=0, **self._options)
+        return Connection(self, handler, turns())
+
+    async def close(self) -> None:
+        """End the connections that are still there when their handlers have ended."""
+        for each in list(self._open):
+            each.abort()
+        await asyncio.sleep(0)
+
+    def opened(self, connection: Connection) -> None:
+        """Count a connection; of too many, end the one that was idle longest."""
+        if len(self._open) >= self._most:
+            idle = (each for each in self._open if not each.works_on_answer)
+            next(idle, next(iter(self._open))).abort()
+        self._open[connection] = None
+
+    def active(self, connection: Connection) -> None:
+        """Note that something was sent or read: the silent ones are at the beginning."""
+        if self._open.pop(connection, 0) is None:
+            self._open[connection] = None
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._open.pop(connection, None)
+
+
+class _Handler(web.RequestHandler):
+    """aiohttp's, whose own error answers say no versions, and whose log holds no request."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP, or to an error beneath the application."""
+        # A client that has gone is told nothing, and is no error.
+        if status >= 500 and not isinstance(exc, ConnectionError):
+            response = super().handle_error(request, status, exc, message)
+        else:
+            # The message quotes the request, in which a secret may be.
+            answer = {
+                "error": "invalid_request",
+                "error_description": "This is not a valid HTTP request.",
+            }
+            response = web.json_response(answer, status=status)
+            response.force_close()
+        response.headers[hdrs.SERVER] = SERVER
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """For ``on_response_prepare``: say no versions; be prepared for a body that nobody read."""
+    response.headers[hdrs.SERVER] = SERVER
+    transport: object = request.transport
+    if isinstance(transport, _Transport):
+        transport.body_unread = not request.content.is_eof()
+
+
+@web.middleware
+async def note_request(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Have the connection know that a request is worked on: it is not idle."""
+    transport: object = request.transport
+    if not isinstance(transport, _Transport):
+        return await handler(request)
+    transport.request = request
+    try:
+        return await handler(request)
+    finally:
+        transport.request = None
+
+
+class _Transport:
+    """The transport as aiohttp sees it: reading goes on when both sides want it to."""
+
+    def __init__(self, inner: asyncio.Transport, connection: Connection) -> None:
+        self._inner = inner
+        self._connection = connection
+        self.wants_more = True
+        self.body_unread = False
+        self.request: web.BaseRequest | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Files are written as everything else is: the kernel's sendfile would wait for a client
+        # that reads nothing, without end. To aiohttp this says that the loop cannot do it.
+        if name == "_sendfile_compatible":
+            raise NotImplementedError
+        return getattr(self._inner, name)
+
+    def pause_reading(self) -> None:
+        self.wants_more = False
+        self._inner.pause_reading()
+
+    def resume_reading(self) -> None:
+        self.wants_more = True
+        if not self._connection.has_unparsed:
+            self._inner.resume_reading()
+
+    def is_closing(self) -> bool:
+        return self._connection.lingers or self._inner.is_closing()
+
+    def close(self) -> None:
+        if self.body_unread:
+            self._connection.linger()
+        else:
+            self._inner.close()
+
+    def write(self, data: bytes) -> None:
+        self._connection.answering()
+        self._inner.write(data)
+
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        self._connection.answering()
+        self._inner.writelines(lines)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Hands bytes from the socket to aiohttp's handler, and everything else as it comes."""
+
+    def __init__(self, listener: Listener, handler: web.RequestHandler, queue: Turns) -> None:
+        self.has_unparsed = False
+        self.lingers = False
+        self._listener = listener
+        self._handler = handler
+        self._turns = queue
+        self._account = Account()
+        self._buffer = bytearray(_BUFFER)
+        self._received = 0
+        self._transport: asyncio.Transport | None = None
+        self._facade: _Transport | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
+
+    @property
+    def works_on_answer(self) -> bool:
+        """Whether a whole request is here that has no answer yet."""
+        request = self._facade.request if self._facade else None
+        return request is not None and request.content.is_eof()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        # Whatever the client has not read yet counts, the last bytes before the end, too.
+        self._transport.set_write_buffer_limits(high=0)
+        self._facade = _Transport(self._transport, self)
+        self._listener.opened(self)
+        self._handler.connection_made(cast("asyncio.Transport", self._facade))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._stop_waiting()
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._listener.closed(self)
+        self._transport = None
+        self._handler.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the next bytes are to be put."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come: have them parsed in turn, and read on after that."""
+        self._listener.active(self)
+        self._received += nbytes
+        if self._received > self._listener.max_bytes:
+            self.abort()
+        if self.lingers or self._transport is None or self._transport.is_closing():
+            return
+        data = bytes(memoryview(self._buffer)[:nbytes])
+        self.has_unparsed = True
+        self._transport.pause_reading()
+        self._turns.soon(self._account, nbytes, lambda: self._parse(data))
+
+    def _parse(self, data: bytes) -> None:
+        self.has_unparsed = False
+        if self.lingers or self._transport is None or self._facade is None:
+            return
+        try:
+            self._handler.data_received(data)
+        except BaseException:
+            self.abort()
+            raise
+        if self._facade.wants_more:
+            self._transport.resume_reading()
+
+    def eof_received(self) -> bool | None:
+        """The client sends no more: aiohttp takes that as its end."""
+        self._handler.eof_received()
+        return None
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write: it has to read something in time."""
+        loop = asyncio.get_running_loop()
+        self._unread = loop.call_later(self._listener.unread_seconds, self.abort)
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has read everything."""
+        self._stop_waiting()
+        self._listener.active(self)
+        self._handler.resume_writing()
+        if self.lingers:
+            self._end_answer()
+
+    def answering(self) -> None:
+        """Something is being written: the client may send its next request."""
+        self._received = 0
+        self._listener.active(self)
+
+    def linger(self) -> None:
+        """End it when the client has ended it: what it still sends is neither parsed nor kept.
+
+        A client that is told of a refusal by a reset may never see the answer (RFC 9112 9.6).
+        """
+        if self.lingers or self._transport is None or self._transport.is_closing():
+            return
+        self.lingers = True
+        loop = asyncio.get_running_loop()
+        self._lingering = loop.call_later(self._listener.linger_seconds, self.abort)
+        self._transport.resume_reading()
+        if self._unread is None:
+            self._end_answer()
+
+    def _end_answer(self) -> None:
+        """Say that no more follows."""
+        try:
+            if self._transport is not None:
+                self._transport.write_eof()
+        except OSError:
+            # The client is gone already.
+            self.abort()
+
+    def abort(self) -> None:
+        """End it now, whatever is still unread."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

@@ -1,0 +1,187 @@
+"""A multipart form, read as it arrives (RFC 7578; RFC 2046, 5.1)."""
+
+from __future__ import annotations
+
+import binascii
+import logging
+from dataclasses import dataclass, field
+
+from aiohttp import hdrs
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+
+from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.http.disposition import file_name, parameters
+from bridge.micropub.body import Field, File, base_name
+from bridge.micropub.values import MEDIA
+
+_MAX_HEADERS = 16
+_MAX_HEADER_BYTES = 8190
+#: RFC 2046 5.1.1: "no longer than 70 characters".
+_MAX_BOUNDARY = 70
+#: More bytes at a time that are neither a header nor data are no form: a delimiter is shorter.
+_MAX_SILENCE = 1024
+#: Parts in an encoding of e-mail's are decoded in one go.
+_MAX_ENCODED = 1_000_000
+
+_TOKEN = "access_token"  # noqa: S105 - a field's name
+
+# Its warnings tell, byte by byte, what is wrong with a stranger's form: that is in our answer.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+@dataclass(slots=True)
+class _Part:
+    """One part as far as it has arrived; of equal headers the first counts."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    data: bytearray = field(default_factory=bytearray)
+
+    def header(self, name: str) -> str:
+        return self.headers.get(name.lower(), "")
+
+
+class MultipartForm:
+    """The fields of a form whose bytes are given to :meth:`feed`."""
+
+    def __init__(self, content_type: str, *, max_fields: int, max_text: int) -> None:
+        """``max_text`` bounds each text. Raises :class:`InvalidRequest` without a boundary."""
+        boundary = parameters(content_type).get("boundary", "")
+        if not (
+            0 < len(boundary) <= _MAX_BOUNDARY and boundary.isascii() and boundary.isprintable()
+        ):
+            raise InvalidRequest(
+                "The Content-Type multipart/form-data needs a boundary of 1 to 70 characters."
+            )
+        self._delimiter = b"\r\n--" + boundary.encode()
+        self._opening = self._delimiter[2:]
+        self._max_fields = max_fields
+        self._max_text = max_text
+        self._fields: list[Field] = []
+        self._part = _Part()
+        self._name, self._value = bytearray(), bytearray()
+        self._parts = self._delimiters = self._silence = self._events = 0
+        self._ended = False
+        self._parser = MultipartParser(
+            boundary.encode(),
+            {
+                "on_part_begin": self._begin_part,
+                "on_part_data": self._take_data,
+                "on_part_end": self._end_part,
+                "on_header_field": self._take_name,
+                "on_header_value": self._take_value,
+                "on_header_end": self._end_header,
+                "on_end": self._end,
+            },
+            max_header_count=_MAX_HEADERS,
+            max_header_size=_MAX_HEADER_BYTES,
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Raises :class:`InvalidRequest`, :class:`PayloadTooLarge`."""
+        # RFC 2046 5.1.1 lets a preamble come first; no client in use sends one.
+        expected, self._opening = self._opening[: len(data)], self._opening[len(data) :]
+        if not data.startswith(expected):
+            raise InvalidRequest("The multipart body does not begin with its boundary.")
+        # RFC 2046 5.1.1: "Boundary delimiters must not appear within the encapsulated material."
+        self._delimiters += data.count(self._delimiter)
+        if self._delimiters > self._max_fields:
+            raise self._too_many()
+        before = self._events
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise InvalidRequest("The multipart body is malformed.") from error
+        self._silence = self._silence + len(data) if self._events == before else 0
+        if self._silence > _MAX_SILENCE:
+            raise InvalidRequest("The multipart body has more than its parts in it.")
+
+    def finish(self) -> list[Field]:
+        """All fields. Raises :class:`InvalidRequest` where the last boundary is missing."""
+        if not self._ended:
+            raise InvalidRequest("The multipart body broke off before its last boundary.")
+        return self._fields
+
+    def _too_many(self) -> InvalidRequest:
+        return InvalidRequest(f"The form has more than {self._max_fields} parts.")
+
+    def _begin_part(self) -> None:
+        self._events += 1
+        self._parts += 1
+        if self._parts > self._max_fields:
+            raise self._too_many()
+        self._part = _Part()
+
+    def _take_name(self, data: bytes, start: int, end: int) -> None:
+        self._events += 1
+        self._name += data[start:end]
+
+    def _take_value(self, data: bytes, start: int, end: int) -> None:
+        self._events += 1
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        # A question mark for each byte that is no UTF-8.
+        value = self._value.decode(errors="surrogateescape").encode(errors="replace").decode()
+        self._part.headers.setdefault(self._name.decode("ascii").lower(), value.strip())
+        self._name.clear()
+        self._value.clear()
+
+    def _take_data(self, data: bytes, start: int, end: int) -> None:
+        self._events += 1
+        self._part.data += data[start:end]
+
+    def _end_part(self) -> None:
+        self._fields.append(_field(self._part, self._max_text))
+        self._part = _Part()
+
+    def _end(self) -> None:
+        self._events += 1
+        self._ended = True
+
+
+def _field(part: _Part, max_text: int) -> Field:
+    """One part as a field. A part is a file if it has a file name, is a picture, or is no text."""
+    kind = part.header(hdrs.CONTENT_TYPE).partition("/")[0].strip().lower()
+    # RFC 7578 4.3: multipart/mixed for several files is deprecated.
+    if kind == "multipart":
+        raise InvalidRequest("A part of the form is itself multipart: send the parts one by one.")
+    given = parameters(part.header(hdrs.CONTENT_DISPOSITION))
+    name, filename = given.get("name", ""), file_name(given)
+    if base_name(name) == _TOKEN and filename is not None:
+        raise InvalidRequest("'access_token' must be a text, not a file.")
+    data = _decoded(part)
+    if filename is not None or kind in {"image", "audio", "video"}:
+        return name or "file", File(filename or "", data)
+    if len(data) <= max_text:
+        try:
+            return name, data.decode()
+        except UnicodeDecodeError as error:
+            if base_name(name) not in MEDIA | {"file"}:
+                raise InvalidRequest(f"The field '{name[:40]}' is not UTF-8.") from error
+    elif base_name(name) not in MEDIA | {"file"}:
+        raise PayloadTooLarge(
+            f"The field '{name[:40]}' is larger than the {max_text:,} bytes that a text may have."
+        )
+    return name, File("", data)
+
+
+def _decoded(part: _Part) -> bytes:
+    """The data of a part, out of the encoding that it says.
+
+    RFC 7578 4.7: "Senders SHOULD NOT generate any parts with a Content-Transfer-Encoding header
+    field", but some do.
+    """
+    encoding = part.header("Content-Transfer-Encoding").lower()
+    if encoding in {"", "binary", "8bit", "7bit"}:
+        return bytes(part.data)
+    if len(part.data) > _MAX_ENCODED or encoding not in {"base64", "quoted-printable"}:
+        raise InvalidRequest(
+            "Send the parts of the form as they are, without a Content-Transfer-Encoding."
+        )
+    try:
+        if encoding == "base64":
+            return binascii.a2b_base64(part.data)
+        return binascii.a2b_qp(part.data)
+    except binascii.Error as error:
+        raise InvalidRequest("A part of the form is not encoded as it says.") from error

@@ -1,0 +1,59 @@
+"""Serves a folder of generated pages, as a static host does. For the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import hdrs, web
+
+from bridge.http import cors
+
+_NO_LINKS: Mapping[str, str] = MappingProxyType({})
+
+
+class StaticSite:
+    """Pages of one output folder: ``/a/`` is ``a/index.html``, what is missing is ``404.html``.
+
+    Every page may be read by apps in a browser, which look for the endpoints in it (CORS), and
+    says where those are in ``Link`` headers, too. ``links`` are their addresses by their rel.
+    """
+
+    def __init__(self, output: Path, links: Mapping[str, str] = _NO_LINKS) -> None:
+        self._output = output
+        self._links = ", ".join(f'<{href}>; rel="{rel}"' for rel, href in links.items())
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """The file at the request's path; GET and HEAD."""
+        relative = request.match_info["path"]
+        file = file_below(self._output, relative or "index.html")
+        if file is None and (inner := file_below(self._output, f"{relative}/index.html")):
+            if not relative.endswith("/"):
+                raise web.HTTPMovedPermanently(f"/{relative}/")
+            file = inner
+        if file is not None:
+            return web.FileResponse(file, headers=self._headers(file))
+        missing = file_below(self._output, "404.html")
+        body = missing.read_bytes() if missing else b"Not found"
+        response = web.Response(status=404, body=body, content_type="text/html", charset="utf-8")
+        response.headers.update(cors.HEADERS)
+        return response
+
+    def _headers(self, file: Path) -> dict[str, str]:
+        headers = {**cors.HEADERS, hdrs.CACHE_CONTROL: "no-cache"}
+        if self._links and file.suffix in {".html", ".htm"}:
+            headers[hdrs.LINK] = self._links
+        return headers
+
+
+def file_below(folder: Path, relative: str) -> Path | None:
+    """The file at a path that a stranger names; never one outside, by dots or by links."""
+    # A path that begins anew leads where it likes; inside the folder, too, it is not what is meant.
+    if "\0" in relative or relative.startswith("/"):
+        return None
+    try:
+        file = (folder / relative).resolve()
+        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+    except OSError:  # a name that is too long, a loop of links
+        return None

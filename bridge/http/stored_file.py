@@ -1,0 +1,100 @@
+"""One stored file as an answer: whole, a part of it, or "you have it" (RFC 9110, 13 and 14)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from aiohttp import hdrs, web
+
+from bridge.media.file_store import OpenFile
+
+_CHUNK = 256 * 1024
+_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
+#: Shown inside a page or alone; anything else is only ever saved to a disk.
+_SHOWN = ("image/", "audio/", "video/")
+
+_HEADERS = {
+    hdrs.ACCEPT_RANGES: "bytes",
+    # A name is never used for other bytes again.
+    hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+    # Should a browser ever take a file for a page, that page can do nothing.
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+    ),
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
+
+async def send_file(request: web.Request, opened: OpenFile) -> web.StreamResponse:
+    """Answer a GET or HEAD with a stored file, which is closed in the end."""
+    with opened.file:
+        if _has_it(request, opened.etag):
+            unchanged = web.Response(status=304, headers=_HEADERS)
+            unchanged.etag = opened.etag
+            return unchanged
+        start, end = _wanted(request, opened)
+        if start >= end > 0:
+            # RFC 9110 15.5.17: the answer says how long the file is.
+            span = {hdrs.CONTENT_RANGE: f"bytes */{opened.size}"}
+            return web.Response(status=416, headers=span)
+        response = _head(opened, start, end)
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            opened.file.seek(start)
+            left = end - start
+            while left > 0:
+                chunk = await asyncio.to_thread(opened.file.read, min(_CHUNK, left))
+                if not chunk:
+                    raise ConnectionAbortedError("a stored file became shorter while it was sent")
+                left -= len(chunk)
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+def _head(opened: OpenFile, start: int, end: int) -> web.StreamResponse:
+    part = (start, end) != (0, opened.size)
+    response = web.StreamResponse(status=206 if part else 200, headers=_HEADERS)
+    response.content_type = opened.type
+    response.content_length = end - start
+    response.etag = opened.etag
+    if part:
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{opened.size}"
+    if not opened.type.startswith(_SHOWN):
+        response.headers[hdrs.CONTENT_DISPOSITION] = "attachment"
+    return response
+
+
+def _has_it(request: web.Request, etag: str) -> bool:
+    """RFC 9110 13.1.2: If-None-Match compares weakly, and ``*`` matches whatever is there."""
+    given = request.if_none_match or ()
+    return any(tag.value in {etag, "*"} for tag in given)
+
+
+def _wanted(request: web.Request, opened: OpenFile) -> tuple[int, int]:
+    """The first byte that is asked for and the one after the last.
+
+    They are the same, or in the wrong order, where there is nothing between them to be sent.
+    """
+    whole = (0, opened.size)
+    match = _RANGE.fullmatch(request.headers.get(hdrs.RANGE, "").replace(" ", ""))
+    # RFC 9110 14.2: a Range that is not understood is ignored; so is one of several parts here.
+    if match is None or request.method != hdrs.METH_GET or not _unchanged(request, opened.etag):
+        return whole
+    first, last, final = match.groups()
+    if final is not None:
+        start, end = max(0, opened.size - int(final)), opened.size
+    else:
+        start = int(first)
+        end = min(int(last) + 1, opened.size) if last else opened.size
+        if last and int(last) < start:
+            return whole
+    return start, end
+
+
+def _unchanged(request: web.Request, etag: str) -> bool:
+    """RFC 9110 13.1.5: a part is only sent to one who has the rest of the very same bytes."""
+    condition = request.headers.get(hdrs.IF_RANGE)
+    return condition is None or condition.strip() == f'"{etag}"'

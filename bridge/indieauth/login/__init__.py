@@ -1,0 +1,1 @@
+"""The owner signs in: password, link by mail, sessions, limits."""

@@ -1,0 +1,112 @@
+"""Signing in to an app by e-mail, in the shape that Micro.blog offers its apps.
+
+``/account/signin`` mails a link that opens the app with a temporary token; ``/account/verify``
+turns that into an app token. For clients written for it; only where mail is set up.
+
+Nobody learns the owner's address: a right one and a wrong one get the same answer, at the same
+cost, and are counted alike. The temporary token is kept in memory alone, since a write to the disk
+for the right address could be measured; it ends when the bridge does.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+import unicodedata
+
+from aiohttp import web
+
+from bridge.indieauth.database import as_bytes, digest, new_secret
+from bridge.indieauth.endpoint import answer, json_endpoint, read_form
+from bridge.indieauth.login.rate_limit import TooMany, address
+from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token, find_token, renew_token
+from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.net.web_url import parse
+from bridge.settings import KnownClient
+
+_MAX_NAME = 40
+
+#: How long an app that is not used any more keeps its access.
+_TOKEN_SECONDS = 365 * 86400
+
+
+@json_endpoint
+async def sign_in(request: web.Request) -> web.Response:
+    """POST /account/signin. ``{}``, whatever comes of it.
+
+    The link goes to the owner's address alone, and leads to an address registered in the settings.
+    """
+    server, form = request.app[SERVER], await read_form(request)
+    email, app = form.need("email"), _spoken(form.need("app_name"))
+    back = form.need("redirect_url")
+    try:
+        server.app_sign_ins.attempt(address(request))
+        client = _registered(server, back)
+        right = _is_same(email, server.config.email)
+        if client is not None and right and server.mail is not None:
+            server.app_mails.attempt("")
+            secret = new_secret()
+            server.app_links.put(digest(secret).hex(), app)
+            server.mail.send_soon("Sign in to an app", _text(server, app, client, back + secret))
+    except TooMany:
+        pass
+    return answer({})
+
+
+def _registered(server: IndieAuthServer, back: str) -> KnownClient | None:
+    """The app of the settings to which an address belongs."""
+    return next((each for each in server.config.clients if back in each.redirect_uris), None)
+
+
+def _is_same(email: str, owner: str) -> bool:
+    return hmac.compare_digest(as_bytes(email.casefold()), as_bytes(owner.casefold()))
+
+
+def _text(server: IndieAuthServer, app: str, client: KnownClient, link: str) -> str:
+    return (
+        f"Somebody, hopefully you, wants to use an app with {server.me}. It calls itself “{app}”;"
+        f" your settings know its address as that of {client.id}. This link gives it full access to"
+        f" the site. It works once, for ten minutes:\n\n{link}\n\n"
+        "If that was not you, there is nothing to do.\n"
+    )
+
+
+def _spoken(name: str) -> str:
+    """A name of letters and digits alone: a stranger's words end up in the owner's mail, where
+    nothing may look like a link, an address or the end of a sentence.
+    """
+    kept = (char if unicodedata.category(char)[0] in "LMN" else " " for char in name)
+    return " ".join("".join(kept).split())[:_MAX_NAME].strip() or "App"
+
+
+@json_endpoint
+async def verify(request: web.Request) -> web.Response:
+    """POST /account/verify: a lasting token for a temporary one, which coming back renews."""
+    server, form = request.app[SERVER], await read_form(request)
+    secret, now = form.get("token") or "", time.time()
+    app = server.app_links.pop(digest(secret).hex())
+    if app is not None:
+        lasting = create_token(
+            server.db,
+            app,
+            ALL_SCOPES,
+            expires=now + _TOKEN_SECONDS,
+            renewable=True,
+        )
+        return answer({"token": lasting, **_owner(server)})
+    found = find_token(server.db, secret)
+    if found is None or found.grant_id is not None:
+        return answer({"error": "App token was not valid."})
+    renew_token(server.db, found, now)
+    return answer({"token": secret, **_owner(server)})
+
+
+def _owner(server: IndieAuthServer) -> dict[str, object]:
+    host = parse(server.me).host
+    return {
+        "name": server.config.name,
+        "username": host.partition(".")[0],
+        "avatar": server.config.photo,
+        "default_site": host,
+        "has_site": True,
+    }

@@ -1,0 +1,65 @@
+"""Browsers in which the owner has signed in before: their attempts are counted apart.
+
+Otherwise strangers who try many passwords, from many addresses, would lock the owner out. Being
+known opens nothing: such a browser has as many attempts as one address has.
+"""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+
+from bridge.indieauth.database import digest, new_secret
+from bridge.indieauth.login.rate_limit import Limiter, address
+from bridge.indieauth.server import SERVER, IndieAuthServer
+
+SECONDS = 365 * 86400
+
+
+def attempt(request: web.Request, limiter: Limiter) -> bool:
+    """Count an attempt to sign in; gives whether the browser is known.
+
+    Raises :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    """
+    known = _known(request)
+    limiter.attempt(known or address(request), apart=known is not None)
+    return known is not None
+
+
+def succeeded(request: web.Request, limiter: Limiter) -> None:
+    """Forget the attempts so far: it was the owner."""
+    limiter.succeeded(_known(request) or address(request))
+
+
+def remember(request: web.Request, response: web.Response) -> None:
+    """The owner has signed in: know this browser from now on, also after it has signed out."""
+    server, now = request.app[SERVER], time.time()
+    secret = request.cookies[_cookie(server)] if _known(request) else new_secret()
+    with server.db.transaction() as connection:
+        connection.execute("DELETE FROM browsers WHERE expires < ?", (now,))
+        connection.execute(
+            "INSERT OR REPLACE INTO browsers (hash, expires) VALUES (?, ?)",
+            (digest(secret), now + SECONDS),
+        )
+    response.set_cookie(
+        _cookie(server),
+        secret,
+        max_age=SECONDS,
+        path="/",
+        secure=server.secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _known(request: web.Request) -> str | None:
+    """The name under which a known browser is counted."""
+    server = request.app[SERVER]
+    hashed = digest(request.cookies.get(_cookie(server), ""))
+    sql = "SELECT 1 FROM browsers WHERE hash = ? AND expires > ?"
+    return hashed.hex() if server.db.one(sql, hashed, time.time()) else None
+
+
+def _cookie(server: IndieAuthServer) -> str:
+    return "__Host-indieauth-known" if server.secure else "indieauth-known"

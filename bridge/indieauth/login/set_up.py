@@ -1,0 +1,84 @@
+"""The first sign-in, and the one after everything was lost: by the one-time set-up link."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from bridge.indieauth.endpoint import read_form
+from bridge.indieauth.login.password import (
+    LinkUsed,
+    hash_password,
+    setup_link_is_good,
+    start_over,
+    store_password,
+)
+from bridge.indieauth.login.sign_in import HOME, signed_in
+from bridge.indieauth.server import SERVER
+from bridge.pages.render import PageError, page, page_endpoint, redirect
+from bridge.pages.visit import visit
+
+
+def link_used() -> PageError:
+    """What to tell whoever comes with a link that does not work."""
+    return PageError(
+        "This link does not work",
+        "A set-up link works once, for a day. For a new one, run “micropub-bridge owner reset”"
+        " on the server.",
+        status=403,
+        link=("/auth/sign-in", "Sign in"),
+    )
+
+
+@page_endpoint
+async def show(request: web.Request) -> web.Response:
+    """GET /auth/set-up: choose how to sign in from now on. Opening the page uses nothing up."""
+    key = request.query.get("key", "")
+    return _page(request, key)
+
+
+@page_endpoint
+async def with_password(request: web.Request) -> web.Response:
+    """POST /auth/set-up: the first password.
+
+    A link cannot be guessed, so attempts are not counted: strangers would use them up.
+    """
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    key, password = form.get("key") or "", form.get("password") or ""
+    if not setup_link_is_good(server.db, key):
+        raise link_used()
+    if password != form.get("again"):
+        return _page(request, key, differ=True)
+    try:
+        async with server.owners_hashing:
+            hashed = await asyncio.to_thread(hash_password, password)
+    except ValueError as error:
+        return _page(request, key, problem=str(error))
+    try:
+        with server.db.transaction() as connection:
+            start_over(connection, key)
+            store_password(connection, hashed)
+    except LinkUsed:
+        raise link_used() from None
+    return signed_in(request, redirect(HOME), way="password")
+
+
+def _page(
+    request: web.Request, key: str, *, problem: str | None = None, differ: bool = False
+) -> web.Response:
+    """``differ``: the two passwords are not the same, which is said beside them."""
+    server = request.app[SERVER]
+    if not setup_link_is_good(server.db, key):
+        raise link_used()
+    return page(
+        request,
+        visit(request),
+        "set_up.html",
+        status=400 if problem or differ else 200,
+        key=key,
+        differ=differ,
+        problem=problem,
+        passkeys=server.can_use_passkeys,
+    )

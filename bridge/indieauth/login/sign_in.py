@@ -1,0 +1,147 @@
+"""The sign-in page: password, the link by e-mail, and what follows any way of signing in."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import hdrs, web
+
+from bridge.indieauth.endpoint import read_form
+from bridge.indieauth.login import one_time_links
+from bridge.indieauth.login.device import device
+from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
+from bridge.indieauth.login.password import check_password, has_password, is_set_up
+from bridge.indieauth.login.sessions import end_session, start_session
+from bridge.indieauth.server import SERVER
+from bridge.indieauth.webauthn.passkeys import list_passkeys
+from bridge.pages.render import PageError, page, page_endpoint, redirect
+from bridge.pages.visit import Visit, set_cookie, visit
+
+HOME = "/tokens"
+
+#: One slash, then no second one in any disguise; nothing that a browser would drop or turn around.
+_LOCAL = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+
+def local_path(raw: str | None) -> str:
+    """Where to go after signing in: a path of our own, or the start page for anything else."""
+    return raw if raw is not None and _LOCAL.fullmatch(raw) else HOME
+
+
+def sign_in_page(
+    request: web.Request,
+    guest: Visit,
+    *,
+    then: str,
+    status: int = 200,
+    problem: str | None = None,
+    app: str | None = None,
+) -> web.Response:
+    """Ask who is there. ``then`` is the path to go on to, ``app`` who wants to know, if anybody."""
+    server = request.app[SERVER]
+    return page(
+        request,
+        guest,
+        "sign_in.html",
+        status=status,
+        then=then,
+        problem=problem,
+        app=app,
+        set_up=is_set_up(server.db),
+        password=has_password(server.db),
+        passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
+        by_mail=server.mail is not None,
+    )
+
+
+def signed_in(request: web.Request, response: web.Response, *, way: str) -> web.Response:
+    """Make this browser the owner's, under a new cookie, and send ``response``."""
+    server = request.app[SERVER]
+    name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    set_cookie(server, response, start_session(server.db, way=way, device=name), signed_in=True)
+    remember(request, response)
+    return response
+
+
+@page_endpoint
+async def show(request: web.Request) -> web.Response:
+    """GET /auth/sign-in."""
+    guest = visit(request)
+    then = local_path(request.query.get("then"))
+    if guest.session is not None:
+        return redirect(then)
+    return sign_in_page(request, guest, then=then)
+
+
+@page_endpoint
+async def with_password(request: web.Request) -> web.Response:
+    """POST /auth/sign-in."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    then = local_path(form.get("then"))
+    is_known = attempt(request, server.attempts)
+    async with server.owners_hashing if is_known else server.hashing:
+        right = await check_password(server.db, form.get("password") or "")
+    if not right:
+        return sign_in_page(
+            request, guest, then=then, status=403, problem="That is not the password."
+        )
+    succeeded(request, server.attempts)
+    return signed_in(request, redirect(then), way="password")
+
+
+@page_endpoint
+async def send_link(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/link: mail a link to the owner's address, whoever asks."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    if server.mail is None:
+        raise PageError("No e-mail", "No mail server is set up here.", status=404)
+    attempt(request, server.mails)
+    then = local_path(form.get("then"))
+    key = one_time_links.make(server.db, "sign-in", browser=guest.secret, then=then)
+    server.mail.send_soon(
+        "Sign in",
+        "Somebody, hopefully you, wants to sign in as "
+        f"{server.me}. This link works once, for ten minutes, in the browser that asked:\n\n"
+        f"{server.url(one_time_links.path(key))}\n\n"
+        "If that was not you, there is nothing to do.\n",
+    )
+    return page(request, guest, "mail_sent.html")
+
+
+@page_endpoint
+async def open_link(request: web.Request) -> web.Response:
+    """GET /auth/sign-in/link: a button, since mail programs open links by themselves."""
+    return page(
+        request,
+        visit(request),
+        "open_link.html",
+        key=request.query.get("key", ""),
+    )
+
+
+@page_endpoint
+async def with_link(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/link/open: use the link up. It cannot be guessed, so none are counted."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    link = one_time_links.use(server.db, form.get("key") or "", "sign-in", browser=guest.secret)
+    if link is None:
+        raise PageError(
+            "This link does not work",
+            "It works once, for ten minutes, and only in the browser that asked for it.",
+            status=403,
+            link=("/auth/sign-in", "Ask for another"),
+        )
+    return signed_in(request, redirect(local_path(link.then)), way="e-mail link")
+
+
+@page_endpoint
+async def sign_out(request: web.Request) -> web.Response:
+    """POST /auth/sign-out."""
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    if guest.session is not None:
+        end_session(server.db, guest.session.id)
+    return redirect("/auth/sign-in")

@@ -1,0 +1,117 @@
+"""The owner proves again to be the owner, before what a signed-in browser alone must not do.
+
+A browser that was left open, or led here by a page elsewhere, is signed in, too. What changes who
+gets in, and how, needs a passkey or the password of the last five minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from bridge.indieauth.endpoint import Form, read_form
+from bridge.indieauth.login.password import check_password, has_password
+from bridge.indieauth.login.sessions import Session, prove_again
+from bridge.indieauth.login.sign_in import local_path, sign_in_page
+from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.indieauth.webauthn.passkeys import list_passkeys
+from bridge.pages.render import page, page_endpoint, redirect
+from bridge.pages.visit import Untrusted, Visit, visit
+
+CONFIRM = "/auth/confirm"
+
+Fields = Sequence[tuple[str, str]]
+
+
+async def ask_again(
+    request: web.Request,
+    guest: Visit,
+    form: Form,
+    *,
+    action: str,
+    fields: Fields,
+    instead: tuple[str, str, str] | None = None,
+) -> web.Response | None:
+    """``None`` where the proof is recent, or the form holds the right password (``proof``).
+
+    Otherwise the page that asks for it, and then sends ``fields`` to ``action`` again. ``instead``
+    is a button on it that does without: its name, value and label. Raises
+    :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    """
+    server, session = request.app[SERVER], guest.session
+    if session is None:
+        raise Untrusted
+    if session.is_recent:
+        return None
+    password, problem = form.get("proof"), None
+    if password is not None:
+        if await _is_right(server, session, password):
+            prove_again(server.db, session.id)
+            return None
+        problem = "That is not the password."
+    return _page(request, guest, action=action, fields=fields, instead=instead, problem=problem)
+
+
+async def _is_right(server: IndieAuthServer, session: Session, password: str) -> bool:
+    tries = attempt_within(server, session)
+    async with server.owners_hashing:
+        right = await check_password(server.db, password)
+    if right:
+        server.attempts.succeeded(tries)
+    return right
+
+
+def attempt_within(server: IndieAuthServer, session: Session) -> str:
+    """Count an attempt of a signed-in browser, apart from those of strangers; gives its name.
+
+    Raises :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    """
+    tries = f"session {session.id}"
+    server.attempts.attempt(tries, apart=True)
+    return tries
+
+
+@page_endpoint
+async def show(request: web.Request) -> web.Response:
+    """GET /auth/confirm: prove it, and go on to ``then``."""
+    guest, then = visit(request), local_path(request.query.get("then"))
+    if guest.session is None:
+        return sign_in_page(request, guest, then=then, status=401)
+    if guest.session.is_recent:
+        return redirect(then)
+    return _page(request, guest, action=CONFIRM, fields=[("then", then)])
+
+
+@page_endpoint
+async def confirm(request: web.Request) -> web.Response:
+    """POST /auth/confirm."""
+    guest, form = visit(request), await read_form(request)
+    guest.check_form(request, form)
+    then = local_path(form.get("then"))
+    asked = await ask_again(request, guest, form, action=CONFIRM, fields=[("then", then)])
+    return asked or redirect(then)
+
+
+def _page(
+    request: web.Request,
+    guest: Visit,
+    *,
+    action: str,
+    fields: Fields,
+    instead: tuple[str, str, str] | None = None,
+    problem: str | None = None,
+) -> web.Response:
+    server = request.app[SERVER]
+    return page(
+        request,
+        guest,
+        "confirm.html",
+        status=403 if problem else 200,
+        action=action,
+        fields=fields,
+        instead=instead,
+        problem=problem,
+        password=has_password(server.db),
+        passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
+    )

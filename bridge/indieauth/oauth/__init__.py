@@ -1,0 +1,1 @@
+"""OAuth and IndieAuth: what apps ask for, and are given."""

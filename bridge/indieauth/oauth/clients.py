@@ -1,0 +1,167 @@
+"""What an app publishes about itself (IndieAuth 4.2): JSON metadata, else an h-app.
+
+Read only after the owner has signed in, once for each consent page, and never remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import unicodedata
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bridge.net.fetch import Fetched, FetchError, GuardedFetch
+from bridge.net.link_rels import header_links, html_links
+from bridge.net.sandboxed_parse import read_apart
+from bridge.net.web_url import BadURL, parse
+from bridge.settings import KnownClient
+
+_log = logging.getLogger(__name__)
+
+#: Run, never imported: see there.
+_H_APP = Path(__file__).with_name("h_app.py")
+_SECONDS = 5.0
+_MAX_HTML = 256 * 1024
+#: "5 kilobytes" is what the Client ID Metadata Document draft recommends as a limit.
+_MAX_JSON = 5 * 1024
+_MAX_NAME = 80
+
+
+#: Apps in use that are older than PKCE, by client_id, with what each sends. Every one has its
+#: answers sent to its own origin, or to a program on the owner's own machine.
+OLD_APPS = {
+    known.id: known
+    for known in (
+        # The apps of Micro.blog, for a blog elsewhere; they also want ``me`` in the answer.
+        KnownClient(
+            id="https://micro.blog/",
+            pkce=False,
+            redirect_uris=("https://micro.blog/micropub/redirect",),
+        ),
+        KnownClient(
+            id="https://epilogue.micro.blog/",
+            pkce=False,
+            redirect_uris=("https://epilogue.micro.blog/indieauth/",),
+        ),
+        KnownClient(
+            id="http://cweiske.de/shpub.htm",
+            pkce=False,
+            redirect_uris=("http://127.0.0.1:12345/callback",),
+        ),
+        KnownClient(
+            id="https://micropub.rocks/",
+            pkce=False,
+            redirect_uris=("https://micropub.rocks/endpoints/callback",),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An app: its client_id, its name, and the addresses that it publishes as its own.
+
+    ``problem`` is why its page could not be read, where that is so.
+    """
+
+    client_id: str
+    name: str | None = None
+    redirect_uris: frozenset[str] = frozenset()
+    problem: str | None = None
+
+
+async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | None) -> Client:
+    """What is to be known of an app. One that cannot be read is simply nameless."""
+    client = Client(client_id)
+    try:
+        # No redirect is followed: whoever controls where one leads is not the app.
+        fetched = await fetch.fetch(
+            client_id,
+            max_bytes=_MAX_HTML,
+            timeout=_SECONDS,
+            accept="application/json, text/html;q=0.9",
+            redirects=0,
+        )
+        if fetched.status == 200:
+            client = await _read(client_id, fetched)
+        else:
+            client = replace(client, problem=f"its server answers with status {fetched.status}")
+    except (FetchError, BadURL, ValueError, RecursionError) as error:
+        _log.info("client information of %s: %s", client_id, error)
+        client = replace(client, problem=str(error) or "it is not written as it should be")
+    if known is not None:
+        client = replace(client, redirect_uris=client.redirect_uris | set(known.redirect_uris))
+    return client
+
+
+async def _read(client_id: str, fetched: Fetched) -> Client:
+    kind = fetched.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return _from_json(client_id, fetched.body)
+    return await _from_html(client_id, fetched)
+
+
+def _from_json(client_id: str, body: bytes) -> Client:
+    """4.2.1. Raises ``ValueError`` where the document is not this client's."""
+    if len(body) > _MAX_JSON:
+        raise ValueError(f"its metadata is longer than {_MAX_JSON} bytes")
+    metadata = json.loads(body)
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata is no JSON object")  # noqa: TRY004 - a value from outside
+    # "The authorization server MUST verify that the client_id in the document matches".
+    if metadata.get("client_id") != client_id:
+        raise ValueError("its metadata names another client_id")
+    uri = metadata.get("client_uri")
+    # "client_uri ... MUST be a prefix of the client_id".
+    if uri is not None and not (isinstance(uri, str) and _is_prefix(uri, client_id)):
+        raise ValueError("its client_uri is not the beginning of its client_id")
+    redirects = metadata.get("redirect_uris", [])
+    if not isinstance(redirects, list):
+        redirects = []
+    return Client(
+        client_id,
+        name=shown_name(metadata.get("client_name")),
+        redirect_uris=frozenset(uri for uri in redirects if isinstance(uri, str)),
+    )
+
+
+def _is_prefix(uri: str, client_id: str) -> bool:
+    return parse(uri).origin == parse(client_id).origin and client_id.startswith(str(parse(uri)))
+
+
+async def _from_html(client_id: str, fetched: Fetched) -> Client:
+    """4.2.2: the name of an h-app, redirect addresses from ``<link>``s and ``Link`` headers."""
+    link_headers = [value for key, value in fetched.headers.items() if key.lower() == "link"]
+    redirects = [
+        *header_links(link_headers, client_id, "redirect_uri"),
+        *html_links(
+            fetched.body,
+            client_id,
+            "redirect_uri",
+            content_type=fetched.headers.get("Content-Type", ""),
+        ),
+    ]
+    return Client(
+        client_id,
+        name=shown_name(await _h_app(fetched.body, client_id)),
+        redirect_uris=frozenset(redirects),
+    )
+
+
+async def _h_app(page: bytes, client_id: str) -> object:
+    """What :mod:`bridge.indieauth.oauth.h_app` says, if it ends well and in time."""
+    if b"h-app" not in page and b"h-x-app" not in page:
+        return None
+    return await read_apart(_H_APP, client_id, page=page, seconds=_SECONDS)
+
+
+def shown_name(value: object) -> str | None:
+    """A name that cannot pass for anything else: one line, no invisible or turning characters."""
+    if not isinstance(value, str):
+        return None
+    visible = "".join(
+        char if unicodedata.category(char)[0] != "C" else " " for char in value[: 10 * _MAX_NAME]
+    )
+    name = " ".join(visible.split())
+    return (name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…") or None

@@ -1,0 +1,252 @@
+"""``/auth`` in the browser: who asks for what, and the owner's yes or no (IndieAuth 5.2)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from bridge.auth.scopes import SCOPES, opens_something
+from bridge.indieauth.endpoint import Form, OAuthError, read_form
+from bridge.indieauth.login.sign_in import sign_in_page
+from bridge.indieauth.login.step_up import ask_again
+from bridge.indieauth.oauth.authorization import (
+    AuthorizationRequest,
+    Sender,
+    answer_url,
+    read_request,
+    read_sender,
+)
+from bridge.indieauth.oauth.client_id import (
+    check_redirect,
+    leads_to_this_machine,
+    may_redirect,
+    same_origin,
+)
+from bridge.indieauth.oauth.clients import Client, read_client
+from bridge.indieauth.oauth.grants import Consent, issue_code
+from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.pages.render import Advice, PageError, page, page_endpoint, redirect
+from bridge.pages.visit import Untrusted, Visit, visit
+from bridge.settings import KnownClient
+
+#: What can spoil what is there. Asked for by a page elsewhere, it needs a recent proof that it is
+#: the owner who says yes; what deletes is not ticked by itself. ``post`` is an older word for
+#: creating and changing.
+STRONG = frozenset({"update", "delete", "undelete", "post"})
+UNTICKED = frozenset({"delete", "undelete"})
+
+
+@dataclass(slots=True)
+class Pending:
+    """A question on the screen of one session. ``from_elsewhere``: a page of another site's led
+    there. ``answer`` is where the browser was sent then.
+    """
+
+    request: AuthorizationRequest
+    client: Client
+    session: int
+    from_elsewhere: bool
+    answer: str | None = field(default=None)
+
+
+@page_endpoint
+async def ask(request: web.Request) -> web.Response:
+    """GET /auth: sign in first; only then is anything fetched, and the question put."""
+    server, guest = request.app[SERVER], visit(request)
+    query = request.rel_url.raw_query_string
+    form = Form(query)
+    sender = read_sender(form, server.known_client)
+    try:
+        wish = read_request(form, sender, server.known_client(sender.client_id))
+    except OAuthError as error:
+        advice = None
+        if guest.session is not None:
+            advice = _advice(form, sender)
+            await _trusted(server, sender, advice)
+        raise _incomplete(
+            server, sender, error, is_trusted=guest.session is not None, advice=advice
+        ) from error
+    if guest.session is None:
+        return sign_in_page(request, guest, then=f"/auth?{query}", app=sender.client_id)
+    return _question(request, guest, wish, await _trusted(server, sender))
+
+
+@page_endpoint
+async def decide(request: web.Request) -> web.Response:
+    """POST /auth/consent: send the browser back to the app with the owner's answer.
+
+    Sent twice, as by a double click, it gives the same answer twice, and one code.
+    """
+    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest.check_form(request, form)
+    pending = server.pending.get(form.need("request"))
+    if guest.session is None or pending is None or pending.session != guest.session.id:
+        raise Untrusted
+    if pending.answer is None and form.get("decision") == "allow":
+        scopes = _ticked(pending, form)
+        if pending.from_elsewhere and STRONG & set(scopes):
+            again = await ask_again(
+                request,
+                guest,
+                form,
+                action="/auth/consent",
+                fields=[
+                    *(("request", form.need("request")), ("decision", "allow")),
+                    *(("scope", scope) for scope in scopes),
+                ],
+                instead=("without", "strong", "Allow the rest, but no changes and no deleting"),
+            )
+            if again is not None:
+                return again
+        # Unless a second click has come in between.
+        pending.answer = pending.answer or _yes(server, pending, scopes)
+    elif pending.answer is None:
+        sender = pending.request.sender
+        pending.answer = _refusal(server, sender, "access_denied", "The owner said no.")
+    return redirect(pending.answer, status=302)
+
+
+def _ticked(pending: Pending, form: Form) -> list[str]:
+    """What the owner allows, of what was asked for."""
+    ticked = set(form.every("scope"))
+    if form.get("without") == "strong":
+        ticked -= STRONG
+    if "profile" not in ticked:
+        # 5.1: "email ... must also request the profile scope".
+        ticked.discard("email")
+    return [scope for scope in pending.request.scopes if scope in ticked]
+
+
+def _yes(server: IndieAuthServer, pending: Pending, scopes: list[str]) -> str:
+    wish, sender = pending.request, pending.request.sender
+    code = issue_code(
+        server.db,
+        Consent(
+            client_id=sender.client_id,
+            client_name=pending.client.name or "",
+            redirect_uri=sender.redirect_uri,
+            challenge=wish.challenge,
+            scope=" ".join(scopes),
+        ),
+    )
+    answer = {"code": code, "state": sender.state, "iss": server.issuer}
+    return answer_url(sender.redirect_uri, answer | {"me": server.me} if wish.old_way else answer)
+
+
+def _question(
+    request: web.Request, guest: Visit, wish: AuthorizationRequest, client: Client
+) -> web.Response:
+    server = request.app[SERVER]
+    if guest.session is None:
+        raise Untrusted
+    # A name, no secret: it is worth something in this session only.
+    key = secrets.token_hex(16)
+    # Fetch Metadata: an app on this device, and an address that was typed, have no site ("none").
+    site = request.headers.get("Sec-Fetch-Site", "cross-site")
+    from_elsewhere = site not in {"same-origin", "none"}
+    server.pending.put(key, Pending(wish, client, guest.session.id, from_elsewhere))
+    redirect_to = urlsplit(wish.sender.redirect_uri)
+    return page(
+        request,
+        guest,
+        "consent.html",
+        key=key,
+        client=client,
+        on_web=redirect_to.scheme in {"http", "https"},
+        host=redirect_to.netloc or f"{redirect_to.scheme}:",
+        scheme=redirect_to.scheme,
+        scopes=[(word, SCOPES[word].meaning if word in SCOPES else None) for word in wish.scopes],
+        unticked=UNTICKED,
+        reads=opens_something(frozenset(wish.scopes)),
+        without_pkce=wish.challenge is None,
+    )
+
+
+def _advice(form: Form, sender: Sender) -> Advice | None:
+    """How the owner lets an app in that would be let in as an old one; else ``None``."""
+    lines = (
+        "[[indieauth.clients]]",
+        f"id = {json.dumps(sender.client_id)}",
+        "pkce = false",
+        f"redirect_uris = [{json.dumps(sender.redirect_uri)}]",
+    )
+    old = KnownClient(id=sender.client_id, pkce=False, redirect_uris=(sender.redirect_uri,))
+    try:
+        check_redirect(sender.redirect_uri, old)
+        read_request(form, sender, old)
+    except OAuthError:
+        return None
+    return Advice(
+        "The app is older than PKCE, which protects a sign-in on its way. If you trust it, and have"
+        " just started this yourself, you can let it in as it is: add these lines to bridge.toml,",
+        "\n".join(lines),
+        "restart the bridge, and sign in from the app once more.",
+    )
+
+
+async def _trusted(server: IndieAuthServer, sender: Sender, advice: Advice | None = None) -> Client:
+    """The app behind a request, once it is sure that the answer would reach it.
+
+    5.2.1: an address elsewhere than the client_id must be one that the app publishes. Raises
+    :class:`PageError`: nobody is sent to an address that is not. ``advice`` is for an old app whose
+    address leads to a program on the owner's own machine; for no other, since the address may be
+    that of whoever made the link.
+    """
+    known = server.known_client(sender.client_id)
+    client = await read_client(sender.client_id, server.fetch, known)
+    if may_redirect(sender.client_id, sender.redirect_uri, client.redirect_uris):
+        return client
+    wanted = f"The app {sender.client_id} asks for the answer to be sent to {sender.redirect_uri}"
+    is_here = leads_to_this_machine(sender.redirect_uri)
+    if client.problem is not None:
+        raise PageError(
+            "The app cannot be reached",
+            f"{wanted}. Whether that is an address of its own is said on the app's page, which"
+            f" could not be read: {client.problem}. Try again when it can.",
+            link=("/tokens", "Your apps"),
+            advice=advice if is_here else None,
+        )
+    raise PageError(
+        "This request is not safe to answer",
+        f"{wanted}, which it does not publish as an address of its own.",
+        link=("/tokens", "Your apps"),
+        # One that publishes others has said that this is none.
+        advice=advice if is_here and not client.redirect_uris else None,
+    )
+
+
+def _incomplete(
+    server: IndieAuthServer,
+    sender: Sender,
+    error: OAuthError,
+    *,
+    is_trusted: bool,
+    advice: Advice | None = None,
+) -> PageError:
+    """Nobody is redirected who has not clicked: that would serve whoever made the link, for whom
+    any app's own address would do (RFC 9700 4.11.2). A link takes the error back to the app.
+    """
+    link = None
+    if is_trusted or same_origin(sender.client_id, sender.redirect_uri):
+        back = _refusal(server, sender, error.code, error.description)
+        place = urlsplit(sender.redirect_uri)
+        link = (back, f"Back to {place.netloc or 'the app'}")
+    return PageError(
+        "The app's request is not complete", error.description, link=link, advice=advice
+    )
+
+
+def _refusal(server: IndieAuthServer, sender: Sender, code: str, description: str) -> str:
+    return answer_url(
+        sender.redirect_uri,
+        {
+            "error": code,
+            "error_description": description,
+            "state": sender.state,
+            "iss": server.issuer,
+        },
+    )

@@ -1,0 +1,255 @@
+"""What the owner has granted to apps: codes, and the tokens that come from them (IndieAuth 5).
+
+A grant is one "yes" of the owner's. Its code, access tokens and refresh tokens all hang on it, so
+that ending the grant ends them together.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from bridge.auth.scopes import IDENTITY, words
+from bridge.indieauth.database import Database, digest, new_secret
+from bridge.indieauth.endpoint import OAuthError
+
+CODE_SECONDS = 600
+ACCESS_SECONDS = 30 * 86400
+REFRESH_SECONDS = 365 * 86400
+
+_UNKNOWN_REFRESH = "This refresh token is unknown, expired or revoked."
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the owner has said yes to. ``challenge`` is ``None`` for an app without PKCE."""
+
+    client_id: str
+    client_name: str
+    redirect_uri: str
+    challenge: str | None
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant that a code or a refresh token has just proven."""
+
+    id: int
+    client_id: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An access token, with the refresh token that follows it."""
+
+    access: str
+    refresh: str
+    scope: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedApp:
+    """A grant as the owner sees it."""
+
+    id: int
+    client_id: str
+    name: str
+    scopes: tuple[str, ...]
+    created: float
+    last_used: float | None
+
+
+def gives_access(scope: str) -> bool:
+    """Whether these scopes allow anything, here or elsewhere, beyond knowing who the owner is."""
+    return bool(words(scope) - IDENTITY)
+
+
+def issue_code(db: Database, consent: Consent) -> str:
+    """Write the grant down and return its code, good once and for ten minutes."""
+    code, now = new_secret(), time.time()
+    with db.transaction() as connection:
+        connection.execute("DELETE FROM codes WHERE expires < ?", (now - 86400,))
+        grant = connection.execute(
+            "INSERT INTO grants (client_id, name, scope, created) VALUES (?, ?, ?, ?)",
+            (consent.client_id, consent.client_name, consent.scope, now),
+        ).lastrowid
+        connection.execute(
+            "INSERT INTO codes (hash, grant_id, redirect_uri, challenge, expires)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (digest(code), grant, consent.redirect_uri, consent.challenge, now + CODE_SECONDS),
+        )
+    return code
+
+
+def redeem_code(
+    db: Database, code: str, *, client_id: str, redirect_uri: str | None, verifier: str | None
+) -> Grant:
+    """Use a code up and return what it grants; a second use ends all that the first one gave.
+
+    The code is consumed whatever comes of it. Raises :class:`OAuthError` (``invalid_grant``).
+    """
+    with db.transaction() as connection:
+        row = connection.execute(
+            "SELECT codes.*, client_id, scope, revoked FROM codes"
+            " JOIN grants ON grants.id = grant_id WHERE hash = ?",
+            (digest(code),),
+        ).fetchone()
+        if row is not None:
+            _consume(connection, "codes", row)
+    # Refused only now that the code is consumed for good.
+    if row is None or row["revoked"] is not None or row["expires"] <= time.time():
+        raise OAuthError("invalid_grant", "This code is unknown or has expired.")
+    if row["used"] is not None:
+        # RFC 6749 4.1.2: a code used twice may have been stolen.
+        raise OAuthError("invalid_grant", "This code has been used before; its tokens are revoked.")
+    if row["client_id"] != client_id:
+        raise OAuthError("invalid_grant", "This code was given to another client_id.")
+    if row["redirect_uri"] != redirect_uri:
+        raise OAuthError("invalid_grant", "This code was sent to another redirect_uri.")
+    _check_pkce(row["challenge"], verifier)
+    return Grant(row["grant_id"], row["client_id"], row["scope"])
+
+
+def _check_pkce(challenge: str | None, verifier: str | None) -> None:
+    """RFC 7636 4.6, and RFC 9700 2.1.1 against downgrades: both or neither."""
+    if challenge is None and verifier is None:
+        return
+    if challenge is None:
+        raise OAuthError("invalid_grant", "code_verifier came, but no code_challenge before it.")
+    if verifier is None:
+        raise OAuthError("invalid_grant", "code_verifier is missing.")
+    if not _VERIFIER.fullmatch(verifier) or not hmac.compare_digest(s256(verifier), challenge):
+        raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge.")
+
+
+def s256(verifier: str) -> str:
+    """The challenge of a verifier (RFC 7636 4.2)."""
+    hashed = hashlib.sha256(verifier.encode("ascii")).digest()
+    return base64.urlsafe_b64encode(hashed).rstrip(b"=").decode("ascii")
+
+
+def issue_tokens(db: Database, grant: Grant) -> Issued:
+    """New tokens for a grant, in the place of its access token until now.
+
+    Its scope must give access (see :func:`gives_access`).
+    """
+    access, refresh, now = new_secret(), new_secret(), time.time()
+    with db.transaction() as connection:
+        connection.execute(
+            "UPDATE tokens SET revoked = ? WHERE grant_id = ? AND revoked IS NULL", (now, grant.id)
+        )
+        connection.execute(
+            "INSERT INTO tokens (hash, grant_id, name, client_id, scope, created, expires)"
+            " VALUES (?, ?, '', ?, ?, ?, ?)",
+            (digest(access), grant.id, grant.client_id, grant.scope, now, now + ACCESS_SECONDS),
+        )
+        connection.execute(
+            "INSERT INTO refreshes (hash, grant_id, scope, expires) VALUES (?, ?, ?, ?)",
+            (digest(refresh), grant.id, grant.scope, now + REFRESH_SECONDS),
+        )
+    return Issued(access, refresh, grant.scope, ACCESS_SECONDS)
+
+
+def redeem_refresh(db: Database, secret: str, *, client_id: str, scope: str | None) -> Grant:
+    """Use a refresh token up; used twice, it ends the whole family (RFC 9700 4.14.2).
+
+    ``scope`` may only narrow. A request that is refused for what it asks does not use the token
+    up. Raises :class:`OAuthError`.
+    """
+    if scope is not None and not gives_access(scope):
+        raise OAuthError("invalid_scope", "A token needs a scope beyond profile and email.")
+    with db.transaction() as connection:
+        row = connection.execute(
+            "SELECT refreshes.*, client_id, revoked FROM refreshes"
+            " JOIN grants ON grants.id = grant_id WHERE hash = ?",
+            (digest(secret),),
+        ).fetchone()
+        if row is None or row["client_id"] != client_id or row["revoked"] is not None:
+            raise OAuthError("invalid_grant", _UNKNOWN_REFRESH)
+        reused = row["used"] is not None
+        if not reused and row["expires"] <= time.time():
+            raise OAuthError("invalid_grant", _UNKNOWN_REFRESH)
+        if not reused and not words(scope or "") <= words(row["scope"]):
+            raise OAuthError("invalid_scope", "Refreshing can narrow the scope, not widen it.")
+        _consume(connection, "refreshes", row)
+    # Refused only now that the end of the family is written down.
+    if reused:
+        raise OAuthError("invalid_grant", "This token has been used before; all are revoked.")
+    return Grant(row["grant_id"], client_id, " ".join(scope.split()) if scope else row["scope"])
+
+
+def _consume(connection: sqlite3.Connection, table: str, row: sqlite3.Row) -> None:
+    """Inside a transaction: use up what is good once; a second use ends the grant behind it."""
+    if row["used"] is not None:
+        _end(connection, row["grant_id"])
+    else:
+        connection.execute(
+            f"UPDATE {table} SET used = ? WHERE hash = ?",  # noqa: S608 - named above
+            (time.time(), row["hash"]),
+        )
+
+
+def revoke_secret(db: Database, secret: str) -> None:
+    """End whatever this secret belongs to: an app's whole grant, or one pasted token."""
+    hashed = digest(secret)
+    with db.transaction() as connection:
+        connection.execute(
+            "UPDATE tokens SET revoked = ? WHERE hash = ? AND revoked IS NULL",
+            (time.time(), hashed),
+        )
+        row = connection.execute(
+            "SELECT grant_id FROM tokens WHERE hash = ? AND grant_id IS NOT NULL"
+            " UNION SELECT grant_id FROM refreshes WHERE hash = ?",
+            (hashed, hashed),
+        ).fetchone()
+        if row is not None:
+            _end(connection, row["grant_id"])
+
+
+def revoke_grant(db: Database, grant: int) -> None:
+    """End an app's access."""
+    with db.transaction() as connection:
+        _end(connection, grant)
+
+
+def connected_apps(db: Database) -> list[ConnectedApp]:
+    """The apps that have access now, newest first."""
+    now = time.time()
+    rows = db.all(
+        "SELECT grants.*, MAX(tokens.last_used) AS last_used FROM grants"
+        " JOIN tokens ON tokens.grant_id = grants.id"
+        " WHERE grants.revoked IS NULL AND ("
+        "  EXISTS (SELECT 1 FROM tokens WHERE grant_id = grants.id"
+        "   AND revoked IS NULL AND expires > ?)"
+        "  OR EXISTS (SELECT 1 FROM refreshes WHERE grant_id = grants.id"
+        "   AND used IS NULL AND expires > ?))"
+        " GROUP BY grants.id ORDER BY grants.created DESC, grants.id DESC",
+        now,
+        now,
+    )
+    return [
+        ConnectedApp(
+            id=row["id"],
+            client_id=row["client_id"],
+            name=row["name"],
+            scopes=tuple(row["scope"].split()),
+            created=row["created"],
+            last_used=row["last_used"],
+        )
+        for row in rows
+    ]
+
+
+def _end(connection: sqlite3.Connection, grant: int) -> None:
+    connection.execute(
+        "UPDATE grants SET revoked = ? WHERE id = ? AND revoked IS NULL", (time.time(), grant)
+    )

@@ -1,0 +1,86 @@
+"""``/token``: codes and refresh tokens into access tokens."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from bridge.indieauth.endpoint import Form, OAuthError, answer, json_endpoint, read_form
+from bridge.indieauth.oauth.client_id import client_id
+from bridge.indieauth.oauth.grants import (
+    Grant,
+    Issued,
+    gives_access,
+    issue_tokens,
+    redeem_code,
+    redeem_refresh,
+    revoke_secret,
+)
+from bridge.indieauth.oauth.profile import profile
+from bridge.indieauth.server import SERVER, IndieAuthServer
+
+
+@json_endpoint
+async def token(request: web.Request) -> web.Response:
+    """POST: IndieAuth 5.3.3 and 5.5; the older ``action=revoke`` besides."""
+    server = request.app[SERVER]
+    form = await read_form(request)
+    if form.get("action") == "revoke":
+        revoke_secret(server.db, form.need("token"))
+        return answer({})
+    # Old clients leave grant_type out where they bring a code.
+    kind = form.get("grant_type") or "authorization_code"
+    if kind == "authorization_code":
+        grant = exchange(server, form)
+        if not gives_access(grant.scope):
+            # 5.2: without a scope "the authorization server MUST NOT issue an access token".
+            raise OAuthError(
+                "invalid_scope",
+                "This code only says who somebody is: exchange it at the authorization endpoint.",
+            )
+    elif kind == "refresh_token":
+        grant = redeem_refresh(
+            server.db,
+            form.need("refresh_token"),
+            client_id=client_id(form.need("client_id")),
+            scope=form.get("scope"),
+        )
+    else:
+        raise OAuthError("unsupported_grant_type", "Known: authorization_code, refresh_token.")
+    return answer(_reply(server, grant, issue_tokens(server.db, grant)))
+
+
+@json_endpoint
+async def identify(request: web.Request) -> web.Response:
+    """POST at the authorization endpoint: a code into who somebody is (5.3.2), never a token."""
+    server = request.app[SERVER]
+    grant = exchange(server, await read_form(request))
+    return answer({"me": server.me, **_about(server, grant)})
+
+
+def exchange(server: IndieAuthServer, form: Form) -> Grant:
+    """Redeem the code in a form. Raises :class:`OAuthError`."""
+    return redeem_code(
+        server.db,
+        form.need("code"),
+        client_id=client_id(form.need("client_id")),
+        redirect_uri=form.need("redirect_uri"),
+        verifier=form.get("code_verifier"),
+    )
+
+
+def _reply(server: IndieAuthServer, grant: Grant, issued: Issued) -> dict[str, object]:
+    return {
+        "access_token": issued.access,
+        "token_type": "Bearer",
+        "scope": issued.scope,
+        "me": server.me,
+        "expires_in": issued.seconds,
+        "refresh_token": issued.refresh,
+        **_about(server, grant),
+    }
+
+
+def _about(server: IndieAuthServer, grant: Grant) -> dict[str, object]:
+    """5.3.4: profile information where its scope was granted."""
+    scopes = frozenset(grant.scope.split())
+    return {"profile": profile(server, scopes)} if "profile" in scopes else {}

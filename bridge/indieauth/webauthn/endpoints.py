@@ -1,0 +1,168 @@
+"""What the passkey script on the pages calls: JSON in, JSON out, always with the CSRF word.
+
+Imported at its first use (:mod:`bridge.indieauth.routes`), since py_webauthn is large.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from bridge.indieauth.endpoint import Handler, OAuthError, read_body
+from bridge.indieauth.login.device import device
+from bridge.indieauth.login.known_browsers import attempt
+from bridge.indieauth.login.password import LinkUsed, setup_link_is_good, start_over
+from bridge.indieauth.login.rate_limit import TooMany
+from bridge.indieauth.login.sessions import prove_again
+from bridge.indieauth.login.sign_in import HOME, local_path, signed_in
+from bridge.indieauth.login.step_up import attempt_within
+from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.indieauth.webauthn.ceremony import (
+    challenge_in,
+    check_creation,
+    check_proof,
+    creation_options,
+    request_options,
+)
+from bridge.indieauth.webauthn.passkeys import PasskeyRefused, store_passkey
+from bridge.pages.visit import Untrusted, Visit, visit
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of the script: who it comes from, and what it says."""
+
+    server: IndieAuthServer
+    guest: Visit
+    body: dict[str, Any]
+
+    def text(self, name: str) -> str:
+        """A field that should be text; empty where it is not."""
+        value = self.body.get(name)
+        return value if isinstance(value, str) else ""
+
+    def credential(self) -> dict[str, object]:
+        """What the authenticator has made."""
+        value = self.body.get("credential")
+        if not isinstance(value, dict):
+            raise PasskeyRefused("The browser sent no passkey.")
+        return value
+
+    def check_may_create(self) -> None:
+        """A good set-up link may, and a browser whose owner has just proven to be there.
+
+        Raises :class:`LinkUsed`, :class:`PasskeyRefused`.
+        """
+        key = self.text("key")
+        if key or self.guest.session is None:
+            if not setup_link_is_good(self.server.db, key):
+                raise LinkUsed
+        elif not self.guest.session.is_recent:
+            raise PasskeyRefused("Reload the page, and confirm first that it is you.")
+
+    def new_challenge(self) -> bytes:
+        """A challenge for this browser."""
+        return self.server.challenges.make(self.guest.secret)
+
+    def challenge(self) -> bytes:
+        """The challenge that was signed: one of ours, for this browser, and open still."""
+        challenge = challenge_in(self.credential())
+        if not self.server.challenges.is_open(challenge, self.guest.secret):
+            raise PasskeyRefused("That took too long. Please try again.")
+        return challenge
+
+
+def _script_endpoint(handler: Handler) -> Handler:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (PasskeyRefused, LinkUsed) as error:
+            return _json({"error": str(error) or "This link does not work any more."}, status=403)
+        except Untrusted:
+            return _json({"error": "Reload the page, and try again."}, status=403)
+        except TooMany:
+            return _json({"error": "Too many attempts. Wait some minutes."}, status=429)
+
+    return endpoint
+
+
+@_script_endpoint
+async def ask_creation(request: web.Request) -> web.Response:
+    """POST /auth/passkeys/options: for the owner, or the holder of a set-up link."""
+    call = await _call(request)
+    call.check_may_create()
+    challenge = call.new_challenge()
+    options = creation_options(call.server.db, call.server.party, call.server.me, challenge)
+    return _json(json.loads(options))
+
+
+@_script_endpoint
+async def create(request: web.Request) -> web.Response:
+    """POST /auth/passkeys: store what was made. With a set-up link, that also signs in."""
+    call = await _call(request)
+    call.check_may_create()
+    key = call.text("key")
+    challenge = call.challenge()
+    proven = check_creation(call.server.party, challenge, call.credential())
+    call.server.challenges.answered(challenge)
+    name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    with call.server.db.transaction() as connection:
+        if key:
+            start_over(connection, key)
+        store_passkey(connection, proven, name)
+    if key:
+        return signed_in(request, _json({"then": HOME}), way="passkey")
+    return _json({"then": "/auth/sessions"})
+
+
+@_script_endpoint
+async def ask_proof(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/passkey/options."""
+    call = await _call(request)
+    return _json(json.loads(request_options(call.server.party, call.new_challenge())))
+
+
+@_script_endpoint
+async def sign_in(request: web.Request) -> web.Response:
+    """POST /auth/sign-in/passkey."""
+    call = await _call(request)
+    attempt(request, call.server.passkey_attempts)
+    challenge = call.challenge()
+    check_proof(call.server.db, call.server.party, challenge, call.credential())
+    call.server.challenges.answered(challenge)
+    return signed_in(request, _json({"then": local_path(call.text("then"))}), way="passkey")
+
+
+@_script_endpoint
+async def prove(request: web.Request) -> web.Response:
+    """POST /auth/confirm/passkey: the owner, who is signed in, proves it again."""
+    call = await _call(request)
+    session = call.guest.session
+    if session is None:
+        raise Untrusted
+    attempt_within(call.server, session)
+    challenge = call.challenge()
+    check_proof(call.server.db, call.server.party, challenge, call.credential())
+    call.server.challenges.answered(challenge)
+    prove_again(call.server.db, session.id)
+    return _json({})
+
+
+async def _call(request: web.Request) -> _Call:
+    try:
+        body = json.loads(await read_body(request))
+    except (OAuthError, ValueError, RecursionError):
+        body = None
+    guest = visit(request)
+    if not isinstance(body, dict):
+        raise Untrusted
+    call = _Call(request.app[SERVER], guest, body)
+    guest.check(request, call.text("csrf"))
+    return call
+
+
+def _json(body: object, *, status: int = 200) -> web.Response:
+    return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,64 @@
+"""Passkeys as they are kept. :mod:`bridge.indieauth.webauthn.ceremony` makes and verifies them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from bridge.indieauth.database import Database
+
+
+class PasskeyRefused(Exception):
+    """What the browser sent is no proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """A passkey as the owner sees it."""
+
+    id: int
+    name: str
+    created: float
+    last_used: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A new passkey that its authenticator has proven to hold; not stored yet."""
+
+    credential: bytes
+    public_key: bytes
+    sign_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Whom passkeys are for: the host that they are bound to, and the only origin to use them."""
+
+    host: str
+    origin: str
+
+
+def store_passkey(connection: sqlite3.Connection, proven: Proven, name: str) -> None:
+    """Inside a transaction: the owner can sign in with it from now on."""
+    try:
+        connection.execute(
+            "INSERT INTO passkeys (credential, public_key, sign_count, name, created)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (proven.credential, proven.public_key, proven.sign_count, name, time.time()),
+        )
+    except sqlite3.IntegrityError as error:
+        raise PasskeyRefused("That passkey is already here.") from error
+
+
+def list_passkeys(db: Database) -> list[Passkey]:
+    """The owner's passkeys, newest first."""
+    rows = db.all("SELECT * FROM passkeys ORDER BY created DESC, id DESC")
+    return [Passkey(row["id"], row["name"], row["created"], row["last_used"]) for row in rows]
+
+
+def remove_passkey(db: Database, passkey: int) -> None:
+    """Nobody can sign in with it any more."""
+    with db.transaction() as connection:
+        connection.execute("DELETE FROM passkeys WHERE id = ?", (passkey,))

@@ -1,0 +1,271 @@
+"""Every stored file, waiting and committed, under one lock. Blocks: for threads only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from msgspec.structs import replace
+
+from bridge.media.committed import Committed
+from bridge.media.formats.sniff import HEAD, Kind, identify
+from bridge.media.names import candidates, is_scaled, scaled
+from bridge.media.spool import Staging
+from bridge.media.stored_file import UNKNOWN_TYPE, MediaFile, from_path
+from bridge.store import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An upload that was looked at and cleaned: all that is missing is its name."""
+
+    filename: str
+    alt: str
+    digest: str
+    kind: Kind
+    data: bytes
+    width: int | None = None
+    height: int | None = None
+    copies: tuple[tuple[int, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A stored file, open for reading; whoever asked for it closes it."""
+
+    file: BinaryIO
+    type: str
+    size: int
+    etag: str
+
+
+class Shelf:
+    """Files by their path (``media/2026/11/sea.jpg``), wherever their bytes are at the moment."""
+
+    def __init__(self, staging: Staging, committed: Committed, folder: str) -> None:
+        self._staging = staging
+        self._committed = committed
+        self._folder = folder
+        self._known: dict[str, MediaFile] = {}
+        self._lock = threading.RLock()
+
+    def start(self) -> None:
+        """Pick up what the last run left; what is committed by now stops waiting."""
+        with self._lock:
+            self._known = self._staging.start()
+            waiting = self._staging.paths()
+            for path in waiting:
+                if path not in self._known and not is_scaled(path):
+                    self._known[path] = self._recovered(path, waiting)
+            self.settle(waiting)
+
+    def same_upload(self, digest: str, now: datetime) -> MediaFile | None:
+        """The file that came from the same bytes before, if it is still there: from now on it
+        counts as uploaded ``now``."""
+        with self._lock:
+            same = (file for file in self._known.values() if file.digest == digest)
+            found = next((file for file in same if self._is_there(file)), None)
+            return None if found is None else self._again(found, now)
+
+    def place(self, incoming: Incoming, now: datetime) -> MediaFile:
+        """Put a file on disk under a free name, or find it there already."""
+        with self._lock:
+            same = self._same_bytes(incoming.data)
+            if same is None:
+                return self._added(incoming, now)
+            # What came by git alone is known from now on.
+            known = replace(same, digest=same.digest or incoming.digest)
+            return self._again(replace(known, blob=_blob_id(incoming.data)), now)
+
+    def _again(self, file: MediaFile, now: datetime) -> MediaFile:
+        """The same upload once more: it is the last one, and waits for its post from now on."""
+        told = replace(file, published=now)
+        self._staging.remember(told)
+        self._known[file.path] = told
+        return told
+
+    def describe(self, file: MediaFile, alt: str) -> MediaFile:
+        """The file with an alternative text, remembered if it is new."""
+        if not alt or alt == file.alt:
+            return file
+        with self._lock:
+            told = replace(file, alt=alt)
+            self._staging.remember(told)
+            self._known[file.path] = told
+            return told
+
+    def pending(self, paths: Iterable[str]) -> tuple[Change, ...]:
+        """What of these files (and their copies) is not committed yet."""
+        with self._lock:
+            wanted = [
+                part for path in paths if (file := self._known.get(path)) for part in file.paths
+            ]
+            return tuple(
+                Change(self._committed.in_repo(path), self._staging.read(path), expected=None)
+                for path in dict.fromkeys(wanted)
+                if self._staging.has(path) and not self._is_committed(path)
+            )
+
+    def media_among(self, changes: Iterable[Change]) -> list[str]:
+        """The paths of those files that are media."""
+        paths = (self._committed.from_repo(change.path) for change in changes)
+        return [path for path in paths if path is not None]
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """Stop keeping those of these files that are committed now."""
+        with self._lock:
+            for path in paths:
+                if self._staging.has(path) and self._is_committed(path):
+                    self._name_blob(path, self._committed.blobs()[path])
+                    self._staging.remove(path)
+
+    def orphans(self, before: datetime) -> tuple[MediaFile, ...]:
+        """The files that have been waiting since ``before``."""
+        with self._lock:
+            waiting = (self._known.get(path) for path in self._staging.paths())
+            return tuple(file for file in waiting if file and file.published <= before)
+
+    def open(self, path: str) -> OpenFile | None:
+        """A file's bytes; ``None`` where there is none."""
+        with self._lock:
+            known = self._known.get(path)
+            waiting = self._staging.open(path)
+            if waiting is not None:
+                return _opened(waiting, known.blob if known else None)
+            blob = self._committed.blobs().get(path)
+        if blob is None:
+            return None
+        cached = self._staging.open_cached(blob)
+        if cached is None:
+            data = self._committed.read(path)
+            cached = None if data is None else self._staging.cache(blob, data)
+        return None if cached is None else _opened(cached, blob)
+
+    def all(self) -> list[MediaFile]:
+        """Every file but the scaled copies, the newest first."""
+        with self._lock:
+            paths = {*self._staging.paths(), *self._committed.blobs()}
+            files = [self._described(path) for path in paths if not is_scaled(path)]
+        return sorted(files, key=lambda file: (file.published, file.path), reverse=True)
+
+    def find(self, path: str) -> MediaFile | None:
+        """One file."""
+        with self._lock:
+            return self._described(path) if self._exists(path) else None
+
+    def delete(self, path: str) -> tuple[Change, ...] | None:
+        """Let go of a file that waits; the changes that take a committed one away.
+
+        ``None`` where there is no such file.
+        """
+        with self._lock:
+            file = self.find(path)
+            if file is None or is_scaled(path):
+                return None
+            blobs = self._committed.blobs()
+            for part in file.paths:
+                self._staging.remove(part)
+            return tuple(
+                Change(self._committed.in_repo(part), None, expected=blobs[part])
+                for part in file.paths
+                if part in blobs
+            )
+
+    def _exists(self, path: str) -> bool:
+        return self._staging.has(path) or path in self._committed.blobs()
+
+    def _is_there(self, file: MediaFile) -> bool:
+        """Whether a file still is what it was when it came."""
+        path = file.path
+        return self._staging.has(path) or self._committed.blobs().get(path) == file.blob
+
+    def _is_committed(self, path: str) -> bool:
+        """Whether the newest commit has exactly the bytes that wait here."""
+        return path in self._committed.blobs() and self._committed.read(path) == self._staging.read(
+            path
+        )
+
+    def _name_blob(self, path: str, blob: str) -> None:
+        """From now on the store's own name for the bytes counts, should it not be git's."""
+        known = self._known.get(path)
+        if known is not None and known.blob != blob:
+            self._known[path] = replace(known, blob=blob)
+            self._staging.remember(self._known[path])
+
+    def _same_bytes(self, data: bytes) -> MediaFile | None:
+        blob = _blob_id(data)
+        same = (file for file in self._known.values() if file.blob == blob)
+        known = next((file for file in same if self._is_there(file)), None)
+        path = self._committed.path_of(blob)
+        return known or (None if path is None else self._described(path))
+
+    def _added(self, incoming: Incoming, now: datetime) -> MediaFile:
+        names = candidates(
+            self._folder, incoming.filename, incoming.digest, incoming.kind.extension, now
+        )
+        # A name is not used again even after its file was deleted: browsers keep what it was.
+        path = next(name for name in names if name not in self._known and not self._exists(name))
+        file = MediaFile(
+            path=path,
+            type=incoming.kind.type,
+            published=now,
+            size=len(incoming.data),
+            digest=incoming.digest,
+            blob=_blob_id(incoming.data),
+            width=incoming.width,
+            height=incoming.height,
+            alt=incoming.alt,
+            copies=tuple(width for width, _ in incoming.copies),
+        )
+        copies = {scaled(path, width): data for width, data in incoming.copies}
+        self._staging.add(file, {path: incoming.data, **copies})
+        self._known[path] = file
+        return file
+
+    def _described(self, path: str) -> MediaFile:
+        """What is known of a file that exists; what its path tells, where that is all."""
+        known = self._known.get(path)
+        if known is None:
+            return from_path(path)
+        blob = self._committed.blobs().get(path, known.blob)
+        # Where the owner has put other bytes in its place, what was known is not true of them.
+        return known if blob == known.blob else replace(from_path(path), blob=blob)
+
+    def _recovered(self, path: str, waiting: tuple[str, ...]) -> MediaFile:
+        """A waiting file whose line in the journal was lost."""
+        data = self._staging.read(path)
+        base, _, extension = path.rpartition(".")
+        copy = re.compile(rf"{re.escape(base)}-(\d+)w\.{re.escape(extension)}")
+        return replace(
+            from_path(path),
+            published=datetime.fromtimestamp(self._staging.modified(path), UTC),
+            size=len(data),
+            digest=hashlib.sha256(data).hexdigest(),
+            blob=_blob_id(data),
+            copies=tuple(sorted(int(match[1]) for match in map(copy.fullmatch, waiting) if match)),
+        )
+
+
+def _opened(file: BinaryIO, tag: str | None) -> OpenFile:
+    head = file.read(HEAD)
+    file.seek(0)
+    status = os.fstat(file.fileno())
+    kind = identify(head)
+    return OpenFile(
+        file,
+        # What came here past the library (by git) is told by its bytes, too.
+        type=kind.type if kind else UNKNOWN_TYPE,
+        size=status.st_size,
+        etag=tag or f"{status.st_mtime_ns:x}-{status.st_size:x}",
+    )
+
+
+def _blob_id(data: bytes) -> str:
+    """Git's name for these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

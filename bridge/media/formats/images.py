@@ -1,0 +1,182 @@
+"""Photos, made fit to be shown: upright, without private metadata, not larger than wanted.
+
+A photo that needs nothing is stored as it came. Metadata is cut out without decoding
+(:mod:`bridge.media.formats.metadata`); pixels are encoded again only to turn or to scale them.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import threading
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from PIL import Image, ImageOps, JpegImagePlugin
+
+from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.media.formats.metadata import STRIP
+from bridge.media.formats.picture import Picture, Rules
+from bridge.media.formats.sniff import AVIF, GIF, JPEG, PNG, WEBP, Kind
+
+_ORIENTATION = 0x0112
+
+#: What Pillow and its decoders raise on damaged files.
+_DAMAGED = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError),
+    struct.error,
+)
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+#: Pillow warns between its limit and twice that, and refuses beyond; here the limit is the limit.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+#: How pixels are written anew, where they have to be. A GIF never is: it has no Exif to act on.
+_ENCODINGS: dict[str, dict[str, Any]] = {
+    JPEG.type: {"format": "JPEG", "quality": 88, "optimize": True, "progressive": True},
+    PNG.type: {"format": "PNG", "optimize": True},
+    GIF.type: {"format": "GIF"},
+    WEBP.type: {"format": "WEBP", "quality": 88},
+    AVIF.type: {"format": "AVIF", "quality": 80, "speed": 8},
+}
+#: What of Pillow's ``info`` belongs to the picture itself. A JPEG's comment, for one, does not.
+_KEPT_INFO = frozenset({"icc_profile", "transparency", "gamma"})
+_SCALABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK"})
+
+#: Turning a photo takes up to 10 bytes of memory for each pixel; in these formats three times that.
+_WEIGHTS = {WEBP.type: 3, AVIF.type: 3}
+#: Photos of more pixels than this (so weighted) are worked on one at a time.
+_LARGE = 20_000_000
+ONE_LARGE: AbstractContextManager[object] = threading.Lock()
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
+def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
+    """Make a photo fit to be shown. Blocks for as long as decoding takes.
+
+    Raises :class:`PayloadTooLarge` for one with more pixels than ``rules.max_pixels`` (before any
+    of them is decoded; a third of that in WebP and AVIF; of an animation those of all its pictures
+    count together), :class:`InvalidRequest` for one that is damaged.
+    """
+    Image.MAX_IMAGE_PIXELS = rules.max_pixels
+    weight = _WEIGHTS.get(kind.type, 1)
+    most = rules.max_pixels // weight
+    try:
+        image = _opened(data, kind)
+        pixels = math.prod(image.size)
+        if pixels > most:
+            raise Image.DecompressionBombError
+        if pixels * _frames(image, kind) > rules.max_pixels:
+            raise PayloadTooLarge(
+                f"The pictures of the animation have more than {rules.max_pixels:,} pixels, all of"
+                " them together ([media] max_pixels). Make it smaller or shorter and send it again."
+            )
+        with ONE_LARGE if pixels * weight > _LARGE else nullcontext():
+            return _prepare(data, kind, rules)
+    except _BOMB as error:
+        raise PayloadTooLarge(
+            f"The photo has more than {most:,} pixels ([media] max_pixels). "
+            "Make it smaller and send it again."
+        ) from error
+    except _DAMAGED as error:
+        raise InvalidRequest(
+            f"The photo ({kind.type}) is damaged or incomplete. Send it again, or save it anew."
+        ) from error
+
+
+def _opened(data: bytes, kind: Kind) -> Image.Image:
+    """A photo of which nothing is decoded yet."""
+    return Image.open(io.BytesIO(data), formats=(_ENCODINGS[kind.type]["format"],))
+
+
+def _frames(image: Image.Image, kind: Kind) -> int:
+    """How many pictures a file says it has; those behind a JPEG's first are cut off."""
+    return 1 if kind is JPEG else int(getattr(image, "n_frames", 1))
+
+
+def _square(image: Image.Image, side: int) -> Picture:
+    """The middle of a picture, as small as a face needs to be."""
+    image.draft("RGB", (2 * side, 2 * side))
+    upright = ImageOps.exif_transpose(image)
+    mode = "RGBA" if upright.has_transparency_data else "RGB"
+    face = ImageOps.fit(upright.convert(mode), (side, side), Image.Resampling.LANCZOS)
+    face.info = {}
+    target = io.BytesIO()
+    face.save(target, format="WEBP", quality=75, method=6)
+    return Picture(target.getvalue(), side, side)
+
+
+def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
+    image = _opened(data, kind)
+    if rules.square:
+        return _square(image, rules.square)
+    # A JPEG of several pictures (MPO) is one photo with others behind it, not an animation.
+    if kind is GIF or (getattr(image, "is_animated", False) and kind is not JPEG):
+        return Picture(_cleaned(data, kind, rules), image.width, image.height)
+    turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    compression = _compression(image)
+    if turned:
+        # The one before goes at once, with its decoder: each takes hundreds of megabytes.
+        image = ImageOps.exif_transpose(image)
+    large = 0 < rules.max_side < max(image.size)
+    if large:
+        image = _resized(image, rules.max_side / max(image.size))
+    if turned or large:
+        clean = _encoded(image, kind, rules, _NO_OPTIONS if large else compression)
+    else:
+        clean = _cleaned(data, kind, rules)
+    return Picture(clean, image.width, image.height, _copies(image, kind, rules))
+
+
+def _compression(image: Image.Image) -> Mapping[str, Any]:
+    """How to compress a JPEG that is only turned: exactly as hard as it was, so that it neither
+    grows nor visibly loses."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return _NO_OPTIONS
+    # 0 is 4:4:4, 2 is 4:2:0; anything else would have to be turned, too.
+    subsampling = 2 if JpegImagePlugin.get_sampling(image) == 2 else 0
+    return {"quality": -1, "qtables": image.quantization, "subsampling": subsampling}
+
+
+def _cleaned(data: bytes, kind: Kind, rules: Rules) -> bytes:
+    """The photo without its private metadata, pixels untouched."""
+    if rules.keep_exif:
+        return data
+    return STRIP[kind.type](data)
+
+
+def _resized(image: Image.Image, factor: float) -> Image.Image:
+    if image.mode not in _SCALABLE:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _copies(image: Image.Image, kind: Kind, rules: Rules) -> tuple[tuple[int, bytes], ...]:
+    """Smaller copies for ``srcset``; none that would not be smaller."""
+    widths = sorted({width for width in rules.sizes if width < image.width})
+    bare = replace(rules, keep_exif=False)
+    return tuple(
+        (width, _encoded(_resized(image, width / image.width), kind, bare)) for width in widths
+    )
+
+
+def _encoded(
+    image: Image.Image, kind: Kind, rules: Rules, compression: Mapping[str, Any] = _NO_OPTIONS
+) -> bytes:
+    """A picture as bytes; nobody needs all of its ``info`` afterwards."""
+    options = {**_ENCODINGS[kind.type], **compression}
+    if kind is JPEG and math.prod(image.size) > _LARGE:
+        # Either would have the encoder keep all of the photo, a second time.
+        options |= {"optimize": False, "progressive": False}
+    if rules.keep_exif:
+        options["exif"] = image.getexif()
+    image.info = {key: value for key, value in image.info.items() if key in _KEPT_INFO}
+    target = io.BytesIO()
+    image.save(target, icc_profile=image.info.get("icc_profile"), **options)
+    return target.getvalue()

@@ -1,0 +1,197 @@
+"""Pages for a person: templates in, safe HTML out."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+import jinja2
+from aiohttp import hdrs, web
+
+from bridge.errors import BridgeError
+from bridge.indieauth.endpoint import Handler, OAuthError
+from bridge.indieauth.login.rate_limit import TooMany
+from bridge.indieauth.server import SERVER
+from bridge.net.web_url import parse
+from bridge.pages.navigation import NOTICES, SECTIONS
+from bridge.pages.visit import Untrusted, Visit, set_cookie, visit
+
+#: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    # Whoever opens a page of ours in a window of theirs, even from this origin, gets no hold of it.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+#: The clock that the page of this request shows: macros see nothing of what a page is given.
+_ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
+
+
+def when(moment: float | None, zone: tzinfo = UTC) -> str:
+    """A time as a person reads it on a clock of theirs; the page's ``<time>`` has it exactly."""
+    if moment is None:
+        return "never"
+    return f"{datetime.fromtimestamp(moment, zone):%-d %B %Y, %H:%M %Z}"
+
+
+def ago(moment: float | None, now: float | None = None) -> str:
+    """How long ago something was, roughly."""
+    if moment is None:
+        return "never"
+    seconds = (time.time() if now is None else now) - moment
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("bridge.pages"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(
+    when=lambda moment: when(moment, _ZONE.get()),
+    ago=ago,
+    iso=lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(),
+    host=lambda url: parse(url).host,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the owner can do about an error: a sentence, lines to copy, and what then follows."""
+
+    text: str
+    lines: str
+    then: str
+
+
+class PageError(Exception):
+    """Something that a person should read: what is wrong, and what to do about it."""
+
+    def __init__(
+        self,
+        title: str,
+        text: str,
+        *,
+        status: int = 400,
+        link: tuple[str, str] | None = None,
+        advice: Advice | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.advice = advice
+        self.title = title
+        self.text = text
+        self.status = status
+        self.link = link
+
+
+def page(
+    request: web.Request, guest: Visit, template: str, *, status: int = 200, **values: object
+) -> web.Response:
+    """Render a template for this browser, with every protection that a page needs."""
+    # On one host name the site's own scripts share our origin: they get nothing to read here.
+    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        text = "This page is for a person to look at."
+        return web.Response(status=403, text=text, headers=_HEADERS)
+    server = request.app[SERVER]
+    _ZONE.set(server.zone())
+    html = _TEMPLATES.get_template(template).render(
+        me=server.me,
+        name=server.config.name,
+        csrf=guest.csrf,
+        session=guest.session,
+        sections=request.app.get(SECTIONS, ()),
+        notice=request.app[NOTICES].pop(str(guest.session.id)) if guest.session else None,
+        **values,
+    )
+    response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
+    if guest.is_new:
+        set_cookie(server, response, guest.secret, signed_in=False)
+    return response
+
+
+def redirect(location: str, *, status: int = 303) -> web.Response:
+    """Send the browser on. The address goes out as it is: a client's own bytes are in it."""
+    return web.Response(
+        status=status,
+        headers={
+            hdrs.LOCATION: location,
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+def page_endpoint(handler: Handler) -> Handler:
+    """An endpoint for a person: whatever is refused is refused on a page."""
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (PageError, OAuthError, Untrusted, TooMany, BridgeError) as error:
+            refused = error_page(request, _explained(error))
+            if isinstance(error, TooMany):
+                refused.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+            return refused
+
+    return endpoint
+
+
+def _way_on(request: web.Request) -> tuple[str, str]:
+    """The page that a form belongs to, or else where everything begins."""
+    path = request.path
+    if path.startswith("/tokens"):
+        return "/tokens", "Back to your apps"
+    if path.startswith(("/auth/sessions", "/auth/password", "/auth/passkeys")):
+        return "/auth/sessions", "Back to signing in"
+    return "/auth/sign-in", "Sign in, or go on where you are signed in"
+
+
+def _explained(error: PageError | OAuthError | Untrusted | TooMany | BridgeError) -> PageError:
+    """Any refusal in words for a person."""
+    match error:
+        case PageError():
+            return error
+        case OAuthError():
+            return PageError("This does not work", error.description)
+        case Untrusted():
+            text = (
+                "This form was opened too long ago, or not on this page. Go back, reload the page,"
+                " and send it again."
+            )
+            return PageError("Please try again", text, status=403)
+        case TooMany():
+            minutes = error.retry_after // 60 + 1
+            text = f"Wait {minutes} minute{'s' if minutes > 1 else ''}, then try again."
+            return PageError("Too many attempts", text, status=429)
+        case BridgeError():
+            return PageError("This does not work now", error.description, status=error.status)
+
+
+def error_page(request: web.Request, error: PageError) -> web.Response:
+    """What is wrong, with a way on: no page is a dead end."""
+    return page(
+        request,
+        visit(request),
+        "error.html",
+        status=error.status,
+        title=error.title,
+        text=error.text,
+        link=error.link or _way_on(request),
+        advice=error.advice,
+    )

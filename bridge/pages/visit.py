@@ -1,0 +1,83 @@
+"""A browser at one of the pages: its cookie, whether the owner is behind it, and CSRF.
+
+Every browser gets a random cookie at its first page and a new one when it signs in. What a form
+must bring along to be believed is derived from the cookie, which other sites can neither read
+nor set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bridge.indieauth.database import as_bytes, new_secret
+from bridge.indieauth.endpoint import Form
+from bridge.indieauth.login.sessions import SECONDS, Session, find_session
+from bridge.indieauth.server import SERVER, IndieAuthServer
+
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class Untrusted(Exception):
+    """A form that did not come from our own page in this browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of one browser. ``session`` is there where the owner has signed in."""
+
+    secret: str
+    is_new: bool
+    session: Session | None
+
+    @property
+    def csrf(self) -> str:
+        """What this browser's forms carry."""
+        return hmac.new(self.secret.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+    def check(self, request: web.Request, sent: str | None) -> None:
+        """Raise :class:`Untrusted` unless a form was filled in on a page of ours."""
+        # Browsers say where a request comes from; Origin cannot be used, since our pages
+        # send no referrer, and browsers then blank it.
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if site != "same-origin" or not hmac.compare_digest(
+            as_bytes(sent or ""), self.csrf.encode()
+        ):
+            raise Untrusted
+
+    def check_form(self, request: web.Request, form: Form) -> None:
+        """The same, for the field ``csrf``."""
+        self.check(request, form.get("csrf"))
+
+
+def visit(request: web.Request) -> Visit:
+    """Who this request comes from."""
+    server = request.app[SERVER]
+    secret = request.cookies.get(_cookie(server), "")
+    if not _SECRET.fullmatch(secret):
+        return Visit(new_secret(), is_new=True, session=None)
+    return Visit(secret, is_new=False, session=find_session(server.db, secret))
+
+
+def set_cookie(
+    server: IndieAuthServer, response: web.Response, secret: str, *, signed_in: bool
+) -> None:
+    """Give the browser its cookie: for a month where it is signed in, else until it closes."""
+    response.set_cookie(
+        _cookie(server),
+        secret,
+        max_age=SECONDS if signed_in else None,
+        path="/",
+        secure=server.secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _cookie(server: IndieAuthServer) -> str:
+    """``__Host-``: never from a sub-domain, never without https, which loopback does not have."""
+    return "__Host-indieauth" if server.secure else "indieauth"

@@ -1,0 +1,58 @@
+"""Requests that are carried out once, however often they are sent.
+
+A form that is sent twice (a double tap, a reload, a retry after an answer that got lost) must not
+make two posts. Its sender gives it a name, a hash of which is in the commit that comes of it: so
+the names of the last thirty days are known again after a restart, a crash included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from itertools import islice
+
+from bridge.posts.commit_message import once_of
+from bridge.store import ContentStore
+
+_SECONDS = 30 * 86400
+#: More commits than a site sees in a month; looking through them takes a second.
+_MOST = 50_000
+
+
+def name_of(word: str) -> str:
+    """What stands in the commit for the name that a sender gave its request."""
+    return hashlib.sha256(word.encode()).hexdigest()[:32]
+
+
+class Once:
+    """The names of the requests of late, and the URLs of the posts that came of them."""
+
+    def __init__(self, store: ContentStore, *, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._now = now
+        self._urls: dict[str, str] = {}
+        self._reading: asyncio.Task[dict[str, str]] | None = None
+
+    async def load(self) -> None:
+        """Make sure that the names of earlier runs are known. Raises what the store does."""
+        if self._reading is None or (self._reading.done() and self._reading.exception()):
+            self._reading = asyncio.create_task(asyncio.to_thread(self._logged), name="once")
+        self._urls = await asyncio.shield(self._reading) | self._urls
+
+    def find(self, word: str) -> str | None:
+        """The URL of the post that came of a request, if it has been carried out."""
+        return self._urls.get(name_of(word))
+
+    def note(self, word: str, url: str) -> None:
+        """A request has been carried out."""
+        self._urls[name_of(word)] = url
+
+    def _logged(self) -> dict[str, str]:
+        head = self._store.head()
+        if head is None:
+            return {}
+        log = self._store.log(head, since=self._now() - _SECONDS)
+        found = filter(None, (once_of(commit.message) for commit in islice(log, _MOST)))
+        return dict(reversed(list(found)))

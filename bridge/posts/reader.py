@@ -1,0 +1,135 @@
+"""What the files of posts say: joins ``content/``, which can read one, to ``store/``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import islice
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.markup.media_links import MediaUrls
+from bridge.content.names.categories import DEFAULT_CATEGORIES
+from bridge.content.names.path import PathTemplate
+from bridge.content.read import read
+from bridge.content.rules import SiteRules, SiteView
+from bridge.errors import Conflict, InvalidRequest
+from bridge.micropub.post import Post
+from bridge.posts.catalogue import Catalogue
+from bridge.settings import Settings
+from bridge.site.known import KnownSite, without_guesses
+from bridge.site.messages import Entry, Source
+from bridge.store import BlobId, Change, ContentStore, Removal, Version
+
+#: How many deleted posts are looked at in one go.
+_AT_ONCE = 20
+
+
+class PostReader:
+    """Opens and reads posts, by the rules of the site and the bridge."""
+
+    def __init__(
+        self, store: ContentStore, catalogue: Catalogue, settings: Settings, *, public_url: str
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._settings = settings
+        self._public_url = public_url
+        self._path = PathTemplate(settings.content.folder, settings.content.path)
+
+    @property
+    def media(self) -> MediaUrls:
+        """The addresses of the site's uploads."""
+        folder, siteurl = self._settings.media.folder, self._catalogue.site.facts.siteurl
+        return MediaUrls(folder, (f"{self._public_url}media/", f"{siteurl}/{folder}/"))
+
+    def rules(self, site: SiteView) -> SiteRules:
+        """Everything that a post's file depends on; ``site`` is what is known of the site."""
+        content = self._settings.content
+        return SiteRules(
+            site=site,
+            media=self.media,
+            path=self._path,
+            html=content.html,
+            categories={**DEFAULT_CATEGORIES, **content.categories},
+        )
+
+    def open(self, entry: Entry) -> tuple[PelicanFile, BlobId]:
+        """The file behind an entry, as it is in the newest version, and the id of its bytes."""
+        head = self._store.head()
+        blob = self._store.read(entry.path, head) if head else None
+        if blob is None:
+            raise InvalidRequest(f"The post at {entry.url} has just been deleted.")
+        try:
+            return PelicanFile.parse(blob.data.decode("utf-8"), entry.path), blob.id
+        except UnicodeDecodeError as error:
+            raise Conflict(f"{entry.path} is not in UTF-8: convert it, then try again.") from error
+
+    def find_or_none(self, url: str) -> Entry | None:
+        """The post at a URL, if there is one."""
+        return self._catalogue.index.find(url)
+
+    def find(self, url: str) -> Entry:
+        """The post at a URL. Raises :class:`InvalidRequest`."""
+        entry = self._catalogue.index.find(url)
+        if entry is None:
+            raise InvalidRequest(f"There is no post at {url[:200]}.")
+        return entry
+
+    async def find_deleted(self, url: str, base: Version) -> Change:
+        """What brings back the post that lived at ``url``: its last file in history.
+
+        Raises :class:`InvalidRequest` where there never was one.
+        """
+        removals = self._store.removals(self._settings.content.folder, base)
+        while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
+            files = await asyncio.to_thread(self._sources, some)
+            described = await self._catalogue.site.describe(files)
+            for gone, file, entry in zip(some, files, described, strict=True):
+                if isinstance(entry, Entry) and self._catalogue.index.is_at(entry, url):
+                    return Change(file.path, file.data, None, gone.executable)
+        raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
+
+    def _sources(self, removals: Sequence[Removal]) -> list[Source]:
+        blobs = self._store.blobs(each.blob for each in removals)
+        return [
+            Source(each.path, blob.id, blob.data)
+            for each, blob in zip(removals, blobs, strict=True)
+        ]
+
+    async def read(self, file: PelicanFile, entry: Entry | None = None) -> Post:
+        """What a file says; ``entry`` adds what Pelican knows of a post beside its headers."""
+        (post,) = await self._read([(file, entry)])
+        return post
+
+    def read_without_asking(self, file: PelicanFile) -> Post:
+        """What a file says, but for names that no list of the site can have: where those do not
+        matter."""
+        return read(file, self.rules_without_asking)
+
+    @property
+    def rules_without_asking(self) -> SiteRules:
+        """The rules, as far as they can be had without a question to the site's process."""
+        return self.rules(KnownSite(self._catalogue.site.facts))
+
+    async def posts(self, entries: Sequence[Entry]) -> list[Post]:
+        """What the files behind some entries say."""
+        blobs = await asyncio.to_thread(
+            lambda: list(self._store.blobs(BlobId(entry.blob) for entry in entries))
+        )
+        files = [
+            (PelicanFile.parse(blob.data.decode("utf-8", errors="replace"), entry.path), entry)
+            for entry, blob in zip(entries, blobs, strict=True)
+        ]
+        return await self._read(files)
+
+    async def post(self, entry: Entry) -> Post:
+        """What the file behind an entry says."""
+        file, _ = await asyncio.to_thread(self.open, entry)
+        return await self.read(file, entry)
+
+    async def _read(self, files: Sequence[tuple[PelicanFile, Entry | None]]) -> list[Post]:
+        def work(site: SiteView) -> list[Post]:
+            rules = self.rules(site)
+            return [read(file, rules, entry.found if entry else {}) for file, entry in files]
+
+        return await without_guesses(self._catalogue.site, work)

@@ -1,0 +1,114 @@
+"""What quoted pages say, into the posts that quote them: a commit of its own, later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.content.render import with_references
+from bridge.context.fetcher import ContextFetcher, Fetch
+from bridge.context.targets import targets
+from bridge.errors import BridgeError
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.commit_message import commit_message
+from bridge.posts.commits import Committer, retry_on_conflict
+from bridge.posts.reader import PostReader
+from bridge.posts.reservations import Placing
+from bridge.store import Change, StoreError
+
+log = logging.getLogger(__name__)
+
+#: After a restart, posts this young are looked at again; an older one lacks its context for good.
+_YOUNG = timedelta(days=1)
+_LOOKED_AT = 50
+
+
+class Annotator:
+    """Between the publisher, and the fetcher of reply contexts.
+
+    The context of a post is in its file (``references`` of the ``Mf2:`` line), so that nothing
+    else has to be remembered: what a post lacks shows which pages are still to be fetched.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        posts: PostReader,
+        placing: Placing,
+        committer: Committer,
+        fetch: Fetch,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._catalogue = catalogue
+        self._posts = posts
+        self._placing = placing
+        self._committer = committer
+        self._fetcher = ContextFetcher(fetch, self._attach)
+        self._now = now
+
+    async def start(self) -> None:
+        """Begin to work, first on the young posts that an earlier run did not come to."""
+        self._fetcher.start()
+        try:
+            await self._catalogue.refresh(patient=True)
+        except (BridgeError, StoreError) as error:
+            log.warning("reply contexts of late are not looked for: %s", error)
+            return
+        for url, file in await asyncio.to_thread(self._young):
+            self.want(url, file)
+
+    def want(self, url: str, file: PelicanFile) -> None:
+        """Have the context of a post fetched, as far as it lacks one. Returns at once."""
+        post = self._posts.read_without_asking(file)
+        self._fetcher.want(url, targets(post, Mf2Line.of(file).references))
+
+    async def idle(self) -> None:
+        """Wait until everything that was wanted is done."""
+        await self._fetcher.idle()
+
+    async def close(self) -> None:
+        """Stop at once; the next start sees what is lacking."""
+        await self._fetcher.close()
+
+    async def _attach(self, url: str, cites: Mapping[str, dict[str, Any]]) -> None:
+        async def attempt() -> None:
+            await self._catalogue.refresh()
+            found = self._catalogue.index.find(url)
+            if found is None:
+                return
+            async with self._placing.turn(found.path):
+                base = await self._catalogue.refresh()
+                entry = self._catalogue.index.find(url)
+                if entry is None or entry.path != found.path:
+                    return
+                file, blob = self._posts.open(entry)
+                annotated = self._annotated(file, cites)
+                if annotated == file:
+                    return
+                subject = f"Reply context for {entry.url}"
+                message = commit_message("context", subject, url=entry.url, client_id=None)
+                change = Change(entry.path, annotated.text().encode(), blob)
+                await self._committer.commit([change], message, base)
+
+        await retry_on_conflict(attempt)
+
+    def _young(self) -> list[tuple[str, PelicanFile]]:
+        since = (self._now() - _YOUNG).timestamp()
+        newest = self._catalogue.index.newest(limit=_LOOKED_AT)
+        young = [entry for entry in newest if entry.published >= since]
+        return [(entry.url, self._posts.open(entry)[0]) for entry in young]
+
+    def _annotated(self, file: PelicanFile, cites: Mapping[str, dict[str, Any]]) -> PelicanFile:
+        """The file with what is said of the pages that it still points at."""
+        post = self._posts.read_without_asking(file)
+        wanted = targets(post, Mf2Line.of(file).references)
+        found = {url: cites[url] for url in wanted if url in cites}
+        if not found or Mf2Line.is_broken(file):
+            return file
+        return with_references(file, post, found, self._posts.rules_without_asking)

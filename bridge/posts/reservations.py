@@ -1,0 +1,191 @@
+"""Finds a post its place: a file and an address that no other post has, or is about to have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.errors import InvalidRequest
+from bridge.posts.catalogue import Catalogue
+from bridge.site.known import Settled, more_places
+from bridge.site.messages import Candidate, LaterPages, Location
+from bridge.store import ChangedMeanwhile, ContentStore, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a post is going to be: the path of its file, the file, and the page's location."""
+
+    path: str
+    file: PelicanFile
+    location: Location
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything that no second post may have."""
+        return frozenset({self.path, self.location.url, self.location.save_as})
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Names that a place may not have, and what keeps it from those it asked for.
+
+    ``own`` is the path of a post that is there already, ``""`` for a new one.
+    """
+
+    base: Version
+    own: str
+    reserved: frozenset[str]
+    refused: dict[tuple[str, str], str]
+
+
+class Placing:
+    """Hands out places, and remembers those that are not committed yet.
+
+    A file belongs to one request at a time: :meth:`turn` for a post that is there, :meth:`new` for
+    one that is coming. An address is reserved until the block of its request ends.
+    """
+
+    def __init__(self, catalogue: Catalogue, store: ContentStore) -> None:
+        self._catalogue = catalogue
+        self._store = store
+        self._reserved: set[str] = set()
+        self._settling = asyncio.Lock()
+        # A lock is gone when the last request that has it, or waits for it, is through.
+        self._turns = WeakValueDictionary[str, asyncio.Lock]()
+
+    @asynccontextmanager
+    async def turn(self, path: str) -> AsyncIterator[None]:
+        """Be the only request that works on the post in a file; first come, first served.
+
+        What was known of the post before may have changed by then.
+        """
+        lock = self._turns.get(path)
+        if lock is None:
+            self._turns[path] = lock = asyncio.Lock()
+        async with lock:
+            yield
+
+    @asynccontextmanager
+    async def new(self, settled: Settled, base: Version) -> AsyncIterator[Place]:
+        """A place for a new post, the first of its candidates that is free; reserved until the
+        block ends.
+
+        Raises InvalidRequest where no slug gives it an address of its own; ChangedMeanwhile where
+        another look helps.
+        """
+        async with self._reserving(settled, base, own="") as place:
+            if (lock := self._turns.get(place.path)) is not None and lock.locked():
+                # Just now another request has begun to bring back the post that had this file.
+                raise ChangedMeanwhile(place.path)
+            async with self.turn(place.path):
+                yield place
+
+    @asynccontextmanager
+    async def moved(self, settled: Settled, path: str, base: Version) -> AsyncIterator[Place]:
+        """A place for a post that stays in its file; reserved until the block ends.
+
+        For the request whose :meth:`turn` it is. Raises as :meth:`new`.
+        """
+        async with self._reserving(settled, base, own=path) as place:
+            yield place
+
+    @asynccontextmanager
+    async def _reserving(
+        self, settled: Settled, base: Version, *, own: str
+    ) -> AsyncIterator[Place]:
+        refused: dict[tuple[str, str], str] = {}
+        while True:
+            async with self._settling:
+                # A request that has let go of a name by now has committed, so that a refresh tells
+                # of it: in this order none is overlooked.
+                busy = {name for name, lock in self._turns.items() if lock.locked()}
+                taken = _Taken(base, own, frozenset(self._reserved | busy), refused)
+                await self._catalogue.refresh()
+                place = await asyncio.to_thread(self._first_free, settled, taken)
+                if place is not None:
+                    await self._refuse_rival_lists(place[1], own)
+                    self._reserved |= place[0].names
+                    break
+            # The site is asked for more of them without keeping other requests from theirs.
+            settled = await more_places(self._catalogue.site, settled)
+            if not settled.answer.places:
+                raise _refusal(settled.file, refused)
+        try:
+            yield place[0]
+        finally:
+            self._reserved -= place[0].names
+
+    def _first_free(self, settled: Settled, taken: _Taken) -> tuple[Place, Candidate] | None:
+        """The first free candidate; ``None`` where others may be. Raises InvalidRequest."""
+        for candidate in settled.answer.places:
+            slug, location = candidate.slug, candidate.location
+            file = settled.file if slug is None else settled.file.with_header("Slug", slug)
+            place = Place(candidate.path, file, location)
+            address = (location.url, location.save_as)
+            if address in taken.refused:
+                # The site's addresses do not show this slug, or only the beginning of it.
+                raise _refusal(settled.file, taken.refused)
+            if (holder := self._taken_by(place, candidate, taken)) is not None:
+                taken.refused[address] = holder
+            elif self._has_free_file(place, taken):
+                return place, candidate
+            if slug is None:
+                raise _refusal(settled.file, taken.refused)
+        return None
+
+    async def _refuse_rival_lists(self, candidate: Candidate, own: str) -> None:
+        """Raise where a list that the post comes to would get another list's file."""
+        index, before = self._catalogue.index, self._catalogue.index.listings(own)
+        new = {each.listing: each for each in candidate.listed if each.listing not in before}
+        for listing, listed in new.items():
+            rivals = list(listed.rivals)
+            if listed.numbered:
+                posts = index.posts_on(listing)
+                later = await self._catalogue.site.rivals(LaterPages(listing, posts))
+                rivals += later.listings
+                rivals += [name for name, least in later.large if index.posts_on(name) >= least]
+            for rival in rivals:
+                if rival in new or index.is_listed(rival, but=own):
+                    raise InvalidRequest(
+                        f"Two lists of this site would share a file ({listing}, {rival}): "
+                        "give the post another category (mp-channel), author or tag."
+                    )
+
+    def _taken_by(self, place: Place, candidate: Candidate, taken: _Taken) -> str | None:
+        """Who has the address of a place: the path of a file, ``""`` for what is no file yet."""
+        location = place.location
+        if not taken.reserved.isdisjoint({location.url, location.save_as}):
+            return ""
+        index = self._catalogue.index
+        holder = index.taken_by(location.url, location.save_as, but=taken.own)
+        if holder is not None:
+            return holder
+        # A post stays where it is even if the site has come to make another page of that name.
+        return "" if not taken.own and candidate.reserved else None
+
+    def _has_free_file(self, place: Place, taken: _Taken) -> bool:
+        if place.path == taken.own:
+            return True
+        return place.path not in taken.reserved and self._store.read(place.path, taken.base) is None
+
+
+def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:
+    """What to tell of addresses that are all taken, each by a file or by something else."""
+    (url, _), holder = next(iter(refused.items()), (("its address", ""), ""))
+    fixed = any(file.get(key) is not None for key in ("URL", "Save_as"))
+    if fixed:
+        remedy = "change the URL and Save_as in the file of one of them"
+    elif len(refused) == 1 and file.get("Slug") is not None:
+        remedy = (
+            "the addresses of this site do not tell their slugs apart. Give this one another "
+            "date, or put {slug} into ARTICLE_URL and ARTICLE_SAVE_AS"
+        )
+    else:
+        remedy = "give this one another slug (mp-slug)"
+    by = f" ({holder})" if holder else ""
+    return InvalidRequest(f"Another post{by} lives at {url}: {remedy}.")

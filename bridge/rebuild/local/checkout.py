@@ -1,0 +1,129 @@
+"""The builder's own checkout, without the posts whose time has not come and those left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from bridge.rebuild.local.files import Tree
+from bridge.store import Version
+from bridge.store.checkout import Checkout as GitCheckout
+from bridge.store.checkout import Submodules
+from bridge.store.git import GitStore
+
+#: When a file may be built first, from its path and bytes; ``None``: at any time.
+Due: TypeAlias = Callable[[str, bytes], datetime | None]
+
+
+class _State(msgspec.Struct, frozen=True):
+    """What is absent from ``version``, which is on disk: files with their times, files left out."""
+
+    version: str = ""
+    waiting: dict[str, datetime] = {}
+    left_out: frozenset[str] = frozenset()
+
+
+def _at_once(path: str, data: bytes) -> datetime | None:
+    del path, data
+    return None
+
+
+class Checkout:
+    """The files of one version below ``folder``, as git lays them out; ``hold_back`` says which
+    come at what time.
+    """
+
+    def __init__(
+        self,
+        store: GitStore,
+        folder: Path,
+        *,
+        submodules: Submodules | None = None,
+        may_read: Callable[[Path], bool] = lambda _: False,
+        keep: Iterable[str] = (),
+        hold_back: Due = _at_once,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """The others are those of :class:`bridge.store.checkout.Checkout`."""
+        self.folder = folder
+        self._files = GitCheckout(
+            store.place.common / "objects",
+            folder,
+            submodules=submodules,
+            may_read=may_read,
+            keep=tuple(keep),
+        )
+        self._hold_back = hold_back
+        self._clock = clock
+        self._note = folder.with_name(folder.name + ".json")
+        self._state = self._load()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a clone has and this checkout lacks: submodules, links that lead outside."""
+        return self._files.warnings
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When :meth:`bring_to` has something to do without a new version."""
+        return min(self._state.waiting.values(), default=None)
+
+    def bring_to(
+        self,
+        version: Version,
+        *,
+        left_out: Iterable[str] = (),
+        is_exact: Callable[[Collection[str]], bool] = lambda _: True,
+    ) -> tuple[str, ...]:
+        """Have the files of a version on disk, without those ``left_out`` or not yet due.
+
+        ``is_exact`` says for the paths that change whether what builds have left behind is to go.
+        Returns the paths that are other than before.
+        Raises what the store raises, and ``OSError``; the next call makes good what was left
+        undone.
+        """
+        before, now, out = self._state, self._clock(), frozenset(left_out)
+        known = before.version and before.version == self._files.version
+        changed = set(self._files.changes(version))
+        there = {path for path in changed | out if self._exists(path)}
+        self._save(_State())
+        self._files.bring_to(version, exact=not known or is_exact(changed))
+        if not known:
+            # What was absent is not known: the times of all files are looked at.
+            before = _State()
+            changed.update(self._files.paths())
+        waiting = {path: due for path, due in before.waiting.items() if due > now}
+        for path in changed:
+            waiting.pop(path, None)
+            due = self._due(path)
+            if due is not None and due > now:
+                waiting[path] = due
+        absent, absent_before = out | set(waiting), before.left_out | set(before.waiting)
+        self._files.leave_out(absent)
+        self._save(_State(version, waiting, out))
+        other = changed | (absent ^ absent_before)
+        return tuple(path for path in other if path in there or self._exists(path))
+
+    def _exists(self, path: str) -> bool:
+        return os.path.lexists(self.folder / path)
+
+    def _due(self, path: str) -> datetime | None:
+        place = self.folder / path
+        if place.is_symlink() or not place.is_file():
+            return None
+        return self._hold_back(path, place.read_bytes())
+
+    def _load(self) -> _State:
+        try:
+            return msgspec.json.decode(self._note.read_bytes(), type=_State)
+        except (OSError, msgspec.DecodeError):
+            return _State()
+
+    def _save(self, state: _State) -> None:
+        Tree(self._note.parent).write(self._note.name, msgspec.json.encode(state))
+        self._state = state

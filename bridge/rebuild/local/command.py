@@ -1,0 +1,220 @@
+"""Building with a program: Pelican's own command line, or one that the owner chose."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
+from bridge.rebuild.local.files import Tree
+from bridge.rebuild.local.output import Output, TooMuchOutput
+from bridge.rebuild.local.pelican_log import LoggedError, Said, Sources, errors
+from bridge.runtime import process
+from bridge.site.starting import Sandbox, confined_argv
+
+_log = logging.getLogger(__name__)
+
+#: Stands in an argv of the owner's for the folder that the pages are to be written to.
+OUTPUT = "{output}"
+_SHOWN = 2_000
+_LOOK_EVERY = 1.0
+
+
+#: Pelican does not say why it could not process a file, unless it prints a whole traceback.
+_PELICAN = """
+import logging, sys
+make = logging.getLogRecordFactory()
+def with_reason(*args, **options):
+    record, error = make(*args, **options), sys.exc_info()[1]
+    text = record.getMessage() if record.levelno == logging.ERROR else ""
+    if text.startswith("Could not process ") and error is not None and not record.exc_info:
+        why = f"{type(error).__name__}: {error}"
+        record.msg, record.args = " ".join(f"{text.splitlines()[0]}: {why}".split()), ()
+    return record
+logging.setLogRecordFactory(with_reason)
+sys.argv[0] = "pelican"
+from pelican import main
+sys.exit(main())
+"""
+#: What a post is written in, if it is not HTML, which may be anything.
+_TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".rst")
+
+
+def pelican_argv(content: str, settings: str) -> tuple[str, ...]:
+    """The command that builds a site as ``pelican`` does, run inside the checkout."""
+    return (sys.executable, "-c", _PELICAN, content, "-s", settings, "-o", OUTPUT)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandBuilder:
+    """Runs ``argv`` in the checkout; its pages go to ``staging``, and from there to ``output``.
+
+    A failed run has touched nothing that the world sees. An ``argv`` without ``{output}`` brings
+    its pages where it wants itself. ``content`` is where the posts are in the checkout. It may read
+    what ``sandbox`` grants, and write to the checkout, to the folder that ``staging`` is in, and to
+    that of the pages.
+    """
+
+    argv: Sequence[str]
+    output: Output
+    staging: Path
+    content: str
+    environment: Mapping[str, str]
+    seconds: float = 900.0
+    sandbox: Sandbox | None = None
+
+    async def build(self, task: Task) -> Outcome:
+        """Build the whole site."""
+        said = await self.make(task, self.staging)
+        if not self._stages:
+            return Outcome((), said.left_out, said.warnings)
+        changed = await process.in_thread(self.output.take_over, self.staging)
+        await process.in_thread(_clear, self.staging)
+        return Outcome(changed, said.left_out, said.warnings)
+
+    async def make(self, task: Task, folder: Path) -> Said:
+        """Build the whole site into a folder of its own; what was logged as errors.
+
+        The build has gone well if the program ended with status 0, whatever it logged. Raises
+        :class:`BuildFailed`.
+        """
+        await process.in_thread(_clear, folder)
+        await process.in_thread(_with_folder, task.checkout / self.content)
+        ended = await self._run(task, folder)
+        logged = list(errors(ended.text, Sources(task.checkout, self.content)))
+        if ended.code != 0:
+            raise self._failure(ended, logged)
+        said = Said.of(logged)
+        if said.left_out and task.excused is not None:
+            sources = await process.in_thread(_texts, task.checkout, self.content)
+            said.check_some_are_read(sources, task.excused)
+        if self._stages and await process.in_thread(_is_empty, folder):
+            raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
+        return said
+
+    def stays_warm(self, changed: Collection[str]) -> bool:
+        """Each run begins with what git has."""
+        del changed
+        return False
+
+    def cold(self) -> bool:
+        """One run is as slow as the other."""
+        return False
+
+    def hasten(self) -> None:
+        """A program cannot be told; what is newer comes after it."""
+
+    async def spare_time(self, task: Task) -> str | None:
+        """Every build of it is a clean one: there is nothing to look after."""
+        del task
+        return None
+
+    async def close(self) -> None:
+        """A running program ended with the task that waited for it."""
+
+    @property
+    def _stages(self) -> bool:
+        """Whether the pages come to a folder that we name."""
+        return any(OUTPUT in word for word in self.argv)
+
+    async def _run(self, task: Task, folder: Path) -> process.Ended:
+        argv = [word.replace(OUTPUT, str(folder)) for word in self.argv]
+        if self.sandbox is not None:
+            await process.in_thread(_with_folder, self.output.folder)
+            places = [task.checkout, folder, self.staging.parent, self.output.folder]
+            argv = [*confined_argv(argv, self.sandbox.grants(write=places))]
+        facts = {
+            "SITE_CHECKOUT": str(task.checkout),
+            "SITE_VERSION": task.version,
+            "SITE_OUTPUT": str(folder),
+            # Pelican's log wraps at the width of the terminal, which tears file names apart.
+            "COLUMNS": "1000",
+            "NO_COLOR": "1",
+            # Pelican finds files as a set: without this each run has an order of its own.
+            "PYTHONHASHSEED": "0",
+            # Compiled settings are recognised by second and size; two commits can share both.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        running = asyncio.create_task(
+            process.run(
+                argv,
+                folder=task.checkout,
+                env={**self._environment(), **facts},
+                seconds=self.seconds,
+            )
+        )
+        try:
+            await self._watch(running, folder)
+            return await running
+        except process.TookTooLong as error:
+            raise BuildTookTooLong(str(error)) from error
+        except OSError as error:
+            raise BuildFailed(f"{argv[0]} cannot be run: {error.strerror}") from error
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+    async def _watch(self, running: asyncio.Task[process.Ended], folder: Path) -> None:
+        """Wait for the program's end; raises :class:`TooMuchOutput` where it writes too much."""
+        before = await process.in_thread(self.output.size)
+        most = self.output.most
+        pause = _LOOK_EVERY
+        while not running.done():
+            await asyncio.wait([running], timeout=pause)
+            begun = time.monotonic()
+            size = await process.in_thread(_size, folder)
+            if before is not None and most is not None and size > before + most:
+                raise TooMuchOutput(most)
+            # Looking costs time as well, on a large site.
+            pause = max(_LOOK_EVERY, 20 * (time.monotonic() - begun))
+
+    def _environment(self) -> Mapping[str, str]:
+        """Of its own where there is a sandbox; else ours, with what was given."""
+        return self.environment if self.sandbox else process.environment(self.environment)
+
+    def _failure(self, ended: process.Ended, logged: list[LoggedError]) -> BuildFailed:
+        """What to tell: the last error that was logged, or else the end of what was printed."""
+        if logged:
+            last = logged[-1]
+            return BuildFailed(last.reason, file=last.file)
+        tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
+        return BuildFailed(f"{self.argv[0]} ended with {ended.code}: {tail}")
+
+
+def _texts(checkout: Path, content: str) -> set[str]:
+    """The files in the content folder that are posts by their names."""
+    names = Tree(checkout / content).walk()
+    return {f"{content}/{name}" for name in names if name.endswith(_TEXTS)}
+
+
+def _with_folder(content: Path) -> None:
+    """Have a content folder. Git keeps no empty ones, and Pelican wants it even without a post."""
+    content.mkdir(parents=True, exist_ok=True)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            # Gone again, if it cannot be asked.
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - in a hurry
+    return total
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())

@@ -1,0 +1,136 @@
+"""Bringing finished pages to where the world sees them, with a program of the owner's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from bridge.rebuild.build import BuildFailed, Job, Outcome, Shown, Superseded
+from bridge.rebuild.local.files import Tree
+from bridge.runtime import process
+from bridge.store import Version
+
+_SHOWN = 2_000
+
+
+class _Undeployed(msgspec.Struct, frozen=True):
+    """What the program has still to take: some files, or whatever is there."""
+
+    files: frozenset[str] = frozenset()
+    everything: bool = False
+
+    def and_also(self, files: Iterable[str]) -> _Undeployed:
+        return _Undeployed(self.files.union(files), self.everything)
+
+
+class Deployed:
+    """A :class:`~bridge.rebuild.build.Job` that runs ``argv`` after another job.
+
+    The program runs in the folder of pages; it reads the names of the files that were written or
+    removed, one a line. What it did not take is kept in ``note``, over restarts too, and is handed
+    to it again; if nobody knows what that is, it gets the names of all files, which ``ours`` tells.
+    Nothing is live before it has ended well.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        argv: Sequence[str],
+        *,
+        output: Path,
+        ours: Callable[[], set[str]],
+        note: Path,
+        environment: Mapping[str, str],
+        seconds: float = 900.0,
+    ) -> None:
+        self._job = job
+        self._argv = argv
+        self._output = output
+        self._ours = ours
+        self._note = note
+        self._environment = environment
+        self._seconds = seconds
+        self._waiting = self._load()
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the other job has something to do."""
+        return self._job.next_due
+
+    async def do(self, version: Version, shown: Shown) -> Outcome:
+        """Do the job, then deploy; raises what the job raises, and :class:`BuildFailed`."""
+        del shown
+        outcome = await self._build(version)
+        if self._waiting != _Undeployed():
+            await self._deploy(version)
+            await process.in_thread(self._keep, _Undeployed())
+        return outcome
+
+    async def _build(self, version: Version) -> Outcome:
+        """Do the job, and note what it has written, even if it does not come to its end."""
+        before, written = self._waiting, set[str]()
+        await process.in_thread(self._keep, _Undeployed(before.files, everything=True))
+        try:
+            outcome = await self._job.do(version, written.update)
+        except Superseded:
+            await process.in_thread(self._keep, before.and_also(written))
+            raise
+        await process.in_thread(self._keep, before.and_also({*written, *outcome.files}))
+        return outcome
+
+    def hasten(self) -> None:
+        """The other job may give up; a deployment is not broken off."""
+        self._job.hasten()
+
+    async def spare_time(self) -> str | None:
+        """Whatever the other job does with it. If files were put right, the next run takes all."""
+        told = await self._job.spare_time()
+        if told is not None:
+            waiting = _Undeployed(self._waiting.files, everything=True)
+            await process.in_thread(self._keep, waiting)
+        return told
+
+    async def close(self) -> None:
+        """End the other job; a running deployment ended with the task that waited for it."""
+        await self._job.close()
+
+    async def _deploy(self, version: Version) -> None:
+        files = await process.in_thread(self._names)
+        names = "".join(f"{name}\n" for name in files)
+        facts = {"SITE_OUTPUT": str(self._output), "SITE_VERSION": version}
+        try:
+            ended = await process.run(
+                self._argv,
+                folder=self._output,
+                env={**self._environment, **facts},
+                seconds=self._seconds,
+                text=names.encode("utf-8", "surrogateescape"),
+            )
+        except process.TookTooLong as error:
+            raise BuildFailed(f"deploying: {error}", passing=True) from error
+        except OSError as error:
+            raise BuildFailed(f"{self._argv[0]} cannot be run: {error.strerror}") from error
+        if ended.code != 0:
+            tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
+            reason = f"deploying: {self._argv[0]} ended with {ended.code}: {tail}"
+            raise BuildFailed(reason, passing=True)
+
+    def _names(self) -> list[str]:
+        every = self._ours() if self._waiting.everything else set[str]()
+        return sorted(every | self._waiting.files)
+
+    def _load(self) -> _Undeployed:
+        try:
+            return msgspec.json.decode(self._note.read_bytes(), type=_Undeployed)
+        except FileNotFoundError:
+            return _Undeployed()
+        except (OSError, msgspec.DecodeError):
+            return _Undeployed(everything=True)
+
+    def _keep(self, waiting: _Undeployed) -> None:
+        if waiting != self._waiting:
+            self._waiting = waiting
+            Tree(self._note.parent).write(self._note.name, msgspec.json.encode(waiting))

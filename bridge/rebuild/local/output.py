@@ -1,0 +1,144 @@
+"""The folder of finished pages: files come by rename, and only those that we wrote go away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from bridge.rebuild.build import BuildFailed
+from bridge.rebuild.local.files import Tree
+
+_log = logging.getLogger(__name__)
+
+#: What pages refer to goes first, what refers to pages last, so that no visitor meets a page
+#: whose picture or style is not there yet.
+_LAST = (".xml", ".rss", ".atom", ".json", ".txt")
+_PAGES = (".html", ".htm")
+#: So many files of ours tell whether the folder has been emptied.
+_SOME = 20
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """Which files below ``folder`` are ours."""
+
+    folder: str
+    files: tuple[str, ...]
+
+
+class TooMuchOutput(BuildFailed):
+    """A build made the site larger by more than it may."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the build made the site larger by more than {most:,} bytes ([rebuild] max_growth) and"
+            " was ended"
+        )
+
+
+class Output:
+    """What the world sees. ``note`` is the file that remembers which files are ours.
+
+    ``most`` is by how many bytes one build may make it larger: a theme that lists all tags on the
+    page of each tag makes gigabytes of some kilobytes of posts.
+    """
+
+    def __init__(self, folder: Path, note: Path, most: int | None = None) -> None:
+        self.folder = folder
+        self.most = most
+        self._left: int | None = None
+        self._tree = Tree(folder)
+        self.note = note
+        self.ours = self._load()
+
+    def remembered(self) -> set[str]:
+        """The files that are ours, as the process that wrote last has noted."""
+        return self._load()
+
+    def missing(self) -> bool:
+        """Whether a file of ours is gone: somebody has emptied the folder."""
+        self.ours = self._load()
+        return not self.ours or any(not (self.folder / path).is_file() for path in self.ours)
+
+    def size(self) -> int | None:
+        """How many bytes are ours; ``None`` where none are yet, or some are gone, so that the next
+        build is a first one."""
+        try:
+            sizes = [(self.folder / path).stat().st_size for path in self._load()]
+        except OSError:
+            return None
+        return sum(sizes) if sizes else None
+
+    def begin(self) -> None:
+        """A build begins, whose files come one by one."""
+        some = [*islice(self.ours, _SOME)]
+        there = bool(some) and all((self.folder / path).is_file() for path in some)
+        self._left = self.most if there else None
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """Remember files that are about to be written, so that none outlives its post.
+
+        Raises :class:`~bridge.rebuild.local.files.OutsideFolder`.
+        """
+        new = set(paths) - self.ours
+        for path in new:
+            self._tree.place(path)
+        if new:
+            self.ours |= new
+            self._save()
+
+    def put(self, path: str, data: bytes) -> bool:
+        """Have a file there; whether it is other than before. Raises :class:`TooMuchOutput`."""
+        before = self._tree.read(path)
+        if before == data:
+            return False
+        if self._left is not None:
+            self._left -= max(0, len(data) - len(before or b""))
+            if self._left < 0:
+                raise TooMuchOutput(self.most or 0)
+        self._tree.write(path, data)
+        return True
+
+    def keep_only(self, paths: Iterable[str]) -> list[str]:
+        """Remove files of ours that are not among these; which they were."""
+        gone = sorted(self.ours - set(paths))
+        for path in gone:
+            self._tree.remove(path)
+        if gone:
+            self.ours.difference_update(gone)
+            self._save()
+        return gone
+
+    def take_over(self, staging: Path) -> tuple[str, ...]:
+        """Make the folder show a whole site that stands elsewhere; what is other than before."""
+        # Another process may have worked here since.
+        self.ours, self._left = self._load(), None
+        self._tree.forget()
+        self._tree.sweep()
+        built = sorted(Tree(staging).walk(), key=_importance)
+        self.expect(built)
+        changed = [path for path in built if self.put(path, (staging / path).read_bytes())]
+        return (*changed, *self.keep_only(built))
+
+    def _load(self) -> set[str]:
+        try:
+            note = msgspec.json.decode(self.note.read_bytes(), type=_Note)
+        except FileNotFoundError:
+            return set()
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("%s cannot be read, pages that should go may stay: %s", self.note, error)
+            return set()
+        # Another folder than last time: what lies in this one is not ours.
+        return set(note.files) if note.folder == str(self.folder) else set()
+
+    def _save(self) -> None:
+        note = _Note(str(self.folder), tuple(sorted(self.ours)))
+        Tree(self.note.parent).write(self.note.name, msgspec.json.encode(note))
+
+
+def _importance(path: str) -> tuple[int, str]:
+    rank = 1 if path.endswith(_PAGES) else 2 if path.endswith(_LAST) else 0
+    return rank, path

@@ -1,0 +1,132 @@
+"""From a version to pages: checkout, build, and another try without whatever stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task
+from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.left_out import Isolation, still_left_out
+from bridge.runtime.process import in_thread
+from bridge.store import ContentStore, StoreBroken, Version
+
+
+class SiteBuild:
+    """A :class:`~bridge.rebuild.build.Job` that builds on this machine.
+
+    ``content`` is the folder of posts in the repo. ``gone`` says that pages are missing in the
+    output, so that the site is built although no file of it has changed.
+    """
+
+    def __init__(
+        self,
+        store: ContentStore,
+        checkout: Checkout,
+        builder: Builder,
+        ledger: Ledger,
+        *,
+        content: str,
+        gone: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._checkout = checkout
+        self._builder = builder
+        self._ledger = ledger
+        self._content = content
+        self._gone = gone
+        self._unbuilt: set[str] = set()
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next post of the future is to appear."""
+        return self._checkout.next_due
+
+    async def do(self, version: Version, shown: Shown) -> Outcome:
+        """Have the site show a version, without the files that nothing can be built with."""
+        isolation = await in_thread(self._isolation, version)
+        record = self._ledger.record
+        settled, unread = record.settled, record.unread
+        built_before = None if record.version is None else unread
+        await in_thread(self._ledger.begin)
+        outcome = Outcome()
+        while True:
+            # A warm builder counts on what it has left in the checkout; others get it as git
+            # makes it.
+            changed = await in_thread(
+                partial(
+                    self._checkout.bring_to,
+                    version,
+                    left_out=isolation.left_out,
+                    is_exact=lambda paths: not self._builder.stays_warm(paths),
+                )
+            )
+            self._unbuilt.update(changed)
+            stale = bool(self._unbuilt) or not settled or self._builder.cold()
+            if stale or await in_thread(self._gone):
+                task = Task(
+                    version,
+                    self._checkout.folder,
+                    frozenset(self._unbuilt),
+                    shown,
+                    unread=built_before,
+                    new=frozenset(changed),
+                )
+                try:
+                    outcome = await self._builder.build(task)
+                except BuildFailed as failure:
+                    if not isolation.failed(failure):
+                        raise self._with_what_is_missing(failure) from failure
+                    continue
+                self._unbuilt.clear()
+                settled, unread = True, frozenset(path for path, _ in outcome.left_out)
+            if not isolation.built():
+                break
+        await in_thread(self._ledger.settle, version, isolation.guilty, unread)
+        return replace(
+            outcome,
+            left_out=(*isolation.guilty.items(), *outcome.left_out),
+            warnings=(*self._checkout.warnings, *outcome.warnings),
+        )
+
+    def _with_what_is_missing(self, failure: BuildFailed) -> BuildFailed:
+        """A theme that is not found, say, may be a submodule that could not be fetched."""
+        missing = self._checkout.warnings
+        if not missing:
+            return failure
+        reason = f"{failure.reason} (what the checkout lacks: {'; '.join(missing)})"
+        return BuildFailed(reason, file=failure.file, passing=True)
+
+    def hasten(self) -> None:
+        """Something newer waits."""
+        self._builder.hasten()
+
+    async def spare_time(self) -> str | None:
+        """Look after what was built last."""
+        record = self._ledger.record
+        if record.version is None or not record.settled:
+            return None
+        return await self._builder.spare_time(
+            Task(record.version, self._checkout.folder, frozenset())
+        )
+
+    async def close(self) -> None:
+        """End what builds."""
+        await self._builder.close()
+
+    def _isolation(self, version: Version) -> Isolation:
+        """Who is left out to begin with, and who is under suspicion if the build fails."""
+        record = self._ledger.record
+        if record.version is None:
+            return Isolation({}, ())
+        try:
+            changes = self._store.diff(record.version, version)
+        except StoreBroken:
+            # The repo was made anew: nobody knows what changed since the last build.
+            return Isolation({}, ())
+        inside = f"{self._content}/"
+        posts = [change.path for change in changes if change.new and change.path.startswith(inside)]
+        return Isolation(still_left_out(record.left_out, changes, inside), posts)

@@ -1,0 +1,1 @@
+"""Pelican's own parts, changed such that they do no work twice."""

@@ -1,0 +1,196 @@
+"""Which files a build will write, before any is written.
+
+Pelican's generators run as always, but with a writer that only takes note. What they want can
+then be made in another order, or not at all where it is made from the same as last time.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pelican.contents import Content
+from pelican.paginator import Paginator
+from pelican.utils import sanitised_join
+from pelican.writers import FileOverwriteFailedError, Writer
+
+from bridge.rebuild.resident.pelican.lists import SiteLists
+from bridge.rebuild.resident.pelican.reading import stamp
+
+Local: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """One file that a generator wants written.
+
+    ``local`` are the variables that only this file has; ``made_by`` is what makes it another page
+    even if these are equal (its template, the file of its post). ``write`` writes it.
+    """
+
+    name: str
+    kind: Literal["page", "feed"]
+    local: Local
+    made_by: tuple[str, ...]
+    override: bool
+    write: Callable[[], None]
+
+    @property
+    def content(self) -> Content | None:
+        """The post or page that this is the page of."""
+        found = self.local.get("article") or self.local.get("page")
+        return found if isinstance(found, Content) else None
+
+    @property
+    def source(self) -> str | None:
+        """The file of that post."""
+        return self.content.source_path if self.content is not None else None
+
+
+class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
+    """Two pages want to be the same file. Pelican's generators know it as an error of theirs."""
+
+    def __init__(self, first: Page, second: Page) -> None:
+        super().__init__(f"two pages are to be written to {second.name}")
+        self.first = first
+        self.second = second
+
+
+class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
+    """A writer that writes nothing.
+
+    ``noted`` is told of each page that is wanted. ``pages`` are those of the site so far, by
+    name, as Pelican's own rules about overwriting leave them.
+    """
+
+    def __init__(
+        self, real: Writer, lists: SiteLists, noted: Callable[[Page, dict[str, Any]], None]
+    ) -> None:
+        super().__init__(real.output_path, real.settings)
+        self.pages: dict[str, Page] = {}
+        self._real = real
+        self._lists = lists
+        self._noted = noted
+
+    def write_feed(
+        self,
+        elements: Sequence[Any],
+        context: dict[str, Any],
+        path: str | None = None,
+        url: str | None = None,
+        feed_type: str = "atom",
+        override_output: bool = False,
+        feed_title: str | None = None,
+    ) -> Any:
+        """Note a feed."""
+        if not path:
+            return self._real.write_feed(elements, context, path, url, feed_type)
+        shown = list(elements[: self.settings["FEED_MAX_ITEMS"]])
+
+        def write() -> None:
+            self._forget()
+            self._real.write_feed(shown, context, path, url, feed_type, override_output, feed_title)
+
+        local = {"elements": shown, "title": feed_title, "url": url}
+        name = _relative(self.output_path, path)
+        self._note(Page(name, "feed", local, (feed_type,), override_output, write), context)
+        return None
+
+    def write_file(
+        self,
+        name: Any,
+        template: Any,
+        context: dict[str, Any],
+        relative_urls: bool = False,
+        paginated: Mapping[str, Any] | None = None,
+        template_name: str | None = None,
+        override_output: bool = False,
+        url: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note a page, or every page of a listing."""
+        if not name:
+            return
+        if paginated is None:
+            paginated = {key: kwargs[key] for key in ("articles", "dates") if key in kwargs}
+        if not (paginated and template_name in self.settings["PAGINATED_TEMPLATES"]):
+            self._file(str(name), template, context, override_output, kwargs)
+            return
+        per_page = (
+            self.settings["PAGINATED_TEMPLATES"][template_name]
+            or self.settings["DEFAULT_PAGINATION"]
+        )
+        paginators = {
+            key: Paginator(name, url, items, self.settings, per_page)
+            for key, items in paginated.items()
+        }
+        for number in range(1, next(iter(paginators.values())).num_pages + 1):
+            place, variables = _pages(paginators, number)
+            self._file(place, template, context, override_output, {**kwargs, **variables})
+
+    def _file(
+        self, name: str, template: Any, context: dict[str, Any], override: bool, kwargs: Local
+    ) -> None:
+        variables = {key: self._lists.watched(value, key) for key, value in kwargs.items()}
+
+        def write() -> None:
+            self._forget()
+            self._real.write_file(name, template, context, override_output=override, **variables)
+
+        place = _relative(self.output_path, name)
+        # Archives of a period come with a context of their own.
+        own: dict[str, Any] = {
+            key: context[key] for key in ("period", "period_num") if key in context
+        }
+        content = kwargs.get("article") or kwargs.get("page")
+        made_by = (str(template.name), name, str(content or ""), *_version(template))
+        self._note(Page(place, "page", {**own, **variables}, made_by, override, write), context)
+
+    def _note(self, page: Page, context: dict[str, Any]) -> None:
+        """Pelican's rules: no file twice, unless one of the two overrides the other."""
+        before = self.pages.get(page.name)
+        if before is not None and before.override == page.override:
+            raise Collision(before, page)
+        if before is None or page.override:
+            self.pages[page.name] = page
+        self._noted(page, context)
+
+    def _forget(self) -> None:
+        """Who may overwrite whom was settled here."""
+        self._real._written_files.clear()
+        self._real._overridden_files.clear()
+
+
+def _pages(paginators: Mapping[str, Paginator], number: int) -> tuple[str, dict[str, Any]]:
+    """Where page ``number`` of a listing goes, and its variables, as Pelican's writer has them."""
+    variables: dict[str, Any] = {}
+    place = ""
+    for key, paginator in paginators.items():
+        page = paginator.page(number)
+        variables |= {
+            f"{key}_paginator": paginator,
+            f"{key}_page": page,
+            f"{key}_previous_page": paginator.page(number - 1) if number > 1 else None,
+            f"{key}_next_page": (
+                paginator.page(number + 1) if number < paginator.num_pages else None
+            ),
+        }
+        place = page.save_as
+    return place, variables
+
+
+def _version(template: Any) -> tuple[str, ...]:
+    """A template among the posts (``TEMPLATE_PAGES``) may be another in every build."""
+    try:
+        return tuple(map(str, stamp(template.filename)))
+    except (OSError, TypeError):
+        return ()
+
+
+@functools.lru_cache(maxsize=200_000)
+def _relative(output: str, name: str) -> str:
+    """A file's path in the output folder; raises ``RuntimeError`` where it would be outside."""
+    return os.path.relpath(sanitised_join(output, name), output).replace(os.sep, "/")

@@ -1,0 +1,239 @@
+"""Which plugins the resident build bears.
+
+Every signal is sent in every build, as in a clean one, except those about single files that are
+read or written: these are sent for the files that really are. A plugin that listens to them must
+therefore be known here; with any other the site is built by Pelican's own command.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote
+
+from blinker import ANY, NamedSignal, Signal
+from pelican import Pelican
+from pelican.plugins import signals
+
+from bridge.rebuild.resident.pelican.reading import fresh
+from bridge.rebuild.resident.reuse.tracing import Unfit, current, replaced
+
+_INDIEAUTH = "pelican_indieauth.plugin"
+_SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
+#: Its generator writes by itself, and looks in the output which pages there are.
+OLD_SITEMAP = ("sitemap", "sitemap.sitemap")
+_IMAGES = "pelican.plugins.image_process.image_process"
+
+#: What these receivers do to a page depends on that page alone, and is part of it.
+_OF_A_PAGE = {
+    f"{_INDIEAUTH}.content_written",
+    f"{_INDIEAUTH}.feed_generated",
+    "pelican.plugins.seo.seo.run_html_enhancer",
+    f"{_IMAGES}.harvest_images",
+    f"{_IMAGES}.harvest_feed_images",
+}
+#: Where this project's plugin notes every page, to leave them alone with its redirects.
+_INDIEAUTH_WRITTEN = "indieauth_written"
+#: These want to know every page of the site, written or not.
+_COUNTING = {f"{_SITEMAP}.queue_page"}
+#: These write files of their own when all else is there, anew in every build.
+_AT_THE_END = {
+    f"{_INDIEAUTH}.finalized",
+    f"{_SITEMAP}.finalize",
+    f"{_IMAGES}.dump_config",
+}
+#: Receivers of ``get_generators``; the generators themselves write through Pelican's writer.
+_GENERATING = {
+    f"{_INDIEAUTH}.get_generators",
+    f"{_SITEMAP}.init",
+    # The sitemap of the old pelican-plugins repo.
+    *(f"{module}.get_generators" for module in OLD_SITEMAP),
+}
+
+_OUTPUT_SIGNALS: Mapping[NamedSignal, set[str]] = {
+    signals.get_writer: set(),
+    signals.get_generators: _GENERATING,
+    signals.article_generator_write_article: set(),
+    signals.page_generator_write_page: set(),
+    signals.content_written: _OF_A_PAGE | _COUNTING,
+    signals.feed_generated: _OF_A_PAGE,
+    signals.feed_written: _OF_A_PAGE,
+    signals.article_writer_finalized: set(),
+    signals.page_writer_finalized: set(),
+    signals.finalized: _AT_THE_END,
+}
+_READING_SIGNALS = (
+    signals.article_generator_preread,
+    signals.article_generator_context,
+    signals.page_generator_preread,
+    signals.page_generator_context,
+    signals.static_generator_preread,
+    signals.static_generator_context,
+    signals.content_object_init,
+)
+_SAFE_MODULES = ("pelican_indieauth", "jinja2", "markupsafe")
+
+
+def check(site: Pelican) -> None:
+    """Raise :class:`Unfit` where a build that keeps anything could differ from a clean one."""
+    settings = site.settings
+    if settings["RELATIVE_URLS"]:
+        # What is written first decides about links in what is written later.
+        raise Unfit("RELATIVE_URLS is set")
+    if any(isinstance(value, tuple) for value in settings["DATE_FORMATS"].values()):
+        # Every post changes the locale of the posts after it.
+        raise Unfit("DATE_FORMATS names locales")
+    folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
+    if any(Path(folder).absolute().is_relative_to(settings["PATH"]) for folder in folders):
+        # Posts are looked at in every build, templates when the process begins.
+        raise Unfit("there are templates in the content folder")
+    if type(site) is not Pelican:
+        raise Unfit("PELICAN_CLASS is set")
+    if (method := replaced()) is not None:
+        raise Unfit(f"a plugin has replaced Pelican's {method}")
+    for signal, known in _OUTPUT_SIGNALS.items():
+        for receiver in _receivers(signal):
+            if _name(receiver) not in known:
+                raise Unfit(f"{_name(receiver)} listens to {signal.name}")
+
+
+def sees_every_object() -> bool:
+    """Whether a plugin listens to single files being read, so that each has to be made anew.
+
+    This project's own does so for what it holds back, which is read in every build anyway.
+    """
+    return any(
+        not _name(receiver).startswith(f"{_INDIEAUTH}.")
+        for signal in _READING_SIGNALS
+        for receiver in _receivers(signal)
+    )
+
+
+def wants_all_pages(generator: object) -> bool:
+    """Whether a generator is to run when every page of Pelican's own generators is there."""
+    return type(generator).__module__ in OLD_SITEMAP
+
+
+def is_known(function: Any) -> bool:
+    """Whether a template may call this and still be made from only what it looks at."""
+    module = getattr(function, "__module__", None) or ""
+    return module.partition(".")[0] in _SAFE_MODULES
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Plugins that want to know of every page, taken off the signal: here they are told."""
+
+    receivers: tuple[Callable[..., None], ...]
+
+    @classmethod
+    def take_off(cls) -> Counting:
+        """Take them off ``content_written``."""
+        found = tuple(
+            receiver
+            for receiver in _receivers(signals.content_written)
+            if _name(receiver) in _COUNTING
+        )
+        for receiver in found:
+            signals.content_written.disconnect(receiver)
+        return cls(found)
+
+    def tell(self, path: str, local: dict[str, Any], context: dict[str, Any]) -> None:
+        """A page is part of the site, whether it is written or not."""
+        for receiver in self.receivers:
+            receiver(path, context=local)
+        written = context.get(_INDIEAUTH_WRITTEN)
+        if written is not None:
+            written.add(local["output_file"])
+
+
+class Pictures:
+    """Pictures that a plugin makes of others while pages are read and written.
+
+    They belong to the page that shows them, and the page depends on what they were made from.
+    """
+
+    def __init__(self) -> None:
+        #: Those that were made while posts were read.
+        self.unclaimed: set[str] = set()
+        module = sys.modules.get(_IMAGES)
+        if module is not None:
+            module.process_image = self._noting(module.process_image)  # type: ignore[attr-defined]
+            # not typed
+
+    def _noting(self, process: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(image: tuple[str, str, Any], settings: Any) -> Any:
+            source, made, _ = image
+            trace = current()
+            if trace is None:
+                self.unclaimed.add(unquote(made))
+            else:
+                trace.files.add(unquote(source))
+                trace.derived.add(unquote(made))
+            return process(image, settings)
+
+        return noted
+
+
+class Memory:
+    """What plugins remember between builds: it is made to be nothing.
+
+    A clean build begins with plugins as they are right after ``register`` and ``initialized``;
+    so lists and dictionaries of their modules, and objects that they keep there, are put back.
+    """
+
+    def __init__(self, site: Pelican) -> None:
+        self._settings = site.settings
+        names = {plugin.__name__ for plugin in site.plugins if isinstance(plugin, ModuleType)}
+        try:
+            self._kept_settings = fresh(dict(site.settings), {})
+            self._kept = [
+                (value, fresh(_inside(value), {}))
+                for module in _modules(names)
+                for value in _rememberers(module)
+            ]
+        except (TypeError, ValueError, RecursionError) as error:
+            raise Unfit(f"a plugin or a setting keeps what cannot be copied: {error}") from error
+
+    def forget(self) -> None:
+        """Put everything back to where it was before the first build."""
+        for value, kept in self._kept:
+            inside = _inside(value)
+            again = fresh(kept, {})
+            if isinstance(inside, list):
+                inside[:] = again
+            elif inside != again:
+                inside.clear()
+                inside.update(again)
+        self._settings.clear()
+        self._settings.update(fresh(self._kept_settings, {}))
+
+
+def _receivers(signal: Signal) -> Iterator[Callable[..., Any]]:
+    return iter(list(signal.receivers_for(ANY)))
+
+
+def _name(receiver: Callable[..., Any]) -> str:
+    return f"{receiver.__module__}.{receiver.__qualname__}"
+
+
+def _modules(names: set[str]) -> Iterator[ModuleType]:
+    """The modules of plugins, without Pelican's own."""
+    for name, module in list(sys.modules.items()):
+        if any(name == of or name.startswith(f"{of}.") for of in names):
+            yield module
+
+
+def _rememberers(module: ModuleType) -> Iterator[Any]:
+    for name, value in vars(module).items():
+        mine = type(value).__module__ == module.__name__ and hasattr(value, "__dict__")
+        if not name.startswith("__") and (type(value) in (list, dict, set) or mine):
+            yield value
+
+
+def _inside(value: Any) -> Any:
+    return value if isinstance(value, (list, dict, set)) else value.__dict__

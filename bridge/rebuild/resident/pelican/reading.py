@@ -1,0 +1,268 @@
+"""Parsed files, kept from build to build: a file is read again when it is another one."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, is_dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+from pelican.contents import Content, SkipStub, Static
+from pelican.readers import BaseReader, Readers
+from pelican.urlwrappers import URLWrapper
+from pelican.utils import SafeDatetime, file_suffix
+
+from bridge.rebuild.resident.reuse.opened import noting
+
+#: Which file it is: a rename puts another inode there, an edit another time.
+Stamp: TypeAlias = tuple[int, int, int]
+#: Which files they were, by path; ``None`` where there was none.
+Stamps: TypeAlias = dict[str, Stamp | None]
+#: What a build reads: the kind of content and the file.
+_Key: TypeAlias = tuple[str, str]
+
+_PARAMETERS = "__dataclass_params__"
+_ATOMS = frozenset(
+    {str, int, float, bool, type(None), bytes, date, datetime, SafeDatetime, time, timedelta,
+     ZoneInfo, Markup, FunctionType, BuiltinFunctionType, type}
+)  # fmt: skip
+
+
+def stamp(path: str) -> Stamp:
+    """Which file is at a path; raises ``OSError``."""
+    status = os.stat(path)  # noqa: PTH116 - called for every file of a site
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def stamps(paths: Iterable[str]) -> Stamps:
+    """Which files are at these paths."""
+    return {path: _stamp_if_there(path) for path in paths}
+
+
+def _stamp_if_there(path: str) -> Stamp | None:
+    try:
+        return stamp(path)
+    except OSError:
+        return None
+
+
+class Kept(Exception):
+    """Something changed that this process has kept. The text says what."""
+
+
+def fresh(value: Any, copies: dict[int, Any]) -> Any:
+    """A copy that a build may change at will. Two names for one list stay two names for one."""
+    kind: Any = type(value)
+    if kind in _ATOMS:
+        return value
+    made = copies.get(id(value))
+    if made is not None:
+        return made
+    if kind is list:
+        made = [item if type(item) in _ATOMS else fresh(item, copies) for item in value]
+    elif kind is dict:
+        made = value.copy()
+        for key, item in value.items():
+            if type(item) not in _ATOMS:
+                made[key] = fresh(item, copies)
+    elif isinstance(value, URLWrapper):
+        if value._slug is None:
+            # Worked out here, it is there in every copy.
+            _ = value.slug
+        made = kind.__new__(kind)
+        made.__dict__.update(value.__dict__)
+    elif is_dataclass(value) and getattr(kind, _PARAMETERS).frozen:
+        made = value
+    else:
+        made = copy.deepcopy(value, copies)
+    copies[id(value)] = made
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Pristine:
+    """A content object as it was right after it was read, before any plugin saw the site.
+
+    ``files`` are the file itself, and whatever else was opened while it was read.
+    """
+
+    files: Stamps
+    kind: type[Content]
+    plain: dict[str, Any]
+    changeable: dict[str, Any]
+
+    @classmethod
+    def of(cls, content: Content, files: Stamps) -> _Pristine:
+        copies: dict[int, Any] = {id(content.settings): content.settings}
+        plain: dict[str, Any] = {}
+        changeable: dict[str, Any] = {}
+        for name, value in content.__dict__.items():
+            if name != "_context":
+                kept = plain if type(value) in _ATOMS or name == "settings" else changeable
+                kept[name] = fresh(value, copies)
+        return cls(files, type(content), plain, changeable)
+
+    def again(self, context: dict[str, Any]) -> Content:
+        kind: Any = self.kind
+        made: Content = kind.__new__(kind)
+        attributes = made.__dict__
+        attributes.update(self.plain)
+        copies: dict[int, Any] = {}
+        for name, value in self.changeable.items():
+            attributes[name] = fresh(value, copies)
+        attributes["_context"] = context
+        return made
+
+
+class Shelf:
+    """What is kept of the files of a site.
+
+    ``whole`` says whether content objects may be kept as they are, or only what stood in the
+    files: the latter where plugins want to see every object being made. ``logged`` tells how many
+    errors were logged so far: a file with which there were any is read in every build, so that
+    they are told after each.
+    """
+
+    def __init__(self, *, whole: bool, logged: Callable[[], int]) -> None:
+        self.whole = whole
+        self._logged = logged
+        self.reading = ""
+        self.fresh: set[str] = set()
+        self._contents: dict[_Key, _Pristine] = {}
+        self._parsed: dict[str, tuple[Stamps, Any]] = {}
+        self._parsing: set[str] = set()
+        self._used: set[_Key] = set()
+
+    def begin(self) -> None:
+        """A build begins."""
+        self.fresh.clear()
+        self._used.clear()
+
+    def end(self) -> None:
+        """Forget the files that this build did not ask for."""
+        for key in self._contents.keys() - self._used:
+            del self._contents[key]
+        for path in self._parsed.keys() - {path for _, path in self._used}:
+            del self._parsed[path]
+
+    def content(
+        self,
+        kind: type[Content],
+        path: str,
+        context: dict[str, Any],
+        read: Callable[[], Content],
+        reader: Callable[[], object],
+    ) -> Content:
+        """The content of a file, from here or else by ``read``. ``fresh`` notes the latter."""
+        self.reading = path
+        key = (kind.__name__, path)
+        self._used.add(key)
+        kept = self._contents.get(key)
+        if kept is not None and kept.files == stamps(kept.files):
+            return kept.again(context)
+        logged = self._logged()
+        # Looked at before it is read: what is written after that is another file.
+        files = stamps([path])
+        with noting() as opened:
+            self._parsing = opened
+            made = read()
+        self.fresh.add(path)
+        files |= stamps(opened - {path})
+        if self.whole and self._logged() == logged and _may_be_kept(made, reader()):
+            self._keep(key, files, made)
+        return made
+
+    def _keep(self, key: _Key, files: Stamps, made: Content) -> None:
+        if not isinstance(made, Static):
+            # Pelican asks next, and in every build. What is not valid is told in every build.
+            valid = made.is_valid()
+            made.is_valid = _yes if valid else _no
+            if not valid:
+                return
+        self._contents[key] = _Pristine.of(made, files)
+
+    def parsed(self, path: str) -> Any:
+        """What stood in a file the last time, ``None`` where it is not the same file."""
+        kept = self._parsed.get(path)
+        if kept is None or kept[0] != stamps(kept[0]):
+            return None
+        return fresh(kept[1], {})
+
+    def keep_parsed(self, path: str, data: Any, reader: object) -> None:
+        """Keep what stands in a file."""
+        if not self.whole and _is_pelicans(reader):
+            self._parsed[path] = (stamps({path, *self._parsing}), fresh(data, {}))
+
+    def posts(self) -> Iterator[str]:
+        """Every post and page that this build has asked for, also those that came to nothing."""
+        return (path for kind, path in self._used if kind != Static.__name__)
+
+
+def _may_be_kept(content: Content, reader: object) -> bool:
+    """Whether the same files read the same in every build."""
+    if isinstance(content, SkipStub) or _waits_for_its_date(content):
+        return False
+    return isinstance(content, Static) or _is_pelicans(reader)
+
+
+def _is_pelicans(reader: object) -> bool:
+    """Whether a reader is one of Pelican's; one of a plugin's may look at anything."""
+    return type(reader).__module__ == str(BaseReader.__module__)
+
+
+def _waits_for_its_date(content: Content) -> bool:
+    """Whether it is a draft until its day, as WITH_FUTURE_DATES can make it."""
+    when = getattr(content, "date", None)
+    if content.settings.get("WITH_FUTURE_DATES", True) or not isinstance(when, datetime):
+        return False
+    now = datetime.now(UTC) if when.tzinfo else datetime.now()  # noqa: DTZ005 - as Pelican does
+    return when > now
+
+
+@functools.lru_cache(maxsize=200_000)
+def _whole(folder: str, path: str) -> str:
+    return os.path.abspath(os.path.join(folder, path))  # noqa: PTH100, PTH118 - as Pelican does
+
+
+def _yes() -> bool:
+    return True
+
+
+def _no() -> bool:
+    return False
+
+
+def readers_with(shelf: Shelf) -> type[Readers]:
+    """Pelican's readers, reading through a shelf."""
+
+    class ShelvedReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
+        def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
+            whole = _whole(base_path, path)
+            kind = options["content_class"]
+
+            def read() -> Content:
+                read_file = super(ShelvedReaders, self).read_file
+                return read_file(base_path, path, *args, **options)
+
+            def reader() -> object:
+                return self.readers.get(options.get("fmt") or file_suffix(path))
+
+            return shelf.content(kind, whole, options["context"], read, reader)
+
+        def get_cached_data(self, filename: str, default: Any = None) -> Any:
+            found = shelf.parsed(filename)
+            return default if found is None else found
+
+        def cache_data(self, filename: str, data: Any) -> None:
+            shelf.keep_parsed(filename, data, self.readers.get(file_suffix(filename)))
+
+        def save_cache(self) -> None:
+            """Nothing goes to disk."""
+
+    return ShelvedReaders

@@ -1,0 +1,1 @@
+"""Which pages of the last build are still right: what each was made from."""

@@ -1,0 +1,121 @@
+"""Making pages, and knowing what each was made from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from pelican.contents import Content
+
+from bridge.rebuild.resident.pelican.planning import Page
+from bridge.rebuild.resident.reuse.facts import Facts, Ingredients, Opaque
+from bridge.rebuild.resident.reuse.opened import noting
+from bridge.rebuild.resident.reuse.shadow import Shadow
+from bridge.rebuild.resident.reuse.tracing import Trace, Unfit, tracing
+
+#: What Pelican looks up in the context for each feed, besides the feed's posts.
+_OF_FEEDS = ("SITENAME", "SITESUBTITLE", "SITEURL", "localsiteurl", "RSS_FEED_SUMMARY_ONLY")
+_log = logging.getLogger(__name__)
+
+
+class PageFailed(Exception):
+    """A page could not be made. ``contents``: posts that may be at fault, likeliest first."""
+
+    def __init__(self, reason: str, contents: list[Content]) -> None:
+        super().__init__(reason)
+        self.contents = contents
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How a page was made last time. Without ``ingredients`` nobody knows whether it is so still.
+
+    ``derived`` are files that a plugin made for it.
+    """
+
+    made_by: tuple[str, ...]
+    ingredients: Ingredients | None
+    derived: frozenset[str]
+
+
+class Pages:
+    """All pages that were ever made and still are.
+
+    ``shown`` is told of output files as soon as they are in place.
+    """
+
+    def __init__(self, shadow: Shadow, shown: Callable[[Iterable[str]], None]) -> None:
+        self._shadow = shadow
+        self._shown = shown
+        self._made: dict[str, _Made] = {}
+        self._now: set[str] = set()
+
+    def begin(self) -> None:
+        """A build begins."""
+        self._now.clear()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._made)
+
+    def is_as_before(self, page: Page) -> bool:
+        """Whether the same page was in this place, whatever it showed."""
+        made = self._made.get(page.name)
+        return made is not None and made.made_by == page.made_by
+
+    def is_up_to_date(self, page: Page, facts: Facts) -> bool:
+        """Whether the page in this place is this one, made from what it would be made from now."""
+        made = self._made.get(page.name)
+        if made is None or made.made_by != page.made_by:
+            return False
+        if page.name in self._now:
+            return True
+        return made.ingredients is not None and facts.still(made.ingredients, page.local)
+
+    def make(self, page: Page, facts: Facts) -> bool:
+        """Write a page and put it where the world sees it; whether it is other than before."""
+        trace = Trace()
+        self._made.pop(page.name, None)
+        try:
+            with tracing(trace), noting() as opened:
+                page.write()
+            trace.files |= opened
+        except Unfit:
+            raise
+        except Exception as error:
+            suspects = [page.content, trace.last]
+            raise PageFailed(
+                f"{page.name} cannot be made: {type(error).__name__}: {error}",
+                [content for content in suspects if content is not None],
+            ) from error
+        changed = self._shadow.publish(page.name)
+        self._shown([page.name])
+        self._now.add(page.name)
+        ingredients = _ingredients(page, trace, facts)
+        self._made[page.name] = _Made(page.made_by, ingredients, frozenset(trace.derived))
+        return changed
+
+    def keep_only(self, names: Collection[str]) -> set[str]:
+        """Forget all others; the files that plugins made for these."""
+        for gone in self._made.keys() - set(names):
+            del self._made[gone]
+        return set[str]().union(*(made.derived for made in self._made.values()))
+
+
+def _ingredients(page: Page, trace: Trace, facts: Facts) -> Ingredients | None:
+    if page.content is not None:
+        # Plugins that amend a page look at its post too.
+        trace.saw(page.content)
+    if page.kind == "feed":
+        trace.names.update(page.local)
+        trace.names.update(_OF_FEEDS)
+        for element in page.local["elements"]:
+            trace.saw(element)
+    if any(all(listing is not its for its in page.local.values()) for listing in trace.listings):
+        trace.opaque = "it looks at another page of the list that it is a page of"
+    try:
+        return facts.ingredients(trace, page.local)
+    except Opaque as reason:
+        _log.debug("%s is made anew in every build: %s", page.name, reason)
+        return None

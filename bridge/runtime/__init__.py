@@ -1,0 +1,1 @@
+"""The process itself: tasks, threads, other programs, private files, and how it ends."""

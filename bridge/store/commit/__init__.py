@@ -1,0 +1,1 @@
+"""Commits that survive a power cut: locks, disk, packs, one transaction."""

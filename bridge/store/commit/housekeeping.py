@@ -1,0 +1,89 @@
+"""Many small packs become few larger ones, beside the requests.
+
+Each round of commits leaves a pack. ``git repack --geometric`` joins them so that their number
+grows with the logarithm of the history only. Objects are moved and never dropped, so that it does
+not matter what is being committed meanwhile; readers that had an old pack look again, as git does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+from git import GitError
+
+from bridge.store.commit.opening import Place
+
+_log = logging.getLogger(__name__)
+_MANY = 50  # as git's own gc.autoPackLimit
+_RESTS = 20  # times as long as it has worked: requests come first
+# Synced before the old packs go; on one core, because nobody waits.
+_REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-q")
+
+
+class Housekeeper:
+    """Counts rounds of commits, and from time to time tidies up in a thread of its own."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._objects = place.common / "objects"
+        self._rounds = 0
+        self._rest = 0.0  # not before
+        self._thread: threading.Thread | None = None
+        self._running: Any = None  # GitPython's process, which it does not annotate
+        self._closed = False
+
+    def committed(self) -> None:
+        """There may be one pack more. Returns at once."""
+        self._rounds += 1
+        busy = self._thread is not None and self._thread.is_alive()
+        if self._rounds < _MANY or busy or time.monotonic() < self._rest:
+            return
+        self._rounds = 0
+        self._thread = threading.Thread(target=self._tidy, name="housekeeping", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Break off what is running: what git had begun it has not yet put into place."""
+        self._closed = True
+        process = self._running
+        if process is not None:
+            process.terminate()
+        if self._thread:
+            self._thread.join()
+
+    def _tidy(self) -> None:
+        """Repack, unless there is little to do, or another bridge is at it."""
+        try:
+            packs = [*self._objects.joinpath("pack").glob("*.pack")]
+            if len(packs) < _MANY:
+                return
+            file = os.open(self._objects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                begin = time.monotonic()
+                self._repack()
+                self._rest = time.monotonic() + _RESTS * (time.monotonic() - begin)
+            finally:
+                os.close(file)
+        except BlockingIOError:
+            return
+        except (OSError, GitError) as error:
+            if not self._closed:
+                _log.warning("small packs could not be joined: %s", error)
+
+    def _repack(self) -> None:
+        command = ["git", f"--git-dir={self._place.repo.git_dir}", *_REPACK]
+        process = self._place.repo.git.execute(command, as_process=True)
+        self._running = process
+        if self._closed:
+            process.terminate()
+        try:
+            process.stdout.read()
+            process.wait()
+        finally:
+            self._running = None

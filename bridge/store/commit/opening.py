@@ -1,0 +1,140 @@
+"""Opening the bridge's repo: whether it is one in which the promises can be kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from git import GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
+
+from bridge.store import StoreBroken
+from bridge.store.format.git_config import read_settings
+from bridge.store.format.objects import Format
+from bridge.store.format.refs import Branch
+
+_AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
+#: Inside of the repo's folder, where what is now in ``[site] state`` once was.
+EARLIER_STATE = "micropub-bridge"
+_QUIET = {
+    "GIT_TERMINAL_PROMPT": "0",  # there is no person to answer
+    "GIT_OPTIONAL_LOCKS": "0",  # reading takes no lock
+    "GIT_NO_REPLACE_OBJECTS": "1",  # an id means its own bytes
+    "GIT_LITERAL_PATHSPECS": "1",  # a "*" in a path is a star
+    "LC_ALL": "C",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bare repo that can be used; ``common`` is its folder."""
+
+    repo: Repo
+    common: Path
+    branch: Branch
+    format: Format
+
+
+def open_place(path: Path, branch: str) -> Place:
+    """Look at a repo; :class:`StoreBroken` says what is wrong with it, and what to do."""
+    try:
+        repo = Repo(path, expand_vars=False)
+    except NoSuchPathError as error:
+        raise StoreBroken(f"there is no repo at {path}") from error
+    except (InvalidGitRepositoryError, GitError, OSError) as error:
+        raise StoreBroken(f"{path} is not a git repo: {error}") from error
+    git_dir, common = Path(repo.git_dir).resolve(), Path(repo.common_dir).resolve()
+    # Whatever GIT_DIR says in our environment, this repo is meant.
+    repo.git.set_persistent_git_options(git_dir=str(git_dir))
+    repo.git.update_environment(**_QUIET)
+    try:
+        _refuse_working_tree(repo, path, common)
+        place = Place(repo, common, _branch(repo, common, branch), _format(repo, common))
+        _refuse_worktrees(place)
+    except BaseException:
+        repo.close()
+        raise
+    return place
+
+
+def author(repo: Repo, wanted: str, otherwise: str) -> str:
+    """``Name <address>`` of commits: as wanted, else what git itself would take, else the last."""
+    if wanted:
+        return _author(wanted)
+    try:
+        return _author(repo.git.var("GIT_AUTHOR_IDENT").rpartition(">")[0] + ">")
+    except GitCommandError as error:
+        if otherwise:
+            return _author(otherwise)
+        raise StoreBroken(
+            "git does not know whose the commits are; set [publish] author ="
+            ' "Name <you@example.com>", or run: git config --global user.name and user.email'
+        ) from error
+
+
+def _author(text: str) -> str:
+    match = _AUTHOR.fullmatch(text)
+    if match is None:
+        raise StoreBroken(f'the author {text!r} does not read "Name <you@example.com>"')
+    return f"{match[1]} <{match[2]}>"
+
+
+def _format(repo: Repo, common: Path) -> Format:
+    """How the repo names objects; refuses repos that hold less than all of them."""
+    if (common / "shallow").exists():
+        raise StoreBroken(f"{common} is a shallow clone; run: git fetch --unshallow")
+    extensions = read_settings(repo, r"^extensions\.")
+    if read_settings(repo, r"^remote\..*\.promisor$|^extensions\.partialclone$"):
+        raise StoreBroken(f"{common} is a partial clone; clone it again without --filter")
+    storage = extensions.get("extensions.refstorage", "files")
+    if storage != "files":
+        raise StoreBroken(f"{common} keeps its refs as {storage}; run: git refs migrate "
+                          "--ref-format=files")  # fmt: skip
+    return Format(extensions.get("extensions.objectformat", "sha1"))
+
+
+def _refuse_working_tree(repo: Repo, path: Path, common: Path) -> None:
+    """A branch that is checked out is not ours to move: files and index would stay behind, and
+    the owner's next commit would undo every post since."""
+    bare = read_settings(repo, r"^core\.bare$").get("core.bare")
+    if common.name == ".git" or Path(repo.git_dir).resolve() != common or bare == "false":
+        raise StoreBroken(
+            f"{path} is a clone with a working tree, and the bridge commits in a bare clone of its"
+            f" own; beside bridge.toml, run: micropub-bridge init {path}"
+        )
+    if (common / EARLIER_STATE).is_dir():
+        raise StoreBroken(
+            f"{path} was set up by an earlier version, which kept its things in that folder;"
+            " beside bridge.toml, run: micropub-bridge init"
+        )
+
+
+def _refuse_worktrees(place: Place) -> None:
+    """The same where a worktree was added to the bare repo."""
+    for head in place.common.glob("worktrees/*/HEAD"):
+        if head.read_text("utf-8", "surrogateescape").strip() == f"ref: {place.branch.ref}":
+            tree = Path(head.with_name("gitdir").read_text("utf-8", "surrogateescape").strip())
+            raise StoreBroken(
+                f"{place.branch.name} is checked out in {tree.parent}, a worktree of the bridge's"
+                f" own repo; run: git --git-dir={place.common} worktree remove {tree.parent}, and"
+                " clone the repo instead"
+            )
+
+
+def _branch(repo: Repo, common: Path, wanted: str) -> Branch:
+    """The branch to work on: the one named, or the one that the repo's HEAD names."""
+    head = (Path(repo.git_dir) / "HEAD").read_text("utf-8").strip()
+    current = head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else ""
+    name = wanted or current
+    if not name:
+        raise StoreBroken(f"HEAD of {repo.git_dir} is detached; set [site] branch")
+    try:
+        repo.git.check_ref_format(f"refs/heads/{name}")
+    except GitCommandError as error:
+        raise StoreBroken(f"{name!r} cannot be the name of a branch") from error
+    branch = Branch(common, name)
+    if branch.path.is_file() and branch.path.read_bytes().startswith(b"ref:"):
+        raise StoreBroken(f"{name} only points to another branch; set [site] branch to that one")
+    if branch.read() is None and name != current and repo.git.for_each_ref("refs/heads"):
+        raise StoreBroken(f"there is no branch {name!r} in {common}; see: git branch --list")
+    return branch

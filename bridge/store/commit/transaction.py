@@ -1,0 +1,106 @@
+"""Moving the branch so that a power cut, between any two steps, finds a sound repo.
+
+1. Everything new is written to temporary files, and synced: pack, index of the pack, the ref's
+   next contents.
+2. The pack is given its place, then its index; their folder is synced. Nothing refers to them yet.
+3. The branch is locked and compared; the lock is renamed into place: the moment of the commit.
+4. The ref's folder is synced, and the answer may go out.
+
+What a killed bridge leaves between any two of them is cleared by :meth:`Transaction.recover`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Container, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bridge.store.commit.disk import Disk
+from bridge.store.commit.locks import outlived_reboot
+from bridge.store.commit.opening import Place
+from bridge.store.commit.scratch import Scratch
+from bridge.store.format.objects import Object
+from bridge.store.format.packs import make_pack
+
+_log = logging.getLogger(__name__)
+_READ_ONLY = 0o444  # as git has its packs
+
+
+class Transaction:
+    """The steps, for the holder of the writers' lock."""
+
+    def __init__(self, place: Place, disk: Disk, patience: float) -> None:
+        """``patience`` is how many seconds git's own lock of the branch is waited for."""
+        self._branch = place.branch
+        self._format = place.format
+        self._refs = place.common / "refs" / "heads"
+        self._packs = place.common / "objects" / "pack"
+        self._disk = disk
+        self._scratch = Scratch(disk, self._packs)
+        self._patience = patience
+
+    def advance(
+        self, head: bytes | None, tip: bytes, objects: Sequence[Object], reflog: str
+    ) -> bool:
+        """Move the branch from ``head`` to ``tip``; ``False`` if it is no longer at ``head``.
+
+        ``objects`` are those that the repo lacks, ``reflog`` what the reflog says of the move.
+        """
+        self._write(objects, tip)
+        lock = self._branch.lock(self._disk, self._scratch.file("ref"))
+        lock.take(self._patience)
+        try:
+            if self._branch.read() != head:
+                return False
+            lock.commit()
+        finally:
+            lock.release()
+        self._disk.sync([self._branch.path.parent])
+        self._log(head, tip, reflog)
+        return True
+
+    def recover(self) -> None:
+        """Clear what a killed bridge has left; almost always there is nothing."""
+        if left := self._scratch.left():
+            self.unlock(left)
+            self._scratch.sweep()
+
+    def sweep(self) -> None:
+        """Remove the temporary files of this transaction."""
+        self._scratch.sweep()
+
+    def unlock(self, own: Container[int] = ()) -> None:
+        """Remove locks of branches that are a second name of a file of ours (its inode is in
+        ``own``), or from before the machine was started."""
+        for folder, _, names in os.walk(self._refs):
+            for lock in (Path(folder, name) for name in names if name.endswith(".lock")):
+                # Git's own come and go.
+                with suppress(FileNotFoundError):
+                    if lock.stat().st_ino in own or outlived_reboot(lock):
+                        self._disk.remove(lock)
+
+    def _write(self, objects: Sequence[Object], tip: bytes) -> None:
+        """Steps 1 and 2."""
+        disk, scratch = self._disk, self._scratch
+        files = [scratch.write("ref", self._branch.line(tip))]
+        pack = make_pack(objects, self._format) if objects else None
+        if pack:
+            files.append(scratch.write("pack", pack.pack, _READ_ONLY))
+            files.append(scratch.write("idx", pack.idx, _READ_ONLY))
+        disk.sync(files)
+        if pack:
+            disk.rename(scratch.file("pack"), self._packs / f"{pack.name}.pack")
+            disk.rename(scratch.file("idx"), self._packs / f"{pack.name}.idx")
+        # What was fetched, too, must have its name before the branch rests on it.
+        disk.sync([self._packs])
+
+    def _log(self, head: bytes | None, tip: bytes, reflog: str) -> None:
+        """Tell the reflog, where there is one. The commit is made: nothing here makes it fail."""
+        line = f"{(head or bytes(len(tip))).hex()} {tip.hex()} {reflog}\n".encode()
+        try:
+            if self._branch.log.exists():
+                self._disk.append(self._branch.log, line)
+        except OSError as error:
+            _log.warning("%s is made, but not in the reflog: %s", tip.hex(), error)

@@ -1,0 +1,1 @@
+"""Git's own formats: objects, packs, trees, refs, configuration, history."""

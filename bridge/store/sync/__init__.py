@@ -1,0 +1,1 @@
+"""The remote catches up with the bridge, and the bridge with the remote."""

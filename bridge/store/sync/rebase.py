@@ -1,0 +1,196 @@
+"""Both sides have commits: ours are made again on top of theirs.
+
+A file that only one side has changed is taken from that side; one that both have is merged line by
+line. Where that fails nothing is lost: theirs stays at its path, and ours is kept beside it as
+``NAME.conflict-ID``, which Pelican does not take for a post.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from git import GitCommandError
+
+from bridge.store import StoreBroken
+from bridge.store.commit.opening import Place
+from bridge.store.format.object_database import ObjectDatabase
+from bridge.store.format.objects import Entry, Object
+from bridge.store.format.trees import TreeEditor, compare
+
+_MARK = ".conflict-"
+_MARKED = re.compile(r"(.+)\.conflict-[0-9a-f]{8}")
+_TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: ")
+_TIME = re.compile(r"(\d+) [-+]\d{4}$")
+
+
+def conflicted(path: str) -> str | None:
+    """The file that ``path`` is the other version of; ``None`` for any other file."""
+    match = _MARKED.fullmatch(path)
+    return match[1] if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A commit of ours, as far as making it again needs it."""
+
+    oid: bytes
+    tree: bytes
+    parents: tuple[bytes, ...]
+    author: str
+    committer: str
+    message: str
+
+
+class Replay:
+    """Commits that are made again on top of another one; nothing is written yet."""
+
+    def __init__(self, place: Place, database: ObjectDatabase, author: str) -> None:
+        self._repo = place.repo
+        self._format = place.format
+        self._database = database
+        self._author = author
+        self.objects: list[Object] = []
+
+    def onto(self, theirs: bytes, ours: bytes, without: Container[bytes]) -> bytes:
+        """Our commits that ``theirs`` lacks, ``without`` some, on top of it; the new tip.
+
+        A history of ours that itself has merges is not taken apart, but merged as a whole.
+        """
+        missing = self._missing(ours, theirs)
+        commits = [self._load(oid) for oid in missing if oid not in without]
+        if any(len(commit.parents) > 1 for commit in commits):
+            return self._merge(theirs, self._load(ours))
+        tip = theirs
+        for commit in commits:
+            base = self._database.tree_of(commit.parents[0]) if commit.parents else None
+            tip = self._again(commit, base, tip)
+        return tip
+
+    def _again(self, commit: _Commit, base: bytes | None, tip: bytes) -> bytes:
+        before = self._database.tree_of(tip)
+        tree, kept = self._combine(base, commit.tree, before, commit.oid)
+        if tree == before:
+            return tip  # they have it already
+        message = _told(commit.message, kept)
+        # The same time each time: a try that is repeated writes the same objects.
+        made = self._format.commit(tree, [tip], commit.author, self._stamp(commit, tip), message)
+        return self._made(made, tree)
+
+    def _merge(self, theirs: bytes, ours: _Commit) -> bytes:
+        base = self._repo.git.merge_base(ours.oid.hex(), theirs.hex())
+        tree, kept = self._combine(
+            self._database.tree_of(bytes.fromhex(base)),
+            ours.tree,
+            self._database.tree_of(theirs),
+            ours.oid,
+        )
+        stamp = self._stamp(ours, theirs)
+        message = _told("Merge what the remote has\n", kept)
+        made = self._format.commit(tree, [ours.oid, theirs], stamp, stamp, message)
+        return self._made(made, tree)
+
+    def _made(self, commit: Object, tree: bytes) -> bytes:
+        self.objects.append(commit)
+        self._database.remember_commit(commit.oid, tree)
+        return commit.oid
+
+    def _combine(
+        self, base: bytes | None, ours: bytes, theirs: bytes, name: bytes
+    ) -> tuple[bytes, Sequence[str]]:
+        """What we have changed since ``base``, in their tree; and what was kept beside."""
+        editor = TreeEditor(self._database, self._format, theirs)
+        kept = []
+        for path, was, now in compare(self._database, base, ours):
+            there = editor.get(path)
+            if there in (was, now):
+                _set(editor, path, now)
+                continue
+            merged = self._merged(was, now, there)
+            if merged is not None:
+                editor.put(path, merged)
+            elif now is not None:
+                beside = f"{path}{_MARK}{name.hex()[:8]}"
+                editor.put(beside, now)
+                kept.append(beside)
+        tree, objects = editor.write()
+        self.objects += objects
+        return tree, kept
+
+    def _merged(self, was: Entry | None, now: Entry | None, there: Entry | None) -> Entry | None:
+        """The file with the changes of both, where git finds a way."""
+        if not (was and now and there and was.is_file and now.is_file and there.is_file):
+            return None
+        texts = [self._text(entry.oid) for entry in (now, was, there)]
+        if any(b"\0" in text for text in texts):
+            return None
+        with tempfile.TemporaryDirectory(prefix="micropub-bridge-") as folder:
+            files = [Path(folder, name) for name in ("ours", "base", "theirs")]
+            for file, text in zip(files, texts, strict=True):
+                file.write_bytes(text)
+            try:
+                text = self._repo.git.merge_file(
+                    "--stdout", *files, stdout_as_string=False, strip_newline_in_stdout=False
+                )
+            except GitCommandError:
+                return None  # both have changed the same lines
+        merged = self._format.object("blob", text)
+        self.objects.append(merged)
+        return Entry(there.mode if now.mode == was.mode else now.mode, merged.oid)
+
+    def _text(self, oid: bytes) -> bytes:
+        """A file's bytes; those that the commit before was merged to are not written yet."""
+        made = next((item.data for item in self.objects if item.oid == oid), None)
+        return self._database.read(oid, "blob") if made is None else made
+
+    def _stamp(self, commit: _Commit, tip: bytes) -> str:
+        """Whose the new commit is, at the time of the younger of the two that it is made of."""
+        stamps = [commit.committer, self._load(tip).committer]
+        times = [match for stamp in stamps if (match := _TIME.search(stamp))]
+        return f"{self._author} {max(times, key=lambda match: int(match[1]))[0]}"
+
+    def _missing(self, ours: bytes, theirs: bytes) -> Iterator[bytes]:
+        """Our commits that they lack, oldest first."""
+        listed = self._repo.git.rev_list(
+            "--reverse", "--topo-order", ours.hex(), f"^{theirs.hex()}"
+        )
+        return (bytes.fromhex(line) for line in listed.split())
+
+    def _load(self, oid: bytes) -> _Commit:
+        made = next((item.data for item in self.objects if item.oid == oid), None)
+        head, _, message = (made or self._database.read(oid, "commit")).partition(b"\n\n")
+        fields = [line.partition(b" ") for line in head.split(b"\n")]
+
+        def first(name: bytes) -> str:
+            return next(value for key, _, value in fields if key == name).decode("utf-8", "replace")
+
+        try:
+            return _Commit(
+                oid,
+                bytes.fromhex(first(b"tree")),
+                tuple(
+                    bytes.fromhex(value.decode()) for key, _, value in fields if key == b"parent"
+                ),
+                first(b"author"),
+                first(b"committer"),
+                message.decode("utf-8", "replace"),
+            )
+        except (StopIteration, ValueError) as error:
+            raise StoreBroken(f"commit {oid.hex()} cannot be understood") from error
+
+
+def _told(message: str, kept: Sequence[str]) -> str:
+    """A commit message that also says which files were kept beside others, as trailers."""
+    *_, last = message.rstrip("\n").split("\n")
+    gap = "" if _TRAILER.match(last) else "\n"
+    return message + (gap if kept else "") + "".join(f"Kept-Beside: {path}\n" for path in kept)
+
+
+def _set(editor: TreeEditor, path: str, entry: Entry | None) -> None:
+    if entry is None:
+        editor.remove(path)
+    else:
+        editor.put(path, entry)

@@ -1,0 +1,167 @@
+"""One round with the remote: what it has comes here, what we have goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from git import GitCommandError
+
+from bridge.store import StoreBroken, Version
+from bridge.store.format.trees import compare, find
+from bridge.store.git import GitStore
+from bridge.store.sync.rebase import Replay, conflicted
+from bridge.store.sync.transport import (
+    RemoteHasMoved,
+    RemoteIsBusy,
+    RemoteWaits,
+    Transport,
+    TransportError,
+)
+
+_ROUNDS = 5
+_MOMENT = 0.2  # seconds that another git command may take
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A file that both sides had changed: theirs is at ``path``, ours at ``kept``."""
+
+    path: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Commits that only one side has: ``behind`` the remote lacks, ``ahead`` we lack."""
+
+    behind: int = 0
+    ahead: int = 0
+
+
+class Syncing:
+    """Brings branch and remote together. Its methods block."""
+
+    def __init__(
+        self, store: GitStore, transport: Transport, is_post: Callable[[str], bool]
+    ) -> None:
+        """``is_post`` tells by its message whether a commit is the bridge's, to be kept come what
+        may, even if the remote is forced back to before it."""
+        self._store = store
+        self._is_post = is_post
+        self._transport = transport
+        self._repo = store.place.repo
+
+    def run(self, *, fetch: bool) -> None:
+        """Fetch (or trust what is known), replay if need be, push.
+
+        Raises :class:`TransportError` and :class:`~bridge.store.StoreError`; either way nothing is
+        lost, and the next run goes on from there.
+        """
+        if fetch:
+            self._transport.fetch()
+        for _ in range(_ROUNDS):
+            ours, theirs = self._store.head(), self._theirs()
+            if theirs and self._has_moved(ours, theirs):
+                self._bring(ours, theirs)
+                continue
+            if ours is None or ours == theirs:
+                self._transport.agree(ours)
+                return
+            try:
+                self._refuse_to_disturb(ours, theirs)
+                self._transport.push(bytes.fromhex(ours), theirs)
+            except RemoteHasMoved:
+                self._transport.fetch()
+            except RemoteIsBusy:
+                self._transport.pause(_MOMENT)
+        raise TransportError("the remote kept changing during the push")
+
+    def _refuse_to_disturb(self, ours: Version, theirs: Version | None) -> None:
+        """Raise :class:`RemoteWaits` where git would do in the owner's clone what it should not."""
+        local, database = self._transport.local, self._store.database
+        if local is None or not local.trees():
+            return
+        if operation := local.operation():
+            raise RemoteWaits(operation)
+        before = database.tree_of(bytes.fromhex(theirs)) if theirs else None
+        found = compare(database, before, database.tree_of(bytes.fromhex(ours)))
+        added = [path for path, was, now in found if now and not was]
+
+        def is_tracked(path: str) -> bool:
+            return before is not None and find(database, before, path) is not None
+
+        if paths := local.in_the_way(added, is_tracked):
+            raise RemoteWaits(f"{paths[0]} is there, and git does not track it. Move it away, or"
+                              " delete it", paths)  # fmt: skip
+
+    def counts(self) -> Counts | None:
+        """How far apart both sides are; ``None`` as long as the remote was never reached."""
+        ours, theirs = self._store.head(), self._theirs()
+        if theirs is None and not self._transport.is_empty:
+            return None
+        if ours is None or theirs is None:
+            only = ours or theirs
+            count = int(self._repo.git.rev_list("--count", only)) if only else 0
+            return Counts(count, 0) if ours else Counts(0, count)
+        both = self._repo.git.rev_list("--left-right", "--count", f"{ours}...{theirs}")
+        behind, ahead = both.split()
+        return Counts(int(behind), int(ahead))
+
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Every file that was kept beside another one and is still there."""
+        head = self._store.head()
+        found = self._store.files("", head) if head else iter(())
+        return tuple(
+            Conflict(path, kept) for kept, _ in found if (path := conflicted(kept)) is not None
+        )
+
+    def _bring(self, ours: Version | None, theirs: Version) -> None:
+        """Their commits become part of our branch; ours, if there are any, come on top."""
+        replay = Replay(self._store.place, self._store.database, self._store.author)
+        tip = bytes.fromhex(theirs)
+        if ours is not None and not self._contains(theirs, ours):
+            tip = replay.onto(tip, bytes.fromhex(ours), self._taken_back(theirs))
+        if tip.hex() == ours or self._store.bring(ours, tip, replay.objects):
+            self._transport.agree(theirs)
+
+    def _has_moved(self, ours: Version | None, theirs: Version) -> bool:
+        """Whether they have what we lack, or lack what they once had."""
+        agreed = self._known(self._transport.agreed)
+        if agreed and not self._contains(theirs, agreed):
+            return True
+        return not self._contains(ours, theirs)
+
+    def _taken_back(self, theirs: Version) -> set[bytes]:
+        """The owner's commits that both sides once had, and that they have removed by force."""
+        agreed = self._known(self._transport.agreed)
+        if not agreed:
+            return set()
+        listed = self._repo.git.rev_list("--format=%B%x00", agreed, f"^{theirs}").split("\0\n")
+        told = (each.partition("\n") for each in listed)
+        return {
+            bytes.fromhex(head.removeprefix("commit "))
+            for head, _, message in told
+            if head and not self._is_post(message)
+        }
+
+    def _theirs(self) -> Version | None:
+        """Where the remote stood when it was last asked."""
+        return self._known(self._transport.tracking)
+
+    def _known(self, ref: str) -> Version | None:
+        try:
+            return Version(self._repo.git.rev_parse("--verify", "--quiet", ref))
+        except GitCommandError:
+            return None
+
+    def _contains(self, descendant: Version | None, ancestor: Version) -> bool:
+        if descendant is None:
+            return False
+        try:
+            self._repo.git.merge_base("--is-ancestor", ancestor, descendant)
+        except GitCommandError as error:
+            if error.status == 1:
+                return False
+            raise StoreBroken(f"the history cannot be read: {error.stderr}") from error
+        return True

@@ -1,0 +1,301 @@
+"""``git fetch`` and ``git push`` for one branch of one remote, without a person to ask."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from git import Git, GitCommandError
+
+from bridge.store.commit.disk import Disk
+from bridge.store.commit.opening import Place
+from bridge.store.format.git_config import read_settings
+from bridge.store.sync.local_remote import LocalRemote, local_path
+
+_SECONDS = 300.0
+_GRACE = 0.5  # for git to put away what it has begun
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+# "waiting:" is what our hook in the owner's clone says (push-to-checkout.sh).
+_MOVED = re.compile(
+    r"\((stale info|fetch first|non-fast-forward|failed to update ref)\)|waiting: moved"
+    r"|cannot lock ref .* is at \w+ but expected"
+)
+_BUSY = re.compile(r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref")
+_CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
+_UNTRACKED = "{what} is there, and git does not track it. Move it away, or delete it"
+#: What git itself says, where our hook is not there.
+_REFUSALS = {
+    "Working directory has unstaged changes": (
+        "{root} has changes that are not committed. Commit them there, or undo them: git status"
+    ),
+    "Working directory has staged changes": (
+        "{root} has staged changes that are not committed. Commit them there: git commit"
+    ),
+    "Up-to-date check failed": "{root} has changes that are not committed. See there: git status",
+    "Could not update working tree": (
+        "files in {root} that git does not track are in the way. See there: git status"
+    ),
+    "push-to-checkout hook declined": (
+        "the hook push-to-checkout in {root} does not allow it. See there: git status"
+    ),
+    "branch is currently checked out": (
+        "{root} does not let its branch be moved. Run: git -C {root} config"
+        " receive.denyCurrentBranch updateInstead"
+    ),
+}
+_HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
+
+# What is fetched stays a pack, and is synced: our commits will rest on it.
+_SYNCED = ("core.fsync=all", "fetch.unpackLimit=1", "transfer.unpackLimit=1")
+#: What git finds fault with in the history of old repos, and what does no harm.
+_OLD_FAULTS = (
+    "zeroPaddedFilemode", "badTimezone", "badDate", "badDateOverflow", "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail", "missingEmail", "missingNameBeforeEmail", "badName", "badEmail",
+    "badTagName", "missingTaggerEntry", "nulInCommit",
+)  # fmt: skip
+# A tree with names like ".git" or ".." could never be checked out: it does not come in.
+_CHECKED = ("fetch.fsckObjects=true", *(f"fetch.fsck.{fault}=ignore" for fault in _OLD_FAULTS))
+_FETCH = tuple(part for each in (*_SYNCED, *_CHECKED) for part in ("-c", each))
+
+# Asked by git as `askpass "Password for 'https://you@example.com': "`. The token is in the
+# environment of this one process, and given to no other host than the remote's.
+_ASKPASS = """\
+#!/bin/sh
+case "$1" in
+Username*"://$BRIDGE_GIT_HOST'"*) printf '%s\\n' "$BRIDGE_GIT_USER" ;;
+Password*"@$BRIDGE_GIT_HOST'"*) printf '%s\\n' "$BRIDGE_GIT_TOKEN" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+class TransportError(Exception):
+    """The remote could not be reached, or would not have it. The text is fit to be shown."""
+
+
+class RemoteHasMoved(TransportError):
+    """The remote has commits that the push did not know of."""
+
+
+class RemoteWaits(TransportError):
+    """A clone on this machine has something of the owner's that the push would touch.
+
+    ``paths`` are what they have to see to, as far as it is known.
+    """
+
+    def __init__(self, text: str, paths: Sequence[Path] = ()) -> None:
+        super().__init__(text)
+        self.paths = tuple(paths)
+
+
+class RemoteIsBusy(TransportError):
+    """Another git command is at work there: a moment later all may be well."""
+
+
+class Transport:
+    """The way to the branch of the same name in a remote. Its methods block."""
+
+    def __init__(self, place: Place, name: str, token: str, state: Path, disk: Disk) -> None:
+        """``token`` is what an https remote wants as a password, perhaps as ``user:token``."""
+        self._place = place
+        self._name = name
+        self._user, _, self._token = token.rpartition(":")
+        self._askpass = state / "askpass"
+        self._disk = disk
+        self._git: Git = place.repo.git
+        self._running: Any = None  # GitPython's process, which it does not annotate
+        self._stopped = threading.Event()
+        self.is_empty = False  # known to have no such branch
+        #: The remote, if it is on this machine; known once :meth:`url` was asked for.
+        self.local: LocalRemote | None = None
+        self.tracking = f"refs/remotes/{name}/{place.branch.name}"
+        self.agreed = f"refs/micropub-bridge/{name}/{place.branch.name}"
+
+    def url(self) -> str:
+        """Where the remote is, by git's own settings; ``""`` where there is none of that name."""
+        try:
+            url = str(self._git.remote("get-url", "--push", "--", self._name))
+        except GitCommandError:
+            return ""
+        path = local_path(url, self._place.common)
+        if path is not None and self.local is None:
+            self.local = LocalRemote(path, self._place.branch.name)
+        return url
+
+    def fetch(self) -> None:
+        """Bring the remote's commits here. Raises :class:`TransportError`."""
+        ref = self._place.branch.ref
+        self._refuse_itself()
+        if self.local:
+            self.local.fetching()
+        try:
+            self._run(
+                *_FETCH, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-"
+                "fetch-head", "--no-auto-maintenance", "--", self._name, f"+{ref}:{self.tracking}",
+            )  # fmt: skip
+        except TransportError as error:
+            # A remote that is empty, or has no such branch yet, lacks everything: no failure.
+            if "couldn't find remote ref" not in str(error):
+                raise
+            self._run("update-ref", "-d", self.tracking)
+            self.is_empty = True
+
+    def push(self, commit: bytes, seen: str | None) -> None:
+        """Give the branch to the remote, up to a commit that follows ``seen``.
+
+        Raises :class:`RemoteHasMoved` where it is no longer at ``seen`` (``None``: not there),
+        :class:`RemoteWaits`, :class:`RemoteIsBusy` and :class:`TransportError`.
+        """
+        self._refuse_itself()
+        ref = self._place.branch.ref
+        # Never forced: since the commit follows what was seen, this option, its name aside, only
+        # ever refuses more. Without it we would push back what the owner has just taken back.
+        lease = f"--force-with-lease={ref}:{seen or ''}"
+        try:
+            self._run(
+                "-c", f"remote.{self._name}.mirror=false", "push", "--quiet", "--porcelain",
+                "--no-follow-tags", "--no-recurse-submodules", lease, "--", self._name,
+                f"{commit.hex()}:{ref}", seen=seen,
+            )  # fmt: skip
+        except TransportError as error:
+            if _MOVED.search(str(error)):
+                raise RemoteHasMoved(str(error)) from error
+            if _BUSY.search(str(error)):
+                raise RemoteIsBusy(str(error)) from error
+            raise (self._waits(str(error)) if self.local else None) or error from None
+        if self.local:
+            self.local.pushed(commit.hex())
+        self._run("update-ref", self.tracking, commit.hex())
+
+    def try_push(self) -> None:
+        """See whether a push would be let in; nothing is pushed. Raises :class:`TransportError`.
+
+        Tried with a branch of its own name, since a remote that has moved on is no defect.
+        """
+        trial = f"{self._place.branch.ref}:refs/heads/micropub-bridge-check"
+        self._run("push", "--dry-run", "--quiet", "--porcelain", "--", self._name, trial)
+
+    def agree(self, commit: str | None) -> None:
+        """Remember what both sides have had."""
+        if commit is not None:
+            self._run("update-ref", self.agreed, commit)
+
+    def _refuse_itself(self) -> None:
+        """Where ``site`` is gone, git takes ``site.git``, which may be our own repo."""
+        if self.local and self.local.is_repo(self._place.common):
+            raise TransportError(f"there is no repo at {self.local.path}")
+
+    def _waits(self, text: str) -> RemoteWaits | None:
+        """Why git did not move the owner's working tree, and what they can do about it."""
+        root = self.local.path if self.local else Path()
+        if found := re.search(r"waiting: (\w+)(?: ([^;]*?))? *(?:;|$)", text):
+            what, detail = found[1], found[2] or ""
+            if what == "changed":
+                tree, _, names = detail.partition(" // ")
+                paths = [Path(tree, name) for name in names.split()]
+                return RemoteWaits(_CHANGED.format(what=names, root=tree), paths)
+            if what == "untracked":
+                return RemoteWaits(_UNTRACKED.format(what=detail), [Path(detail)])
+            return RemoteWaits(f"a git command is under way in {root}. End it there: git status")
+        for words, reason in _REFUSALS.items():
+            if words in text:
+                return RemoteWaits(reason.format(root=root))
+        return None
+
+    def pause(self, seconds: float) -> None:
+        """Let some time pass, unless the bridge ends."""
+        self._stopped.wait(seconds)
+
+    def stop(self) -> None:
+        """Break off what is running, and begin nothing more."""
+        self._stopped.set()
+        process = self._running
+        if process is not None:
+            _end(process)
+
+    def _run(self, *arguments: str, seen: str | None = None) -> str:
+        if self._stopped.is_set():
+            raise TransportError("the bridge is shutting down")
+        command = ["git", f"--git-dir={self._place.repo.git_dir}", *arguments]
+        told = {"MICROPUB_BRIDGE_SEEN": seen} if seen else {}  # for push-to-checkout.sh
+        # A group of its own: what git starts (ssh) must not outlive it, and keep its pipes open.
+        process = self._git.execute(
+            command, as_process=True, env={**self.environment(), **told}, start_new_session=True
+        )
+        self._running = process
+        if self._stopped.is_set():
+            _end(process)
+        try:
+            out, err = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            _end(process)
+            raise TransportError(f"the remote did not answer in {_SECONDS:.0f} seconds") from error
+        finally:
+            self._running = None
+        if process.returncode != 0:
+            raise TransportError(self._presentable(out + err))
+        return os.fsdecode(out)
+
+    def environment(self) -> Mapping[str, str]:
+        """What git needs to be let in by the remote, and only there."""
+        settings = read_settings(self._place.repo, r"^core\.sshcommand$")
+        ssh = os.environ.get("GIT_SSH_COMMAND") or settings.get("core.sshcommand", "ssh")
+        environment = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes"}
+        url = urlsplit(self.url()) if self._token else None
+        # A token goes over a secure way, or nowhere; on this machine every way is.
+        if url and (url.scheme == "https" or url.hostname in {"127.0.0.1", "localhost", "::1"}):
+            if not self._askpass.exists():
+                self._disk.write(self._askpass, _ASKPASS.encode(), 0o700)
+            environment |= {
+                "GIT_ASKPASS": str(self._askpass),
+                "BRIDGE_GIT_HOST": url.netloc.rpartition("@")[2],
+                "BRIDGE_GIT_USER": self._user or "git",
+                "BRIDGE_GIT_TOKEN": self._token,
+                # No helper of the owner's gets to see, or to keep, the token.
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "credential.helper",
+                "GIT_CONFIG_VALUE_0": "",
+            }
+        return environment
+
+    def _presentable(self, output: bytes) -> str:
+        """What git said, without hints to a person at a terminal, and without secrets."""
+        lines = (line.strip() for line in output.decode("utf-8", "replace").splitlines())
+        text = "; ".join(line for line in lines if line and not line.startswith(_HINTS))
+        if self._token:
+            text = text.replace(self._token, "…")
+        if "dubious ownership" in text and self.local:
+            return other_user(self.local.path)
+        return _CREDENTIALS.sub("…@", text)[:1000] or "git failed and gave no reason"
+
+
+def _end(process: Any) -> None:
+    """End a git process with all that it has started: asked to at first, then by force."""
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        with suppress(subprocess.TimeoutExpired):
+            process.proc.wait(_GRACE)
+            if kind == signal.SIGTERM:
+                continue
+            return
+
+
+def other_user(path: Path) -> str:
+    """What to do about a repo that belongs to another user."""
+    try:
+        owner = path.owner()
+    except (OSError, KeyError):
+        owner = "its owner"
+    return (
+        f"{path} belongs to another user, and git refuses to work in such a repo. Run the bridge"
+        f" as {owner}, or let both push to a repo between them: git init --bare --shared=group"
+    )

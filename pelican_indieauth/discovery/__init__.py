@@ -1,0 +1,1 @@
+"""The links by which apps find the site's endpoints, in pages and in HTTP headers."""

@@ -1,0 +1,115 @@
+"""The same links as HTTP headers, in the formats that static hosts read from the output folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pelican_indieauth.discovery.endpoints import Link
+from pelican_indieauth.errors import SettingError
+
+_SETTING = "INDIEAUTH_HEADERS"
+_BEGIN = "# BEGIN indieauth: written by the plugin, changed at every build"
+_END = "# END indieauth"
+_RULE_FOR_ALL = re.compile(r"^/\*[ \t\r]*(?:\n|\Z)", re.MULTILINE)
+
+
+def chosen(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The formats to write: all of them, unless the setting names some or none."""
+    value = settings.get(_SETTING)
+    if value is None:
+        return tuple(_FORMATS)
+    names = (value,) if isinstance(value, str) else tuple(value or ())
+    for name in names:
+        if name not in _FORMATS:
+            remedy = f"Use any of {', '.join(map(repr, _FORMATS))}, or [] for none"
+            raise SettingError(_SETTING, name, "is not a format known here", remedy)
+    return names
+
+
+def write(output: Path, formats: Iterable[str], links: Iterable[Link]) -> None:
+    """Writes one file for each format, or adds to the one that the site brings itself."""
+    for name in formats:
+        filename, merged = _FORMATS[name]
+        file = output / filename
+        # Every byte of the site's own comes back, whatever its encoding and its ends of lines.
+        there = file.read_bytes() if file.is_file() else b""
+        text = merged(_without_block(there.decode("utf-8", "surrogateescape")), links)
+        made = text.encode("utf-8", "surrogateescape")
+        if made != there:
+            _replace(file, made)
+
+
+def _replace(file: Path, made: bytes) -> None:
+    """A new file in the place of the old: that one may be a link to the site's own source."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.indieauth")
+    temporary.write_bytes(made)
+    temporary.replace(file)
+
+
+def _without_block(text: str) -> str:
+    """What is not ours: lines between the two marks are from an earlier build."""
+    kept = []
+    ours = False
+    for line in text.splitlines(keepends=True):
+        mark = line.strip()
+        ours = ours or mark == _BEGIN
+        if not ours:
+            kept.append(line)
+        ours = ours and mark != _END
+    return "".join(kept)
+
+
+def _value(link: Link) -> str:
+    """The header's value, rel first after the address (RFC 8288 3)."""
+    kind = f'; type="{link.type}"' if link.type else ""
+    return f'<{link.href}>; rel="{link.rel}"{kind}'
+
+
+def _netlify(text: str, links: Iterable[Link]) -> str:
+    """``_headers``: beneath the site's own rule for every path, or as one.
+
+    Hosts differ in what a second rule for the same path does; in one rule, values add up.
+    """
+    headers = [f"  Link: {_value(link)}" for link in links]
+    rule = _RULE_FOR_ALL.search(text)
+    if rule is None:
+        return _block(["/*", *headers])(text)
+    block = "\n".join([f"  {_BEGIN}", *headers, f"  {_END}"]) + "\n"
+    above = text[: rule.end()]
+    return above + ("" if above.endswith("\n") else "\n") + block + text[rule.end() :]
+
+
+def _block(lines: Iterable[str]) -> Callable[[str], str]:
+    """Adds a block at the end of a file."""
+    text = "\n".join([_BEGIN, *lines, _END]) + "\n"
+    return lambda there: there + ("\n" if there and not there.endswith("\n") else "") + text
+
+
+def _apache(text: str, links: Iterable[Link]) -> str:
+    """``.htaccess``. A ``%`` begins a format specifier there, and is doubled."""
+    headers = [f"Header add Link '{_value(link).replace('%', '%%')}'" for link in links]
+    block = ["<IfModule mod_headers.c>", *(f"  {line}" for line in headers), "</IfModule>"]
+    return _block(block)(text)
+
+
+def _nginx(text: str, links: Iterable[Link]) -> str:
+    """For ``include`` in a ``server`` block. A ``$`` begins a variable, and cannot be escaped."""
+    values = (_value(link).replace("$", "%24") for link in links)
+    return _block(f"add_header Link '{value}' always;" for value in values)(text)
+
+
+def _caddy(text: str, links: Iterable[Link]) -> str:
+    """For ``import`` in a site block of a Caddyfile."""
+    return _block(f"header +Link `{_value(link)}`" for link in links)(text)
+
+
+_FORMATS: Mapping[str, tuple[str, Callable[[str, Iterable[Link]], str]]] = {
+    "_headers": ("_headers", _netlify),
+    ".htaccess": (".htaccess", _apache),
+    "nginx": ("indieauth.nginx.conf", _nginx),
+    "caddy": ("indieauth.caddyfile", _caddy),
+}

@@ -1,0 +1,130 @@
+"""Properties that have no field of their own: any of them is read by one general rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pelican_indieauth.entry import mf2, text
+from pelican_indieauth.entry.entry import Fact, Value, without_scheme
+from pelican_indieauth.entry.mf2 import Mf2, plain
+from pelican_indieauth.entry.urls import Urls
+
+#: What a class of microformats2 can be made of.
+NAME = re.compile(r"[a-z]+(?:-[a-z]+)*")
+_DURATION = re.compile(
+    r"P(?=\d|T\d)(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
+    r"(?:T(?:(?P<h>\d+)H)?(?:(?P<min>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
+)
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}\S*)?")
+#: Roots that a nested object may have: any but those that would be a post or a site of their own.
+_OWN_ROOTS = frozenset({"h-entry", "h-feed", "h-app", "h-x-app", "h-resume"})
+#: What Pelican's keys hold, what the page says anyway, and what was meant for the bridge. A post
+#: has one author and one address, whatever an app says of them.
+SAID_OTHERWISE = frozenset(
+    {
+        *("name", "summary", "content", "published", "updated", "category", "author", "url", "uid"),
+        *("post-status", "visibility", "shortlink", "created", "deleted", "channel", "h-card"),
+        *("me", "rel", "key", "logo"),
+    }
+)
+#: What is not the post's own address, but that of what it is about: no ``u-url`` of the entry.
+WEBSITE = "website"
+_FOR_THE_BRIDGE = ("mp-", "p3k-")
+#: What of a nested object is its name and address.
+_NAMING = frozenset({"name", "url", "uid", "num", "unit"})
+_DEEPEST = 4
+
+
+def facts(
+    properties: Mapping[str, Any], urls: Urls, elsewhere: Callable[[str | None], str | None]
+) -> tuple[Fact, ...]:
+    """What these properties say.
+
+    ``elsewhere`` gives an address only if it is not the owner's (for cards of people).
+    """
+    return tuple(_Reader(urls, elsewhere).facts(properties, 1))
+
+
+class _Reader:
+    def __init__(self, urls: Urls, elsewhere: Callable[[str | None], str | None]) -> None:
+        self._urls = urls
+        self._elsewhere = elsewhere
+
+    def facts(self, properties: Mapping[str, Any], depth: int) -> Iterator[Fact]:
+        for given, values in properties.items():
+            name = _CONTROL.sub(" ", given).strip().lower().replace("_", "-")
+            if not name or name.startswith(_FOR_THE_BRIDGE):
+                continue
+            read = (self._value(name, value, depth) for value in mf2.listed(values))
+            if found := tuple([value for value in read if value]):
+                yield Fact(name, found)
+
+    def _value(self, name: str, value: Any, depth: int) -> Value | None:
+        if isinstance(value, dict):
+            if isinstance(value.get("html"), str) and "properties" not in value:
+                html = text.without_attributes(value["html"])
+                return Value(html=html) if text.of_a_stranger(html).strip() else None
+            if "value" not in value or "properties" in value:
+                return self._nested(value, depth)
+            label = plain(value.get("alt"))
+            found = self._value(name, value["value"], depth)
+            return replace(found, text=label) if found and found.url and label else found
+        return self._scalar(name, value)
+
+    def _scalar(self, name: str, value: Any) -> Value | None:
+        if isinstance(value, bool):
+            return Value(str(value).lower())
+        if not isinstance(value, (str, int, float)):
+            return None
+        # A link has to be no more than that: of a text that has links the text is shown.
+        url = self._urls.web(value)
+        if url:
+            return Value(without_scheme(url), url=url)
+        words = _CONTROL.sub(" ", str(value).replace("\r\n", "\n").replace("\r", "\n")).strip()
+        if not words:
+            return None
+        timed = _DURATION.fullmatch(words)
+        if timed and ("T" in words or name.endswith(("duration", "time"))):
+            return Value(readable_duration(words), duration=words)
+        if _DATE.fullmatch(words) and (moment := mf2.moment(words)):
+            return Value(words, moment=moment)
+        return Value(words)
+
+    def _nested(self, value: dict[str, Any], depth: int) -> Value | None:
+        """An object, or a JSON object of an app's own making, which counts as one."""
+        found = Mf2.of(value) or Mf2({n: v for n, v in value.items() if n not in {"type", "value"}})
+        if depth > _DEEPEST:
+            return None
+        type_ = found.type
+        if not type_ or type_ in _OWN_ROOTS:
+            type_ = "h-cite" if type_ == "h-entry" else "h-item"
+        url = self._urls.web(mf2.value_of(found.first("url")))
+        nested = Value(
+            found.text("name") or "",
+            url=self._elsewhere(url) if type_ == "h-card" else url,
+            type=type_,
+            number=found.text("num") or "",
+            unit=found.text("unit") or "",
+            facts=tuple(self.facts(_but(found.properties, type_), depth + 1)),
+        )
+        return nested if nested != Value(type=type_) else None
+
+
+def _but(properties: Mapping[str, Any], type_: str) -> dict[str, Any]:
+    """What a nested object says besides its name and address. Of people that is enough: a card
+    says who somebody is, and is believed."""
+    if type_ == "h-card":
+        kept = frozenset({"note", "org", "role", "locality", "region", "country-name"})
+        return {name: values for name, values in properties.items() if name in kept}
+    return {name: values for name, values in properties.items() if name not in _NAMING}
+
+
+def readable_duration(written: str) -> str:
+    """``PT1H30M`` as ``1 h 30 min``; the text itself where it is no ISO 8601 duration."""
+    found = _DURATION.fullmatch(written)
+    parts = found.groupdict() if found else {}
+    return " ".join(f"{amount} {unit}" for unit, amount in parts.items() if amount) or written

@@ -1,0 +1,142 @@
+"""Puts ``entry`` on every article, and the h-entry around its content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pelican_indieauth.entry.copies import Copies
+from pelican_indieauth.entry.parts import Parts
+from pelican_indieauth.entry.reading import Reader
+from pelican_indieauth.entry.urls import Urls, comparable
+from pelican_indieauth.site import Site
+
+_LISTS = (
+    *("articles", "translations", "drafts", "drafts_translations"),
+    *("hidden_articles", "hidden_translations"),
+)
+#: What of the markup is for pages alone: quotations, values for machines, what the body shows.
+_PAGE_ONLY = re.compile(
+    r"<blockquote.*?</blockquote>|<data[^>]*></data>|<p[^>]* hidden>.*?</p>| class=\"[^\"]*\"",
+    re.DOTALL,
+)
+_BODY = '<div class="e-content">', "</div>"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around a post's body.
+
+    ``before`` and ``after`` are for people, and so for feeds and summaries too; ``opening`` is the
+    markup of the whole, empty where the theme marks up posts itself.
+    """
+
+    opening: str
+    before: str
+    after: str
+
+    def around(self, body: str) -> str:
+        """The post as its page shows it."""
+        start, end = _BODY if body else ("", "")
+        return f"{self.opening}{self.before}{start}{body}{end}{self.after}</div>"
+
+    def plain(self, body: str) -> str:
+        """The post as a feed or a summary shows it: without values and classes for machines."""
+        if not (self.before or self.after):
+            return body
+        return f"{_PAGE_ONLY.sub('', self.before)}{body}{_PAGE_ONLY.sub('', self.after)}"
+
+    def in_feed(self, content: str) -> str:
+        """The plain form of what :meth:`around` has made, with what others have added since."""
+        if not self.opening:
+            return self.plain(content)
+        prepended, begun, rest = content.partition(self.opening + self.before)
+        inner, ended, appended = rest.rpartition(f"{self.after}</div>")
+        if not (begun and ended):
+            return content
+        body = inner.removeprefix(_BODY[0]).removesuffix(_BODY[1]) if inner else ""
+        return f"{prepended}{self.plain(body)}{appended}"
+
+
+def articles_of(generator: Any) -> Iterator[Any]:
+    """Every article that a generator will write, drafts and translations too."""
+    for name in _LISTS:
+        yield from getattr(generator, name, ())
+
+
+def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any]) -> None:
+    """Sets ``entry``, ``entry_parts`` (its HTML) and ``entry_frame`` of each article.
+
+    Where the plugin marks up the site, an article's content becomes the whole entry.
+    """
+    profiles = frozenset(comparable(link.href) for link in site.links if link.rel == "me")
+    static = context["static_content"], context["STATIC_URL"]
+    files = Urls(site.home, site.root, *static, profiles)
+    reader = Reader(files, Copies(context["static_content"]), site.owner)
+    for article in articles:
+        # Pelican puts an address together anew each time that it is asked, and themes ask often:
+        # keeping it saves a build more than all else here costs.
+        article.override_url = article.url
+        article.entry = reader.entry(article)
+        article.entry_parts = Parts(article.entry, site.words, article.date_format)
+        article.entry_frame = _frame(article.entry_parts, wrap=site.wraps)
+        if site.wraps:
+            article.get_content = _Content(article.entry_frame, article.get_content)
+            article.get_summary = _Summary(article)
+
+
+def _frame(parts: Parts, *, wrap: bool) -> Frame:
+    before = parts.context() + parts.media()
+    after = parts.place() + parts.syndication()
+    return Frame(parts.opening() if wrap else "", before, after)
+
+
+@dataclass(slots=True)
+class _Content:
+    """What Pelican takes for an article's content: the whole entry.
+
+    Pelican resolves links in the body alone, where all links are that need it, and keeps that: so
+    a summary is made of it without looking through the body once more.
+    """
+
+    frame: Frame
+    get_body: Callable[[str], str | None]
+
+    def __call__(self, siteurl: str) -> str:
+        return self.frame.around(self.get_body(siteurl) or "")
+
+
+@dataclass(slots=True)
+class _Plain(_Content):
+    """The same as people read it."""
+
+    def __call__(self, siteurl: str) -> str:
+        return self.frame.plain(self.get_body(siteurl) or "")
+
+
+@dataclass(slots=True)
+class _Summary:
+    """Pelican's own summary, of the plain form; made when it is first asked for.
+
+    Several themes print a summary beside the content, and a page should have one entry.
+    """
+
+    article: Any
+    get_summary: Callable[[str], str] | None = None
+
+    def __call__(self, siteurl: str) -> str:
+        if self.get_summary is None:
+            self.get_summary = self._pelicans_own()
+        return self.get_summary(siteurl)
+
+    def _pelicans_own(self) -> Callable[[str], str]:
+        """What Pelican would do for the same article with the plain content."""
+        article, content = self.article, self.article.get_content
+        summarised = object.__new__(type(article))
+        summarised.__dict__.update(article.__dict__)
+        summarised.get_content = _Plain(content.frame, content.get_body)
+        del summarised.get_summary
+        own: Callable[[str], str] = summarised.get_summary
+        return own

@@ -1,0 +1,374 @@
+"""The HTML of an entry, part by part: what the macros print, and what goes around a post's body.
+
+Every value passes through :func:`html.escape`, and no other HTML comes in. These are plain
+functions and no template, as a build calls them for every post (``benchmarks/plugin.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from html import escape as e
+
+from pelican.utils import strftime
+
+from pelican_indieauth.entry.entry import (
+    Cite,
+    Entry,
+    Fact,
+    Media,
+    Person,
+    Place,
+    Value,
+    without_scheme,
+)
+from pelican_indieauth.entry.facts import NAME
+from pelican_indieauth.entry.text import of_a_stranger
+
+#: A phone's photo is wider than any page, and not every theme thinks of that.
+_NOT_WIDER = 'style="max-width: 100%"'
+_FITTING = 'style="max-width: 100%; height: auto"'
+_WIDE = 30
+#: What says by itself what it is, without a label.
+_ADDRESS = frozenset(
+    {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
+)
+_TARGETS = (
+    ("like_of", "like-of"),
+    ("repost_of", "repost-of"),
+    ("bookmark_of", "bookmark-of"),
+    ("watch_of", "watch-of"),
+    ("listen_of", "listen-of"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An entry's HTML, without the element around it. ``words`` are in the site's language, dates
+    in the form that it gives them (``DEFAULT_DATE_FORMAT``)."""
+
+    entry: Entry
+    words: Mapping[str, str]
+    date_format: str = "%Y-%m-%d"
+
+    def opening(self) -> str:
+        """How a whole entry begins: root class, and what machines read of every post.
+
+        An event, a review or a recipe is an entry besides, for readers that know nothing else.
+        """
+        classes = "h-entry" if self.entry.type == "h-entry" else f"h-entry {self.entry.type}"
+        return f'<div class="{classes}">{self.facts()}{self.author()}{self.categories()}'
+
+    def facts(self) -> str:
+        """Address, dates, name where there is one, summary (unless that is all there is to read):
+        for machines."""
+        entry = self.entry
+        found = _data("u-url u-uid", entry.url)
+        if entry.name:
+            found += _data("p-name", entry.name)
+        if entry.published:
+            found += _data("dt-published", entry.published.isoformat())
+        if entry.updated:
+            found += _data("dt-updated", entry.updated.isoformat())
+        if entry.summary and not entry.bodiless:
+            found += _data("p-summary", entry.summary)
+        return found
+
+    def author(self, *, visible: bool = False) -> str:
+        """Who wrote it (p-author), for machines alone or for people too."""
+        person = self.entry.author
+        if person is None:
+            return ""
+        return _visible_author(person) if visible else _author(person)
+
+    def categories(self) -> str:
+        """The tags, for machines (p-category)."""
+        return "".join(map(_category, self.entry.categories))
+
+    def context(self) -> str:
+        """Why the post was written: what it replies to, likes, reposts, attends, reads, reviews;
+        and whatever else was said in it (:meth:`details`)."""
+        about = self._targets() + self._review() + self._schedule()
+        return about + self.details() + self._summary()
+
+    def details(self) -> str:
+        """All that has no place of its own: any other ``*-of``, and any other property by name."""
+        found = ""
+        for name, cites in self.entry.cited:
+            found += "".join(_cited(cite, name, self._word(name), self) for cite in cites)
+        return found + "".join(map(self._fact, self.entry.facts))
+
+    def _targets(self) -> str:
+        entry, words = self.entry, self.words
+        answer = _data("p-rsvp", entry.rsvp) if entry.rsvp else ""
+        word = words[f"rsvp-{entry.rsvp}" if entry.rsvp else "in-reply-to"]
+        found = [_cited(cite, "in-reply-to", word, self, answer) for cite in entry.in_reply_to]
+        if entry.rsvp and not found:
+            found.append(_sentence(f"{e(words['rsvp'])}: {e(entry.rsvp)}{answer}"))
+        for field, name in _TARGETS:
+            found += [_cited(cite, name, words[name], self) for cite in getattr(entry, field)]
+        if entry.read_of:
+            status = entry.read_status or ""
+            marked = _data("p-read-status", status) if status else ""
+            word = words.get(status, words["read-of"])
+            found += [_cited(cite, "read-of", word, self, marked) for cite in entry.read_of]
+        return "".join(found)
+
+    def _summary(self) -> str:
+        """The summary, where it is all that there is to read."""
+        if not (self.entry.bodiless and self.entry.summary):
+            return ""
+        return f'<p class="indieauth-summary p-summary">{e(self.entry.summary)}</p>\n'
+
+    def media(self) -> str:
+        """Photos with their alternative texts, videos, sounds."""
+        entry = self.entry
+        if not (entry.photos or entry.videos or entry.audios or entry.featured):
+            return ""
+        photos = {photo.url for photo in entry.photos}
+        return "".join(
+            (
+                *(_photo(p, "featured") for p in entry.featured if p.url not in photos),
+                *map(_photo, entry.photos),
+                *(_played("video", video) for video in entry.videos),
+                *(_played("audio", audio) for audio in entry.audios),
+            )
+        )
+
+    def place(self) -> str:
+        """The place that it checks in at (u-checkin), and where it was written (p-location)."""
+        found = ""
+        if self.entry.checkin:
+            word = e(self.words["checkin"])
+            # Without an address it has to be p-: a name is no relative URL.
+            name = "u-checkin" if self.entry.checkin.url else "p-checkin"
+            found += _sentence(f"{word} {_placed(self.entry.checkin, f'{name} h-card')}", "place")
+        location = self.entry.location
+        if location:
+            root = "h-card" if location.name else "h-adr" if location.address else "h-geo"
+            found += _sentence(_placed(location, f"p-location {root}"), "place")
+        return found
+
+    def syndication(self) -> str:
+        """Copies of the post elsewhere (u-syndication)."""
+        if not self.entry.syndication:
+            return ""
+        links = [
+            f'<a class="u-syndication" rel="syndication" href="{e(url)}">'
+            f"{e(url.partition('://')[2].partition('/')[0])}</a>"
+            for url in self.entry.syndication
+        ]
+        word = e(self.words["syndication"])
+        return _sentence(f"{word} {', '.join(links)}", "syndication")
+
+    def _review(self) -> str:
+        entry, words, found = self.entry, self.words, ""
+        if entry.item:
+            item = entry.item
+            photo = _data("u-photo", item.photo) if item.photo else ""
+            link = _named(item.name or item.url or "", item.url)
+            subject = f'<span class="p-item {e(item.type)}">{link}{photo}</span>'
+            found += _sentence(f"{e(words['item'])} {subject}")
+        if entry.rating:
+            best = f'<span class="p-best">{e(entry.best)}</span>' if entry.best else ""
+            of = f" {e(words['best'])} {best}" if best else ""
+            rating = f'<span class="p-rating">{e(entry.rating)}</span>'
+            found += _sentence(f"{e(words['rating'])}: {rating}{of}")
+        return found
+
+    def _schedule(self) -> str:
+        start, end = self.entry.start, self.entry.end
+        times = []
+        if start:
+            times.append(_time(' class="dt-start"', start.isoformat(), self._readable(start)))
+        if end:
+            times.append(_time(' class="dt-end"', end.isoformat(), self._readable(end, start)))
+        return _sentence(" – ".join(times)) if times else ""
+
+    def _readable(self, moment: date | datetime, after: date | datetime | None = None) -> str:
+        """A moment as people write it; without its date where it is that of the one before."""
+        if not isinstance(moment, datetime):
+            return str(strftime(moment, self.date_format))
+        time = f"{moment:%H:%M}"
+        if isinstance(after, datetime) and after.date() == moment.date():
+            return time
+        return f"{strftime(moment, self.date_format)}, {time}"
+
+    def _word(self, name: str) -> str:
+        """What the site calls a property."""
+        return self.words.get(name) or name.replace("-", " ").capitalize()
+
+    def _fact(self, fact: Fact) -> str:
+        """One property: a line, or a list of its values."""
+        label = e(self._word(fact.name))
+        values = [self._value(fact.name, value) for value in fact.values]
+        if len(values) == 1 and not fact.values[0].html:
+            return _sentence(f"{label}: {values[0]}", "fact")
+        shown = values[0] if len(values) == 1 else f"<ul><li>{'</li><li>'.join(values)}</li></ul>"
+        return f'<div class="indieauth-fact"><p>{label}:</p>\n{shown}</div>\n'
+
+    def _value(self, name: str, value: Value) -> str:
+        # What cannot be a class of microformats2 is there for people alone.
+        name = name if NAME.fullmatch(name) else ""
+        if value.html:
+            return f"<div{_class('e', name)}>{value.html}</div>"
+        if value.type:
+            return f"<span{_class('p', name, value.type)}>{self._nested(value)}</span>"
+        if value.duration:
+            return _time(_class("dt", name), value.duration, value.text)
+        if value.moment:
+            readable = self._readable(value.moment)
+            return _time(_class("dt", name), value.moment.isoformat(), readable)
+        if value.url:
+            return _link(_class("u", name), value.url, value.text)
+        return f"<span{_class('p', name)}>{_lines(value.text)}</span>"
+
+    def _nested(self, value: Value) -> str:
+        """An object by its name, or its number and unit, or its address; and what else it says."""
+        shown = ""
+        if value.text:
+            shown = _named(value.text, value.url)
+        elif value.number:
+            shown = f'<span class="p-num">{e(value.number)}</span>'
+            shown += f' <span class="p-unit">{e(value.unit)}</span>' if value.unit else ""
+        elif value.url:
+            shown = _link(' class="u-url"', value.url, without_scheme(value.url))
+        told = ", ".join(
+            ("" if fact.name in _ADDRESS else f"{e(self._word(fact.name))}: ")
+            + ", ".join(self._inside(fact.name, one) for one in fact.values)
+            for fact in value.facts
+        )
+        return f"{shown} ({told})" if shown and told else shown or told
+
+    def _inside(self, name: str, value: Value) -> str:
+        """A value within a line: its HTML as text."""
+        if value.html:
+            return self._value(name, Value(of_a_stranger(value.html).strip()))
+        return self._value(name, value)
+
+
+def _data(name: str, value: str) -> str:
+    """A property for machines: an element that shows nothing, with or without a style sheet."""
+    return f'<data class="{name}" value="{e(value)}"></data>'
+
+
+def _sentence(html: str, name: str = "context") -> str:
+    """A paragraph. Where a theme strips the tags, the end of its line keeps words apart."""
+    return f'<p class="indieauth-{name}">{html}</p>\n'
+
+
+def _named(name: str, url: str | None) -> str:
+    """A name, as a link where there is one to follow."""
+    if url is None:
+        return f'<span class="p-name">{e(name)}</span>'
+    return f'<a class="p-name u-url" href="{e(url)}">{e(name)}</a>'
+
+
+def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> str:
+    """What the post speaks about: a link, or an h-cite where more is known of it."""
+    if cite.url and not (cite.name or cite.author or cite.excerpt):
+        link = _link(f' class="u-{name}"', cite.url, cite.label)
+        return _sentence(f"{before}{e(word)} {link}")
+    author = quoted = ""
+    if cite.author:
+        card = f'<span class="p-author h-card">{_named(cite.author, cite.author_url)}</span>'
+        author = f" {e(parts.words['author'])} {card}"
+    if cite.excerpt:
+        quoted = f'<blockquote class="p-content">{e(cite.excerpt)}</blockquote>'
+    named = ""
+    if cite.url:
+        classes = "u-url p-name" if cite.name else "u-url"
+        named = _link(f' class="{classes}"', cite.url, cite.label)
+    elif cite.name:
+        named = f'<span class="p-name">{e(cite.name)}</span>'
+    uid = _data("p-uid", cite.uid) if cite.uid else ""
+    # Its name would be taken for a relative address as the value of a u- property.
+    prefix = "u" if cite.url else "p"
+    return (
+        f'<div class="indieauth-context">{before}<div class="{prefix}-{name} h-cite">'
+        f"<p>{e(word)} {named}{author}{uid}</p>\n{quoted}</div></div>\n"
+    )
+
+
+def _class(prefix: str, name: str, *roots: str) -> str:
+    """The attribute for a value of a property."""
+    classes = [f"{prefix}-{name}", *roots] if name else roots
+    return f' class="{" ".join(classes)}"' if classes else ""
+
+
+def _time(attribute: str, written: str, readable: str) -> str:
+    return f'<time{attribute} datetime="{e(written)}">{e(readable)}</time>'
+
+
+def _link(attribute: str, url: str, label: str) -> str:
+    """A link. A long address may be broken anywhere: no phone is as wide."""
+    style = ' style="overflow-wrap: anywhere"' if len(label) > _WIDE and " " not in label else ""
+    return f'<a{attribute} href="{e(url)}"{style}>{e(label)}</a>'
+
+
+def _lines(text: str) -> str:
+    return e(text).replace("\n", "<br>\n")
+
+
+def _photo(photo: Media, name: str = "photo") -> str:
+    """A photo; hidden where the body shows it already, as its alternative text belongs here too."""
+    size = ""
+    if photo.srcset:
+        size += f' srcset="{e(photo.srcset)}"'
+    if photo.width and photo.height:
+        size += f' width="{photo.width}" height="{photo.height}"'
+    words = f'alt="{e(photo.alt)}" loading="lazy" {_FITTING}{size}'
+    image = f'<img class="u-{name}" src="{e(photo.url)}" {words}>'
+    return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>\n'
+
+
+def _played(kind: str, media: Media) -> str:
+    """A video or a sound."""
+    if media.shown:
+        return _data(f"u-{kind}", media.url)
+    # A player of sounds has no height of its own that a browser could find.
+    style = _FITTING if kind == "video" else _NOT_WIDER
+    return _sentence(
+        f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata" {style}>'
+        f"</{kind}>",
+        "media",
+    )
+
+
+def _placed(place: Place, classes: str) -> str:
+    """A place, with as much of it as is known."""
+    shown = []
+    if place.name:
+        shown.append(_named(place.name, place.url))
+    elif place.url:
+        shown.append(f'<a class="u-url" href="{e(place.url)}">{e(place.url)}</a>')
+    shown += [f'<span class="p-{name}">{e(text)}</span>' for name, text in place.address]
+    point = ""
+    if place.geo and place.latitude and place.longitude:
+        if not shown:
+            words = e(f"{place.latitude}, {place.longitude}")
+            shown.append(f'<a href="{e(place.geo)}">{words}</a>')
+        point = _data("p-latitude", place.latitude) + _data("p-longitude", place.longitude)
+        point += _data("p-altitude", place.altitude) if place.altitude else ""
+    return f'<span class="{classes}">{", ".join(shown)}{point}</span>'
+
+
+@lru_cache(maxsize=1024)
+def _category(name: str) -> str:
+    return _data("p-category", name)
+
+
+@lru_cache(maxsize=64)
+def _author(person: Person) -> str:
+    values = (("p-name", person.name), ("u-url", person.url), ("u-photo", person.photo))
+    data = "".join(_data(name, value) for name, value in values if value)
+    return f'<span class="p-author h-card">{data}</span>'
+
+
+def _visible_author(person: Person) -> str:
+    photo = ""
+    if person.photo:
+        photo = f'<img class="u-photo" src="{e(person.photo)}" alt="" width="48" height="48"> '
+    return f'<span class="p-author h-card">{photo}{_named(person.name, person.url)}</span>'

@@ -1,0 +1,54 @@
+"""Places, in all the shapes in which clients send them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pelican_indieauth.entry.entry import Place
+from pelican_indieauth.entry.mf2 import Mf2, plain
+from pelican_indieauth.entry.urls import Urls
+
+_NUMBER = re.compile(r"[-+]?\d{1,4}(\.\d{1,20})?")
+_GEO = re.compile(
+    r"geo:(?P<latitude>[-+.\d]+),(?P<longitude>[-+.\d]+)(?:,(?P<altitude>[-+.\d]+))?", re.IGNORECASE
+)
+_NOWHERE = Place()
+
+
+def place(value: Any, urls: Urls) -> Place | None:
+    """An h-card, h-adr or h-geo, a ``geo:`` address, a URL, or just words."""
+    found = Mf2.of(value)
+    if found is None:
+        return _written(plain(value), urls)
+    point = Mf2.of(found.first("geo")) or found
+    address = Mf2.of(found.first("adr")) or found
+    known = Place(
+        name=found.text("name"),
+        url=urls.any(found.first("url")),
+        latitude=_number(point.text("latitude")),
+        longitude=_number(point.text("longitude")),
+        altitude=_number(point.text("altitude")),
+        street_address=address.text("street-address"),
+        locality=address.text("locality"),
+        region=address.text("region"),
+        country=address.text("country-name"),
+    )
+    return known if known != _NOWHERE else None
+
+
+def _written(text: str | None, urls: Urls) -> Place | None:
+    if not text:
+        return None
+    point = _GEO.match(text)
+    if point is None:
+        return Place(name=text, url=urls.web(text))
+    latitude, longitude = _number(point["latitude"]), _number(point["longitude"])
+    if not (latitude and longitude):
+        return None
+    return Place(latitude=latitude, longitude=longitude, altitude=_number(point["altitude"]))
+
+
+def _number(text: str | None) -> str | None:
+    """A coordinate, kept as it was written."""
+    return text if text and _NUMBER.fullmatch(text) else None

@@ -1,0 +1,307 @@
+"""From an article of Pelican's to an :class:`~pelican_indieauth.entry.entry.Entry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from pelican_indieauth.entry import facts, mf2, places
+from pelican_indieauth.entry.copies import Copies, Sizes
+from pelican_indieauth.entry.entry import Cite, Entry, Item, Media, Person, Place
+from pelican_indieauth.entry.mf2 import Mf2, plain
+from pelican_indieauth.entry.text import stripped
+from pelican_indieauth.entry.urls import Urls
+
+#: Post type discovery (indieweb.org/post-type-discovery): what has been read of a post names its
+#: kind, the first that is there;
+_KINDS_AS_READ = {
+    "rsvp": "rsvp",
+    "repost_of": "repost",
+    "like_of": "like",
+    "in_reply_to": "reply",
+    "bookmark_of": "bookmark",
+    "read_of": "read",
+    "listen_of": "listen",
+    "watch_of": "watch",
+}
+#: then what it has with any value.
+_KINDS = {
+    "read-of": "read",
+    "listen-of": "listen",
+    "watch-of": "watch",
+    "checkin": "checkin",
+    "video": "video",
+    "audio": "audio",
+    "photo": "photo",
+    "rating": "review",
+    "play-of": "play",
+    "jam-of": "jam",
+    "ate": "eat",
+    "drank": "drink",
+}
+_ROOTS = {
+    **{"h-event": "event", "h-review": "review", "h-recipe": "recipe", "h-product": "product"},
+    "h-resume": "resume",
+}
+#: What a review may be about. An h-card, an h-app or an h-feed would say more of the page.
+_ITEMS = frozenset(
+    {"h-item", "h-product", "h-event", "h-recipe", "h-adr", "h-geo", "h-listing", "h-cite"}
+)
+_RSVP = frozenset({"yes", "no", "maybe", "interested"})
+_NOTHING = Mf2()
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What the reading of a property looks at besides its values."""
+
+    references: Mapping[str, Any]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the articles of one site. ``owner`` is the person behind it."""
+
+    urls: Urls
+    copies: Copies
+    owner: Person | None
+
+    def entry(self, article: Any) -> Entry:
+        """The whole post. An article without an ``Mf2`` line has only what Pelican's keys say."""
+        post = mf2.read(article)
+        if post is None:
+            name = stripped(article.title)
+            return Entry("article", self.urls.site(article.url), name=name, **self._common(article))
+        titled = post.whole.get("title") != "synthetic"
+        type_ = post.type
+        read = self._properties(post, article)
+        # "If the post has an h-event root class, it is an event": as with every class but h-entry.
+        kind = _ROOTS.get(type_) or (
+            _kind(read, post.properties) if type_ in {"h-entry", ""} else None
+        )
+        return Entry(
+            kind or ("article" if titled else "note"),
+            self.urls.site(article.url),
+            type_ if type_ in _ROOTS else "h-entry",
+            titled,
+            name=stripped(article.title) if titled else "",
+            aliases=tuple(filter(None, map(plain, mf2.listed(post.whole.get("aliases"))))),
+            **self._common(article),
+            **read,
+        )
+
+    def _common(self, article: Any) -> dict[str, Any]:
+        """What Pelican's own keys hold, for every post alike."""
+        summary = article.metadata.get("summary")
+        return {
+            "author": self._author(article),
+            "published": getattr(article, "date", None),
+            "updated": getattr(article, "modified", None),
+            "summary": stripped(summary) if summary else None,
+            "categories": tuple([stripped(tag.name) for tag in getattr(article, "tags", ())]),
+            "bodiless": not (article._content or "").strip(),
+        }
+
+    def _author(self, article: Any) -> Person | None:
+        """The site's owner, unless the post names somebody else."""
+        author = getattr(article, "author", None)
+        if author is None:
+            return self.owner
+        name = stripped(author.name)
+        if self.owner and name == self.owner.name:
+            return self.owner
+        return Person(name, self.urls.site(author.url) if author.save_as else None)
+
+    def _properties(self, post: Mf2, article: Any) -> dict[str, Any]:
+        """What the ``Mf2`` line holds, property by property; unknown ones are left out."""
+        references = post.whole.get("references")
+        around = _Surroundings(
+            references if isinstance(references, dict) else {}, article._content or ""
+        )
+        read: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        for name, values in post.properties.items():
+            if name in _READERS:
+                read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
+            elif name not in facts.SAID_OTHERWISE:
+                others[name] = values
+        if post.type not in {"h-entry", ""}:
+            others |= self._website(post)
+        others |= _unread(read, post)
+        if others:
+            cited = ((name, self._cites(mf2.listed(v), around)) for name, v in _of(others))
+            read["cited"] = tuple([(name, cites) for name, cites in cited if cites])
+            shown = {name: v for name, v in others.items() if name not in dict(read["cited"])}
+            read["facts"] = facts.facts(shown, self.urls, self._elsewhere)
+        return read
+
+    def _website(self, post: Mf2) -> dict[str, Any]:
+        """Where an event or a product is at home. (An entry's ``url`` is the entry's own.)"""
+        url = self._elsewhere(self.urls.web(post.first("url")))
+        return {facts.WEBSITE: [url]} if url else {}
+
+    def _cites(self, values: list[Any], around: _Surroundings) -> tuple[Cite, ...]:
+        found = [self._cite(value, around.references) for value in values]
+        return tuple([cite for cite in found if cite])
+
+    def _cite(self, value: Any, references: Mapping[str, Any]) -> Cite | None:
+        """A URL, or an h-cite in its place; what that does not say comes from the references.
+
+        What has no address of the web, a book say, is called by its name, or by what was sent.
+        """
+        cite = Mf2.of(value)
+        address = cite.first("url") if cite else mf2.value_of(value)
+        url = self.urls.web(address)
+        if url is None:
+            return _unaddressed(cite, value)
+        noted = Mf2.of(references.get(address))
+        if cite is None and noted is None:
+            return Cite(url)
+        cite, noted = cite or _NOTHING, noted or _NOTHING
+        author = cite.first("author") or noted.first("author")
+        card = Mf2.of(author) or _NOTHING
+        return Cite(
+            url,
+            name=cite.text("name") or noted.text("name"),
+            author=plain(author),
+            author_url=self._elsewhere(self.urls.web(card.first("url"))),
+            excerpt=mf2.excerpt(cite.first("content") or noted.first("content")),
+        )
+
+    def _files(self, values: list[Any], around: _Surroundings) -> tuple[Media, ...]:
+        found = [self._media(value, around.body) for value in values]
+        return tuple([media for media in found if media])
+
+    def _media(self, value: Any, body: str) -> Media | None:
+        """``"url"``, or ``{"value", "alt"}`` with what else is known of the file."""
+        known = value if isinstance(value, dict) else {"value": value}
+        url = self.urls.web(known.get("value"))
+        if url is None:
+            return None
+        sizes = self.copies.of(self.urls.own(known.get("value")))
+        return Media(
+            url,
+            alt=plain(known.get("alt")) or "",
+            width=sizes.width if sizes else _pixels(known.get("width")),
+            height=sizes.height if sizes else _pixels(known.get("height")),
+            srcset=self._srcset(url, sizes) if sizes else self.urls.srcset(known.get("srcset")),
+            # The body names the site's own files by their path, whatever stands before it.
+            shown=url.removeprefix(self.urls.root) in body,
+        )
+
+    def _srcset(self, url: str, sizes: Sizes) -> str:
+        smaller = [
+            f"{self.urls.web(f'{{static}}/{path}')} {width}w" for width, path in sizes.copies
+        ]
+        return ", ".join([*smaller, f"{url} {sizes.width}w"])
+
+    def _item(self, values: list[Any], _: _Surroundings) -> Item | None:
+        """What a review is about: an object, or its address or name."""
+        value = values[0] if values else None
+        item = Mf2.of(value)
+        if item is None:
+            text = plain(value)
+            return Item(name=text, url=self.urls.web(text)) if text else None
+        return Item(
+            item.type if item.type in _ITEMS else "h-item",
+            name=item.text("name"),
+            url=self.urls.web(item.first("url")),
+            photo=self.urls.web(mf2.value_of(item.first("photo"))),
+        )
+
+    def _syndication(self, values: list[Any], _: _Surroundings) -> tuple[str, ...]:
+        return tuple(filter(None, map(self.urls.web, values)))
+
+    def _place(self, values: list[Any], _: _Surroundings) -> Place | None:
+        place = places.place(values[0], self.urls) if values else None
+        if place is None or place.url is None:
+            return place
+        return replace(place, url=self._elsewhere(place.url))
+
+    def _elsewhere(self, url: str | None) -> str | None:
+        """The address of somebody or something that is not the owner, on a card of theirs.
+
+        A card with an address of the site's, or of the owner's elsewhere, would say who the owner
+        is (representative h-card, authorship), whoever wrote it.
+        """
+        return None if url is None or self.urls.is_owners(url) else url
+
+    def _text(self, values: list[Any], _: _Surroundings) -> str | None:
+        return plain(values[0]) if values else None
+
+    def _moment(self, values: list[Any], _: _Surroundings) -> date | datetime | None:
+        return mf2.moment(values[0]) if values else None
+
+    def _answer(self, values: list[Any], around: _Surroundings) -> str | None:
+        answer = (self._text(values, around) or "").lower()
+        return answer if answer in _RSVP else None
+
+
+#: How each property of microformats2 is read.
+_READERS: Mapping[str, Callable[[Reader, list[Any], _Surroundings], Any]] = {
+    **dict.fromkeys(("in-reply-to", "like-of", "repost-of", "bookmark-of"), Reader._cites),
+    **dict.fromkeys(("read-of", "watch-of", "listen-of"), Reader._cites),
+    **dict.fromkeys(("photo", "video", "audio", "featured"), Reader._files),
+    **dict.fromkeys(("read-status", "rating", "best"), Reader._text),
+    **dict.fromkeys(("checkin", "location"), Reader._place),
+    **dict.fromkeys(("start", "end"), Reader._moment),
+    "rsvp": Reader._answer,
+    "item": Reader._item,
+    "syndication": Reader._syndication,
+}
+#: And which field of an entry holds it.
+_FIELDS = {name: name.replace("-", "_") for name in _READERS} | {
+    name: f"{name}s" for name in ("photo", "video", "audio")
+}
+
+
+def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
+    """The kind that a property makes; an address or an answer that could not be read makes none."""
+    for found, kinds in ((read, _KINDS_AS_READ), (properties, _KINDS)):
+        for name, kind in kinds.items():
+            value = found.get(name)
+            if isinstance(value, tuple) and found is read:
+                value = any(cite.url for cite in value)
+            if value:
+                return kind
+    return None
+
+
+def _unaddressed(cite: Mf2 | None, value: Any) -> Cite | None:
+    """A cited thing that has no address; ``None`` where nothing is known of it."""
+    if cite is None:
+        words = plain(value)
+        return Cite(None, name=words) if words else None
+    author = plain(cite.first("author"))
+    uid = plain(cite.first("uid"))
+    told = mf2.excerpt(cite.first("content") or cite.first("summary"))
+    name = cite.text("name") or (None if told else uid or author or plain(cite.first("url")))
+    return Cite(None, name, author, excerpt=told, uid=uid) if name or told else None
+
+
+def _of(others: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The properties that name what a post speaks about: ``jam-of``, ``follow-of``."""
+    for name, values in others.items():
+        if facts.NAME.fullmatch(name) and name.endswith("-of"):
+            yield name, values
+
+
+def _unread(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
+    """What no field could take: an answer that is none of the four, a second start, a time in
+    words, a status of reading without anything read."""
+    left: dict[str, Any] = {}
+    if post.all("rsvp") and not read.get("rsvp"):
+        left["rsvp"] = post.all("rsvp")
+    for name in ("start", "end"):
+        values = post.all(name)[1 if read.get(name) else 0 :]
+        left |= {name: values} if values else {}
+    if read.get("read_status") and not read.get("read_of"):
+        left["read-status"] = post.all("read-status")
+    return left
+
+
+def _pixels(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 < value < 100_000 else None

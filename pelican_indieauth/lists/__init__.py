@@ -1,0 +1,1 @@
+"""Which posts are in which list, feed and page."""
