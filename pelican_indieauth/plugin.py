@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import pages, templating
+from pelican_indieauth import mentions, pages, templating
 from pelican_indieauth.discovery import headers
 from pelican_indieauth.discovery.endpoints import configured
 from pelican_indieauth.entry import markup
@@ -50,6 +50,9 @@ def get_generators(pelican: Any) -> tuple[type, ...] | None:
 def generator_init(generator: Any) -> None:
     """Prepares a generator's templates, and the order in which it reads."""
     if KEY in generator.settings:
+        site: Site = generator.settings[KEY]
+        if site.mentions:
+            mentions.keep_out(generator, site.mentions)
         order.sort_files(generator)
         templating.prepare(generator.env)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pelican_indieauth import mentions
 from pelican_indieauth.discovery import endpoints, headers
 from pelican_indieauth.discovery.endpoints import Link
 from pelican_indieauth.discovery.head import HeadLinks
@@ -23,6 +24,7 @@ _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_MARKUP", "INDIEAUTH_PHOTO", "INDIEAUTH_WORDS", "INDIEAUTH_HEADERS"),
     *("INDIEAUTH_MEDIA_FOLDER", "INDIEAUTH_JSON_FEED"),
     *("INDIEAUTH_PRIVATE_DRAFTS", quiet.SETTING),
+    *(mentions.SETTING, mentions.FORM),
 }
 #: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
 KEY = "indieauth_site"
@@ -38,7 +40,8 @@ class Site:
     the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
     ``media`` is the folder of uploads, inside the content folder. ``private_drafts``: drafts that
     were written by hand get no page either. ``not_on_home``: kinds of posts that stay out of the
-    home page and the main feeds.
+    home page and the main feeds. ``mentions`` is the folder of what others say of posts, inside
+    the content folder, empty where none is shown; ``mention_form`` where a form for more sends to.
     """
 
     links: tuple[Link, ...]
@@ -56,6 +59,8 @@ class Site:
     media: str
     private_drafts: bool
     not_on_home: frozenset[str]
+    mentions: str
+    mention_form: str
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
@@ -86,6 +91,10 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         media=_media_folder(settings),
         private_drafts=_flag(settings, "INDIEAUTH_PRIVATE_DRAFTS", default=False),
         not_on_home=quiet.chosen(settings),
+        mentions=mentions.folder_of(settings),
+        mention_form=mentions.form_of(
+            settings, next((link.href for link in links if link.rel == "webmention"), "")
+        ),
     )
 
 

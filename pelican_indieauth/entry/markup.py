@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pelican_indieauth import mentions
 from pelican_indieauth.entry.copies import Copies
 from pelican_indieauth.entry.parts import Parts
 from pelican_indieauth.entry.reading import Reader
@@ -67,7 +69,7 @@ def articles_of(generator: Any) -> Iterator[Any]:
 
 
 def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any]) -> None:
-    """Sets ``entry``, ``entry_parts`` (its HTML) and ``entry_frame`` of each article.
+    """Sets ``entry``, ``entry_parts`` (its HTML), ``entry_frame`` and ``mentions`` of each article.
 
     Where the plugin marks up the site, an article's content becomes the whole entry.
     """
@@ -75,6 +77,7 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
     static = context["static_content"], context["STATIC_URL"]
     files = Urls(site.home, site.root, *static, profiles)
     reader = Reader(files, Copies(context["static_content"]), site.owner)
+    articles = list(articles)
     for article in articles:
         # Pelican puts an address together anew each time that it is asked, and themes ask often:
         # keeping it saves a build more than all else here costs.
@@ -85,6 +88,8 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
         if site.wraps:
             article.get_content = _Content(article.entry_frame, article.get_content)
             article.get_summary = _Summary(article)
+    content = Path(context["PATH"])
+    mentions.attach(articles, content, site.mentions, files, site.words, site.mention_form)
 
 
 def _frame(parts: Parts, *, wrap: bool) -> Frame:

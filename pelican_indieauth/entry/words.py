@@ -51,6 +51,19 @@ ENGLISH: Mapping[str, str] = {
     "itinerary": "Itinerary",
     "website": "Website",
     "moved": "This post has moved",
+    "replies": "Replies",
+    "likes": "Likes",
+    "reposts": "Reposts",
+    "bookmarks": "Bookmarks",
+    "rsvps": "RSVPs",
+    "mentions": "Mentions",
+    "mentions-more": "And {count} more",
+    "answer-yes": "is coming",
+    "answer-no": "is not coming",
+    "answer-maybe": "may come",
+    "answer-interested": "is interested",
+    "mention-form": "Have you written a reply on your own site? Its address:",
+    "mention-send": "Send",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from jinja2 import DictLoader, Undefined
+from pelican.contents import Article
 
 from bridge.rebuild.resident.reuse.facts import Facts, Numbers, Opaque
 from bridge.rebuild.resident.reuse.tracing import (
@@ -16,6 +17,7 @@ from bridge.rebuild.resident.reuse.tracing import (
     trace_functions,
     tracing,
 )
+from pelican_indieauth.mentions import Found, Mention, Mentions, OfPost
 
 Names = Mapping[str, Any]
 
@@ -196,3 +198,29 @@ def test_what_jinja_asks_by_itself_may_look_at_anything(
         TracingEnvironment(**options).from_string(source).render(**BEFORE)
     with pytest.raises(Opaque):
         facts(Numbers(), BEFORE).ingredients(trace, {})
+
+
+def mentioned(*likes: str) -> Names:
+    """A context with one post, and who likes it."""
+    post = object.__new__(Article)
+    every = Mentions(likes=tuple(Mention(f"https://{who}.example/") for who in likes))
+    found = Found({"a.md": every}, {"likes": "Likes", "mentions-more": ""})
+    post.__dict__ |= {"title": "A", "mentions": OfPost("a.md", "/a", "%Y", found), "settings": {}}
+    return {"post": post, "generated_content": {"a.md": post}}
+
+
+@pytest.mark.parametrize(
+    ("source", "same"),
+    [
+        ("{{ post.title }}", True),
+        ("{{ post.mentions.likes | length }}", False),
+        ("{{ post.mentions.count }}", False),
+        ("{% for like in post.mentions.likes %}{{ like.url }}{% endfor %}", False),
+        ("{{ post.mentions.html() }}", False),
+    ],
+)
+def test_a_page_is_stale_after_a_mention_only_where_it_shows_mentions(
+    source: str, same: bool
+) -> None:
+    assert up_to_date(source, mentioned("amy"), mentioned("amy"))
+    assert up_to_date(source, mentioned("amy"), mentioned("amy", "bob")) is same

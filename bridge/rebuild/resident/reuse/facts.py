@@ -134,6 +134,7 @@ class Facts:
         things += [("list", *read) for read in trace.lists]
         things += [("content", self.key(content)) for content in trace.contents.values()]
         things += [("file", path) for path in trace.files]
+        things += [("mentions", path) for path in trace.mentions]
         return {self._numbers.same(thing): self._look(thing, local) for thing in things}
 
     def still(self, ingredients: Ingredients, local: Mapping[str, Any]) -> bool:
@@ -174,6 +175,9 @@ class Facts:
         if kind == "content":
             content = self._contents.get(subject)
             return _GONE if content is None else self._content(content)
+        if kind == "mentions":
+            post = self._contents.get(("generated_content", subject))
+            return _GONE if post is None else self._stamp(post.mentions.now())
         if kind == "name":
             return self._stamp(self._context[subject]) if subject in self._context else _GONE
         items = self._lists.get(subject)

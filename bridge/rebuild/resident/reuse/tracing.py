@@ -61,7 +61,8 @@ class Trace:
     ``opaque`` is set where something was called that may look at anything; such a page is made
     anew in every build. ``last`` is the content that was looked at last: if the template fails,
     it is the first suspect. ``files`` were read besides, and ``derived`` written, by a plugin.
-    ``listings`` are the pages of lists whose posts were looked at.
+    ``listings`` are the pages of lists whose posts were looked at. ``mentions`` are the files of
+    the posts for whose mentions it was asked.
     """
 
     names: set[str] = field(default_factory=set)
@@ -69,6 +70,7 @@ class Trace:
     contents: dict[int, Content] = field(default_factory=dict)
     listings: list[Page] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
+    mentions: set[str] = field(default_factory=set)
     derived: set[str] = field(default_factory=set)
     opaque: str | None = None
     last: Content | None = None
@@ -330,6 +332,12 @@ _BEYOND: Mapping[type, frozenset[str]] = {Paginator: frozenset({"settings", "obj
 _NOWHERE = object()
 
 
+def is_mentions(kind: type) -> bool:
+    """Whether this is what the plugin gives a post instead of its mentions: it looks for them when
+    it is asked, so that the pages of lists do not depend on them."""
+    return kind.__name__ == "OfPost" and kind.__module__ == "pelican_indieauth.mentions"
+
+
 _own: set[tuple[type, Any]] = set()
 
 
@@ -345,6 +353,8 @@ def _note_look(obj: Any, name: Any) -> None:
         return
     if isinstance(obj, Content):
         trace.saw(obj)
+    elif is_mentions(kind):
+        trace.mentions.add(obj.path)
     if type(name) is not str or (kind, name) in _own:
         return
     if isinstance(obj, Page) and name == "object_list":

@@ -1,0 +1,403 @@
+"""What other sites say of posts: the files that a bridge has put into the mentions folder.
+
+They are JF2 entries with webmention.io's names, one file each. Which post a file belongs to is in
+it (``wm-target``); the folders' names are for people. Texts in them are plain; addresses are
+checked like any stranger's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from posixpath import normpath
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from pelican_indieauth.conversation import conversation, form
+from pelican_indieauth.entry.urls import Urls
+from pelican_indieauth.errors import SettingError
+
+logger = logging.getLogger(__name__)
+
+SETTING = "INDIEAUTH_MENTIONS"
+FORM = "INDIEAUTH_MENTIONS_FORM"
+_FOLDER = "mentions"
+_COUNTED = "more.json"
+#: ``wm-property`` to the list that it is in.
+LISTS = {
+    "in-reply-to": "replies",
+    "like-of": "likes",
+    "repost-of": "reposts",
+    "bookmark-of": "bookmarks",
+    "rsvp": "rsvps",
+    "mention-of": "mentions",
+}
+_SILENT = frozenset({"likes", "reposts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One response. ``face`` is the site's own small copy of its author's picture; ``text`` has a
+    line for each paragraph; ``rsvp`` is the answer to an invitation; ``children`` are responses to
+    it; ``via`` is the way by which it came (``webmention``, ``mastodon``, ``bluesky``, ``import``).
+    """
+
+    url: str
+    author: str = ""
+    author_url: str | None = None
+    face: str | None = None
+    text: str = ""
+    name: str = ""
+    published: datetime | None = None
+    via: str = ""
+    rsvp: str = ""
+    children: tuple[Mention, ...] = ()
+
+    @property
+    def paragraphs(self) -> tuple[str, ...]:
+        """The text, paragraph by paragraph."""
+        return tuple(filter(None, self.text.split("\n")))
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """All responses to a post, the oldest first. ``more`` were counted and not kept."""
+
+    replies: tuple[Mention, ...] = ()
+    likes: tuple[Mention, ...] = ()
+    reposts: tuple[Mention, ...] = ()
+    bookmarks: tuple[Mention, ...] = ()
+    rsvps: tuple[Mention, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    more: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(len(getattr(self, name)) for name in LISTS.values()) + self.more
+
+
+NONE = Mentions()
+
+
+@dataclass(frozen=True, slots=True)
+class OfPost:
+    """``article.mentions``: looked up when a template asks.
+
+    So a page that only lists the post does not depend on what is said of it: a mention rebuilds
+    the post's own page (``bridge.rebuild.resident`` knows this class by its name).
+    """
+
+    path: str
+    url: str
+    date_format: str
+    found: Found
+
+    def html(self, level: int = 2) -> str:
+        """All of them as a section with headings of this level, and a form where the site wants
+        one; nothing where there is nothing."""
+        site = self.found
+        shown = conversation(self.now(), site.words, self.date_format, level=level)
+        return shown + (form(site.form, self.url, site.words) if site.form else "")
+
+    @property
+    def replies(self) -> tuple[Mention, ...]:
+        """Replies."""
+        return self.now().replies
+
+    @property
+    def likes(self) -> tuple[Mention, ...]:
+        """Likes."""
+        return self.now().likes
+
+    @property
+    def reposts(self) -> tuple[Mention, ...]:
+        """Reposts."""
+        return self.now().reposts
+
+    @property
+    def bookmarks(self) -> tuple[Mention, ...]:
+        """Bookmarks."""
+        return self.now().bookmarks
+
+    @property
+    def rsvps(self) -> tuple[Mention, ...]:
+        """Answers to an invitation."""
+        return self.now().rsvps
+
+    @property
+    def mentions(self) -> tuple[Mention, ...]:
+        """Pages that link here without being any of these."""
+        return self.now().mentions
+
+    @property
+    def more(self) -> int:
+        """How many more there are that were not kept."""
+        return self.now().more
+
+    @property
+    def count(self) -> int:
+        """How many there are in all."""
+        return self.now().count
+
+    def now(self) -> Mentions:
+        """All of them, as this build has found them."""
+        return self.found(self.path)
+
+
+class Found:
+    """The mentions of each post of one build, by the path of the post's file.
+
+    ``form`` is where a form to tell of more posts to; ``""`` where the site wants none.
+    """
+
+    def __init__(
+        self, by_post: Mapping[str, Mentions], words: Mapping[str, str], form: str = ""
+    ) -> None:
+        self._by_post = by_post
+        self.words = words
+        self.form = form
+
+    def __call__(self, path: str) -> Mentions:
+        """What is said of one post."""
+        return self._by_post.get(path, NONE)
+
+
+def folder_of(settings: Mapping[str, Any]) -> str:
+    """The mentions folder, inside the content folder; ``""`` where they are switched off.
+
+    Raises :class:`SettingError`.
+    """
+    value = settings.get(SETTING, True)
+    if value is True or value is False:
+        return _FOLDER if value else ""
+    if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
+        remedy = 'Write True, False, or the name of a folder in the content folder ("mentions")'
+        raise SettingError(SETTING, value, "is not a folder inside the content folder", remedy)
+    return value.strip("/")
+
+
+def keep_out(generator: Any, folder: str) -> None:
+    """Have no generator take a file of the mentions folder for a file of the site."""
+    found = generator.get_files
+    inside = f"{normpath(folder)}/"
+
+    @wraps(found)
+    def get_files(*args: Any, **options: Any) -> Any:
+        files = found(*args, **options)
+        return type(files)(path for path in files if not normpath(path).startswith(inside))
+
+    generator.get_files = get_files
+
+
+def form_of(settings: Mapping[str, Any], endpoint: str) -> str:
+    """Where a form under each post sends to; ``""`` where the site wants none.
+
+    Raises :class:`SettingError`.
+    """
+    value = settings.get(FORM, False)
+    if not isinstance(value, bool):
+        raise SettingError(FORM, value, "is neither True nor False", "Write True or False")
+    if value and not endpoint:
+        remedy = "Set INDIEAUTH_WEBMENTION to the address that takes webmentions"
+        raise SettingError(FORM, value, "has nowhere to send to", remedy)
+    return endpoint if value else ""
+
+
+def attach(
+    articles: Iterable[Any],
+    content: Path,
+    folder: str,
+    urls: Urls,
+    words: Mapping[str, str],
+    form: str = "",
+) -> None:
+    """Set ``mentions`` of each article, which is empty where there are none."""
+    articles = list(articles)
+    by_post: dict[str, Mentions] = {}
+    files = _read(content / folder) if folder else []
+    if files:
+        places = _places(articles, urls)
+        sorted_out: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for said in files:
+            path = places.get(_place(str(said.get("wm-target", "")), urls))
+            if path is not None:
+                sorted_out[path].append(said)
+        by_post = {path: _mentions(every, urls) for path, every in sorted_out.items()}
+    found = Found(by_post, words, form)
+    for article in articles:
+        path, url = article.get_relative_source_path(), article.entry.url
+        article.mentions = OfPost(path, url, article.date_format, found)
+
+
+def _places(articles: Iterable[Any], urls: Urls) -> dict[str, str]:
+    """Posts (by the path of their files) by each address that they have, or had."""
+    found: dict[str, str] = {}
+    former: dict[str, str] = {}
+    for article in articles:
+        path = article.get_relative_source_path()
+        found.setdefault(_place(article.entry.url, urls), path)
+        for alias in article.entry.aliases:
+            former.setdefault(_place(urls.site(alias), urls), path)
+    return {**former, **found}
+
+
+def _place(url: str, urls: Urls) -> str:
+    """The path of an address below the site, in one spelling. The host does not count: a site that
+    moves keeps its mentions."""
+    try:
+        parts, root = urlsplit(url), urlsplit(urls.root)
+    except ValueError:
+        return ""
+    path = unquote(parts.path).removeprefix(unquote(root.path.rstrip("/")))
+    for index in ("index.html", "index.htm"):
+        if path.lower().endswith(f"/{index}"):
+            path = path[: -len(index)]
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{path.rstrip('/') or '/'}{query}"
+
+
+class _Stamp(NamedTuple):
+    modified: int
+    size: int
+    inode: int
+
+
+#: What was in each file, over all builds of a process that goes on.
+_KNOWN: dict[str, tuple[_Stamp, dict[str, Any] | None]] = {}
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    """What the files of the folder say, those that have not changed from memory."""
+    root = str(folder)
+    there = dict(_files(root))
+    for path in [path for path in _KNOWN if path.startswith(f"{root}{os.sep}")]:
+        if path not in there:
+            del _KNOWN[path]
+    found = []
+    for path, stamp in sorted(there.items()):
+        known = _KNOWN.get(path)
+        if known is None or known[0] != stamp:
+            known = _KNOWN[path] = (stamp, _entry(path))
+        if known[1] is not None:
+            found.append(known[1])
+    return found
+
+
+def _files(folder: str, *, top: bool = True) -> Iterator[tuple[str, _Stamp]]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        # Tombstones and rules are no mentions.
+        if entry.is_dir(follow_symlinks=False):
+            if not (top and entry.name == "gone"):
+                yield from _files(entry.path, top=False)
+        elif not top and entry.name.endswith(".json"):
+            status = entry.stat()
+            yield entry.path, _Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _entry(path: str) -> dict[str, Any] | None:
+    """What one file says; ``None``, and a warning, where it is no mention."""
+    try:
+        said = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        logger.warning("%s is passed over: %s", path, error)
+        return None
+    if path.endswith(f"{os.sep}{_COUNTED}"):
+        return _counted(path, said)
+    if not isinstance(said, dict) or not isinstance(said.get("wm-target"), str):
+        logger.warning("%s is passed over: it names no wm-target", path)
+        return None
+    return said
+
+
+def _counted(path: str, said: Any) -> dict[str, Any] | None:
+    """How many more there are of the post whose mentions are beside this file."""
+    counts = said.values() if isinstance(said, dict) else ()
+    more = sum(count for count in counts if isinstance(count, int) and count > 0)
+    for file in sorted(Path(path).parent.glob("*-*.json")):
+        beside = _entry(str(file))
+        if beside is not None:
+            return {"wm-target": beside["wm-target"], "more": more}
+    return None
+
+
+def _mentions(every: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
+    lists: defaultdict[str, dict[str, tuple[str, Mention]]] = defaultdict(dict)
+    more = 0
+    for said in every:
+        if "more" in said and "wm-property" not in said:
+            more += said["more"]
+            continue
+        name = LISTS.get(str(said.get("wm-property")), "mentions")
+        mention = _mention(said, urls, silent=name in _SILENT)
+        if mention is not None:
+            when = str(said.get("published") or said.get("wm-received") or "")
+            # The same response in two files, after a merge by hand perhaps, is there once.
+            lists[name].setdefault(mention.url, (_sortable(when), mention))
+    in_order = {
+        name: tuple(mention for _, mention in sorted(found.values(), key=lambda each: each[0]))
+        for name, found in lists.items()
+    }
+    return Mentions(**in_order, more=more)
+
+
+def _mention(said: Mapping[str, Any], urls: Urls, *, silent: bool = False) -> Mention | None:
+    url = _web(said.get("url"), urls) or _web(said.get("wm-source"), urls)
+    if url is None:
+        return None
+    author = said.get("author")
+    card: Mapping[str, Any] = author if isinstance(author, dict) else {}
+    content = said.get("content")
+    text = content.get("text") if isinstance(content, dict) else content
+    children = said.get("wm-children")
+    photo = card.get("photo")
+    return Mention(
+        url,
+        author=_text(card.get("name")) or urlsplit(url).netloc,
+        author_url=_web(card.get("url"), urls),
+        face=urls.web(photo) if urls.own(photo) else None,
+        text="" if silent else _text(text),
+        name="" if silent else _text(said.get("name")),
+        published=_moment(said.get("published")),
+        via=_text(said.get("wm-via")),
+        rsvp=_text(said.get("rsvp")),
+        children=tuple(
+            child
+            for each in (children if isinstance(children, list) else [])
+            if isinstance(each, dict) and (child := _mention(each, urls)) is not None
+        ),
+    )
+
+
+def _web(value: Any, urls: Urls) -> str | None:
+    """An address elsewhere: the site's own are none."""
+    return urls.web(value) if isinstance(value, str) and "://" in value[:8] else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
+
+
+def _sortable(text: str) -> str:
+    moment = _moment(text)
+    if moment is None:
+        return text
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

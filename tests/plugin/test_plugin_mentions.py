@@ -1,0 +1,192 @@
+"""What others say of a post, on its page: the right thing on the right post, once, in any theme."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from plugin_site import BRIDGE, SITE, THEMES, Built, build, items, note, post, theme, write
+
+PROPERTIES = {
+    "in-reply-to": "comment",
+    "like-of": "like",
+    "repost-of": "repost",
+    "bookmark-of": "bookmark",
+    "mention-of": "mention",
+}
+XSS = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
+
+
+def mention(kind: str, who: str, target: str = f"{SITE}/hello.html", **more: Any) -> dict[str, Any]:
+    """A mention as the bridge writes it."""
+    return {
+        "type": "entry",
+        "url": f"https://{who}.example/{kind}",
+        "published": "2026-11-26T15:00:00+01:00",
+        "author": {
+            "type": "card",
+            "name": who.title(),
+            "url": f"https://{who}.example/",
+            "photo": "{static}/media/faces/9f3c.webp",
+        },
+        "content": {"text": f"{who} says\nand more"},
+        "wm-property": kind,
+        "wm-source": f"https://{who}.example/{kind}",
+        "wm-target": target,
+        "wm-received": "2026-11-26T14:01:12Z",
+        "wm-via": "webmention",
+        "wm-children": [],
+        **more,
+    }
+
+
+def put(folder: Path, *mentions: Mapping[str, Any], below: str = "mentions/hello") -> None:
+    """Write mentions as files."""
+    for number, each in enumerate(mentions):
+        name = f"content/{below}/reply-{number:012x}.json"
+        write(folder, {name: json.dumps(each)})
+
+
+EVERY = [mention(kind, who) for kind in PROPERTIES for who in ("amy", "bob")]
+POSTS = {
+    "hello": post("hello", note({}), "Hello you."),
+    "other": post("other", None, "Another, of <div>more</div> words."),
+}
+
+
+def site(folder: Path, *mentions: Mapping[str, Any], **settings: Any) -> Built:
+    """A site with these mentions."""
+    put(folder, *mentions)
+    write(folder, {"content/media/faces/9f3c.webp": "webp"})
+    return build(folder, POSTS, **settings)
+
+
+@pytest.mark.parametrize("name", list(THEMES))
+def test_each_kind_is_on_its_post_and_once(tmp_path: Path, name: str) -> None:
+    settings = THEMES[name]
+    built = site(tmp_path, *EVERY, **settings)
+    entry = built.entry("hello.html")
+    for kind, wanted in PROPERTIES.items():
+        found = entry[wanted]
+        assert [each["type"] for each in found] == [["h-cite"], ["h-cite"]]
+        urls = [each["properties"]["url"][0] for each in found]
+        assert urls == [f"https://{who}.example/{kind}" for who in ("amy", "bob")]
+        authors = [each["properties"]["author"][0] for each in found]
+        assert [each["properties"]["name"] for each in authors] == [["Amy"], ["Bob"]]
+        if kind == "in-reply-to":
+            text = found[0]["properties"]["content"][0]
+            assert text.split() == ["amy", "says", "and", "more"]
+    page = BeautifulSoup(built.text("hello.html"), "html5lib")
+    for link in page.select('a[href*=".example/"]'):
+        if "amy" in str(link["href"]) or "bob" in str(link["href"]):
+            assert set(link["rel"]) == {"nofollow", "ugc"}
+    for path in built.pages():
+        cites = [each for each in items(built.parsed(path)["items"]) if "h-cite" in each["type"]]
+        assert len(cites) == (len(EVERY) if path == "hello.html" else 0), path
+
+
+@pytest.mark.parametrize("name", ["simple", "notmyidea", "sample"])
+def test_where_there_is_nothing_no_byte_is_other(tmp_path: Path, name: str) -> None:
+    built = site(tmp_path / "a", *EVERY, **THEMES[name])
+    without = build(tmp_path / "b", POSTS, INDIEAUTH_MENTIONS=False, **THEMES[name])
+    for path in {*built.pages(), "feeds/all.atom.xml", "feeds/all.rss.xml"} - {"hello.html"}:
+        assert built.text(path) == without.text(path), path
+    put(tmp_path / "b", *EVERY)
+    off = build(tmp_path / "b", POSTS, INDIEAUTH_MENTIONS=False, **THEMES[name])
+    assert "amy" not in off.text("hello.html")
+
+
+def test_the_files_are_never_copied(tmp_path: Path) -> None:
+    paths = [".", "", "mentions", "mentions/hello", "media"]
+    put(tmp_path, *EVERY)
+    write(tmp_path, {"content/mentions/rules.json": "{}", "content/mentions/gone/1.json": "{}"})
+    for number, path in enumerate(paths):
+        output = str(tmp_path / f"output{number}")
+        build(tmp_path, POSTS, STATIC_PATHS=[path], OUTPUT_PATH=output)
+        assert not list(Path(output).rglob("*.json")), path
+
+
+def test_a_post_keeps_its_mentions_when_it_or_the_site_moves(tmp_path: Path) -> None:
+    moved = {"hello": post("hello", note({}, aliases=["/2025/hello/"]), "Hello.")}
+    put(
+        tmp_path,
+        mention("like-of", "old", "https://former.example/2025/hello/"),
+        mention("like-of", "new", f"{SITE}/hello.html#part"),
+        mention("like-of", "none", f"{SITE}/nothing.html"),
+    )
+    built = build(tmp_path, moved)
+    likes = built.entry("hello.html")["like"]
+    assert {each["properties"]["url"][0] for each in likes} == {
+        "https://old.example/like-of",
+        "https://new.example/like-of",
+    }
+
+
+def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = mention("in-reply-to", "eve", content={"text": XSS}, name=XSS)
+    bad["author"] = {
+        "name": XSS,
+        "url": "javascript:alert(1)",
+        "photo": "https://eve.example/x.png",
+    }
+    bad["wm-children"] = [{"url": "javascript:x"}, {"url": "https://c.example/", "author": 3}]
+    put(tmp_path, bad)
+    write(
+        tmp_path,
+        {
+            "content/mentions/hello/like-1.json": "{",
+            "content/mentions/hello/like-2.json": "[]",
+            "content/mentions/hello/like-3.json": '{"wm-target": 1}',
+            "content/mentions/hello/more.json": '{"like-of": 12}',
+        },
+    )
+    page = build(tmp_path, POSTS).text("hello.html")
+    soup = BeautifulSoup(page, "html5lib")
+    assert not soup.select(".indieauth-mentions script, .indieauth-mentions [onerror]")
+    assert "javascript:" not in page
+    assert "eve.example/x.png" not in page, "a picture elsewhere would tell who reads the page"
+    assert "And 12 more" in page
+    assert "https://c.example/" in page
+    assert sum("passed over" in record.message for record in caplog.records) == 3
+
+
+def test_the_words_and_the_form_are_the_sites(tmp_path: Path) -> None:
+    put(tmp_path, *EVERY)
+    words = {"replies": "Antworten", "mention-send": "Los"}
+    endpoint = f"{BRIDGE}webmention"
+    page = build(
+        tmp_path, POSTS, INDIEAUTH_WORDS=words, INDIEAUTH_MENTIONS_FORM=True,
+        INDIEAUTH_WEBMENTION=endpoint,
+    ).text("hello.html")  # fmt: skip
+    assert "<h2>Antworten</h2>" in page
+    assert f'action="{endpoint}"' in page
+    assert "<button>Los</button>" in page
+    assert f'<link rel="webmention" href="{endpoint}" />' in page
+
+
+def test_a_theme_of_ones_own_has_lists_and_a_macro(tmp_path: Path) -> None:
+    own = theme(
+        tmp_path,
+        article='{% import "indieauth/entry.html" as indieauth %}'
+        '<article class="h-entry">{{ article.mentions.count }} '
+        "{% for reply in article.mentions.replies %}[{{ reply.author }}: {{ reply.text }}, "
+        "{{ reply.published.year }}, {{ reply.via }}, {{ reply.face }}]{% endfor %}"
+        "{{ indieauth.mentions(article, level=3) }}</article>",
+    )
+    page = site(tmp_path, *EVERY, THEME=own).text("hello.html")
+    assert "10 [Amy: amy says\nand more, 2026, webmention" in page
+    assert f"{SITE}/media/faces/9f3c.webp]" in page
+    assert page.count("<h3>Replies</h3>") == 1
+
+
+def test_a_folder_of_another_name(tmp_path: Path) -> None:
+    put(tmp_path, *EVERY, below="said/hello")
+    built = build(tmp_path, POSTS, INDIEAUTH_MENTIONS="said", STATIC_PATHS=["."])
+    assert len(built.entry("hello.html")["like"]) == 2
+    assert not (built.output / "said").exists()
