@@ -18,6 +18,8 @@ import aiohttp
 from aiohttp import web
 
 from bridge.auth.factory import make_verifier
+from bridge.desk import routes as desk_routes
+from bridge.desk.desk import Desk
 from bridge.errors import BridgeError, SiteBroken
 from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.indieauth import routes
@@ -173,9 +175,35 @@ class _Assembly:
             with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
+        self._open_desk(repo, followers, publisher, previews, server)
         await self._start_receiving(repo, committer, fetch)
         self._start_sending(repo, followers, fetch)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
+
+    def _open_desk(
+        self,
+        repo: _Repo,
+        followers: _Followers,
+        publisher: Publisher,
+        previews: Previews | None,
+        server: IndieAuthServer | None,
+    ) -> None:
+        """The owner's own pages, where the owner can sign in."""
+        if server is None:
+            return
+        desk = Desk(
+            store=repo.store,
+            catalogue=repo.catalogue,
+            posts=repo.posts,
+            publisher=publisher,
+            media=repo.media,
+            rebuilder=followers.rebuilder,
+            previews=previews,
+            settings=self.settings,
+            public_url=self.public_url,
+            max_bytes=self.app[MAX_REQUEST],
+        )
+        desk_routes.setup(self.app, desk)
 
     async def _open_repo(self) -> _Repo:
         site, author = self.settings.site, self.settings.publish.author
@@ -313,7 +341,7 @@ class _Assembly:
         router.add_get("/status", status.status)
         if urlsplit(self.settings.site.me).netloc != urlsplit(self.public_url).netloc:
             # On the site's own host name it is the site's home page.
-            router.add_get("/", status.begin)
+            router.add_get("/", desk_routes.begin if status.with_pages else status.begin)
         router.add_get("/healthz", status.health)
         if previews:
             router.add_get("/preview/{path:.+}", previews.get)

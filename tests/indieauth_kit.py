@@ -124,10 +124,10 @@ class Browser:
             fields.extend((name, str(one)) for one in given if one is not None)
         return await self.post(action, data=fields)
 
-    async def sign_in(self, path: str = "/tokens") -> Page:
+    async def sign_in(self, path: str = "/tokens", password: str = PASSWORD) -> Page:
         """Sign in by password at a page that asks for it, and follow."""
         page = await self.get(path)
-        done = await self.submit(page, "/auth/sign-in", password=PASSWORD)
+        done = await self.submit(page, "/auth/sign-in", password=password)
         assert done.status == 303, done.text
         return await self.get(done.location)
 

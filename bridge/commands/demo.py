@@ -238,10 +238,12 @@ def _welcome(facts: Facts) -> str:
     return f"""
 The demo is ready.
 
+  Write in the browser   {facts.desk}
+                         sign in with the password {facts.password}
   Open the site          {facts.site}
   Post a note            curl {facts.micropub} -H "Authorization: Bearer {facts.token}" \\
                               -d h=entry -d "content=Hello from the command line"
-  Use an app             sign in as {facts.me} with the password {facts.password}
+  Use an app             sign in as {facts.me} with the same password
   The posts, as files    {facts.clone} (your clone: edit and commit there)
   The bridge's own repo  {facts.repo}
   The pages              {facts.output}

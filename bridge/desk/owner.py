@@ -32,7 +32,7 @@ from bridge.indieauth.login.sessions import Session
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.server import SERVER
 from bridge.pages.navigation import Notice, tell_next
-from bridge.pages.render import page, page_endpoint, redirect
+from bridge.pages.render import DESK_POLICY, page, page_endpoint, redirect
 from bridge.pages.visit import Untrusted, Visit, visit
 
 
@@ -46,7 +46,7 @@ class Owner:
 
     def page(self, template: str, *, status: int = 200, **values: object) -> web.Response:
         """Render a template for the owner, with every protection that a page needs."""
-        return page(self.request, self.guest, template, status=status, **values)
+        return page(self.request, self.guest, template, status=status, policy=DESK_POLICY, **values)
 
     def back(self, path: str, notice: Notice | None = None) -> web.Response:
         """Go on to another page after a form (303), which tells ``notice`` once."""

@@ -19,11 +19,12 @@ from bridge.pages.navigation import NOTICES, SECTIONS
 from bridge.pages.visit import Untrusted, Visit, set_cookie, visit
 
 #: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{images};"
+    " connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-        " connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": _POLICY.format(images=""),
     "X-Frame-Options": "DENY",
     # Whoever opens a page of ours in a window of theirs, even from this origin, gets no hold of it.
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -31,6 +32,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+#: For pages on which the owner chooses photos and sees what becomes of them.
+DESK_POLICY = f"{_POLICY.format(images=' blob:')}; manifest-src 'self'; frame-src 'self'"
 
 
 #: The clock that the page of this request shows: macros see nothing of what a page is given.
@@ -62,7 +67,10 @@ _TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    extensions=["jinja2.ext.i18n"],
 )
+# The words of the pages are marked for translation already.
+_TEMPLATES.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
 _TEMPLATES.filters.update(
     when=lambda moment: when(moment, _ZONE.get()),
     ago=ago,
@@ -101,9 +109,18 @@ class PageError(Exception):
 
 
 def page(
-    request: web.Request, guest: Visit, template: str, *, status: int = 200, **values: object
+    request: web.Request,
+    guest: Visit,
+    template: str,
+    *,
+    status: int = 200,
+    policy: str = "",
+    **values: object,
 ) -> web.Response:
-    """Render a template for this browser, with every protection that a page needs."""
+    """Render a template for this browser, with every protection that a page needs.
+
+    ``policy`` is its Content-Security-Policy, where it is another than that of most pages.
+    """
     # On one host name the site's own scripts share our origin: they get nothing to read here.
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         text = "This page is for a person to look at."
@@ -120,6 +137,8 @@ def page(
         **values,
     )
     response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
+    if policy:
+        response.headers["Content-Security-Policy"] = policy
     if guest.is_new:
         set_cookie(server, response, guest.secret, signed_in=False)
     return response
@@ -155,6 +174,8 @@ def page_endpoint(handler: Handler) -> Handler:
 def _way_on(request: web.Request) -> tuple[str, str]:
     """The page that a form belongs to, or else where everything begins."""
     path = request.path
+    if path.startswith("/desk"):
+        return "/desk/", "Your posts"
     if path.startswith("/tokens"):
         return "/tokens", "Back to your apps"
     if path.startswith(("/auth/sessions", "/auth/password", "/auth/passkeys")):

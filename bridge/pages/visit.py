@@ -64,7 +64,7 @@ def visit(request: web.Request) -> Visit:
 
 
 def set_cookie(
-    server: IndieAuthServer, response: web.Response, secret: str, *, signed_in: bool
+    server: IndieAuthServer, response: web.StreamResponse, secret: str, *, signed_in: bool
 ) -> None:
     """Give the browser its cookie: for a month where it is signed in, else until it closes."""
     response.set_cookie(

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -40,6 +40,14 @@ _COLUMNS = tuple(field.name for field in msgspec.structs.fields(Entry))
 _LISTS = ("categories", "aliases", "listings")
 _AS_JSON = (*_LISTS, "found")
 _ALL = ", ".join(f"posts.{name}" for name in _COLUMNS)
+
+
+class Counts(NamedTuple):
+    """How many posts there are: all of them, drafts, and those whose time is still to come."""
+
+    all: int
+    drafts: int
+    scheduled: int
 
 
 class PostIndex:
@@ -168,6 +176,7 @@ class PostIndex:
         statuses: Sequence[str] = (),
         channel: str | None = None,
         text: str | None = None,
+        later_than: float | None = None,
     ) -> list[Entry]:
         """Posts, newest first.
 
@@ -190,6 +199,9 @@ class PostIndex:
         if channel is not None:
             where.append("channel = ?")
             values.append(channel)
+        if later_than is not None:
+            where.append("published > ?")
+            values.append(later_than)
         if text:
             where.append("instr(text, ?)")
             values.append(text.casefold())
@@ -203,6 +215,16 @@ class PostIndex:
             rows = self._reader.execute(query, (*values, limit, offset)).fetchall()
         entries = [_entry(row) for row in rows]
         return entries[::-1] if before is not None else entries
+
+    def counts(self, now: float) -> Counts:
+        """How many posts there are."""
+        with self._reading:
+            row = self._reader.execute(
+                "SELECT count(*), coalesce(sum(status = 'draft'), 0),"
+                " coalesce(sum(status != 'draft' AND published > ?), 0) FROM posts",
+                (now,),
+            ).fetchone()
+        return Counts(*row)
 
     def categories(self, text: str = "") -> list[str]:
         """The tags in use, those of most posts first; only those that contain ``text``."""

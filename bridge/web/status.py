@@ -40,7 +40,7 @@ class StatusHandlers:
         self._rebuilder = rebuilder
         self._remote = remote
         self._catalogue = catalogue
-        self._with_pages = with_pages
+        self.with_pages = with_pages
 
     async def health(self, request: web.Request) -> web.Response:
         """The bridge answers; a stranger is told no more."""
@@ -50,7 +50,7 @@ class StatusHandlers:
     async def status(self, request: web.Request) -> web.StreamResponse:
         """JSON with a token, a page for the owner who is signed in."""
         wants_page = "text/html" in request.headers.get(hdrs.ACCEPT, "")
-        if hdrs.AUTHORIZATION in request.headers or not (wants_page and self._with_pages):
+        if hdrs.AUTHORIZATION in request.headers or not (wants_page and self.with_pages):
             await self._gate.admit(request, None)
             return web.json_response(self._facts(), headers={hdrs.CACHE_CONTROL: "no-store"})
         return await page_endpoint(self._page)(request)

@@ -214,14 +214,14 @@ async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_
     assert "Changed here and elsewhere" not in await page(browser, demo)
 
 
-async def test_what_is_typed_first_leads_to_the_page_that_tells(
+async def test_what_is_typed_first_leads_to_the_desk(
     tmp_path: Path, browser: aiohttp.ClientSession
 ) -> None:
     """On a host name of its own; where it is the site's, ``/`` is the site's home page."""
     with serving(Repos.begin(tmp_path, {})) as bridge:
         async with browser.get(bridge.url) as answer:
             assert answer.status == 200
-            assert (answer.url.path, answer.url.query["then"]) == ("/auth/sign-in", "/status")
+            assert (answer.url.path, answer.url.query["then"]) == ("/auth/sign-in", "/desk/")
         for path, status in (("nothing/here", 404), ("auth/consent", 405), ("micropub", 401)):
             async with browser.get(f"{bridge.url}{path}") as answer:
                 page = BeautifulSoup(await answer.text(), "html.parser")

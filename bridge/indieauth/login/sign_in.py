@@ -73,20 +73,30 @@ async def show(request: web.Request) -> web.Response:
     return sign_in_page(request, guest, then=then)
 
 
+async def is_password(request: web.Request, typed: str) -> bool:
+    """Whether this is the owner's password; each try is counted.
+
+    Raises :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    """
+    server = request.app[SERVER]
+    is_known = attempt(request, server.attempts)
+    async with server.owners_hashing if is_known else server.hashing:
+        right = await check_password(server.db, typed)
+    if right:
+        succeeded(request, server.attempts)
+    return right
+
+
 @page_endpoint
 async def with_password(request: web.Request) -> web.Response:
     """POST /auth/sign-in."""
-    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
+    guest, form = visit(request), await read_form(request)
     guest.check_form(request, form)
     then = local_path(form.get("then"))
-    is_known = attempt(request, server.attempts)
-    async with server.owners_hashing if is_known else server.hashing:
-        right = await check_password(server.db, form.get("password") or "")
-    if not right:
+    if not await is_password(request, form.get("password") or ""):
         return sign_in_page(
             request, guest, then=then, status=403, problem="That is not the password."
         )
-    succeeded(request, server.attempts)
     return signed_in(request, redirect(then), way="password")
 
 

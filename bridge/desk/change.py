@@ -1,0 +1,258 @@
+"""``/desk/edit``: a post is changed by what differs; ``/desk/delete`` and ``/desk/restore``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from aiohttp import web
+
+from bridge.content.file.front_matter import PelicanFile, refuse_other_formats
+from bridge.desk import composer, form
+from bridge.desk.composer import Edited, Sheet, sheet_of, step_of, stepped
+from bridge.desk.desk import DESK, Desk
+from bridge.desk.fields import FIELDS, Field, fields_of, kind_named
+from bridge.desk.form import Problems, Typed
+from bridge.desk.owner import Owner
+from bridge.desk.receive import Arrived
+from bridge.errors import BridgeError, Conflict, InvalidRequest
+from bridge.indieauth.endpoint import Form
+from bridge.micropub.action import Delete, Undelete, Update
+from bridge.micropub.body import Body
+from bridge.micropub.parse import parse_action
+from bridge.micropub.post import Json, Post
+from bridge.pages.navigation import Notice
+from bridge.pages.render import PageError
+from bridge.site.messages import Entry
+from bridge.store import BlobId, StoreError
+
+_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_CHANGED = (
+    "This post was changed elsewhere since you opened it, and nothing was written. What you typed"
+    " is in the form, what stands in the post now above it. Press the button again to have yours."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A post as it is now: its place in the index, what it says, and what a form shows of it."""
+
+    entry: Entry
+    post: Post
+    typed: Typed
+    fields: Sequence[Field]
+
+    @property
+    def sheet(self) -> Sheet:
+        """The form of this post, before the owner has changed anything."""
+        also = [name for name in self.post.properties if name in FIELDS]
+        return Sheet(kind_named(self.entry.type), self.typed, "", was=self.entry.blob, also=also)
+
+
+async def show(owner: Owner) -> web.StreamResponse:
+    """GET: the form of the post at ``url``."""
+    desk = owner.request.app[DESK]
+    opened = await _open(desk, owner.request.query.get("url", ""))
+    sheet = replace(_about(desk, opened, opened.sheet), once=desk.new_name())
+    return await composer.show(owner, desk, sheet)
+
+
+async def change(arrived: Arrived) -> web.StreamResponse:
+    """POST: write what differs from what the form showed, and no more."""
+    owner, desk, filled = arrived.owner, arrived.desk, arrived.filled
+    opened = await _open(desk, filled.controls.get("url", ""))
+    sheet = sheet_of(filled, desk, kind_named(opened.entry.type))
+    sheet = _about(desk, opened, replace(sheet, also=opened.sheet.also))
+    if arrived.doubt:
+        sheet = replace(sheet, problems={"": arrived.doubt}, status=arrived.status)
+        return await composer.show(owner, desk, sheet)
+    sheet = await composer.take_in(desk, sheet, filled)
+    if step := step_of(arrived.does):
+        return await composer.show(owner, desk, stepped(sheet, step))
+    if arrived.does or sheet.problems:
+        return await composer.show(owner, desk, sheet)
+    try:
+        return await _write(arrived, sheet, opened)
+    except Conflict:
+        # It has changed between our look at it and the commit.
+        opened = await _open(desk, opened.entry.url)
+        return await _conflict(arrived, sheet, opened, opened.typed)
+    except (Problems, BridgeError, StoreError) as error:
+        return await composer.show(owner, desk, sheet.refused(error))
+
+
+async def _write(arrived: Arrived, sheet: Sheet, opened: _Opened) -> web.StreamResponse:
+    desk, owner, status = arrived.desk, arrived.owner, arrived.filled.controls.get("post-status")
+    if sheet.was != opened.entry.blob:
+        seen = await _as_seen(desk, opened.entry, sheet.was)
+        if seen is None or _differing(opened.fields, seen, opened.typed):
+            return await _conflict(arrived, sheet, opened, seen)
+    asked = form.update(
+        opened.entry.url, opened.fields, opened.post, opened.typed, sheet.typed, desk.zone
+    )
+    _ask_for_status(asked, opened, status, desk)
+    if asked.keys() == {"action", "url"}:
+        return owner.back(_form_of(opened.entry.url), Notice("Nothing was changed."))
+    action = parse_action(Body("json", json=asked))
+    if not isinstance(action, Update):
+        raise InvalidRequest("This form changes a post, and nothing else.")
+    named = form.named_once(f"{sheet.once} {sheet.was}", asked)
+    done = await desk.publisher.carry_out(
+        replace(action, once=named, seen=opened.entry.blob), desk.token
+    )
+    if done.draft:
+        link = (desk.previews.url(done.draft), "Look at it") if desk.previews else None
+        return owner.back(_form_of(done.url), Notice("Draft saved.", link=link))
+    text = "Published." if status == "published" and opened.entry.status == "draft" else "Saved."
+    return owner.back(_form_of(done.url), Notice(text, link=(done.url, "Look at it")))
+
+
+def _ask_for_status(
+    asked: dict[str, Json], opened: _Opened, status: str | None, desk: Desk
+) -> None:
+    """Publish a draft, or take a post back, as the button says."""
+    is_draft = opened.entry.status == "draft"
+    if status not in {"published", "draft"} or (status == "draft") == is_draft:
+        return
+    replaced = asked.setdefault("replace", {})
+    if not isinstance(replaced, dict):
+        return
+    replaced["post-status"] = [status]
+    if is_draft and not opened.typed.text("published"):
+        # A draft without a date that is still to come is dated when it is published.
+        now = datetime.fromtimestamp(desk.now(), UTC).isoformat(timespec="seconds")
+        replaced.setdefault("published", [now])
+
+
+async def _conflict(
+    arrived: Arrived, sheet: Sheet, opened: _Opened, seen: Typed | None
+) -> web.StreamResponse:
+    """409: both texts. Where only one side has changed a field, that side's stands in the form."""
+    typed, theirs = sheet.typed, list[tuple[str, str, str]]()
+    for asked in opened.fields:
+        mine, now = _words(asked, typed), _words(asked, opened.typed)
+        if mine == now:
+            continue
+        if seen is not None and _words(asked, seen) == mine:
+            typed = _taken_from(asked, opened.typed, typed)
+        elif seen is None or _words(asked, seen) != now:
+            theirs.append((asked.label, mine, now))
+    shown = replace(
+        sheet,
+        typed=typed,
+        was=opened.entry.blob,
+        problems={"": _CHANGED},
+        status=409,
+        theirs=theirs,
+    )
+    return await composer.show(arrived.owner, arrived.desk, shown)
+
+
+def _words(asked: Field, typed: Typed) -> str:
+    """All that stands in one field."""
+    files = [f"{each.url} {each.alt}".strip() for each in typed.files.get(asked.name, ())]
+    texts = [
+        " ".join(values)
+        for name, values in sorted(typed.texts.items())
+        if name.partition("[")[0] == asked.name and any(values)
+    ]
+    default = ["public"] if asked.name == "visibility" and not texts else []
+    return "\n".join([*files, *texts, *default])
+
+
+def _taken_from(asked: Field, source: Typed, into: Typed) -> Typed:
+    """A form in which one field says what it does in another."""
+
+    others = {
+        name: values for name, values in into.texts.items() if name.partition("[")[0] != asked.name
+    }
+    mine = {
+        name: values
+        for name, values in source.texts.items()
+        if name.partition("[")[0] == asked.name
+    }
+    files = {**into.files, asked.name: source.files.get(asked.name, ())}
+    return Typed({**others, **mine}, files)
+
+
+def _differing(fields: Sequence[Field], one: Typed, other: Typed) -> list[Field]:
+    return [asked for asked in fields if _words(asked, one) != _words(asked, other)]
+
+
+async def _as_seen(desk: Desk, entry: Entry, blob: str) -> Typed | None:
+    """What stood in the form, by the id of the bytes that it was made of; ``None`` where those are
+    no longer there."""
+    if not _BLOB.fullmatch(blob):
+        return None
+    try:
+        found = await asyncio.to_thread(lambda: list(desk.store.blobs([BlobId(blob)])))
+    except StoreError:
+        return None
+    file = PelicanFile.parse(found[0].data.decode(errors="replace"), entry.path)
+    return _typed(await desk.posts.read(file, entry), entry, desk)
+
+
+async def _open(desk: Desk, url: str) -> _Opened:
+    """The post at a URL. Raises :class:`PageError`, what the site and the store do."""
+    await desk.catalogue.refresh()
+    entry = desk.catalogue.index.find(url)
+    if entry is None:
+        raise PageError(
+            "There is no such post",
+            "No post lives at this address. Perhaps it was deleted.",
+            status=404,
+            link=("/desk/", "All posts"),
+        )
+    file, blob = await asyncio.to_thread(desk.posts.open, entry)
+    if blob != entry.blob:
+        raise Conflict("The post has just changed. Try again.")
+    post = await desk.posts.read(file, entry)
+    fields = fields_of(kind_named(entry.type), [name for name in post.properties if name in FIELDS])
+    return _Opened(entry, post, _typed(post, entry, desk), fields)
+
+
+def _typed(post: Post, entry: Entry, desk: Desk) -> Typed:
+    typed = form.typed_of(post, desk.zone, channel=entry.channel)
+    if entry.status == "draft" and entry.published <= desk.now():
+        # It is dated when it is published, unless the owner says otherwise.
+        return typed.with_text("published", "")
+    return typed
+
+
+def _about(desk: Desk, opened: _Opened, sheet: Sheet) -> Sheet:
+    """The sheet with what the page says of its post."""
+    entry = opened.entry
+    try:
+        refuse_other_formats(entry.path)
+        editable = True
+    except InvalidRequest as error:
+        editable = False
+        sheet = replace(sheet, problems={**sheet.problems, "": error.description})
+    is_draft = entry.status == "draft"
+    preview = desk.previews.url(entry.save_as) if is_draft and desk.previews else ""
+    others = composer.others_of(opened.post)
+    edited = Edited(entry.url, entry.path, entry.status, editable, others, preview)
+    return replace(sheet, edited=edited)
+
+
+def _form_of(url: str) -> str:
+    return f"/desk/edit?url={quote(url, safe='')}"
+
+
+async def delete(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST: take a post away. It can be had back at once, or from the bin."""
+    desk, url = owner.request.app[DESK], sent.get("url") or ""
+    done = await desk.publisher.carry_out(Delete(url), desk.token)
+    undo = Notice("Deleted.", "Undo", "/desk/restore", {"url": done.url})
+    return owner.back("/desk/", undo)
+
+
+async def restore(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST: bring a deleted post back as it was."""
+    desk, url = owner.request.app[DESK], sent.get("url") or ""
+    done = await desk.publisher.carry_out(Undelete(url), desk.token)
+    return owner.back("/desk/", Notice("It is back.", link=(done.url, "Look at it")))

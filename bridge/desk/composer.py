@@ -1,0 +1,192 @@
+"""The form of one post, new or old: what was sent is read, files are taken in, the page is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from aiohttp import web
+
+from bridge.desk import form
+from bridge.desk.desk import Desk
+from bridge.desk.fields import FIELDS, KINDS, MORE, Field, fields_of
+from bridge.desk.form import Attached, Filled, Problems, Typed
+from bridge.desk.owner import Owner
+from bridge.errors import BridgeError
+from bridge.micropub.answers import PostType
+from bridge.micropub.post import Json, Post
+from bridge.store import StoreError
+
+#: Fields that say what a post is about; another kind asks for the same under another name.
+TARGETS = tuple(name for name in FIELDS if name == "in-reply-to" or name.endswith("-of"))
+_NAMED = re.compile(r"'([a-z0-9-]+)'")
+_MOVES = {"up": -1, "down": 1}
+
+Step: TypeAlias = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The post that a form is about, as it is now. ``others`` are properties without a field."""
+
+    url: str
+    path: str
+    status: str
+    editable: bool
+    others: Sequence[tuple[str, str]] = ()
+    preview: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """All that a form's page shows.
+
+    ``theirs`` is what stands in the post where both sides have changed it: label, mine, theirs.
+    """
+
+    kind: PostType
+    typed: Typed
+    once: str
+    problems: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+    was: str = ""
+    edited: Edited | None = None
+    theirs: Sequence[tuple[str, str, str]] = ()
+    also: Sequence[str] = ()
+
+    @property
+    def fields(self) -> list[Field]:
+        """What is asked for."""
+        return fields_of(self.kind, self.also)
+
+    def refused(self, error: Problems | BridgeError | StoreError) -> Sheet:
+        """The same with what is wrong, each at its field; all that was typed is still there."""
+        found = _explained(error)
+        return replace(self, problems={**self.problems, **found.by_field}, status=found.status)
+
+
+def _explained(error: Problems | BridgeError | StoreError) -> Problems:
+    match error:
+        case Problems():
+            return error
+        case StoreError():
+            text = f"Nothing was written: {error}. Try again in a moment."
+            return Problems({"": text}, status=503)
+        case BridgeError():
+            named = _NAMED.search(error.description)
+            name = named[1] if named and named[1] in FIELDS else ""
+            return Problems({name: error.description}, status=error.status)
+
+
+async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
+    """The page with the form."""
+    index = desk.catalogue.index
+    first = [each for each in sheet.fields if each.name not in (*MORE, *_OWN_PLACE)]
+    more = [each for each in sheet.fields if each.name in MORE]
+    own = f"{desk.public_url}media/"
+    return owner.page(
+        "desk/compose.html",
+        status=sheet.status,
+        sheet=sheet,
+        kinds=KINDS.values(),
+        first=first,
+        fields={each.name: each for each in sheet.fields},
+        more=more,
+        file_fields=[each.name for each in sheet.fields if each.widget == "files"],
+        more_is_open=_says_more(sheet, more),
+        typed=sheet.typed,
+        problems=sheet.problems,
+        edited=sheet.edited,
+        channels=index.channels(),
+        tags=index.categories()[:10],
+        targets=desk.settings.syndication.targets,
+        clock=desk.clock,
+        is_own=lambda url: url.startswith(own),
+        all_fields=FIELDS,
+    )
+
+
+#: What has a place of its own on the page.
+_OWN_PLACE = ("content", "photo", "video", "audio", "category")
+
+
+def _says_more(sheet: Sheet, more: Sequence[Field]) -> bool:
+    """Whether anything is set that would be hidden behind "More", or is wrong there."""
+    names = {each.name for each in more} | {"mp-slug", "mp-channel"}
+    if names & sheet.problems.keys():
+        return True
+    plain = {"public", ""}
+    if sheet.edited is not None:
+        names -= {"published", "mp-channel"}
+    given = sheet.typed.texts.items()
+    return any(
+        name.partition("[")[0] in names and not set(values) <= plain for name, values in given
+    )
+
+
+def sheet_of(filled: Filled, desk: Desk, kind: PostType) -> Sheet:
+    """The page of a form that was sent."""
+    once = filled.controls.get("once", "")[:100] or desk.new_name()
+    typed = with_target(filled.typed, kind)
+    return Sheet(kind, typed, once, was=filled.controls.get("was", "")[:64])
+
+
+def with_target(typed: Typed, kind: PostType) -> Typed:
+    """What was typed for another kind: the page that it was about is that of this one, too."""
+    mine = next((name for name in kind.properties if name in TARGETS), None)
+    given = next((text for name in TARGETS if (text := typed.text(name).strip())), "")
+    if mine is None or not given or typed.text(mine).strip():
+        return typed
+    return typed.with_text(mine, given)
+
+
+async def take_in(desk: Desk, sheet: Sheet, filled: Filled) -> Sheet:
+    """The same with new files in the media library, each with its address."""
+    for name, upload, alt in filled.uploads:
+        try:
+            file = await desk.media.accept(upload.data, upload.filename, alt=alt)
+        except BridgeError as error:
+            problem = f"{upload.filename or 'The file'}: {error.description}"
+            sheet = sheet.refused(Problems({name: problem}, error.status))
+            continue
+        there = sheet.typed.files.get(name, ())
+        attached = Attached(desk.media.url_of(file), alt)
+        sheet = replace(sheet, typed=sheet.typed.with_files(name, (*there, attached)))
+    return sheet
+
+
+def step_of(word: str) -> Step | None:
+    """What a button beside a file does: ``up:photo:1``."""
+    what, _, rest = word.partition(":")
+    name, _, place = rest.partition(":")
+    if what not in {"up", "down", "remove"} or not (place.isascii() and place.isdigit()):
+        return None
+    return what, name, int(place[:4])
+
+
+def stepped(sheet: Sheet, step: Step) -> Sheet:
+    """The same with one of its files moved or taken out."""
+    what, name, place = step
+    files = sheet.typed.files.get(name, ())
+    if what in _MOVES:
+        changed: Sequence[Attached] = form.moved(files, place, _MOVES[what])
+    else:
+        changed = [each for number, each in enumerate(files) if number != place]
+    return replace(sheet, typed=sheet.typed.with_files(name, changed))
+
+
+def others_of(post: Post) -> list[tuple[str, str]]:
+    """The properties of a post that no form shows; they stay as they are."""
+    shown = {*FIELDS, "post-status"}
+    return [
+        (name, ", ".join(filter(None, map(_brief, values))))
+        for name, values in post.properties.items()
+        if name not in shown
+    ]
+
+
+def _brief(value: Json) -> str:
+    words = " ".join(form.words_of(value).split())
+    return words if len(words) <= 200 else f"{words[:199]}…"

@@ -1,0 +1,74 @@
+"""What the pages of the desk work with, put together once for all of them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from aiohttp import web
+
+from bridge.auth.token import Token
+from bridge.errors import SiteBroken
+from bridge.media.library import MediaLibrary
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reader import PostReader
+from bridge.publisher import Publisher
+from bridge.rebuild import Rebuilder
+from bridge.settings import Settings
+from bridge.store import ContentStore
+from bridge.web.preview import Previews
+
+#: What the owner may do who sits at the desk: all that an app can be allowed.
+_SCOPES = frozenset({"create", "update", "delete", "media"})
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts that the desk reads from, and the publisher, through which alone it writes.
+
+    ``max_bytes`` bounds what one form may bring along.
+    """
+
+    store: ContentStore
+    catalogue: Catalogue
+    posts: PostReader
+    publisher: Publisher
+    media: MediaLibrary
+    rebuilder: Rebuilder
+    previews: Previews | None
+    settings: Settings
+    public_url: str
+    max_bytes: int
+    now: Callable[[], float] = time.time
+
+    @property
+    def token(self) -> Token:
+        """What the publisher is shown: the signed-in owner may do all, with no token anywhere."""
+        return Token(self.settings.site.me, scopes=_SCOPES, client_id=self.public_url)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone of the site's clock."""
+        with suppress(SiteBroken, ZoneInfoNotFoundError):
+            return ZoneInfo(self.catalogue.site.facts.timezone)
+        return UTC
+
+    @property
+    def clock(self) -> str:
+        """The name of that zone, as it stands in the site's settings."""
+        return str(self.zone)
+
+    def new_name(self) -> str:
+        """A name for a form that is about to be filled in: sent twice, it is carried out once.
+
+        It is no secret, and opens nothing.
+        """
+        return uuid.uuid4().hex
+
+
+DESK = web.AppKey("desk", Desk)

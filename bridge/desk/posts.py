@@ -1,0 +1,168 @@
+"""``/desk/``: the posts, newest first; drafts, what is scheduled, and the bin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from bridge.content.markup import html
+from bridge.content.markup.text import plain
+from bridge.content.names.titles import about
+from bridge.desk.desk import DESK, Desk
+from bridge.desk.fields import KINDS
+from bridge.desk.form import words_of
+from bridge.desk.owner import Owner
+from bridge.micropub.post import Post
+from bridge.micropub.query import Query, page_name, parse_query
+from bridge.site.messages import Entry, Source
+
+_ROWS = 25
+#: A page of the bin looks through so many deleted files; another page goes on from there.
+_LOOKED_AT = 20
+_LINE = 160
+_TABS = {"all": (), "drafts": ("draft",), "scheduled": ("published", "hidden")}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One post of the list."""
+
+    url: str
+    kind: str
+    title: str
+    published: float
+    status: str
+    tags: Sequence[str] = ()
+    photo: str = ""
+    later: bool = False
+    left_out: str = ""
+
+
+async def show(owner: Owner) -> web.StreamResponse:
+    """GET: posts by kind, by status, by their words (``show post-type search after before``)."""
+    desk, asked = owner.request.app[DESK], owner.request.query
+    await desk.catalogue.refresh()
+    tab = asked.get("show", "all")
+    if tab == "bin":
+        return await _bin(owner, desk)
+    tab = tab if tab in _TABS else "all"
+    query = parse_query([("q", "source"), *asked.items(), ("limit", str(_ROWS))])
+    later_than = desk.now() if tab == "scheduled" else None
+    found = desk.catalogue.index.newest(
+        limit=_ROWS + 1,
+        after=query.after,
+        before=query.before,
+        type=query.post_type,
+        statuses=_TABS[tab],
+        text=query.filter,
+        later_than=later_than,
+    )
+    shown = found[-_ROWS:] if query.before is not None else found[:_ROWS]
+    kept = {
+        "show": tab if tab != "all" else "",
+        "search": query.filter,
+        "post-type": query.post_type,
+    }
+    older, newer = _paging(query, shown, kept, more=len(found) > _ROWS)
+    return owner.page(
+        "desk/posts.html",
+        rows=await _rows(desk, shown),
+        tab=tab,
+        counts=desk.catalogue.index.counts(desk.now()),
+        search=query.filter,
+        kind=query.post_type or "",
+        kinds=KINDS.values(),
+        older=older,
+        newer=newer,
+    )
+
+
+def _paging(
+    query: Query, shown: Sequence[Entry], kept: Mapping[str, str | None], *, more: bool
+) -> tuple[str, str]:
+    """The addresses of the older and the newer page; empty where there is nothing there."""
+    if not shown:
+        return "", ""
+    first, last = shown[0], shown[-1]
+    is_older = more if query.before is None else True
+    is_newer = more if query.before is not None else query.after is not None
+    kept = {name: value for name, value in kept.items() if value}
+
+    def address(name: str, entry: Entry) -> str:
+        return "/desk/?" + urlencode({**kept, name: page_name((entry.published, entry.path))})
+
+    return address("after", last) if is_older else "", address("before", first) if is_newer else ""
+
+
+async def _rows(desk: Desk, entries: Sequence[Entry]) -> list[Row]:
+    posts = await desk.posts.posts(entries)
+    left_out = dict(desk.rebuilder.status().left_out)
+    now, own = desk.now(), f"{desk.public_url}media/"
+    return [
+        Row(
+            url=entry.url,
+            kind=KINDS[entry.type].name if entry.type in KINDS else entry.type.capitalize(),
+            title=title_of(post),
+            published=entry.published,
+            status=entry.status,
+            tags=entry.categories[:5],
+            photo=next(
+                (url for url in map(words_of, post.all("photo")) if url.startswith(own)), ""
+            ),
+            later=entry.status != "draft" and entry.published > now,
+            left_out=left_out.get(entry.path, ""),
+        )
+        for entry, post in zip(entries, posts, strict=True)
+    ]
+
+
+def title_of(post: Post) -> str:
+    """A post in a line: its name, its first words, what it is about."""
+    content = post.first("content")
+    markup = content.get("html") if isinstance(content, dict) else None
+    words = html.plain(markup) if isinstance(markup, str) else plain(words_of(content))
+    line = post.text("name") or " ".join(words.split()) or about(post, {}) or "Without words"
+    return line if len(line) <= _LINE else f"{line[: _LINE - 1].rstrip()}…"
+
+
+async def _bin(owner: Owner, desk: Desk) -> web.Response:
+    """Deleted posts, the last deleted first; what of them lives again is left out."""
+    offset = owner.request.query.get("from", "0")
+    start = min(int(offset), 100_000) if offset.isascii() and offset.isdigit() else 0
+    rows, more = await _deleted(desk, start)
+    return owner.page(
+        "desk/posts.html",
+        rows=rows,
+        tab="bin",
+        counts=desk.catalogue.index.counts(desk.now()),
+        search="",
+        kind="",
+        kinds=KINDS.values(),
+        older=f"/desk/?show=bin&from={start + _LOOKED_AT}" if more else "",
+        newer=f"/desk/?show=bin&from={max(0, start - _LOOKED_AT)}" if start else "",
+    )
+
+
+async def _deleted(desk: Desk, start: int) -> tuple[list[Row], bool]:
+    head = await desk.catalogue.refresh()
+    folder = desk.settings.content.folder
+
+    def look() -> tuple[list[Source], bool]:
+        removals = desk.store.removals(folder, head)
+        found = list(islice(removals, start, start + _LOOKED_AT + 1))
+        blobs = desk.store.blobs(each.blob for each in found[:_LOOKED_AT])
+        pairs = zip(found, blobs, strict=False)
+        return [Source(gone.path, blob.id, blob.data) for gone, blob in pairs], len(
+            found
+        ) > _LOOKED_AT
+
+    files, more = await asyncio.to_thread(look)
+    described = await desk.catalogue.site.describe(files)
+    index = desk.catalogue.index
+    gone = [each for each in described if isinstance(each, Entry) and index.find(each.url) is None]
+    return await _rows(desk, gone), more

@@ -1,0 +1,84 @@
+"""The form of a post as it arrives: from the owner, from this very page, with its files."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aiohttp import web
+
+from bridge.desk import form
+from bridge.desk.desk import DESK, Desk
+from bridge.desk.form import Filled
+from bridge.desk.owner import Owner, check_origin
+from bridge.desk.signing_in_again import give_cookie, sign_in_again
+from bridge.http.allowance import Allowance
+from bridge.indieauth.endpoint import Handler
+from bridge.pages.render import page_endpoint
+from bridge.pages.visit import Untrusted, visit
+from bridge.web.body import AUTHENTICATED, UNAUTHENTICATED, read_body
+
+#: What all browsers that are not signed in may have us hold at once.
+_STRANGERS = Allowance(64_000_000)
+
+#: What the owner is told whose form cannot be trusted as it is.
+STALE = "This page was open for too long, and nothing was sent. Look it over, and press again."
+BACK = "You are signed in again, and nothing was sent yet. Look it over, and press again."
+_FILES = " Choose your files again."
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A form of the owner's. ``doubt`` is there where it may only be shown again, not carried out,
+    and says why."""
+
+    owner: Owner
+    desk: Desk
+    filled: Filled
+    doubt: str = ""
+
+    @property
+    def does(self) -> str:
+        """Which button was pressed."""
+        return self.filled.controls.get("do", "")
+
+    @property
+    def status(self) -> int:
+        """How a form in doubt is answered."""
+        return 200 if self.doubt == BACK else 403
+
+
+Handle: TypeAlias = Callable[[Arrived], Awaitable[web.StreamResponse]]
+
+
+def post_form(handler: Handle) -> Handler:
+    """An address that takes the form of a post, with files, and loses nothing of it.
+
+    A form from another site is refused. One whose session is over, or that carries an old value of
+    ours, comes back as it was typed.
+    """
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        check_origin(request)
+        guest, desk = visit(request), request.app[DESK]
+        if guest.session is None:
+            with _STRANGERS.share() as take:
+                body = await read_body(
+                    request, max_bytes=desk.max_bytes, sender=UNAUTHENTICATED, take=take
+                )
+                owner = await sign_in_again(request, guest, body.fields)
+                if not isinstance(owner, Owner):
+                    return owner
+                fields = [(name, text) for name, text in body.fields if isinstance(text, str)]
+            return give_cookie(owner, await handler(Arrived(owner, desk, form.read(fields), BACK)))
+        body = await read_body(request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
+        owner, filled = Owner(request, guest, guest.session), form.read(body.fields)
+        try:
+            owner.check(filled.controls.get("csrf"))
+        except Untrusted:
+            doubt = STALE + (_FILES if filled.uploads else "")
+            return await handler(Arrived(owner, desk, filled, doubt))
+        return await handler(Arrived(owner, desk, filled))
+
+    return page_endpoint(endpoint)

@@ -1,0 +1,37 @@
+"""Which address of the desk leads to which handler."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from bridge.desk import change, posts, write
+from bridge.desk.desk import DESK, Desk
+from bridge.desk.owner import owner_form, owner_page
+from bridge.desk.receive import post_form
+from bridge.pages.navigation import Section, add_section
+from bridge.pages.render import redirect
+
+
+def setup(app: web.Application, desk: Desk) -> None:
+    """Add the desk to an application that has the built-in server's pages."""
+    app[DESK] = desk
+    add_section(app, Section("posts", "/desk/", "Posts", 10))
+    add_section(app, Section("write", "/desk/new", "Write", 20))
+    app.router.add_routes(
+        [
+            web.get("/desk", begin),
+            web.get("/desk/", owner_page(posts.show)),
+            web.get("/desk/new", owner_page(write.show)),
+            web.post("/desk/new", post_form(write.create)),
+            web.get("/desk/edit", owner_page(change.show)),
+            web.post("/desk/edit", post_form(change.change)),
+            web.post("/desk/delete", owner_form(change.delete)),
+            web.post("/desk/restore", owner_form(change.restore)),
+        ]
+    )
+
+
+async def begin(request: web.Request) -> web.Response:
+    """GET /desk, and GET / of a bridge on a host name of its own."""
+    del request
+    return redirect("/desk/")

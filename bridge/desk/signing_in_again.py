@@ -1,0 +1,75 @@
+"""A form that came after the session was over: the owner signs in, and goes on where they were.
+
+What was typed travels with the sign-in form, and is kept nowhere on the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import hdrs, web
+
+from bridge.desk.owner import Owner
+from bridge.indieauth.login.device import device
+from bridge.indieauth.login.password import has_password
+from bridge.indieauth.login.sessions import find_session, start_session
+from bridge.indieauth.login.sign_in import is_password
+from bridge.indieauth.server import SERVER
+from bridge.indieauth.webauthn.passkeys import list_passkeys
+from bridge.micropub.body import Field
+from bridge.pages.render import page
+from bridge.pages.visit import Untrusted, Visit, set_cookie
+
+#: What belongs to the form itself, and not to what was typed in it.
+_OURS = frozenset({"csrf", "password", "username", "again"})
+
+
+async def sign_in_again(
+    request: web.Request, guest: Visit, fields: Sequence[Field]
+) -> Owner | web.Response:
+    """The owner, who has just proven with a password to be that; else the page that asks for it.
+
+    Raises what a sign-in does (:class:`~bridge.indieauth.login.rate_limit.TooMany`).
+    """
+    texts = [(name, value) for name, value in fields if isinstance(value, str)]
+    given = dict(texts)
+    problem = None
+    if given.get("again") and given.get("password"):
+        try:
+            guest.check(request, given.get("csrf"))
+        except Untrusted:
+            problem = "Type your password once more."
+        else:
+            if await is_password(request, given["password"]):
+                return _signed_in(request)
+            problem = "That is not the password."
+    server = request.app[SERVER]
+    return page(
+        request,
+        guest,
+        "desk/sign_in_again.html",
+        status=403 if problem else 401,
+        problem=problem,
+        action=request.path,
+        kept=[(name, value) for name, value in texts if name not in _OURS],
+        files=any(not isinstance(value, str) and value.filename for _, value in fields),
+        password=has_password(server.db),
+        passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
+    )
+
+
+def _signed_in(request: web.Request) -> Owner:
+    server = request.app[SERVER]
+    name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    secret = start_session(server.db, way="password", device=name)
+    session = find_session(server.db, secret)
+    if session is None:
+        raise Untrusted
+    return Owner(request, Visit(secret, is_new=False, session=session), session)
+
+
+def give_cookie(owner: Owner, response: web.StreamResponse) -> web.StreamResponse:
+    """Have the browser keep the session that has just begun."""
+    server = owner.request.app[SERVER]
+    set_cookie(server, response, owner.guest.secret, signed_in=True)
+    return response

@@ -1,0 +1,109 @@
+"""``/desk/new``: a new post of any kind that the site shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import quote
+
+from aiohttp import web
+
+from bridge.content.file import dates
+from bridge.desk import composer, form
+from bridge.desk.composer import Sheet, sheet_of, step_of, stepped
+from bridge.desk.desk import DESK, Desk
+from bridge.desk.fields import KINDS, kind_named
+from bridge.desk.form import Problems, Typed
+from bridge.desk.owner import Owner
+from bridge.desk.receive import Arrived
+from bridge.errors import BridgeError, InvalidRequest
+from bridge.micropub.action import Create
+from bridge.micropub.address import is_web
+from bridge.micropub.body import Body
+from bridge.micropub.parse import parse_action
+from bridge.pages.navigation import Notice
+from bridge.publisher import Published
+from bridge.store import StoreError
+
+#: What is prefilled by an address may not be longer than a browser's own limit for one.
+_MOST = 50_000
+LOOK = "Look at it"
+
+
+async def show(owner: Owner) -> web.StreamResponse:
+    """GET: an empty form, or one with what the address says (``kind url title text tags``).
+
+    Nothing is ever published by it.
+    """
+    desk, query = owner.request.app[DESK], owner.request.query
+    await desk.catalogue.refresh()
+    url, problems = query.get("url", "").strip(), dict[str, str]()
+    if url and not is_web(url):
+        problems[""] = "What this link brought along is no address of a page, and was left out."
+        url = ""
+    name = query.get("kind", "")
+    kind = kind_named(name if name in KINDS or not url else "bookmark")
+    texts = {
+        "name": query.get("title", ""),
+        "content": query.get("text", ""),
+        "category": query.get("tags", ""),
+        "in-reply-to": url,
+    }
+    given = {name: (text[:_MOST],) for name, text in texts.items() if text.strip()}
+    typed = composer.with_target(Typed(given), kind)
+    sheet = Sheet(kind, typed, desk.new_name(), problems=problems)
+    return await composer.show(owner, desk, sheet)
+
+
+async def create(arrived: Arrived) -> web.StreamResponse:
+    """POST: publish, keep as a draft, or show the form again, as the button says."""
+    owner, desk, filled = arrived.owner, arrived.desk, arrived.filled
+    await desk.catalogue.refresh()
+    wanted = owner.request.query.get("kind") if arrived.does == "kind" else None
+    sheet = sheet_of(filled, desk, kind_named(wanted or filled.controls.get("kind", "")))
+    if arrived.doubt:
+        sheet = replace(sheet, problems={"": arrived.doubt}, status=arrived.status)
+        return await composer.show(owner, desk, sheet)
+    sheet = await composer.take_in(desk, sheet, filled)
+    if step := step_of(arrived.does):
+        return await composer.show(owner, desk, stepped(sheet, step))
+    if arrived.does or sheet.problems:
+        return await composer.show(owner, desk, sheet)
+    status = filled.controls.get("post-status", "published")
+    try:
+        action = _asked(sheet, status, desk)
+        done = await desk.publisher.carry_out(action, desk.token)
+    except (Problems, BridgeError, StoreError) as error:
+        return await composer.show(owner, desk, sheet.refused(error))
+    return _after(arrived, action, done)
+
+
+def _asked(sheet: Sheet, status: str, desk: Desk) -> Create:
+    """What the form asks for, as any app's request. Raises Problems, InvalidRequest."""
+    found = form.read_values(sheet.fields, sheet.typed, desk.zone)
+    if status != "draft" and (lacking := form.missing(sheet.kind, found)):
+        raise Problems(lacking)
+    asked = form.creation(sheet.kind, found, sheet.typed, status)
+    match parse_action(Body("json", json=asked)):
+        case Create() as action:
+            return replace(action, once=form.named_once(sheet.once, asked))
+    raise InvalidRequest("This form makes a new post, and nothing else.")
+
+
+def _after(arrived: Arrived, action: Create, done: Published) -> web.Response:
+    """Where the owner goes on: to the post, or where they see how it is doing."""
+    owner, desk = arrived.owner, arrived.desk
+    if action.post.first("post-status") == "draft":
+        link = (desk.previews.url(done.draft), LOOK) if done.draft and desk.previews else None
+        return owner.back(
+            f"/desk/edit?url={quote(done.url, safe='')}", Notice("Draft saved.", link=link)
+        )
+    date = action.post.first("published")
+    if date and dates.parse(date, desk.zone).timestamp() > desk.now():
+        return owner.back(
+            "/desk/?show=scheduled", Notice("It will be published when its time comes.")
+        )
+    if done.live or done.again:
+        return owner.back(done.url)
+    return owner.back(
+        "/desk/", Notice("Published. Its page is being built.", link=(done.url, LOOK))
+    )

@@ -1,0 +1,469 @@
+"""The desk without a line of JavaScript: a browser's forms, a real site, a real repo."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from html import unescape
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from bridge_kit import picture
+from demo_kit import Demo, demo_in, wait_until
+from indieauth_kit import Browser, Page, browser
+
+from bridge.desk.fields import KINDS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+URL = "https://example.org/a-page"
+#: What is typed for each kind; the rest of its form stays empty.
+TYPED: dict[str, dict[str, str]] = {
+    "note": {"content": "A note from the desk"},
+    "article": {"name": "An article from the desk", "content": "With *Markdown* in it."},
+    "reply": {"in-reply-to": URL, "content": "A reply from the desk"},
+    "like": {"like-of": URL},
+    "repost": {"repost-of": URL},
+    "bookmark": {"bookmark-of": URL, "name": "A bookmark from the desk"},
+    "rsvp": {"in-reply-to": URL, "rsvp": "yes"},
+    "photo": {"photo[]": f"{URL}.jpg", "content": "A photo from the desk"},
+    "video": {"video[]": f"{URL}.mp4", "content": "A video from the desk"},
+    "audio": {"audio[]": f"{URL}.mp3", "content": "Sound from the desk"},
+    "checkin": {"checkin[name]": "Café", "checkin[latitude]": "48.85",
+                "checkin[longitude]": "2.35"},
+    "event": {"name": "An event from the desk", "start": "2026-12-02T19:00"},
+    "review": {"item": "A chair", "rating": "4"},
+    "read": {"read-of": "A book"},
+    "watch": {"watch-of": "A film"},
+    "listen": {"listen-of": "A record"},
+    "play": {"play-of": "A game"},
+    "jam": {"jam-of": URL},
+    "eat": {"ate": "Bread"},
+    "drink": {"drank": "Tea"},
+    "recipe": {"name": "Bread", "ingredient": "Flour\r\nWater"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A demo of this file's own: its log in which no other test writes."""
+    with demo_in(tmp_path_factory.mktemp("desk") / "demo") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def owner(there: Demo) -> AsyncIterator[Browser]:
+    async with browser(there.site.rstrip("/")) as client:
+        page = await client.sign_in("/auth/sign-in?then=/desk/", there.password)
+        assert page.status == 200
+        yield client
+
+
+async def source(there: Demo, url: str) -> dict[str, Any]:
+    """The post as any app is told of it."""
+    parameters = {"q": "source", "url": url}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(there.micropub, params=parameters, headers=there.headers) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return dict((await answer.json())["properties"])
+
+
+async def app(there: Demo, **asked: Any) -> None:
+    """What an app does meanwhile."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(there.micropub, json=asked, headers=there.headers) as answer,
+    ):
+        assert answer.status < 300, await answer.text()
+
+
+async def write(owner: Browser, there: Demo, kind: str = "note", **typed: Any) -> str:
+    """A new post; its URL."""
+    before = there.commits()
+    page = await owner.get(f"/desk/new?kind={kind}")
+    done = await owner.submit(page, "/desk/new", **typed)
+    assert done.status == 303, said(done)
+    assert there.commits() == before + 1
+    return there.git("log", "-1", "--format=%(trailers:key=Post-URL,valueonly)").strip()
+
+
+async def form_of(owner: Browser, url: str) -> Page:
+    page = await owner.get(f"/desk/edit?url={quote(url, safe='')}")
+    assert page.status == 200, said(page)
+    return page
+
+
+def said(page: Page) -> str:
+    """The words of a page, single-spaced."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.text)).split())
+
+
+def file_of(there: Demo, url: str) -> str:
+    """The text of the file of a post, as it is in the last commit that was about it."""
+    commit = there.git("log", "-1", "--format=%H", f"--grep=Post-URL: {url}$")
+    path = there.git("show", "--name-only", "--format=", commit).splitlines()[0]
+    return there.git("show", f"HEAD:{path}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_kind_is_written_in_a_plain_form(
+    owner: Browser, there: Demo, kind: str
+) -> None:
+    url = await write(owner, there, kind, **TYPED[kind])
+    post = await source(there, url)
+    page = await form_of(owner, url)
+    for name, text in TYPED[kind].items():
+        assert post[name.partition("[")[0]]
+        assert text.splitlines()[0] in unescape(page.text)
+    assert there.git("log", "-1", "--format=%(trailers:key=Micropub-Client,valueonly)") == (
+        there.site
+    )
+
+
+async def test_the_first_post_is_live_at_the_address_that_the_form_leads_to(
+    owner: Browser, there: Demo
+) -> None:
+    page = await owner.get("/desk/new")
+    done = await owner.submit(page, "/desk/new", content="First words, at once")
+    assert done.status == 303
+    if done.location == "/desk/":
+        assert "Its page is being built." in (await owner.get("/desk/")).text
+    else:
+        assert "First words, at once" in (await owner.get(done.location)).text
+
+
+async def test_sent_twice_it_is_one_post(owner: Browser, there: Demo) -> None:
+    page = await owner.get("/desk/new")
+    first = await owner.submit(page, "/desk/new", content="Tapped twice")
+    before = there.commits()
+    again = await owner.submit(page, "/desk/new", content="Tapped twice")
+    assert (first.status, again.status) == (303, 303)
+    assert there.commits() == before
+    assert again.location.startswith(there.site)
+    # After a step back in the browser, other words are another post: none are lost.
+    other = await owner.submit(page, "/desk/new", content="Tapped twice, with other words")
+    assert other.status == 303
+    assert there.commits() == before + 1
+
+
+async def test_a_mistake_is_told_at_its_field_and_nothing_typed_is_lost(
+    owner: Browser, there: Demo
+) -> None:
+    before = there.commits()
+    page = await owner.get("/desk/new?kind=reply")
+    text = "Mist until noon <b>&amp;\r\n\r\n  then sun"
+    refused = await owner.submit(
+        page, "/desk/new", content=text, category="a, b", **{"in-reply-to": "javascript:alert(1)"}
+    )
+    assert refused.status == 400
+    assert 'id="in-reply-to-problem"' in refused.text
+    assert "no address of a page" in said(refused)
+    assert text.replace("\r\n", "\n") in unescape(refused.text)
+    again = dict(refused.form("/desk/new"))
+    assert (again["category"], again["in-reply-to"]) == ("a, b", "javascript:alert(1)")
+    assert again["once"] == dict(page.form("/desk/new"))["once"]
+    assert there.commits() == before
+    empty = await owner.submit(await owner.get("/desk/new"), "/desk/new", content=" \r\n ")
+    assert empty.status == 400
+    assert "Write something first." in said(empty)
+
+
+async def test_another_kind_keeps_what_was_typed(owner: Browser, there: Demo) -> None:
+    page = await owner.get("/desk/new?kind=bookmark")
+    fields = {**dict(page.form("/desk/new")), "do": "kind"}
+    fields |= {"bookmark-of": URL, "content": "Kept", "name": "Kept, too"}
+    reply = await owner.post("/desk/new?kind=reply", data=fields)
+    assert reply.status == 200
+    assert dict(reply.form("/desk/new"))["in-reply-to"] == URL
+    assert "Kept" in reply.text
+
+
+async def test_a_form_that_an_address_has_filled_in_publishes_nothing(
+    owner: Browser, there: Demo
+) -> None:
+    before = there.commits()
+    hostile = '"><script>alert(1)</script><textarea>'
+    page = await owner.get(
+        f"/desk/new?kind=reply&url=javascript:alert(1)&text={quote(hostile)}&title={quote(hostile)}"
+        f"&tags={quote(hostile)}&once=mine&post-status=published"
+    )
+    assert page.status == 200
+    assert "<script>" not in page.text
+    assert "javascript:" not in page.text
+    assert "was left out" in said(page)
+    assert dict(page.form("/desk/new"))["once"] != "mine"
+    good = await owner.get(f"/desk/new?kind=like&url={quote(URL)}")
+    assert dict(good.form("/desk/new"))["like-of"] == URL
+    assert there.commits() == before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {}],
+    ids=["fetch metadata", "origin", "no value of ours"],
+)
+async def test_a_form_from_another_site_is_refused(
+    owner: Browser, there: Demo, headers: dict[str, str]
+) -> None:
+    before = there.commits()
+    fields = dict((await owner.get("/desk/new")).form("/desk/new")) | {"content": "Not mine"}
+    if not headers:
+        del fields["csrf"]
+    refused = await owner.post("/desk/new", data=fields, headers=headers)
+    assert refused.status == 403
+    assert there.commits() == before
+
+
+async def test_strangers_see_and_change_nothing(there: Demo) -> None:
+    before = there.commits()
+    async with browser(there.site.rstrip("/")) as stranger:
+        for path in ("/desk/", "/desk/new", "/desk/edit?url=x", "/desk/?show=bin"):
+            asked = await stranger.get(path)
+            assert asked.status == 303
+            assert asked.location.startswith("/auth/sign-in?then=")
+        for path in ("/desk/new", "/desk/edit", "/desk/delete", "/desk/restore"):
+            sent = await stranger.post(path, data={"content": "x", "url": there.site})
+            assert sent.status in {401, 403}
+    assert there.commits() == before
+
+
+async def test_a_session_that_ends_while_writing_loses_nothing(there: Demo) -> None:
+    async with browser(there.site.rstrip("/")) as client:
+        await client.sign_in("/auth/sign-in?then=/desk/", there.password)
+        page = await client.get("/desk/new?kind=article")
+        await client.submit(await client.get("/desk/"), "/auth/sign-out")
+        typed = {"name": "A title", "content": "Many\r\nwords\r\n", "category": "a"}
+        asked = await client.submit(page, "/desk/new", **typed)
+        assert asked.status == 401
+        assert "Nothing is lost" in said(asked)
+        assert "Many\r\nwords\r\n" in unescape(asked.text)
+        kept = {**dict(asked.form("/desk/new")), "content": typed["content"]}
+        wrong = await client.post("/desk/new", data={**kept, "password": "not it"})
+        assert wrong.status == 403
+        assert "Many\r\nwords\r\n" in unescape(wrong.text)
+        before = there.commits()
+        back = await client.post("/desk/new", data={**kept, "password": there.password})
+        assert back.status == 200
+        assert "Many\nwords\n" in unescape(back.text)
+        assert there.commits() == before
+        done = await client.submit(back, "/desk/new", content=typed["content"])
+        assert done.status == 303
+        assert there.commits() == before + 1
+        assert "Title: A title" in there.git("show", "HEAD")
+
+
+async def test_photos_come_with_the_form_and_are_described_and_ordered(
+    owner: Browser, there: Demo
+) -> None:
+    page = await owner.get("/desk/new?kind=photo")
+    form = aiohttp.FormData(default_to_multipart=True)
+    for name, value in page.form("/desk/new"):
+        form.add_field(name, value)
+    form.add_field("do", "add")
+    form.add_field("content", "Two photos")
+    for number, colour in enumerate(("navy", "tomato")):
+        form.add_field("photo[]", picture(colour), filename=f"{colour}-{number}.jpg",
+                       content_type="image/jpeg")  # fmt: skip
+    before = there.commits()
+    added = await owner.post("/desk/new", data=form)
+    assert added.status == 200, said(added)
+    assert "Two photos" in added.text
+    there_now = [value for name, value in added.form("/desk/new") if name == "photo[]" and value]
+    assert len(there_now) == 2
+    assert list(re.findall(r'name="(mp-photo-alt\[\d\])"', added.text)) == [
+        "mp-photo-alt[0]",
+        "mp-photo-alt[1]",
+    ]
+    alts = {"mp-photo-alt[0]": "Dark blue", "mp-photo-alt[1]": "Red"}
+    turned = await owner.submit(added, "/desk/new", do="up:photo:1", content="Two photos", **alts)
+    assert turned.status == 200
+    moved = [value for name, value in turned.form("/desk/new") if name == "photo[]" and value]
+    assert moved == there_now[::-1]
+    assert there.commits() == before
+    alts = {"mp-photo-alt[0]": "Red", "mp-photo-alt[1]": "Dark blue"}
+    done = await owner.submit(turned, "/desk/new", content="Two photos", **alts)
+    assert done.status == 303, said(done)
+    # The photos are in the commit of the post.
+    assert there.commits() == before + 1
+    url = there.git("log", "-1", "--format=%(trailers:key=Post-URL,valueonly)").strip()
+    photos = (await source(there, url))["photo"]
+    assert [each["alt"] for each in photos] == ["Red", "Dark blue"]
+
+
+async def test_a_file_that_is_no_photo_is_told_and_the_text_stays(
+    owner: Browser, there: Demo
+) -> None:
+    page = await owner.get("/desk/new?kind=photo")
+    form = aiohttp.FormData(default_to_multipart=True)
+    for name, value in page.form("/desk/new"):
+        form.add_field(name, value)
+    form.add_field("content", "Words beside a program")
+    form.add_field("photo[]", b"MZ\x90\x00" * 50, filename="x.exe", content_type="image/jpeg")
+    refused = await owner.post("/desk/new", data=form)
+    assert refused.status == 415
+    assert "x.exe" in said(refused)
+    assert "Words beside a program" in refused.text
+
+
+async def test_a_draft_is_kept_found_and_published(owner: Browser, there: Demo) -> None:
+    page = await owner.get("/desk/new")
+    saved = await owner.submit(
+        page, "/desk/new", content="Not yet ready", **{"post-status": "draft"}
+    )
+    assert saved.status == 303
+    assert saved.location.startswith("/desk/edit?url=")
+    edit = await owner.get(saved.location)
+    assert "Draft saved." in edit.text
+    assert "/preview/" in edit.text
+    assert "Not yet ready" in (await owner.get("/desk/?show=drafts")).text
+    published = await owner.submit(
+        edit, "/desk/edit", content="Ready now", **{"post-status": "published"}
+    )
+    assert published.status == 303, said(published)
+    assert "Published." in (await owner.get(published.location)).text
+    assert "Not yet ready" not in (await owner.get("/desk/?show=drafts")).text
+
+
+async def test_what_is_dated_later_is_listed_as_scheduled(owner: Browser, there: Demo) -> None:
+    page = await owner.get("/desk/new")
+    done = await owner.submit(
+        page, "/desk/new", content="In years to come", published="2099-01-02T10:30"
+    )
+    assert (done.status, done.location) == (303, "/desk/?show=scheduled")
+    listed = await owner.get(done.location)
+    assert "In years to come" in listed.text
+    assert "2 January 2099, 10:30" in said(listed)
+
+
+async def test_an_edit_changes_what_was_changed_and_no_more(owner: Browser, there: Demo) -> None:
+    text = (
+        "title: Written by hand\nx-own:   kept as it is\nDATE: 2026-01-02 03:04:05\n"
+        "Tags: b, a\n\n\nFirst words.\n\nMore of them.\n\n\n"
+    )
+    file = there.in_step() / "content/by-hand-at-the-desk.md"
+    file.write_text(text, encoding="utf-8")
+    there.git("add", "--all", repo=there.clone)
+    there.git("commit", "--quiet", "--message", "By hand", repo=there.clone)
+    there.in_step()
+    listed = await owner.get("/desk/?search=written+by+hand")
+    url = unescape(re.findall(r'href="/desk/edit\?url=([^"]+)"', listed.text)[0])
+    page = await owner.get(f"/desk/edit?url={url}")
+    changed = text.split("\n\n\n")[1].replace("First", "Other").replace("\n", "\r\n")
+    done = await owner.submit(page, "/desk/edit", content=changed)
+    assert done.status == 303, said(done)
+    shown = there.git("show", "--format=", "-U0", "HEAD").splitlines()
+    lines = [line for line in shown if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+    assert [line for line in lines if not line.startswith("+Modified: ")] == [
+        "-First words.",
+        "+Other words.",
+    ]
+    nothing = await owner.submit(await owner.get(done.location), "/desk/edit", content=changed)
+    assert "Nothing was changed." in (await owner.get(nothing.location)).text
+
+
+async def test_a_text_that_has_changed_elsewhere_is_not_overwritten(
+    owner: Browser, there: Demo
+) -> None:
+    url = await write(owner, there, content="One text", category="a")
+    page = await form_of(owner, url)
+    change = {"content": ["From an app"], "category": ["b"]}
+    await app(there, action="update", url=url, replace=change)
+    before = file_of(there, url)
+    conflict = await owner.submit(page, "/desk/edit", content="From the desk")
+    assert conflict.status == 409
+    assert "From an app" in said(conflict)
+    assert "From the desk" in unescape(conflict.text)
+    assert file_of(there, url) == before
+    # What only the app has changed stands in the form now.
+    assert dict(conflict.form("/desk/edit"))["category"] == "b"
+    mine = await owner.submit(conflict, "/desk/edit", content="From the desk")
+    assert mine.status == 303, said(mine)
+    post = await source(there, url)
+    assert (post["content"], post["category"]) == (["From the desk"], ["b"])
+
+
+@pytest.mark.parametrize("was", ["", "x", "0" * 40])
+async def test_a_form_that_has_seen_no_text_overwrites_none(
+    owner: Browser, there: Demo, was: str
+) -> None:
+    url = await write(owner, there, content=f"Unseen {was}")
+    conflict = await owner.submit(await form_of(owner, url), "/desk/edit", content="Mine", was=was)
+    assert conflict.status == 409
+    assert (await source(there, url))["content"] == [f"Unseen {was}"]
+
+
+async def test_what_is_deleted_can_be_had_back(owner: Browser, there: Demo) -> None:
+    url = await write(owner, there, content="Deleted by mistake")
+    gone = await owner.submit(await form_of(owner, url), "/desk/delete")
+    assert (gone.status, gone.location) == (303, "/desk/")
+    told = await owner.get("/desk/")
+    assert "Deleted." in told.text
+    assert ("url", url) in told.form("/desk/restore")
+    assert "Deleted by mistake" in (await owner.get("/desk/?show=bin")).text
+    back = await owner.submit(told, "/desk/restore")
+    assert back.status == 303
+    assert (await source(there, url))["content"] == ["Deleted by mistake"]
+    assert "Deleted by mistake" not in (await owner.get("/desk/?show=bin")).text
+    again = await owner.submit(await form_of(owner, url), "/desk/delete")
+    assert again.status == 303
+    binned = await owner.get("/desk/?show=bin")
+    forms = [unescape(found) for found in re.findall(r'name="url" value="([^"]+)"', binned.text)]
+    assert url in forms
+
+
+async def test_posts_are_found_by_words_and_kind_and_paged(owner: Browser, there: Demo) -> None:
+    url = await write(owner, there, content="A kingfisher over the mill pond", category="birds")
+    found = await owner.get("/desk/?search=KINGFISHER")
+    assert quote(url, safe="/") in found.text
+    assert "mill pond" not in (await owner.get("/desk/?search=kingfisher&post-type=like")).text
+    none = await owner.get("/desk/?search=nothing-is-called-that")
+    assert "No post is like that." in none.text
+    for number in range(8):
+        await app(there, type=["h-entry"], properties={"content": [f"One of many: {number}"]})
+    first = await owner.get("/desk/")
+    older = unescape(re.findall(r'rel="next" href="([^"]+)"', first.text)[0])
+    second = await owner.get(older)
+    newer = unescape(re.findall(r'rel="prev" href="([^"]+)"', second.text)[0])
+
+    def rows(page: Page) -> list[str]:
+        return re.findall(r'class="line"><a href="([^"]+)"', page.text)
+
+    assert not set(rows(first)) & set(rows(second))
+    assert rows(await owner.get(newer)) == rows(first)
+    assert (await owner.get("/desk/?after=nonsense")).status == 400
+
+
+async def test_a_post_that_is_not_there_is_told(owner: Browser) -> None:
+    for url in ("https://example.org/", "", "javascript:x"):
+        missing = await owner.get(f"/desk/edit?url={quote(url)}")
+        assert missing.status == 404
+        assert "/desk/" in missing.text
+
+
+async def test_no_page_of_the_desk_may_be_framed_kept_or_read_by_scripts(owner: Browser) -> None:
+    for path in ("/desk/", "/desk/new", "/desk/?show=bin"):
+        page = await owner.get(path)
+        assert page.headers["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+        assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+        assert page.headers["Cache-Control"] == "no-store"
+        for place in ("iframe", "empty"):
+            read = await owner.get(path, headers={"Sec-Fetch-Dest": place})
+            assert read.status == 403
+
+
+async def test_what_the_commit_tells_is_not_what_the_form_is_called(
+    owner: Browser, there: Demo
+) -> None:
+    page = await owner.get("/desk/new")
+    once = dict(page.form("/desk/new"))["once"]
+    await owner.submit(page, "/desk/new", content="A secret name")
+    wait_until(lambda: "A secret name" in there.git("show", "HEAD"))
+    message = there.git("log", "-1", "--format=%B")
+    assert "Micropub-Once: " in message
+    assert once not in message

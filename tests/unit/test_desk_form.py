@@ -1,0 +1,222 @@
+"""Forms of the desk: what a browser sends, what it asks for, and what of a post stands in one."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bridge.desk import form
+from bridge.desk.fields import FIELDS, KINDS, fields_of
+from bridge.desk.fields import Field as Asked
+from bridge.desk.form import Attached, Problems, Typed
+from bridge.micropub.action import Create, Update
+from bridge.micropub.body import Body, Field, File
+from bridge.micropub.parse import parse_action
+from bridge.micropub.post import Json, Post
+from bridge.micropub.post_type import discover
+
+ZONE = ZoneInfo("Europe/Paris")
+URL = "https://example.org/a-page"
+#: What is typed for each property, and what it means.
+TYPED: dict[str, tuple[dict[str, str], Json]] = {
+    "content": ({"content": " Two\r\nlines "}, " Two\nlines "),
+    "name": ({"name": " A  title "}, "A title"),
+    "summary": ({"summary": "In short"}, "In short"),
+    "rsvp": ({"rsvp": "maybe"}, "maybe"),
+    "start": ({"start": "2026-12-02T19:00"}, "2026-12-02T19:00:00+01:00"),
+    "end": ({"end": "2026-07-02T21:30"}, "2026-07-02T21:30:00+02:00"),
+    "published": ({"published": "2026-11-02T09:05"}, "2026-11-02T09:05:00+01:00"),
+    "checkin": (
+        {"checkin[name]": "Café", "checkin[latitude]": "48,85", "checkin[longitude]": "2.35"},
+        {"type": ["h-card"],
+         "properties": {"name": ["Café"], "latitude": ["48.85"], "longitude": ["2.35"]}},
+    ),
+    "location": (
+        {"location[latitude]": "-3", "location[longitude]": "170.5"},
+        {"type": ["h-geo"], "properties": {"latitude": ["-3"], "longitude": ["170.5"]}},
+    ),
+    "ingredient": ({"ingredient": "Flour\r\n\r\n Salt "}, "Flour"),
+    "visibility": ({"visibility": "unlisted"}, "unlisted"),
+    "category": ({"category": "sea, Paris"}, "sea"),
+    **{name: ({f"{name}[]": URL}, URL) for name in ("photo", "video", "audio")},
+    **{name: ({name: f" {URL} "}, URL) for name in FIELDS if FIELDS[name].widget == "url"},
+}  # fmt: skip
+
+
+def asked_of(kind: str) -> list[Asked]:
+    fields, needed = fields_of(KINDS[kind]), KINDS[kind].required
+    return [each for each in fields if each.widget != "files" or each.name in needed]
+
+
+def sent(kind: str) -> list[Field]:
+    """Every field of a kind, filled in; a photo would make another kind of most."""
+    fields: list[Field] = [("csrf", "x"), ("once", "o"), ("kind", kind), ("do", "")]
+    for asked in asked_of(kind):
+        values = TYPED.get(asked.name, ({asked.name: "Words"}, None))[0]
+        fields += list(values.items())
+    return fields
+
+
+def create(kind: str, fields: list[Field], status: str = "published") -> Create:
+    typed = form.read(fields).typed
+    found = form.read_values(fields_of(KINDS[kind]), typed, ZONE)
+    action = parse_action(Body("json", json=form.creation(KINDS[kind], found, typed, status)))
+    assert isinstance(action, Create)
+    return action
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_that_the_site_shows_can_be_written(kind: str) -> None:
+    action = create(kind, sent(kind))
+    assert discover(action.post) == kind
+    for asked in asked_of(kind):
+        expected = TYPED.get(asked.name, ({}, "Words"))[1]
+        assert action.post.first(asked.name) == expected, asked.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_kind_needs_is_asked_for_and_no_more(kind: str) -> None:
+    needed = [
+        field for field in sent(kind)
+        if field[0].partition("[")[0] in {*KINDS[kind].required, "kind"}
+    ]  # fmt: skip
+    typed = form.read(needed).typed
+    found = form.read_values(fields_of(KINDS[kind]), typed, ZONE)
+    assert form.missing(KINDS[kind], found) == {}
+    assert set(form.missing(KINDS[kind], {})) == set(KINDS[kind].required)
+    assert discover(create(kind, needed).post) in {kind, "note"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_post_in_its_form_sent_back_changes_nothing(kind: str) -> None:
+    post = create(kind, sent(kind)).post
+    typed = form.typed_of(post, ZONE)
+    fields = fields_of(KINDS[kind], post.properties)
+    assert form.update(URL, fields, post, typed, typed, ZONE).keys() == {"action", "url"}
+
+
+def edited(properties: dict[str, Any], **changes: str) -> dict[str, Json]:
+    """The update that comes of a change in the form of a post."""
+    post = Post("entry", MappingProxyType({name: tuple(v) for name, v in properties.items()}))
+    was = form.typed_of(post, ZONE)
+    typed = was
+    for name, text in changes.items():
+        typed = typed.with_text(name.replace("_", "-"), text)
+    asked = form.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
+    if len(asked) > 2:
+        assert isinstance(parse_action(Body("json", json=asked)), Update)
+    return {name: value for name, value in asked.items() if name not in {"action", "url"}}
+
+
+def test_an_edit_asks_for_what_differs_and_no_more() -> None:
+    post = {"content": ["One"], "category": ["a", "b"], "published": ["2026-01-02T03:04:05-07:00"]}
+    assert edited(post, content="Two") == {"replace": {"content": ["Two"]}}
+    assert edited(post, category="b, c") == {"replace": {"category": ["b", "c"]}}
+    assert edited(post, content="") == {"delete": ["content"]}
+    assert edited(post, category="a; b;", content="One") == {}
+    # The form shows minutes: what was not changed keeps its seconds and its offset.
+    assert edited(post, published="2026-01-02T11:04") == {}
+
+
+def test_what_no_form_shows_is_kept() -> None:
+    card = {"type": ["h-card"], "properties": {"name": ["Ann"]}}
+    place = {"type": ["h-card"], "properties": {"name": ["Bar"], "locality": ["Paris"]}}
+    cite = {"type": ["h-cite"], "properties": {"url": [URL], "name": ["A page"]}}
+    assert edited({"category": ["a", card]}, category="b") == {"replace": {"category": ["b", card]}}
+    assert edited({"in-reply-to": [cite, "https://b.example/"]}) == {}
+    assert edited({"in-reply-to": [cite, URL]}, in_reply_to="https://c.example/") == {
+        "replace": {"in-reply-to": ["https://c.example/", URL]}
+    }
+    changed: Any = edited({"checkin": [place]}, **{"checkin[name]": "Café"})
+    assert changed["replace"]["checkin"][0]["properties"] == {
+        "name": ["Café"],
+        "locality": ["Paris"],
+    }
+    assert edited({"content": [{"html": "<p>a</p>"}]}) == {}
+    assert edited({"content": [{"html": "<p>a</p>"}]}, **{"content[html]": "<p>b</p>"}) == {
+        "replace": {"content": [{"html": "<p>b</p>"}]}
+    }
+
+
+def test_photos_come_in_order_with_their_alt_texts() -> None:
+    fields: list[Field] = [
+        ("photo[]", ""),
+        ("photo[]", "https://me.example/media/a.jpg"),
+        ("mp-photo-alt[0]", "A\r\nhill"),
+        ("photo[]", "https://me.example/media/b.jpg"),
+        ("mp-photo-alt[1]", ""),
+        ("photo[]", File("c.jpg", b"data")),
+        ("mp-photo-alt[2]", "The sea"),
+        ("photo[]", File("", b"")),
+    ]
+    filled = form.read(fields)
+    assert filled.typed.files["photo"] == (
+        Attached("https://me.example/media/a.jpg", "A\nhill"),
+        Attached("https://me.example/media/b.jpg"),
+    )
+    assert [(name, file.filename, alt) for name, file, alt in filled.uploads] == [
+        ("photo", "c.jpg", "The sea")
+    ]
+    typed = filled.typed.with_files("photo", form.moved(filled.typed.files["photo"], 1, -1))
+    assert form.values_of(FIELDS["photo"], typed, ZONE) == [
+        "https://me.example/media/b.jpg",
+        {"value": "https://me.example/media/a.jpg", "alt": "A\nhill"},
+    ]
+    there = filled.typed.files["photo"]
+    assert form.moved(there, 0, -1) == form.moved(there, 9, 1) == there
+
+
+def test_an_alt_text_is_changed_and_a_photo_is_taken_out() -> None:
+    photos: list[Json] = [{"value": f"{URL}.jpg", "alt": "Old", "x": "kept"}, f"{URL}-2.jpg"]
+    post = Post("entry", MappingProxyType({"photo": tuple(photos)}))
+    was = form.typed_of(post, ZONE)
+    one, two = was.files["photo"]
+
+    def update(*files: Attached) -> dict[str, Json]:
+        typed = was.with_files("photo", files)
+        return form.update(URL, [FIELDS["photo"]], post, was, typed, ZONE)
+
+    assert update(one, Attached(two.url, "New"))["replace"] == {
+        "photo": [photos[0], {"value": two.url, "alt": "New"}]
+    }
+    assert update(two)["replace"] == {"photo": [photos[1]]}
+    assert update()["delete"] == ["photo"]
+
+
+def test_a_form_without_a_field_does_not_change_it() -> None:
+    post = Post("entry", MappingProxyType({"photo": (URL,), "category": ("a",), "rsvp": ("yes",)}))
+    typed = form.read([("content", "Words")]).typed
+    was = form.typed_of(post, ZONE)
+    asked = form.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
+    assert asked == {"action": "update", "url": URL, "replace": {"content": ["Words"]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("in-reply-to", "javascript:alert(1)"),
+        ("like-of", "example.org/without-a-scheme"),
+        ("start", "tomorrow"),
+        ("checkin[latitude]", "91"),
+        ("checkin[latitude]", "nan"),
+        ("visibility", "private"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_at_its_field(name: str, text: str) -> None:
+    typed = Typed({name: (text,), "checkin[longitude]": ("1",), "checkin[name]": ("x",)})
+    with pytest.raises(Problems) as caught:
+        form.read_values(FIELDS.values(), typed, ZONE)
+    asked = name.partition("[")[0]
+    assert asked in caught.value.by_field
+    assert caught.value.by_field[asked].endswith((".", "none."))
+
+
+def test_the_name_of_a_request_is_that_of_its_form_and_its_words() -> None:
+    one: dict[str, Json] = {"properties": {"content": ["a"], "name": ["b"]}}
+    same: dict[str, Json] = {"properties": {"name": ["b"], "content": ["a"]}}
+    other: dict[str, Json] = {"properties": {"content": ["c"]}}
+    assert form.named_once("w", one) == form.named_once("w", same) != form.named_once("w", other)
+    assert form.named_once("w", one) != form.named_once("v", one)
