@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bridge.content.file import dates, keys
 from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file.mf2 import Form, Mf2Line
 from bridge.content.markup import body, html, text
 from bridge.content.markup.body import Tolerance, Verdict
 from bridge.content.markup.characters import one_line, printable
@@ -32,7 +32,6 @@ _FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
 _LINES = "\r\n"
 _LANGUAGE = re.compile(r"[a-z0-9][a-z0-9+#.-]{0,29}")
 _NO_COMMANDS: Properties = MappingProxyType({})
-_NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
 def compose(
@@ -54,13 +53,14 @@ def compose(
     values = {field.key: field.encode(post.properties, file, rules) for field in keys.FIELDS}
     mf2 = Mf2Line(
         type=post.type,
-        synthetic_title=values["Title"] is None,
         form=written.form,
         draft=values["Status"] == "draft",
         syndicate_to=_texts(commands.get("syndicate-to", ())),
     )
     published = published_at(post, when, rules.site.zone)
-    values["Title"] = values["Title"] or synthetic_title(post, published, file, rules)
+    if values["Title"] is None:
+        values["Title"] = synthetic_title(post, published, file, rules, mf2)
+        mf2 = mf2.made_up(values["Title"])
     values["Date"] = dates.form(published)
     wishes = path.slug_wishes(post, commands, published)
     values["Slug"] = slug or path.first_slug(wishes, rules.site)
@@ -124,14 +124,14 @@ def synthetic_title(
     published: datetime,
     file: PelicanFile,
     rules: SiteRules,
-    references: Mapping[str, Json] = _NOTHING,
+    mf2: Mf2Line,
 ) -> str:
     """A Title for a post without a name: the first words, what it is about, or the date.
 
-    ``references`` is what is known of the pages that it points at.
+    ``mf2`` says what form the words have, and what is known of the pages that it points at.
     """
-    words = _URL.sub(lambda found: _short(found.group()), _shown_content(post))
-    words = titles.breakable(words or titles.about(post, references))
+    words = _URL.sub(lambda found: _short(found.group()), _shown_content(post, mf2.form, rules))
+    words = titles.breakable(words or titles.about(post, mf2.references))
     made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
 
@@ -153,12 +153,15 @@ def with_references(
     line, date = Mf2Line.of(file), keys.date_of(file, "Date", rules)
     changed = line.with_changes(references={**line.references, **references})
     found = _with_mf2(file, changed)
-    if not (line.synthetic_title and date):
+    # What is known of other pages gives a name to a post without words of its own.
+    if not (line.synthetic_title and date) or _plain_content(post):
         return found
-    if file.get("Title") != synthetic_title(post, date, file, rules, line.references):
+    if file.get("Title") != synthetic_title(post, date, file, rules, line):
         return found
-    made = synthetic_title(post, date, file, rules, changed.references)
-    return found if made == file.get("Title") else found.with_header("Title", made)
+    made = synthetic_title(post, date, file, rules, changed)
+    if made == file.get("Title"):
+        return found
+    return _with_mf2(file.with_header("Title", made), changed.made_up(made))
 
 
 def is_markdown(post: Post) -> bool:
@@ -198,7 +201,8 @@ class _Change:
             return file, mf2
         if file.syntax.name != "markdown":
             return self._other_body(file), mf2.with_changes(form=None)
-        was_markdown = mf2.form in {None, "markdown"} and bool(file.body.strip())
+        form = body.form_of(file, mf2.form)
+        was_markdown = form in {None, "markdown"} and bool(file.body.strip())
         written = body.encode(
             _content(self._new),
             markdown=was_markdown or is_markdown(self._new),
@@ -208,7 +212,10 @@ class _Change:
         if was_markdown and mf2.form is None and written.form == "markdown":
             # By hand it is Markdown without a word, and blank lines around it are the owner's.
             return file.with_body(_framed_like(file.body, written.text)), mf2
-        return file.with_body(written.text), mf2.with_changes(form=written.form)
+        text = written.text
+        if form == written.form == "text":
+            text = body.with_unchanged_lines(text, file, self._rules)
+        return file.with_body(text), mf2.with_changes(form=written.form)
 
     def _other_body(self, file: PelicanFile) -> PelicanFile:
         """The new body of a post in reStructuredText or HTML, which was handed out as it is.
@@ -287,18 +294,22 @@ class _Change:
     def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """The Title follows the name, and a made-up one what it was made of."""
         date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
-        made_up = mf2.synthetic_title and file.get("Title") in {
-            synthetic_title(self._old, date, file, self._rules, mf2.references),
-            _earlier_title(self._old, date, file, self._rules),
-        }
         # A Title that a hand has written in place of a made-up one stays.
-        if not ("name" in self.names or made_up):
+        if not ("name" in self.names or self._is_made_up(file, mf2, date)):
             return file, mf2
         value = keys.TITLE.encode(self._new.properties, file, self._rules)
         if value is not None:
-            return file.with_header("Title", value), mf2.with_changes(synthetic_title=False)
-        made = synthetic_title(self._new, date, file, self._rules, mf2.references)
-        return file.with_header("Title", made), mf2.with_changes(synthetic_title=True)
+            return file.with_header("Title", value), mf2.made_up(None)
+        made = synthetic_title(self._new, date, file, self._rules, mf2)
+        return file.with_header("Title", made), mf2.made_up(made)
+
+    def _is_made_up(self, file: PelicanFile, mf2: Mf2Line, date: datetime) -> bool:
+        if not mf2.synthetic_title or mf2.title_digest is not None:
+            return mf2.synthetic_title
+        return file.get("Title") in {
+            synthetic_title(self._old, date, file, self._rules, mf2.with_changes(form=None)),
+            _earlier_title(self._old, date, file, self._rules),
+        }
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` beside an update."""
@@ -391,10 +402,13 @@ def _with_mf2(file: PelicanFile, mf2: Mf2Line) -> PelicanFile:
     return file.with_header("Mf2", mf2.text())
 
 
-def _shown_content(post: Post) -> str:
+def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
     """The words of the content as a page shows them."""
+    content = post.first("content")
+    if form == "markdown" and isinstance(content, str) and content.strip():
+        return one_line(html.plain(rules.site.render(content).html))
     words = _plain_content(post)
-    return words if isinstance(post.first("content"), dict) else text.plain(words)
+    return words if isinstance(content, dict) else text.plain(words)
 
 
 def _plain_content(post: Post) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -71,6 +72,16 @@ def read(article: Any) -> Mf2 | None:
     if found is None:
         logger.warning('%s: the Mf2 line has no "properties" object: it is left out', article)
     return found
+
+
+def is_made_up(title: str, post: Mf2) -> bool:
+    """Whether a post's title was made up by the bridge, and no hand has written another since."""
+    if post.whole.get("title") != "synthetic":
+        return False
+    made = post.whole.get("title-digest")
+    letters = "".join(filter(str.isalnum, text.stripped(title)))
+    digest = hashlib.sha256(letters.encode(errors="surrogatepass")).hexdigest()[:12]
+    return not isinstance(made, str) or made == digest
 
 
 def plain(value: Any) -> str | None:

@@ -75,7 +75,7 @@ class Reader:
         if post is None:
             name = stripped(article.title)
             return Entry("article", self.urls.site(article.url), name=name, **self._common(article))
-        titled = post.whole.get("title") != "synthetic"
+        titled = not mf2.is_made_up(article.title, post)
         type_ = post.type
         read = self._properties(post, article)
         # "If the post has an h-event root class, it is an event": as with every class but h-entry.

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from post_types import CASES
 
+from bridge.content.file.mf2 import title_digest
 from bridge.micropub.post import Json
 from pelican_indieauth.entry.copies import Copies
 from pelican_indieauth.entry.reading import Reader
@@ -23,3 +24,20 @@ def test_bridge_and_plugin_agree_on_the_type(properties: dict[str, Json], expect
     line = json.dumps({"type": ["h-entry"], "properties": named, "title": title})
     article = SimpleNamespace(metadata={"mf2": line}, url="a.html", title="A post", _content="")
     assert Reader(URLS, Copies({}), None).entry(article).kind == expected
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Tom &amp; me: a walk", ""),
+        ('Tom&nbsp;<span class="amp">&amp;</span> me: a&#160;walk', ""),
+        ("Real Title", "Real Title"),
+    ],
+)
+def test_a_title_that_a_hand_has_written_is_the_name(title: str, name: str) -> None:
+    digest = title_digest("Tom &amp; me: a walk")
+    line = json.dumps({"properties": {}, "title": "synthetic", "title-digest": digest})
+    article = SimpleNamespace(metadata={"mf2": line}, url="a.html", title=title, _content="")
+    entry = Reader(URLS, Copies({}), None).entry(article)
+    assert entry.name == name
+    assert entry.kind == ("article" if name else "note")

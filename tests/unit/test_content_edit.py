@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 from content_site import WHEN, load_rules, post, properties_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
@@ -184,7 +186,8 @@ def test_a_note_gets_a_name_and_loses_it_again(rules: SiteRules) -> None:
 
 def test_a_made_up_title_follows_the_content_and_the_address_stays(rules: SiteRules) -> None:
     text = compose(post(content="Hello"), when=WHEN, rules=rules).text()
-    assert changes(text, rules, content="Good bye") == [
+    changed = changes(text, rules, content="Good bye")
+    assert [line for line in changed if "Mf2:" not in line] == [
         "- Title: Hello",
         "+ Title: Good bye",
         MODIFIED,
@@ -389,3 +392,74 @@ def test_a_title_that_a_hand_has_written_survives_an_edit_of_the_text(
         by_hand, old, old.with_properties({"content": ("other",)}), when=LATER, rules=rules
     )
     assert changed.get("Title") == "Real Title"
+
+
+def test_a_title_that_a_hand_has_written_is_the_name(rules: SiteRules) -> None:
+    made = compose(post(content="some first words"), when=WHEN, rules=rules)
+    assert "name" not in read(made, rules).properties
+    by_hand = made.with_header("Title", "Real Title")
+    assert read(by_hand, rules).all("name") == ("Real Title",)
+    # A change of the text alone makes no name of the title that was made up of it.
+    corrected = made.with_body("some better words\n")
+    assert "name" not in read(corrected, rules).properties
+    assert changes(by_hand.text(), rules, category="x")[0] == "+ Tags: x;"
+    # A name that is taken away again leaves a title that is made up.
+    old = read(by_hand, rules)
+    without = edit(by_hand, old, old.with_properties({"name": ()}), when=LATER, rules=rules)
+    assert without.get("Title") == "some first words"
+    assert "name" not in read(without, rules).properties
+
+
+#: What a note may be before a hand comes, and what the hand adds.
+NOTES = ["Plain words", "#tag first\n1. not a list", "Stars (*) and https://x.example/?a=1&b=2"]
+BY_HAND = [
+    "- list\n- of two",
+    "1. one\n2. two",
+    "* starred\n    * deeper",
+    "[l](https://y.example/?a=1&b=2)",
+    '[l](https://y.example/ "A title")',
+    "[l](/about/)",
+    "[r][1]\n\n[1]: https://y.example/",
+    "![i]({static}/images/x.png)",
+    "[![i]({static}/images/x.png)](https://y.example/)",
+    "## A heading",
+    "A heading\n---------",
+    "> quoted\n> twice",
+    "    code(1)",
+    "```python\nprint(1)\n```",
+    "| a | b |\n|---|---|\n| 1 | 2 |",
+    "Some <b>bold</b> words &copy; me",
+    "A line\nand the next of one paragraph",
+    "https://bare.example/*/page",
+    "needless \\- and \\> escapes, &amp;",
+    "***\n\nbelow",
+]
+
+
+@given(note=st.sampled_from(NOTES), hand=st.lists(st.sampled_from(BY_HAND), max_size=3))
+def test_what_a_hand_adds_to_a_note_survives_an_edit_through_an_app(
+    note: str, hand: list[str], rules: SiteRules
+) -> None:
+    made = compose(post(content=note), when=WHEN, rules=rules)
+    text = made.text() + "".join(f"\n{part}\n" for part in hand)
+    before = read(PelicanFile.parse(text), rules).first("content")
+    assert isinstance(before, str)
+    changed = changes(text, rules, content=f"{before}\n\nAnd a line.")
+    head = ("Title: ", "Modified: ", "Mf2: ")
+    body = [line for line in changed if line != "+ " and not line[2:].startswith(head)]
+    assert body == ["+ And a line."]
+
+
+def test_a_note_of_an_earlier_version_comes_back_as_it_was_sent(rules: SiteRules) -> None:
+    made = compose(post(content="x"), when=WHEN, rules=rules)
+    # These stars and this link are not escaped any more.
+    earlier = made.with_body("a \\* b, \\[l](<https://x.example/?a=1&b=2>)\n")
+    assert read(earlier, rules).all("content") == ("a * b, [l](https://x.example/?a=1&b=2)",)
+
+
+def test_a_title_made_of_a_text_with_a_list_is_the_words_of_the_page(rules: SiteRules) -> None:
+    made = compose(post(content="#first words"), when=WHEN, rules=rules)
+    file = PelicanFile.parse(f"{made.text()}\n- a list\n")
+    old = read(file, rules)
+    new = old.with_properties({"content": ("\\#other *words*\n\n- a list",)})
+    assert edit(file, old, new, when=LATER, rules=rules).get("Title") == "#other words a list"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from html import unescape
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
@@ -19,9 +22,16 @@ Form = Literal["text", "markdown", "html"]
 _FORMS: tuple[Form, ...] = ("text", "markdown", "html")
 _OWN_KEYS = frozenset(
     {"type", "properties", "title", "content", "digest", "aliases", "syndicate-to", "references"}
-    | {"draft"}
+    | {"draft", "title-digest"}
 )
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_TAG = re.compile(r"<[^>]*>")
+
+
+def title_digest(title: str) -> str:
+    """A name for the letters and digits of a Title, which typographers of the site leave alone."""
+    letters = filter(str.isalnum, unescape(_TAG.sub("", title)))
+    return hashlib.sha256("".join(letters).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +39,9 @@ class Mf2Line:
     """What the ``Mf2:`` line says. A file without it is a hand-written post.
 
     ``properties`` are mf2 properties beyond Pelican's keys, or the exact value behind one of them.
-    ``synthetic_title``: the Title was made up. ``form``: how the body encodes the content, ``None``
-    for hand-written Markdown; ``digest`` names the body that ``properties["content"]`` was written
+    ``synthetic_title``: the Title was made up; ``title_digest`` names that one (earlier versions
+    did not): another is the owner's. ``form``: how the body encodes the content, ``None`` for
+    hand-written Markdown; ``digest`` names the body that ``properties["content"]`` was written
     as. ``aliases``: output paths where the post once lived. ``draft``: it is a draft that an app
     has made, for which the plugin makes no page. ``rest``: keys of somebody else.
     """
@@ -38,6 +49,7 @@ class Mf2Line:
     type: str = "entry"
     properties: Properties = field(default_factory=lambda: _NOTHING)
     synthetic_title: bool = False
+    title_digest: str | None = None
     form: Form | None = None
     digest: str | None = None
     aliases: tuple[str, ...] = ()
@@ -50,7 +62,11 @@ class Mf2Line:
     def of(cls, file: PelicanFile) -> Mf2Line:
         """What a file's line says; empty where there is none or a hand edit has broken it."""
         text = file.get("Mf2")
-        return _line(text) if text else cls()
+        line = _line(text) if text else cls()
+        made = line.title_digest
+        if made is not None and made != title_digest(file.get("Title") or ""):
+            return line.with_changes(synthetic_title=False, title_digest=None)
+        return line
 
     @staticmethod
     def is_broken(file: PelicanFile) -> bool:
@@ -62,10 +78,12 @@ class Mf2Line:
     def from_json(cls, data: dict[str, Any]) -> Mf2Line:
         """What the line's JSON object says; whatever has another shape counts as not there."""
         types, form = _strings(data.get("type")), data.get("content")
+        synthetic, made = data.get("title") == "synthetic", data.get("title-digest")
         return cls(
             type=next(iter(types), "h-entry").removeprefix("h-"),
             properties=MappingProxyType(_properties(data.get("properties"))),
-            synthetic_title=data.get("title") == "synthetic",
+            synthetic_title=synthetic,
+            title_digest=made if synthetic and isinstance(made, str) else None,
             form=cast("Form", form) if form in _FORMS else None,
             digest=data["digest"] if isinstance(data.get("digest"), str) else None,
             aliases=_strings(data.get("aliases")),
@@ -83,6 +101,7 @@ class Mf2Line:
         }
         optional = {
             "title": "synthetic" if self.synthetic_title else None,
+            "title-digest": self.title_digest,
             "content": self.form,
             "digest": self.digest,
             "aliases": list(self.aliases),
@@ -99,6 +118,11 @@ class Mf2Line:
         except RecursionError as error:
             raise InvalidRequest("A property is nested too deeply to be stored.") from error
         return line.replace("\x7f", "\\u007f")
+
+    def made_up(self, title: str | None) -> Mf2Line:
+        """A copy that says which Title was made up; ``None``: none was."""
+        digest = None if title is None else title_digest(title)
+        return replace(self, synthetic_title=title is not None, title_digest=digest)
 
     def with_changes(self, **changes: Any) -> Mf2Line:
         """A copy with some fields replaced."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from bridge.content.file.front_matter import PelicanFile
@@ -123,22 +124,50 @@ def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
 
     A body without ``form`` is hand-written: HTML in an HTML file, else the text as it is.
     """
-    unix = file.body.replace("\r\n", "\n").replace("\r", "\n")
+    unix = _unix(file.body)
     if form == "html" or (form is None and file.syntax.name == "html"):
         inner = unix.strip()
         if inner.startswith(_OPEN) and inner.endswith(_CLOSE):
             inner = inner[len(_OPEN) : -len(_CLOSE)]
         return {"html": rules.media.externalise_text(inner.replace("&#9;", "\t"))}
-    if form == "text":
+    if form_of(file, form) == "text":
         return text.decode(rules.media.externalise_text(unix.removesuffix("\n"))) or None
     plain = unix.strip("\n") if form is None else unix.removesuffix("\n")
     return rules.media.externalise_text(plain) or None
 
 
+def form_of(file: PelicanFile, form: Form | None) -> Form | None:
+    """The form that a body has by now: a note's text that a hand has given a list, a picture or
+    any other structure is Markdown from then on."""
+    if form == "text" and not text.is_encoded(_unix(file.body).removesuffix("\n")):
+        return "markdown"
+    return form
+
+
+def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> str:
+    """A note's new body with the lines of the old one where they say the same, however a hand or an
+    earlier version has written them."""
+    old = rules.media.externalise_text(_unix(file.body)).removesuffix("\n").split("\n")
+    new = rules.media.externalise_text(written).removesuffix("\n").split("\n")
+    said = [text.decode(line.removesuffix("  ")) for line in old]
+    says = [text.decode(line.removesuffix("  ")) for line in new]
+    kept = written.removesuffix("\n").split("\n")
+    before = _unix(file.body).removesuffix("\n").split("\n")
+    for start, there, length in SequenceMatcher(None, said, says, False).get_matching_blocks():
+        for step in range(length):
+            end = "  " if kept[there + step].endswith("  ") else ""
+            kept[there + step] = before[start + step].removesuffix("  ") + end
+    return "\n".join(kept) + "\n"
+
+
 def digest(body: str) -> str:
     """A name for a body, whatever its line ends: says whether a hand has changed it since."""
-    unix = body.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    unix = _unix(body).rstrip("\n")
     return hashlib.sha256(unix.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _unix(body: str) -> str:
+    return body.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def safe_html(sent: str, rules: SiteRules) -> str:

@@ -91,6 +91,26 @@ def decode(markdown: str) -> str:
     return _ENCODED.sub(_decoded, markdown)
 
 
+def is_encoded(markdown: str) -> bool:
+    """Whether a body is a text, as :func:`encode` or an earlier version of it has written it, or
+    with changes by hand that are text: everything that could mean something else is escaped."""
+    again = encode(decode(markdown))
+    return again == markdown or _escaped(again) <= _escaped(markdown, urls=True)
+
+
+def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
+    """Where in the decoded text the characters are that are escaped, and the breaks; ``urls``:
+    those of URLs between angle brackets, too."""
+    found, place, end = set[int](), 0, 0
+    for match in _ENCODED.finditer(markdown):
+        place, end = place + match.start() - end, match.end()
+        length = len(match["url"] or "x")
+        if urls or not match["url"]:
+            found.update(range(place, place + length))
+        place += length
+    return found
+
+
 def _paragraph(lines: list[str]) -> list[str]:
     """The lines of a paragraph with their ends: a break, unless the text was hard-wrapped."""
     if not lines:
