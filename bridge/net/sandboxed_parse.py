@@ -12,7 +12,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_PROJECT = Path(__file__).parents[1]
+_PROJECT = Path(__file__).parents[2]
 
 
 async def read_apart(program: Path, url: str, *arguments: str, page: bytes, seconds: float) -> Any:
