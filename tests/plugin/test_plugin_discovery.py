@@ -113,7 +113,7 @@ def test_a_hosted_server_is_one_setting() -> None:
         ({"INDIEAUTH_SERVER": "myspace.com"}, "'indieauth.com', 'micro.blog'"),
         ({"INDIEAUTH_MARKUP": "yes"}, "True or False"),
         ({"INDIEAUTH_HEADERS": ["iis"]}, "'_headers', '.htaccess', 'nginx', 'caddy'"),
-        ({"INDIEAUTH_WORDS": {"likes": "Mag"}}, "like-of"),
+        ({"INDIEAUTH_WORDS": {"liked": "Mag"}}, "like-of"),
         ({"INDIEAUTH_WORDS": "Mag"}, "dictionary"),
         ({"INDIEAUTH_JSON_FEED": "/feed.json"}, "feeds/all.json"),
         ({"INDIEAUTH_MEDIA_FOLDER": "../secret"}, "inside the content folder"),
