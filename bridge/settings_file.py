@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bridge.runtime.command_name import command
-from bridge.settings import Secret, Settings, SettingsError, Target
+from bridge.settings import Rebuild, Secret, Settings, SettingsError, Target
 
 #: Hosts that only this machine reaches.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -224,6 +224,7 @@ def _wrong_values(settings: Settings) -> Iterator[_Wrong]:
     """Each value that has the right type and still cannot work."""
     yield from _wrong_urls(settings)
     yield from _wrong_paths(settings)
+    yield from _wrong_command(settings.rebuild)
     yield from _wrong_targets(settings.syndication.targets)
     auth = settings.auth.introspection_auth
     if not re.fullmatch(r"none|same-token|bearer:.+|basic:[^:]+:.+", auth):
@@ -266,6 +267,21 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
         path = PurePosixPath(value)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             yield _Wrong(key, f"{value!r} leads outside", "Write a relative path without '..'")
+
+
+def _wrong_command(rebuild: Rebuild) -> Iterator[_Wrong]:
+    # A confined command may write to the checkout and to the folder that it is given, nowhere else.
+    builds_here = rebuild.mode in {"resident", "command"}
+    if not (builds_here and rebuild.confined and rebuild.command):
+        return
+    if not any("{output}" in word for word in rebuild.command):
+        yield _Wrong(
+            "rebuild.command",
+            "has no word with {output}",
+            "Put {output} where your command takes the folder for the pages, as in"
+            ' ["make", "publish", "OUTPUT={output}"]; with confined = false a command may bring its'
+            " pages where it wants itself",
+        )
 
 
 def _wrong_targets(targets: Sequence[Target]) -> Iterator[_Wrong]:

@@ -77,7 +77,10 @@ async def test_posts_hooks_polls_and_clients_that_hang_up(
 async def test_a_push_and_a_build_that_fail(tmp_path: Path, http: aiohttp.ClientSession) -> None:
     repos = Repos.begin(tmp_path, {})
     git(repos.bare, "remote", "set-url", "origin", str(tmp_path / "gone.git"))
-    failing = {"BRIDGE_REBUILD__MODE": "command", "BRIDGE_REBUILD__COMMAND": '["false"]'}
+    failing = {
+        "BRIDGE_REBUILD__MODE": "command",
+        "BRIDGE_REBUILD__COMMAND": '["false", "{output}"]',
+    }
     with serving(repos, **failing) as bridge:
         await post(http, bridge)
         for part, kind in (("remote", "failed"), ("rebuild", "failed")):

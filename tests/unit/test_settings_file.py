@@ -222,3 +222,23 @@ def test_targets_come_from_the_environment_as_json(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match=words) as caught:
             load(write(tmp_path, LEAST), {name: wrong})
         assert caught.value.source == name
+
+
+@pytest.mark.parametrize("mode", ["resident", "command"])
+def test_a_confined_command_without_a_folder_for_its_pages_is_refused(
+    tmp_path: Path, mode: str
+) -> None:
+    text = f'{LEAST}[rebuild]\nmode = "{mode}"\ncommand = ["make", "publish"]\n'
+    told = r"rebuild\.command.*no word with \{output\}.*OUTPUT=\{output\}.*confined = false"
+    with pytest.raises(SettingsError, match=told):
+        load(write(tmp_path, text), {})
+    # It could write its pages nowhere; unconfined it knows itself where they go.
+    settings = load(write(tmp_path, text + "confined = false\n"), {})
+    assert settings.rebuild.command == ("make", "publish")
+    named = text.replace('"publish"', '"publish", "OUTPUT={output}"')
+    assert load(write(tmp_path, named), {}).rebuild.command[-1] == "OUTPUT={output}"
+
+
+def test_a_command_that_nothing_runs_here_is_not_looked_at(tmp_path: Path) -> None:
+    text = f'{LEAST}[rebuild]\nmode = "none"\ncommand = ["make"]\n'
+    assert load(write(tmp_path, text), {}).rebuild.command == ("make",)
