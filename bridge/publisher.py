@@ -189,12 +189,12 @@ class Publisher:
             post = post.with_properties({"post-status": ("draft",)})
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
-            await self._catalogue.refresh()
+            await self._catalogue.for_new_post()
             await self._composed(post, action, when)
             post = await self._illustrator.take_in(post, action.uploads)
 
         async def attempt() -> tuple[Place, Version]:
-            base = await self._catalogue.refresh()
+            base = await self._catalogue.for_new_post()
             settled = await self._composed(post, action, when)
             async with self._placing.new(settled, base) as place:
                 changes = [

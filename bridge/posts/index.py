@@ -31,6 +31,8 @@ _BATCH = 500
 #: How many batches are with the site at once: one for each processor, and one to come.
 _AHEAD = 3
 _MANY = 10_000
+#: Stands for the version while not every file of it is described.
+_UNFINISHED = Version("")
 
 
 #: Tells what the index should know of some files, later: others are read meanwhile.
@@ -88,9 +90,11 @@ class PostIndex:
                 self.described = 0
                 try:
                     with self._database:
-                        self._follow(known, head, describe)
-                        self._database.execute("DELETE FROM state")
-                        self._database.execute("INSERT INTO state VALUES (?, ?)", (head, rules))
+                        if not known or not self._follow(known, head, describe):
+                            self.version = None
+                            self._begin(rules, unfinished=known == _UNFINISHED)
+                            self._describe_all(head, describe)
+                        self._note_state(head, rules)
                 finally:
                     self.described = None
             self.version = head
@@ -262,21 +266,37 @@ class PostIndex:
             row = cursor.fetchone()
         return Version(row[0]) if row and row[1] == rules else None
 
-    def _follow(self, known: Version | None, head: Version, describe: Describe) -> None:
-        """Change the rows that differ; describe everything where too little is known."""
-        if known is not None:
-            try:
-                differences = self._store.diff(known, head)
-            except StoreBroken:
-                log.info("version %s is no longer there: the index is built anew", known[:10])
-            else:
-                inside = [each for each in differences if self._is_inside(each.path)]
-                self._forget([each.path for each in inside if each.old])
-                self._learn(((each.path, each.new) for each in inside if each.new), describe)
-                return
-        for table in TABLES:
+    def _note_state(self, version: Version, rules: str) -> None:
+        self._database.execute("DELETE FROM state")
+        self._database.execute("INSERT INTO state VALUES (?, ?)", (version, rules))
+
+    def _follow(self, known: Version, head: Version, describe: Describe) -> bool:
+        """Change the rows that differ; ``False`` where that cannot be told any more."""
+        try:
+            differences = self._store.diff(known, head)
+        except StoreBroken:
+            log.info("version %s is no longer there: the index is built anew", known[:10])
+            return False
+        inside = [each for each in differences if self._is_inside(each.path)]
+        self._forget([each.path for each in inside if each.old])
+        self._learn(((each.path, each.new) for each in inside if each.new), describe)
+        return True
+
+    def _begin(self, rules: str, *, unfinished: bool) -> None:
+        """Have nothing but what was described by these rules: all that an earlier run came to."""
+        # Few files are pages or come to nothing: these are described again.
+        for table in ("pages", "unread") if unfinished else TABLES:
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - fixed names
-        self._learn(self._store.files(self._folder, head), describe)
+        self._note_state(_UNFINISHED, rules)
+        self._database.commit()
+
+    def _describe_all(self, head: Version, describe: Describe) -> None:
+        """Describe every file; what is done stays done, whatever ends this before its time."""
+        known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
+        wanted = dict(self._store.files(self._folder, head))
+        self._forget([path for path, blob in known.items() if wanted.get(path) != blob])
+        new = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
+        self._learn(new, describe, then=self._database.commit)
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._folder}/")
@@ -288,7 +308,14 @@ class PostIndex:
                 [(path,) for path in paths],
             )
 
-    def _learn(self, files: Iterable[tuple[str, BlobId]], describe: Describe) -> None:
+    def _learn(
+        self,
+        files: Iterable[tuple[str, BlobId]],
+        describe: Describe,
+        *,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Describe files and write down what they are; ``then`` is called after each batch."""
         count = 0
         ahead: deque[tuple[int, Future[list[Entry | Page | Unread | None]]]] = deque()
         batches = self._batches(files)
@@ -308,6 +335,7 @@ class PostIndex:
             self._insert_pages([each for each in found if isinstance(each, Page)])
             self._insert([each for each in found if isinstance(each, Entry)])
             self._note_unread([each for each in found if isinstance(each, Unread)])
+            then()
             count += size
             self.described = count
             if count >= _MANY and (count - size) // _MANY != count // _MANY:

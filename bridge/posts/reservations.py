@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.posts.catalogue import Catalogue
 from bridge.site.known import Settled, more_places
-from bridge.site.messages import Candidate, LaterPages, Location
+from bridge.site.messages import Candidate, Entry, LaterPages, Location, Page
 from bridge.store import ChangedMeanwhile, ContentStore, Version
 
 
@@ -34,13 +34,15 @@ class Place:
 class _Taken:
     """Names that a place may not have, and what keeps it from those it asked for.
 
-    ``own`` is the path of a post that is there already, ``""`` for a new one.
+    ``own`` is the path of a post that is there already, ``""`` for a new one. ``near`` are posts
+    and pages that the index may not know.
     """
 
     base: Version
     own: str
     reserved: frozenset[str]
     refused: dict[tuple[str, str], str]
+    near: Sequence[Entry | Page] = ()
 
 
 class Placing:
@@ -105,7 +107,11 @@ class Placing:
                 # of it: in this order none is overlooked.
                 busy = {name for name, lock in self._turns.items() if lock.locked()}
                 taken = _Taken(base, own, frozenset(self._reserved | busy), refused)
-                await self._catalogue.refresh()
+                if own:
+                    await self._catalogue.refresh()
+                else:
+                    slugs = [each.slug for each in settled.answer.places if each.slug]
+                    taken = replace(taken, near=await self._catalogue.neighbours(slugs))
                 place = await asyncio.to_thread(self._first_free, settled, taken)
                 if place is not None:
                     await self._refuse_rival_lists(place[1], own)
@@ -162,6 +168,10 @@ class Placing:
         if not taken.reserved.isdisjoint({location.url, location.save_as}):
             return ""
         index = self._catalogue.index
+        for each in taken.near:
+            lives = isinstance(each, Entry) and index.is_at(each, location.url)
+            if lives or each.save_as == location.save_as:
+                return each.path
         holder = index.taken_by(location.url, location.save_as, but=taken.own)
         if holder is not None:
             return holder

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 _PROGRAM = "bridge.site.pelican.serve"
 _TAIL = 50
 _GRACE = 5.0
+#: So many files are described beside the many of an index.
+_HANDFUL = 50
 _Reply = TypeVar("_Reply")
 _encode = msgspec.msgpack.Encoder().encode
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -203,12 +205,14 @@ class SiteProcess:
             return []
         limit = self._limits.text + self._limits.each_of_many * (len(files) - 1)
         try:
+            # A handful, which a request may wait for, does not queue behind the whole site.
+            kind = TEXT if len(files) <= _HANDFUL else MANY
             question = Describe(tuple(files))
-            return list((await self._ask(question, Described, MANY, limit)).files)
+            return list((await self._ask(question, Described, kind, limit)).files)
         except InvalidRequest as error:
             if len(files) == 1:
                 return [Unread(files[0].path, error.description)]
-        half = len(files) // 2
+        half = (len(files) + 1) // 2
         return [*await self.describe(files[:half]), *await self.describe(files[half:])]
 
     async def close(self) -> None:

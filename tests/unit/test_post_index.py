@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bridge.errors import Unavailable
 from bridge.posts.addresses import hosts
 from bridge.posts.index import Describe, PostIndex
 from bridge.site.messages import Entry, Facts, Page, Source, Unread
@@ -196,6 +197,42 @@ def test_it_goes_on_where_it_was_after_a_restart(store: MemoryStore, tmp_path: P
     second.refresh(newest(store), facts("rules"), at_once(never))
     assert names(second.newest(limit=9)) == ["a"]
     second.close()
+
+
+def test_a_first_index_goes_on_where_it_was_cut_short(store: MemoryStore, tmp_path: Path) -> None:
+    """That of a large site takes minutes, and restarts happen."""
+    put(store, **{f"post-{number:04}": f"{number} note x published" for number in range(1200)})
+    many = at_once(describe)
+    asked: list[int] = []
+
+    def until_the_second(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
+        asked.append(len(files))
+        future = many(files)
+        if len(asked) == 2:
+            future = Future()
+            future.set_exception(Unavailable("The site has ended."))
+        return future
+
+    first = PostIndex(tmp_path / "i.sqlite", store, "content")
+    with pytest.raises(Unavailable):
+        first.refresh(newest(store), facts("rules"), until_the_second)
+    assert first.version is None
+    first.close()
+    put(store, **{"post-0001": None, "post-0002": "9999 note y published", "new": "1 note z draft"})
+
+    def counting(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
+        asked.append(len(files))
+        return many(files)
+
+    for rules, expected in (("rules", 702), ("others", 1200)):
+        asked.clear()
+        second = PostIndex(tmp_path / "i.sqlite", store, "content")
+        second.refresh(newest(store), facts(rules), counting)
+        assert sum(asked) == expected
+        assert len(second.newest(limit=2000)) == 1200
+        assert names(second.newest(limit=1)) == ["post-0002"]
+        assert second.find("https://example.com/post-0001/") is None
+        second.close()
 
 
 def test_without_room_it_says_so_and_goes_on_when_there_is_some(

@@ -251,6 +251,10 @@ class Supervisor:
             _copy_main(self._site, theirs)
         theirs.close()
         gc.unfreeze()
+        if kind == MANY:
+            # The first index of a large site takes minutes, while posts are made.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, pid, 5)
         copy = _Copy(pid, ours, kind, since=time.monotonic())
         self._copies.append(copy)
         self._selector.register(ours, selectors.EVENT_READ, copy)

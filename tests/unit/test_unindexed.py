@@ -1,0 +1,150 @@
+"""Posts are made while the first index is still being read; none gets another one's address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from site_kit import CONF, Posts, posts_of
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.errors import Unavailable
+from bridge.posts.reservations import Place, Placing
+from bridge.settings import Settings, Site
+from bridge.site.known import settle
+from bridge.site.messages import Entry, Page, Source, Unread
+from bridge.site.messages import Place as Asked
+from bridge.store import Change, Commit
+from bridge.store.memory import MemoryStore
+
+URL = "https://example.com"
+
+
+@dataclass
+class UnreadSite:
+    """A site whose index is not ready until ``go_on`` is set."""
+
+    store: MemoryStore
+    posts: Posts
+    placing: Placing
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    read: list[str] = field(default_factory=list)
+
+    def commit(self, files: dict[str, str]) -> None:
+        changes = tuple(Change(path, text.encode(), None) for path, text in files.items())
+        (answer,) = self.store.commit([Commit(changes, "x", self.store.head())])
+        assert isinstance(answer, str), answer
+
+    @asynccontextmanager
+    async def new(self, title: str, slug: str) -> AsyncIterator[Place]:
+        catalogue = self.posts.catalogue
+        base = await catalogue.for_new_post()
+        head = f"Title: {title}\nDate: 2026-11-21T10:00:00+01:00\nSlug: {slug}\nCategory: notes\n"
+        file = PelicanFile.parse(f"{head}\nText.\n")
+        settled = await settle(
+            catalogue.site, lambda _: file, lambda text: Asked(text, wishes=(slug,))
+        )
+        async with self.placing.new(settled, base) as place:
+            yield place
+
+    async def place(self, title: str, slug: str) -> str:
+        async with self.new(title, slug) as place:
+            return place.location.save_as
+
+
+@asynccontextmanager
+async def unread(
+    folder: Path, files: dict[str, str], conf: str = CONF
+) -> AsyncIterator[UnreadSite]:
+    store = MemoryStore()
+    posts = posts_of(store, folder / "state", Settings(site=Site(me=f"{URL}/", repo=folder)))
+    posts.catalogue._indexing = posts.catalogue._brief = 0.05
+    site = UnreadSite(store, posts, Placing(posts.catalogue, store))
+    # The index asks for some hundred at a time, a new post for those in its way.
+    many = {f"content/many/{number}.md": post(f"Of many {number}") for number in range(60)}
+    site.commit({"pelicanconf.py": conf, **files, **many})
+    head = store.head()
+    assert head is not None
+    await posts.current.bring_to(head)
+    reader = posts.current.reader
+    describe = reader.describe
+
+    async def held_up(files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
+        if len(files) > 50:
+            await site.go_on.wait()
+        else:
+            site.read += [each.path for each in files]
+        return await describe(files)
+
+    reader.describe = held_up  # type: ignore[method-assign]
+    yield site
+    site.go_on.set()
+    await posts.close()
+
+
+def post(title: str, more: str = "") -> str:
+    return f"Title: {title}\nDate: 2026-01-02\n{more}\nText.\n"
+
+
+CONF_OF_SLUGS = f'{CONF}\nARTICLE_URL = ARTICLE_SAVE_AS = "{{slug}}.html"\n'
+
+
+async def test_a_post_is_placed_while_looking_up_says_later(tmp_path: Path) -> None:
+    async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
+        assert await site.place("A walk", "a-walk") == "a-walk.html"
+        with pytest.raises(Unavailable, match="looking at the posts") as told:
+            await site.posts.catalogue.refresh()
+        assert told.value.retry_after
+        assert site.posts.catalogue.report().indexing == 0
+        # Another request does not wait for the look of the first one, either.
+        with pytest.raises(Unavailable):
+            await site.posts.catalogue.refresh()
+        site.go_on.set()
+        assert await site.posts.catalogue.refresh(patient=True) == site.store.head()
+        assert site.posts.catalogue.report().indexing is None
+
+
+IN_THE_WAY = {
+    "a slug": ("content/x.md", post("Else", "Slug: a-walk\n")),
+    "a title": ("content/x.md", post("A walk!")),
+    "a title in other letters": ("content/x.md", post("Ä wälk")),
+    "a page's title": ("content/pages/x.md", post("A walk", "Save_as: a-walk.html\n")),
+    "a file with its address": ("content/x.md", post("Else", "Save_as: a-walk.html\nURL: y\n")),
+    "reStructuredText": ("content/x.rst", "A walk\n######\n\n:date: 2026-01-02\n\nText.\n"),
+    "HTML": (
+        "content/x.html",
+        '<html><head><title>A walk</title><meta name="date" content="2026-01-02"/></head>'
+        "<body>Text.</body></html>",
+    ),
+    "an old address": (
+        "content/x.md",
+        post("Else", 'Mf2: {"type":["h-entry"],"properties":{},"aliases":["a-walk.html"]}\n'),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", IN_THE_WAY)
+async def test_none_gets_the_address_of_a_post_that_is_not_indexed(
+    tmp_path: Path, what: str
+) -> None:
+    path, text = IN_THE_WAY[what]
+    async with unread(tmp_path, {path: text}, CONF_OF_SLUGS) as site:
+        assert await site.place("A walk", "a-walk") == "a-walk-2.html"
+        # Nothing else had to be read.
+        assert site.read == [path]
+
+
+async def test_what_comes_while_the_index_is_read_is_seen(tmp_path: Path) -> None:
+    async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
+        async with site.new("A walk", "a-walk") as first:
+            assert await site.place("A walk", "a-walk") == "a-walk-2.html"
+            site.commit({first.path: first.file.text()})
+        assert await site.place("A walk", "a-walk") == "a-walk-2.html"
+        site.go_on.set()
+        await site.posts.catalogue.refresh(patient=True)
+        assert await site.place("A walk", "a-walk") == "a-walk-2.html"
+        assert not site.posts.catalogue.unindexed._files
