@@ -47,7 +47,7 @@ from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.site.current import CurrentSite
 from bridge.site.factory import make_current_site, make_sandbox
-from bridge.store import ContentStore, StoreError
+from bridge.store import ContentStore, StoreError, Version
 from bridge.store.checkout import Checkout, Submodules
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
@@ -61,9 +61,13 @@ from bridge.web.middleware import allow_browsers, harden, render_errors
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
 from bridge.web.status import StatusHandlers
+from bridge.webmention.build import make_sender, outbox_folder, own_pages
 from bridge.webmention.factory import make_receiver
 from bridge.webmention.handlers import WebmentionHandlers
+from bridge.webmention.outbox import begin_anew
 from bridge.webmention.receiving import Receiver
+from bridge.webmention.sending import Sender
+from bridge.webmention.tombstones import Gravedigger, Tombstones
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +129,8 @@ class _Followers:
 
     rebuilder: Worker | NoRebuild
     remote: Remote
+    #: Who is told of versions that others made; more may be added.
+    moved: list[Callable[[Version], None]]
 
     async def close(self) -> None:
         """End both, side by side: each may wait for a program of its own."""
@@ -147,10 +153,17 @@ class _Assembly:
         # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
         fetch = GuardedFetch(allow_loopback=urlsplit(self.public_url).hostname in LOOPBACK)
         self._close_later(fetch.close)
-        listeners = [repo.catalogue.changed, followers.rebuilder.changed, followers.remote.changed]
+        listeners: list[Callable[[Version], None]] = [
+            *(repo.catalogue.changed, followers.rebuilder.changed, followers.remote.changed)
+        ]
         committer = Committer(repo.queue, repo.catalogue, repo.media, listeners)
         self._close_later(committer.close)
-        publisher = self._make_publisher(repo, followers, committer, fetch)
+        tombstones = self._tombstones(repo)
+        publisher = self._make_publisher(repo, followers, committer, tombstones, fetch)
+        sender = await self._start_sending(repo, followers, committer, tombstones, fetch)
+        if sender is not None:
+            listeners.append(sender.changed)
+            followers.moved.append(sender.changed)
         server = self._start_identity(fetch)
         if server is not None:
             server.zone = partial(_clock, repo.catalogue)
@@ -172,12 +185,12 @@ class _Assembly:
             followers.rebuilder,
             followers.remote,
             repo.catalogue,
+            sender,
             with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
         self._open_desk(repo, followers, publisher, previews, server)
         await self._start_receiving(repo, committer, fetch)
-        self._start_sending(repo, followers, fetch)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
 
     def _open_desk(
@@ -249,17 +262,23 @@ class _Assembly:
         rebuilder = make_rebuilder(
             self.settings, store, state, output=output, submodules=repo.submodules
         )
+        moved: list[Callable[[Version], None]] = [rebuilder.changed]
+
+        def tell(version: Version) -> None:
+            for listener in moved:
+                listener(version)
+
         remote = Remote(
             store,
             publish.remote,
             state=state,
-            on_moved=rebuilder.changed,
+            on_moved=tell,
             token=publish.token,
             poll=publish.poll_seconds,
             # The owner may take back commits of their own by force; posts are kept all the same.
             is_post=is_ours,
         )
-        followers = _Followers(rebuilder, remote)
+        followers = _Followers(rebuilder, remote, moved)
         self._close_later(followers.close)
         await rebuilder.start()
         await remote.start()
@@ -279,7 +298,12 @@ class _Assembly:
             return base / "output"
 
     def _make_publisher(
-        self, repo: _Repo, followers: _Followers, committer: Committer, fetch: GuardedFetch
+        self,
+        repo: _Repo,
+        followers: _Followers,
+        committer: Committer,
+        tombstones: Tombstones,
+        fetch: GuardedFetch,
     ) -> Publisher:
         """The publisher, and what works on posts beside it."""
         placing = Placing(repo.catalogue, repo.store)
@@ -295,6 +319,7 @@ class _Assembly:
             illustrator=Illustrator(repo.media),
             committer=committer,
             annotator=annotator,
+            tombstones=tombstones,
             rebuilder=followers.rebuilder,
             once=Once(repo.store),
             wait_seconds=self.settings.rebuild.wait_seconds,
@@ -374,9 +399,40 @@ class _Assembly:
         self.app.router.add_get("/webmention/{id}", handlers.state)
         self.app[RECEIVER] = receiver
 
-    def _start_sending(self, repo: _Repo, followers: _Followers, fetch: GuardedFetch) -> None:
+    def _tombstones(self, repo: _Repo) -> Tombstones:
+        """What deleted posts leave behind."""
+        wanted = self.settings.webmention
+        folder = f"{self.settings.content.folder}/{wanted.folder}"
+        return Tombstones(repo.store, folder, enabled=wanted.send)
+
+    async def _start_sending(
+        self,
+        repo: _Repo,
+        followers: _Followers,
+        committer: Committer,
+        tombstones: Tombstones,
+        fetch: GuardedFetch,
+    ) -> Sender | None:
         """Webmentions to the sites that posts link to."""
-        del repo, followers, fetch
+        if not self.settings.webmention.send:
+            begin_anew(outbox_folder(self.settings.site.state))
+            return None
+        site = own_pages()
+        self._close_later(site.close)
+        sender = make_sender(
+            self.settings,
+            repo.store,
+            repo.catalogue,
+            repo.posts,
+            followers.rebuilder,
+            Gravedigger(tombstones, repo.catalogue, committer),
+            fetch=fetch,
+            site=site,
+            public_url=self.public_url,
+        )
+        self._close_later(sender.close)
+        await sender.start()
+        return sender
 
     def _close_later(self, close: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Have a part closed at the end of the application, which no part may hold up."""

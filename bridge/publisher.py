@@ -44,6 +44,8 @@ from bridge.site.known import Settled, settle, without_guesses
 from bridge.site.messages import Entry
 from bridge.site.messages import Place as AskedPlace
 from bridge.store import BlobId, Change, ChangedMeanwhile, MovedMeanwhile, Version
+from bridge.webmention.changes import Seen
+from bridge.webmention.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,7 @@ class Publisher:
         illustrator: Illustrator,
         committer: Committer,
         annotator: Annotator,
+        tombstones: Tombstones,
         rebuilder: Rebuilder,
         once: Once,
         *,
@@ -105,6 +108,7 @@ class Publisher:
         self._illustrator = illustrator
         self._committer = committer
         self._annotator = annotator
+        self._tombstones = tombstones
         self._rebuilder = rebuilder
         self._once = once
         self._under_way: dict[str, asyncio.Task[Published]] = {}
@@ -305,8 +309,13 @@ class Publisher:
             entry = opened.entry
             post = await self._posts.read(opened.file, entry)
             message = _message("delete", post, opened.file, entry.url, token)
-            gone = Change(entry.path, None, opened.blob)
-            version = await self._commit(deadline, [gone], message, opened.base)
+            changes = [
+                Change(entry.path, None, opened.blob),
+                *await asyncio.to_thread(
+                    self._tombstones.of_deleted, Seen(entry, opened.file), opened.base
+                ),
+            ]
+            version = await self._commit(deadline, changes, message, opened.base)
         await self._live(version, entry.save_as)
         return Published(entry.url)
 
@@ -340,7 +349,8 @@ class Publisher:
                     )
                 post = await self._posts.read(file)
                 message = _message("undelete", post, file, place.location.url, token)
-                version = await self._commit(deadline, [change], message, base)
+                restored = self._tombstones.of_restored(place.location.save_as, base)
+                version = await self._commit(deadline, [change, *restored], message, base)
         live = await self._live(version, place.location.save_as)
         return Published(place.location.url, live=live)
 

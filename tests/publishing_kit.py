@@ -43,6 +43,7 @@ from bridge.store import Version
 from bridge.store.checkout import Checkout
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
+from bridge.webmention.tombstones import Tombstones
 
 ALL = Token(me="https://example.com/", scopes=frozenset({"create", "update", "delete"}))
 WHEN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -134,9 +135,10 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    folder: Path, files: Mapping[str, str | bytes], conf: str, **content: str
+    folder: Path, files: Mapping[str, str | bytes], conf: str, *, send: bool = False, **content: str
 ) -> AsyncIterator[Bench]:
-    """A site with these files, committed, and everything that publishes into it."""
+    """A site with these files, committed, and everything that publishes into it. ``send``: what
+    is deleted leaves a tombstone."""
     clone, bare, state = lay_out(folder / "clone", files, conf), folder / "site.git", folder / "s"
     git(clone, "init", "-q", "-b", "main")
     git(folder, "init", "-q", "--bare", "-b", "main", str(bare))
@@ -168,6 +170,7 @@ async def bench(
             illustrator=Illustrator(library),
             committer=committer,
             annotator=annotator,
+            tombstones=Tombstones(store, "content/mentions", enabled=send),
             rebuilder=NoRebuild(),
             once=Once(store),
             wait_seconds=0,

@@ -10,6 +10,10 @@ from aiohttp import hdrs, web
 
 from bridge.http import cors
 
+_PAGES = frozenset({".html", ".htm"})
+#: What the plugin writes into the page of a deleted post, and how far from its beginning.
+_GONE = b'<meta http-equiv="Status" content="410 Gone">'
+_BEGINNING = 4096
 _NO_LINKS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -33,7 +37,8 @@ class StaticSite:
                 raise web.HTTPMovedPermanently(f"/{relative}/")
             file = inner
         if file is not None:
-            return web.FileResponse(file, headers=self._headers(file))
+            status = 410 if _is_tombstone(file) else 200
+            return web.FileResponse(file, status=status, headers=self._headers(file))
         missing = file_below(self._output, "404.html")
         body = missing.read_bytes() if missing else b"Not found"
         response = web.Response(status=404, body=body, content_type="text/html", charset="utf-8")
@@ -42,9 +47,17 @@ class StaticSite:
 
     def _headers(self, file: Path) -> dict[str, str]:
         headers = {**cors.HEADERS, hdrs.CACHE_CONTROL: "no-cache"}
-        if self._links and file.suffix in {".html", ".htm"}:
+        if self._links and file.suffix in _PAGES:
             headers[hdrs.LINK] = self._links
         return headers
+
+
+def _is_tombstone(file: Path) -> bool:
+    """Whether a page says that the post which it stands for was deleted."""
+    if file.suffix not in _PAGES:
+        return False
+    with file.open("rb") as page:
+        return _GONE in page.read(_BEGINNING)
 
 
 def file_below(folder: Path, relative: str) -> Path | None:

@@ -90,6 +90,10 @@ class FetchError(Exception):
     """The page cannot be had; says why, without anything secret."""
 
 
+class ForbiddenAddress(FetchError):
+    """The address is none that may be reached, now or later."""
+
+
 class _ForbiddenAddressError(OSError):
     """An address that no stranger may have us connect to."""
 
@@ -282,10 +286,10 @@ class GuardedFetch:
                 body = await _body(response, limit)
                 return Fetched(target, response.status, response.headers, body)
         except BadURL as error:
-            raise FetchError(f"its address cannot be used: {error}") from error
+            raise ForbiddenAddress(f"its address cannot be used: {error}") from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _ForbiddenAddressError):
-                raise FetchError(str(error.os_error)) from error
+                raise ForbiddenAddress(str(error.os_error)) from error
             raise FetchError("it cannot be reached") from error
         except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
             if isinstance(error, TimeoutError):

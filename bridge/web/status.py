@@ -15,7 +15,10 @@ from bridge.rebuild import BuildStatus, Rebuilder
 from bridge.site.messages import SiteReport
 from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.web.gate import Gate
+from bridge.webmention.sending import Report, Sender
 
+#: Of each list, the newest.
+_SHOWN = 100
 _BUILD_WORDS = {
     "idle": "up to date",
     "building": "being built",
@@ -32,14 +35,17 @@ class StatusHandlers:
         rebuilder: Rebuilder,
         remote: Remote,
         catalogue: Catalogue,
+        sender: Sender | None,
         *,
         with_pages: bool,
     ) -> None:
-        """``with_pages``: whether the built-in server is there, where the owner can sign in."""
+        """``sender`` sends webmentions, where that is on. ``with_pages``: whether the built-in
+        server is there, where the owner can sign in."""
         self._gate = gate
         self._rebuilder = rebuilder
         self._remote = remote
         self._catalogue = catalogue
+        self._sender = sender
         self.with_pages = with_pages
 
     async def health(self, request: web.Request) -> web.Response:
@@ -110,7 +116,41 @@ class StatusHandlers:
                 "retry": _time(remote.retry),
                 "conflicts": [{"path": each.path, "kept": each.kept} for each in remote.conflicts],
             },
+            "webmention": {
+                "send": self._sender is not None,
+                **(outbox_facts(self._sender.report()) if self._sender else {}),
+            },
         }
+
+
+def outbox_facts(report: Report) -> dict[str, Json]:
+    """The outbox: what was sent, waits, or failed and why; and posts that are not told of yet."""
+    lists = {"sent": report.sent, "waiting": report.waiting, "failed": report.failed}
+    posts = {"held": report.held, "not_live": report.unseen, "coming": report.coming}
+    return {
+        **{
+            name: [
+                {
+                    "source": out.source,
+                    "target": each.target,
+                    "status": each.status or None,
+                    "reason": each.reason or None,
+                    "tries": each.tries,
+                    "time": _time(each.at or None),
+                    "next": _time(each.next or None) if each.state == "waiting" else None,
+                }
+                for out, each in found[:_SHOWN]
+            ]
+            for name, found in lists.items()
+        },
+        **{
+            name: [
+                {"source": out.source, "reason": out.reason or None, "gone": out.gone}
+                for out in found[:_SHOWN]
+            ]
+            for name, found in posts.items()
+        },
+    }
 
 
 def _headline(build: BuildStatus, remote: RemoteStatus, site: SiteReport) -> str:

@@ -51,6 +51,7 @@ ENGLISH: Mapping[str, str] = {
     "itinerary": "Itinerary",
     "website": "Website",
     "moved": "This post has moved",
+    "gone": "This post was deleted",
     "replies": "Replies",
     "likes": "Likes",
     "reposts": "Reposts",

@@ -1,4 +1,4 @@
-"""Small pages at the addresses where posts once lived."""
+"""Small pages at the addresses where posts once lived, or lived until they were deleted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from posixpath import normpath
 from typing import Any
 
 from pelican.generators import Generator
+
+from pelican_indieauth.lists import gone
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +39,18 @@ class Redirects(Generator):  # type: ignore[misc]  # Pelican's classes are not t
     """Runs after the generators of pages, so that it knows what is really there."""
 
     def generate_output(self, writer: Any) -> None:
-        """Writes a page at each former address, unless the site has something else there now."""
+        """Writes a page at each former address, unless the site has something else there now:
+        one that leads on for a post that moved, a tombstone for one that is gone."""
         posts: Mapping[str, Any] = self.context.get(MOVED, {})
-        taken = self._taken() if posts else set()
+        deleted = {path for page in gone.pages(self.settings) if (path := _output_path(page))}
+        taken = self._taken() if posts or deleted else set()
         for path, article in posts.items():
             if path not in taken and self._free(path):
                 template = self.get_template("indieauth/redirect")
                 writer.write_file(path, template, self.context, article=article)
+        for path in sorted(deleted.difference(posts)):
+            if path not in taken and self._free(path):
+                writer.write_file(path, self.get_template("indieauth/gone"), self.context)
 
     def _taken(self) -> set[str]:
         """Output paths of everything that is really there, of this build or kept from the last."""

@@ -38,7 +38,7 @@ async def source(http: aiohttp.ClientSession, demo: Demo, url: str) -> Json:
 async def gone(http: aiohttp.ClientSession, url: str) -> None:
     for _ in range(300):
         async with http.get(url) as answer:
-            if answer.status == 404:
+            if answer.status == 410:
                 return
         await asyncio.sleep(0.1)
     pytest.fail(f"{url} is still there")

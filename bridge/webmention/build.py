@@ -1,0 +1,67 @@
+"""Puts the sending of webmentions together."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bridge.net.fetch import GuardedFetch
+from bridge.posts.addresses import hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reader import PostReader
+from bridge.rebuild.none import NoRebuild
+from bridge.rebuild.worker import Worker
+from bridge.settings import Settings
+from bridge.store.git import GitStore
+from bridge.webmention.changes import Changes
+from bridge.webmention.conversation import Conversation
+from bridge.webmention.delivery import Courier, Pace
+from bridge.webmention.live import LivePages
+from bridge.webmention.outbox import Outbox
+from bridge.webmention.recipients import Recipients
+from bridge.webmention.sending import Sender
+from bridge.webmention.tombstones import Gravedigger
+
+
+def outbox_folder(state: Path) -> Path:
+    """Where the outbox is. It must not be deleted, as all in ``keep`` (``docs/settings.md``)."""
+    return state / "keep" / "webmention" / "outbox"
+
+
+def own_hosts(settings: Settings, public_url: str) -> frozenset[str]:
+    """The hosts that are the site itself, which is told of nothing."""
+    return hosts(settings.site.me, *settings.site.aliases, public_url)
+
+
+def own_pages() -> GuardedFetch:
+    """What looks at the site's own pages: wherever the owner says that they are, which often is
+    this very machine."""
+    return GuardedFetch(admits=lambda _: True, any_port=True)
+
+
+def make_sender(
+    settings: Settings,
+    store: GitStore,
+    catalogue: Catalogue,
+    posts: PostReader,
+    rebuilder: Worker | NoRebuild,
+    tombstones: Gravedigger,
+    *,
+    fetch: GuardedFetch,
+    site: GuardedFetch,
+    public_url: str,
+) -> Sender:
+    """What sends, not started yet. ``fetch`` reaches others, ``site`` the site itself."""
+    own = own_hosts(settings, public_url)
+    content = settings.content.folder
+    return Sender(
+        store,
+        catalogue,
+        Changes(store, catalogue, content),
+        LivePages(site, rebuilder, rebuilder.output, own),
+        Recipients(posts, own, settings.webmention.bridgy_fed),
+        Courier(fetch, Pace(), time.time),
+        Outbox(outbox_folder(settings.site.state)),
+        Conversation(store, f"{content}/{settings.webmention.folder}"),
+        tombstones,
+    )

@@ -1,0 +1,66 @@
+"""Which posts show other replies than before: what is sent on upstream (Salmention)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.store import ContentStore, Difference
+from bridge.webmention.delivery import host_of
+
+_REPLY = "in-reply-to"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The hosts whose replies changed, and links that are new on the page."""
+
+    hosts: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Looks at the files of received mentions, in ``folder`` of the repo."""
+
+    store: ContentStore
+    folder: str
+
+    async def changed(self, differences: Sequence[Difference]) -> Mapping[str, Answered]:
+        """What changed, by the URLs of the posts that it is shown below."""
+        inside = [
+            each
+            for each in differences
+            if each.path.startswith(f"{self.folder}/")
+            and each.path.rpartition("/")[2].startswith(f"{_REPLY}-")
+            and each.path.endswith(".json")
+        ]
+        found: dict[str, Answered] = {}
+        for each in inside:
+            old, new = await asyncio.to_thread(self._read, each)
+            target, url = (new or old).get("wm-target"), (new or old).get("url")
+            if isinstance(target, str) and isinstance(url, str):
+                answered = found.setdefault(target.partition("#")[0], Answered())
+                answered.hosts.append(host_of(url))
+                answered.shown.extend([url] if new else [])
+        return found
+
+    def _read(self, each: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A file's JSON object before and after; empty where there is none that can be read."""
+        said = [_object(b"")] * 2
+        for place, blob in enumerate((each.old, each.new)):
+            if blob is not None:
+                (found,) = self.store.blobs([blob])
+                said[place] = _object(found.data)
+        return said[0], said[1]
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,154 @@
+"""One webmention to one page (Webmention 3.1.2, 3.1.3), and when it is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from bridge.net.fetch import FetchError, ForbiddenAddress, GuardedFetch
+from bridge.webmention.discovery import AGENT, TryAgain, find_endpoint, retry_after
+from bridge.webmention.outbox import Delivery
+
+_POST_SECONDS = 30.0
+_DAY = 86400.0
+_HOUR = 3600.0
+#: "See Other" and "Found" lead a browser to a page about a mention that was taken.
+_TAKEN = frozenset({302, 303})
+_NO_ENDPOINT_SECONDS = _DAY
+_LONGEST_NO_ENDPOINT = 7 * _DAY
+_REMEMBERED = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast, in seconds. ``again``: the pauses before a target is tried again that could not
+    answer; ``refused``: before one that refused, since it may have seen an older page. ``gap``
+    is between two requests to one host; ``hourly`` the number of webmentions in an hour."""
+
+    again: tuple[float, ...] = (50.0, 600.0, _HOUR, 6 * _HOUR, _DAY)
+    refused: tuple[float, ...] = (900.0,)
+    gap: float = 1.0
+    hourly: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one try: the new state of the delivery, and what its owner should know."""
+
+    state: str
+    status: int = 0
+    reason: str = ""
+    wait: float = 0.0
+
+
+@dataclass(slots=True)
+class Courier:
+    """Delivers webmentions: one request at a time to a host, so many in an hour."""
+
+    fetch: GuardedFetch
+    pace: Pace
+    now: Callable[[], float]
+    _turns: dict[str, _Turn] = field(default_factory=dict)
+    _posts: deque[float] = field(default_factory=deque)
+    _mute: dict[str, float] = field(default_factory=dict)
+
+    async def deliver(self, source: str, delivery: Delivery) -> Outcome:
+        """Try once. Never raises for anything that a target does."""
+        target = delivery.target
+        if self._mute.get(target, 0) > self.now() and not delivery.heard:
+            return Outcome("none", 0, "it takes no webmentions")
+        try:
+            async with self._turn(target):
+                found = await find_endpoint(self.fetch, target)
+        except TryAgain as trouble:
+            if isinstance(trouble.__cause__, ForbiddenAddress):
+                return Outcome("failed", 0, str(trouble))
+            return self._again(delivery, 0, str(trouble), trouble.after)
+        if found.endpoint is None:
+            self._remember(target, found.fresh)
+            return Outcome("none", 0, found.reason)
+        self._mute.pop(target, None)
+        return await self._post(source, delivery, found.endpoint)
+
+    def free_at(self) -> float:
+        """When the next webmention may go out, as far as their number in an hour says."""
+        while self._posts and self._posts[0] <= self.now() - _HOUR:
+            self._posts.popleft()
+        full = len(self._posts) >= self.pace.hourly
+        return self._posts[-self.pace.hourly] + _HOUR if full else 0.0
+
+    async def _post(self, source: str, delivery: Delivery, endpoint: str) -> Outcome:
+        self._posts.append(self.now())
+        form = {"source": source, "target": delivery.target}
+        try:
+            async with self._turn(endpoint):
+                answer = await self.fetch.post(endpoint, form, timeout=_POST_SECONDS, agent=AGENT)
+        except ForbiddenAddress as error:
+            # "Senders SHOULD NOT send Webmentions to … loopback" or other protected hosts (4.3).
+            return Outcome("failed", 0, f"its endpoint may not be reached: {error}")
+        except FetchError as error:
+            return self._again(delivery, 0, f"its endpoint: {error}")
+        status = answer.status
+        # "Any 2xx response code MUST be considered a success" (3.1.3).
+        if 200 <= status < 300 or status in _TAKEN:
+            return Outcome("sent", status)
+        reason = f"its endpoint answered {status}"
+        if status == 429 or status >= 500:
+            return self._again(delivery, status, reason, retry_after(answer))
+        if status == 400 and delivery.tries < len(self.pace.refused):
+            return Outcome("waiting", status, reason, self.pace.refused[delivery.tries])
+        return Outcome("failed", status, reason)
+
+    def _again(
+        self, delivery: Delivery, status: int, reason: str, after: float | None = None
+    ) -> Outcome:
+        if delivery.tries >= len(self.pace.again):
+            return Outcome("failed", status, reason)
+        pause = self.pace.again[delivery.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        return Outcome("waiting", status, reason, min(after, _DAY) if after is not None else pause)
+
+    def _remember(self, target: str, fresh: float) -> None:
+        """A page without an endpoint is not asked again for a day, or as long as it says."""
+        while len(self._mute) >= _REMEMBERED:
+            del self._mute[next(iter(self._mute))]
+        seconds = min(max(fresh, _NO_ENDPOINT_SECONDS), _LONGEST_NO_ENDPOINT)
+        self._mute[target] = self.now() + seconds
+
+    @asynccontextmanager
+    async def _turn(self, url: str) -> AsyncIterator[None]:
+        host = host_of(url)
+        turn = self._turns.setdefault(host, _Turn())
+        turn.waiting += 1
+        try:
+            async with turn.lock:
+                await asyncio.sleep(max(0.0, turn.free_at - asyncio.get_running_loop().time()))
+                try:
+                    yield
+                finally:
+                    turn.free_at = asyncio.get_running_loop().time() + self.pace.gap
+        finally:
+            turn.waiting -= 1
+            if len(self._turns) > _REMEMBERED:
+                self._turns = {name: each for name, each in self._turns.items() if each.waiting}
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Who is at a host now, and when it may be asked again."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    free_at: float = 0.0
+    waiting: int = 0
+
+
+def host_of(url: str) -> str:
+    """The host of a URL with its port, as it is written; "" for what has none."""
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""

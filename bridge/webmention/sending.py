@@ -1,0 +1,469 @@
+"""Sends webmentions: follows the commits, waits until the world sees them, and delivers.
+
+Everything is written to the outbox before it is done, so that a process that is killed at any
+moment goes on where it was. What may happen then is that a mention is sent twice, which receivers
+take for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, pairwise, takewhile
+
+from bridge.errors import BridgeError
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.commit_message import is_ours
+from bridge.store import StoreBroken, StoreError, Version
+from bridge.store.git import GitStore
+from bridge.webmention.changes import PUBLIC, Changed, Changes, Seen
+from bridge.webmention.conversation import Answered, Conversation
+from bridge.webmention.delivery import Courier, Outcome, host_of
+from bridge.webmention.live import LivePages, Page
+from bridge.webmention.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing
+from bridge.webmention.recipients import Recipients
+from bridge.webmention.tombstones import Gravedigger
+
+log = logging.getLogger(__name__)
+
+#: Pauses between looks for a page, in seconds; then each minute, then each ten minutes for a day.
+_LOOKS = (2.0, 5.0, 10.0, 20.0, 40.0)
+_MINUTES, _LATER = 30, 144
+#: More posts changed by the owner at once are not told of without a word.
+MOST_AT_ONCE = 20
+_AT_ONCE = 4
+#: So many commits are looked through for those of the owner.
+_LOG = 2_000
+_UPSTREAM_SECONDS = 3600.0
+_LONGEST_SLEEP = 600.0
+_AGAIN = 30.0
+_CLOSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How soon things happen, in seconds: for tests, which do not wait for days."""
+
+    looks: tuple[float, ...] = (*_LOOKS, *(60.0,) * _MINUTES, *(600.0,) * _LATER)
+    again: float = _AGAIN
+    upstream: float = _UPSTREAM_SECONDS
+    most_at_once: int = MOST_AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the owner should know of the outbox, the newest first."""
+
+    sent: Sequence[tuple[Outgoing, Delivery]]
+    waiting: Sequence[tuple[Outgoing, Delivery]]
+    failed: Sequence[tuple[Outgoing, Delivery]]
+    held: Sequence[Outgoing]
+    unseen: Sequence[Outgoing]
+    coming: Sequence[Outgoing]
+
+
+class Sender:
+    """Tells other sites of the posts that link to them."""
+
+    def __init__(
+        self,
+        store: GitStore,
+        catalogue: Catalogue,
+        changes: Changes,
+        pages: LivePages,
+        recipients: Recipients,
+        courier: Courier,
+        outbox: Outbox,
+        conversation: Conversation,
+        graves: Gravedigger,
+        *,
+        rhythm: Rhythm | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._changes = changes
+        self._pages = pages
+        self._recipients = recipients
+        self._courier = courier
+        self._outbox = outbox
+        self._conversation = conversation
+        self._graves = graves
+        self._rhythm = rhythm or Rhythm()
+        self._now = now
+        self._moved = asyncio.Event()
+        self._due = asyncio.Event()
+        self._looking = set[str]()
+        self._visited = set[str]()
+        self._work = set[asyncio.Task[None]]()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to work, on what an earlier process left over first.
+
+        At the very first start everything that is there is old: no one is told of it.
+        """
+        await asyncio.to_thread(self._outbox.load)
+        head = await asyncio.to_thread(self._store.head)
+        if self._outbox.cursor is None and head is not None:
+            await self._outbox.move_cursor(head)
+        self._tasks = [
+            asyncio.create_task(self._follow_always(), name="webmention changes"),
+            asyncio.create_task(self._send_always(), name="webmention outbox"),
+        ]
+        self._moved.set()
+
+    def changed(self, version: Version) -> None:
+        """There is a new version, by whom ever. Returns at once."""
+        del version
+        self._moved.set()
+
+    async def close(self) -> None:
+        """Stop; what is on its way to a host may come to its end for a moment."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._work:
+            _, late = await asyncio.wait(set(self._work), timeout=_CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+        await asyncio.to_thread(self._outbox.close)
+
+    # What the owner sees and decides
+
+    def report(self) -> Report:
+        """What was sent, what waits, what failed and why."""
+        known = (*self._outbox.active.values(), *self._outbox.recent.values())
+        each = [(out, one) for out in known for one in out.deliveries]
+        each.sort(key=lambda pair: pair[1].at, reverse=True)
+
+        def those(state: str) -> list[tuple[Outgoing, Delivery]]:
+            return [pair for pair in each if pair[1].state == state]
+
+        waiting = [(out, one) for out, one in those("waiting") if out.state == "live"]
+        return Report(
+            sent=those("sent"),
+            waiting=waiting,
+            failed=those("failed"),
+            held=[out for out in known if out.state == "held"],
+            unseen=[out for out in known if out.state == "unseen"],
+            coming=[out for out in known if out.state == "waiting"],
+        )
+
+    async def release(self) -> int:
+        """Send what was held, as the owner has decided; how many posts that are."""
+        held = [out for out in self._outbox.active.values() if out.state == "held"]
+        for out in held:
+            out.state, out.since, out.next, out.looks = "waiting", self._now(), self._now(), 0
+            await self._outbox.put(out)
+        self._due.set()
+        return len(held)
+
+    async def discard(self) -> int:
+        """Do not send what was held; how many posts that are."""
+        held = [out for out in self._outbox.active.values() if out.state == "held"]
+        for out in held:
+            out.state = "live"
+            for each in out.deliveries:
+                if each.state == "waiting":
+                    each.state, each.reason = "none", "you have decided not to send it"
+            await self._outbox.put(out)
+        return len(held)
+
+    # From commits to the outbox
+
+    async def _follow_always(self) -> None:
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            try:
+                await self._follow()
+            except (BridgeError, StoreError, OSError) as error:
+                log.warning("webmentions of the last changes wait: %s", error)
+            except Exception:
+                # A file that nothing was prepared for must not end the sending for all others.
+                log.exception("webmentions of the last changes wait")
+            else:
+                continue
+            asyncio.get_running_loop().call_later(self._rhythm.again, self._moved.set)
+
+    async def _follow(self) -> None:
+        """Put everything that has changed since the cursor into the outbox, then move that."""
+        head = await self._catalogue.refresh(patient=True)
+        cursor = self._outbox.cursor
+        if cursor is None or cursor == head:
+            return await self._outbox.move_cursor(head)
+        try:
+            differences = await asyncio.to_thread(self._store.diff, Version(cursor), head)
+        except StoreBroken:
+            log.warning("the last version that webmentions were sent of is gone: none are sent")
+            return await self._outbox.move_cursor(head)
+        changed = await self._changes.posts(differences)
+        held = await self._are_too_many(changed, Version(cursor), head)
+        deleted = [each.old for each in changed if each.new is None and each.old is not None]
+        buried = None if held else await self._graves.bury(deleted)
+        for each in changed:
+            await self._put(each, buried or head, held=held)
+        answered = await self._conversation.changed(differences)
+        for url, what in answered.items():
+            await self._put_answered(url, what, head)
+        await self._outbox.move_cursor(head)
+        self._due.set()
+        return None
+
+    async def _are_too_many(
+        self, changed: Sequence[Changed], cursor: Version, head: Version
+    ) -> bool:
+        """Whether the owner has changed so many posts by hand that it may not be for readers: a
+        new theme of addresses, an import, a search and replace."""
+        most = self._rhythm.most_at_once
+        if len(changed) <= most:
+            return False
+        by_hand = await asyncio.to_thread(self._changed_by_hand, cursor, head)
+        paths = [seen.entry.path for each in changed if (seen := each.new or each.old)]
+        return sum(path in by_hand for path in paths) > most
+
+    def _changed_by_hand(self, cursor: Version, head: Version) -> set[str]:
+        """The paths that commits of the owner changed, and not the bridge."""
+        found = set[str]()
+        newer = islice(takewhile(lambda each: each.version != cursor, self._store.log(head)), _LOG)
+        commits = [(each.version, is_ours(each.message)) for each in newer]
+        for (version, ours), (older, _) in pairwise([*commits, (cursor, True)]):
+            if not ours:
+                found.update(each.path for each in self._store.diff(older, version))
+        return found
+
+    async def _put(self, changed: Changed, head: Version, *, held: bool) -> None:
+        out = await self._known(changed)
+        if changed.new is None and not (out.deliveries or out.before):
+            # No one was told of it, and no one is.
+            return await self._outbox.forget(out.source)
+        if out.gone and changed.new is not None:
+            # It is back: those who have heard that it was gone hear of it if it links to them.
+            out.deliveries = [each for each in out.deliveries if each.state == "waiting"]
+        now = self._now()
+        out.version, out.since, out.next, out.looks = head, now, now, 0
+        out.state, out.reason = "held" if held else "waiting", ""
+        out.gone, out.only_upstream = changed.new is None, False
+        if (new := changed.new) is not None:
+            entry = new.entry
+            out.url, out.path, out.save_as = entry.url, entry.path, entry.save_as
+            # One whose time has not come is looked for when it has.
+            out.since = out.next = max(now, entry.published)
+            out.published, out.updated = self._recipients.times(new.file)
+            out.links = [] if self._pages.is_local else await self._foreign_links(new)
+        await self._outbox.put(out)
+        return None
+
+    async def _known(self, changed: Changed) -> Outgoing:
+        """What was written down of a post, under any address that it ever had, or a new page."""
+        seen = changed.new or changed.old
+        assert seen is not None  # noqa: S101 - one of the two is there
+        urls = dict.fromkeys((seen.entry.url, *seen.entry.aliases))
+        if changed.old is not None:
+            urls.setdefault(changed.old.entry.url)
+        for url in urls:
+            if (out := await asyncio.to_thread(self._outbox.find, url)) is not None:
+                return out
+        old = changed.old
+        source = seen.entry.url if old is None else old.entry.url
+        before = [] if old is None else await self._foreign_links(old)
+        return Outgoing(source, seen.entry.url, save_as=seen.entry.save_as, before=before)
+
+    async def _foreign_links(self, seen: Seen) -> list[str]:
+        return self._recipients.foreign(await self._changes.links(seen))
+
+    async def _put_answered(self, url: str, answered: Answered, head: Version) -> None:
+        """A page shows other replies than before: who it replies to may want to know."""
+        entry = self._catalogue.index.find(url)
+        if entry is None or entry.status not in PUBLIC:
+            return
+        out = await asyncio.to_thread(self._outbox.find, entry.url)
+        if out is None:
+            out = Outgoing(entry.url, entry.url, entry.path, entry.save_as, only_upstream=True)
+        if out.gone or out.state == "held":
+            return
+        now = self._now()
+        out.version = head
+        out.answered, out.links = [*out.answered, *answered.hosts], [*out.links, *answered.shown]
+        if out.state != "waiting" or out.only_upstream:
+            out.state, out.since, out.next, out.looks = "waiting", now, now, 0
+        await self._outbox.put(out)
+
+    # From the outbox to other sites
+
+    async def _send_always(self) -> None:
+        while True:
+            self._due.clear()
+            soonest = self._begin_what_is_due()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(max(0.0, soonest - self._now()), _LONGEST_SLEEP)):
+                    await self._due.wait()
+
+    def _begin_what_is_due(self) -> float:
+        """Start what can be done now; when there is more to do."""
+        now, soonest = self._now(), self._now() + _LONGEST_SLEEP
+        free = self._courier.free_at()
+        for out in list(self._outbox.active.values()):
+            if out.state == "waiting":
+                if out.next > now:
+                    soonest = min(soonest, out.next)
+                else:
+                    self._begin(self._looking, out.source, out, partial(self._look, out))
+            for each in out.deliveries if out.state == "live" else ():
+                if each.state != "waiting":
+                    continue
+                when = max(each.next, free)
+                if when > now:
+                    soonest = min(soonest, when)
+                else:
+                    self._begin(
+                        self._visited, host_of(each.target), out, partial(self._deliver, out, each)
+                    )
+        return soonest
+
+    def _begin(
+        self, busy: set[str], key: str, out: Outgoing, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """One thing at a time for each post and host, and a handful in all."""
+        if key in busy or len(busy) >= _AT_ONCE:
+            return
+        busy.add(key)
+        task = asyncio.create_task(self._guarded(busy, key, out, work))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _guarded(
+        self, busy: set[str], key: str, out: Outgoing, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        try:
+            await work()
+        except Exception:
+            # Whatever is wrong with one post, the others go on; this one comes again later.
+            log.exception("webmentions of %s wait", out.source)
+            out.next = self._now() + self._rhythm.again
+            for each in out.deliveries:
+                if each.state == "waiting":
+                    each.next = max(each.next, out.next)
+        finally:
+            busy.discard(key)
+            self._due.set()
+
+    async def _look(self, out: Outgoing) -> None:
+        """Whether the world sees the post as it is to be; if so, who is to hear of it."""
+        version = out.version
+        page = await self._pages.look(out)
+        if out.version != version or out.state != "waiting":
+            return None  # another commit came meanwhile, and is looked for anew
+        if not page.is_live:
+            looks = self._rhythm.looks
+            out.reason = page.reason
+            if out.looks >= len(looks):
+                out.state = "unseen"
+                log.warning("webmentions of %s are not sent: %s", out.source, page.reason)
+            else:
+                out.next = self._now() + looks[out.looks]
+                out.looks += 1
+            return await self._outbox.put(out)
+        if page.parted:
+            return await self._part(out)
+        self._address(out, page)
+        await self._outbox.put(out)
+        if not out.deliveries and out.is_done:
+            await self._outbox.forget(out.source)
+        return None
+
+    async def _part(self, out: Outgoing) -> None:
+        """A post has moved, and its old address does not lead to the new one: it is told of anew,
+        and those who know the old address may see for themselves that the links are gone there."""
+        new = Outgoing(
+            out.url,
+            out.url,
+            out.path,
+            out.save_as,
+            version=out.version,
+            since=out.since,
+            next=self._now(),
+            published=out.published,
+            updated=out.updated,
+            links=out.links,
+        )
+        await self._outbox.put(new)
+        out.gone, out.state, out.digest, out.round = True, "live", "", out.round + 1
+        out.url, out.links = out.source, []
+        targets = dict.fromkeys([*(each.target for each in out.deliveries), *out.before])
+        out.deliveries, out.before = [Delivery(each, linked=False) for each in targets], []
+        await self._outbox.put(out)
+
+    def _address(self, out: Outgoing, page: Page) -> None:
+        """Decide who is told of the version that is live."""
+        now = self._now()
+        wanted = [] if out.gone else self._recipients.of_page(page)[:MOST_TARGETS]
+        known = {each.target: each for each in out.deliveries}
+        if out.only_upstream:
+            wanted = [each for each in wanted if each in page.replies or each in known]
+        is_changed = page.digest != out.digest or out.gone
+        deliveries = list[Delivery]()
+        for target in wanted:
+            old = known.get(target)
+            if old is None or is_changed:
+                old = Delivery(target, heard=old.heard if old else False)
+            deliveries.append(old)
+        # "The sender SHOULD … send Webmentions for any links that appear in the previous version
+        # but do not appear in the updated version" (3.1.4, 3.1.5).
+        for target in dict.fromkeys((*known, *out.before)):
+            old = known.get(target)
+            if target not in wanted and not (old and old.state == "none" and not old.heard):
+                deliveries.append(Delivery(target, heard=old.heard if old else False, linked=False))
+        if out.answered:
+            self._tell_upstream(out, page, deliveries, now)
+        out.digest = "" if out.gone else page.digest
+        out.deliveries, out.before, out.links, out.answered = deliveries, [], [], []
+        out.state, out.reason, out.round = "live", "", out.round + 1
+
+    def _tell_upstream(
+        self, out: Outgoing, page: Page, deliveries: Sequence[Delivery], now: float
+    ) -> None:
+        """Salmention: what a reply is answered with is a change of it for those upstream, who
+        hear of it at most once an hour, and not of their own words."""
+        waits = max(now, out.told_upstream + self._rhythm.upstream)
+        for each in deliveries:
+            if each.target not in page.replies or not set(out.answered) - {host_of(each.target)}:
+                continue
+            if each.state != "waiting" or out.only_upstream:
+                each.state, each.tries, each.next, each.reason = "waiting", 0, waits, ""
+                out.told_upstream = waits
+
+    async def _deliver(self, out: Outgoing, delivery: Delivery) -> None:
+        started = out.round
+        outcome = await self._courier.deliver(out.source, delivery)
+        if out.round != started or delivery.state != "waiting":
+            return  # the post has changed meanwhile: its newer version is told anew
+        self._note(out, delivery, outcome)
+        await self._outbox.put(out)
+
+    def _note(self, out: Outgoing, delivery: Delivery, outcome: Outcome) -> None:
+        now = self._now()
+        delivery.tries += 1
+        delivery.at, delivery.status, delivery.reason = now, outcome.status, outcome.reason
+        match outcome.state:
+            case "waiting":
+                delivery.next = now + outcome.wait
+            case "sent":
+                delivery.state, delivery.heard = "sent", True
+                log.info("%s was told of %s", delivery.target, out.source)
+            case "none":
+                delivery.state = "none"
+            case _:
+                delivery.state = "failed"
+                log.warning(
+                    "%r was not told of %s: %s", delivery.target, out.source, outcome.reason
+                )
+        # One that is not linked to any more has now heard so.
+        if delivery.state in {"sent", "none"} and not delivery.linked and not out.gone:
+            out.deliveries = [each for each in out.deliveries if each is not delivery]

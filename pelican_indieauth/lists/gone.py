@@ -1,0 +1,45 @@
+"""Pages at the addresses of posts that were deleted: that they are gone, and none of their words.
+
+The bridge leaves a file for each such post in ``mentions/gone/`` of the content folder. Who was
+told of the post by a webmention and asks again reads there that it is gone for good, whatever
+status the host answers with (Webmention 3.1.5).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pelican_indieauth.site import KEY, Site
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "gone"
+#: Where what others say of posts is not shown, deleted posts are gone all the same.
+_MENTIONS = "mentions"
+_MOST = 100_000
+_MOST_BYTES = 100_000
+
+
+def pages(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The addresses of deleted posts, as their pages were saved. What is no such file is passed
+    over with a warning."""
+    site: Site | None = settings.get(KEY)
+    # In a sub-site of another language there is nothing of the main one.
+    if site is None or site.home != site.root:
+        return
+    folder = Path(settings["PATH"], site.mentions or _MENTIONS, FOLDER)
+    for file in islice(sorted(folder.glob("*.json")), _MOST):
+        try:
+            told = json.loads(file.read_bytes()[:_MOST_BYTES])
+            found = told["pages"]
+            if not isinstance(found, list):
+                raise TypeError(f"{found!r} is no list")
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            logger.warning("%s does not say which page is gone: %s", file, error)
+            continue
+        yield from (page for page in found if isinstance(page, str))
