@@ -85,7 +85,7 @@ def quickstart(folder: Path, *, url: str = "https://example.com") -> Path:
     answers = [str(folder), "A site", "Me", "en", "y" if url else "n", *([url] if url else [])]
     answers += ["y", "10", "Europe/Paris", "n"]
     subprocess.run(
-        [Path(sys.executable).with_name("pelican-quickstart")],
+        [sys.executable, "-m", "pelican.tools.pelican_quickstart"],
         input="\n".join(answers) + "\n",
         check=True,
         capture_output=True,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import locale
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, nullcontext
 from pathlib import Path, PurePath
 
 import argon2
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import settings
 from rebuild_site import new_store
 from soak_kit import SOAK
+from warm_kit import Warm, warm
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -62,6 +65,7 @@ def _use_memory() -> None:
 if "TMPDIR" not in os.environ and not SOAK:
     _use_memory()
 
+_WARM = pytest.StashKey[Warm]()
 _LOCALE = locale.setlocale(locale.LC_ALL)
 
 #: The same examples on every machine, and new ones in each `make soak`. No limit of time: a busy
@@ -122,15 +126,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Pelican sets the locale of its process to that of the site: no test is to inherit it.
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Programs start warm, unless the test is marked ``cold``.
 
-    Nor is a fixture that a whole file shares.
+    Pelican sets the locale of its process to that of the site: no test is to inherit it, nor is a
+    fixture that a whole file shares.
     """
+    is_warm = item.config.stash.get(_WARM, None) and not item.get_closest_marker("cold")
     try:
-        return (yield)
+        with item.config.stash[_WARM].used() if is_warm else nullcontext():
+            return (yield)
     finally:
         locale.setlocale(locale.LC_ALL, _LOCALE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """What programs are forked from is there for as long as tests run in this process."""
+    config = session.config
+    runs_tests = hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
+    with ExitStack() as stack:
+        if runs_tests and not SOAK and sys.platform == "linux":
+            config.stash[_WARM] = stack.enter_context(warm())
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

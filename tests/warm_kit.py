@@ -1,32 +1,58 @@
-"""Programs in forks of a process that has imported them already: ``python -m``, without the wait.
+"""Python programs as forks of a process that has imported them: they start in no time.
 
-Each is a process with an environment, a folder and streams of its own. What a second of imports
-would show is shown by the tests that start a real ``python``: of the wheel, of the demo, in a hook.
+Where this is switched on, whatever starts this interpreter (a test, the bridge, a command of the
+bridge's) gets a fork of a warm process in place of a new one, with the arguments, environment,
+folder, streams and session that it asked for, and as its own child. `make soak` starts all of them
+cold, and so do the tests that are marked ``cold``: of what is imported from where, of what a
+confined process may read, of processes that are looked for by their command line.
 """
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import gc
+import importlib
+import json
 import locale
 import multiprocessing
 import os
+import pkgutil
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from multiprocessing.context import ForkServerProcess
+import threading
+import time
+import traceback
+import types
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 PATIENCE = 600
 
+#: For functions of the tests' own in processes of their own.
 WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload(["bridge.store.git"])
+
+#: What programs that are started import: the bridge, both roles of the site's process, what cleans
+#: uploads and reads other people's pages, and what Pelican and docutils load only when needed.
 _IMPORTED = [
     "bridge.app", "bridge.commands.check", "bridge.commands.cli", "bridge.commands.demo",
-    "bridge.commands.init", "bridge.commands.serve", "bridge.store.git", "docutils.core",
-    "pelican", "pelican.readers",
+    "bridge.commands.init", "bridge.commands.serve", "bridge.store.git",
+    "bridge.site.pelican.serve", "bridge.rebuild.resident.__main__",
+    "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
+    "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
+    "pelican", "pelican.readers", "pelican.tools.pelican_quickstart",
 ]  # fmt: skip
-WARM.set_forkserver_preload(_IMPORTED)
+#: Those of Python's own variables that :func:`_become` sees to.
+_UNDERSTOOD = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED"}
+_SUBREAPER = 36
 
 #: Where Python and what is installed are, without what the tests have added.
 _INSTALLED = [
@@ -36,82 +62,293 @@ _INSTALLED = [
 ]
 
 
-class Program:
-    """A running one, with the methods of :class:`subprocess.Popen` that tests use."""
+class Warm:
+    """A process that has imported everything, and forks on demand."""
+
+    def __init__(self, pipe: socket.socket) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._cold = subprocess._fork_exec  # type: ignore[attr-defined] # how subprocess starts all
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Every start of this interpreter comes from here."""
+        self.use()
+        try:
+            yield
+        finally:
+            subprocess._fork_exec = self._cold  # type: ignore[attr-defined]
+
+    def use(self) -> None:
+        """The same, to the end of this process."""
+        subprocess._fork_exec = self._fork_exec  # type: ignore[attr-defined]
+
+    def _fork_exec(self, *given: Any) -> int:
+        """In place of the function with which :mod:`subprocess` starts a program; its pid."""
+        argv, programs, close_fds, kept, cwd, env = given[:6]
+        error_pipe, restore, session, group = given[13:17]
+        argv = [os.fsdecode(each) for each in argv]
+        variables = _variables(env)
+        is_ours = (
+            [os.fsdecode(each) for each in programs] == [sys.executable]
+            and close_fds
+            and tuple(kept) == (error_pipe,)
+            and restore
+            and group == -1
+            and given[-2] is None
+            and all(each in (None, -1) for each in given[17:21])
+            and (cwd is None or Path(os.fsdecode(cwd)).is_dir())
+            and _can_become(argv, variables)
+        )
+        if not is_ours:
+            return int(self._cold(*given))
+        streams = [
+            mine if asked == -1 else asked
+            for mine, asked in zip((0, 1, 2), (given[6], given[9], given[11]), strict=True)
+        ]
+        order = {
+            "argv": argv,
+            "cwd": os.fsdecode(cwd or Path.cwd()),
+            "env": variables,
+            "session": bool(session),
+        }
+        return self._ask(json.dumps(order).encode(), streams)
+
+    def _ask(self, order: bytes, streams: Sequence[int]) -> int:
+        prctl = ctypes.CDLL(None).prctl
+        with self._lock:
+            # The fork is an orphan for a moment, and to become a child of this process.
+            prctl(_SUBREAPER, 1, 0, 0, 0)
+            try:
+                size = len(order).to_bytes(4, "big")
+                socket.send_fds(self._pipe, [size], streams)
+                self._pipe.sendall(order)
+                pid = int.from_bytes(_exactly(self._pipe, 4), "big")
+            finally:
+                prctl(_SUBREAPER, 0, 0, 0, 0)
+        return pid
+
+
+@contextmanager
+def warm() -> Iterator[Warm]:
+    """A process that has imported everything, while it is needed. For Linux."""
+    ours, theirs = socket.socketpair()
+    here = Path(__file__).parent
+    path = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+    # As builds have them: the order of sets, and the width of what is logged.
+    asked = {"PYTHONHASHSEED": "0", "COLUMNS": "1000", "NO_COLOR": "1"}
+    env = {**os.environ, **asked, "PYTHONPATH": os.pathsep.join(path)}
+    code = f"import warm_kit; warm_kit.main({theirs.fileno()})"
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], env=env, pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    with process, ours:
+        yield Warm(ours)
+
+
+def _variables(env: Sequence[bytes] | None) -> dict[str, str]:
+    if env is None:
+        return dict(os.environ)
+    pairs = (os.fsdecode(each).partition("=") for each in env)
+    return {name: value for name, _, value in pairs}
+
+
+def _can_become(argv: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Whether a fork can be what Python would be, started like this."""
+    python = {name for name in env if name.startswith(("PYTHON", "MALLOC_"))}
+    words = [word for word in argv[1:] if word not in ("-P", "-W", "ignore")]
+    return (
+        python <= _UNDERSTOOD
+        and env.get("PYTHONHASHSEED", "0") == "0"
+        and len(words) > 1
+        and words[0] in ("-m", "-c")
+        and words[1] not in ("pip", "venv", "pytest")
+    )
+
+
+def _exactly(pipe: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = pipe.recv(size - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
+def main(pipe: int) -> None:
+    """The warm process."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    _serve(socket.socket(fileno=pipe))
+
+
+def _serve(pipe: socket.socket) -> NoReturn:
+    """Fork for whoever has the other end, until that is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            data, streams, _, _ = socket.recv_fds(pipe, 4, 3)
+            if not data:
+                os._exit(0)
+            size = int.from_bytes(data + _exactly(pipe, 4 - len(data)), "big")
+            order = json.loads(_exactly(pipe, size))
+        except (EOFError, ConnectionError):
+            os._exit(0)
+        read, write = os.pipe()
+        between = os.fork()
+        if between == 0:
+            pid = os.fork()
+            if pid == 0:
+                pipe.close()
+                os.close(read)
+                os.close(write)
+                _become(order, streams)
+            os.write(write, pid.to_bytes(4, "big"))
+            os._exit(0)
+        # Told only when its parent has gone, and it has another one.
+        os.waitpid(between, 0)
+        pipe.sendall(os.read(read, 4))
+        for each in (read, write, *streams):
+            os.close(each)
+
+
+def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
+    """Be the Python that was to be started, to its end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    argv: list[str] = order["argv"]
+    if order["session"]:
+        os.setsid()
+    os.chdir(order["cwd"])
+    if argv[1:3] == ["-m", "bridge"]:
+        _warm_for_the_bridge(streams)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(order["env"])
+    time.tzset()
+    tempfile.tempdir = None
+    locale.setlocale(locale.LC_CTYPE, "")
+    sys.dont_write_bytecode = bool(order["env"].get("PYTHONDONTWRITEBYTECODE"))
+    os.execvp = _execvp  # type: ignore[assignment]
+    _run(argv)
+
+
+def _warm_for_the_bridge(streams: Sequence[int]) -> None:
+    """The bridge starts processes of its own: they are forks of what this process is now."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(null, number)
+        for each in streams:
+            os.close(each)
+        _serve(theirs)
+    theirs.close()
+    Warm(ours).use()
+
+
+def _execvp(program: str, argv: Sequence[str]) -> NoReturn:
+    """A program that becomes another: where that is Python again, it need not be started."""
+    if program == sys.executable and _can_become(argv, os.environ):
+        _run(list(argv))
+    os.execvpe(program, list(argv), os.environ)
+
+
+def _run(argv: list[str]) -> NoReturn:
+    """Run what ``python`` is to run, and end as it would, with its threads and exit handlers."""
+    code = 0
+    try:
+        _interpret(argv)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        code = 130
+    except BaseException:  # noqa: BLE001 # as Python itself does
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
+def _interpret(argv: list[str]) -> None:
+    """What ``python`` does with its arguments."""
+    import pelican  # noqa: PLC0415 # the tests' own process has no use for it
+
+    words, safe = argv[1:], False
+    sys.orig_argv[:] = argv
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 # open to the end
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
+        2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
+    while words[0] not in ("-m", "-c"):
+        option = words.pop(0)
+        safe = safe or option == "-P"
+        if option == "-W":
+            warnings.simplefilter(words.pop(0))  # type: ignore[arg-type] # "ignore" alone
+    kind, program, *arguments = words
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    first = [] if safe else [str(Path.cwd()) if kind == "-m" else ""]
+    sys.path[:] = [*first, *given, *_INSTALLED]
+    sys.argv = [program if kind == "-m" else "-c", *arguments]
+    importlib.invalidate_caches()
+    # Pelican looks for plugins of its name space wherever Python looks for modules.
+    pelican.__path__[:] = pkgutil.extend_path([str(Path(pelican.__file__).parent)], "pelican")
+    if kind == "-m":
+        imported = sys.modules.get(program)
+        is_package = hasattr(imported, "__path__")
+        sys.modules.pop(f"{program}.__main__" if is_package else program, None)
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        module = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(program, "<string>", "exec"), vars(module))
+
+
+class Program(subprocess.Popen[bytes]):
+    """``python -m``, with files for its streams."""
 
     def __init__(
         self, module: str, *arguments: str | Path, cwd: Path, env: Mapping[str, str],
         stdin: Path | None = None, stdout: Path, stderr: Path | None = None,
     ) -> None:  # fmt: skip
-        """Start ``python -m module``; without ``stderr`` that goes where ``stdout`` goes."""
+        """Start it; without ``stderr`` that goes where ``stdout`` goes."""
         for file in filter(None, (stdout, stderr)):
             file.write_bytes(b"")
-        streams = (stdin or Path(os.devnull), stdout, stderr)
-        self._process: ForkServerProcess = WARM.Process(
-            target=_run, args=(module, [*map(str, arguments)], str(cwd), dict(env), streams)
-        )
-        self._process.start()
+        with (stdin or Path(os.devnull)).open("rb") as read, stdout.open("ab") as written:
+            errors = stderr.open("ab") if stderr else written
+            with errors:
+                line = [sys.executable, "-m", module, *map(str, arguments)]
+                super().__init__(line, cwd=cwd, env=env, stdin=read, stdout=written, stderr=errors)
 
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """How it ended, or ``None`` while it runs."""
-        return self._process.exitcode
-
-    def wait(self, timeout: float = PATIENCE) -> int:
-        """How it ended."""
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            self._process.kill()
-            raise subprocess.TimeoutExpired(self._process.name, timeout)
-        return self._process.exitcode
-
-    def kill(self) -> None:
-        """End it by force."""
-        self.send_signal(signal.SIGKILL)
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
+    def wait(self, timeout: float | None = PATIENCE) -> int:
+        """How it ended; killed if it does not end in time."""
+        try:
+            return super().wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            super().wait()
+            raise
 
 
 def run_module(
     module: str, *arguments: str | Path, cwd: Path, env: Mapping[str, str], text: str | None = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -m module`` to its end; ``text`` is what it can read."""
-    with tempfile.TemporaryDirectory() as folder:
-        stdin, stdout, stderr = (Path(folder, name) for name in ("in", "out", "err"))
-        stdin.write_text(text or "", "utf-8")
-        program = Program(
-            module, *arguments, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr
-        )
-        status = program.wait()
-        told = (stdout.read_text("utf-8"), stderr.read_text("utf-8"))
-        return subprocess.CompletedProcess([module, *map(str, arguments)], status, *told)
-
-
-def _run(
-    module: str, arguments: list[str], cwd: str, env: dict[str, str],
-    streams: tuple[Path, Path, Path | None],
-) -> None:  # fmt: skip
-    assert sys.modules.keys() >= {*_IMPORTED}, "another list was preloaded in place of this one"
-    writing = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    os.dup2(os.open(streams[0], os.O_RDONLY), 0)
-    os.dup2(os.open(streams[1], writing, 0o644), 1)
-    os.dup2(os.open(streams[2], writing, 0o644) if streams[2] else 1, 2)
-    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 # open until the process ends
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    locale.setlocale(locale.LC_CTYPE, "")
-    given = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[:] = [cwd, *given, *_INSTALLED]
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)], cwd=cwd, env=dict(env),
+        input=text or "", capture_output=True, encoding="utf-8", timeout=PATIENCE, check=False,
+    )  # fmt: skip

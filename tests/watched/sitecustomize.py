@@ -11,8 +11,10 @@ _make = secrets.token_urlsafe
 
 def _noted(nbytes: int | None = None) -> str:
     secret = _make(nbytes)
-    with Path(os.environ["WATCHED_SECRETS"]).open("a", encoding="ascii") as file:
-        file.write(f"{secret}\n")
+    # A process of the site's is forked from one that is watched, and given less to see.
+    if "WATCHED_SECRETS" in os.environ:
+        with Path(os.environ["WATCHED_SECRETS"]).open("a", encoding="ascii") as file:
+            file.write(f"{secret}\n")
     return secret
 
 
