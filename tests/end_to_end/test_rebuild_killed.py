@@ -24,6 +24,9 @@ from bridge.runtime import process
 from bridge.store import Version
 from bridge.store.git import GitStore
 
+#: Its processes are known by how they were started.
+pytestmark = pytest.mark.cold
+
 POSTS = 150
 
 

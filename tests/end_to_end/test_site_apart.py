@@ -22,6 +22,9 @@ from bridge.settings import IndieAuth, Rebuild, Settings, Site
 from bridge.site.confinement import landlock_version
 from bridge.store.git import GitStore
 
+#: What each process imports and may read is what is shown.
+pytestmark = pytest.mark.cold
+
 needs_landlock = pytest.mark.skipif(
     landlock_version() < 1 and not os.environ.get("CI"), reason="needs Linux 5.13 with Landlock"
 )

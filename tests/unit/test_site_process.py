@@ -150,6 +150,7 @@ async def test_settings_that_never_end_are_given_up(tmp_path: Path) -> None:
     await site.close()
 
 
+@pytest.mark.cold
 async def test_nothing_is_left_running(tmp_path: Path) -> None:
     async with opened(tmp_path, BUSY, patience=0.05) as site:
         slow = asyncio.create_task(text(site, "endless"))
@@ -164,6 +165,7 @@ async def test_nothing_is_left_running(tmp_path: Path) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.cold
 async def test_settings_see_what_pelican_would_show_them_and_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ async def test_settings_see_what_pelican_would_show_them_and_no_secret(
         assert (here, beside, first, listed) == (str(tmp_path / "site"), "beside", "", ["a.md"])
 
 
+@pytest.mark.cold
 @needs_landlock
 @pytest.mark.parametrize(
     "markup",
@@ -221,6 +224,7 @@ async def test_a_text_reaches_no_file_outside_of_the_site(
         assert secret not in shown
 
 
+@pytest.mark.cold
 @needs_landlock
 async def test_what_the_site_is_refused_is_told_and_a_setting_allows_it(tmp_path: Path) -> None:
     outside = tmp_path / "themes"
@@ -257,6 +261,7 @@ async def test_a_system_without_landlock_is_told_of_once(
         assert caplog.text.count("no Landlock") == 1
 
 
+@pytest.mark.cold
 @needs_landlock
 def test_a_confined_command_has_its_tools_and_nothing_else(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
@@ -309,6 +314,7 @@ def test_a_python_folder_with_secrets_in_it_can_only_be_listed(
     assert str(tmp_path.resolve()) in grants.list
 
 
+@pytest.mark.cold
 def test_the_answering_side_is_all_that_imports_pelican() -> None:
     """Whatever the bridge's process may import of ours brings none of it along."""
     names = "import bridge.site.process, bridge.posts.reader, bridge.posts.index, sys;"
