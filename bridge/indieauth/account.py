@@ -18,7 +18,8 @@ from bridge.indieauth.login.password import (
 from bridge.indieauth.login.sessions import Session, end_other_sessions, end_session, list_sessions
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.login.step_up import CONFIRM, ask_again, attempt_within
-from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token, list_tokens, revoke_token
+from bridge.indieauth.oauth.app_tokens import create_token, list_tokens, revoke_token
+from bridge.indieauth.oauth.consent import UNTICKED
 from bridge.indieauth.oauth.grants import connected_apps, revoke_grant
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys, remove_passkey
@@ -175,7 +176,7 @@ def _tokens_page(
         apps=connected_apps(server.db),
         tokens=list_tokens(server.db),
         scopes=[(word, SCOPES[word].meaning) for word in OFFERED],
-        ticked=ALL_SCOPES if typed is None else typed.every("scope"),
+        ticked=set(OFFERED) - UNTICKED if typed is None else typed.every("scope"),
         typed_name="" if typed is None else (typed.get("name") or "")[:80],
         chosen=None if typed is None else _number(typed, "days"),
         unnamed=typed is not None and not (typed.get("name") or "").strip(),

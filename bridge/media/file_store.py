@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 from msgspec.structs import replace
 
+from bridge.errors import Conflict
 from bridge.media.committed import Committed
 from bridge.media.formats.sniff import HEAD, Kind, identify
-from bridge.media.names import candidates, is_scaled, scaled
+from bridge.media.names import MOST_ALIKE, candidates, is_scaled, scaled
 from bridge.media.spool import Staging
 from bridge.media.stored_file import UNKNOWN_TYPE, MediaFile, from_path
 from bridge.store import Change
@@ -210,7 +211,13 @@ class Shelf:
             self._folder, incoming.filename, incoming.digest, incoming.kind.extension, now
         )
         # A name is not used again even after its file was deleted: browsers keep what it was.
-        path = next(name for name in names if name not in self._known and not self._exists(name))
+        free = (name for name in names if name not in self._known and not self._exists(name))
+        path = next(free, None)
+        if path is None:
+            raise Conflict(
+                f"There have been {MOST_ALIKE:,} files of this name and content this month:"
+                " upload it under another name."
+            )
         file = MediaFile(
             path=path,
             type=incoming.kind.type,

@@ -9,6 +9,8 @@ from datetime import datetime
 
 _LENGTH = 60
 _DIGITS = 12
+#: So many files of one name and content a month; each upload looks at the names before its own.
+MOST_ALIKE = 1_000
 
 #: Names that say nothing: what programs call a file that has none.
 _EMPTY_NAMES = frozenset(
@@ -44,16 +46,14 @@ def stem(filename: str, digest: str) -> str:
 def candidates(
     folder: str, filename: str, digest: str, extension: str, when: datetime
 ) -> Iterator[str]:
-    """Paths under which a file may be stored, the best first, without end.
+    """Paths under which a file may be stored, the best first: :data:`MOST_ALIKE` of them.
 
     ``media/2026/11/sea-0a1b2c3d4e5f.jpg``, then with ``-2``, ``-3`` ...
     """
     base = f"{folder}/{when:%Y}/{when:%m}/{stem(filename, digest)}"
     yield f"{base}.{extension}"
-    number = 2
-    while True:
+    for number in range(2, MOST_ALIKE + 1):
         yield f"{base}-{number}.{extension}"
-        number += 1
 
 
 def scaled(path: str, width: int) -> str:

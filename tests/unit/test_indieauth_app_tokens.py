@@ -107,6 +107,18 @@ async def test_the_page_shows_a_new_token_once(stage: Scene) -> None:
     assert secret not in (await stage.owner.get("/tokens")).text
 
 
+async def test_what_deletes_is_not_ticked_by_itself(stage: Scene) -> None:
+    page = await stage.owner.get("/tokens")
+    ticked = {value for name, value in page.form("/tokens") if name == "scope"}
+    assert {"create", "update", "media"} <= ticked
+    assert not {"delete", "undelete"} & ticked
+    assert "not ticked by itself" in page.text
+    # What was typed stays as it was.
+    refused = await stage.owner.submit(page, "/tokens", name="", scope=["create", "delete"])
+    again = {value for name, value in refused.form("/tokens") if name == "scope"}
+    assert again == {"create", "delete"}
+
+
 async def test_the_page_revokes(stage: Scene) -> None:
     secret = create_token(stage.db, "Phone", ["create"])
     page = await stage.owner.get("/tokens")

@@ -8,6 +8,7 @@ import stat
 import time
 from pathlib import Path
 
+import argon2
 import pytest
 from indieauth_kit import PASSWORD, allowed, exchange, scene
 
@@ -123,3 +124,15 @@ async def test_no_secret_is_stored(tmp_path: Path, caplog: pytest.LogCaptureFixt
         assert len(secret) >= 18
         assert secret.encode() not in stored
         assert secret not in caplog.text
+
+
+def test_passwords_are_hashed_as_rfc_9106_recommends(
+    hasher_in_use: argon2.PasswordHasher,
+) -> None:
+    """RFC 9106 4, the second recommended option: t=3 iterations, p=4 lanes, m=2^(16) (64 MiB of
+    RAM), 128-bit salt, and 256-bit tag size.
+    """
+    used = argon2.extract_parameters(hasher_in_use.hash("a password"))
+    assert used.type is argon2.Type.ID
+    assert (used.time_cost, used.parallelism, used.memory_cost) == (3, 4, 2**16)
+    assert (used.salt_len, used.hash_len) == (16, 32)

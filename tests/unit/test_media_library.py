@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from media_samples import exif, film, jpeg, moving
 
-from bridge.errors import InsufficientStorage, InvalidRequest, UnsupportedMediaType
-from bridge.media import spool
+from bridge.errors import Conflict, InsufficientStorage, InvalidRequest, UnsupportedMediaType
+from bridge.media import names, spool
 from bridge.media.library import MediaLibrary
 from bridge.media.stored_file import MediaFile
 from bridge.settings import Media, Settings, Site
@@ -193,6 +193,20 @@ async def test_a_name_in_the_repo_is_not_taken_again(store: MemoryStore, tmp_pat
     commit(store, Change(f"content/{file.path}", b"the owner's", None))
     library = await started(store, tmp_path)
     assert plain((await library.accept(jpeg(), "sea.jpg")).path) == "media/2026/11/sea-2.jpg"
+
+
+async def test_names_that_have_all_been_used_are_refused_in_words(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "MOST_ALIKE", 2)
+    file = await (await started(store, tmp_path / "elsewhere")).accept(jpeg(), "sea.jpg")
+    second = file.path.replace(".jpg", "-2.jpg")
+    for path in (file.path, second):
+        commit(store, Change(f"content/{path}", b"the owner's", None))
+    library = await started(store, tmp_path)
+    with pytest.raises(Conflict, match="upload it under another name"):
+        await library.accept(jpeg(), "sea.jpg")
+    assert plain((await library.accept(jpeg(), "lake.jpg")).path) == "media/2026/11/lake.jpg"
 
 
 async def test_an_alternative_text_that_comes_later_is_kept(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from datetime import UTC, datetime
 
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.media.names import candidates, is_scaled, scaled, stem
+from bridge.media.names import MOST_ALIKE, candidates, is_scaled, scaled, stem
 from bridge.media.urls import Addresses
 
 DIGEST = "0123456789abcdef" * 4
@@ -52,10 +51,11 @@ def test_any_name_becomes_a_safe_one(filename: str) -> None:
 
 def test_names_are_numbered_until_one_is_free() -> None:
     when = datetime(2026, 3, 1, tzinfo=UTC)
-    names = itertools.islice(candidates("media", "sea.jpg", DIGEST, "jpg", when), 3)
-    assert list(names) == [
+    names = list(candidates("media", "sea.jpg", DIGEST, "jpg", when))
+    assert names[:3] == [
         f"media/2026/03/sea-0123456789ab{suffix}.jpg" for suffix in ("", "-2", "-3")
     ]
+    assert len(set(names)) == len(names) == MOST_ALIKE
 
 
 def test_a_scaled_copy_is_told_by_its_name() -> None:
