@@ -48,7 +48,11 @@ _IMPORTED = [
     "bridge.site.pelican.serve", "bridge.rebuild.resident.__main__",
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
     "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
-    "pelican", "pelican.readers", "pelican.tools.pelican_quickstart",
+    "pelican", "pelican.readers", "pelican.tools.pelican_quickstart", "pelican_indieauth.plugin",
+    "pelican_indieauth.pages", "rich.table",
+    "pelican.plugins.i18n_subsites", "pelican.plugins.image_process", "pelican.plugins.neighbors",
+    "pelican.plugins.related_posts", "pelican.plugins.seo", "pelican.plugins.series",
+    "pelican.plugins.sitemap",
 ]  # fmt: skip
 #: Those of Python's own variables that :func:`_become` sees to.
 _UNDERSTOOD = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED"}

@@ -182,6 +182,7 @@ def test_the_log_has_no_secret(bridge: Path) -> None:
         assert secret not in running.log.read_text()
 
 
+@pytest.mark.cold
 def test_token_commands_start_no_web_server(bridge: Path) -> None:
     """They are quick: what a web server needs is not even imported."""
     code = (

@@ -134,8 +134,10 @@ async def test_a_site_that_has_no_post_yet(
     site = Path(shutil.copytree(stock, tmp_path / "new", ignore=empty))
     commit(site)
     done("init", site, "--yes", cwd=bridge)  # git keeps no empty folder: no content there
-    with (bridge / "bridge.toml").open("a") as config:
-        config.write(f'mode = "{mode}"\n')
+    config = bridge / "bridge.toml"
+    text = config.read_text()
+    config.write_text(text.replace("[rebuild]\n", f'[rebuild]\nmode = "{mode}"\n'))
+    assert config.read_text() != text
     set_port(bridge / "bridge.toml")
     with served(bridge):
         wait_until((bridge / "output" / "index.html").exists)

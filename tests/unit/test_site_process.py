@@ -191,37 +191,38 @@ async def test_settings_see_what_pelican_would_show_them_and_no_secret(
 
 @pytest.mark.cold
 @needs_landlock
-@pytest.mark.parametrize(
-    "markup",
-    [
+async def test_a_text_reaches_no_file_outside_of_the_site(tmp_path: Path) -> None:
+    places = [
+        tmp_path / "bridge.toml",
+        tmp_path / "state" / "indieauth.sqlite",
+        Path("/etc/hostname"),
+        Path(f"/proc/{os.getpid()}/environ"),
+    ]
+    markups = [
         ".. include:: {file}\n   :literal:\n",
         ".. include:: {file}\n",
         ".. raw:: html\n   :file: {file}\n",
         ".. csv-table::\n   :file: {file}\n",
         ".. code:: text\n   :file: {file}\n",
-    ],
-)
-@pytest.mark.parametrize("which", ["bridge.toml", "database", "hostname", "environ"])
-async def test_a_text_reaches_no_file_outside_of_the_site(
-    tmp_path: Path, markup: str, which: str
-) -> None:
-    places = {
-        "bridge.toml": tmp_path / "bridge.toml",
-        "database": tmp_path / "state" / "indieauth.sqlite",
-        "hostname": Path("/etc/hostname"),
-        "environ": Path(f"/proc/{os.getpid()}/environ"),
-    }
+    ]
+
+    async def shown(site: SiteProcess, markup: str) -> str:
+        try:
+            return await text(site, markup, "rst")
+        except InvalidRequest as error:
+            return str(error)
+
+    mine = tmp_path / "site" / "content" / "mine.txt"
     async with opened(tmp_path) as site:
         assert site.confined
-        for name in ("bridge.toml", "database"):
-            places[name].write_text("a secret")
-        file = places[which]
-        try:
-            shown = await text(site, markup.format(file=file), "rst")
-        except InvalidRequest as error:
-            shown = str(error)
-        secret = file.read_bytes().decode(errors="replace").strip("\0\n") if file.exists() else "?"
-        assert secret not in shown
+        for place in places[:2]:
+            place.write_text("a secret")
+        mine.write_text("no secret")
+        assert "no secret" in await shown(site, markups[0].format(file=mine))
+        for place in filter(Path.exists, places):
+            secret = place.read_bytes().decode(errors="replace").strip("\0\n")
+            for markup in markups:
+                assert secret not in await shown(site, markup.format(file=place)), (place, markup)
 
 
 @pytest.mark.cold
