@@ -20,6 +20,7 @@ from aiohttp import web
 from bridge.auth.factory import make_verifier
 from bridge.desk import routes as desk_routes
 from bridge.desk.desk import Desk
+from bridge.desk.mentions import MentionPages
 from bridge.errors import BridgeError, SiteBroken
 from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.indieauth import routes
@@ -64,6 +65,7 @@ from bridge.web.status import StatusHandlers
 from bridge.webmention.build import make_sender, outbox_folder, own_pages
 from bridge.webmention.factory import make_receiver
 from bridge.webmention.handlers import WebmentionHandlers
+from bridge.webmention.moderation import Moderation, orders_folder
 from bridge.webmention.outbox import begin_anew
 from bridge.webmention.receiving import Receiver
 from bridge.webmention.sending import Sender
@@ -398,6 +400,10 @@ class _Assembly:
             self.app.router.add_post(f"/webmention{slash}", handlers.post)
         self.app.router.add_get("/webmention/{id}", handlers.state)
         self.app[RECEIVER] = receiver
+        moderation = Moderation(receiver, orders_folder(self.settings.site.state))
+        self._run_beside(moderation.run(), "moderation")
+        if self.settings.indieauth.enabled:
+            MentionPages(moderation).add_to(self.app)
 
     def _tombstones(self, repo: _Repo) -> Tombstones:
         """What deleted posts leave behind."""

@@ -135,6 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="app tokens of the built-in IndieAuth server")
     _add_token_commands(token.add_subparsers(required=True, metavar="ACTION"))
 
+    mentions = commands.add_parser("mentions", help="what other sites say of posts")
+    _add_mention_commands(mentions.add_subparsers(required=True, metavar="ACTION"))
+
     owner = commands.add_parser("owner", help="the owner's way in to the built-in server")
     reset = owner.add_subparsers(required=True, metavar="ACTION").add_parser(
         "reset", help="print a new one-time set-up link"
@@ -165,6 +168,31 @@ def _add_token_commands(actions: argparse._SubParsersAction[argparse.ArgumentPar
     for parser, run in ((create, _token_create), (listing, _token_list), (revoke, _token_revoke)):
         _add_settings(parser)
         parser.set_defaults(run=run)
+
+
+def _add_mention_commands(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    listing = actions.add_parser("list", help="list them: what waits for you first")
+    listing.add_argument(
+        "--state", choices=("all", "pending", "shown", "refused"), default="all",
+        help="only these (default: %(default)s)",
+    )  # fmt: skip
+    listing.set_defaults(run=_mentions_list)
+    for name, text in (
+        ("approve", "show some that wait"),
+        ("trust", "the same, and what their authors say from now on"),
+        ("refuse", "do not show some, or not any more"),
+        ("block-author", "show nothing of their authors"),
+        ("block-host", "show nothing from their sites"),
+        ("restore", "look again at some that were refused"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("ids", nargs="+", metavar="ID", help="from `mentions list`")
+        action.set_defaults(run=_mentions_decide, action=name)
+    taken = actions.add_parser("import", help="take in an export of webmention.io")
+    taken.add_argument("file", type=Path, help="mentions.jf2 or mentions.json")
+    taken.set_defaults(run=_mentions_import)
+    for parser in actions.choices.values():
+        _add_settings(parser)
 
 
 def _days(text: str) -> int:
@@ -265,6 +293,27 @@ def _token_revoke(options: argparse.Namespace) -> None:
         if not revoke_token(database, which):
             raise Refused(f"There is no token {options.id!r}. `token list` shows which there are.")
     print("revoked")
+
+
+def _mentions_list(options: argparse.Namespace) -> None:
+    _prepare_git()
+    from bridge.commands.mentions import list_mentions
+
+    list_mentions(load_settings(options.config), options.state)
+
+
+def _mentions_decide(options: argparse.Namespace) -> None:
+    _prepare_git()
+    from bridge.commands.mentions import decide
+
+    decide(load_settings(options.config), options.action, options.ids)
+
+
+def _mentions_import(options: argparse.Namespace) -> None:
+    _prepare_git()
+    from bridge.commands.mentions import import_mentions
+
+    import_mentions(load_settings(options.config), options.file)
 
 
 def _owner_reset(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from urllib.parse import urlsplit
 
 import jinja2
 from aiohttp import hdrs, web
@@ -76,6 +77,7 @@ _TEMPLATES.filters.update(
     ago=ago,
     iso=lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(),
     host=lambda url: parse(url).host,
+    path=lambda url: urlsplit(url).path or "/",
 )
 
 

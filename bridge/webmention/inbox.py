@@ -41,7 +41,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``received`` and ``changed`` are in seconds since the epoch. ``sent`` counts how often it came,
     ``tries`` the looks at its source that failed one after the other; ``due`` is when to look
     again. ``missing`` is when the source of one that is shown was first not there, ``misses`` how
-    often. ``mention`` is what will be the file, until it is one.
+    often. ``mention`` is what will be the file, until it is one, and ``digest`` its ``HASH12``.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     missing: float = 0.0
     misses: int = 0
     mention: dict[str, Any] | None = None
-    urgent: bool = False
+    digest: str = ""
 
     @property
     def id(self) -> str:
@@ -90,6 +90,11 @@ class Inbox:
     def start(self, now: float) -> None:
         """Read what the last run has left."""
         private.make_folder(self._folder)
+        self.load()
+        self.prune(now)
+
+    def load(self) -> None:
+        """Read every record; changes nothing on disk."""
         decoder = msgspec.json.Decoder(Record)
         for file in sorted(self._folder.glob("*.json")):
             try:
@@ -98,7 +103,6 @@ class Inbox:
                 log.warning("%s cannot be read, and is passed over: %s", file, error)
                 continue
             self._records[record.id] = record
-        self.prune(now)
 
     def get(self, name: str) -> Record | None:
         """The record of this id."""

@@ -38,6 +38,8 @@ _OURS = frozenset({"name", "content", "published", "rsvp", "author", "wm-childre
 
 #: Is told of each post whose mentions have changed, and of the sources that changed them.
 Listener = Callable[[str, frozenset[str]], object]
+#: Makes new rules of those that there are.
+ChangeRules = Callable[[Rules], Rules]
 
 
 @dataclass(slots=True)
@@ -80,8 +82,8 @@ class MentionCommits:
         self._now = now
         self.listeners: list[Listener] = []
 
-    async def add(self, records: Sequence[Record], rules: Rules | None = None) -> None:
-        """Make files of the mentions in some records; and with ``rules``, of these.
+    async def add(self, records: Sequence[Record], rules: ChangeRules | None = None) -> None:
+        """Make files of the mentions in some records; and change the ``rules``.
 
         Raises what a commit raises; then nothing was written, and it can be tried again.
         """
@@ -105,7 +107,7 @@ class MentionCommits:
 
         await retry_on_conflict(attempt)
 
-    async def remove(self, paths: Iterable[str], rules: Rules | None = None) -> None:
+    async def remove(self, paths: Iterable[str], rules: ChangeRules | None = None) -> None:
         """Take mentions out, and pictures that no other shows. Raises what a commit raises."""
         paths = frozenset(paths)
 
@@ -183,8 +185,10 @@ class MentionCommits:
             if (change := self._faces.unused(photo, gone)) is not None:
                 changes.add(change)
 
-    def _with_rules(self, rules: Rules | None, changes: Changes) -> None:
-        if rules is not None and rules != self._files.rules:
+    def _with_rules(self, change: ChangeRules | None, changes: Changes) -> None:
+        before = self._files.rules
+        rules = before if change is None or before.broken else change(before)
+        if rules != before:
             path = f"{self._files.folder}/{RULES}"
             changes.add(Change(path, rules.to_file(), self._files.rules_blob))
 

@@ -19,10 +19,10 @@ from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.reader import PostReader
 from bridge.store import StoreError
-from bridge.webmention.files import MentionFiles
+from bridge.webmention.files import MentionFiles, digest_of
 from bridge.webmention.inbox import Inbox, Record, State
 from bridge.webmention.mention import Mention, Target, folder_of, mention_of, web_url
-from bridge.webmention.publishing import MentionCommits
+from bridge.webmention.publishing import ChangeRules, MentionCommits
 from bridge.webmention.rules import decide
 from bridge.webmention.targets import Targets
 from bridge.webmention.verification import Look, Verifier
@@ -42,6 +42,7 @@ _BATCH = 100
 #: A host that mentions so many posts within so many seconds is not shown unseen.
 _FLOOD, _FLOOD_SECONDS = 3, 3600.0
 
+NOT_SHOWN = "The site's owner does not show it."
 _UNKNOWN = "The target is not a page of this site that takes webmentions."
 
 
@@ -106,7 +107,6 @@ class Receiver:
         self._tasks: list[asyncio.Task[None]] = []
         self._flushing = asyncio.Lock()
         self._flush = asyncio.Event()
-        self._at_once = False
 
     async def start(self) -> None:
         """Begin to work, with what the last run has left."""
@@ -165,10 +165,34 @@ class Receiver:
             self.inbox.write(record)
         self._look_later(record.id, 0.0)
 
-    def commit_soon(self) -> None:
-        """Have what is approved committed without waiting for more."""
-        self._at_once = True
-        self._flush.set()
+    async def show(self, records: Sequence[Record], rules: ChangeRules) -> None:
+        """Commit these at once, with a change of the rules; the owner has decided so.
+
+        Raises what a commit raises; then they are committed with the next batch.
+        """
+        async with self._flushing:
+            for record in records:
+                record.settle("approved", now=self._clock())
+                await asyncio.to_thread(self.inbox.write, record)
+            self._flush.set()
+            await self.commits.add(records, rules)
+            for record in records:
+                await self._note(record, "shown")
+
+    async def refuse(self, records: Sequence[Record]) -> None:
+        """Show none of these; the owner has decided so."""
+        for record in records:
+            await self._note(record, "refused", NOT_SHOWN)
+
+    async def is_about_us(self, record: Record) -> bool:
+        """Whether there is a page of the site that it is about."""
+        return await self._targets.find(record.target) is not None
+
+    async def look_once_more(self, record: Record) -> None:
+        """Verify a record anew."""
+        record.settle("waiting", now=self._clock())
+        await asyncio.to_thread(self.inbox.write, record)
+        self._look_later(record.id, 0.0)
 
     async def idle(self) -> None:
         """Wait until everything is verified and committed that can be now."""
@@ -296,11 +320,11 @@ class Receiver:
             return
         same = self.files.same(mention.key, post)
         rules, name = self.files.rules, mention.file_name(post.url)
+        record.digest = digest_of(name)
         if same is None:
-            removed = self.files.was_removed_by_hand
-            folder, digest = folder_of(post.url), name.partition("-")[2].removesuffix(".json")
-            if digest in rules.refused or await asyncio.to_thread(removed, folder, name):
-                await self._note(record, "refused", "The site's owner does not show it.")
+            removed, folder = self.files.was_removed_by_hand, folder_of(post.url)
+            if record.digest in rules.refused or await asyncio.to_thread(removed, folder, name):
+                await self._note(record, "refused", NOT_SHOWN)
                 return
         known = await asyncio.to_thread(self.files.known)
         decision = decide(
@@ -309,7 +333,7 @@ class Receiver:
         if decision == "drop":
             paths = [each.path for each in self.files.of(record.source, post)]
             await self.commits.remove(paths)
-            await self._note(record, "refused", "The site's owner does not show it.")
+            await self._note(record, "refused", NOT_SHOWN)
             return
         # What is shown already is brought up to date.
         state: State = "approved" if decision == "show" or same is not None else "pending"
@@ -355,13 +379,12 @@ class Receiver:
             await self._flush.wait()
             await self._wait_for_more()
             self._flush.clear()
-            self._at_once = False
             if not await self.commit_approved():
                 await asyncio.sleep(_AGAIN)
                 self._flush.set()
 
     async def _wait_for_more(self) -> None:
-        while not self._at_once:
+        while True:
             waiting = self.inbox.in_state("approved")
             first = min((each.changed for each in waiting), default=0.0)
             left = first + self._batch_seconds - self._clock()

@@ -1,0 +1,82 @@
+"""``micropub-bridge mentions``: what ``/desk/mentions`` does, from a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bridge.errors import Refused
+from bridge.settings import Settings
+from bridge.store.git import GitStore
+from bridge.webmention.files import MentionFiles
+from bridge.webmention.moderation import (
+    Item,
+    leave_order,
+    of_record,
+    open_inbox,
+    orders_folder,
+    shown_in,
+)
+
+_SECONDS = 60.0
+_MOST = 1000
+
+
+def list_mentions(settings: Settings, state: str) -> None:
+    """Print one line for each mention: id, state, kind, who, where, about what, and the text."""
+    _check(settings)
+    inbox = open_inbox(_keep(settings))
+    items = [of_record(each) for each in inbox.in_state("pending")]
+    if state in {"all", "shown"}:
+        store = GitStore(settings.site.repo, branch=settings.site.branch, author="")
+        try:
+            folder, content = settings.webmention.folder, settings.content.folder
+            items += shown_in(MentionFiles(store, content, folder), _MOST)[0]
+        finally:
+            store.close()
+    if state in {"all", "refused"}:
+        items += [of_record(each) for each in inbox.in_state("refused")]
+    items = [each for each in items if state in {"all", each.state}]
+    if not items:
+        print("There are none.", file=sys.stderr)
+    for item in items:
+        print(_line(item))
+
+
+def decide(settings: Settings, action: str, ids: Sequence[str]) -> None:
+    """Have a decision carried out by the bridge that serves. Raises :class:`Refused`."""
+    _check(settings)
+    _told(leave_order(orders_folder(settings.site.state), action, ids, _SECONDS))
+
+
+def import_mentions(settings: Settings, file: Path) -> None:
+    """Have an export of webmention.io taken in. Raises :class:`Refused`, and ``OSError``."""
+    _check(settings)
+    data = file.read_bytes()
+    del data  # it can be read: the one that serves reads it again
+    folder = orders_folder(settings.site.state)
+    _told(leave_order(folder, "import", [str(file.resolve())], 10 * _SECONDS))
+
+
+def _told(answer: str) -> None:
+    if answer == "waiting":
+        print("No bridge is serving: it is done as soon as one does.")
+    elif answer.startswith("refused: "):
+        raise Refused(answer.removeprefix("refused: "))
+    else:
+        print(answer)
+
+
+def _check(settings: Settings) -> None:
+    if not settings.webmention.receive:
+        raise Refused("No webmentions are received here. Set [webmention] receive = true.")
+
+
+def _keep(settings: Settings) -> Path:
+    return settings.site.state / "keep" / "mentions"
+
+
+def _line(item: Item) -> str:
+    text = " ".join((item.name or item.text).split())[:100]
+    return "\t".join([item.id, item.state, item.kind, item.author, item.url, item.target, text])

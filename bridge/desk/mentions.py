@@ -1,0 +1,73 @@
+"""``/desk/mentions``: what others say, and what the owner has to say about that."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from bridge.desk.owner import Owner, owner_form, owner_page
+from bridge.indieauth.endpoint import Form
+from bridge.pages.navigation import Notice, Section, add_section
+from bridge.store import StoreError
+from bridge.webmention.moderation import Moderation
+
+log = logging.getLogger(__name__)
+
+_PATH = "/desk/mentions"
+_A_PAGE = 30
+_DONE = {
+    "approve": "It is shown now.",
+    "trust": "It is shown, and so will be what comes from there.",
+    "refuse": "It is not shown, and will not be when it is sent again.",
+    "block-author": "Nothing of this author is shown any more.",
+    "block-host": "Nothing from this site is shown any more.",
+    "restore": "It is looked at again.",
+}
+_KINDS = {
+    "in-reply-to": "replies to",
+    "like-of": "likes",
+    "repost-of": "reposts",
+    "bookmark-of": "bookmarks",
+    "rsvp": "answers",
+    "mention-of": "mentions",
+}
+
+
+class MentionPages:
+    """The owner's page of mentions."""
+
+    def __init__(self, moderation: Moderation) -> None:
+        self._moderation = moderation
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the page and its entry in the navigation. Before the application starts."""
+        add_section(app, Section("mentions", _PATH, "Mentions", 40))
+        app.router.add_get(_PATH, owner_page(self.show))
+        app.router.add_post(_PATH, owner_form(self.decide))
+
+    async def show(self, owner: Owner) -> web.StreamResponse:
+        """What waits, what is shown, what was refused."""
+        number = owner.request.query.get("page", "1")
+        page = max(1, int(number)) if number.isascii() and number.isdigit() else 1
+        shown, total = await self._moderation.shown(limit=_A_PAGE, offset=(page - 1) * _A_PAGE)
+        return owner.page(
+            "mentions.html",
+            pending=self._moderation.pending(),
+            shown=shown,
+            total=total,
+            page_number=page,
+            pages=max(1, -(-total // _A_PAGE)),
+            refused=self._moderation.refused()[:_A_PAGE],
+            kinds=_KINDS,
+        )
+
+    async def decide(self, owner: Owner, form: Form) -> web.StreamResponse:
+        """One decision: one commit."""
+        action, ids = form.need("action"), form.every("id")
+        try:
+            await self._moderation.decide(action, ids)
+        except StoreError as error:
+            log.warning("a decision about mentions could not be committed: %s", error)
+            return owner.back(_PATH, Notice(f"Nothing was changed: {error}. Try again."))
+        return owner.back(_PATH, Notice(_DONE[action]))

@@ -1,0 +1,119 @@
+"""Mentions from elsewhere: what webmention.io exports, or another bridge's files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.errors import InvalidRequest
+from bridge.webmention.inbox import Record
+from bridge.webmention.mention import KINDS, Mention, line, paragraphs, web_url
+
+_MOST = 100_000
+#: Names of webmention.io's older API (``links``) for what JF2 calls otherwise.
+_ACTIVITIES = {
+    "reply": "in-reply-to",
+    "like": "like-of",
+    "repost": "repost-of",
+    "bookmark": "bookmark-of",
+    "rsvp": "rsvp",
+    "link": "mention-of",
+}
+
+
+def records_of(data: bytes) -> Iterator[Record]:
+    """What an export says, as records of mentions that are approved.
+
+    Takes webmention.io's ``mentions.jf2`` (a feed with ``children``), its ``mentions.json`` (an
+    object with ``links``), a list of entries, or one. Raises :class:`InvalidRequest` for anything
+    else; an entry without a usable source and target is passed over.
+    """
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The file is not JSON: {error}.") from error
+    every = said
+    if isinstance(said, dict):
+        every = said.get("children", said.get("links", [said]))
+    if not isinstance(every, list) or not all(isinstance(each, dict) for each in every):
+        raise InvalidRequest("The file is neither a JF2 feed nor a list of entries.")
+    for entry in every[:_MOST]:
+        record = _record(entry if "wm-target" in entry else _of_links(entry))
+        if record is not None:
+            yield record
+
+
+def _of_links(link: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of webmention.io's older API by the names of JF2."""
+    data, activity = _table(link.get("data")), _table(link.get("activity"))
+    return {
+        "url": data.get("url") or link.get("source"),
+        "published": data.get("published"),
+        "author": data.get("author"),
+        "name": data.get("name"),
+        "content": {"html": "", "text": data.get("content")},
+        "wm-property": _ACTIVITIES.get(str(activity.get("type")), "mention-of"),
+        "wm-source": link.get("source"),
+        "wm-target": link.get("target"),
+        "wm-received": link.get("verified_date"),
+    }
+
+
+def _record(entry: Mapping[str, Any]) -> Record | None:
+    source, target = web_url(entry.get("wm-source")), web_url(entry.get("wm-target"))
+    if not source or not target or entry.get("wm-private"):
+        return None
+    kind = str(entry.get("wm-property"))
+    kind = kind if kind in KINDS else "mention-of"
+    url, card = web_url(entry.get("url")) or source, _table(entry.get("author"))
+    author = {"type": "card", "name": line(str(card.get("name") or ""), 100) or _host(url)}
+    if address := web_url(card.get("url")):
+        author["url"] = address
+    made: dict[str, Any] = {
+        "type": "entry",
+        "url": url,
+        "author": author,
+        "wm-property": kind,
+        "wm-source": source,
+        "wm-target": target,
+        "wm-via": "import",
+        "wm-children": [],
+        ("in-reply-to" if kind == "rsvp" else kind): target,
+    }
+    content = entry.get("content")
+    text = content.get("text") if isinstance(content, dict) else content
+    if isinstance(text, str) and kind not in {"like-of", "repost-of"} and paragraphs(text):
+        made["content"] = {"text": paragraphs(text)}
+    if isinstance(name := entry.get("name"), str) and kind == "mention-of" and name.strip():
+        made["name"] = line(name, 100)
+    if kind == "rsvp":
+        made["rsvp"] = line(str(entry.get("rsvp") or "yes"), 20)
+    if published := _moment(entry.get("published")):
+        made["published"] = published.isoformat()
+    mention = Mention(kind, url, made, web_url(card.get("photo")), vouched=True)
+    received = _moment(entry.get("wm-received")) or datetime.now(UTC)
+    if received.tzinfo is None:
+        received = received.replace(tzinfo=UTC)
+    seconds = received.timestamp()
+    return Record(
+        source=source, target=target, received=seconds, changed=seconds, state="approved",
+        mention=asdict(mention),
+    )  # fmt: skip
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0]

@@ -1,0 +1,260 @@
+"""What the owner decides about mentions: one decision, one commit, and it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from git_kit import git, put
+from hearing_kit import FILES, OTHER, POST, Hearing, article, hearing
+from webmention_kit import Elsewhere, elsewhere
+
+from bridge.errors import Conflict, InvalidRequest
+from bridge.store.git import GitStore
+from bridge.webmention.moderation import Moderation, leave_order
+
+
+def reply(to: str = POST, text: str = "Agreed.") -> str:
+    return (
+        f'<article class="h-entry"><a class="p-author h-card" href="/">Bob</a>'
+        f'<a class="u-in-reply-to" href="{to}">x</a><p class="e-content">{text}</p></article>'
+    )
+
+
+@pytest.fixture
+async def bob() -> AsyncIterator[Elsewhere]:
+    async with elsewhere() as site:
+        yield site
+
+
+@pytest.fixture
+async def amy() -> AsyncIterator[Elsewhere]:
+    async with elsewhere() as site:
+        yield site
+
+
+@pytest.fixture
+async def bridge(tmp_path: Path) -> AsyncIterator[Hearing]:
+    async with hearing(tmp_path, approve="known") as running:
+        yield running
+
+
+def moderation(bridge: Hearing) -> Moderation:
+    return Moderation(
+        bridge.receiver, bridge.bare.parent / "state" / "keep" / "mentions" / "orders"
+    )
+
+
+def rules(bridge: Hearing) -> dict[str, list[str]]:
+    said: dict[str, list[str]] = json.loads(
+        git(bridge.bare, "show", "main:content/mentions/rules.json")
+    )
+    return said
+
+
+def kept(bridge: Hearing) -> list[str]:
+    """The sources of the mentions in the repo."""
+    return sorted(
+        said["wm-source"] for path, said in bridge.files().items() if path != "rules.json"
+    )
+
+
+async def test_a_stranger_waits_and_who_was_approved_is_known(
+    bridge: Hearing, bob: Elsewhere, amy: Elsewhere
+) -> None:
+    first = bob.page("/1", reply())
+    assert await bridge.told(first) == "pending"
+    assert kept(bridge) == []
+    (item,) = moderation(bridge).pending()
+    assert (item.author, item.text, item.url) == ("Bob", "Agreed.", first)
+    assert await moderation(bridge).decide("approve", [item.id]) == 1
+    assert kept(bridge) == [first]
+    assert bridge.commits() == ["Mentions: a reply"]
+    second = bob.page("/2", reply(OTHER))
+    assert await bridge.told(second, OTHER) == "shown"
+    assert await bridge.told(amy.page("/1", reply())) == "pending"
+
+
+async def test_what_waits_is_there_after_a_restart(tmp_path: Path, bob: Elsewhere) -> None:
+    async with hearing(tmp_path, approve="none") as first:
+        source = bob.page("/1", reply())
+        assert await first.told(source) == "pending"
+    async with hearing(tmp_path, approve="none") as second:
+        (item,) = moderation(second).pending()
+        await moderation(second).decide("approve", [item.id])
+        assert kept(second) == [source]
+
+
+async def test_trust_and_block_are_rules_in_git(
+    bridge: Hearing, bob: Elsewhere, amy: Elsewhere
+) -> None:
+    sources = [site.page("/1", reply()) for site in (bob, amy)]
+    for source in sources:
+        assert await bridge.told(source) == "pending"
+    ids = {item.url: item.id for item in moderation(bridge).pending()}
+    await moderation(bridge).decide("trust", [ids[sources[0]]])
+    assert rules(bridge)["trust"] == [bob.base]
+    assert len(bridge.commits()) == 1
+    await moderation(bridge).decide("block-host", [ids[sources[1]]])
+    assert rules(bridge)["block"] == [amy.base.split("/")[2]]
+    assert moderation(bridge).pending() == []
+    assert await bridge.told(amy.page("/2", reply())) == "refused"
+    (shown,), total = await moderation(bridge).shown(limit=10)
+    assert total == 1
+    await moderation(bridge).decide("block-author", [shown.id])
+    assert kept(bridge) == []
+    assert rules(bridge)["trust"] == [], "who is blocked is trusted no more"
+    assert len(bridge.commits()) == 3
+    assert await bridge.told(bob.page("/2", reply())) == "refused"
+
+
+async def test_what_was_refused_does_not_come_back_until_it_is_restored(
+    bridge: Hearing, bob: Elsewhere
+) -> None:
+    source = bob.page("/1", reply())
+    await bridge.told(source)
+    (item,) = moderation(bridge).pending()
+    await moderation(bridge).decide("refuse", [item.id])
+    assert len(rules(bridge)["refused"]) == 1
+    assert await bridge.told(source) == "refused"
+    (item,) = moderation(bridge).refused()
+    await moderation(bridge).decide("restore", [item.id])
+    await bridge.receiver.idle()
+    assert rules(bridge)["refused"] == []
+    (item,) = moderation(bridge).pending()
+    await moderation(bridge).decide("approve", [item.id])
+    (shown,), _ = await moderation(bridge).shown(limit=10)
+    commits = len(bridge.commits())
+    await moderation(bridge).decide("refuse", [shown.id])
+    assert len(bridge.commits()) == commits + 1
+    assert kept(bridge) == []
+    assert await bridge.told(source) == "refused"
+    (item,) = moderation(bridge).refused()
+    await moderation(bridge).decide("restore", [item.id])
+    await bridge.receiver.idle()
+    assert bridge.record(source).state == "pending"
+
+
+async def test_a_file_that_was_removed_by_hand_is_not_made_again(
+    tmp_path: Path, bob: Elsewhere
+) -> None:
+    async with hearing(tmp_path) as running:
+        source = bob.page("/1", reply())
+        assert await running.told(source) == "shown"
+        (path,) = running.files()
+        store = GitStore(running.bare, author="Ada <ada@example.com>")
+        put(store, f"content/mentions/{path}", None)
+        store.close()
+        assert await running.told(source) == "refused"
+        assert running.files() == {}
+
+
+async def test_a_host_that_a_post_links_to_is_known_unless_many_share_it(
+    tmp_path: Path, bob: Elsewhere, amy: Elsewhere
+) -> None:
+    linking = {**FILES, "content/link.md": article("L") + f"[bob]({bob.base}x)\n"}
+    async with hearing(tmp_path, linking, approve="known") as running:
+        assert await running.told(bob.page("/1", reply())) == "shown"
+        assert await running.told(amy.page("/1", reply())) == "pending"
+        bare = bob.page("/bare", f'<a href="{OTHER}">x</a>')
+        assert await running.told(bare, OTHER) == "pending", (
+            "a page without an h-entry is not known"
+        )
+        spam = bob.page("/spam", reply(text='<a href="https://x.example/">x</a>' * 30))
+        assert await running.told(spam) == "pending"
+        famous = reply().replace('href="/">Bob', 'href="https://famous.example/">F')
+        assert await running.told(bob.page("/famous", famous)) == "pending"
+
+
+async def test_rules_that_cannot_be_read_show_nothing_unseen_and_are_not_written_over(
+    tmp_path: Path, bob: Elsewhere
+) -> None:
+    broken = {**FILES, "content/mentions/rules.json": "{"}
+    async with hearing(tmp_path, broken, approve="all") as running:
+        assert await running.told(bob.page("/1", reply())) == "pending"
+        (item,) = moderation(running).pending()
+        with pytest.raises(Conflict, match=r"rules\.json cannot be used"):
+            await moderation(running).decide("block-author", [item.id])
+        await moderation(running).decide("approve", [item.id])
+        assert git(running.bare, "show", "main:content/mentions/rules.json") == "{"
+
+
+async def test_unknown_ids_and_actions_are_refused_in_words(bridge: Hearing) -> None:
+    for action, ids in (("approve", ["x"]), ("approve", ["0" * 12]), ("explode", [])):
+        with pytest.raises(InvalidRequest):
+            await moderation(bridge).decide(action, ids)
+
+
+async def test_the_command_line_has_the_one_that_serves_do_it(
+    bridge: Hearing, bob: Elsewhere
+) -> None:
+    source = bob.page("/1", reply())
+    await bridge.told(source)
+    (item,) = moderation(bridge).pending()
+    folder = moderation(bridge)._orders
+    wrong = await asyncio.to_thread(leave_order, folder, "approve", ["0" * 24], 60)
+    assert wrong.startswith("refused: There is no mention")
+    assert await asyncio.to_thread(leave_order, folder, "approve", [item.id], 60) == (
+        "done: 1 mention"
+    )
+    assert kept(bridge) == [source]
+    assert await asyncio.to_thread(leave_order, folder / "nowhere", "approve", [], 0.1) == "waiting"
+
+
+EXPORT = {
+    "type": "feed",
+    "name": "Webmentions",
+    "children": [
+        {
+            "type": "entry",
+            "author": {"type": "card", "name": "Amy", "photo": "", "url": "https://amy.example/"},
+            "url": "https://amy.example/1",
+            "published": "2020-01-02T03:04:05+00:00",
+            "wm-received": "2020-01-02T03:05:00Z",
+            "wm-id": 1,
+            "wm-source": "https://amy.example/1",
+            "wm-target": POST,
+            "content": {"html": "<b>Hi</b>", "text": "Hi"},
+            "in-reply-to": POST,
+            "wm-property": "in-reply-to",
+            "wm-private": False,
+        },
+        {
+            "type": "entry",
+            "author": {"type": "card", "name": "Bob", "url": "https://bob.example/"},
+            "url": "https://bob.example/like",
+            "published": None,
+            "wm-received": "2020-01-03T03:05:00Z",
+            "wm-source": "https://brid.gy/like/x/1",
+            "wm-target": POST.rstrip("/"),
+            "like-of": POST,
+            "wm-property": "like-of",
+        },
+        {"wm-source": "https://x.example/", "wm-target": "https://example.com/nothing/"},
+        {"wm-source": "javascript:alert(1)", "wm-target": POST, "wm-property": "like-of"},
+        {"wm-source": "https://secret.example/", "wm-target": POST, "wm-private": True},
+    ],
+}
+
+
+async def test_an_export_of_webmention_io_is_taken_in_once(bridge: Hearing) -> None:
+    data = json.dumps(EXPORT).encode()
+    assert await moderation(bridge).take_over(data) == (
+        "2 new mentions, 0 known already, 1 of pages that are not there"
+    )
+    files = bridge.files()
+    by_kind = {said["wm-property"]: said for said in files.values()}
+    assert by_kind["in-reply-to"]["content"] == {"text": "Hi"}
+    assert by_kind["in-reply-to"]["wm-received"] == "2020-01-02T03:05:00Z"
+    assert {said["wm-via"] for said in files.values()} == {"import"}
+    assert "html" not in json.dumps(files)
+    assert (await moderation(bridge).take_over(data)).startswith("0 new mentions, 2 known")
+    assert bridge.files() == files
+    old = {"links": [{"source": "https://eve.example/", "target": POST, "data": {
+        "author": {"name": "Eve"}, "content": "Old"}, "activity": {"type": "reply"}}]}  # fmt: skip
+    assert (await moderation(bridge).take_over(json.dumps(old).encode())).startswith("1 new")
+    with pytest.raises(InvalidRequest):
+        await moderation(bridge).take_over(b"<html>")
