@@ -60,6 +60,7 @@ class Bench:
     catalogue: Catalogue
     posts: PostReader
     publisher: Publisher
+    media: MediaLibrary
 
     async def do(self, action: Action) -> Published:
         return await self.publisher.carry_out(action, ALL)
@@ -177,7 +178,7 @@ async def bench(
             now=lambda: WHEN,
         )
         try:
-            yield Bench(clone, bare, store, current, catalogue, posts, publisher)
+            yield Bench(clone, bare, store, current, catalogue, posts, publisher, library)
         finally:
             await publisher.close()
             await annotator.close()

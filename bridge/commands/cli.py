@@ -132,6 +132,13 @@ def _parser() -> argparse.ArgumentParser:
         _add_settings(command)
         command.set_defaults(run=run)
 
+    webmention = commands.add_parser(
+        "webmention", help="send, or send again, the webmentions of one post"
+    )
+    webmention.add_argument("url", help="the post's address on your site")
+    _add_settings(webmention)
+    webmention.set_defaults(run=_webmention)
+
     token = commands.add_parser("token", help="app tokens of the built-in IndieAuth server")
     _add_token_commands(token.add_subparsers(required=True, metavar="ACTION"))
 
@@ -252,6 +259,12 @@ def _check(options: argparse.Namespace) -> int:
     from bridge.commands.check import check
 
     return check(load_settings(options.config), options.config)
+
+
+def _webmention(options: argparse.Namespace) -> int:
+    from bridge.webmention.by_hand import send_by_hand
+
+    return send_by_hand(load_settings(options.config), options.url)
 
 
 def _token_create(options: argparse.Namespace) -> None:

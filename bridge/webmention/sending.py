@@ -37,6 +37,7 @@ _MINUTES, _LATER = 30, 144
 #: More posts changed by the owner at once are not told of without a word.
 MOST_AT_ONCE = 20
 _AT_ONCE = 4
+_AT_REST = frozenset({"held", "unseen"})
 #: So many commits are looked through for those of the owner.
 _LOG = 2_000
 _UPSTREAM_SECONDS = 3600.0
@@ -154,6 +155,11 @@ class Sender:
             unseen=[out for out in known if out.state == "unseen"],
             coming=[out for out in known if out.state == "waiting"],
         )
+
+    def is_idle(self, head: Version | None) -> bool:
+        """Whether everything up to a version is told, or held."""
+        left = [each for each in self._outbox.active.values() if each.state not in _AT_REST]
+        return self._outbox.cursor == head and not left and not self._moved.is_set()
 
     async def release(self) -> int:
         """Send what was held, as the owner has decided; how many posts that are."""

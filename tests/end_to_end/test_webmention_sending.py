@@ -219,3 +219,14 @@ async def test_status_tells_what_was_sent_and_what_failed_and_why(
     assert "403" in found["failed"][0]["reason"]
     assert plain not in json.dumps(found), "a page that takes none is no failure"
     assert found["held"] == found["not_live"] == []
+
+
+async def test_by_hand_a_post_is_told_again(client: Client, demo: Demo, site: Elsewhere) -> None:
+    target = site.taker("/again")
+    plain = site.page("/plain", "<p>takes none</p>")
+    url = await client.create(content=f"{target} {plain}")
+    await until(lambda: site.mentions() == [(url, target)])
+    printed = await asyncio.to_thread(demo.command, "webmention", url)
+    assert site.mentions() == [(url, target)] * 2
+    assert f"sent      {target}" in printed
+    assert f"skipped   {plain}: it takes no webmentions" in printed

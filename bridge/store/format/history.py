@@ -11,6 +11,7 @@ from git import GitCommandError, Repo
 from bridge.store import BlobId, Logged, Removal, StoreBroken, Version
 
 _CHUNK = 1 << 16
+_FIRST_TIME = 100_000_000
 
 
 def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
@@ -30,9 +31,9 @@ def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
 def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged]:
     """Commits with their messages, newest first, as far as one asks."""
     paths = ["--", path] if path else []
-    log = repo.git.log(
-        "-z", "--format=%H %ct%n%B", f"--since=@{since:.0f}", at, *paths, as_process=True
-    )
+    # Git takes numbers that are too small for a time of its own for now.
+    late = [f"--since=@{since:.0f}"] if since > _FIRST_TIME else []
+    log = repo.git.log("-z", "--format=%H %ct%n%B", *late, at, *paths, as_process=True)
     for piece in _pieces(log.stdout):
         head, _, message = piece.decode(errors="replace").partition("\n")
         version, _, time = head.partition(" ")
