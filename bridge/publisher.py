@@ -30,6 +30,7 @@ from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
+from bridge.posts.addresses import canonical
 from bridge.posts.attachments import Illustrator
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commit_message import commit_message
@@ -323,18 +324,15 @@ class Publisher:
         self, action: Undelete, token: Token, deadline: asyncio.Timeout
     ) -> Published:
         seen = await self._catalogue.refresh()
-        there = self._catalogue.index.find(action.url)
-        if there is not None:
-            return Published(there.url)
         change = await self._posts.find_deleted(action.url, seen)
+        if isinstance(change, Entry):
+            return self._undeleted(change.url, action)
         path = change.path
         async with self._placing.turn(path):
             base = await self._catalogue.refresh()
-            if (there := self._catalogue.index.find(action.url)) is not None:
-                return Published(there.url)
             if base != seen:
                 change = await self._posts.find_deleted(action.url, base)
-                if change.path != path:
+                if isinstance(change, Entry) or change.path != path:
                     raise ChangedMeanwhile(path)
             file = PelicanFile.parse(
                 (change.content or b"").decode("utf-8", "surrogateescape"), path
@@ -352,7 +350,12 @@ class Publisher:
                 restored = self._tombstones.of_restored(place.location.save_as, base)
                 version = await self._commit(deadline, [change, *restored], message, base)
         live = await self._live(version, place.location.save_as)
-        return Published(place.location.url, live=live)
+        return self._undeleted(place.location.url, action, live=live)
+
+    def _undeleted(self, url: str, action: Undelete, *, live: bool = False) -> Published:
+        own = self._catalogue.index.own
+        moved = canonical(url, own) != canonical(action.url, own)
+        return Published(url, live=live, moved=moved)
 
     @asynccontextmanager
     async def _opened(self, url: str) -> AsyncIterator[_Opened]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from itertools import islice
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.markup.media_links import MediaUrls
 from bridge.content.names.categories import DEFAULT_CATEGORIES
-from bridge.content.names.path import PathTemplate
+from bridge.content.names.path import PathTemplate, candidates
 from bridge.content.read import read
 from bridge.content.rules import SiteRules, SiteView
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Post
+from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import Settings
 from bridge.site.known import KnownSite, without_guesses
@@ -75,19 +77,44 @@ class PostReader:
             raise InvalidRequest(f"There is no post at {url[:200]}.")
         return entry
 
-    async def find_deleted(self, url: str, base: Version) -> Change:
-        """What brings back the post that lived at ``url``: its last file in history.
+    async def find_deleted(self, url: str, base: Version) -> Change | Entry:
+        """What brings back the post that lived at ``url`` when it was deleted: its last file in
+        history, beside the one that may have its name by now.
 
-        Raises :class:`InvalidRequest` where there never was one.
+        Where none was deleted there, the post that lives there, or has moved away; or else what
+        brings back one that had moved away when it was deleted. Raises :class:`InvalidRequest`
+        where there never was one.
         """
+        index = self._catalogue.index
+        wanted, there = canonical(url, index.own), index.find(url)
+        if there is not None and canonical(there.url, index.own) == wanted:
+            return there
+        moved: Change | None = None
         removals = self._store.removals(self._settings.content.folder, base)
         while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
             files = await asyncio.to_thread(self._sources, some)
             described = await self._catalogue.site.describe(files)
             for gone, file, entry in zip(some, files, described, strict=True):
-                if isinstance(entry, Entry) and self._catalogue.index.is_at(entry, url):
-                    return Change(file.path, file.data, None, gone.executable)
+                if not (isinstance(entry, Entry) and index.is_at(entry, url)):
+                    continue
+                change = Change(file.path, file.data, None, gone.executable)
+                if canonical(entry.url, index.own) == wanted:
+                    return await self._beside_others(change, base)
+                moved = moved or change
+        if there is not None:
+            return there
+        if moved is not None:
+            return await self._beside_others(moved, base)
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
+
+    async def _beside_others(self, change: Change, base: Version) -> Change:
+        """The same with a path that is free, as near as can be to one that may be taken by now."""
+        stem, _, suffix = change.path.rpartition(".")
+        for name in candidates(stem):
+            path = f"{name}.{suffix}"
+            if await asyncio.to_thread(self._store.read, path, base) is None:
+                return dataclasses.replace(change, path=path)
+        raise Conflict(f"There is a file at {change.path} by now, and at all the names like it.")
 
     def _sources(self, removals: Sequence[Removal]) -> list[Source]:
         blobs = self._store.blobs(each.blob for each in removals)

@@ -132,9 +132,10 @@ class ContentStore(Protocol):
         ...
 
     def removals(self, folder: str, at: Version) -> Iterator[Removal]:
-        """Files below a folder that some ancestor of ``at`` had and ``at`` has not.
+        """Files below a folder that commits on the way to ``at`` have removed, the newest first.
 
-        Newest removal first; a path comes once, with its last content.
+        A path comes once for each content that it had last, also where ``at`` has another file
+        there by now.
         """
         ...
 

@@ -134,15 +134,13 @@ class GitStore:
             return sorted(changed, key=lambda pair: os.fsencode(pair.path))
 
     def removals(self, folder: str, at: Version) -> Iterator[Removal]:
-        """Files that are gone, newest removal first."""
+        """Files that were removed, newest removal first."""
         with _translated():
-            tree, seen = self._tree_of(at), set[str]()
+            self._tree_of(at)
+            seen = set[tuple[str, BlobId]]()
             for removal in removed_files(self.place.repo, folder, at):
-                if removal.path in seen:
-                    continue
-                seen.add(removal.path)
-                entry = find(self.database, tree, removal.path)
-                if entry is None or not entry.is_file:
+                if (removal.path, removal.blob) not in seen:
+                    seen.add((removal.path, removal.blob))
                     yield removal
 
     def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:

@@ -87,15 +87,16 @@ class MemoryStore:
         return [Difference(path, was, now) for path, was, now in pairs if was != now]
 
     def removals(self, folder: str, at: Version) -> Iterator[Removal]:
-        """Files that are gone, newest removal first."""
-        seen = set(self._files(at))
+        """Files that were removed, newest removal first."""
+        seen = set[tuple[str, BlobId]]()
         version: Version | None = at
         while version is not None:
             snapshot = self._snapshot(version)
             before = self._files(snapshot.parent) if snapshot.parent else {}
-            for path in sorted(before.keys() - snapshot.files.keys() - seen):
-                seen.add(path)
-                if is_below(path, folder):
+            for path in sorted(before.keys() - snapshot.files.keys()):
+                is_new = (path, before[path]) not in seen
+                seen.add((path, before[path]))
+                if is_new and is_below(path, folder):
                     yield Removal(path, before[path], version)
             version = snapshot.parent
 

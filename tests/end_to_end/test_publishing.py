@@ -177,6 +177,32 @@ async def test_a_draft_moves_to_its_address_when_it_is_published(
     assert (await shown(http, moved["url"]))[0] == 404, "a draft again, and gone from its address"
 
 
+async def test_a_post_comes_back_although_another_file_has_its_name(
+    demo: Demo, http: aiohttp.ClientSession
+) -> None:
+    first = await post(http, demo, {"name": ["Twice"], "content": ["The first of the two"]})
+    change = {"mp-slug": ["twice-before"]}
+    status, moved = await act(http, demo, action="update", url=first, replace=change)
+    assert status == 201
+    assert (await act(http, demo, action="delete", url=moved["url"]))[0] == 200
+    second = await post(http, demo, {"name": ["Twice"], "content": ["The second of the two"]})
+    status, back = await act(http, demo, action="undelete", url=moved["url"])
+    assert (status, back["url"]) == (200, moved["url"])
+    for url, words in ((second, "The second"), (back["url"], "The first")):
+        assert words in (await shown(http, url))[1]
+    # Both gone: each comes back by its own address.
+    for url in (second, back["url"]):
+        assert (await act(http, demo, action="delete", url=url))[0] == 200
+    for url, words in ((second, "The second"), (back["url"], "The first")):
+        assert (await act(http, demo, action="undelete", url=url))[0] == 200
+        assert words in (await shown(http, url))[1]
+    # Where the first would still be found, the second does not take its place unseen.
+    assert (await act(http, demo, action="delete", url=second))[0] == 200
+    status, refused = await act(http, demo, action="undelete", url=second)
+    assert status == 409
+    assert "Another post lives at" in refused["error_description"]
+
+
 async def shown(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:
     """The page of a post as it is now."""
     async with http.get(url) as answer:
