@@ -14,6 +14,7 @@ from bridge.content.file import keys
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.content.markup import body
+from bridge.content.names.labels import label
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post
 
@@ -72,7 +73,17 @@ def _of_key(
         )
     except InvalidRequest:
         unchanged = False
-    return whole if unchanged else decoded
+    if unchanged:
+        return whole
+    return _exact_tags(decoded, originals) if field is keys.TAGS else decoded
+
+
+def _exact_tags(
+    decoded: dict[str, tuple[Json, ...]], originals: dict[str, tuple[Json, ...]]
+) -> dict[str, tuple[Json, ...]]:
+    """The tags that a hand has added to or taken from, those that it left as they were sent."""
+    sent = {label(tag): tag for tag in originals["category"] if isinstance(tag, str)}
+    return {name: tuple(sent.get(str(tag), tag) for tag in tags) for name, tags in decoded.items()}
 
 
 def _originals(field: keys.Field, mf2: Mf2Line, rules: SiteRules) -> dict[str, tuple[Json, ...]]:

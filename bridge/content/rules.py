@@ -53,8 +53,8 @@ class SiteView(Protocol):
         """Whether a category of this name can have pages."""
         ...
 
-    def can_be_tag(self, name: str) -> bool:
-        """Whether a tag of this name can have pages."""
+    def tag_slug(self, name: str) -> str:
+        """The slug of a tag; ``""`` where it can have no pages."""
         ...
 
     def can_be_author(self, name: str) -> bool:

@@ -37,7 +37,7 @@ class KnownSite:
         self.formatted_fields: Set[str] = frozenset(facts.formatted_fields)
         self.links = IntrasiteLinks(facts.intrasite)
         self._slugs: dict[str, str] = {}
-        self._names: dict[tuple[Sort, str], bool] = {}
+        self._names: dict[tuple[Sort, str], str] = {}
         self._texts: dict[tuple[str, str], Rendered] = {}
         self._guessed_slugs: dict[str, None] = {}
         self._guessed_names: dict[tuple[Sort, str], None] = {}
@@ -51,15 +51,15 @@ class KnownSite:
 
     def can_be_category(self, name: str) -> bool:
         """Whether a category of this name can have pages; guessed, it can."""
-        return self._can_be("category", name)
+        return bool(self._slug_of("category", name))
 
-    def can_be_tag(self, name: str) -> bool:
-        """Whether a tag of this name can have pages; guessed, it can."""
-        return self._can_be("tag", name)
+    def tag_slug(self, name: str) -> str:
+        """The slug of a tag, ``""`` where it can have no pages; guessed, one of its own."""
+        return self._slug_of("tag", name)
 
     def can_be_author(self, name: str) -> bool:
         """Whether an author of this name can have pages; guessed, they can."""
-        return self._can_be("author", name)
+        return bool(self._slug_of("author", name))
 
     def render(self, text: str, suffix: str = "md") -> Rendered:
         """What the site makes of a body; guessed, nothing that could do harm."""
@@ -83,10 +83,10 @@ class KnownSite:
         for guessed in (self._guessed_slugs, self._guessed_names, self._guessed_texts):
             guessed.clear()
 
-    def _can_be(self, sort: Sort, name: str) -> bool:
+    def _slug_of(self, sort: Sort, name: str) -> str:
         if (sort, name) not in self._names:
             self._guessed_names[sort, name] = None
-        return self._names.get((sort, name), True)
+        return self._names.get((sort, name), name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,14 +146,15 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class Answer(_Message, frozen=True):
-    """The answers to :class:`Ask`, in its order.
+    """The answers to :class:`Ask`, in its order; of ``names`` their slugs, ``""`` for those that
+    cannot have pages.
 
     ``places`` and ``whole``, what the site makes of the whole file, are there where a place was
     asked for.
     """
 
     slugs: tuple[str, ...] = ()
-    names: tuple[bool, ...] = ()
+    names: tuple[str, ...] = ()
     texts: tuple[Rendered, ...] = ()
     places: tuple[Candidate, ...] = ()
     whole: Rendered = Rendered("")

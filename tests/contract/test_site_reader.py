@@ -65,7 +65,7 @@ async def test_one_question_says_everything_about_a_new_post(reader: Any) -> Non
         )
     )
     assert answer.slugs == ("a-b",)
-    assert answer.names == (False, True)
+    assert answer.names == ("", "b")
     assert answer.texts[0].html == "<p><em>x</em></p>"
     assert "<em>words</em>" in answer.whole.html
     assert [each.slug for each in answer.places[:2]] == ["a-walk", "a-walk-2"]

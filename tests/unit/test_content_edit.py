@@ -463,3 +463,38 @@ def test_a_title_made_of_a_text_with_a_list_is_the_words_of_the_page(rules: Site
     old = read(file, rules)
     new = old.with_properties({"content": ("\\#other *words*\n\n- a list",)})
     assert edit(file, old, new, when=LATER, rules=rules).get("Title") == "#other words a list"
+
+
+@pytest.mark.parametrize(
+    ("sent", "tags"),
+    [
+        (("C++", "C#", "c"), "C++;"),
+        (("same", "Same", "SAME "), "same;"),
+        (("café", "Cafe", "tea"), "café; tea;"),
+        (("a b", "a-b", "a  b"), "a b;"),
+    ],
+)
+def test_of_tags_with_one_slug_one_is_shown_and_all_come_back(
+    sent: tuple[str, ...], tags: str, rules: SiteRules
+) -> None:
+    file = compose(post(content="x", category=sent), when=WHEN, rules=rules)
+    assert file.get("Tags") == tags
+    assert read(file, rules).all("category") == sent
+    text = compose(post(content="x", category=sent), when=WHEN, rules=rules).text()
+    changed = changes(text, rules, category=(*sent, "new"))
+    assert [line for line in changed if "Tags" in line] == [
+        f"- Tags: {tags}",
+        f"+ Tags: {tags[:-1]}; new;",
+    ]
+
+
+def test_a_tag_that_a_hand_adds_leaves_the_others_exact(rules: SiteRules) -> None:
+    sent = ("c;d", '"q"', "x")
+    file = compose(post(content="x", category=sent), when=WHEN, rules=rules)
+    by_hand = file.with_header("Tags", f"{file.get('Tags')} new;")
+    old = read(by_hand, rules)
+    assert old.all("category") == (*sent, "new")
+    new = old.with_properties({"category": ("c;d", "x", "new")})
+    edited = edit(by_hand, old, new, when=LATER, rules=rules)
+    assert edited.get("Tags") == "c,d; x; new;"
+    assert read(edited, rules).all("category") == ("c;d", "x", "new")

@@ -288,8 +288,8 @@ def test_a_category_has_no_file_of_the_whole_sites(
 
 def test_nor_has_a_tag_or_an_author(tmp_path: Path) -> None:
     site = load_site(tmp_path)
-    assert (site.can_be_tag("all"), site.can_be_author("all")) == (True, False)
-    assert not load_site(tmp_path, TAG_FEED_ATOM="feeds/{slug}.atom.xml").can_be_tag("all")
+    assert (site.tag_slug("all"), site.can_be_author("all")) == ("all", False)
+    assert not load_site(tmp_path, TAG_FEED_ATOM="feeds/{slug}.atom.xml").tag_slug("all")
 
 
 def test_a_post_has_the_date_of_its_address(tmp_path: Path) -> None:

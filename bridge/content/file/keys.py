@@ -134,7 +134,12 @@ def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
 
 def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
     labels = [label(value) for value in properties.get("category", ()) if isinstance(value, str)]
-    shown = [name for name in labels if rules.site.can_be_tag(name)]
+    # Pelican takes tags with one slug for one tag, and would list the post once for each.
+    by_slug: dict[str, str] = {}
+    for name in labels:
+        if slug := rules.site.tag_slug(name):
+            by_slug.setdefault(slug, name)
+    shown = list(by_slug.values())
     if not shown:
         return None
     own = file.get("Tags") or ""

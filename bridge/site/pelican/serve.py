@@ -85,7 +85,7 @@ def _answer(site: PelicanSite, question: Ask) -> Answer:
         body = PelicanFile.parse(question.place.text, question.place.path or "x.md").body.strip()
     return Answer(
         tuple(map(site.slugify, question.slugs)),
-        tuple(site.can_have_pages(sort, name) for sort, name in question.names),
+        tuple(site.slug_of_list(sort, name) for sort, name in question.names),
         # Most texts are the body of the file that has just been read.
         tuple(
             whole if text.strip() == body and suffix == "md" else site.render(text, suffix)

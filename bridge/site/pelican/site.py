@@ -256,32 +256,32 @@ class PelicanSite:
 
     def can_be_category(self, name: str) -> bool:
         """Whether a category of this name can have pages at all."""
-        return self.can_have_pages("category", name)
+        return bool(self.slug_of_list("category", name))
 
-    def can_be_tag(self, name: str) -> bool:
-        """Whether a tag of this name can have pages."""
-        return self.can_have_pages("tag", name)
+    def tag_slug(self, name: str) -> str:
+        """The slug of a tag; ``""`` where it can have no pages."""
+        return self.slug_of_list("tag", name)
 
     def can_be_author(self, name: str) -> bool:
         """Whether an author of this name can have pages."""
-        return self.can_have_pages("author", name)
+        return bool(self.slug_of_list("author", name))
 
     @lru_cache(maxsize=4096)  # noqa: B019 - one site lives as long as its settings do
-    def can_have_pages(self, sort: Sort, name: str) -> bool:
-        """Whether a list of this name can have pages: one without a slug, or with a slug that
-        leaves the output folder, is longer than a file name, or gives it a file of the whole
-        site's (``feeds/all.atom.xml``), would break or litter the site."""
+    def slug_of_list(self, sort: Sort, name: str) -> str:
+        """The slug of a list of this name, ``""`` where it can have no pages: one without a slug,
+        or with a slug that leaves the output folder, is longer than a file name, or gives it a
+        file of the whole site's (``feeds/all.atom.xml``), would break or litter the site."""
         slug = self._slug(name, f"{sort.upper()}_REGEX_SUBSTITUTIONS")
         if not slug or len(slug.encode()) > _NAME_BYTES or _ODD_SLUG.search(slug):
-            return False
+            return ""
         if self._listings.is_of_the_site(sort, slug):
-            return False
+            return ""
         try:
             save_as = _SORTS[sort](name, self.settings).save_as
             sanitised_join(str(self.settings["OUTPUT_PATH"]), str(save_as or "x"))
         except (RuntimeError, ValueError, KeyError, IndexError, AttributeError):
-            return False
-        return True
+            return ""
+        return slug
 
     def render(self, text: str, suffix: str = "md") -> Rendered:
         """What the site's own reader makes of a body in the format of this suffix.
