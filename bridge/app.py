@@ -54,6 +54,8 @@ from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.submodules import submodules_of
 from bridge.store.sync.remote import Remote
+from bridge.syndication.factory import default_targets, make_syndicator, make_vault
+from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
 from bridge.web.git_hook import GitHook
 from bridge.web.media import MediaHandlers
@@ -160,8 +162,9 @@ class _Assembly:
         ]
         committer = Committer(repo.queue, repo.catalogue, repo.media, listeners)
         self._close_later(committer.close)
+        placing = Placing(repo.catalogue, repo.store)
         tombstones = self._tombstones(repo)
-        publisher = self._make_publisher(repo, followers, committer, tombstones, fetch)
+        publisher = self._make_publisher(repo, placing, followers, committer, tombstones, fetch)
         sender = await self._start_sending(repo, followers, committer, tombstones, fetch)
         if sender is not None:
             listeners.append(sender.changed)
@@ -182,6 +185,10 @@ class _Assembly:
             previews,
             max_bytes=self.app[MAX_REQUEST],
         )
+        syndicator = self._start_syndication(repo, placing, followers, committer, fetch, server)
+        if syndicator is not None:
+            listeners.append(syndicator.changed)
+            followers.moved.append(syndicator.changed)
         status = StatusHandlers(
             gate,
             followers.rebuilder,
@@ -302,13 +309,13 @@ class _Assembly:
     def _make_publisher(
         self,
         repo: _Repo,
+        placing: Placing,
         followers: _Followers,
         committer: Committer,
         tombstones: Tombstones,
         fetch: GuardedFetch,
     ) -> Publisher:
         """The publisher, and what works on posts beside it."""
-        placing = Placing(repo.catalogue, repo.store)
         annotator = Annotator(repo.catalogue, repo.posts, placing, committer, fetch)
         self._close_later(annotator.close)
         # Looks at the whole site first, which takes seconds where nothing is known of it yet.
@@ -325,6 +332,7 @@ class _Assembly:
             rebuilder=followers.rebuilder,
             once=Once(repo.store),
             wait_seconds=self.settings.rebuild.wait_seconds,
+            targets=partial(default_targets, self.settings.syndication.targets),
         )
         self._close_later(publisher.close)
         return publisher
@@ -439,6 +447,38 @@ class _Assembly:
         self._close_later(sender.close)
         await sender.start()
         return sender
+
+    def _start_syndication(
+        self,
+        repo: _Repo,
+        placing: Placing,
+        followers: _Followers,
+        committer: Committer,
+        fetch: GuardedFetch,
+        server: IndieAuthServer | None,
+    ) -> Syndicator | None:
+        """Copies at the targets that have a type."""
+        if not any(target.type for target in self.settings.syndication.targets):
+            return None
+        # The settings' own servers may be anywhere; what they lead to may not.
+        own = GuardedFetch(admits=lambda _: True, any_port=True)
+        self._close_later(own.close)
+        syndicator = make_syndicator(
+            self.settings,
+            repo.store,
+            repo.catalogue,
+            repo.posts,
+            placing,
+            committer,
+            repo.media,
+            followers.rebuilder,
+            followers.rebuilder.output,
+            guarded=fetch,
+            own=own,
+            vault=make_vault(self.settings, server.db if server else None),
+        )
+        self._close_later(syndicator.close)
+        return syndicator
 
     def _close_later(self, close: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Have a part closed at the end of the application, which no part may hold up."""

@@ -100,9 +100,11 @@ class Publisher:
         once: Once,
         *,
         wait_seconds: float,
+        targets: Callable[[Post], tuple[str, ...]] = lambda _: (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``wait_seconds``: how long an answer may wait for the page to be live."""
+        """``wait_seconds``: how long an answer may wait for the page to be live; ``targets``: where
+        a post is copied to whose app does not say."""
         self._catalogue = catalogue
         self._posts = posts
         self._placing = placing
@@ -114,6 +116,7 @@ class Publisher:
         self._once = once
         self._under_way: dict[str, asyncio.Task[Published]] = {}
         self._wait_seconds = wait_seconds
+        self._targets = targets
         self._now = now
         self._background = Background()
 
@@ -192,6 +195,9 @@ class Publisher:
         post, when = action.post, self._now()
         if only_drafts(token):
             post = post.with_properties({"post-status": ("draft",)})
+        if "syndicate-to" not in action.commands:
+            chosen = {**action.commands, "syndicate-to": self._targets(post)}
+            action = replace(action, commands=chosen)
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
             await self._catalogue.for_new_post()

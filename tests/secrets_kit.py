@@ -48,6 +48,8 @@ _ANNOUNCED = re.compile(
 )
 #: What the demo writes for the same purpose, also where a test has put it aside.
 _FACTS = ("demo.json", "stale.json")
+#: What holds the tokens of accounts elsewhere, for the user alone (``token_file``, the vault).
+_VAULTS = ("account.token", "secrets.json", ".secrets.json")
 #: Programs that tests install, which they do not write.
 _INSTALLED = ("site-packages", "node_modules")
 
@@ -207,7 +209,7 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield str(here), _objects(here)
         for name in names:
             file = here / name
-            if file.is_file() and not file.is_symlink() and name not in _FACTS:
+            if file.is_file() and not file.is_symlink() and name not in (*_FACTS, *_VAULTS):
                 yield str(file), _ANNOUNCED.sub(b"", file.read_bytes())
 
 

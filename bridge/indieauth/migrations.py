@@ -88,4 +88,12 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE sessions ADD COLUMN proven REAL
     """,
+    """
+    CREATE TABLE syndication (
+        uid TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (uid, name)
+    ) WITHOUT ROWID
+    """,
 )

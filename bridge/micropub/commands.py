@@ -18,6 +18,7 @@ ALT_TEXTS = "mp-photo-alt"
 
 #: Commands that older clients send without the prefix.
 _ALIASES = frozenset({"slug", "syndicate-to"})
+_TARGETS = "syndicate-to"
 
 #: Where the alt texts of ``mp-photo-alt`` belong, ``file`` being uploads under any other name.
 _PHOTOS = ("photo", "file")
@@ -48,7 +49,11 @@ def split_commands(
     commands.pop("photo-alt", None)
     _describe_photos(properties, values.get(ALT_TEXTS, ()))
     given = aliases | {name: texts for name, texts in commands.items() if texts}
-    return properties, MappingProxyType({name: texts for name, texts in given.items() if texts})
+    said = {name: texts for name, texts in given.items() if texts}
+    if _TARGETS in given or _TARGETS in commands:
+        # Said to be none is something else than not said.
+        said.setdefault(_TARGETS, ())
+    return properties, MappingProxyType(said)
 
 
 def _texts(name: str, slots: Sequence[Slot]) -> tuple[str, ...]:

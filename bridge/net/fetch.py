@@ -255,6 +255,27 @@ class GuardedFetch:
             raise FetchError("it took too long") from error
         raise FetchError("it redirects too often")
 
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        data: bytes | aiohttp.FormData | None = None,
+        max_bytes: int = 4 * 1024 * 1024,
+        timeout: float = 30.0,  # noqa: ASYNC109 - bounds the whole call, and is ended inside
+    ) -> Fetched:
+        """One request of any method to an API, whose redirects are not followed.
+
+        Raises as :meth:`fetch`.
+        """
+        sent = {"Accept": "application/json", "User-Agent": AGENT, **headers}
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._hop(method, url, sent, _Limit(max_bytes), data)
+        except TimeoutError as error:
+            raise FetchError("it took too long") from error
+
     async def close(self) -> None:
         """Close what is open."""
         if self._session is not None:
@@ -272,7 +293,7 @@ class GuardedFetch:
         url: str,
         headers: Mapping[str, str],
         limit: _Limit,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | bytes | aiohttp.FormData | None = None,
     ) -> Fetched:
         headers = {"Accept-Encoding": "identity", **headers}
         try:

@@ -113,6 +113,10 @@ class PostIndex:
             )
         )
 
+    def find_by_path(self, path: str) -> Entry | None:
+        """The post that is in a file."""
+        return self._one(f"SELECT {_ALL} FROM posts WHERE path = ?", path)  # noqa: S608
+
     def is_at(self, entry: Entry, url: str) -> bool:
         """Whether a post lives, or lived, at an address."""
         wanted = canonical(url, self._own)

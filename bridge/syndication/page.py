@@ -86,7 +86,7 @@ def read_page(html: bytes | str, url: str) -> Page | None:
     stamps = [*properties.get("published", []), *properties.get("updated", [])]
     return Page(
         content=content,
-        language=_language(bodies[0] if bodies else soup.find("body")),
+        language=_language(contents, soup),
         summary=_first_text(properties.get("summary", [])),
         stamps=frozenset(_times(stamps)),
         photos=tuple(_pictures(properties.get("photo", []))),
@@ -383,10 +383,11 @@ def _times(values: list[Any]) -> Iterator[datetime]:
             yield time
 
 
-def _language(tag: object) -> str:
-    """The language of an element's text, as it or what is around it says."""
-    if isinstance(tag, Tag):
-        for each in (tag, *tag.parents):
-            if isinstance(lang := each.get("lang"), str) and lang.strip():
-                return lang.strip()
+def _language(contents: list[dict[str, Any]], soup: BeautifulSoup) -> str:
+    """The language of the text, as it or what is around it says."""
+    root = soup.find("html")
+    outside = root.get("lang") if isinstance(root, Tag) else None
+    for lang in (*(each.get("lang") for each in contents), outside):
+        if isinstance(lang, str) and lang.strip():
+            return lang.strip()
     return ""

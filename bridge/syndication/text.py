@@ -6,11 +6,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 import grapheme
 
 Kind: TypeAlias = Literal["link", "tag", "mention"]
+Counts: TypeAlias = Literal["links", "raw", "larger"]
 
 #: Mastodon counts each link as this many characters, however long it is.
 URL_LENGTH = 23
@@ -199,9 +201,9 @@ def mastodon_length(text: str) -> int:
     return sum(unit.cost for unit in _units(text, _mastodon_cost))
 
 
-def _mastodon_cost(span: Span, text: str) -> int:
+def _mastodon_cost(span: Span, text: str, url_length: int = URL_LENGTH) -> int:
     if span.kind == "link" and has_known_ending(span.value):
-        return URL_LENGTH
+        return url_length
     if span.kind == "mention":
         return _count(span.value.partition("@")[0]) + 1
     return _count(text[span.start : span.end])
@@ -211,8 +213,8 @@ def _raw_cost(span: Span, text: str) -> int:
     return _count(text[span.start : span.end])
 
 
-def _larger_cost(span: Span, text: str) -> int:
-    return max(_mastodon_cost(span, text), _raw_cost(span, text))
+def _larger_cost(span: Span, text: str, url_length: int = URL_LENGTH) -> int:
+    return max(_mastodon_cost(span, text, url_length), _raw_cost(span, text))
 
 
 # ---- limits and cutting ---------------------------------------------------------------------
@@ -257,10 +259,13 @@ class Measure:
 BLUESKY = Measure(300, 3_000, _raw_cost)
 
 
-def mastodon(most: int = 500, *, counts: Literal["links", "raw", "larger"] = "links") -> Measure:
-    """How a server with Mastodon's API counts, ``raw`` where it does not shorten links."""
-    costs = {"links": _mastodon_cost, "raw": _raw_cost, "larger": _larger_cost}
-    return Measure(most, 10_000_000, costs[counts], bare_domains=counts != "raw")
+def mastodon(most: int = 500, *, counts: Counts = "links", url_length: int = URL_LENGTH) -> Measure:
+    """How a server with Mastodon's API counts: ``raw`` where it does not shorten links, ``larger``
+    where that is not known."""
+    if counts == "raw":
+        return Measure(most, 10_000_000, _raw_cost)
+    cost = _mastodon_cost if counts == "links" else _larger_cost
+    return Measure(most, 10_000_000, partial(cost, url_length=url_length), bare_domains=True)
 
 
 def _units(

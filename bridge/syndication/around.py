@@ -1,0 +1,230 @@
+"""What copies need of the bridge: pages as the world sees them, photos, cards, and secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from bridge.context.reader import read_cite
+from bridge.indieauth.database import Database
+from bridge.media.library import MediaLibrary
+from bridge.net.fetch import FetchError, GuardedFetch
+from bridge.posts.reader import PostReader
+from bridge.rebuild import Rebuilder
+from bridge.runtime import private
+from bridge.site.messages import Entry
+from bridge.store import ContentStore
+from bridge.syndication.bluesky import Sessions
+from bridge.syndication.compose import Card
+from bridge.syndication.jobs import Job
+from bridge.syndication.networks import Refused
+from bridge.syndication.page import Page, read_page
+
+log = logging.getLogger(__name__)
+
+_PAGE_BYTES = 4 * 1024 * 1024
+_PHOTO_BYTES = 30 * 1024 * 1024
+_PAGE_SECONDS = 10.0
+_BUILD_SECONDS = 20.0
+_DESCRIPTION = 300
+
+
+class LivePages:
+    """Pages of posts at their addresses.
+
+    Where the site's host is this machine, which it may not call by its public address, the file
+    that the page was built as stands for it.
+    """
+
+    def __init__(
+        self, store: ContentStore, rebuilder: Rebuilder, output: Path | None, fetch: GuardedFetch
+    ) -> None:
+        self._store = store
+        self._rebuilder = rebuilder
+        self._output = output
+        self._fetch = fetch
+
+    async def page(self, entry: Entry, stamps: Sequence[datetime]) -> Page | None:
+        """The page of a post; ``None`` while the world does not see this version of it."""
+        built = await self._built(entry)
+        try:
+            found = await self._fetch.fetch(
+                entry.url,
+                max_bytes=_PAGE_BYTES,
+                timeout=_PAGE_SECONDS,
+                headers={"Cache-Control": "no-cache"},
+            )
+        except FetchError as error:
+            log.info("%s cannot be looked at: %s", entry.url, error)
+            body = built
+        else:
+            body = found.body if found.status == 200 else None
+        if body is None:
+            return None
+        page = await asyncio.to_thread(read_page, body, entry.url)
+        if page is None:
+            # A theme without microformats: the page is there, and says nothing of its text.
+            return Page() if built is not None or self._output is None else None
+        wanted = {each.astimezone(UTC).replace(microsecond=0) for each in stamps}
+        known = {each.astimezone(UTC).replace(microsecond=0) for each in page.stamps}
+        return page if not known or wanted <= known else None
+
+    async def _built(self, entry: Entry) -> bytes | None:
+        """The file of the page, once the newest version is built."""
+        head = self._store.head()
+        if self._output is None or head is None:
+            return None
+        if not await self._rebuilder.live(head, entry.save_as, _BUILD_SECONDS):
+            return None
+        with suppress(OSError):
+            return await asyncio.to_thread((self._output / entry.save_as).read_bytes)
+        return None
+
+
+class Around:
+    """:class:`~bridge.syndication.networks.Surroundings` of the real bridge."""
+
+    def __init__(
+        self,
+        posts: PostReader,
+        media: MediaLibrary,
+        fetch: GuardedFetch,
+        save: Callable[[Job], None],
+        is_taken: Callable[[str], bool],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._posts = posts
+        self._media = media
+        self._fetch = fetch
+        self.save = save
+        self.is_taken = is_taken
+        self.now = now
+
+    async def picture(self, url: str) -> bytes:
+        """The bytes of a photo: of the site's own from its files, of another's from there."""
+        own = self._posts.media.internalise(url)
+        path = own.removeprefix("{static}/") if isinstance(own, str) else ""
+        if path != url and (tail := path.removeprefix(f"{self._posts.media.folder}/")) != path:
+            opened = await self._media.open(tail)
+            if opened is not None:
+                with opened.file as file:
+                    return await asyncio.to_thread(file.read, _PHOTO_BYTES)
+        try:
+            found = await self._fetch.fetch(
+                url, max_bytes=_PHOTO_BYTES, timeout=30.0, accept="image/*"
+            )
+        except FetchError as error:
+            raise Refused(f"the photo {url} cannot be had: {error}") from error
+        if found.status != 200:
+            raise Refused(f"the photo {url} cannot be had: its server answers {found.status}")
+        return found.body
+
+    async def card(self, card: Card) -> Card:
+        """A card with what the page says of itself, as far as it can be had."""
+        if card.own:
+            return card
+        name, said = "", ""
+        with suppress(FetchError):
+            page = await self._fetch.fetch(card.url, max_bytes=_PAGE_BYTES // 4, cut=True)
+            cite = await read_cite(page) if page.status == 200 else None
+            properties = (cite or {}).get("properties", {})
+            name = _first(properties.get("name"))
+            said = _first(properties.get("content"))
+        return replace(card, title=name or card.title or card.url, description=said[:_DESCRIPTION])
+
+
+def _first(values: object) -> str:
+    value = values[0] if isinstance(values, list) and values else ""
+    if isinstance(value, dict):
+        value = value.get("value", "")
+    return value if isinstance(value, str) else ""
+
+
+class Vault(Protocol):
+    """Keeps what lets the bridge into accounts, by the target's uid and a name."""
+
+    def get(self, uid: str, name: str) -> str:
+        """What was put there; ``""`` where nothing is."""
+        ...
+
+    def put(self, uid: str, name: str, value: str) -> None:
+        """Keep it; ``""`` forgets it."""
+        ...
+
+
+class DatabaseVault:
+    """In the built-in server's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, uid: str, name: str) -> str:
+        """See :class:`Vault`."""
+        row = self._database.one(
+            "SELECT value FROM syndication WHERE uid = ? AND name = ?", uid, name
+        )
+        return "" if row is None else str(row["value"])
+
+    def put(self, uid: str, name: str, value: str) -> None:
+        """See :class:`Vault`."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM syndication WHERE uid = ? AND name = ?", (uid, name))
+            if value:
+                row = (uid, name, value)
+                connection.execute("INSERT INTO syndication VALUES (?, ?, ?)", row)
+
+
+class FileVault:
+    """In a file for the user alone who runs the bridge, where there is no built-in server."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def get(self, uid: str, name: str) -> str:
+        """See :class:`Vault`."""
+        found = self._load().get(f"{name} {uid}")
+        return found if isinstance(found, str) else ""
+
+    def put(self, uid: str, name: str, value: str) -> None:
+        """See :class:`Vault`."""
+        kept = self._load()
+        kept.pop(f"{name} {uid}", None)
+        if value:
+            kept[f"{name} {uid}"] = value
+        half = self._file.with_name(f".{self._file.name}")
+        private.write(half, json.dumps(kept))
+        half.replace(self._file)
+
+    def _load(self) -> dict[str, object]:
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+class KeptSessions(Sessions):
+    """A target's session at Bluesky, in the vault."""
+
+    def __init__(self, vault: Vault, uid: str) -> None:
+        self._vault = vault
+        self._uid = uid
+
+    def load(self) -> dict[str, str]:
+        """See :class:`~bridge.syndication.bluesky.Sessions`."""
+        try:
+            found = json.loads(self._vault.get(self._uid, "session") or "{}")
+        except ValueError:
+            return {}
+        return {str(key): str(value) for key, value in found.items()} if found else {}
+
+    def save(self, session: Mapping[str, str]) -> None:
+        """See :class:`~bridge.syndication.bluesky.Sessions`."""
+        self._vault.put(self._uid, "session", json.dumps(dict(session)))

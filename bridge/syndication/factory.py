@@ -1,0 +1,212 @@
+"""Makes the syndicator with its accounts, from the settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bridge.indieauth.database import Database
+from bridge.media.library import MediaLibrary
+from bridge.micropub.post import Post
+from bridge.micropub.post_type import discover
+from bridge.net.fetch import GuardedFetch
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.commits import Committer
+from bridge.posts.reader import PostReader
+from bridge.posts.reservations import Placing
+from bridge.rebuild import Rebuilder
+from bridge.settings import Settings, Target
+from bridge.store import ContentStore
+from bridge.syndication.api import Api, ApiError, digest
+from bridge.syndication.around import (
+    Around,
+    DatabaseVault,
+    FileVault,
+    KeptSessions,
+    LivePages,
+    Vault,
+)
+from bridge.syndication.bluesky import Bluesky, post_at
+from bridge.syndication.compose import Source, source_of
+from bridge.syndication.jobs import Copy, Job, Ledger
+from bridge.syndication.mastodon import Mastodon
+from bridge.syndication.networks import AtBluesky, AtMastodon, Made, Surroundings
+from bridge.syndication.page import Page
+from bridge.syndication.syndicator import Account, Syndicator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ANSWERS = frozenset({"reply", "like", "repost", "rsvp"})
+#: Addresses of posts at servers that speak ActivityPub: Mastodon's, Pleroma's, Misskey's, others'.
+_STATUS = re.compile(
+    r"^https?://[^/]+/(?:@[\w.@-]+/(?:statuses/)?\w+|users/[\w.-]+/statuses/\w+|notice/\w+"
+    r"|objects/[\w-]+|notes/\w+|p/[\w.-]+/\d+)/?$"
+)
+
+
+def make_vault(settings: Settings, database: Database | None) -> Vault:
+    """Where tokens and sessions are kept."""
+    if database is not None:
+        return DatabaseVault(database)
+    return FileVault(settings.site.state / "keep" / "syndication" / "secrets.json")
+
+
+def make_syndicator(
+    settings: Settings,
+    store: ContentStore,
+    catalogue: Catalogue,
+    posts: PostReader,
+    placing: Placing,
+    committer: Committer,
+    media: MediaLibrary,
+    rebuilder: Rebuilder,
+    output: Path | None,
+    guarded: GuardedFetch,
+    own: GuardedFetch,
+    vault: Vault,
+) -> Syndicator:
+    """``own`` reaches the servers that the settings name, ``guarded`` what others name."""
+    ledger = Ledger(settings.site.state / "keep" / "syndication")
+    syndicator = Syndicator(
+        store,
+        catalogue,
+        posts,
+        placing,
+        committer,
+        ledger,
+        LivePages(store, rebuilder, output, guarded),
+        folder=settings.content.folder,
+    )
+    around = Around(posts, media, guarded, ledger.save, syndicator.is_taken)
+    accounts = {
+        target.uid: make_account(target, vault, around, own, guarded)
+        for target in settings.syndication.targets
+        if target.type
+    }
+    syndicator.start(accounts)
+    return syndicator
+
+
+def make_account(
+    target: Target, vault: Vault, around: Surroundings, own: GuardedFetch, guarded: GuardedFetch
+) -> Account:
+    """A target with its network; its token is read anew when it changes."""
+
+    def token() -> str:
+        try:
+            return digest(token_of(target, vault))[:16]
+        except ApiError:
+            return ""
+
+    return Account(target, _Renewed(target, vault, around, own, guarded), token)
+
+
+def token_of(target: Target, vault: Vault) -> str:
+    """The access token or app password of a target.
+
+    Raises :class:`ApiError`, as for one that is refused, where there is none.
+    """
+    if target.token_file:
+        try:
+            found = Path(target.token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            words = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ApiError(
+                f"token_file {target.token_file} cannot be read: {words}", status=401
+            ) from error
+        if not found:
+            raise ApiError(f"token_file {target.token_file} is empty", status=401)
+        return found
+    found = vault.get(target.uid, "token")
+    if not found:
+        raise ApiError("it is not connected: set token_file, or connect it on the desk", status=401)
+    return found
+
+
+class _Renewed:
+    """A network whose client is made anew when its token is another."""
+
+    def __init__(
+        self,
+        target: Target,
+        vault: Vault,
+        around: Surroundings,
+        own: GuardedFetch,
+        guarded: GuardedFetch,
+    ) -> None:
+        self._target, self._vault, self._around = target, vault, around
+        self._own, self._guarded = own, guarded
+        self._token = ""
+        self._network: AtMastodon | AtBluesky | None = None
+
+    @property
+    def current(self) -> AtMastodon | AtBluesky:
+        """The network as it is to be spoken to now. Raises :class:`ApiError`."""
+        token = token_of(self._target, self._vault)
+        if self._network is None or token != self._token:
+            self._token, self._network = token, self._made(token)
+        return self._network
+
+    def _made(self, token: str) -> AtMastodon | AtBluesky:
+        target = self._target
+        if target.type == "mastodon":
+            client = Mastodon(Api(self._own, target.base), token)
+            return AtMastodon(target, client, self._around)
+        bluesky = Bluesky(
+            self._own,
+            self._guarded,
+            server=target.server.rstrip("/") or ("" if _at_home(target) else target.base),
+            appview=target.appview.rstrip("/"),
+            handle=target.handle,
+            password=token,
+            sessions=KeptSessions(self._vault, target.uid),
+        )
+        return AtBluesky(target, bluesky, self._around)
+
+    async def post(self, job: Job, source: Source) -> Made:
+        """See :class:`Network`."""
+        return await self.current.post(job, source)
+
+    async def edit(self, job: Job, source: Source, copy: Copy) -> Made | None:
+        """See :class:`Network`."""
+        return await self.current.edit(job, source, copy)
+
+    async def delete(self, job: Job) -> None:
+        """See :class:`Network`."""
+        await self.current.delete(job)
+
+    def is_mine(self, url: str) -> bool:
+        """See :class:`Network`."""
+        network = self._network or self._made("")
+        return network.is_mine(url)
+
+
+def _at_home(target: Target) -> bool:
+    """Whether the account's server is to be found by its handle."""
+    return target.base == "https://bsky.social"
+
+
+def default_targets(targets: Iterable[Target], post: Post) -> tuple[str, ...]:
+    """What is chosen for a new post whose app says nothing of targets.
+
+    An answer goes only where what it answers is; an unlisted post not where everybody sees it.
+    """
+    kind = discover(post)
+    about = source_of(post, Page(), "", _EPOCH).about
+    unlisted = str(post.first("visibility") or "").strip().lower() == "unlisted"
+    chosen = []
+    for target in targets:
+        if not target.default or (unlisted and target.type == "bluesky"):
+            continue
+        if kind in _ANSWERS and not any(_is_there(target, url) for url in about):
+            continue
+        chosen.append(target.uid)
+    return tuple(chosen)
+
+
+def _is_there(target: Target, url: str) -> bool:
+    """Whether an address looks like that of a post in a target's network."""
+    if target.type == "bluesky":
+        return post_at(url) is not None
+    return target.type == "mastodon" and post_at(url) is None and bool(_STATUS.search(url))

@@ -1,0 +1,84 @@
+"""Photos as the networks take them: small enough, in a format that they know, without metadata."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+_QUALITIES = (85, 75, 65, 50)
+_SMALLER = 0.75
+_SMALLEST = 200
+
+
+class NoImage(Exception):
+    """This is no picture that can be sent; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A picture as it is sent."""
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+
+
+def fit(
+    data: bytes,
+    *,
+    most_bytes: int,
+    longest: int,
+    most_pixels: int = 100_000_000,
+    mimes: Collection[str] = tuple(_FORMATS.values()),
+) -> Photo:
+    """The picture, as it is where that will do, else scaled down and compressed until it fits.
+
+    Takes processor time: call it in a thread. Raises :class:`NoImage`.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            mime = _FORMATS.get(image.format or "", "")
+            if _will_do(image, mime, data, most_bytes, longest, most_pixels, mimes):
+                return Photo(data, mime, image.width, image.height)
+            image.load()
+            return _made(ImageOps.exif_transpose(image), most_bytes, longest, most_pixels)
+    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise NoImage(f"it cannot be read: {error}") from error
+
+
+def _will_do(
+    image: Image.Image,
+    mime: str,
+    data: bytes,
+    most_bytes: int,
+    longest: int,
+    most_pixels: int,
+    mimes: Collection[str],
+) -> bool:
+    fits = len(data) <= most_bytes and max(image.size) <= longest
+    fits = fits and image.width * image.height <= most_pixels
+    return fits and mime in mimes and not image.getexif()
+
+
+def _made(image: Image.Image, most_bytes: int, longest: int, most_pixels: int) -> Photo:
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    plain = image.convert("RGBA" if has_alpha else "RGB")
+    kind, mime = ("WEBP", "image/webp") if has_alpha else ("JPEG", "image/jpeg")
+    pixels = plain.width * plain.height
+    factor = min(1.0, longest / max(plain.size), (most_pixels / pixels) ** 0.5)
+    while True:
+        size = (max(1, int(plain.width * factor)), max(1, int(plain.height * factor)))
+        scaled = plain if size == plain.size else plain.resize(size, Image.Resampling.LANCZOS)
+        for quality in _QUALITIES:
+            out = io.BytesIO()
+            scaled.save(out, kind, quality=quality, optimize=True)
+            if out.tell() <= most_bytes:
+                return Photo(out.getvalue(), mime, *scaled.size)
+        if max(size) < _SMALLEST:
+            raise NoImage(f"it does not fit into {most_bytes:,} bytes")
+        factor *= _SMALLER

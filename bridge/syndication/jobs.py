@@ -1,0 +1,195 @@
+"""What is still to be done about copies, and which copies there are: files that survive a crash."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from bridge.runtime import private
+from bridge.store import Version
+from bridge.syndication.api import digest
+
+log = logging.getLogger(__name__)
+
+Action: TypeAlias = Literal["post", "edit", "delete"]
+#: ``waiting``: it is tried again by itself. ``failed`` and ``held``: the owner has to say.
+State: TypeAlias = Literal["waiting", "failed", "held"]
+#: Seconds before a try that follows a failure; after the last it is the owner's turn.
+RETRIES = (20.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0)
+
+_Kind = TypeVar("_Kind", bound=msgspec.Struct)
+
+
+class Job(msgspec.Struct, omit_defaults=True):
+    """One thing to do at one target for the post in one file.
+
+    ``text``, ``key``, ``created`` and ``media`` are what a try sends, so that the next sends the
+    same. ``maybe``: an earlier try may have arrived. ``copy`` is where the copy is, once that is
+    known; ``old`` the copy that is edited or deleted, or that was deleted before. ``looks`` counts
+    how often the page was not live.
+    """
+
+    path: str
+    uid: str
+    action: Action
+    url: str
+    since: float
+    next: float = 0.0
+    state: State = "waiting"
+    error: str = ""
+    tries: int = 0
+    looks: int = 0
+    maybe: bool = False
+    started: float = 0.0
+    text: str = ""
+    key: str = ""
+    created: str = ""
+    media: dict[str, str] = {}
+    copy: str = ""
+    copy_id: str = ""
+    old: str = ""
+    old_id: str = ""
+    raw: bool = False
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """Names the job: there is one for each post and target."""
+        return digest(self.path, self.uid)[:32]
+
+
+class Copy(msgspec.Struct, omit_defaults=True):
+    """A copy that the bridge has made: ``id`` is the network's own, ``text`` what it says.
+
+    ``alts`` are the alt texts of its photos. ``deleted``: it is gone again. ``looked`` is when
+    answers were last asked for, ``seen`` tells whether there are new ones.
+    """
+
+    url: str
+    uid: str
+    id: str = ""
+    text: str = ""
+    alts: tuple[str, ...] = ()
+    made: float = 0.0
+    edited: float = 0.0
+    deleted: bool = False
+
+
+class Trouble(msgspec.Struct):
+    """Why a target is off, and since when. ``token`` tells whether it has another one by now."""
+
+    error: str
+    since: float
+    token: str = ""
+    asked: float = 0.0
+
+
+class Ledger:
+    """The files: ``jobs/``, ``copies/``, ``targets/`` and the version that was looked at last.
+
+    Everything is on the disk when a method returns. Raises ``OSError``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for name in ("jobs", "copies", "targets"):
+            private.make_folder(folder / name)
+        self.jobs = {job.name: job for job in self._all("jobs", Job)}
+        self.copies = {copy.url: copy for copy in self._all("copies", Copy)}
+        self.troubles = dict[str, Trouble]()
+        for name, trouble in self._named("targets", Trouble):
+            self.troubles[name] = trouble
+
+    def save(self, job: Job) -> None:
+        """Remember a job as it is now."""
+        self.jobs[job.name] = job
+        self._write(f"jobs/{job.name}.json", job)
+
+    def drop(self, job: Job) -> None:
+        """It is done."""
+        self.jobs.pop(job.name, None)
+        self._remove(f"jobs/{job.name}.json")
+
+    def job(self, path: str, uid: str) -> Job | None:
+        """What is to be done for a post at a target."""
+        return self.jobs.get(digest(path, uid)[:32])
+
+    def keep(self, copy: Copy) -> None:
+        """Remember a copy as it is now."""
+        self.copies[copy.url] = copy
+        self._write(f"copies/{digest(copy.url)[:32]}.json", copy)
+
+    def forget(self, url: str) -> None:
+        """There is no such copy any more, nor will there be one again."""
+        self.copies.pop(url, None)
+        self._remove(f"copies/{digest(url)[:32]}.json")
+
+    def off(self, uid: str, trouble: Trouble | None) -> None:
+        """Remember why a target is off; ``None``: it is not."""
+        name = digest(uid)[:32]
+        if trouble is None:
+            if self.troubles.pop(name, None) is not None:
+                self._remove(f"targets/{name}.json")
+            return
+        self.troubles[name] = trouble
+        self._write(f"targets/{name}.json", trouble)
+
+    def trouble(self, uid: str) -> Trouble | None:
+        """Why a target is off; ``None`` where it is not."""
+        return self.troubles.get(digest(uid)[:32])
+
+    def cursor(self) -> Version | None:
+        """The version whose posts have been looked at."""
+        with suppress(OSError, UnicodeDecodeError):
+            return Version((self._folder / "version").read_text(encoding="ascii").strip()) or None
+        return None
+
+    def move_cursor(self, version: Version) -> None:
+        """What was to be done up to this version is written down."""
+        self._put("version", version.encode())
+
+    def _all(self, folder: str, kind: type[_Kind]) -> Iterable[_Kind]:
+        return [each for _, each in self._named(folder, kind)]
+
+    def _named(self, folder: str, kind: type[_Kind]) -> Iterator[tuple[str, _Kind]]:
+        for file in sorted((self._folder / folder).glob("*.json")):
+            try:
+                yield file.stem, msgspec.json.decode(file.read_bytes(), type=kind)
+            except (OSError, msgspec.DecodeError) as error:
+                log.warning("%s cannot be read, and is passed over: %s", file, error)
+
+    def _write(self, name: str, value: msgspec.Struct) -> None:
+        self._put(name, msgspec.json.format(msgspec.json.encode(value), indent=1))
+
+    def _put(self, name: str, data: bytes) -> None:
+        """Whole or not at all, and safe from a power cut."""
+        place = self._folder / name
+        half = place.with_name(f".{place.name}")
+        file = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(file, "wb", closefd=False) as stream:
+                stream.write(data)
+            os.fsync(file)
+        finally:
+            os.close(file)
+        half.replace(place)
+        _sync_folder(place.parent)
+
+    def _remove(self, name: str) -> None:
+        place = self._folder / name
+        place.unlink(missing_ok=True)
+        _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

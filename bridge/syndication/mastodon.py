@@ -1,0 +1,308 @@
+"""The part of Mastodon's API that copies and their answers need.
+
+https://docs.joinmastodon.org/methods/ ; other servers have the same API with differences of their
+own, which are met here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+
+from bridge.syndication.api import Api, ApiError, list_of, object_of
+from bridge.syndication.images import Photo
+from bridge.syndication.text import Counts
+
+#: Seconds between looks at a picture that the server still works on: five minutes in all.
+_PATIENCE = (1, 2, 4, 8, *(15,) * 19)
+_NEWEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What a server takes (``configuration`` of ``/api/v2/instance``)."""
+
+    characters: int = 500
+    url_length: int = 23
+    photos: int = 4
+    image_bytes: int = 16_777_216
+    image_pixels: int = 33_177_600
+    mimes: tuple[str, ...] = ("image/jpeg", "image/png", "image/gif", "image/webp")
+    description: int = 1_500
+    counts: Counts = "links"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose token it is. ``privacy`` is what the account has chosen for its posts."""
+
+    id: str
+    acct: str
+    url: str
+    privacy: str = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status as far as it matters here; ``text`` is plain."""
+
+    id: str
+    url: str
+    created: datetime | None
+    content: str
+    text: str
+    account: str = ""
+    media: tuple[str, ...] = ()
+
+    def links_to(self, url: str) -> bool:
+        """Whether it links to a page."""
+        bare = url.rstrip("/")
+        links = re.findall(r'href="([^"]*)"', self.content)
+        return any(html.unescape(each).rstrip("/") == bare for each in links) or url in self.text
+
+
+class Mastodon:
+    """One account at one server. Every method raises :class:`~bridge.syndication.api.ApiError`."""
+
+    def __init__(
+        self, api: Api, token: str, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._api = api
+        self._token = token
+        self._sleep = sleep
+
+    async def instance(self) -> Instance:
+        """What the server takes; Mastodon's own limits where it does not say."""
+        for path in ("/api/v2/instance", "/api/v1/instance"):
+            try:
+                return _instance(object_of(await self._api.get(path)))
+            except ApiError as error:
+                if error.passing:
+                    raise
+        return Instance()
+
+    async def account(self) -> Account:
+        """Whose token this is."""
+        found = object_of(await self._get("/api/v1/accounts/verify_credentials"))
+        source = found.get("source")
+        privacy = source.get("privacy") if isinstance(source, dict) else None
+        return Account(
+            str(found.get("id", "")),
+            str(found.get("acct") or found.get("username") or ""),
+            str(found.get("url") or ""),
+            privacy if isinstance(privacy, str) else "public",
+        )
+
+    async def post(self, fields: Sequence[tuple[str, str]], key: str) -> Status:
+        """Make a status. ``key``: the same one again makes no second one, where the server knows
+        of that, for an hour."""
+        headers = {"Idempotency-Key": key}
+        answer = await self._api.send(
+            "POST", "/api/v1/statuses", self._token, form=fields, headers=headers
+        )
+        return _made(object_of(answer))
+
+    async def edit(self, status_id: str, fields: Sequence[tuple[str, str]]) -> Status:
+        """Change a status: all fields again."""
+        path = f"/api/v1/statuses/{status_id}"
+        return _made(object_of(await self._api.send("PUT", path, self._token, form=fields)))
+
+    async def delete(self, status_id: str) -> None:
+        """Have a status gone; one that is not there is."""
+        try:
+            await self._api.send("DELETE", f"/api/v1/statuses/{status_id}", self._token)
+        except ApiError as error:
+            if error.status not in {404, 410}:
+                raise
+
+    async def status(self, status_id: str) -> Status | None:
+        """A status; ``None`` where there is none."""
+        try:
+            return _status(object_of(await self._get(f"/api/v1/statuses/{status_id}")))
+        except ApiError as error:
+            if error.status in {404, 410}:
+                return None
+            raise
+
+    async def source(self, status_id: str) -> str | None:
+        """The plain text of an own status, where the server tells."""
+        try:
+            found = object_of(await self._get(f"/api/v1/statuses/{status_id}/source"))
+        except ApiError as error:
+            if error.passing:
+                raise
+            return None
+        text = found.get("text")
+        return text if isinstance(text, str) else None
+
+    async def newest(self, account: str) -> list[Status]:
+        """The newest statuses of an account."""
+        path = f"/api/v1/accounts/{account}/statuses"
+        found = list_of(await self._get(path, limit=_NEWEST, exclude_reblogs="true"))
+        return [_status(each) for each in found]
+
+    async def upload(self, photo: Photo, description: str) -> str:
+        """Upload a picture, and wait until it can be attached; its id."""
+        form = aiohttp.FormData()
+        name = f"photo.{photo.mime.rpartition('/')[2]}"
+        form.add_field("file", photo.data, filename=name, content_type=photo.mime)
+        form.add_field("description", description)
+        try:
+            answer = await self._api.send("POST", "/api/v2/media", self._token, data=form)
+        except ApiError as error:
+            if error.status not in {404, 405}:
+                raise
+            answer = await self._api.send("POST", "/api/v1/media", self._token, data=form)
+        made = object_of(answer)
+        media_id = _id(made)
+        # 202: accepted, and still in work.
+        if answer.status == 202 or (answer.status == 200 and made.get("url", "") is None):
+            await self._processed(media_id)
+        return media_id
+
+    async def find(self, url: str) -> Status | None:
+        """The status that lives at an address, anywhere; ``None`` where the server finds none."""
+        try:
+            query = {"q": url, "resolve": "true", "type": "statuses", "limit": 5}
+            found = object_of(await self._get("/api/v2/search", **query))
+        except ApiError as error:
+            if error.passing or error.denied:
+                raise
+            return None
+        statuses = [_status(each) for each in found.get("statuses", []) if isinstance(each, dict)]
+        return statuses[0] if statuses else None
+
+    async def do(self, status_id: str, action: str) -> dict[str, Any]:
+        """``favourite`` or ``reblog`` a status, or take that back (``unfavourite``, …)."""
+        path = f"/api/v1/statuses/{status_id}/{action}"
+        return object_of(await self._api.send("POST", path, self._token))
+
+    async def context(self, status_id: str) -> list[dict[str, Any]]:
+        """The answers to a status, and the answers to those."""
+        found = object_of(await self._get(f"/api/v1/statuses/{status_id}/context"))
+        listed = found.get("descendants")
+        return (
+            [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        )
+
+    async def raw(self, status_id: str) -> dict[str, Any] | None:
+        """A status as the server tells it; ``None`` where there is none."""
+        try:
+            return object_of(await self._get(f"/api/v1/statuses/{status_id}"))
+        except ApiError as error:
+            if error.status in {404, 410}:
+                return None
+            raise
+
+    async def people(self, status_id: str, what: str, pages: int = 5) -> list[dict[str, Any]]:
+        """Who has ``favourited_by`` or ``reblogged_by`` a status, up to some pages."""
+        found: list[dict[str, Any]] = []
+        query: dict[str, Any] = {"limit": 80}
+        for _ in range(pages):
+            answer = await self._get(f"/api/v1/statuses/{status_id}/{what}", **query)
+            found += list_of(answer)
+            link = re.search(
+                r'[?&]max_id=([^&>]+)[^>]*>;\s*rel="next"', answer.headers.get("Link", "")
+            )
+            if link is None:
+                break
+            query["max_id"] = link[1]
+        return found
+
+    async def _get(self, path: str, **query: Any) -> Any:
+        return await self._api.get(path, self._token, **query)
+
+    async def _processed(self, media_id: str) -> None:
+        for seconds in _PATIENCE:
+            await self._sleep(seconds)
+            # 206: still in work; 422: it has failed, and will never be ready.
+            answer = await self._get(f"/api/v1/media/{media_id}")
+            if answer.status == 200:
+                return
+        raise ApiError("the server has not finished a photo in five minutes", status=503)
+
+
+def _instance(found: Mapping[str, Any]) -> Instance:
+    configuration = _table(found, "configuration")
+    statuses, media = _table(configuration, "statuses"), _table(configuration, "media_attachments")
+    usual = Instance()
+    most = _number(found.get("max_toot_chars"), usual.characters)
+    mimes = [each for each in media.get("supported_mime_types") or () if isinstance(each, str)]
+    version = str(found.get("version", ""))
+    return Instance(
+        characters=_number(statuses.get("max_characters"), most),
+        url_length=_number(statuses.get("characters_reserved_per_url"), usual.url_length),
+        photos=_number(statuses.get("max_media_attachments"), usual.photos),
+        image_bytes=_number(media.get("image_size_limit"), usual.image_bytes),
+        image_pixels=_number(media.get("image_matrix_limit"), usual.image_pixels),
+        mimes=tuple(mimes) or usual.mimes,
+        description=_number(media.get("description_limit"), usual.description),
+        counts="links" if _is_mastodon(version) else "larger",
+    )
+
+
+def _is_mastodon(version: str) -> bool:
+    """``4.3.1``, ``4.4.0-beta.1+glitch``; not ``2.7.2 (compatible; Pleroma 2.5)``."""
+    return bool(re.fullmatch(r"\d+\.\d+[\w.+-]*", version.strip()))
+
+
+def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object, default: int) -> int:
+    usable = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return int(value) if usable and isinstance(value, int) else default
+
+
+def _id(found: Mapping[str, Any]) -> str:
+    value = found.get("id")
+    if not isinstance(value, str | int) or not str(value):
+        raise ApiError("the server's answer names no id")
+    return str(value)
+
+
+def _made(found: Mapping[str, Any]) -> Status:
+    """The status of an answer to POST or PUT, which has to have an address."""
+    _id(found)
+    return _status(found)
+
+
+def _status(found: Mapping[str, Any]) -> Status:
+    content = found.get("content") if isinstance(found.get("content"), str) else ""
+    account = _table(found, "account")
+    attached: Sequence[Any] = found.get("media_attachments") or ()
+    url = found.get("url") or found.get("uri") or ""
+    return Status(
+        id=str(found.get("id", "")),
+        url=str(url),
+        created=moment(found.get("created_at")),
+        content=str(content),
+        text=plain(str(content)),
+        account=str(account.get("acct") or ""),
+        media=tuple(str(each.get("id")) for each in attached if isinstance(each, dict)),
+    )
+
+
+def moment(value: object) -> datetime | None:
+    """A time as an API tells it."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
+
+
+def plain(content: str) -> str:
+    """The words of a status's HTML, lines and paragraphs apart."""
+    text = re.sub(r"<br\s*/?>", "\n", content)
+    text = re.sub(r"</p>\s*<p[^>]*>", "\n\n", text)
+    return html.unescape(re.sub(r"<[^>]*>", "", text)).strip()

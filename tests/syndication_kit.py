@@ -1,0 +1,289 @@
+"""A site with a real repo, its syndicator, and networks on loopback that can be made to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from site_kit import Posts, posts_of
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.media.library import MediaLibrary
+from bridge.net.fetch import GuardedFetch
+from bridge.posts.commits import Committer
+from bridge.posts.reservations import Placing
+from bridge.settings import Settings, Site, Target
+from bridge.site.messages import Entry
+from bridge.store import Change, Commit
+from bridge.store.git import GitStore
+from bridge.store.queue import CommitQueue
+from bridge.syndication.around import Around, FileVault
+from bridge.syndication.factory import make_account
+from bridge.syndication.fake import APP_PASSWORD, HANDLE, MASTODON_TOKEN, FakeNetwork
+from bridge.syndication.jobs import Ledger
+from bridge.syndication.page import Page, read_html
+from bridge.syndication.syndicator import Syndicator
+
+PATIENCE = 60.0
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Fault:
+    """What happens to the next requests of one method and path: ``status`` is answered instead,
+    ``lose``: it is carried out, and no answer comes; ``hang``: it never ends."""
+
+    method: str
+    path: str
+    count: int = 1
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    words: str = "no"
+    lose: bool = False
+    hang: asyncio.Event | None = None
+
+
+@dataclass
+class Networks:
+    """The fake, served, with its faults and a list of all requests."""
+
+    fake: FakeNetwork
+    server: TestServer
+    faults: list[Fault]
+    requests: list[str]
+
+    @property
+    def toots(self) -> list[str]:
+        return [each["_text"] for each in self.fake.statuses.values()]
+
+    @property
+    def skeets(self) -> list[str]:
+        return [each["value"].get("text", "") for each in self.fake.records.values()]
+
+
+async def start_networks() -> Networks:
+    fake, faults, requests = FakeNetwork(), list[Fault](), list[str]()
+
+    @web.middleware
+    async def failing(request: web.Request, handler: Handler) -> web.StreamResponse:
+        requests.append(f"{request.method} {request.path}")
+        for fault in list(faults):
+            if fault.method != request.method or not request.path.endswith(fault.path):
+                continue
+            fault.count -= 1
+            if fault.count <= 0:
+                faults.remove(fault)
+            if fault.status:
+                told = {"error": fault.words}
+                return web.json_response(told, status=fault.status, headers=fault.headers)
+            if fault.lose:
+                await handler(request)
+                assert request.transport is not None
+                request.transport.close()
+                raise ConnectionResetError
+            if fault.hang is not None:
+                await handler(request)
+                fault.hang.set()
+                await asyncio.sleep(3_600)
+        return await handler(request)
+
+    server = TestServer(fake.app(failing), host="127.0.0.1")
+    await server.start_server()
+    fake.base = str(server.make_url("")).rstrip("/")
+    return Networks(fake, server, faults, requests)
+
+
+class FileLive:
+    """Every page is live at once, and says what its file says."""
+
+    def __init__(self, store: GitStore) -> None:
+        self._store = store
+        self.live = True
+
+    async def page(self, entry: Entry, stamps: Sequence[datetime]) -> Page | None:
+        del stamps
+        head = self._store.head()
+        assert head is not None
+        blob = self._store.read(entry.path, head)
+        if not self.live or blob is None:
+            return None
+        body = PelicanFile.parse(blob.data.decode(), entry.path).body
+        rich, pictures = read_html(f"<p>{body.strip()}</p>", entry.url)
+        return Page(content=rich, pictures=pictures, language="en", has_content=True)
+
+
+class Killed(BaseException):
+    """The process has ended here."""
+
+
+@dataclass
+class Bench:
+    """All of it."""
+
+    folder: Path
+    store: GitStore
+    posts: Posts
+    networks: Networks
+    settings: Settings
+    committer: Committer
+    queue: CommitQueue
+    media: MediaLibrary
+    fetch: GuardedFetch
+    targets: tuple[Target, ...]
+    live: FileLive
+    clock: timedelta = timedelta()
+    retries: Sequence[float] = (0.05,) * 6
+    syndicator: Syndicator | None = None
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.clock
+
+    def start(self, **settings: Any) -> Syndicator:
+        """A new run of the bridge, with what the last has left behind."""
+        import msgspec  # noqa: PLC0415
+
+        targets = [msgspec.structs.replace(each, **settings) for each in self.targets]
+        ledger = Ledger(self.folder / "state" / "keep" / "syndication")
+        placing = Placing(self.posts.catalogue, self.store)
+        syndicator = Syndicator(
+            self.store,
+            self.posts.catalogue,
+            self.posts.reader,
+            placing,
+            self.committer,
+            ledger,
+            self.live,
+            folder="content",
+            now=self.now,
+            retries=self.retries,
+            looks=(0.02,) * 100,
+        )
+        around = Around(
+            self.posts.reader, self.media, self.fetch, ledger.save, syndicator.is_taken, self.now
+        )
+        vault = FileVault(self.folder / "secrets.json")
+        accounts = {
+            each.uid: make_account(each, vault, around, self.fetch, self.fetch) for each in targets
+        }
+        self.syndicator = syndicator
+        syndicator.start(accounts)
+        return syndicator
+
+    async def stop(self) -> None:
+        if self.syndicator is not None:
+            await self.syndicator.close()
+            self.syndicator = None
+
+    def put(self, path: str, text: str | None) -> None:
+        """Commit a file, or its end, as its owner would."""
+        head = self.store.head()
+        old = self.store.read(path, head) if head else None
+        change = Change(path, text.encode() if text is not None else None, old.id if old else None)
+        (answer,) = self.store.commit([Commit((change,), "by hand", head)])
+        assert isinstance(answer, str), answer
+        if self.syndicator is not None:
+            self.syndicator.changed(answer)
+
+    def post(self, body: str = "Hello, web", *, name: str = "a", head: str = "", **mf2: Any) -> str:
+        """A note that wants a copy at every target; its path."""
+        when = mf2.pop("when", None) or self.now().replace(microsecond=0)
+        wanted = mf2.pop("wanted", [each.uid for each in self.targets])
+        line = {"type": ["h-entry"], "properties": mf2, "title": "synthetic", "content": "text"}
+        if wanted:
+            line["syndicate-to"] = wanted
+        text = (
+            f"Title: {name}\nDate: {when.isoformat()}\nSlug: {name}\nCategory: notes\n{head}"
+            f"Mf2: {json.dumps(line)}\n\n{body}\n"
+        )
+        path = f"content/notes/{name}.md"
+        self.put(path, text)
+        return path
+
+    def text(self, path: str) -> str:
+        head = self.store.head()
+        assert head is not None
+        blob = self.store.read(path, head)
+        return blob.data.decode() if blob else ""
+
+    def mf2(self, path: str) -> Mf2Line:
+        return Mf2Line.of(PelicanFile.parse(self.text(path), path))
+
+    def copies(self, path: str) -> list[Any]:
+        return list(self.mf2(path).properties.get("syndication", ()))
+
+    def commits(self) -> list[str]:
+        """The subjects of all commits, the newest first."""
+        from git_kit import git  # noqa: PLC0415
+
+        return git(self.folder / "repo.git", "log", "--format=%s", "main").splitlines()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline, self.state()
+            await asyncio.sleep(0.01)
+
+    async def done(self, path: str) -> None:
+        """Nothing is wanted any more, and nothing is left to do."""
+        await self.until(lambda: not self.mf2(path).syndicate_to and not self.jobs())
+
+    def jobs(self) -> list[Any]:
+        return list(self.syndicator.ledger.jobs.values()) if self.syndicator else []
+
+    def state(self) -> str:
+        return f"{self.jobs()}\n{self.networks.requests[-30:]}\n{self.commits()}"
+
+
+async def make_bench(folder: Path, store: GitStore, kinds: Sequence[str]) -> Bench:
+    networks = await start_networks()
+    base = networks.fake.base
+    secrets = {"mastodon": MASTODON_TOKEN, "bluesky": APP_PASSWORD}
+    for kind, secret in secrets.items():
+        (folder / kind).mkdir()
+        (folder / kind / "account.token").write_text(secret, encoding="utf-8")
+    uids = {"mastodon": f"{base}/@you", "bluesky": f"https://bsky.app/profile/{HANDLE}"}
+    targets = tuple(
+        Target(
+            uid=uids[kind],
+            name=kind.title(),
+            type=kind,  # type: ignore[arg-type] # one of both
+            server=base,
+            token_file=str(folder / kind / "account.token"),
+        )
+        for kind in kinds
+    )
+    settings = Settings(site=Site(me="https://example.com/", repo=folder / "repo.git"))
+    posts = posts_of(store, folder / "index", settings, "https://bridge.example/")
+    library = MediaLibrary(store, folder / "media", settings, public_url="https://bridge.example/")
+    await library.start()
+    queue = CommitQueue(store)
+    committer = Committer(queue, posts.catalogue, library, [])
+    fetch = GuardedFetch(allow_loopback=True)
+    bench = Bench(
+        folder, store, posts, networks, settings, committer, queue, library, fetch,
+        targets, FileLive(store),
+    )  # fmt: skip
+    committer._listeners = [
+        lambda version: bench.syndicator.changed(version) if bench.syndicator else None
+    ]
+    return bench
+
+
+async def close_bench(bench: Bench) -> None:
+    await bench.stop()
+    await bench.committer.close()
+    await bench.queue.close()
+    await bench.posts.close()
+    await bench.fetch.close()
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(bench.networks.server.close(), 2)
