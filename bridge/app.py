@@ -19,6 +19,7 @@ from aiohttp import web
 
 from bridge.auth.factory import make_verifier
 from bridge.desk import routes as desk_routes
+from bridge.desk.context import Contexts
 from bridge.desk.desk import Desk
 from bridge.desk.mentions import MentionPages
 from bridge.errors import BridgeError, SiteBroken
@@ -198,7 +199,8 @@ class _Assembly:
             with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
-        self._open_desk(repo, followers, publisher, previews, server)
+        if server is not None:
+            self._open_desk(repo, followers, publisher, previews, fetch)
         await self._start_receiving(repo, committer, fetch)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
 
@@ -208,11 +210,9 @@ class _Assembly:
         followers: _Followers,
         publisher: Publisher,
         previews: Previews | None,
-        server: IndieAuthServer | None,
+        fetch: GuardedFetch,
     ) -> None:
-        """The owner's own pages, where the owner can sign in."""
-        if server is None:
-            return
+        """The owner's own pages, for which the owner has to sign in."""
         desk = Desk(
             store=repo.store,
             catalogue=repo.catalogue,
@@ -221,6 +221,7 @@ class _Assembly:
             media=repo.media,
             rebuilder=followers.rebuilder,
             previews=previews,
+            contexts=Contexts(fetch),
             settings=self.settings,
             public_url=self.public_url,
             max_bytes=self.app[MAX_REQUEST],

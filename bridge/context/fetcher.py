@@ -110,7 +110,7 @@ class ContextFetcher:
         silent: list[str] = []
         for url in wish.targets:
             try:
-                cite = await self._look(url)
+                cite = await look_up(self._fetch, url)
             except FetchError as error:
                 # Quoted: a client can have any character in it, a new line too.
                 log.info("no reply context from %r: %s", url, error)
@@ -136,16 +136,17 @@ class ContextFetcher:
         handle = asyncio.get_running_loop().call_later(delay, enqueue)
         self._later.add(handle)
 
-    async def _look(self, url: str) -> dict[str, Any] | None:
-        """The h-cite of a page; ``None`` where there is nothing to be known.
 
-        Raises :class:`bridge.net.fetch.FetchError` where there may be something another time.
-        """
-        page = await self._fetch.fetch(url, max_bytes=_PAGE_BYTES, accept=_ACCEPT)
-        if page.status >= 500 or page.status == 429:
-            raise FetchError(f"its server answered {page.status}")
-        cite = await read_cite(page) if page.status == 200 else None
-        if cite is None:
-            return None
-        # The post keeps pointing where its author pointed, wherever that redirects to.
-        return {**cite, "properties": {**cite["properties"], "url": [url]}}
+async def look_up(fetch: Fetch, url: str) -> dict[str, Any] | None:
+    """The h-cite of a page; ``None`` where there is nothing to be known.
+
+    Raises :class:`bridge.net.fetch.FetchError` where there may be something another time.
+    """
+    page = await fetch.fetch(url, max_bytes=_PAGE_BYTES, accept=_ACCEPT)
+    if page.status >= 500 or page.status == 429:
+        raise FetchError(f"its server answered {page.status}")
+    cite = await read_cite(page) if page.status == 200 else None
+    if cite is None:
+        return None
+    # The post keeps pointing where its author pointed, wherever that redirects to.
+    return {**cite, "properties": {**cite["properties"], "url": [url]}}

@@ -18,6 +18,7 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import FIELDS, Field, fields_of, kind_named
 from bridge.desk.form import Problems, Typed
 from bridge.desk.owner import Owner
+from bridge.desk.preview import look_of
 from bridge.desk.receive import Arrived
 from bridge.errors import BridgeError, Conflict, InvalidRequest
 from bridge.indieauth.endpoint import Form
@@ -74,7 +75,7 @@ async def change(arrived: Arrived) -> web.StreamResponse:
     if step := step_of(arrived.does):
         return await composer.show(owner, desk, stepped(sheet, step))
     if arrived.does or sheet.problems:
-        return await composer.show(owner, desk, sheet)
+        return await composer.show(owner, desk, replace(sheet, looks=True))
     try:
         return await _write(arrived, sheet, opened)
     except Conflict:
@@ -95,6 +96,8 @@ async def _write(arrived: Arrived, sheet: Sheet, opened: _Opened) -> web.StreamR
         opened.entry.url, opened.fields, opened.post, opened.typed, sheet.typed, desk.zone
     )
     _ask_for_status(asked, opened, status, desk)
+    if asked.keys() == {"action", "url"} and "look" in owner.request.query and desk.previews:
+        return owner.back(look_of(opened.entry.url))
     if asked.keys() == {"action", "url"}:
         return owner.back(_form_of(opened.entry.url), Notice("Nothing was changed."))
     action = parse_action(Body("json", json=asked))
@@ -105,7 +108,9 @@ async def _write(arrived: Arrived, sheet: Sheet, opened: _Opened) -> web.StreamR
         replace(action, once=named, seen=opened.entry.blob), desk.token
     )
     if done.draft:
-        link = (desk.previews.url(done.draft), "Look at it") if desk.previews else None
+        if "look" in owner.request.query and desk.previews:
+            return owner.back(look_of(done.url))
+        link = (look_of(done.url), "Look at it") if desk.previews else None
         return owner.back(_form_of(done.url), Notice("Draft saved.", link=link))
     text = "Published." if status == "published" and opened.entry.status == "draft" else "Saved."
     return owner.back(_form_of(done.url), Notice(text, link=(done.url, "Look at it")))
@@ -233,7 +238,7 @@ def _about(desk: Desk, opened: _Opened, sheet: Sheet) -> Sheet:
         editable = False
         sheet = replace(sheet, problems={**sheet.problems, "": error.description})
     is_draft = entry.status == "draft"
-    preview = desk.previews.url(entry.save_as) if is_draft and desk.previews else ""
+    preview = look_of(entry.url) if is_draft and desk.previews else ""
     others = composer.others_of(opened.post)
     edited = Edited(entry.url, entry.path, entry.status, editable, others, preview)
     return replace(sheet, edited=edited)

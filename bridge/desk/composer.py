@@ -44,6 +44,7 @@ class Sheet:
     """All that a form's page shows.
 
     ``theirs`` is what stands in the post where both sides have changed it: label, mine, theirs.
+    ``looks``: whether the page that the post is about is to be looked up.
     """
 
     kind: PostType
@@ -55,6 +56,7 @@ class Sheet:
     edited: Edited | None = None
     theirs: Sequence[tuple[str, str, str]] = ()
     also: Sequence[str] = ()
+    looks: bool = False
 
     @property
     def fields(self) -> list[Field]:
@@ -86,6 +88,7 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
     first = [each for each in sheet.fields if each.name not in (*MORE, *_OWN_PLACE)]
     more = [each for each in sheet.fields if each.name in MORE]
     own = f"{desk.public_url}media/"
+    target = next((text for name in TARGETS if (text := sheet.typed.text(name).strip())), "")
     return owner.page(
         "desk/compose.html",
         status=sheet.status,
@@ -99,6 +102,8 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
         typed=sheet.typed,
         problems=sheet.problems,
         edited=sheet.edited,
+        has_theme=desk.previews is not None,
+        context=await desk.contexts.of(target) if sheet.looks else None,
         channels=index.channels(),
         tags=index.categories()[:10],
         targets=desk.settings.syndication.targets,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aiohttp import web
 
 from bridge.auth.token import Token
+from bridge.desk.context import Contexts
 from bridge.errors import SiteBroken
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
@@ -41,6 +42,7 @@ class Desk:
     media: MediaLibrary
     rebuilder: Rebuilder
     previews: Previews | None
+    contexts: Contexts
     settings: Settings
     public_url: str
     max_bytes: int

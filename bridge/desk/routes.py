@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import change, posts, write
+from bridge.desk import change, posts, preview, write
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
 from bridge.desk.receive import post_form
@@ -25,6 +25,9 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.post("/desk/new", post_form(write.create)),
             web.get("/desk/edit", owner_page(change.show)),
             web.post("/desk/edit", post_form(change.change)),
+            web.post("/desk/preview", post_form(preview.at_once)),
+            web.get("/desk/look", owner_page(preview.in_theme)),
+            web.post("/desk/publish", owner_form(preview.publish)),
             web.post("/desk/delete", owner_form(change.delete)),
             web.post("/desk/restore", owner_form(change.restore)),
         ]

@@ -14,6 +14,7 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import KINDS, kind_named
 from bridge.desk.form import Problems, Typed
 from bridge.desk.owner import Owner
+from bridge.desk.preview import look_of
 from bridge.desk.receive import Arrived
 from bridge.errors import BridgeError, InvalidRequest
 from bridge.micropub.action import Create
@@ -67,7 +68,7 @@ async def create(arrived: Arrived) -> web.StreamResponse:
     if step := step_of(arrived.does):
         return await composer.show(owner, desk, stepped(sheet, step))
     if arrived.does or sheet.problems:
-        return await composer.show(owner, desk, sheet)
+        return await composer.show(owner, desk, replace(sheet, looks=True))
     status = filled.controls.get("post-status", "published")
     try:
         action = _asked(sheet, status, desk)
@@ -93,7 +94,9 @@ def _after(arrived: Arrived, action: Create, done: Published) -> web.Response:
     """Where the owner goes on: to the post, or where they see how it is doing."""
     owner, desk = arrived.owner, arrived.desk
     if action.post.first("post-status") == "draft":
-        link = (desk.previews.url(done.draft), LOOK) if done.draft and desk.previews else None
+        if "look" in owner.request.query and desk.previews:
+            return owner.back(look_of(done.url))
+        link = (look_of(done.url), LOOK) if desk.previews else None
         return owner.back(
             f"/desk/edit?url={quote(done.url, safe='')}", Notice("Draft saved.", link=link)
         )

@@ -17,7 +17,7 @@ from bridge.pages.visit import visit
 
 #: The page's own scripts must not act where the owner's session is.
 _HEADERS = {
-    "Content-Security-Policy": "sandbox; frame-ancestors 'none'",
+    "Content-Security-Policy": "sandbox; frame-ancestors 'self'",
     "X-Robots-Tag": "noindex",
     hdrs.CACHE_CONTROL: "no-store",
 }
@@ -33,6 +33,10 @@ class Previews:
     def url(self, save_as: str) -> str:
         """Where the owner sees the page that is saved there."""
         return self._base + quote(save_as)
+
+    def path(self, save_as: str) -> str:
+        """The same from the root of the bridge, for a frame of a page of ours."""
+        return f"/preview/{quote(save_as)}"
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The page; a browser without the owner's session is sent to sign in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from html import unescape
@@ -13,7 +14,7 @@ import pytest
 import pytest_asyncio
 from bridge_kit import picture
 from demo_kit import Demo, demo_in, wait_until
-from indieauth_kit import Browser, Page, browser
+from indieauth_kit import Browser, Page, browser, client_site
 
 from bridge.desk.fields import KINDS
 
@@ -319,7 +320,7 @@ async def test_a_draft_is_kept_found_and_published(owner: Browser, there: Demo) 
     assert saved.location.startswith("/desk/edit?url=")
     edit = await owner.get(saved.location)
     assert "Draft saved." in edit.text
-    assert "/preview/" in edit.text
+    assert "/desk/look?url=" in edit.text
     assert "Not yet ready" in (await owner.get("/desk/?show=drafts")).text
     published = await owner.submit(
         edit, "/desk/edit", content="Ready now", **{"post-status": "published"}
@@ -467,3 +468,75 @@ async def test_what_the_commit_tells_is_not_what_the_form_is_called(
     message = there.git("log", "-1", "--format=%B")
     assert "Micropub-Once: " in message
     assert once not in message
+
+
+async def test_a_preview_shows_the_text_and_writes_nothing(owner: Browser, there: Demo) -> None:
+    before = there.commits()
+    page = await owner.get("/desk/new?kind=article")
+    fields = {
+        **dict(page.form("/desk/new")),
+        "name": "To be seen",
+        "content": 'With *stress*, <script>alert(1)</script> and <img src="x" onerror="alert(1)">',
+    }
+    shown = await owner.post("/desk/preview", data=fields, headers={"Sec-Fetch-Dest": "iframe"})
+    assert shown.status == 200
+    assert "<em>stress</em>" in shown.text
+    assert "<script" not in shown.text
+    assert "onerror" not in shown.text
+    policy = shown.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
+    assert "frame-ancestors 'self'" in policy
+    empty = await owner.post("/desk/preview", data=dict(page.form("/desk/new")))
+    assert "Nothing to be seen yet." in empty.text
+    foreign = await owner.post(
+        "/desk/preview", data=fields, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    assert foreign.status in {200, 403}
+    assert "stress" not in foreign.text
+    assert there.commits() == before
+
+
+async def test_a_draft_is_seen_in_the_sites_own_theme_and_published(
+    owner: Browser, there: Demo
+) -> None:
+    page = await owner.get("/desk/new")
+    fields = dict(page.form("/desk/new")) | {
+        "content": "As my theme has it",
+        "post-status": "draft",
+    }
+    saved = await owner.post("/desk/new?look=theme", data=fields)
+    assert saved.status == 303
+    assert saved.location.startswith("/desk/look?url=")
+    look = await owner.get(saved.location)
+    framed = re.findall(r'<iframe[^>]* src="([^"]+)"', look.text)[0]
+    deadline = 0
+    while "As my theme has it" not in (built := await owner.get(framed)).text:
+        deadline += 1
+        assert deadline < 600
+        await asyncio.sleep(0.1)
+    assert built.headers["Content-Security-Policy"] == "sandbox; frame-ancestors 'self'"
+    done = await owner.submit(look, "/desk/publish")
+    assert (done.status, done.location) == (303, "/desk/")
+    url = dict(look.form("/desk/publish"))["url"]
+    assert (await owner.get(saved.location)).status == 404
+    assert "post-status" not in (post := await source(there, url)) or post["post-status"] == [
+        "published"
+    ]
+
+
+async def test_the_page_that_is_answered_is_looked_up_while_writing(owner: Browser) -> None:
+    pages = {
+        "/": '<article class="h-entry"><h1 class="p-name">Sourdough, again</h1>'
+        '<a class="p-author h-card" href="/">Ann Writer</a><p class="e-content">Rye.</p></article>'
+    }
+    async with client_site(pages) as elsewhere:
+        page = await owner.get("/desk/new?kind=reply")
+        looked = await owner.submit(
+            page, "/desk/new", do="look", content="Mine", **{"in-reply-to": f"{elsewhere}/"}
+        )
+    assert looked.status == 200
+    assert "Sourdough, again" in said(looked)
+    assert "Ann Writer" in said(looked)
+    assert "Mine" in looked.text
+    gone = await owner.submit(page, "/desk/new", do="look", **{"in-reply-to": f"{elsewhere}/other"})
+    assert "cannot be read just now" in said(gone)

@@ -1,0 +1,67 @@
+"""What a page says of itself that the owner is about to answer: looked up while they write."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from bridge.context.fetcher import Fetch, look_up
+from bridge.desk.form import words_of
+from bridge.micropub.address import is_web
+from bridge.micropub.post import Json
+from bridge.net.fetch import FetchError
+from bridge.runtime.expiring import Memory
+
+#: So long the form waits for another site.
+_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A page in a few words; ``problem`` where it could not be read just now."""
+
+    url: str
+    name: str = ""
+    author: str = ""
+    excerpt: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """Looks pages up, and remembers them for a while."""
+
+    fetch: Fetch
+    seconds: float = _SECONDS
+    known: Memory[Context] = field(default_factory=lambda: Memory(seconds=600, most=200))
+
+    async def of(self, url: str) -> Context | None:
+        """What is at an address; ``None`` for what is no address of a page."""
+        if not is_web(url):
+            return None
+        if (known := self.known.get(url)) is not None:
+            return known
+        try:
+            async with asyncio.timeout(self.seconds):
+                cite = await look_up(self.fetch, url)
+        except (FetchError, TimeoutError):
+            return Context(url, problem="This page cannot be read just now.")
+        context = _context(url, cite or {})
+        self.known.put(url, context)
+        return context
+
+
+def _context(url: str, cite: dict[str, Json]) -> Context:
+    found = cite.get("properties")
+    properties = found if isinstance(found, dict) else {}
+
+    def first(name: str, inner: str = "") -> str:
+        values = properties.get(name)
+        value = values[0] if isinstance(values, list) and values else None
+        if inner and isinstance(value, dict):
+            nested = value.get("properties")
+            values = nested.get(inner) if isinstance(nested, dict) else None
+            value = values[0] if isinstance(values, list) and values else None
+        return words_of(value)
+
+    return Context(url, first("name"), first("author", "name"), first("content"))

@@ -1,0 +1,114 @@
+"""What a post will look like: ``/desk/preview`` at once, ``/desk/look`` in the site's own theme."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from aiohttp import web
+
+from bridge.content.markup import html
+from bridge.content.markup.body import encode
+from bridge.content.render import is_markdown
+from bridge.desk import composer, form
+from bridge.desk.composer import sheet_of
+from bridge.desk.desk import DESK, Desk
+from bridge.desk.fields import kind_named
+from bridge.desk.form import Attached, Problems
+from bridge.desk.owner import Owner
+from bridge.desk.receive import Arrived
+from bridge.errors import BridgeError
+from bridge.indieauth.endpoint import Form
+from bridge.micropub.action import Create, Update
+from bridge.micropub.body import Body
+from bridge.micropub.parse import parse_action
+from bridge.micropub.post import Post
+from bridge.micropub.values import is_empty
+from bridge.pages.navigation import Notice
+from bridge.pages.render import PageError, frame
+from bridge.site.known import KnownSite, without_guesses
+from bridge.store import StoreError
+
+
+async def at_once(arrived: Arrived) -> web.StreamResponse:
+    """POST: the text as the site's Markdown shows it, in our own type. Nothing is written."""
+    desk, filled = arrived.desk, arrived.filled
+    await desk.catalogue.refresh()
+    sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
+    problem, post, shown = arrived.doubt, Post(), ""
+    photos: tuple[Attached, ...] = ()
+    if not problem:
+        try:
+            sheet = await composer.take_in(desk, sheet, filled)
+            photos = sheet.typed.files.get("photo", ())
+            found = form.read_values(sheet.fields, sheet.typed, desk.zone)
+            if found and not all(map(is_empty, found.values())):
+                asked = form.creation(sheet.kind, found, sheet.typed, "draft")
+                post = _post(parse_action(Body("json", json=asked)))
+            shown = await _rendered(desk, post)
+        except (Problems, BridgeError, StoreError) as error:
+            problem = str(error)
+    own = f"{desk.public_url}media/"
+    return frame(
+        arrived.owner.request,
+        "desk/preview.html",
+        problem=problem,
+        title=post.text("name") or "",
+        shown=shown,
+        photos=[each for each in photos if each.url.startswith((own, "https://"))],
+        target=next((sheet.typed.text(name) for name in composer.TARGETS
+                     if sheet.typed.text(name)), ""),
+    )  # fmt: skip
+
+
+def _post(action: object) -> Post:
+    return action.post if isinstance(action, Create) else Post()
+
+
+async def _rendered(desk: Desk, post: Post) -> str:
+    """The HTML of a post's text, by the site's own Markdown, made harmless."""
+    content = post.first("content")
+    if is_empty(content):
+        return ""
+
+    def work(site: KnownSite) -> str:
+        rules = desk.posts.rules(site)
+        return site.render(encode(content, markdown=is_markdown(post), rules=rules).text).html
+
+    shown = await without_guesses(desk.catalogue.site, work)
+    return html.sanitise(desk.posts.media.externalise_text(shown))
+
+
+async def in_theme(owner: Owner) -> web.StreamResponse:
+    """GET: a draft's page as Pelican has built it, with what can be done about it above."""
+    desk, url = owner.request.app[DESK], owner.request.query.get("url", "")
+    await desk.catalogue.refresh()
+    entry = desk.catalogue.index.find(url)
+    if entry is None or entry.status != "draft" or desk.previews is None:
+        raise PageError(
+            "There is no such draft",
+            "A post that is published is seen at its own address.",
+            status=404,
+            link=("/desk/?show=drafts", "Drafts"),
+        )
+    return owner.page(
+        "desk/look.html", url=entry.url, preview=desk.previews.path(entry.save_as), here="posts"
+    )
+
+
+async def publish(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST: publish a draft as it is, dated now unless its date is still to come."""
+    desk, url = owner.request.app[DESK], sent.get("url") or ""
+    await desk.catalogue.refresh()
+    entry = desk.posts.find(url)
+    replaced = {"post-status": ("published",)}
+    if entry.published <= desk.now():
+        now = datetime.fromtimestamp(desk.now(), UTC).isoformat(timespec="seconds")
+        replaced["published"] = (now,)
+    done = await desk.publisher.carry_out(Update(entry.url, replace=replaced), desk.token)
+    return owner.back("/desk/", Notice("Published.", link=(done.url, "Look at it")))
+
+
+def look_of(url: str) -> str:
+    """The page on which a draft is seen in the site's own theme."""
+    return f"/desk/look?url={quote(url, safe='')}"
