@@ -71,6 +71,7 @@ from bridge.webmention.handlers import WebmentionHandlers
 from bridge.webmention.moderation import Moderation, orders_folder
 from bridge.webmention.outbox import begin_anew
 from bridge.webmention.receiving import Receiver
+from bridge.webmention.reverification import Reverification
 from bridge.webmention.sending import Sender
 from bridge.webmention.tombstones import Gravedigger, Tombstones
 
@@ -411,6 +412,8 @@ class _Assembly:
         self.app[RECEIVER] = receiver
         moderation = Moderation(receiver, orders_folder(self.settings.site.state))
         self._run_beside(moderation.run(), "moderation")
+        checked = self.settings.site.state / "mentions" / "checked.json"
+        self._run_beside(Reverification(receiver, checked).run(), "reverification")
         if self.settings.indieauth.enabled:
             MentionPages(moderation).add_to(self.app)
 

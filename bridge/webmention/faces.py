@@ -49,7 +49,8 @@ class Faces:
         new; ``""`` where there is none."""
         if not self._store or not mention.photo:
             return "", None
-        known = await asyncio.to_thread(self._files.face_of, str(mention.entry["author"]["url"]))
+        author = mention.author_url
+        known = await asyncio.to_thread(self._files.face_of, author) if author else None
         if known is not None and _is_young(known.received):
             return known.photo, None
         data = await self._picture(mention.photo)

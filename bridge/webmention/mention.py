@@ -215,7 +215,7 @@ def _author(said: Mapping[str, Any], source: str) -> tuple[dict[str, Any], bool]
     url, host = web_url(said.get("url")), _host(source)
     name = line(str(said.get("name", "")), _NAME) or _host(url) or host
     if not url:
-        return {"type": "card", "name": name, "url": _origin(source)}, True
+        return {"type": "card", "name": name}, True
     if _host(url) == host or host in PROXIES:
         return {"type": "card", "name": name, "url": url}, True
     # Anybody can write another's name and address into a page.

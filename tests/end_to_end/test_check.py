@@ -124,6 +124,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         conf.write_text(conf.read_text().replace("https://example.com", home.rstrip("/")))
         with (place.site / "pelicanconf.py").open("a") as more:
             more.write(f'INDIEAUTH_BRIDGE = "{front}"\n')
+            more.write(f'INDIEAUTH_WEBMENTION = "{front}webmention"\n')
         commit(place.site)
         publish(place.site, place.remote)
         where = ("--remote", place.remote, "--public-url", front)
@@ -156,9 +157,28 @@ async def test_a_served_site_passes(world: World) -> None:
     for subject in (
         "repo", "remote", "Pelican settings", "SITEURL", "build", "plugin", "public_url", "bridge",
         "Authorization header", "uploads", "rel=micropub", "rel=authorization_endpoint",
-        "rel=token_endpoint", "IndieAuth metadata",
+        "rel=token_endpoint", "IndieAuth metadata", "webmentions",
     ):  # fmt: skip
         assert f"ok   {subject}: " in told
+
+
+async def test_whether_a_mention_would_arrive(world: World) -> None:
+    world.home = lambda html: re.sub(r"<link[^>]*rel=.?webmention[^>]*>", "", html)
+    status, told = await world.check()
+    assert (status, "INDIEAUTH_WEBMENTION" in told) == (0, True), told
+
+    world.home = lambda html: html.replace("/webmention", "/elsewhere")
+    found = await world.broken()
+    assert set(found) == {"webmentions"}
+    assert "/elsewhere, not http" in found["webmentions"]
+
+    world.home = _as_it_is
+    world.proxy = lambda request, _: (
+        web.Response(status=404) if request.path == "/webmention" else None
+    )
+    found = await world.broken()
+    assert set(found) == {"webmentions"}
+    assert "answers 404" in found["webmentions"]
 
 
 async def test_links_of_the_live_home_page(world: World) -> None:

@@ -328,8 +328,7 @@ async def test_nothing_of_a_strangers_html_is_in_a_file(bridge: Hearing, bob: El
     assert "onerror" not in text
     assert "\\u202e" not in text
     assert "<script>alert(1)" not in text
-    assert "photo" not in said["author"]
-    assert said["author"]["url"] == bob.base
+    assert said["author"].keys() == {"type", "name"}
 
 
 async def test_anothers_name_is_shown_with_the_host_that_uses_it(

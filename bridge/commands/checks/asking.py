@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -44,10 +45,14 @@ async def ask(
     token: str = "",
     accept: str = "application/json",
     data: bytes | None = None,
+    form: Mapping[str, str] | None = None,
 ) -> Answer:
-    """GET, or POST where there is ``data``."""
+    """GET, or POST where there is ``data`` or a ``form``."""
     headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token else {})
-    method, body = ("GET", None) if data is None else ("POST", io.BytesIO(data))
+    body: io.BytesIO | aiohttp.FormData | None = None if data is None else io.BytesIO(data)
+    if form is not None:
+        body = aiohttp.FormData(dict(form))
+    method = "GET" if body is None else "POST"
     try:
         async with session.request(method, url, headers=headers, data=body) as response:
             raw = await response.content.read(_MOST)

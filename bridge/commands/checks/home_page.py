@@ -26,6 +26,8 @@ async def check_home_page(
     else:
         for finding in _check_links(page, base, settings):
             yield finding
+        if settings.webmention.receive:
+            yield await _check_webmention(session, page, base, settings)
     own = [f"{base}{_METADATA}"] if settings.indieauth.enabled else []
     # Clients that find metadata believe it alone, and several fail hard where it is not there.
     for url in _links(page, "indieauth-metadata") or own:
@@ -60,6 +62,41 @@ def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Fin
         f"rel={rel}",
         f"the live home page says {told}, {but}",
         "Make your Pelican settings and bridge.toml agree, build and publish.",
+    )
+
+
+async def _check_webmention(
+    session: aiohttp.ClientSession, page: Answer, base: str, settings: Settings
+) -> Finding:
+    """Whether a mention would arrive: one is sent that the bridge has to refuse (a page that
+    mentions itself, Webmention 3.2.1), to where the home page says."""
+    right = f"{base}webmention"
+    found = _links(page, "webmention")
+    if not found:
+        return Finding(
+            "webmentions",
+            "the live home page does not say where to send them: no one can",
+            f'Set INDIEAUTH_WEBMENTION = "{right}" in your Pelican settings, build and publish; or'
+            " [webmention] receive = false.",
+            broken=False,
+        )
+    if found != [right]:
+        return Finding(
+            "webmentions",
+            f"the live home page says {', '.join(found)}, not {right}",
+            "Make your Pelican settings and bridge.toml agree, build and publish.",
+        )
+    me = settings.site.me
+    answer = await ask(session, right, form={"source": me, "target": me})
+    if answer.status == 400 and "same" in str(answer.json.get("error_description")):
+        return Finding("webmentions", f"a mention of {me} would arrive at {right}")
+    if not answer.status or answer.status >= 500:
+        # That the bridge does not answer at all is told as such.
+        return Finding("webmentions", f"{right} {answer.words}", "See there.", broken=False)
+    return Finding(
+        "webmentions",
+        f"{right} {answer.words}, where it should refuse a page that mentions itself",
+        "Lead /webmention to the bridge, too (docs/proxies.md).",
     )
 
 
