@@ -22,6 +22,7 @@ from bridge.desk import routes as desk_routes
 from bridge.desk.context import Contexts
 from bridge.desk.desk import Desk
 from bridge.desk.mentions import MentionPages
+from bridge.desk.owner import owner_form
 from bridge.errors import BridgeError, SiteBroken
 from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.indieauth import routes
@@ -74,6 +75,7 @@ from bridge.webmention.receiving import Receiver
 from bridge.webmention.reverification import Reverification
 from bridge.webmention.sending import Sender
 from bridge.webmention.tombstones import Gravedigger, Tombstones
+from bridge.webmention.websub import HubPing
 
 log = logging.getLogger(__name__)
 
@@ -167,10 +169,13 @@ class _Assembly:
         placing = Placing(repo.catalogue, repo.store)
         tombstones = self._tombstones(repo)
         publisher = self._make_publisher(repo, placing, followers, committer, tombstones, fetch)
-        sender = await self._start_sending(repo, followers, committer, tombstones, fetch)
-        if sender is not None:
-            listeners.append(sender.changed)
-            followers.moved.append(sender.changed)
+        site = own_pages()
+        self._close_later(site.close)
+        sender = await self._start_sending(repo, followers, committer, tombstones, fetch, site)
+        for part in (sender, self._start_hub(repo, followers, fetch, site)):
+            if part is not None:
+                listeners.append(part.changed)
+                followers.moved.append(part.changed)
         server = self._start_identity(fetch)
         if server is not None:
             server.zone = partial(_clock, repo.catalogue)
@@ -202,6 +207,8 @@ class _Assembly:
         self._add_routes(micropub, media, status, previews, followers.remote)
         if server is not None:
             self._open_desk(repo, followers, publisher, previews, fetch)
+            if sender is not None:
+                self.app.router.add_post("/status/webmentions", owner_form(status.decide_held))
         await self._start_receiving(repo, committer, fetch)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
 
@@ -430,13 +437,12 @@ class _Assembly:
         committer: Committer,
         tombstones: Tombstones,
         fetch: GuardedFetch,
+        site: GuardedFetch,
     ) -> Sender | None:
         """Webmentions to the sites that posts link to."""
         if not self.settings.webmention.send:
             begin_anew(outbox_folder(self.settings.site.state))
             return None
-        site = own_pages()
-        self._close_later(site.close)
         sender = make_sender(
             self.settings,
             repo.store,
@@ -483,6 +489,17 @@ class _Assembly:
         )
         self._close_later(syndicator.close)
         return syndicator
+
+    def _start_hub(
+        self, repo: _Repo, followers: _Followers, fetch: GuardedFetch, site: GuardedFetch
+    ) -> HubPing | None:
+        """WebSub: a hub hears of feeds that are built here."""
+        if (output := followers.rebuilder.output) is None:
+            return None
+        note = self.settings.site.state / "webmention" / "feeds.json"
+        hub = HubPing(repo.catalogue, followers.rebuilder, output, note, site=site, fetch=fetch)
+        self._run_beside(hub.run(), "websub")
+        return hub
 
     def _close_later(self, close: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Have a part closed at the end of the application, which no part may hold up."""

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_MARKUP", "INDIEAUTH_PHOTO", "INDIEAUTH_WORDS", "INDIEAUTH_HEADERS"),
     *("INDIEAUTH_MEDIA_FOLDER", "INDIEAUTH_JSON_FEED"),
-    *("INDIEAUTH_PRIVATE_DRAFTS", quiet.SETTING),
+    *("INDIEAUTH_PRIVATE_DRAFTS", "INDIEAUTH_BRIDGY_FED", quiet.SETTING),
     *(mentions.SETTING, mentions.FORM),
 }
 #: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
@@ -39,9 +39,10 @@ class Site:
     (they differ in a sub-site of another language), both without a slash at the end. ``wraps``:
     the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
     ``media`` is the folder of uploads, inside the content folder. ``private_drafts``: drafts that
-    were written by hand get no page either. ``not_on_home``: kinds of posts that stay out of the
-    home page and the main feeds. ``mentions`` is the folder of what others say of posts, inside
-    the content folder, empty where none is shown; ``mention_form`` where a form for more sends to.
+    were written by hand get no page either. ``bridgy_fed``: posts say that they are for Bridgy Fed.
+    ``not_on_home``: kinds of posts that stay out of the home page and the main feeds. ``mentions``
+    is the folder of what others say of posts, inside the content folder, empty where none is shown;
+    ``mention_form`` where a form for more sends to.
     """
 
     links: tuple[Link, ...]
@@ -58,6 +59,7 @@ class Site:
     json_feed: str
     media: str
     private_drafts: bool
+    bridgy_fed: bool
     not_on_home: frozenset[str]
     mentions: str
     mention_form: str
@@ -90,6 +92,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         json_feed=feed,
         media=_media_folder(settings),
         private_drafts=_flag(settings, "INDIEAUTH_PRIVATE_DRAFTS", default=False),
+        bridgy_fed=_flag(settings, "INDIEAUTH_BRIDGY_FED", default=False),
         not_on_home=quiet.chosen(settings),
         mentions=mentions.folder_of(settings),
         mention_form=mentions.form_of(

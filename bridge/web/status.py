@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from aiohttp import hdrs, web
 
 from bridge import __version__
+from bridge.desk.owner import Owner
+from bridge.indieauth.endpoint import Form
 from bridge.micropub.post import Json
+from bridge.pages.navigation import Notice
 from bridge.pages.render import page, page_endpoint, redirect
 from bridge.pages.visit import visit
 from bridge.posts.catalogue import Catalogue
@@ -77,6 +80,7 @@ class StatusHandlers:
             headline=_headline(build, remote, site),
             building=_building(build),
             pushing=_pushing(remote),
+            outbox=self._sender.report() if self._sender else None,
             version=__version__,
         )
 
@@ -84,6 +88,15 @@ class StatusHandlers:
         """GET /: what everybody types first leads to the page that says how things are."""
         del request
         return redirect("/status")
+
+    async def decide_held(self, owner: Owner, form: Form) -> web.StreamResponse:
+        """POST /status/webmentions: what was held is to be sent (``do=send``), or never."""
+        assert self._sender is not None  # noqa: S101 - there is no such address without one
+        if form.get("do") == "send":
+            count = await self._sender.release()
+            return owner.back("/status", Notice(f"The webmentions of {_posts(count)} are sent."))
+        count = await self._sender.discard()
+        return owner.back("/status", Notice(f"The webmentions of {_posts(count)} are not sent."))
 
     def _facts(self) -> dict[str, Json]:
         build, remote = self._rebuilder.status(), self._remote.status()
@@ -151,6 +164,10 @@ def outbox_facts(report: Report) -> dict[str, Json]:
             for name, found in posts.items()
         },
     }
+
+
+def _posts(count: int) -> str:
+    return f"{count} post{'' if count == 1 else 's'}"
 
 
 def _headline(build: BuildStatus, remote: RemoteStatus, site: SiteReport) -> str:

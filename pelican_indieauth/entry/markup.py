@@ -83,7 +83,7 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
         # keeping it saves a build more than all else here costs.
         article.override_url = article.url
         article.entry = reader.entry(article)
-        article.entry_parts = Parts(article.entry, site.words, article.date_format)
+        article.entry_parts = Parts(article.entry, site.words, article.date_format, site.bridgy_fed)
         article.entry_frame = _frame(article.entry_parts, wrap=site.wraps)
         if site.wraps:
             article.get_content = _Content(article.entry_frame, article.get_content)

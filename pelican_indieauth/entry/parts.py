@@ -44,14 +44,20 @@ _TARGETS = (
 )
 
 
+#: By this Bridgy Fed knows that a post is meant for it (fed.brid.gy/docs); people do not see it.
+_BRIDGY_FED = '<a class="u-bridgy-fed" href="https://fed.brid.gy/" hidden="from-humans"></a>'
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """An entry's HTML, without the element around it. ``words`` are in the site's language, dates
-    in the form that it gives them (``DEFAULT_DATE_FORMAT``)."""
+    in the form that it gives them (``DEFAULT_DATE_FORMAT``). ``bridgy_fed``: it is for Bridgy Fed.
+    """
 
     entry: Entry
     words: Mapping[str, str]
     date_format: str = "%Y-%m-%d"
+    bridgy_fed: bool = False
 
     def opening(self) -> str:
         """How a whole entry begins: root class, and what machines read of every post.
@@ -74,7 +80,7 @@ class Parts:
             found += _data("dt-updated", entry.updated.isoformat())
         if entry.summary and not entry.bodiless:
             found += _data("p-summary", entry.summary)
-        return found
+        return found + (_BRIDGY_FED if self.bridgy_fed else "")
 
     def author(self, *, visible: bool = False) -> str:
         """Who wrote it (p-author), for machines alone or for people too."""

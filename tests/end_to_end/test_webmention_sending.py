@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from bridge_kit import Client
 from demo_kit import Demo, demo_in
+from indieauth_kit import browser
 from webmention_kit import ROCKS, Elsewhere, elsewhere, expected_endpoint, serve_rocks
 
 
@@ -230,3 +231,35 @@ async def test_by_hand_a_post_is_told_again(client: Client, demo: Demo, site: El
     assert site.mentions() == [(url, target)] * 2
     assert f"sent      {target}" in printed
     assert f"skipped   {plain}: it takes no webmentions" in printed
+
+
+async def test_many_posts_by_hand_wait_for_the_owners_word_on_the_status_page(
+    demo: Demo, client: Client, site: Elsewhere
+) -> None:
+    target = site.taker("/many")
+    clone = demo.in_step()
+    for number in range(21):
+        (clone / "content" / f"many-{number}.md").write_text(
+            f"Title: Many {number}\nDate: 2026-01-02 10:00\nSlug: many-{number}\n"
+            f"Category: articles\n\n[x]({target})\n"
+        )
+    demo.git("add", "--all", repo=clone)
+    demo.git("commit", "-q", "-m", "an import", repo=clone)
+    while len((await outbox(client))["held"]) < 21:
+        await asyncio.sleep(0.1)
+    assert site.asked == []
+
+    async with browser(demo.site.rstrip("/")) as person:
+        people = {"Accept": "text/html"}
+        await person.sign_in("/auth/sign-in?then=/status", demo.password)
+        page = await person.get("/status", headers=people)
+        assert "Webmentions that wait for your word" in page.text
+        assert "21 posts were changed at once by hand" in page.text
+        refused = await person.post("/status/webmentions", data={"do": "send"})
+        assert refused.status == 403
+        done = await person.submit(page, "/status/webmentions", do="discard")
+        assert done.status == 303
+        told = await person.get("/status", headers=people)
+        assert "The webmentions of 21 posts are not sent." in told.text
+    assert (await outbox(client))["held"] == []
+    assert site.asked == []

@@ -244,3 +244,13 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return value["value"] if "value" in value else value["properties"]["name"][0]
+
+
+def test_posts_say_that_they_are_for_bridgy_fed_where_the_site_wants_it(tmp_path: Path) -> None:
+    posts = {"a": post("a", note({}), "Words")}
+    assert "fed.brid.gy" not in build(tmp_path, posts).text("a.html")
+    built = build(tmp_path, posts, INDIEAUTH_BRIDGY_FED=True)
+    (link,) = BeautifulSoup(built.text("a.html"), "html.parser").select(".h-entry a.u-bridgy-fed")
+    assert link["href"] == "https://fed.brid.gy/"
+    assert link.has_attr("hidden")
+    assert "fed.brid.gy" not in built.text("feeds/all.atom.xml")

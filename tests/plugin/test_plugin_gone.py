@@ -1,0 +1,68 @@
+"""Where posts were that are deleted: a page that says so, and none of their words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from plugin_site import build, note, post
+
+
+def bury(folder: Path, name: str = "0123456789ab", **told: Any) -> None:
+    """Leave a tombstone as the bridge does."""
+    gone = folder / "content" / "mentions" / "gone"
+    gone.mkdir(parents=True, exist_ok=True)
+    (gone / f"{name}.json").write_text(json.dumps(told))
+
+
+def is_tombstone(text: str) -> bool:
+    page = BeautifulSoup(text, "html.parser")
+    return [meta["content"] for meta in page.select('meta[http-equiv="Status"]')] == ["410 Gone"]
+
+
+def test_a_deleted_post_and_its_former_addresses_have_a_page_that_says_so(tmp_path: Path) -> None:
+    bury(tmp_path, pages=["a.html", "old/index.html"], url="https://s.example/a.html")
+    built = build(tmp_path, {"b": post("b", note({}), "Words")})
+    for path in ("a.html", "old/index.html"):
+        page = BeautifulSoup(built.text(path), "html.parser")
+        assert is_tombstone(built.text(path))
+        assert [meta["content"] for meta in page.select('meta[name="robots"]')] == ["noindex"]
+        assert page.select(".h-entry .p-name")[0].get_text() == "This post was deleted"
+        assert not page.select(".e-content")
+    assert not is_tombstone(built.text("b.html"))
+
+
+def test_a_post_at_the_same_address_is_shown(tmp_path: Path) -> None:
+    bury(tmp_path, pages=["a.html", "c.html"])
+    posts = {
+        "a": post("a", note({}), "I am back"),
+        "b": post("b", note({}, aliases=["c.html"]), "B"),
+    }
+    built = build(tmp_path, posts)
+    assert "I am back" in built.text("a.html")
+    assert "refresh" in built.text("c.html"), "a post that moved leads on"
+    assert not is_tombstone(built.text("c.html"))
+
+
+@pytest.mark.parametrize(
+    "pages", [["../outside.html"], ["/etc/x"], "a.html", [1, None], ["content\\x"], [""]]
+)
+def test_what_names_no_page_of_the_site_is_none(
+    pages: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bury(tmp_path, pages=pages)
+    (tmp_path / "content" / "mentions" / "gone" / "ffffffffffff.json").write_text("{not json")
+    built = build(tmp_path, {"b": post("b", note({}), "Words")})
+    assert "Words" in built.text("b.html")
+    assert not (tmp_path / "outside.html").exists()
+    assert not any(is_tombstone(file.read_text()) for file in tmp_path.rglob("x*.html"))
+
+
+def test_the_files_themselves_are_not_served(tmp_path: Path) -> None:
+    bury(tmp_path, pages=["a.html"])
+    built = build(tmp_path, {"b": post("b", note({}), "Words")}, STATIC_PATHS=[""])
+    assert is_tombstone(built.text("a.html"))
+    assert not list((tmp_path / "output").rglob("*.json"))
