@@ -1,0 +1,229 @@
+"""The desk in a real browser: without JavaScript, for a phone, in the dark, read aloud."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from bridge_kit import picture
+from demo_kit import Demo, demo_in
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+PHONE = {"width": 390, "height": 800}
+PAGES = (
+    *("/desk/", "/desk/?show=bin", "/desk/?show=drafts", "/desk/?search=nothing-is-like-that"),
+    *("/desk/new", "/desk/new?kind=reply", "/desk/new?kind=rsvp", "/desk/new?kind=event"),
+    *("/desk/new?kind=checkin", "/desk/new?kind=photo", "/desk/new?kind=review"),
+    "/desk/new?kind=reply&url=javascript:x",
+)
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with demo_in(tmp_path_factory.mktemp("browser") / "demo") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=ARGUMENTS
+        )
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def signed_in(chromium: Browser, there: Demo) -> list[dict[str, object]]:
+    """The cookies of an owner who has signed in, by the demo's own words."""
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(there.desk)
+    await page.get_by_label("Password").fill(there.password)
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+    await expect(page.get_by_role("heading", name="Posts")).to_be_visible()
+    cookies = [dict(each) for each in await context.cookies()]
+    await context.close()
+    return cookies
+
+
+@asynccontextmanager
+async def tab(
+    chromium: Browser, cookies: list[dict[str, object]], **options: object
+) -> AsyncIterator[Page]:
+    """A page of the owner's. Nothing may be said in its console."""
+    context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
+    await context.add_cookies(cookies)  # type: ignore[arg-type]
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
+    yield page
+    await context.close()
+    # A form that is refused answers 400 or 409, of which a browser tells in its console.
+    unexpected = [each for each in complaints if "status of 4" not in each]
+    assert unexpected == []
+
+
+async def is_fit(page: Page) -> None:
+    """Nothing sticks out sideways, and axe finds nothing."""
+    wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, page.url
+    await page.evaluate(AXE)
+    found = await page.evaluate(
+        """async () => (await axe.run(document)).violations.map((each) =>
+          each.id + ': ' + each.nodes.map((node) => node.html).join(' | '))"""
+    )
+    assert found == [], page.url
+
+
+async def test_a_newcomer_posts_a_note_and_changes_it_without_script(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in, java_script_enabled=False) as page:
+        await page.goto(there.desk)
+        await page.get_by_role("link", name="Write", exact=True).click()
+        await page.get_by_label("Text").fill("The first note\nof two lines")
+        await page.get_by_label("Tags").fill("first, note")
+        await page.get_by_role("button", name="Publish").click()
+        await page.goto(there.desk)
+        row = page.get_by_role("listitem").filter(has_text="The first note of two lines")
+        await expect(row).to_contain_text("first · note")
+        await row.get_by_role("link", name=re.compile("^Edit")).click()
+        await expect(page.get_by_label("Text")).to_have_value("The first note\nof two lines")
+        await page.get_by_label("Text").fill("The first note, changed")
+        await page.get_by_role("button", name="Update").click()
+        await expect(page.get_by_role("status")).to_contain_text("Saved.")
+        await page.get_by_role("button", name="Delete this post").click()
+        await page.get_by_role("button", name="Undo").click()
+        await expect(page.get_by_role("status")).to_contain_text("It is back.")
+        back = page.get_by_role("link", name="The first note, changed", exact=True)
+        await expect(back).to_be_visible()
+
+
+async def test_photos_are_added_described_and_ordered_without_script(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]], tmp_path: Path
+) -> None:
+    chosen = []
+    for colour in ("navy", "tomato"):
+        file = tmp_path / f"{colour}.jpg"
+        file.write_bytes(picture(colour))
+        chosen.append(file)
+    async with tab(chromium, signed_in, java_script_enabled=False, viewport=PHONE) as page:
+        await page.goto(f"{there.desk}new?kind=photo")
+        await page.get_by_label("Text").fill("Two colours")
+        await page.locator("input[type=file]").set_input_files(chosen)
+        await page.get_by_role("button", name="Add these").click()
+        await page.get_by_label("What is to be seen? (1)").fill("Blue")
+        await page.get_by_label("What is to be seen? (2)").fill("Red")
+        await page.get_by_role("button", name="Move up (2)").click()
+        await expect(page.get_by_label("What is to be seen? (1)")).to_have_value("Red")
+        await expect(page.get_by_label("Text")).to_have_value("Two colours")
+        await page.get_by_role("button", name="Publish").click()
+        await page.wait_for_load_state()
+    shown = there.git("show", "HEAD")
+    assert shown.index('"alt":"Red"') < shown.index('"alt":"Blue"')
+
+
+async def test_enter_in_a_line_publishes_nothing(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    before = there.commits()
+    async with tab(chromium, signed_in, java_script_enabled=False) as page:
+        await page.goto(f"{there.desk}new?kind=article")
+        await page.get_by_label("Text").fill("Not yet ready to go")
+        await page.get_by_label("Title").fill("Too early")
+        await page.get_by_label("Title").press("Enter")
+        await expect(page.get_by_label("Text")).to_have_value("Not yet ready to go")
+        await expect(page.get_by_label("Title")).to_have_value("Too early")
+    assert there.commits() == before
+
+
+async def test_the_preview_opens_beside_the_form(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in, java_script_enabled=False) as page:
+        await page.goto(f"{there.desk}new?kind=article")
+        await page.get_by_label("Title").fill("As it will be")
+        await page.get_by_label("Text").fill("Some *stress*")
+        async with page.context.expect_page() as opened:
+            await page.get_by_role("button", name="Preview").click()
+        preview = await opened.value
+        await expect(preview.get_by_role("heading", name="As it will be")).to_be_visible()
+        await expect(preview.locator("em")).to_have_text("stress")
+        await expect(page.get_by_label("Text")).to_have_value("Some *stress*")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        {"viewport": PHONE, "color_scheme": "dark"},
+        {"viewport": {"width": 320, "height": 700}, "color_scheme": "light"},
+        {"viewport": {"width": 1200, "height": 800}, "forced_colors": "active"},
+    ],
+    ids=["phone, dark", "small, light", "wide, forced colours"],
+)
+async def test_every_page_fits_and_can_be_read_aloud(
+    chromium: Browser,
+    there: Demo,
+    signed_in: list[dict[str, object]],
+    look: dict[str, object],
+    tmp_path: Path,
+) -> None:
+    async with tab(chromium, signed_in, **look) as page:
+        for path in PAGES:
+            await page.goto(there.site.rstrip("/") + path)
+            await is_fit(page)
+        # A form with mistakes, ten photos, long words; then the post's own page, and a conflict.
+        await page.goto(f"{there.desk}new?kind=event")
+        await page.get_by_label("Title").fill(LONG)
+        await page.get_by_label("Text").fill(f"{LONG} {LONG}")
+        chosen = [tmp_path / f"{number}.jpg" for number in range(10)]
+        for number, file in enumerate(chosen):
+            file.write_bytes(picture(f"#{number}0a0{number}0"))
+        await page.locator("input[type=file]").set_input_files(chosen)
+        await page.get_by_role("button", name="Publish").click()
+        await expect(page.get_by_role("alert")).to_contain_text("Say when it begins.")
+        await expect(page.locator(".attached li")).to_have_count(10)
+        await is_fit(page)
+        await page.get_by_label("Begins").fill("2026-12-02T19:00")
+        await page.get_by_role("button", name="Save draft", exact=True).click()
+        await expect(page.get_by_role("status")).to_contain_text("Draft saved.")
+        await is_fit(page)
+        stale = await page.context.new_page()
+        await stale.goto(page.url)
+        await page.get_by_label("Text").fill("Other words")
+        await page.get_by_role("button", name="Save draft", exact=True).click()
+        await stale.get_by_label("Text").fill("Mine")
+        await stale.get_by_role("button", name="Save draft", exact=True).click()
+        await expect(stale.get_by_role("heading", name="Both texts")).to_be_visible()
+        await is_fit(stale)
+        await stale.get_by_role("link", name="Take the other").click()
+        await expect(stale.get_by_label("Text")).to_have_value("Other words")
+        await stale.goto(f"{there.desk}?show=drafts")
+        await is_fit(stale)
+        await stale.get_by_role("link", name="Edit").first.click()
+        await stale.get_by_role("button", name="Delete this post").click()
+
+
+async def test_the_desk_is_in_no_page_of_anothers(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    context = await chromium.new_context()
+    await context.add_cookies(signed_in)  # type: ignore[arg-type]
+    page = await context.new_page()
+    await page.set_content(f'<iframe src="{there.desk}new"></iframe>')
+    await page.wait_for_load_state("networkidle")
+    assert await page.frames[-1].locator("textarea").count() == 0
+    await context.close()
