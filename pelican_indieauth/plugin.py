@@ -10,7 +10,7 @@ from pelican_indieauth import mentions, pages, templating
 from pelican_indieauth.discovery import headers
 from pelican_indieauth.discovery.endpoints import configured
 from pelican_indieauth.entry import markup
-from pelican_indieauth.lists import feeds, order, quiet, redirects, withheld
+from pelican_indieauth.lists import feeds, gone, order, quiet, redirects, withheld
 from pelican_indieauth.lists.json_feed import JsonFeed
 from pelican_indieauth.lists.redirects import Redirects
 from pelican_indieauth.site import KEY, Site, site_of, warn_of_unknown
@@ -24,6 +24,7 @@ def initialized(pelican: Any) -> None:
     settings = pelican.settings
     settings.pop(KEY, None)
     settings.pop(withheld.KEY, None)
+    settings.pop(gone.WRITTEN, None)
     if not configured(settings):
         return
     settings[KEY] = site_of(settings)
@@ -125,7 +126,12 @@ def finalized(pelican: Any) -> None:
     """Everything is in the output folder, the site's own copies of our files too."""
     site: Site | None = pelican.settings.get(KEY)
     if site is not None:
-        headers.write(Path(pelican.output_path), site.headers, site.links)
+        headers.write(
+            Path(pelican.output_path),
+            site.headers,
+            site.links,
+            gone.addresses(pelican.settings),
+        )
         private: withheld.Withheld | None = pelican.settings.get(withheld.KEY)
         if private is not None and site.home == site.root:
             private.write_previews()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _PAGE_SECONDS = 10.0
 _REDIRECTS = 10
 #: Elements whose content is text, or no part of the page.
 _OPAQUE = frozenset({"script", "style", "textarea", "title", "template", "iframe", "noframes"})
+_PIECE = 16 * 1024
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
@@ -62,7 +64,8 @@ async def find_endpoint(fetch: GuardedFetch, target: str) -> Found:
         raise TryAgain(f"its server answered {page.status}", retry_after(page))
     if not 200 <= page.status < 300:
         return Found(None, f"its server answered {page.status}")
-    endpoint = endpoint_of(page)
+    # Tags without end keep the parser busy for seconds: others go on meanwhile.
+    endpoint = await asyncio.to_thread(endpoint_of, page)
     if endpoint is None:
         return Found(None, "it takes no webmentions", _max_age(page))
     try:
@@ -85,10 +88,16 @@ def endpoint_of(page: Fetched) -> str | None:
     content_type = page.headers.get("Content-Type", "")
     if not page.body or not _is_html(content_type):
         return None
+    text = decoded(page.body, content_type)
+    bases = text.lower().count("<base")
     reader = _Links()
     # What Python's parser cannot make sense of ends the reading; what came before counts.
     with suppress(AssertionError):
-        reader.feed(decoded(page.body, content_type))
+        for start in range(0, len(text), _PIECE) if _REL in text.lower() else ():
+            reader.feed(text[start : start + _PIECE])
+            # The base of a page counts for what is before it, too.
+            if reader.found is not None and (reader.bases or not bases):
+                break
     if reader.found is None:
         return None
     base = next(iter(absolute(page.url, reader.bases[:1])), page.url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,19 @@ def chosen(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return names
 
 
-def write(output: Path, formats: Iterable[str], links: Iterable[Link]) -> None:
-    """Writes one file for each format, or adds to the one that the site brings itself."""
+def write(
+    output: Path, formats: Iterable[str], links: Iterable[Link], gone: Sequence[str] = ()
+) -> None:
+    """Writes one file for each format, or adds to the one that the site brings itself.
+
+    ``gone`` are the paths of deleted posts, for the hosts that can be told to answer 410 there.
+    """
     for name in formats:
         filename, merged = _FORMATS[name]
         file = output / filename
         # Every byte of the site's own comes back, whatever its encoding and its ends of lines.
         there = file.read_bytes() if file.is_file() else b""
-        text = merged(_without_block(there.decode("utf-8", "surrogateescape")), links)
+        text = merged(_without_block(there.decode("utf-8", "surrogateescape")), links, gone)
         made = text.encode("utf-8", "surrogateescape")
         if made != there:
             _replace(file, made)
@@ -69,11 +74,12 @@ def _value(link: Link) -> str:
     return f'<{link.href}>; rel="{link.rel}"{kind}'
 
 
-def _netlify(text: str, links: Iterable[Link]) -> str:
-    """``_headers``: beneath the site's own rule for every path, or as one.
+def _netlify(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
+    """``_headers``, which knows no status: beneath the site's own rule for every path, or as one.
 
     Hosts differ in what a second rule for the same path does; in one rule, values add up.
     """
+    del gone
     headers = [f"  Link: {_value(link)}" for link in links]
     rule = _RULE_FOR_ALL.search(text)
     if rule is None:
@@ -89,25 +95,32 @@ def _block(lines: Iterable[str]) -> Callable[[str], str]:
     return lambda there: there + ("\n" if there and not there.endswith("\n") else "") + text
 
 
-def _apache(text: str, links: Iterable[Link]) -> str:
+def _apache(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
     """``.htaccess``. A ``%`` begins a format specifier there, and is doubled."""
     headers = [f"Header add Link '{_value(link).replace('%', '%%')}'" for link in links]
     block = ["<IfModule mod_headers.c>", *(f"  {line}" for line in headers), "</IfModule>"]
+    if gone:
+        # "Redirect" would take everything below the path as well.
+        rules = [f'RedirectMatch gone "^{re.escape(path)}$"' for path in gone]
+        block += ["<IfModule mod_alias.c>", *(f"  {line}" for line in rules), "</IfModule>"]
     return _block(block)(text)
 
 
-def _nginx(text: str, links: Iterable[Link]) -> str:
+def _nginx(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
     """For ``include`` in a ``server`` block. A ``$`` begins a variable, and cannot be escaped."""
     values = (_value(link).replace("$", "%24") for link in links)
-    return _block(f"add_header Link '{value}' always;" for value in values)(text)
+    headers = [f"add_header Link '{value}' always;" for value in values]
+    return _block([*headers, *(f"location = {path} {{ return 410; }}" for path in gone)])(text)
 
 
-def _caddy(text: str, links: Iterable[Link]) -> str:
+def _caddy(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
     """For ``import`` in a site block of a Caddyfile."""
-    return _block(f"header +Link `{_value(link)}`" for link in links)(text)
+    headers = [f"header +Link `{_value(link)}`" for link in links]
+    rules = [f"@indieauth_gone path {' '.join(gone)}", "respond @indieauth_gone 410"]
+    return _block([*headers, *(rules if gone else ())])(text)
 
 
-_FORMATS: Mapping[str, tuple[str, Callable[[str, Iterable[Link]], str]]] = {
+_FORMATS: Mapping[str, tuple[str, Callable[[str, Iterable[Link], Sequence[str]], str]]] = {
     "_headers": ("_headers", _netlify),
     ".htaccess": (".htaccess", _apache),
     "nginx": ("indieauth.nginx.conf", _nginx),

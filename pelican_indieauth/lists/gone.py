@@ -9,20 +9,37 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pelican_indieauth.site import KEY, Site
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "gone"
+#: Where a build's settings have the tombstones that it has written.
+WRITTEN = "indieauth_gone"
+_PLAIN = re.compile(r"/[A-Za-z0-9/._~-]*")
 #: Where what others say of posts is not shown, deleted posts are gone all the same.
 _MENTIONS = "mentions"
 _MOST = 100_000
 _MOST_BYTES = 100_000
+
+
+def addresses(settings: Mapping[str, Any]) -> list[str]:
+    """The paths, on the site's host, at which this build has left a tombstone: those that the
+    settings of any web server can hold."""
+    root = urlsplit(str(settings.get("SITEURL") or "")).path.rstrip("/")
+    found: list[str] = []
+    for page in settings.get(WRITTEN, ()):
+        path = f"{root}/{page}"
+        folder = path.removesuffix("index.html")
+        found += [each for each in dict.fromkeys((folder, path)) if _PLAIN.fullmatch(each)]
+    return found
 
 
 def pages(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -48,8 +48,10 @@ class Redirects(Generator):  # type: ignore[misc]  # Pelican's classes are not t
             if path not in taken and self._free(path):
                 template = self.get_template("indieauth/redirect")
                 writer.write_file(path, template, self.context, article=article)
+        buried = self.settings[gone.WRITTEN] = []
         for path in sorted(deleted.difference(posts)):
             if path not in taken and self._free(path):
+                buried.append(path)
                 writer.write_file(path, self.get_template("indieauth/gone"), self.context)
 
     def _taken(self) -> set[str]:

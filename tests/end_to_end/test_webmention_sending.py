@@ -91,6 +91,8 @@ async def test_a_post_that_is_deleted_leaves_a_tombstone_and_comes_back(
     ]  # fmt: skip
     said = json.loads(demo.git("show", f"main:{gone}"))
     assert said["url"] == url
+    rule = f'gone "^/{url.removeprefix(demo.site)}$"'.replace("-", r"\-")
+    await until(lambda: rule in (demo.output / ".htaccess").read_text())
     assert "forgotten" not in json.dumps(said)
 
     await client.act("undelete", url)
@@ -99,6 +101,7 @@ async def test_a_post_that_is_deleted_leaves_a_tombstone_and_comes_back(
     assert answered[-1][0] == 200
     assert "forgotten" in answered[-1][1]
     assert gone not in demo.git("ls-tree", "-r", "--name-only", "main")
+    await until(lambda: rule not in (demo.output / ".htaccess").read_text())
 
 
 def serve_updates(site: Elsewhere, number: int) -> tuple[str, str, list[str]]:

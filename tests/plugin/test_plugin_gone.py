@@ -66,3 +66,26 @@ def test_the_files_themselves_are_not_served(tmp_path: Path) -> None:
     built = build(tmp_path, {"b": post("b", note({}), "Words")}, STATIC_PATHS=[""])
     assert is_tombstone(built.text("a.html"))
     assert not list((tmp_path / "output").rglob("*.json"))
+
+
+def test_hosts_that_can_be_told_to_answer_410_are_told(tmp_path: Path) -> None:
+    bury(tmp_path, pages=["old/a/index.html", "b.html", "c.html", "odd name.html", "é.html"])
+    built = build(tmp_path, {"c": post("c", note({}), "I am back")}, SITEURL="https://s.example/x")
+    assert is_tombstone(built.text("b.html"))
+    apache = [line.strip() for line in built.text(".htaccess").splitlines() if "gone" in line]
+    assert apache == [
+        r'RedirectMatch gone "^/x/b\.html$"',
+        r'RedirectMatch gone "^/x/old/a/$"',
+        r'RedirectMatch gone "^/x/old/a/index\.html$"',
+    ]
+    nginx = built.text("indieauth.nginx.conf")
+    assert nginx.count("return 410;") == 3
+    assert "location = /x/old/a/ { return 410; }" in nginx
+    caddy = built.text("indieauth.caddyfile")
+    assert "@indieauth_gone path /x/b.html /x/old/a/ /x/old/a/index.html\n" in caddy
+    assert "respond @indieauth_gone 410\n" in caddy
+
+    (tmp_path / "content" / "mentions" / "gone" / "0123456789ab.json").unlink()
+    built = build(tmp_path, {})
+    assert "410" not in built.text(".htaccess") + built.text("indieauth.nginx.conf")
+    assert "gone" not in built.text("indieauth.caddyfile")
