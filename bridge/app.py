@@ -196,12 +196,14 @@ class _Assembly:
         if syndicator is not None:
             listeners.append(syndicator.changed)
             followers.moved.append(syndicator.changed)
+        receiver = await self._start_receiving(repo, committer, fetch)
         status = StatusHandlers(
             gate,
             followers.rebuilder,
             followers.remote,
             repo.catalogue,
             sender,
+            receiver,
             with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
@@ -209,7 +211,6 @@ class _Assembly:
             self._open_desk(repo, followers, publisher, previews, fetch)
             if sender is not None:
                 self.app.router.add_post("/status/webmentions", owner_form(status.decide_held))
-        await self._start_receiving(repo, committer, fetch)
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
 
     def _open_desk(
@@ -396,10 +397,10 @@ class _Assembly:
 
     async def _start_receiving(
         self, repo: _Repo, committer: Committer, fetch: GuardedFetch
-    ) -> None:
+    ) -> Receiver | None:
         """``/webmention``: what other sites say of posts."""
         if not self.settings.webmention.receive:
-            return
+            return None
         receiver = make_receiver(
             self.settings,
             repo.store,
@@ -423,6 +424,7 @@ class _Assembly:
         self._run_beside(Reverification(receiver, checked).run(), "reverification")
         if self.settings.indieauth.enabled:
             MentionPages(moderation).add_to(self.app)
+        return receiver
 
     def _tombstones(self, repo: _Repo) -> Tombstones:
         """What deleted posts leave behind."""

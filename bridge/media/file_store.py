@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from bridge.errors import Conflict
 from bridge.media.committed import Committed
 from bridge.media.formats.sniff import HEAD, Kind, identify
-from bridge.media.names import MOST_ALIKE, candidates, is_scaled, scaled
+from bridge.media.names import MOST_ALIKE, candidates, is_face, is_scaled, scaled
 from bridge.media.spool import Staging
 from bridge.media.stored_file import UNKNOWN_TYPE, MediaFile, from_path
 from bridge.store import Change
@@ -149,10 +149,11 @@ class Shelf:
         return None if cached is None else _opened(cached, blob)
 
     def all(self) -> list[MediaFile]:
-        """Every file but the scaled copies, the newest first."""
+        """Every file but the scaled copies and others' faces, the newest first."""
         with self._lock:
             paths = {*self._staging.paths(), *self._committed.blobs()}
-            files = [self._described(path) for path in paths if not is_scaled(path)]
+            shown = (path for path in paths if not (is_scaled(path) or is_face(path)))
+            files = [self._described(path) for path in shown]
         return sorted(files, key=lambda file: (file.published, file.path), reverse=True)
 
     def find(self, path: str) -> MediaFile | None:

@@ -67,6 +67,11 @@ def is_source(path: str) -> bool:
     return path.rpartition(".")[2].lower() in _SOURCES
 
 
+def is_face(path: str) -> bool:
+    """Whether a path is that of a small picture of someone who responded to a post."""
+    return re.search(r"/faces/[0-9a-f]{24}\.webp$", path) is not None
+
+
 def is_scaled(path: str) -> bool:
     """Whether a path is that of a scaled copy."""
     return re.search(r"-\d+w\.[^./]+$", path) is not None

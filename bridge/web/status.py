@@ -18,6 +18,7 @@ from bridge.rebuild import BuildStatus, Rebuilder
 from bridge.site.messages import SiteReport
 from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.web.gate import Gate
+from bridge.webmention.receiving import Receiver
 from bridge.webmention.sending import Report, Sender
 
 #: Of each list, the newest.
@@ -39,16 +40,18 @@ class StatusHandlers:
         remote: Remote,
         catalogue: Catalogue,
         sender: Sender | None,
+        receiver: Receiver | None,
         *,
         with_pages: bool,
     ) -> None:
-        """``sender`` sends webmentions, where that is on. ``with_pages``: whether the built-in
-        server is there, where the owner can sign in."""
+        """``sender`` and ``receiver`` are those of webmentions, where they are on.
+        ``with_pages``: whether the built-in server is there, where the owner can sign in."""
         self._gate = gate
         self._rebuilder = rebuilder
         self._remote = remote
         self._catalogue = catalogue
         self._sender = sender
+        self._receiver = receiver
         self.with_pages = with_pages
 
     async def health(self, request: web.Request) -> web.Response:
@@ -132,8 +135,24 @@ class StatusHandlers:
             "webmention": {
                 "send": self._sender is not None,
                 **(outbox_facts(self._sender.report()) if self._sender else {}),
+                "receive": self._receiver is not None,
+                **(inbox_facts(self._receiver) if self._receiver else {}),
             },
         }
+
+
+def inbox_facts(receiver: Receiver) -> dict[str, Json]:
+    """What was received: what waits to be verified, and for the owner; files that are passed over,
+    and what is wrong with the owner's rules."""
+    broken = receiver.files.rules.broken
+    return {
+        "to_verify": len(receiver.inbox.in_state("waiting")),
+        "pending": len(receiver.inbox.in_state("pending")),
+        "unread": [
+            {"file": path, "reason": why} for path, why in [*receiver.files.unread.items()][:_SHOWN]
+        ],
+        "rules": broken or None,
+    }
 
 
 def outbox_facts(report: Report) -> dict[str, Json]:

@@ -20,7 +20,7 @@ from bridge.posts.addresses import canonical, hosts
 from bridge.posts.reader import PostReader
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
-from bridge.webmention.inbox import Inbox, Record, State
+from bridge.webmention.inbox import Inbox, Record, State, id_of
 from bridge.webmention.mention import Mention, Target, folder_of, mention_of, web_url
 from bridge.webmention.publishing import ChangeRules, MentionCommits
 from bridge.webmention.rules import decide
@@ -312,8 +312,28 @@ class Receiver:
         await asyncio.to_thread(self.inbox.write, record)
         self._look_later(record.id, record.due - now)
 
+    async def hand_in(self, mention: Mention, source: str, target: str) -> State | None:
+        """Take a response that was found in another way, at an account of the owner's say, and was
+        verified there; what became of it, ``None`` where it is about no page of the site.
+
+        The owner's rules and decisions hold for it like for any other.
+        """
+        post = await self._targets.find(target)
+        if post is None:
+            return None
+        await asyncio.to_thread(self.files.refresh)
+        now = self._clock()
+        known = self.inbox.get(id_of(source, target))
+        record = known or Record(source=source, target=target, received=now, changed=now)
+        await self._judge(record, post, mention)
+        return record.state
+
     async def _take_in(self, record: Record, post: Target, look: Look) -> None:
         mention = mention_of(look.page, record.source, record.target, post)
+        await self._judge(record, post, mention)
+
+    async def _judge(self, record: Record, post: Target, mention: Mention) -> None:
+        """What becomes of a verified mention."""
         record.misses, record.missing = 0, 0.0
         if self._is_own(mention, post) or await self._is_a_copy(mention, post):
             await self._note(record, "refused", "It is the site owner's own.")
