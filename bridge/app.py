@@ -204,6 +204,7 @@ class _Assembly:
             repo.catalogue,
             sender,
             receiver,
+            syndicator,
             with_pages=server is not None,
         )
         self._add_routes(micropub, media, status, previews, followers.remote)

@@ -82,12 +82,12 @@ class Demo:
         return path / "index.html" if url.endswith("/") else path
 
 
-def start_demo(folder: Path, **environment: str) -> tuple[Demo, Program]:
+def start_demo(folder: Path, *options: str, **environment: str) -> tuple[Demo, Program]:
     """Run ``micropub-bridge demo`` until it is ready."""
     log = folder.with_name(f"{folder.name}.log")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     program = Program(
-        "bridge", "demo", "--dir", folder, "--port", "0",
+        "bridge", "demo", "--dir", folder, "--port", "0", *options,
         cwd=ROOT, env=kept | environment, stdout=log,
     )  # fmt: skip
     file = folder / "demo.json"
@@ -99,9 +99,11 @@ def start_demo(folder: Path, **environment: str) -> tuple[Demo, Program]:
 
 
 @contextmanager
-def demo_in(folder: Path, ending: int = signal.SIGINT, **environment: str) -> Iterator[Demo]:
+def demo_in(
+    folder: Path, *options: str, ending: int = signal.SIGINT, **environment: str
+) -> Iterator[Demo]:
     """``micropub-bridge demo`` in a folder, from ready to a clean end."""
-    demo, program = start_demo(folder, **environment)
+    demo, program = start_demo(folder, *options, **environment)
     try:
         yield demo
     finally:

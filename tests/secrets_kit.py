@@ -49,7 +49,9 @@ _ANNOUNCED = re.compile(
 #: What the demo writes for the same purpose, also where a test has put it aside.
 _FACTS = ("demo.json", "stale.json")
 #: What holds the tokens of accounts elsewhere, for the user alone (``token_file``, the vault).
-_VAULTS = ("account.token", "secrets.json", ".secrets.json")
+_VAULTS = ("account.token", "mastodon", "bluesky", "secrets.json", ".secrets.json")
+#: Sessions with the fake network, which are kept in the built-in server's database.
+_DATABASE, _SESSIONS = "indieauth.sqlite", re.compile(rb"e30\.[\w-]+\.c2ln")
 #: Programs that tests install, which they do not write.
 _INSTALLED = ("site-packages", "node_modules")
 
@@ -210,7 +212,8 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
         for name in names:
             file = here / name
             if file.is_file() and not file.is_symlink() and name not in (*_FACTS, *_VAULTS):
-                yield str(file), _ANNOUNCED.sub(b"", file.read_bytes())
+                data = _ANNOUNCED.sub(b"", file.read_bytes())
+                yield str(file), _SESSIONS.sub(b"", data) if name.startswith(_DATABASE) else data
 
 
 def _objects(repo: Path) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bridge.commands.checks import Finding
 from bridge.commands.checks.inside import check_inside, check_site
 from bridge.commands.checks.outside import check_outside
+from bridge.commands.checks.syndication import check_syndication
 from bridge.commands.serve import lend_plugin
 from bridge.settings import Settings
 from bridge.store.git import GitStore
@@ -53,4 +54,6 @@ async def _findings(settings: Settings, file: Path) -> AsyncIterator[Finding]:
     async for finding in check_inside(settings, file):
         yield finding
     async for finding in check_outside(settings):
+        yield finding
+    async for finding in check_syndication(settings):
         yield finding

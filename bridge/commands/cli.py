@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="try everything on a sample site, on this machine")
     demo.add_argument("--dir", type=Path, help="where (default: a new temporary folder)")
     demo.add_argument("--port", type=int, default=0, help="default: a free one")
+    demo.add_argument(
+        "--fake-network",
+        action="store_true",
+        help="with a pretended Mastodon and Bluesky on this machine, to see copies appear",
+    )
     demo.set_defaults(run=_demo)
 
     init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
@@ -224,7 +229,7 @@ def _demo(options: argparse.Namespace) -> None:
     _prepare_git()
     from bridge.commands.demo import demo
 
-    demo(options.dir, options.port)
+    demo(options.dir, options.port, fake_network=options.fake_network)
 
 
 def _init(options: argparse.Namespace) -> None:

@@ -13,7 +13,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+from aiohttp import web
 
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.commands.serve import lend_plugin, listen, run
@@ -28,6 +31,7 @@ from bridge.runtime.command_name import command
 from bridge.settings import Settings
 from bridge.settings_file import load
 from bridge.store.setup import clone_bare, commit_file, found_site, let_push_into
+from bridge.syndication import fake
 
 _PACKAGE = Path(__file__).parents[1]
 #: Beside the package in a clone; inside it where it was installed.
@@ -59,10 +63,11 @@ class Facts:
     pid: int
 
 
-def demo(folder: Path | None, port: int) -> None:
+def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
     """Set up ``folder`` (a new temporary one) and serve until Ctrl-C.
 
     A folder that holds a demo already goes on where it was, at the same address if that is free.
+    ``fake_network``: with a network on this machine that copies go to.
     Raises :class:`~bridge.errors.Refused` for one that holds anything else.
     """
     folder = (folder or Path(tempfile.mkdtemp(prefix="micropub-bridge-demo-"))).resolve()
@@ -74,10 +79,12 @@ def demo(folder: Path | None, port: int) -> None:
     lend_plugin()
     _prepare(folder, config, origin)
     private.tighten([config])
-    settings = load(config, os.environ, over=_overlay(origin))
+    network = _Network(listen("127.0.0.1", 0), folder / "network") if fake_network else None
+    over = _overlay(origin) | (network.settings() if network else {})
+    settings = load(config, os.environ, over=over)
     facts = _let_in(settings.indieauth.database, _facts(folder, origin))
     try:
-        asyncio.run(_serve(settings, facts, listener))
+        asyncio.run(_serve(settings, facts, listener, network))
     finally:
         (folder / "demo.json").unlink(missing_ok=True)
 
@@ -94,7 +101,55 @@ def _links(facts: Facts) -> dict[str, str]:
     }
 
 
-async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> None:
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A network that is not there, for copies to appear at; ``folder`` is for its tokens."""
+
+    listener: socket.socket
+    folder: Path
+
+    @property
+    def base(self) -> str:
+        """Where it is reached."""
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """An account at each network, chosen by itself."""
+        private.make_folder(self.folder)
+        accounts = {
+            "mastodon": ("https://mastodon.test/@you", fake.MASTODON_TOKEN),
+            "bluesky": (f"https://bsky.app/profile/{fake.HANDLE}", fake.APP_PASSWORD),
+        }
+        targets: list[dict[str, Any]] = []
+        for kind, (uid, token) in accounts.items():
+            private.write(self.folder / kind, token)
+            name = f"{kind.title()} (pretended)"
+            place = {"server": self.base, "token_file": str(self.folder / kind)}
+            targets.append({"uid": uid, "name": name, "type": kind, "default": True, **place})
+        return {"syndication": {"targets": targets}}
+
+    async def start(self) -> web.AppRunner:
+        """Have it answer."""
+        runner = web.AppRunner(fake.FakeNetwork(base=self.base).app(), access_log=None)
+        await runner.setup()
+        await web.SockSite(runner, self.listener).start()
+        return runner
+
+
+async def _serve(
+    settings: Settings, facts: Facts, listener: socket.socket, network: _Network | None
+) -> None:
+    runner = await network.start() if network else None
+    try:
+        await _serve_demo(settings, facts, listener, network)
+    finally:
+        if runner is not None:
+            await runner.cleanup()
+
+
+async def _serve_demo(
+    settings: Settings, facts: Facts, listener: socket.socket, network: _Network | None
+) -> None:
     app = await make_app(settings, public_url=facts.site)
     app.router.add_get("/{path:.*}", StaticSite(Path(facts.output), _links(facts)).get)
 
@@ -106,7 +161,7 @@ async def _serve(settings: Settings, facts: Facts, listener: socket.socket) -> N
         half = Path(facts.output).with_name(".demo.json")
         private.write(half, json.dumps(asdict(facts), indent=2))
         half.rename(half.with_name("demo.json"))
-        print(_welcome(facts), flush=True)
+        print(_welcome(facts, network.base if network else ""), flush=True)
 
     await run(app, listener, announce)
 
@@ -164,7 +219,7 @@ def _addresses(origin: str) -> str:
     )
 
 
-def _overlay(origin: str) -> dict[str, dict[str, str | int]]:
+def _overlay(origin: str) -> dict[str, dict[str, Any]]:
     """What is so for this run, whatever ``bridge.toml`` says: another port may be free."""
     port = urlsplit(origin).port or 80
     return {"site": {"me": origin}, "server": {"port": port, "public_url": origin}}
@@ -233,8 +288,9 @@ def _again(folder: Path) -> str:
     return f"{command()} demo --dir {folder}"
 
 
-def _welcome(facts: Facts) -> str:
+def _welcome(facts: Facts, network: str = "") -> str:
     folder = Path(facts.repo).parent
+    copies = f"  Copies of your posts   {network}/\n" if network else ""
     return f"""
 The demo is ready.
 
@@ -248,7 +304,7 @@ The demo is ready.
   The bridge's own repo  {facts.repo}
   The pages              {facts.output}
   What the bridge does   {facts.site}status
-
+{copies}
 Ctrl-C ends it. Everything is in {folder}; to go on there:
 
   {_again(folder)}

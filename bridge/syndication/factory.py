@@ -153,15 +153,7 @@ class _Renewed:
         if target.type == "mastodon":
             client = Mastodon(Api(self._own, target.base), token)
             return AtMastodon(target, client, self._around)
-        bluesky = Bluesky(
-            self._own,
-            self._guarded,
-            server=target.server.rstrip("/") or ("" if _at_home(target) else target.base),
-            appview=target.appview.rstrip("/"),
-            handle=target.handle,
-            password=token,
-            sessions=KeptSessions(self._vault, target.uid),
-        )
+        bluesky = make_bluesky(target, self._vault, token, self._own, self._guarded)
         return AtBluesky(target, bluesky, self._around)
 
     async def post(self, job: Job, source: Source) -> Made:
@@ -210,3 +202,28 @@ def _is_there(target: Target, url: str) -> bool:
     if target.type == "bluesky":
         return post_at(url) is not None
     return target.type == "mastodon" and post_at(url) is None and bool(_STATUS.search(url))
+
+
+async def try_account(
+    target: Target, vault: Vault, own: GuardedFetch, guarded: GuardedFetch
+) -> str:
+    """Which account a target's token opens. Raises :class:`ApiError` where it opens none."""
+    token = token_of(target, vault)
+    if target.type == "mastodon":
+        return (await Mastodon(Api(own, target.base), token).account()).acct
+    return await make_bluesky(target, vault, token, own, guarded).did()
+
+
+def make_bluesky(
+    target: Target, vault: Vault, password: str, own: GuardedFetch, guarded: GuardedFetch
+) -> Bluesky:
+    """The client of a target at Bluesky."""
+    return Bluesky(
+        own,
+        guarded,
+        server=target.server.rstrip("/") or ("" if _at_home(target) else target.base),
+        appview=target.appview.rstrip("/"),
+        handle=target.handle,
+        password=password,
+        sessions=KeptSessions(vault, target.uid),
+    )

@@ -17,6 +17,8 @@ from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import BuildStatus, Rebuilder
 from bridge.site.messages import SiteReport
 from bridge.store.sync.remote import Remote, RemoteStatus
+from bridge.syndication.report import facts_of, report_of
+from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
 from bridge.webmention.receiving import Receiver
 from bridge.webmention.sending import Report, Sender
@@ -41,17 +43,20 @@ class StatusHandlers:
         catalogue: Catalogue,
         sender: Sender | None,
         receiver: Receiver | None,
+        syndicator: Syndicator | None,
         *,
         with_pages: bool,
     ) -> None:
-        """``sender`` and ``receiver`` are those of webmentions, where they are on.
-        ``with_pages``: whether the built-in server is there, where the owner can sign in."""
+        """``sender`` and ``receiver`` are those of webmentions, ``syndicator`` makes copies, where
+        they are on. ``with_pages``: whether the built-in server is there, where the owner can sign
+        in."""
         self._gate = gate
         self._rebuilder = rebuilder
         self._remote = remote
         self._catalogue = catalogue
         self._sender = sender
         self._receiver = receiver
+        self._syndicator = syndicator
         self.with_pages = with_pages
 
     async def health(self, request: web.Request) -> web.Response:
@@ -84,6 +89,7 @@ class StatusHandlers:
             building=_building(build),
             pushing=_pushing(remote),
             outbox=self._sender.report() if self._sender else None,
+            copies=report_of(self._syndicator) if self._syndicator else None,
             version=__version__,
         )
 
@@ -132,6 +138,7 @@ class StatusHandlers:
                 "retry": _time(remote.retry),
                 "conflicts": [{"path": each.path, "kept": each.kept} for each in remote.conflicts],
             },
+            "syndication": facts_of(self._syndicator),
             "webmention": {
                 "send": self._sender is not None,
                 **(outbox_facts(self._sender.report()) if self._sender else {}),

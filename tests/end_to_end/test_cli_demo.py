@@ -65,7 +65,7 @@ async def test_what_was_changed_in_the_settings_stays_and_the_environment_goes_b
     targets = '[{"uid": "https://other.example/@me", "name": "Other"}]'
     for value, name in ("", "Mine"), (targets, "Other"):
         more = {"BRIDGE_SYNDICATION__TARGETS": value} if value else {}
-        with demo_in(tmp_path / "demo", signal.SIGINT, **more) as again:
+        with demo_in(tmp_path / "demo", ending=signal.SIGINT, **more) as again:
             assert again.site == demo.site
             query = {"q": "syndicate-to"}
             async with http.get(again.micropub, params=query, headers=again.headers) as answer:

@@ -250,7 +250,7 @@ async def test_a_refused_token_turns_the_target_off_until_there_is_another(one: 
     one.clock = timedelta(minutes=1)
     syndicator._wake(uid)
     await one.done(path)
-    assert syndicator.ledger.trouble(uid) is None
+    await one.until(lambda: syndicator.ledger.trouble(uid) is None)
     assert there(one) == ["Hello, web"]
 
 

@@ -1,0 +1,138 @@
+"""How copies are doing, for the owner: which targets are off, what waits, what failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bridge.micropub.post import Json
+from bridge.syndication.jobs import Job
+from bridge.syndication.syndicator import Syndicator
+
+#: Of each list, the newest.
+_SHOWN = 100
+_ACTIONS = {"post": "copy", "edit": "edit", "delete": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReport:
+    """One target. ``error`` is ``""`` where all is well."""
+
+    uid: str
+    name: str
+    type: str
+    error: str = ""
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """Something that is still to be done, or that the owner has to decide about."""
+
+    name: str
+    url: str
+    target: str
+    uid: str
+    action: str
+    state: str
+    error: str
+    tries: int
+    since: float
+    next: float
+
+    @property
+    def needs_owner(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.state in {"failed", "held"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of it."""
+
+    targets: tuple[TargetReport, ...]
+    jobs: tuple[JobReport, ...]
+
+    @property
+    def failed(self) -> tuple[JobReport, ...]:
+        """What waits for the owner's word."""
+        return tuple(each for each in self.jobs if each.needs_owner)
+
+    @property
+    def waiting(self) -> tuple[JobReport, ...]:
+        """What goes on by itself."""
+        return tuple(each for each in self.jobs if not each.needs_owner)
+
+    @property
+    def off(self) -> tuple[TargetReport, ...]:
+        """The targets that refuse."""
+        return tuple(each for each in self.targets if each.error)
+
+
+def report_of(syndicator: Syndicator) -> Report:
+    """How things are now."""
+    ledger, targets = syndicator.ledger, []
+    for uid, account in syndicator.accounts.items():
+        trouble = ledger.trouble(uid)
+        target = account.target
+        error, since = (trouble.error, trouble.since) if trouble else ("", 0.0)
+        targets.append(TargetReport(uid, target.name, target.type, error, since))
+    jobs = sorted(ledger.jobs.values(), key=lambda job: job.since, reverse=True)
+    return Report(tuple(targets), tuple(_job(syndicator, job) for job in jobs[: 2 * _SHOWN]))
+
+
+def facts_of(syndicator: Syndicator | None) -> dict[str, Json]:
+    """The same for programs (``/status``)."""
+    if syndicator is None:
+        return {"targets": [], "waiting": [], "failed": []}
+    report = report_of(syndicator)
+    return {
+        "targets": [
+            {
+                "uid": each.uid,
+                "name": each.name,
+                "type": each.type,
+                "state": "off" if each.error else "ok",
+                "error": each.error or None,
+                "since": _time(each.since),
+            }
+            for each in report.targets
+        ],
+        "waiting": [_facts(each) for each in report.waiting[:_SHOWN]],
+        "failed": [_facts(each) for each in report.failed[:_SHOWN]],
+    }
+
+
+def _job(syndicator: Syndicator, job: Job) -> JobReport:
+    account = syndicator.accounts.get(job.uid)
+    return JobReport(
+        name=job.name,
+        url=job.url or job.old,
+        target=account.target.name if account else job.uid,
+        uid=job.uid,
+        action=_ACTIONS[job.action],
+        state=job.state,
+        error=job.error,
+        tries=job.tries,
+        since=job.since,
+        next=job.next,
+    )
+
+
+def _facts(job: JobReport) -> dict[str, Json]:
+    return {
+        "id": job.name,
+        "url": job.url,
+        "target": job.target,
+        "uid": job.uid,
+        "action": job.action,
+        "state": job.state,
+        "error": job.error or None,
+        "tries": job.tries,
+        "since": _time(job.since),
+        "next": None if job.needs_owner else _time(job.next),
+    }
+
+
+def _time(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
