@@ -23,6 +23,7 @@ from bridge.desk.context import Contexts
 from bridge.desk.desk import Desk
 from bridge.desk.mentions import MentionPages
 from bridge.desk.owner import owner_form
+from bridge.desk.used_files import UsedFiles
 from bridge.errors import BridgeError, SiteBroken
 from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.indieauth import routes
@@ -209,7 +210,7 @@ class _Assembly:
         )
         self._add_routes(micropub, media, status, previews, followers.remote)
         if server is not None:
-            self._open_desk(repo, followers, publisher, previews, fetch)
+            self._open_desk(repo, followers, publisher, committer, previews, fetch)
             if sender is not None:
                 self.app.router.add_post("/status/webmentions", owner_form(status.decide_held))
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
@@ -219,6 +220,7 @@ class _Assembly:
         repo: _Repo,
         followers: _Followers,
         publisher: Publisher,
+        committer: Committer,
         previews: Previews | None,
         fetch: GuardedFetch,
     ) -> None:
@@ -232,6 +234,8 @@ class _Assembly:
             rebuilder=followers.rebuilder,
             previews=previews,
             contexts=Contexts(fetch),
+            used_files=UsedFiles(repo.store, repo.catalogue.index, self.settings.media.folder),
+            committer=committer,
             settings=self.settings,
             public_url=self.public_url,
             max_bytes=self.app[MAX_REQUEST],

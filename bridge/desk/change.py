@@ -17,6 +17,7 @@ from bridge.desk.composer import Edited, Sheet, sheet_of, step_of, stepped
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import FIELDS, Field, fields_of, kind_named
 from bridge.desk.form import Problems, Typed
+from bridge.desk.history import file_at
 from bridge.desk.owner import Owner
 from bridge.desk.preview import look_of
 from bridge.desk.receive import Arrived
@@ -55,11 +56,28 @@ class _Opened:
 
 
 async def show(owner: Owner) -> web.StreamResponse:
-    """GET: the form of the post at ``url``."""
-    desk = owner.request.app[DESK]
-    opened = await _open(desk, owner.request.query.get("url", ""))
+    """GET: the form of the post at ``url``; ``from`` has an earlier version stand in it."""
+    desk, query = owner.request.app[DESK], owner.request.query
+    opened = await _open(desk, query.get("url", ""))
     sheet = replace(_about(desk, opened, opened.sheet), once=desk.new_name())
+    if at := query.get("from"):
+        sheet = await _as_it_was(desk, opened, sheet, at)
     return await composer.show(owner, desk, sheet)
+
+
+async def _as_it_was(desk: Desk, opened: _Opened, sheet: Sheet, at: str) -> Sheet:
+    """The sheet with what an earlier version of the post said; only the button writes it."""
+    text = await file_at(desk, opened.entry, at)
+    if text is None:
+        return replace(sheet, problems={"": "The post had no such version."}, status=404)
+    post = await desk.posts.read(PelicanFile.parse(text, opened.entry.path), opened.entry)
+    typed = _typed(post, opened.entry, desk)
+    # What it did not say then is empty in the form, and so is said.
+    blank = dict.fromkeys(opened.typed.texts, ("",))
+    none = dict.fromkeys(opened.typed.files, ())
+    shown = Typed({**blank, **typed.texts}, {**none, **typed.files})
+    problems = {"": "This is an earlier version. Press the button to have it back."}
+    return replace(sheet, typed=shown, problems=problems)
 
 
 async def change(arrived: Arrived) -> web.StreamResponse:

@@ -14,8 +14,10 @@ from aiohttp import web
 
 from bridge.auth.token import Token
 from bridge.desk.context import Contexts
+from bridge.desk.used_files import UsedFiles
 from bridge.errors import SiteBroken
 from bridge.media.library import MediaLibrary
+from bridge.media.unattached import MediaCommitter
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reader import PostReader
 from bridge.publisher import Publisher
@@ -43,6 +45,8 @@ class Desk:
     rebuilder: Rebuilder
     previews: Previews | None
     contexts: Contexts
+    used_files: UsedFiles
+    committer: MediaCommitter
     settings: Settings
     public_url: str
     max_bytes: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import change, posts, preview, write
+from bridge.desk import change, files, history, posts, preview, write
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
 from bridge.desk.receive import post_form
@@ -17,6 +17,7 @@ def setup(app: web.Application, desk: Desk) -> None:
     app[DESK] = desk
     add_section(app, Section("posts", "/desk/", "Posts", 10))
     add_section(app, Section("write", "/desk/new", "Write", 20))
+    add_section(app, Section("files", "/desk/files", "Files", 30))
     app.router.add_routes(
         [
             web.get("/desk", begin),
@@ -28,6 +29,10 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.post("/desk/preview", post_form(preview.at_once)),
             web.get("/desk/look", owner_page(preview.in_theme)),
             web.post("/desk/publish", owner_form(preview.publish)),
+            web.get("/desk/files", owner_page(files.show)),
+            web.post("/desk/files", post_form(files.upload)),
+            web.post("/desk/files/change", owner_form(files.change)),
+            web.get("/desk/history", owner_page(history.show)),
             web.post("/desk/delete", owner_form(change.delete)),
             web.post("/desk/restore", owner_form(change.restore)),
         ]

@@ -12,7 +12,7 @@ from bridge.desk import composer, form
 from bridge.desk.composer import Sheet, sheet_of, step_of, stepped
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import KINDS, kind_named
-from bridge.desk.form import Problems, Typed
+from bridge.desk.form import Attached, Problems, Typed
 from bridge.desk.owner import Owner
 from bridge.desk.preview import look_of
 from bridge.desk.receive import Arrived
@@ -31,7 +31,7 @@ LOOK = "Look at it"
 
 
 async def show(owner: Owner) -> web.StreamResponse:
-    """GET: an empty form, or one with what the address says (``kind url title text tags``).
+    """GET: an empty form, or one with what the address says (``kind url title text tags photo``).
 
     Nothing is ever published by it.
     """
@@ -51,6 +51,8 @@ async def show(owner: Owner) -> web.StreamResponse:
     }
     given = {name: (text[:_MOST],) for name, text in texts.items() if text.strip()}
     typed = composer.with_target(Typed(given), kind)
+    if (photo := query.get("photo")) and (file := await desk.media.find(photo)):
+        typed = typed.with_files("photo", [Attached(desk.media.url_of(file), file.alt)])
     sheet = Sheet(kind, typed, desk.new_name(), problems=problems)
     return await composer.show(owner, desk, sheet)
 

@@ -124,6 +124,10 @@ class MediaLibrary:
         path = self._path(url)
         return None if path is None else await asyncio.to_thread(self._shelf.find, path)
 
+    async def describe(self, file: MediaFile, alt: str) -> MediaFile:
+        """Keep another alternative text for a file; an empty one leaves it as it is."""
+        return await asyncio.to_thread(self._shelf.describe, file, alt)
+
     async def delete(self, url: str) -> tuple[Change, ...]:
         """Take a file away: the changes to commit, none where it only waited.
 

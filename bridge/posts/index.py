@@ -224,6 +224,11 @@ class PostIndex:
         entries = [_entry(row) for row in rows]
         return entries[::-1] if before is not None else entries
 
+    def sources(self) -> list[tuple[str, str]]:
+        """The URL of every post, and the id of the bytes of its file."""
+        with self._reading:
+            return list(self._reader.execute("SELECT url, blob FROM posts ORDER BY published DESC"))
+
     def counts(self, now: float) -> Counts:
         """How many posts there are."""
         with self._reading:

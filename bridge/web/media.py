@@ -114,12 +114,22 @@ class MediaHandlers:
             raise InsufficientScope("This needs a token with the scope “delete”.", scope="delete")
         if url is None:
             raise InvalidRequest("Say which file to delete: url=.")
-        changes = await self._library.delete(url)
-        if changes:
-            subject = f"Delete {self._library.path_of(url)}"
-            message = commit_message("delete", subject, url=url, client_id=token.client_id)
-            await self._committer.commit_media(changes, message)
+        await delete_file(self._library, self._committer, url, token)
         return web.json_response({})
+
+
+async def delete_file(
+    library: MediaLibrary, committer: MediaCommitter, url: str, token: Token
+) -> None:
+    """Take a file out of the library, and out of the repo where it is committed.
+
+    Raises :class:`InvalidRequest` for what is not there.
+    """
+    changes = await library.delete(url)
+    if changes:
+        subject = f"Delete {library.path_of(url)}"
+        message = commit_message("delete", subject, url=url, client_id=token.client_id)
+        await committer.commit_media(changes, message)
 
 
 def _said(request: web.Request, body: Body, name: str) -> str | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import re
+import signal
 from collections.abc import AsyncIterator, Iterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +17,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from demo_kit import Demo, demo_in, wait_until
+from demo_kit import PATIENCE, Demo, demo_in, start_demo, wait_until
 from indieauth_kit import Browser, Page, browser, client_site
 
 from bridge.desk.fields import KINDS
@@ -540,3 +544,104 @@ async def test_the_page_that_is_answered_is_looked_up_while_writing(owner: Brows
     assert "Mine" in looked.text
     gone = await owner.submit(page, "/desk/new", do="look", **{"in-reply-to": f"{elsewhere}/other"})
     assert "cannot be read just now" in said(gone)
+
+
+async def add_file(owner: Browser, colour: str, **headers: str) -> Page:
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("csrf", dict((await owner.get("/desk/files")).form("/desk/files"))["csrf"])
+    form.add_field("file[]", picture(colour), filename=f"{colour}.jpg", content_type="image/jpeg")
+    return await owner.post("/desk/files", data=form, headers=headers)
+
+
+async def test_files_are_added_described_used_and_only_then_not_deleted(
+    owner: Browser, there: Demo
+) -> None:
+    done = await add_file(owner, "olive")
+    assert (done.status, done.location) == (303, "/desk/files")
+    page = await owner.get("/desk/files")
+    assert "1 file added." in page.text
+    url = re.findall(r'href="(http[^"]*/olive[^"]*)"', page.text)[0]
+    csrf = dict(page.form("/desk/files"))["csrf"]
+    described = {"csrf": csrf, "url": url, "alt": "Olive [green]"}
+    assert (await owner.post("/desk/files/change", data=described)).status == 303
+    page = await owner.get("/desk/files")
+    assert f"![Olive (green)]({url})" in page.text
+    written = await owner.get(f"/desk/new?kind=photo&photo={quote(url, safe='')}")
+    assert ("photo[]", url) in written.form("/desk/new")
+    assert "Olive [green]" in written.text
+    post = await write(owner, there, "photo", **{"photo[]": url, "content": "Olive"})
+    assert "In use in 1 post" in said(await owner.get("/desk/files"))
+    gone = {"csrf": csrf, "url": url, "do": "delete"}
+    before = there.commits()
+    await owner.post("/desk/files/change", data=gone)
+    assert "is in use, and stays" in said(await owner.get("/desk/files"))
+    assert there.commits() == before
+    await owner.submit(await form_of(owner, post), "/desk/delete")
+    await owner.post("/desk/files/change", data=gone)
+    page = await owner.get("/desk/files")
+    assert "Deleted." in page.text
+    assert "olive" not in page.text
+
+
+async def test_a_script_is_told_where_its_files_are(owner: Browser) -> None:
+    answer = await add_file(owner, "teal", Accept="application/json")
+    assert answer.status == 201
+    assert json.loads(answer.text)["problems"] == []
+    assert "/media/" in json.loads(answer.text)["urls"][0]
+    form = {"csrf": "0" * 64}
+    assert (await owner.post("/desk/files", data=form)).status in {303, 403}
+
+
+async def test_an_earlier_version_is_seen_and_had_back(owner: Browser, there: Demo) -> None:
+    url = await write(owner, there, content="The first version", category="early")
+    page = await form_of(owner, url)
+    await owner.submit(page, "/desk/edit", content="The second version", category="")
+    history = await owner.get(f"/desk/history?url={quote(url, safe='')}")
+    assert said(history).count("by the desk") == 2
+    links = [unescape(each) for each in re.findall(r'href="(/desk/history\?[^"]+)"', history.text)]
+    seen = await owner.get(links[-1])
+    assert "The first version" in seen.text
+    back = unescape(re.findall(r'href="(/desk/edit\?[^"]+from=[^"]+)"', seen.text)[0])
+    page = await owner.get(back)
+    assert "The first version" in page.text
+    assert (await source(there, url))["content"] == ["The second version"]
+    done = await owner.submit(page, "/desk/edit", content="The first version")
+    assert done.status == 303, said(done)
+    post = await source(there, url)
+    assert (post["content"], post["category"]) == (["The first version"], ["early"])
+    for at in ("x", "0" * 40):
+        missing = await owner.get(f"/desk/history?url={quote(url, safe='')}&at={at}")
+        assert "The post had no such version." in missing.text
+
+
+async def test_killed_between_commit_and_answer_and_sent_again_it_is_one_post(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "demo"
+    demo, program = start_demo(folder)
+    async with browser(demo.site.rstrip("/")) as client:
+        await client.sign_in("/auth/sign-in?then=/desk/", demo.password)
+        page = await client.get("/desk/new?kind=article")
+        typed = {"name": "Power cut", "content": "Written once"}
+        before = demo.commits()
+        sending = asyncio.create_task(client.submit(page, "/desk/new", **typed))
+        while demo.commits() == before:
+            await asyncio.sleep(0)
+        program.send_signal(signal.SIGKILL)
+        program.wait(PATIENCE)
+        with contextlib.suppress(aiohttp.ClientError):
+            await sending
+        (folder / "demo.json").unlink()
+        demo, program = start_demo(folder)
+        again = await client.submit(page, "/desk/new", **typed)
+        if again.status == 401:
+            kept = {**dict(again.form("/desk/new")), "content": typed["content"]}
+            page = await client.post("/desk/new", data={**kept, "password": demo.password})
+            again = await client.submit(page, "/desk/new", **typed)
+        assert again.status == 303, said(again)
+        assert again.location == demo.git(
+            "log", "-1", "--format=%(trailers:key=Post-URL,valueonly)"
+        )
+        assert demo.commits() == before + 1
+    program.send_signal(signal.SIGINT)
+    assert program.wait(PATIENCE) == 0

@@ -24,7 +24,7 @@ PAGES = (
     *("/desk/", "/desk/?show=bin", "/desk/?show=drafts", "/desk/?search=nothing-is-like-that"),
     *("/desk/new", "/desk/new?kind=reply", "/desk/new?kind=rsvp", "/desk/new?kind=event"),
     *("/desk/new?kind=checkin", "/desk/new?kind=photo", "/desk/new?kind=review"),
-    "/desk/new?kind=reply&url=javascript:x",
+    *("/desk/new?kind=reply&url=javascript:x", "/desk/files"),
 )
 
 
@@ -211,6 +211,8 @@ async def test_every_page_fits_and_can_be_read_aloud(
         await is_fit(stale)
         await stale.get_by_role("link", name="Take the other").click()
         await expect(stale.get_by_label("Text")).to_have_value("Other words")
+        await stale.get_by_role("link", name="History").click()
+        await is_fit(stale)
         await stale.goto(f"{there.desk}?show=drafts")
         await is_fit(stale)
         await stale.get_by_role("link", name="Edit").first.click()

@@ -1,0 +1,113 @@
+"""``/desk/files``: every upload, the posts that use it, and what can be done with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from bridge.desk.desk import DESK, Desk
+from bridge.desk.form import shown_url
+from bridge.desk.owner import Owner
+from bridge.desk.receive import Arrived
+from bridge.desk.used_files import Uses
+from bridge.errors import BridgeError
+from bridge.indieauth.endpoint import Form
+from bridge.media.stored_file import MediaFile
+from bridge.pages.navigation import Notice
+from bridge.web.media import delete_file
+
+_A_PAGE = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One file of the page."""
+
+    url: str
+    name: str
+    is_picture: bool
+    published: float
+    size: str
+    alt: str
+    markdown: str
+    posts: Sequence[tuple[str, str]]
+
+
+async def show(owner: Owner) -> web.StreamResponse:
+    """GET: the newest files first."""
+    desk, asked = owner.request.app[DESK], owner.request.query.get("page", "1")
+    number = max(1, min(int(asked), 100_000)) if asked.isascii() and asked.isdigit() else 1
+    await desk.catalogue.refresh()
+    files = await desk.media.list(_A_PAGE + 1, (number - 1) * _A_PAGE)
+    uses = await asyncio.to_thread(desk.used_files.now)
+    return owner.page(
+        "desk/files.html",
+        files=[_shown(desk, file, uses) for file in files[:_A_PAGE]],
+        number=number,
+        is_more=len(files) > _A_PAGE,
+    )
+
+
+def _shown(desk: Desk, file: MediaFile, uses: Uses) -> Shown:
+    url = desk.media.url_of(file)
+    alt = " ".join(file.alt.replace("[", "(").replace("]", ")").split())
+    return Shown(
+        url=url,
+        name=file.path.rpartition("/")[2],
+        is_picture=file.type.startswith("image/"),
+        published=file.published.timestamp(),
+        size=f"{max(1, round(file.size / 1000)):,} kB" if file.size else "",
+        alt=file.alt,
+        markdown=f"![{alt}]({url})" if file.type.startswith("image/") else f"[{alt or url}]({url})",
+        posts=[(post, shown_url(post)) for post in _posts_with(file, uses)],
+    )
+
+
+def _posts_with(file: MediaFile, uses: Uses) -> list[str]:
+    """The posts that use a file, or one of its smaller copies."""
+    return list(dict.fromkeys(post for path in file.paths for post in uses.get(path, ())))
+
+
+async def upload(arrived: Arrived) -> web.StreamResponse:
+    """POST with files: into the library. A script is answered in JSON, with the addresses."""
+    owner, desk = arrived.owner, arrived.desk
+    wants_json = "application/json" in owner.request.headers.get(hdrs.ACCEPT, "")
+    if arrived.doubt:
+        return owner.back("/desk/files", Notice(arrived.doubt))
+    taken, problems = list[str](), list[str]()
+    for _, file, alt in arrived.filled.uploads:
+        try:
+            stored = await desk.media.accept(file.data, file.filename, alt=alt)
+        except BridgeError as error:
+            problems.append(f"{file.filename or 'A file'}: {error.description}")
+        else:
+            taken.append(desk.media.url_of(stored))
+    if wants_json:
+        body = {"urls": taken, "problems": problems}
+        return web.json_response(body, status=201 if taken else 400)
+    count = f"{len(taken)} file{'s' * (len(taken) != 1)} added." if taken else ""
+    told = " ".join([count, *problems]).strip() or "Choose a file first."
+    return owner.back("/desk/files", Notice(told))
+
+
+async def change(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST: another alt text for a file, or (``do=delete``) away with it."""
+    desk, url = owner.request.app[DESK], sent.get("url") or ""
+    file = await desk.media.find(url)
+    if file is None:
+        return owner.back("/desk/files", Notice("This file is not there any more."))
+    if sent.get("do") != "delete":
+        await desk.media.describe(file, sent.get("alt") or "")
+        return owner.back("/desk/files", Notice("The description is kept."))
+    await desk.catalogue.refresh()
+    uses = await asyncio.to_thread(desk.used_files.now)
+    if posts := _posts_with(file, uses):
+        named = ", ".join(map(shown_url, posts[:5]))
+        more = f" and {len(posts) - 5} more" if len(posts) > 5 else ""
+        told = f"This file is in use, and stays: take it out of {named}{more} first."
+        return owner.back("/desk/files", Notice(told))
+    await delete_file(desk.media, desk.committer, url, desk.token)
+    return owner.back("/desk/files", Notice("Deleted."))
