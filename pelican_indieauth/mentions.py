@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -151,23 +151,41 @@ class OfPost:
         """All of them, as this build has found them."""
         return self.found(self.path)
 
+    def version(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Which files they are in: equal in two builds only if they are the same."""
+        return self.found.version(self.path)
+
 
 class Found:
-    """The mentions of each post of one build, by the path of the post's file.
+    """The mentions of each post of one build, by the path of the post's file. Files are read when
+    a page asks for what is in them.
 
     ``form`` is where a form to tell of more posts to; ``""`` where the site wants none.
     """
 
     def __init__(
-        self, by_post: Mapping[str, Mentions], words: Mapping[str, str], form: str = ""
+        self,
+        by_post: Mapping[str, Sequence[str]],
+        urls: Urls,
+        words: Mapping[str, str],
+        form: str = "",
     ) -> None:
         self._by_post = by_post
+        self._urls = urls
         self.words = words
         self.form = form
 
     def __call__(self, path: str) -> Mentions:
         """What is said of one post."""
-        return self._by_post.get(path, NONE)
+        files = self._by_post.get(path)
+        if not files:
+            return NONE
+        read = (_entry(file) for file in files)
+        return _mentions([said for said in read if said is not None], self._urls)
+
+    def version(self, path: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Which files that is from."""
+        return tuple([(file, _KNOWN[file][0]) for file in self._by_post.get(path, ())])
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:
@@ -221,17 +239,15 @@ def attach(
 ) -> None:
     """Set ``mentions`` of each article, which is empty where there are none."""
     articles = list(articles)
-    by_post: dict[str, Mentions] = {}
-    files = _read(content / folder) if folder else []
+    by_post: defaultdict[str, list[str]] = defaultdict(list)
+    files = _targets(content / folder) if folder else {}
     if files:
         places = _places(articles, urls)
-        sorted_out: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        for said in files:
-            path = places.get(_place(str(said.get("wm-target", "")), urls))
+        for file, target in files.items():
+            path = places.get(_place(target, urls))
             if path is not None:
-                sorted_out[path].append(said)
-        by_post = {path: _mentions(every, urls) for path, every in sorted_out.items()}
-    found = Found(by_post, words, form)
+                by_post[path].append(file)
+    found = Found(by_post, urls, words, form)
     for article in articles:
         path, url = article.get_relative_source_path(), article.entry.url
         article.mentions = OfPost(path, url, article.date_format, found)
@@ -270,24 +286,26 @@ class _Stamp(NamedTuple):
     inode: int
 
 
-#: What was in each file, over all builds of a process that goes on.
-_KNOWN: dict[str, tuple[_Stamp, dict[str, Any] | None]] = {}
+#: Which post each file is about, over all builds of a process that goes on; ``None`` for a file
+#: that is no mention.
+_KNOWN: dict[str, tuple[_Stamp, str | None]] = {}
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
-    """What the files of the folder say, those that have not changed from memory."""
+def _targets(folder: Path) -> dict[str, str]:
+    """Every mention's file and target. Only files that are new, or others than before, are read."""
     root = str(folder)
-    there = dict(_files(root))
+    there = dict(sorted(_files(root)))
     for path in [path for path in _KNOWN if path.startswith(f"{root}{os.sep}")]:
         if path not in there:
             del _KNOWN[path]
-    found = []
-    for path, stamp in sorted(there.items()):
+    found = {}
+    for path, stamp in there.items():
         known = _KNOWN.get(path)
         if known is None or known[0] != stamp:
-            known = _KNOWN[path] = (stamp, _entry(path))
+            said = _entry(path, warn=True)
+            known = _KNOWN[path] = (stamp, None if said is None else said["wm-target"])
         if known[1] is not None:
-            found.append(known[1])
+            found[path] = known[1]
     return found
 
 
@@ -306,17 +324,19 @@ def _files(folder: str, *, top: bool = True) -> Iterator[tuple[str, _Stamp]]:
             yield entry.path, _Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def _entry(path: str) -> dict[str, Any] | None:
-    """What one file says; ``None``, and a warning, where it is no mention."""
+def _entry(path: str, *, warn: bool = False) -> dict[str, Any] | None:
+    """What one file says; ``None``, and perhaps a warning, where it is no mention."""
     try:
         said = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        logger.warning("%s is passed over: %s", path, error)
+        if warn:
+            logger.warning("%s is passed over: %s", path, error)
         return None
     if path.endswith(f"{os.sep}{_COUNTED}"):
         return _counted(path, said)
     if not isinstance(said, dict) or not isinstance(said.get("wm-target"), str):
-        logger.warning("%s is passed over: it names no wm-target", path)
+        if warn:
+            logger.warning("%s is passed over: it names no wm-target", path)
         return None
     return said
 

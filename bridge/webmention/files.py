@@ -80,6 +80,8 @@ class MentionFiles:
         self._kept: dict[str, Kept] = {}
         self._hosts: dict[str, frozenset[str]] = {}
         self._rules: tuple[BlobId | None, Rules] = (None, Rules())
+        self._removed: frozenset[str] | None = None
+        self._known: Known | None = None
         #: Files that are no mentions, with what is wrong with each.
         self.unread: dict[str, str] = {}
 
@@ -93,9 +95,10 @@ class MentionFiles:
                 self._kept.clear()
                 self._hosts.clear()
                 self.unread.clear()
+                self._removed = None
                 self._learn(self._store.files(self._content.rstrip("/"), head))
             self._rules = self._read_rules(head)
-            self._version = head
+            self._version, self._known = head, None
             return head
 
     @property
@@ -154,10 +157,13 @@ class MentionFiles:
     def known(self) -> Known:
         """Who was approved before, and where the owner's posts link to."""
         with self._lock:
+            if self._known is not None:
+                return self._known
             authors = {canonical(each.author, frozenset()) for each in self._kept.values()}
             linked: set[str] = set()
             linked.update(*self._hosts.values())
-            return Known(frozenset(authors - {""}), frozenset(linked))
+            self._known = Known(frozenset(authors - {""}), frozenset(linked))
+            return self._known
 
     def read(self, path: str) -> tuple[dict[str, Any], BlobId] | None:
         """What a mention's file says, and the id of its bytes; ``None`` where there is none."""
@@ -191,15 +197,21 @@ class MentionFiles:
     def was_removed_by_hand(self, folder: str, name: str) -> bool:
         """Whether a file that is not there was taken away by a commit that is not the bridge's:
         so the owner says that they do not want it."""
-        head, path = self._store.head(), f"{self.folder}/{folder}/{name}"
-        if head is None:
-            return False
-        for removal in self._store.removals(f"{self.folder}/{folder}", head):
-            if removal.path == path:
+        with self._lock:
+            if self._removed is None:
+                # A walk through the history: once, and after each removal.
+                self._removed = frozenset(self._by_hand())
+            return f"{self.folder}/{folder}/{name}" in self._removed
+
+    def _by_hand(self) -> Iterator[str]:
+        head, ours = self._store.head(), dict[Version, bool]()
+        for removal in self._store.removals(self.folder, head) if head else ():
+            if removal.version not in ours:
                 message = self._store.place.repo.commit(removal.version).message
                 text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
-                return not is_ours(text)
-        return False
+                ours[removal.version] = is_ours(text)
+            if not ours[removal.version]:
+                yield removal.path
 
     def _followed(self, old: Version, new: Version) -> bool:
         try:
@@ -208,7 +220,8 @@ class MentionFiles:
             return False
         inside = [each for each in differences if each.path.startswith(self._content)]
         for each in inside:
-            self._kept.pop(each.path, None)
+            if self._kept.pop(each.path, None) is not None and each.new is None:
+                self._removed = None
             self._hosts.pop(each.path, None)
             self.unread.pop(each.path, None)
         self._learn((each.path, each.new) for each in inside if each.new is not None)

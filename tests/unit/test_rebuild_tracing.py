@@ -17,6 +17,7 @@ from bridge.rebuild.resident.reuse.tracing import (
     trace_functions,
     tracing,
 )
+from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.mentions import Found, Mention, Mentions, OfPost
 
 Names = Mapping[str, Any]
@@ -200,11 +201,26 @@ def test_what_jinja_asks_by_itself_may_look_at_anything(
         facts(Numbers(), BEFORE).ingredients(trace, {})
 
 
+class Told(Found):
+    """Mentions that are in no files."""
+
+    likes: tuple[str, ...] = ()
+
+    def __call__(self, path: str) -> Mentions:
+        return Mentions(likes=tuple(Mention(f"https://{who}.example/") for who in self.likes))
+
+    def version(self, path: str) -> Any:
+        return self.likes
+
+
+Told.__module__ = Found.__module__
+
+
 def mentioned(*likes: str) -> Names:
     """A context with one post, and who likes it."""
     post = object.__new__(Article)
-    every = Mentions(likes=tuple(Mention(f"https://{who}.example/") for who in likes))
-    found = Found({"a.md": every}, {"likes": "Likes", "mentions-more": ""})
+    found = Told({}, Urls("", "", {}, ""), {"likes": "Likes", "mentions-more": ""})
+    found.likes = likes
     post.__dict__ |= {"title": "A", "mentions": OfPost("a.md", "/a", "%Y", found), "settings": {}}
     return {"post": post, "generated_content": {"a.md": post}}
 

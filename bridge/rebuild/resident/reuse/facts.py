@@ -177,7 +177,7 @@ class Facts:
             return _GONE if content is None else self._content(content)
         if kind == "mentions":
             post = self._contents.get(("generated_content", subject))
-            return _GONE if post is None else self._stamp(post.mentions.now())
+            return _GONE if post is None else post.mentions.version()
         if kind == "name":
             return self._stamp(self._context[subject]) if subject in self._context else _GONE
         items = self._lists.get(subject)
