@@ -25,6 +25,7 @@ from bridge.webmention import links, live
 from bridge.webmention.changes import Changes
 from bridge.webmention.conversation import Conversation
 from bridge.webmention.delivery import Courier, Pace
+from bridge.webmention.following import MOST_AT_ONCE, Follower
 from bridge.webmention.live import LivePages
 from bridge.webmention.outbox import Outbox
 from bridge.webmention.recipients import Recipients
@@ -79,24 +80,34 @@ class Street:
             sender.changed(self.bench.store.head())  # type: ignore[arg-type] # there is one by now
 
     async def sender(
-        self, *, outbox: Outbox | None = None, courier: Courier | None = None, **more: Any
+        self,
+        *,
+        outbox: Outbox | None = None,
+        courier: Courier | None = None,
+        rhythm: Rhythm = QUICK,
+        most: int = MOST_AT_ONCE,
     ) -> Sender:
         """A sender that has begun to work, on the outbox that the last one left."""
         store, catalogue = self.bench.store, self.bench.catalogue
         own = hosts(self.own.base)
         committer = Committer(self.queue, catalogue, self.bench.media, [])
-        sender = Sender(
+        box = outbox or Outbox(self.folder / "outbox")
+        pages = LivePages(self.fetch, NoRebuild(), None, own)
+        recipients = Recipients(self.bench.posts, own)
+        follower = Follower(
             store,
             catalogue,
             Changes(store, catalogue, "content"),
-            LivePages(self.fetch, NoRebuild(), None, own),
-            Recipients(self.bench.posts, own),
-            courier or Courier(self.fetch, HASTE, time.time),
-            outbox or Outbox(self.folder / "outbox"),
+            pages,
+            recipients,
+            box,
             Conversation(store, "content/mentions"),
             Gravedigger(Tombstones(store, "content/mentions", enabled=True), catalogue, committer),
-            **{"rhythm": QUICK, **more},
+            time.time,
+            most,
         )
+        going = courier or Courier(self.fetch, HASTE, time.time)
+        sender = Sender(store, follower, pages, recipients, going, box, rhythm=rhythm)
         self.senders.append(sender)
         await sender.start()
         return sender

@@ -16,6 +16,7 @@ from bridge.store.git import GitStore
 from bridge.webmention.changes import Changes
 from bridge.webmention.conversation import Conversation
 from bridge.webmention.delivery import Courier, Pace
+from bridge.webmention.following import Follower
 from bridge.webmention.live import LivePages
 from bridge.webmention.outbox import Outbox
 from bridge.webmention.recipients import Recipients
@@ -54,14 +55,18 @@ def make_sender(
     """What sends, not started yet. ``fetch`` reaches others, ``site`` the site itself."""
     own = own_hosts(settings, public_url)
     content = settings.content.folder
-    return Sender(
+    pages = LivePages(site, rebuilder, rebuilder.output, own)
+    recipients = Recipients(posts, own, settings.webmention.bridgy_fed)
+    outbox = Outbox(outbox_folder(settings.site.state))
+    follower = Follower(
         store,
         catalogue,
         Changes(store, catalogue, content),
-        LivePages(site, rebuilder, rebuilder.output, own),
-        Recipients(posts, own, settings.webmention.bridgy_fed),
-        Courier(fetch, Pace(), time.time),
-        Outbox(outbox_folder(settings.site.state)),
+        pages,
+        recipients,
+        outbox,
         Conversation(store, f"{content}/{settings.webmention.folder}"),
         tombstones,
+        time.time,
     )
+    return Sender(store, follower, pages, recipients, Courier(fetch, Pace(), time.time), outbox)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
@@ -105,9 +107,13 @@ def endpoint_of(page: Fetched) -> str | None:
 
 
 def retry_after(answer: Fetched) -> float | None:
-    """The seconds of a ``Retry-After`` header; dates are rare, and not worth a clock's error."""
+    """The seconds that a ``Retry-After`` header asks for: a number, or a date (RFC 9110 10.2.3)."""
     value = answer.headers.get("Retry-After", "").strip()
-    return float(value) if value.isdecimal() and len(value) < 10 else None
+    if value.isdecimal() and value.isascii() and len(value) < 10:
+        return float(value)
+    with suppress(ValueError, TypeError, OverflowError):
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    return None
 
 
 def _max_age(page: Fetched) -> float:

@@ -14,32 +14,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, pairwise, takewhile
 
 from bridge.errors import BridgeError
-from bridge.posts.catalogue import Catalogue
-from bridge.posts.commit_message import is_ours
-from bridge.store import StoreBroken, StoreError, Version
-from bridge.store.git import GitStore
-from bridge.webmention.changes import PUBLIC, Changed, Changes, Seen
-from bridge.webmention.conversation import Answered, Conversation
+from bridge.store import ContentStore, StoreError, Version
 from bridge.webmention.delivery import Courier, Outcome, host_of
+from bridge.webmention.following import Follower
 from bridge.webmention.live import LivePages, Page
 from bridge.webmention.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing
 from bridge.webmention.recipients import Recipients
-from bridge.webmention.tombstones import Gravedigger
 
 log = logging.getLogger(__name__)
 
 #: Pauses between looks for a page, in seconds; then each minute, then each ten minutes for a day.
 _LOOKS = (2.0, 5.0, 10.0, 20.0, 40.0)
 _MINUTES, _LATER = 30, 144
-#: More posts changed by the owner at once are not told of without a word.
-MOST_AT_ONCE = 20
 _AT_ONCE = 4
 _AT_REST = frozenset({"held", "unseen"})
-#: So many commits are looked through for those of the owner.
-_LOG = 2_000
 _UPSTREAM_SECONDS = 3600.0
 _LONGEST_SLEEP = 600.0
 _AGAIN = 30.0
@@ -53,7 +43,6 @@ class Rhythm:
     looks: tuple[float, ...] = (*_LOOKS, *(60.0,) * _MINUTES, *(600.0,) * _LATER)
     again: float = _AGAIN
     upstream: float = _UPSTREAM_SECONDS
-    most_at_once: int = MOST_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +62,22 @@ class Sender:
 
     def __init__(
         self,
-        store: GitStore,
-        catalogue: Catalogue,
-        changes: Changes,
+        store: ContentStore,
+        follower: Follower,
         pages: LivePages,
         recipients: Recipients,
         courier: Courier,
         outbox: Outbox,
-        conversation: Conversation,
-        graves: Gravedigger,
         *,
         rhythm: Rhythm | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
-        self._changes = changes
+        self._follower = follower
         self._pages = pages
         self._recipients = recipients
         self._courier = courier
         self._outbox = outbox
-        self._conversation = conversation
-        self._graves = graves
         self._rhythm = rhythm or Rhythm()
         self._now = now
         self._moved = asyncio.Event()
@@ -181,125 +164,25 @@ class Sender:
             await self._outbox.put(out)
         return len(held)
 
-    # From commits to the outbox
-
     async def _follow_always(self) -> None:
+        failures = 0
         while True:
             await self._moved.wait()
             self._moved.clear()
             try:
-                await self._follow()
+                await self._follower.follow()
             except (BridgeError, StoreError, OSError) as error:
                 log.warning("webmentions of the last changes wait: %s", error)
             except Exception:
                 # A file that nothing was prepared for must not end the sending for all others.
                 log.exception("webmentions of the last changes wait")
             else:
+                failures = 0
+                self._due.set()
                 continue
-            asyncio.get_running_loop().call_later(self._rhythm.again, self._moved.set)
-
-    async def _follow(self) -> None:
-        """Put everything that has changed since the cursor into the outbox, then move that."""
-        head = await self._catalogue.refresh(patient=True)
-        cursor = self._outbox.cursor
-        if cursor is None or cursor == head:
-            return await self._outbox.move_cursor(head)
-        try:
-            differences = await asyncio.to_thread(self._store.diff, Version(cursor), head)
-        except StoreBroken:
-            log.warning("the last version that webmentions were sent of is gone: none are sent")
-            return await self._outbox.move_cursor(head)
-        changed = await self._changes.posts(differences)
-        held = await self._are_too_many(changed, Version(cursor), head)
-        deleted = [each.old for each in changed if each.new is None and each.old is not None]
-        buried = None if held else await self._graves.bury(deleted)
-        for each in changed:
-            await self._put(each, buried or head, held=held)
-        answered = await self._conversation.changed(differences)
-        for url, what in answered.items():
-            await self._put_answered(url, what, head)
-        await self._outbox.move_cursor(head)
-        self._due.set()
-        return None
-
-    async def _are_too_many(
-        self, changed: Sequence[Changed], cursor: Version, head: Version
-    ) -> bool:
-        """Whether the owner has changed so many posts by hand that it may not be for readers: a
-        new theme of addresses, an import, a search and replace."""
-        most = self._rhythm.most_at_once
-        if len(changed) <= most:
-            return False
-        by_hand = await asyncio.to_thread(self._changed_by_hand, cursor, head)
-        paths = [seen.entry.path for each in changed if (seen := each.new or each.old)]
-        return sum(path in by_hand for path in paths) > most
-
-    def _changed_by_hand(self, cursor: Version, head: Version) -> set[str]:
-        """The paths that commits of the owner changed, and not the bridge."""
-        found = set[str]()
-        newer = islice(takewhile(lambda each: each.version != cursor, self._store.log(head)), _LOG)
-        commits = [(each.version, is_ours(each.message)) for each in newer]
-        for (version, ours), (older, _) in pairwise([*commits, (cursor, True)]):
-            if not ours:
-                found.update(each.path for each in self._store.diff(older, version))
-        return found
-
-    async def _put(self, changed: Changed, head: Version, *, held: bool) -> None:
-        out = await self._known(changed)
-        if changed.new is None and not (out.deliveries or out.before):
-            # No one was told of it, and no one is.
-            return await self._outbox.forget(out.source)
-        if out.gone and changed.new is not None:
-            # It is back: those who have heard that it was gone hear of it if it links to them.
-            out.deliveries = [each for each in out.deliveries if each.state == "waiting"]
-        now = self._now()
-        out.version, out.since, out.next, out.looks = head, now, now, 0
-        out.state, out.reason = "held" if held else "waiting", ""
-        out.gone, out.only_upstream = changed.new is None, False
-        if (new := changed.new) is not None:
-            entry = new.entry
-            out.url, out.path, out.save_as = entry.url, entry.path, entry.save_as
-            # One whose time has not come is looked for when it has.
-            out.since = out.next = max(now, entry.published)
-            out.published, out.updated = self._recipients.times(new.file)
-            out.links = [] if self._pages.is_local else await self._foreign_links(new)
-        await self._outbox.put(out)
-        return None
-
-    async def _known(self, changed: Changed) -> Outgoing:
-        """What was written down of a post, under any address that it ever had, or a new page."""
-        seen = changed.new or changed.old
-        assert seen is not None  # noqa: S101 - one of the two is there
-        urls = dict.fromkeys((seen.entry.url, *seen.entry.aliases))
-        if changed.old is not None:
-            urls.setdefault(changed.old.entry.url)
-        for url in urls:
-            if (out := await asyncio.to_thread(self._outbox.find, url)) is not None:
-                return out
-        old = changed.old
-        source = seen.entry.url if old is None else old.entry.url
-        before = [] if old is None else await self._foreign_links(old)
-        return Outgoing(source, seen.entry.url, save_as=seen.entry.save_as, before=before)
-
-    async def _foreign_links(self, seen: Seen) -> list[str]:
-        return self._recipients.foreign(await self._changes.links(seen))
-
-    async def _put_answered(self, url: str, answered: Answered, head: Version) -> None:
-        """A page shows other replies than before: who it replies to may want to know."""
-        entry = self._catalogue.index.find(url)
-        if entry is None or entry.status not in PUBLIC:
-            return
-        out = await asyncio.to_thread(self._outbox.find, entry.url)
-        if out is None:
-            out = Outgoing(entry.url, entry.url, entry.path, entry.save_as, only_upstream=True)
-        if out.gone or out.state == "held":
-            return
-        now = self._now()
-        out.version = head
-        out.answered, out.links = [*out.answered, *answered.hosts], [*out.links, *answered.shown]
-        if out.state != "waiting" or out.only_upstream:
-            out.state, out.since, out.next, out.looks = "waiting", now, now, 0
-        await self._outbox.put(out)
+            pause = min(self._rhythm.again * 2**failures, _LONGEST_SLEEP)
+            failures += 1
+            asyncio.get_running_loop().call_later(pause, self._moved.set)
 
     # From the outbox to other sites
 

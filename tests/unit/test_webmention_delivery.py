@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import time
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from itertools import pairwise
 
 import pytest
@@ -94,6 +95,13 @@ async def test_a_server_says_when_it_wants_to_be_asked(
     site.takes = lambda _: web.Response(status=503, headers={"Retry-After": after})
     outcome = await courier(fetch).deliver(SOURCE, Delivery(site.taker("/target")))
     assert outcome.wait == wait if wait is not None else 40 <= outcome.wait <= 60
+
+
+async def test_a_server_may_say_it_by_a_date(fetch: GuardedFetch, site: Elsewhere) -> None:
+    later = formatdate(time.time() + 600, usegmt=True)
+    site.takes = lambda _: web.Response(status=429, headers={"Retry-After": later})
+    outcome = await courier(fetch).deliver(SOURCE, Delivery(site.taker("/target")))
+    assert 500 < outcome.wait <= 600
 
 
 async def test_a_host_that_is_down_is_asked_again(fetch: GuardedFetch, site: Elsewhere) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from sending_kit import HASTE, QUICK, Street, street, tombstone, until
+from sending_kit import HASTE, Street, street, tombstone, until
 
 from bridge.webmention.delivery import Courier, Outcome
 from bridge.webmention.outbox import Delivery, Outbox
@@ -184,7 +184,7 @@ async def test_a_post_that_moves_is_told_anew_where_its_first_address_does_not(
 
 async def test_many_posts_changed_at_once_by_hand_wait_for_the_owner(town: Street) -> None:
     target = town.other.taker("/target")
-    sender = await town.sender(rhythm=Rhythm(looks=QUICK.looks, most_at_once=2))
+    sender = await town.sender(most=2)
     for slug in ("a", "b", "c"):
         town.show(slug, target)
     posts = {f"content/{s}.md": f"Title: {s}\nDate: 2026-01-02\nSlug: {s}\n\n[x]({target})\n"
@@ -207,7 +207,7 @@ async def test_many_posts_changed_at_once_by_hand_wait_for_the_owner(town: Stree
 
 async def test_what_the_owner_does_not_want_sent_is_not(town: Street) -> None:
     target = town.other.taker("/target")
-    sender = await town.sender(rhythm=Rhythm(looks=QUICK.looks, most_at_once=0))
+    sender = await town.sender(most=0)
     town.show("a", target)
     await town.write("a", f"[x]({target})")
     await town.idle(sender)
