@@ -30,11 +30,13 @@ _DAY = 10
 @dataclass(frozen=True, slots=True)
 class Page:
     """What was found at a post's address. Unless it ``is_live`` the ``reason`` says what is not
-    as it is to be. ``parted``: the post has moved, and its old address does not lead there. The
-    rest is as :func:`bridge.webmention.links.read` tells it."""
+    as it is to be; ``is_certain`` is false where an older version would look the same.
+    ``parted``: the post has moved, and its old address does not lead there. The rest is as
+    :func:`bridge.webmention.links.read` tells it."""
 
     is_live: bool
     reason: str = ""
+    is_certain: bool = True
     parted: bool = False
     links: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
@@ -90,8 +92,10 @@ class LivePages:
             return Page(False, f"{out.url} is a page of a deleted post")
         if reason := await self._why_old(out, page, said):
             return Page(False, reason)
+        tells = self.is_local or bool(out.updated and said["updated"])
         return Page(
             True,
+            is_certain=tells,
             links=tuple(said["links"]),
             replies=tuple(said["replies"]),
             digest=said["digest"],

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bridge.errors import BridgeError
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _LOOKS = (2.0, 5.0, 10.0, 20.0, 40.0)
 _MINUTES, _LATER = 30, 144
 _AT_ONCE = 4
+_LOOKS_FOR_A_CHANGE = 15
 _AT_REST = frozenset({"held", "unseen"})
 _UPSTREAM_SECONDS = 3600.0
 _LONGEST_SLEEP = 600.0
@@ -249,6 +250,8 @@ class Sender:
         page = await self._pages.look(out)
         if out.version != version or out.state != "waiting":
             return None  # another commit came meanwhile, and is looked for anew
+        if page.is_live and not page.is_certain and self._looks_as_before(out, page):
+            page = replace(page, is_live=False, reason=f"{out.url} shows what it showed before")
         if not page.is_live:
             looks = self._rhythm.looks
             out.reason = page.reason
@@ -266,6 +269,13 @@ class Sender:
         if not out.deliveries and out.is_done:
             await self._outbox.forget(out.source)
         return None
+
+    @staticmethod
+    def _looks_as_before(out: Outgoing, page: Page) -> bool:
+        """Whether a host may still show the last version: a post that was edited by hand, without
+        a word of when, and a page that is as it was. After some minutes readers see no change."""
+        is_same = bool(out.digest) and page.digest == out.digest
+        return is_same and not out.answered and not out.gone and out.looks < _LOOKS_FOR_A_CHANGE
 
     async def _part(self, out: Outgoing) -> None:
         """A post has moved, and its old address does not lead to the new one: it is told of anew,

@@ -60,6 +60,20 @@ async def test_a_page_that_tells_its_time_has_to_be_of_that_version(town: Street
     assert town.other.targets() == ["/one"]
 
 
+async def test_words_changed_by_hand_without_a_time_are_waited_for(town: Street) -> None:
+    target = town.other.taker("/target")
+    town.show("post", target, text="Old words.")
+    sender = await town.sender()
+    await town.write("post", f"Old words. [x]({target})")
+    await town.idle(sender)
+    await town.write("post", f"New words. [x]({target})")
+    await until(lambda: sender.report().coming and sender.report().coming[0].looks > 3)
+    assert "showed before" in sender.report().coming[0].reason
+    town.show("post", target, text="New words.")
+    await town.idle(sender)
+    assert town.other.targets() == ["/target"] * 2
+
+
 async def test_a_page_that_never_comes_is_named(town: Street) -> None:
     sender = await town.sender(rhythm=Rhythm(looks=(0.01, 0.01)))
     await town.write("never", f"[x]({town.other.taker('/x')})")
