@@ -212,7 +212,9 @@ class _Assembly:
         if server is not None:
             self._open_desk(repo, followers, publisher, committer, previews, fetch)
             if sender is not None:
-                self.app.router.add_post("/status/webmentions", owner_form(status.decide_held))
+                self.app.router.add_post(
+                    "/status/webmentions", owner_form(status.decide_webmentions)
+                )
         self.app[STORE], self.app[REBUILDER] = repo.store, followers.rebuilder
 
     def _open_desk(

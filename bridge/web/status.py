@@ -98,14 +98,19 @@ class StatusHandlers:
         del request
         return redirect("/status")
 
-    async def decide_held(self, owner: Owner, form: Form) -> web.StreamResponse:
-        """POST /status/webmentions: what was held is to be sent (``do=send``), or never."""
+    async def decide_webmentions(self, owner: Owner, form: Form) -> web.StreamResponse:
+        """POST /status/webmentions: what was held is to be sent (``do=send``), or never
+        (``discard``); what failed is to be tried once more (``again``)."""
         assert self._sender is not None  # noqa: S101 - there is no such address without one
-        if form.get("do") == "send":
-            count = await self._sender.release()
-            return owner.back("/status", Notice(f"The webmentions of {_posts(count)} are sent."))
-        count = await self._sender.discard()
-        return owner.back("/status", Notice(f"The webmentions of {_posts(count)} are not sent."))
+        match form.get("do"):
+            case "send":
+                count, told = await self._sender.release(), "sent"
+            case "again":
+                count, told = await self._sender.try_again(), "tried again"
+            case _:
+                count, told = await self._sender.discard(), "not sent"
+        told = f"The webmentions of {_posts(count)} are {told}."
+        return owner.back("/status", Notice(told))
 
     def _facts(self) -> dict[str, Json]:
         build, remote = self._rebuilder.status(), self._remote.status()

@@ -154,6 +154,26 @@ class Sender:
         self._due.set()
         return len(held)
 
+    async def try_again(self) -> int:
+        """Try once more what has failed, and look again for what was never seen live; how many
+        posts that are."""
+        now = self._now()
+        known = (*self._outbox.active.values(), *self._outbox.recent.values())
+        failed = [
+            out
+            for out in known
+            if out.state == "unseen" or any(each.state == "failed" for each in out.deliveries)
+        ]
+        for out in failed:
+            if out.state == "unseen":
+                out.state, out.since, out.next, out.looks = "waiting", now, now, 0
+            for each in out.deliveries:
+                if each.state == "failed":
+                    each.state, each.tries, each.next, each.reason = "waiting", 0, now, ""
+            await self._outbox.put(out)
+        self._due.set()
+        return len(failed)
+
     async def discard(self) -> int:
         """Do not send what was held; how many posts that are."""
         held = [out for out in self._outbox.active.values() if out.state == "held"]

@@ -219,6 +219,24 @@ async def test_many_posts_changed_at_once_by_hand_wait_for_the_owner(town: Stree
     ]
 
 
+async def test_what_failed_is_tried_again_when_the_owner_wants_it(town: Street) -> None:
+    target = town.other.taker("/target")
+    town.show("post", target)
+    town.other.takes = lambda _: web.Response(status=403)
+    sender = await town.sender()
+    await town.write("post", f"[x]({target})")
+    await town.idle(sender)
+    await town.stop(sender)
+    sender = await town.sender()
+    (failed,) = sender.report().failed
+    assert "403" in failed[1].reason
+    town.other.takes = lambda _: web.Response(status=202)
+    assert await sender.try_again() == 1
+    await town.idle(sender)
+    assert sender.report().failed == []
+    assert len(town.other.posted) == 2
+
+
 async def test_what_the_owner_does_not_want_sent_is_not(town: Street) -> None:
     target = town.other.taker("/target")
     sender = await town.sender(most=0)
