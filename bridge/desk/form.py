@@ -81,7 +81,7 @@ def read(fields: Sequence[Sent]) -> Filled:
         elif name.base in CONTROLS:
             controls[name.base] = value
         elif name.base == ALT_TEXTS:
-            alts[len(alts) if name.index is None else name.index] = _lines(value)
+            alts[len(alts) if name.index is None else name.index] = read_text(value)
         elif (known := FIELDS.get(name.base)) and known.widget == "files":
             # An empty one says that the form has the field, though no file may be in it.
             there = files.setdefault(name.base, [])
@@ -91,13 +91,13 @@ def read(fields: Sequence[Sent]) -> Filled:
             key = (
                 full_name if name.keys and name.index is None and name.keys != ("",) else name.base
             )
-            texts.setdefault(key, []).append(_lines(value))
+            texts.setdefault(key, []).append(read_text(value))
     attached, uploads = _described(files, alts)
     given = {name: tuple(values) for name, values in texts.items()}
     return Filled(Typed(given, attached), controls, uploads)
 
 
-def _lines(text: str) -> str:
+def read_text(text: str) -> str:
     """Forms send line ends as CRLF, whatever was typed (HTML, "normalize newlines")."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -157,9 +157,9 @@ def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> Typed:
             case _:
                 html = values[0].get("html") if isinstance(values[0], dict) else None
                 if name == "content" and isinstance(html, str):
-                    texts["content[html]"] = (_lines(html),)
+                    texts["content[html]"] = (read_text(html),)
                 else:
-                    texts[name] = (_lines(words_of(values[0])),)
+                    texts[name] = (read_text(words_of(values[0])),)
     return Typed(texts, files)
 
 
@@ -179,7 +179,7 @@ def words_of(value: Json) -> str:
 
 def _attached(value: Json) -> Attached:
     alt = value.get("alt") if isinstance(value, dict) else None
-    return Attached(words_of(value), _lines(alt) if isinstance(alt, str) else "")
+    return Attached(words_of(value), read_text(alt) if isinstance(alt, str) else "")
 
 
 def _joined(tags: Sequence[str]) -> str:

@@ -20,13 +20,16 @@ from :func:`~bridge.pages.render.page`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
+from bridge.errors import Unavailable
 from bridge.indieauth.endpoint import Form, Handler, read_form
 from bridge.indieauth.login.sessions import Session
 from bridge.indieauth.login.sign_in import sign_in_page
@@ -34,6 +37,9 @@ from bridge.indieauth.server import SERVER
 from bridge.pages.navigation import Notice, tell_next
 from bridge.pages.render import DESK_POLICY, page, page_endpoint, redirect
 from bridge.pages.visit import Untrusted, Visit, visit
+from bridge.store import StoreError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,8 @@ def owner_page(handler: OwnerPage) -> Handler:
         guest = visit(request)
         if guest.session is None:
             return redirect(sign_in_first(request))
-        return await handler(Owner(request, guest, guest.session))
+        with told_of_the_store():
+            return await handler(Owner(request, guest, guest.session))
 
     return page_endpoint(endpoint)
 
@@ -104,9 +111,20 @@ def owner_form(handler: OwnerForm) -> Handler:
         if guest.session is None:
             problem = "You were signed out. Sign in, then press the button again."
             return sign_in_page(request, guest, then=request.path, status=401, problem=problem)
-        return await handler(Owner(request, guest, guest.session), form)
+        with told_of_the_store():
+            return await handler(Owner(request, guest, guest.session), form)
 
     return page_endpoint(endpoint)
+
+
+@contextmanager
+def told_of_the_store() -> Iterator[None]:
+    """What the store raises, as an error that a page can show."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("the desk: %s", error)
+        raise Unavailable(f"The repo cannot be used just now: {error}.") from error
 
 
 def sign_in_first(request: web.Request) -> str:

@@ -11,7 +11,7 @@ from aiohttp import web
 from bridge.desk import form
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.form import Filled
-from bridge.desk.owner import Owner, check_origin
+from bridge.desk.owner import Owner, check_origin, told_of_the_store
 from bridge.desk.signing_in_again import give_cookie, sign_in_again
 from bridge.http.allowance import Allowance
 from bridge.indieauth.endpoint import Handler
@@ -74,11 +74,12 @@ def post_form(handler: Handle) -> Handler:
             return give_cookie(owner, await handler(Arrived(owner, desk, form.read(fields), BACK)))
         body = await read_body(request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
         owner, filled = Owner(request, guest, guest.session), form.read(body.fields)
+        doubt = ""
         try:
             owner.check(filled.controls.get("csrf"))
         except Untrusted:
             doubt = STALE + (_FILES if filled.uploads else "")
+        with told_of_the_store():
             return await handler(Arrived(owner, desk, filled, doubt))
-        return await handler(Arrived(owner, desk, filled))
 
     return page_endpoint(endpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import change, files, history, posts, preview, write
+from bridge.desk import change, files, history, posts, preview, share, write
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
 from bridge.desk.receive import post_form
@@ -32,6 +32,8 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.get("/desk/files", owner_page(files.show)),
             web.post("/desk/files", post_form(files.upload)),
             web.post("/desk/files/change", owner_form(files.change)),
+            web.get("/desk/share", owner_page(share.begin)),
+            web.post("/desk/share", owner_page(share.receive)),
             web.get("/desk/history", owner_page(history.show)),
             web.post("/desk/delete", owner_form(change.delete)),
             web.post("/desk/restore", owner_form(change.restore)),

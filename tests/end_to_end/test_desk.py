@@ -645,3 +645,28 @@ async def test_killed_between_commit_and_answer_and_sent_again_it_is_one_post(
         assert demo.commits() == before + 1
     program.send_signal(signal.SIGINT)
     assert program.wait(PATIENCE) == 0
+
+
+async def test_what_a_phone_shares_stands_in_the_form_and_is_not_published(
+    owner: Browser, there: Demo
+) -> None:
+    before = there.commits()
+    shared = await owner.post("/desk/share", data={"title": "A page", "text": f" {URL} "})
+    assert dict(shared.form("/desk/new"))["bookmark-of"] == URL
+    assert dict(shared.form("/desk/new"))["kind"] == "bookmark"
+    words = await owner.post("/desk/share", data={"text": "Only words <b>"})
+    assert "Only words &lt;b&gt;" in words.text
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("text", "With a picture")
+    form.add_field("files", picture("plum"), filename="plum.jpg", content_type="image/jpeg")
+    photo = await owner.post("/desk/share", data=form)
+    assert dict(photo.form("/desk/new"))["kind"] == "photo"
+    assert "plum" in photo.text
+    assert "With a picture" in photo.text
+    hostile = await owner.post("/desk/share", data={"url": "javascript:alert(1)", "text": "x"})
+    assert "javascript:" not in hostile.text
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    assert (await owner.post("/desk/share", data={"text": "x"}, headers=foreign)).status == 403
+    begun = await owner.get(f"/desk/share?url={quote(URL)}")
+    assert begun.location == f"/desk/new?url={quote(URL)}"
+    assert there.commits() == before

@@ -1,0 +1,74 @@
+"""``/desk/share``: what a phone's share menu brings along stands in the form of a new post."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from bridge.desk import composer, form
+from bridge.desk.composer import Sheet
+from bridge.desk.desk import DESK
+from bridge.desk.fields import kind_named
+from bridge.desk.form import Filled, Typed
+from bridge.desk.owner import Owner
+from bridge.micropub.address import is_web
+from bridge.micropub.body import Body, File
+from bridge.pages.render import redirect
+from bridge.pages.visit import Untrusted
+from bridge.web.body import AUTHENTICATED, read_body
+
+_ENDINGS = {
+    "video": frozenset({"mp4", "m4v", "mov", "webm"}),
+    "audio": frozenset({"mp3", "m4a", "ogg", "opus", "wav", "flac"}),
+}
+_MOST = 50_000
+
+
+async def begin(owner: Owner) -> web.StreamResponse:
+    """GET, as after signing in on the way: the same without files (``title text url``)."""
+    query = owner.request.rel_url.raw_query_string
+    return redirect(f"/desk/new?{query}" if query else "/desk/new")
+
+
+async def receive(owner: Owner) -> web.StreamResponse:
+    """POST of the manifest's share target (``title text url files``): the form, filled in.
+
+    Nothing is published. Its sender is the phone, not a page of ours, so it has no value of ours;
+    from another site a browser sends no session along.
+    """
+    desk = owner.request.app[DESK]
+    if owner.request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
+        raise Untrusted
+    body = await read_body(owner.request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
+    await desk.catalogue.refresh()
+    kind, typed, uploads = _told(body)
+    sheet = Sheet(kind_named(kind), typed, desk.new_name())
+    filled = Filled(typed, {}, uploads)
+    return await composer.show(owner, desk, await composer.take_in(desk, sheet, filled))
+
+
+def _told(body: Body) -> tuple[str, Typed, tuple[tuple[str, File, str], ...]]:
+    """The kind of post, what stands in its form, and its files."""
+    title, text, url = (form.read_text(body.first(name) or "") for name in ("title", "text", "url"))
+    # Android puts the address into the text.
+    if not url.strip() and is_web(text.strip()):
+        url, text = text, ""
+    url = url.strip() if is_web(url.strip()) else ""
+    files = tuple((_property(each), each, "") for each in body.files if each.data)
+    if files:
+        kind, texts = files[0][0], {"name": title, "content": _lines(text, url)}
+    elif url:
+        kind, texts = "bookmark", {"bookmark-of": url, "name": title, "content": text}
+    else:
+        kind, texts = "note", {"content": _lines(title, text)}
+    given = {name: (value[:_MOST],) for name, value in texts.items() if value.strip()}
+    return kind, Typed(given), files
+
+
+def _lines(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text.strip())
+
+
+def _property(file: File) -> str:
+    """What a file's name says that it is; its bytes are looked at when it is taken in."""
+    ending = file.filename.rpartition(".")[2].lower()
+    return next((name for name, endings in _ENDINGS.items() if ending in endings), "photo")
