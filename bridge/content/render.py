@@ -130,8 +130,14 @@ def synthetic_title(
 
     ``mf2`` says what form the words have, and what is known of the pages that it points at.
     """
-    words = _URL.sub(lambda found: _short(found.group()), _shown_content(post, mf2.form, rules))
-    words = titles.breakable(words or titles.about(post, mf2.references))
+    content = _shown_content(post, mf2.form, rules)
+    words = one_line(rules.media.in_words(content, lambda _: " "))
+    words = _URL.sub(lambda found: _short(found.group()), words) or titles.about(
+        post, mf2.references
+    )
+    if content and not words:
+        words = rules.media.in_words(content, titles.of_file)
+    words = titles.breakable(words)
     made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
 
@@ -201,7 +207,7 @@ class _Change:
             return file, mf2
         if file.syntax.name != "markdown":
             return self._other_body(file), mf2.with_changes(form=None)
-        form = body.form_of(file, mf2.form)
+        form = body.form_of(file, mf2.form, self._rules)
         was_markdown = form in {None, "markdown"} and bool(file.body.strip())
         written = body.encode(
             _content(self._new),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from markdown import Markdown
 
 from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
 from bridge.content.markup import text
 from bridge.content.markup.characters import printable
 from bridge.content.read import read
@@ -262,3 +263,47 @@ def test_an_upload_in_a_notes_text_is_the_sites_own_copy(rules: SiteRules) -> No
     own = "{static}/media/2026/11/lake.jpg"
     assert f"![lake]({own}) and [the file]({own})" in file.body
     assert read(PelicanFile.parse(file.text()), rules).all("content") == (sent,)
+
+
+UPLOAD = "https://bridge.example/media/2026/11/teal_1-f6157e52bbc0.jpg"
+STATIC = "{static}/media/2026/11/teal_1-f6157e52bbc0.jpg"
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (UPLOAD, f"![]({STATIC})"),
+        (f"A view:\n{UPLOAD}\n\nThe sea", f"A view:  \n![]({STATIC})\n\nThe sea"),
+        (f"See {UPLOAD}.", f"See [teal\\_1-f6157e52bbc0.jpg]({STATIC})."),
+        (f"{UPLOAD} {UPLOAD}", " ".join([f"[teal\\_1-f6157e52bbc0.jpg]({STATIC})"] * 2)),
+        (UPLOAD.replace(".jpg", ".mp3"), f"[teal\\_1-f6157e52bbc0.mp3]({STATIC[:-3]}mp3)"),
+        (f"![teal]({UPLOAD}) and [t]({UPLOAD})", f"![teal]({STATIC}) and [t]({STATIC})"),
+        # Not an upload: an address of another's, and one with more to it.
+        ("https://a.example/media/x.jpg", "<https://a.example/media/x.jpg>"),
+        (f"{UPLOAD}?size=2", f"<{UPLOAD}?size=2>"),
+    ],
+)
+def test_an_upload_named_by_its_url_alone_is_the_sites_own(
+    sent: str, body: str, rules: SiteRules
+) -> None:
+    file = compose(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
+    assert file.body == f"{body}\n"
+    assert read(file, rules).all("content") == (sent,)
+    assert "content" not in Mf2Line.of(file).properties, "the body alone says it"
+    assert "media" not in (file.get("Title") or "") or "?" in sent or "a.example" in sent
+    assert "bridge.example" not in file.text() or "?" in sent
+
+
+def test_a_link_that_is_called_like_its_upload_comes_back_as_it_was_sent(rules: SiteRules) -> None:
+    for sent in (f"[teal\\_1-f6157e52bbc0.jpg]({UPLOAD})", f"![]({UPLOAD})"):
+        post = Post("entry", MappingProxyType({"content": (sent,)}))
+        assert read(compose(post, when=WHEN, rules=rules), rules).all("content") == (sent,)
+
+
+@pytest.mark.parametrize(("end", "title"), [("jpg", "Photo"), ("mp4", "Video"), ("pdf", "File")])
+def test_a_note_of_a_file_alone_is_called_by_its_kind(
+    end: str, title: str, rules: SiteRules
+) -> None:
+    url = UPLOAD.replace(".jpg", f".{end}")
+    file = compose(Post("entry", MappingProxyType({"content": (url,)})), when=WHEN, rules=rules)
+    assert file.get("Title") == title

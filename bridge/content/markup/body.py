@@ -116,7 +116,7 @@ def encode(
         return Body("", "markdown" if markdown else "text")
     if markdown:
         return _markdown_body(plain, rules, tolerance or Tolerance())
-    return Body(rules.media.internalise_markdown(text.encode(plain)) + "\n", "text")
+    return Body(rules.media.internalise_note(text.encode(plain)) + "\n", "text")
 
 
 def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
@@ -130,25 +130,26 @@ def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
         if inner.startswith(_OPEN) and inner.endswith(_CLOSE):
             inner = inner[len(_OPEN) : -len(_CLOSE)]
         return {"html": rules.media.externalise_text(inner.replace("&#9;", "\t"))}
-    if form_of(file, form) == "text":
-        return text.decode(rules.media.externalise_text(unix.removesuffix("\n"))) or None
+    if form_of(file, form, rules) == "text":
+        return text.decode(rules.media.externalise_note(unix.removesuffix("\n"))) or None
     plain = unix.strip("\n") if form is None else unix.removesuffix("\n")
     return rules.media.externalise_text(plain) or None
 
 
-def form_of(file: PelicanFile, form: Form | None) -> Form | None:
+def form_of(file: PelicanFile, form: Form | None, rules: SiteRules) -> Form | None:
     """The form that a body has by now: a note's text that a hand has given a list, a picture or
     any other structure is Markdown from then on."""
-    if form == "text" and not text.is_encoded(_unix(file.body).removesuffix("\n")):
-        return "markdown"
-    return form
+    if form != "text":
+        return form
+    encoded = rules.media.externalise_note(_unix(file.body).removesuffix("\n"))
+    return "text" if text.is_encoded(encoded) else "markdown"
 
 
 def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> str:
     """A note's new body with the lines of the old one where they say the same, however a hand or an
     earlier version has written them."""
-    old = rules.media.externalise_text(_unix(file.body)).removesuffix("\n").split("\n")
-    new = rules.media.externalise_text(written).removesuffix("\n").split("\n")
+    old = rules.media.externalise_note(_unix(file.body)).removesuffix("\n").split("\n")
+    new = rules.media.externalise_note(written).removesuffix("\n").split("\n")
     said = [text.decode(line.removesuffix("  ")) for line in old]
     says = [text.decode(line.removesuffix("  ")) for line in new]
     kept = written.removesuffix("\n").split("\n")

@@ -8,6 +8,7 @@ notation in a client's values is disarmed, reversibly.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.micropub.post import Json
@@ -17,6 +18,7 @@ _SAFE_PATH = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)
 _NOTATION = re.compile(r"(?P<open>[{|]|%(?:25)*7[BC])(?=[a-z]+[}|])")
 _DISARMED = re.compile(r"%(?P<more>(?:25)*)7(?P<which>[BC])(?=[a-z]+[}|])")
 _ATTRIBUTE = r"""(?P<before>\b(?:src|href|poster|data|cite)\s*=\s*["'])"""
+_PICTURE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg)\Z", re.IGNORECASE)
 _MARKDOWN_TARGET = r"(?P<before>\]\(<?|^[ ]{0,3}\[[^\]\n]+\]:[ ]*<?)"
 
 
@@ -35,11 +37,15 @@ class MediaUrls:
     _in_markdown: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _known_anywhere: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _own: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _bare: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _bare_line: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _written_bare: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         prefixes = "|".join(re.escape(prefix) for prefix in self.prefixes) or r"(?!)"
         known = rf"(?:{prefixes})(?P<path>{_SAFE_PATH})"
         own = rf"\{{static\}}/{re.escape(self.folder)}/(?P<path>{_SAFE_PATH})"
+        linked = own.replace("<path>", "<linked>")
         end = r"""(?=[\s"'()<>]|$)"""
         patterns = {
             "_known": known,
@@ -47,6 +53,9 @@ class MediaUrls:
             "_in_markdown": rf"{_MARKDOWN_TARGET}{known}{end}",
             "_known_anywhere": rf"{known}(?![\w/-])",
             "_own": own,
+            "_bare": f"<{known}>",
+            "_bare_line": rf"^<{known}>(?=[ ]*$)",
+            "_written_bare": rf"!\[\]\({own}\)|\[(?P<name>[^\]\n]+)\]\({linked}\)",
         }
         for name, pattern in patterns.items():
             object.__setattr__(self, name, re.compile(pattern, re.MULTILINE))
@@ -84,6 +93,35 @@ class MediaUrls:
         linked = self._in_markdown.sub(lambda m: m["before"] + self._static(m["path"]), text)
         return self.internalise_html(linked)
 
+    def internalise_note(self, encoded: str) -> str:
+        """A note's text, encoded as Markdown, whose links, images and bare URLs name own media in
+        that notation. A picture that has a line for itself is shown."""
+        shown = self._bare_line.sub(self._picture, encoded)
+        linked = self._bare.sub(
+            lambda m: f"[{_label(m['path'])}]({self._static(m['path'])})", shown
+        )
+        return self.internalise_markdown(linked)
+
+    def externalise_note(self, body: str) -> str:
+        """The inverse of :meth:`internalise_note`; own media get the bridge's URL."""
+        if not self.prefixes:
+            return body
+        return self.externalise_text(self._written_bare.sub(self._bare_again, body))
+
+    def in_words(self, words: str, name: Callable[[str], str]) -> str:
+        """Words in which ``name`` says what stands in place of the URL of each upload."""
+        return self._known_anywhere.sub(lambda m: name(m["path"]), words)
+
+    def _picture(self, match: re.Match[str]) -> str:
+        is_picture = _PICTURE.search(match["path"])
+        return f"![]({self._static(match['path'])})" if is_picture else match.group()
+
+    def _bare_again(self, match: re.Match[str]) -> str:
+        path = match["path"] or match["linked"]
+        if match["name"] is not None and match["name"] != _label(path):
+            return match.group()
+        return f"<{self.prefixes[0]}{path}>"
+
     def internalise_text(self, text: str) -> str:
         """A text of another format, which names own media in that notation."""
         return self._known_anywhere.sub(lambda m: self._static(m["path"]), text)
@@ -96,6 +134,11 @@ class MediaUrls:
 
     def _static(self, path: str) -> str:
         return f"{{static}}/{self.folder}/{path}"
+
+
+def _label(path: str) -> str:
+    """What a link to an upload is called that was sent as a URL and no more."""
+    return path.rpartition("/")[2].replace("_", "\\_")
 
 
 def _disarm(match: re.Match[str]) -> str:

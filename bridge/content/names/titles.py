@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -53,6 +54,12 @@ def about(post: Post, references: Mapping[str, Json]) -> str:
         if post.all(name):
             return f"{verb} {_words(post.first(name)) or 'a place'}"
     return _further(post)
+
+
+def of_file(name: str) -> str:
+    """What a file is called that is all that a post has, by what its name says it is."""
+    kind = (mimetypes.guess_type(name)[0] or "").partition("/")[0]
+    return {"image": "Photo", "video": "Video", "audio": "Audio"}.get(kind, "File")
 
 
 def breakable(words: str) -> str:
