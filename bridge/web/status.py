@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
 
 from aiohttp import hdrs, web
@@ -15,7 +17,7 @@ from bridge.pages.render import page, page_endpoint, redirect
 from bridge.pages.visit import visit
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import BuildStatus, Rebuilder
-from bridge.site.messages import SiteReport
+from bridge.site.messages import Entry, SiteReport
 from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.syndication.report import facts_of, report_of
 from bridge.syndication.syndicator import Syndicator
@@ -25,6 +27,8 @@ from bridge.webmention.sending import Report, Sender
 
 #: Of each list, the newest.
 _SHOWN = 100
+_SCHEDULED = 100
+_PUBLIC = ("published", "hidden")
 _BUILD_WORDS = {
     "idle": "up to date",
     "building": "being built",
@@ -69,7 +73,13 @@ class StatusHandlers:
         wants_page = "text/html" in request.headers.get(hdrs.ACCEPT, "")
         if hdrs.AUTHORIZATION in request.headers or not (wants_page and self.with_pages):
             await self._gate.admit(request, None)
-            return web.json_response(self._facts(), headers={hdrs.CACHE_CONTROL: "no-store"})
+            facts = self._facts() | {
+                "scheduled": [
+                    {"url": each.url, "file": each.path, "time": _time(each.published)}
+                    for each in await self._scheduled()
+                ]
+            }
+            return web.json_response(facts, headers={hdrs.CACHE_CONTROL: "no-store"})
         return await page_endpoint(self._page)(request)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
@@ -90,8 +100,19 @@ class StatusHandlers:
             pushing=_pushing(remote),
             outbox=self._sender.report() if self._sender else None,
             copies=report_of(self._syndicator) if self._syndicator else None,
+            scheduled=await self._scheduled(),
             version=__version__,
         )
+
+    async def _scheduled(self) -> list[Entry]:
+        """Posts whose time is still to come, the next first, as far as the index knows."""
+        index = self._catalogue.index
+        if index.version is None:
+            return []
+        later = await asyncio.to_thread(
+            index.newest, limit=_SCHEDULED, later_than=time.time(), statuses=_PUBLIC
+        )
+        return later[::-1]
 
     async def begin(self, request: web.Request) -> web.Response:
         """GET /: what everybody types first leads to the page that says how things are."""

@@ -215,6 +215,28 @@ async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_
     assert "Changed here and elsewhere" not in await page(browser, demo)
 
 
+async def test_posts_that_wait_for_their_time_are_listed_with_it(
+    demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
+) -> None:
+    urls = []
+    for slug, moment in (("later", "2096-05-06T07:08:09+00:00"), ("sooner", "2095-01-01")):
+        note = {"h": "entry", "content": "Then", "published": moment, "mp-slug": slug}
+        async with http.post(demo.micropub, data=note, headers=demo.headers) as answer:
+            assert answer.status == 202
+            urls.append(answer.headers["Location"])
+
+    def listed(now: dict[str, Any]) -> list[dict[str, Any]]:
+        return [each for each in now["scheduled"] if each["url"] in urls]
+
+    waiting = listed(await become(http, demo, lambda now: len(listed(now)) == 2))
+    assert [each["url"] for each in waiting] == urls[::-1]
+    assert waiting[1]["time"] == "2096-05-06T07:08:09+00:00"
+    assert waiting[1]["file"].endswith("later.md")
+    words = await page(browser, demo)
+    assert "Waiting for their time" in words
+    assert f"{urls[0]} 6 May 2096, 09:08 CEST" in words
+
+
 async def test_what_is_typed_first_leads_to_the_desk(
     tmp_path: Path, browser: aiohttp.ClientSession
 ) -> None:
