@@ -44,7 +44,7 @@ _APART = {
     "test_store_remote.py",
 }
 #: Folders with long tests: they begin before the others.
-_LONG = {"end_to_end", "plugin", "clients"}
+_LONG = {"end_to_end", "plugin", "clients", "protocol", "wire"}
 #: Folders of which all tests share a bridge, or what is installed.
 _TOGETHER = {"clients", "protocol", "wire"}
 
@@ -76,18 +76,14 @@ settings.load_profile("soak" if SOAK else "every run")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """``-n auto``: much waits for builds, pushes and browsers, so a single core takes two."""
-    return max(2, len(os.sched_getaffinity(0)))
+    """``-n auto``: a third of the time a test waits (for pushes, retries, pages in a browser)."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is for `make soak` or `make nightly` alone is left to them. The long ones come first."""
     config.hook.pytest_deselected(items=[item for item in items if not _is_due(item)])
     items[:] = [item for item in items if _is_due(item)]
-    for item in items:
-        module = item.getparent(pytest.Module)
-        if module is not None and {"SOAK", "rounds"} & vars(module.obj).keys():
-            item.add_marker(pytest.mark.soaking)
     items.sort(key=lambda item: (item.path.name not in _APART, item.path.parent.name not in _LONG))
 
 

@@ -120,14 +120,23 @@ async def site(tmp_path: Path, bare_store: GitStore) -> AsyncIterator[Site]:
     await site.builder.close()
 
 
+#: One site of each kind; `make soak` has the other themes, too.
+SITES = [
+    ONE_BY_ONE,
+    ("notmyidea", ALL),
+    (OURS, ["pelican_indieauth", *ALL]),
+    (OURS, ["pelican_indieauth", *LISTENING_LATE]),
+]
+MORE: list[tuple[str, list[str]]] = [
+    *((theme, []) for theme in ("notmyidea", OURS, "reflex", "smallweb")),
+    *((theme, ALL) for theme in ("simple", "smallweb")),
+    ("reflex", ["pelican_indieauth", *ALL]),
+]
+
+
 @pytest.mark.parametrize(
     ("theme", "plugins"),
-    [
-        *((theme, []) for theme in ("simple", "notmyidea", OURS, "reflex", "smallweb")),
-        *((theme, ALL) for theme in ("simple", "notmyidea", "smallweb")),
-        *((theme, ["pelican_indieauth", *ALL]) for theme in (OURS, "reflex")),
-        (OURS, ["pelican_indieauth", *LISTENING_LATE]),
-    ],
+    [*SITES, *(pytest.param(*each, marks=pytest.mark.soak) for each in MORE)],
     ids=lambda value: "+".join(value) or "none" if isinstance(value, list) else Path(value).name,
 )
 async def test_nothing_differs_from_a_clean_build(
