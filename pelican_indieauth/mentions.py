@@ -100,6 +100,10 @@ class OfPost:
     date_format: str
     found: Found
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return self.count > 0
+
     def html(self, level: int = 2) -> str:
         """All of them as a section with headings of this level, and a form where the site wants
         one; nothing where there is nothing."""
@@ -237,7 +241,7 @@ def attach(
     words: Mapping[str, str],
     form: str = "",
 ) -> None:
-    """Set ``mentions`` of each article, which is empty where there are none."""
+    """Set ``mentions`` of each article or page, which is empty where there are none."""
     articles = list(articles)
     by_post: defaultdict[str, list[str]] = defaultdict(list)
     files = _targets(content / folder) if folder else {}
@@ -249,8 +253,13 @@ def attach(
                 by_post[path].append(file)
     found = Found(by_post, urls, words, form)
     for article in articles:
-        path, url = article.get_relative_source_path(), article.entry.url
+        path, url = article.get_relative_source_path(), _url_of(article, urls)
         article.mentions = OfPost(path, url, article.date_format, found)
+
+
+def _url_of(content: Any, urls: Urls) -> str:
+    """Where a post or a page lives. Only posts are entries."""
+    return str(content.entry.url) if hasattr(content, "entry") else urls.site(content.url)
 
 
 def _places(articles: Iterable[Any], urls: Urls) -> dict[str, str]:
@@ -259,8 +268,8 @@ def _places(articles: Iterable[Any], urls: Urls) -> dict[str, str]:
     former: dict[str, str] = {}
     for article in articles:
         path = article.get_relative_source_path()
-        found.setdefault(_place(article.entry.url, urls), path)
-        for alias in article.entry.aliases:
+        found.setdefault(_place(_url_of(article, urls), urls), path)
+        for alias in article.entry.aliases if hasattr(article, "entry") else ():
             former.setdefault(_place(urls.site(alias), urls), path)
     return {**former, **found}
 

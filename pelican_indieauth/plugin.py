@@ -89,6 +89,8 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
         site: Site | None = getattr(generator, "settings", {}).get(KEY)
         articles = list(markup.articles_of(generator))
         if site is None or not hasattr(generator, "articles"):
+            if site is not None and hasattr(generator, "hidden_pages"):
+                markup.add_mentions([*generator.pages, *generator.hidden_pages], site, generator)
             continue
         context = generator.context
         private = [

@@ -73,9 +73,7 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
 
     Where the plugin marks up the site, an article's content becomes the whole entry.
     """
-    profiles = frozenset(comparable(link.href) for link in site.links if link.rel == "me")
-    static = context["static_content"], context["STATIC_URL"]
-    files = Urls(site.home, site.root, *static, profiles)
+    files = _urls(site, context)
     reader = Reader(files, Copies(context["static_content"]), site.owner)
     articles = list(articles)
     for article in articles:
@@ -90,6 +88,19 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
             article.get_summary = _Summary(article)
     content = Path(context["PATH"])
     mentions.attach(articles, content, site.mentions, files, site.words, site.mention_form)
+
+
+def add_mentions(pages: Iterable[Any], site: Site, generator: Any) -> None:
+    """Sets ``mentions`` of each of the site's pages, for themes that show them."""
+    context = generator.context
+    files, content = _urls(site, context), Path(context["PATH"])
+    mentions.attach(pages, content, site.mentions, files, site.words, site.mention_form)
+
+
+def _urls(site: Site, context: Mapping[str, Any]) -> Urls:
+    profiles = frozenset(comparable(link.href) for link in site.links if link.rel == "me")
+    static = context["static_content"], context["STATIC_URL"]
+    return Urls(site.home, site.root, *static, profiles)
 
 
 def _frame(parts: Parts, *, wrap: bool) -> Frame:

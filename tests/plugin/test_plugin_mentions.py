@@ -126,6 +126,38 @@ def test_a_post_keeps_its_mentions_when_it_or_the_site_moves(tmp_path: Path) -> 
     }
 
 
+@pytest.mark.parametrize("name", list(THEMES))
+def test_strangers_texts_are_texts_in_any_theme(tmp_path: Path, name: str) -> None:
+    bad = [
+        mention(kind, "eve", content={"text": XSS}, name=XSS, url=url)
+        for kind in PROPERTIES
+        for url in ("javascript:alert(1)", f"https://eve.example/?{kind}=%22{XSS}")
+    ]
+    for each in bad:
+        each["author"] = {"name": XSS, "url": f'https://eve.example/"{XSS}', "photo": XSS}
+        each["wm-children"] = [{"url": "https://c.example/", "author": {"name": XSS}}]
+    built = site(tmp_path, *bad, **THEMES[name])
+    soup = BeautifulSoup(built.text("hello.html"), "html5lib")
+    assert "alert(1)" in soup.get_text()
+    for element in soup.find_all(True):
+        assert "onerror" not in element.attrs
+        assert element.name != "script" or "alert" not in element.get_text()
+        assert not any(str(value).startswith("javascript:") for value in element.attrs.values())
+
+
+def test_a_page_has_its_mentions_for_a_theme_that_shows_them(tmp_path: Path) -> None:
+    own = theme(
+        tmp_path,
+        page="{% if page.mentions %}{{ page.mentions.likes[0].url }}{% else %}none{% endif %}",
+    )
+    write(tmp_path / "content", {"pages/about.md": "Title: About\nSlug: about\n\nMe.\n"})
+    target = f"{SITE}/pages/about.html"
+    assert build(tmp_path, POSTS, THEME=own).text("pages/about.html") == "none"
+    put(tmp_path, mention("like-of", "amy", target))
+    page = build(tmp_path, POSTS, THEME=own).text("pages/about.html")
+    assert page == "https://amy.example/like-of"
+
+
 def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -231,6 +231,7 @@ def mentioned(*likes: str) -> Names:
         ("{{ post.title }}", True),
         ("{{ post.mentions.likes | length }}", False),
         ("{{ post.mentions.count }}", False),
+        ("{% if post.mentions %}some{% endif %}", False),
         ("{% for like in post.mentions.likes %}{{ like.url }}{% endfor %}", False),
         ("{{ post.mentions.html() }}", False),
     ],

@@ -283,12 +283,12 @@ class TracingEnvironment(Environment):
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``obj.attribute`` in a template."""
         _note_look(obj, attribute)
-        return super().getattr(obj, attribute)
+        return _noting_mentions(super().getattr(obj, attribute))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """``obj[argument]`` in a template."""
         _note_look(obj, argument)
-        return super().getitem(obj, argument)
+        return _noting_mentions(super().getitem(obj, argument))
 
 
 class CompiledTemplates(BytecodeCache):
@@ -338,6 +338,13 @@ def is_mentions(kind: type) -> bool:
     return kind.__name__ == "OfPost" and kind.__module__ == "pelican_indieauth.mentions"
 
 
+def _noting_mentions(value: Any) -> Any:
+    """Whoever has a post's mentions may ask them anything: even whether there are any."""
+    if _now.trace is not None and is_mentions(type(value)):
+        _now.trace.mentions.add(value.path)
+    return value
+
+
 _own: set[tuple[type, Any]] = set()
 
 
@@ -353,8 +360,6 @@ def _note_look(obj: Any, name: Any) -> None:
         return
     if isinstance(obj, Content):
         trace.saw(obj)
-    elif is_mentions(kind):
-        trace.mentions.add(obj.path)
     if type(name) is not str or (kind, name) in _own:
         return
     if isinstance(obj, Page) and name == "object_list":
