@@ -23,6 +23,7 @@ from bridge.desk.context import Contexts
 from bridge.desk.desk import Desk
 from bridge.desk.mentions import MentionPages
 from bridge.desk.owner import owner_form
+from bridge.desk.status import StatusHandlers
 from bridge.desk.used_files import UsedFiles
 from bridge.errors import BridgeError, SiteBroken
 from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
@@ -30,7 +31,6 @@ from bridge.indieauth import routes
 from bridge.indieauth.database import Database
 from bridge.indieauth.server import IndieAuthServer
 from bridge.media.library import MediaLibrary
-from bridge.media.unattached import Orphans
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.attachments import Illustrator
@@ -41,6 +41,7 @@ from bridge.posts.once import Once
 from bridge.posts.reader import PostReader
 from bridge.posts.reply_contexts import Annotator
 from bridge.posts.reservations import Placing
+from bridge.posts.unattached_uploads import Orphans
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
@@ -66,7 +67,6 @@ from bridge.web.micropub import MicropubHandlers
 from bridge.web.middleware import allow_browsers, harden, render_errors
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
-from bridge.web.status import StatusHandlers
 from bridge.webmention.build import make_sender, outbox_folder, own_pages
 from bridge.webmention.factory import make_receiver
 from bridge.webmention.handlers import WebmentionHandlers

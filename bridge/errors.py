@@ -121,5 +121,18 @@ class InsufficientStorage(BridgeError):
     code = "insufficient_storage"
 
 
+class OAuthError(Exception):
+    """A refusal in the words of RFC 6749 5.2; ``description`` tells a developer what to change."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+
+
+class Untrusted(Exception):
+    """A form that did not come from our own page in this browser."""
+
+
 class Refused(Exception):
     """A command of the command line cannot do what was asked: why, and what to do instead."""

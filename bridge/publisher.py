@@ -23,7 +23,7 @@ from bridge.content.file.mf2 import Mf2Line
 from bridge.content.markup.body import refuse_effects
 from bridge.content.names.path import slug_wishes
 from bridge.content.render import compose, edit, published_at
-from bridge.content.rules import SiteView
+from bridge.content.site_view import SiteView
 from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.answers import slug_of

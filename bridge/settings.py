@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -85,6 +87,32 @@ class IndieAuth(_Section, frozen=True):
     smtp_user: str = ""
     smtp_password: Secret = ""
     smtp_from: str = ""
+
+
+#: Post type (post type discovery) to category; ``[content.categories]`` changes single ones.
+DEFAULT_CATEGORIES: Mapping[str, str] = MappingProxyType(
+    {
+        "note": "notes",
+        "article": "articles",
+        "reply": "replies",
+        "like": "likes",
+        "repost": "reposts",
+        "bookmark": "bookmarks",
+        "rsvp": "rsvps",
+        "photo": "photos",
+        "video": "videos",
+        "audio": "audio",
+        "checkin": "checkins",
+        "event": "events",
+        "review": "reviews",
+        "read": "reads",
+        "watch": "watches",
+        "listen": "listens",
+        "recipe": "recipes",
+        "product": "products",
+        "resume": "resumes",
+    }
+)
 
 
 class Content(_Section, frozen=True):

@@ -8,12 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from html import escape as e
-from typing import TYPE_CHECKING
 
 from pelican.utils import strftime
 
-if TYPE_CHECKING:
-    from pelican_indieauth.mentions import Mention, Mentions
+from pelican_indieauth.entry.mention import Mention, Mentions
 
 #: A link that a stranger has set: not the site's recommendation.
 _REL = 'rel="nofollow ugc"'

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pelican_indieauth.conversation import conversation, form
+from pelican_indieauth.entry.mention import LISTS, NONE, Mention, Mentions
 from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.errors import SettingError
 
@@ -30,61 +31,7 @@ SETTING = "INDIEAUTH_MENTIONS"
 FORM = "INDIEAUTH_MENTIONS_FORM"
 _FOLDER = "mentions"
 _COUNTED = "more.json"
-#: ``wm-property`` to the list that it is in.
-LISTS = {
-    "in-reply-to": "replies",
-    "like-of": "likes",
-    "repost-of": "reposts",
-    "bookmark-of": "bookmarks",
-    "rsvp": "rsvps",
-    "mention-of": "mentions",
-}
 _SILENT = frozenset({"likes", "reposts"})
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """One response. ``face`` is the site's own small copy of its author's picture; ``text`` has a
-    line for each paragraph; ``rsvp`` is the answer to an invitation; ``children`` are responses to
-    it; ``via`` is the way by which it came (``webmention``, ``mastodon``, ``bluesky``, ``import``).
-    """
-
-    url: str
-    author: str = ""
-    author_url: str | None = None
-    face: str | None = None
-    text: str = ""
-    name: str = ""
-    published: datetime | None = None
-    via: str = ""
-    rsvp: str = ""
-    children: tuple[Mention, ...] = ()
-
-    @property
-    def paragraphs(self) -> tuple[str, ...]:
-        """The text, paragraph by paragraph."""
-        return tuple(filter(None, self.text.split("\n")))
-
-
-@dataclass(frozen=True, slots=True)
-class Mentions:
-    """All responses to a post, the oldest first. ``more`` were counted and not kept."""
-
-    replies: tuple[Mention, ...] = ()
-    likes: tuple[Mention, ...] = ()
-    reposts: tuple[Mention, ...] = ()
-    bookmarks: tuple[Mention, ...] = ()
-    rsvps: tuple[Mention, ...] = ()
-    mentions: tuple[Mention, ...] = ()
-    more: int = 0
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return sum(len(getattr(self, name)) for name in LISTS.values()) + self.more
-
-
-NONE = Mentions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.errors import BridgeError, Refused
+from bridge.runtime.command_name import DEFAULT_FILE
 
 if TYPE_CHECKING:
     from bridge.indieauth.database import Database
     from bridge.settings import Settings
 
-DEFAULT_FILE = Path("bridge.toml")
 #: What ``pelican-indieauth[bridge]`` brings besides the plugin, by the names of the modules.
 EXTRA = (
     *("aiohttp", "aiosmtplib", "argon2", "bs4", "git", "grapheme", "html5lib", "idna"),

@@ -10,13 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.auth.me import profile_url
-from bridge.commands.cli import DEFAULT_FILE
 from bridge.commands.existing_site import ExistingSite, find_site
 from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
 from bridge.net.web_url import BadURL, parse
 from bridge.runtime import private
-from bridge.runtime.command_name import command
+from bridge.runtime.command_name import DEFAULT_FILE, command
 from bridge.settings import Content
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken

@@ -64,7 +64,7 @@ def compose(
     values["Date"] = dates.form(published)
     wishes = path.slug_wishes(post, commands, published)
     values["Slug"] = slug or path.first_slug(wishes, rules.site)
-    values["Category"] = category_for(post, commands, rules)
+    values["Category"] = category_for(post, commands, rules.categories, rules.site)
     for key in _ORDER:
         file = file.with_header(key, values[key])
     file = file.with_body(written.text)
@@ -322,7 +322,9 @@ class _Change:
         if slug := path.wished_slug(self._commands, self._rules.site):
             file = file.with_header("Slug", slug)
         if self._commands.get("channel"):
-            category = category_for(self._new, self._commands, self._rules)
+            category = category_for(
+                self._new, self._commands, self._rules.categories, self._rules.site
+            )
             file = file.with_header("Category", category)
         if self._commands.get("syndicate-to"):
             mf2 = mf2.with_changes(syndicate_to=_texts(self._commands["syndicate-to"]))

@@ -22,7 +22,7 @@ from bridge.desk.owner import Owner
 from bridge.desk.preview import look_of
 from bridge.desk.receive import Arrived
 from bridge.errors import BridgeError, Conflict, InvalidRequest
-from bridge.indieauth.endpoint import Form
+from bridge.http.form import Form
 from bridge.micropub.action import Delete, Undelete, Update
 from bridge.micropub.body import Body
 from bridge.micropub.parse import parse_action

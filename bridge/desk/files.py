@@ -14,7 +14,7 @@ from bridge.desk.owner import Owner
 from bridge.desk.receive import Arrived
 from bridge.desk.used_files import Uses
 from bridge.errors import BridgeError
-from bridge.indieauth.endpoint import Form
+from bridge.http.form import Form
 from bridge.media.stored_file import MediaFile
 from bridge.pages.navigation import Notice
 from bridge.web.media import delete_file

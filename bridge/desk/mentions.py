@@ -7,7 +7,7 @@ import logging
 from aiohttp import web
 
 from bridge.desk.owner import Owner, owner_form, owner_page
-from bridge.indieauth.endpoint import Form
+from bridge.http.form import Form
 from bridge.pages.navigation import Notice, Section, add_section
 from bridge.store import StoreError
 from bridge.webmention.moderation import Moderation

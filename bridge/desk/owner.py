@@ -29,14 +29,14 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from bridge.errors import Unavailable
-from bridge.indieauth.endpoint import Form, Handler, read_form
+from bridge.errors import Unavailable, Untrusted
+from bridge.http.form import Form, Handler, read_form
 from bridge.indieauth.login.sessions import Session
 from bridge.indieauth.login.sign_in import sign_in_page
+from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.server import SERVER
 from bridge.pages.navigation import Notice, tell_next
 from bridge.pages.render import DESK_POLICY, page, page_endpoint, redirect
-from bridge.pages.visit import Untrusted, Visit, visit
 from bridge.store import StoreError
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from bridge.desk.form import Attached, Problems
 from bridge.desk.owner import Owner
 from bridge.desk.receive import Arrived
 from bridge.errors import BridgeError
-from bridge.indieauth.endpoint import Form
+from bridge.http.form import Form
 from bridge.micropub.action import Create, Update
 from bridge.micropub.body import Body
 from bridge.micropub.parse import parse_action

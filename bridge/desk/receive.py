@@ -13,10 +13,11 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.form import Filled
 from bridge.desk.owner import Owner, check_origin, told_of_the_store
 from bridge.desk.signing_in_again import give_cookie, sign_in_again
+from bridge.errors import Untrusted
 from bridge.http.allowance import Allowance
-from bridge.indieauth.endpoint import Handler
+from bridge.http.form import Handler
+from bridge.indieauth.login.visit import visit
 from bridge.pages.render import page_endpoint
-from bridge.pages.visit import Untrusted, visit
 from bridge.web.body import AUTHENTICATED, UNAUTHENTICATED, read_body
 
 #: What all browsers that are not signed in may have us hold at once.

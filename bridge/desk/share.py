@@ -10,10 +10,10 @@ from bridge.desk.desk import DESK
 from bridge.desk.fields import kind_named
 from bridge.desk.form import Filled, Typed
 from bridge.desk.owner import Owner
+from bridge.errors import Untrusted
 from bridge.micropub.address import is_web
 from bridge.micropub.body import Body, File
 from bridge.pages.render import redirect
-from bridge.pages.visit import Untrusted
 from bridge.web.body import AUTHENTICATED, read_body
 
 _ENDINGS = {

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 
 from bridge.desk.owner import Owner
+from bridge.errors import Untrusted
 from bridge.indieauth.login.device import device
 from bridge.indieauth.login.password import has_password
 from bridge.indieauth.login.sessions import find_session, start_session
 from bridge.indieauth.login.sign_in import is_password
+from bridge.indieauth.login.visit import Visit, set_cookie
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.micropub.body import Field
 from bridge.pages.render import page
-from bridge.pages.visit import Untrusted, Visit, set_cookie
 
 #: What belongs to the form itself, and not to what was typed in it.
 _OURS = frozenset({"csrf", "password", "username", "again"})
@@ -29,7 +30,7 @@ async def sign_in_again(
 ) -> Owner | web.Response:
     """The owner, who has just proven with a password to be that; else the page that asks for it.
 
-    Raises what a sign-in does (:class:`~bridge.indieauth.login.rate_limit.TooMany`).
+    Raises what a sign-in does (:class:`~bridge.http.rate_limit.TooMany`).
     """
     texts = [(name, value) for name, value in fields if isinstance(value, str)]
     given = dict(texts)
@@ -65,7 +66,7 @@ def _signed_in(request: web.Request) -> Owner:
     session = find_session(server.db, secret)
     if session is None:
         raise Untrusted
-    return Owner(request, Visit(secret, is_new=False, session=session), session)
+    return Owner(request, Visit(secret, is_new=False, session=session, server=server), session)
 
 
 def give_cookie(owner: Owner, response: web.StreamResponse) -> web.StreamResponse:

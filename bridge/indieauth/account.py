@@ -8,7 +8,8 @@ import time
 from aiohttp import web
 
 from bridge.auth.scopes import OFFERED, SCOPES
-from bridge.indieauth.endpoint import Form, read_form
+from bridge.errors import Untrusted
+from bridge.http.form import Form, read_form
 from bridge.indieauth.login.password import (
     check_password,
     has_password,
@@ -18,13 +19,13 @@ from bridge.indieauth.login.password import (
 from bridge.indieauth.login.sessions import Session, end_other_sessions, end_session, list_sessions
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.login.step_up import CONFIRM, ask_again, attempt_within
+from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens, revoke_token
 from bridge.indieauth.oauth.consent import UNTICKED
 from bridge.indieauth.oauth.grants import connected_apps, revoke_grant
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys, remove_passkey
 from bridge.pages.render import page, page_endpoint, redirect
-from bridge.pages.visit import Untrusted, Visit, visit
 
 #: How long an app token may be good, in days; 0 is for ever.
 _DAYS = (0, 7, 30, 90, 365)

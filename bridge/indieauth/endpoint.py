@@ -1,123 +1,15 @@
-"""What the endpoints share: forms in, JSON out, errors as RFC 6749 5.2 wants them."""
+"""What the endpoints share: JSON out, errors as RFC 6749 5.2 wants them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from typing import TypeAlias
-from urllib.parse import parse_qsl
+from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
 from bridge.auth.bearer import challenge
-from bridge.errors import BridgeError, InvalidRequest, PayloadTooLarge
+from bridge.errors import BridgeError, OAuthError
 from bridge.http import cors
-from bridge.http.body_stream import receive_all
-from bridge.http.multipart import MultipartForm
-from bridge.runtime.turns import Account, turns
-
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_FORM = "application/x-www-form-urlencoded"
-_MULTIPART = "multipart/form-data"
-#: Fields of a form.
-_MOST = 100
-_MAX_BODY = 64 * 1024
-_BODY_SECONDS = 30.0
-
-#: What stands for a byte that is no UTF-8.
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-
-
-class OAuthError(Exception):
-    """A refusal in the words of RFC 6749 5.2; ``description`` tells a developer what to mend."""
-
-    def __init__(self, code: str, description: str) -> None:
-        super().__init__(description)
-        self.code = code
-        self.description = description
-
-
-class Form:
-    """The fields of a form or a query, decoded once. No field may come twice (RFC 6749 3.1, 3.2).
-
-    Bytes that are no UTF-8 are refused wherever they would be read as text.
-    """
-
-    def __init__(self, encoded: str) -> None:
-        """Raises :class:`OAuthError` (``invalid_request``)."""
-        self._pairs: list[tuple[str, str]] = []
-        try:
-            self._pairs += parse_qsl(
-                encoded, keep_blank_values=True, errors="surrogateescape", max_num_fields=_MOST
-            )
-        except ValueError as error:
-            raise OAuthError("invalid_request", "There are too many fields.") from error
-
-    @classmethod
-    def from_multipart(cls, body: bytes, content_type: str) -> Form:
-        """The same from a multipart form, which has texts only. Raises :class:`OAuthError`."""
-        form = cls("")
-        try:
-            reader = MultipartForm(content_type, max_fields=_MOST, max_text=_MAX_BODY)
-            reader.feed(body)
-            fields = reader.finish()
-        except (InvalidRequest, PayloadTooLarge) as error:
-            raise OAuthError("invalid_request", error.description) from error
-        for name, value in fields:
-            if not isinstance(value, str):
-                raise OAuthError("invalid_request", f"{name[:40]!r} must be a text, not a file.")
-            form._pairs.append((name, value))
-        return form
-
-    def get(self, name: str) -> str | None:
-        """A field's value; ``None`` where it is absent. Empty counts as absent (RFC 6749 3.1)."""
-        values = self.every(name)
-        if len(values) > 1:
-            raise OAuthError("invalid_request", f"'{name}' may come only once.")
-        return values[0] or None if values else None
-
-    def need(self, name: str) -> str:
-        """A field's value; raises :class:`OAuthError` where it is absent."""
-        value = self.get(name)
-        if value is None:
-            raise OAuthError("invalid_request", f"'{name}' is missing.")
-        return value
-
-    def every(self, name: str) -> list[str]:
-        """All values of a field that may come often."""
-        values = self.as_sent(name)
-        if any(_SURROGATE.search(value) for value in values):
-            raise OAuthError("invalid_request", f"'{name}' is not UTF-8.")
-        return values
-
-    def as_sent(self, name: str) -> list[str]:
-        """All values of a field that is only passed on: bytes that are no UTF-8 are surrogates."""
-        return [value for key, value in self._pairs if key == name]
-
-
-async def read_form(request: web.Request) -> Form:
-    """The body of a POST: a form, as every request to these endpoints has.
-
-    RFC 6749 4.1.3 wants it urlencoded. Apps that are written in JavaScript send a ``FormData`` as
-    it comes, which is multipart.
-    """
-    if request.content_type == _MULTIPART:
-        body, kind = await read_body(request), request.headers[hdrs.CONTENT_TYPE]
-        return await turns().run(Account(), len(body), partial(Form.from_multipart, body, kind))
-    if hdrs.CONTENT_TYPE in request.headers and request.content_type != _FORM:
-        raise OAuthError("invalid_request", f"Send {_FORM}.")
-    encoded = (await read_body(request)).decode("utf-8", "surrogateescape")
-    return await turns().run(Account(), len(encoded), partial(Form, encoded))
-
-
-async def read_body(request: web.Request) -> bytes:
-    """A body that is no longer, and takes no longer, than any that these endpoints need."""
-    try:
-        return await receive_all(request, max_bytes=_MAX_BODY, seconds=_BODY_SECONDS)
-    except (InvalidRequest, PayloadTooLarge) as error:
-        raise OAuthError("invalid_request", error.description) from error
+from bridge.http.form import Handler
 
 
 def answer(body: Mapping[str, object], *, status: int = 200) -> web.Response:

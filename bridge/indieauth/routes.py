@@ -7,12 +7,15 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from bridge.http.form import Handler
 from bridge.indieauth import account
-from bridge.indieauth.endpoint import Handler, answer, json_endpoint, preflight
+from bridge.indieauth.endpoint import answer, json_endpoint, preflight
 from bridge.indieauth.login import app_sign_in, set_up, sign_in, step_up
+from bridge.indieauth.login.visit import PagesHost
 from bridge.indieauth.oauth import consent, introspection, token_endpoint
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.navigation import NOTICES
+from bridge.pages.render import HOST
 from bridge.runtime.expiring import Memory
 
 METADATA = "/.well-known/oauth-authorization-server"
@@ -56,6 +59,7 @@ _PAGES = (
 def setup(app: web.Application, server: IndieAuthServer) -> None:
     """Add the built-in server's addresses to the application."""
     app[SERVER] = server
+    app[HOST] = PagesHost(server)
     app[NOTICES] = Memory(seconds=300)
     app.router.add_routes(
         [

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from bridge.auth.me import profile_url
 from bridge.auth.scopes import OFFERED
+from bridge.errors import OAuthError
+from bridge.http.rate_limit import Limiter
 from bridge.indieauth.database import Database
-from bridge.indieauth.endpoint import OAuthError
-from bridge.indieauth.login.rate_limit import Limiter
 from bridge.indieauth.oauth.app_tokens import BuiltinVerifier
 from bridge.indieauth.oauth.client_id import client_id
 from bridge.indieauth.oauth.clients import OLD_APPS
@@ -26,7 +26,7 @@ from bridge.settings import IndieAuth, KnownClient, Settings, SettingsError
 
 if TYPE_CHECKING:
     from bridge.indieauth.login.mail import Mail
-    from bridge.indieauth.oauth.consent import Pending
+    from bridge.indieauth.oauth.authorization import Pending
 
 
 class IndieAuthServer:

@@ -6,18 +6,16 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import jinja2
 from aiohttp import hdrs, web
 
-from bridge.errors import BridgeError
-from bridge.indieauth.endpoint import Handler, OAuthError
-from bridge.indieauth.login.rate_limit import TooMany
-from bridge.indieauth.server import SERVER
+from bridge.errors import BridgeError, OAuthError, TooManyRequests, Untrusted
+from bridge.http.form import Handler
 from bridge.net.web_url import parse
 from bridge.pages.navigation import NOTICES, SECTIONS
-from bridge.pages.visit import Untrusted, Visit, set_cookie, visit
 
 #: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
 _POLICY = (
@@ -110,9 +108,62 @@ class PageError(Exception):
         self.link = link
 
 
+class Session(Protocol):
+    """The owner's, in a browser that is signed in."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+        ...
+
+
+class Guest(Protocol):
+    """The browser that asks for a page."""
+
+    @property
+    def csrf(self) -> str:
+        """What this browser's forms carry."""
+        ...
+
+    @property
+    def session(self) -> Session | None:
+        """There where the owner has signed in."""
+        ...
+
+    def remember(self, response: web.Response) -> None:
+        """Give a browser that is here for the first time what it is known by."""
+        ...
+
+
+class Host(Protocol):
+    """Whose pages these are, and who looks at them."""
+
+    @property
+    def me(self) -> str:
+        """The owner's address."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What the owner is called."""
+        ...
+
+    @property
+    def zone(self) -> tzinfo:
+        """The site's clock."""
+        ...
+
+    def guest(self, request: web.Request) -> Guest:
+        """Who this request comes from."""
+        ...
+
+
+HOST = web.AppKey("host", Host)
+
+
 def page(
     request: web.Request,
-    guest: Visit,
+    guest: Guest,
     template: str,
     *,
     status: int = 200,
@@ -127,11 +178,11 @@ def page(
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         text = "This page is for a person to look at."
         return web.Response(status=403, text=text, headers=_HEADERS)
-    server = request.app[SERVER]
-    _ZONE.set(server.zone())
+    host = request.app[HOST]
+    _ZONE.set(host.zone)
     html = _TEMPLATES.get_template(template).render(
-        me=server.me,
-        name=server.config.name,
+        me=host.me,
+        name=host.name,
         csrf=guest.csrf,
         session=guest.session,
         sections=request.app.get(SECTIONS, ()),
@@ -141,15 +192,14 @@ def page(
     response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
     if policy:
         response.headers["Content-Security-Policy"] = policy
-    if guest.is_new:
-        set_cookie(server, response, guest.secret, signed_in=False)
+    guest.remember(response)
     return response
 
 
 def frame(request: web.Request, template: str, **values: object) -> web.Response:
     """Render what stands in a frame of a page of ours, or in a tab beside it, with no way to act:
     no script, no form, nothing from elsewhere but pictures. It may hold nothing secret."""
-    _ZONE.set(request.app[SERVER].zone())
+    _ZONE.set(request.app[HOST].zone)
     html = _TEMPLATES.get_template(template).render(**values)
     headers = {
         **_HEADERS,
@@ -180,9 +230,9 @@ def page_endpoint(handler: Handler) -> Handler:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
-        except (PageError, OAuthError, Untrusted, TooMany, BridgeError) as error:
+        except (PageError, OAuthError, Untrusted, BridgeError) as error:
             refused = error_page(request, _explained(error))
-            if isinstance(error, TooMany):
+            if isinstance(error, TooManyRequests):
                 refused.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
             return refused
 
@@ -201,7 +251,7 @@ def _way_on(request: web.Request) -> tuple[str, str]:
     return "/auth/sign-in", "Sign in, or go on where you are signed in"
 
 
-def _explained(error: PageError | OAuthError | Untrusted | TooMany | BridgeError) -> PageError:
+def _explained(error: PageError | OAuthError | Untrusted | BridgeError) -> PageError:
     """Any refusal in words for a person."""
     match error:
         case PageError():
@@ -214,7 +264,7 @@ def _explained(error: PageError | OAuthError | Untrusted | TooMany | BridgeError
                 " and send it again."
             )
             return PageError("Please try again", text, status=403)
-        case TooMany():
+        case TooManyRequests():
             minutes = error.retry_after // 60 + 1
             text = f"Wait {minutes} minute{'s' if minutes > 1 else ''}, then try again."
             return PageError("Too many attempts", text, status=429)
@@ -226,7 +276,7 @@ def error_page(request: web.Request, error: PageError) -> web.Response:
     """What is wrong, with a way on: no page is a dead end."""
     return page(
         request,
-        visit(request),
+        request.app[HOST].guest(request),
         "error.html",
         status=error.status,
         title=error.title,

@@ -9,15 +9,15 @@ from itertools import islice
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.markup.media_links import MediaUrls
-from bridge.content.names.categories import DEFAULT_CATEGORIES
 from bridge.content.names.path import PathTemplate, candidates
 from bridge.content.read import read
-from bridge.content.rules import SiteRules, SiteView
+from bridge.content.rules import SiteRules
+from bridge.content.site_view import SiteView
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Post
 from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
-from bridge.settings import Settings
+from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.known import KnownSite, without_guesses
 from bridge.site.messages import Entry, Source
 from bridge.store import BlobId, Change, ContentStore, Removal, Version
@@ -47,12 +47,13 @@ class PostReader:
     def rules(self, site: SiteView) -> SiteRules:
         """Everything that a post's file depends on; ``site`` is what is known of the site."""
         content = self._settings.content
+        named = {kind: name for kind, name in content.categories.items() if name}
         return SiteRules(
             site=site,
             media=self.media,
             path=self._path,
             html=content.html,
-            categories={**DEFAULT_CATEGORIES, **content.categories},
+            categories={**DEFAULT_CATEGORIES, **named},
         )
 
     def open(self, entry: Entry) -> tuple[PelicanFile, BlobId]:

@@ -1,4 +1,4 @@
-"""How the owner calls this program, for messages that tell them to."""
+"""How the owner calls this program, and the file that it reads by itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 _NAME = "micropub-bridge"
+#: What is read where no other file is named.
+DEFAULT_FILE = Path("bridge.toml")
 
 
 def command() -> str:

@@ -17,8 +17,9 @@ import msgspec
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.markup.intrasite import IntrasiteLinks
+from bridge.content.site_view import Rendered
 from bridge.errors import Conflict
-from bridge.site.messages import Answer, Ask, Facts, Place, Rendered, Sort
+from bridge.site.messages import Answer, Ask, Facts, Place, Sort
 from bridge.site.protocol import SiteReader
 
 _T = TypeVar("_T")

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from bridge.content.site_view import Rendered
+
 #: A kind of list that Pelican makes of posts.
 Sort: TypeAlias = Literal["category", "author", "tag"]
 #: One file of one list: ``category feeds/notes.atom.xml``.
@@ -132,17 +134,6 @@ class Ask(_Message, frozen=True):
     names: tuple[tuple[Sort, str], ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
     place: Place | None = None
-
-
-class Rendered(msgspec.Struct, frozen=True):
-    """What the site makes of a text.
-
-    ``effects`` name what the text has the site's code do besides: open a file or an address
-    (``include``, ``csv-table``, a snippet), pass raw HTML on.
-    """
-
-    html: str
-    effects: frozenset[str] = frozenset()
 
 
 class Answer(_Message, frozen=True):

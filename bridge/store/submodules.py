@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from git import Git, GitCommandError
 
-from bridge.net.fetch import may_connect
+from bridge.net.address_guard import may_connect
 from bridge.settings import Settings
 from bridge.store.checkout import SubmoduleMissing, Submodules, git_said
 from bridge.store.git import GitStore

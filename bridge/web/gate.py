@@ -16,7 +16,7 @@ from bridge.errors import (
     Unauthorized,
 )
 from bridge.http.allowance import Allowance
-from bridge.indieauth.login.rate_limit import address
+from bridge.http.rate_limit import address
 from bridge.micropub.body import Body
 from bridge.settings import Settings
 from bridge.web.body import UNAUTHENTICATED, WRAPPING, read_body

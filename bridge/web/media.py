@@ -10,12 +10,12 @@ from bridge.errors import InsufficientScope, InvalidRequest, NotFound
 from bridge.http.stored_file import send_file
 from bridge.media.library import MediaLibrary
 from bridge.media.stored_file import MediaFile
-from bridge.media.unattached import MediaCommitter
 from bridge.micropub.body import Body
 from bridge.micropub.parse import media_file
 from bridge.micropub.post import Json
 from bridge.micropub.query import MEDIA_QUERIES, Query, parse_query
 from bridge.posts.commit_message import commit_message
+from bridge.posts.unattached_uploads import MediaCommitter
 from bridge.web.body import WRAPPING
 from bridge.web.gate import Gate
 

@@ -18,7 +18,6 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import cors
-from bridge.indieauth.server import SERVER
 from bridge.pages import render
 from bridge.pages.render import PageError
 from bridge.store import StoreError, StoreFull
@@ -88,7 +87,7 @@ def for_people(request: web.Request, status: int, text: str) -> web.Response | N
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return None
     title = "Not found" if status == 404 else "This address is for apps"
-    if SERVER in request.app:
+    if render.HOST in request.app:
         return render.error_page(request, PageError(title, text, status=status))
     body = _PAGE.format(title=escape(title), text=escape(text))
     return web.Response(status=status, text=body, content_type="text/html")

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from bridge.http.static_site import file_below
+from bridge.indieauth.login.visit import visit
 from bridge.pages.render import PageError, page_endpoint, redirect
-from bridge.pages.visit import visit
 
 #: The page's own scripts must not act where the owner's session is.
 _HEADERS = {

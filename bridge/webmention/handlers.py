@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from bridge.errors import BridgeError, InvalidRequest, NotFound
 from bridge.http.body_stream import receive_all
-from bridge.indieauth.login.rate_limit import address
+from bridge.http.rate_limit import address
 from bridge.pages.webmention import form_page, refusal_page, state_page, wants_page
 from bridge.webmention.inbox import Record, State
 from bridge.webmention.mention import web_url

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge.errors import BridgeError, InvalidRequest, TooManyRequests
-from bridge.indieauth.login.rate_limit import Limiter, TooMany
-from bridge.net.fetch import may_connect
+from bridge.http.rate_limit import Limiter
+from bridge.net.address_guard import may_connect
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.reader import PostReader
@@ -438,9 +438,9 @@ def _count(limiter: Limiter, who: str) -> None:
     """Count an attempt. Raises :class:`TooManyRequests`."""
     try:
         limiter.attempt(who)
-    except TooMany as error:
+    except TooManyRequests as error:
         raise TooManyRequests(
-            f"Too many webmentions from there: {error}.", retry_after=error.retry_after
+            f"Too many webmentions from there. {error}", retry_after=error.retry_after
         ) from error
 
 

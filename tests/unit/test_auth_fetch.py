@@ -19,8 +19,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from indieauth_kit import client_site, free_socket, listening
 
-from bridge.net import fetch
-from bridge.net.fetch import FetchError, GuardedFetch, may_connect
+from bridge.net import address_guard
+from bridge.net.address_guard import is_own, may_connect
+from bridge.net.fetch import FetchError, GuardedFetch
 
 
 @pytest.fixture
@@ -155,16 +156,16 @@ def test_a_public_address_of_this_machine_is_not_connected_to(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     assert may_connect(address)
-    monkeypatch.setattr(fetch, "is_own", {OWN, "2606:4700::1111"}.__contains__)
+    monkeypatch.setattr(address_guard, "is_own", {OWN, "2606:4700::1111"}.__contains__)
     assert not may_connect(address)
     assert not may_connect(address, allow_loopback=True)
 
 
 def test_the_kernel_knows_which_addresses_are_its_own() -> None:
-    assert fetch.is_own("127.0.0.1")
-    assert fetch.is_own("127.8.9.10")
-    assert not fetch.is_own(OWN)
-    assert not fetch.is_own("2606:4700::1111")
+    assert is_own("127.0.0.1")
+    assert is_own("127.8.9.10")
+    assert not is_own(OWN)
+    assert not is_own("2606:4700::1111")
 
 
 def test_where_the_kernel_cannot_tell_nothing_is_connected_to(
@@ -182,7 +183,8 @@ def test_where_the_kernel_cannot_tell_nothing_is_connected_to(
 _AT_HOME = """
 import asyncio, sys
 from aiohttp import web
-from bridge.net.fetch import FetchError, GuardedFetch, may_connect
+from bridge.net.address_guard import may_connect
+from bridge.net.fetch import FetchError, GuardedFetch
 
 async def main():
     reached = []

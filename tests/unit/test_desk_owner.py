@@ -10,7 +10,7 @@ from aiohttp import web
 from indieauth_kit import Browser, Page, Running, browser, running
 
 from bridge.desk.owner import Owner, owner_form, owner_page
-from bridge.indieauth.endpoint import Form
+from bridge.http.form import Form
 from bridge.indieauth.login.sessions import end_session, list_sessions
 from bridge.pages.navigation import Notice, Section, add_section
 

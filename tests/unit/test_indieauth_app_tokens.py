@@ -24,8 +24,8 @@ from indieauth_kit import (
 )
 
 from bridge.errors import InvalidToken
+from bridge.http.rate_limit import Limiter
 from bridge.indieauth.database import Database
-from bridge.indieauth.login.rate_limit import Limiter
 from bridge.indieauth.oauth.app_tokens import (
     ALL_SCOPES,
     BuiltinVerifier,

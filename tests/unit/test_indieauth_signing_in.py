@@ -21,6 +21,8 @@ from indieauth_kit import (
 )
 from yarl import URL
 
+from bridge.errors import TooManyRequests
+from bridge.http.rate_limit import Limiter
 from bridge.indieauth.database import Database
 from bridge.indieauth.login.device import device
 from bridge.indieauth.login.password import (
@@ -30,7 +32,6 @@ from bridge.indieauth.login.password import (
     set_password,
     start_over,
 )
-from bridge.indieauth.login.rate_limit import Limiter, TooMany
 from bridge.indieauth.login.sign_in import local_path
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens
 from bridge.indieauth.server import IndieAuthServer
@@ -422,7 +423,7 @@ def test_time_passes_and_success_forgives() -> None:
     limiter = Limiter(each=2, overall=10, seconds=60, clock=lambda: now[0])
     limiter.attempt("a")
     limiter.attempt("a")
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooManyRequests) as refused:
         limiter.attempt("a")
     assert 60 <= refused.value.retry_after <= 61
     now[0] = 60

@@ -17,8 +17,9 @@ from bridge.rebuild.resident.reuse.tracing import (
     trace_functions,
     tracing,
 )
+from pelican_indieauth.entry.mention import Mention, Mentions
 from pelican_indieauth.entry.urls import Urls
-from pelican_indieauth.mentions import Found, Mention, Mentions, OfPost
+from pelican_indieauth.mentions import Found, OfPost
 
 Names = Mapping[str, Any]
 

@@ -22,7 +22,8 @@ from loop_kit import Rounds, watched_loop
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken
 from bridge.http.connection import Listener, note_request, prepare_answer
-from bridge.indieauth.endpoint import json_endpoint, read_form
+from bridge.http.form import read_form
+from bridge.indieauth.endpoint import json_endpoint
 from bridge.runtime.turns import Account, turns
 from bridge.settings import Settings, Site
 from bridge.web.body import UNAUTHENTICATED

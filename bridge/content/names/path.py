@@ -7,15 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
-from typing import TYPE_CHECKING
 
 from bridge.content.markup import html
 from bridge.content.markup.characters import one_line
+from bridge.content.site_view import SiteView
 from bridge.micropub.post import Post, Properties
 from bridge.settings import SettingsError
-
-if TYPE_CHECKING:
-    from bridge.content.rules import SiteView
 
 _SLUG_LENGTH = 60
 _WORDS_OF_CONTENT = 8

@@ -16,9 +16,11 @@ import unicodedata
 
 from aiohttp import web
 
+from bridge.errors import TooManyRequests
+from bridge.http.form import read_form
+from bridge.http.rate_limit import address
 from bridge.indieauth.database import as_bytes, digest, new_secret
-from bridge.indieauth.endpoint import answer, json_endpoint, read_form
-from bridge.indieauth.login.rate_limit import TooMany, address
+from bridge.indieauth.endpoint import answer, json_endpoint
 from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token, find_token, renew_token
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.net.web_url import parse
@@ -48,7 +50,7 @@ async def sign_in(request: web.Request) -> web.Response:
             secret = new_secret()
             server.app_links.put(digest(secret).hex(), app)
             server.mail.send_soon("Sign in to an app", _text(server, app, client, back + secret))
-    except TooMany:
+    except TooManyRequests:
         pass
     return answer({})
 

@@ -10,8 +10,8 @@ import time
 
 from aiohttp import web
 
+from bridge.http.rate_limit import Limiter, address
 from bridge.indieauth.database import digest, new_secret
-from bridge.indieauth.login.rate_limit import Limiter, address
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
 SECONDS = 365 * 86400
@@ -20,7 +20,7 @@ SECONDS = 365 * 86400
 def attempt(request: web.Request, limiter: Limiter) -> bool:
     """Count an attempt to sign in; gives whether the browser is known.
 
-    Raises :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    Raises :class:`~bridge.errors.TooManyRequests`.
     """
     known = _known(request)
     limiter.attempt(known or address(request), apart=known is not None)

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from bridge.indieauth.endpoint import read_form
+from bridge.http.form import read_form
 from bridge.indieauth.login.password import (
     LinkUsed,
     hash_password,
@@ -15,9 +15,9 @@ from bridge.indieauth.login.password import (
     store_password,
 )
 from bridge.indieauth.login.sign_in import HOME, signed_in
+from bridge.indieauth.login.visit import visit
 from bridge.indieauth.server import SERVER
 from bridge.pages.render import PageError, page, page_endpoint, redirect
-from bridge.pages.visit import visit
 
 
 def link_used() -> PageError:

@@ -6,16 +6,16 @@ import re
 
 from aiohttp import hdrs, web
 
-from bridge.indieauth.endpoint import read_form
+from bridge.http.form import read_form
 from bridge.indieauth.login import one_time_links
 from bridge.indieauth.login.device import device
 from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
 from bridge.indieauth.login.password import check_password, has_password, is_set_up
 from bridge.indieauth.login.sessions import end_session, start_session
+from bridge.indieauth.login.visit import Visit, set_cookie, visit
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import PageError, page, page_endpoint, redirect
-from bridge.pages.visit import Visit, set_cookie, visit
 
 HOME = "/tokens"
 
@@ -76,7 +76,7 @@ async def show(request: web.Request) -> web.Response:
 async def is_password(request: web.Request, typed: str) -> bool:
     """Whether this is the owner's password; each try is counted.
 
-    Raises :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    Raises :class:`~bridge.http.rate_limit.TooMany`.
     """
     server = request.app[SERVER]
     is_known = attempt(request, server.attempts)

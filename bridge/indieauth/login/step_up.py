@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from bridge.indieauth.endpoint import Form, read_form
+from bridge.errors import Untrusted
+from bridge.http.form import Form, read_form
 from bridge.indieauth.login.password import check_password, has_password
 from bridge.indieauth.login.sessions import Session, prove_again
 from bridge.indieauth.login.sign_in import local_path, sign_in_page
+from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import page, page_endpoint, redirect
-from bridge.pages.visit import Untrusted, Visit, visit
 
 CONFIRM = "/auth/confirm"
 
@@ -37,7 +38,7 @@ async def ask_again(
 
     Otherwise the page that asks for it, and then sends ``fields`` to ``action`` again. ``instead``
     is a button on it that does without: its name, value and label. Raises
-    :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    :class:`~bridge.errors.TooManyRequests`.
     """
     server, session = request.app[SERVER], guest.session
     if session is None:
@@ -65,7 +66,7 @@ async def _is_right(server: IndieAuthServer, session: Session, password: str) ->
 def attempt_within(server: IndieAuthServer, session: Session) -> str:
     """Count an attempt of a signed-in browser, apart from those of strangers; gives its name.
 
-    Raises :class:`~bridge.indieauth.login.rate_limit.TooMany`.
+    Raises :class:`~bridge.errors.TooManyRequests`.
     """
     tries = f"session {session.id}"
     server.attempts.attempt(tries, apart=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from bridge.indieauth.endpoint import Form, OAuthError
+from bridge.errors import OAuthError
+from bridge.http.form import Form
 from bridge.indieauth.oauth.client_id import check_redirect, client_id
+from bridge.indieauth.oauth.clients import Client
 from bridge.settings import KnownClient
 
 #: What SHA-256 looks like in base64url (RFC 7636 4.2).
@@ -37,6 +39,19 @@ class AuthorizationRequest:
     challenge: str | None
     scopes: tuple[str, ...]
     old_way: bool
+
+
+@dataclass(slots=True)
+class Pending:
+    """A question on the screen of one session. ``from_elsewhere``: a page of another site's led
+    there. ``answer`` is where the browser was sent then.
+    """
+
+    request: AuthorizationRequest
+    client: Client
+    session: int
+    from_elsewhere: bool
+    answer: str | None = field(default=None)
 
 
 def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sender:

@@ -7,7 +7,7 @@ import string
 from collections.abc import Collection
 from urllib.parse import parse_qsl, quote
 
-from bridge.indieauth.endpoint import OAuthError
+from bridge.errors import OAuthError
 from bridge.net.web_url import BadURL, WebURL, parse
 from bridge.settings import KnownClient
 

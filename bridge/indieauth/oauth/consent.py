@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from bridge.auth.scopes import SCOPES, opens_something
-from bridge.indieauth.endpoint import Form, OAuthError, read_form
+from bridge.errors import OAuthError, Untrusted
+from bridge.http.form import Form, read_form
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.login.step_up import ask_again
+from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.oauth.authorization import (
     AuthorizationRequest,
+    Pending,
     Sender,
     answer_url,
     read_request,
@@ -30,7 +32,6 @@ from bridge.indieauth.oauth.clients import Client, read_client
 from bridge.indieauth.oauth.grants import Consent, issue_code
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.render import Advice, PageError, page, page_endpoint, redirect
-from bridge.pages.visit import Untrusted, Visit, visit
 from bridge.settings import KnownClient
 
 #: What can spoil what is there. Asked for by a page elsewhere, it needs a recent proof that it is
@@ -38,19 +39,6 @@ from bridge.settings import KnownClient
 #: creating and changing.
 STRONG = frozenset({"update", "delete", "undelete", "post"})
 UNTICKED = frozenset({"delete", "undelete"})
-
-
-@dataclass(slots=True)
-class Pending:
-    """A question on the screen of one session. ``from_elsewhere``: a page of another site's led
-    there. ``answer`` is where the browser was sent then.
-    """
-
-    request: AuthorizationRequest
-    client: Client
-    session: int
-    from_elsewhere: bool
-    answer: str | None = field(default=None)
 
 
 @page_endpoint

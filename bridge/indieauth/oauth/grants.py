@@ -15,8 +15,8 @@ import time
 from dataclasses import dataclass
 
 from bridge.auth.scopes import IDENTITY, words
+from bridge.errors import OAuthError
 from bridge.indieauth.database import Database, digest, new_secret
-from bridge.indieauth.endpoint import OAuthError
 
 CODE_SECONDS = 600
 ACCESS_SECONDS = 30 * 86400

@@ -8,7 +8,8 @@ from aiohttp import hdrs, web
 
 from bridge.auth.bearer import bearer_token
 from bridge.errors import InsufficientScope, InvalidToken
-from bridge.indieauth.endpoint import answer, json_endpoint, read_form
+from bridge.http.form import read_form
+from bridge.indieauth.endpoint import answer, json_endpoint
 from bridge.indieauth.oauth.app_tokens import StoredToken, find_token
 from bridge.indieauth.oauth.grants import revoke_secret
 from bridge.indieauth.oauth.profile import profile

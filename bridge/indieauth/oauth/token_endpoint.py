@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.indieauth.endpoint import Form, OAuthError, answer, json_endpoint, read_form
+from bridge.errors import OAuthError
+from bridge.http.form import Form, read_form
+from bridge.indieauth.endpoint import answer, json_endpoint
 from bridge.indieauth.oauth.client_id import client_id
 from bridge.indieauth.oauth.grants import (
     Grant,

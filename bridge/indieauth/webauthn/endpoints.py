@@ -11,14 +11,15 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from bridge.indieauth.endpoint import Handler, OAuthError, read_body
+from bridge.errors import OAuthError, TooManyRequests, Untrusted
+from bridge.http.form import Handler, read_body
 from bridge.indieauth.login.device import device
 from bridge.indieauth.login.known_browsers import attempt
 from bridge.indieauth.login.password import LinkUsed, setup_link_is_good, start_over
-from bridge.indieauth.login.rate_limit import TooMany
 from bridge.indieauth.login.sessions import prove_again
 from bridge.indieauth.login.sign_in import HOME, local_path, signed_in
 from bridge.indieauth.login.step_up import attempt_within
+from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.webauthn.ceremony import (
     challenge_in,
@@ -28,7 +29,6 @@ from bridge.indieauth.webauthn.ceremony import (
     request_options,
 )
 from bridge.indieauth.webauthn.passkeys import PasskeyRefused, store_passkey
-from bridge.pages.visit import Untrusted, Visit, visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _script_endpoint(handler: Handler) -> Handler:
             return _json({"error": str(error) or "This link does not work any more."}, status=403)
         except Untrusted:
             return _json({"error": "Reload the page, and try again."}, status=403)
-        except TooMany:
+        except TooManyRequests:
             return _json({"error": "Too many attempts. Wait some minutes."}, status=429)
 
     return endpoint

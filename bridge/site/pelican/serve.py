@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from bridge.content.file.front_matter import PelicanFile
+from bridge.content.site_view import Rendered
 from bridge.errors import BridgeError
 from bridge.settings import SettingsError
 from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames, write_all
@@ -41,7 +42,6 @@ from bridge.site.messages import (
     Question,
     Ready,
     Refusal,
-    Rendered,
     Reply,
     Start,
 )

@@ -45,22 +45,14 @@ from bridge.content.names.labels import label
 from bridge.content.names.path import PathTemplate, candidates, first_slug
 from bridge.content.read import read
 from bridge.content.rules import SiteRules
+from bridge.content.site_view import Rendered
 from bridge.errors import BridgeError, InvalidRequest
 from bridge.micropub.post import Post
 from bridge.micropub.post_type import discover
 from bridge.settings import Content as ContentSettings
 from bridge.settings import SettingsError
 from bridge.site import messages
-from bridge.site.messages import (
-    Candidate,
-    Entry,
-    Facts,
-    Listed,
-    Location,
-    Rendered,
-    Sort,
-    Unread,
-)
+from bridge.site.messages import Candidate, Entry, Facts, Listed, Location, Sort, Unread
 from bridge.site.pelican import loading
 from bridge.site.pelican.effects import effects_of, record
 from bridge.site.pelican.listings import Listings

@@ -10,11 +10,11 @@ from aiohttp import hdrs, web
 
 from bridge import __version__
 from bridge.desk.owner import Owner
-from bridge.indieauth.endpoint import Form
+from bridge.http.form import Form
+from bridge.indieauth.login.visit import visit
 from bridge.micropub.post import Json
 from bridge.pages.navigation import Notice
 from bridge.pages.render import page, page_endpoint, redirect
-from bridge.pages.visit import visit
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import BuildStatus, Rebuilder
 from bridge.site.messages import Entry, SiteReport

@@ -9,15 +9,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from bridge.errors import TooManyRequests
+
 _MOST = 10_000
-
-
-class TooMany(Exception):
-    """Too many attempts. ``retry_after`` is in seconds."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"try again in {retry_after} seconds")
-        self.retry_after = retry_after
 
 
 class Limiter:
@@ -43,7 +37,7 @@ class Limiter:
         self._by_who: OrderedDict[str, deque[float]] = OrderedDict()
 
     def attempt(self, who: str, *, apart: bool = False) -> None:
-        """Count one attempt, or raise :class:`TooMany` without counting it.
+        """Count one attempt, or raise :class:`TooManyRequests` without counting it.
 
         ``who`` is mostly an address. Whoever is counted ``apart`` has nothing to do with the rest.
         """
@@ -59,7 +53,8 @@ class Limiter:
             while attempts and attempts[0] <= now - self._seconds:
                 attempts.popleft()
             if len(attempts) >= most:
-                raise TooMany(int(attempts[0] + self._seconds - now) + 1)
+                wait = int(attempts[0] + self._seconds - now) + 1
+                raise TooManyRequests(f"Try again in {wait} seconds.", retry_after=wait)
         for attempts, _ in counts:
             attempts.append(now)
 

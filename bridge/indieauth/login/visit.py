@@ -11,19 +11,17 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from aiohttp import web
 
+from bridge.errors import Untrusted
+from bridge.http.form import Form
 from bridge.indieauth.database import as_bytes, new_secret
-from bridge.indieauth.endpoint import Form
 from bridge.indieauth.login.sessions import SECONDS, Session, find_session
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
-
-
-class Untrusted(Exception):
-    """A form that did not come from our own page in this browser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,12 @@ class Visit:
     secret: str
     is_new: bool
     session: Session | None
+    server: IndieAuthServer
+
+    def remember(self, response: web.Response) -> None:
+        """Give a browser that is here for the first time its cookie."""
+        if self.is_new:
+            set_cookie(self.server, response, self.secret, signed_in=False)
 
     @property
     def csrf(self) -> str:
@@ -59,8 +63,35 @@ def visit(request: web.Request) -> Visit:
     server = request.app[SERVER]
     secret = request.cookies.get(_cookie(server), "")
     if not _SECRET.fullmatch(secret):
-        return Visit(new_secret(), is_new=True, session=None)
-    return Visit(secret, is_new=False, session=find_session(server.db, secret))
+        return Visit(new_secret(), is_new=True, session=None, server=server)
+    session = find_session(server.db, secret)
+    return Visit(secret, is_new=False, session=session, server=server)
+
+
+@dataclass(frozen=True, slots=True)
+class PagesHost:
+    """What the pages ask of the built-in server (:class:`bridge.pages.render.Host`)."""
+
+    server: IndieAuthServer
+
+    @property
+    def me(self) -> str:
+        """The owner's address."""
+        return self.server.me
+
+    @property
+    def name(self) -> str:
+        """What the owner is called."""
+        return self.server.config.name
+
+    @property
+    def zone(self) -> tzinfo:
+        """The site's clock."""
+        return self.server.zone()
+
+    def guest(self, request: web.Request) -> Visit:
+        """Who this request comes from."""
+        return visit(request)
 
 
 def set_cookie(

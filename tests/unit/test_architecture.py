@@ -1,0 +1,147 @@
+"""Who may import whom (docs/architecture.md): the arrows may not turn."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+#: The folders of ``bridge/`` and its single files, each with those that it may import.
+#: ``errors`` and ``settings`` may be imported by all.
+MAY_IMPORT: dict[str, str] = {
+    "errors": "",
+    "settings": "",
+    "runtime": "",
+    "settings_file": "runtime",
+    "net": "runtime",
+    "store": "runtime net",
+    "micropub": "",
+    "content": "micropub",
+    "site": "runtime content micropub store",
+    "media": "runtime store",
+    "http": "runtime media micropub",
+    "auth": "runtime net",
+    "pages": "runtime net http",
+    "indieauth": "runtime net http auth pages",
+    "context": "runtime net micropub",
+    "rebuild": "runtime site store",
+    "posts": "runtime content context media micropub site store",
+    "webmention": "runtime net http context media micropub content pages posts rebuild site store"
+    " settings_file",
+    "publisher": "runtime auth content media micropub posts rebuild site store webmention",
+    "syndication": "runtime net http indieauth context media micropub content pages posts rebuild"
+    " site store",
+    "web": "runtime http auth indieauth media micropub content pages posts publisher rebuild site"
+    " store webmention syndication",
+    "desk": "runtime net http auth indieauth context media micropub content pages posts publisher"
+    " rebuild site store web webmention syndication",
+    "app": "*",
+    "commands": "*",
+    "__main__": "commands",
+    "__init__": "",
+}
+#: What imports neither, through however many modules.
+NO_AIOHTTP = ("micropub", "content", "store", "site", "settings", "settings_file", "errors")
+NO_GIT = ("micropub", "content", "http", "auth", "pages", "indieauth", "context", "net")
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name."""
+    found = {}
+    for package in ("bridge", "pelican_indieauth"):
+        for file in (ROOT / package).rglob("*.py"):
+            name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = file
+    return found
+
+
+MODULES = modules()
+
+
+def imported(file: Path) -> Iterator[str]:
+    """What a file imports, wherever in it: late, and for types alone, as well."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+GRAPH = {name: {*imported(file)} - {name} for name, file in MODULES.items()}
+
+
+def room(module: str) -> str:
+    """The folder, or the single file, of ``bridge/`` that a module is in."""
+    return [*module.split("."), "__init__"][1]
+
+
+def reached(start: str) -> set[str]:
+    """Everything that is imported, through however many of our modules."""
+    found, waiting = set[str](), {start}
+    while waiting:
+        found |= waiting
+        waiting = {more for each in waiting for more in GRAPH.get(each, ())} - found
+    return found
+
+
+def test_the_arrows_point_one_way() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in GRAPH.items()
+        if module.startswith("bridge")
+        for other in others
+        if other.startswith("bridge.") and room(other) != room(module)
+        if room(other) not in {"errors", "settings", *MAY_IMPORT[room(module)].split()}
+        if MAY_IMPORT[room(module)] != "*"
+    ]
+    assert wrong == []
+
+
+def test_the_table_itself_has_no_circle() -> None:
+    table = {name: set(may.split()) - {"*"} for name, may in MAY_IMPORT.items()}
+    TopologicalSorter(table).prepare()
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Not even late, or for types alone."""
+    try:
+        TopologicalSorter(GRAPH).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_plugin_needs_nothing_of_the_bridge() -> None:
+    for module in MODULES:
+        if module.startswith("pelican_indieauth"):
+            tops = {name.partition(".")[0] for name in reached(module)}
+            assert tops.isdisjoint({"bridge", "aiohttp", "git", "msgspec"}), module
+
+
+@pytest.mark.parametrize(
+    ("rooms", "foreign"), [(NO_AIOHTTP, "aiohttp"), (NO_GIT, "git")], ids=["aiohttp", "git"]
+)
+def test_what_knows_no_http_and_what_knows_no_git(rooms: tuple[str, ...], foreign: str) -> None:
+    guilty = [
+        module
+        for module in MODULES
+        if module.startswith("bridge.") and room(module) in rooms
+        if foreign in {name.partition(".")[0] for name in reached(module)}
+    ]
+    assert guilty == []
+
+
+def test_no_folder_grows_beyond_what_one_can_look_over() -> None:
+    crowded = {
+        str(folder.relative_to(ROOT)): count
+        for package in ("bridge", "pelican_indieauth")
+        for folder in [ROOT / package, *(ROOT / package).rglob("*/")]
+        if (count := len([*folder.glob("*.py")])) > 30
+    }
+    assert crowded == {}
