@@ -193,6 +193,7 @@ async def test_every_page_fits_and_can_be_read_aloud(
         for number, file in enumerate(chosen):
             file.write_bytes(picture(f"#{number}0a0{number}0"))
         await page.locator("input[type=file]").set_input_files(chosen)
+        await expect(page.locator(".attached li")).to_have_count(10)
         await page.get_by_role("button", name="Publish").click()
         await expect(page.get_by_role("alert")).to_contain_text("Say when it begins.")
         await expect(page.locator(".attached li")).to_have_count(10)
@@ -229,3 +230,48 @@ async def test_the_desk_is_in_no_page_of_anothers(
     await page.wait_for_load_state("networkidle")
     assert await page.frames[-1].locator("textarea").count() == 0
     await context.close()
+
+
+async def test_with_script_photos_are_sent_at_once_moved_and_published_by_a_key(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]], tmp_path: Path
+) -> None:
+    chosen = []
+    for colour in ("gold", "indigo"):
+        file = tmp_path / f"{colour}.jpg"
+        file.write_bytes(picture(colour))
+        chosen.append(file)
+    wrong = tmp_path / "wrong.jpg"
+    wrong.write_bytes(b"no picture at all")
+    async with tab(chromium, signed_in) as page:
+        await page.goto(f"{there.desk}new")
+        await page.get_by_label("Text").fill("Sent by keys")
+        await page.locator("input[type=file]").set_input_files(chosen)
+        await expect(page.locator(".attached li")).to_have_count(2)
+        await expect(page.locator("[data-said]")).to_contain_text("2/2")
+        await page.get_by_label("What is to be seen? (1)").fill("Gold")
+        await page.get_by_label("What is to be seen? (2)").fill("Indigo")
+        await page.get_by_role("button", name="Move up (2)").click()
+        await expect(page.get_by_label("What is to be seen? (1)")).to_have_value("Indigo")
+        await page.locator("input[type=file]").set_input_files(wrong)
+        await expect(page.locator("[data-said]")).to_contain_text("wrong.jpg: ")
+        # Dropped, as from a file manager; then taken out again.
+        await page.evaluate(
+            """async () => {
+              const data = new DataTransfer();
+              const answer = await fetch(document.querySelector('.attached img').src);
+              data.items.add(new File([await answer.blob()], 'x.jpg', { type: 'image/jpeg' }));
+              document.querySelector('#compose').dispatchEvent(
+                new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+            }"""
+        )
+        await expect(page.locator(".attached li")).to_have_count(3)
+        await page.get_by_role("button", name="Remove (3)").click()
+        await page.get_by_role("button", name="lake", exact=True).click()
+        await expect(page.get_by_label("Tags", exact=True)).to_have_value("lake")
+        await is_fit(page)
+        await page.get_by_label("Text").press("Control+Enter")
+        await page.wait_for_url(re.compile("^(?!.*/desk/new)"))
+    shown = there.git("show", "HEAD")
+    assert "Sent by keys" in shown
+    assert "Tags: lake" in shown
+    assert shown.index('"alt":"Indigo"') < shown.index('"alt":"Gold"')

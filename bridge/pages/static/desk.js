@@ -1,0 +1,178 @@
+// Makes the form of a post quicker to use. Without this file it works all the same.
+"use strict";
+
+const form = document.getElementById("compose");
+const said = form.querySelector("[data-said]");
+const words = said.dataset;
+
+// --- keys: publish with Ctrl+Enter, keep as a draft with Ctrl+S ---------------------------------
+
+form.addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+  const value = { Enter: ["published", ""], s: ["draft"] }[event.key];
+  const button = [...form.querySelectorAll(".bar [name=post-status]:not([formaction])")]
+    .find((each) => value?.includes(each.value));
+  if (!button) return;
+  event.preventDefault();
+  form.requestSubmit(button);
+});
+
+// --- files: chosen, dropped or pasted, they are sent at once, each with its description ---------
+
+function fieldFor(file) {
+  const kind = file.type.split("/")[0];
+  const name = { image: "photo", video: "video", audio: "audio" }[kind];
+  return form.querySelector(`[data-files="${name}"]`);
+}
+
+function renumber(field) {
+  const rows = [...field.querySelectorAll(".attached > li")];
+  rows.forEach((row, place) => {
+    const alt = row.querySelector("textarea");
+    if (alt) {
+      alt.name = `mp-photo-alt[${place}]`;
+      alt.id = `photo-alt-${place}`;
+      row.querySelector("label").htmlFor = alt.id;
+    }
+    for (const number of row.querySelectorAll("[data-number]")) number.textContent = ` (${place + 1})`;
+    row.querySelector("[data-move=up]").hidden = place === 0;
+    row.querySelector("[data-move=down]").hidden = place === rows.length - 1;
+  });
+}
+
+function addRow(field, url, alt) {
+  const row = field.querySelector("template").content.cloneNode(true).querySelector("li");
+  const address = row.querySelector("input[type=hidden]");
+  address.name = `${field.dataset.files}[]`;
+  address.value = url;
+  const picture = row.querySelector("img");
+  if (picture) picture.src = url;
+  else row.querySelector(".url").textContent = url;
+  const described = row.querySelector("textarea");
+  if (described) described.value = alt;
+  field.querySelector(".attached").append(row);
+  renumber(field);
+  return row;
+}
+
+async function send(file) {
+  const body = new FormData();
+  body.append("csrf", form.elements.csrf.value);
+  body.append("file[]", file, file.name);
+  const headers = { Accept: "application/json" };
+  const answer = await fetch("/desk/files", { method: "POST", body, headers });
+  const told = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+  if (!told) throw new Error(words.failed);
+  const found = await answer.json();
+  if (!found.urls?.length) throw new Error(found.problems?.join(" ") || words.failed);
+  return found.urls[0];
+}
+
+let sending = 0;
+
+async function take(files) {
+  const known = [...files].map((file) => [file, fieldFor(file)]).filter(([, field]) => field);
+  let done = 0;
+  for (const [file, field] of known) {
+    sending += 1;
+    said.textContent = `${file.name} (${done + 1}/${known.length}) …`;
+    try {
+      const row = addRow(field, await send(file), "");
+      if (done === 0) row.querySelector("textarea")?.focus();
+      done += 1;
+      said.textContent = `${done}/${known.length} ${words.added}`;
+    } catch (error) {
+      said.textContent = `${file.name}: ${error.message}`;
+    } finally {
+      sending -= 1;
+    }
+  }
+  return known.length;
+}
+
+addEventListener("beforeunload", (event) => sending && event.preventDefault());
+form.addEventListener("submit", (event) => {
+  if (!sending) return;
+  event.preventDefault();
+  said.textContent = words.wait;
+});
+
+for (const field of form.querySelectorAll("[data-files]")) {
+  const chooser = field.querySelector("input[type=file]");
+  chooser.addEventListener("change", async () => {
+    const files = [...chooser.files];
+    chooser.value = "";
+    await take(files);
+  });
+  field.querySelector("[value=add]").hidden = true;
+  renumber(field);
+}
+
+form.addEventListener("dragover", (event) => {
+  if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+});
+form.addEventListener("drop", (event) => {
+  if (!event.dataTransfer.files.length) return;
+  event.preventDefault();
+  void take(event.dataTransfer.files);
+});
+form.addEventListener("paste", (event) => {
+  const files = event.clipboardData.files;
+  if (!files.length || event.clipboardData.types.includes("text/plain")) return;
+  event.preventDefault();
+  void take(files);
+});
+
+form.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-move]");
+  if (!button) return;
+  event.preventDefault();
+  const row = button.closest("li");
+  const field = row.closest("[data-files]");
+  if (button.dataset.move === "up") row.previousElementSibling?.before(row);
+  if (button.dataset.move === "down") row.nextElementSibling?.after(row);
+  if (button.dataset.move === "remove") row.remove();
+  renumber(field);
+  if (row.isConnected && !button.hidden) button.focus();
+  else field.querySelector("input[type=file]").focus();
+});
+
+// --- tags in use: one press adds one ------------------------------------------------------------
+
+const tags = form.elements.category;
+const used = form.querySelector("[data-tags]");
+if (used) {
+  used.hidden = false;
+  document.getElementById("used-tags").hidden = true;
+}
+for (const button of form.querySelectorAll("[data-tag]")) {
+  button.addEventListener("click", () => {
+    const mark = tags.value.includes(";") ? ";" : ",";
+    const typed = tags.value.split(mark).map((tag) => tag.trim()).filter(Boolean);
+    if (!typed.includes(button.dataset.tag)) typed.push(button.dataset.tag);
+    tags.value = typed.join(`${mark} `);
+    tags.focus();
+  });
+}
+
+// --- where am I? --------------------------------------------------------------------------------
+
+for (const place of form.querySelectorAll("[data-place]")) {
+  const button = place.querySelector("[data-here]");
+  if (!navigator.geolocation || !isSecureContext) continue;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    navigator.geolocation.getCurrentPosition(
+      ({ coords }) => {
+        const { latitude, longitude } = coords;
+        const name = place.dataset.place;
+        form.elements[`${name}[latitude]`].value = latitude.toFixed(5);
+        form.elements[`${name}[longitude]`].value = longitude.toFixed(5);
+      },
+      () => { said.textContent = words.nowhere; },
+      { enableHighAccuracy: true, timeout: 20000 },
+    );
+  });
+}
+
+document.getElementById("problems")?.focus();
