@@ -67,16 +67,16 @@ from bridge.web.micropub import MicropubHandlers
 from bridge.web.middleware import allow_browsers, harden, render_errors
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
-from bridge.webmention.build import make_sender, outbox_folder, own_pages
-from bridge.webmention.factory import make_receiver
-from bridge.webmention.handlers import WebmentionHandlers
-from bridge.webmention.moderation import Moderation, orders_folder
-from bridge.webmention.outbox import begin_anew
-from bridge.webmention.receiving import Receiver
-from bridge.webmention.reverification import Reverification
-from bridge.webmention.sending import Sender
+from bridge.webmention.incoming.factory import make_receiver
+from bridge.webmention.incoming.handlers import WebmentionHandlers
+from bridge.webmention.incoming.moderation import Moderation, orders_folder
+from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.reverification import Reverification
+from bridge.webmention.outgoing.build import make_sender, outbox_folder, own_pages
+from bridge.webmention.outgoing.outbox import begin_anew
+from bridge.webmention.outgoing.sending import Sender
+from bridge.webmention.outgoing.websub import HubPing
 from bridge.webmention.tombstones import Gravedigger, Tombstones
-from bridge.webmention.websub import HubPing
 
 log = logging.getLogger(__name__)
 

@@ -45,7 +45,7 @@ from bridge.site.known import Settled, settle, without_guesses
 from bridge.site.messages import Entry
 from bridge.site.messages import Place as AskedPlace
 from bridge.store import BlobId, Change, ChangedMeanwhile, MovedMeanwhile, Version
-from bridge.webmention.changes import Seen
+from bridge.webmention.outgoing.changes import Seen
 from bridge.webmention.tombstones import Tombstones
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from site_kit import CONF, lay_out
 
 from bridge.app import RECEIVER, make_app
 from bridge.settings import Rebuild, Settings, Site, Webmention
-from bridge.webmention.inbox import Record
-from bridge.webmention.receiving import Receiver
+from bridge.webmention.incoming.inbox import Record
+from bridge.webmention.incoming.receiving import Receiver
 
 SITE = "https://example.com"
 POST = f"{SITE}/2026/hello/"

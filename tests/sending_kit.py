@@ -21,15 +21,15 @@ from bridge.posts.addresses import hosts
 from bridge.posts.commits import Committer
 from bridge.rebuild.none import NoRebuild
 from bridge.store.queue import CommitQueue
-from bridge.webmention import links, live
-from bridge.webmention.changes import Changes
-from bridge.webmention.conversation import Conversation
-from bridge.webmention.delivery import Courier, Pace
-from bridge.webmention.following import MOST_AT_ONCE, Follower
-from bridge.webmention.live import LivePages
-from bridge.webmention.outbox import Outbox
-from bridge.webmention.recipients import Recipients
-from bridge.webmention.sending import Rhythm, Sender
+from bridge.webmention.outgoing import links, live
+from bridge.webmention.outgoing.changes import Changes
+from bridge.webmention.outgoing.conversation import Conversation
+from bridge.webmention.outgoing.delivery import Courier, Pace
+from bridge.webmention.outgoing.following import MOST_AT_ONCE, Follower
+from bridge.webmention.outgoing.live import LivePages
+from bridge.webmention.outgoing.outbox import Outbox
+from bridge.webmention.outgoing.recipients import Recipients
+from bridge.webmention.outgoing.sending import Rhythm, Sender
 from bridge.webmention.tombstones import Gravedigger, Tombstones
 
 QUICK = Rhythm(looks=(0.02,) * 500, again=0.05, upstream=0.0)

@@ -267,7 +267,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _webmention(options: argparse.Namespace) -> int:
-    from bridge.webmention.by_hand import send_by_hand
+    from bridge.webmention.outgoing.by_hand import send_by_hand
 
     return send_by_hand(load_settings(options.config), options.url)
 

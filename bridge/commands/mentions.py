@@ -10,7 +10,7 @@ from bridge.errors import Refused
 from bridge.settings import Settings
 from bridge.store.git import GitStore
 from bridge.webmention.files import MentionFiles
-from bridge.webmention.moderation import (
+from bridge.webmention.incoming.moderation import (
     Item,
     leave_order,
     of_record,

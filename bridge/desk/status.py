@@ -22,8 +22,8 @@ from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.syndication.report import facts_of, report_of
 from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
-from bridge.webmention.receiving import Receiver
-from bridge.webmention.sending import Report, Sender
+from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.outgoing.sending import Report, Sender
 
 #: Of each list, the newest.
 _SHOWN = 100

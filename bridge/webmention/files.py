@@ -18,9 +18,9 @@ from bridge.posts.addresses import canonical, hosts
 from bridge.posts.commit_message import is_ours
 from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
+from bridge.webmention.incoming.rules import FILE as RULES
+from bridge.webmention.incoming.rules import Known, Rules
 from bridge.webmention.mention import KINDS, Target, key_of
-from bridge.webmention.rules import FILE as RULES
-from bridge.webmention.rules import Known, Rules
 
 log = logging.getLogger(__name__)
 

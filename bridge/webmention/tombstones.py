@@ -18,7 +18,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.commit_message import commit_message
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.store import Change, ContentStore, Version
-from bridge.webmention.changes import PUBLIC, Seen
+from bridge.webmention.outgoing.changes import PUBLIC, Seen
 
 
 @dataclass(frozen=True, slots=True)

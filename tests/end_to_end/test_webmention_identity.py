@@ -16,8 +16,8 @@ from webmention_kit import Elsewhere, elsewhere
 
 from bridge.store.git import GitStore
 from bridge.webmention import files as mention_files
+from bridge.webmention.incoming.parser import read
 from bridge.webmention.mention import Target, folder_of, mention_of
-from bridge.webmention.parser import read
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from webmention_kit import Elsewhere, elsewhere
 
 from bridge.errors import Unavailable
 from bridge.net.fetch import GuardedFetch
-from bridge.webmention import inbox as inboxes
-from bridge.webmention.inbox import Inbox
-from bridge.webmention.reverification import Reverification
-from bridge.webmention.verification import Verifier
+from bridge.webmention.incoming import inbox as inboxes
+from bridge.webmention.incoming.inbox import Inbox
+from bridge.webmention.incoming.reverification import Reverification
+from bridge.webmention.incoming.verification import Verifier
 
 DAY = 86400.0
 

@@ -14,7 +14,7 @@ from webmention_kit import Elsewhere, elsewhere
 
 from bridge.errors import Conflict, InvalidRequest
 from bridge.store.git import GitStore
-from bridge.webmention.moderation import Moderation, leave_order
+from bridge.webmention.incoming.moderation import Moderation, leave_order
 
 
 def reply(to: str = POST, text: str = "Agreed.") -> str:

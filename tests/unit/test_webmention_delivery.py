@@ -14,8 +14,8 @@ from aiohttp import web
 from webmention_kit import Elsewhere, elsewhere
 
 from bridge.net.fetch import GuardedFetch
-from bridge.webmention.delivery import Courier, Outcome, Pace
-from bridge.webmention.outbox import Delivery
+from bridge.webmention.outgoing.delivery import Courier, Outcome, Pace
+from bridge.webmention.outgoing.outbox import Delivery
 
 SOURCE = "https://me.example/post/"
 DAY = 86400.0

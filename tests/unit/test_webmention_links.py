@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.webmention.links import read
+from bridge.webmention.outgoing.links import read
 
 URL = "https://me.example/2026/hello/"
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from hearing_kit import POST
 
-from bridge.webmention.parser import read
+from bridge.webmention.incoming.parser import read
 
 SOURCE = "https://bob.example/reply"
 

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from sending_kit import HASTE, Street, street, tombstone, until
 
-from bridge.webmention.delivery import Courier, Outcome
-from bridge.webmention.outbox import Delivery, Outbox
-from bridge.webmention.sending import Rhythm
+from bridge.webmention.outgoing.delivery import Courier, Outcome
+from bridge.webmention.outgoing.outbox import Delivery, Outbox
+from bridge.webmention.outgoing.sending import Rhythm
 
 
 @pytest.fixture

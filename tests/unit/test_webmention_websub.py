@@ -17,7 +17,7 @@ from bridge.net.fetch import GuardedFetch
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import Rebuilder
 from bridge.store import Version
-from bridge.webmention.websub import HubPing
+from bridge.webmention.outgoing.websub import HubPing
 
 
 class Built:

@@ -12,11 +12,11 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.commit_message import is_ours
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
-from bridge.webmention.changes import PUBLIC, Changed, Changes, Seen
-from bridge.webmention.conversation import Answered, Conversation
-from bridge.webmention.live import LivePages
-from bridge.webmention.outbox import MOST_TARGETS, Outbox, Outgoing
-from bridge.webmention.recipients import Recipients
+from bridge.webmention.outgoing.changes import PUBLIC, Changed, Changes, Seen
+from bridge.webmention.outgoing.conversation import Answered, Conversation
+from bridge.webmention.outgoing.live import LivePages
+from bridge.webmention.outgoing.outbox import MOST_TARGETS, Outbox, Outgoing
+from bridge.webmention.outgoing.recipients import Recipients
 from bridge.webmention.tombstones import Gravedigger
 
 log = logging.getLogger(__name__)

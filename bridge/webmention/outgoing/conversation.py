@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.store import ContentStore, Difference
-from bridge.webmention.delivery import host_of
+from bridge.webmention.outgoing.delivery import host_of
 
 _REPLY = "in-reply-to"
 

@@ -12,13 +12,13 @@ from bridge.posts.reader import PostReader
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.store.git import GitStore
-from bridge.webmention.faces import Faces
 from bridge.webmention.files import MentionFiles
-from bridge.webmention.inbox import Inbox
-from bridge.webmention.publishing import MentionCommits
-from bridge.webmention.receiving import Owner, Receiver
+from bridge.webmention.incoming.faces import Faces
+from bridge.webmention.incoming.inbox import Inbox
+from bridge.webmention.incoming.publishing import MentionCommits
+from bridge.webmention.incoming.receiving import Owner, Receiver
+from bridge.webmention.incoming.verification import Verifier
 from bridge.webmention.targets import Targets
-from bridge.webmention.verification import Verifier
 
 
 def make_receiver(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.errors import InvalidRequest
-from bridge.webmention.inbox import Record
+from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.mention import KINDS, Mention, line, paragraphs, web_url
 
 _MOST = 100_000

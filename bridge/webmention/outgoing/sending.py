@@ -17,11 +17,11 @@ from functools import partial
 
 from bridge.errors import BridgeError
 from bridge.store import ContentStore, StoreError, Version
-from bridge.webmention.delivery import Courier, Outcome, host_of
-from bridge.webmention.following import Follower
-from bridge.webmention.live import LivePages, Page
-from bridge.webmention.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing
-from bridge.webmention.recipients import Recipients
+from bridge.webmention.outgoing.delivery import Courier, Outcome, host_of
+from bridge.webmention.outgoing.following import Follower
+from bridge.webmention.outgoing.live import LivePages, Page
+from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing
+from bridge.webmention.outgoing.recipients import Recipients
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
-from bridge.webmention.build import outbox_folder, own_hosts, own_pages
-from bridge.webmention.delivery import Courier, Outcome, Pace
-from bridge.webmention.discovery import AGENT
-from bridge.webmention.live import read_page
-from bridge.webmention.outbox import MOST_TARGETS, Delivery, Outbox
-from bridge.webmention.recipients import foreign
+from bridge.webmention.outgoing.build import outbox_folder, own_hosts, own_pages
+from bridge.webmention.outgoing.delivery import Courier, Outcome, Pace
+from bridge.webmention.outgoing.discovery import AGENT
+from bridge.webmention.outgoing.live import read_page
+from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox
+from bridge.webmention.outgoing.recipients import foreign
 
 _PAGE_BYTES = 4 * 1024 * 1024
 _PAGE_SECONDS = 20.0

@@ -13,12 +13,12 @@ from typing import Any
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.store import Change
-from bridge.webmention.faces import Faces
 from bridge.webmention.files import Kept, MentionFiles
-from bridge.webmention.inbox import Record
+from bridge.webmention.incoming.faces import Faces
+from bridge.webmention.incoming.inbox import Record
+from bridge.webmention.incoming.rules import FILE as RULES
+from bridge.webmention.incoming.rules import Rules
 from bridge.webmention.mention import PROXIES, Mention, Target, folder_of, to_file
-from bridge.webmention.rules import FILE as RULES
-from bridge.webmention.rules import Rules
 from bridge.webmention.targets import Targets
 
 log = logging.getLogger(__name__)

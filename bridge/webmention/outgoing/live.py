@@ -13,8 +13,8 @@ from bridge.net.sandboxed_parse import read_apart
 from bridge.posts.addresses import canonical
 from bridge.rebuild import Rebuilder
 from bridge.store import Version
-from bridge.webmention.discovery import AGENT
-from bridge.webmention.outbox import Outgoing
+from bridge.webmention.outgoing.discovery import AGENT
+from bridge.webmention.outgoing.outbox import Outgoing
 
 _PROGRAM = Path(__file__).with_name("links.py")
 _READ_SECONDS = 40.0
@@ -32,7 +32,7 @@ class Page:
     """What was found at a post's address. Unless it ``is_live`` the ``reason`` says what is not
     as it is to be; ``is_certain`` is false where an older version would look the same.
     ``parted``: the post has moved, and its old address does not lead there. The rest is as
-    :func:`bridge.webmention.links.read` tells it."""
+    :func:`bridge.webmention.outgoing.links.read` tells it."""
 
     is_live: bool
     reason: str = ""
@@ -160,7 +160,7 @@ class LivePages:
 
 
 async def read_page(body: bytes, url: str) -> dict[str, Any] | None:
-    """What a page of the site says (:func:`bridge.webmention.links.read`)."""
+    """What a page of the site says (:func:`bridge.webmention.outgoing.links.read`)."""
     said: dict[str, Any] | None = await read_apart(_PROGRAM, url, page=body, seconds=_READ_SECONDS)
     return said
 

@@ -17,11 +17,11 @@ from bridge.media.spool import write_durably
 from bridge.posts.addresses import hosts
 from bridge.store import StoreError
 from bridge.webmention.files import Kept, MentionFiles
-from bridge.webmention.importing import records_of
-from bridge.webmention.inbox import Inbox, Record, id_of
+from bridge.webmention.incoming.importing import records_of
+from bridge.webmention.incoming.inbox import Inbox, Record, id_of
+from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.rules import Rules
 from bridge.webmention.mention import Mention
-from bridge.webmention.receiving import Receiver
-from bridge.webmention.rules import Rules
 
 log = logging.getLogger(__name__)
 

@@ -37,8 +37,9 @@ Outcome: TypeAlias = Literal["linked", "no link", "gone", "missing", "unreachabl
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a source was found to be; ``page`` is what :mod:`bridge.webmention.parser` says of one
-    that links, ``why`` a sentence for the sender."""
+    """What a source was found to be; ``page`` is what
+    :mod:`bridge.webmention.incoming.parser` says of one that links,
+    ``why`` a sentence for the sender."""
 
     outcome: Outcome
     why: str = ""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from bridge.net.fetch import FetchError, ForbiddenAddress, GuardedFetch
-from bridge.webmention.discovery import AGENT, TryAgain, find_endpoint, retry_after
-from bridge.webmention.outbox import Delivery
+from bridge.webmention.outgoing.discovery import AGENT, TryAgain, find_endpoint, retry_after
+from bridge.webmention.outgoing.outbox import Delivery
 
 _POST_SECONDS = 30.0
 _DAY = 86400.0

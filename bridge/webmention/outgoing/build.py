@@ -13,14 +13,14 @@ from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.worker import Worker
 from bridge.settings import Settings
 from bridge.store.git import GitStore
-from bridge.webmention.changes import Changes
-from bridge.webmention.conversation import Conversation
-from bridge.webmention.delivery import Courier, Pace
-from bridge.webmention.following import Follower
-from bridge.webmention.live import LivePages
-from bridge.webmention.outbox import Outbox
-from bridge.webmention.recipients import Recipients
-from bridge.webmention.sending import Sender
+from bridge.webmention.outgoing.changes import Changes
+from bridge.webmention.outgoing.conversation import Conversation
+from bridge.webmention.outgoing.delivery import Courier, Pace
+from bridge.webmention.outgoing.following import Follower
+from bridge.webmention.outgoing.live import LivePages
+from bridge.webmention.outgoing.outbox import Outbox
+from bridge.webmention.outgoing.recipients import Recipients
+from bridge.webmention.outgoing.sending import Sender
 from bridge.webmention.tombstones import Gravedigger
 
 

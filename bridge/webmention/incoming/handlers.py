@@ -10,9 +10,9 @@ from bridge.errors import BridgeError, InvalidRequest, NotFound
 from bridge.http.body_stream import receive_all
 from bridge.http.rate_limit import address
 from bridge.pages.webmention import form_page, refusal_page, state_page, wants_page
-from bridge.webmention.inbox import Record, State
+from bridge.webmention.incoming.inbox import Record, State
+from bridge.webmention.incoming.receiving import Receiver
 from bridge.webmention.mention import web_url
-from bridge.webmention.receiving import Receiver
 
 _FORM = "application/x-www-form-urlencoded"
 _BYTES = 8 * 1024

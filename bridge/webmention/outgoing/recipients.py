@@ -10,7 +10,7 @@ from bridge.content.file.front_matter import PelicanFile
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import hosts
 from bridge.posts.reader import PostReader
-from bridge.webmention.live import Page
+from bridge.webmention.outgoing.live import Page
 
 #: Bridgy Fed makes a post known in the fediverse when it is told of it (fed.brid.gy/docs).
 BRIDGY_FED = "https://fed.brid.gy/"

@@ -20,12 +20,12 @@ from bridge.posts.addresses import canonical, hosts
 from bridge.posts.reader import PostReader
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
-from bridge.webmention.inbox import Inbox, Record, State, id_of
+from bridge.webmention.incoming.inbox import Inbox, Record, State, id_of
+from bridge.webmention.incoming.publishing import ChangeRules, MentionCommits
+from bridge.webmention.incoming.rules import decide
+from bridge.webmention.incoming.verification import Look, Verifier
 from bridge.webmention.mention import Mention, Target, folder_of, mention_of, web_url
-from bridge.webmention.publishing import ChangeRules, MentionCommits
-from bridge.webmention.rules import decide
 from bridge.webmention.targets import Targets
-from bridge.webmention.verification import Look, Verifier
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from bridge.errors import BridgeError
 from bridge.store import StoreError
 from bridge.webmention.files import Kept
-from bridge.webmention.receiving import Receiver
+from bridge.webmention.incoming.receiving import Receiver
 
 log = logging.getLogger(__name__)
 
