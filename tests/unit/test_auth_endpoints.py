@@ -40,13 +40,18 @@ async def endpoint(handler: Handler) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def wire(reply: bytes, *, stall: bool = False) -> AsyncIterator[str]:
-    """A server that answers any request with these bytes, and then hangs up or falls silent."""
+async def wire(
+    reply: bytes, *, stall: bool = False, until: bytes = b"\r\n\r\n"
+) -> AsyncIterator[str]:
+    """A server that answers any request with these bytes, and then hangs up or falls silent.
+
+    ``until``: where a request ends; without it any byte is one.
+    """
     ended = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            await reader.readuntil(b"\r\n\r\n")
+            await (reader.readuntil(until) if until else reader.read(1))
             writer.write(reply)
             await writer.drain()
             if stall:
@@ -275,10 +280,11 @@ async def test_nobody_there_is_no_verdict(session: aiohttp.ClientSession) -> Non
 
 
 async def test_bad_tls_is_no_verdict(session: aiohttp.ClientSession) -> None:
-    async with wire(b"HTTP/1.1 200 OK\r\n\r\n") as url:
+    async with wire(b"HTTP/1.1 200 OK\r\n\r\n", until=b"") as url:
         for verifier in both(session, url.replace("http:", "https:")):
-            with pytest.raises(Unavailable):
+            with pytest.raises(Unavailable) as failed:
                 await verifier.verify(TOKEN)
+            assert isinstance(failed.value.__cause__, aiohttp.ClientSSLError)
 
 
 async def test_the_token_is_in_no_error_and_no_log(
