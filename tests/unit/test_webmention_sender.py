@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -269,8 +270,10 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
 
     answer = "https://carol.example/answer"
     comment = f'<div class="u-comment h-cite"><a class="u-url" href="{answer}">Carol</a></div>'
-    mention = f'{{"url": "{answer}", "wm-target": "{town.url("reply")}"}}'
-    await town.bench.arrived({"content/mentions/reply/in-reply-to-123456789abc.json": mention})
+    mention = json.dumps(
+        {"url": answer, "wm-target": town.url("reply"), "wm-property": "in-reply-to"}
+    )
+    await town.bench.arrived({"content/mentions/reply/reply-123456789abc.json": mention})
     sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
     await until(lambda: sender.report().coming and sender.report().coming[0].looks > 2)
     assert len(town.other.posted) == 2, "the answer is not shown yet"
@@ -279,9 +282,10 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
     assert town.other.targets()[2:] == ["/upstream"]
 
     # Its own words are no news to the upstream host.
-    own = f'{{"url": "{town.other.base}back", "wm-target": "{town.url("reply")}"}}'
+    back = f"{town.other.base}back"
+    own = json.dumps({"url": back, "wm-target": town.url("reply"), "wm-property": "in-reply-to"})
     comment += f'<div class="u-comment h-cite"><a href="{town.other.base}back">Up</a></div>'
-    await town.bench.arrived({"content/mentions/reply/in-reply-to-abcdef123456.json": own})
+    await town.bench.arrived({"content/mentions/reply/reply-abcdef123456.json": own})
     sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
     await town.idle(sender)
     assert len(town.other.posted) == 3

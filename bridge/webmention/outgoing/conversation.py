@@ -12,6 +12,7 @@ from bridge.store import ContentStore, Difference
 from bridge.webmention.outgoing.delivery import host_of
 
 _REPLY = "in-reply-to"
+_TOMBSTONES = "gone/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +32,24 @@ class Conversation:
 
     async def changed(self, differences: Sequence[Difference]) -> Mapping[str, Answered]:
         """What changed, by the URLs of the posts that it is shown below."""
-        inside = [
-            each
-            for each in differences
-            if each.path.startswith(f"{self.folder}/")
-            and each.path.rpartition("/")[2].startswith(f"{_REPLY}-")
-            and each.path.endswith(".json")
-        ]
+        inside = [each for each in differences if self._is_mention(each.path)]
         found: dict[str, Answered] = {}
         for each in inside:
             old, new = await asyncio.to_thread(self._read, each)
-            target, url = (new or old).get("wm-target"), (new or old).get("url")
+            told = new or old
+            target, url = told.get("wm-target"), told.get("url")
+            if told.get("wm-property") != _REPLY:
+                continue
             if isinstance(target, str) and isinstance(url, str):
                 answered = found.setdefault(target.partition("#")[0], Answered())
                 answered.hosts.append(host_of(url))
                 answered.shown.extend([url] if new else [])
         return found
+
+    def _is_mention(self, path: str) -> bool:
+        """One file for each mention, in a folder for each post; rules and tombstones are others."""
+        inner = path.removeprefix(f"{self.folder}/")
+        return inner != path and inner.endswith(".json") and not inner.startswith(_TOMBSTONES)
 
     def _read(self, each: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
         """A file's JSON object before and after; empty where there is none that can be read."""
