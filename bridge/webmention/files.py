@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -78,6 +78,8 @@ class MentionFiles:
         self._lock = threading.RLock()
         self._version: Version | None = None
         self._kept: dict[str, Kept] = {}
+        self._by_key: defaultdict[str, set[str]] = defaultdict(set)
+        self._by_source: defaultdict[str, set[str]] = defaultdict(set)
         self._hosts: dict[str, frozenset[str]] = {}
         self._rules: tuple[BlobId | None, Rules] = (None, Rules())
         self._removed: frozenset[str] | None = None
@@ -92,7 +94,8 @@ class MentionFiles:
             if head == self._version or head is None:
                 return head
             if self._version is None or not self._followed(self._version, head):
-                self._kept.clear()
+                for each in (self._kept, self._by_key, self._by_source):
+                    each.clear()
                 self._hosts.clear()
                 self.unread.clear()
                 self._removed = None
@@ -129,13 +132,13 @@ class MentionFiles:
     def of(self, source: str, post: Target) -> list[Kept]:
         """What a source has said of a post."""
         with self._lock:
-            every = [each for each in self._kept.values() if each.source == source]
+            every = [self._kept[path] for path in sorted(self._by_source.get(source, ()))]
         return [each for each in every if post.is_at(each.target)]
 
     def same(self, key: str, post: Target) -> Kept | None:
         """The file that a mention of a post has already, perhaps under an earlier address."""
         with self._lock:
-            every = [each for each in self._kept.values() if each.key == key]
+            every = [self._kept[path] for path in sorted(self._by_key.get(key, ()))]
         return next((each for each in every if post.is_at(each.target)), None)
 
     def about(self, post: Target) -> list[Kept]:
@@ -220,7 +223,7 @@ class MentionFiles:
             return False
         inside = [each for each in differences if each.path.startswith(self._content)]
         for each in inside:
-            if self._kept.pop(each.path, None) is not None and each.new is None:
+            if self._forget(each.path) and each.new is None:
                 self._removed = None
             self._hosts.pop(each.path, None)
             self.unread.pop(each.path, None)
@@ -252,7 +255,7 @@ class MentionFiles:
             return
         author = entry.get("author")
         card: Mapping[str, Any] = author if isinstance(author, dict) else {}
-        self._kept[path] = Kept(
+        kept = self._kept[path] = Kept(
             path,
             blob.id,
             kind=str(entry.get("wm-property", "mention-of")),
@@ -265,6 +268,19 @@ class MentionFiles:
             checked=str(entry.get("wm-checked", "")),
             via=str(entry.get("wm-via", "")),
         )
+        self._by_key[kept.key].add(path)
+        self._by_source[kept.source].add(path)
+
+    def _forget(self, path: str) -> bool:
+        """Take a file out of the index; whether there was a mention in it."""
+        kept = self._kept.pop(path, None)
+        if kept is None:
+            return False
+        for index, key in ((self._by_key, kept.key), (self._by_source, kept.source)):
+            index[key].discard(path)
+            if not index[key]:
+                del index[key]
+        return True
 
     def _read_rules(self, head: Version) -> tuple[BlobId | None, Rules]:
         blob = self._store.read(f"{self.folder}/{RULES}", head)

@@ -32,7 +32,7 @@ async def bob() -> AsyncIterator[Elsewhere]:
 
 def unlimited(running: Hearing) -> None:
     """All tests of this file come from one address."""
-    for limiter in (running.receiver._limits.clients, running.receiver._limits.sources):
+    for limiter in (running.receiver.checks.limits.clients, running.receiver.checks.limits.sources):
         limiter._each = 10_000
 
 

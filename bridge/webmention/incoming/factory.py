@@ -16,7 +16,8 @@ from bridge.webmention.files import MentionFiles
 from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Inbox
 from bridge.webmention.incoming.publishing import MentionCommits
-from bridge.webmention.incoming.receiving import Owner, Receiver
+from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.requests import Owner
 from bridge.webmention.incoming.verification import Verifier
 from bridge.webmention.targets import Targets
 

@@ -9,27 +9,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-from bridge.errors import BridgeError, InvalidRequest, TooManyRequests
-from bridge.http.rate_limit import Limiter
-from bridge.net.address_guard import may_connect
-from bridge.net.web_url import BadURL, parse
+from bridge.errors import BridgeError
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.reader import PostReader
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
 from bridge.webmention.incoming.inbox import Inbox, Record, State, id_of
 from bridge.webmention.incoming.publishing import ChangeRules, MentionCommits
+from bridge.webmention.incoming.requests import UNKNOWN, Owner, RequestChecks
 from bridge.webmention.incoming.rules import decide
 from bridge.webmention.incoming.verification import Look, Verifier
-from bridge.webmention.mention import Mention, Target, folder_of, mention_of, web_url
+from bridge.webmention.mention import Mention, Target, folder_of, mention_of
 from bridge.webmention.targets import Targets
 
 log = logging.getLogger(__name__)
 
-_URL_LENGTH = 2000
 _WORKERS = 4
 #: Seconds until a source that did not answer is looked at again; after the last it is let be.
 _RETRIES = (45.0, 3600.0)
@@ -43,30 +40,6 @@ _BATCH = 100
 _FLOOD, _FLOOD_SECONDS = 3, 3600.0
 
 NOT_SHOWN = "The site's owner does not show it."
-_UNKNOWN = "The target is not a page of this site that takes webmentions."
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who the site's owner is: their accounts elsewhere are theirs, too."""
-
-    accounts: frozenset[str] = frozenset()
-    bridge: frozenset[str] = frozenset()
-    on_loopback: bool = False
-
-    def is_them(self, url: str) -> bool:
-        """Whether an address is one of the owner's accounts."""
-        return bool(url) and canonical(url, frozenset()) in self.accounts
-
-
-@dataclass(slots=True)
-class Limits:
-    """How much strangers may send: from one address, of one host, of one pair."""
-
-    requests: Limiter = field(default_factory=lambda: Limiter(each=300, overall=None, seconds=600))
-    clients: Limiter = field(default_factory=lambda: Limiter(each=30, overall=None, seconds=600))
-    sources: Limiter = field(default_factory=lambda: Limiter(each=60, overall=None, seconds=3600))
-    pairs: Limiter = field(default_factory=lambda: Limiter(each=3, overall=None, seconds=30))
 
 
 class Receiver:
@@ -84,7 +57,6 @@ class Receiver:
         owner: Owner,
         approve: str,
         batch_seconds: float,
-        limits: Limits | None = None,
         retries: Sequence[float] = _RETRIES,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -97,7 +69,7 @@ class Receiver:
         self._owner = owner
         self._approve = approve
         self._batch_seconds = batch_seconds
-        self._limits = limits or Limits()
+        self.checks = RequestChecks(targets, owner)
         self._retries = retries
         self._clock = clock
         self._queue = asyncio.Queue[str]()
@@ -132,26 +104,9 @@ class Receiver:
     async def receive(self, source: str, target: str, client: str) -> Record:
         """Take a webmention of ``client`` (an address): when this returns it is on disk.
 
-        Raises :class:`InvalidRequest` where the specification has it refused (3.2.1),
-        :class:`TooManyRequests`, and what the site and the inbox raise.
+        Raises what :meth:`~bridge.webmention.requests.RequestChecks.check` and the inbox raise.
         """
-        _count(self._limits.requests, client)
-        where = self._checked_source(source)
-        if len(target) > _URL_LENGTH or not web_url(target):
-            raise InvalidRequest("'target' is not an http(s) URL of a page of this site.")
-        # 3.2.1: "The receiver MUST reject the request if the source URL is the same as the target
-        # URL."
-        if source.partition("#")[0] == target.partition("#")[0]:
-            raise InvalidRequest("'source' and 'target' are the same.")
-        # "The receiver SHOULD check that target is a valid resource for which it can accept
-        # Webmentions. This check SHOULD happen synchronously." A draft is as unknown as anything.
-        if await self._targets.find(target) is None:
-            raise InvalidRequest(_UNKNOWN)
-        if where & (self._targets.own | self._owner.bridge):
-            raise InvalidRequest("'source' is on this site itself: it cannot mention itself.")
-        _count(self._limits.pairs, f"{source} {target}")
-        _count(self._limits.sources, next(iter(where)))
-        _count(self._limits.clients, client)
+        await self.checks.check(source, target, client)
         record = await asyncio.to_thread(self.inbox.take, source, target, self._clock())
         self._look_later(record.id, 0.0)
         return record
@@ -199,21 +154,6 @@ class Receiver:
         await self._queue.join()
         async with self._flushing:
             pass
-
-    def _checked_source(self, source: str) -> frozenset[str]:
-        """The host of a source. Raises :class:`InvalidRequest` for what cannot be fetched."""
-        if len(source) > _URL_LENGTH:
-            raise InvalidRequest(f"'source' is longer than {_URL_LENGTH:,} characters.")
-        try:
-            url = parse(source.partition("#")[0])
-        except BadURL as error:
-            raise InvalidRequest(f"'source' cannot be used: {error}.") from error
-        if url.is_loopback and self._owner.on_loopback:
-            return hosts(str(url))
-        # 4.3: "the receiver SHOULD NOT" fetch what only this machine or its network can.
-        if url.is_loopback or (url.is_address and not _is_public(url.host)):
-            raise InvalidRequest("'source' is not on the public Internet.")
-        return hosts(str(url))
 
     def _look_later(self, name: str, delay: float) -> None:
         if delay <= 0:
@@ -268,7 +208,7 @@ class Receiver:
         sent = record.sent
         post = await self._targets.find(record.target)
         if post is None:
-            await self._note(record, "refused", _UNKNOWN)
+            await self._note(record, "refused", UNKNOWN)
             return
         look = await self._verifier.look(record.source, record.target)
         await asyncio.to_thread(self.files.refresh)
@@ -432,20 +372,3 @@ class Receiver:
                     log.warning("mentions could not be committed, and will be later: %s", error)
                     return False
         return True
-
-
-def _count(limiter: Limiter, who: str) -> None:
-    """Count an attempt. Raises :class:`TooManyRequests`."""
-    try:
-        limiter.attempt(who)
-    except TooManyRequests as error:
-        raise TooManyRequests(
-            f"Too many webmentions from there. {error}", retry_after=error.retry_after
-        ) from error
-
-
-def _is_public(host: str) -> bool:
-    try:
-        return may_connect(host.strip("[]"))
-    except ValueError:
-        return False

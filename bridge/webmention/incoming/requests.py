@@ -1,0 +1,104 @@
+"""Which webmentions are taken: what the specification has refused at once, and how many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bridge.errors import InvalidRequest, TooManyRequests
+from bridge.http.rate_limit import Limiter
+from bridge.net.address_guard import may_connect
+from bridge.net.web_url import BadURL, parse
+from bridge.posts.addresses import canonical, hosts
+from bridge.webmention.mention import web_url
+from bridge.webmention.targets import Targets
+
+_URL_LENGTH = 2000
+
+#: What is said of an address that is no page, and of a draft alike.
+UNKNOWN = "The target is not a page of this site that takes webmentions."
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who the site's owner is: their accounts elsewhere are theirs, too."""
+
+    accounts: frozenset[str] = frozenset()
+    bridge: frozenset[str] = frozenset()
+    on_loopback: bool = False
+
+    def is_them(self, url: str) -> bool:
+        """Whether an address is one of the owner's accounts."""
+        return bool(url) and canonical(url, frozenset()) in self.accounts
+
+
+@dataclass(slots=True)
+class Limits:
+    """How much strangers may send: from one address, of one host, of one pair."""
+
+    requests: Limiter = field(default_factory=lambda: Limiter(each=300, overall=None, seconds=600))
+    clients: Limiter = field(default_factory=lambda: Limiter(each=30, overall=None, seconds=600))
+    sources: Limiter = field(default_factory=lambda: Limiter(each=60, overall=None, seconds=3600))
+    pairs: Limiter = field(default_factory=lambda: Limiter(each=3, overall=None, seconds=30))
+
+
+class RequestChecks:
+    """Judges requests before anything is fetched."""
+
+    def __init__(self, targets: Targets, owner: Owner, limits: Limits | None = None) -> None:
+        self._targets = targets
+        self._owner = owner
+        self.limits = limits or Limits()
+
+    async def check(self, source: str, target: str, client: str) -> None:
+        """Raise :class:`InvalidRequest` where the specification has a webmention refused (3.2.1),
+        :class:`TooManyRequests`, and what the site raises.
+        """
+        _count(self.limits.requests, client)
+        where = self._checked_source(source)
+        if len(target) > _URL_LENGTH or not web_url(target):
+            raise InvalidRequest("'target' is not an http(s) URL of a page of this site.")
+        # 3.2.1: "The receiver MUST reject the request if the source URL is the same as the target
+        # URL."
+        if source.partition("#")[0] == target.partition("#")[0]:
+            raise InvalidRequest("'source' and 'target' are the same.")
+        # "The receiver SHOULD check that target is a valid resource for which it can accept
+        # Webmentions. This check SHOULD happen synchronously." A draft is as unknown as anything.
+        if await self._targets.find(target) is None:
+            raise InvalidRequest(UNKNOWN)
+        if where & (self._targets.own | self._owner.bridge):
+            raise InvalidRequest("'source' is on this site itself: it cannot mention itself.")
+        _count(self.limits.pairs, f"{source} {target}")
+        _count(self.limits.sources, next(iter(where)))
+        _count(self.limits.clients, client)
+
+    def _checked_source(self, source: str) -> frozenset[str]:
+        """The host of a source. Raises :class:`InvalidRequest` for what cannot be fetched."""
+        if len(source) > _URL_LENGTH:
+            raise InvalidRequest(f"'source' is longer than {_URL_LENGTH:,} characters.")
+        try:
+            url = parse(source.partition("#")[0])
+        except BadURL as error:
+            raise InvalidRequest(f"'source' cannot be used: {error}.") from error
+        if url.is_loopback and self._owner.on_loopback:
+            return hosts(str(url))
+        # 4.3: "the receiver SHOULD NOT" fetch what only this machine or its network can.
+        if url.is_loopback or (url.is_address and not _is_public(url.host)):
+            raise InvalidRequest("'source' is not on the public Internet.")
+        return hosts(str(url))
+
+
+def _count(limiter: Limiter, who: str) -> None:
+    """Count an attempt. Raises :class:`TooManyRequests`."""
+    try:
+        limiter.attempt(who)
+    except TooManyRequests as error:
+        raise TooManyRequests(
+            f"Too many webmentions from there. {error}", retry_after=error.retry_after
+        ) from error
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return may_connect(host.strip("[]"))
+    except ValueError:
+        return False
