@@ -2,9 +2,10 @@
 
 from setuptools import find_packages, setup
 
-#: Folders of the clone, by the package that they become: what `micropub-bridge demo` copies, and
-#: what Pelican finds by itself.
+#: Folders of the clone, by the package that they become: what messages point to, what
+#: `micropub-bridge demo` copies, and what Pelican finds by itself.
 ELSEWHERE = {
+    "bridge.docs": "docs",
     "bridge.sample_site": "sample_site",
     "pelican.plugins.indieauth": "namespace/pelican/plugins/indieauth",
 }
@@ -15,7 +16,8 @@ setup(
     package_data={
         "bridge": ["py.typed"],
         "bridge.store": ["*.sh"],
-        "bridge.pages": ["templates/*", "static/*"],
+        "bridge.docs": ["**/*"],
+        "bridge.pages": ["templates/**/*", "static/**/*"],
         "bridge.sample_site": ["**/*", "**/.*"],
         "pelican_indieauth": ["py.typed", "templates/**/*"],
     },

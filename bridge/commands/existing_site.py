@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bridge.errors import Refused
+from bridge.runtime.docs import doc
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.messages import Start
 from bridge.site.process import SiteProcess
@@ -94,7 +95,7 @@ class ExistingSite:
                 " not:"
                 "\n\n    DISPLAY_CATEGORIES_ON_MENU = False"
                 '\n    INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]'
-                "\n\nin the same file (docs/plugin.md)."
+                f"\n\nin the same file ({doc('plugin.md')})."
             )
         return found
 

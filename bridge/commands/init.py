@@ -16,6 +16,7 @@ from bridge.errors import Refused
 from bridge.net.web_url import BadURL, parse
 from bridge.runtime import private
 from bridge.runtime.command_name import DEFAULT_FILE, command
+from bridge.runtime.docs import doc
 from bridge.settings import Content
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
@@ -57,6 +58,12 @@ class Plan:
     def settings(self) -> str:
         """Pelican's settings, as a path inside the repo."""
         return self.site.settings.relative_to(self.site.root).as_posix()
+
+    @property
+    def name(self) -> str:
+        """What the owner is called: as on the site, else as in their commits."""
+        named = str(self.site.values.get("AUTHOR") or "") or self.found.author.partition(" <")[0]
+        return " ".join(named.split())
 
     @property
     def recipe(self) -> str:
@@ -199,8 +206,9 @@ def _toml(plan: Plan) -> str:
     content, articles = plan.site.content, plan.site.articles
     rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
     author = f"author = {_quote(plan.found.author)}\n" if plan.found.author else ""
+    name = f"name = {_quote(plan.name)}   # who you are to apps\n" if plan.name else ""
     return f"""\
-# What each setting does, and all the others: docs/settings.md
+# What each setting does, and all the others: {doc("settings.md")}
 [site]
 me = {_quote(plan.me)}
 repo = {_quote(str(plan.repo))}
@@ -213,7 +221,7 @@ public_url = {_quote(plan.public_url)}
 
 [indieauth]
 enabled = true   # the bridge signs you in; false where [auth] names another token endpoint
-
+{name}
 [content]
 folder = {_quote(content)}
 {rule}

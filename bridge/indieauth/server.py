@@ -21,6 +21,7 @@ from bridge.indieauth.webauthn.challenges import Challenges
 from bridge.indieauth.webauthn.passkeys import Party
 from bridge.net.fetch import GuardedFetch
 from bridge.net.web_url import WebURL, parse
+from bridge.runtime.docs import doc
 from bridge.runtime.expiring import Memory
 from bridge.settings import IndieAuth, KnownClient, Settings, SettingsError
 
@@ -140,7 +141,7 @@ def _public(url: str) -> WebURL:
             "settings",
             "server.public_url",
             f"{url!r} is not https: passwords and tokens could be read on the way",
-            "Put a web server with TLS in front (docs/proxies.md), and write its https URL",
+            f"Put a web server with TLS in front ({doc('proxies.md')}), and write its https URL",
         )
     return public
 

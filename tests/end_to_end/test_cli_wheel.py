@@ -30,7 +30,7 @@ from bridge.commands.cli import EXTRA
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: What a clone has under another name than the wheel.
-MOVED = {"namespace/": "", "sample_site/": "bridge/sample_site/"}
+MOVED = {"namespace/": "", "sample_site/": "bridge/sample_site/", "docs/": "bridge/docs/"}
 
 
 def tracked(*folders: str) -> list[str]:
@@ -156,7 +156,7 @@ def host(wheel: Path, tmp_path: Path) -> Newcomer:
 
 def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
     expected = set()
-    for name in tracked("bridge", "pelican_indieauth", "namespace", "sample_site"):
+    for name in tracked("bridge", "pelican_indieauth", "namespace", "sample_site", "docs"):
         folder = name.partition("/")[0] + "/"
         expected.add(MOVED[folder] + name.removeprefix(folder) if folder in MOVED else name)
     with zipfile.ZipFile(wheel) as opened:

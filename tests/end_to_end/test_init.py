@@ -77,6 +77,9 @@ async def test_a_remote_that_is_named_gets_the_posts_and_the_clone_stays_as_it_i
         "remote": "origin",
         "author": "Ada Owner <ada@example.com>",
     }
+    assert settings["indieauth"]["name"] in (site / "pelicanconf.py").read_text()
+    (line,) = (bridge / "bridge.toml").read_text().splitlines()[:1]
+    assert "# Settings" in Path(line.rpartition(" ")[2]).read_text(), "a file to be opened"
     await post_and_find(bridge, http, bridge / "output")
     assert git("log", "-1", "--format=%an %s", "main", cwd=remote) == (
         "Ada Owner Note: Hello from an app"

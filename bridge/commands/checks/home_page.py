@@ -9,6 +9,7 @@ import aiohttp
 from bridge.commands.checks import Finding
 from bridge.commands.checks.asking import Answer, ask
 from bridge.net.link_rels import header_links, html_links
+from bridge.runtime.docs import doc
 from bridge.settings import Settings
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint")
@@ -96,7 +97,7 @@ async def _check_webmention(
     return Finding(
         "webmentions",
         f"{right} {answer.words}, where it should refuse a page that mentions itself",
-        "Lead /webmention to the bridge, too (docs/proxies.md).",
+        f"Lead /webmention to the bridge, too ({doc('proxies.md')}).",
     )
 
 

@@ -19,6 +19,7 @@ from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident import too_old
 from bridge.runtime import private
+from bridge.runtime.docs import doc
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox, start_of
 from bridge.site.messages import Facts, Source, Unread
@@ -124,7 +125,7 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
         return Finding(
             "remote",
             f"{name} cannot be pushed to: {error}",
-            "See that this user has a key for it, or set [publish] token (docs/git.md).",
+            f"See that this user has a key for it, or set [publish] token ({doc('git.md')}).",
         )
     return Finding("remote", f"{name} can be read and pushed to")
 

@@ -11,6 +11,7 @@ from bridge.commands.checks import Finding, address_of
 from bridge.commands.checks.asking import Answer, ask
 from bridge.commands.checks.home_page import check_home_page
 from bridge.runtime.command_name import command
+from bridge.runtime.docs import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 
@@ -66,7 +67,7 @@ def _check_header(asked: Answer) -> Finding:
         return Finding(
             "Authorization header",
             "it does not arrive: something before the bridge takes it away",
-            "Have your proxy pass it on: docs/proxies.md shows how for each.",
+            f"Have your proxy pass it on: {doc('proxies.md')} shows how for each.",
         )
     told = f"{asked.words} {error or ''}".rstrip()
     return Finding(
@@ -84,7 +85,7 @@ def _check_size(asked: Answer, settings: Settings) -> Finding:
         "uploads",
         f"a photo's worth of bytes does not arrive: something before the bridge {asked.words}",
         f"Have your proxy let bodies of {settings.media.max_bytes} bytes through"
-        " (docs/proxies.md).",
+        f" ({doc('proxies.md')}).",
     )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from bridge.errors import Refused
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.posts.addresses import hosts
+from bridge.runtime.docs import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.webmention.outgoing.build import outbox_folder, own_hosts, own_pages
@@ -80,7 +81,7 @@ async def _links(page: Fetched, url: str) -> list[str]:
     if said is None or not (said["entry"] or said["gone"]):
         raise Refused(
             f"{url} shows no post of its own (no h-entry), so it is not known which of its links"
-            " are the post's. See docs/themes.md."
+            f" are the post's. See {doc('themes.md')}."
         )
     return [str(link) for link in said["links"]]
 
