@@ -151,6 +151,7 @@ class _Site:
                 f"{self._settings.content.folder}/{folder}"
                 for folder in (self._settings.media.folder, self._settings.webmention.folder)
             ),
+            listed=self._store.listed,
         )
         verifier = Verifier(command, output, self._folder / "clean")
         return ResidentBuilder(resident, output, command, verifier)

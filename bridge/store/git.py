@@ -110,6 +110,13 @@ class GitStore:
             for path, entry in walk(self.database, tree, start):
                 yield path, BlobId(entry.oid.hex())
 
+    def listed(self, at: Version) -> Iterator[tuple[str, str]]:
+        """Everything but folders, submodules and links too, by path; with its mode and its id."""
+        with _translated():
+            for path, _, entry in compare(self.database, None, self._tree_of(at)):
+                if entry is not None:
+                    yield path, f"{entry.mode!r} {entry.oid.hex()}"
+
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
         """The bytes behind many ids."""
         with _translated():

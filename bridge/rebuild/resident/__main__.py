@@ -157,7 +157,8 @@ def main() -> int:
         channel.tell(NotHere(reason))
         return 0
     checkout, shadow = Path(start.checkout), Path(start.shadow)
-    place = Place(checkout, start.settings, start.content, shadow, start.own)
+    cache = Path(start.cache) if start.cache else None
+    place = Place(checkout, start.settings, start.content, shadow, start.own, cache, start.rest)
     logged = Logged(Sources(place.checkout, place.content))
     logging.getLogger().addHandler(logged)
     showing = Showing(channel)

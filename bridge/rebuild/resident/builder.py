@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import sys
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ from bridge.rebuild.resident.verify import Verifier
 from bridge.runtime import process
 from bridge.site.confinement import Grants
 from bridge.site.starting import Sandbox
+from bridge.store import Version
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ class Resident:
     """What it takes to start the process.
 
     ``own`` are folders in the checkout of files that come and go with posts, and that nothing but
-    posts and the plugin read: uploads and mentions.
+    posts and the plugin read: uploads and mentions. ``listed`` has every path of a
+    version, with the id of what is there.
     """
 
     settings: str
@@ -61,6 +64,17 @@ class Resident:
     sandbox: Sandbox | None = None
     own: tuple[str, ...] = ()
     seconds: float = 900.0
+    listed: Callable[[Version], Iterable[tuple[str, str]]] | None = None
+
+    def rest(self, version: Version) -> str:
+        """A name for everything in a version that is no post; ``""`` where that is not known."""
+        if self.listed is None:
+            return ""
+        name = hashlib.sha256()
+        for path, blob in self.listed(version):
+            if not self.may_stay_warm([path]):
+                name.update(f"{path}\0{blob}\0".encode("utf-8", "surrogateescape"))
+        return name.hexdigest()
 
     def grants(self, checkout: Path, output: Path) -> Grants | None:
         """What the process may use: it writes pages, what it keeps, and in its checkout."""
@@ -100,11 +114,13 @@ class _Process:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, resident: Resident, checkout: Path, output: Output) -> _Process:
+    async def start(cls, resident: Resident, task: Task, output: Output) -> _Process:
         """Start it, and tell it where everything is."""
         # The order in which Pelican finds files is that of the command's builds.
         extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000", "PYTHONHASHSEED": "0"}
+        checkout = task.checkout
         grants = await process.in_thread(resident.grants, checkout, output.folder)
+        rest = await process.in_thread(resident.rest, task.version)
         running = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", __package__, msgspec.json.encode(grants).decode()),
             # Not the checkout: a folder of the site's could be in the way of ours.
@@ -127,6 +143,8 @@ class _Process:
                 note=str(resident.note),
                 own=resident.own,
                 most=output.most,
+                cache=str(resident.note.with_name("read.sqlite")),
+                rest=rest,
             )
         )
         return started
@@ -265,7 +283,7 @@ class ResidentBuilder:
 
     async def _ask(self, task: Task, changed: frozenset[str]) -> Outcome:
         if self._process is None:
-            self._process = await _Process.start(self._resident, task.checkout, self._output)
+            self._process = await _Process.start(self._resident, task, self._output)
         running = self._process
         await running.tell(Build(changed, task.excused))
         self._building = True

@@ -11,7 +11,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     """The first thing said to the process: where everything is.
 
     ``own`` are folders of the checkout whose files come and go with posts: uploads, mentions.
-    ``most`` is by how many bytes a build may make the site larger.
+    ``most`` is by how many bytes a build may make the site larger. ``cache`` is a file for what
+    readers make of posts, ``rest`` names everything in the site that is no post.
     """
 
     checkout: str
@@ -22,6 +23,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     note: str
     own: tuple[str, ...] = ()
     most: int | None = None
+    cache: str = ""
+    rest: str = ""
 
 
 class Build(msgspec.Struct, frozen=True, tag=True):

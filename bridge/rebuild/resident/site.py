@@ -27,6 +27,7 @@ from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.logged import Logged
 from bridge.rebuild.resident.pelican import contents, generators, plugins
 from bridge.rebuild.resident.pelican.generators import WarmArticles, WarmStatic
+from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
 from bridge.rebuild.resident.pelican.links import Links
 from bridge.rebuild.resident.pelican.lists import SiteLists
 from bridge.rebuild.resident.pelican.planning import Page, Planner
@@ -52,7 +53,8 @@ class Interrupted(Exception):
 class Place:
     """Where things are: the checkout, what in it are settings and content, and our own folder.
 
-    ``own`` are folders in the checkout of files that come and go with posts.
+    ``own`` are folders in the checkout of files that come and go with posts. ``cache`` is a file
+    for what readers make of posts, ``rest`` names everything in the site that is none.
     """
 
     checkout: Path
@@ -60,6 +62,8 @@ class Place:
     content: str
     shadow: Path
     own: tuple[str, ...]
+    cache: Path | None = None
+    rest: str = ""
 
 
 @dataclass(slots=True)
@@ -112,7 +116,11 @@ class WarmSite:
             (TracingEnvironment,),
             {"compiled": CompiledTemplates(), "read": self._read_by_a_template},
         )
-        generators.install(environment, readers_with(self.shelf))
+        cache = place.cache
+        self._disk = (
+            KeptOnDisk(cache, place.checkout, place.rest, self._site.settings) if cache else None
+        )
+        generators.install(environment, readers_with(self.shelf, self._disk))
         self._links = Links()
         self._numbers = Numbers()
         self._pages = Pages(self._shadow, shown)
@@ -303,6 +311,8 @@ class WarmSite:
         """All pages are there: publish what plugins wrote, remove what no longer belongs."""
         build.changed.update(self._shadow.finish(self._known(pages, build)))
         self.shelf.end()
+        if self._disk is not None:
+            self._disk.end(set(self.shelf.posts()))
         build.facts.end()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from types import BuiltinFunctionType, FunctionType
@@ -18,6 +18,7 @@ from pelican.readers import BaseReader, Readers
 from pelican.urlwrappers import URLWrapper
 from pelican.utils import SafeDatetime, file_suffix
 
+from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
 from bridge.rebuild.resident.reuse.opened import noting
 
 #: Which file it is: a rename puts another inode there, an edit another time.
@@ -137,6 +138,7 @@ class Shelf:
         self._contents: dict[_Key, _Pristine] = {}
         self._parsed: dict[str, tuple[Stamps, Any]] = {}
         self._parsing: set[str] = set()
+        self._errors = 0
         self._used: set[_Key] = set()
 
     def begin(self) -> None:
@@ -166,7 +168,7 @@ class Shelf:
         kept = self._contents.get(key)
         if kept is not None and kept.files == stamps(kept.files):
             return kept.again(context)
-        logged = self._logged()
+        logged = self._errors = self._logged()
         # Looked at before it is read: what is written after that is another file.
         files = stamps([path])
         with noting() as opened:
@@ -193,6 +195,10 @@ class Shelf:
         if kept is None or kept[0] != stamps(kept[0]):
             return None
         return fresh(kept[1], {})
+
+    def opened(self) -> Collection[str] | None:
+        """What was opened for the file that is being read; ``None`` if that logged an error."""
+        return self._parsing if self._logged() == self._errors else None
 
     def keep_parsed(self, path: str, data: Any, reader: object) -> None:
         """Keep what stands in a file."""
@@ -238,8 +244,8 @@ def _no() -> bool:
     return False
 
 
-def readers_with(shelf: Shelf) -> type[Readers]:
-    """Pelican's readers, reading through a shelf."""
+def readers_with(shelf: Shelf, disk: KeptOnDisk | None = None) -> type[Readers]:
+    """Pelican's readers, reading through a shelf; ``disk`` has what an earlier process kept."""
 
     class ShelvedReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
         def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
@@ -257,12 +263,19 @@ def readers_with(shelf: Shelf) -> type[Readers]:
 
         def get_cached_data(self, filename: str, default: Any = None) -> Any:
             found = shelf.parsed(filename)
+            if found is None and disk is not None:
+                reader = self.readers.get(file_suffix(filename))
+                if (found := disk.find(filename, reader, self.settings)) is not None:
+                    shelf.keep_parsed(filename, found, reader)
             return default if found is None else found
 
         def cache_data(self, filename: str, data: Any) -> None:
-            shelf.keep_parsed(filename, data, self.readers.get(file_suffix(filename)))
+            reader = self.readers.get(file_suffix(filename))
+            shelf.keep_parsed(filename, data, reader)
+            if disk is not None and (opened := shelf.opened()) is not None:
+                disk.keep(filename, data, reader, opened)
 
         def save_cache(self) -> None:
-            """Nothing goes to disk."""
+            """What goes to disk goes there as each file is read."""
 
     return ShelvedReaders

@@ -1,0 +1,215 @@
+"""What readers made of files is kept from one process to the next, and only where that is safe."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pelican.contents import Article
+from pelican.readers import HTMLReader, MarkdownReader, RstReader
+from pelican.settings import DEFAULT_CONFIG, configure_settings
+
+from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
+from bridge.rebuild.resident.pelican.reading import Shelf, readers_with
+
+MARKDOWN = "Title: A walk\nDate: 2026-01-02 10:00\nTags: river, Paris\nCategory: notes\n\n*Text*.\n"
+RST = "A walk\n######\n\n:date: 2026-01-02\n:tags: river\n\n*Text*.\n"
+HTML = (
+    '<html><head><title>A walk</title><meta name="date" content="2026-01-02"/></head>'
+    "<body><p>Text.</p></body></html>"
+)
+
+
+class Site:
+    """A content folder, read anew by each ``reads``, as by a process of its own."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.file = folder / "read.sqlite"
+        self.content = folder / "content"
+        self.content.mkdir()
+        self.settings: dict[str, Any] = {}
+        self.rest = "the rest"
+        self._read: list[str] = []
+        for kind in (MarkdownReader, RstReader, HTMLReader):
+            monkeypatch.setattr(kind, "read", self._noting(kind.read))
+
+    def _noting(self, read: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(reader: object, path: str) -> Any:
+            self._read.append(Path(path).name)
+            return read(reader, path)
+
+        return noted
+
+    def reads(self, *, rest: str | None = None) -> tuple[list[str], dict[str, Article]]:
+        """Which files the readers are asked for in a first build, and what is in all of them."""
+        theme = {"THEME": str(self.folder), "PATH": str(self.content), "TIMEZONE": "UTC"}
+        markdown: dict[str, Any] = {"extension_configs": {"markdown.extensions.extra": {}}}
+        settings = configure_settings(
+            {**DEFAULT_CONFIG, "MARKDOWN": markdown, **theme, **self.settings}
+        )
+        shelf = Shelf(whole=True, logged=lambda: 0)
+        rest = self.rest if rest is None else rest
+        disk = KeptOnDisk(self.file, self.folder, rest, settings)
+        readers = readers_with(shelf, disk)(settings)
+        self._read.clear()
+        found: dict[str, Article] = {}
+        for path in sorted(self.content.iterdir()):
+            found[path.name] = readers.read_file(
+                str(self.content), path.name, content_class=Article, context={}
+            )
+        disk.end({str(path) for path in self.content.iterdir()})
+        return [*self._read], found
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+def test_each_format_is_read_once_and_is_the_same_afterwards(site: Site) -> None:
+    for name, text in {"a.md": MARKDOWN, "b.rst": RST, "c.html": HTML}.items():
+        (site.content / name).write_text(text)
+    read, first = site.reads()
+    assert read == ["a.md", "b.rst", "c.html"]
+    read, second = site.reads()
+    assert read == []
+    for name, article in first.items():
+        again = second[name]
+        assert again._content == article._content
+        assert repr(again.metadata) == repr(article.metadata)
+        assert again.metadata == article.metadata
+        assert again.date == article.date
+        assert again.save_as == article.save_as
+        assert again.category.settings is again.settings
+
+
+def test_a_file_with_other_bytes_is_read(site: Site) -> None:
+    (site.content / "a.md").write_text(MARKDOWN)
+    (site.content / "b.md").write_text(MARKDOWN)
+    site.reads()
+    (site.content / "b.md").write_text(MARKDOWN.replace("Text", "Word"))
+    read, found = site.reads()
+    assert read == ["b.md"]
+    assert "Word" in found["b.md"]._content
+    (site.content / "a.md").unlink()
+    site.reads()
+    with sqlite3.connect(site.file) as database:
+        assert database.execute("SELECT path FROM made").fetchall() == [("content/b.md",)]
+
+
+@pytest.mark.parametrize("what", ["settings", "the rest", "installed"])
+def test_all_is_read_where_anything_else_is_another(
+    site: Site, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.content / "a.md").write_text(MARKDOWN)
+    site.reads()
+    if what == "settings":
+        site.settings = {"FORMATTED_FIELDS": ["title"]}
+    elif what == "the rest":
+        site.rest = "another"
+    else:
+        (site.folder / "new-1.0.dist-info").mkdir()
+        monkeypatch.syspath_prepend(site.folder)
+    assert site.reads()[0] == ["a.md"]
+    assert site.reads()[0] == []
+
+
+def test_nothing_is_kept_where_the_rest_is_not_known(site: Site) -> None:
+    (site.content / "a.md").write_text(MARKDOWN)
+    site.reads(rest="")
+    assert site.reads(rest="")[0] == ["a.md"]
+    assert not site.file.exists()
+
+
+UNSURE = {
+    "a date that the day completes": ("a.md", MARKDOWN.replace("2026-01-02 10:00", "10:00")),
+    "a title that is no date": (
+        "a.md",
+        MARKDOWN.replace("A walk", "Date: 2026-01-01").replace("2026-01-02 10:00", "10:00"),
+    ),
+    "a year and a month": ("a.md", MARKDOWN.replace("2026-01-02 10:00", "March 2026")),
+    "a substitution by the clock": ("a.rst", f"{RST}\n|today|\n\n.. |today| date::\n"),
+    "an include": ("a.rst", f"{RST}\n.. include:: other.txt\n"),
+}
+
+
+@pytest.mark.parametrize("what", UNSURE)
+def test_what_may_be_another_tomorrow_is_read_each_time(site: Site, what: str) -> None:
+    name, text = UNSURE[what]
+    (site.folder / "other.txt").write_text("Other.")
+    if "include" in text:
+        text = text.replace("other.txt", str(site.folder / "other.txt"))
+    (site.content / name).write_text(text)
+    site.reads()
+    assert site.reads()[0] == [name]
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        {"extensions": ["of_the_site"], "extension_configs": {}},
+        {"extension_configs": {"markdown.extensions.toc": {"slugify": lambda text, _: text}}},
+    ],
+)
+def test_nothing_is_kept_with_an_extension_that_may_look_around(
+    site: Site, markdown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = site.folder / "of_the_site.py"
+    module.write_text(
+        "from markdown.extensions import Extension\n"
+        "class Own(Extension):\n    def extendMarkdown(self, md): pass\n"
+        "def makeExtension(**options): return Own(**options)\n"
+    )
+    monkeypatch.syspath_prepend(site.folder)
+    (site.content / "a.md").write_text(MARKDOWN)
+    (site.content / "b.html").write_text(HTML)
+    site.settings = {"MARKDOWN": markdown}
+    site.reads()
+    assert site.reads()[0] == ["a.md"]
+
+
+def _no_database(file: Path) -> None:
+    file.write_bytes(b"not a database at all" * 200)
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def _other_rows(file: Path) -> None:
+    evil = b"cposix\nsystem\n(S'touch evil'\ntR."
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE made SET made = ?", (evil,))
+
+
+def _other_tables(file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        database.execute("DROP TABLE made")
+        database.execute("CREATE TABLE made (other TEXT)")
+
+
+def _swapped(file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE made SET seal = (SELECT max(seal) FROM made)")
+
+
+@pytest.mark.parametrize("damage", [_no_database, _cut, _other_rows, _other_tables, _swapped])
+def test_a_damaged_or_foreign_cache_is_ignored(site: Site, damage: Callable[[Path], None]) -> None:
+    (site.content / "a.md").write_text(MARKDOWN)
+    (site.content / "b.md").write_text(MARKDOWN.replace("walk", "run"))
+    _, first = site.reads()
+    damage(site.file)
+    read, found = site.reads()
+    assert read
+    assert [each._content for each in found.values()] == [each._content for each in first.values()]
+    assert not Path("evil").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(site: Site) -> None:
+    site.file.mkdir()
+    (site.content / "a.md").write_text(MARKDOWN)
+    assert site.reads()[0] == ["a.md"]
