@@ -6,6 +6,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+import msgspec
 from aiohttp import hdrs, web
 
 from bridge import __version__
@@ -87,7 +88,7 @@ class StatusHandlers:
         if guest.session is None:
             return redirect("/auth/sign-in?then=/status")
         build, remote = self._rebuilder.status(), self._remote.status()
-        site = self._catalogue.report()
+        site = self._site(build)
         return page(
             request,
             guest,
@@ -133,9 +134,15 @@ class StatusHandlers:
         told = f"The webmentions of {_posts(count)} are {told}."
         return owner.back("/status", Notice(told))
 
+    def _site(self, build: BuildStatus) -> SiteReport:
+        """How the site can be read, by those who answer questions and by builds."""
+        site = self._catalogue.report()
+        denied = dict.fromkeys((*site.denied, *build.denied))
+        return msgspec.structs.replace(site, denied=tuple(denied))
+
     def _facts(self) -> dict[str, Json]:
         build, remote = self._rebuilder.status(), self._remote.status()
-        site = self._catalogue.report()
+        site = self._site(build)
         return {
             "version": __version__,
             "site": {

@@ -14,7 +14,8 @@ class BuildStatus:
 
     ``reason`` and ``file`` say why a build failed and on which file, where that is known;
     ``left_out`` pairs files that were left out of the site with the reason; ``warnings`` are what
-    else the owner should know of a build that went well. ``finished`` is in seconds since the
+    else the owner should know of a build that went well, ``denied`` files that the site's code has
+    tried to read, and may not. ``finished`` is in seconds since the
     epoch, ``version`` the last version that is wholly on disk.
     """
 
@@ -25,6 +26,7 @@ class BuildStatus:
     file: str | None = None
     left_out: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
 
 
 class Rebuilder(Protocol):

@@ -134,6 +134,7 @@ class _Site:
             output=output.folder,
             previews=self._previews,
             pace=pace,
+            denied=self._sandbox.denied,
         )
 
     def _builder(self, output: Output) -> Builder:

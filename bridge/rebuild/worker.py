@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,12 +60,15 @@ class Worker:
         output: Path | None = None,
         previews: Path | None = None,
         pace: Pace = CALM,
+        denied: Sequence[str] = (),
     ) -> None:
+        """``denied`` fills with the files that builds have tried to read, and may not."""
         self.output = output
         self.previews = previews
         self._store = store
         self._job = job
         self._pace = pace
+        self._denied = denied
         record = ledger.record
         self._status = BuildStatus(version=record.version, left_out=tuple(record.left_out.items()))
         self._task: asyncio.Task[None] | None = None
@@ -110,7 +113,7 @@ class Worker:
 
     def status(self) -> BuildStatus:
         """What is going on."""
-        return self._status
+        return replace(self._status, denied=tuple(self._denied))
 
     async def close(self) -> None:
         """End cleanly."""

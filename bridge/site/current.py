@@ -64,13 +64,15 @@ class CurrentSite:
         *,
         content: str,
         uploads: str,
+        mentions: str = "mentions",
     ) -> None:
-        """``content`` and ``uploads`` are folders in the repo."""
+        """``content`` and ``uploads`` are folders in the repo, ``mentions`` one in ``content``."""
         self._store = store
         self._checkout = checkout
         self._new_reader = new_reader
         self._content = f"{content}/"
         self._uploads = f"{uploads}/"
+        self._mentions = f"{mentions}/"
         self._note = checkout.folder.with_name("good-version")
         self._reader: LoadableSite | None = None
         self._seen: Version | None = None
@@ -176,7 +178,7 @@ class CurrentSite:
         inside = path.removeprefix(self._content)
         suffixes = self.reader.facts.suffixes
         if path.rpartition(".")[2] not in suffixes:
-            return not inside.startswith("mentions/")
+            return not inside.startswith(self._mentions)
         # Settings may list the folders of posts.
         top, slash, _ = inside.partition("/")
         return bool(slash) and new and not (self.folder / self._content / top).is_dir()

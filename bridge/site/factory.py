@@ -46,4 +46,5 @@ def make_current_site(
         lambda: SiteProcess(start, sandbox),
         content=start.content,
         uploads=start.uploads,
+        mentions=settings.webmention.folder,
     )

@@ -6,9 +6,10 @@ One way for all of it: the process that answers questions, the resident build, a
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,11 @@ import msgspec
 
 from bridge.site.confinement import Grants, confine, landlock_version, system_grants
 
+log = logging.getLogger(__name__)
+
+_MOST_DENIED = 50
+#: What libraries look at wherever they run, and do without.
+_USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
 _PROJECT = Path(__file__).parents[2]
 #: What a site may see of the bridge's environment. None of it can be a secret.
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM")
@@ -28,7 +34,8 @@ class Sandbox:
     ``state`` is the folder for what is derived: the site's own home and temporary folder are made
     there. ``folders`` are further ones that it may read (``[site] folders``), ``objects`` the
     repo's history. ``protected`` are files and folders with secrets; ``confined`` is ``False``
-    where the owner wants no confinement.
+    where the owner wants no confinement. ``denied`` fills with the files that builds have tried to
+    read, and may not.
     """
 
     state: Path
@@ -37,10 +44,22 @@ class Sandbox:
     protected: tuple[Path, ...] = ()
     confined: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)
+    denied: list[str] = field(default_factory=list)
 
     def may_read(self, path: Path) -> bool:
         """Whether a file is in one of ``folders``."""
         return any(path.is_relative_to(folder.resolve()) for folder in self.folders)
+
+    def note_denied(self, paths: Iterable[str]) -> None:
+        """Files could not be opened: those that are there, and that a setting could allow."""
+        if not self.confined:
+            return
+        for path in paths:
+            known = path in self.denied or len(self.denied) >= _MOST_DENIED
+            if known or path.startswith(_USUAL) or not os.path.lexists(path):
+                continue
+            self.denied.append(path)
+            log.warning("Builds may not read %s; [site] folders is where to allow it", path)
 
     def environment(self, **more: str) -> dict[str, str]:
         """A stripped environment. This project's plugin can be imported, installed or not."""

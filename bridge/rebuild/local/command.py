@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -25,12 +26,14 @@ _log = logging.getLogger(__name__)
 #: Stands in an argv of the owner's for the folder that the pages are to be written to.
 OUTPUT = "{output}"
 _SHOWN = 2_000
+#: How Python and other programs say that they may not open a file.
+_DENIED = re.compile(r"Permission denied: '(/[^'\n]+)'|(/[^\s:'\"]+): Permission denied")
 _LOOK_EVERY = 1.0
 
 
 #: Pelican does not say why it could not process a file, unless it prints a whole traceback.
 _PELICAN = """
-import logging, sys
+import builtins, io, logging, os, sys
 make = logging.getLogRecordFactory()
 def with_reason(*args, **options):
     record, error = make(*args, **options), sys.exc_info()[1]
@@ -40,6 +43,16 @@ def with_reason(*args, **options):
         record.msg, record.args = " ".join(f"{text.splitlines()[0]}: {why}".split()), ()
     return record
 logging.setLogRecordFactory(with_reason)
+def telling(function):
+    def opening(*args, **options):
+        try:
+            return function(*args, **options)
+        except PermissionError as error:
+            print(f"\\nPermission denied: {error.filename!r}", file=sys.stderr, flush=True)
+            raise
+    return opening
+builtins.open = io.open = telling(io.open)
+os.open = telling(os.open)
 sys.argv[0] = "pelican"
 from pelican import main
 sys.exit(main())
@@ -89,6 +102,9 @@ class CommandBuilder:
         await process.in_thread(_clear, folder)
         await process.in_thread(_with_folder, task.checkout / self.content)
         ended = await self._run(task, folder)
+        if self.sandbox is not None:
+            denied = (each for found in _DENIED.findall(ended.text) for each in found if each)
+            self.sandbox.note_denied(denied)
         logged = list(errors(ended.text, Sources(task.checkout, self.content)))
         if ended.code != 0:
             raise self._failure(ended, logged)

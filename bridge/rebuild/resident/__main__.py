@@ -27,10 +27,12 @@ from bridge.rebuild.resident.messages import (
     NotHere,
     Order,
     Outdated,
+    Refused,
     Report,
     Shown,
     Start,
 )
+from bridge.rebuild.resident.reuse.opened import denied
 from bridge.site.starting import confine_by
 
 try:
@@ -86,7 +88,9 @@ class Channel:
         return bool(self._buffer or select.select([self._in], [], [], seconds)[0])
 
     def tell(self, report: Report) -> None:
-        """Say something."""
+        """Say something; what was refused until then goes before it."""
+        if not isinstance(report, Shown | Refused) and (paths := denied()):
+            self.tell(Refused(paths))
         data = msgspec.json.encode(report) + b"\n"
         while data:
             data = data[os.write(self._out, data) :]

@@ -27,6 +27,7 @@ from bridge.rebuild.resident.messages import (
     NotHere,
     Order,
     Outdated,
+    Refused,
     Report,
     Shown,
     Start,
@@ -295,6 +296,9 @@ class ResidentBuilder:
                     case Done(files=files, left_out=left_out, warnings=warnings):
                         self._unverified += 1
                         return Outcome(files, left_out, warnings)
+                    case Refused(paths=paths):
+                        if self._resident.sandbox is not None:
+                            self._resident.sandbox.note_denied(paths)
                     case GaveUp():
                         raise Superseded
                     case Outdated(reason=reason):

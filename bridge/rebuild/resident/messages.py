@@ -80,6 +80,12 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     final: bool = False
 
 
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """Files that the site's code has tried to open, and may not."""
+
+    paths: tuple[str, ...]
+
+
 class NotHere(msgspec.Struct, frozen=True, tag=True):
     """This site is not one to be kept warm; the process ends."""
 
@@ -87,4 +93,4 @@ class NotHere(msgspec.Struct, frozen=True, tag=True):
 
 
 Order: TypeAlias = Start | Build | Hasten
-Report: TypeAlias = Shown | Done | GaveUp | Outdated | Failed | NotHere
+Report: TypeAlias = Shown | Done | GaveUp | Outdated | Failed | Refused | NotHere

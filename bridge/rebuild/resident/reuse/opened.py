@@ -23,6 +23,8 @@ class _Watch:
         self.root = ""
         self.noting: list[set[str]] = []
         self.watching = False
+        #: Files that were to be read and may not be: the kernel keeps this process from them.
+        self.denied: dict[str, None] = {}
 
     def heard(self, path: Any) -> None:
         if isinstance(path, (str, bytes, os.PathLike)):
@@ -52,7 +54,20 @@ class _Opening:
     def __call__(self, *args: Any, **options: Any) -> Any:
         if _watch.noting:
             _watch.heard(args[0] if args else options.get("file", options.get("path")))
-        return self._function(*args, **options)
+        try:
+            return self._function(*args, **options)
+        except PermissionError as error:
+            if isinstance(error.filename, str | bytes):
+                whole = os.path.abspath(os.fsdecode(error.filename))  # noqa: PTH100 - as above
+                _watch.denied[whole] = None
+            raise
+
+
+def denied() -> tuple[str, ...]:
+    """The files that could not be opened for want of permission, since this was last asked."""
+    found = tuple(_watch.denied)
+    _watch.denied.clear()
+    return found
 
 
 @contextmanager

@@ -1,0 +1,74 @@
+"""What a build may not read is named, whichever way the site is built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rebuild_site import CONF, commit, make, settled, small_site
+
+from bridge.site.confinement import landlock_version
+from bridge.site.starting import Sandbox
+from bridge.store.git import GitStore
+
+pytestmark = pytest.mark.skipif(
+    landlock_version() < 1 and not os.environ.get("CI"), reason="needs Linux 5.13 with Landlock"
+)
+
+LOOKING = """
+from pelican import signals
+
+def look(generators):
+    for path in {paths!r}:
+        try:
+            open(path).close()
+        except OSError:
+            pass
+
+def register():
+    signals.all_generators_finalized.connect(look)
+"""
+
+
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_files_outside_of_the_site_are_named_while_the_site_is_built(
+    bare_store: GitStore, tmp_path: Path, mode: str
+) -> None:
+    outside = tmp_path / "elsewhere" / "colours.json"
+    outside.parent.mkdir()
+    outside.write_text("{}")
+    looked_at: Sequence[str] = (
+        str(outside),
+        str(tmp_path / "elsewhere" / "not-there"),
+        "/etc/shadow",
+    )
+    small_site(bare_store)
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["looking"]\nPLUGIN_PATHS = ["plugins"]')
+    files = {"pelicanconf.py": conf, "plugins/looking.py": LOOKING.format(paths=looked_at).encode()}
+    version = commit(bare_store, files)
+    rebuilder = make(bare_store, tmp_path, mode)
+    await rebuilder.start()
+    try:
+        await settled(rebuilder, version)
+        status = rebuilder.status()
+        assert status.state == "idle", status.reason
+        assert status.denied == (str(outside),)
+    finally:
+        await rebuilder.close()
+
+
+def test_only_what_a_setting_could_allow_is_noted(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.touch()
+    sandbox = Sandbox(tmp_path / "state")
+    # It is one list, also for the copies of a sandbox that differ in something else.
+    replace(sandbox, extra={"A": "b"}).note_denied(
+        [str(there), str(there), str(tmp_path / "gone"), "/proc/1/environ", "/etc/passwd"]
+    )
+    assert sandbox.denied == [str(there)]
+    free = Sandbox(tmp_path / "state", confined=False)
+    free.note_denied([str(there)])
+    assert free.denied == []
