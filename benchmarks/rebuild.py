@@ -3,7 +3,8 @@
     python -m benchmarks.rebuild [POSTS ...] [--builds N]
 
 For each size: the resident build, ``pelican`` itself, and Hugo where it is installed, one after the
-other on the same posts. Times are medians over some posts, in seconds from before the commit.
+other on the same posts. ``restart`` is a post that comes as the process starts for a second time,
+until it is live. Times are medians over some posts, in seconds from before the commit.
 ``--builds`` makes that many builds of a small site instead, and tells what the process holds.
 """
 
@@ -60,8 +61,10 @@ def main() -> None:
     if options.builds:
         asyncio.run(measure_memory(options.builds))
         return
-    print("| posts | page | index | feed | all | cold start | `pelican` | Hugo | memory |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| posts | page | index | feed | all | cold start | restart | `pelican` | Hugo | memory |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for posts in options.posts:
         asyncio.run(measure(posts))
 
@@ -78,10 +81,11 @@ async def measure(posts: int) -> None:
             cold = time.perf_counter() - started
             held = sum(memory(pid) for pid in children()) / 1e6
             times = [await one_post(rebuilder, store, posts + new) for new in range(NEW_POSTS)]
+        again = await post_at_start(store, folder, posts + NEW_POSTS)
         medians = [statistics.median(column) for column in zip(*times, strict=True)]
         pelican = run_pelican(folder)
         hugo = run_hugo(folder / "hugo", posts)
-    cells = [f"{seconds:.2f}" for seconds in (*medians, cold, pelican)]
+    cells = [f"{seconds:.2f}" for seconds in (*medians, cold, again, pelican)]
     print(f"| {posts:,} | {' | '.join(cells)} | {hugo} | {held:.0f} MB |", flush=True)
 
 
@@ -97,6 +101,18 @@ async def one_post(rebuilder: Worker, store: GitStore, number: int) -> list[floa
         seconds.append(time.perf_counter() - began)
     await built(rebuilder, store)
     return [*seconds, time.perf_counter() - began]
+
+
+async def post_at_start(store: GitStore, folder: Path, number: int) -> float:
+    """Seconds from the start of a process that has run before, until a post is live that came at
+    once: before it had read the site."""
+    began = time.perf_counter()
+    async with resident(store, folder) as rebuilder:
+        version = commit(store, {path(number): post(number)})
+        rebuilder.changed(version)
+        page = f"{date(number):%Y/%m}/post-{number}/index.html"
+        assert await rebuilder.live(version, page, 600)
+        return time.perf_counter() - began
 
 
 async def measure_memory(builds: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -63,6 +63,9 @@ class NoSubmodules:
         raise SubmoduleMissing(f"{name} was not fetched")
 
 
+_ERRORS = "surrogateescape"
+
+
 class Checkout:
     """The files of one version below ``folder``.
 
@@ -96,6 +99,8 @@ class Checkout:
         self._links: set[str] = set()
         self._below: dict[str, Checkout] = {}
         self._left_out: frozenset[str] = frozenset()
+        #: The paths of which git is told not to expect them on disk, each followed by a NUL.
+        self._hidden = self._git_dir / "bridge-left-out"
         self._warnings: dict[str, str] = {}
 
     @property
@@ -158,6 +163,7 @@ class Checkout:
             if place.is_symlink() or place.is_file():
                 place.unlink()
         self._left_out = wanted
+        self._hide()
 
     def _begin_anew(self) -> None:
         """Half a version, a damaged repo, objects of one that is gone: nothing here is worth it."""
@@ -188,6 +194,7 @@ class Checkout:
         self._git_dir.joinpath("index.lock").unlink(missing_ok=True)
         self._known = False
         self._moving.touch()
+        self._expect(self._not_expected())
         if before is None:
             self._reset(version)
         elif before != version:
@@ -197,8 +204,38 @@ class Checkout:
         self._warnings = {}
         self._check_links()
         self._fill_submodules(version, exact=before is None)
+        self._hide()
         self._moving.unlink()
         self._known = True
+
+    def _hide(self) -> None:
+        """Have ``git status`` find nothing changed although some files are taken away."""
+        links = {path for path in self._links if not (self.folder / path).is_symlink()}
+        absent = [path for path in self._left_out | links if not (self.folder / path).exists()]
+        listed = self._git("ls-files", "-z", "--", *absent) if absent else ""
+        wanted, before = set(filter(None, listed.split("\0"))), self._not_expected()
+        self._expect(before - wanted)
+        if new := sorted(wanted - before):
+            # Noted first: what is marked and not noted would never be put back.
+            self._hidden.write_text("".join(f"{path}\0" for path in wanted), "utf-8", _ERRORS)
+            self._git("update-index", "--skip-worktree", "--", *new)
+
+    def _expect(self, paths: Set[str]) -> None:
+        """Undo :meth:`_hide` for some paths."""
+        if not paths:
+            return
+        listed = self._git("ls-files", "-z", "--", *paths)
+        if present := list(filter(None, listed.split("\0"))):
+            self._git("update-index", "--no-skip-worktree", "--", *present)
+        left = self._not_expected() - paths
+        self._hidden.write_text("".join(f"{path}\0" for path in left), "utf-8", _ERRORS)
+
+    def _not_expected(self) -> Set[str]:
+        try:
+            text = self._hidden.read_text("utf-8", _ERRORS)
+        except FileNotFoundError:
+            return frozenset()
+        return frozenset(filter(None, text.split("\0")))
 
     def _reset(self, version: Version) -> None:
         self._left_out = frozenset()
@@ -251,8 +288,9 @@ class Checkout:
                 names.remove(".git")
         return found
 
-    def _restore(self, paths: Iterable[str]) -> None:
+    def _restore(self, paths: Collection[str]) -> None:
         """Put files that were taken away back, as far as this version has them."""
+        self._expect(self._not_expected() & frozenset(paths))
         listed = self._git("ls-files", "-z", "--", *paths) if paths else ""
         if present := list(filter(None, listed.split("\0"))):
             self._git("checkout-index", "--force", "--", *present)

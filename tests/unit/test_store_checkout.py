@@ -192,12 +192,31 @@ def test_files_that_are_left_out_come_back(owner: Owner, folder: Path, exact: bo
     checkout.leave_out(["bad.md", "dir/worse.md", "same.md", "unknown"])
     good = {"good.md": ("file", b"1")}
     assert laid_out(folder) == good
+    # Plugins ask git what has changed: it is an instruction to the build, no change.
+    assert git(folder, "status", "--porcelain") == ""
     following = owner.write({"bad.md": "2", "dir/worse.md": None})
     checkout.bring_to(following, exact=exact)
     checkout.leave_out(["bad.md", "same.md"])
     assert laid_out(folder) == good
+    assert git(folder, "status", "--porcelain") == ""
     checkout.leave_out([])
     assert laid_out(folder) == good | {"bad.md": ("file", b"2"), "same.md": ("file", b"1")}
+    assert git(folder, "status", "--porcelain") == ""
+
+
+def test_what_was_left_out_comes_back_after_a_restart(owner: Owner, folder: Path) -> None:
+    version = owner.write({"bad.md": "1", "dir/worse.md": "1", "good.md": "1"})
+    Checkout(owner.objects, folder).bring_to(version)
+    first = Checkout(owner.objects, folder)
+    first.bring_to(version, exact=False)
+    first.leave_out(["bad.md", "dir/worse.md"])
+    again = Checkout(owner.objects, folder)
+    again.bring_to(owner.write({"bad.md": "2"}), exact=False)
+    assert laid_out(folder) == {
+        "bad.md": ("file", b"2"),
+        "dir/worse.md": ("file", b"1"),
+        "good.md": ("file", b"1"),
+    }
     assert git(folder, "status", "--porcelain") == ""
 
 
