@@ -13,6 +13,7 @@ from bridge.webmention.outgoing.delivery import host_of
 
 _REPLY = "in-reply-to"
 _TOMBSTONES = "gone/"
+_OF_THE_BRIDGE = frozenset({"wm-checked", "wm-received"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Conversation:
             old, new = await asyncio.to_thread(self._read, each)
             told = new or old
             target, url = told.get("wm-target"), told.get("url")
-            if told.get("wm-property") != _REPLY:
+            if told.get("wm-property") != _REPLY or _shown(old) == _shown(new):
                 continue
             if isinstance(target, str) and isinstance(url, str):
                 answered = found.setdefault(target.partition("#")[0], Answered())
@@ -59,6 +60,11 @@ class Conversation:
                 (found,) = self.store.blobs([blob])
                 said[place] = _object(found.data)
         return said[0], said[1]
+
+
+def _shown(told: dict[str, Any]) -> dict[str, Any]:
+    """What a page shows of a mention; not when it was looked at last."""
+    return {name: value for name, value in told.items() if name not in _OF_THE_BRIDGE}
 
 
 def _object(data: bytes) -> dict[str, Any]:
