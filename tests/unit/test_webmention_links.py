@@ -55,6 +55,8 @@ def test_people_who_are_named_are_told() -> None:
         '<div class="e-content"><div class="u-comment h-cite"><div class="e-content">'
         '<a href="https://b.example/">Bob</a></div></div></div>',
         '<span class="u-like h-cite"><a href="https://b.example/">Bob</a></span>',
+        '<div class="u-in-reply-to h-cite"><a class="u-url" href="/own">re</a>'
+        '<div class="e-content">Their <a href="https://b.example/">words</a></div></div>',
         '<p><a href="https://b.example/">outside of the text</a></p>',
         '<div class="e-content"><a href="mailto:b@b.example">mail</a></div>',
         '<div class="e-content"><a href="javascript:alert(1)">no</a></div>',
@@ -62,7 +64,7 @@ def test_people_who_are_named_are_told() -> None:
     ],
 )
 def test_other_links_are_told_to_no_one(part: str) -> None:
-    assert links(part) == []
+    assert [link for link in links(part) if not link.startswith("https://me.example/")] == []
 
 
 def test_links_outside_of_the_entry_do_not_count() -> None:
@@ -141,6 +143,12 @@ def test_what_readers_see_is_a_change(old: str, new: str) -> None:
 )
 def test_what_the_bridge_adds_to_a_page_is_none(more: str) -> None:
     assert digest(ENTRY) == digest(ENTRY + more)
+
+
+def test_what_a_cited_page_says_is_no_change_of_the_post() -> None:
+    cite = '<div class="u-like-of h-cite"><a class="u-url" href="https://d.example/">d</a>{}</div>'
+    said = '<p class="p-name">Theirs</p><img src="/them.jpg"><div class="e-content">Words</div>'
+    assert digest(cite.format("")) == digest(cite.format(said))
 
 
 def test_the_times_of_the_entry_are_told() -> None:

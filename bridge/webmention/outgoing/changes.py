@@ -37,10 +37,12 @@ class Seen:
         """What its readers may see change."""
         mf2 = Mf2Line.of(self.file)
         shown = {name: values for name, values in mf2.properties.items() if name != "syndication"}
+        # A title that was made up is no one's word: it becomes better when more is known.
+        unseen = _NOT_FOR_READERS | ({"title"} if mf2.synthetic_title else set())
         heads = tuple(
             (line.key, line.value)
             for line in self.file.lines
-            if line.key and line.key not in _NOT_FOR_READERS
+            if line.key and line.key not in unseen
         )
         return (heads, self.file.body, json.dumps(shown, sort_keys=True, default=list))
 

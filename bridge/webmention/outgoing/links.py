@@ -15,6 +15,7 @@ import re
 import resource
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -63,7 +64,7 @@ def read(html: bytes, url: str) -> dict[str, Any]:
 
 def _said(entry: Tag, at: str) -> dict[str, Any]:
     responses = list(_responses(entry, at))
-    content = [each for each in entry.select(".e-content") if _is_own(each, entry)]
+    content = [each for each in entry.select(".e-content") if _is_direct(each, entry)]
     written = [
         link
         for part in content
@@ -72,9 +73,9 @@ def _said(entry: Tag, at: str) -> dict[str, Any]:
     ]
     links = _without_doubles([*(link for _, link in responses), *written])
     shown = [
-        [_text(each) for each in entry.select(".p-name, .p-rsvp") if _is_own(each, entry)],
+        [_text(each) for each in entry.select(".p-name, .p-rsvp") if _is_direct(each, entry)],
         [_text(each) for each in content],
-        [str(each["src"]) for each in entry.select(_PICTURES) if _is_own(each, entry)],
+        [str(each["src"]) for each in entry.select(_PICTURES) if _is_direct(each, entry)],
         sorted(f"{name} {link}" for name, link in responses),
         sorted(written),
     ]
@@ -103,7 +104,7 @@ def _responses(entry: Tag, at: str) -> Iterator[tuple[str, str]]:
     """Each property that points somewhere, with where: the page that it cites, not its author."""
     for each in entry.find_all(class_=_RESPONSE):
         names = [name for name in _classes(each) if _RESPONSE.fullmatch(name)]
-        if not names or not _is_own(each, entry):
+        if not names or not _is_direct(each, entry):
             continue
         cited = each
         if not each.has_attr("href"):
@@ -121,6 +122,13 @@ def _is_own(each: Tag, entry: Tag) -> bool:
         if part.name in {"nav", "footer"} or any(_APART.fullmatch(c) for c in _classes(part)):
             return False
     return False
+
+
+def _is_direct(each: Tag, entry: Tag) -> bool:
+    """Whether a part is the entry's own, and not that of a page which is cited in it."""
+    around = takewhile(lambda part: part is not entry, each.parents)
+    nested = any(name.startswith("h-") for part in around for name in _classes(part))
+    return not nested and _is_own(each, entry)
 
 
 def _classes(each: Tag) -> list[str]:
@@ -158,7 +166,7 @@ def _is_tombstone(page: BeautifulSoup) -> bool:
 
 def _time(entry: Tag, selector: str) -> str:
     for each in entry.select(selector):
-        if _is_own(each, entry):
+        if _is_direct(each, entry):
             value = each.get("datetime") or each.get("value") or each.get("title")
             return str(value or each.get_text()).strip()[:64]
     return ""
