@@ -94,6 +94,22 @@ def test_links_are_kept_as_they_are_written_and_relative_ones_resolved() -> None
     assert links(text) == ["HTTPS://B.example/%7Ex/?q=%2F", "https://me.example/2026/there"]
 
 
+def test_of_several_entries_the_pages_own_speaks_however_it_says_its_address() -> None:
+    entries = "".join(
+        f'<div class="h-entry"><data class="u-url" value="{url}"></data>'
+        f'<div class="e-content"><a href="https://b.example{path}">x</a></div></div>'
+        for url, path in ((f"{URL}other", "/1"), (URL, "/2"))
+    )
+    assert read(entries.encode(), URL)["links"] == ["https://b.example/2"]
+
+
+@pytest.mark.parametrize("name", ["h-full", "with-sidebar", "h-feed", "search-form", "h-100"])
+def test_a_class_of_a_style_sheet_is_no_microformat(name: str) -> None:
+    around = f'<body class="{name}"><div class="{name}">{{}}</div></body>'
+    text = f'<div class="{name} e-content"><p class="{name}"><a href="https://b.example/">x</a></p>'
+    assert links(f"{text}</div>", around) == ["https://b.example/"]
+
+
 def test_a_page_of_several_entries_with_none_of_its_own_tells_nothing() -> None:
     two = '<p class="h-entry e-content"><a href="https://b.example/">x</a></p>' * 2
     assert read(two.encode(), URL)["links"] == []

@@ -23,12 +23,17 @@ from bs4 import BeautifulSoup, Tag
 
 _ENTRIES = (".h-entry", ".h-event", ".h-review", ".h-recipe", ".h-resume", ".h-product", ".h-item")
 _ANY_ENTRY = ",".join(_ENTRIES)
+_ROOTS = frozenset(
+    {name.removeprefix(".") for name in _ENTRIES}
+    | {"h-cite", "h-card", "h-adr", "h-geo", "h-app", "h-listing", "h-news", "h-measure"}
+)
 #: Properties that point at what a post answers (``u-like-of``, ``u-tag-of``), or at people.
 _RESPONSE = re.compile(r"u-(?:in-reply-to|[a-z]+-of|category|invitee|bridgy-fed)")
 #: Parts of an entry that are not its author's words, or lead back to itself.
 _APART = re.compile(
     r"[up]-(?:comment|like|repost|bookmark|rsvp-by|mention|syndication|url|uid|author)"
 )
+_OWN_URL = "a.u-url[href], link.u-url[href], data.u-url[value]"
 _PICTURES = "img[src], video[src], audio[src], source[src]"
 _WEB = re.compile(r"https?://[^\s<>\"'\\`{}|^]+", re.IGNORECASE)
 _LENGTH = 2000
@@ -92,9 +97,9 @@ def _said(entry: Tag, at: str) -> dict[str, Any]:
 def _entry(page: BeautifulSoup, url: str, at: str) -> Tag | None:
     """The entry that the page is about: the one with its URL, or the only one on its top level."""
     found = page.select(_ANY_ENTRY)
-    top = [each for each in found if not each.find_parent(class_=re.compile(r"h-(?!feed)[a-z]"))]
+    top = [each for each in found if not any(map(_is_root, each.parents))]
     for each in top:
-        links = [_link(link, at) for link in each.select("a.u-url[href], link.u-url[href]")]
+        links = [_link(link, at) for link in each.select(_OWN_URL)]
         if _bare(url) in map(_bare, links):
             return each
     return top[0] if len(top) == 1 else None
@@ -108,7 +113,7 @@ def _responses(entry: Tag, at: str) -> Iterator[tuple[str, str]]:
             continue
         cited = each
         if not each.has_attr("href"):
-            cited = each.select_one("a.u-url[href]") or each.select_one("a[href]") or each
+            cited = each.select_one(_OWN_URL) or each.select_one("a[href]") or each
         # A tag's link leads to a list of the site; a person is told that they are named.
         if link := _link(cited, at):
             yield from ((name, link) for name in names)
@@ -127,8 +132,13 @@ def _is_own(each: Tag, entry: Tag) -> bool:
 def _is_direct(each: Tag, entry: Tag) -> bool:
     """Whether a part is the entry's own, and not that of a page which is cited in it."""
     around = takewhile(lambda part: part is not entry, each.parents)
-    nested = any(name.startswith("h-") for part in around for name in _classes(part))
-    return not nested and _is_own(each, entry)
+    return not any(map(_is_root, around)) and _is_own(each, entry)
+
+
+def _is_root(each: Tag) -> bool:
+    """Whether an element is something of its own, by microformats: no class of a style sheet's
+    (``h-full``), and no list of entries."""
+    return not _ROOTS.isdisjoint(_classes(each))
 
 
 def _classes(each: Tag) -> list[str]:
@@ -138,7 +148,7 @@ def _classes(each: Tag) -> list[str]:
 
 def _link(each: Tag, at: str) -> str:
     """Where an element leads, as it is written; "" for what is no page."""
-    href = str(each.get("href") or "").strip(" \t\n\f\r")
+    href = str(each.get("href") or each.get("value") or "").strip(" \t\n\f\r")
     try:
         if href and not _WEB.match(href):
             href = urljoin(at, href)
