@@ -58,7 +58,12 @@ from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.submodules import submodules_of
 from bridge.store.sync.remote import Remote
-from bridge.syndication.factory import default_targets, make_syndicator, make_vault
+from bridge.syndication.factory import (
+    default_targets,
+    make_backfeed,
+    make_syndicator,
+    make_vault,
+)
 from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
 from bridge.web.git_hook import GitHook
@@ -198,6 +203,9 @@ class _Assembly:
             listeners.append(syndicator.changed)
             followers.moved.append(syndicator.changed)
         receiver = await self._start_receiving(repo, committer, fetch)
+        if syndicator is not None and receiver is not None:
+            backfeed = make_backfeed(syndicator, repo.catalogue, repo.posts, receiver)
+            self._run_beside(backfeed.run(), "backfeed")
         status = StatusHandlers(
             gate,
             followers.rebuilder,

@@ -31,6 +31,8 @@ SETTING = "INDIEAUTH_MENTIONS"
 FORM = "INDIEAUTH_MENTIONS_FORM"
 _FOLDER = "mentions"
 _COUNTED = "more.json"
+#: How many likes and reposts the post's copies elsewhere have.
+_COUNTS = "counts.json"
 _SILENT = frozenset({"likes", "reposts"})
 
 
@@ -290,6 +292,8 @@ def _entry(path: str, *, warn: bool = False) -> dict[str, Any] | None:
         return None
     if path.endswith(f"{os.sep}{_COUNTED}"):
         return _counted(path, said)
+    if path.endswith(f"{os.sep}{_COUNTS}"):
+        return _counted_elsewhere(said)
     if not isinstance(said, dict) or not isinstance(said.get("wm-target"), str):
         if warn:
             logger.warning("%s is passed over: it names no wm-target", path)
@@ -306,6 +310,17 @@ def _counted(path: str, said: Any) -> dict[str, Any] | None:
         if beside is not None:
             return {"wm-target": beside["wm-target"], "more": more}
     return None
+
+
+def _counted_elsewhere(said: Any) -> dict[str, Any] | None:
+    """How many responses the copies of a post have that have no files."""
+    if not isinstance(said, dict) or not isinstance(said.get("wm-target"), str):
+        return None
+    copies = said.get("counts")
+    kinds = copies.values() if isinstance(copies, dict) else ()
+    counts = [count for each in kinds if isinstance(each, dict) for count in each.values()]
+    more = sum(count for count in counts if isinstance(count, int) and count > 0)
+    return {"wm-target": said["wm-target"], "more": more}
 
 
 def _mentions(every: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:

@@ -262,7 +262,8 @@ async def make_bench(folder: Path, store: GitStore, kinds: Sequence[str]) -> Ben
         )
         for kind in kinds
     )
-    settings = Settings(site=Site(me="https://example.com/", repo=folder / "repo.git"))
+    site = Site(me="https://example.com/", repo=folder / "repo.git", state=folder / "state")
+    settings = Settings(site=site)
     posts = posts_of(store, folder / "index", settings, "https://bridge.example/")
     library = MediaLibrary(store, folder / "media", settings, public_url="https://bridge.example/")
     await library.start()

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from bridge.syndication.api import Api, ApiError, Caller, object_of
 from bridge.syndication.images import Photo
 from bridge.syndication.text import Facet
+from bridge.syndication.wishes import may_be_shown
 
 POST = "app.bsky.feed.post"
 LIKE = "app.bsky.feed.like"
@@ -268,6 +269,33 @@ class Bluesky:
         if base := self.appview():
             return object_of(await Api(self._caller(base), base).get(f"/xrpc/{name}", **query))
         return await self._call("GET", name, query=query)
+
+    async def pages(self, name: str, key: str, **query: Any) -> list[dict[str, Any]]:
+        """All of a list that comes in pages, up to a thousand."""
+        found: list[dict[str, Any]] = []
+        for _ in range(10):
+            answer = await self.view(name, **query, limit=100)
+            listed = answer.get(key)
+            found += [each for each in listed if isinstance(each, dict)] if listed else []
+            if not isinstance(cursor := answer.get("cursor"), str) or not listed:
+                break
+            query["cursor"] = cursor
+        return found
+
+    async def who_minds(self, dids: Iterable[str]) -> frozenset[str]:
+        """Those of some accounts whose profiles ask not to be taken elsewhere."""
+        wanted, found = sorted(dids), list[dict[str, Any]]()
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            try:
+                answer = await self.view("app.bsky.actor.getProfiles", actors=some)
+            except ApiError as error:
+                if error.passing or error.denied:
+                    raise
+                continue
+            profiles = answer.get("profiles")
+            found += [each for each in profiles or () if isinstance(each, dict)]
+        return frozenset(str(each.get("did")) for each in found if not may_be_shown(each))
 
     def appview(self) -> str:
         """Whom to ask; ``""``: the account's own server, which passes it on."""

@@ -19,6 +19,7 @@ from bridge.posts.reservations import Placing
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, Target
 from bridge.store import ContentStore
+from bridge.syndication.answers import Found
 from bridge.syndication.api import Api, ApiError, digest
 from bridge.syndication.around import (
     Around,
@@ -28,6 +29,7 @@ from bridge.syndication.around import (
     LivePages,
     Vault,
 )
+from bridge.syndication.backfeed import Backfeed, Receiver
 from bridge.syndication.bluesky import Bluesky, post_at
 from bridge.syndication.compose import Source, source_of
 from bridge.syndication.jobs import Copy, Job, Ledger
@@ -86,6 +88,13 @@ def make_syndicator(
     }
     syndicator.start(accounts)
     return syndicator
+
+
+def make_backfeed(
+    syndicator: Syndicator, catalogue: Catalogue, posts: PostReader, receiver: Receiver
+) -> Backfeed:
+    """What looks for answers to the copies."""
+    return Backfeed(catalogue, posts, syndicator.ledger, receiver, syndicator.accounts)
 
 
 def make_account(
@@ -167,6 +176,10 @@ class _Renewed:
     async def delete(self, job: Job) -> None:
         """See :class:`Network`."""
         await self.current.delete(job)
+
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+        """See :class:`Network`."""
+        return await self.current.answers(url, copy_id, seen, full=full)
 
     def is_mine(self, url: str) -> bool:
         """See :class:`Network`."""

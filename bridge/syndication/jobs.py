@@ -67,8 +67,7 @@ class Job(msgspec.Struct, omit_defaults=True):
 class Copy(msgspec.Struct, omit_defaults=True):
     """A copy that the bridge has made: ``id`` is the network's own, ``text`` what it says.
 
-    ``alts`` are the alt texts of its photos. ``deleted``: it is gone again. ``looked`` is when
-    answers were last asked for, ``seen`` tells whether there are new ones.
+    ``alts`` are the alt texts of its photos. ``deleted``: it is gone again.
     """
 
     url: str
@@ -81,6 +80,19 @@ class Copy(msgspec.Struct, omit_defaults=True):
     deleted: bool = False
 
 
+class Answers(msgspec.Struct, omit_defaults=True):
+    """What has been answered to a copy: ``sources`` are the responses that were taken home, with
+    what tells whether they have changed; ``counts`` those that are only counted. ``looked`` is when
+    they were asked for last, ``full`` when all of them; ``seen`` tells whether there is more."""
+
+    url: str
+    sources: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    looked: float = 0.0
+    full: float = 0.0
+    seen: str = ""
+
+
 class Trouble(msgspec.Struct):
     """Why a target is off, and since when. ``token`` tells whether it has another one by now."""
 
@@ -91,17 +103,18 @@ class Trouble(msgspec.Struct):
 
 
 class Ledger:
-    """The files: ``jobs/``, ``copies/``, ``targets/`` and the version that was looked at last.
+    """The files: ``jobs/``, ``copies/``, ``answers/``, ``targets/``, and the version seen last.
 
     Everything is on the disk when a method returns. Raises ``OSError``.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for name in ("jobs", "copies", "targets"):
+        for name in ("jobs", "copies", "answers", "targets"):
             private.make_folder(folder / name)
         self.jobs = {job.name: job for job in self._all("jobs", Job)}
         self.copies = {copy.url: copy for copy in self._all("copies", Copy)}
+        self.answers = {answers.url: answers for answers in self._all("answers", Answers)}
         self.troubles = dict[str, Trouble]()
         for name, trouble in self._named("targets", Trouble):
             self.troubles[name] = trouble
@@ -129,6 +142,15 @@ class Ledger:
         """There is no such copy any more, nor will there be one again."""
         self.copies.pop(url, None)
         self._remove(f"copies/{digest(url)[:32]}.json")
+
+    def answers_to(self, url: str) -> Answers:
+        """What has been answered to a copy, as far as that is known."""
+        return self.answers.get(url) or Answers(url)
+
+    def keep_answers(self, answers: Answers) -> None:
+        """Remember that."""
+        self.answers[answers.url] = answers
+        self._write(f"answers/{digest(answers.url)[:32]}.json", answers)
 
     def off(self, uid: str, trouble: Trouble | None) -> None:
         """Remember why a target is off; ``None``: it is not."""

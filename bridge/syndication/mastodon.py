@@ -216,6 +216,15 @@ class Mastodon:
             query["max_id"] = link[1]
         return found
 
+    async def quotes(self, status_id: str) -> list[dict[str, Any]]:
+        """Statuses that quote a status, where the server knows of such (4.5)."""
+        try:
+            return list_of(await self._get(f"/api/v1/statuses/{status_id}/quotes"))
+        except ApiError as error:
+            if error.passing or error.denied:
+                raise
+            return []
+
     async def _get(self, path: str, **query: Any) -> Any:
         return await self._api.get(path, self._token, **query)
 

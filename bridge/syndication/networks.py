@@ -17,6 +17,15 @@ from urllib.parse import urldefrag, urlsplit
 
 from bridge.settings import Target
 from bridge.syndication import bluesky, text
+from bridge.syndication.answers import (
+    Found,
+    dids_in,
+    from_actors,
+    from_people,
+    from_posts,
+    from_statuses,
+    from_thread,
+)
 from bridge.syndication.api import ApiError, digest
 from bridge.syndication.bluesky import LIKE, POST, REPOST, Bluesky, Ref
 from bridge.syndication.compose import Card, Composed, Source, for_bluesky, for_mastodon
@@ -91,6 +100,11 @@ class Network(Protocol):
 
     def is_mine(self, url: str) -> bool:
         """Whether an address is that of a copy at this account."""
+        ...
+
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+        """The answers to a copy; ``None`` where, by a cheap look, there is nothing new since
+        ``seen``, unless it is to be ``full``."""
         ...
 
 
@@ -197,6 +211,36 @@ class AtMastodon:
             names.add(self._account.acct.lower())
         path = [part.removeprefix("@").lower() for part in parts.path.split("/") if part]
         return bool(names.intersection(path[:-1]) - {""})
+
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+        """See :class:`Network`. A copy that is gone has no answers."""
+        target, client = self._target, self._client
+        status_id = copy_id or urlsplit(url).path.rstrip("/").rpartition("/")[2]
+        status = await client.raw(status_id)
+        if status is None:
+            return Found()
+        names = ("replies_count", "favourites_count", "reblogs_count", "edited_at")
+        now = " ".join(str(status.get(name)) for name in names)
+        # Private answers are not in the counts, so that these alone tell too little.
+        replies = await client.context(status_id)
+        now += digest(*(f"{each.get('id')} {each.get('edited_at')}" for each in replies))
+        if now == seen and not full:
+            return None
+        account = await self.account()
+        found = [*from_statuses(replies, account.id)]
+        if target.backfeed == "all" and target.likes == "faces":
+            for what, kind, word in (
+                ("favourited_by", "like-of", "favourited"),
+                ("reblogged_by", "repost-of", "reblogged"),
+            ):
+                found += from_people(await client.people(status_id, what), url, kind, word)
+        if target.backfeed == "all":
+            found += from_statuses(await client.quotes(status_id), account.id, kind="mention-of")
+        counts = {
+            "like-of": _count(status.get("favourites_count")),
+            "repost-of": _count(status.get("reblogs_count")),
+        }
+        return Found(tuple(found), counts, now)
 
     async def _answered(self, source: Source) -> Status | None:
         """The post there that this one answers."""
@@ -342,6 +386,39 @@ class AtBluesky:
         named = bluesky.post_at(page)
         return named is not None and named[0] in mine
 
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+        """See :class:`Network`."""
+        del copy_id
+        client, target = self._client, self._target
+        self._did = self._did or await client.did()
+        uri = await client.uri_of(url)
+        posts = (await client.view("app.bsky.feed.getPosts", uris=[uri])).get("posts")
+        post = next((each for each in posts or () if isinstance(each, dict)), None)
+        if uri is None or post is None:
+            return Found()
+        names = ("replyCount", "likeCount", "repostCount", "quoteCount")
+        now = " ".join(str(post.get(name)) for name in names)
+        if now == seen and not full:
+            return None
+        asked = {"uri": uri, "depth": 10, "parentHeight": 0}
+        thread = (await client.view("app.bsky.feed.getPostThread", **asked)).get("thread")
+        hidden = await client.who_minds(dids_in(thread) - {self._did})
+        found = [*from_thread(thread, self._did, hidden)]
+        if target.backfeed == "all" and target.likes == "faces":
+            likes = await client.pages("app.bsky.feed.getLikes", "likes", uri=uri)
+            actors = [each["actor"] for each in likes if isinstance(each.get("actor"), dict)]
+            found += from_actors(actors, url, "like-of", "liked", hidden)
+            reposts = await client.pages("app.bsky.feed.getRepostedBy", "repostedBy", uri=uri)
+            found += from_actors(reposts, url, "repost-of", "reposted", hidden)
+        if target.backfeed == "all":
+            quotes = await client.pages("app.bsky.feed.getQuotes", "posts", uri=uri)
+            found += from_posts(quotes, self._did, hidden, "mention-of")
+        counts = {
+            "like-of": _count(post.get("likeCount")),
+            "repost-of": _count(post.get("repostCount")),
+        }
+        return Found(tuple(found), counts, now)
+
     def _key(self, source: Source, number: int = 0) -> str:
         extra = [str(number)] if number else []
         return bluesky.tid(source.published, source.url, self._target.uid, *extra)
@@ -444,6 +521,10 @@ def _fields(
         "spoiler_text": composed.warning,
     }
     return [*fields, *((name, value) for name, value in optional.items() if value)]
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _is_too_long(error: ApiError) -> bool:

@@ -20,13 +20,15 @@ from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.webmention.incoming.rules import FILE as RULES
 from bridge.webmention.incoming.rules import Known, Rules
-from bridge.webmention.mention import KINDS, Target, key_of
+from bridge.webmention.mention import KINDS, Target, folder_of, key_of
 
 log = logging.getLogger(__name__)
 
 #: How many mentions of a post and kind have files; the rest is counted.
 MOST = 500
 COUNTED = "more.json"
+#: How many likes and reposts copies elsewhere have, where they are only counted.
+COUNTS = "counts.json"
 _FILE = re.compile(rf"(?:{'|'.join(KINDS.values())})-[0-9a-f]{{12}}\.json")
 _LINK = re.compile(rb"https?://[^\s\"'<>()\[\]\\]{1,300}")
 _POSTS = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm", ".txt", ".org", ".adoc")
@@ -195,6 +197,25 @@ class MentionFiles:
             before = counts.get(kind, 0)
             counts[kind] = count + (before if isinstance(before, int) else 0)
         data = f"{json.dumps(counts, indent=2, sort_keys=True)}\n".encode()
+        return Change(path, data, blob.id if blob else None)
+
+    def counted_at(self, post: Target, copy: str, counts: Mapping[str, int]) -> Change | None:
+        """The change that says how many responses a copy elsewhere has; ``None`` for none."""
+        path = f"{self.folder}/{folder_of(post.url)}/{COUNTS}"
+        blob = self.blob(path)
+        said = _entry(blob.data) if blob else {}
+        old = dict(said) if isinstance(said, dict) else {}
+        known = old.get("counts")
+        every = dict(known) if isinstance(known, dict) else {}
+        every.pop(copy, None)
+        if kept := {kind: count for kind, count in counts.items() if count > 0}:
+            every[copy] = kept
+        new = {**old, "wm-target": post.url, "counts": every}
+        if blob is None and not every:
+            return None
+        data = f"{json.dumps(new, indent=2, sort_keys=True)}\n".encode() if every else None
+        if blob is not None and data == blob.data:
+            return None
         return Change(path, data, blob.id if blob else None)
 
     def was_removed_by_hand(self, folder: str, name: str) -> bool:

@@ -188,6 +188,15 @@ def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
     assert sum("passed over" in record.message for record in caplog.records) == 3
 
 
+def test_likes_of_copies_elsewhere_are_counted_without_names(tmp_path: Path) -> None:
+    copies = {"https://a.example/1": {"like-of": 3, "repost-of": 1}, "https://b.example/2": {}}
+    counts = json.dumps({"wm-target": f"{SITE}/hello.html", "counts": copies})
+    page = build(tmp_path, POSTS | {"content/mentions/hello/counts.json": counts}).text(
+        "hello.html"
+    )
+    assert "And 4 more" in page
+
+
 def test_the_words_and_the_form_are_the_sites(tmp_path: Path) -> None:
     put(tmp_path, *EVERY)
     words = {"replies": "Antworten", "mention-send": "Los"}

@@ -13,7 +13,7 @@ from typing import Any
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.store import Change
-from bridge.webmention.files import Kept, MentionFiles
+from bridge.webmention.files import COUNTS, Kept, MentionFiles
 from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.rules import FILE as RULES
@@ -124,6 +124,22 @@ class MentionCommits:
 
         await retry_on_conflict(attempt)
 
+    async def count(self, post: Target, copy: str, counts: Mapping[str, int]) -> None:
+        """Note how many responses of each kind a copy elsewhere has, which have no files."""
+
+        async def attempt() -> None:
+            changes = Changes()
+
+            def build() -> None:
+                change = self._files.counted_at(post, copy, counts)
+                if change is not None:
+                    changes.add(change)
+                    changes.concern(post.url, copy)
+
+            await self._commit(build, changes)
+
+        await retry_on_conflict(attempt)
+
     async def _commit(self, build: Callable[[], None], changes: Changes) -> None:
         base = await self._catalogue.refresh()
         await asyncio.to_thread(build)
@@ -221,6 +237,7 @@ def _subject(changes: Changes) -> str:
     if changes.removed:
         told.append("one removed" if changes.removed == 1 else f"{changes.removed} removed")
     if not told:
-        return "Mentions: rules"
+        counted = any(path.endswith(COUNTS) for path in changes.changes)
+        return "Mentions: likes and reposts elsewhere" if counted else "Mentions: rules"
     *most, last = told
     return f"Mentions: {', '.join(most)} and {last}" if most else f"Mentions: {last}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -252,11 +252,14 @@ class Receiver:
         await asyncio.to_thread(self.inbox.write, record)
         self._look_later(record.id, record.due - now)
 
-    async def hand_in(self, mention: Mention, source: str, target: str) -> State | None:
+    async def hand_in(
+        self, mention: Mention, source: str, target: str, *, own: bool = False
+    ) -> State | None:
         """Take a response that was found in another way, at an account of the owner's say, and was
         verified there; what became of it, ``None`` where it is about no page of the site.
 
-        The owner's rules and decisions hold for it like for any other.
+        The owner's rules and decisions hold for it like for any other. ``own``: the owner has
+        written it, as an answer to the answers.
         """
         post = await self._targets.find(target)
         if post is None:
@@ -265,17 +268,57 @@ class Receiver:
         now = self._clock()
         known = self.inbox.get(id_of(source, target))
         record = known or Record(source=source, target=target, received=now, changed=now)
-        await self._judge(record, post, mention)
+        await self._judge(record, post, mention, handed_in=True, own=own)
         return record.state
+
+    async def take_back(self, sources: Iterable[str], target: str) -> None:
+        """What was handed in is not there any more. Raises what a commit raises."""
+        post = await self._targets.find(target)
+        if post is None:
+            return
+        await asyncio.to_thread(self.files.refresh)
+        sources = list(sources)
+        kept = [each.path for source in sources for each in self.files.of(source, post)]
+        await self.commits.remove(kept)
+        for source in sources:
+            record = self.inbox.get(id_of(source, target))
+            if record is not None and record.state != "refused":
+                await self._note(record, "gone")
+
+    async def count(self, target: str, copy: str, counts: Mapping[str, int]) -> None:
+        """Say how many likes and reposts a copy of a post has, where no more is to be shown of
+        them. Raises what a commit raises."""
+        post = await self._targets.find(target)
+        if post is not None:
+            await self.commits.count(post, copy, counts)
+
+    async def sources_via(self, target: str, via: str) -> list[str]:
+        """The responses to a post that are shown, and have come this way."""
+        post = await self._targets.find(target)
+        await asyncio.to_thread(self.files.refresh)
+        every = await asyncio.to_thread(self.files.all)
+        return [
+            each.source for each in every if post and each.via == via and post.is_at(each.target)
+        ]
 
     async def _take_in(self, record: Record, post: Target, look: Look) -> None:
         mention = mention_of(look.page, record.source, record.target, post)
         await self._judge(record, post, mention)
 
-    async def _judge(self, record: Record, post: Target, mention: Mention) -> None:
+    async def _judge(
+        self,
+        record: Record,
+        post: Target,
+        mention: Mention,
+        *,
+        handed_in: bool = False,
+        own: bool = False,
+    ) -> None:
         """What becomes of a verified mention."""
         record.misses, record.missing = 0, 0.0
-        if self._is_own(mention, post) or await self._is_a_copy(mention, post):
+        is_own = not own and self._is_own(mention, post)
+        # A like at a copy has the copy's address; who hands in knows copies.
+        if is_own or (not handed_in and await self._is_a_copy(mention, post)):
             await self._note(record, "refused", "It is the site owner's own.")
             return
         same = self.files.same(mention.key, post)
@@ -287,9 +330,11 @@ class Receiver:
                 await self._note(record, "refused", NOT_SHOWN)
                 return
         known = await asyncio.to_thread(self.files.known)
-        decision = decide(
-            mention, record.source, self._approve, rules, known, flood=self._is_a_flood(record)
-        )
+        # Everybody at Bluesky is on one host: many from there are no flood.
+        flood = not handed_in and self._is_a_flood(record)
+        decision = decide(mention, record.source, self._approve, rules, known, flood=flood)
+        if own and decision == "wait":
+            decision = "show"
         if decision == "drop":
             paths = [each.path for each in self.files.of(record.source, post)]
             await self.commits.remove(paths)

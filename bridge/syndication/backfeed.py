@@ -1,0 +1,237 @@
+"""Answers to copies, taken home as mentions: what is public, and whose authors do not mind.
+
+Only copies of posts at the owner's own accounts are looked at. What is found goes the way of every
+webmention (:mod:`bridge.webmention.incoming.receiving`): same files, same moderation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeAlias
+
+from bridge.content.file.mf2 import Mf2Line
+from bridge.errors import BridgeError
+from bridge.posts.addresses import hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.reader import PostReader
+from bridge.settings import Target
+from bridge.site.messages import Entry
+from bridge.store import StoreError
+from bridge.syndication.answers import Found, Response
+from bridge.syndication.api import ApiError, digest
+from bridge.syndication.jobs import Answers, Ledger
+from bridge.syndication.syndicator import Account, copies_of
+from bridge.webmention.mention import Mention, line, paragraphs, web_url
+
+log = logging.getLogger(__name__)
+
+_MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
+#: How old a post may be, and how often answers to it are asked for.
+_SCHEDULE = ((_DAY, 10 * _MINUTE), (7 * _DAY, _HOUR), (60 * _DAY, _DAY))
+#: However little seems to have changed: likes that are taken back and edits show only in full.
+_FULL = _DAY
+_TICK = 60.0
+_POSTS = 500
+_NAME = 100
+_URL = re.compile(r"https?://[^\s<>\"]+")
+
+
+class Receiver(Protocol):
+    """What becomes of responses (:class:`bridge.webmention.incoming.receiving.Receiver`)."""
+
+    async def hand_in(
+        self, mention: Mention, source: str, target: str, *, own: bool = False
+    ) -> str | None:
+        """Take a response, with the same moderation as any other; what became of it."""
+        ...
+
+    async def take_back(self, sources: Iterable[str], target: str) -> None:
+        """What is not there any more is not shown any more."""
+        ...
+
+    async def count(self, target: str, copy: str, counts: Mapping[str, int]) -> None:
+        """Say how many likes and reposts a copy has, where they are only counted."""
+        ...
+
+    async def commit_approved(self) -> bool:
+        """Commit at once what is to be shown."""
+        ...
+
+    async def sources_via(self, target: str, via: str) -> list[str]:
+        """The responses to a post that have come this way."""
+        ...
+
+
+#: A post, its copy's address, and the copy's id where it is known.
+_Work: TypeAlias = tuple[Entry, str, str]
+
+
+@dataclass(slots=True)
+class Backfeed:
+    """Looks for answers, on a schedule and when it is told to."""
+
+    catalogue: Catalogue
+    posts: PostReader
+    ledger: Ledger
+    receiver: Receiver
+    accounts: Mapping[str, Account]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    tick: float = _TICK
+    _known: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        while True:
+            try:
+                for uid in self.accounts:
+                    await self.look(uid)
+            except (BridgeError, StoreError, OSError) as error:
+                log.warning("answers are not looked for just now: %s", error)
+            await asyncio.sleep(self.tick)
+
+    async def look(self, uid: str, *, now: bool = False) -> int:
+        """Look for answers at a target where that is due, or at once; how many there are new."""
+        account = self.accounts[uid]
+        if account.target.backfeed == "none" or (self.ledger.trouble(uid) and not now):
+            return 0
+        new = 0
+        async with self._busy:
+            await self.catalogue.refresh(patient=True)
+            for work in await asyncio.to_thread(self._due, account, now):
+                try:
+                    new += await self._look(account, work, full=now)
+                except ApiError as error:
+                    log.warning("answers to %s cannot be had: %s", work[1], error)
+                    if error.denied or error.status == 429:
+                        break
+                except Exception:
+                    log.exception("answers to %s cannot be taken in", work[1])
+        if now and new:
+            await self.receiver.commit_approved()
+        return new
+
+    def _due(self, account: Account, now: bool) -> list[_Work]:
+        """The copies to look at, the newest first."""
+        seconds, due = self.now().timestamp(), list[_Work]()
+        for entry in self.catalogue.index.newest(limit=_POSTS, statuses=("published", "hidden")):
+            age = seconds - entry.published
+            pause = next((pause for oldest, pause in _SCHEDULE if age < oldest), None)
+            if age < 0 or (pause is None and not now):
+                continue
+            for url in self._copies(entry):
+                known = self.ledger.copies.get(url)
+                if known is not None and (known.uid != account.target.uid or known.deleted):
+                    continue
+                if "#" in url or (known is None and not account.network.is_mine(url)):
+                    continue
+                looked = self.ledger.answers_to(url).looked
+                if now or (pause is not None and seconds - looked >= pause):
+                    due.append((entry, url, known.id if known else ""))
+        return due
+
+    def _copies(self, entry: Entry) -> list[str]:
+        known = self._known.get(entry.path)
+        if known is None or known[0] != entry.blob:
+            copies: list[str] = []
+            with suppress(BridgeError, StoreError):
+                copies = copies_of(Mf2Line.of(self.posts.open(entry)[0]))
+            self._known[entry.path] = known = (entry.blob, copies)
+        return known[1]
+
+    async def _look(self, account: Account, work: _Work, *, full: bool) -> int:
+        entry, url, copy_id = work
+        seconds, target = self.now().timestamp(), account.target
+        known = self.ledger.answers_to(url)
+        wants_full = full or seconds - known.full >= _FULL
+        found = await account.network.answers(url, copy_id, known.seen, full=wants_full)
+        new = 0
+        if found is not None:
+            new = await self._take_in(target, entry, known, found)
+            known.seen = found.seen
+            known.full = seconds if wants_full else known.full
+        known.looked = seconds
+        self.ledger.keep_answers(known)
+        return new
+
+    async def _take_in(self, target: Target, entry: Entry, known: Answers, found: Found) -> int:
+        wanted = {each.url: each for each in self._wanted(target, found)}
+        if not known.full and not known.sources and self._is_only_one(target):
+            # Nothing is remembered: what has come this way before is told by the files.
+            came = await self.receiver.sources_via(entry.url, target.type)
+            known.sources = dict.fromkeys(came, "")
+        new = 0
+        for url, response in wanted.items():
+            mark = digest(repr(response))[:16]
+            if known.sources.get(url) == mark:
+                continue
+            mention = mention_of(response, entry.url, target.type)
+            state = await self.receiver.hand_in(mention, url, entry.url, own=response.own)
+            new += state in {"approved", "pending"}
+            known.sources[url] = mark
+        if gone := [url for url in known.sources if url not in wanted]:
+            await self.receiver.take_back(gone, entry.url)
+            for url in gone:
+                del known.sources[url]
+        if target.backfeed == "all" and target.likes == "count" and found.counts != known.counts:
+            await self.receiver.count(entry.url, known.url, found.counts)
+            known.counts = dict(found.counts)
+        return new
+
+    def _wanted(self, target: Target, found: Found) -> Iterable[Response]:
+        own = self.catalogue.index.own
+        copies = {*self.ledger.copies, *(url for _, urls in self._known.values() for url in urls)}
+        for response in found.responses:
+            if response.kind in {"like-of", "repost-of"}:
+                if target.backfeed == "all" and target.likes == "faces":
+                    yield response
+                continue
+            if response.kind == "mention-of" and target.backfeed != "all":
+                continue
+            if response.own and (response.url in copies or _links_to(response.text, own)):
+                # The copy of a post of the site's own, which is there already.
+                continue
+            yield response
+
+    def _is_only_one(self, target: Target) -> bool:
+        return sum(each.target.type == target.type for each in self.accounts.values()) == 1
+
+
+def mention_of(response: Response, target: str, via: str) -> Mention:
+    """A response as a mention's file has it; all that strangers wrote becomes plain text."""
+    author = {"type": "card", "name": line(response.author, _NAME) or response.author_url}
+    if address := web_url(response.author_url):
+        author["url"] = address
+    entry: dict[str, Any] = {
+        "type": "entry",
+        "url": response.url,
+        "author": author,
+        "wm-property": response.kind,
+        "wm-source": response.url,
+        "wm-target": target,
+        "wm-via": via,
+        "wm-children": [],
+        response.kind: target,
+    }
+    if response.published:
+        entry["published"] = response.published
+    if text := paragraphs(response.text):
+        entry["content"] = {"text": text}
+    links = len(_URL.findall(response.text))
+    return Mention(
+        response.kind, response.url, entry, web_url(response.photo), vouched=True, links=links
+    )
+
+
+def _links_to(text: str, own: frozenset[str]) -> bool:
+    for url in _URL.findall(text):
+        with suppress(ValueError):
+            if hosts(url) & own:
+                return True
+    return False

@@ -1,0 +1,284 @@
+"""Answers to copies come home as mentions: what is public, with the owner's moderation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from content_site import write_settings
+from git_kit import git
+from syndication_kit import Bench, close_bench, make_bench
+
+from bridge.settings import Webmention
+from bridge.store import Change, Commit
+from bridge.store.git import GitStore
+from bridge.syndication.backfeed import Backfeed
+from bridge.syndication.fake import DID
+from bridge.webmention.incoming.factory import make_receiver
+from bridge.webmention.incoming.receiving import Receiver
+
+SECRET = "what only friends may read"
+
+
+@dataclass
+class Home:
+    """A post with a copy, and what looks for answers."""
+
+    bench: Bench
+    receiver: Receiver
+    path: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.bench.targets[0].type
+
+    def backfeed(self) -> Backfeed:
+        bench = self.bench
+        assert bench.syndicator is not None
+        return Backfeed(
+            bench.posts.catalogue,
+            bench.posts.reader,
+            bench.syndicator.ledger,
+            self.receiver,
+            bench.syndicator.accounts,
+            now=bench.now,
+        )
+
+    async def look(self, **settings: Any) -> int:
+        """As the owner's button does, with other settings."""
+        if settings:
+            await self.bench.stop()
+            self.bench.start(**settings)
+        return await self.backfeed().look(self.bench.targets[0].uid, now=True)
+
+    @property
+    def copy(self) -> str:
+        fake = self.bench.networks.fake
+        return next(iter(fake.statuses if self.kind == "mastodon" else fake.records))
+
+    def answer(self, number: int, words: str = "Nice", **extra: Any) -> dict[str, Any]:
+        """Somebody answers at the network."""
+        answers = self.bench.networks.fake.answers.setdefault(self.copy, [])
+        if self.kind == "mastodon":
+            account = {"id": "7", "acct": "alice@a.example", "display_name": "Alice",
+                       "url": "https://a.example/@alice", "note": ""}  # fmt: skip
+            made: dict[str, Any] = {
+                "id": str(number),
+                "url": f"https://a.example/@alice/{number}",
+                "visibility": "public",
+                "content": f'<p><span class="h-card"><a href="x">@<span>you</span></a></span>'
+                f" {words}</p>",
+                "created_at": "2026-11-26T15:00:00.000Z",
+                "edited_at": None,
+                "account": account,
+            }
+            made["account"] |= extra.pop("account", {})
+        else:
+            author = {"did": "did:plc:alice", "handle": "alice.example", "displayName": "Alice"}
+            author |= extra.pop("account", {})
+            made = {
+                "uri": f"at://{author['did']}/app.bsky.feed.post/{number}",
+                "cid": f"bafy{number}",
+                "author": author,
+                "record": {"text": words, "createdAt": "2026-11-26T15:00:00.000Z"},
+            }
+        made |= extra
+        answers.append(made)
+        return made
+
+    def files(self) -> list[dict[str, Any]]:
+        """The mentions in the site's repo."""
+        repo = self.bench.folder / "repo.git"
+        names = git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()
+        wanted = [each for each in names if "/mentions/" in each]
+        return [json.loads(git(repo, "show", f"main:{each}")) for each in wanted]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[GitStore]:
+    folder = tmp_path / "repo.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
+    store = GitStore(folder, otherwise="Owner <owner@example.org>")
+    settings = write_settings(tmp_path).read_bytes()
+    store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
+    yield store
+    store.close()
+
+
+async def home_of(kind: str, store: GitStore, folder: Path, approve: Any) -> Home:
+    bench = await make_bench(folder, store, [kind])
+    settings = msgspec.structs.replace(
+        bench.settings, webmention=Webmention(approve=approve, batch_seconds=0, faces="none")
+    )
+    receiver = make_receiver(
+        settings, store, bench.posts.catalogue, bench.posts.reader, bench.committer, bench.fetch,
+        public_url="https://bridge.example/",
+    )  # fmt: skip
+    await receiver.start()
+    bench.start()
+    home = Home(bench, receiver)
+    home.path = bench.post(when=bench.now().replace(microsecond=0) - timedelta(hours=1))
+    await bench.done(home.path)
+    return home
+
+
+@pytest.fixture(params=["mastodon", "bluesky"])
+async def home(
+    request: pytest.FixtureRequest, store: GitStore, tmp_path: Path
+) -> AsyncIterator[Home]:
+    home = await home_of(request.param, store, tmp_path, "all")
+    yield home
+    await home.receiver.close()
+    await close_bench(home.bench)
+
+
+async def test_a_reply_comes_home_once_follows_its_edits_and_goes_with_its_end(home: Home) -> None:
+    made = home.answer(1, "Nice <b>one</b>" if home.kind == "bluesky" else "Nice one")
+    assert await home.look() == 1
+    (file,) = home.files()
+    words = "Nice <b>one</b>" if home.kind == "bluesky" else "Nice one"
+    assert file["content"] == {"text": words}
+    assert file["author"]["name"] == "Alice"
+    assert (file["wm-via"], file["wm-property"]) == (home.kind, "in-reply-to")
+    assert file["wm-source"] == file["url"]
+    assert file["wm-target"] == file["in-reply-to"]
+    assert await home.look() == 0
+    if home.kind == "mastodon":
+        made |= {"content": "<p>Nicer</p>", "edited_at": "2026-11-26T16:00:00.000Z"}
+    else:
+        made["record"]["text"] = "Nicer"
+    await home.look()
+    assert [each["content"]["text"] for each in home.files()] == ["Nicer"]
+    home.bench.networks.fake.answers.clear()
+    await home.look()
+    assert home.files() == []
+
+
+@pytest.mark.parametrize("visibility", ["private", "direct", "unlisted"])
+async def test_what_is_not_public_is_never_in_git(
+    store: GitStore, tmp_path: Path, visibility: str
+) -> None:
+    home = await home_of("mastodon", store, tmp_path, "all")
+    home.answer(1, SECRET, visibility=visibility)
+    public = home.answer(2, "Hello all")
+    await home.look(backfeed="all", likes="faces")
+    assert [each["content"]["text"] for each in home.files()] == ["Hello all"]
+    public |= {"visibility": visibility, "content": f"<p>{SECRET}</p>"}
+    await home.look(backfeed="all", likes="faces")
+    assert home.files() == []
+    log = git(tmp_path / "repo.git", "log", "-p", "--all")
+    assert SECRET not in log
+    await home.receiver.close()
+    await close_bench(home.bench)
+
+
+async def test_people_who_do_not_want_it_are_left_alone(home: Home) -> None:
+    if home.kind == "mastodon":
+        home.answer(1, account={"note": "<p>Hi. #nobridge</p>"})
+        home.answer(2, account={"noindex": True})
+    else:
+        home.answer(1, account={"labels": [{"val": "!no-unauthenticated"}]})
+        home.answer(2, account={"description": "Hi. #nobot"})
+    await home.look()
+    assert home.files() == []
+
+
+async def test_the_same_moderation_as_for_every_mention(store: GitStore, tmp_path: Path) -> None:
+    home = await home_of("bluesky", store, tmp_path, "known")
+    home.answer(1)
+    assert await home.look() == 1
+    assert home.files() == []
+    (record,) = home.receiver.inbox.in_state("pending")
+    assert record.source == "https://bsky.app/profile/did:plc:alice/post/1"
+    # Gone before the owner has seen it.
+    home.bench.networks.fake.answers.clear()
+    await home.look()
+    assert home.receiver.inbox.in_state("pending") == []
+    await home.receiver.close()
+    await close_bench(home.bench)
+
+
+async def test_the_owners_answers_are_shown_and_copies_of_posts_are_not(home: Home) -> None:
+    me = {"mastodon": {"id": "1", "acct": "you"}, "bluesky": {"did": DID}}[home.kind]
+    home.answer(1, "Thanks all", account=me)
+    home.answer(2, "More at https://example.com/2026/more/", account=me)
+    await home.look()
+    assert [each["content"]["text"] for each in home.files()] == ["Thanks all"]
+
+
+@pytest.mark.parametrize(
+    ("backfeed", "likes", "kinds"),
+    [
+        ("none", "faces", set[str]()),
+        ("replies", "faces", {"in-reply-to"}),
+        ("all", "none", {"in-reply-to"}),
+        ("all", "faces", {"in-reply-to", "like-of", "repost-of"}),
+    ],
+)
+async def test_what_is_taken_home_is_as_set(
+    home: Home, backfeed: str, likes: str, kinds: set[str]
+) -> None:
+    home.answer(1)
+    fans(home)
+    await home.look(backfeed=backfeed, likes=likes)
+    assert {each["wm-property"] for each in home.files()} == kinds
+
+
+async def test_likes_are_counted_without_names(home: Home) -> None:
+    fans(home)
+    await home.look(backfeed="all", likes="count")
+    (file,) = home.files()
+    (counts,) = file["counts"].values()
+    assert counts == {"like-of": 1, "repost-of": 1}
+    assert "bob" not in json.dumps(file).lower()
+    assert await home.look(backfeed="all", likes="count") == 0
+    assert len([each for each in home.bench.commits() if each.startswith("Mentions")]) == 1
+
+
+def fans(home: Home) -> None:
+    fake = home.bench.networks.fake
+    if home.kind == "mastodon":
+        bob = {"id": "8", "acct": "bob", "display_name": "Bob", "url": "https://b.example/@bob"}
+        fake.favourites[home.copy] = fake.reblogs[home.copy] = [bob]
+        fake.statuses[home.copy] |= {"favourites_count": 1, "reblogs_count": 1}
+    else:
+        bob = {"did": "did:plc:bob", "handle": "bob.example", "displayName": "Bob"}
+        fake.favourites[home.copy] = [{"actor": bob}]
+        fake.reblogs[home.copy] = [bob]
+
+
+async def test_an_outage_takes_nothing_away(home: Home) -> None:
+    from syndication_kit import Fault  # noqa: PLC0415
+
+    home.answer(1)
+    await home.look()
+    paths = {"mastodon": "/context", "bluesky": "feed.getPostThread"}
+    home.bench.networks.faults.append(Fault("GET", paths[home.kind], status=503))
+    await home.look()
+    assert len(home.files()) == 1
+
+
+async def test_old_posts_are_asked_for_less_often_and_then_not_at_all(home: Home) -> None:
+    backfeed, uid = home.backfeed(), home.bench.targets[0].uid
+    requests = home.bench.networks.requests
+
+    async def asks(later: timedelta) -> bool:
+        home.bench.clock += later
+        before = len(requests)
+        await backfeed.look(uid)
+        return len(requests) > before
+
+    assert await asks(timedelta())
+    assert not await asks(timedelta(minutes=9))
+    assert await asks(timedelta(minutes=2))
+    assert await asks(timedelta(days=2))
+    assert not await asks(timedelta(minutes=30))
+    assert await asks(timedelta(minutes=40))
+    assert not await asks(timedelta(days=80))
