@@ -13,11 +13,12 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.form import Filled
 from bridge.desk.owner import Owner, check_origin, told_of_the_store
 from bridge.desk.signing_in_again import give_cookie, sign_in_again
-from bridge.errors import Untrusted
+from bridge.errors import BridgeError, Untrusted
 from bridge.http.allowance import Allowance
 from bridge.http.form import Handler
 from bridge.indieauth.login.visit import visit
-from bridge.pages.render import page_endpoint
+from bridge.micropub.body import Body
+from bridge.pages.render import PageError, page_endpoint
 from bridge.web.body import AUTHENTICATED, UNAUTHENTICATED, read_body
 
 #: What all browsers that are not signed in may have us hold at once.
@@ -80,7 +81,24 @@ def post_form(handler: Handle) -> Handler:
             owner.check(filled.controls.get("csrf"))
         except Untrusted:
             doubt = STALE + (_FILES if filled.uploads else "")
-        with told_of_the_store():
-            return await handler(Arrived(owner, desk, filled, doubt))
+        try:
+            with told_of_the_store():
+                return await handler(Arrived(owner, desk, filled, doubt))
+        except (PageError, BridgeError) as error:
+            return _kept(owner, body, error)
 
     return page_endpoint(endpoint)
+
+
+def _kept(owner: Owner, body: Body, error: PageError | BridgeError) -> web.Response:
+    """What was typed, where not even its form can be shown: the site cannot be read just now, or
+    the post is not there any more. It can be sent again, or become a new post."""
+    texts = [(name, text) for name, text in body.fields if isinstance(text, str)]
+    return owner.page(
+        "desk/kept.html",
+        status=error.status,
+        problem=str(error),
+        action=owner.request.path,
+        kept=[(name, text) for name, text in texts if name not in {"csrf", "do"} and text],
+        missing=isinstance(error, PageError),
+    )

@@ -670,3 +670,59 @@ async def test_what_a_phone_shares_stands_in_the_form_and_is_not_published(
     begun = await owner.get(f"/desk/share?url={quote(URL)}")
     assert begun.location == f"/desk/new?url={quote(URL)}"
     assert there.commits() == before
+
+
+async def test_a_post_that_was_deleted_while_it_was_changed_loses_no_word(
+    owner: Browser, there: Demo
+) -> None:
+    url = await write(owner, there, content="Deleted by an app meanwhile")
+    page = await form_of(owner, url)
+    await app(there, action="delete", url=url)
+    text = "Many new\r\nwords"
+    kept = await owner.submit(page, "/desk/edit", content=text)
+    assert kept.status == 404
+    assert text in unescape(kept.text)
+    before = there.commits()
+    fields = dict(kept.form("/desk/edit")) | {"content": text}
+    done = await owner.post("/desk/new", data=fields)
+    assert done.status == 303, said(done)
+    assert there.commits() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "by-hand-in-rst.rst",
+            "In reST\n#######\n\n:date: 2026-01-03 10:00\n:x-own: kept\n\nFirst *words*.\n",
+            "First *words*.",
+        ),
+        (
+            "by-hand-in-html.html",
+            "<html>\n<head>\n<title>In HTML</title>\n"
+            '<meta name="date" content="2026-01-04 10:00">\n</head>\n'
+            "<body>\n<p>First <em>words</em>.</p>\n</body>\n</html>\n",
+            "<p>First <em>words</em>.</p>",
+        ),
+    ],
+)
+async def test_a_post_in_another_format_stays_in_it(
+    owner: Browser, there: Demo, name: str, text: str, words: str
+) -> None:
+    file = there.in_step() / "content" / name
+    file.write_text(text, encoding="utf-8")
+    there.git("add", "--all", repo=there.clone)
+    there.git("commit", "--quiet", "--message", "By hand", repo=there.clone)
+    there.in_step()
+    titles = {"rst": "In reST", "html": "In HTML"}
+    listed = await owner.get(f"/desk/?search={quote(titles[name.rpartition('.')[2]])}")
+    url = unescape(re.findall(r'href="/desk/edit\?url=([^"]+)"', listed.text)[0])
+    page = await owner.get(f"/desk/edit?url={url}")
+    assert words in unescape(page.text)
+    field = "content[html]" if "content[html]" in page.text else "content"
+    changed = words.replace("First", "Other")
+    done = await owner.submit(page, "/desk/edit", **{field: changed})
+    assert done.status == 303, said(done)
+    stored = there.git("show", f"HEAD:content/{name}")
+    assert changed in stored
+    assert stored.replace("Other", "First").startswith(text[:40])
