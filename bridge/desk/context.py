@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 from bridge.context.fetcher import Fetch, look_up
@@ -12,8 +13,11 @@ from bridge.micropub.post import Json
 from bridge.net.fetch import FetchError
 from bridge.runtime.expiring import Memory
 
+log = logging.getLogger(__name__)
+
 #: So long the form waits for another site.
 _SECONDS = 5.0
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Contexts:
     fetch: Fetch
     seconds: float = _SECONDS
     known: Memory[Context] = field(default_factory=lambda: Memory(seconds=600, most=200))
+    _looking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def of(self, url: str) -> Context | None:
         """What is at an address; ``None`` for what is no address of a page."""
@@ -41,14 +46,20 @@ class Contexts:
             return None
         if (known := self.known.get(url)) is not None:
             return known
+        if url not in self._looking and len(self._looking) < _AT_ONCE:
+            self._looking[url] = asyncio.create_task(self._look(url), name="context")
+        if (looking := self._looking.get(url)) is not None:
+            # One that takes longer goes on, and is there when it is asked for again.
+            await asyncio.wait({looking}, timeout=self.seconds)
+        return self.known.get(url) or Context(url, problem="This page cannot be read just now.")
+
+    async def _look(self, url: str) -> None:
         try:
-            async with asyncio.timeout(self.seconds):
-                cite = await look_up(self.fetch, url)
-        except (FetchError, TimeoutError):
-            return Context(url, problem="This page cannot be read just now.")
-        context = _context(url, cite or {})
-        self.known.put(url, context)
-        return context
+            self.known.put(url, _context(url, await look_up(self.fetch, url) or {}))
+        except FetchError as error:
+            log.info("no context from %r: %s", url, error)
+        finally:
+            del self._looking[url]
 
 
 def _context(url: str, cite: dict[str, Json]) -> Context:
