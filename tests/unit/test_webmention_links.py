@@ -169,8 +169,9 @@ def test_what_a_cited_page_says_is_no_change_of_the_post() -> None:
 
 def test_the_times_of_the_entry_are_told() -> None:
     page = (
-        '<article class="h-entry"><time class="dt-published" datetime="2026-11-26T10:00:00+01:00">'
-        'x</time><time class="dt-updated">2026-11-27</time><div class="u-comment h-cite">'
+        '<article class="h-entry"><footer><a class="u-url" href="/2026/hello/">'
+        '<time class="dt-published" datetime="2026-11-26T10:00:00+01:00">x</time></a></footer>'
+        '<time class="dt-updated">2026-11-27</time><div class="u-comment h-cite">'
         '<time class="dt-published" datetime="2020-01-01">x</time></div></article>'
     )
     said = read(page.encode(), URL)

@@ -130,9 +130,13 @@ def _is_own(each: Tag, entry: Tag) -> bool:
 
 
 def _is_direct(each: Tag, entry: Tag) -> bool:
-    """Whether a part is the entry's own, and not that of a page which is cited in it."""
-    around = takewhile(lambda part: part is not entry, each.parents)
-    return not any(map(_is_root, around)) and _is_own(each, entry)
+    """Whether a part is the entry's own words, and not those of a page which is cited in it."""
+    return not _is_nested(each, entry) and _is_own(each, entry)
+
+
+def _is_nested(each: Tag, entry: Tag) -> bool:
+    """Whether a part belongs to something inside of the entry that has properties of its own."""
+    return any(map(_is_root, takewhile(lambda part: part is not entry, each.parents)))
 
 
 def _is_root(each: Tag) -> bool:
@@ -176,7 +180,8 @@ def _is_tombstone(page: BeautifulSoup) -> bool:
 
 def _time(entry: Tag, selector: str) -> str:
     for each in entry.select(selector):
-        if _is_direct(each, entry):
+        # Often in a footer, or in the link to the post itself.
+        if not _is_nested(each, entry):
             value = each.get("datetime") or each.get("value") or each.get("title")
             return str(value or each.get_text()).strip()[:64]
     return ""
