@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 import argon2
 import pytest
 from hypothesis import settings
+from PIL import Image
 from rebuild_site import new_store
 from soak_kit import SOAK
 from warm_kit import Warm, warm
@@ -67,6 +68,7 @@ if "TMPDIR" not in os.environ and not SOAK:
 
 _WARM = pytest.StashKey[Warm]()
 _LOCALE = locale.setlocale(locale.LC_ALL)
+_PIXELS = Image.MAX_IMAGE_PIXELS
 
 #: The same examples on every machine, and new ones in each `make soak`. No limit of time: a busy
 #: machine is no fault of the code.
@@ -125,8 +127,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Programs start warm, unless the test is marked ``cold``.
 
-    Pelican sets the locale of its process to that of the site: no test is to inherit it, nor is a
-    fixture that a whole file shares.
+    Pelican sets the locale of its process to that of the site, and what cleans photos the size
+    that Pillow opens: no test is to inherit it, nor is a fixture that a whole file shares.
     """
     is_warm = item.config.stash.get(_WARM, None) and not item.get_closest_marker("cold")
     try:
@@ -134,6 +136,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
     finally:
         locale.setlocale(locale.LC_ALL, _LOCALE)
+        Image.MAX_IMAGE_PIXELS = _PIXELS
 
 
 @pytest.hookimpl(wrapper=True)

@@ -118,6 +118,9 @@ class InProcessSite:
     async def describe(self, files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
         return list(self._answered(answer(self._loaded, Describe(tuple(files))), Described).files)
 
+    async def all_answered(self) -> None:
+        """Each question is answered before the next."""
+
     async def close(self) -> None:
         self._site = None
 

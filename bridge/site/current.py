@@ -47,6 +47,10 @@ class LoadableSite(SiteReader, Protocol):
         """Load the site. Raises :class:`SiteBroken`."""
         ...
 
+    async def all_answered(self) -> None:
+        """Return when no question waits for its answer."""
+        ...
+
 
 class CurrentSite:
     """Loads the site anew whenever a file has changed that its settings or plugins may rest on.
@@ -79,6 +83,7 @@ class CurrentSite:
         self._good: Version | None = None
         self._failed_at = 0.0
         self._loading = asyncio.Lock()
+        self._retiring: dict[asyncio.Task[None], LoadableSite] = {}
         self.problem = ""
 
     @property
@@ -123,6 +128,12 @@ class CurrentSite:
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
+        retiring = dict(self._retiring)
+        for task in retiring:
+            task.cancel()
+        await asyncio.gather(*retiring, return_exceptions=True)
+        for before in retiring.values():
+            await before.close()
 
     async def _load(self, head: Version) -> None:
         self._seen = head
@@ -158,7 +169,14 @@ class CurrentSite:
         self._good = version
         await asyncio.to_thread(self._note.write_text, version)
         if before is not None:
-            await before.close()
+            task = asyncio.create_task(self._retire(before))
+            self._retiring[task] = before
+            task.add_done_callback(self._retiring.pop)
+
+    async def _retire(self, reader: LoadableSite) -> None:
+        """End a reader once it has answered what it was asked; new questions go to the next."""
+        await reader.all_answered()
+        await reader.close()
 
     def _differs(self, head: Version) -> bool:
         """Whether something changed that the site may rest on."""

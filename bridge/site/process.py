@@ -172,6 +172,9 @@ class SiteProcess:
         self._starting = asyncio.Lock()
         self._facts: Facts | None = None
         self._closed = False
+        self._asking = 0
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
         self.confined = False
         self.denied: list[str] = []
 
@@ -215,6 +218,10 @@ class SiteProcess:
         half = (len(files) + 1) // 2
         return [*await self.describe(files[:half]), *await self.describe(files[half:])]
 
+    async def all_answered(self) -> None:
+        """Return when no question waits for its answer: each has a deadline."""
+        await self._all_answered.wait()
+
     async def close(self) -> None:
         """End the process."""
         self._closed = True
@@ -228,6 +235,18 @@ class SiteProcess:
         expected: type[_Reply],
         kind: int,
         seconds: float | None = None,
+    ) -> _Reply:
+        self._asking += 1
+        self._all_answered.clear()
+        try:
+            return await self._answer(question, expected, kind, seconds)
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                self._all_answered.set()
+
+    async def _answer(
+        self, question: Question, expected: type[_Reply], kind: int, seconds: float | None
     ) -> _Reply:
         limit = seconds or (self._limits.quick if kind == QUICK else self._limits.text)
         late = limit if kind == QUICK else 3 * limit + self._limits.overdue

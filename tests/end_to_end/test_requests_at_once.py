@@ -12,7 +12,7 @@ from aiohttp import web
 from crowd_kit import Crowd, Repos, crowd
 from git_kit import git
 
-from bridge.context.fetcher import ContextFetcher
+from bridge.context import fetcher
 from bridge.posts.index import PostIndex
 
 BY_HAND = "Title: {0}\nDate: 2026-01-02\n{1}\nBy hand.\n"
@@ -93,7 +93,8 @@ async def test_an_undelete_an_update_and_a_create_of_the_same_slug_at_once(
 async def test_equal_posts_at_once_get_addresses_of_their_own(clients: Crowd) -> None:
     created = [clients.create(f"Text {each}", mp_slug="equal") for each in range(8)]
     answers = await asyncio.gather(*created)
-    assert len({answer.location for answer in answers if answer.ok}) == 8
+    assert all(answer.ok for answer in answers), answers
+    assert len({answer.location for answer in answers}) == 8
     clients.repos.check()
 
 
@@ -128,12 +129,12 @@ async def test_an_update_while_a_reply_context_arrives(
     """The context is that of a page here, delivered in the middle of the updates."""
     arrive = asyncio.Event()
 
-    async def deliver(fetcher: ContextFetcher, url: str) -> dict[str, object]:
-        del fetcher
+    async def deliver(fetch: object, url: str) -> dict[str, object]:
+        del fetch
         await arrive.wait()
         return {"type": ["h-cite"], "properties": {"name": ["A question"], "url": [url]}}
 
-    monkeypatch.setattr(ContextFetcher, "_look", deliver)
+    monkeypatch.setattr(fetcher, "look_up", deliver)
     async with crowd(Repos.begin(tmp_path, {})) as clients:
         created = await clients.create(in_reply_to="https://elsewhere.example/question")
         updates = [clients.update(created.location, add={"category": [f"t{n}"]}) for n in range(12)]

@@ -297,6 +297,7 @@ def test_pelican_finds_it_by_itself_once_it_is_installed(
     assert built.text("like.html").count('rel="micropub"') == 1
 
 
+@pytest.mark.cold
 def test_importing_it_is_light() -> None:
     code = (
         "import sys, pelican; before = set(sys.modules);"

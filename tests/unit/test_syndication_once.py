@@ -185,6 +185,7 @@ async def test_one_target_does_not_wait_for_another(both: Bench) -> None:
     both.start()
     path = both.post()
     await both.until(lambda: both.networks.skeets == ["Hello, web"] and len(both.copies(path)) == 1)
+    await both.until(lambda: len(both.jobs()) == 1)
     (job,) = both.jobs()
     assert job.uid == both.targets[0].uid
     assert "503" in job.error

@@ -1,0 +1,62 @@
+"""The site is loaded anew: who has asked the one before still gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from rebuild_site import CONF, commit
+from site_kit import PlainCheckout
+
+from bridge.site.current import CurrentSite
+from bridge.store.memory import MemoryStore
+
+
+class Reader:
+    """One whose answers wait for a word."""
+
+    confined = True
+
+    def __init__(self) -> None:
+        self.denied: list[str] = []
+        self.answered = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def load(self) -> None:
+        """Nothing to load."""
+
+    async def all_answered(self) -> None:
+        await self.answered.wait()
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+async def test_a_reader_goes_when_it_has_answered_and_at_the_end_at_once(tmp_path: Path) -> None:
+    store, readers = MemoryStore(), list[Reader]()
+
+    def new() -> Any:
+        readers.append(Reader())
+        return readers[-1]
+
+    current = CurrentSite(
+        store,
+        PlainCheckout(store, tmp_path / "checkout"),
+        new,
+        content="content",
+        uploads="content/media",
+    )
+    for word in (b"a", b"b", b"c"):
+        await current.bring_to(commit(store, {"pelicanconf.py": CONF + b"# " + word}))
+        assert id(current.reader) == id(readers[-1])
+    first, second, third = readers
+    await asyncio.sleep(0)
+    assert not first.closed.is_set()
+    first.answered.set()
+    async with asyncio.timeout(60):
+        await first.closed.wait()
+    assert not second.closed.is_set()
+    await current.close()
+    assert second.closed.is_set()
+    assert third.closed.is_set()
