@@ -6,7 +6,7 @@ PYTEST = $(RUN) -m pytest -n auto
 # Half of a start is compiling, if nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint bench soak nightly clean
+.PHONY: demo test lint bench soak nightly catalogues clean
 
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
@@ -30,6 +30,10 @@ soak: .venv/dev
 # What installs for minutes before it begins.
 nightly: .venv/dev
 	BRIDGE_NIGHTLY=1 $(PYTEST) -m nightly $(ARGS)
+
+# The words of the pages in each language: new ones are added, and the catalogues compiled.
+catalogues: .venv/dev
+	$(RUN) -m tools.catalogues
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

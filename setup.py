@@ -17,7 +17,7 @@ setup(
         "bridge": ["py.typed"],
         "bridge.store": ["*.sh"],
         "bridge.docs": ["**/*"],
-        "bridge.pages": ["templates/**/*", "static/**/*"],
+        "bridge.pages": ["templates/**/*", "static/**/*", "locale/**/*"],
         "bridge.sample_site": ["**/*", "**/.*"],
         "pelican_indieauth": ["py.typed", "templates/**/*"],
     },

@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from bridge.errors import BridgeError, OAuthError, TooManyRequests, Untrusted
 from bridge.http.form import Handler
 from bridge.net.web_url import parse
+from bridge.pages import language
 from bridge.pages.navigation import NOTICES, SECTIONS
 
 #: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
@@ -41,23 +42,11 @@ DESK_POLICY = f"{_POLICY.format(images=' blob:')}; manifest-src 'self'; frame-sr
 _ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 
 
-def when(moment: float | None, zone: tzinfo = UTC) -> str:
-    """A time as a person reads it on a clock of theirs; the page's ``<time>`` has it exactly."""
-    if moment is None:
-        return "never"
-    return f"{datetime.fromtimestamp(moment, zone):%-d %B %Y, %H:%M %Z}"
-
-
 def ago(moment: float | None, now: float | None = None) -> str:
-    """How long ago something was, roughly."""
+    """How long ago something was, roughly, in the reader's language."""
     if moment is None:
-        return "never"
-    seconds = (time.time() if now is None else now) - moment
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
+        return language.translated("never")
+    return language.ago((time.time() if now is None else now) - moment)
 
 
 _TEMPLATES = jinja2.Environment(
@@ -68,10 +57,9 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     extensions=["jinja2.ext.i18n"],
 )
-# The words of the pages are marked for translation already.
-_TEMPLATES.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+language.install(_TEMPLATES)
 _TEMPLATES.filters.update(
-    when=lambda moment: when(moment, _ZONE.get()),
+    when=lambda moment: language.when(moment, _ZONE.get()),
     ago=ago,
     iso=lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(),
     host=lambda url: parse(url).host,
@@ -179,7 +167,7 @@ def page(
         text = "This page is for a person to look at."
         return web.Response(status=403, text=text, headers=_HEADERS)
     host = request.app[HOST]
-    _ZONE.set(host.zone)
+    _prepare(request, host)
     html = _TEMPLATES.get_template(template).render(
         me=host.me,
         name=host.name,
@@ -190,16 +178,23 @@ def page(
         **values,
     )
     response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
+    response.headers[hdrs.VARY] = hdrs.ACCEPT_LANGUAGE
     if policy:
         response.headers["Content-Security-Policy"] = policy
     guest.remember(response)
     return response
 
 
+def _prepare(request: web.Request, host: Host) -> None:
+    """Have the page of this request in the reader's language, on the site's clock."""
+    _ZONE.set(host.zone)
+    language.speak(language.preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+
+
 def frame(request: web.Request, template: str, **values: object) -> web.Response:
     """Render what stands in a frame of a page of ours, or in a tab beside it, with no way to act:
     no script, no form, nothing from elsewhere but pictures. It may hold nothing secret."""
-    _ZONE.set(request.app[HOST].zone)
+    _prepare(request, request.app[HOST])
     html = _TEMPLATES.get_template(template).render(**values)
     headers = {
         **_HEADERS,

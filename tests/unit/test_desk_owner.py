@@ -119,3 +119,22 @@ async def test_a_page_is_for_no_frame_and_no_cache(owner: Browser) -> None:
     assert page.headers["Cache-Control"] == "no-store"
     framed = await owner.get("/desk/thing", headers={"Sec-Fetch-Dest": "iframe"})
     assert framed.status == 403
+
+
+@pytest.mark.parametrize(
+    ("wanted", "spoken", "heading", "button"),
+    [
+        ("de-AT, en;q=0.5", "de", "Anmeldung", "Abmelden"),
+        ("fr", "fr", "Connexion", "Se déconnecter"),
+        ("es", "es", "Acceso", "Cerrar sesión"),
+        ("pt", "en", "Signing in", "Sign out"),
+    ],
+)
+async def test_a_page_speaks_the_language_of_its_reader(
+    owner: Browser, wanted: str, spoken: str, heading: str, button: str
+) -> None:
+    page = await owner.get("/auth/sessions", headers={"Accept-Language": wanted})
+    assert f'<html lang="{spoken}">' in page.text
+    assert f"<h1>{heading}</h1>" in page.text
+    assert button in page.text
+    assert page.headers["Vary"] == "Accept-Language"

@@ -447,7 +447,7 @@ async def test_the_first_run(tmp_path: Path) -> None:
     async with running(tmp_path, password=None) as up, browser(up.base) as guest:
         assert not is_set_up(up.db)
         page = await guest.get("/tokens")
-        assert "Nobody can sign in yet" in page.text
+        assert "No way to sign in is set up yet" in page.text
         assert "<form" not in page.text
         link = owner_reset(up.db)
         assert await set_up(guest, link) == 303

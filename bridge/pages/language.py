@@ -1,0 +1,133 @@
+"""The language of a page: the reader's own, from gettext catalogues; English for all others.
+
+The catalogues are ``locale/LANGUAGE/LC_MESSAGES/bridge.po``, and compiled beside them:
+``make catalogues`` does that.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
+
+import jinja2
+
+LOCALE = Path(__file__).parent / "locale"
+#: The language that the templates are written in comes first.
+LANGUAGES = ("en", "de", "es", "fr")
+#: More wishes than a browser has.
+_MOST_WISHES = 30
+
+#: The language of the page that is being made: macros see nothing of what a page is given.
+_CURRENT: ContextVar[str] = ContextVar("language", default="en")
+
+
+def preferred(accept_language: str) -> str:
+    """The best of :data:`LANGUAGES` for a value of Accept-Language (RFC 9110 12.5.4).
+
+    A wish for a region (``de-AT``) is met by its language. What is no wish is passed over.
+    """
+    best, most = "en", 0.0
+    for wish in accept_language.split(",")[:_MOST_WISHES]:
+        tag, _, parameter = wish.strip().partition(";")
+        language = tag.strip().lower().split("-")[0]
+        weight = _weight(parameter)
+        if language in LANGUAGES and weight > most:
+            best, most = language, weight
+    return best
+
+
+def _weight(parameter: str) -> float:
+    """``q=0.8``, or 1 where nothing is said; 0 for what is none."""
+    name, _, value = parameter.strip().partition("=")
+    if not name:
+        return 1.0
+    try:
+        weight = float(value)
+    except ValueError:
+        return 0.0
+    return weight if name.strip().lower() == "q" and 0 <= weight <= 1 else 0.0
+
+
+def speak(language: str) -> None:
+    """Have what is rendered from here on in this request in a language of :data:`LANGUAGES`."""
+    _CURRENT.set(language)
+
+
+def current() -> str:
+    """The language of the page that is being made."""
+    return _CURRENT.get()
+
+
+@cache
+def _catalogue(language: str) -> NullTranslations:
+    if language == LANGUAGES[0]:
+        return NullTranslations()
+    with (LOCALE / language / "LC_MESSAGES" / "bridge.mo").open("rb") as compiled:
+        return GNUTranslations(compiled)
+
+
+def translated(text: str) -> str:
+    """A whole sentence of ours in the language of the page; as it is where no catalogue has it.
+
+    An error's own words (a file's name in them, a figure) stay English.
+    """
+    return _catalogue(_CURRENT.get()).gettext(text) if text else ""
+
+
+def _plural(one: str, many: str, number: int) -> str:
+    return _catalogue(_CURRENT.get()).ngettext(one, many, number)
+
+
+def install(templates: jinja2.Environment) -> None:
+    """Give templates ``_``, ``{% trans %}``, and a filter ``said`` for words from code."""
+    templates.install_gettext_callables(  # type: ignore[attr-defined]
+        translated, _plural, newstyle=True
+    )
+    templates.filters["said"] = translated
+    templates.globals["language"] = current
+
+
+def when(moment: float | None, zone: tzinfo = UTC) -> str:
+    """A time as the reader writes it, on a clock of the site's; its ``<time>`` has it exactly."""
+    if moment is None:
+        return translated("never")
+    at = datetime.fromtimestamp(moment, zone)
+    # The order of a date, for a translator: 26 November 2026, 20:27 CET
+    return translated("{day} {month} {year}, {time} {zone}").format(
+        day=at.day,
+        month=translated(_MONTHS[at.month - 1]),
+        year=at.year,
+        time=f"{at:%H:%M}",
+        zone=at.tzname(),
+    )
+
+
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, roughly."""
+    days, hours, minutes = (int(seconds // size) for size in (86400, 3600, 60))
+    if days > 0:
+        return _plural("{count} day ago", "{count} days ago", days).format(count=days)
+    if hours > 0:
+        return _plural("{count} hour ago", "{count} hours ago", hours).format(count=hours)
+    if minutes > 0:
+        return _plural("{count} minute ago", "{count} minutes ago", minutes).format(count=minutes)
+    return translated("just now")

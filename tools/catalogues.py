@@ -1,0 +1,195 @@
+"""Bring the pages' catalogues up to date with their words, and compile them: ``make catalogues``.
+
+New messages come without a translation, and those that are gone go. What is still to be translated
+is printed; with ``--check`` nothing is written, and the status is 1 if anything would be.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+BRIDGE = Path(__file__).parents[1] / "bridge"
+PAGES = BRIDGE / "pages"
+LOCALE = PAGES / "locale"
+LANGUAGES = ("de", "es", "fr")
+
+#: Calls whose words people read, and which of their arguments these are: by place, or by name.
+_CALLS: dict[str, tuple[int | str, ...]] = {
+    "translated": (0,),
+    "Notice": (0, "text", "button"),
+    "PageError": (0, 1, "text"),
+    "Conflict": (0,),
+    "InvalidRequest": (0,),
+    "Field": (1, 3, "hint"),
+    "PostType": (1,),
+    "Section": (2, "label"),
+    "_scope": (0,),
+    "Scope": (0,),
+}
+#: Names that hold such words, or a table of them, or a pair of an address and words.
+_NAMES = frozenset({"problem", "problems", "link", "told", "text", "label", "headline", "instead"})
+_TABLES = frozenset(
+    {
+        "_BUILD_WORDS",
+        "STALE",
+        "BACK",
+        "_WANTED",
+        "_WORK",
+        "_RSVP",
+        "_READ",
+        "_STARS",
+        "choices",
+        "_MONTHS",
+    }
+)
+#: Functions that give such words.
+_TELLERS = frozenset({"_headline", "_building", "_pushing"})
+_FOLDERS = ("desk", "pages", "indieauth")
+_FILES = ("auth/scopes.py", "micropub/answers.py")
+
+
+def words_of(source: str) -> Iterator[str]:
+    """The sentences in a module's source that pages show."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                wanted = _CALLS.get(name, ())
+                for place, value in enumerate(node.args):
+                    if place in wanted:
+                        yield from _constants(value)
+                for keyword in node.keywords:
+                    if keyword.arg in wanted or keyword.arg in _NAMES | _TABLES:
+                        yield from _constants(keyword.value)
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if name in _NAMES | _TABLES:
+                yield from _constants(value)
+            case ast.FunctionDef(name=name) if name in _TELLERS:
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Return) and inner.value is not None:
+                        yield from _constants(inner.value)
+            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id="problems"))], value=value):
+                yield from _constants(value)
+
+
+def _constants(node: ast.expr) -> Iterator[str]:
+    """The texts of an expression that are for people: no address, no name of a field."""
+    match node:
+        case ast.Constant(value=str() as text):
+            if text[:1].isupper() or " " in text.strip():
+                yield text
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                yield from _constants(part)
+        case ast.Dict(values=values):
+            for value in values:
+                yield from _constants(value)
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from _constants(body)
+            yield from _constants(orelse)
+        case ast.BoolOp(values=values):
+            for value in values:
+                yield from _constants(value)
+
+
+def messages() -> Catalog:
+    """Every message of the pages: those marked in templates, and those that come from code."""
+    found = Catalog(project="bridge", charset="utf-8")
+    for template in sorted(PAGES.glob("templates/**/*.html")):
+        with template.open("rb") as file:
+            for _, message, _, _ in extract(
+                "jinja2.ext:babel_extract", file, options={"trim_blocks": "true"}
+            ):
+                found.add(message)
+    modules = [file for folder in _FOLDERS for file in (BRIDGE / folder).rglob("*.py")]
+    for module in sorted([*modules, *(BRIDGE / file for file in _FILES)]):
+        source = module.read_text()
+        for text in words_of(source):
+            found.add(text)
+        for _, message, _, _ in extract("python", BytesIO(source.encode()), {"_plural": (1, 2)}):
+            found.add(message)
+    return found
+
+
+def read(language: str) -> Catalog:
+    """A language's catalogue as it is kept."""
+    with _po(language).open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def updated(language: str, found: Catalog) -> Catalog:
+    """A language's catalogue with exactly the messages that there are."""
+    catalogue = read(language)
+    catalogue.update(found, no_fuzzy_matching=True, update_creation_date=False)
+    catalogue.obsolete.clear()
+    return catalogue
+
+
+def missing(catalogue: Catalog) -> list[str]:
+    """The messages that a catalogue does not translate."""
+    return [
+        str(message.id)
+        for message in catalogue
+        if message.id
+        and not (all(message.string) if isinstance(message.string, tuple) else message.string)
+    ]
+
+
+def written(catalogue: Catalog) -> bytes:
+    """A catalogue as it is kept: without the times and names that only tools look at."""
+    out = BytesIO()
+    out.write(
+        'msgid ""\nmsgstr ""\n'
+        f'"Language: {catalogue.locale_identifier}\\n"\n'
+        '"Content-Type: text/plain; charset=utf-8\\n"\n'
+        f'"Plural-Forms: {catalogue.plural_forms}\\n"\n\n'.encode()
+    )
+    write_po(out, catalogue, width=96, no_location=True, sort_output=True, omit_header=True)
+    return out.getvalue()
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    """A catalogue as :mod:`gettext` reads it."""
+    # The same words make the same bytes.
+    catalogue.creation_date = catalogue.revision_date = datetime(2026, 1, 1, tzinfo=UTC)
+    out = BytesIO()
+    write_mo(out, catalogue)
+    return out.getvalue()
+
+
+def _po(language: str) -> Path:
+    return LOCALE / language / "LC_MESSAGES" / "bridge.po"
+
+
+def main() -> int:
+    """Write every catalogue anew, and say what is not translated yet."""
+    found, status = messages(), 0
+    for language in LANGUAGES:
+        catalogue = updated(language, found)
+        for path, content in (
+            (_po(language), written(catalogue)),
+            (_po(language).with_suffix(".mo"), compiled(catalogue)),
+        ):
+            if not path.exists() or path.read_bytes() != content:
+                status = 1
+                if "--check" not in sys.argv:
+                    path.write_bytes(content)
+        for message in missing(catalogue):
+            print(f"{language}: {message}")
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
