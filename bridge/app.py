@@ -24,6 +24,7 @@ from bridge.desk.desk import Desk
 from bridge.desk.mentions import MentionPages
 from bridge.desk.owner import owner_form
 from bridge.desk.status import StatusHandlers
+from bridge.desk.syndication import SyndicationPages
 from bridge.desk.used_files import UsedFiles
 from bridge.errors import BridgeError, SiteBroken
 from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
@@ -58,6 +59,7 @@ from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.store.submodules import submodules_of
 from bridge.store.sync.remote import Remote
+from bridge.syndication.connecting import Connecting
 from bridge.syndication.factory import (
     default_targets,
     make_backfeed,
@@ -198,14 +200,14 @@ class _Assembly:
             previews,
             max_bytes=self.app[MAX_REQUEST],
         )
-        syndicator = self._start_syndication(repo, placing, followers, committer, fetch, server)
+        copies = self._start_syndication(repo, placing, followers, committer, fetch, server)
+        syndicator = copies[0] if copies else None
         if syndicator is not None:
             listeners.append(syndicator.changed)
             followers.moved.append(syndicator.changed)
         receiver = await self._start_receiving(repo, committer, fetch)
-        if syndicator is not None and receiver is not None:
-            backfeed = make_backfeed(syndicator, repo.catalogue, repo.posts, receiver)
-            self._run_beside(backfeed.run(), "backfeed")
+        if copies is not None:
+            self._start_backfeed(copies, repo, receiver, with_pages=server is not None)
         status = StatusHandlers(
             gate,
             followers.rebuilder,
@@ -483,13 +485,14 @@ class _Assembly:
         committer: Committer,
         fetch: GuardedFetch,
         server: IndieAuthServer | None,
-    ) -> Syndicator | None:
-        """Copies at the targets that have a type."""
+    ) -> tuple[Syndicator, Connecting] | None:
+        """Copies at the targets that have a type, and what lets the bridge into the accounts."""
         if not any(target.type for target in self.settings.syndication.targets):
             return None
         # The settings' own servers may be anywhere; what they lead to may not.
         own = GuardedFetch(admits=lambda _: True, any_port=True)
         self._close_later(own.close)
+        vault = make_vault(self.settings, server.db if server else None)
         syndicator = make_syndicator(
             self.settings,
             repo.store,
@@ -502,10 +505,28 @@ class _Assembly:
             followers.rebuilder.output,
             guarded=fetch,
             own=own,
-            vault=make_vault(self.settings, server.db if server else None),
+            vault=vault,
         )
         self._close_later(syndicator.close)
-        return syndicator
+        callback = f"{self.public_url}desk/syndication/callback"
+        return syndicator, Connecting(own, fetch, vault, callback)
+
+    def _start_backfeed(
+        self,
+        copies: tuple[Syndicator, Connecting],
+        repo: _Repo,
+        receiver: Receiver | None,
+        *,
+        with_pages: bool,
+    ) -> None:
+        """Answers to copies, where mentions are taken; and the owner's page of both."""
+        syndicator, connecting = copies
+        backfeed = None
+        if receiver is not None:
+            backfeed = make_backfeed(syndicator, repo.catalogue, repo.posts, receiver)
+            self._run_beside(backfeed.run(), "backfeed")
+        if with_pages:
+            SyndicationPages(syndicator, connecting, backfeed).add_to(self.app)
 
     def _start_hub(
         self, repo: _Repo, followers: _Followers, fetch: GuardedFetch, site: GuardedFetch

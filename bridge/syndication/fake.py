@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from yarl import URL
 
 from bridge.syndication import bluesky, text
 
@@ -59,6 +60,8 @@ class FakeNetwork:
     token: str = MASTODON_TOKEN
     password: str = APP_PASSWORD
     generation: int = 0
+    apps: dict[str, str] = field(default_factory=dict)
+    challenge: str = ""
     _last: int = 115_000_000_000_000_000
 
     # ---- Mastodon -------------------------------------------------------------------------
@@ -97,6 +100,36 @@ class FakeNetwork:
                 },
             }
         )
+
+    async def register(self, request: web.Request) -> web.Response:
+        """POST /api/v1/apps."""
+        form = await _form(request)
+        self.apps[_first(form, "redirect_uris", "")] = _first(form, "scopes", "")
+        return web.json_response({"client_id": "fake-client", "client_secret": "fake-secret"})
+
+    async def authorize(self, request: web.Request) -> web.Response:
+        """GET /oauth/authorize: everybody agrees at once."""
+        query = request.query
+        if query.get("redirect_uri") not in self.apps or not query.get("code_challenge"):
+            raise _refusal(400, "invalid_request")
+        self.challenge = query["code_challenge"]
+        back = URL(query["redirect_uri"]).with_query(code="fake-code", state=query["state"])
+        raise web.HTTPFound(back)
+
+    async def grant(self, request: web.Request) -> web.Response:
+        """POST /oauth/token."""
+        form = await _form(request)
+        verifier = _first(form, "code_verifier", "").encode()
+        made = base64.urlsafe_b64encode(hashlib.sha256(verifier).digest()).decode().rstrip("=")
+        if _first(form, "code", "") != "fake-code" or made != self.challenge:
+            raise _refusal(400, "invalid_grant")
+        return web.json_response({"access_token": self.token, "token_type": "Bearer"})
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        """POST /oauth/revoke."""
+        form = await _form(request)
+        self.done.append(("revoke", _first(form, "token", "")))
+        return web.json_response({})
 
     async def verify(self, request: web.Request) -> web.Response:
         """GET /api/v1/accounts/verify_credentials."""
@@ -511,6 +544,10 @@ class FakeNetwork:
         status = "/api/v1/statuses/{id}"
         return [
             ("GET", "/api/v2/instance", self.instance),
+            ("POST", "/api/v1/apps", self.register),
+            ("GET", "/oauth/authorize", self.authorize),
+            ("POST", "/oauth/token", self.grant),
+            ("POST", "/oauth/revoke", self.revoke),
             ("GET", "/api/v1/accounts/verify_credentials", self.verify),
             ("GET", "/api/v1/accounts/{account}/statuses", self.own),
             ("POST", "/api/v1/statuses", self.create),

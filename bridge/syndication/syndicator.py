@@ -164,6 +164,14 @@ class Syndicator:
         self._wake(job.uid)
         return True
 
+    def connected(self, uid: str) -> None:
+        """The owner has connected, or disconnected, an account: see what that changes, at once."""
+        self.ledger.off(uid, None)
+        for job in list(self.ledger.jobs.values()):
+            if job.uid == uid and job.state == "waiting" and not job.looks:
+                job.next = 0.0
+        self._wake(uid)
+
     async def skip(self, name: str) -> bool:
         """Never make this copy: it is no longer wanted. Whether there is such a job."""
         job = self.ledger.jobs.get(name)

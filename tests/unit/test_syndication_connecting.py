@@ -1,0 +1,158 @@
+"""Connecting an account: Mastodon by OAuth, Bluesky by an app password, and back again."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+from aiohttp import web
+from content_site import write_settings
+from indieauth_kit import browser, running
+from syndication_kit import Bench, Fault, Networks, close_bench, make_bench, start_networks
+
+from bridge.desk.syndication import PATH, SyndicationPages
+from bridge.net.fetch import GuardedFetch
+from bridge.settings import Target
+from bridge.store import Change, Commit
+from bridge.store.git import GitStore
+from bridge.syndication.around import FileVault
+from bridge.syndication.backfeed import Backfeed
+from bridge.syndication.connecting import SCOPES, Connecting, NotConnected
+from bridge.syndication.fake import APP_PASSWORD, HANDLE
+
+CALLBACK = "https://bridge.example/desk/syndication/callback"
+
+
+@pytest.fixture
+async def networks() -> AsyncIterator[Networks]:
+    networks = await start_networks()
+    yield networks
+    await networks.server.close()
+
+
+@pytest.fixture
+async def connecting(tmp_path: Path) -> AsyncIterator[Connecting]:
+    async with GuardedFetch(allow_loopback=True) as fetch:
+        yield Connecting(fetch, fetch, FileVault(tmp_path / "secrets.json"), CALLBACK)
+
+
+def mastodon(networks: Networks, name: str = "you") -> Target:
+    return Target(uid=f"{networks.fake.base}/@{name}", name="M", type="mastodon")
+
+
+async def agreed(connecting: Connecting, target: Target) -> dict[str, str]:
+    """The owner agrees at their server; what they come back with."""
+    url = await connecting.begin(target)
+    assert SCOPES.replace(" ", "+").replace(":", "%3A") in url
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(url, allow_redirects=False) as answer,
+    ):
+        back = answer.headers["Location"]
+    assert back.startswith(f"{CALLBACK}?")
+    return {name: values[0] for name, values in parse_qs(urlsplit(back).query).items()}
+
+
+async def test_mastodon_is_connected_once_the_owner_agrees(
+    connecting: Connecting, networks: Networks
+) -> None:
+    target = mastodon(networks)
+    assert not connecting.is_connected(target)
+    back = await agreed(connecting, target)
+    assert connecting.pending(target, back["state"])
+    assert not connecting.pending(target, "another")
+    assert await connecting.end(target, back["code"]) == "@you"
+    assert connecting.is_connected(target)
+    # Used up.
+    assert not connecting.pending(target, back["state"])
+    # Registered once.
+    await agreed(connecting, target)
+    assert networks.requests.count("POST /api/v1/apps") == 1
+    await connecting.disconnect(target)
+    assert not connecting.is_connected(target)
+    assert networks.fake.done == [("revoke", networks.fake.token)]
+
+
+async def test_another_account_than_the_targets_is_not_connected(
+    connecting: Connecting, networks: Networks
+) -> None:
+    target = mastodon(networks, "me")
+    back = await agreed(connecting, target)
+    with pytest.raises(NotConnected, match=r"as @you; this target is @me"):
+        await connecting.end(target, back["code"])
+    assert not connecting.is_connected(target)
+
+
+async def test_bluesky_is_connected_by_an_app_password_alone(
+    connecting: Connecting, networks: Networks
+) -> None:
+    base = networks.fake.base
+    target = Target(uid=f"https://bsky.app/profile/{HANDLE}", name="B", type="bluesky", server=base)
+    with pytest.raises(NotConnected, match="app password"):
+        await connecting.by_password(target, "my own password")
+    with pytest.raises(NotConnected, match="401"):
+        await connecting.by_password(target, "aaaa-bbbb-cccc-dddd")
+    assert not connecting.is_connected(target)
+    await connecting.by_password(target, f" {APP_PASSWORD}\n")
+    assert connecting.is_connected(target)
+    await connecting.disconnect(target)
+    assert not connecting.is_connected(target)
+
+
+@dataclass
+class Looks:
+    """Stands for what looks for answers."""
+
+    asked: list[str] = field(default_factory=list)
+
+    async def look(self, uid: str, *, now: bool = False) -> int:
+        assert now
+        self.asked.append(uid)
+        return 2
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    folder = tmp_path / "repo.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
+    store = GitStore(folder, otherwise="Owner <owner@example.org>")
+    settings = write_settings(tmp_path).read_bytes()
+    store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
+    bench = await make_bench(tmp_path, store, ["mastodon"])
+    yield bench
+    await close_bench(bench)
+    store.close()
+
+
+async def test_the_owner_sees_what_failed_and_says_what_is_to_be_done(
+    bench: Bench, connecting: Connecting, tmp_path: Path
+) -> None:
+    bench.networks.faults.append(Fault("POST", "/api/v1/statuses", status=422, words="<b>no</b>"))
+    syndicator, looks = bench.start(), Looks()
+    path = bench.post()
+    await bench.until(lambda: any(job.state == "failed" for job in bench.jobs()))
+
+    def extend(app: web.Application) -> None:
+        SyndicationPages(syndicator, connecting, cast("Backfeed", looks)).add_to(app)
+
+    async with running(tmp_path / "web", extend=extend) as up, browser(up.base) as owner:
+        # Not for strangers.
+        assert "Your accounts" not in (await owner.get(PATH)).text
+        await owner.sign_in()
+        page = await owner.get(PATH)
+        assert "&lt;b&gt;no&lt;/b&gt;" in page.text
+        assert "Look for answers now" in page.text
+        job = bench.jobs()[0].name
+        form = dict(page.form(PATH))
+        await owner.post(PATH, data=form | {"action": "look"})
+        assert "2 new answers from Mastodon" in (await owner.get(PATH)).text
+        assert looks.asked == [bench.targets[0].uid]
+        await owner.post(PATH, data={"csrf": form["csrf"], "action": "retry", "id": job})
+        await bench.done(path)
+    assert bench.networks.toots == ["Hello, web"]
