@@ -307,3 +307,57 @@ def test_a_note_of_a_file_alone_is_called_by_its_kind(
     url = UPLOAD.replace(".jpg", f".{end}")
     file = compose(Post("entry", MappingProxyType({"content": (url,)})), when=WHEN, rules=rules)
     assert file.get("Title") == title
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "(*) test (*)",
+        "(*^_^*)",
+        "regex ^a.*b.*$ and 2*3*4 and *.py, *.txt",
+        "Leser*innen und Autor*innen",
+        "a * b * c",
+        "*) x (*",
+        "5*! and 6*!",
+    ],
+)
+def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
+    html = shown_html(sent)
+    assert "<em>" not in html
+    assert "<strong>" not in html
+    assert text.plain(sent) == sent
+    assert unescape(re.sub(r"<[^>]*>", "", html)) == sent
+
+
+@pytest.mark.parametrize(
+    ("sent", "html", "words"),
+    [
+        ("*so* and **so**.", "<em>so</em> and <strong>so</strong>.", "so and so."),
+        ('("*so*", *yes!*)', '("<em>so</em>", <em>yes!</em>)', '("so", yes!)'),
+        (
+            "**b [l](https://y.example/it's) c**",
+            '<strong>b <a href="https://y.example/it\'s">l</a> c</strong>',
+            "b l c",
+        ),
+        (
+            "[*so* it](https://y.example/?a=1&b=2)",
+            '<a href="https://y.example/?a=1&amp;b=2"><em>so</em> it</a>',
+            "so it",
+        ),
+        (
+            "[![i](https://x.example/i.png)](https://y.example/)",
+            '<a href="https://y.example/"><img alt="i" src="https://x.example/i.png"></a>',
+            "i",
+        ),
+        (
+            '[l](https://y.example/ "A title")',
+            '<a href="https://y.example/" title="A title">l</a>',
+            "l",
+        ),
+        ("[l]( https://y.example/ )", '<a href="https://y.example/">l</a>', "l"),
+    ],
+)
+def test_what_is_meant_is_markdown_within_each_other(sent: str, html: str, words: str) -> None:
+    assert shown_html(sent).replace(" />", ">") == f"<p>{html}</p>"
+    assert text.decode(text.encode(sent)) == sent
+    assert text.plain(sent) == words

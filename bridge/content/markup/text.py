@@ -24,14 +24,22 @@ _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 _IN_TARGET = r"[^\s()<>\"`\\{}|&]|&(?!\#?\w+;)"
 _TARGET = rf"(?:https?://|mailto:|/(?!/))(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
+_LABEL = r"[^\[\]<>\\`\t]*[^\[\]<>\\`\s]"
+_TITLE = r"(?:[ ]\"[^\"<>&\\`{}\t]*\")?"
+_LINK = rf"\[[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s]\]\({_TARGET}\)"
+#: What stands before and after the stars of words that are meant to be stressed, and what those
+#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars.
+_BEFORE, _AFTER = r"\"'“‘«(\[—–/:-", r"\"'”’».,;:!?)\]…—–/-"
+_FIRST, _LAST = r"\"'“‘«(\[#@¿¡", r"\"'”’».,;:!?)…%+"
 
 #: Left to right: what is meant as Markdown, then URLs, then single characters with a meaning.
 _TOKEN = re.compile(
     rf"""
       (?P<code>(?<!`)`(?![\s`])[^`\\<>&{{}}\t]*[^`\\<>&{{}}\s]`(?!`))
-    | (?P<image>!)?\[(?P<label>[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s])\]\((?P<target>{_TARGET})\)
-    | (?<![\w*\\])(?P<stars>\*\*?)(?=[^\s*])
-      (?P<stressed>[^*`\[\]\\<>{{}}&\t]*[^*`\[\]\\<>{{}}&\s])(?P=stars)(?![\w*])
+    | \[!\[(?P<alt>{_LABEL}?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
+    | (?P<image>!)?\[(?P<label>{_LABEL})\]\((?P<target>[ ]*{_TARGET}{_TITLE}[ ]*)\)
+    | (?<![^\s{_BEFORE}])(?P<stars>\*\*?)(?=[\w{_FIRST}])
+      (?P<stressed>(?:{_LINK}|[^*`\[\]\\<>{{}}&\t])+)(?<=[\w{_LAST}])(?P=stars)(?![^\s{_AFTER}])
     | (?P<url>{_URL})
     | (?P<entity>&(?=\#?[A-Za-z0-9]+;))
     | (?P<lone>(?:(?<=\s)\*(?=\s))|(?:(?<=[^\W_])_+(?=[^\W_])))
@@ -157,6 +165,8 @@ def _token(match: re.Match[str]) -> str:
     kind = match.lastgroup
     if kind in {"code", "lone"}:
         return match.group()
+    if match["around"]:
+        return f"[![{_inline(match['alt'])}]({match['shown']})]({match['around']})"
     if match["target"]:
         return f"{match['image'] or ''}[{_inline(match['label'])}]({match['target']})"
     if match["stars"]:
@@ -174,6 +184,8 @@ def _words(match: re.Match[str]) -> str:
         return match["code"][1:-1]
     if match["target"]:
         return plain(match["label"])
+    if match["around"]:
+        return plain(match["alt"])
     return plain(match["stressed"]) if match["stars"] else match.group()
 
 
