@@ -38,6 +38,15 @@ def test_links_in_the_text_count_nofollow_or_not() -> None:
     assert links(text) == ["https://b.example/1", "https://b.example/2?a=b&c"]
 
 
+def test_the_source_of_a_quote_is_told() -> None:
+    quote = (
+        '<div class="e-content"><blockquote>Words<footer><cite><a href="https://b.example/q">b</a>'
+        "</cite></footer></blockquote></div>"
+        '<footer><div><a class="u-category" href="https://c.example/">c</a></div></footer>'
+    )
+    assert links(quote) == ["https://b.example/q"]
+
+
 def test_people_who_are_named_are_told() -> None:
     named = '<a class="u-category h-card" href="https://bob.example/">Bob</a>'
     assert links(named) == ["https://bob.example/"]

@@ -121,11 +121,15 @@ def _responses(entry: Tag, at: str) -> Iterator[tuple[str, str]]:
 
 def _is_own(each: Tag, entry: Tag) -> bool:
     """Whether a part of an entry is the author's own, and not shown in it by the theme."""
+    is_frame = False
     for part in (each, *each.parents):
         if part is entry:
-            return True
-        if part.name in {"nav", "footer"} or any(_APART.fullmatch(c) for c in _classes(part)):
+            return not is_frame
+        names = _classes(part)
+        if any(_APART.fullmatch(name) for name in names):
             return False
+        # Menus and footers are the theme's; in the text they are the author's (of a quote, say).
+        is_frame = "e-content" not in names and (is_frame or part.name in {"nav", "footer"})
     return False
 
 
