@@ -123,11 +123,12 @@ def from_posts(
         if did in hidden or (did != owner and not may_be_shown(author)):
             continue
         when = moment(record.get("createdAt"))
+        who = did if did == owner else _known_as(author)
         yield Response(
             kind,
-            bluesky.page_of(*named),
+            bluesky.page_of(who, named[1]),
             str(author.get("displayName") or author.get("handle") or did),
-            f"https://bsky.app/profile/{did}",
+            f"https://bsky.app/profile/{who}",
             photo=str(author.get("avatar") or ""),
             text=str(record.get("text") or ""),
             published=when.isoformat() if when else "",
@@ -146,9 +147,16 @@ def from_actors(
                 kind,
                 f"{copy}#{word}-by-{did}",
                 str(actor.get("displayName") or actor.get("handle") or did),
-                f"https://bsky.app/profile/{did}",
+                f"https://bsky.app/profile/{_known_as(actor)}",
                 photo=str(actor.get("avatar") or ""),
             )
+
+
+def _known_as(actor: Mapping[str, Any]) -> str:
+    """The handle, as in addresses that people and Bridgy use, so that what comes both ways is one;
+    the DID of who has none."""
+    handle = str(actor.get("handle") or "")
+    return handle if "." in handle and handle != "handle.invalid" else str(actor.get("did", ""))
 
 
 def dids_in(thread: object) -> set[str]:

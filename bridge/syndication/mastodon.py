@@ -90,7 +90,13 @@ class Mastodon:
 
     async def account(self) -> Account:
         """Whose token this is."""
-        found = object_of(await self._get("/api/v1/accounts/verify_credentials"))
+        try:
+            found = object_of(await self._get("/api/v1/accounts/verify_credentials"))
+        except ApiError as error:
+            if error.status in {400, 422}:
+                # So some servers say that the token is not good.
+                raise ApiError(str(error), status=401) from error
+            raise
         source = found.get("source")
         privacy = source.get("privacy") if isinstance(source, dict) else None
         return Account(

@@ -200,8 +200,10 @@ class AtMastodon:
 
     def is_mine(self, url: str) -> bool:
         """See :class:`Network`."""
-        parts, base = urlsplit(url), urlsplit(self._target.base)
-        if parts.netloc.lower() != base.netloc.lower():
+        parts = urlsplit(url)
+        # The server may be reached at another name than the one that it shows.
+        homes = {urlsplit(each).netloc.lower() for each in (self._target.base, self._target.uid)}
+        if not parts.netloc or parts.netloc.lower() not in homes:
             return False
         if match := re.search(r"-by-(\w+)$", parts.fragment):
             return self._account is not None and match[1] == self._account.id
@@ -230,7 +232,7 @@ class AtMastodon:
         found = [*from_statuses(replies, account.id)]
         if target.backfeed == "all" and target.likes == "faces":
             for what, kind, word in (
-                ("favourited_by", "like-of", "favourited"),
+                ("favourited_by", "like-of", "favorited"),
                 ("reblogged_by", "repost-of", "reblogged"),
             ):
                 found += from_people(await client.people(status_id, what), url, kind, word)

@@ -255,6 +255,18 @@ async def test_a_refused_token_turns_the_target_off_until_there_is_another(one: 
     assert there(one) == ["Hello, web"]
 
 
+async def test_a_server_that_calls_a_bad_token_a_bad_request_is_understood(
+    mastodon: Bench,
+) -> None:
+    fault = Fault("GET", "/verify_credentials", 99, status=400, words="bad token")
+    mastodon.networks.faults.append(fault)
+    syndicator = mastodon.start()
+    mastodon.post()
+    uid = mastodon.targets[0].uid
+    await mastodon.until(lambda: syndicator.ledger.trouble(uid) is not None)
+    assert mastodon.jobs()[0].state == "waiting"
+
+
 async def test_the_accounts_own_password_is_refused_before_it_is_sent(bluesky: Bench) -> None:
     (bluesky.folder / "bluesky/account.token").write_text("correct horse", encoding="utf-8")
     syndicator = bluesky.start()
