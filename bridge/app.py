@@ -325,6 +325,9 @@ class _Assembly:
         if self.settings.rebuild.output:
             return Path(self.settings.rebuild.output)
         base = self.settings.site.state
+        if self.settings.rebuild.mode in {"webhook", "none"}:
+            # No page comes to this machine, so that nothing has to be waited for.
+            return base / "output"
         try:
             if (head := repo.store.head()) is not None:
                 await repo.site.bring_to(head)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from bridge.app import REBUILDER, STORE, make_app
+from bridge.commands.progress import step
 from bridge.commands.serve import lend_plugin, listen, run
 from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
@@ -156,7 +157,8 @@ async def _serve_demo(
     async def announce() -> None:
         if head := app[STORE].head():
             app[REBUILDER].changed(head)
-            await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
+            with step("Building the site for the first time"):
+                await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
         # Whoever waits for this file must never read half of it.
         half = Path(facts.output).with_name(".demo.json")
         private.write(half, json.dumps(asdict(facts), indent=2))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from bridge.auth.me import profile_url
 from bridge.commands.existing_site import ExistingSite, find_site
+from bridge.commands.progress import step
 from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
 from bridge.net.web_url import BadURL, parse
@@ -176,7 +177,8 @@ def _make_repo(plan: Plan) -> None:
     """
     found, was_there = plan.found, plan.repo.exists()
     try:
-        clone_bare(found.remote, plan.repo, found.branch)
+        with step("Cloning the site"):
+            clone_bare(found.remote, plan.repo, found.branch)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     for file in (plan.site.conf, plan.site.settings):

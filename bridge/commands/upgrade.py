@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.commands.existing_site import find_site
+from bridge.commands.progress import step
 from bridge.errors import Refused
 from bridge.runtime.command_name import command
 from bridge.settings import Settings, SettingsError
@@ -73,7 +74,8 @@ def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str
     found = Found(Path(), site, settings.site.branch, "")
     if not is_remote(site):
         found = look_at(Path(site), remote)
-    clone_bare(found.remote, repo, settings.site.branch or found.branch)
+    with step("Cloning the site"):
+        clone_bare(found.remote, repo, settings.site.branch or found.branch)
     return f"Kept {config}, and made {repo}. {_set_up(found)}"
 
 

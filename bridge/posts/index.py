@@ -10,6 +10,7 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -28,9 +29,12 @@ from bridge.store import BlobId, ContentStore, StoreBroken, Version
 log = logging.getLogger(__name__)
 
 _BATCH = 500
+#: So many, where the site's readers and plugins take milliseconds for each: progress is to be seen.
+_SLOW_BATCH = 100
 #: How many batches are with the site at once: one for each processor, and one to come.
 _AHEAD = 3
-_MANY = 10_000
+#: Seconds between two lines of the log about how far a long refresh has come.
+_TELL_EVERY = 5.0
 #: Stands for the version while not every file of it is described.
 _UNFINISHED = Version("")
 
@@ -70,6 +74,7 @@ class PostIndex:
         self._reader = sqlite3.connect(file, check_same_thread=False)
         self._lists: dict[str, tuple[Version | None, list[str]]] = {}
         self._suffixes: tuple[str, ...] = ()
+        self._batch = _BATCH
         #: How many files a refresh has described so far; ``None`` where none is going on.
         self.described: int | None = None
         self.version: Version | None = None
@@ -84,6 +89,7 @@ class PostIndex:
         rules = f"{facts.fingerprint} {' '.join(sorted(self._configured))}"
         with self._writing, translated():
             self._own = self._configured | hosts(facts.siteurl)
+            self._batch = _BATCH if facts.by_formatting else _SLOW_BATCH
             self._suffixes = tuple(f".{suffix}" for suffix in facts.suffixes)
             known = self._state(rules)
             if known != head:
@@ -325,7 +331,7 @@ class PostIndex:
         then: Callable[[], None] = lambda: None,
     ) -> None:
         """Describe files and write down what they are; ``then`` is called after each batch."""
-        count = 0
+        count, told = 0, time.monotonic()
         ahead: deque[tuple[int, Future[list[Entry | Page | Unread | None]]]] = deque()
         batches = self._batches(files)
         while True:
@@ -347,13 +353,14 @@ class PostIndex:
             then()
             count += size
             self.described = count
-            if count >= _MANY and (count - size) // _MANY != count // _MANY:
-                log.info("indexing: %d files", count)
+            if (now := time.monotonic()) - told >= _TELL_EVERY:
+                told = now
+                log.info("looking at the site's posts: %d files so far", count)
 
     def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
         """Only what the site has a reader for can be a post."""
         posts = (each for each in files if each[0].endswith(self._suffixes))
-        while batch := list(islice(posts, _BATCH)):
+        while batch := list(islice(posts, self._batch)):
             yield batch
 
     def _note_unread(self, files: Sequence[Unread]) -> None:

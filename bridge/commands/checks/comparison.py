@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bridge.commands.checks import Finding
+from bridge.commands.progress import step
 from bridge.rebuild.factory import importing_from
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.resident.verify import differing, stable
@@ -35,7 +36,8 @@ async def check_comparison(
     """
     folder = built.with_name("plain")
     try:
-        await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
+        with step("Making a fresh clone of the repo"):
+            await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
     except StoreBroken as error:
         return Finding(
             "comparison",
@@ -44,12 +46,14 @@ async def check_comparison(
             broken=False,
         )
     try:
-        await _build(settings, folder, "first")
+        with step("Building the clone with pelican"):
+            await _build(settings, folder, "first")
         names = {*Tree(folder / "first").walk(), *Tree(built).walk()}
         other = await asyncio.to_thread(differing, built, folder / "first", names)
         if other:
             # A page that tells the time differs from itself as well.
-            await _build(settings, folder, "second")
+            with step("Building the clone once more, for what differs each time"):
+                await _build(settings, folder, "second")
             other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
             other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
     except _PelicanFailed as failure:

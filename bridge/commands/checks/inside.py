@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bridge.commands.checks import Finding, address_of
 from bridge.commands.checks.comparison import check_comparison, check_folder
+from bridge.commands.progress import step
 from bridge.errors import SiteBroken
 from bridge.net.link_rels import html_links
 from bridge.rebuild.build import BuildFailed, Outcome, Task
@@ -61,7 +62,8 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
     with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
         checkout = Path(folder, "site")
         files = Checkout(store, checkout, submodules=submodules_of(store, settings))
-        await asyncio.to_thread(files.bring_to, head)
+        with step("Laying out the site's files and submodules"):
+            await asyncio.to_thread(files.bring_to, head)
         for warning in files.warnings:
             yield Finding("checkout", warning, "What is built by the bridge lacks this.")
         if finding := await asyncio.to_thread(check_folder, settings, store):
@@ -140,7 +142,8 @@ async def _check_pelican(
     sandbox = make_sandbox(settings, checkout.with_name("state"))
     site = SiteProcess(start_of(settings, checkout), sandbox)
     try:
-        facts = await site.load()
+        with step("Reading the site's settings"):
+            facts = await site.load()
         unread = await _unread(store, head, site, settings)
     except SiteBroken as error:
         yield Finding("Pelican settings", error.description, "Correct the file, and commit it.")
@@ -153,7 +156,8 @@ async def _check_pelican(
     yield _check_articles(unread)
     output = checkout.with_name("output")
     try:
-        outcome = await _build(checkout, output, head, settings)
+        with step("Building the site as the bridge does"):
+            outcome = await _build(checkout, output, head, settings)
     except BuildFailed as failure:
         where = f" because of {failure.file}" if failure.file else ""
         yield Finding(
@@ -193,9 +197,11 @@ async def _unread(
 
     files = await asyncio.to_thread(sources)
     unread: list[Unread] = []
-    for at in range(0, len(files), _AT_ONCE):
-        described = await site.describe(files[at : at + _AT_ONCE])
-        unread += [each for each in described if isinstance(each, Unread)]
+    with step("Reading the posts") as tell:
+        for at in range(0, len(files), _AT_ONCE):
+            tell(f"{at} of {len(files)}")
+            described = await site.describe(files[at : at + _AT_ONCE])
+            unread += [each for each in described if isinstance(each, Unread)]
     return unread
 
 

@@ -1,0 +1,74 @@
+"""What takes a while says so, and what does not says nothing."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+from bridge.commands.progress import step
+
+
+class Terminal(io.StringIO):
+    """Takes what is printed, and says when the first of it is there."""
+
+    def __init__(self, *, tty: bool) -> None:
+        super().__init__()
+        self.tty = tty
+        self.begun = threading.Event()
+
+    def isatty(self) -> bool:
+        return self.tty
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        self.begun.set()
+        return count
+
+
+def test_a_quick_step_says_nothing() -> None:
+    out = Terminal(tty=False)
+    with step("Cloning the site", out=out, after=600) as tell:
+        tell("half")
+    assert out.getvalue() == ""
+
+
+def test_elsewhere_than_on_a_terminal_there_are_few_plain_lines() -> None:
+    out = Terminal(tty=False)
+    with step("Reading the posts", out=out, after=0, between=600) as tell:
+        assert out.begun.wait(60)
+        tell("500 of 9000")
+        tell("1000 of 9000")
+    assert out.getvalue() == "Reading the posts …\n"
+    out = Terminal(tty=False)
+    with step("Reading the posts", out=out, after=0, between=0) as tell:
+        assert out.begun.wait(60)
+        tell("500 of 9000")
+    assert out.getvalue().splitlines() == [
+        "Reading the posts …",
+        "Reading the posts: 500 of 9000 …",
+    ]
+
+
+def test_on_a_terminal_one_line_moves_and_goes() -> None:
+    out = Terminal(tty=True)
+    with step("Reading [the] posts", out=out, after=0) as tell:
+        assert out.begun.wait(60)
+        tell("500 of 9000")
+        ends = time.monotonic() + 60
+        while "500 of 9000" not in out.getvalue() and time.monotonic() < ends:
+            time.sleep(0.01)
+    assert "Reading [the] posts" in out.getvalue()
+    assert "500 of 9000" in out.getvalue()
+
+
+def test_a_step_that_fails_ends_its_line() -> None:
+    out = Terminal(tty=True)
+    before = threading.active_count()
+    try:
+        with step("Cloning the site", out=out, after=0):
+            assert out.begun.wait(60)
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert threading.active_count() <= before
