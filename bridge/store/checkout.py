@@ -64,6 +64,9 @@ class NoSubmodules:
 
 
 _ERRORS = "surrogateescape"
+#: How a pointer of git-lfs begins, and the largest that its specification allows.
+_POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
+_NAMED = 3
 
 
 class Checkout:
@@ -204,6 +207,7 @@ class Checkout:
         self._warnings = {}
         self._check_links()
         self._fill_submodules(version, exact=before is None)
+        self._name_pointers()
         self._hide()
         self._moving.unlink()
         self._known = True
@@ -304,6 +308,29 @@ class Checkout:
                 f"a symbolic link that leads outside of the repo, to {link.readlink()}"
             )
             link.unlink()
+
+    def _name_pointers(self) -> None:
+        """Files that git-lfs keeps elsewhere are pointers here: it is not run."""
+        attributes = self.folder / ".gitattributes"
+        try:
+            uses_lfs = b"filter=lfs" in attributes.read_bytes()
+        except OSError:
+            return
+        if uses_lfs and (found := [path for path in self.paths() if self._is_pointer(path)]):
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            self._warnings[".gitattributes"] = (
+                f"git-lfs keeps {', '.join(found[:_NAMED])}{more} elsewhere, and pages get its"
+                " pointers instead of these files: commit them without git-lfs"
+            )
+
+    def _is_pointer(self, path: str) -> bool:
+        place = self.folder / path
+        try:
+            if place.is_symlink() or place.stat().st_size > _POINTER_BYTES:
+                return False
+            return place.read_bytes().startswith(_POINTER)
+        except OSError:
+            return False
 
     def _is_allowed(self, link: Path) -> bool:
         root, target = self._root.resolve(), Path(os.path.realpath(link))

@@ -180,6 +180,12 @@ def _cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:5000])
 
 
+def _broken_pages(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[4096:] = b"x" * (len(data) - 4096)
+    file.write_bytes(bytes(data))
+
+
 def _other_rows(file: Path) -> None:
     evil = b"cposix\nsystem\n(S'touch evil'\ntR."
     with sqlite3.connect(file) as database:
@@ -197,7 +203,9 @@ def _swapped(file: Path) -> None:
         database.execute("UPDATE made SET seal = (SELECT max(seal) FROM made)")
 
 
-@pytest.mark.parametrize("damage", [_no_database, _cut, _other_rows, _other_tables, _swapped])
+@pytest.mark.parametrize(
+    "damage", [_no_database, _cut, _broken_pages, _other_rows, _other_tables, _swapped]
+)
 def test_a_damaged_or_foreign_cache_is_ignored(site: Site, damage: Callable[[Path], None]) -> None:
     (site.content / "a.md").write_text(MARKDOWN)
     (site.content / "b.md").write_text(MARKDOWN.replace("walk", "run"))
@@ -207,6 +215,11 @@ def test_a_damaged_or_foreign_cache_is_ignored(site: Site, damage: Callable[[Pat
     assert read
     assert [each._content for each in found.values()] == [each._content for each in first.values()]
     assert not Path("evil").exists()
+    # Whatever was wrong with it, it does not stay so.
+    site.reads()
+    assert site.reads()[0] == []
+    assert {file.name for file in site.folder.iterdir()} == {"content", "read.sqlite"}
+    assert site.file.stat().st_mode & 0o077 == 0
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(site: Site) -> None:

@@ -220,6 +220,19 @@ def test_what_was_left_out_comes_back_after_a_restart(owner: Owner, folder: Path
     assert git(folder, "status", "--porcelain") == ""
 
 
+def test_files_that_git_lfs_keeps_elsewhere_are_named(owner: Owner, folder: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
+    files = {f"media/{number}.jpg": pointer for number in range(5)}
+    version = owner.write({".gitattributes": "*.jpg filter=lfs -text\n", "a.md": "1", **files})
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(version)
+    (told,) = checkout.warnings
+    assert "media/0.jpg, media/1.jpg, media/2.jpg and 2 more" in told
+    assert "commit them without git-lfs" in told
+    checkout.bring_to(owner.write(dict.fromkeys(files)), exact=False)
+    assert checkout.warnings == ()
+
+
 @pytest.mark.parametrize(
     "target",
     ["/etc/hostname", "../outside", "../../../../etc/hostname", ".git/config", "way/../../outside"],

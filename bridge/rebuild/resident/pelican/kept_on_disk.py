@@ -97,9 +97,11 @@ class KeptOnDisk:
             if row is None or row[1] != self._seal(path, digest, row[0]):
                 return None
             return _Unpickler(row[0], settings).load()
+        except sqlite3.DatabaseError as error:
+            self._give_up(error)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is not needed
             log.debug("%s is read: %s", path, error)
-            return None
+        return None
 
     def keep(self, path: str, made: Any, reader: object, opened: Collection[str]) -> None:
         """Keep what a reader has made of the file that :meth:`find` was asked for.
@@ -119,6 +121,8 @@ class KeptOnDisk:
                 "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)",
                 (self._name(path), digest, data, self._seal(path, digest, data)),
             )
+        except sqlite3.DatabaseError as error:
+            self._give_up(error)
         except (OSError, sqlite3.Error, pickle.PicklingError, UnicodeError) as error:
             log.debug("%s is not kept: %s", path, error)
 
@@ -133,8 +137,16 @@ class KeptOnDisk:
             self._database.executemany("DELETE FROM made WHERE path = ?", [(p,) for p in gone])
             self._database.commit()
         except sqlite3.Error as error:
-            log.debug("nothing is kept on disk: %s", error)
+            self._give_up(error)
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        """The file is damaged, or cannot be written: the next process begins another."""
+        log.debug("nothing is kept on disk: %s", error)
+        if self._database is not None:
+            self._database.close()
             self._database = None
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
 
     def _name(self, path: str) -> str:
         return path.removeprefix(self._root)
@@ -175,9 +187,14 @@ class KeptOnDisk:
 def _open(file: Path, key: bytes) -> sqlite3.Connection | None:
     for _ in range(2):
         try:
+            # Drafts are in it.
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            file.chmod(0o600)
             database = sqlite3.connect(file)
-            # Sealed row by row: what a crash of the machine damages is read anew.
+            # Sealed row by row: what is damaged, however it came to that, is read anew. So no file
+            # is needed beside this one to put it right.
             database.execute("PRAGMA synchronous = OFF")
+            database.execute("PRAGMA journal_mode = MEMORY")
             database.execute("CREATE TABLE IF NOT EXISTS site (key BLOB)")
             database.execute(
                 "CREATE TABLE IF NOT EXISTS made"
