@@ -45,7 +45,7 @@ WARM.set_forkserver_preload(["bridge.store.git"])
 _IMPORTED = [
     "bridge.app", "bridge.commands.check", "bridge.commands.cli", "bridge.commands.demo",
     "bridge.commands.init", "bridge.commands.serve", "bridge.store.git",
-    "bridge.site.pelican.serve", "bridge.rebuild.resident.__main__",
+    "mf2py", "bridge.site.pelican.serve", "bridge.rebuild.resident.__main__",
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
     "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
     "pelican", "pelican.readers", "pelican.tools.pelican_quickstart", "pelican_indieauth.plugin",
@@ -167,7 +167,7 @@ def _can_become(argv: Sequence[str], env: Mapping[str, str]) -> bool:
         python <= _UNDERSTOOD
         and env.get("PYTHONHASHSEED", "0") == "0"
         and len(words) > 1
-        and words[0] in ("-m", "-c")
+        and (words[0].endswith(".py") or words[0] in ("-m", "-c"))
         and words[1] not in ("pip", "venv", "pytest")
     )
 
@@ -299,16 +299,18 @@ def _interpret(argv: list[str]) -> None:
     sys.stderr = open(  # noqa: SIM115
         2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
     )
-    while words[0] not in ("-m", "-c"):
+    while words[0] in ("-P", "-W"):
         option = words.pop(0)
         safe = safe or option == "-P"
         if option == "-W":
             warnings.simplefilter(words.pop(0))  # type: ignore[arg-type] # "ignore" alone
-    kind, program, *arguments = words
+    kind = words.pop(0) if words[0] in ("-m", "-c") else ""
+    program, *arguments = words
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    first = [] if safe else [str(Path.cwd()) if kind == "-m" else ""]
+    places = {"-m": str(Path.cwd()), "-c": "", "": str(Path(program).parent)}
+    first = [] if safe else [places[kind]]
     sys.path[:] = [*first, *given, *_INSTALLED]
-    sys.argv = [program if kind == "-m" else "-c", *arguments]
+    sys.argv = ["-c" if kind == "-c" else program, *arguments]
     importlib.invalidate_caches()
     # Pelican looks for plugins of its name space wherever Python looks for modules.
     pelican.__path__[:] = pkgutil.extend_path([str(Path(pelican.__file__).parent)], "pelican")
@@ -317,6 +319,8 @@ def _interpret(argv: list[str]) -> None:
         is_package = hasattr(imported, "__path__")
         sys.modules.pop(f"{program}.__main__" if is_package else program, None)
         runpy.run_module(program, run_name="__main__", alter_sys=True)
+    elif kind == "":
+        runpy.run_path(program, run_name="__main__")
     else:
         module = sys.modules["__main__"] = types.ModuleType("__main__")
         exec(compile(program, "<string>", "exec"), vars(module))

@@ -11,6 +11,7 @@ from typing import Any
 
 import mf2py
 import pelican
+import pytest
 from pelican import Pelican
 from pelican.settings import read_settings
 
@@ -153,3 +154,10 @@ THEMES: dict[str, dict[str, Any]] = {
     "engineering": {"THEME": _installed("pelican_engineering_theme", "theme")},
     "sample": {"THEME": str(SAMPLE_THEME), "INDIEAUTH_MARKUP": False},
 }
+
+#: One of each kind in `make test`, all of them in `make soak`: Pelican's least and its fullest
+#: theme, where the plugin marks up posts, and one that does so itself.
+SPREAD = [
+    pytest.param(name, marks=() if name in {"simple", "notmyidea", "sample"} else pytest.mark.soak)
+    for name in THEMES
+]

@@ -13,7 +13,7 @@ from typing import Any
 import mf2py
 import pytest
 from bs4 import BeautifulSoup
-from plugin_site import SITE, THEMES, Built, build, items, write_settings
+from plugin_site import SITE, SPREAD, THEMES, Built, build, items, write_settings
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.markup import html
@@ -201,7 +201,7 @@ def rels(page: str, built: Built) -> dict[str, Any]:
     return {rel: urls for rel, urls in found.items() if rel not in HARMLESS}
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", SPREAD)
 def test_no_post_speaks_for_the_owner(theme: str, tmp_path: Path, posts: dict[str, str]) -> None:
     settings = {**THEMES[theme], **SETTINGS}
     plain = build(tmp_path / "plain", {s: harmless(t) for s, t in posts.items()}, **settings)

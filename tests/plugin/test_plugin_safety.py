@@ -11,7 +11,7 @@ import feedparser
 import pytest
 from bs4 import BeautifulSoup
 from jinja2 import Environment
-from plugin_site import SITE, THEMES, build, note, post
+from plugin_site import SITE, SPREAD, THEMES, build, note, post
 
 from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.templating import prepare
@@ -78,7 +78,7 @@ PROPERTIES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", SPREAD)
 @pytest.mark.parametrize("root", ["h-entry", "h-event", "h-review", 'h-"><script>'])
 def test_nothing_from_a_post_breaks_out(tmp_path: Path, theme: str, root: str) -> None:
     title = html.escape("<script>alert(3)</script>" + EVIL, quote=True).replace("{", "&#123;")
