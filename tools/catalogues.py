@@ -41,6 +41,9 @@ _NAMES = frozenset({"problem", "problems", "link", "told", "text", "label", "hea
 _TABLES = frozenset(
     {
         "_BUILD_WORDS",
+        "_ACTIONS",
+        "_DONE",
+        "_KINDS",
         "STALE",
         "BACK",
         "_WANTED",
@@ -53,9 +56,9 @@ _TABLES = frozenset(
     }
 )
 #: Functions that give such words.
-_TELLERS = frozenset({"_headline", "_building", "_pushing"})
+_TELLERS = frozenset({"_headline", "_building", "_pushing", "_job"})
 _FOLDERS = ("desk", "pages", "indieauth")
-_FILES = ("auth/scopes.py", "micropub/answers.py")
+_FILES = ("auth/scopes.py", "micropub/answers.py", "syndication/report.py")
 
 
 def words_of(source: str) -> Iterator[str]:
@@ -66,7 +69,7 @@ def words_of(source: str) -> Iterator[str]:
                 wanted = _CALLS.get(name, ())
                 for place, value in enumerate(node.args):
                     if place in wanted:
-                        yield from _constants(value)
+                        yield from _constants(value, small=name == "translated")
                 for keyword in node.keywords:
                     if keyword.arg in wanted or keyword.arg in _NAMES | _TABLES:
                         yield from _constants(keyword.value)
@@ -75,7 +78,7 @@ def words_of(source: str) -> Iterator[str]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ) if name in _NAMES | _TABLES:
                 yield from _constants(value)
-            case ast.FunctionDef(name=name) if name in _TELLERS:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if name in _TELLERS:
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Return) and inner.value is not None:
                         yield from _constants(inner.value)
@@ -83,18 +86,21 @@ def words_of(source: str) -> Iterator[str]:
                 yield from _constants(value)
 
 
-def _constants(node: ast.expr) -> Iterator[str]:
-    """The texts of an expression that are for people: no address, no name of a field."""
+def _constants(node: ast.expr, *, small: bool = False) -> Iterator[str]:
+    """The texts of an expression that are for people: no address, no name of a field.
+
+    ``small``: single words without a capital are for people, too.
+    """
     match node:
         case ast.Constant(value=str() as text):
-            if text[:1].isupper() or " " in text.strip():
+            if small or text[:1].isupper() or " " in text.strip():
                 yield text
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             for part in parts:
                 yield from _constants(part)
         case ast.Dict(values=values):
             for value in values:
-                yield from _constants(value)
+                yield from _constants(value, small=True)
         case ast.IfExp(body=body, orelse=orelse):
             yield from _constants(body)
             yield from _constants(orelse)
