@@ -6,7 +6,7 @@ PYTEST = $(RUN) -m pytest -n auto
 # Half of a start is compiling, if nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint bench soak nightly catalogues clean
+.PHONY: demo test lint bench soak nightly catalogues pictures clean
 
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
@@ -34,6 +34,10 @@ nightly: .venv/dev
 # The words of the pages in each language: new ones are added, and the catalogues compiled.
 catalogues: .venv/dev
 	$(RUN) -m tools.catalogues
+
+# What README.md shows, taken anew from a demo (needs Debian's chromium).
+pictures: .venv/dev
+	$(RUN) docs/pictures/make.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -166,7 +166,7 @@ class _Assembly:
         """Put everything together, from the files up to the addresses."""
         repo = await self._open_repo()
         followers = await self._start_followers(repo)
-        # On loopback there is nobody but the owner: the demo's own apps and pages live there, too.
+        # On loopback there is no one but the owner: the demo's own apps and pages live there, too.
         fetch = GuardedFetch(allow_loopback=urlsplit(self.public_url).hostname in LOOPBACK)
         self._close_later(fetch.close)
         listeners: list[Callable[[Version], None]] = [

@@ -1,7 +1,8 @@
 """The only sequence: from an action to a commit, a rebuild, and what the client is told.
 
-Knows no HTTP. Each step is somebody else's: media/ stores files, content/ writes and reads posts,
-placing finds their addresses, committing commits and tells the builder and the remote.
+Knows no HTTP. Each step has a folder of its own: media/ stores files, content/ writes and reads
+posts, posts/reservations finds their addresses, posts/commits commits and tells the builder and the
+remote.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _group(
 
 
 def _person(mention: Mention) -> str:
-    """Somebody who likes it: a face or a name, which leads to where they said so."""
+    """Someone who likes it: a face or a name, which leads to where they said so."""
     url = ""
     if mention.author_url:
         url = f'<data class="u-url" value="{e(mention.author_url)}"></data>'
@@ -100,7 +100,7 @@ def _person(mention: Mention) -> str:
 
 
 def _said(mention: Mention, root: str, words: Mapping[str, str], date_format: str) -> str:
-    """What somebody has written, and under it what was said of that."""
+    """What someone has written, and under it what was said of that."""
     name = e(mention.author)
     author = f'<span class="p-name">{name}</span>'
     if mention.author_url:

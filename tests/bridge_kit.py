@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """The error's code; every error says in words what to mend, too."""
+        """The error's code; every error says in words what to change, too."""
         assert self.json["error_description"]
         return str(self.json["error"])
 

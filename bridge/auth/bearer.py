@@ -49,7 +49,7 @@ def bearer_token(
 
 
 def challenge(error: BridgeError) -> str | None:
-    """The ``WWW-Authenticate`` of a refusal; ``None`` for one that no other token would mend."""
+    """The ``WWW-Authenticate`` of a refusal; ``None`` for one that no other token would satisfy."""
     match error:
         case Unauthorized():
             # RFC 6750 3.1: without authentication information, no error code in the header.

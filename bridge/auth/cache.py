@@ -45,7 +45,7 @@ class CachingVerifier:
     token's own expiry; a refusal for some seconds. One question at a time is asked about a token.
     Tokens that were the owner's before (``is_owners``) are asked about at once; all others take
     turns (``turns``) and are not remembered, so that the owner's apps go on however many tokens
-    are made up, or are good for somebody else. ``clock`` never jumps; ``now`` is the time of day.
+    are made up, or belong to another site. ``clock`` never jumps; ``now`` is the time of day.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class CachingVerifier:
     def _answered(self, key: bytes, task: asyncio.Task[Token]) -> None:
         del self._under_way[key]
         if not task.cancelled():
-            # Everybody who asked may be gone; then nobody else looks at the error.
+            # Everybody who asked may be gone; then no one else looks at the error.
             task.exception()
 
     async def _ask(self, key: bytes, token: str, *, fresh: bool) -> Token:
@@ -142,7 +142,7 @@ class _Caller:
 class Turns:
     """So many questions at once for all, and fewer for one caller, so that everybody has a turn.
 
-    Whoever would wait longer than ``seconds`` is refused.
+    The one who would wait longer than ``seconds`` is refused.
     """
 
     def __init__(self, *, at_once: int = _AT_ONCE, seconds: float = _WAIT_SECONDS) -> None:

@@ -1,4 +1,4 @@
-"""Who somebody is: profile URLs, and when two of them are the same (IndieAuth 3.2, 3.4)."""
+"""Who someone is: profile URLs, and when two of them are the same (IndieAuth 3.2, 3.4)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.net.web_url import BadURL, WebURL, parse
 def profile_url(raw: str) -> WebURL:
     """A URL that can stand for a person (IndieAuth 3.2). Raises :class:`BadURL`.
 
-    A site on this machine (the demo, a test) is let through, port and all: nobody else can be meant
+    A site on this machine (the demo, a test) is let through, port and all: no one else can be meant
     by it, and it can sign in nowhere else.
     """
     url = parse(raw)
@@ -26,7 +26,7 @@ def is_me(claimed: str, *own: str) -> bool:
     """Whether ``claimed`` is one of the owner's URLs: the profile URL or a listed alias.
 
     Case of the host, an empty path and an explicit default port make no difference; anything else
-    does. What is no URL is nobody.
+    does. What is no URL is no one's.
     """
     try:
         canonical = str(parse(claimed))

@@ -43,7 +43,7 @@ async def ask(
             ) as response,
         ):
             if response.status in _NO:
-                raise InvalidToken("Whoever issued this token says that it is not valid.")
+                raise InvalidToken("The issuer of this token says that it is not valid.")
             if response.status != 200:
                 raise Unavailable(f"The token endpoint answered {response.status}.")
             return await _read(response)
@@ -54,7 +54,7 @@ async def ask(
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unavailable("The token endpoint's reply is compressed, though nobody asked for that.")
+        raise Unavailable("The token endpoint's reply is compressed, which was not asked for.")
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

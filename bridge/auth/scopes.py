@@ -51,7 +51,7 @@ SCOPES: dict[str, Scope] = {
 #: words for each: it is understood, and not spread.
 OFFERED = tuple(word for word in SCOPES if word != "post")
 
-#: The words that say who somebody is, and open nothing (IndieAuth 5.3.4).
+#: The words that say who someone is, and open nothing (IndieAuth 5.3.4).
 IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.deeds)
 
 

@@ -23,7 +23,7 @@ class TokenVerifier(Protocol):
     """Turns a bearer token into what it allows."""
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Ask whoever issued the token.
+        """Ask the issuer of the token.
 
         ``fresh`` goes past any cache. Raises :class:`bridge.errors.InvalidToken` when the issuer
         says no, :class:`bridge.errors.Unavailable` when it cannot be asked: never a guess.

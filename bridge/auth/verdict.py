@@ -26,14 +26,14 @@ def read_verdict(body: bytes, *, now: float, needs_active: bool) -> Token:
     """
     reply = _decode(body)
     if "error" in reply:
-        raise InvalidToken("Whoever issued this token says that it is not valid.")
+        raise InvalidToken("The issuer of this token says that it is not valid.")
     # Only JSON true, or the string that a form-encoded reply has for it; never "false", 1 or [].
     active = reply.get("active", None if needs_active else True)
     if active is not True and active != "true":
         raise InvalidToken("This token is not active.")
     me, scope, client_id = reply.get("me"), reply.get("scope", ""), reply.get("client_id")
     if not isinstance(me, str) or not me.strip():
-        raise InvalidToken("Whoever issued this token does not say who it belongs to ('me').")
+        raise InvalidToken("The issuer of this token does not say who it belongs to ('me').")
     if not isinstance(scope, str | None):
         raise InvalidToken("The scope of this token is not text.")
     return Token(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: What ``pelican-indieauth[bridge]`` brings besides the plugin, by the names of the modules.
 EXTRA = (
     *("aiohttp", "aiosmtplib", "argon2", "bs4", "git", "grapheme", "html5lib", "idna"),
-    *("mf2py", "msgspec", "puremagic", "python_multipart", "webauthn", "webencodings"),
+    *("mf2py", "msgspec", "python_multipart", "webauthn", "webencodings"),
 )
 
 
@@ -80,7 +80,7 @@ def _prepare_git() -> None:
         raise Refused("git is not installed, or not in PATH. Install it: apt-get install git")
     asked = ["git", "rev-parse", "--local-env-vars"]
     for name in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
-        # Settings that somebody gives to git in the environment are meant.
+        # Settings that someone gives to git in the environment are meant.
         if not name.startswith("GIT_CONFIG"):
             os.environ.pop(name, None)
 
@@ -286,7 +286,7 @@ def _token_create(options: argparse.Namespace) -> None:
                 expires=expires,
             )
         except ValueError as error:
-            raise Refused(f"{error}. Mend it and run the command again.") from error
+            raise Refused(f"{error}. Correct it and run the command again.") from error
     print(secret)
 
 

@@ -169,7 +169,7 @@ async def _serve_demo(
 
 
 def _refuse_others(folder: Path, config: Path) -> None:
-    """A folder of somebody's own things stays as it is."""
+    """A folder of someone's own things stays as it is."""
     is_demo = config.is_file() and config.read_text(encoding="utf-8").startswith(_MARK)
     if not is_demo and folder.exists() and any(folder.iterdir()):
         raise Refused(f"{folder} is neither empty nor a demo. Name another folder with --dir.")

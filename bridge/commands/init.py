@@ -112,7 +112,7 @@ class Interview:
     """The two questions, each with an answer to suggest."""
 
     def __init__(self, ask: bool) -> None:
-        """``ask``: whether somebody is there."""
+        """``ask``: whether someone is there."""
         self._ask = ask
         self._me = ""
 

@@ -70,7 +70,7 @@ async def _announce(app: web.Application, local: str) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that nobody else can have; port 0 is a free one. Raises Refused."""
+    """A socket that no one else can have; port 0 is a free one. Raises Refused."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

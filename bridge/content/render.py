@@ -45,7 +45,7 @@ def compose(
     """The file of a new post. ``when`` dates one that has no date of its own.
 
     ``slug`` is made of the post's own words where it is not given. Raises :class:`InvalidRequest`
-    for what the site cannot hold, with a word on what to mend.
+    for what the site cannot hold, with a word on what to change.
     """
     refuse_private(post)
     written = _write_body(post, rules)
@@ -88,7 +88,9 @@ def edit(
     """
     refuse_private(new)
     if Mf2Line.is_broken(file):
-        raise Conflict("The post's Mf2 line is no valid JSON. Mend it in the file, then try again.")
+        raise Conflict(
+            "The post's Mf2 line is no valid JSON. Correct it in the file, then try again."
+        )
     change = _Change(old, new, commands, when, rules)
     mf2 = before = Mf2Line.of(file)
     edited, mf2 = change.body(file, mf2)

@@ -1,4 +1,4 @@
-"""What turning a post into a file asks of the site, whoever answers."""
+"""What turning a post into a file asks of the site, no matter who answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks up, one after the other, what posts point at. Nobody waits for it."""
+"""Looks up, one after the other, what posts point at. No request waits for it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ContextFetcher:
 
     ``deliver`` gets a post's name, as it was given to :meth:`want`, and the h-cites by their URLs;
     it is not called where nothing was found. What is waiting is forgotten at the end of the
-    process: whoever starts it again asks again for posts of late that lack their context.
+    process: the one who starts it again asks again for posts of late that lack their context.
     """
 
     def __init__(

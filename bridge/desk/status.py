@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from bridge import __version__
 from bridge.desk.owner import Owner
+from bridge.errors import NotFound
 from bridge.http.form import Form
 from bridge.indieauth.login.visit import visit
 from bridge.micropub.post import Json
@@ -123,7 +124,8 @@ class StatusHandlers:
     async def decide_webmentions(self, owner: Owner, form: Form) -> web.StreamResponse:
         """POST /status/webmentions: what was held is to be sent (``do=send``), or never
         (``discard``); what failed is to be tried once more (``again``)."""
-        assert self._sender is not None  # noqa: S101 - there is no such address without one
+        if self._sender is None:
+            raise NotFound("No webmentions are sent.")
         match form.get("do"):
             case "send":
                 count, told = await self._sender.release(), "sent"

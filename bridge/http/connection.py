@@ -115,7 +115,7 @@ class _Handler(web.RequestHandler):
 
 
 async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """For ``on_response_prepare``: say no versions; be prepared for a body that nobody read."""
+    """For ``on_response_prepare``: say no versions; be prepared for a body that no one read."""
     response.headers[hdrs.SERVER] = SERVER
     transport: object = request.transport
     if isinstance(transport, _Transport):

@@ -39,7 +39,7 @@ class Limiter:
     def attempt(self, who: str, *, apart: bool = False) -> None:
         """Count one attempt, or raise :class:`TooManyRequests` without counting it.
 
-        ``who`` is mostly an address. Whoever is counted ``apart`` has nothing to do with the rest.
+        ``who`` is mostly an address. What is counted ``apart`` has nothing to do with the rest.
         """
         now = self._clock()
         mine = self._by_who.pop(who, deque())
@@ -59,7 +59,7 @@ class Limiter:
             attempts.append(now)
 
     def succeeded(self, who: str) -> None:
-        """Forget somebody's attempts: it was the owner."""
+        """Forget someone's attempts: it was the owner."""
         self._by_who.pop(who, None)
 
 

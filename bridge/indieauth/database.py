@@ -34,7 +34,7 @@ def new_secret() -> str:
 
 
 def as_bytes(text: str) -> bytes:
-    """Any text that somebody sent as a secret, for hashing and comparing: even one with lone
+    """Any text that someone sent as a secret, for hashing and comparing: even one with lone
     surrogates, which cookies and JSON can hold.
     """
     return text.encode("utf-8", "surrogatepass")
@@ -65,7 +65,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on disk when it is over, alone among all processes meanwhile."""
+        """All or nothing, on disk when it is over, alone among all processes in the meantime."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -80,7 +80,7 @@ class Database:
     def note(self, sql: str, *values: object) -> None:
         """Write something down that may as well be lost: at once, or not at all.
 
-        Nobody's request waits or fails because another program is writing just now.
+        No request waits or fails because another program is writing just now.
         """
         try:
             self._connection.execute("PRAGMA busy_timeout = 0")
@@ -111,7 +111,7 @@ class Database:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > len(MIGRATIONS):
                 raise TooNew("The IndieAuth database belongs to a newer version of the bridge.")
-            for script in MIGRATIONS[version:]:
-                for statement in script.split(";"):
+            for step in MIGRATIONS[version:]:
+                for statement in step:
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

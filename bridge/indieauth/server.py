@@ -134,7 +134,7 @@ def _mail(config: IndieAuth) -> Mail | None:
 
 
 def _public(url: str) -> WebURL:
-    """The server's own address: https, unless nobody but this machine can reach it."""
+    """The server's own address: https, unless no one but this machine can reach it."""
     public = parse(url.rstrip("/") + "/")
     if public.scheme != "https" and not public.is_loopback:
         raise SettingsError(

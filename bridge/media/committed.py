@@ -9,7 +9,7 @@ from bridge.store import BlobId, ContentStore, StoreBroken, Version
 class Committed:
     """An index of the committed media, brought up to date whenever the branch has moved.
 
-    The source of a post that lies among them is none of them: it may be a draft, which nobody is to
+    The source of a post that lies among them is none of them: it may be a draft, which no one is to
     read, and is not deleted like a photo.
 
     Its methods block, and are called under the library's lock. Paths are relative to the content

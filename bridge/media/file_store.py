@@ -38,7 +38,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A stored file, open for reading; whoever asked for it closes it."""
+    """A stored file, open for reading; the one who asked for it closes it."""
 
     file: BinaryIO
     type: str

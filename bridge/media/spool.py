@@ -21,11 +21,11 @@ import msgspec
 
 from bridge.errors import InsufficientStorage
 from bridge.media.stored_file import MediaFile
+from bridge.runtime.durable import TEMPORARY, sync_folder, write_durably
 
 log = logging.getLogger(__name__)
 
 _CACHE_BYTES = 256 * 1024 * 1024
-_TEMPORARY = ".incoming-"
 
 
 class Staging:
@@ -40,7 +40,7 @@ class Staging:
         """Make the folders, sweep away what a crash left half written, read the journal."""
         for folder in (self._files, self._cache):
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.rglob(f"{_TEMPORARY}*"):
+            for leftover in folder.rglob(f"{TEMPORARY}*"):
                 leftover.unlink()
         return {file.path: file for file in self._remembered()}
 
@@ -81,7 +81,7 @@ class Staging:
             journal.flush()
             os.fsync(journal.fileno())
         if new:
-            _sync_folder(self._journal.parent)
+            sync_folder(self._journal.parent)
 
     def paths(self) -> tuple[str, ...]:
         """Everything that waits, sorted."""
@@ -90,7 +90,7 @@ class Staging:
             sorted(
                 path.relative_to(self._files).as_posix()
                 for path in found
-                if not path.name.startswith(_TEMPORARY)
+                if not path.name.startswith(TEMPORARY)
             )
         )
 
@@ -127,7 +127,7 @@ class Staging:
         self._make_room(len(data))
         target = self._cache / blob
         with tempfile.NamedTemporaryFile(
-            dir=self._cache, prefix=_TEMPORARY, delete=False
+            dir=self._cache, prefix=TEMPORARY, delete=False
         ) as temporary:
             temporary.write(data)
         opened = Path(temporary.name).open("rb")  # noqa: SIM115 - the caller closes it
@@ -148,33 +148,6 @@ class Staging:
                 return
             entry.unlink(missing_ok=True)
             total -= length
-
-
-def write_durably(target: Path, data: bytes) -> None:
-    """Write a file that is there wholly or not at all, even after a power cut."""
-    created = [folder for folder in target.parents if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_TEMPORARY)
-    try:
-        with os.fdopen(handle, "wb") as temporary:
-            temporary.write(data)
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(name).replace(target)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-    for folder in created:
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _ends_line(path: Path) -> bool:

@@ -52,7 +52,7 @@ class Cleaner:
     async def clean(self, data: bytes, kind: Kind) -> Picture:
         """What :func:`bridge.media.formats.clean.clean` makes of a file.
 
-        Whoever cancels this ends the work, too. Raises what that does, and
+        The one who cancels this ends the work, too. Raises what that does, and
         :class:`PayloadTooLarge` for a file that costs too much time or memory.
         """
         async with self._turn():

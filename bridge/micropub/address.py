@@ -83,7 +83,7 @@ def file_address(name: str, text: str) -> str:
 
 def refuse_what_is_none(name: str, text: str) -> None:
     """Raise :class:`InvalidRequest` for what programs send that have no address, or one that
-    nobody else can open."""
+    no one else can open."""
     if text.strip().casefold() in _NO_VALUES:
         raise InvalidRequest(
             f"'{name}' is '{text.strip()[:40]}': the app had no value for it. Leave it out, or send"

@@ -29,7 +29,7 @@ def split_commands(
 ) -> tuple[dict[str, list[Slot]], Properties]:
     """Properties and commands, the latter without their prefix.
 
-    Nobody knows all commands, so one that makes no sense is left out and fails nothing. Alt texts
+    No one knows all commands, so one that makes no sense is left out and fails nothing. Alt texts
     have moved to their photos; an access token is in neither. Raises :class:`InvalidRequest` for
     more names, or more values of a command, than a post may have.
     """

@@ -29,7 +29,7 @@ _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"}
 def parse_action(body: Body) -> Action:
     """What the client asks for; the same value whatever the encoding.
 
-    Raises :class:`InvalidRequest` where it cannot be understood, with what to mend.
+    Raises :class:`InvalidRequest` where it cannot be understood, with what to change.
     """
     if body.kind == "empty":
         raise InvalidRequest("The request has no body: send a form or JSON with what to post.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-#: What JSON can hold. Nested objects (an h-cite, an h-card) are plain ``dict``; nobody mutates one.
+#: What JSON can hold. Nested objects (an h-cite, an h-card) are plain ``dict``; no one mutates one.
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 #: Property names to their values, in the order in which they came.

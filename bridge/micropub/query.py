@@ -55,7 +55,7 @@ def parse_query(
     """Read a URL's parameters, whatever brackets their names wear.
 
     Raises :class:`InvalidRequest` for a query that is not ``supported``, and for numbers, statuses
-    and pages that are none. Parameters that nobody knows are nobody's business.
+    and pages that are none. Unknown parameters are ignored.
     """
     given: dict[str, list[str]] = {}
     for name, value in parameters:
@@ -134,7 +134,7 @@ def _number(given: Mapping[str, str], name: str, default: int, *, least: int) ->
     text = given.get(name)
     if text is None:
         return default
-    # Nobody means more digits; int() would take signs, spaces and underscores.
+    # No one means more digits; int() would take signs, spaces and underscores.
     if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
         raise InvalidRequest(f"'{name}' is a whole number from {least} up, not '{text[:40]}'.")
     return int(text)

@@ -128,7 +128,7 @@ def _full(slots: Iterable[Slot]) -> list[Slot]:
 
 
 def _anything(name: str, value: Json) -> Json:
-    """Strings, numbers, nested objects: kept whole. A list inside the list is nobody's meaning."""
+    """Strings, numbers, nested objects: kept whole. A list inside the list is no one's meaning."""
     if isinstance(value, list):
         raise InvalidRequest(f"'{name}' must be a list of values, not a list of lists.")
     return value

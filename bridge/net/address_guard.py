@@ -26,8 +26,8 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 #: What stands before an IPv4 address in the last half of an ISATAP address (RFC 5214 6.1).
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
-#: Documentation's (RFC 5737, RFC 3849): they are nobody's.
-_NOBODYS = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+#: Documentation's (RFC 5737, RFC 3849): they are no one's.
+_UNASSIGNED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
@@ -61,7 +61,7 @@ def is_own(address: str) -> bool:
     try:
         if not _can_bind(family, address):
             return False
-        return not _can_bind(family, _NOBODYS[family]) or _is_called_from_itself(family, address)
+        return not _can_bind(family, _UNASSIGNED[family]) or _is_called_from_itself(family, address)
     except OSError as error:
         # Without this kind of address there is no way to it. Whatever else is wrong: refuse.
         return error.errno != errno.EAFNOSUPPORT

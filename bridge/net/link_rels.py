@@ -71,7 +71,7 @@ def _links(value: str) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 def _is_about(page: str, anchor: str | None) -> bool:
     """Whether a link is the page's own. "The context of a link … can be overridden by the anchor
-    parameter" (RFC 8288 3.2): then it is somebody else's, or that of a part of the page.
+    parameter" (RFC 8288 3.2): then it is someone else's, or that of a part of the page.
     """
     if anchor is None:
         return True

@@ -19,7 +19,7 @@ async def read_apart(program: Path, url: str, *arguments: str, page: bytes, seco
     """What ``program`` prints, as JSON, about the page at ``url``; ``None`` if it fails.
 
     The program is run with the address and ``arguments``, and reads the page from its input. It
-    limits its own memory and processor time. Whoever cancels this ends it, too.
+    limits its own memory and processor time. The one who cancels this ends it, too.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,

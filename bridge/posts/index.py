@@ -39,7 +39,7 @@ _TELL_EVERY = 5.0
 _UNFINISHED = Version("")
 
 
-#: Tells what the index should know of some files, later: others are read meanwhile.
+#: Tells what the index should know of some files, later: others are read in the meantime.
 Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[Entry | Page | Unread | None]]]
 
 _COLUMNS = tuple(field.name for field in msgspec.structs.fields(Entry))

@@ -30,7 +30,7 @@ class BuildStatus:
 
 
 class Rebuilder(Protocol):
-    """Builds the site, one build at a time, never losing a change that comes meanwhile."""
+    """Builds the site, one build at a time, never losing a change that comes in the meantime."""
 
     async def start(self) -> None:
         """Begin to work; catches up with whatever was committed before."""

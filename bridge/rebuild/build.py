@@ -100,7 +100,7 @@ class Builder(Protocol):
         ...
 
     def hasten(self) -> None:
-        """Something newer waits; whoever can gives up what it does."""
+        """Something newer waits; the one who can gives up what it does."""
         ...
 
     async def spare_time(self, task: Task) -> str | None:
@@ -128,7 +128,7 @@ class Job(Protocol):
         ...
 
     def hasten(self) -> None:
-        """Something newer waits; whoever can gives up what it does."""
+        """Something newer waits; the one who can gives up what it does."""
         ...
 
     async def spare_time(self) -> str | None:

@@ -35,7 +35,7 @@ class Ledger:
             self.record = Record()
 
     def begin(self) -> None:
-        """A build begins; until :meth:`settle` nobody may trust that the site is up to date."""
+        """A build begins; until :meth:`settle` no one may trust that the site is up to date."""
         if self.record.settled:
             self._write(msgspec.structs.replace(self.record, settled=False))
 

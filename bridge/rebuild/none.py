@@ -1,4 +1,4 @@
-"""Nobody builds: something outside watches the repo."""
+"""Nothing is built here: something outside watches the repo."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class NoRebuild:
         """Nothing to begin."""
 
     def changed(self, version: Version) -> None:
-        """Whoever builds finds it in the repo."""
+        """Another program finds it in the repo."""
 
     async def live(self, version: Version, page: str, seconds: float) -> bool:
-        """Nobody here knows when a page is live, so waiting would be in vain."""
+        """No one here knows when a page is live, so waiting would be in vain."""
         del version, page, seconds
         return False
 

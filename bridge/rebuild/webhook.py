@@ -1,4 +1,4 @@
-"""Somebody else builds: they are told that there is something to build."""
+"""Another service builds: it is told that there is something to build."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Webhook:
 
     @property
     def next_due(self) -> datetime | None:
-        """Whoever builds decides about posts of the future."""
+        """The program that builds decides about posts of the future."""
         return None
 
     async def do(self, version: Version, shown: Shown) -> Outcome:
-        """Tell them; raises :class:`BuildFailed` when nobody takes it."""
+        """Tell them; raises :class:`BuildFailed` when no one takes it."""
         del shown
         record = self.ledger.record
         if record.settled and record.version == version:

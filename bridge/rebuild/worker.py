@@ -83,7 +83,7 @@ class Worker:
         self._failures = 0
 
     async def start(self) -> None:
-        """Begin to work; what was committed while nobody looked is built first."""
+        """Begin to work; what was committed while no one looked is built first."""
         self._asked += 1
         self._task = asyncio.create_task(self._run(), name="rebuild")
         self._wake.set()
@@ -125,7 +125,8 @@ class Worker:
 
     async def _settled(self, order: int, page: str) -> bool:
         """Whether the page came to be live, once that can be told."""
-        assert self.output is not None  # noqa: S101 - the caller has looked
+        if self.output is None:
+            raise RuntimeError("asked for a page where none are built")
         place = self.output / page
         private = (self.previews or self.output) / page
         while True:
@@ -137,7 +138,7 @@ class Worker:
             await moved.wait()
 
     def _tell(self, **facts: object) -> None:
-        """A new status, and whoever waits looks again."""
+        """A new status, and all that wait look again."""
         self._status = replace(self._status, **facts)  # type: ignore[arg-type] # its own fields
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()

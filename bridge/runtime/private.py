@@ -34,7 +34,7 @@ def make_folder(path: Path) -> None:
 
 def tighten(paths: Iterable[Path]) -> list[Path]:
     """Take from all others what they may do with these, where they are there; gives those that
-    were open to others. What cannot be changed, since it is somebody else's, stays, and is logged.
+    were open to others. What cannot be changed, since it is someone else's, stays, and is logged.
     """
     opened = [path for path in paths if is_open(path)]
     for path in opened:

@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_Stream = TypeVar("_Stream")
 
 _PROJECT = Path(__file__).parents[2]
 _KEPT = 200_000
@@ -44,7 +45,7 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Run what blocks in a thread. A caller that is cancelled waits for its end all the same.
 
-    Nobody else may touch the same files while it still runs.
+    No one else may touch the same files while it still runs.
     """
     running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
@@ -100,18 +101,25 @@ async def end(process: asyncio.subprocess.Process) -> None:
                 return
 
 
+def piped(stream: _Stream | None) -> _Stream:
+    """A stream of a process that was started with a ``PIPE`` for it."""
+    if stream is None:
+        raise RuntimeError("the process was started without this pipe")
+    return stream
+
+
 async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
-    assert process.stdin is not None  # noqa: S101 - a PIPE was asked for
+    stdin = piped(process.stdin)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(text)
-        await process.stdin.drain()
-    process.stdin.close()
+        stdin.write(text)
+        await stdin.drain()
+    stdin.close()
 
 
 async def _tail(process: asyncio.subprocess.Process) -> str:
     """All that a program prints, of which the last part is kept."""
-    assert process.stdout is not None  # noqa: S101 - a PIPE was asked for
+    stdout = piped(process.stdout)
     kept = b""
-    while chunk := await process.stdout.read(65_536):
+    while chunk := await stdout.read(65_536):
         kept = (kept + chunk)[-_KEPT:]
     return kept.decode("utf-8", errors="replace")

@@ -48,7 +48,7 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the system's own name for it
 class Grants(msgspec.Struct, frozen=True):
     """What a process may read and start (``read``), change as well (``write``), or only ``list``.
 
-    A folder stands for everything below it. What does not exist is granted to nobody.
+    A folder stands for everything below it. What does not exist is granted to no one.
     """
 
     read: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from bridge.errors import InvalidRequest, SiteBroken, Unavailable
+from bridge.runtime.process import piped
 from bridge.site import starting
 from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames
 from bridge.site.messages import (
@@ -98,12 +99,12 @@ class _Running:
             self._number = number = self._number % 0xFFFFFFFF + 1
             self._expected[number] = future
         frame = Frame(number, kind, int(seconds * 1000), _encode(question))
-        assert self.process.stdin is not None  # noqa: S101 - a PIPE was asked for
+        stdin = piped(self.process.stdin)
         try:
             if self.ended:
                 raise _Gone
-            self.process.stdin.write(frame.pack())
-            await self.process.stdin.drain()
+            stdin.write(frame.pack())
+            await stdin.drain()
             return await future
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _Gone from error
@@ -123,10 +124,10 @@ class _Running:
         self._give_up()
 
     async def _hear(self) -> None:
-        assert self.process.stdout is not None  # noqa: S101 - a PIPE was asked for
+        stdout = piped(self.process.stdout)
         frames = Frames()
         try:
-            while data := await self.process.stdout.read(1 << 20):
+            while data := await stdout.read(1 << 20):
                 for frame in frames.feed(data):
                     self._take(frame)
         except (ValueError, msgspec.DecodeError) as error:
@@ -148,12 +149,12 @@ class _Running:
             if not future.done():
                 future.set_exception(_Gone())
         if self.ready.done() and not self.ready.cancelled():
-            self.ready.exception()  # looked at: whoever waited has been told
+            self.ready.exception()  # looked at: the one who waited has been told
 
     async def _keep_log(self) -> None:
         """What the site prints is kept for the case that the process ends."""
-        assert self.process.stderr is not None  # noqa: S101 - a PIPE was asked for
-        while line := await self.process.stderr.readline():
+        stderr = piped(self.process.stderr)
+        while line := await stderr.readline():
             self.printed.append(line.decode("utf-8", errors="replace").rstrip())
 
 

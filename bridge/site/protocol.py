@@ -1,4 +1,4 @@
-"""What the bridge asks of a site, whoever answers: the site's own process, or a test's."""
+"""What the bridge asks of a site, no matter who answers: the site's own process, or a test's."""
 
 from __future__ import annotations
 

@@ -111,8 +111,8 @@ class Sandbox:
 
 
 def _without_file_insertion(home: Path) -> dict[str, str]:
-    """Where nothing confines them, posts in reStructuredText include no files: whoever may commit a
-    post could have any file that the bridge can read published.
+    """Where nothing confines them, posts in reStructuredText include no files: anyone who may
+    commit a post could have any file that the bridge can read published.
     """
     settings = home / "docutils.conf"
     settings.write_text("[parsers]\nfile_insertion_enabled: no\n", "ascii")

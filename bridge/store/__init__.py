@@ -88,12 +88,12 @@ class ChangedMeanwhile(StoreError):
     """A file is no longer what the author of the change had seen. ``path`` says which."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} has changed meanwhile")
+        super().__init__(f"{path} has changed since")
         self.path = path
 
 
 class MovedMeanwhile(StoreError):
-    """Somebody else has committed since ``base``; look again and retry."""
+    """Someone else has committed since ``base``; look again and retry."""
 
 
 class StoreBusy(StoreError):

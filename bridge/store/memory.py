@@ -139,7 +139,7 @@ class MemoryStore:
     def _changed(self, commit: Commit) -> dict[str, BlobId]:
         """The files after a commit; raises when it rests on what is no longer so."""
         if commit.base not in self._mine:
-            raise MovedMeanwhile("somebody else has committed meanwhile")
+            raise MovedMeanwhile("there is a newer commit")
         files = dict(self._files(self._branch.head)) if self._branch.head else {}
         for change in commit.changes:
             check_path(change.path)

@@ -8,7 +8,7 @@ from bridge.store import StoreError
 def check_path(path: str) -> None:
     """Raise :class:`StoreError` where a path is not a file's place inside a repo.
 
-    Whoever chooses a path chooses a good one; this is the last fence before the disk.
+    The one who chooses a path chooses a good one; this is the last fence before the disk.
     """
     # git fsck: no empty name, no "." or "..", no ".git" in any case, none that Windows or macOS
     # would read as ".git" (a trailing dot or space, "git~1").

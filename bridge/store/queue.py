@@ -36,7 +36,7 @@ class CommitQueue:
     async def commit(self, commit: Commit) -> Version:
         """The version that the commit has become. Raises its :class:`StoreError`.
 
-        Whoever is cancelled while waiting may find the commit made or not, as with any request
+        The one who is cancelled while waiting may find the commit made or not, as with any request
         whose connection breaks.
         """
         if self._closed:
@@ -55,7 +55,7 @@ class CommitQueue:
         self._thread.shutdown(wait=False)
 
     async def _drain(self) -> None:
-        """Commit group after group until nobody waits."""
+        """Commit group after group until no one waits."""
         try:
             while self._waiting:
                 group = [each for each in self._waiting[:_TOGETHER] if not each.answer.done()]

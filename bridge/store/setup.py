@@ -175,7 +175,7 @@ def clone_recursively(bare: Path, url: str, version: str, folder: Path) -> None:
 
     ``url`` is where relative URLs of submodules start from. Raises :class:`StoreBroken`.
     """
-    # git has a path taken for a submodule only where somebody says so; here the owner's own is one.
+    # git has a path taken for a submodule only where someone says so; here the owner's own is one.
     allowed = ["-c", "protocol.file.allow=always"] if local_path(url, bare) else []
     here = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}"]
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 import msgspec
 
 from bridge.runtime import private
+from bridge.runtime.durable import sync_folder, write_durably
 from bridge.store import Version
 from bridge.syndication.api import digest
 
@@ -190,28 +190,9 @@ class Ledger:
         self._put(name, msgspec.json.format(msgspec.json.encode(value), indent=1))
 
     def _put(self, name: str, data: bytes) -> None:
-        """Whole or not at all, and safe from a power cut."""
-        place = self._folder / name
-        half = place.with_name(f".{place.name}")
-        file = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(file, "wb", closefd=False) as stream:
-                stream.write(data)
-            os.fsync(file)
-        finally:
-            os.close(file)
-        half.replace(place)
-        _sync_folder(place.parent)
+        write_durably(self._folder / name, data)
 
     def _remove(self, name: str) -> None:
         place = self._folder / name
         place.unlink(missing_ok=True)
-        _sync_folder(place.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+        sync_folder(place.parent)

@@ -31,7 +31,7 @@ _BREAKS = "\u00ad\u2060\u200a\u200b\u200c\u200d\u20e2"
 _TAG = re.compile(rf"(?:(?<=\s)|(?<![\s\S]))[#＃](?!\ufe0f)([^\s{_BREAKS}]+)")
 #: A remote account, in full: what Mastodon counts without the host.
 _REMOTE = re.compile(r"(?<![=/\w@])@(\w+(?:[\w.-]*\w)?)@(\w+(?:[.-]\w+)*\.\w{2,}(?::\d+)?)")
-#: What Mastodon takes for a local account, whoever that is.
+#: What Mastodon takes for a local account, no matter who that is.
 _LOCAL = re.compile(r"(?<![=/\w@])@(?=\w)")
 _HANDLE = re.compile(
     r"(?<![\w@./-])@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63})(?![\w@-])"
@@ -380,7 +380,7 @@ def _ends_in_link(text: str) -> bool:
 
 
 def without_stray_mentions(text: str) -> str:
-    """``@word`` would call whoever has that name on the server: a word joiner keeps it from that.
+    """``@word`` would call an account of that name on the server: a word joiner keeps it from that.
 
     Full addresses (``@user@host``) are meant, and stay.
     """

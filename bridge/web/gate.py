@@ -38,7 +38,7 @@ class Gate:
     async def receive(self, request: web.Request, *, max_bytes: int) -> tuple[Body, Token]:
         """The body of a POST, of at most ``max_bytes``, and the verified token that it came with.
 
-        A token in the header is judged before anything of the body is read: nobody can have us
+        A token in the header is judged before anything of the body is read: no one can have us
         hold what he may not send. Raises what :meth:`admit` and
         :func:`~bridge.web.body.read_body` raise.
         """
@@ -86,7 +86,9 @@ class Gate:
         token = await self._verifier.verify(secret, fresh=fresh)
         # Micropub 3.8: "forbidden - The authenticated user does not have permission".
         if not is_me(token.me, *self._me):
-            raise Forbidden("This token is somebody else's: sign in as the owner of this site.")
+            raise Forbidden(
+                "This token belongs to another site: sign in as the owner of this site."
+            )
         if deed is not None:
             require(token, deed)
         elif not opens_something(token.scopes):

@@ -50,7 +50,7 @@ def without_scheme(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where somebody was: a venue, an address, a point, or any of them in part."""
+    """Where someone was: a venue, an address, a point, or any of them in part."""
 
     name: str | None = None
     url: str | None = None

@@ -116,7 +116,7 @@ class _Reader:
 
 def _but(properties: Mapping[str, Any], type_: str) -> dict[str, Any]:
     """What a nested object says besides its name and address. Of people that is enough: a card
-    says who somebody is, and is believed."""
+    says who its owner is, and is believed."""
     if type_ == "h-card":
         kept = frozenset({"note", "org", "role", "locality", "region", "country-name"})
         return {name: values for name, values in properties.items() if name in kept}

@@ -100,7 +100,7 @@ def plain(value: Any) -> str | None:
 
 
 def excerpt(value: Any) -> str | None:
-    """The beginning of what somebody wrote, as plain text."""
+    """The beginning of what someone wrote, as plain text."""
     words = plain(value)
     if words and len(words) > _EXCERPT:
         words = words[:_EXCERPT].rsplit(" ", 1)[0] + " …"

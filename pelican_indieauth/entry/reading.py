@@ -106,7 +106,7 @@ class Reader:
         }
 
     def _author(self, article: Any) -> Person | None:
-        """The site's owner, unless the post names somebody else."""
+        """The site's owner, unless the post names someone else."""
         author = getattr(article, "author", None)
         if author is None:
             return self.owner
@@ -222,10 +222,10 @@ class Reader:
         return replace(place, url=self._elsewhere(place.url))
 
     def _elsewhere(self, url: str | None) -> str | None:
-        """The address of somebody or something that is not the owner, on a card of theirs.
+        """The address of someone or something that is not the owner, on a card of theirs.
 
         A card with an address of the site's, or of the owner's elsewhere, would say who the owner
-        is (representative h-card, authorship), whoever wrote it.
+        is (representative h-card, authorship), no matter who wrote it.
         """
         return None if url is None or self.urls.is_owners(url) else url
 

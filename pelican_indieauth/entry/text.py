@@ -30,7 +30,7 @@ def without_attributes(markup: str) -> str:
 
 
 def of_a_stranger(markup: str) -> str:
-    """The same for a page of somebody else's: scripts and styles go with all that they hold."""
+    """The same for a page of someone else's: scripts and styles go with all that they hold."""
     import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
 
     return html.unescape(nh3.clean(markup, tags=set()))

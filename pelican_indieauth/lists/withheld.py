@@ -35,7 +35,7 @@ class Withheld:
     def take_from(self, generator: Any, lists: Iterable[str], *, every: bool) -> None:
         """Take drafts out of these lists, and out of what other posts can link to.
 
-        ``every``: those that somebody has written by hand, too.
+        ``every``: those that someone has written by hand, too.
         """
         posts = generator.context["generated_content"]
         for name in lists:
@@ -94,7 +94,7 @@ def _is_from_an_app(draft: Any) -> bool:
     try:
         said = json.loads(line)
     except (ValueError, TypeError, RecursionError):
-        # Nobody can tell; a page can still be given to it later, and not be taken back.
+        # No one can tell; a page can still be given to it later, and not be taken back.
         return True
     return not isinstance(said, dict) or said.get("draft") == "app"
 

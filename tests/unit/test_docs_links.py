@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+ROOMS = (ROOT / "bridge", ROOT / "pelican_indieauth", ROOT, ROOT / "tests" / "end_to_end")
 
 
 def anchors(page: Path) -> set[str]:
@@ -25,3 +26,23 @@ def test_links_lead_somewhere(page: Path) -> None:
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), target
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)`", page)
+    missing = [
+        name
+        for name in named
+        # A second file of a row is named from the first one's folder.
+        if not any((room / name).is_file() or [*room.rglob(name)] for room in ROOMS)
+    ]
+    assert len(named) > 20
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_are_there_and_small(page: Path) -> None:
+    sources = re.findall(r'(?:src|srcset)="(?!https?:)([^"]+)"', page.read_text(encoding="utf-8"))
+    for source in sources:
+        assert 0 < (page.parent / source).stat().st_size < 100_000, source

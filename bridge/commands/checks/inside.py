@@ -220,7 +220,7 @@ def _check_confinement(site: SiteProcess) -> Finding:
     if not site.confined:
         return Finding(
             "confinement",
-            "this kernel has no Landlock: the site's own code, and whoever may commit posts, can"
+            "this kernel has no Landlock: the site's own code, and anyone who may commit posts, can"
             " read every file that the bridge can",
             "Run the bridge on Linux 5.13 or newer, with Landlock switched on.",
             broken=False,
@@ -262,7 +262,7 @@ def _check_siteurl(facts: Facts, settings: Settings) -> Finding:
 
 
 async def _build(checkout: Path, output: Path, head: Version, settings: Settings) -> Outcome:
-    """As the bridge builds, but for nobody to see."""
+    """As the bridge builds, but for no one to see."""
     beside = (checkout / settings.site.settings).parent
     sandbox = make_sandbox(settings, checkout.with_name("state"))
     builder = CommandBuilder(

@@ -82,7 +82,7 @@ class PelicanFile:
     def with_header(self, key: str, value: str | None) -> PelicanFile:
         """A copy in which ``key`` has exactly this value; ``None`` takes the key away.
 
-        Raises ``ValueError`` for a value that would not stay on its line: whoever calls has to
+        Raises ``ValueError`` for a value that would not stay on its line: the caller has to
         clean what a client sent.
         """
         wanted = key.lower()

@@ -76,7 +76,7 @@ def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | N
 
 
 def _formatted(file: PelicanFile, rules: SiteRules, key: str, name: str) -> _Values:
-    """The text that :func:`_shown` wrote, or somebody else."""
+    """The text that :func:`_shown` wrote, or someone else."""
     formatted = _is_formatted(key, file, rules)
     value = "\n".join(file.values(key)) if formatted else file.get(key)
     if not value:
@@ -195,7 +195,7 @@ def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    """The site's own author. In a post that came through an app nobody else is named: a page says
+    """The site's own author. In a post that came through an app no one else is named: a page says
     who wrote it, and that is no app's to change; what was sent stays in ``Mf2``. A post written by
     hand may have another author, and get another."""
     author = _one_text(properties, "author")

@@ -43,7 +43,7 @@ class Mf2Line:
     did not): another is the owner's. ``form``: how the body encodes the content, ``None`` for
     hand-written Markdown; ``digest`` names the body that ``properties["content"]`` was written
     as. ``aliases``: output paths where the post once lived. ``draft``: it is a draft that an app
-    has made, for which the plugin makes no page. ``rest``: keys of somebody else.
+    has made, for which the plugin makes no page. ``rest``: keys of someone else.
     """
 
     type: str = "entry"

@@ -101,7 +101,7 @@ def sanitise(html: str) -> str:
     """The HTML without anything that acts, or that speaks for the page.
 
     The former are scripts, event handlers, forms, frames, odd URLs; the latter relations and
-    microformats that make somebody the author or the owner.
+    microformats that make someone the author or the owner.
     Balanced, so that it cannot end the element it is put in. Printable, too: a character reference
     comes out as the character that it stands for, and ``&#1;`` would end the build of a feed.
     Raises :class:`InvalidRequest` for HTML that would take too long, or grow.

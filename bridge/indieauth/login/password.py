@@ -103,7 +103,7 @@ def setup_link_is_good(db: Database, key: str) -> bool:
 def start_over(connection: sqlite3.Connection, key: str) -> None:
     """Inside a transaction: use the set-up link up. Raises :class:`LinkUsed`.
 
-    Every older way in ends: whoever needs the link has lost them, perhaps to somebody else.
+    Every older way in ends: the one who needs the link has lost them, perhaps to someone else.
     """
     if one_time_links.use_within(connection, key, _SET_UP) is None:
         raise LinkUsed

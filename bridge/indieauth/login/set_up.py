@@ -21,7 +21,7 @@ from bridge.pages.render import PageError, page, page_endpoint, redirect
 
 
 def link_used() -> PageError:
-    """What to tell whoever comes with a link that does not work."""
+    """What to tell the one who comes with a link that does not work."""
     return PageError(
         "This link does not work",
         "A set-up link works once, for a day. For a new one, run “micropub-bridge owner reset”"

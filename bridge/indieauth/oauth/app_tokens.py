@@ -43,7 +43,7 @@ def create_token(
     """Make an app token and return its secret, the only time that it is seen.
 
     ``client_id`` is what the token says about who uses it: for pasted tokens the server itself.
-    ``renewable`` lets whoever has it put its end off (:func:`renew_token`).
+    ``renewable`` lets the one who has it put its end off (:func:`renew_token`).
     Raises ``ValueError`` for an unknown scope, none, or a name that is blank.
     """
     wanted = tuple(dict.fromkeys(scopes))

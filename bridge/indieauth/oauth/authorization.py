@@ -55,7 +55,7 @@ class Pending:
 
 
 def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sender:
-    """Whom to answer. Raises :class:`OAuthError` where nobody can be answered: a page must do.
+    """Whom to answer. Raises :class:`OAuthError` where no one can be answered: a page must do.
 
     ``known`` looks up what the settings say about a client_id.
     """
@@ -70,7 +70,7 @@ def read_request(form: Form, sender: Sender, known: KnownClient | None) -> Autho
     """The rest of the request. Raises :class:`OAuthError`."""
     old_way = known is not None and known.pkce is False
     response_type = form.get("response_type")
-    # Before 2020 apps sent response_type=id, or none, to learn who somebody is.
+    # Before 2020 apps sent response_type=id, or none, to learn who someone is.
     if response_type != "code" and not (old_way and response_type in {None, "id"}):
         if response_type is None:
             raise OAuthError("invalid_request", "'response_type' is missing.")

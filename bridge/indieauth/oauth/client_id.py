@@ -60,7 +60,7 @@ def client_id(raw: str) -> str:
 
 
 def check_redirect(raw: str, known: KnownClient | None) -> None:
-    """Refuse what no answer can be sent to, whoever asks. Raises :class:`OAuthError`.
+    """Refuse what no answer can be sent to, no matter who asks. Raises :class:`OAuthError`.
 
     ``known`` is what the settings say about the app.
     """

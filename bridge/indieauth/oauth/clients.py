@@ -75,7 +75,7 @@ async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | 
     """What is to be known of an app. One that cannot be read is simply nameless."""
     client = Client(client_id)
     try:
-        # No redirect is followed: whoever controls where one leads is not the app.
+        # No redirect is followed: the one who controls where one leads is not the app.
         fetched = await fetch.fetch(
             client_id,
             max_bytes=_MAX_HTML,

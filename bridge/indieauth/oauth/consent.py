@@ -180,9 +180,9 @@ async def _trusted(server: IndieAuthServer, sender: Sender, advice: Advice | Non
     """The app behind a request, once it is sure that the answer would reach it.
 
     5.2.1: an address elsewhere than the client_id must be one that the app publishes. Raises
-    :class:`PageError`: nobody is sent to an address that is not. ``advice`` is for an old app whose
+    :class:`PageError`: no one is sent to an address that is not. ``advice`` is for an old app whose
     address leads to a program on the owner's own machine; for no other, since the address may be
-    that of whoever made the link.
+    that of the one who made the link.
     """
     known = server.known_client(sender.client_id)
     client = await read_client(sender.client_id, server.fetch, known)
@@ -215,8 +215,9 @@ def _incomplete(
     is_trusted: bool,
     advice: Advice | None = None,
 ) -> PageError:
-    """Nobody is redirected who has not clicked: that would serve whoever made the link, for whom
-    any app's own address would do (RFC 9700 4.11.2). A link takes the error back to the app.
+    """No one is redirected who has not clicked: that would serve the one who made the link,
+    for whom any app's own address would do (RFC 9700 4.11.2). A link takes the error back to the
+    app.
     """
     link = None
     if is_trusted or same_origin(sender.client_id, sender.redirect_uri):

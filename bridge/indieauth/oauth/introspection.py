@@ -21,7 +21,7 @@ async def introspect(request: web.Request) -> web.Response:
     """Whether a token is good, for servers that were given it (6, RFC 7662).
 
     RFC 7662 2.1 requires authorization: any good token of this server's will do, the very token
-    that is asked about included, so that nobody can try out guesses.
+    that is asked about included, so that no one can try out guesses.
     """
     server = request.app[SERVER]
     _caller(request)

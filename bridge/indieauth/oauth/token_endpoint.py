@@ -37,7 +37,7 @@ async def token(request: web.Request) -> web.Response:
             # 5.2: without a scope "the authorization server MUST NOT issue an access token".
             raise OAuthError(
                 "invalid_scope",
-                "This code only says who somebody is: exchange it at the authorization endpoint.",
+                "This code only says who its owner is: exchange it at the authorization endpoint.",
             )
     elif kind == "refresh_token":
         grant = redeem_refresh(
@@ -53,7 +53,7 @@ async def token(request: web.Request) -> web.Response:
 
 @json_endpoint
 async def identify(request: web.Request) -> web.Response:
-    """POST at the authorization endpoint: a code into who somebody is (5.3.2), never a token."""
+    """POST at the authorization endpoint: a code into who someone is (5.3.2), never a token."""
     server = request.app[SERVER]
     grant = exchange(server, await read_form(request))
     return answer({"me": server.me, **_about(server, grant)})

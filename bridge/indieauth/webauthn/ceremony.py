@@ -76,7 +76,7 @@ def check_creation(party: Party, challenge: bytes, credential: dict[str, object]
 def request_options(party: Party, challenge: bytes) -> str:
     """What the browser is asked to prove, as JSON.
 
-    No passkey is named in it, so that nobody learns which there are.
+    No passkey is named in it, so that no one learns which there are.
     """
     options = webauthn.generate_authentication_options(
         rp_id=party.host,

@@ -42,7 +42,7 @@ class Challenges:
         )
 
     def answered(self, challenge: bytes) -> None:
-        """A passkey of the owner's has signed it: nobody can use the same signature again."""
+        """A passkey of the owner's has signed it: no one can use the same signature again."""
         self._answered.put(challenge.hex(), True)
 
     def _seal(self, head: bytes, browser: str) -> bytes:

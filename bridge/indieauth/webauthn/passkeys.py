@@ -59,6 +59,6 @@ def list_passkeys(db: Database) -> list[Passkey]:
 
 
 def remove_passkey(db: Database, passkey: int) -> None:
-    """Nobody can sign in with it any more."""
+    """No one can sign in with it any more."""
     with db.transaction() as connection:
         connection.execute("DELETE FROM passkeys WHERE id = ?", (passkey,))

@@ -169,7 +169,7 @@ def _copies(image: Image.Image, kind: Kind, rules: Rules) -> tuple[tuple[int, by
 def _encoded(
     image: Image.Image, kind: Kind, rules: Rules, compression: Mapping[str, Any] = _NO_OPTIONS
 ) -> bytes:
-    """A picture as bytes; nobody needs all of its ``info`` afterwards."""
+    """A picture as bytes; no one needs all of its ``info`` afterwards."""
     options = {**_ENCODINGS[kind.type], **compression}
     if kind is JPEG and math.prod(image.size) > _LARGE:
         # Either would have the encoder keep all of the photo, a second time.

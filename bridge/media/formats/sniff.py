@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import puremagic
-
 from bridge.errors import InvalidRequest, UnsupportedMediaType
 
 #: How many of a file's first bytes :func:`identify` looks at.
@@ -207,12 +205,4 @@ def _seems(data: bytes) -> str:
     for beginning, words in _REFUSED:
         if re.match(beginning, head, re.DOTALL):
             return words
-    try:
-        matches = puremagic.magic_string(head)
-    except puremagic.PureError:
-        return "This type of file"
-    # A name of what is accepted would be a guess, and a wrong one: those are told by more.
-    accepted = {kind.type for kind in KINDS.values()}
-    names = (match.mime_type for match in matches if match.mime_type)
-    name = next((name for name in names if name not in accepted), "")
-    return f"A file of type {name}" if name else "This type of file"
+    return "This type of file"

@@ -31,7 +31,7 @@ class Deployed:
 
     The program runs in the folder of pages; it reads the names of the files that were written or
     removed, one a line. What it did not take is kept in ``note``, over restarts too, and is handed
-    to it again; if nobody knows what that is, it gets the names of all files, which ``ours`` tells.
+    to it again; if no one knows what that is, it gets the names of all files, which ``ours`` tells.
     Nothing is live before it has ended well.
     """
 

@@ -21,8 +21,8 @@ class OutsideFolder(Exception):
 class Tree:
     """One folder whose files come and go by rename.
 
-    Every path is relative, with ``/``. A symbolic link on the way is never followed: whoever put
-    one there could otherwise have us write anywhere.
+    Every path is relative, with ``/``. A symbolic link on the way is never followed: who put one
+    there could otherwise have us write anywhere.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -94,7 +94,7 @@ class Tree:
                 self.remove(path)
 
     def forget(self) -> None:
-        """Somebody else may have worked in the folder: look again before trusting it."""
+        """Someone else may have worked in the folder: look again before trusting it."""
         self._real.clear()
 
     def _ready(self, path: str) -> Path:

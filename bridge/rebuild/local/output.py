@@ -59,7 +59,7 @@ class Output:
         return self._load()
 
     def missing(self) -> bool:
-        """Whether a file of ours is gone: somebody has emptied the folder."""
+        """Whether a file of ours is gone: someone has emptied the folder."""
         self.ours = self._load()
         return not self.ours or any(not (self.folder / path).is_file() for path in self.ours)
 

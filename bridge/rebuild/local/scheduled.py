@@ -13,7 +13,7 @@ def due(path: str, data: bytes) -> datetime | None:
     """The moment before which a post is not to be built, ``None`` where it may be at any time.
 
     Only posts that the bridge made wait (they have an ``Mf2:`` line): a post by hand is built as
-    Pelican's own settings say. Drafts are built at once, since nobody is led to them.
+    Pelican's own settings say. Drafts are built at once, since no one is led to them.
     """
     if not path.endswith(".md") or b"mf2:" not in data[:_HEADER_LIMIT].lower():
         return None

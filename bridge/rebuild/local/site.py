@@ -125,7 +125,7 @@ class SiteBuild:
         try:
             changes = self._store.diff(record.version, version)
         except StoreBroken:
-            # The repo was made anew: nobody knows what changed since the last build.
+            # The repo was made anew: no one knows what changed since the last build.
             return Isolation({}, ())
         inside = f"{self._content}/"
         posts = [change.path for change in changes if change.new and change.path.startswith(inside)]

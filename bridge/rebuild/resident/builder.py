@@ -152,17 +152,17 @@ class _Process:
 
     async def tell(self, order: Order) -> None:
         """Say something; raises :class:`_Gone`."""
-        assert self._running.stdin is not None  # noqa: S101 - a PIPE was asked for
+        stdin = process.piped(self._running.stdin)
         try:
-            self._running.stdin.write(msgspec.json.encode(order) + b"\n")
-            await self._running.stdin.drain()
+            stdin.write(msgspec.json.encode(order) + b"\n")
+            await stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _Gone from error
 
     async def report(self) -> Report:
         """What it says next; raises :class:`_Gone`."""
-        assert self._running.stdout is not None  # noqa: S101 - a PIPE was asked for
-        line = await self._running.stdout.readline()
+        stdout = process.piped(self._running.stdout)
+        line = await stdout.readline()
         if not line.endswith(b"\n"):
             raise _Gone
         report: Report = self._decoder.decode(line)
@@ -175,9 +175,9 @@ class _Process:
 
     async def _listen(self) -> None:
         """What plugins print is kept for the case that the process ends."""
-        assert self._running.stderr is not None  # noqa: S101 - a PIPE was asked for
+        stderr = process.piped(self._running.stderr)
         with contextlib.suppress(ValueError):
-            async for line in self._running.stderr:
+            async for line in stderr:
                 self.printed.append(line.decode("utf-8", errors="replace").rstrip())
 
 

@@ -220,7 +220,7 @@ class Supervisor:
         return self._start.hurried if self._waiting[TEXT] else self._start.patience
 
     def _leave_alone(self, copy: _Copy) -> None:
-        """Let a question go on in its copy, which nobody else will use."""
+        """Let a question go on in its copy, which no one else will use."""
         if sum(each.alone for each in self._copies) < self._start.most_slow:
             copy.alone = True
             with contextlib.suppress(OSError):

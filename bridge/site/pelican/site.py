@@ -394,7 +394,7 @@ class PelicanSite:
 
     def _is_stock(self, path: str) -> bool:
         """Whether headers alone tell what Pelican makes of a file: its own Markdown reader, and
-        nobody listening."""
+        no one listening."""
         return (
             self._plain
             and path.rpartition(".")[2] in self._stock

@@ -36,12 +36,12 @@ class Batch:
     def add(self, commit: Commit, known: Callable[[Version | None], bool]) -> Version | StoreError:
         """Put one more commit on top; an error leaves the batch as it was.
 
-        ``known`` tells whether nobody else has committed since a version.
+        ``known`` tells whether no one else has committed since a version.
         """
         try:
-            # The author may have seen that an address was free which somebody has taken since.
+            # The author may have seen that an address was free which someone has taken since.
             if not known(commit.base):
-                raise MovedMeanwhile("somebody else has committed meanwhile")
+                raise MovedMeanwhile("there is a newer commit")
             return self._add(commit)
         except StoreError as error:
             return error

@@ -2,7 +2,8 @@
 
 Each round of commits leaves a pack. ``git repack --geometric`` joins them so that their number
 grows with the logarithm of the history only. Objects are moved and never dropped, so that it does
-not matter what is being committed meanwhile; readers that had an old pack look again, as git does.
+not matter what is being committed in the meantime; readers that had an old pack look again, as git
+does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bridge.store.commit.opening import Place
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit
 _RESTS = 20  # times as long as it has worked: requests come first
-# Synced before the old packs go; on one core, because nobody waits.
+# Synced before the old packs go; on one core, because no one waits.
 _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-q")
 
 

@@ -143,7 +143,7 @@ class ObjectDatabase:
         return header[1].decode(), data
 
     def _restart(self) -> None:
-        """End the process (GitPython does, once nobody has it); the next question begins one."""
+        """End the process (GitPython does, once no one has it); the next question begins one."""
         self._process = None
 
 

@@ -1,4 +1,4 @@
-"""Small pictures of those who responded, kept with the site: nobody is told who reads a page."""
+"""Small pictures of those who responded, kept with the site: no one is told who reads a page."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from bridge.errors import InsufficientStorage, Unavailable
-from bridge.media.spool import write_durably
 from bridge.runtime import private
+from bridge.runtime.durable import write_durably
 from bridge.webmention.mention import Mention
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 from bridge.errors import BridgeError, Conflict, InvalidRequest
-from bridge.media.spool import write_durably
 from bridge.posts.addresses import hosts
+from bridge.runtime.durable import write_durably
 from bridge.store import StoreError
 from bridge.webmention.files import Kept, MentionFiles
 from bridge.webmention.incoming.importing import records_of

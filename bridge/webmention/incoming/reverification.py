@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bridge.errors import BridgeError
+from bridge.runtime.durable import write_durably
 from bridge.store import StoreError
 from bridge.webmention.files import Kept
 from bridge.webmention.incoming.receiving import Receiver
@@ -80,10 +81,7 @@ class Reverification:
             return {}
 
     def _write(self, checked: dict[str, float]) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        half = self._file.with_suffix(".half")
-        half.write_text(json.dumps(checked), "utf-8")
-        half.replace(self._file)
+        write_durably(self._file, json.dumps(checked).encode())
 
 
 def _due(kept: Kept, looked: float) -> float:

@@ -109,7 +109,7 @@ class Known(msgspec.Struct, frozen=True):
     hosts: frozenset[str] = frozenset()
 
     def includes(self, mention: Mention, source: str) -> bool:
-        """Whether a mention is one of somebody's that the owner knows."""
+        """Whether a mention is one of someone's that the owner knows."""
         if mention.author_url and canonical(mention.author_url, frozenset()) in self.authors:
             return True
         host = next(iter(hosts(source)), "")

@@ -1,4 +1,4 @@
-"""From commits to posts that changed for their readers, whoever has committed."""
+"""From commits to posts that changed for their readers, no matter who has committed."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ async def find_endpoint(fetch: GuardedFetch, target: str) -> Found:
         raise TryAgain(f"its server answered {page.status}", retry_after(page))
     if not 200 <= page.status < 300:
         return Found(None, f"its server answered {page.status}")
-    # Tags without end keep the parser busy for seconds: others go on meanwhile.
+    # Tags without end keep the parser busy for seconds: others go on in the meantime.
     endpoint = await asyncio.to_thread(endpoint_of, page)
     if endpoint is None:
         return Found(None, "it takes no webmentions", _max_age(page))

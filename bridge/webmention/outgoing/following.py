@@ -1,4 +1,4 @@
-"""From commits to the outbox: whose page is to be told of, whoever has committed."""
+"""From commits to the outbox: whose page is to be told of, no matter who has committed."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ class Follower:
     async def _known(self, changed: Changed) -> Outgoing:
         """What was written down of a post, under any address that it ever had, or a new page."""
         seen = changed.new or changed.old
-        assert seen is not None  # noqa: S101 - one of the two is there
+        if seen is None:
+            raise ValueError("a change without an old or a new post")
         urls = dict.fromkeys((seen.entry.url, *seen.entry.aliases))
         if changed.old is not None:
             urls.setdefault(changed.old.entry.url)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from bridge.runtime import private
+from bridge.runtime.durable import TEMPORARY, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ MOST_TARGETS = 100
 #: So many posts that are done are shown to the owner.
 _RECENT = 100
 _CURSOR = "cursor"
-_HALF = ".half"
 
 
 class Delivery(msgspec.Struct, omit_defaults=True):
@@ -119,7 +118,7 @@ class Outbox:
         left for the owner to look at."""
         private.make_folder(self._folder)
         for file in sorted(self._folder.iterdir()):
-            if file.suffix == _HALF:
+            if file.name.startswith(TEMPORARY):
                 file.unlink(missing_ok=True)
             elif file.name == _CURSOR:
                 self.cursor = file.read_text(encoding="ascii", errors="replace").strip() or None
@@ -179,21 +178,9 @@ class Outbox:
         await asyncio.wrap_future(done)
 
     def _write(self, file: Path, data: bytes) -> None:
-        """One file, safe from a power cut."""
-        half = file.with_suffix(_HALF)
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        half.replace(file)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(file, data)
 
 
 def begin_anew(folder: Path) -> None:
-    """Sending is off: what is committed meanwhile is old by the time that it is on again."""
+    """Sending is off: what is committed in the meantime is old by the time that it is on again."""
     (folder / _CURSOR).unlink(missing_ok=True)

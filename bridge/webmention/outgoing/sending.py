@@ -269,7 +269,7 @@ class Sender:
         version = out.version
         page = await self._pages.look(out)
         if out.version != version or out.state != "waiting":
-            return None  # another commit came meanwhile, and is looked for anew
+            return None  # another commit came in the meantime, and is looked for anew
         if page.is_live and not page.is_certain and self._looks_as_before(out, page):
             page = replace(page, is_live=False, reason=f"{out.url} shows what it showed before")
         if not page.is_live:
@@ -362,7 +362,7 @@ class Sender:
         started = out.round
         outcome = await self._courier.deliver(out.source, delivery)
         if out.round != started or delivery.state != "waiting":
-            return  # the post has changed meanwhile: its newer version is told anew
+            return  # the post has changed since: its newer version is told anew
         self._note(out, delivery, outcome)
         await self._outbox.put(out)
 

@@ -22,6 +22,7 @@ from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import Rebuilder
+from bridge.runtime.durable import write_durably
 from bridge.store import Version
 
 log = logging.getLogger(__name__)
@@ -147,10 +148,7 @@ class HubPing:
         return found if isinstance(found, dict) else None
 
     def _save(self, found: Mapping[str, str]) -> None:
-        self._note.parent.mkdir(parents=True, exist_ok=True)
-        half = self._note.with_suffix(".half")
-        half.write_text(json.dumps(found), encoding="utf-8")
-        half.replace(self._note)
+        write_durably(self._note, json.dumps(found).encode())
 
 
 def feeds_of(output: Path, hub: str, siteurl: str) -> Iterator[Feed]:

@@ -75,7 +75,7 @@ class WarmArticles(ArticlesGenerator):  # type: ignore[misc] # Pelican's classes
         return ""
 
     def check_disabled_readers(self) -> None:
-        """Warnings of files that nobody can read are for those who see what a run prints."""
+        """Warnings of files that no one can read are for those who see what a run prints."""
 
     def _build_period_archives(
         self, sorted_articles: Sequence[Any], articles: Sequence[Any], settings: dict[str, Any]

@@ -13,7 +13,7 @@ from bridge.rebuild.resident.reuse.tracing import SiteList
 
 
 class Findable(list[Any]):
-    """A list of posts that knows its members. Nobody changes it while it is used."""
+    """A list of posts that knows its members. No one changes it while it is used."""
 
     def __init__(self, posts: list[Any]) -> None:
         super().__init__(posts)

@@ -29,7 +29,7 @@ class PageFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """How a page was made last time. Without ``ingredients`` nobody knows whether it is so still.
+    """How a page was made last time. Without ``ingredients`` no one knows whether it is so still.
 
     ``derived`` are files that a plugin made for it.
     """

@@ -13,7 +13,7 @@ _PROBE = ".build"
 
 
 class Shadow:
-    """A whole site that nobody looks at.
+    """A whole site that no one looks at.
 
     What plugins write by themselves is known by its time. It goes before the next build, which
     so finds what a clean one would: pages and copied files, or nothing.
@@ -27,7 +27,7 @@ class Shadow:
         self._published: dict[str, int] = {}
         self._by_plugins: set[str] = set()
         if folder.exists():
-            # What another process left there was written for settings that nobody knows any more.
+            # What another process left there was written for settings that no one knows any more.
             shutil.rmtree(folder)
 
     def begin(self) -> None:

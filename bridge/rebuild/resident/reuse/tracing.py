@@ -96,7 +96,7 @@ _now = _Recorder()
 
 
 class tracing:  # noqa: N801 - used as a word: ``with tracing(trace):``
-    """Notes into a trace what is read meanwhile."""
+    """Notes into a trace what is read in the meantime."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -115,7 +115,7 @@ def current() -> Trace | None:
 
 
 class SiteList(list[Any]):
-    """A list of the site's, named, that notes what is read of it. Nobody changes it any more."""
+    """A list of the site's, named, that notes what is read of it. No one changes it any more."""
 
     def __init__(self, items: Iterable[Any], name: Hashable) -> None:
         super().__init__(items)
@@ -268,7 +268,7 @@ class TracingEnvironment(Environment):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         options.setdefault("bytecode_cache", self.compiled)
-        # Templates are those of the build's beginning: nobody need look whether they still are.
+        # Templates are those of the build's beginning: no one need look whether they still are.
         options.setdefault("auto_reload", False)
         super().__init__(*args, **options)
 
@@ -339,7 +339,7 @@ def is_mentions(kind: type) -> bool:
 
 
 def _noting_mentions(value: Any) -> Any:
-    """Whoever has a post's mentions may ask them anything: even whether there are any."""
+    """The one who has a post's mentions may ask them anything: even whether there are any."""
     if _now.trace is not None and is_mentions(type(value)):
         _now.trace.mentions.add(value.path)
     return value

@@ -1,0 +1,41 @@
+"""Files that are there wholly or not at all, even after a power cut: outside of git's own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+#: What the names of files begin with that are still being written.
+TEMPORARY = ".incoming-"
+
+
+def write_durably(target: Path, data: bytes) -> None:
+    """Write a file for this user alone, its folders made; when this returns it is on disk.
+
+    A reader sees what was there before, or all of it. Raises ``OSError``; then nothing changed.
+    """
+    created = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY)
+    try:
+        with os.fdopen(handle, "wb") as temporary:
+            temporary.write(data)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+        Path(name).replace(target)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+    for folder in created:
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder on disk, not its files."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
