@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: What ``pelican-indieauth[bridge]`` brings besides the plugin, by the names of the modules.
 EXTRA = (
     *("aiohttp", "aiosmtplib", "argon2", "bs4", "git", "grapheme", "html5lib", "idna"),
-    *("mf2py", "msgspec", "python_multipart", "webauthn", "webencodings"),
+    *("mf2py", "msgspec", "python_multipart", "rich", "webauthn", "webencodings"),
 )
 
 
