@@ -191,9 +191,8 @@ def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
 def test_likes_of_copies_elsewhere_are_counted_without_names(tmp_path: Path) -> None:
     copies = {"https://a.example/1": {"like-of": 3, "repost-of": 1}, "https://b.example/2": {}}
     counts = json.dumps({"wm-target": f"{SITE}/hello.html", "counts": copies})
-    page = build(tmp_path, POSTS | {"content/mentions/hello/counts.json": counts}).text(
-        "hello.html"
-    )
+    write(tmp_path, {"content/mentions/hello/counts.json": counts})
+    page = build(tmp_path, POSTS).text("hello.html")
     assert "And 4 more" in page
 
 
