@@ -29,7 +29,7 @@ label {{ display: block; margin-top: 1rem; font-weight: 600 }}
 input {{ box-sizing: border-box; width: 100%; padding: .6rem; font: inherit;
   border: 1px solid GrayText; border-radius: .4rem }}
 button {{ margin-top: 1.25rem; padding: .6rem 1.2rem; font: inherit; cursor: pointer }}
-a {{ overflow-wrap: anywhere }}
+a {{ overflow-wrap: anywhere; color: inherit }}
 </style>
 <main><h1>{title}</h1>
 {body}

@@ -24,7 +24,9 @@ PAGES = (
     *("/desk/", "/desk/?show=bin", "/desk/?show=drafts", "/desk/?search=nothing-is-like-that"),
     *("/desk/new", "/desk/new?kind=reply", "/desk/new?kind=rsvp", "/desk/new?kind=event"),
     *("/desk/new?kind=checkin", "/desk/new?kind=photo", "/desk/new?kind=review"),
-    *("/desk/new?kind=reply&url=javascript:x", "/desk/files"),
+    *("/desk/new?kind=reply&url=javascript:x", "/desk/files", "/desk/mentions"),
+    *("/status", "/tokens", "/auth/sessions", "/webmention", "/micropub", "/auth?client_id=x"),
+    *("/", "/articles/", "/archives/", "/tags/", "/about/", "/notes/", "/photos/"),
 )
 
 
