@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -147,6 +147,14 @@ class Publisher:
         if acting.cancelled():
             raise Unavailable("The bridge is shutting down. Try again in a moment.")
         return acting.result()
+
+    async def carried_out(self, forms: Iterable[str]) -> list[str]:
+        """Those of the forms of which something has been carried out. Raises what the store does.
+
+        A form's name is the first word of the ``once`` of its actions.
+        """
+        await self._once.load()
+        return [form for form in forms if self._once.has_form(form)]
 
     def _started_once(self, action: Create | Update, token: Token) -> asyncio.Task[Published]:
         """Begin an action that has a name, under which it is found until it is through."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
@@ -51,6 +52,12 @@ class Desk:
     public_url: str
     max_bytes: int
     now: Callable[[], float] = time.time
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the desk has an origin of its own, so that no script of the site's can read what
+        a browser keeps for it."""
+        return urlsplit(self.settings.site.me).netloc != urlsplit(self.public_url).netloc
 
     @property
     def token(self) -> Token:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import change, files, history, posts, preview, share, write
+from bridge.desk import apart, change, files, history, posts, preview, share, write
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
 from bridge.desk.receive import post_form
@@ -39,6 +39,8 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.post("/desk/restore", owner_form(change.restore)),
         ]
     )
+    if desk.is_apart:
+        app.router.add_get("/desk/once", apart.once)
 
 
 async def begin(request: web.Request) -> web.Response:

@@ -22,8 +22,18 @@ _MOST = 50_000
 
 
 def name_of(word: str) -> str:
-    """What stands in the commit for the name that a sender gave its request."""
-    return hashlib.sha256(word.encode()).hexdigest()[:32]
+    """What stands in the commit for the name that a sender gave its request.
+
+    Where the name is that of a form, and after a space what it asked for, its first half is that
+    of the form alone.
+    """
+    form, space, _ = word.partition(" ")
+    whole = hashlib.sha256(word.encode()).hexdigest()
+    return _half(form) + whole[:16] if space else whole[:32]
+
+
+def _half(form: str) -> str:
+    return hashlib.sha256(form.encode()).hexdigest()[:16]
 
 
 class Once:
@@ -44,6 +54,11 @@ class Once:
     def find(self, word: str) -> str | None:
         """The URL of the post that came of a request, if it has been carried out."""
         return self._urls.get(name_of(word))
+
+    def has_form(self, form: str) -> bool:
+        """Whether anything that a form asked for has been carried out."""
+        half = _half(form)
+        return any(name.startswith(half) for name in self._urls)
 
     def note(self, word: str, url: str) -> None:
         """A request has been carried out."""

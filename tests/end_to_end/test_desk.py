@@ -730,3 +730,13 @@ async def test_a_post_in_another_format_stays_in_it(
     stored = there.git("show", f"HEAD:content/{name}")
     assert changed in stored
     assert stored.replace("Other", "First").startswith(text[:40])
+
+
+async def test_where_the_site_has_the_same_host_name_the_browser_keeps_nothing(
+    owner: Browser,
+) -> None:
+    page = await owner.get("/desk/new")
+    assert page.status == 200
+    assert "drafts.js" not in page.text
+    for path in ("once", "manifest.webmanifest", "sw.js", "offline", "outbox"):
+        assert (await owner.get(f"/desk/{path}")).status == 404, path

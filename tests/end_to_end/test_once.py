@@ -118,3 +118,14 @@ def test_a_name_is_told_only_by_a_line_of_its_own() -> None:
 def test_the_commit_has_a_hash_of_the_name() -> None:
     assert "a word" not in name_of("a word")
     assert name_of("a word") != name_of("another")
+
+
+@in_one_loop
+async def test_a_form_is_known_by_its_name_alone_whatever_it_asked_for(up: Bench) -> None:
+    later = Once(up.store)
+    later.note("form {}", "https://example.com/a/")
+    assert later.has_form("form")
+    assert not later.has_form("for")
+    assert not later.has_form("")
+    assert later.find("form {}") == "https://example.com/a/"
+    assert later.find("form {1}") is None

@@ -1,7 +1,5 @@
 // Makes the form of a post quicker to use. Without this file it works all the same.
-"use strict";
-
-const form = document.getElementById("compose");
+export const form = document.getElementById("compose");
 const said = form.querySelector("[data-said]");
 const words = said.dataset;
 
@@ -40,7 +38,7 @@ function renumber(field) {
   });
 }
 
-function addRow(field, url, alt) {
+export function addRow(field, url, alt) {
   const row = field.querySelector("template").content.cloneNode(true).querySelector("li");
   const address = row.querySelector("input[type=hidden]");
   address.name = `${field.dataset.files}[]`;
@@ -70,14 +68,32 @@ async function send(file) {
 
 let sending = 0;
 
-async function take(files) {
+// Files that are chosen, and not sent yet.
+export const waiting = new Set();
+
+function isSame(one, other) {
+  return one.name === other.name && one.size === other.size && one.lastModified === other.lastModified;
+}
+
+function forget(file) {
+  for (const each of waiting) if (isSame(each, file)) waiting.delete(each);
+}
+
+export async function take(files) {
   const known = [...files].map((file) => [file, fieldFor(file)]).filter(([, field]) => field);
   let done = 0;
+  for (const [file] of known) {
+    forget(file);
+    waiting.add(file);
+  }
+  form.dispatchEvent(new Event("change"));
   for (const [file, field] of known) {
     sending += 1;
     said.textContent = `${file.name} (${done + 1}/${known.length}) …`;
     try {
       const row = addRow(field, await send(file), "");
+      forget(file);
+      form.dispatchEvent(new Event("change"));
       if (done === 0) row.querySelector("textarea")?.focus();
       done += 1;
       said.textContent = `${done}/${known.length} ${words.added}`;
@@ -133,6 +149,7 @@ form.addEventListener("click", (event) => {
   if (button.dataset.move === "down") row.nextElementSibling?.after(row);
   if (button.dataset.move === "remove") row.remove();
   renumber(field);
+  form.dispatchEvent(new Event("change"));
   if (row.isConnected && !button.hidden) button.focus();
   else field.querySelector("input[type=file]").focus();
 });
@@ -152,6 +169,7 @@ for (const button of form.querySelectorAll("[data-tag]")) {
     if (!typed.includes(button.dataset.tag)) typed.push(button.dataset.tag);
     tags.value = typed.join(`${mark} `);
     tags.focus();
+    form.dispatchEvent(new Event("change"));
   });
 }
 
@@ -168,6 +186,7 @@ for (const place of form.querySelectorAll("[data-place]")) {
         const name = place.dataset.place;
         form.elements[`${name}[latitude]`].value = latitude.toFixed(5);
         form.elements[`${name}[longitude]`].value = longitude.toFixed(5);
+        form.dispatchEvent(new Event("change"));
       },
       () => { said.textContent = words.nowhere; },
       { enableHighAccuracy: true, timeout: 20000 },

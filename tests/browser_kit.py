@@ -1,0 +1,42 @@
+"""The owner's browser: a tab that complains of nothing, and a look at whether a page is fit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from playwright.async_api import Browser, BrowserContext, Page
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+@asynccontextmanager
+async def tab(
+    chromium: Browser, cookies: list[dict[str, object]], **options: object
+) -> AsyncIterator[Page]:
+    """A page of the owner's. Nothing may be said in its console."""
+    context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
+    await context.add_cookies(cookies)  # type: ignore[arg-type]
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
+    yield page
+    await context.close()
+    # A form that is refused answers 400 or 409, of which a browser tells in its console.
+    unexpected = [each for each in complaints if "status of 4" not in each]
+    assert unexpected == []
+
+
+async def is_fit(page: Page) -> None:
+    """Nothing sticks out sideways, and axe finds nothing."""
+    wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, page.url
+    await page.evaluate(AXE)
+    found = await page.evaluate(
+        """async () => (await axe.run(document)).violations.map((each) =>
+          each.id + ': ' + each.nodes.map((node) => node.html).join(' | '))"""
+    )
+    assert found == [], page.url
