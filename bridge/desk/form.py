@@ -145,7 +145,7 @@ def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> Typed:
             continue
         match known.widget:
             case "files":
-                files[name] = tuple(map(_attached, values))
+                files[name] = tuple(_attached(name, each) for each in values)
             case "tags":
                 texts[name] = (_joined([each for each in values if isinstance(each, str)]),)
             case "lines":
@@ -158,8 +158,10 @@ def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> Typed:
                 html = values[0].get("html") if isinstance(values[0], dict) else None
                 if name == "content" and isinstance(html, str):
                     texts["content[html]"] = (read_text(html),)
-                else:
+                elif known.widget == "text":
                     texts[name] = (read_text(words_of(values[0])),)
+                else:
+                    texts[name] = (_in_a_line(words_of(values[0])),)
     return Typed(texts, files)
 
 
@@ -177,13 +179,20 @@ def words_of(value: Json) -> str:
     return "" if value is None else str(value)
 
 
-def _attached(value: Json) -> Attached:
-    alt = value.get("alt") if isinstance(value, dict) else None
-    return Attached(words_of(value), read_text(alt) if isinstance(alt, str) else "")
+def _in_a_line(text: str) -> str:
+    """As a field of one line has it: a browser takes line ends out, and that is no change."""
+    return " ".join(text.split())
+
+
+def _attached(name: str, value: Json) -> Attached:
+    """A file as the form has it: only photos have a field for their alt text."""
+    alt = value.get("alt") if isinstance(value, dict) and name == "photo" else None
+    return Attached(words_of(value).strip(), read_text(alt) if isinstance(alt, str) else "")
 
 
 def _joined(tags: Sequence[str]) -> str:
     """Tags in one line; with semicolons where one has a comma in it."""
+    tags = list(map(_in_a_line, tags))
     if any("," in tag for tag in tags):
         return "; ".join(tags) + ";"
     return ", ".join(tags)
@@ -207,7 +216,7 @@ def _shown_place(name: str, value: Json) -> dict[str, tuple[str, ...]]:
     found = {key: _first(properties.get(key)) for key in _PLACE}
     if isinstance(value, str):
         found["name"] = value
-    return {f"{name}[{key}]": (text,) for key, text in found.items() if text}
+    return {f"{name}[{key}]": (_in_a_line(text),) for key, text in found.items() if text}
 
 
 def _properties(value: Json) -> dict[str, Json]:
@@ -238,33 +247,34 @@ def values_of(asked: Field, typed: Typed, zone: tzinfo, old: Sequence[Json] = ()
     text = typed.text(name)
     match asked.widget:
         case "files":
-            return [_file(each, old) for each in typed.files.get(name, ())]
+            return [_file(name, each, old) for each in typed.files.get(name, ())]
         case "tags":
             tags = dict.fromkeys(tag for line in typed.texts.get(name, ()) for tag in _split(line))
             return [*tags, *(each for each in old if not isinstance(each, str))]
         case "lines":
-            return [line.strip() for line in text.split("\n") if line.strip()]
+            known = {words_of(each).strip(): each for each in old}
+            lines = filter(None, map(str.strip, text.split("\n")))
+            return [known.get(line, line) for line in lines]
         case "moment":
             return [dates.form(dates.parse(text, zone))] if text.strip() else []
         case "place":
             place = _place(name, typed, old[0] if old else None)
-            return [] if place is None else [place, *old[1:]]
+            return [*([] if place is None else [place]), *old[1:]]
         case "url":
             if text.strip() and not is_web(text.strip()):
                 raise InvalidRequest(
                     "This is no address of a page. Write it whole, like https://example.com/a-page."
                 )
-            return [text.strip(), *old[1:]] if text.strip() else []
+            return [*filter(None, [text.strip()]), *old[1:]]
     if name == "content" and (html := typed.text("content[html]")).strip():
         return [{"html": html}]
-    if not text.strip():
-        return []
-    return [text if asked.widget == "text" else " ".join(text.split()), *old[1:]]
+    shown = text if asked.widget == "text" else _in_a_line(text)
+    return [*([shown] if text.strip() else []), *old[1:]]
 
 
-def _file(attached: Attached, old: Sequence[Json]) -> Json:
+def _file(name: str, attached: Attached, old: Sequence[Json]) -> Json:
     """A file as the post has it already, else its address with its alt text."""
-    same = (each for each in old if _attached(each) == attached)
+    same = (each for each in old if _attached(name, each) == attached)
     new: Json = {"value": attached.url, "alt": attached.alt} if attached.alt else attached.url
     return next(same, new)
 
@@ -282,11 +292,14 @@ def _place(name: str, typed: Typed, old: Json) -> Json:
         return None
     kept = {key: value for key, value in _properties(old).items() if key not in _PLACE}
     given: dict[str, Json] = {key: [text] for key, text in shown.items() if text}
-    return {"type": ["h-card" if "name" in given else "h-geo"], "properties": {**given, **kept}}
+    type_ = old.get("type") if isinstance(old, dict) else None
+    if not type_ or type_ == ["h-geo"]:
+        type_ = ["h-card" if "name" in given else "h-geo"]
+    return {"type": type_, "properties": {**given, **kept}}
 
 
 def _on_earth(numbers: Sequence[str]) -> bool:
-    if not all(re.fullmatch(r"[+-]?\d{1,3}(\.\d{1,20})?", number) for number in numbers):
+    if not all(re.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{1,20})?", number) for number in numbers):
         return False
     return abs(float(numbers[0])) <= 90 and abs(float(numbers[1])) <= 180
 

@@ -141,6 +141,52 @@ def test_what_no_form_shows_is_kept() -> None:
     }
 
 
+def test_what_stands_behind_the_first_value_stays_when_that_is_taken_out() -> None:
+    other = "https://b.example/"
+    assert edited({"in-reply-to": [URL, other]}, in_reply_to="") == {
+        "replace": {"in-reply-to": [other]}
+    }
+    assert edited({"read-of": ["A", "B"]}, read_of="") == {"replace": {"read-of": ["B"]}}
+    bar: Json = {"type": ["h-card"], "properties": {"name": ["Bar"]}}
+    assert edited({"location": ["Home", bar]}, **{"location[name]": ""}) == {
+        "replace": {"location": [bar]}
+    }
+    flour = {"type": ["h-item"], "properties": {"name": ["Flour"], "amount": ["1 kg"]}}
+    assert edited({"ingredient": [flour, "Salt"]}, ingredient="Flour\nWater") == {
+        "replace": {"ingredient": [flour, "Water"]}
+    }
+
+
+def test_a_place_stays_what_it_is_when_it_is_moved() -> None:
+    known = {"locality": ["Paris"], "latitude": ["48"], "longitude": ["2"]}
+    place = {"type": ["h-adr"], "properties": known}
+    changed: Any = edited({"location": [place]}, **{"location[latitude]": "48.5"})
+    assert changed["replace"]["location"][0] == {
+        "type": ["h-adr"],
+        "properties": {**known, "latitude": ["48.5"]},
+    }
+
+
+def test_what_a_browser_makes_of_values_that_its_fields_cannot_show_is_no_change() -> None:
+    """It takes line ends out of fields of one line, and has no alt text of a video."""
+    post = Post("entry", MappingProxyType({
+        "summary": ("In\nshort ",), "name": (" A  title",), "category": ("a\nb", "c"),
+        "video": ({"value": f"{URL}.mp4", "alt": "Waves"},), "location": ("At\nhome",),
+    }))  # fmt: skip
+    was = form.typed_of(post, ZONE)
+    back: list[Field] = [
+        (name, text.strip().replace("\n", "")) for name, (text,) in was.texts.items()
+    ]
+    back += [("video[]", ""), *(("video[]", each.url) for each in was.files["video"])]
+    fields = list(FIELDS.values())
+    same = form.update(URL, fields, post, was, form.read(back).typed, ZONE)
+    assert same.keys() == {"action", "url"}
+    more = form.read([*back, ("video[]", f"{URL}-2.mp4")]).typed
+    assert form.update(URL, fields, post, was, more, ZONE)["replace"] == {
+        "video": [{"value": f"{URL}.mp4", "alt": "Waves"}, f"{URL}-2.mp4"]
+    }
+
+
 def test_photos_come_in_order_with_their_alt_texts() -> None:
     fields: list[Field] = [
         ("photo[]", ""),
