@@ -46,8 +46,7 @@ from bridge.posts.unattached_uploads import Orphans
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.none import NoRebuild
-from bridge.rebuild.worker import Worker
+from bridge.rebuild.later import LaterRebuilder
 from bridge.runtime import private
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
@@ -143,7 +142,7 @@ class _Repo:
 class _Followers:
     """Who wants to know of a new version."""
 
-    rebuilder: Worker | NoRebuild
+    rebuilder: Rebuilder
     remote: Remote
     #: Who is told of versions that others made; more may be added.
     moved: list[Callable[[Version], None]]
@@ -189,8 +188,8 @@ class _Assembly:
             server.zone = partial(_clock, repo.catalogue)
         gate = await self._make_gate(server)
         media = MediaHandlers(repo.media, gate, committer, max_bytes=self.settings.media.max_bytes)
-        output, private = followers.rebuilder.output, followers.rebuilder.previews
-        previews = Previews(private, output, self.public_url) if server and output else None
+        is_local = followers.rebuilder.is_local
+        previews = Previews(followers.rebuilder, self.public_url) if server and is_local else None
         queries = Queries(repo.catalogue, repo.posts, self.settings, f"{self.public_url}media")
         micropub = MicropubHandlers(
             gate,
@@ -293,11 +292,15 @@ class _Assembly:
 
     async def _start_followers(self, repo: _Repo) -> _Followers:
         store, publish = repo.store, self.settings.publish
-        output = await self._output_folder(repo)
         state = self.settings.site.state
-        rebuilder = make_rebuilder(
-            self.settings, store, state, output=output, submodules=repo.submodules
-        )
+        make = partial(make_rebuilder, self.settings, store, state, submodules=repo.submodules)
+        rebuilder: Rebuilder
+        if (output := self._output_folder()) is not None:
+            rebuilder = make(output=output)
+        else:
+            rebuilder = LaterRebuilder(
+                partial(self._output_of_site, repo), lambda output: make(output=output)
+            )
         moved: list[Callable[[Version], None]] = [rebuilder.changed]
 
         def tell(version: Version) -> None:
@@ -320,14 +323,18 @@ class _Assembly:
         await remote.start()
         return followers
 
-    async def _output_folder(self, repo: _Repo) -> Path:
-        """``[rebuild] output``, else Pelican's; a relative one is in the state folder."""
+    def _output_folder(self) -> Path | None:
+        """Where pages go; ``None`` where only the site's settings say that."""
         if self.settings.rebuild.output:
             return Path(self.settings.rebuild.output)
-        base = self.settings.site.state
         if self.settings.rebuild.mode in {"webhook", "none"}:
-            # No page comes to this machine, so that nothing has to be waited for.
-            return base / "output"
+            # No page comes to this machine.
+            return self.settings.site.state / "output"
+        return None
+
+    async def _output_of_site(self, repo: _Repo) -> Path:
+        """Pelican's ``OUTPUT_PATH``; a relative one is in the state folder."""
+        base = self.settings.site.state
         try:
             if (head := repo.store.head()) is not None:
                 await repo.site.bring_to(head)
@@ -505,7 +512,6 @@ class _Assembly:
             committer,
             repo.media,
             followers.rebuilder,
-            followers.rebuilder.output,
             guarded=fetch,
             own=own,
             vault=vault,
@@ -535,10 +541,10 @@ class _Assembly:
         self, repo: _Repo, followers: _Followers, fetch: GuardedFetch, site: GuardedFetch
     ) -> HubPing | None:
         """WebSub: a hub hears of feeds that are built here."""
-        if (output := followers.rebuilder.output) is None:
+        if not followers.rebuilder.is_local:
             return None
         note = self.settings.site.state / "webmention" / "feeds.json"
-        hub = HubPing(repo.catalogue, followers.rebuilder, output, note, site=site, fetch=fetch)
+        hub = HubPing(repo.catalogue, followers.rebuilder, note, site=site, fetch=fetch)
         self._run_beside(hub.run(), "websub")
         return hub
 

@@ -92,7 +92,7 @@ class Street:
         own = hosts(self.own.base)
         committer = Committer(self.queue, catalogue, self.bench.media, [])
         box = outbox or Outbox(self.folder / "outbox")
-        pages = LivePages(self.fetch, NoRebuild(), None, own)
+        pages = LivePages(self.fetch, NoRebuild(), own)
         recipients = Recipients(self.bench.posts, own)
         follower = Follower(
             store,

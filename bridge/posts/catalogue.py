@@ -52,6 +52,8 @@ class Catalogue:
         self._indexing_since: float | None = None
         self._looking: asyncio.Task[Version] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._describing: set[asyncio.Task[list[Entry | Page | Unread | None]]] = set()
+        self._closing = False
         self.index = PostIndex(file, store, folder, own=own)
         self.unindexed = Unindexed(store, folder)
 
@@ -110,8 +112,17 @@ class Catalogue:
         self._following = asyncio.create_task(self._follow(), name="catalogue")
 
     async def close(self) -> None:
-        """Let go of the index, once nothing is at work on it."""
+        """Let go of the index. One that is not complete keeps what it has: the next start goes on
+        from there."""
+        self._closing = True
         under_way = {each for each in (self._following, self._looking) if each is not None}
+        if self._indexing_since is None:
+            for task in under_way:
+                task.cancel()
+        else:
+            # The index's own thread comes to its end when it is told nothing more.
+            for asking in self._describing:
+                asking.cancel()
         if under_way:
             await asyncio.wait(under_way)
         await asyncio.to_thread(self.index.close)
@@ -125,7 +136,8 @@ class Catalogue:
         try:
             await self.refresh(patient=True)
         except (BridgeError, StoreError) as error:
-            log.warning("%s", error)  # the next request looks again, and tells
+            if not self._closing:
+                log.warning("%s", error)  # the next request looks again, and tells
 
     async def _refreshed(self, indexing: float | None) -> Version:
         """:meth:`refresh`, which is done waiting ``indexing`` seconds after the index began to
@@ -171,12 +183,14 @@ class Catalogue:
         return head
 
     async def _look(self) -> Version:
+        if self._closing:
+            raise _ending()
         head = self._head()
         await self._site.bring_to(head)
         site, loop = self._site.reader, asyncio.get_running_loop()
 
         def describe(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
-            return asyncio.run_coroutine_threadsafe(site.describe(files), loop)
+            return asyncio.run_coroutine_threadsafe(self._described(site, files), loop)
 
         self._indexing_since = time.monotonic()
         try:
@@ -184,6 +198,27 @@ class Catalogue:
         finally:
             self._indexing_since = None
         return head
+
+    async def _described(
+        self, site: SiteReader, files: Sequence[Source]
+    ) -> list[Entry | Page | Unread | None]:
+        """What the site says of files. Raises :class:`Unavailable` when the bridge ends."""
+        if self._closing:
+            raise _ending()
+        asking = asyncio.create_task(site.describe(files), name="describe")
+        self._describing.add(asking)
+        try:
+            return await asking
+        except asyncio.CancelledError:
+            if self._closing:
+                raise _ending() from None
+            raise
+        finally:
+            self._describing.discard(asking)
+
+
+def _ending() -> Unavailable:
+    return Unavailable("The bridge is ending. Try again in a moment.", retry_after=5)
 
 
 def _retrieved(looking: asyncio.Task[Version]) -> None:

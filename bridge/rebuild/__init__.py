@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from bridge.store import Version
@@ -31,6 +32,22 @@ class BuildStatus:
 
 class Rebuilder(Protocol):
     """Builds the site, one build at a time, never losing a change that comes in the meantime."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether pages appear on this machine."""
+        ...
+
+    @property
+    def output(self) -> Path | None:
+        """The folder of pages; ``None`` where there is none on this machine, or where only the
+        site's settings say which, until these have been read."""
+        ...
+
+    @property
+    def previews(self) -> Path | None:
+        """The folder of the pages of private drafts, likewise."""
+        ...
 
     async def start(self) -> None:
         """Begin to work; catches up with whatever was committed before."""

@@ -11,6 +11,7 @@ from bridge.store import Version
 class NoRebuild:
     """Takes note of changes and does nothing about them."""
 
+    is_local = False
     output: Path | None = None
     previews: Path | None = None
 

@@ -82,6 +82,11 @@ class Worker:
         self._complete = time.monotonic()
         self._failures = 0
 
+    @property
+    def is_local(self) -> bool:
+        """Whether pages appear on this machine."""
+        return self.output is not None
+
     async def start(self) -> None:
         """Begin to work; what was committed while no one looked is built first."""
         self._asked += 1

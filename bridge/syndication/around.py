@@ -43,12 +43,9 @@ class LivePages:
     that the page was built as stands for it.
     """
 
-    def __init__(
-        self, store: ContentStore, rebuilder: Rebuilder, output: Path | None, fetch: GuardedFetch
-    ) -> None:
+    def __init__(self, store: ContentStore, rebuilder: Rebuilder, fetch: GuardedFetch) -> None:
         self._store = store
         self._rebuilder = rebuilder
-        self._output = output
         self._fetch = fetch
 
     async def page(self, entry: Entry, stamps: Sequence[datetime]) -> Page | None:
@@ -71,7 +68,7 @@ class LivePages:
         page = await asyncio.to_thread(read_page, body, entry.url)
         if page is None:
             # A theme without microformats: the page is there, and says nothing of its text.
-            return Page() if built is not None or self._output is None else None
+            return Page() if built is not None or not self._rebuilder.is_local else None
         wanted = {each.astimezone(UTC).replace(microsecond=0) for each in stamps}
         known = {each.astimezone(UTC).replace(microsecond=0) for each in page.stamps}
         if not known or wanted <= known or body == built:
@@ -84,12 +81,12 @@ class LivePages:
     async def _built(self, entry: Entry) -> bytes | None:
         """The file of the page, once the newest version is built."""
         head = self._store.head()
-        if self._output is None or head is None:
+        if head is None or not await self._rebuilder.live(head, entry.save_as, _BUILD_SECONDS):
             return None
-        if not await self._rebuilder.live(head, entry.save_as, _BUILD_SECONDS):
+        if (output := self._rebuilder.output) is None:
             return None
         with suppress(OSError):
-            return await asyncio.to_thread((self._output / entry.save_as).read_bytes)
+            return await asyncio.to_thread((output / entry.save_as).read_bytes)
         return None
 
 

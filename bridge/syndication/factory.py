@@ -63,7 +63,6 @@ def make_syndicator(
     committer: Committer,
     media: MediaLibrary,
     rebuilder: Rebuilder,
-    output: Path | None,
     guarded: GuardedFetch,
     own: GuardedFetch,
     vault: Vault,
@@ -77,7 +76,7 @@ def make_syndicator(
         placing,
         committer,
         ledger,
-        LivePages(store, rebuilder, output, guarded),
+        LivePages(store, rebuilder, guarded),
         folder=settings.content.folder,
     )
     around = Around(posts, media, guarded, ledger.save, syndicator.is_taken)

@@ -6,7 +6,6 @@ folder, too.
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -14,6 +13,7 @@ from aiohttp import hdrs, web
 from bridge.http.static_site import file_below
 from bridge.indieauth.login.visit import visit
 from bridge.pages.render import PageError, page_endpoint, redirect
+from bridge.rebuild import Rebuilder
 
 #: The page's own scripts must not act where the owner's session is.
 _HEADERS = {
@@ -26,8 +26,8 @@ _HEADERS = {
 class Previews:
     """Pages that the world does not see, or is not led to."""
 
-    def __init__(self, private: Path | None, output: Path, public_url: str) -> None:
-        self._folders = [folder for folder in (private, output) if folder is not None]
+    def __init__(self, rebuilder: Rebuilder, public_url: str) -> None:
+        self._rebuilder = rebuilder
         self._base = f"{public_url}preview/"
 
     def url(self, save_as: str) -> str:
@@ -46,7 +46,9 @@ class Previews:
         if visit(request).session is None:
             return redirect(f"/auth/sign-in?then={quote(request.rel_url.raw_path, safe='')}")
         path = request.match_info["path"]
-        file = next(filter(None, (file_below(folder, path) for folder in self._folders)), None)
+        folders = (self._rebuilder.previews, self._rebuilder.output)
+        found = (file_below(folder, path) for folder in folders if folder is not None)
+        file = next(filter(None, found), None)
         if file is None:
             raise PageError(
                 "Not built yet",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from aiohttp.test_utils import TestServer
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from bridge.app import REBUILDER, STORE, make_app
+from bridge.settings import Settings
 from bridge.settings_file import load
 
 CONF = 'SITEURL = "https://example.com"\nSITENAME = AUTHOR = "A"\nTIMEZONE = "UTC"\n'
@@ -18,11 +20,13 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
 
 
-def make_repo(folder: Path, output: str) -> Path:
-    """A bridge's repo whose settings name an output folder."""
+def make_repo(folder: Path, output: str, *, more: str = "") -> Path:
+    """A bridge's repo whose settings name an output folder, and say ``more``."""
     clone = folder / "site"
     (clone / "content").mkdir(parents=True)
-    (clone / "pelicanconf.py").write_text(f"{CONF}OUTPUT_PATH = {output!r}\n", encoding="utf-8")
+    (clone / "pelicanconf.py").write_text(
+        f"{CONF}OUTPUT_PATH = {output!r}\n{more}", encoding="utf-8"
+    )
     (clone / "content" / "one.md").write_text(POST, encoding="utf-8")
     git(folder, "init", "--quiet", "--initial-branch=main", str(clone))
     git(clone, "add", ".")
@@ -31,20 +35,25 @@ def make_repo(folder: Path, output: str) -> Path:
     return folder / "site.git"
 
 
-async def build(repo: Path) -> None:
-    """Run a bridge until the newest commit is live."""
-    settings = load(
+def settings_for(repo: Path) -> Settings:
+    """Those of a bridge that does not say where pages go."""
+    return load(
         None,
         {
             "BRIDGE_SITE__ME": "https://example.com/",
             "BRIDGE_SITE__REPO": str(repo),
             "BRIDGE_SITE__STATE": str(repo.with_name("state")),
-            "BRIDGE_AUTH__TOKEN_ENDPOINT": "https://tokens.example/",
+            "BRIDGE_INDIEAUTH__ENABLED": "true",
+            "BRIDGE_INDIEAUTH__DATABASE": str(repo.with_name("indieauth.sqlite")),
             "BRIDGE_PUBLISH__REMOTE": "",
             "BRIDGE_PUBLISH__AUTHOR": "A <a@b.c>",
         },
     )
-    app = await make_app(settings, public_url="https://bridge.example.com/")
+
+
+async def build(repo: Path) -> None:
+    """Run a bridge until the newest commit is live."""
+    app = await make_app(settings_for(repo), public_url="https://bridge.example.com/")
     async with TestServer(app):
         head = app[STORE].head()
         assert head is not None
@@ -60,3 +69,27 @@ async def test_a_relative_folder_is_in_the_bridges_state(tmp_path: Path) -> None
 async def test_an_absolute_folder_is_where_it_is(tmp_path: Path) -> None:
     await build(make_repo(tmp_path, str(tmp_path / "www")))
     assert (tmp_path / "www" / "one.html").is_file()
+
+
+async def test_the_bridge_answers_and_ends_before_a_slow_site_has_said_where_pages_go(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Longer than the bridge gives a site to load: whatever waited for it would be seen to.
+    repo = make_repo(tmp_path, "public", more="import time\ntime.sleep(600)\n")
+    app = await make_app(settings_for(repo), public_url="https://bridge.example.com/")
+    async with TestClient(TestServer(app)) as client:
+        for path, status in (
+            ("/healthz", 200),
+            ("/micropub?q=config", 401),
+            ("/auth/sign-in", 200),
+        ):
+            async with client.get(path) as answer:
+                assert answer.status == status, path
+        rebuilder = app[REBUILDER]
+        assert rebuilder.is_local
+        assert rebuilder.output is None, "the site has not been read yet"
+        assert rebuilder.status().state == "building"
+        head = app[STORE].head()
+        assert head is not None
+        assert not await rebuilder.live(head, "one.html", 0.01)
+    assert "left behind" not in caplog.text

@@ -37,13 +37,18 @@ class World:
     built: bytes | None = None
     served: bytes | None = None
     status: int = 200
+    is_local: bool = True
+
+    @property
+    def output(self) -> Path:
+        return self.folder
 
     def head(self) -> str:
         return "v"
 
     async def live(self, version: str, save_as: str, seconds: float) -> bool:
         del version, seconds
-        if self.built is None:
+        if self.built is None or not self.is_local:
             return False
         (self.folder / save_as).write_bytes(self.built)
         return True
@@ -54,9 +59,8 @@ class World:
         return Fetched(url, self.status, {}, self.served)
 
     async def shown(self, *stamps: datetime, output: bool = True) -> str | None:
-        made = LivePages(
-            cast("Any", self), cast("Any", self), self.folder if output else None, cast("Any", self)
-        )
+        self.is_local = output
+        made = LivePages(cast("Any", self), cast("Any", self), cast("Any", self))
         entry = Entry("a.md", "b", URL, "a.html", "published", "note", 1.0, "", (), (), "")
         found = await made.page(entry, stamps)
         return None if found is None else found.content.text

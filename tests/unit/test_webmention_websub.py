@@ -23,6 +23,9 @@ from bridge.webmention.outgoing.websub import HubPing
 class Built:
     """A builder that is always done."""
 
+    def __init__(self, output: Path) -> None:
+        self.output = output
+
     async def live(self, version: str, page: str, seconds: float) -> bool:
         return True
 
@@ -58,8 +61,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         output.mkdir()
         ping = HubPing(
             cast("Catalogue", catalogue),
-            cast("Rebuilder", Built()),
-            output,
+            cast("Rebuilder", Built(output)),
             tmp_path / "note.json",
             site=fetch,
             fetch=fetch,

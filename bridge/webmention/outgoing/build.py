@@ -9,8 +9,7 @@ from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reader import PostReader
-from bridge.rebuild.none import NoRebuild
-from bridge.rebuild.worker import Worker
+from bridge.rebuild import Rebuilder
 from bridge.settings import Settings
 from bridge.store.git import GitStore
 from bridge.webmention.outgoing.changes import Changes
@@ -45,7 +44,7 @@ def make_sender(
     store: GitStore,
     catalogue: Catalogue,
     posts: PostReader,
-    rebuilder: Worker | NoRebuild,
+    rebuilder: Rebuilder,
     tombstones: Gravedigger,
     *,
     fetch: GuardedFetch,
@@ -55,7 +54,7 @@ def make_sender(
     """What sends, not started yet. ``fetch`` reaches others, ``site`` the site itself."""
     own = own_hosts(settings, public_url)
     content = settings.content.folder
-    pages = LivePages(site, rebuilder, rebuilder.output, own)
+    pages = LivePages(site, rebuilder, own)
     recipients = Recipients(posts, own, settings.webmention.bridgy_fed)
     outbox = Outbox(outbox_folder(settings.site.state))
     follower = Follower(

@@ -47,20 +47,18 @@ class Page:
 class LivePages:
     """Looks at the site as the world does.
 
-    ``fetch`` reaches the site wherever it is, since its address is the owner's word. ``output`` is
-    where the site is built, ``None`` where that is not on this machine. ``own`` are the site's
-    hosts.
+    ``fetch`` reaches the site wherever it is, since its address is the owner's word. ``own`` are
+    the site's hosts.
     """
 
     fetch: GuardedFetch
     rebuilder: Rebuilder
-    output: Path | None
     own: frozenset[str]
 
     @property
     def is_local(self) -> bool:
         """Whether the pages are built on this machine."""
-        return self.output is not None
+        return self.rebuilder.is_local
 
     async def look(self, out: Outgoing) -> Page:
         """Look at the post's address once, as soon as the version is built."""
@@ -137,10 +135,10 @@ class LivePages:
         self, out: Outgoing, page: Fetched, said: dict[str, Any]
     ) -> dict[str, Any] | None:
         """What the page says as it was built on this machine."""
-        if self.output is None:
+        if (output := self.rebuilder.output) is None:
             raise RuntimeError("asked for pages that are built elsewhere")
         try:
-            body = await asyncio.to_thread((self.output / out.save_as).read_bytes)
+            body = await asyncio.to_thread((output / out.save_as).read_bytes)
         except OSError:
             return None
         return said if body == page.body else await read_page(body, out.url)

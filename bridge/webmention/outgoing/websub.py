@@ -49,14 +49,13 @@ class Feed:
 
 
 class HubPing:
-    """``output`` is where the site is built, ``note`` a file for what was told last. ``site``
+    """``rebuilder`` builds on this machine; ``note`` is a file for what was told last. ``site``
     reaches the site itself, ``fetch`` the hub. ``looks`` and ``tries`` are pauses in seconds."""
 
     def __init__(
         self,
         catalogue: Catalogue,
         rebuilder: Rebuilder,
-        output: Path,
         note: Path,
         *,
         site: GuardedFetch,
@@ -66,7 +65,6 @@ class HubPing:
     ) -> None:
         self._catalogue = catalogue
         self._rebuilder = rebuilder
-        self._output = output
         self._note = note
         self._site = site
         self._fetch = fetch
@@ -94,11 +92,13 @@ class HubPing:
     async def _after(self, version: Version | None) -> None:
         if version is None or not await self._rebuilder.live(version, _HOME, _BUILD_SECONDS):
             return
+        if (output := self._rebuilder.output) is None:
+            return
         facts = self._catalogue.site.facts
         hub = facts.values.get("INDIEAUTH_HUB")
         if not isinstance(hub, str) or not hub:
             return
-        feeds = await asyncio.to_thread(lambda: list(feeds_of(self._output, hub, facts.siteurl)))
+        feeds = await asyncio.to_thread(lambda: list(feeds_of(output, hub, facts.siteurl)))
         known = await asyncio.to_thread(self._load)
         found = {feed.topic: feed.digest for feed in feeds}
         await asyncio.to_thread(self._save, found)
