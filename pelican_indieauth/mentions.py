@@ -34,6 +34,8 @@ _COUNTED = "more.json"
 #: How many likes and reposts the post's copies elsewhere have.
 _COUNTS = "counts.json"
 _SILENT = frozenset({"likes", "reposts"})
+#: How deep responses to responses are shown: files may be nested as deep as anyone likes.
+_DEEPEST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +345,9 @@ def _mentions(every: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
     return Mentions(**in_order, more=more)
 
 
-def _mention(said: Mapping[str, Any], urls: Urls, *, silent: bool = False) -> Mention | None:
+def _mention(
+    said: Mapping[str, Any], urls: Urls, *, silent: bool = False, depth: int = 0
+) -> Mention | None:
     url = _web(said.get("url"), urls) or _web(said.get("wm-source"), urls)
     if url is None:
         return None
@@ -351,7 +355,7 @@ def _mention(said: Mapping[str, Any], urls: Urls, *, silent: bool = False) -> Me
     card: Mapping[str, Any] = author if isinstance(author, dict) else {}
     content = said.get("content")
     text = content.get("text") if isinstance(content, dict) else content
-    children = said.get("wm-children")
+    children = said.get("wm-children") if depth < _DEEPEST else None
     photo = card.get("photo")
     return Mention(
         url,
@@ -366,7 +370,8 @@ def _mention(said: Mapping[str, Any], urls: Urls, *, silent: bool = False) -> Me
         children=tuple(
             child
             for each in (children if isinstance(children, list) else [])
-            if isinstance(each, dict) and (child := _mention(each, urls)) is not None
+            if isinstance(each, dict)
+            and (child := _mention(each, urls, depth=depth + 1)) is not None
         ),
     )
 
@@ -391,4 +396,8 @@ def _sortable(text: str) -> str:
     moment = _moment(text)
     if moment is None:
         return text
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except OverflowError:
+        # A day that only its own time zone's calendar has: before the year 1, or after 9999.
+        return text

@@ -188,6 +188,9 @@ class Backfeed:
         own = self.catalogue.index.own
         copies = {*self.ledger.copies, *(url for _, urls in self._known.values() for url in urls)}
         for response in found.responses:
+            if not web_url(response.url):
+                # Servers pass on what other servers have told them.
+                continue
             if response.kind in {"like-of", "repost-of"}:
                 if target.backfeed == "all" and target.likes == "faces":
                     yield response
@@ -205,8 +208,9 @@ class Backfeed:
 
 def mention_of(response: Response, target: str, via: str) -> Mention:
     """A response as a mention's file has it; all that strangers wrote becomes plain text."""
-    author = {"type": "card", "name": line(response.author, _NAME) or response.author_url}
-    if address := web_url(response.author_url):
+    address = web_url(response.author_url)
+    author = {"type": "card", "name": line(response.author, _NAME) or address or response.url}
+    if address:
         author["url"] = address
     entry: dict[str, Any] = {
         "type": "entry",

@@ -313,7 +313,9 @@ def moment(value: object) -> datetime | None:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return found if found is not None and found.tzinfo is not None else None
+    if found is None or found.tzinfo is None or not 1 < found.year < 9999:
+        return None
+    return found
 
 
 def plain(content: str) -> str:

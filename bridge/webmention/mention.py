@@ -25,8 +25,9 @@ KINDS: Mapping[str, str] = {
     "in-reply-to": "reply",
     "mention-of": "mention",
 }
-#: Services that show what was said elsewhere: who wrote it, and where, is another host's.
-PROXIES = frozenset({"brid.gy", "www.brid.gy", "fed.brid.gy", "webmention.io", "granary.io"})
+#: Services that show what was said elsewhere: who wrote it, and where, is another host's. None that
+#: converts any page it is asked for (granary.io): such a page says whatever its author wants.
+PROXIES = frozenset({"brid.gy", "www.brid.gy", "fed.brid.gy", "webmention.io"})
 _ANSWERS = frozenset({"yes", "no", "maybe", "interested"})
 #: What holds no words of its own.
 _SILENT = frozenset({"like-of", "repost-of"})
@@ -118,7 +119,7 @@ def mention_of(
         if text := paragraphs(said["text"] or (said["name"] if kind == "in-reply-to" else "")):
             entry["content"] = {"text": text}
         entry["wm-children"] = [*_children(said["comments"], post)]
-    photo = str(said["author"].get("photo", ""))
+    photo = web_url(said["author"].get("photo"))
     return Mention(kind, url, entry, photo, vouched=vouched, links=int(said["links"]))
 
 
@@ -162,7 +163,7 @@ def web_url(value: object) -> str:
     """An http(s) URL that may stand in a link, else ``""``."""
     if not isinstance(value, str) or len(value) > 2000 or not value.isprintable():
         return ""
-    return value if _WEB.fullmatch(value) else ""
+    return value if _WEB.fullmatch(value) and _host(value) else ""
 
 
 def _cut(text: str, length: int) -> str:
@@ -240,11 +241,12 @@ def _children(comments: Iterable[Mapping[str, Any]], post: Target) -> Iterator[d
 
 
 def _moment(text: str) -> str:
-    """A moment in ISO 8601; ``""`` for anything else."""
+    """A moment in ISO 8601; ``""`` for anything else, and for one that is none in UTC."""
     try:
-        return datetime.fromisoformat(text.strip()).isoformat()
+        moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return ""
+    return moment.isoformat() if 1 < moment.year < 9999 else ""
 
 
 def _host(url: str) -> str:

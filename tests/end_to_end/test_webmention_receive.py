@@ -148,6 +148,8 @@ REFUSED = [
     ("the cloud's metadata", "http://169.254.169.254/latest", POST),
     ("a mapped address", "http://[::ffff:10.0.0.1]/", POST),
     ("a user name", "https://a:b@bob.example/", POST),
+    ("markup in a fragment", 'https://bob.example/#"><script>', POST),
+    ("text that is turned round", "https://bob.example/\u202egnp.exe", POST),
     ("too long", f"https://bob.example/{'a' * 2000}", POST),
 ]
 

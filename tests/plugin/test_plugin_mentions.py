@@ -230,3 +230,19 @@ def test_a_folder_of_another_name(tmp_path: Path) -> None:
     built = build(tmp_path, POSTS, INDIEAUTH_MENTIONS="said", STATIC_PATHS=["."])
     assert len(built.entry("hello.html")["like"]) == 2
     assert not (built.output / "said").exists()
+
+
+@pytest.mark.parametrize("published", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
+def test_a_time_that_no_clock_shows_does_not_stop_the_build(tmp_path: Path, published: str) -> None:
+    built = site(tmp_path, mention("in-reply-to", "amy", published=published), EVERY[1])
+    assert "amy says" in built.text("hello.html")
+    assert "Bob" in built.text("hello.html")
+
+
+def test_answers_nested_without_end_do_not_stop_the_build(tmp_path: Path) -> None:
+    nested = mention("in-reply-to", "amy")
+    for _ in range(400):
+        nested = mention("in-reply-to", "amy") | {"wm-children": [nested]}
+    built = site(tmp_path, nested, EVERY[1])
+    assert built.text("hello.html").count("amy says") < 10
+    assert "Bob" in built.text("hello.html")

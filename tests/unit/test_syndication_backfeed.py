@@ -283,3 +283,14 @@ async def test_old_posts_are_asked_for_less_often_and_then_not_at_all(home: Home
     assert not await asks(timedelta(minutes=30))
     assert await asks(timedelta(minutes=40))
     assert not await asks(timedelta(days=80))
+
+
+async def test_an_address_that_is_none_spoils_nothing_for_the_others(home: Home) -> None:
+    if home.kind == "mastodon":
+        home.answer(1, url="javascript:alert(1)")
+        home.answer(2, url="https://a.example:99999/2")
+    else:
+        home.answer(1, account={"did": 'did:plc:"><script>', "handle": 'x.y"><script>'})
+    home.answer(3, "Fine")
+    assert await home.look() == 1
+    assert [each["content"]["text"] for each in home.files()] == ["Fine"]

@@ -110,9 +110,10 @@ def _table(value: object) -> Mapping[str, Any]:
 
 def _moment(value: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(str(value))
     except ValueError:
         return None
+    return moment if 1 < moment.year < 9999 else None
 
 
 def _host(url: str) -> str:

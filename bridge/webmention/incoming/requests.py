@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from bridge.errors import InvalidRequest, TooManyRequests
@@ -13,6 +14,8 @@ from bridge.webmention.mention import web_url
 from bridge.webmention.targets import Targets
 
 _URL_LENGTH = 2000
+#: What has to be encoded in any part of an address; of a fragment, too (RFC 3986 2).
+_NEVER = re.compile(r"[\s<>\"\\`{|}^]")
 
 #: What is said of an address that is no page, and of a draft alike.
 UNKNOWN = "The target is not a page of this site that takes webmentions."
@@ -76,6 +79,8 @@ class RequestChecks:
         if len(source) > _URL_LENGTH:
             raise InvalidRequest(f"'source' is longer than {_URL_LENGTH:,} characters.")
         try:
+            if not source.isprintable() or _NEVER.search(source):
+                raise BadURL("it has characters that no address has")
             url = parse(source.partition("#")[0])
         except BadURL as error:
             raise InvalidRequest(f"'source' cannot be used: {error}.") from error

@@ -17,6 +17,7 @@ FILE = "rules.json"
 Decision: TypeAlias = Literal["show", "wait", "drop"]
 #: Hosts of many people: that one of them is known says nothing of the others.
 SHARED = PROXIES | {
+    "granary.io",
     *("mastodon.social", "mastodon.online", "mstdn.social", "fosstodon.org", "hachyderm.io"),
     *("infosec.exchange", "techhub.social", "mas.to", "mastodon.world", "chaos.social"),
     *("bsky.app", "twitter.com", "x.com", "threads.net", "www.threads.net", "facebook.com"),
