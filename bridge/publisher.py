@@ -156,6 +156,11 @@ class Publisher:
         await self._once.load()
         return [form for form in forms if self._once.has_form(form)]
 
+    async def has_done(self, once: str) -> bool:
+        """Whether the action of this name has been carried out. Raises what the store does."""
+        await self._once.load()
+        return self._once.find(once) is not None
+
     def _started_once(self, action: Create | Update, token: Token) -> asyncio.Task[Published]:
         """Begin an action that has a name, under which it is found until it is through."""
 

@@ -27,7 +27,7 @@ async def tab(
     await context.close()
     # A form that is refused answers 400 or 409, of which a browser tells in its console.
     unexpected = [each for each in complaints if "status of 4" not in each]
-    assert unexpected == []
+    assert unexpected == [], unexpected
 
 
 async def is_fit(page: Page) -> None:

@@ -1,16 +1,37 @@
-"""What a browser keeps for the desk, where that has an origin of its own: what it asks of us."""
+"""What there is only where the desk has an origin of its own: no script of the site's can read what
+a browser keeps for it there.
+
+A browser keeps drafts and posts that wait for a network, and a worker with our own files. This is
+what these ask of us.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
+from pathlib import Path
+
 from aiohttp import hdrs, web
 
+from bridge import pages
+from bridge.desk import write
+from bridge.desk.composer import sheet_of
 from bridge.desk.desk import DESK
+from bridge.desk.fields import kind_named
+from bridge.desk.form import Problems
+from bridge.desk.owner import Owner
+from bridge.desk.receive import Arrived
+from bridge.errors import BridgeError, Conflict
 from bridge.indieauth.login.visit import visit
+from bridge.pages.language import preferred, speak, translated
+from bridge.pages.render import HOST, public_page
 from bridge.store import StoreError
 
 #: More forms than a browser asks for at once; a name is 32 characters.
 _MOST, _LONGEST = 100, 100
-_HEADERS = {hdrs.CACHE_CONTROL: "no-store"}
+_NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+_PAGES = Path(pages.__file__).parent
+_ICON = {"src": "/auth/static/icon.svg", "sizes": "any", "type": "image/svg+xml"}
 
 
 async def once(request: web.Request) -> web.Response:
@@ -29,5 +50,94 @@ async def once(request: web.Request) -> web.Response:
     return _answer({"done": done}, 200)
 
 
+async def outbox(owner: Owner) -> web.StreamResponse:
+    """GET ``/desk/outbox``: what waits in this browser."""
+    return owner.page("desk/outbox.html")
+
+
+async def post_waiting(arrived: Arrived) -> web.StreamResponse:
+    """POST ``/desk/outbox``: a post that has waited, from a script of ours; answered in JSON.
+
+    ``url`` is where it is published, ``problem`` why it is not. ``again``: the script's value of
+    ours is too old.
+    """
+    owner, desk, filled = arrived.owner, arrived.desk, arrived.filled
+    speak(preferred(owner.request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+    if arrived.doubt:
+        return _answer({"problem": translated(arrived.doubt), "again": True}, 403)
+    sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
+    try:
+        await desk.catalogue.refresh()
+        action = write.asked(sheet, "published", desk)
+        is_known = await desk.publisher.carried_out([sheet.once])
+        if is_known and not await desk.publisher.has_done(action.once):
+            raise Conflict("This form has been sent before, with other words. Look at your posts.")
+        done = await desk.publisher.carry_out(action, desk.token)
+    except (Problems, BridgeError, StoreError) as error:
+        refused = sheet.refused(error)
+        told = " ".join(translated(text) for text in refused.problems.values())
+        return _answer({"problem": told}, refused.status)
+    return _answer({"url": done.url}, 200)
+
+
+async def manifest(request: web.Request) -> web.Response:
+    """GET ``/desk/manifest.webmanifest`` (W3C Web Application Manifest): the desk as an app."""
+    speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+    host = request.app[HOST]
+    name = host.name or host.me
+    body = {
+        "id": "/desk/",
+        "name": name,
+        "short_name": name[:30],
+        "start_url": "/desk/",
+        "scope": "/desk/",
+        "display": "standalone",
+        "theme_color": "#0e6163",
+        "background_color": "#fbf9f4",
+        "icons": [_ICON | {"purpose": "any"}, _ICON | {"purpose": "maskable"}],
+        "shortcuts": [
+            {"name": translated("Write"), "url": "/desk/new"},
+            {"name": translated("Drafts"), "url": "/desk/?show=drafts"},
+        ],
+        "share_target": {
+            "action": "/desk/share",
+            "method": "POST",
+            "enctype": "multipart/form-data",
+            "params": {
+                "title": "title",
+                "text": "text",
+                "url": "url",
+                "files": [{"name": "files", "accept": ["image/*", "video/*", "audio/*"]}],
+            },
+        },
+    }
+    headers = {hdrs.VARY: hdrs.ACCEPT_LANGUAGE, hdrs.CACHE_CONTROL: "no-cache"}
+    return web.json_response(body, content_type="application/manifest+json", headers=headers)
+
+
+async def worker(request: web.Request) -> web.Response:
+    """GET ``/desk/sw.js``: its bytes change whenever a file does that it keeps."""
+    del request
+    text = f'const VERSION = "{_version()}";\n{(_PAGES / "static" / "sw.js").read_text()}'
+    headers = {hdrs.CACHE_CONTROL: "no-cache", "X-Content-Type-Options": "nosniff"}
+    return web.Response(text=text, content_type="text/javascript", headers=headers)
+
+
+@cache
+def _version() -> str:
+    """What all that a browser may keep comes to."""
+    found = hashlib.sha256()
+    for folder in ("static", "templates", "locale"):
+        for file in sorted((_PAGES / folder).rglob("*")):
+            if file.is_file():
+                found.update(file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+async def offline(request: web.Request) -> web.Response:
+    """GET ``/desk/offline``: a page to write on that a browser keeps; nothing of the owner's."""
+    return public_page(request, "desk/offline.html")
+
+
 def _answer(body: dict[str, object], status: int) -> web.Response:
-    return web.json_response(body, status=status, headers=_HEADERS)
+    return web.json_response(body, status=status, headers=_NO_STORE)

@@ -110,7 +110,6 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
         clock=desk.clock,
         is_own=lambda url: url.startswith(own),
         all_fields=FIELDS,
-        apart=desk.is_apart,
     )
 
 

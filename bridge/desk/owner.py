@@ -29,6 +29,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
+from bridge.desk.desk import DESK
 from bridge.errors import Unavailable, Untrusted
 from bridge.http.form import Form, Handler, read_form
 from bridge.indieauth.login.sessions import Session
@@ -52,7 +53,16 @@ class Owner:
 
     def page(self, template: str, *, status: int = 200, **values: object) -> web.Response:
         """Render a template for the owner, with every protection that a page needs."""
-        return page(self.request, self.guest, template, status=status, policy=DESK_POLICY, **values)
+        desk = self.request.app.get(DESK)
+        return page(
+            self.request,
+            self.guest,
+            template,
+            status=status,
+            policy=DESK_POLICY,
+            apart=desk is not None and desk.is_apart,
+            **values,
+        )
 
     def back(self, path: str, notice: Notice | None = None) -> web.Response:
         """Go on to another page after a form (303), which tells ``notice`` once."""

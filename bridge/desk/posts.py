@@ -77,6 +77,7 @@ async def show(owner: Owner) -> web.StreamResponse:
         search=query.filter,
         kind=query.post_type or "",
         kinds=KINDS.values(),
+        desk_url=f"{desk.public_url}desk/",
         older=older,
         newer=newer,
     )
@@ -143,6 +144,7 @@ async def _bin(owner: Owner, desk: Desk) -> web.Response:
         search="",
         kind="",
         kinds=KINDS.values(),
+        desk_url=f"{desk.public_url}desk/",
         older=f"/desk/?show=bin&from={start + _LOOKED_AT}" if more else "",
         newer=f"/desk/?show=bin&from={max(0, start - _LOOKED_AT)}" if start else "",
     )

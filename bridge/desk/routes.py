@@ -40,7 +40,16 @@ def setup(app: web.Application, desk: Desk) -> None:
         ]
     )
     if desk.is_apart:
-        app.router.add_get("/desk/once", apart.once)
+        app.router.add_routes(
+            [
+                web.get("/desk/once", apart.once),
+                web.get("/desk/outbox", owner_page(apart.outbox)),
+                web.post("/desk/outbox", post_form(apart.post_waiting)),
+                web.get("/desk/manifest.webmanifest", apart.manifest),
+                web.get("/desk/sw.js", apart.worker),
+                web.get("/desk/offline", apart.offline),
+            ]
+        )
 
 
 async def begin(request: web.Request) -> web.Response:

@@ -73,22 +73,22 @@ async def create(arrived: Arrived) -> web.StreamResponse:
         return await composer.show(owner, desk, replace(sheet, looks=True))
     status = filled.controls.get("post-status", "published")
     try:
-        action = _asked(sheet, status, desk)
+        action = asked(sheet, status, desk)
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:
         return await composer.show(owner, desk, sheet.refused(error))
     return _after(arrived, action, done)
 
 
-def _asked(sheet: Sheet, status: str, desk: Desk) -> Create:
+def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
     """What the form asks for, as any app's request. Raises Problems, InvalidRequest."""
     found = form.read_values(sheet.fields, sheet.typed, desk.zone)
     if status != "draft" and (lacking := form.missing(sheet.kind, found)):
         raise Problems(lacking)
-    asked = form.creation(sheet.kind, found, sheet.typed, status)
-    match parse_action(Body("json", json=asked)):
+    wanted = form.creation(sheet.kind, found, sheet.typed, status)
+    match parse_action(Body("json", json=wanted)):
         case Create() as action:
-            return replace(action, once=form.named_once(sheet.once, asked))
+            return replace(action, once=form.named_once(sheet.once, wanted))
     raise InvalidRequest("This form makes a new post, and nothing else.")
 
 

@@ -191,6 +191,16 @@ def _prepare(request: web.Request, host: Host) -> None:
     language.speak(language.preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
 
 
+def public_page(request: web.Request, template: str) -> web.Response:
+    """Render a page that a browser may keep: it has nothing of the owner's, and no form's value."""
+    _prepare(request, request.app[HOST])
+    html = _TEMPLATES.get_template(template).render()
+    headers = {**_HEADERS, "Content-Security-Policy": DESK_POLICY}
+    response = web.Response(text=html, content_type="text/html", headers=headers)
+    response.headers[hdrs.VARY] = hdrs.ACCEPT_LANGUAGE
+    return response
+
+
 def frame(request: web.Request, template: str, **values: object) -> web.Response:
     """Render what stands in a frame of a page of ours, or in a tab beside it, with no way to act:
     no script, no form, nothing from elsewhere but pictures. It may hold nothing secret."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from browser_kit import ARGUMENTS, is_fit, tab
 from demo_kit import PATIENCE
 from git_kit import git
 from indieauth_kit import PASSWORD, hashed, listening
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 from site_kit import CONF, lay_out
 
 from bridge.app import make_app
@@ -27,6 +28,7 @@ from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
+PHONE = {"width": 390, "height": 800}
 Cookies = list[dict[str, object]]
 
 
@@ -91,13 +93,14 @@ async def cookies(chromium: Browser, apart: Apart) -> Cookies:
 
 async def kept_until(page: Page, count: int, part: str = "", store: str = "drafts") -> None:
     """Wait until that many drafts are kept, one of which has ``part`` in it."""
-    found: list[object] = []
     async with asyncio.timeout(PATIENCE):
-        while len(found) != count or part not in str(found):
-            await asyncio.sleep(0.05)
-            found = await page.evaluate(
+        while True:
+            found: list[object] = await page.evaluate(
                 "async (store) => (await import('/auth/static/kept.js')).all(store)", store
             )
+            if len(found) == count and part in str(found):
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_what_was_typed_is_offered_again_and_goes_once_it_is_published(
@@ -210,3 +213,153 @@ async def test_a_browser_that_is_not_signed_in_is_told_of_no_form(apart: Apart) 
     async with aiohttp.ClientSession() as http, http.get(f"{apart.desk}once?once=x") as answer:
         assert answer.status == 401
         assert await answer.json() == {"error": "unauthorized"}
+
+
+async def test_the_desk_can_be_installed_and_shared_to(
+    chromium: Browser, apart: Apart, cookies: Cookies
+) -> None:
+    async with tab(chromium, cookies) as page:
+        await page.goto(apart.desk)
+        devtools = await page.context.new_cdp_session(page)
+        found = await devtools.send("Page.getAppManifest")
+        assert found["errors"] == []
+        told = json.loads(found["data"])
+        assert told["share_target"]["action"] == "/desk/share"
+        missing = await devtools.send("Page.getInstallabilityErrors")
+        ids = {each["errorId"] for each in missing["installabilityErrors"]}
+        # A context of a test's is one of those that keep nothing.
+        assert ids <= {"in-incognito"}
+
+
+async def test_what_is_kept_for_offline_has_nothing_of_the_owners(
+    chromium: Browser, apart: Apart, cookies: Cookies
+) -> None:
+    async with tab(chromium, cookies) as page:
+        await page.goto(apart.desk)
+        await page.evaluate("navigator.serviceWorker.ready")
+        paths = await page.evaluate(
+            """async () => {
+              const found = [];
+              for (const name of await caches.keys()) {
+                for (const each of await (await caches.open(name)).keys()) found.push(each.url);
+              }
+              return found.map((url) => new URL(url).pathname);
+            }"""
+        )
+        assert "/desk/offline" in paths
+        assert all(path == "/desk/offline" or path.startswith("/auth/static/") for path in paths)
+        csrf = await page.locator("input[name=csrf]").first.input_value()
+    async with aiohttp.ClientSession() as http, http.get(f"{apart.desk}offline") as answer:
+        text = await answer.text()
+    assert answer.status == 200
+    assert "csrf" not in text
+    assert csrf not in text
+    assert "example.com" not in text
+
+
+async def test_three_posts_written_offline_are_posted_in_order_and_once_each(
+    chromium: Browser, apart: Apart, cookies: Cookies, tmp_path: Path
+) -> None:
+    file = tmp_path / "lake.jpg"
+    file.write_bytes(picture("teal"))
+    async with tab(chromium, cookies, viewport=PHONE) as page:
+        await page.goto(apart.desk)
+        await page.evaluate("navigator.serviceWorker.ready")
+        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        before = apart.commits()
+        await page.context.set_offline(True)
+        await page.goto(f"{apart.desk}new")
+        await expect(page.get_by_role("heading", name="You are offline")).to_be_visible()
+        await is_fit(page)
+        for number in ("one", "two", "three"):
+            await page.get_by_label("Text").fill(f"Offline {number}")
+            await page.get_by_label("Photos").set_input_files(file if number == "two" else [])
+            await page.get_by_role("button", name="Post when online").click()
+            await expect(page.locator("#outbox li").last).to_contain_text(f"Offline {number}")
+        await expect(page.locator("#outbox li")).to_have_count(3)
+        await is_fit(page)
+        assert apart.commits() == before
+        await page.context.set_offline(False)
+        await page.wait_for_url("**/desk/outbox")
+        await kept_until(page, 0, store="outbox")
+        await expect(page.get_by_text("Nothing is waiting in this browser.")).to_be_visible()
+        await is_fit(page)
+    log = git(apart.bare, "log", "--format=%s", "--grep=Micropub-Once", f"-{3}", "main")
+    assert apart.commits() >= before + 3
+    subjects = [line for line in log.splitlines() if "Offline" in line]
+    assert len(subjects) == 3, log
+    assert [line.rpartition(" ")[2].strip('”"') for line in subjects] == ["three", "two", "one"]
+
+
+async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_says_why(
+    chromium: Browser, apart: Apart, cookies: Cookies
+) -> None:
+    put = """async (item) => (await import('/auth/static/outbox.js')).queue(item)"""
+    item = {"once": "lost", "kind": "note", "fields": [["content", "Sent twice"]], "files": []}
+    async with tab(chromium, cookies) as page:
+        await page.goto(f"{apart.desk}outbox")
+        before = apart.commits()
+
+        async def lose(route: Route) -> None:
+            await route.fetch()
+            await route.fulfill(status=413, body="")
+
+        await page.route("**/desk/outbox", lose)
+        await page.evaluate(put, item)
+        await page.evaluate("async () => (await import('/auth/static/outbox.js')).flush()")
+        await expect(page.locator("#outbox li")).to_contain_text("It was not posted.")
+        assert apart.commits() == before + 1
+        await page.unroute("**/desk/outbox", lose)
+        await page.reload()
+        await kept_until(page, 0, store="outbox")
+        assert apart.commits() == before + 1
+        await page.evaluate(put, {**item, "once": "wrong", "kind": "event"})
+        await page.reload()
+        await expect(page.locator("#outbox li")).to_contain_text("Say when it begins.")
+        await is_fit(page)
+        await page.get_by_role("button", name="Edit").click()
+        await expect(page.get_by_label("Text")).to_have_value("Sent twice")
+        await page.get_by_label("Text").fill("")
+        await kept_until(page, 0)
+        assert apart.commits() == before + 1
+
+
+async def test_a_form_that_is_open_when_the_network_goes_is_posted_later(
+    chromium: Browser, apart: Apart, cookies: Cookies
+) -> None:
+    async with tab(chromium, cookies) as page:
+        await page.goto(f"{apart.desk}new")
+        await page.evaluate("navigator.serviceWorker.ready")
+        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        before = apart.commits()
+        await page.get_by_label("Text").fill("In a tunnel")
+        await page.context.set_offline(True)
+        await page.get_by_role("button", name="Post when online").click()
+        await expect(page.locator("#outbox li")).to_contain_text("In a tunnel")
+        await page.context.set_offline(False)
+        # The page for offline leads to one that has a session, and posts it.
+        await expect(page.get_by_role("heading", name="Outbox")).to_be_visible()
+        await kept_until(page, 0, store="outbox")
+        assert apart.commits() == before + 1
+
+
+async def test_the_bookmarklet_leads_to_a_form_with_what_was_selected(
+    chromium: Browser, apart: Apart, cookies: Cookies
+) -> None:
+    async with tab(chromium, cookies) as page:
+        await page.goto(apart.desk)
+        link = page.get_by_role("link", name="Post this", include_hidden=True)
+        script = (await link.get_attribute("href") or "").removeprefix("javascript:")
+        await page.route(
+            "https://elsewhere.example/",
+            lambda route: route.fulfill(
+                body="<title>A page</title><p>Its words</p>", content_type="text/html"
+            ),
+        )
+        await page.goto("https://elsewhere.example/")
+        await page.evaluate("getSelection().selectAllChildren(document.querySelector('p'))")
+        async with page.context.expect_page() as opened:
+            await page.evaluate(script)
+        form = await opened.value
+        await expect(form.get_by_label("Text")).to_have_value("Its words")
+        await expect(form.locator("[name=bookmark-of]")).to_have_value("https://elsewhere.example/")

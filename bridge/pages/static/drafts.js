@@ -2,6 +2,7 @@
 // says that it is written. Nothing is restored unasked.
 import { addRow, form, take, waiting } from "./desk.js";
 import { all, put, remove } from "./kept.js";
+import { queue } from "./outbox.js";
 
 const offers = document.getElementById("drafts");
 const about = form.elements.url?.value || "new";
@@ -183,3 +184,21 @@ async function begin() {
 }
 
 void begin();
+
+// --- without a network: posted as soon as there is one ------------------------------------------
+
+const later = form.querySelector("[data-later]");
+if (later) {
+  const show = () => { later.hidden = navigator.onLine; };
+  for (const name of ["online", "offline"]) addEventListener(name, show);
+  show();
+  later.addEventListener("click", async () => {
+    if (isEmpty() && !waiting.size) return;
+    const once = control("once");
+    await queue({ once, kind: control("kind"), fields: fieldsNow(), files: [...waiting] });
+    touched = false;
+    clearTimeout(timer);
+    await remove("drafts", keyOf(once));
+    location.assign("/desk/outbox");
+  });
+}

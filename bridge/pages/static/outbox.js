@@ -1,0 +1,84 @@
+// Posts that wait for a network: kept in this browser, and sent in their order, once each.
+import { all, put, remove } from "./kept.js";
+
+const KINDS = { image: "photo", video: "video", audio: "audio" };
+const JSON_TYPE = "application/json";
+
+export async function waitingPosts() {
+  return (await all("outbox")).sort((one, other) => one.added - other.added);
+}
+
+// The time of a post is that of the press, whenever it is sent.
+export function queue({ once, kind, fields, files }) {
+  const now = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+  const dated = fields.some(([name, value]) => name === "published" && value);
+  const rest = fields.filter(([name]) => dated || name !== "published");
+  const stamped = dated ? rest : [...rest, ["published", now]];
+  const added = Date.now();
+  return put("outbox", { key: once, once, kind, fields: stamped, files, added, stamped: !dated });
+}
+
+class Refused extends Error {}
+
+async function post(path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, { method: "POST", body, headers: { Accept: JSON_TYPE } });
+  } catch {
+    throw new Error("network");
+  }
+  const told = (answer.headers.get("Content-Type") ?? "").startsWith(JSON_TYPE);
+  if (!told) throw new Error(answer.status < 500 ? "signin" : "failed");
+  const found = await answer.json();
+  if (answer.ok) return found;
+  if (answer.status >= 500) throw new Error("failed");
+  if (found.again) throw new Error("signin");
+  throw new Refused(found.problem ?? found.problems?.join(" "));
+}
+
+function filled(csrf, fields) {
+  const body = new FormData();
+  for (const [name, value] of [["csrf", csrf], ...fields]) body.append(name, value);
+  return body;
+}
+
+// Files come first: what is known of them is kept, so that none is sent twice.
+async function sendOne(item, csrf) {
+  while (item.files.length) {
+    const [file] = item.files;
+    const body = filled(csrf, []);
+    body.append("file[]", file, file.name);
+    const { urls } = await post("/desk/files", body);
+    const name = KINDS[file.type.split("/")[0]] ?? "photo";
+    item.fields.push([`${name}[]`, urls[0]]);
+    item.files = item.files.slice(1);
+    await put("outbox", item);
+  }
+  const own = [["once", item.once], ["kind", item.kind], ["post-status", "published"]];
+  await post("/desk/outbox", filled(csrf, [...own, ...item.fields]));
+  await remove("outbox", item.key);
+}
+
+// Sends what waits, or one of it. What was refused waits for the owner; others go on.
+async function sendAll(only, csrf) {
+  for (const item of await waitingPosts()) {
+    if (only ? item.key !== only : item.refused) continue;
+    try {
+      await sendOne(item, csrf);
+    } catch (error) {
+      item.refused = error instanceof Refused;
+      item.problem = error.message;
+      await put("outbox", item);
+      if (!item.refused) return;
+    }
+  }
+}
+
+export async function flush(only = "") {
+  const csrf = document.querySelector("input[name=csrf]")?.value;
+  if (csrf && navigator.onLine) {
+    // One tab at a time.
+    await navigator.locks.request("outbox", () => sendAll(only, csrf));
+  }
+  dispatchEvent(new Event("flushed"));
+}
