@@ -134,8 +134,7 @@ def _says_more(sheet: Sheet, more: Sequence[Field]) -> bool:
 def sheet_of(filled: Filled, desk: Desk, kind: PostType) -> Sheet:
     """The page of a form that was sent."""
     once = filled.controls.get("once", "")[:100] or desk.new_name()
-    typed = with_target(filled.typed, kind)
-    return Sheet(kind, typed, once, was=filled.controls.get("was", "")[:64])
+    return Sheet(kind, filled.typed, once, was=filled.controls.get("was", "")[:64])
 
 
 def with_target(typed: Typed, kind: PostType) -> Typed:

@@ -34,7 +34,7 @@ from bridge.errors import Unavailable, Untrusted
 from bridge.http.form import Form, Handler, read_form
 from bridge.indieauth.login.sessions import Session
 from bridge.indieauth.login.sign_in import sign_in_page
-from bridge.indieauth.login.visit import Visit, visit
+from bridge.indieauth.login.visit import ELSEWHERE, Visit, visit
 from bridge.indieauth.server import SERVER
 from bridge.pages.navigation import Notice, tell_next
 from bridge.pages.render import DESK_POLICY, page, page_endpoint, redirect
@@ -87,8 +87,10 @@ def check_origin(request: web.Request) -> None:
     """Raise :class:`Untrusted` where the browser names another site as the sender.
 
     Our own pages send ``null``, since they send no referrer (Fetch, "append a request Origin
-    header"); a script of theirs sends our origin.
+    header"), as others can; a script of theirs sends our origin.
     """
+    if request.headers.get("Sec-Fetch-Site") in ELSEWHERE:
+        raise Untrusted
     origin = request.headers.get(hdrs.ORIGIN, "null")
     if origin not in {"null", request.app[SERVER].issuer.rstrip("/")}:
         raise Untrusted
@@ -120,11 +122,18 @@ def owner_form(handler: OwnerForm) -> Handler:
         guest.check_form(request, form)
         if guest.session is None:
             problem = "You were signed out. Sign in, then press the button again."
-            return sign_in_page(request, guest, then=request.path, status=401, problem=problem)
+            return sign_in_page(request, guest, then=_seen(request), status=401, problem=problem)
         with told_of_the_store():
             return await handler(Owner(request, guest, guest.session), form)
 
     return page_endpoint(endpoint)
+
+
+def _seen(request: web.Request) -> str:
+    """The page that a form's address shows; where there is none, the list of posts."""
+    resource = request.match_info.route.resource
+    is_page = resource is not None and any(route.method == hdrs.METH_GET for route in resource)
+    return request.path if is_page else "/desk/"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from bridge.desk import form
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.form import Filled
 from bridge.desk.owner import Owner, check_origin, told_of_the_store
-from bridge.desk.signing_in_again import give_cookie, sign_in_again
+from bridge.desk.signing_in_again import give_cookie, sign_in_again, typed_in
 from bridge.errors import BridgeError, Untrusted
 from bridge.http.allowance import Allowance
 from bridge.http.form import Handler
@@ -72,8 +72,9 @@ def post_form(handler: Handle) -> Handler:
                 owner = await sign_in_again(request, guest, body.fields)
                 if not isinstance(owner, Owner):
                     return owner
-                fields = [(name, text) for name, text in body.fields if isinstance(text, str)]
-            return give_cookie(owner, await handler(Arrived(owner, desk, form.read(fields), BACK)))
+                body = Body("form", fields=typed_in(body.fields))
+            arrived = Arrived(owner, desk, form.read(body.fields), BACK)
+            return give_cookie(owner, await _handled(handler, arrived, body))
         body = await read_body(request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
         owner, filled = Owner(request, guest, guest.session), form.read(body.fields)
         doubt = ""
@@ -81,13 +82,18 @@ def post_form(handler: Handle) -> Handler:
             owner.check(filled.controls.get("csrf"))
         except Untrusted:
             doubt = STALE + (_FILES if filled.uploads else "")
-        try:
-            with told_of_the_store():
-                return await handler(Arrived(owner, desk, filled, doubt))
-        except (PageError, BridgeError) as error:
-            return _kept(owner, body, error)
+        return await _handled(handler, Arrived(owner, desk, filled, doubt), body)
 
     return page_endpoint(endpoint)
+
+
+async def _handled(handler: Handle, arrived: Arrived, body: Body) -> web.StreamResponse:
+    """What the handler answers, or a page with all that was typed."""
+    try:
+        with told_of_the_store():
+            return await handler(arrived)
+    except (PageError, BridgeError) as error:
+        return _kept(arrived.owner, body, error)
 
 
 def _kept(owner: Owner, body: Body, error: PageError | BridgeError) -> web.Response:

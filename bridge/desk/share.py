@@ -11,6 +11,7 @@ from bridge.desk.fields import kind_named
 from bridge.desk.form import Filled, Typed
 from bridge.desk.owner import Owner
 from bridge.errors import Untrusted
+from bridge.indieauth.login.visit import ELSEWHERE
 from bridge.micropub.address import is_web
 from bridge.micropub.body import Body, File
 from bridge.pages.render import redirect
@@ -33,10 +34,12 @@ async def receive(owner: Owner) -> web.StreamResponse:
     """POST of the manifest's share target (``title text url files``): the form, filled in.
 
     Nothing is published. Its sender is the phone, not a page of ours, so it has no value of ours;
-    from another site a browser sends no session along.
+    from another site a browser sends no session along. Scripts and frames, of a site on this host
+    name, too, can see no such page, and have nothing taken in.
     """
-    desk = owner.request.app[DESK]
-    if owner.request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
+    desk, headers = owner.request.app[DESK], owner.request.headers
+    is_page = headers.get("Sec-Fetch-Dest", "document") == "document"
+    if headers.get("Sec-Fetch-Site") in ELSEWHERE or not is_page:
         raise Untrusted
     body = await read_body(owner.request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
     await desk.catalogue.refresh()

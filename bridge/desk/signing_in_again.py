@@ -32,8 +32,7 @@ async def sign_in_again(
 
     Raises what a sign-in does (:class:`~bridge.http.rate_limit.TooMany`).
     """
-    texts = [(name, value) for name, value in fields if isinstance(value, str)]
-    given = dict(texts)
+    given = {name: value for name, value in fields if isinstance(value, str)}
     problem = None
     if given.get("again") and given.get("password"):
         try:
@@ -52,10 +51,17 @@ async def sign_in_again(
         status=403 if problem else 401,
         problem=problem,
         action=request.path,
-        kept=[(name, value) for name, value in texts if name not in _OURS],
+        kept=typed_in(fields),
         files=any(not isinstance(value, str) and value.filename for _, value in fields),
         password=has_password(server.db),
         passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
+    )
+
+
+def typed_in(fields: Sequence[Field]) -> tuple[tuple[str, str], ...]:
+    """What was typed in the form that came, without what was typed to sign in."""
+    return tuple(
+        (name, value) for name, value in fields if isinstance(value, str) and name not in _OURS
     )
 
 

@@ -62,7 +62,9 @@ async def create(arrived: Arrived) -> web.StreamResponse:
     owner, desk, filled = arrived.owner, arrived.desk, arrived.filled
     await desk.catalogue.refresh()
     wanted = owner.request.query.get("kind") if arrived.does == "kind" else None
-    sheet = sheet_of(filled, desk, kind_named(wanted or filled.controls.get("kind", "")))
+    kind = kind_named(wanted or filled.controls.get("kind", ""))
+    sheet = sheet_of(filled, desk, kind)
+    sheet = replace(sheet, typed=composer.with_target(sheet.typed, kind))
     if arrived.doubt:
         sheet = replace(sheet, problems={"": arrived.doubt}, status=arrived.status)
         return await composer.show(owner, desk, sheet)

@@ -224,6 +224,42 @@ async def test_a_form_from_another_site_is_refused(
     assert there.commits() == before
 
 
+async def test_another_sites_words_stand_in_no_form_of_the_owners(there: Demo) -> None:
+    """Its form comes without the session: it is not asked to be signed in for."""
+    async with browser(there.site.rstrip("/")) as without_cookie:
+        headers = {"Sec-Fetch-Site": "cross-site", "Origin": "null"}
+        for path in ("/desk/new", "/desk/edit", "/desk/preview"):
+            refused = await without_cookie.post(path, data={"content": "Not mine"}, headers=headers)
+            assert refused.status == 403
+            assert "Not mine" not in refused.text
+            assert "Set-Cookie" not in refused.headers
+
+
+async def test_a_script_has_no_file_taken_in_by_what_phones_share(
+    owner: Browser, there: Demo
+) -> None:
+    for dest in ("empty", "iframe"):
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("files", picture("plum"), filename="planted.jpg")
+        headers = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": dest}
+        assert (await owner.post("/desk/share", data=form, headers=headers)).status == 403
+    assert "planted" not in (await owner.get("/desk/files")).text
+
+
+async def test_an_edit_moves_no_address_from_one_property_to_another(
+    owner: Browser, there: Demo
+) -> None:
+    url = await write(owner, there, "reply", **TYPED["reply"])
+    await app(there, action="update", url=url, add={"bookmark-of": [f"{URL}-2"]})
+    done = await owner.submit(
+        await form_of(owner, url), "/desk/edit", **{"in-reply-to": "", "content": "Still here"}
+    )
+    assert done.status == 303, said(done)
+    post = await source(there, url)
+    assert "in-reply-to" not in post
+    assert post["bookmark-of"][0] == f"{URL}-2"
+
+
 async def test_strangers_see_and_change_nothing(there: Demo) -> None:
     before = there.commits()
     async with browser(there.site.rstrip("/")) as stranger:
@@ -260,6 +296,24 @@ async def test_a_session_that_ends_while_writing_loses_nothing(there: Demo) -> N
         assert done.status == 303
         assert there.commits() == before + 1
         assert "Title: A title" in there.git("show", "HEAD")
+
+
+async def test_a_session_that_ends_while_its_post_is_deleted_loses_nothing(
+    owner: Browser, there: Demo
+) -> None:
+    url = await write(owner, there, content="About to go")
+    async with browser(there.site.rstrip("/")) as client:
+        await client.sign_in("/auth/sign-in?then=/desk/", there.password)
+        page = await form_of(client, url)
+        await client.submit(await client.get("/desk/"), "/auth/sign-out")
+        await app(there, action="delete", url=url)
+        asked = await client.submit(page, "/desk/edit", content="Many\r\nwords")
+        kept = {**dict(asked.form("/desk/edit")), "content": "Many\r\nwords"}
+        back = await client.post("/desk/edit", data={**kept, "password": there.password})
+        assert back.status == 404
+        assert "Many\r\nwords" in unescape(back.text)
+        assert there.password not in back.text
+        assert (await client.get("/desk/")).status == 200
 
 
 async def test_photos_come_with_the_form_and_are_described_and_ordered(

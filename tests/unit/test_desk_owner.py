@@ -30,6 +30,7 @@ def extend(app: web.Application) -> None:
     add_section(app, Section("things", "/desk/thing", "Things", 10))
     app.router.add_get("/desk/thing", owner_page(show))
     app.router.add_post("/desk/thing", owner_form(change))
+    app.router.add_post("/desk/change", owner_form(change))
 
 
 @pytest.fixture
@@ -110,6 +111,10 @@ async def test_a_session_that_has_ended_is_told_in_words(up: Running, owner: Bro
     asked = await owner.post("/desk/thing", data={"csrf": csrf})
     assert asked.status == 401
     assert "You were signed out" in asked.text
+    assert dict(asked.form("/auth/sign-in"))["then"] == "/desk/thing"
+    # No one is led to an address that has no page.
+    only = await owner.post("/desk/change", data={"csrf": csrf})
+    assert dict(only.form("/auth/sign-in"))["then"] == "/desk/"
 
 
 async def test_a_page_is_for_no_frame_and_no_cache(owner: Browser) -> None:

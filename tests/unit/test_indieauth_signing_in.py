@@ -152,6 +152,18 @@ async def test_forms_from_elsewhere_do_nothing(guest: Browser) -> None:
     assert (await guest.get("/tokens")).status == 401
 
 
+async def test_another_sites_form_signs_the_owner_out_of_nothing(up: Running) -> None:
+    """It comes without the cookie, and must not have it replaced by a new one."""
+    async with browser(up.base) as without_cookie:
+        for path in ("/auth/sign-out", "/auth/sign-in", "/tokens"):
+            for site in ("cross-site", "same-site"):
+                headers = {"Sec-Fetch-Site": site, "Origin": "null"}
+                refused = await without_cookie.post(path, data={}, headers=headers)
+                assert refused.status == 403
+                assert "Set-Cookie" not in refused.headers
+        assert "Set-Cookie" in (await without_cookie.get("/auth/sign-in")).headers
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -21,6 +21,8 @@ from bridge.indieauth.database import as_bytes, new_secret
 from bridge.indieauth.login.sessions import SECONDS, Session, find_session
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
+#: What a browser says of a request that another site makes (Fetch Metadata).
+ELSEWHERE = frozenset({"cross-site", "same-site"})
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -63,7 +65,10 @@ def visit(request: web.Request) -> Visit:
     server = request.app[SERVER]
     secret = request.cookies.get(_cookie(server), "")
     if not _SECRET.fullmatch(secret):
-        return Visit(new_secret(), is_new=True, session=None, server=server)
+        # Another site's form comes without the cookie (SameSite), and a new one would take the
+        # place of the owner's: they would be signed out.
+        is_new = request.headers.get("Sec-Fetch-Site") not in ELSEWHERE or request.method != "POST"
+        return Visit(new_secret(), is_new=is_new, session=None, server=server)
     session = find_session(server.db, secret)
     return Visit(secret, is_new=False, session=session, server=server)
 
