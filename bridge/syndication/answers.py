@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.syndication import bluesky
-from bridge.syndication.mastodon import moment
+from bridge.syndication.mastodon import moment, plain
 from bridge.syndication.page import read_html
 from bridge.syndication.wishes import may_be_shown, may_show
 
 _DEEPEST = 60
+#: Of a longer text, or one of more tags than people write, no more is made than a few lines.
+_LONGEST = 50_000
+_TAGS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,10 @@ def from_people(
 
 def _words(status: Mapping[str, Any], url: str) -> str:
     """The text, without the accounts that it begins with: whom it answers."""
-    text = read_html(str(status.get("content") or ""), url)[0].text
+    content = str(status.get("content") or "")[:_LONGEST]
+    # A parser makes millions of elements of some kilobytes that are written for it.
+    is_plain = content.count("<") <= _TAGS
+    text = read_html(content, url)[0].text if is_plain else plain(content)
     return re.sub(r"^(?:@[\w.-]+(?:@[\w.-]+)?[ \n]+)+", "", text) or text
 
 

@@ -70,7 +70,8 @@ class Connecting:
         """Whether this is the target whose owner comes back with a ``state``."""
         kept = self._kept(target, "pending")
         in_time = float(kept.get("until", "0")) > time.time()
-        return in_time and secrets.compare_digest(kept.get("state", ""), state)
+        known, given = kept.get("state", "").encode(), state.encode("utf-8", "replace")
+        return in_time and secrets.compare_digest(known, given)
 
     async def end(self, target: Target, code: str) -> str:
         """The owner has agreed; the name of the account. Raises :class:`NotConnected`."""

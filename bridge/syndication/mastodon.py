@@ -321,5 +321,6 @@ def moment(value: object) -> datetime | None:
 def plain(content: str) -> str:
     """The words of a status's HTML, lines and paragraphs apart."""
     text = re.sub(r"<br\s*/?>", "\n", content)
-    text = re.sub(r"</p>\s*<p[^>]*>", "\n\n", text)
-    return html.unescape(re.sub(r"<[^>]*>", "", text)).strip()
+    text = re.sub(r"</p>\s*<p[^<>]*>", "\n\n", text)
+    # Without "<" inside: a text of nothing else would be looked through from each anew.
+    return html.unescape(re.sub(r"<[^<>]*>", "", text)).strip()

@@ -229,7 +229,7 @@ class AtMastodon:
         if now == seen and not full:
             return None
         account = await self.account()
-        found = [*from_statuses(replies, account.id)]
+        found = await asyncio.to_thread(lambda: [*from_statuses(replies, account.id)])
         if target.backfeed == "all" and target.likes == "faces":
             for what, kind, word in (
                 ("favourited_by", "like-of", "favorited"),
@@ -237,7 +237,10 @@ class AtMastodon:
             ):
                 found += from_people(await client.people(status_id, what), url, kind, word)
         if target.backfeed == "all":
-            found += from_statuses(await client.quotes(status_id), account.id, kind="mention-of")
+            quotes = await client.quotes(status_id)
+            found += await asyncio.to_thread(
+                lambda: [*from_statuses(quotes, account.id, kind="mention-of")]
+            )
         counts = {
             "like-of": _count(status.get("favourites_count")),
             "repost-of": _count(status.get("reblogs_count")),

@@ -96,9 +96,19 @@ def key_of(kind: str, url: str) -> str:
 
 
 def mention_of(
-    page: Mapping[str, Any], source: str, target: str, post: Target, *, via: str = "webmention"
+    page: Mapping[str, Any],
+    source: str,
+    target: str,
+    post: Target,
+    *,
+    via: str = "webmention",
+    at: str = "",
 ) -> Mention:
-    """What a page that links to ``target``, an address of ``post``, is to it."""
+    """What a page that links to ``target``, an address of ``post``, is to it.
+
+    ``at`` is where the source was found after redirects. Many hosts lead on to whatever they are
+    asked for, so one host's page is never vouched for by another.
+    """
     said: Mapping[str, Any] | None = page["entry"]
     if said is None:
         host = _host(source)
@@ -106,8 +116,11 @@ def mention_of(
         entry = _entry("mention-of", source, target, source, via) | {"author": author}
         return Mention("mention-of", source, entry, plain=True, links=int(page["links"]))
     kind = _kind(said, post)
-    url = _canonical(said["url"], source)
-    author, vouched = _author(said["author"], source)
+    if at and is_elsewhere(source, at):
+        url, (author, _), vouched = source, _author(said["author"], at), False
+    else:
+        url = _canonical(said["url"], source)
+        author, vouched = _author(said["author"], source)
     entry = _entry(kind, url, target, source, via) | {"author": author}
     if published := _moment(said["published"]):
         entry["published"] = published
@@ -121,6 +134,11 @@ def mention_of(
         entry["wm-children"] = [*_children(said["comments"], post)]
     photo = web_url(said["author"].get("photo"))
     return Mention(kind, url, entry, photo, vouched=vouched, links=int(said["links"]))
+
+
+def is_elsewhere(source: str, at: str) -> bool:
+    """Whether a source leads on to another site's page."""
+    return _host(source).removeprefix("www.") != _host(at).removeprefix("www.")
 
 
 def to_file(entry: Mapping[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ from webmention_kit import Elsewhere, elsewhere
 
 from bridge.errors import Conflict, InvalidRequest
 from bridge.store.git import GitStore
+from bridge.webmention.incoming import moderation as moderating
 from bridge.webmention.incoming.moderation import Moderation, leave_order
 
 
@@ -109,6 +110,20 @@ async def test_trust_and_block_are_rules_in_git(
     assert rules(bridge)["trust"] == [], "who is blocked is trusted no more"
     assert len(bridge.commits()) == 3
     assert await bridge.told(bob.page("/2", reply())) == "refused"
+
+
+async def test_of_a_host_of_many_no_one_is_trusted_or_blocked_for_another(
+    bridge: Hearing, bob: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moderating, "SHARED", frozenset({bob.base.split("/")[2]}))
+    nameless = reply().replace('<a class="p-author h-card" href="/">Bob</a>', "")
+    assert await bridge.told(bob.page("/1", nameless)) == "pending"
+    (item,) = moderation(bridge).pending()
+    for action in ("trust", "block-author"):
+        with pytest.raises(InvalidRequest, match="Many people are at"):
+            await moderation(bridge).decide(action, [item.id])
+    assert moderation(bridge).pending() == [item]
+    assert bridge.commits() == []
 
 
 async def test_what_was_refused_does_not_come_back_until_it_is_restored(

@@ -67,6 +67,7 @@ async def test_mastodon_is_connected_once_the_owner_agrees(
     back = await agreed(connecting, target)
     assert connecting.pending(target, back["state"])
     assert not connecting.pending(target, "another")
+    assert not connecting.pending(target, "änother")
     assert await connecting.end(target, back["code"]) == "@you"
     assert connecting.is_connected(target)
     # Used up.

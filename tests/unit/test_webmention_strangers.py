@@ -3,15 +3,16 @@ by it: nothing."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from hearing_kit import POST
 
-from bridge.syndication.answers import Response
+from bridge.syndication.answers import Response, from_statuses
 from bridge.syndication.backfeed import mention_of as answer_of
-from bridge.syndication.mastodon import moment
+from bridge.syndication.mastodon import moment, plain
 from bridge.webmention.incoming.rules import Known, Rules, decide
 from bridge.webmention.mention import Mention, Target, mention_of, web_url
 
@@ -19,13 +20,13 @@ HERE = Target(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))
 FRIEND = "https://friend.example/"
 
 
-def said(source: str, **more: Any) -> Mention:
+def said(source: str, at: str = "", **more: Any) -> Mention:
     """What a page that answers the post is taken for."""
     entry: Mapping[str, Any] = {
         "url": [], "responses": {"in-reply-to": [POST]}, "rsvp": "", "name": "", "text": "Hi.",
         "links": 1, "published": "", "author": {}, "comments": [], **more,
     }  # fmt: skip
-    return mention_of({"entry": entry, "links": 1}, source, POST, HERE)
+    return mention_of({"entry": entry, "links": 1}, source, POST, HERE, at=at)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,35 @@ def test_an_answer_whose_author_has_no_name_is_named_by_an_address_alone() -> No
     url = "https://a.example/@x/1"
     answer = Response("in-reply-to", url, "", f"javascript:{'a' * 9999}")
     assert answer_of(answer, POST, "mastodon").entry["author"] == {"type": "card", "name": url}
+
+
+def test_a_site_that_leads_on_to_any_other_does_not_vouch_for_it() -> None:
+    source, at = f"{FRIEND}out?to=https://evil.example/1", "https://evil.example/1"
+    rules = Rules(trust=("friend.example",))
+    known = Known(authors=frozenset({"friend.example/"}), hosts=frozenset({"friend.example"}))
+    mention = said(source, at=at, author={"name": "Friend", "url": FRIEND}, url=[f"{FRIEND}1"])
+    assert mention.entry["author"]["name"] == "Friend on evil.example"
+    assert not mention.vouched
+    assert mention.url == source
+    assert decide(mention, source, "known", rules, known, flood=False, at=at) == "wait"
+    blocked = Rules(block=("evil.example",))
+    assert decide(mention, source, "known", blocked, known, flood=False, at=at) == "drop"
+
+
+def test_a_site_that_leads_on_to_itself_speaks_for_itself() -> None:
+    at = "https://www.friend.example/1/"
+    mention = said(f"{FRIEND}1", at=at, author={"name": "Friend", "url": FRIEND})
+    assert (mention.vouched, mention.author_url) == (True, FRIEND)
+
+
+def test_a_status_that_is_made_to_keep_a_parser_busy_is_read_in_no_time() -> None:
+    hostile = "".join(f"<b id={n}>" for n in range(2_000)) + "x<p>" * 5_000 + "<" * 2_000_000
+    status = {
+        "visibility": "public", "account": {"id": "1", "acct": "a"}, "content": hostile,
+        "url": "https://a.example/@a/1",
+    }  # fmt: skip
+    begun = time.process_time()
+    (answer,) = from_statuses([status], "2")
+    assert plain("<" * 200_000)
+    assert answer.text.startswith("x")
+    assert time.process_time() - begun < 20

@@ -7,7 +7,8 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -30,6 +31,8 @@ _OPEN = frozenset({"waiting", "approved", "pending"})
 _WAITING = 1_000
 _PENDING = 2_000
 _REMEMBERED = 20_000
+#: After so many new ones it is looked what can be forgotten.
+_PRUNED = 100
 #: Seconds for which a sender can look up what became of a mention.
 _KEPT = 30 * 86400.0
 _ID = re.compile(r"[0-9a-f]{24}")
@@ -86,6 +89,7 @@ class Inbox:
         self._folder = folder
         self._lock = threading.Lock()
         self._records: dict[str, Record] = {}
+        self._new = 0
 
     def start(self, now: float) -> None:
         """Read what the last run has left."""
@@ -145,7 +149,12 @@ class Inbox:
                 raise InsufficientStorage("The disk is full; nothing was stored.") from error
             raise
         with self._lock:
+            self._new += record.id not in self._records
             self._records[record.id] = record
+            is_time = self._new >= _PRUNED
+        if is_time:
+            self._new = 0
+            self.prune(record.changed)
 
     def remove(self, record: Record) -> None:
         """Forget a record."""
@@ -162,9 +171,25 @@ class Inbox:
         with self._lock:
             every = sorted(self._records.values(), key=lambda each: each.changed)
         pending = [each for each in every if each.state == "pending"]
-        yield from pending[: max(0, len(pending) - _PENDING)]
+        yield from _too_many(pending)
         settled = [each for each in every if each.state not in _OPEN and not each.misses]
         too_many = max(0, len(every) - _REMEMBERED)
         for number, record in enumerate(settled):
             if number < too_many or record.changed < now - _KEPT:
                 yield record
+
+
+def _too_many(pending: Sequence[Record]) -> Iterator[Record]:
+    """Of more than may wait for the owner, the oldest of those sites that have sent the most: so a
+    flood pushes out itself, and not what others have said."""
+    by_site: defaultdict[str, deque[Record]] = defaultdict(deque)
+    for record in pending:
+        by_site[_site(record.source)].append(record)
+    for _ in range(len(pending) - _PENDING):
+        yield max(by_site.values(), key=len).popleft()
+
+
+def _site(url: str) -> str:
+    """The last two labels of a host: whoever has a domain has as many hosts in it as they like."""
+    host = url.partition("://")[2].partition("/")[0].lower()
+    return ".".join(host.split(".")[-2:])

@@ -20,7 +20,7 @@ from bridge.webmention.files import Kept, MentionFiles
 from bridge.webmention.incoming.importing import records_of
 from bridge.webmention.incoming.inbox import Inbox, Record, id_of
 from bridge.webmention.incoming.receiving import Receiver
-from bridge.webmention.incoming.rules import Rules
+from bridge.webmention.incoming.rules import SHARED, Rules
 from bridge.webmention.mention import Mention
 
 log = logging.getLogger(__name__)
@@ -159,11 +159,14 @@ class Moderation:
         return waiting, kept
 
     async def _approve(self, waiting: list[Record], kept: list[Kept], *, trust: bool) -> None:
-        trusted = [_trusted(each.of_mention(), each.source) for each in waiting if each.mention]
-        trusted += [each.author or _host(each.source) for each in kept]
+        trusted = list[str]()
+        if trust:
+            mentions = [(each.of_mention(), each.source) for each in waiting if each.mention]
+            trusted = [_one(mention.author_url, source) for mention, source in mentions]
+            trusted += [_one(each.author, each.source) for each in kept]
 
         def change(rules: Rules) -> Rules:
-            for name in trusted if trust else ():
+            for name in trusted:
                 rules = rules.adding(trust=name)
             return rules
 
@@ -187,12 +190,12 @@ class Moderation:
         return record
 
     async def _block(self, waiting: list[Record], kept: list[Kept], *, author: bool) -> None:
-        blocked = {
-            (str(each.of_mention().entry["author"].get("url", "")) if author else "")
-            or _host(each.source)
+        named = [
+            (str(each.of_mention().entry["author"].get("url", "")), each.source)
             for each in waiting
             if each.mention
-        } | {(each.author if author else "") or _host(each.source) for each in kept}
+        ] + [(each.author, each.source) for each in kept]
+        blocked = {_one(who, source) if author else _host(source) for who, source in named}
 
         def change(rules: Rules) -> Rules:
             for name in sorted(blocked):
@@ -313,8 +316,18 @@ def open_inbox(folder: Path) -> Inbox:
     return inbox
 
 
-def _trusted(mention: Mention, source: str) -> str:
-    return mention.author_url or _host(source)
+def _one(author: str, source: str) -> str:
+    """Who is meant: an author by their address, else the site that they have for themselves.
+
+    Raises :class:`InvalidRequest` where there is neither: all of Bridgy's people are no author.
+    """
+    host = _host(source)
+    if not author and host in SHARED:
+        raise InvalidRequest(
+            f"Many people are at {host}, and this page does not say for certain which of them wrote"
+            " it. Show it, or don’t, without a rule for its author."
+        )
+    return author or host
 
 
 def _is_blocked(kept: Kept, rules: Rules) -> bool:

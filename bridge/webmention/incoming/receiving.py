@@ -39,6 +39,7 @@ _BATCH = 100
 #: A host that mentions so many posts within so many seconds is not shown unseen.
 _FLOOD, _FLOOD_SECONDS = 3, 3600.0
 
+_STRANGE = "The source could not be made sense of."
 NOT_SHOWN = "The site's owner does not show it."
 
 
@@ -198,7 +199,9 @@ class Receiver:
                 log.warning("a webmention is looked at again later: %s", error)
                 self._look_later(name, _AGAIN)
             except Exception:
+                # Whatever is in it, it must not wait for ever, and take the place of others.
                 log.exception("a webmention could not be verified")
+                await self._give_up(name)
             finally:
                 self._under_way.discard(name)
                 self._queue.task_done()
@@ -302,8 +305,8 @@ class Receiver:
         ]
 
     async def _take_in(self, record: Record, post: Target, look: Look) -> None:
-        mention = mention_of(look.page, record.source, record.target, post)
-        await self._judge(record, post, mention)
+        mention = mention_of(look.page, record.source, record.target, post, at=look.url)
+        await self._judge(record, post, mention, at=look.url)
 
     async def _judge(
         self,
@@ -313,8 +316,9 @@ class Receiver:
         *,
         handed_in: bool = False,
         own: bool = False,
+        at: str = "",
     ) -> None:
-        """What becomes of a verified mention."""
+        """What becomes of a verified mention; ``at`` is where its source was found in the end."""
         record.misses, record.missing = 0, 0.0
         is_own = not own and self._is_own(mention, post)
         # A like at a copy has the copy's address; who hands in knows copies.
@@ -332,7 +336,7 @@ class Receiver:
         known = await asyncio.to_thread(self.files.known)
         # Everybody at Bluesky is on one host: many from there are no flood.
         flood = not handed_in and self._is_a_flood(record)
-        decision = decide(mention, record.source, self._approve, rules, known, flood=flood)
+        decision = decide(mention, record.source, self._approve, rules, known, flood=flood, at=at)
         if own and decision == "wait":
             decision = "show"
         if decision == "drop":
@@ -416,4 +420,31 @@ class Receiver:
                 except (BridgeError, StoreError, OSError) as error:
                     log.warning("mentions could not be committed, and will be later: %s", error)
                     return False
+                except Exception:
+                    # One of which no file can be made must not keep the others waiting.
+                    log.exception("mentions could not be committed, and are tried one by one")
+                    if not await self._commit_one_by_one(waiting):
+                        return False
         return True
+
+    async def _commit_one_by_one(self, records: Sequence[Record]) -> bool:
+        """Commit each for itself, and give up what is in none of the site's or the disk's power."""
+        for record in records:
+            try:
+                await self.commits.add([record])
+                await self._note(record, "shown")
+            except (BridgeError, StoreError, OSError) as error:
+                log.warning("mentions could not be committed, and will be later: %s", error)
+                return False
+            except Exception:
+                log.exception("a mention of %r could not be committed", record.target)
+                await self._note(record, "unreachable", _STRANGE)
+        return True
+
+    async def _give_up(self, name: str) -> None:
+        record = self.inbox.get(name)
+        if record is not None and record.state == "waiting":
+            try:
+                await self._note(record, "unreachable", _STRANGE)
+            except (BridgeError, OSError) as error:
+                log.warning("what became of a webmention could not be written down: %s", error)

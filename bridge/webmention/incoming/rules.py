@@ -118,17 +118,26 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def decide(
-    mention: Mention, source: str, approve: str, rules: Rules, known: Known, *, flood: bool
+    mention: Mention,
+    source: str,
+    approve: str,
+    rules: Rules,
+    known: Known,
+    *,
+    flood: bool,
+    at: str = "",
 ) -> Decision:
     """What becomes of a verified mention. ``flood``: its host has mentioned several posts of late.
+    ``at``: where its source was found after redirects; both hosts count.
 
     Where the rules cannot be read nothing is shown without the owner's word.
     """
-    if rules.blocks(mention, source):
+    every = [source, at] if at else [source]
+    if any(rules.blocks(mention, each) for each in every):
         return "drop"
     if approve == "none" or rules.broken:
         return "wait"
-    if approve == "all" or rules.trusts(mention, source):
+    if approve == "all" or all(rules.trusts(mention, each) for each in every):
         return "show"
     if mention.plain or mention.links > _LINKS or flood or not mention.vouched:
         return "wait"
