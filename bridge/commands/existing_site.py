@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from bridge.errors import Refused
 from bridge.runtime.docs import doc
 from bridge.settings_file import LOOPBACK, is_url
-from bridge.site.messages import Start
+from bridge.site.locales import how_to_install, told_of_locales
+from bridge.site.messages import Facts, Start
 from bridge.site.process import SiteProcess
 from bridge.site.starting import Sandbox
 from bridge.store.setup import files_named
@@ -36,13 +37,15 @@ class ExistingSite:
     """``conf`` is where the owner's settings are written; ``settings`` what is published by them.
 
     Pelican's own quick start splits them: ``publishconf.py`` takes over all of ``pelicanconf.py``,
-    and it alone knows the site's address. ``values`` are what ``settings`` comes to.
+    and it alone knows the site's address. ``values`` are what ``settings`` comes to,
+    ``missing_locales`` those that it names, and this machine has not.
     """
 
     root: Path
     conf: Path
     settings: Path
     values: dict[str, Any]
+    missing_locales: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -81,6 +84,9 @@ class ExistingSite:
                 f" ARTICLE_PATHS; Pelican also looks in {others}. Change [content] path in"
                 " bridge.toml if they belong elsewhere."
             )
+        if missing := self.missing_locales:
+            told = told_of_locales(missing)
+            found.append(f"{told[:1].upper()}{told[1:]}. {how_to_install(missing)}")
         host = urlsplit(self.address).hostname or ""
         if host in LOOPBACK:
             found.append(
@@ -135,24 +141,24 @@ def find_site(root: Path, start: Path) -> ExistingSite:
     settings.
     """
     conf = _find_conf(root, start)
-    settings, values = conf, read_settings(root, conf)
+    settings, facts = conf, read_settings(root, conf)
     publish = conf.with_name("publishconf.py")
     if publish.is_file():
         published = read_settings(root, publish)
-        if is_url(str(published.get("SITEURL") or "")):
-            settings, values = publish, published
-    return ExistingSite(root, conf, settings, values)
+        if is_url(str(published.values.get("SITEURL") or "")):
+            settings, facts = publish, published
+    return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
 
 
-def read_settings(root: Path, file: Path) -> dict[str, Any]:
+def read_settings(root: Path, file: Path) -> Facts:
     """Pelican's settings, read as ``pelican`` reads them in the owner's clone, by a process that
     may change nothing. Raises :class:`SiteBroken`."""
 
-    async def load(state: Path) -> dict[str, Any]:
+    async def load(state: Path) -> Facts:
         start = Start(str(root), file.relative_to(root).as_posix())
         site = SiteProcess(start, Sandbox(state))
         try:
-            return (await site.load()).values
+            return await site.load()
         finally:
             await site.close()
 

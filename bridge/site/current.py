@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bridge.errors import SiteBroken
+from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import Facts, SiteReport
 from bridge.site.protocol import SiteReader
 from bridge.store import ContentStore, StoreBroken, Version
@@ -119,9 +120,11 @@ class CurrentSite:
         reader = self._reader
         if reader is None:
             return SiteReport(self.problem or "it has not been read yet")
-        return SiteReport(
-            self.problem, reader.confined, reader.facts.problems, tuple(reader.denied)
-        )
+        facts = reader.facts
+        missing = facts.missing_locales
+        locales = f"{told_of_locales(missing)}. {how_to_install(missing)}" if missing else ""
+        warnings = (*facts.problems, *filter(None, [locales]))
+        return SiteReport(self.problem, reader.confined, warnings, tuple(reader.denied))
 
     async def close(self) -> None:
         """End what reads the site."""

@@ -51,7 +51,8 @@ class Facts(msgspec.Struct, frozen=True):
     everything that an address depends on, ``by_formatting`` says whether many posts can be
     described without reading each of them.
     ``problems`` are what Pelican logged while it loaded settings and plugins. ``values`` are some
-    settings as they are, for commands that look at a site.
+    settings as they are, for commands that look at a site. ``missing_locales`` are named by the
+    settings, and not on this machine.
     """
 
     siteurl: str
@@ -67,6 +68,7 @@ class Facts(msgspec.Struct, frozen=True):
     by_formatting: bool
     problems: tuple[str, ...]
     values: dict[str, Any]
+    missing_locales: tuple[str, ...] = ()
 
 
 class Location(msgspec.Struct, frozen=True):

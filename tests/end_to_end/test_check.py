@@ -290,6 +290,14 @@ async def test_a_build_that_is_broken(world: World) -> None:
     assert "no-such-theme" in found["build"]
 
 
+async def test_a_locale_that_is_not_on_this_machine(world: World) -> None:
+    world.commit("publishconf.py", 'LOCALE = ["xx_YY.utf8", "Nowhere"]')
+    status, told = await world.check()
+    assert status == 0, told
+    assert "the locale xx_YY.utf8 is not on this machine" in told
+    assert "locale-gen" in told
+
+
 async def test_an_address_that_the_settings_do_not_know(world: World) -> None:
     """Then it is ``me``, for what apps are told; the site itself would be better off with it."""
     world.commit("publishconf.py", 'SITEURL = ""\nPLUGINS = ["pelican_indieauth"]')

@@ -352,12 +352,14 @@ def test_what_only_the_owner_can_tell_is_said(site: Path, bridge: Path) -> None:
     (site / "publishconf.py").unlink()
     conf = site / "pelicanconf.py"
     lines = 'ARTICLE_PATHS = ["2020", "2021"]\nSITEURL = "http://localhost:8000"\n'
-    conf.write_text(conf.read_text() + lines)
+    conf.write_text(f'{conf.read_text()}{lines}LOCALE = ["xx_YY.UTF-8"]\n')
     commit(site)
     told = done("init", site, "--yes", cwd=bridge)
     assert "New posts go to content/2020/" in told
     assert "Pelican also looks in 2021" in told
     assert "only this machine can reach" in told
+    assert "locale xx_YY.UTF-8 is not on this machine" in told
+    assert "echo 'xx_YY.UTF-8 UTF-8' >> /etc/locale.gen; locale-gen" in told
 
 
 def shallow(site: Path) -> tuple[Path, str]:

@@ -23,6 +23,7 @@ from bridge.runtime import private
 from bridge.runtime.docs import doc
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox, start_of
+from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import Facts, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.store import StoreError, Version
@@ -151,6 +152,8 @@ async def _check_pelican(
     finally:
         await site.close()
     yield _check_settings(facts, settings)
+    if missing := facts.missing_locales:
+        yield Finding("locale", told_of_locales(missing), how_to_install(missing), broken=False)
     yield _check_confinement(site)
     yield _check_siteurl(facts, settings)
     yield _check_articles(unread)

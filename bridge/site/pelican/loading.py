@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import logging
 import os
 import sys
@@ -48,6 +49,33 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
             "See that `pelican -s` accepts it.",
         ) from error
     return found
+
+
+def missing_locales(settings: dict[str, Any]) -> tuple[str, ...]:
+    """The locales that settings name, and this machine has not.
+
+    Pelican takes the first of ``LOCALE`` that there is, and the one that a date format names.
+    """
+    wanted = [str(name) for name in settings["LOCALE"]]
+    # An empty name is the locale of the environment.
+    usual = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_TIME", "LANG"))), "")
+    missing: list[str] = []
+    if wanted and not any(map(_has_locale, wanted)):
+        missing += [next((name for name in wanted if "_" in name), wanted[0]) or usual]
+    formats = (settings["DEFAULT_DATE_FORMAT"], *settings["DATE_FORMATS"].values())
+    named = [str(each[0]) for each in formats if isinstance(each, tuple) and each]
+    missing += [name for name in named if not _has_locale(name)]
+    return tuple(dict.fromkeys(filter(None, missing)))
+
+
+def _has_locale(name: str) -> bool:
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        locale.setlocale(locale.LC_ALL, name)
+    except locale.Error:
+        return False
+    locale.setlocale(locale.LC_ALL, before)
+    return True
 
 
 def load_plugins(settings: dict[str, Any]) -> Pelican:

@@ -115,6 +115,7 @@ class PelicanSite:
         uploads: str = "",
         template: str = "",
         problems: tuple[str, ...] = (),
+        missing_locales: tuple[str, ...] = (),
         plugins: object = None,
     ) -> None:
         """``plugins`` is PLUGINS as the owner's file has it: loading puts names in its place."""
@@ -130,6 +131,7 @@ class PelicanSite:
         self.links = IntrasiteLinks(str(settings["INTRASITE_LINK_REGEX"]))
         self._template = PathTemplate(self.content_folder, template or ContentSettings().path)
         self._problems = problems
+        self._missing_locales = missing_locales
         self._plugins = plugins
         self._generator = _generator(settings, self.siteurl)
         self._readers = self._generator.readers
@@ -178,6 +180,7 @@ class PelicanSite:
         with loading.logged_errors(problems.append):
             folder = root / content if content else None
             settings = loading.load_settings(settings_file, content=folder)
+            missing_locales = loading.missing_locales(settings)
             plugins = settings.get("PLUGINS")
             loaded: Pelican | None = None
             try:
@@ -194,6 +197,7 @@ class PelicanSite:
                     uploads=uploads,
                     template=template,
                     problems=tuple(problems),
+                    missing_locales=missing_locales,
                     plugins=plugins,
                 )
                 # Signals hold their receivers weakly, and only this holds the plugins' modules.
@@ -214,7 +218,11 @@ class PelicanSite:
         """What the bridge has to know."""
         settings = self.settings
         known = json.dumps(
-            [__version__, pelican.__version__, self.siteurl, settings, sorted(self._stock)],
+            [
+                *(__version__, pelican.__version__, self.siteurl, settings, sorted(self._stock)),
+                # Names of months may be part of addresses.
+                self._missing_locales,
+            ],
             default=repr,
             sort_keys=True,
         ).replace(str(self.root), "")
@@ -236,6 +244,7 @@ class PelicanSite:
             by_formatting=self._plain and "md" in self._stock,
             problems=self._problems,
             values=_plain_values({**settings, "PLUGINS": self._plugins}),
+            missing_locales=self._missing_locales,
         )
 
     def slugify(self, text: str) -> str:
