@@ -304,7 +304,7 @@ async def scene(
 
 @asynccontextmanager
 async def mailbox() -> AsyncIterator[tuple[int, list[str]]]:
-    """A mail server that accepts everything: its port, and what has come."""
+    """A mail server that accepts everything: its port, and what has come (subject and text)."""
     mails: list[str] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -314,9 +314,10 @@ async def mailbox() -> AsyncIterator[tuple[int, list[str]]]:
             if verb == b"DATA":
                 writer.write(b"354 go on\r\n")
                 raw = await reader.readuntil(b"\r\n.\r\n")
-                sent = message_from_bytes(raw).get_payload(decode=True)
+                mail = message_from_bytes(raw)
+                sent = mail.get_payload(decode=True)
                 assert isinstance(sent, bytes)
-                mails.append(sent.decode())
+                mails.append(f"{mail['Subject']}\n\n{sent.decode()}")
             writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 yes\r\n")
             await writer.drain()
             if verb == b"QUIT":

@@ -91,7 +91,8 @@ async def static(request: web.Request) -> web.StreamResponse:
     file = _STATIC.get(request.match_info["name"])
     if file is None:
         raise web.HTTPNotFound
-    return web.FileResponse(file)
+    # A new version of the bridge shows at the next visit: a day is kept, then it is asked again.
+    return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: "public, max-age=86400"})
 
 
 @json_endpoint

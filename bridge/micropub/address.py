@@ -14,9 +14,12 @@ LINKS = frozenset(
     | {"follow-of", "tag-of", "mention-of", "invitee-of", "syndication"}
 )
 
-_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
+#: Quotation marks and the stops of Chinese and Japanese, which no blank follows, end one, too.
+_URL = re.compile(
+    r"https?://[^\s<>\"“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉]+", re.IGNORECASE
+)
 #: What ends a sentence rather than an address in it.
-_AFTER = ".,;:!?'\"*_”’»…"
+_AFTER = ".,;:!?'\"*_”’»…؟،؛।"
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
 #: Addresses that lead to something only on the device, or in the page, where they were made.
 _OF_A_DEVICE = re.compile(
@@ -93,7 +96,8 @@ def refuse_what_is_none(name: str, text: str) -> None:
         scheme = text.strip().partition(":")[0].lower()
         raise InvalidRequest(
             f"'{name}' is an address that begins with '{scheme}:', which works only where it was"
-            " made. Upload the file to the media endpoint, and send the URL that it answers with."
+            " made. Send an address of the web; or upload the file to the media endpoint, and send"
+            " the URL that it answers with."
         )
 
 

@@ -1,15 +1,19 @@
 """When two spellings of an address are the same address.
 
 RFC 3986 6.2.2: case of the host, percent-encoding; RFC 3987 3.1: an IRI and the URI that it is
-mapped to; besides, what every site does alike: http and https, ``index.html``, the last slash.
+mapped to; besides, what every site does alike: http and https, ``index.html``, the last slash, one
+slash for several; and without what mails and networks append to count their readers.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import unquote, urlsplit
 
 _INDEX = ("index.html", "index.htm")
+_SLASHES = re.compile(r"/{2,}")
+_COUNTING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_[ce]id)(?:=|$)", re.IGNORECASE)
 _OUR_PORTS = {("http", 80), ("https", 443)}
 
 
@@ -26,11 +30,12 @@ def canonical(url: str, own: frozenset[str]) -> str:
     if port is not None and (parts.scheme.lower(), port) not in _OUR_PORTS:
         host = f"{host}:{port}"
     # "%2F" and "%3F" are no separators: they stay as they are.
-    path = "/".join(_segment(part) for part in parts.path.split("/"))
+    path = _SLASHES.sub("/", "/".join(_segment(part) for part in parts.path.split("/")))
     folder, _, name = path.rpartition("/")
     if name.lower() in _INDEX:
         path = folder
-    query = f"?{parts.query}" if parts.query else ""
+    kept = [each for each in parts.query.split("&") if each and not _COUNTING.match(each)]
+    query = f"?{'&'.join(kept)}" if kept else ""
     return f"{'' if host in own else host}{path.rstrip('/') or '/'}{query}"
 
 

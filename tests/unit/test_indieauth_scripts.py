@@ -22,3 +22,9 @@ async def test_a_name_that_is_no_file_of_ours_is_not_found(tmp_path: Path, name:
     async with scene(tmp_path) as stage:
         assert (await stage.owner.get(f"/auth/static/{name}")).status == 404
         assert (await stage.owner.get("/auth/static/pages.css")).status == 200
+
+
+async def test_a_browser_keeps_our_style_sheets_for_a_day(tmp_path: Path) -> None:
+    async with scene(tmp_path) as stage:
+        sheet = await stage.owner.get("/auth/static/pages.css")
+    assert sheet.headers["Cache-Control"] == "public, max-age=86400"

@@ -578,6 +578,7 @@ async def test_nothing_that_a_stranger_wrote_is_in_the_mail(
     async with browser(up.base) as guest:
         link = await mailed_link(up, mails, guest, "/evil.example")
         assert "evil" not in mails[0]
+        assert mails[0].startswith("Sign in to me.example\n")
         done = await guest.submit(await guest.get(link), "/auth/sign-in/link/open")
         assert done.location == "/evil.example"
 

@@ -265,6 +265,8 @@ def test_without_room_it_says_so_and_goes_on_when_there_is_some(
         "https://example.com:443/año/index.html",
         "https://example.com./año/#part",
         " https://example.com/año/ ",
+        "https://example.com//año//",
+        "https://example.com/año/?utm_source=mail&utm_medium=x&fbclid=1",
         "https://alias.example/año/",
     ],
 )

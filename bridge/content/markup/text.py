@@ -15,11 +15,11 @@ from itertools import pairwise
 #: Only after a word: blanks that stand alone on their line are the text's own.
 _BREAK = "  \n"
 #: Ends a URL wherever it stands: quotation marks, and what ends a clause in Chinese or Japanese,
-#: where no blank follows it.
-_NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉\x00-\x20"
+#: where no blank follows it, or in Hindi, Urdu, Armenian and Amharic.
+_NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉〔〕।॥۔።։\x00-\x20"
 _URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
 #: Belongs to a URL inside of it, and to the sentence at its end.
-_URL_TAIL = ".,;:!?'…*_~|^{[("
+_URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 _IN_TARGET = r"[^\s()<>\"`\\{}|&]|&(?!\#?\w+;)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -111,7 +112,7 @@ async def send_link(request: web.Request) -> web.Response:
     then = local_path(form.get("then"))
     key = one_time_links.make(server.db, "sign-in", browser=guest.secret, then=then)
     server.mail.send_soon(
-        "Sign in",
+        f"Sign in to {urlsplit(str(server.me)).netloc}",
         "Somebody, hopefully you, wants to sign in as "
         f"{server.me}. This link works once, for ten minutes, in the browser that asked:\n\n"
         f"{server.url(one_time_links.path(key))}\n\n"
