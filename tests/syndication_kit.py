@@ -31,7 +31,8 @@ from bridge.syndication.around import Around, FileVault
 from bridge.syndication.factory import make_account
 from bridge.syndication.fake import APP_PASSWORD, HANDLE, MASTODON_TOKEN, FakeNetwork
 from bridge.syndication.jobs import Ledger
-from bridge.syndication.page import Page, read_html
+from bridge.syndication.page import read_html
+from bridge.syndication.shown import Page
 from bridge.syndication.syndicator import Syndicator
 
 PATIENCE = 60.0

@@ -9,7 +9,6 @@ from typing import Any
 
 from bridge.syndication import bluesky
 from bridge.syndication.mastodon import moment, plain
-from bridge.syndication.page import read_html
 from bridge.syndication.wishes import may_be_shown, may_show
 
 _DEEPEST = 60
@@ -89,8 +88,13 @@ def _words(status: Mapping[str, Any], url: str) -> str:
     """The text, without the accounts that it begins with: whom it answers."""
     content = str(status.get("content") or "")[:_LONGEST]
     # A parser makes millions of elements of some kilobytes that are written for it.
-    is_plain = content.count("<") <= _TAGS
-    text = read_html(content, url)[0].text if is_plain else plain(content)
+    if content.count("<") > _TAGS:
+        text = plain(content)
+    else:
+        # Its libraries are loaded when there is an answer to read: no start waits for them.
+        from bridge.syndication.page import read_html  # noqa: PLC0415
+
+        text = read_html(content, url)[0].text
     return re.sub(r"^(?:@[\w.-]+(?:@[\w.-]+)?[ \n]+)+", "", text) or text
 
 

@@ -25,7 +25,7 @@ from bridge.syndication.bluesky import Sessions
 from bridge.syndication.compose import Card
 from bridge.syndication.jobs import Job
 from bridge.syndication.networks import Refused
-from bridge.syndication.page import Page, read_page
+from bridge.syndication.shown import Page
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class LivePages:
             body = found.body if found.status == 200 else None
         if body is None:
             return None
-        page = await asyncio.to_thread(read_page, body, entry.url)
+        page = await asyncio.to_thread(_read_page, body, entry.url)
         if page is None:
             # A theme without microformats: the page is there, and says nothing of its text.
             return Page() if built is not None or not self._rebuilder.is_local else None
@@ -76,7 +76,7 @@ class LivePages:
         if built is None or len(known) > 1:
             return None
         # A theme need not show when a post was changed: then what was built here has to do.
-        return await asyncio.to_thread(read_page, built, entry.url)
+        return await asyncio.to_thread(_read_page, built, entry.url)
 
     async def _built(self, entry: Entry) -> bytes | None:
         """The file of the page, once the newest version is built."""
@@ -88,6 +88,13 @@ class LivePages:
         with suppress(OSError):
             return await asyncio.to_thread((output / entry.save_as).read_bytes)
         return None
+
+
+def _read_page(html: bytes, url: str) -> Page | None:
+    """:func:`~bridge.syndication.page.read_page`, whose libraries are loaded when it is needed."""
+    from bridge.syndication.page import read_page  # noqa: PLC0415 - takes a while
+
+    return read_page(html, url)
 
 
 class Around:

@@ -12,7 +12,7 @@ from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import discover
 from bridge.settings import Target
 from bridge.syndication import text
-from bridge.syndication.page import Page, Picture
+from bridge.syndication.shown import Page, Picture
 from bridge.syndication.text import Measure, Rich
 
 #: Both networks take four pictures.

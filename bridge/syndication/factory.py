@@ -35,7 +35,7 @@ from bridge.syndication.compose import Source, source_of
 from bridge.syndication.jobs import Copy, Job, Ledger
 from bridge.syndication.mastodon import Mastodon
 from bridge.syndication.networks import AtBluesky, AtMastodon, Made, Surroundings
-from bridge.syndication.page import Page
+from bridge.syndication.shown import Page
 from bridge.syndication.syndicator import Account, Syndicator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -32,7 +32,7 @@ from bridge.syndication.compose import Card, Composed, Source, for_bluesky, for_
 from bridge.syndication.images import NoImage, Photo, fit
 from bridge.syndication.jobs import Copy, Job
 from bridge.syndication.mastodon import Account, Instance, Mastodon, Status
-from bridge.syndication.page import Picture
+from bridge.syndication.shown import Picture
 from bridge.syndication.text import Span
 
 #: Clocks differ: a copy may seem to be older than the try that made it.

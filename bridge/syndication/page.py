@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -14,6 +13,7 @@ import mf2py
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
+from bridge.syndication.shown import Page, Picture
 from bridge.syndication.text import Rich, Span
 
 #: More of a post is never sent anywhere.
@@ -45,31 +45,6 @@ _ROLES = frozenset({"doc-endnotes", "doc-noteref", "doc-backlink", "doc-footnote
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 _ROOTS = re.compile(r"h-(?:entry|event|review|recipe|product|resume|item)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A photo: where it is, and what is said of it for those who do not see it."""
-
-    url: str
-    alt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a post's own page says of it.
-
-    ``stamps`` are its dates (``dt-published``, ``dt-updated``), ``language`` is a tag of BCP 47,
-    ``pictures`` are those in the text.
-    """
-
-    content: Rich = field(default_factory=Rich)
-    language: str = ""
-    summary: str = ""
-    stamps: frozenset[datetime] = frozenset()
-    photos: tuple[Picture, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    has_content: bool = False
 
 
 def read_page(html: bytes | str, url: str) -> Page | None:

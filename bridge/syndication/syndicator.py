@@ -34,7 +34,7 @@ from bridge.syndication.api import ApiError
 from bridge.syndication.compose import Source, source_of
 from bridge.syndication.jobs import RETRIES, Copy, Job, Ledger, Trouble
 from bridge.syndication.networks import Made, Network, Refused
-from bridge.syndication.page import Page
+from bridge.syndication.shown import Page
 
 log = logging.getLogger(__name__)
 

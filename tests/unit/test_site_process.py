@@ -329,6 +329,19 @@ def test_the_answering_side_is_all_that_imports_pelican() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+@pytest.mark.cold
+def test_no_start_waits_for_the_libraries_that_read_pages_of_others() -> None:
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import bridge.app, sys;"
+            "print([n for n in ('mf2py', 'bs4', 'requests', 'html5lib') if n in sys.modules])",
+        ],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert ran.stdout.strip() == "[]"
+
+
 def imported(file: Path) -> Iterator[str]:
     """The modules that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(file.read_text())):

@@ -16,7 +16,8 @@ from bridge.micropub.post import Post
 from bridge.settings import Target
 from bridge.syndication import text
 from bridge.syndication.compose import Composed, Source, for_bluesky, for_mastodon, source_of
-from bridge.syndication.page import Page, Picture, read_html, read_page
+from bridge.syndication.page import read_html, read_page
+from bridge.syndication.shown import Page, Picture
 from bridge.syndication.text import Rich, facets, mastodon, mastodon_length
 
 VECTORS: dict[str, Any] = json.loads(
