@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _PATH = "/desk/mentions"
 _A_PAGE = 30
+#: More of what waits comes when some of it is decided: a flood must not make the page unusable.
+_WAITING = 100
 _DONE = {
     "approve": "It is shown now.",
     "trust": "It is shown, and so will be what comes from there.",
@@ -51,9 +53,11 @@ class MentionPages:
         number = owner.request.query.get("page", "1")
         page = max(1, int(number)) if number.isascii() and number.isdigit() else 1
         shown, total = await self._moderation.shown(limit=_A_PAGE, offset=(page - 1) * _A_PAGE)
+        pending = self._moderation.pending()
         return owner.page(
             "mentions.html",
-            pending=self._moderation.pending(),
+            pending=pending[:_WAITING],
+            waiting=len(pending),
             shown=shown,
             total=total,
             page_number=page,

@@ -32,9 +32,10 @@ class Decisions:
 
     made: list[tuple[str, list[str]]] = field(default_factory=list)
     error: Exception | None = None
+    waiting: int = 1
 
     def pending(self) -> list[Item]:
-        return [PENDING]
+        return [PENDING] * self.waiting
 
     def refused(self) -> list[Item]:
         return []
@@ -116,3 +117,12 @@ async def test_what_fails_is_told(owner: Browser, decisions: Decisions) -> None:
     refused = await press(owner, page, "approve")
     assert refused.status == 400
     assert "There is no such mention." in refused.text
+
+
+async def test_a_flood_does_not_make_the_page_unusable(
+    owner: Browser, decisions: Decisions
+) -> None:
+    decisions.waiting = 2_000
+    page = await owner.get("/desk/mentions")
+    assert "(2000)" in page.text
+    assert page.text.count(PENDING.id) == 100

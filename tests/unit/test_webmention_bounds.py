@@ -10,7 +10,9 @@ from hearing_kit import OTHER, POST, hearing
 from webmention_kit import elsewhere
 
 from bridge.webmention.incoming import inbox as inboxes
+from bridge.webmention.incoming import publishing, receiving
 from bridge.webmention.incoming.inbox import Inbox, Record
+from bridge.webmention.incoming.moderation import Moderation
 
 
 def put(inbox: Inbox, source: str, now: float) -> None:
@@ -76,3 +78,18 @@ async def test_what_cannot_be_judged_does_not_wait_for_ever(
         monkeypatch.setattr(bridge.receiver, "_take_in", stumble)
         source = bob.page("/1", f'<p class="h-entry"><a href="{POST}">x</a></p>')
         assert await bridge.told(source) == "unreachable"
+
+
+async def test_of_many_that_are_approved_at_once_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_MOST", 2)
+    monkeypatch.setattr(receiving, "_BATCH", 2)
+    async with elsewhere() as bob, hearing(tmp_path, approve="none") as bridge:
+        for number in range(3):
+            source = bob.page(f"/{number}", f'<p class="h-entry"><a href="{POST}">x</a></p>')
+            assert await bridge.told(source) == "pending"
+        moderation = Moderation(bridge.receiver, tmp_path / "orders")
+        await moderation.decide("trust", [each.id for each in moderation.pending()])
+        shown = [name for name in bridge.files() if name.startswith("2026/hello/")]
+        assert len(shown) == 3

@@ -298,6 +298,26 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
     assert len(town.other.posted) == 3
 
 
+async def test_an_answer_that_is_taken_away_again_holds_nothing_up(town: Street) -> None:
+    """Who answers and then deletes that cannot have the bridge wait for a link for ever."""
+    upstream = town.other.taker("/upstream")
+    sender = await town.sender()
+    line = f'{{"type":["h-entry"],"properties":{{"in-reply-to":["{upstream}"]}}}}'
+    town.show("reply", upstream, text="Yes.")
+    await town.write("reply", f"Yes. [up]({upstream})", Mf2=line)
+    await town.idle(sender)
+    file = "content/mentions/reply/reply-123456789abc.json"
+    answer = {"url": "https://carol.example/answer", "wm-target": town.url("reply")}
+    mention = json.dumps({**answer, "wm-property": "in-reply-to"})
+    await town.bench.arrived({file: mention})
+    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    await until(lambda: sender.report().coming and sender.report().coming[0].looks > 1)
+    await town.bench.arrived({file: None})
+    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    await town.idle(sender)
+    assert sender.report().unseen == []
+
+
 class Killed(BaseException):
     """The process ends here."""
 

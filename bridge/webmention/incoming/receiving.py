@@ -131,9 +131,12 @@ class Receiver:
                 record.settle("approved", now=self._clock())
                 await asyncio.to_thread(self.inbox.write, record)
             self._flush.set()
-            await self.commits.add(records, rules)
-            for record in records:
-                await self._note(record, "shown")
+            # One commit takes so many; without any there are the rules to be changed all the same.
+            for start in range(0, max(1, len(records)), _BATCH):
+                batch = records[start : start + _BATCH]
+                await self.commits.add(batch, rules)
+                for record in batch:
+                    await self._note(record, "shown")
 
     async def refuse(self, records: Sequence[Record]) -> None:
         """Show none of these; the owner has decided so."""

@@ -10,6 +10,7 @@ from bridge.http.rate_limit import Limiter
 from bridge.net.address_guard import may_connect
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import canonical, hosts
+from bridge.webmention.incoming.inbox import id_of
 from bridge.webmention.mention import web_url
 from bridge.webmention.targets import Targets
 
@@ -70,7 +71,7 @@ class RequestChecks:
             raise InvalidRequest(UNKNOWN)
         if where & (self._targets.own | self._owner.bridge):
             raise InvalidRequest("'source' is on this site itself: it cannot mention itself.")
-        _count(self.limits.pairs, f"{source} {target}")
+        _count(self.limits.pairs, id_of(source, target))
         _count(self.limits.sources, next(iter(where)))
         _count(self.limits.clients, client)
 

@@ -18,10 +18,11 @@ _OF_THE_BRIDGE = frozenset({"wm-checked", "wm-received"})
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The hosts whose replies changed, and links that are new on the page."""
+    """The hosts whose replies changed, links that are new on the page, and those that are gone."""
 
     hosts: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Conversation:
             if isinstance(target, str) and isinstance(url, str):
                 answered = found.setdefault(target.partition("#")[0], Answered())
                 answered.hosts.append(host_of(url))
-                answered.shown.extend([url] if new else [])
+                (answered.shown if new else answered.hidden).append(url)
         return found
 
     def _is_mention(self, path: str) -> bool:

@@ -143,7 +143,11 @@ class Follower:
             return
         now = self.now()
         out.version = head
-        out.answered, out.links = [*out.answered, *answered.hosts], [*out.links, *answered.shown]
+        out.answered = [*dict.fromkeys([*out.answered, *answered.hosts])]
+        # What was taken away again before anyone has seen it is not waited for.
+        gone = frozenset(answered.hidden)
+        links = dict.fromkeys([*out.links, *answered.shown])
+        out.links = [link for link in links if link not in gone]
         if out.state != "waiting" or out.only_upstream:
             out.state, out.since, out.next, out.looks = "waiting", now, now, 0
         await self.outbox.put(out)
