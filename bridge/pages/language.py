@@ -77,6 +77,12 @@ def translated(text: str) -> str:
     return _catalogue(_CURRENT.get()).gettext(text) if text else ""
 
 
+def _words(text: str, **values: object) -> str:
+    """A sentence for a template, in the language of the page: text, which is escaped like any."""
+    said = translated(text)
+    return said % values if values else said
+
+
 def _plural(one: str, many: str, number: int) -> str:
     return _catalogue(_CURRENT.get()).ngettext(one, many, number)
 
@@ -86,6 +92,8 @@ def install(templates: jinja2.Environment) -> None:
     templates.install_gettext_callables(  # type: ignore[attr-defined]
         translated, _plural, newstyle=True
     )
+    # Jinja's own takes whatever it is given for HTML, words from a post's file included.
+    templates.globals["_"] = _words
     templates.filters["said"] = translated
     templates.globals["language"] = current
 

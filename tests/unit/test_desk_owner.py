@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import jinja2
 import pytest
 from aiohttp import web
 from indieauth_kit import Browser, Page, Running, browser, running
@@ -12,6 +13,7 @@ from indieauth_kit import Browser, Page, Running, browser, running
 from bridge.desk.owner import Owner, owner_form, owner_page
 from bridge.http.form import Form
 from bridge.indieauth.login.sessions import end_session, list_sessions
+from bridge.pages import language
 from bridge.pages.navigation import Notice, Section, add_section
 
 UNDO = Notice("Deleted.", "Undo", "/desk/thing", {"url": 'https://me.example/"a"'})
@@ -102,6 +104,13 @@ async def test_a_form_from_another_site_is_refused(owner: Browser, headers: dict
 async def test_a_form_without_the_pages_own_value_is_refused(owner: Browser) -> None:
     for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
         assert (await owner.post("/desk/thing", data=data)).status == 403
+
+
+def test_words_that_are_translated_are_escaped_like_any() -> None:
+    templates = jinja2.Environment(autoescape=True, extensions=["jinja2.ext.i18n"])
+    language.install(templates)
+    shown = templates.from_string("{{ _(kind) }} {{ _('at %(host)s', host=kind) }}")
+    assert shown.render(kind="<b>100 %s") == "&lt;b&gt;100 %s at &lt;b&gt;100 %s"
 
 
 async def test_a_session_that_has_ended_is_told_in_words(up: Running, owner: Browser) -> None:
