@@ -39,9 +39,10 @@ async def receive(owner: Owner) -> web.StreamResponse:
     """
     desk, headers = owner.request.app[DESK], owner.request.headers
     is_page = headers.get("Sec-Fetch-Dest", "document") == "document"
+    # Read to its end before it is refused: a browser that still sends would see no answer.
+    body = await read_body(owner.request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
     if headers.get("Sec-Fetch-Site") in ELSEWHERE or not is_page:
         raise Untrusted
-    body = await read_body(owner.request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
     await desk.catalogue.refresh()
     kind, typed, uploads = _told(body)
     sheet = Sheet(kind_named(kind), typed, desk.new_name())
