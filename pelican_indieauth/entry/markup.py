@@ -24,7 +24,12 @@ _PAGE_ONLY = re.compile(
     r"<blockquote.*?</blockquote>|<data[^>]*></data>|<p[^>]* hidden>.*?</p>| class=\"[^\"]*\"",
     re.DOTALL,
 )
-_BODY = '<div class="e-content">', "</div>"
+_BODY = '<div class="e-content">'
+#: A long address, or another word that no phone is as wide as, is broken where the line ends.
+_WIDE = re.compile(r">[^<\s]{30,}")
+_BREAKING = 'style="overflow-wrap: break-word">'
+_BREAKING_BODY = f'<div class="e-content" {_BREAKING}'
+_BREAKING_SUMMARY = f"<div {_BREAKING}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,9 @@ class Frame:
 
     def around(self, body: str) -> str:
         """The post as its page shows it."""
-        start, end = _BODY if body else ("", "")
-        return f"{self.opening}{self.before}{start}{body}{end}{self.after}</div>"
+        if body:
+            body = f"{_BREAKING_BODY if _WIDE.search(body) else _BODY}{body}</div>"
+        return f"{self.opening}{self.before}{body}{self.after}</div>"
 
     def plain(self, body: str) -> str:
         """The post as a feed or a summary shows it: without values and classes for machines."""
@@ -58,8 +64,15 @@ class Frame:
         inner, ended, appended = rest.rpartition(f"{self.after}</div>")
         if not (begun and ended):
             return content
-        body = inner.removeprefix(_BODY[0]).removesuffix(_BODY[1]) if inner else ""
+        body = inner.removeprefix(_BREAKING_BODY).removeprefix(_BODY).removesuffix("</div>")
         return f"{prepended}{self.plain(body)}{appended}"
+
+
+def summary_in_feed(summary: str | None) -> str | None:
+    """A summary as it was before it was made to fit a narrow page."""
+    if summary is None or not summary.startswith(_BREAKING_SUMMARY):
+        return summary
+    return summary.removeprefix(_BREAKING_SUMMARY).removesuffix("</div>")
 
 
 def articles_of(generator: Any) -> Iterator[Any]:
@@ -145,7 +158,8 @@ class _Summary:
     def __call__(self, siteurl: str) -> str:
         if self.get_summary is None:
             self.get_summary = self._pelicans_own()
-        return self.get_summary(siteurl)
+        summary = self.get_summary(siteurl)
+        return f"{_BREAKING_SUMMARY}{summary}</div>" if _WIDE.search(summary) else summary
 
     def _pelicans_own(self) -> Callable[[str], str]:
         """What Pelican would do for the same article with the plain content."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from feedgenerator.django.utils.encoding import iri_to_uri
 
+from pelican_indieauth.entry.markup import summary_in_feed
+
 #: Where a build keeps its articles by the address that feeds name them by.
 ARTICLES = "indieauth_articles"
 
@@ -24,6 +26,7 @@ def amend(feed: Any, articles: Mapping[str, Any], *, summary_only: bool) -> None
             continue
         if not article.entry.titled:
             item["title"] = ""
+        item["description"] = summary_in_feed(item["description"])
         # Atom has the content and a summary beside it; RSS has one of both, as the description.
         if item["content"] is not None:
             item["content"] = article.entry_frame.in_feed(item["content"])

@@ -195,6 +195,24 @@ def test_a_long_address_can_be_broken_on_a_phone(tmp_path: Path) -> None:
     assert [("anywhere" in str(a.get("style"))) for a in links] == [True, False, True, True]
 
 
+def test_a_long_address_in_a_text_can_be_broken_on_a_phone(tmp_path: Path) -> None:
+    long = f"<https://example.org/{'a' * 60}>"
+    posts = {
+        "long": post("long", note({}), f"See {long}"),
+        "kept": post("kept", note({"like-of": ["https://a.example/"]}), f"See {long}"),
+        "short": post("short", note({}), "See <https://example.org/>"),
+    }
+    site = build(tmp_path, posts, INDIEAUTH_JSON_FEED="feed.json", **THEMES["simple"])
+    breaking = "overflow-wrap: break-word"
+    for slug, times in {"long": 1, "kept": 1, "short": 0}.items():
+        page = BeautifulSoup(site.text(f"{slug}.html"), "html.parser")
+        styles = [str(each.get("style")) for each in page.select(".e-content")]
+        assert sum(breaking in style for style in styles) == times
+    assert site.text("index.html").count(breaking) == 2
+    for feed in ("feeds/all.atom.xml", "feeds/all.rss.xml", "feed.json"):
+        assert "overflow-wrap" not in site.text(feed), feed
+
+
 def test_no_item_of_a_feed_is_empty(built: Built) -> None:
     atom = feedparser.parse((built.output / "feeds/all.atom.xml").read_bytes())
     said = {entry.link: entry.content[0].value for entry in atom.entries}
