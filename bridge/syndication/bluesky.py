@@ -438,11 +438,12 @@ def _is_blueskys(server: str) -> bool:
 
 
 def _pds_of(document: object) -> str:
-    """The server that a DID document names (#atproto_pds)."""
+    """The server that a DID document names (#atproto_pds). It gets the password, and so has to be
+    one that is spoken to by https."""
     services = document.get("service") if isinstance(document, dict) else None
     for service in services if isinstance(services, list) else []:
         if isinstance(service, dict) and str(service.get("id", "")).endswith("#atproto_pds"):
             endpoint = service.get("serviceEndpoint")
-            if isinstance(endpoint, str) and endpoint.startswith(("https://", "http://")):
+            if isinstance(endpoint, str) and endpoint.startswith("https://"):
                 return endpoint.rstrip("/")
     return ""

@@ -1,0 +1,69 @@
+"""An app password goes to the account's own server, and never in the clear."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from bridge.net.fetch import Fetched
+from bridge.syndication.api import ApiError
+from bridge.syndication.bluesky import Bluesky, Sessions
+
+PASSWORD = "abcd-efgh-ijkl-mnop"
+
+
+@dataclass
+class Net:
+    """Answers what the directories of AT protocol say; writes down what was sent where."""
+
+    pds: str
+    sent: list[tuple[str, bytes]] = field(default_factory=list)
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | aiohttp.FormData | None = None,
+    ) -> Fetched:
+        del method, headers
+        self.sent.append((url, data if isinstance(data, bytes) else b""))
+        said: dict[str, object] = {"did": "did:plc:owner", "accessJwt": "a", "refreshJwt": "r"}
+        if url.startswith("https://plc.directory/"):
+            service = {"id": "#atproto_pds", "serviceEndpoint": self.pds}
+            said = {"service": [service]}
+        return Fetched(url, 200, {}, json.dumps(said).encode())
+
+
+class Nowhere(Sessions):
+    def load(self) -> dict[str, str]:
+        return {}
+
+    def save(self, session: Mapping[str, str]) -> None:
+        del session
+
+
+def account(net: Net) -> Bluesky:
+    return Bluesky(
+        net, net, server="", appview="", handle="me.example", password=PASSWORD, sessions=Nowhere()
+    )
+
+
+async def test_it_goes_to_the_server_that_the_account_names() -> None:
+    net = Net("https://pds.example")
+    assert await account(net).did() == "did:plc:owner"
+    assert [url for url, data in net.sent if PASSWORD.encode() in data] == [
+        "https://pds.example/xrpc/com.atproto.server.createSession"
+    ]
+
+
+async def test_it_never_goes_out_in_the_clear() -> None:
+    net = Net("http://pds.example")
+    with pytest.raises(ApiError, match="names no server"):
+        await account(net).did()
+    assert not [url for url, data in net.sent if PASSWORD.encode() in data]
