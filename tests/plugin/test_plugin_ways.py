@@ -268,7 +268,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     leave = shutil.ignore_patterns("__pycache__", "output")
-    for name in ("bridge", "pelican_indieauth", "namespace", "sample_site"):
+    for name in ("bridge", "pelican_indieauth", "namespace", "sample_site", "docs"):
         shutil.copytree(ROOT / name, source / name, ignore=leave)
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run(
