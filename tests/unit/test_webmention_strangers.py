@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hearing_kit import POST
 
+from bridge.posts.addresses import canonical
 from bridge.syndication.answers import Response, from_statuses
 from bridge.syndication.backfeed import mention_of as answer_of
 from bridge.syndication.mastodon import moment, plain
@@ -97,3 +98,21 @@ def test_a_status_that_is_made_to_keep_a_parser_busy_is_read_in_no_time() -> Non
     assert plain("<" * 200_000)
     assert answer.text.startswith("x")
     assert time.process_time() - begun < 20
+
+
+@pytest.mark.parametrize(
+    ("source", "author", "decision"),
+    [("https://tilde.club/~friend/1", "https://tilde.club/~friend/", "show"),
+     ("https://tilde.club/~evil/1", "https://tilde.club/~friend/", "wait"),
+     ("https://tilde.club/~friendly/1", "https://tilde.club/~friend", "wait"),
+     ("https://tilde.club/~evil/1", "https://tilde.club/", "wait"),
+     ("https://friend.example/1", "https://friend.example/about", "show")],
+)  # fmt: skip
+def test_on_a_host_of_many_one_cannot_name_another_as_the_author(
+    source: str, author: str, decision: str
+) -> None:
+    mention = said(source, at=source, author={"name": "Friend", "url": author})
+    known = Known(authors=frozenset({canonical(author, frozenset())}))
+    assert decide(mention, source, "known", Rules(), known, flood=False, at=source) == decision
+    rules = Rules(trust=(author,))
+    assert decide(mention, source, "known", rules, Known(), flood=False, at=source) == decision

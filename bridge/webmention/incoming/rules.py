@@ -135,6 +135,9 @@ def decide(
     every = [source, at] if at else [source]
     if any(rules.blocks(mention, each) for each in every):
         return "drop"
+    if at and hosts(source) & (SHARED - PROXIES) and not _is_below(source, mention.author_url):
+        # Where each of many writes pages of their own, one can name another as the author.
+        mention = replace(mention, vouched=False)
     if approve == "none" or rules.broken:
         return "wait"
     if approve == "all" or all(rules.trusts(mention, each) for each in every):
@@ -142,6 +145,14 @@ def decide(
     if mention.plain or mention.links > _LINKS or flood or not mention.vouched:
         return "wait"
     return "show" if known.includes(mention, source) else "wait"
+
+
+def _is_below(source: str, author: str) -> bool:
+    """Whether a page is in the part of its host that is its author's (``/@bob/1`` in ``/@bob``)."""
+    theirs = canonical(author, frozenset())
+    return theirs.count("/") > 0 < len(theirs.partition("/")[2]) and canonical(
+        source, frozenset()
+    ).startswith(f"{theirs}/")
 
 
 def _covers(rule: str, url: str) -> bool:
