@@ -270,7 +270,7 @@ async def test_the_authorization_endpoint_says_who_and_gives_no_token(
 async def test_who_sends_too_slowly_is_not_waited_for(
     stage: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.indieauth.endpoint._BODY_SECONDS", 0.05)
+    monkeypatch.setattr("bridge.http.form._BODY_SECONDS", 0.05)
     host, _, port = stage.owner.base.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngrant_type=")

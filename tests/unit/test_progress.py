@@ -64,11 +64,13 @@ def test_on_a_terminal_one_line_moves_and_goes() -> None:
 
 def test_a_step_that_fails_ends_its_line() -> None:
     out = Terminal(tty=True)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     try:
         with step("Cloning the site", out=out, after=0):
             assert out.begun.wait(60)
             raise RuntimeError
     except RuntimeError:
         pass
-    assert threading.active_count() <= before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
