@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+#: Milliseconds: no test is to depend on how busy the machine is.
+_PATIENCE = 60_000
+expect.set_options(timeout=_PATIENCE)
 
 
 @asynccontextmanager
@@ -19,6 +23,7 @@ async def tab(
     """A page of the owner's. Nothing may be said in its console."""
     context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
     await context.add_cookies(cookies)  # type: ignore[arg-type]
+    context.set_default_timeout(_PATIENCE)
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ from yarl import URL
 
 from bridge.syndication import bluesky, text
 
-MASTODON_TOKEN = "fake-mastodon-token"  # noqa: S105 - opens nothing but this
-APP_PASSWORD = "fake-fake-fake-fake"  # noqa: S105 - the same
+#: What opens it, for as long as this process runs.
+MASTODON_TOKEN = secrets.token_urlsafe(16)
+APP_PASSWORD = "-".join(secrets.token_hex(2) for _ in range(4))
 HANDLE = "you.test"
 DID = "did:plc:fakefakefakefakefakefake"
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
