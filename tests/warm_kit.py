@@ -2,8 +2,8 @@
 
 Where this is switched on, whatever starts this interpreter (a test, the bridge, a command of the
 bridge's) gets a fork of a warm process in place of a new one, with the arguments, environment,
-folder, streams and session that it asked for, and as its own child. `make soak` starts all of them
-cold, and so do the tests that are marked ``cold``: of what is imported from where, of what a
+folder, streams and session that it asked for, and as its own child. `make soak` and CI start all of
+them cold, and so do the tests that are marked ``cold``: of what is imported from where, of what a
 confined process may read, of processes that are looked for by their command line.
 """
 
