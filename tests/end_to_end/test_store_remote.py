@@ -189,8 +189,9 @@ async def test_changes_to_different_lines_of_a_file_are_merged(world: World) -> 
     text = (world.laptop / "a.md").read_text()
     async with bridge(world) as (store, remote):
         await settled(remote)
+        version = put(store, "a.md", text.replace("line 9\n", "line 9, ours\n"))
         world.write("a.md", text.replace("line 1\n", "line 1, theirs\n"))
-        remote.changed(put(store, "a.md", text.replace("line 9\n", "line 9, ours\n")))
+        remote.changed(version)
         status = await settled(remote)
     merged = world.on_remote("a.md")
     assert "line 1, theirs" in merged
@@ -204,8 +205,8 @@ async def test_both_versions_are_kept_and_told_when_the_same_lines_changed(world
     text = (world.laptop / "a.md").read_text()
     async with bridge(world) as (store, remote):
         await settled(remote)
-        world.write("a.md", text.replace("line 1\n", "theirs\n"))
         version = put(store, "a.md", text.replace("line 1\n", "ours\n"))
+        world.write("a.md", text.replace("line 1\n", "theirs\n"))
         remote.changed(version)
         status = await settled(remote)
         kept = f"a.md.conflict-{version[:8]}"
@@ -224,8 +225,9 @@ async def test_both_versions_are_kept_and_told_when_the_same_lines_changed(world
 async def test_a_file_that_both_have_made_is_kept_twice(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
+        version = put(store, "new.md", "ours\n")
         world.write("new.md", "theirs\n")
-        remote.changed(put(store, "new.md", "ours\n"))
+        remote.changed(version)
         status = await settled(remote)
     assert world.on_remote("new.md") == "theirs"
     assert world.on_remote(status.conflicts[0].kept) == "ours"
@@ -234,8 +236,9 @@ async def test_a_file_that_both_have_made_is_kept_twice(world: World) -> None:
 async def test_a_file_that_they_deleted_and_we_changed_is_kept_beside(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
+        version = put(store, "a.md", "ours\n")
         world.write("a.md", None)
-        remote.changed(put(store, "a.md", "ours\n"))
+        remote.changed(version)
         status = await settled(remote)
     assert world.listed() == [status.conflicts[0].kept]
 
@@ -243,8 +246,9 @@ async def test_a_file_that_they_deleted_and_we_changed_is_kept_beside(world: Wor
 async def test_a_file_that_we_deleted_and_they_changed_stays_theirs(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
+        version = put(store, "a.md", None)
         world.write("a.md", "theirs\n")
-        remote.changed(put(store, "a.md", None))
+        remote.changed(version)
         await settled(remote)
     assert world.on_remote("a.md") == "theirs"
 
@@ -252,8 +256,9 @@ async def test_a_file_that_we_deleted_and_they_changed_stays_theirs(world: World
 async def test_what_they_have_already_is_not_made_twice(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
+        version = put(store, "same.md", "the same\n")
         world.write("same.md", "the same\n")
-        remote.changed(put(store, "same.md", "the same\n"))
+        remote.changed(version)
         await settled(remote)
     assert git(world.remote, "log", "--format=%s", "main", "--", "same.md") == "From the laptop"
 
