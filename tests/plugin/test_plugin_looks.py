@@ -48,7 +48,13 @@ async def test_a_browser_shows_what_is_for_people(
             "like": "a.u-like-of",
         }.items():
             await page.set_content(built.text(f"{slug}.html"), wait_until="domcontentloaded")
-            box = await page.locator(shown).first.bounding_box()
+            element = page.locator(shown).first
+            # A picture has its place once the browser knows that it cannot be had.
+            await page.wait_for_function(
+                "element => element.getBoundingClientRect().height > 10",
+                arg=await element.element_handle(),
+            )
+            box = await element.bounding_box()
             assert box is not None, slug
             assert box["height"] > 10, slug
             assert box["x"] + box["width"] <= 400, slug
