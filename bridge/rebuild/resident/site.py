@@ -234,9 +234,12 @@ class WarmSite:
             if isinstance(generator, WarmStatic):
                 generator.wanted, generator.with_theme = wanted, first
                 generator.generate_output(build.writer)
-        if first:
-            self._theme = self._shadow.below(self._site.settings["THEME_STATIC_DIR"])
         new = [name for name, source in build.statics.items() if self._statics.get(name) != source]
+        if first:
+            # Copied once, so published at once: what interrupts this build makes the next one
+            # take these files for old ones.
+            self._theme = self._shadow.below(self._site.settings["THEME_STATIC_DIR"])
+            new += sorted(self._theme - set(new))
         self._shadow.expect(new)
         copied = [name for name in new if self._shadow.publish(name)]
         build.changed.update(copied)
