@@ -123,7 +123,6 @@ async def test_the_owner_signs_in_and_sees_that_all_is_well(
         assert answer.status == 303
         assert answer.headers["Location"] == "/auth/sign-in?then=/status"
     words = await page(browser, demo)
-    # A check of the warm build that found a difference is told as a warning, and is no failure.
     assert words.startswith(
         ("Everything is live", "The site is being built", "Live, with warnings")
     )
