@@ -1,14 +1,14 @@
 """The HTML of what is said of a post: the macro, and what is put after a post in other themes.
 
-Every value passes through :func:`html.escape`, and no other HTML comes in.
+Every value passes through :func:`markupsafe.escape`, and no other HTML comes in.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from html import escape as e
 
+from markupsafe import escape as e
 from pelican.utils import strftime
 
 from pelican_indieauth.entry.mention import Mention, Mentions

@@ -1,8 +1,9 @@
 """What other sites say of posts: the files that a bridge has put into the mentions folder.
 
 They are JF2 entries with webmention.io's names, one file each. Which post a file belongs to is in
-it (``wm-target``); the folders' names are for people. Texts in them are plain; addresses are
-checked like any stranger's.
+it (``wm-target``); the folders' names are for people. Texts in them are plain, and are escaped
+here, since Pelican's templates escape nothing by themselves; addresses are checked like any
+stranger's.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from markupsafe import Markup, escape
 
 from pelican_indieauth.conversation import conversation, form
 from pelican_indieauth.entry.mention import LISTS, NONE, Mention, Mentions
@@ -359,11 +362,11 @@ def _mention(
     photo = card.get("photo")
     return Mention(
         url,
-        author=_text(card.get("name")) or urlsplit(url).netloc,
+        author=_text(card.get("name")) or escape(urlsplit(url).netloc),
         author_url=_web(card.get("url"), urls),
         face=urls.web(photo) if urls.own(photo) else None,
-        text="" if silent else _text(text),
-        name="" if silent else _text(said.get("name")),
+        text=Markup() if silent else _text(text),
+        name=Markup() if silent else _text(said.get("name")),
         published=_moment(said.get("published")),
         via=_text(said.get("wm-via")),
         rsvp=_text(said.get("rsvp")),
@@ -381,8 +384,8 @@ def _web(value: Any, urls: Urls) -> str | None:
     return urls.web(value) if isinstance(value, str) and "://" in value[:8] else None
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _text(value: Any) -> Markup:
+    return escape(value) if isinstance(value, str) else Markup()
 
 
 def _moment(value: Any) -> datetime | None:

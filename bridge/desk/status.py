@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 
@@ -20,11 +21,13 @@ from bridge.pages.render import page, page_endpoint, redirect
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import BuildStatus, Rebuilder
 from bridge.site.messages import Entry, SiteReport
+from bridge.store import StoreError
 from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.syndication.report import facts_of, report_of
 from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
 from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.rules import FILE as RULES
 from bridge.webmention.outgoing.sending import Report, Sender
 
 #: Of each list, the newest.
@@ -75,7 +78,7 @@ class StatusHandlers:
         wants_page = "text/html" in request.headers.get(hdrs.ACCEPT, "")
         if hdrs.AUTHORIZATION in request.headers or not (wants_page and self.with_pages):
             await self._gate.admit(request, None)
-            facts = self._facts() | {
+            facts = self._facts(await self._received()) | {
                 "scheduled": [
                     {"url": each.url, "file": each.path, "time": _time(each.published)}
                     for each in await self._scheduled()
@@ -102,6 +105,7 @@ class StatusHandlers:
             pushing=_pushing(remote),
             outbox=self._sender.report() if self._sender else None,
             copies=report_of(self._syndicator) if self._syndicator else None,
+            received=await self._received(),
             scheduled=await self._scheduled(),
             version=__version__,
         )
@@ -142,7 +146,16 @@ class StatusHandlers:
         denied = dict.fromkeys((*site.denied, *build.denied))
         return msgspec.structs.replace(site, denied=tuple(denied))
 
-    def _facts(self) -> dict[str, Json]:
+    async def _received(self) -> dict[str, Json]:
+        """The inbox, and the files as the branch has them now; nothing where none are received."""
+        if self._receiver is None:
+            return {}
+        # A repo that cannot be read stops every build and push, and is told there.
+        with contextlib.suppress(StoreError):
+            await asyncio.to_thread(self._receiver.files.refresh)
+        return inbox_facts(self._receiver)
+
+    def _facts(self, received: dict[str, Json]) -> dict[str, Json]:
         build, remote = self._rebuilder.status(), self._remote.status()
         site = self._site(build)
         return {
@@ -178,7 +191,7 @@ class StatusHandlers:
                 "send": self._sender is not None,
                 **(outbox_facts(self._sender.report()) if self._sender else {}),
                 "receive": self._receiver is not None,
-                **(inbox_facts(self._receiver) if self._receiver else {}),
+                **received,
             },
         }
 
@@ -194,6 +207,7 @@ def inbox_facts(receiver: Receiver) -> dict[str, Json]:
             {"file": path, "reason": why} for path, why in [*receiver.files.unread.items()][:_SHOWN]
         ],
         "rules": broken or None,
+        "rules_file": f"{receiver.files.folder}/{RULES}",
     }
 
 

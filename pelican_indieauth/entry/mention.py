@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from markupsafe import Markup
+
 #: ``wm-property`` to the list that it is in.
 LISTS = {
     "in-reply-to": "replies",
@@ -15,27 +17,31 @@ LISTS = {
     "mention-of": "mentions",
 }
 
+_EMPTY = Markup()
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
     """One response. ``face`` is the site's own small copy of its author's picture; ``text`` has a
     line for each paragraph; ``rsvp`` is the answer to an invitation; ``children`` are responses to
     it; ``via`` is the way by which it came (``webmention``, ``mastodon``, ``bluesky``, ``import``).
+
+    Texts are escaped already, and ``|e`` does not escape them once more.
     """
 
     url: str
-    author: str = ""
+    author: Markup = _EMPTY
     author_url: str | None = None
     face: str | None = None
-    text: str = ""
-    name: str = ""
+    text: Markup = _EMPTY
+    name: Markup = _EMPTY
     published: datetime | None = None
-    via: str = ""
-    rsvp: str = ""
+    via: Markup = _EMPTY
+    rsvp: Markup = _EMPTY
     children: tuple[Mention, ...] = ()
 
     @property
-    def paragraphs(self) -> tuple[str, ...]:
+    def paragraphs(self) -> tuple[Markup, ...]:
         """The text, paragraph by paragraph."""
         return tuple(filter(None, self.text.split("\n")))
 

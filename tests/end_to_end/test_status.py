@@ -64,6 +64,7 @@ async def post(http: aiohttp.ClientSession, demo: Demo) -> None:
 def commit(demo: Demo, path: str, text: str) -> None:
     """Something that the owner commits by hand."""
     file = demo.in_step() / path
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as opened:
         opened.write(text)
     demo.git("add", path, repo=demo.clone)
@@ -140,6 +141,19 @@ async def test_what_goes_wrong_is_told_with_reason_and_file(
     words = await page(browser, demo)
     assert "Left out of the site" in words
     assert "content/odd.md" in words
+
+    odd = "content/mentions/notes/like-0123456789ab.json"
+    commit(demo, odd, "[]")
+    commit(demo, "content/mentions/rules.json", "{")
+    found = await become(
+        http, demo, lambda now: now["webmention"]["rules"] and now["webmention"]["unread"]
+    )
+    reason = "it is not a JSON object"
+    assert found["webmention"]["unread"] == [{"file": odd, "reason": reason}]
+    words = await page(browser, demo)
+    assert f"{odd} {reason}" in words
+    assert "content/mentions/rules.json it is not JSON" in words
+    assert "every new webmention waits for you" in words
 
     commit(demo, "pelicanconf.py", "import no_such_module\n")
     found = await become(http, demo, lambda now: now["rebuild"]["state"] == "failed")

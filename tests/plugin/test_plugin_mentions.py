@@ -225,6 +225,19 @@ def test_a_theme_of_ones_own_has_lists_and_a_macro(tmp_path: Path) -> None:
     assert page.count("<h3>Replies</h3>") == 1
 
 
+def test_a_theme_that_escapes_nothing_shows_strangers_texts_as_text(tmp_path: Path) -> None:
+    bad = mention("in-reply-to", "eve", content={"text": f"{XSS}\n{XSS}"}, name=XSS, via=XSS)
+    bad["author"]["name"] = XSS
+    bad["wm-children"] = [{"url": "https://c.example/?a=1&b=2", "author": {"name": XSS}}]
+    for name in ("text", "name", "author"):
+        said = "{% for each in article.mentions.replies %}{{ each.NAME }} {{ each.NAME|e }}"
+        said += "{% for child in each.children %}{{ child.author }}{% endfor %}{% endfor %}"
+        own = theme(tmp_path, article=f"<p>{said.replace('NAME', name)}</p>")
+        soup = BeautifulSoup(site(tmp_path, bad, THEME=own).text("hello.html"), "html5lib")
+        assert not soup.select("script, img"), name
+        assert soup.get_text().count(XSS) >= 3, "nothing is escaped twice"
+
+
 def test_a_folder_of_another_name(tmp_path: Path) -> None:
     put(tmp_path, *EVERY, below="said/hello")
     built = build(tmp_path, POSTS, INDIEAUTH_MENTIONS="said", STATIC_PATHS=["."])
