@@ -327,6 +327,10 @@ def test_a_note_of_a_file_alone_is_called_by_its_kind(
         "a * b * c",
         "*) x (*",
         "5*! and 6*!",
+        "*_* and T_T",
+        "f(*args, **kwargs), **/*.py, 2**3**4",
+        "(*´▽*)(*ノωノ)",
+        "****a****",
     ],
 )
 def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
@@ -362,6 +366,38 @@ def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
             '<a href="https://y.example/" title="A title">l</a>',
             "l",
         ),
+        (
+            "[l](https://y.example/ 'A title')",
+            '<a href="https://y.example/" title="A title">l</a>',
+            "l",
+        ),
+        (
+            "[`a[0]`](https://y.example/)",
+            '<a href="https://y.example/"><code>a[0]</code></a>',
+            "a[0]",
+        ),
+        ("[[PDF] l](https://y.example/)", '<a href="https://y.example/">[PDF] l</a>', "[PDF] l"),
+        (
+            "[https://a.example/x_y_](https://y.example/)",
+            '<a href="https://y.example/">https://a.example/x_y_</a>',
+            "https://a.example/x_y_",
+        ),
+        ("[t](tel:+491), [u](../x/)", '<a href="tel:+491">t</a>, <a href="../x/">u</a>', "t, u"),
+        ("[s](#top)", '<a href="#top">s</a>', "s"),
+        ("**b *c* d**", "<strong>b <em>c</em> d</strong>", "b c d"),
+        (
+            "*b **c** d* ***e***",
+            "<em>b <strong>c</strong> d</em> <strong><em>e</em></strong>",
+            "b c d e",
+        ),
+        ("**`c` d**", "<strong><code>c</code> d</strong>", "c d"),
+        (
+            "これは**強調**です。「*斜体*」",
+            "これは<strong>強調</strong>です。「<em>斜体</em>」",
+            "これは強調です。「斜体」",
+        ),
+        ("これは`code`です", "これは<code>code</code>です", "これはcodeです"),
+        ("it`s 5 o`clock", "it`s 5 o`clock", "it`s 5 o`clock"),
         ("[l]( https://y.example/ )", '<a href="https://y.example/">l</a>', "l"),
     ],
 )

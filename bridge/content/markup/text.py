@@ -9,6 +9,7 @@ and ``code`` between backticks.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html import unescape
 from itertools import pairwise
 
@@ -23,31 +24,58 @@ _URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 _IN_TARGET = r"[^\s()<>\"`\\{}|&]|&(?!\#?\w+;)"
-_TARGET = rf"(?:https?://|mailto:|/(?!/))(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
-_LABEL = r"[^\[\]<>\\`\t]*[^\[\]<>\\`\s]"
-_TITLE = r"(?:[ ]\"[^\"<>&\\`{}\t]*\")?"
+_TARGET = (
+    r"(?:https?://|mailto:|tel:|/(?!/)|\.\.?/|\#(?=\w))"
+    rf"(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
+)
+#: A backtick after a letter is an apostrophe, but in scripts that put no blanks between words.
+_CODE = r"(?<![`0-9A-Za-z\u00c0-\u1fff])`(?![\s`])[^`\\<>&{}\t]*[^`\\<>&{}\s]`(?!`)"
+_ALT = r"[^\[\]<>\\`\t]*[^\[\]<>\\`\s]"
+_LABEL = rf"(?:[^\[\]<>\\`\t]|{_CODE}|\[[^\[\]<>\\`\t]*\])+(?<!\s)"
+_TITLE = r"(?:[ ](?:\"[^\"<>&\\`{}\t]*\"|'[^'<>&\\`{}\t]*'))?"
 _LINK = rf"\[[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s]\]\({_TARGET}\)"
 #: What stands before and after the stars of words that are meant to be stressed, and what those
-#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars.
-_BEFORE, _AFTER = r"\"'“‘«(\[—–/:-", r"\"'”’».,;:!?)\]…—–/-"
-_FIRST, _LAST = r"\"'“‘«(\[#@¿¡", r"\"'”’».,;:!?)…%+"
-
-#: Left to right: what is meant as Markdown, then URLs, then single characters with a meaning.
-_TOKEN = re.compile(
-    rf"""
-      (?P<code>(?<!`)`(?![\s`])[^`\\<>&{{}}\t]*[^`\\<>&{{}}\s]`(?!`))
-    | \[!\[(?P<alt>{_LABEL}?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
-    | (?P<image>!)?\[(?P<label>{_LABEL})\]\((?P<target>[ ]*{_TARGET}{_TITLE}[ ]*)\)
-    | (?<![^\s{_BEFORE}])(?P<stars>\*\*?)(?=[\w{_FIRST}])
-      (?P<stressed>(?:{_LINK}|[^*`\[\]\\<>{{}}&\t])+)(?<=[\w{_LAST}])(?P=stars)(?![^\s{_AFTER}])
-    | (?P<url>{_URL})
-    | (?P<entity>&(?=\#?[A-Za-z0-9]+;))
+#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese and Korean
+#: have no blanks there.
+_CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+_BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?)\]…—–/{_CJK}-"
+_FIRST, _LAST = r"[^\W_]|[\"'“‘«(\[#@¿¡`]", r"(?<=[^\W_])|(?<=[\"'”’».,;:!?)…%+`])"
+_STRESSED = rf"{_LINK}|{_CODE}|[^*`\[\]\\<>{{}}&\t]"
+_STRONG = rf"(?:{_STRESSED}|\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
+_EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
+_STARS = rf"""
+    (?<![^\s{_BEFORE}])(?:
+      (?P<both>\*\*\*(?={_FIRST})(?:{_STRESSED})+(?:{_LAST})\*\*\*)
+    | (?P<strong>\*\*(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*))\*\*)
+    | (?P<emphasis>\*(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*))\*)
+    )(?!\*)(?![^\s{_AFTER}])
+"""
+#: Single characters with a meaning.
+_CHARACTERS = r"""
+      (?P<entity>&(?=\#?[A-Za-z0-9]+;))
     | (?P<lone>(?:(?<=\s)\*(?=\s))|(?:(?<=[^\W_])_+(?=[^\W_])))
     | (?P<escape>[\\`*_\[])
-    | (?P<named>[<{{\t])
+    | (?P<named>[<{\t])
+"""
+
+#: Left to right: what is meant as Markdown, then URLs, then single characters.
+_TOKEN = re.compile(
+    rf"""
+      (?P<code>{_CODE})
+    | \[!\[(?P<alt>(?:{_ALT})?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
+    | !\[(?P<picture>{_ALT})\]\((?P<file>[ ]*{_TARGET}{_TITLE}[ ]*)\)
+    | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*{_TARGET}{_TITLE}[ ]*)\)
+    | {_STARS}
+    | (?P<url>{_URL})
+    | {_CHARACTERS}
     """,
     re.VERBOSE,
 )
+#: The same inside of a link, which holds no other.
+_IN_LABEL = re.compile(
+    rf"(?P<code>{_CODE}) | {_STARS} | (?P<closing>\]) | {_CHARACTERS}", re.VERBOSE
+)
+_STRESS = {"both": 3, "strong": 2, "emphasis": 1}
 _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
 
 #: At a line's start: where the backslash or the entity goes that takes the meaning away.
@@ -161,19 +189,37 @@ def _inline(text: str) -> str:
     return _TOKEN.sub(_token, text)
 
 
+def _label(text: str) -> str:
+    """The words of a link, or of a picture."""
+    return _IN_LABEL.sub(lambda match: _stressed(match, _label) or _single(match), text)
+
+
 def _token(match: re.Match[str]) -> str:
-    kind = match.lastgroup
-    if kind in {"code", "lone"}:
-        return match.group()
     if match["around"]:
-        return f"[![{_inline(match['alt'])}]({match['shown']})]({match['around']})"
+        return f"[![{_label(match['alt'])}]({match['shown']})]({match['around']})"
+    if match["file"]:
+        return f"![{_label(match['picture'])}]({match['file']})"
     if match["target"]:
-        return f"{match['image'] or ''}[{_inline(match['label'])}]({match['target']})"
-    if match["stars"]:
-        return f"{match['stars']}{_inline(match['stressed'])}{match['stars']}"
+        return f"[{_label(match['label'])}]({match['target']})"
     if match["url"]:
         url = _without_punctuation(match["url"])
         return f"<{url}>{match['url'][len(url) :]}"
+    return _stressed(match, _inline) or _single(match)
+
+
+def _stressed(match: re.Match[str], written: Callable[[str], str], stars: str = "***") -> str:
+    """Stressed words, as ``written`` has them; empty for anything else. ``stars``: those that are
+    to stand around them, if there are any."""
+    for name, count in _STRESS.items():
+        if found := match[name]:
+            return f"{stars[:count]}{written(found[count:-count])}{stars[:count]}"
+    return ""
+
+
+def _single(match: re.Match[str]) -> str:
+    """Code, or a character with a meaning."""
+    if match["code"] or match["lone"]:
+        return match.group()
     if match["entity"]:
         return "&amp;"
     return _NAMED.get(match.group()) or f"\\{match.group()}"
@@ -182,11 +228,11 @@ def _token(match: re.Match[str]) -> str:
 def _words(match: re.Match[str]) -> str:
     if match["code"]:
         return match["code"][1:-1]
-    if match["target"]:
-        return plain(match["label"])
     if match["around"]:
         return plain(match["alt"])
-    return plain(match["stressed"]) if match["stars"] else match.group()
+    if words := match["picture"] or match["label"]:
+        return plain(words)
+    return _stressed(match, plain, "") or match.group()
 
 
 def _without_punctuation(url: str) -> str:
