@@ -24,6 +24,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return load_site(tmp_path_factory.mktemp("site"))
 
 
+def cite(**properties: str) -> dict[str, Any]:
+    return {"type": ["h-cite"], "properties": {key: [text] for key, text in properties.items()}}
+
+
 @pytest.mark.parametrize(
     ("properties", "slug"),
     [
@@ -39,7 +43,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         ({"content": {"value": "plain"}}, "plain"),
         ({"name": "🎉", "content": "Party"}, "party"),
         ({"content": "🎉"}, "2026-11-21-183705"),
-        ({"like_of": "https://example.org/"}, "2026-11-21-183705"),
+        ({"content": "[A *walk*](https://example.org/x 'Title')!"}, "a-walk"),
+        ({"content": "https://www.example.org/2026/a-walk.html"}, "example-org-a-walk"),
+        ({"like_of": "https://example.org/"}, "like-of-example-org"),
+        ({"like_of": "https://example.org/2026/11/a-walk.html?x=1#y"},
+         "like-of-example-org-a-walk"),
+        ({"like_of": "https://example.org:8080/2026/%C3%BCber/5"}, "like-of-example-org-uber"),
+        ({"bookmark_of": cite(name="A walk", url="https://example.org/x")},
+         "bookmark-of-a-walk"),
+        ({"in_reply_to": "https://example.org/party", "rsvp": "yes"},
+         "rsvp-to-example-org-party"),
+        ({"follow_of": "https://ada.example/"}, "follow-of-ada-example"),
+        ({"read_of": cite(name="Emma", uid="isbn:1")}, "read-emma"),
+        ({"like_of": "at://did:plc:1/x"}, "like-of-at-didplc1-x"),
+        ({"photo": "https://example.org/x.jpg"}, "2026-11-21-183705"),
+        ({"photo": {"value": "https://example.org/x.jpg", "alt": "A lake"}}, "a-lake"),
+        ({"mood": "happy"}, "mood-happy"),
+        ({"checkin": {"type": ["h-card"], "properties": {"name": ["Bar"]}}}, "at-bar"),
         ({"name": "x" * 500}, "x" * 60),
         ({"name": "word " * 50}, "-".join(["word"] * 12)),
         ({"name": ["not text"]}, "2026-11-21-183705"),

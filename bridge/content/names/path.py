@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
 
-from bridge.content.markup import html
+from bridge.content.markup import html, text
 from bridge.content.markup.characters import one_line
+from bridge.content.names import titles
 from bridge.content.site_view import SiteView
-from bridge.micropub.post import Post, Properties
+from bridge.micropub.post import Json, Post, Properties
 from bridge.settings import SettingsError
 
 _SLUG_LENGTH = 60
@@ -68,12 +69,13 @@ def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[
     """The texts that a new post's slug may be made of, the best first.
 
     What the client wishes (``mp-slug``), else the name, else the first words of the content, else
-    the date, of which something is always left.
+    what it is about, else the date, of which something is always left.
     """
     wishes = (
         _first_text(commands.get("slug", ())),
         post.text("name"),
         _beginning(post),
+        titles.about_for_address(post) or _first_address(post),
         published.strftime("%Y-%m-%d-%H%M%S"),
     )
     return tuple(wish for wish in wishes if wish)
@@ -109,11 +111,23 @@ def _first_text(values: tuple[object, ...]) -> str:
 def _beginning(post: Post) -> str:
     """The first words of the content, without URLs."""
     content = post.first("content") or post.first("summary")
+    if isinstance(content, str):
+        content = text.plain(content)
+    words = _URL.sub(" ", _plain(content)).split()
+    return " ".join(words[:_WORDS_OF_CONTENT])
+
+
+def _first_address(post: Post) -> str:
+    """The first URL of the content, in words."""
+    found = _URL.search(_plain(post.first("content")))
+    return titles.address_in_words(found.group()) if found else ""
+
+
+def _plain(content: Json) -> str:
     if isinstance(content, dict):
         found = content.get("html")
         content = html.plain(found) if isinstance(found, str) else content.get("value")
-    words = _URL.sub(" ", content).split() if isinstance(content, str) else []
-    return " ".join(words[:_WORDS_OF_CONTENT])
+    return content if isinstance(content, str) else ""
 
 
 def _slug(wish: str, site: SiteView) -> str:

@@ -6,7 +6,7 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bridge.content.markup import html
 from bridge.content.markup.characters import one_line, printable
@@ -45,15 +45,34 @@ def about(post: Post, references: Mapping[str, Json]) -> str:
     ``references`` is what is known of the pages that it names: until then a page is called by its
     host name.
     """
-    targets = {**_TARGETS, **{name: _of(name) for name in post.properties if name[-3:] == "-of"}}
-    for name, verb in {**targets, **_TARGETS}.items():
+    if verb := _verb(post):
+        return f"{verb[1]} {_called(post.first(verb[0]), references)}"
+    for name, word in (("checkin", "At"), ("item", "Review of")):
         if post.all(name):
-            rsvp = name == "in-reply-to" and post.all("rsvp")
-            return f"{'RSVP to' if rsvp else verb} {_called(post.first(name), references)}"
-    for name, verb in (("checkin", "At"), ("item", "Review of")):
-        if post.all(name):
-            return f"{verb} {_words(post.first(name)) or 'a place'}"
+            return f"{word} {_words(post.first(name)) or 'a place'}"
     return _further(post)
+
+
+def about_for_address(post: Post) -> str:
+    """The same for the post's own address, which is told at once and stays: a page without a name
+    is called by its own address. Empty for a picture that says no more than that it is one."""
+    if verb := _verb(post):
+        value = post.first(verb[0])
+        url = "" if _named(value) else _address(value)
+        return f"{verb[1]} {address_in_words(url) if url else _called(value, {})}"
+    words = about(post, {})
+    return "" if words in {word for _, word in _FILES} else words
+
+
+def address_in_words(url: str) -> str:
+    """The host of an address and the last part of its path that has letters."""
+    try:
+        path = unquote(urlsplit(url).path)
+    except ValueError:
+        return ""
+    parts = [part for part in path.split("/") if any(map(str.isalpha, part))]
+    last = re.sub(r"\.(?:html?|php|aspx?)$", "", parts[-1]) if parts else ""
+    return f"{_host(url).partition(':')[0].removeprefix('www.')} {last}".strip()
 
 
 def of_file(name: str) -> str:
@@ -65,6 +84,16 @@ def of_file(name: str) -> str:
 def breakable(words: str) -> str:
     """The same without words that are longer than a phone's screen is wide."""
     return _LONG.sub(lambda found: f"{found.group()[: _WORD - 1]}…", words)
+
+
+def _verb(post: Post) -> tuple[str, str] | None:
+    """The property that names another page or thing, and what a post with it is called."""
+    targets = {**_TARGETS, **{name: _of(name) for name in post.properties if name[-3:] == "-of"}}
+    for name, verb in {**targets, **_TARGETS}.items():
+        if post.all(name):
+            rsvp = name == "in-reply-to" and post.all("rsvp")
+            return name, "RSVP to" if rsvp else verb
+    return None
 
 
 def _further(post: Post) -> str:
