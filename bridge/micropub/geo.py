@@ -1,19 +1,23 @@
-"""``geo:`` addresses (RFC 5870), with the ``name`` and ``url`` that Micropub clients add."""
+"""``geo:`` addresses (RFC 5870), with the parameters that Micropub clients add."""
 
 from __future__ import annotations
 
 import math
+import re
 from urllib.parse import unquote
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 
+_PARAMETER = re.compile(r"[A-Za-z0-9-]{1,100}")
+
 
 def from_geo(uri: str) -> dict[str, Json]:
     """``geo:45.52,-122.68,30;name=Los%20Gorditos`` as an h-geo, or as an h-card if it has a name.
 
-    The numbers stay the texts that they were. Raises :class:`InvalidRequest` for anything that is
-    no place on earth.
+    The numbers stay the texts that they were, and every parameter (``u=35``: the uncertainty in
+    metres, RFC 5870 3.4.3) is a property of its name. Raises :class:`InvalidRequest` for anything
+    that is no place on earth.
     """
     path, *parameters = uri[len("geo:") :].split(";")
     numbers = [number.strip() for number in path.split(",")]
@@ -25,11 +29,13 @@ def from_geo(uri: str) -> dict[str, Json]:
     properties: dict[str, Json] = {
         place: [number] for place, number in zip(places, numbers, strict=False)
     }
-    given = dict(parameter.partition("=")[::2] for parameter in parameters)
-    described: dict[str, Json] = {
-        key: [unquote(given[key])] for key in ("name", "url") if given.get(key)
-    }
-    return {"type": ["h-card" if described else "h-geo"], "properties": described | properties}
+    described: dict[str, Json] = {}
+    for name, _, value in (parameter.strip().partition("=") for parameter in parameters):
+        # "pnumeric and pname are case-insensitive" (RFC 5870 3.3).
+        if _PARAMETER.fullmatch(name) and value:
+            described.setdefault(name.lower(), [unquote(value)])
+    kind = "h-card" if described.keys() & {"name", "url"} else "h-geo"
+    return {"type": [kind], "properties": described | properties}
 
 
 def _on_earth(numbers: list[str]) -> bool:

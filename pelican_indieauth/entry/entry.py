@@ -57,6 +57,7 @@ class Place:
     latitude: str | None = None
     longitude: str | None = None
     altitude: str | None = None
+    accuracy: str | None = None
     street_address: str | None = None
     locality: str | None = None
     region: str | None = None
@@ -138,7 +139,8 @@ class Entry(NamedTuple):
     ``jam``, ``eat``, ``drink``); ``type`` is the root class. ``titled`` is false where the Title
     was made up for Pelican's sake; ``name`` is empty then. ``bodiless``: the post has no text, so
     that its summary is all there is to read. ``cited`` are further things that it speaks about
-    (``jam-of``), by property; ``facts`` is all else that was said of it.
+    (``jam-of``), by property; ``facts`` is all else that was said of it. ``guests`` are others whom
+    the app that posted it names as its authors.
     """
 
     kind: str
@@ -176,3 +178,4 @@ class Entry(NamedTuple):
     featured: tuple[Media, ...] = ()
     cited: tuple[tuple[str, tuple[Cite, ...]], ...] = ()
     facts: tuple[Fact, ...] = ()
+    guests: tuple[Person, ...] = ()

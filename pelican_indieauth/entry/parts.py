@@ -100,11 +100,25 @@ class Parts:
         return about + self.details() + self._summary()
 
     def details(self) -> str:
-        """All that has no place of its own: any other ``*-of``, and any other property by name."""
-        found = ""
+        """All that has no place of its own: guests who wrote it, any other ``*-of``, and any other
+        property by name."""
+        found = self._guests()
         for name, cites in self.entry.cited:
             found += "".join(_cited(cite, name, self._word(name), self) for cite in cites)
         return found + "".join(map(self._fact, self.entry.facts))
+
+    def _guests(self) -> str:
+        """Others who wrote it, beside the owner, whose page it is: names and links, and no cards,
+        which would be believed of the page."""
+        if not self.entry.guests:
+            return ""
+        names = (
+            _link(' class="p-author"', guest.url, guest.name)
+            if guest.url
+            else f'<span class="p-author">{e(guest.name)}</span>'
+            for guest in self.entry.guests
+        )
+        return _sentence(f"{e(self.words['guests'])} {', '.join(names)}")
 
     def _targets(self) -> str:
         entry, words = self.entry, self.words
@@ -358,6 +372,7 @@ def _placed(place: Place, classes: str) -> str:
             shown.append(f'<a href="{e(place.geo)}">{words}</a>')
         point = _data("p-latitude", place.latitude) + _data("p-longitude", place.longitude)
         point += _data("p-altitude", place.altitude) if place.altitude else ""
+        point += _data("p-accuracy", place.accuracy) if place.accuracy else ""
     return f'<span class="{classes}">{", ".join(shown)}{point}</span>'
 
 

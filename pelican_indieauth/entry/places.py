@@ -29,6 +29,8 @@ def place(value: Any, urls: Urls) -> Place | None:
         latitude=_number(point.text("latitude")),
         longitude=_number(point.text("longitude")),
         altitude=_number(point.text("altitude")),
+        # Of a "geo:" address it has the name that it has there (RFC 5870 3.3).
+        accuracy=_number(point.text("u") or point.text("accuracy")),
         street_address=address.text("street-address"),
         locality=address.text("locality"),
         region=address.text("region"),

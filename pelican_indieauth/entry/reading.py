@@ -9,7 +9,15 @@ from typing import Any
 
 from pelican_indieauth.entry import facts, mf2, places
 from pelican_indieauth.entry.copies import Copies, Sizes
-from pelican_indieauth.entry.entry import Cite, Entry, Item, Media, Person, Place
+from pelican_indieauth.entry.entry import (
+    Cite,
+    Entry,
+    Item,
+    Media,
+    Person,
+    Place,
+    without_scheme,
+)
 from pelican_indieauth.entry.mf2 import Mf2, plain
 from pelican_indieauth.entry.text import stripped
 from pelican_indieauth.entry.urls import Urls
@@ -82,6 +90,7 @@ class Reader:
         kind = _ROOTS.get(type_) or (
             _kind(read, post.properties) if type_ in {"h-entry", ""} else None
         )
+        common = self._common(article)
         return Entry(
             kind or ("article" if titled else "note"),
             self.urls.site(article.url),
@@ -89,7 +98,9 @@ class Reader:
             titled,
             name=stripped(article.title) if titled else "",
             aliases=tuple(filter(None, map(plain, mf2.listed(post.whole.get("aliases"))))),
-            **self._common(article),
+            # What the owner has put into Pelican's own key is the whole truth.
+            guests=self._guests(post) if common["author"] == self.owner else (),
+            **common,
             **read,
         )
 
@@ -114,6 +125,21 @@ class Reader:
         if self.owner and name == self.owner.name:
             return self.owner
         return Person(name, self.urls.site(author.url) if author.save_as else None)
+
+    def _guests(self, post: Mf2) -> tuple[Person, ...]:
+        """Others whom an app names as authors. The post's author is the site's own all the same:
+        that is no app's to say, and a post is as much its site's as its author's."""
+        found: dict[str, Person] = {}
+        for value in post.all("author"):
+            card = Mf2.of(value) or (Mf2(value) if isinstance(value, dict) else None)
+            said = card.text("name") if card else plain(value)
+            written = self.urls.web(mf2.value_of(card.first("url")) if card else said)
+            name = without_scheme(written) if written and (not card or not said) else said
+            url = self._elsewhere(written)
+            owners = (written and not url) or (self.owner and name == self.owner.name)
+            if name and not owners:
+                found.setdefault(name, Person(name, url))
+        return tuple(found.values())
 
     def _properties(self, post: Mf2, article: Any) -> dict[str, Any]:
         """What the ``Mf2`` line holds, property by property; unknown ones are left out."""

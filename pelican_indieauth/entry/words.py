@@ -36,6 +36,7 @@ ENGLISH: Mapping[str, str] = {
     "rating": "Rating",
     "best": "of",
     "author": "by",
+    "guests": "Written by",
     "checkin": "At",
     "syndication": "Also on",
     "ingredient": "Ingredients",

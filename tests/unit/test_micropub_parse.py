@@ -230,7 +230,21 @@ class TestLocation:
             properties(form(("content", "x"), ("location", "geo:45.52,-122")))["location"]
             == expected
         )
-        assert post(content="x", location="GEO:45.52,-122;u=35")["location"] == expected
+        assert post(content="x", location="GEO:45.52,-122;;=;x")["location"] == expected
+
+    @pytest.mark.parametrize(
+        ("parameters", "kept"),
+        [
+            (";u=35", {"u": ["35"]}),
+            (";U=3.5;crs=wgs84", {"u": ["3.5"], "crs": ["wgs84"]}),
+            (";z=17;latitude=1;u=1;u=2", {"z": ["17"], "u": ["1"]}),
+        ],
+    )
+    def test_what_else_a_geo_address_says_is_kept(self, parameters: str, kept: Json) -> None:
+        (place,) = post(content="x", location=f"geo:45.52,-122{parameters}")["location"]
+        assert isinstance(kept, dict)
+        point = {"latitude": ["45.52"], "longitude": ["-122"]}
+        assert place == {"type": ["h-geo"], "properties": {**kept, **point}}
 
     def test_a_named_place_becomes_h_card(self) -> None:
         text = "geo:48.85,2.29,30;name=La%20Tour;url=https://tour.example/?a=b"
