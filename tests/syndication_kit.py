@@ -42,7 +42,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @dataclass
 class Fault:
     """What happens to the next requests of one method and path: ``status`` is answered instead,
-    ``lose``: it is carried out, and no answer comes; ``hang``: it never ends."""
+    ``lose``: it is carried out, and no answer comes; ``half``: half an answer; ``hang``: it never
+    ends, or, with ``hold``, when that is set."""
 
     method: str
     path: str
@@ -51,7 +52,9 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     words: str = "no"
     lose: bool = False
+    half: bool = False
     hang: asyncio.Event | None = None
+    hold: asyncio.Event | None = None
 
 
 @dataclass
@@ -79,7 +82,7 @@ async def start_networks() -> Networks:
     async def failing(request: web.Request, handler: Handler) -> web.StreamResponse:
         requests.append(f"{request.method} {request.path}")
         for fault in list(faults):
-            if fault.method != request.method or not request.path.endswith(fault.path):
+            if fault.method != request.method or fault.path not in request.path:
                 continue
             fault.count -= 1
             if fault.count <= 0:
@@ -92,10 +95,20 @@ async def start_networks() -> Networks:
                 assert request.transport is not None
                 request.transport.close()
                 raise ConnectionResetError
+            if fault.half:
+                answer = await handler(request)
+                assert isinstance(answer, web.Response)
+                assert isinstance(answer.body, bytes)
+                body = answer.body[: len(answer.body) // 2]
+                return web.Response(body=body, content_type="application/json")
             if fault.hang is not None:
-                await handler(request)
+                answer = await handler(request)
                 fault.hang.set()
-                await asyncio.sleep(3_600)
+                if fault.hold is None:
+                    await asyncio.sleep(3_600)
+                else:
+                    await fault.hold.wait()
+                return answer
         return await handler(request)
 
     server = TestServer(fake.app(failing), host="127.0.0.1")
@@ -168,6 +181,7 @@ class Bench:
             now=self.now,
             retries=self.retries,
             looks=(0.02,) * 100,
+            together=2.0,
         )
         around = Around(
             self.posts.reader, self.media, self.fetch, ledger.save, syndicator.is_taken, self.now
@@ -210,6 +224,11 @@ class Bench:
         self.put(path, text)
         return path
 
+    def edit(self, path: str, words: str) -> None:
+        """Have a post say something else."""
+        head, _, _ = self.text(path).partition("\n\n")
+        self.put(path, f"{head}\n\n{words}\n")
+
     def text(self, path: str) -> str:
         head = self.store.head()
         assert head is not None
@@ -238,11 +257,20 @@ class Bench:
         """Nothing is wanted any more, and nothing is left to do."""
         await self.until(lambda: not self.mf2(path).syndicate_to and not self.jobs())
 
+    async def done_with(self, path: str) -> None:
+        """The same, whatever else there is to do."""
+        await self.until(lambda: not self.mf2(path).syndicate_to)
+
     def jobs(self) -> list[Any]:
         return list(self.syndicator.ledger.jobs.values()) if self.syndicator else []
 
     def state(self) -> str:
         return f"{self.jobs()}\n{self.networks.requests[-30:]}\n{self.commits()}"
+
+
+def there(bench: Bench) -> list[str]:
+    """What all copies say."""
+    return [*bench.networks.toots, *bench.networks.skeets]
 
 
 async def make_bench(folder: Path, store: GitStore, kinds: Sequence[str]) -> Bench:

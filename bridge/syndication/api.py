@@ -49,8 +49,13 @@ class ApiError(Exception):
     @property
     def denied(self) -> bool:
         """Whether the account's token is not good, or not good enough."""
+        return self.status == 403 or self.revoked
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the account's token is good for nothing."""
         tokens = {"InvalidToken", "ExpiredToken", "AuthMissing", "AccountTakedown"}
-        return self.status in {401, 403} or self.name in tokens
+        return self.status == 401 or self.name in tokens
 
 
 class Caller(Protocol):

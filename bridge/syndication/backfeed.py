@@ -23,10 +23,11 @@ from bridge.posts.reader import PostReader
 from bridge.settings import Target
 from bridge.site.messages import Entry
 from bridge.store import StoreError
+from bridge.syndication.accounts import Account
 from bridge.syndication.answers import Found, Response
 from bridge.syndication.api import ApiError, digest
 from bridge.syndication.jobs import Answers, Ledger
-from bridge.syndication.syndicator import Account, copies_of
+from bridge.syndication.planning import copies_of
 from bridge.webmention.mention import Mention, line, paragraphs, web_url
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ _SCHEDULE = ((_DAY, 10 * _MINUTE), (7 * _DAY, _HOUR), (60 * _DAY, _DAY))
 #: However little seems to have changed: likes that are taken back and edits show only in full.
 _FULL = _DAY
 _TICK = 60.0
+_LONGEST_PAUSE = 1_800.0
 _POSTS = 500
 _NAME = 100
 _URL = re.compile(r"https?://[^\s<>\"]+")
@@ -87,19 +89,32 @@ class Backfeed:
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Look, for ever; ever more rarely while that fails."""
+        failures = 0
         while True:
+            failures = 0 if await self._look_everywhere() else failures + 1
+            await asyncio.sleep(min(self.tick * 2**failures, max(self.tick, _LONGEST_PAUSE)))
+
+    async def _look_everywhere(self) -> bool:
+        """Look at each target, however others fare; whether all could be looked at."""
+        all_well = True
+        for uid in self.accounts:
             try:
-                for uid in self.accounts:
-                    await self.look(uid)
+                await self.look(uid)
             except (BridgeError, StoreError, OSError) as error:
                 log.warning("answers are not looked for just now: %s", error)
-            await asyncio.sleep(self.tick)
+                all_well = False
+            except Exception:
+                # A bug, which must not keep answers away until the bridge is started again.
+                log.exception("looking for answers at %s has failed unexpectedly", uid)
+                all_well = False
+        return all_well
 
     async def look(self, uid: str, *, now: bool = False) -> int:
         """Look for answers at a target where that is due, or at once; how many there are new."""
-        account = self.accounts[uid]
-        if account.target.backfeed == "none" or (self.ledger.trouble(uid) and not now):
+        account, seconds = self.accounts[uid], self.now().timestamp()
+        is_off = account.is_off(self.ledger, seconds) and not now
+        if account.target.backfeed == "none" or is_off:
             return 0
         new = 0
         async with self._busy:
@@ -107,8 +122,11 @@ class Backfeed:
             for work in await asyncio.to_thread(self._due, account, now):
                 try:
                     new += await self._look(account, work, full=now)
+                    self.ledger.off(uid, None)
                 except ApiError as error:
                     log.warning("answers to %s cannot be had: %s", work[1], error)
+                    if error.revoked:
+                        account.refuse(self.ledger, error, seconds)
                     if error.denied or error.status == 429:
                         break
                 except Exception:

@@ -19,6 +19,7 @@ from bridge.posts.reservations import Placing
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, Target
 from bridge.store import ContentStore
+from bridge.syndication.accounts import Account
 from bridge.syndication.answers import Found
 from bridge.syndication.api import Api, ApiError, digest
 from bridge.syndication.around import (
@@ -36,7 +37,7 @@ from bridge.syndication.jobs import Copy, Job, Ledger
 from bridge.syndication.mastodon import Mastodon
 from bridge.syndication.networks import AtBluesky, AtMastodon, Made, Surroundings
 from bridge.syndication.shown import Page
-from bridge.syndication.syndicator import Account, Syndicator
+from bridge.syndication.syndicator import Syndicator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ANSWERS = frozenset({"reply", "like", "repost", "rsvp"})

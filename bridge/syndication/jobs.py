@@ -176,6 +176,19 @@ class Ledger:
         """What was to be done up to this version is written down."""
         self._put("version", version.encode())
 
+    def uids(self) -> set[str] | None:
+        """The targets whose wishes up to that version are written down; ``None``: not known."""
+        with suppress(OSError, msgspec.DecodeError):
+            return set(
+                msgspec.json.decode((self._folder / "uids.json").read_bytes(), type=list[str])
+            )
+        return None
+
+    def keep_uids(self, uids: Iterable[str]) -> None:
+        """Remember them."""
+        if (wanted := {*uids}) != self.uids():
+            self._put("uids.json", msgspec.json.encode(sorted(wanted)))
+
     def _all(self, folder: str, kind: type[_Kind]) -> Iterable[_Kind]:
         return [each for _, each in self._named(folder, kind)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -75,12 +75,13 @@ class Surroundings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A copy that is there now."""
+    """A copy that is there now; ``earlier``: an earlier try has made it, of the post as it was."""
 
     url: str
     id: str
     text: str = ""
     alts: tuple[str, ...] = ()
+    earlier: bool = False
 
 
 class Network(Protocol):
@@ -138,7 +139,7 @@ class AtMastodon:
         if parent is not None and source.kind in _LIKED:
             return await self._react(source.kind, parent, account)
         if job.maybe and (found := await self._look(job, source, account)):
-            return Made(found.url, found.id, job.text or found.text)
+            return Made(found.url, found.id, job.text or found.text, earlier=True)
         composed = await self._composed(source, parent, raw=job.raw)
         alts = await self._alts(composed)
         media = await self._uploaded(job, composed, alts)
@@ -169,6 +170,8 @@ class AtMastodon:
             return None
         composed = await self._composed(source, parent, raw=job.raw)
         alts = await self._alts(composed)
+        if composed.text == copy.text and alts == copy.alts:
+            return None
         status = await self._client.status(copy.id)
         if status is None:
             return None
@@ -343,9 +346,8 @@ class AtBluesky:
             return await self._react(job, source, parent[0])
         composed = for_bluesky(source, self._target, answers=parent is not None)
         created = job.created or bluesky.created_at(source.published, self._around.now())
-        job.text, job.created, job.maybe = composed.text, created, True
-        job.started = job.started or self._around.now().timestamp()
-        self._around.save(job)
+        said = {composed.text, *([job.text] if job.maybe else [])}
+        job.created = created
         facets = text.facets(composed.rich, await self._mentions(composed.text))
         embed, alts = await self._embed(composed)
         record = bluesky.post_record(
@@ -358,9 +360,12 @@ class AtBluesky:
         )
         for number in range(_KEYS):
             rkey = job.key = self._key(source, number)
+            job.text, job.maybe = composed.text, True
+            job.started = job.started or self._around.now().timestamp()
             self._around.save(job)
-            ref = await self._client.put(POST, rkey, record)
-            if ref is not None or await self._is_ours(rkey, job, source):
+            if await self._client.put(POST, rkey, record) is not None:
+                return Made(bluesky.page_of(self._did, rkey), rkey, composed.text, alts)
+            if await self._is_ours(rkey, job, source, said):
                 return Made(bluesky.page_of(self._did, rkey), rkey, composed.text, alts)
         raise Refused("other posts have all the record keys that this one could have")
 
@@ -428,13 +433,18 @@ class AtBluesky:
         extra = [str(number)] if number else []
         return bluesky.tid(source.published, source.url, self._target.uid, *extra)
 
-    async def _is_ours(self, rkey: str, job: Job, source: Source) -> bool:
-        """Whether the record that has the key is this post's copy, made by an earlier try."""
-        found = await self._client.get(POST, rkey)
-        if found is None:
+    async def _is_ours(self, rkey: str, job: Job, source: Source, said: Collection[str]) -> bool:
+        """Whether the record that has the key is this post's copy, made by an earlier try.
+
+        It says what this or the last try wanted to say, was to be made at the same moment, or links
+        to the post; and it is not known to be another post's.
+        """
+        found, page = await self._client.get(POST, rkey), bluesky.page_of(self._did, rkey)
+        if found is None or (page != job.old and self._around.is_taken(page)):
             return False
         _, record = found
-        return record.get("text") == job.text or source.url in str(record)
+        same = record.get("text") in said or record.get("createdAt") == job.created
+        return same or source.url in str(record)
 
     async def _answered(self, source: Source) -> tuple[Ref, Ref] | None:
         if source.answers is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 from aiohttp import web
-from content_site import write_settings
 from indieauth_kit import browser, running
 from syndication_kit import Bench, Fault, Networks, close_bench, make_bench, start_networks
 
 from bridge.desk.syndication import PATH, SyndicationPages
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
-from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 from bridge.syndication.around import FileVault
 from bridge.syndication.backfeed import Backfeed
@@ -119,16 +116,10 @@ class Looks:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    folder = tmp_path / "repo.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
-    store = GitStore(folder, otherwise="Owner <owner@example.org>")
-    settings = write_settings(tmp_path).read_bytes()
-    store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
+async def bench(store: GitStore, tmp_path: Path) -> AsyncIterator[Bench]:
     bench = await make_bench(tmp_path, store, ["mastodon"])
     yield bench
     await close_bench(bench)
-    store.close()
 
 
 async def test_the_owner_sees_what_failed_and_says_what_is_to_be_done(

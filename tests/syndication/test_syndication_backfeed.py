@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,12 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from content_site import write_settings
 from git_kit import git
-from syndication_kit import Bench, close_bench, make_bench
+from syndication_kit import Bench, Fault, close_bench, make_bench
 
 from bridge.settings import Webmention
-from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 from bridge.syndication.backfeed import Backfeed
 from bridge.syndication.fake import DID
@@ -99,17 +97,6 @@ class Home:
         names = git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()
         wanted = [each for each in names if "/mentions/" in each]
         return [json.loads(git(repo, "show", f"main:{each}")) for each in wanted]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[GitStore]:
-    folder = tmp_path / "repo.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
-    store = GitStore(folder, otherwise="Owner <owner@example.org>")
-    settings = write_settings(tmp_path).read_bytes()
-    store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
-    yield store
-    store.close()
 
 
 async def home_of(kind: str, store: GitStore, folder: Path, approve: Any) -> Home:
@@ -294,3 +281,43 @@ async def test_an_address_that_is_none_spoils_nothing_for_the_others(home: Home)
     home.answer(3, "Fine")
     assert await home.look() == 1
     assert [each["content"]["text"] for each in home.files()] == ["Fine"]
+
+
+async def test_a_fault_of_ours_does_not_end_the_search_for_answers(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    backfeed, tries = home.backfeed(), list[str]()
+    backfeed.tick = 0.01
+    real = Backfeed.look
+
+    async def look(self: Backfeed, uid: str, *, now: bool = False) -> int:
+        tries.append(uid)
+        if len(tries) < 3:
+            raise KeyError("a bug")
+        return await real(self, uid, now=now)
+
+    monkeypatch.setattr(Backfeed, "look", look)
+    home.answer(1)
+    running = asyncio.create_task(backfeed.run())
+    await home.bench.until(lambda: len(home.files()) == 1 or running.done())
+    assert not running.done()
+    assert "failed unexpectedly" in caplog.text
+    running.cancel()
+
+
+async def test_a_token_that_is_revoked_is_told_of_before_the_next_post(home: Home) -> None:
+    backfeed, bench = home.backfeed(), home.bench
+    uid = bench.targets[0].uid
+    bench.networks.faults.append(Fault("GET", "", 99, status=401, words="revoked"))
+    bench.networks.faults.append(Fault("POST", "Session", 99, status=401, words="revoked"))
+    home.answer(1)
+    await backfeed.look(uid, now=True)
+    if home.kind == "mastodon":
+        assert bench.syndicator is not None
+        trouble = bench.syndicator.ledger.trouble(uid)
+        assert trouble is not None
+        assert "revoked" in trouble.error
+    bench.networks.faults.clear()
+    assert await backfeed.look(uid, now=True) == 1
+    assert bench.syndicator is not None
+    assert bench.syndicator.ledger.trouble(uid) is None

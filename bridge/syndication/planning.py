@@ -1,0 +1,281 @@
+"""What each version of the site brings to do: which copies are to be made, changed, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from html import unescape
+from types import MappingProxyType
+from typing import TypeAlias
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.posts.catalogue import Catalogue
+from bridge.site.messages import Entry
+from bridge.store import ContentStore, StoreError, Version
+from bridge.syndication.accounts import Account
+from bridge.syndication.jobs import Job, Ledger
+
+_DAY = 86_400.0
+#: Copies are edited no more often than this.
+_BETWEEN_EDITS = 600.0
+_TITLE = 80
+_POSTS = frozenset({"md", "markdown", "mkd", "mdown", "rst", "html", "htm"})
+_MEMORY_LOST = "it was wanted before the bridge's memory of copies was lost"
+_WAS_OFF = "it was wanted while this target was off"
+
+#: A file of a post before and after.
+_Change: TypeAlias = tuple[str, PelicanFile | None, PelicanFile | None]
+
+
+class Planner:
+    """Compares versions of the site, and writes down what is to be done (:mod:`.jobs`).
+
+    ``accounts`` are the targets that have a type, by their uids; ``running`` names the jobs that
+    are being done: those are changed, and never dropped.
+    """
+
+    def __init__(
+        self,
+        store: ContentStore,
+        catalogue: Catalogue,
+        ledger: Ledger,
+        accounts: Mapping[str, Account],
+        running: Collection[str],
+        *,
+        folder: str,
+        seconds: Callable[[], float],
+    ) -> None:
+        """``folder`` is the content folder, ``seconds`` tells the time."""
+        self._store = store
+        self._catalogue = catalogue
+        self._ledger = ledger
+        self._accounts = accounts
+        self._running = running
+        self._folder = folder
+        self._seconds = seconds
+        self._adopt()
+
+    async def catch_up(self, head: Version) -> None:
+        """Write down what there is to do up to a version.
+
+        Files are read in a thread; what is to be done about them is decided here.
+        Raises :class:`StoreError` and ``OSError``.
+        """
+        cursor, known = self._ledger.cursor(), self._ledger.uids()
+        changes = None
+        if cursor is not None:
+            with suppress(StoreError):
+                changes = await asyncio.to_thread(self._changes, cursor, head)
+        new = {*self._accounts} - ({*self._accounts} if known is None else known)
+        if changes is None:
+            await self._look_at_all(head, self._accounts, _MEMORY_LOST)
+        else:
+            self._look_at(changes)
+            if new:
+                await self._look_at_all(head, new, _WAS_OFF)
+        self._ledger.keep_uids(self._accounts)
+        self._ledger.move_cursor(head)
+
+    def want(
+        self, path: str, file: PelicanFile, *, uids: Collection[str] | None = None, late: str = ""
+    ) -> None:
+        """Write down the copies that a file wants and has not.
+
+        ``late`` says why what is wanted may have been wanted, and even done, long ago.
+        """
+        mf2 = Mf2Line.of(file)
+        entry = self._catalogue.index.find_by_path(path)
+        if entry is None:
+            return
+        for uid in self._accounts if uids is None else uids:
+            copy = self.copy_at(uid, mf2)
+            job = self._ledger.job(path, uid)
+            if job is not None and not late:
+                job = self._wanted_again(job, copy)
+            known = self._ledger.copies.get(copy) if copy else None
+            was_deleted = known is not None and known.deleted
+            if job is not None or not (uid in mf2.syndicate_to or was_deleted):
+                continue
+            made = self._new_job(path, uid, entry, file)
+            if was_deleted and copy and known:
+                made.old, made.old_id = copy, known.id
+            if late:
+                made.maybe, made.started = True, entry.published
+                if entry.published < self._seconds() - _DAY:
+                    made.state, made.error = "held", late
+            self._ledger.save(made)
+
+    def edit(self, path: str, file: PelicanFile) -> None:
+        """Have the copies of a post say what it says by now, where they are edited."""
+        entry = self._catalogue.index.find_by_path(path)
+        for url in copies_of(Mf2Line.of(file)):
+            copy = self._ledger.copies.get(url)
+            account = self._accounts.get(copy.uid) if copy else None
+            if copy is None or copy.deleted or account is None or entry is None:
+                continue
+            if not (account.target.edit or not is_public(file)):
+                continue
+            if (job := self._ledger.job(path, copy.uid)) is not None:
+                if job.action == "edit":
+                    job.since, job.looks = self._seconds(), 0
+                    self._ledger.save(job)
+                continue
+            job = self._new_job(path, copy.uid, entry, file)
+            job.action, job.old, job.old_id = "edit", url, copy.id
+            job.next = copy.edited + _BETWEEN_EDITS if copy.edited and is_public(file) else 0.0
+            self._ledger.save(job)
+
+    def gone(self, job: Job, *, under_way: bool = False) -> None:
+        """The post of a job is there no more, or no longer for everyone: nor is its copy to be.
+
+        ``under_way``: the copy is being made just now.
+        """
+        account = self._accounts.get(job.uid)
+        old = self._ledger.copies.get(job.old)
+        stands = bool(job.old) and not (old is not None and old.deleted)
+        may_be_there = under_way or job.maybe or job.copy or stands
+        if account is None or not account.target.delete or not may_be_there:
+            self._ledger.drop(job)
+            return
+        job.old = job.copy or job.old
+        known = self._ledger.copies.get(job.old)
+        job.old_id = known.id if known else job.copy_id or job.old_id
+        job.action = "delete"
+        self._begin(job)
+
+    def copy_at(self, uid: str, mf2: Mf2Line) -> str | None:
+        """The copy at a target that a file names."""
+        network = self._accounts[uid].network
+        for url in copies_of(mf2):
+            known = self._ledger.copies.get(url)
+            if (known is not None and known.uid == uid) or network.is_mine(url):
+                return url
+        return None
+
+    def _wanting(self, head: Version) -> list[tuple[str, PelicanFile]]:
+        """Where nothing is remembered: the files that want something."""
+        listed = self._store.files(self._folder, head)
+        files = [(path, blob) for path, blob in listed if _is_post(path)]
+        blobs = self._store.blobs(blob for _, blob in files)
+        return [
+            (path, _parsed(path, blob.data))
+            for (path, _), blob in zip(files, blobs, strict=True)
+            if b'"syndicate-to"' in blob.data
+        ]
+
+    def _changes(self, old: Version, new: Version) -> list[_Change]:
+        inside = [each for each in self._store.diff(old, new) if self._is_inside(each.path)]
+        wanted = [blob for each in inside for blob in (each.old, each.new) if blob]
+        read = {blob.id: blob.data for blob in self._store.blobs(dict.fromkeys(wanted))}
+        return [
+            (
+                each.path,
+                _parsed(each.path, read[each.old]) if each.old else None,
+                _parsed(each.path, read[each.new]) if each.new else None,
+            )
+            for each in inside
+        ]
+
+    async def _look_at_all(self, head: Version, uids: Collection[str], late: str) -> None:
+        for path, file in await asyncio.to_thread(self._wanting, head):
+            self.want(path, file, uids=uids, late=late)
+
+    def _look_at(self, files: Sequence[_Change]) -> None:
+        there = {url for _, _, new in files if new for url in copies_of(Mf2Line.of(new))}
+        for path, old, new in files:
+            if new is not None:
+                self.want(path, new)
+                if old is not None and says(old) != says(new):
+                    self.edit(path, new)
+            elif old is not None:
+                self._delete(path, old, there)
+
+    def _is_inside(self, path: str) -> bool:
+        return path.startswith(f"{self._folder}/") and _is_post(path)
+
+    def _wanted_again(self, job: Job, copy: str | None) -> Job | None:
+        """What becomes of a job whose post has a new version."""
+        if job.action == "delete" and job.name not in self._running:
+            # Deleted, and there again before that was done.
+            if copy is not None or not (job.maybe or job.copy):
+                self._ledger.drop(job)
+                return None
+            job.action, job.old = "post", "" if job.old == job.copy else job.old
+            self._begin(job)
+        elif job.state == "failed" and job.action != "delete":
+            # What was wrong with the post may be right by now.
+            self._begin(job)
+        return job
+
+    def _delete(self, path: str, old: PelicanFile, there: Collection[str]) -> None:
+        """A file is gone; ``there`` are the copies that others name: it may have been moved."""
+        mf2 = Mf2Line.of(old)
+        for uid in self._accounts:
+            job, url = self._ledger.job(path, uid), self.copy_at(uid, mf2)
+            if url in there:
+                if job is not None:
+                    self._ledger.drop(job)
+                continue
+            if job is None and url is None:
+                continue
+            job = job or Job(path, uid, "delete", url or "", self._seconds())
+            job.old = url or job.old
+            self.gone(job, under_way=job.name in self._running)
+
+    def _new_job(self, path: str, uid: str, entry: Entry, file: PelicanFile) -> Job:
+        title = _shown(unescape(file.get("Title") or "")) or entry.url
+        return Job(path, uid, "post", entry.url, self._seconds(), title=title)
+
+    def _begin(self, job: Job) -> None:
+        job.state, job.next, job.tries, job.looks = "waiting", 0.0, 0, 0
+        job.since = self._seconds()
+        self._ledger.save(job)
+
+    def _adopt(self) -> None:
+        """Copies of a target whose uid was another are those of the account that they are at."""
+        for copy in list(self._ledger.copies.values()):
+            if copy.uid in self._accounts:
+                continue
+            for uid, account in self._accounts.items():
+                if account.network.is_mine(copy.url):
+                    copy.uid = uid
+                    self._ledger.keep(copy)
+                    break
+
+
+def copies_of(mf2: Mf2Line) -> list[str]:
+    """The copies that a file names."""
+    return [each for each in mf2.properties.get("syndication", ()) if isinstance(each, str)]
+
+
+def says(file: PelicanFile) -> str:
+    """What a file says to readers: without what the bridge notes in it, and when it was changed."""
+    mf2 = Mf2Line.of(file)
+    properties = {name: value for name, value in mf2.properties.items() if name != "syndication"}
+    bare = mf2.with_changes(
+        syndicate_to=(), references=MappingProxyType({}), properties=MappingProxyType(properties)
+    )
+    return file.with_header("Mf2", bare.text()).with_header("Modified", None).text()
+
+
+def is_public(file: PelicanFile) -> bool:
+    """Whether a file, by its own words, is for everyone."""
+    status = (file.get("Status") or "").strip().lower()
+    visibility = Mf2Line.of(file).properties.get("visibility", ())
+    is_private = any(str(each or "").strip().lower() == "private" for each in visibility)
+    return status != "draft" and not is_private
+
+
+def _is_post(path: str) -> bool:
+    return path.rpartition(".")[2].lower() in _POSTS
+
+
+def _parsed(path: str, data: bytes) -> PelicanFile:
+    return PelicanFile.parse(data.decode("utf-8", "replace"), path)
+
+
+def _shown(words: str) -> str:
+    line = " ".join(words.split())
+    return line if len(line) <= _TITLE else f"{line[:_TITLE]}…"

@@ -1,0 +1,57 @@
+"""Sites whose posts are copied to networks on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from site_kit import CONF
+from syndication_kit import Bench, close_bench, make_bench
+
+from bridge.store import Change, Commit
+from bridge.store.git import GitStore
+
+BOTH = ("mastodon", "bluesky")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[GitStore]:
+    folder = tmp_path / "repo.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
+    store = GitStore(folder, otherwise="Owner <owner@example.org>")
+    store.commit([Commit((Change("pelicanconf.py", CONF.encode(), None),), "settings", None)])
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=BOTH)
+async def one(
+    request: pytest.FixtureRequest, store: GitStore, tmp_path: Path
+) -> AsyncIterator[Bench]:
+    """One target: each network in turn."""
+    bench = await make_bench(tmp_path, store, [request.param])
+    yield bench
+    await close_bench(bench)
+
+
+@pytest.fixture
+async def mastodon(store: GitStore, tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = await make_bench(tmp_path, store, ["mastodon"])
+    yield bench
+    await close_bench(bench)
+
+
+@pytest.fixture
+async def bluesky(store: GitStore, tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = await make_bench(tmp_path, store, ["bluesky"])
+    yield bench
+    await close_bench(bench)
+
+
+@pytest.fixture
+async def both(store: GitStore, tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = await make_bench(tmp_path, store, BOTH)
+    yield bench
+    await close_bench(bench)
