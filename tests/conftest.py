@@ -141,15 +141,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """What programs are forked from is there for as long as tests run in this process.
-
-    Where CI runs, they start cold, as they do for the owner of a site.
-    """
+    """What programs are forked from is there for as long as tests run in this process."""
     config = session.config
     runs_tests = hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
     with ExitStack() as stack:
-        is_cold = SOAK or "CI" in os.environ
-        if runs_tests and not is_cold and sys.platform == "linux":
+        if runs_tests and not SOAK and sys.platform == "linux":
             config.stash[_WARM] = stack.enter_context(warm())
         return (yield)
 

@@ -2,8 +2,8 @@
 
 Where this is switched on, whatever starts this interpreter (a test, the bridge, a command of the
 bridge's) gets a fork of a warm process in place of a new one, with the arguments, environment,
-folder, streams and session that it asked for, and as its own child. `make soak` and CI start all of
-them cold, and so do the tests that are marked ``cold``: of what is imported from where, of what a
+folder, streams and session that it asked for, and as its own child. `make soak` starts all of them
+cold, and so do the tests that are marked ``cold``: of what is imported from where, of what a
 confined process may read, of processes that are looked for by their command line.
 """
 
@@ -57,6 +57,7 @@ _IMPORTED = [
 #: Those of Python's own variables that :func:`_become` sees to.
 _UNDERSTOOD = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED"}
 _SUBREAPER = 36
+_NOT_A_CHILD = 70
 
 #: Where Python and what is installed are, without what the tests have added.
 _INSTALLED = [
@@ -67,10 +68,15 @@ _INSTALLED = [
 
 
 class Warm:
-    """A process that has imported everything, and forks on demand."""
+    """A process that has imported everything, and forks on demand for the process that made this.
+
+    A fork of that process inherits this, but starts its programs cold: of a program that is not its
+    child it could not learn how it ends (and ``subprocess`` takes ``ECHILD`` as status 0).
+    """
 
     def __init__(self, pipe: socket.socket) -> None:
         self._pipe = pipe
+        self._asker = os.getpid()
         self._lock = threading.Lock()
         self._cold = subprocess._fork_exec  # type: ignore[attr-defined] # how subprocess starts all
 
@@ -94,7 +100,8 @@ class Warm:
         argv = [os.fsdecode(each) for each in argv]
         variables = _variables(env)
         is_ours = (
-            [os.fsdecode(each) for each in programs] == [sys.executable]
+            os.getpid() == self._asker
+            and [os.fsdecode(each) for each in programs] == [sys.executable]
             and close_fds
             and tuple(kept) == (error_pipe,)
             and restore
@@ -115,10 +122,12 @@ class Warm:
             "cwd": os.fsdecode(cwd or Path.cwd()),
             "env": variables,
             "session": bool(session),
+            "parent": self._asker,
         }
         return self._ask(json.dumps(order).encode(), streams)
 
     def _ask(self, order: bytes, streams: Sequence[int]) -> int:
+        """The pid of the fork. Raises :class:`ChildProcessError` if that is no child of ours."""
         prctl = ctypes.CDLL(None).prctl
         with self._lock:
             # The fork is an orphan for a moment, and to become a child of this process.
@@ -130,6 +139,7 @@ class Warm:
                 pid = int.from_bytes(_exactly(self._pipe, 4), "big")
             finally:
                 prctl(_SUBREAPER, 0, 0, 0, 0)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return pid
 
 
@@ -204,18 +214,23 @@ def _serve(pipe: socket.socket) -> NoReturn:
         except (EOFError, ConnectionError):
             os._exit(0)
         read, write = os.pipe()
+        begin, tell = os.pipe()
         between = os.fork()
         if between == 0:
             pid = os.fork()
             if pid == 0:
                 pipe.close()
-                os.close(read)
-                os.close(write)
+                for each in (read, write, tell):
+                    os.close(each)
+                os.read(begin, 1)
+                os.close(begin)
                 _become(order, streams)
             os.write(write, pid.to_bytes(4, "big"))
             os._exit(0)
-        # Told only when its parent has gone, and it has another one.
+        # Both are told only when its parent has gone, and it has another one.
         os.waitpid(between, 0)
+        for each in (begin, tell):
+            os.close(each)
         pipe.sendall(os.read(read, 4))
         for each in (read, write, *streams):
             os.close(each)
@@ -223,6 +238,9 @@ def _serve(pipe: socket.socket) -> NoReturn:
 
 def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     """Be the Python that was to be started, to its end."""
+    if os.getppid() != order["parent"]:
+        os.write(streams[2], b"started for a process that is not its parent\n")
+        os._exit(_NOT_A_CHILD)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     argv: list[str] = order["argv"]
     if order["session"]:

@@ -58,12 +58,16 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def run(folder: Path, *arguments: str, path: str = str(ROOT), **settings: Any) -> None:
-    """The ``pelican`` command, in a process of its own."""
+    """The ``pelican`` command, in a process of its own.
+
+    Nothing compiled is kept: settings written twice in a second, with the same length, would be
+    taken for the first.
+    """
     write_settings(folder, **settings)
     subprocess.run(
         [sys.executable, "-m", "pelican", "-s", "pelicanconf.py", "--fatal", "errors", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         check=True,
         timeout=60,
     )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import pytest
 from rebuild_site import files
@@ -199,6 +200,24 @@ async def test_a_build_may_not_make_the_site_much_larger(
     # Only what is new counts: the same again is nothing.
     builder.output.most = 1
     await replace(make(LARGE, OUTPUT, "0"), output=builder.output).build(task)
+
+
+class _SlowlyRead(Output):
+    """A folder that takes longer to look at than a build of it."""
+
+    def size(self) -> int | None:
+        sleep(0.5)
+        return super().size()
+
+
+async def test_a_build_that_is_over_at_once_may_not_either(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
+    builder = make(WRITE, OUTPUT, "a.html")
+    await builder.build(task)
+    slow = _SlowlyRead(builder.output.folder, builder.output.note, most=4_000)
+    with pytest.raises(BuildFailed, match=r"larger by more than 4,000 bytes"):
+        await replace(make(LARGE, OUTPUT, "0"), output=slow).build(task)
 
 
 async def test_a_first_build_may_be_as_large_as_it_likes(make: Make, task: Task) -> None:

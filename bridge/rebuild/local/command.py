@@ -183,8 +183,11 @@ class CommandBuilder:
         before = await process.in_thread(self.output.size)
         most = self.output.most
         pause = _LOOK_EVERY
-        while not running.done():
+        has_ended = False
+        while not has_ended:
             await asyncio.wait([running], timeout=pause)
+            # What it has written by its end counts, however soon that was.
+            has_ended = running.done()
             begun = time.monotonic()
             size = await process.in_thread(_size, folder)
             if before is not None and most is not None and size > before + most:

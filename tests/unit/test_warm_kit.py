@@ -1,0 +1,65 @@
+"""Programs that start as forks: whoever has started one learns how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import warm_kit
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forks move to another parent"),
+    pytest.mark.cold,
+]
+
+#: A process that can start programs as forks, and is itself forked: what these forks see.
+FORKING = """
+import json, os, subprocess, sys
+from warm_kit import warm
+
+def run(word):
+    program = "import sys, time; time.sleep(0.2); open(sys.argv[1], 'x'); sys.exit(7)"
+    return subprocess.run([sys.executable, "-c", program, word]).returncode
+
+def inheriting():
+    os._exit(run("inherited"))
+
+def asking_all_the_same():
+    it._asker = os.getpid()
+    try:
+        run("asked")
+    except ChildProcessError:
+        os._exit(9)
+    os._exit(0)
+
+seen = {}
+with warm() as it, it.used():
+    for fork in (inheriting, asking_all_the_same):
+        pid = os.fork()
+        if pid == 0:
+            fork()
+        seen[fork.__name__] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        seen[f"after {fork.__name__}"] = run(f"after {fork.__name__}")
+print(json.dumps(seen))
+"""
+
+
+def test_a_fork_of_what_starts_them_is_told_the_truth_and_changes_nothing(tmp_path: Path) -> None:
+    """``subprocess`` takes a program as ended well if it is no child, and can tell nothing."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKING], cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(warm_kit.__file__).parent)},
+        capture_output=True, text=True, timeout=warm_kit.PATIENCE, check=True,
+    )  # fmt: skip
+    assert json.loads(ended.stdout) == {
+        "inheriting": 7,
+        "after inheriting": 7,
+        "asking_all_the_same": 9,
+        "after asking_all_the_same": 7,
+    }
+    assert "started for a process that is not its parent" in ended.stderr
+    ran = {"inherited", "after inheriting", "after asking_all_the_same"}
+    assert {file.name for file in tmp_path.iterdir()} == ran
