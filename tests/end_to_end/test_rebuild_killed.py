@@ -7,13 +7,15 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rebuild_kinds import clean, comparable, differing, start
 from rebuild_site import CONF, commit, files, make, post, settled, small_site
 
-from bridge.rebuild.build import Task
+from bridge.rebuild.build import Superseded, Task
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
@@ -107,40 +109,95 @@ def register():
 """
 
 
-async def test_a_build_process_that_hangs_is_ended_and_the_command_builds(
-    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = bare_store
-    small_site(store)
-    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["hanging"]\nPLUGIN_PATHS = ["plugins"]\n')
-    version = commit(store, {"pelicanconf.py": conf, "plugins/hanging.py": HANGING})
-    checkout = Checkout(store, tmp_path / "state" / "rebuild" / "checkout")
-    output = Output(tmp_path / "output", tmp_path / "output.json")
-    environment = process.environment({})
+@contextlib.asynccontextmanager
+async def building(
+    folder: Path, store: GitStore, seconds: float, **more: str
+) -> AsyncIterator[tuple[ResidentBuilder, Task]]:
+    """A builder of the newest version, and its first task; ``more`` is its environment."""
+    version = store.head()
+    assert version is not None
+    checkout = Checkout(store, folder / "state" / "rebuild" / "checkout")
+    output = Output(folder / "output", folder / "output.json")
+    environment = process.environment(more)
     command = CommandBuilder(
         argv=pelican_argv("content", "pelicanconf.py"),
         output=output,
-        staging=tmp_path / "staging",
+        staging=folder / "staging",
         content="content",
         environment=environment,
     )
     resident = Resident(
         settings="pelicanconf.py",
         content="content",
-        shadow=tmp_path / "shadow",
+        shadow=folder / "shadow",
         note=output.note,
         environment=environment,
-        seconds=2,
+        seconds=seconds,
     )
     builder = ResidentBuilder(
-        resident, output, command, Verifier(command, output, tmp_path / "verify")
+        resident, output, command, Verifier(command, output, folder / "verify")
     )
     changed = frozenset(checkout.bring_to(version))
-    await builder.build(Task(version, checkout.folder, changed))
-    assert "does not answer" in caplog.text
-    assert builders() == []
-    assert_as_clean(tmp_path)
+    yield builder, Task(version, checkout.folder, changed)
     await builder.close()
+
+
+async def test_a_build_process_that_hangs_is_ended_and_the_command_builds(
+    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    small_site(bare_store)
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["hanging"]\nPLUGIN_PATHS = ["plugins"]\n')
+    commit(bare_store, {"pelicanconf.py": conf, "plugins/hanging.py": HANGING})
+    async with building(tmp_path, bare_store, 2) as (builder, task):
+        await builder.build(task)
+        assert "does not answer" in caplog.text
+        assert builders() == []
+        assert_as_clean(tmp_path)
+
+
+WAITING = b"""
+import os, pathlib, time
+
+def wait():
+    while not pathlib.Path(os.environ["GO_ON"]).exists():
+        time.sleep(0.01)
+    return ""
+
+JINJA_GLOBALS = {"wait": wait}
+THEME = "notmyidea"
+THEME_TEMPLATES_OVERRIDES = ["templates"]
+"""
+
+
+async def test_a_first_build_that_gives_way_to_a_newer_one_leaves_nothing_out(
+    tmp_path: Path, bare_store: GitStore
+) -> None:
+    """The theme's files, and others that are copied once, are live after the next one."""
+    small_site(bare_store)
+    files_of_all = {"content/images/one.png": b"a picture", "content/pages/two.txt": b"a text"}
+    conf = CONF + b'STATIC_PATHS = ["images", "pages"]\n' + WAITING
+    template = b'{{ wait() }}{% extends "!theme/archives.html" %}'
+    commit(bare_store, {"pelicanconf.py": conf, "templates/archives.html": template})
+    commit(bare_store, files_of_all)
+    go_on = tmp_path / "go on"
+    shown = set[str]()
+    async with building(tmp_path, bare_store, 60, GO_ON=str(go_on)) as (builder, task):
+        first = asyncio.create_task(builder.build(replace(task, shown=shown.update)))
+        async with asyncio.timeout(60):
+            while "index.html" not in shown:
+                await asyncio.sleep(0.01)
+        builder.hasten()
+        assert builder._hurry is not None
+        await builder._hurry
+        go_on.touch()
+        with pytest.raises(Superseded):
+            await first
+        await builder.build(replace(task, changed=frozenset()))
+        checkout = task.checkout
+        expected = clean(checkout, tmp_path / "clean", process.environment({"GO_ON": str(go_on)}))
+        assert "theme/css/main.css" in expected
+        assert differing(expected, comparable(tmp_path / "output")) == []
+        assert builders() != [], "the same process has built both"
 
 
 BRIDGE = """

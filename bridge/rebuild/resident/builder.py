@@ -134,20 +134,23 @@ class _Process:
             limit=_LINE_LIMIT,
         )
         started = cls(running)
-        await started.tell(
-            Start(
-                checkout=str(checkout),
-                settings=resident.settings,
-                content=resident.content,
-                shadow=str(resident.shadow),
-                output=str(output.folder),
-                note=str(resident.note),
-                own=resident.own,
-                most=output.most,
-                cache=str(resident.note.with_name("read.sqlite")),
-                rest=rest,
-            )
+        order = Start(
+            checkout=str(checkout),
+            settings=resident.settings,
+            content=resident.content,
+            shadow=str(resident.shadow),
+            output=str(output.folder),
+            note=str(resident.note),
+            own=resident.own,
+            most=output.most,
+            cache=str(resident.note.with_name("read.sqlite")),
+            rest=rest,
         )
+        try:
+            await started.tell(order)
+        except BaseException:
+            await started.end()
+            raise
         return started
 
     async def tell(self, order: Order) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,7 +39,8 @@ class Verifier:
         if other:
             # A page that tells the time differs from itself as well.
             await self.build.make(task, second)
-            other = await in_thread(stable, first, second, other)
+            missing = {name for name in other if not (self.output.folder / name).is_file()}
+            other = await in_thread(stable, first, second, other, missing)
         if other:
             await in_thread(self.output.take_over, second)
         return other
@@ -54,9 +55,18 @@ def differing(one: Path, other: Path, names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if not _same(one / name, other / name))
 
 
-def stable(first: Path, second: Path, names: Iterable[str]) -> list[str]:
-    """The names of files that are the same below both folders."""
-    return [name for name in names if _same(first / name, second / name)]
+def stable(
+    first: Path, second: Path, names: Iterable[str], missing: Collection[str] = ()
+) -> list[str]:
+    """The names of files that are the same below both folders; of those ``missing`` in the output,
+    the names of files that are below both.
+    """
+    return [
+        name
+        for name in names
+        if _same(first / name, second / name)
+        or (name in missing and (first / name).is_file() and (second / name).is_file())
+    ]
 
 
 def _same(one: Path, other: Path) -> bool:

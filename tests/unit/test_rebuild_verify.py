@@ -1,0 +1,74 @@
+"""What counts as a difference between the output and a clean build, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+
+import pytest
+from rebuild_site import files
+
+from bridge.rebuild.build import Task
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.pelican_log import Said
+from bridge.rebuild.resident.verify import Verifier
+from bridge.store import Version
+
+#: A page that tells the time: other in each build.
+CLEAN = {"index.html": b"home", "theme/main.css": b"css", "now.html": None}
+
+
+class Clean:
+    """Clean builds of a site of these files."""
+
+    def __init__(self) -> None:
+        self._numbers: Iterator[int] = count()
+
+    async def make(self, task: Task, folder: Path) -> Said:
+        del task
+        now = str(next(self._numbers)).encode()
+        write(folder, {name: now if data is None else data for name, data in CLEAN.items()})
+        return Said.of([])
+
+
+def write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    for name, data in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+Spoil = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda pages: None, []),
+        (lambda pages: (pages / "theme" / "main.css").unlink(), ["theme/main.css"]),
+        (lambda pages: (pages / "index.html").write_bytes(b"stale"), ["index.html"]),
+        (lambda pages: (pages / "now.html").write_bytes(b"later"), []),
+        (lambda pages: (pages / "now.html").unlink(), ["now.html"]),
+        (lambda pages: (pages / "gone.html").write_bytes(b"no one's"), ["gone.html"]),
+        (lambda pages: (pages / "CNAME").write_bytes(b"the owner's"), []),
+    ],
+    ids=["same", "missing", "stale", "tells the time", "missing clock", "should go", "not ours"],
+)
+async def test_it_is_found_and_the_clean_build_takes_its_place(
+    tmp_path: Path, spoil: Spoil, told: list[str]
+) -> None:
+    pages = tmp_path / "output"
+    output = Output(pages, tmp_path / "note.json")
+    # What was never written is remembered, too: a build that was interrupted had announced it.
+    output.expect(["gone.html"])
+    write(pages, {name: data or b"then" for name, data in CLEAN.items()})
+    output.expect(CLEAN)
+    spoil(pages)
+    before = files(pages)
+    task = Task(Version("v1"), tmp_path / "checkout", frozenset())
+    assert await Verifier(Clean(), output, tmp_path / "verify").verify(task) == told
+    after = files(pages)
+    if told:
+        assert after == {name: data or b"1" for name, data in CLEAN.items()}
+    else:
+        assert after == before
