@@ -37,6 +37,7 @@ _PROGRAMS = {
 
 #: Their tests are long and share nothing: each goes to whichever worker has time, before others.
 _APART = {
+    "test_http_fuzz.py",
     "test_rebuild_bad_posts.py",
     "test_rebuild_equality.py",
     "test_rebuild_killed.py",

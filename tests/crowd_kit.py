@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from git_kit import git
+from git_kit import assert_sound, git
 
 from bridge.app import make_app
 from bridge.indieauth.database import Database
@@ -117,7 +117,7 @@ class Repos:
 
     def check(self) -> None:
         """The repo is sound, and no two posts have one address."""
-        assert git(self.bare, "fsck", "--strict", "--no-dangling") == ""
+        assert_sound(self.bare)
         addresses = [_address(text) for text in self.posts().values()]
         assert len(addresses) == len(set(addresses)), sorted(addresses)
 

@@ -12,7 +12,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,15 @@ PATHS = (
     "/auth/sign-in/link/open", "/auth/set-up", "/auth/set-up?link=x", "/auth/sessions",
     "/auth/sessions/end", "/auth/password", "/auth/passkeys", "/auth/passkeys/options",
     "/auth/passkeys/remove", "/auth/static/pages.css", "/auth/static/../../app.py", "/account/signin",
-    "/account/verify", "/index.html", "/feeds/all.atom.xml", "/nothing",
+    "/account/verify", "/index.html", "/feeds/all.atom.xml", "/nothing", "/auth/confirm",
+    "/webmention", "/webmention/", "/webmention/x", "/webmention?target={post:quoted}",
+    "/status/webmentions", "/desk", "/desk/", "/desk/?search=x&kind=note&show=drafts", "/desk/new",
+    "/desk/new?kind=photo&url={post:quoted}&text=x", "/desk/edit?url={post:quoted}",
+    "/desk/edit?url={post:quoted}&from=x", "/desk/history?url={post:quoted}", "/desk/preview",
+    "/desk/look?url={post:quoted}", "/desk/publish", "/desk/files", "/desk/files/change",
+    "/desk/mentions", "/desk/syndication", "/desk/syndication/callback?code=x&state=y",
+    "/desk/share?title=x&text=y&url={post:quoted}", "/desk/delete", "/desk/restore", "/desk/once",
+    "/desk/outbox",
 )  # fmt: skip
 METHODS = (
     "GET",
@@ -103,7 +111,9 @@ NAMES = (
     "add", "delete", "replace[content]", "add[category][]", "delete[category]", "alt", "file", "author",
     "grant_type", "code", "client_id", "redirect_uri", "state", "scope", "code_challenge",
     "code_challenge_method", "code_verifier", "response_type", "me", "token", "csrf", "then", "password",
-    "link", "email", "label", "id", "request",
+    "link", "email", "label", "id", "request", "do", "kind", "once", "was", "source", "target", "uid",
+    "key", "show", "search", "others", "again", "days", "current", "decision", "username", "from",
+    "mp-channel", "text", "title",
 )  # fmt: skip
 VALUES = (
     "", " ", "0", "-1", "1", "99999999999999999999", "1e400", "NaN", "null", "true", "[]", "{}", "x",
@@ -197,6 +207,20 @@ def corpus(folder: Path, files: Mapping[bytes, bytes]) -> list[Request]:
         ("/micropub", {"h": "entry", "content": "x", "mp-slug": "y", "category[]": "z"}),
         ("/micropub", {"action": "delete", "url": "{post}"}),
         ("/micropub", {"action": "undelete", "url": "{post}"}),
+        ("/webmention", {"source": "http://127.0.0.1:9/x", "target": "{post}"}),
+        ("/desk/new", {"csrf": "{csrf}", "do": "publish", "kind": "note", "content": "x"}),
+        ("/desk/new", {"csrf": "{csrf}", "do": "draft", "kind": "article", "name": "x", "content": "y"}),
+        ("/desk/edit", {"csrf": "{csrf}", "do": "save", "url": "{post}", "content": "x", "was": "y"}),
+        ("/desk/preview", {"csrf": "{csrf}", "kind": "note", "content": "x"}),
+        ("/desk/publish", {"csrf": "{csrf}", "url": "{post}"}),
+        ("/desk/delete", {"csrf": "{csrf}", "url": "{post}"}),
+        ("/desk/restore", {"csrf": "{csrf}", "url": "{post}"}),
+        ("/desk/files/change", {"csrf": "{csrf}", "url": "{media}", "alt": "x", "do": "save"}),
+        ("/desk/files", {"csrf": "{csrf}", "file": "x"}), ("/desk/share", {"text": "{post}", "title": "x"}),
+        ("/desk/mentions", {"csrf": "{csrf}", "action": "approve", "id": "x"}),
+        ("/desk/syndication", {"csrf": "{csrf}", "action": "retry", "uid": "x"}),
+        ("/desk/outbox", {"csrf": "{csrf}", "kind": "note", "content": "x", "once": "y"}),
+        ("/status/webmentions", {"csrf": "{csrf}", "action": "release"}),
     ]  # fmt: skip
     kinds = (
         bearer,
@@ -238,6 +262,12 @@ def _read(text: str, files: Mapping[bytes, bytes]) -> Request:
     return Request(method, target, kept, data)
 
 
+#: What is sent here may be published.
+_PUBLISHING = re.compile(r"/+(micropub|media|webmention|desk)")
+#: Those of the words that may not be.
+SECRETS = ("token", "create-only", "other", "csrf", "cookie")
+
+
 class Fuzzer:
     """Makes requests out of others."""
 
@@ -267,7 +297,9 @@ class Fuzzer:
                 noisy = replace(request, body=request.encoded())
                 for _ in range(draw.choice((1, 1, 3))):
                     noisy = _bytes(draw, noisy, self._requests)
-                return replace(request, raw=noisy.body, whole=False)
+                head, blank, body = noisy.body.partition(b"\r\n\r\n")
+                body = self._without_secrets(body)
+                return replace(request, raw=head + blank + body, whole=False)
         return request
 
     def _filled(self, request: Request) -> Request:
@@ -290,7 +322,34 @@ class Fuzzer:
         target = fill(request.target)
         clean = re.sub(r"[\x00-\x20\x7f]", "", target) or "/"
         headers = [(name, re.sub(r"[\r\n\x00]", " ", value)) for name, value in headers]
+        if _PUBLISHING.search(target):
+            body = self._without_secrets(body, allowed=_fields_with_secrets(body, headers))
         return replace(request, target=clean, headers=tuple(headers), body=body)
+
+    def _without_secrets(self, body: bytes, allowed: Sequence[re.Match[bytes]] = ()) -> bytes:
+        """What a client publishes itself has not leaked: what looks like a secret stands for it."""
+        kept = [found.span() for found in allowed]
+        for word in SECRETS:
+            secret = self._words[word].encode()
+
+            def stand_in(found: re.Match[bytes]) -> bytes:
+                is_kept = any(begin <= found.start() < end for begin, end in kept)
+                return found[0] if is_kept else b"x" * len(found[0])
+
+            body = re.sub(re.escape(secret), stand_in, body)
+        return body
+
+
+def _fields_with_secrets(body: bytes, headers: list[Header]) -> list[re.Match[bytes]]:
+    """Where a token or the csrf stands in the field that is for it, and is not published.
+
+    One field alone: what has no second way in is authorised by it, and so is not another's text.
+    """
+    has_header = any(name.lower() == "authorization" for name, _ in headers)
+    name = rb"csrf" if has_header else rb"(?:csrf|access_token)"
+    part = rb"name=\"?%b\"?\r\n(?:[^\r\n]+\r\n)*\r\n[^\r]*" % name
+    found = re.search(rb"(?:^|&)%b=[^&]*|%b" % (name, part), body)
+    return [found] if found else []
 
 
 def _text(draw: random.Random) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from git_kit import git
+from git_kit import assert_sound, git
 
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
@@ -126,6 +126,6 @@ class Besieged:
         """Everything that was promised is there, and the repo is as it should be."""
         found = set(git(self.repo, "grep", "-h", "-o", "-E", "word-[0-9-]+", "main").split())
         assert self.acknowledged <= found
-        assert git(self.repo, "fsck", "--strict", "--no-dangling") == ""
+        assert_sound(self.repo)
         assert [*self.repo.rglob("*.lock")] == []
         assert [*self.repo.rglob("tmp_*")] == []
