@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -120,6 +121,10 @@ class InProcessSite:
 
     async def all_answered(self) -> None:
         """Each question is answered before the next."""
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        yield
 
     async def close(self) -> None:
         self._site = None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +51,10 @@ class LoadableSite(SiteReader, Protocol):
 
     async def all_answered(self) -> None:
         """Return when no question waits for its answer."""
+        ...
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Questions wait for the end of the block, which begins when none is being answered."""
         ...
 
 
@@ -150,7 +155,7 @@ class CurrentSite:
         good = self._good or await asyncio.to_thread(self._remembered)
         if self._reader is not None and good is not None:
             # What is loaded goes on; its files have to be there if it is started again.
-            await asyncio.to_thread(self._checkout.bring_to, good)
+            await self._move(good)
         elif good is not None and good != head:
             try:
                 await self._use(good)
@@ -161,7 +166,7 @@ class CurrentSite:
         log.error("the site's settings of before stay in use: %s", self.problem)
 
     async def _use(self, version: Version) -> None:
-        await asyncio.to_thread(self._checkout.bring_to, version)
+        await self._move(version)
         reader = self._new_reader()
         try:
             await reader.load()
@@ -175,6 +180,17 @@ class CurrentSite:
             task = asyncio.create_task(self._retire(before))
             self._retiring[task] = before
             task.add_done_callback(self._retiring.pop)
+
+    async def _move(self, version: Version) -> None:
+        """Have the files of a version in the checkout.
+
+        Texts that are asked about are read there: git would take them away, and they would come
+        back over what it has written.
+        """
+        async with AsyncExitStack() as stack:
+            for reader in filter(None, (self._reader, *self._retiring.values())):
+                await stack.enter_async_context(reader.held())
+            await asyncio.to_thread(self._checkout.bring_to, version)
 
     async def _retire(self, reader: LoadableSite) -> None:
         """End a reader once it has answered what it was asked; new questions go to the next."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from bridge.content.site_view import Rendered
+from bridge.errors import InvalidRequest, SiteBroken, Unavailable
 
 #: A kind of list that Pelican makes of posts.
 Sort: TypeAlias = Literal["category", "author", "tag"]
@@ -267,3 +268,19 @@ class SiteReport(msgspec.Struct, frozen=True):
 
 Question: TypeAlias = Ask | LaterPages | Describe
 Reply: TypeAlias = Answer | Rivals | Described | Refusal | Ready | Denied
+
+
+def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
+    """What a client is told."""
+    match refusal.kind:
+        case "invalid":
+            return InvalidRequest(refusal.reason)
+        case "slow":
+            return InvalidRequest(
+                f"This content takes the site too long to read ({refusal.reason}): split the post,"
+                " or see that each bracket in it is closed."
+            )
+        case "busy":
+            return Unavailable(f"Try again: {refusal.reason}.", retry_after=10)
+        case "broken":
+            return SiteBroken(f"The site's own code fails: {refusal.reason}")

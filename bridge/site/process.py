@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +37,7 @@ from bridge.site.messages import (
     Source,
     Start,
     Unread,
+    refused,
 )
 from bridge.site.starting import Sandbox
 
@@ -57,7 +58,8 @@ class Limits:
     """How long answers may take, in seconds.
 
     ``loading``: the settings and plugins. ``quick``: what needs no text read. ``text`` is
-    processor time; ``overdue`` is how long an answer may be late before the process is killed.
+    processor time; ``overdue`` is how long an answer may be late before the process is killed;
+    ``moving`` is how long a version of the site waits for those who are asked about the one before.
     """
 
     loading: float = 60.0
@@ -65,6 +67,7 @@ class Limits:
     text: float = 10.0
     each_of_many: float = 2.0
     overdue: float = 30.0
+    moving: float = 5.0
 
 
 class _Gone(Exception):
@@ -82,6 +85,10 @@ class _Running:
         self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._denied = denied
         self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
+        #: Also of those who have stopped waiting: their texts are being read all the same.
+        self._unanswered = set[int]()
+        self._silent = asyncio.Event()
+        self._silent.set()
         self._number = 0
         self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._keep_log())]
 
@@ -103,6 +110,8 @@ class _Running:
         try:
             if self.ended:
                 raise _Gone
+            self._unanswered.add(number)
+            self._silent.clear()
             stdin.write(frame.pack())
             await stdin.drain()
             return await future
@@ -110,6 +119,13 @@ class _Running:
             raise _Gone from error
         finally:
             self._expected.pop(number, None)
+
+    async def falls_silent(self, seconds: float) -> bool:
+        """Whether everything is answered within some seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._silent.wait()
+        return self._silent.is_set()
 
     async def end(self) -> None:
         """Kill it, and all that it has started."""
@@ -143,11 +159,16 @@ class _Running:
         future = self._expected.get(frame.number)
         if future is not None and not future.done():
             future.set_result(reply)
+        self._unanswered.discard(frame.number)
+        if not self._unanswered:
+            self._silent.set()
 
     def _give_up(self) -> None:
         for future in self._expected.values():
             if not future.done():
                 future.set_exception(_Gone())
+        self._unanswered.clear()
+        self._silent.set()
         if self.ready.done() and not self.ready.cancelled():
             self.ready.exception()  # looked at: the one who waited has been told
 
@@ -171,6 +192,8 @@ class SiteProcess:
         self._limits = limits
         self._running: _Running | None = None
         self._starting = asyncio.Lock()
+        self._may_ask = asyncio.Event()
+        self._may_ask.set()
         self._facts: Facts | None = None
         self._closed = False
         self._asking = 0
@@ -223,6 +246,23 @@ class SiteProcess:
         """Return when no question waits for its answer: each has a deadline."""
         await self._all_answered.wait()
 
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """While the block runs the process does nothing: the files that it reads are moved.
+
+        A text that is asked about stands among them. One that is not read in time is asked about
+        again after the block, as are those that come in the meantime.
+        """
+        self._may_ask.clear()
+        try:
+            async with self._starting:
+                running = self._running
+                if running is not None and not await running.falls_silent(self._limits.moving):
+                    await self._drop(running)
+                yield
+        finally:
+            self._may_ask.set()
+
     async def close(self) -> None:
         """End the process."""
         self._closed = True
@@ -251,7 +291,9 @@ class SiteProcess:
     ) -> _Reply:
         limit = seconds or (self._limits.quick if kind == QUICK else self._limits.text)
         late = limit if kind == QUICK else 3 * limit + self._limits.overdue
-        for attempt in (1, 2):
+        lost = 0
+        while True:
+            await self._may_ask.wait()
             running = await self._process()
             try:
                 async with asyncio.timeout(late):
@@ -261,17 +303,19 @@ class SiteProcess:
                 await self._drop(running)
                 raise Unavailable("The site's own code does not answer.", retry_after=2) from error
             except _Gone:
+                if not self._may_ask.is_set():
+                    continue  # it was ended to have the files moved
                 self._tell_end(running)
                 await self._drop(running)
-                if attempt == 2:
+                lost += 1
+                if lost > 1:
                     raise Unavailable("The site's own code has ended.", retry_after=5) from None
                 continue
             if isinstance(reply, Refusal):
-                raise _refused(reply)
+                raise refused(reply)
             if not isinstance(reply, expected):
                 raise Unavailable("The site's own code answers nonsense.", retry_after=5)
             return reply
-        raise AssertionError  # the second attempt returned or raised
 
     async def _process(self) -> _Running:
         """The process, started where there is none."""
@@ -346,19 +390,3 @@ class SiteProcess:
 
     def _tell_end(self, running: _Running) -> None:
         log.error("The site's process has ended. %s", "\n".join(running.printed)[-2000:])
-
-
-def _refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
-    """What a client is told."""
-    match refusal.kind:
-        case "invalid":
-            return InvalidRequest(refusal.reason)
-        case "slow":
-            return InvalidRequest(
-                f"This content takes the site too long to read ({refusal.reason}): split the post,"
-                " or see that each bracket in it is closed."
-            )
-        case "busy":
-            return Unavailable(f"Try again: {refusal.reason}.", retry_after=10)
-        case "broken":
-            return SiteBroken(f"The site's own code fails: {refusal.reason}")

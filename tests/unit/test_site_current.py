@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from rebuild_site import CONF, commit
 from site_kit import PlainCheckout
 
 from bridge.site.current import CurrentSite
+from bridge.store import Version
 from bridge.store.memory import MemoryStore
 
 
@@ -22,6 +25,7 @@ class Reader:
         self.denied: list[str] = []
         self.answered = asyncio.Event()
         self.closed = asyncio.Event()
+        self.is_held = False
 
     async def load(self) -> None:
         """Nothing to load."""
@@ -29,8 +33,24 @@ class Reader:
     async def all_answered(self) -> None:
         await self.answered.wait()
 
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        self.is_held = True
+        yield
+        self.is_held = False
+
     async def close(self) -> None:
         self.closed.set()
+
+
+class Watched(PlainCheckout):
+    """Moves its files while no reader is at work in them."""
+
+    readers: list[Reader]
+
+    def bring_to(self, version: Version) -> None:
+        assert all(each.is_held for each in self.readers if not each.closed.is_set())
+        super().bring_to(version)
 
 
 async def test_a_reader_goes_when_it_has_answered_and_at_the_end_at_once(tmp_path: Path) -> None:
@@ -40,9 +60,11 @@ async def test_a_reader_goes_when_it_has_answered_and_at_the_end_at_once(tmp_pat
         readers.append(Reader())
         return readers[-1]
 
+    checkout = Watched(store, tmp_path / "checkout")
+    checkout.readers = readers
     current = CurrentSite(
         store,
-        PlainCheckout(store, tmp_path / "checkout"),
+        checkout,
         new,
         content="content",
         uploads="content/media",

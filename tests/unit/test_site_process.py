@@ -6,11 +6,12 @@ import ast
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -95,6 +96,74 @@ async def test_a_text_that_takes_too_long_is_refused_and_its_process_killed(tmp_
         with pytest.raises(InvalidRequest, match="too long"):
             await text(site, "endless")
         assert "quick" in await text(site, "quick")
+
+
+#: A Markdown that reads a text when a file says so.
+WAITING = BUSY.replace(
+    'while any("endless" in line for line in lines):', 'while "Wait" in lines and not GO.exists():'
+).replace("import os", "import os, pathlib\nGO = pathlib.Path(os.environ['TMPDIR']) / 'go'", 1)
+
+
+async def test_no_text_is_read_while_the_files_around_it_are_moved(tmp_path: Path) -> None:
+    async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=600)) as site:
+        content = tmp_path / "site/content"
+        under_way = asyncio.create_task(site.ask(in_file("Wait")))
+        await until(lambda: any(content.rglob("*.md")))
+        holding = asyncio.create_task(moved(site, content))
+        await asyncio.sleep(0.1)
+        after = asyncio.create_task(site.ask(in_file("Words")))
+        await asyncio.sleep(0.1)
+        assert not holding.done()
+        go(site)
+        assert (await under_way).places
+        await holding
+        assert (await after).places
+
+
+async def test_a_text_that_is_not_read_in_time_is_asked_about_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=0.05)) as site:
+        content = tmp_path / "site/content"
+        under_way = asyncio.create_task(site.ask(in_file("Wait")))
+        await until(lambda: any(content.rglob("*.md")))
+        async with site.held():
+            shutil.rmtree(content)
+        go(site)
+        assert (await under_way).places
+
+
+async def test_one_who_has_stopped_waiting_has_a_text_that_is_read_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=600)) as site:
+        content = tmp_path / "site/content"
+        under_way = asyncio.create_task(site.ask(in_file("Wait")))
+        await until(lambda: any(content.rglob("*.md")))
+        under_way.cancel()
+        holding = asyncio.create_task(moved(site, content))
+        await asyncio.sleep(0.1)
+        assert not holding.done()
+        go(site)
+        await holding
+
+
+def in_file(words: str) -> Ask:
+    return Ask(place=Place(f"Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\n{words}\n"))
+
+
+def go(site: SiteProcess) -> None:
+    Path(site._sandbox.environment()["TMPDIR"]).joinpath("go").touch()
+
+
+async def moved(site: SiteProcess, content: Path) -> None:
+    """As git does it: what is in no version goes."""
+    async with site.held():
+        assert not any(content.rglob("*.md"))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 async def test_there_are_at_most_so_many_slow_texts_at_once(tmp_path: Path) -> None:
