@@ -6,7 +6,7 @@ PYTEST = $(RUN) -m pytest -n auto
 # Half of a start is compiling, if nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint bench soak nightly catalogues pictures clean
+.PHONY: demo test lint bench soak nightly catalogues vendor pictures clean
 
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
@@ -34,6 +34,10 @@ nightly: .venv/dev
 # The words of the pages in each language: new ones are added, and the catalogues compiled.
 catalogues: .venv/dev
 	$(RUN) -m tools.catalogues
+
+# The libraries of the owner's pages, bundled anew (needs Node.js with npm).
+vendor: .venv/dev
+	$(RUN) -m tools.vendored
 
 # What README.md shows, taken anew from a demo (needs Debian's chromium).
 pictures: .venv/dev

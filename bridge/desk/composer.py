@@ -11,7 +11,7 @@ from aiohttp import web
 
 from bridge.desk import form
 from bridge.desk.desk import Desk
-from bridge.desk.fields import FIELDS, KINDS, MORE, Field, fields_of
+from bridge.desk.fields import COMMON, FIELDS, KINDS, MORE, Field, fields_of
 from bridge.desk.form import Attached, Filled, Problems, Typed
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
@@ -93,7 +93,8 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
         "desk/compose.html",
         status=sheet.status,
         sheet=sheet,
-        kinds=KINDS.values(),
+        common=COMMON,
+        others=[each for each in KINDS.values() if each not in COMMON],
         first=first,
         fields={each.name: each for each in sheet.fields},
         more=more,
@@ -105,7 +106,8 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
         has_theme=desk.previews is not None,
         context=await desk.contexts.of(target) if sheet.looks else None,
         channels=index.channels(),
-        tags=index.categories()[:10],
+        tags=index.recent_categories(10),
+        all_tags=index.categories()[:_MOST_TAGS],
         targets=desk.settings.syndication.targets,
         clock=desk.clock,
         is_own=lambda url: url.startswith(own),
@@ -113,6 +115,8 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
     )
 
 
+#: So many tags are suggested from while one is typed, those of most posts first: some 20 kB.
+_MOST_TAGS = 1000
 #: What has a place of its own on the page.
 _OWN_PLACE = ("content", "photo", "video", "audio", "category")
 

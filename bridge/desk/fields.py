@@ -85,6 +85,14 @@ MORE = ("summary", "location", "visibility", "published")
 _BY_BUTTON = frozenset({"post-status"})
 
 KINDS: dict[str, PostType] = {each.type: each for each in POST_TYPES}
+#: The kinds that are a press away; the others stand behind "Other kinds".
+COMMON = tuple(
+    KINDS[name]
+    for name in (
+        *("note", "article", "photo", "reply", "like"),
+        *("repost", "bookmark", "rsvp", "event", "checkin"),
+    )
+)
 
 
 def kind_named(name: str) -> PostType:

@@ -6,7 +6,6 @@ question costs microseconds instead of a walk over the files.
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import threading
@@ -17,12 +16,18 @@ from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
-
-import msgspec
+from typing import NamedTuple, TypeAlias
 
 from bridge.posts.addresses import canonical, hosts
-from bridge.posts.index_tables import TABLES, open_tables, translated
+from bridge.posts.index_tables import (
+    POST,
+    TABLES,
+    entry_of,
+    forget,
+    insert,
+    open_tables,
+    translated,
+)
 from bridge.site.messages import Entry, Facts, Page, Source, Unread
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
@@ -41,11 +46,6 @@ _UNFINISHED = Version("")
 
 #: Tells what the index should know of some files, later: others are read in the meantime.
 Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[Entry | Page | Unread | None]]]
-
-_COLUMNS = tuple(field.name for field in msgspec.structs.fields(Entry))
-_LISTS = ("categories", "aliases", "listings")
-_AS_JSON = (*_LISTS, "found")
-_ALL = ", ".join(f"posts.{name}" for name in _COLUMNS)
 
 
 class Counts(NamedTuple):
@@ -107,13 +107,13 @@ class PostIndex:
 
     def find(self, url: str) -> Entry | None:
         """The post that lives at ``url``, however it is spelt, or once did."""
-        found = self._one(f"SELECT {_ALL} FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)  # noqa: S608
+        found = self._one(f"SELECT {POST} FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)  # noqa: S608
         key = canonical(url, self._own)
         return (
             found
-            or self._one(f"SELECT {_ALL} FROM posts WHERE address = ? ORDER BY path LIMIT 1", key)  # noqa: S608
+            or self._one(f"SELECT {POST} FROM posts WHERE address = ? ORDER BY path LIMIT 1", key)  # noqa: S608
             or self._one(
-                f"SELECT {_ALL} FROM aliases JOIN posts USING (path)"  # noqa: S608 - fixed names
+                f"SELECT {POST} FROM aliases JOIN posts USING (path)"  # noqa: S608 - fixed names
                 " WHERE aliases.address = ? LIMIT 1",
                 key,
             )
@@ -121,7 +121,7 @@ class PostIndex:
 
     def find_by_path(self, path: str) -> Entry | None:
         """The post that is in a file."""
-        return self._one(f"SELECT {_ALL} FROM posts WHERE path = ?", path)  # noqa: S608
+        return self._one(f"SELECT {POST} FROM posts WHERE path = ?", path)  # noqa: S608
 
     def is_at(self, entry: Entry, url: str) -> bool:
         """Whether a post lives, or lived, at an address."""
@@ -222,12 +222,12 @@ class PostIndex:
         # Towards newer posts the nearest come first, so the page is read upwards and turned round.
         order = "published ASC, path DESC" if before is not None else "published DESC, path ASC"
         query = (
-            f"SELECT {_ALL} FROM posts WHERE {' AND '.join(where)}"  # noqa: S608 - fixed parts; values are bound
+            f"SELECT {POST} FROM posts WHERE {' AND '.join(where)}"  # noqa: S608 - fixed parts; values are bound
             f" ORDER BY {order} LIMIT ? OFFSET ?"
         )
         with self._reading:
             rows = self._reader.execute(query, (*values, limit, offset)).fetchall()
-        entries = [_entry(row) for row in rows]
+        entries = [entry_of(row) for row in rows]
         return entries[::-1] if before is not None else entries
 
     def sources(self) -> list[tuple[str, str]]:
@@ -250,6 +250,14 @@ class PostIndex:
         tags = self._words("SELECT tag FROM tags GROUP BY tag ORDER BY count(*) DESC, tag")
         return [tag for tag in tags if text.casefold() in tag.casefold()]
 
+    def recent_categories(self, limit: int) -> list[str]:
+        """The tags that were used last, the last first."""
+        tags = self._words(
+            "SELECT tag FROM tags JOIN posts USING (path)"
+            " GROUP BY tag ORDER BY max(published) DESC, count(*) DESC, tag"
+        )
+        return tags[:limit]
+
     def channels(self) -> list[str]:
         """The Pelican categories in use, by name."""
         names = self._words("SELECT DISTINCT channel FROM posts ORDER BY 1")
@@ -264,7 +272,7 @@ class PostIndex:
     def _one(self, query: str, value: str) -> Entry | None:
         with self._reading:
             row = self._reader.execute(query, (value,)).fetchone()
-        return None if row is None else _entry(row)
+        return None if row is None else entry_of(row)
 
     def _words(self, query: str) -> list[str]:
         """The one column of a query over all posts; asked once a version: clients ask often."""
@@ -293,7 +301,7 @@ class PostIndex:
             log.info("version %s is no longer there: the index is built anew", known[:10])
             return False
         inside = [each for each in differences if self._is_inside(each.path)]
-        self._forget([each.path for each in inside if each.old])
+        forget(self._database, [each.path for each in inside if each.old])
         self._learn(((each.path, each.new) for each in inside if each.new), describe)
         return True
 
@@ -309,19 +317,12 @@ class PostIndex:
         """Describe every file; what is done stays done, whatever ends this before its time."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
         wanted = dict(self._store.files(self._folder, head))
-        self._forget([path for path, blob in known.items() if wanted.get(path) != blob])
+        forget(self._database, [path for path, blob in known.items() if wanted.get(path) != blob])
         new = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
         self._learn(new, describe, then=self._database.commit)
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._folder}/")
-
-    def _forget(self, paths: Sequence[str]) -> None:
-        for table in TABLES:
-            self._database.executemany(
-                f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - fixed names
-                [(path,) for path in paths],
-            )
 
     def _learn(
         self,
@@ -347,9 +348,7 @@ class PostIndex:
                 return
             size, described = ahead.popleft()
             found = described.result()
-            self._insert_pages([each for each in found if isinstance(each, Page)])
-            self._insert([each for each in found if isinstance(each, Entry)])
-            self._note_unread([each for each in found if isinstance(each, Unread)])
+            insert(self._database, found, self._own)
             then()
             count += size
             self.described = count
@@ -362,45 +361,3 @@ class PostIndex:
         posts = (each for each in files if each[0].endswith(self._suffixes))
         while batch := list(islice(posts, self._batch)):
             yield batch
-
-    def _note_unread(self, files: Sequence[Unread]) -> None:
-        self._database.executemany(
-            "INSERT OR REPLACE INTO unread VALUES (?, ?)",
-            [(each.path, each.reason) for each in files],
-        )
-
-    def _insert_pages(self, pages: Sequence[Page]) -> None:
-        self._database.executemany(
-            "INSERT INTO pages VALUES (?, ?)", [(page.path, page.save_as) for page in pages]
-        )
-
-    def _insert(self, entries: Sequence[Entry]) -> None:
-        marks = ", ".join("?" * (len(_COLUMNS) + 1))
-        self._database.executemany(
-            f"INSERT INTO posts VALUES ({marks})",  # noqa: S608 - only ?
-            [_row(entry, self._own) for entry in entries],
-        )
-        self._database.executemany(
-            "INSERT OR IGNORE INTO aliases VALUES (?, ?)",
-            [(canonical(url, self._own), entry.path) for entry in entries for url in entry.aliases],
-        )
-        self._database.executemany(
-            "INSERT OR IGNORE INTO tags VALUES (?, ?)",
-            [(entry.path, tag) for entry in entries for tag in entry.categories],
-        )
-        self._database.executemany(
-            "INSERT OR IGNORE INTO listings VALUES (?, ?)",
-            [(entry.path, listing) for entry in entries for listing in entry.listings],
-        )
-
-
-def _row(entry: Entry, own: frozenset[str]) -> tuple[object, ...]:
-    values = {name: getattr(entry, name) for name in _COLUMNS}
-    values |= {name: json.dumps(values[name]) for name in _AS_JSON}
-    return (*values.values(), canonical(entry.url, own))
-
-
-def _entry(row: tuple[str, ...]) -> Entry:
-    values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
-    values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
-    return Entry(**{**values, "found": json.loads(values["found"])})

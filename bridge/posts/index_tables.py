@@ -1,14 +1,21 @@
-"""The file of the index: its tables, and what becomes of one that is of no use any more."""
+"""The file of the index: its tables, what is written in them, and what becomes of a file that is
+of no use any more."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from bridge.posts.addresses import canonical
 from bridge.runtime import private
+from bridge.site.messages import Entry, Page, Unread
 from bridge.store import StoreBroken, StoreFull
 
 log = logging.getLogger(__name__)
@@ -42,6 +49,62 @@ CREATE TABLE listings (
 CREATE INDEX listings_by_path ON listings (path);
 CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
 """
+
+_COLUMNS = tuple(field.name for field in msgspec.structs.fields(Entry))
+_LISTS = ("categories", "aliases", "listings")
+_AS_JSON = (*_LISTS, "found")
+#: The columns of a post, from which :func:`entry_of` makes one.
+POST = ", ".join(f"posts.{name}" for name in _COLUMNS)
+
+
+def entry_of(row: Sequence[str]) -> Entry:
+    """A post, from its columns."""
+    values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
+    return Entry(**{**values, "found": json.loads(values["found"])})
+
+
+def insert(
+    database: sqlite3.Connection,
+    found: Sequence[Entry | Page | Unread | None],
+    own: frozenset[str],
+) -> None:
+    """Write down what files are; ``own`` are the hosts under which the site is known."""
+    entries = [each for each in found if isinstance(each, Entry)]
+    marks = ", ".join("?" * (len(_COLUMNS) + 1))
+    tables: dict[str, list[tuple[object, ...]]] = {
+        "INTO pages VALUES (?, ?)": [(e.path, e.save_as) for e in found if isinstance(e, Page)],
+        f"INTO posts VALUES ({marks})": [_row(entry, own) for entry in entries],
+        "OR IGNORE INTO aliases VALUES (?, ?)": [
+            (canonical(url, own), entry.path) for entry in entries for url in entry.aliases
+        ],
+        "OR IGNORE INTO tags VALUES (?, ?)": [
+            (entry.path, tag) for entry in entries for tag in entry.categories
+        ],
+        "OR IGNORE INTO listings VALUES (?, ?)": [
+            (entry.path, listing) for entry in entries for listing in entry.listings
+        ],
+        "OR REPLACE INTO unread VALUES (?, ?)": [
+            (e.path, e.reason) for e in found if isinstance(e, Unread)
+        ],
+    }
+    for into, rows in tables.items():
+        database.executemany(f"INSERT {into}", rows)
+
+
+def forget(database: sqlite3.Connection, paths: Sequence[str]) -> None:
+    """Take out all that these files were."""
+    for table in TABLES:
+        database.executemany(
+            f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - fixed names
+            [(path,) for path in paths],
+        )
+
+
+def _row(entry: Entry, own: frozenset[str]) -> tuple[object, ...]:
+    values = {name: getattr(entry, name) for name in _COLUMNS}
+    values |= {name: json.dumps(values[name]) for name in _AS_JSON}
+    return (*values.values(), canonical(entry.url, own))
 
 
 def open_tables(file: Path) -> sqlite3.Connection:

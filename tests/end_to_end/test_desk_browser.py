@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
@@ -16,6 +18,7 @@ from playwright.async_api import Browser, async_playwright, expect
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PHONE = {"width": 390, "height": 800}
 PAGES = (
     *("/desk/", "/desk/?show=bin", "/desk/?show=drafts", "/desk/?search=nothing-is-like-that"),
@@ -244,3 +247,102 @@ async def test_with_script_photos_are_sent_at_once_moved_and_published_by_a_key(
     assert "Sent by keys" in shown
     assert "Tags: lake" in shown
     assert shown.index('"alt":"Indigo"') < shown.index('"alt":"Gold"')
+
+
+async def test_the_toolbar_writes_markdown_and_can_be_undone(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in) as page:
+        await page.goto(f"{there.desk}new")
+        text = page.get_by_label("Text", exact=True)
+        await text.fill("grey lake")
+        await text.press("Control+a")
+        await text.press("Control+b")
+        await expect(text).to_have_value("**grey lake**")
+        await text.press("Control+b")
+        await expect(text).to_have_value("grey lake")
+        await page.get_by_role("button", name="Italic").click()
+        await expect(text).to_have_value("_grey lake_")
+        await text.press("Control+z")
+        await expect(text).to_have_value("grey lake")
+        await text.press("Control+k")
+        await expect(text).to_have_value("[grey lake](url)")
+        # One stop for the tab key; arrows lead from button to button.
+        await text.fill("one")
+        await page.locator("markdown-toolbar").focus()
+        await page.keyboard.press("End")
+        await page.keyboard.press("ArrowLeft")
+        await page.keyboard.press("Enter")
+        await expect(text).to_have_value("1. one")
+        await page.goto(f"{there.desk}new")
+        await expect(text).to_have_value("")
+    async with tab(chromium, signed_in, java_script_enabled=False) as page:
+        await page.goto(f"{there.desk}new")
+        await expect(page.locator("markdown-toolbar")).to_be_hidden()
+
+
+async def test_tags_are_suggested_while_one_is_typed(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    asked = {"h": "entry", "content": "Of a town", "category[]": ["Paris, France", "Länder"]}
+    async with (
+        aiohttp.ClientSession(headers=there.headers) as http,
+        http.post(there.micropub, data=urlencode(asked, doseq=True), headers=FORM) as answer,
+    ):
+        assert answer.status in {201, 202}
+    async with tab(chromium, signed_in) as page:
+        await page.goto(f"{there.desk}new")
+        tags = page.get_by_role("combobox", name="Tags", exact=True)
+        shown = page.locator("#tag-list [role=option]")
+        await tags.press_sequentially("new one, LÄN")
+        await expect(shown).to_have_text(["Länder"])
+        await is_fit(page)
+        await tags.press("ArrowDown")
+        await expect(tags).to_have_attribute("aria-activedescendant", "tag-0")
+        await tags.press("Enter")
+        await expect(tags).to_have_value("new one, Länder, ")
+        await expect(page.get_by_role("listbox")).to_be_hidden()
+        # One that is there already is suggested no more; Escape shuts the list and keeps the words.
+        await tags.press_sequentially("län")
+        await expect(shown).to_have_count(0)
+        await tags.fill("")
+        await tags.press_sequentially("fran")
+        await expect(shown).to_have_text(["Paris, France"])
+        await tags.press("Escape")
+        await expect(page.get_by_role("listbox")).to_be_hidden()
+        await expect(tags).to_have_value("fran")
+        # A tag with a comma in it turns the marks between tags into semicolons.
+        await tags.fill("")
+        await tags.press_sequentially("sun, paris")
+        await shown.first.click()
+        await expect(tags).to_have_value("sun; Paris, France; ")
+        await page.get_by_role("button", name="Länder", exact=True).click()
+        await expect(tags).to_have_value("sun; Paris, France; Länder")
+        # What an input method is composing is suggested for only when it is written.
+        await tags.fill("")
+        await tags.focus()
+        devtools = await page.context.new_cdp_session(page)
+        await devtools.send(
+            "Input.imeSetComposition", {"text": "lä", "selectionStart": 2, "selectionEnd": 2}
+        )
+        await expect(tags).to_have_value("lä")
+        await expect(shown).to_have_count(0)
+        await devtools.send("Input.insertText", {"text": "län"})
+        await expect(shown).to_have_text(["Länder"])
+        await tags.press("Tab")
+        await expect(tags).to_have_value("län")
+        await expect(page.get_by_role("listbox")).to_be_hidden()
+
+
+async def test_with_script_the_preview_opens_below_the_form(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in) as page:
+        await page.goto(f"{there.desk}new")
+        text = page.get_by_label("Text", exact=True)
+        await text.fill("Some *stress*")
+        await text.press("Control+Shift+P")
+        shown = page.frame_locator("iframe[name=preview]")
+        await expect(shown.locator("em")).to_have_text("stress")
+        await expect(text).to_have_value("Some *stress*")
+        await is_fit(page)

@@ -3,16 +3,36 @@ export const form = document.getElementById("compose");
 const said = form.querySelector("[data-said]");
 const words = said.dataset;
 
-// --- keys: publish with Ctrl+Enter, keep as a draft with Ctrl+S ---------------------------------
+// --- keys: publish with Ctrl+Enter, keep as a draft with Ctrl+S, look with Ctrl+Shift+P ---------
+
+const preview = form.querySelector("[formtarget=preview]");
+
+function buttonFor(event) {
+  if (event.shiftKey) return event.key.toLowerCase() === "p" ? preview : null;
+  const value = { Enter: ["published", ""], s: ["draft"] }[event.key];
+  return [...form.querySelectorAll(".bar [name=post-status]:not([formaction])")]
+    .find((each) => value?.includes(each.value));
+}
 
 form.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
-  const value = { Enter: ["published", ""], s: ["draft"] }[event.key];
-  const button = [...form.querySelectorAll(".bar [name=post-status]:not([formaction])")]
-    .find((each) => value?.includes(each.value));
+  if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+  const button = buttonFor(event);
   if (!button) return;
   event.preventDefault();
-  form.requestSubmit(button);
+  button.click();
+});
+
+// The preview opens below the form; without this file, in a tab of its own.
+preview?.addEventListener("click", () => {
+  let frame = document.getElementsByName("preview")[0];
+  if (!frame) {
+    frame = document.createElement("iframe");
+    frame.name = "preview";
+    frame.title = preview.textContent;
+    frame.className = "preview";
+    form.after(frame);
+  }
+  frame.scrollIntoView({ block: "nearest" });
 });
 
 // --- files: chosen, dropped or pasted, they are sent at once, each with its description ---------
@@ -153,25 +173,6 @@ form.addEventListener("click", (event) => {
   if (row.isConnected && !button.hidden) button.focus();
   else field.querySelector("input[type=file]").focus();
 });
-
-// --- tags in use: one press adds one ------------------------------------------------------------
-
-const tags = form.elements.category;
-const used = form.querySelector("[data-tags]");
-if (used) {
-  used.hidden = false;
-  document.getElementById("used-tags").hidden = true;
-}
-for (const button of form.querySelectorAll("[data-tag]")) {
-  button.addEventListener("click", () => {
-    const mark = tags.value.includes(";") ? ";" : ",";
-    const typed = tags.value.split(mark).map((tag) => tag.trim()).filter(Boolean);
-    if (!typed.includes(button.dataset.tag)) typed.push(button.dataset.tag);
-    tags.value = typed.join(`${mark} `);
-    tags.focus();
-    form.dispatchEvent(new Event("change"));
-  });
-}
 
 // --- where am I? --------------------------------------------------------------------------------
 

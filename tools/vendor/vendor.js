@@ -1,0 +1,3 @@
+import "@github/markdown-toolbar-element";
+
+export { default as Combobox } from "@github/combobox-nav";
