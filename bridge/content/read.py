@@ -98,5 +98,5 @@ def _content(file: PelicanFile, mf2: Mf2Line, rules: SiteRules) -> tuple[Json, .
     original = mf2.properties.get("content")
     if original and mf2.digest == body.digest(file.body):
         return original
-    decoded = body.decode(file, mf2.form, rules)
+    decoded = body.decode(file, mf2.form, rules, body.changes_of(file, mf2))
     return () if decoded is None else (decoded,)

@@ -54,6 +54,8 @@ def compose(
     mf2 = Mf2Line(
         type=post.type,
         form=written.form,
+        changes=written.changes,
+        digest=body.digest(written.text) if written.changes else None,
         draft=values["Status"] == "draft",
         syndicate_to=_texts(commands.get("syndicate-to", ())),
     )
@@ -208,7 +210,7 @@ class _Change:
         if "content" not in self.names:
             return file, mf2
         if file.syntax.name != "markdown":
-            return self._other_body(file), mf2.with_changes(form=None)
+            return self._other_body(file), mf2.with_changes(form=None, changes=())
         form = body.form_of(file, mf2.form, self._rules)
         was_markdown = form in {None, "markdown"} and bool(file.body.strip())
         written = body.encode(
@@ -216,6 +218,7 @@ class _Change:
             markdown=was_markdown or is_markdown(self._new),
             rules=self._rules,
             tolerance=self._tolerance(file) if was_markdown else None,
+            as_it_is=was_markdown and not body.is_adapted(file, mf2),
         )
         if was_markdown and mf2.form is None and written.form == "markdown":
             # By hand it is Markdown without a word, and blank lines around it are the owner's.
@@ -223,7 +226,9 @@ class _Change:
         text = written.text
         if form == written.form == "text":
             text = body.with_unchanged_lines(text, file, self._rules)
-        return file.with_body(text), mf2.with_changes(form=written.form)
+        digest = body.digest(text) if written.changes else None
+        changed = mf2.with_changes(form=written.form, changes=written.changes, digest=digest)
+        return file.with_body(text), changed
 
     def _other_body(self, file: PelicanFile) -> PelicanFile:
         """The new body of a post in reStructuredText or HTML, which was handed out as it is.
@@ -393,7 +398,7 @@ def _with_originals(
             kept[name] = tuple(rules.media.internalise(value) for value in post.all(name))
     digest = mf2.digest
     if "content" in wanted:
-        digest = body.digest(file.body) if "content" in kept else None
+        digest = body.digest(file.body) if "content" in kept or mf2.changes else None
     return mf2.with_changes(properties=MappingProxyType(kept), digest=digest)
 
 
@@ -404,7 +409,7 @@ def _given_back(
     for field in keys.FIELDS:
         if not (field is keys.TITLE and mf2.synthetic_title):
             found.update(field.decode(file, rules))
-    content = body.decode(file, mf2.form, rules)
+    content = body.decode(file, mf2.form, rules, body.changes_of(file, mf2))
     return found if content is None else {**found, "content": (content,)}
 
 

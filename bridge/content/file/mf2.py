@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from bridge.content.file.front_matter import PelicanFile
+from bridge.content.markup.commonmark import Change, Changes
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Properties
 
@@ -22,7 +23,7 @@ Form = Literal["text", "markdown", "html"]
 _FORMS: tuple[Form, ...] = ("text", "markdown", "html")
 _OWN_KEYS = frozenset(
     {"type", "properties", "title", "content", "digest", "aliases", "syndicate-to", "references"}
-    | {"draft", "title-digest"}
+    | {"draft", "title-digest", "changes"}
 )
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _TAG = re.compile(r"<[^>]*>")
@@ -42,8 +43,9 @@ class Mf2Line:
     ``synthetic_title``: the Title was made up; ``title_digest`` names that one (earlier versions
     did not): another is the owner's. ``form``: how the body encodes the content, ``None`` for
     hand-written Markdown; ``digest`` names the body that ``properties["content"]`` was written
-    as. ``aliases``: output paths where the post once lived. ``draft``: it is a draft that an app
-    has made, for which the plugin makes no page. ``rest``: keys of someone else.
+    as, or that was written with ``changes``. ``aliases``: output paths where the post once lived.
+    ``draft``: it is a draft that an app has made, for which the plugin makes no page. ``rest``:
+    keys of someone else.
     """
 
     type: str = "entry"
@@ -52,6 +54,7 @@ class Mf2Line:
     title_digest: str | None = None
     form: Form | None = None
     digest: str | None = None
+    changes: Changes = ()
     aliases: tuple[str, ...] = ()
     draft: bool = False
     syndicate_to: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ class Mf2Line:
             title_digest=made if synthetic and isinstance(made, str) else None,
             form=cast("Form", form) if form in _FORMS else None,
             digest=data["digest"] if isinstance(data.get("digest"), str) else None,
+            changes=_changes(data.get("changes")),
             aliases=_strings(data.get("aliases")),
             draft=data.get("draft") == "app",
             syndicate_to=_strings(data.get("syndicate-to")),
@@ -99,11 +103,12 @@ class Mf2Line:
             "type": [f"h-{self.type}"],
             "properties": {name: list(values) for name, values in self.properties.items()},
         }
-        optional = {
+        optional: dict[str, Any] = {
             "title": "synthetic" if self.synthetic_title else None,
             "title-digest": self.title_digest,
             "content": self.form,
             "digest": self.digest,
+            "changes": [[each.place, each.length, each.sent] for each in self.changes],
             "aliases": list(self.aliases),
             "draft": "app" if self.draft else None,
             "syndicate-to": list(self.syndicate_to),
@@ -149,6 +154,19 @@ def _properties(data: object) -> dict[str, tuple[Json, ...]]:
         return {}
     listed = {name: value if isinstance(value, list) else [value] for name, value in data.items()}
     return {name: tuple(values) for name, values in listed.items() if values}
+
+
+def _changes(data: object) -> Changes:
+    """In order and apart, as they were written; none where that is not so."""
+    found, end = [], 0
+    for each in data if isinstance(data, list) else ():
+        match each:
+            case [int(place), int(length), str(sent)] if place >= end and length >= 0:
+                found.append(Change(place, length, sent))
+                end = place + length
+            case _:
+                return ()
+    return tuple(found)
 
 
 def _mapping(data: object) -> Mapping[str, Json]:

@@ -1,8 +1,9 @@
 """The content of a post as the body of a Pelican file, and back.
 
 A note's plain text is protected from Markdown (:mod:`bridge.content.markup.text`). An article's
-Markdown stays as it was sent. HTML is sanitised and wrapped in one ``<div>``, which Markdown leaves
-alone.
+Markdown stays as it was sent, but for what Python-Markdown reads otherwise than CommonMark
+(:mod:`bridge.content.markup.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
+Markdown leaves alone.
 
 Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists) and each
 of the site's extensions adds some, so not the Markdown is judged but what the site's own Markdown
@@ -19,9 +20,10 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Form
-from bridge.content.markup import html, text
+from bridge.content.file.mf2 import Form, Mf2Line
+from bridge.content.markup import commonmark, html, text
 from bridge.content.markup.characters import printable
+from bridge.content.markup.commonmark import Changes
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 
@@ -39,10 +41,12 @@ _LAYOUT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body, and how it encodes the content. ``text`` ends in a newline unless it is empty."""
+    """A body, and how it encodes the content. ``text`` ends in a newline unless it is empty;
+    ``changes`` are what Python-Markdown needs other than it was sent."""
 
     text: str
     form: Form
+    changes: Changes = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +103,15 @@ def refuse_effects(effects: frozenset[str]) -> None:
 
 
 def encode(
-    content: Json, *, markdown: bool, rules: SiteRules, tolerance: Tolerance | None = None
+    content: Json,
+    *,
+    markdown: bool,
+    rules: SiteRules,
+    tolerance: Tolerance | None = None,
+    as_it_is: bool = False,
 ) -> Body:
-    """The body for a content value. ``markdown``: whether plain text is Markdown (an article).
+    """The body for a content value. ``markdown``: whether plain text is Markdown (an article);
+    ``as_it_is``: it is for the site's own Markdown, and not CommonMark.
 
     Raises :class:`InvalidRequest` for HTML that would grow without bounds, and for Markdown that
     would have the site include something.
@@ -115,13 +125,14 @@ def encode(
     if not plain:
         return Body("", "markdown" if markdown else "text")
     if markdown:
-        return _markdown_body(plain, rules, tolerance or Tolerance())
+        return _markdown_body(plain, rules, tolerance or Tolerance(), as_it_is=as_it_is)
     return Body(rules.media.internalise_note(text.encode(plain)) + "\n", "text")
 
 
-def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
+def decode(file: PelicanFile, form: Form | None, rules: SiteRules, changes: Changes = ()) -> Json:
     """The content value that a file's body stands for; ``None`` where it is empty.
 
+    ``changes`` are those that this very body was written with.
     A body without ``form`` is hand-written: HTML in an HTML file, else the text as it is.
     """
     unix = _unix(file.body)
@@ -133,7 +144,21 @@ def decode(file: PelicanFile, form: Form | None, rules: SiteRules) -> Json:
     if form_of(file, form, rules) == "text":
         return text.decode(rules.media.externalise_note(unix.removesuffix("\n"))) or None
     plain = unix.strip("\n") if form is None else unix.removesuffix("\n")
-    return rules.media.externalise_text(plain) or None
+    return rules.media.externalise_text(commonmark.restore(plain, changes)) or None
+
+
+def is_adapted(file: PelicanFile, mf2: Mf2Line) -> bool:
+    """Whether a body of Markdown is as :func:`encode` writes it: a hand has left it alone."""
+    if mf2.form != "markdown":
+        return False
+    written = _unix(file.body).removesuffix("\n")
+    changes = changes_of(file, mf2)
+    return commonmark.adapt(commonmark.restore(written, changes)) == (written, changes)
+
+
+def changes_of(file: PelicanFile, mf2: Mf2Line) -> Changes:
+    """The changes that a body was written with, unless a hand has changed it since."""
+    return mf2.changes if mf2.changes and mf2.digest == digest(file.body) else ()
 
 
 def form_of(file: PelicanFile, form: Form | None, rules: SiteRules) -> Form | None:
@@ -179,10 +204,19 @@ def safe_html(sent: str, rules: SiteRules) -> str:
     return rules.media.internalise_html(rules.site.links.disarm(shown))
 
 
-def _markdown_body(markdown: str, rules: SiteRules, tolerance: Tolerance) -> Body:
-    verdict = judge(markdown, "md", rules, tolerance)
+def _markdown_body(
+    markdown: str, rules: SiteRules, tolerance: Tolerance, *, as_it_is: bool
+) -> Body:
+    adapt = _as_it_is if as_it_is else commonmark.adapt
+    verdict = judge(adapt(markdown)[0], "md", rules, tolerance)
     if verdict.reaches or verdict.acts:
         # Python-Markdown turns tabs into spaces, also inside <pre>.
         shown = safe_html(verdict.html, rules).replace(TAB, "&#9;")
         return Body(f"{_OPEN}{shown}{_CLOSE}\n", "html")
-    return Body(rules.media.internalise_markdown(markdown) + "\n", "markdown")
+    # The places of the changes are those in the file, where addresses are shorter.
+    written, changes = adapt(rules.media.internalise_markdown(markdown))
+    return Body(f"{written}\n", "markdown", changes)
+
+
+def _as_it_is(markdown: str) -> tuple[str, Changes]:
+    return markdown, ()

@@ -1,0 +1,278 @@
+"""Markdown as apps write it, CommonMark, so that Python-Markdown shows the same, and back.
+
+Python-Markdown follows the first Markdown, where a list or a table has to stand apart from the text
+before it, what belongs to an item is indented by four, ``#hashtag`` is a heading, and no code block
+between fences stands in a list. Blank lines, blanks and backslashes are put in for what CommonMark
+(the numbers below are its sections) reads differently; it reads the result as it did what was sent.
+What each :class:`Change` says is enough to take them out again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+_MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
+_RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
+_FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
+_HEADING = re.compile(r"#{1,6}(?:\s|$)")
+_NO_HEADING = re.compile(r"#{7,}|#{1,6}[^\s#]")
+#: HTML that Python-Markdown takes as it is until its end, blank lines and all.
+_HTML = re.compile(
+    r"<(?:(?P<comment>!--)|(?P<tag>address|article|aside|blockquote|body|canvas|center|dd|details"
+    r"|dialog|dir|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|hgroup|iframe|li"
+    r"|main|math|menu|nav|noscript|object|ol|p|pre|script|section|style|summary|svg|table|tbody|td"
+    r"|template|textarea|tfoot|th|thead|tr|ul|video)\b)",
+    re.IGNORECASE,
+)
+_DELIMITER_ROW = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+#: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
+_TAB = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was written at a place of the result, and what stood there."""
+
+    place: int
+    length: int
+    sent: str = ""
+
+
+Changes: TypeAlias = tuple[Change, ...]
+
+
+def restore(written: str, changes: Iterable[Change]) -> str:
+    """What was sent, out of what :func:`adapt` made of it."""
+    parts, end = [], 0
+    for change in changes:
+        parts += [written[end : change.place], change.sent]
+        end = change.place + change.length
+    return "".join([*parts, written[end:]])
+
+
+def adapt(sent: str) -> tuple[str, Changes]:
+    """Text (with ``\\n``) as Python-Markdown has to have it, and what was changed."""
+    writer = _Writer()
+    lines = sent.split("\n")
+    for number, line in enumerate(lines):
+        following = lines[number + 1] if number + 1 < len(lines) else ""
+        writer.line(line, following)
+        if number + 1 < len(lines):
+            writer.out.append("\n")
+            writer.length += 1
+    return "".join(writer.out), tuple(writer.changes)
+
+
+@dataclass(slots=True)
+class _Item:
+    """An item of a list: where its marker stands, and where its content begins (in columns).
+
+    ``has_further``: there is more in it after a blank line.
+    """
+
+    marker: int
+    content: int
+    has_further: bool = False
+
+
+@dataclass(slots=True)
+class _Fence:
+    """A block of code between fences; ``indented``: it is written as an indented one."""
+
+    marks: str
+    indent: int
+    depth: int
+    indented: bool
+
+
+@dataclass(slots=True)
+class _Writer:
+    out: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    length: int = 0
+    items: list[_Item] = field(default_factory=list)
+    fence: _Fence | None = None
+    in_paragraph: bool = False
+    #: An item that has more after a blank line has ended with this line.
+    ended_further: bool = False
+    #: The end of HTML that goes on.
+    html_end: str = ""
+    after_blank: bool = True
+
+    def line(self, line: str, following: str) -> None:
+        """One line, with the state after those before it."""
+        if self.fence:
+            self._in_fence(line, self.fence)
+            return
+        if self.html_end:
+            self._keep(line)
+            self._in_html(line)
+            return
+        if not line.strip():
+            self._keep(line)
+            self.in_paragraph = False
+            self.after_blank = True
+            return
+        self.ended_further = False
+        text = line.lstrip(" ")
+        indent = len(line) - len(text)
+        if text.startswith("\t") or not self._opens(text, indent):
+            if not self.in_paragraph:
+                self._insert(" " * self._shift())
+                self._go_on_after_blank()
+            self._keep(line)
+        elif marker := self._marker(text):
+            self._item(text, indent, marker, following)
+        else:
+            self._block(text, indent, following)
+        self.after_blank = False
+
+    def _opens(self, text: str, indent: int) -> bool:
+        """Whether the line is in a list, or at the left; ``False`` for code and what goes on."""
+        starts = bool(self._marker(text) or _FENCE.match(text) or _HEADING.match(text))
+        while self.items and indent < self.items[-1].content:
+            if self.in_paragraph and not starts:
+                return False
+            if starts and indent >= self.items[-1].marker and self._marker(text):
+                break
+            self._end_item()
+            self.in_paragraph = self.in_paragraph and not self.items
+        base = self.items[-1].content if self.items else 0
+        return indent - base < _TAB
+
+    def _marker(self, text: str) -> re.Match[str] | None:
+        return None if _RULE.fullmatch(text) else _MARKER.match(text)
+
+    def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
+        if self.items and indent < self.items[-1].content:
+            self._end_item()
+            if self.ended_further and not self.after_blank:
+                self._insert("\n")
+        elif self.in_paragraph and not self._interrupts(text, marker):
+            self._keep(" " * indent + text)
+            return
+        elif self.in_paragraph and not self.items:
+            self._insert("\n")
+        self._go_on_after_blank()
+        gap = len(marker["gap"])
+        if not 1 <= gap <= _TAB or marker["gap"] == "\t":
+            gap = 1
+        self.items.append(_Item(indent, indent + len(marker["mark"]) + gap))
+        wanted = _TAB * (len(self.items) - 1)
+        self._insert(" " * (wanted - indent))
+        self._keep(" " * indent)
+        self._keep(marker["number"] or marker["mark"])
+        if marker["delimiter"]:
+            self._replace(marker["delimiter"], ".")
+        self._keep(marker["gap"])
+        rest = text[marker.end() :]
+        self.in_paragraph = bool(rest.strip())
+        self._text(rest, following)
+
+    def _end_item(self) -> None:
+        self.ended_further |= self.items.pop().has_further
+
+    def _go_on_after_blank(self) -> None:
+        if self.items and self.after_blank:
+            self.items[-1].has_further = True
+
+    def _interrupts(self, text: str, marker: re.Match[str]) -> bool:
+        """ "In order for a list to interrupt a paragraph, it must start with 1", and not with an
+        empty item (5.3)."""
+        return marker["number"] in {None, "1"} and bool(text[marker.end() :].strip())
+
+    def _block(self, text: str, indent: int, following: str) -> None:
+        depth = len(self.items)
+        if fence := _FENCE.fullmatch(text):
+            self._open_fence(text, indent, fence["fence"])
+            return
+        if self.in_paragraph and not depth and _is_table(text, following):
+            self._insert("\n")
+        if depth and self.after_blank:
+            self._insert(" " * self._shift())
+            self._go_on_after_blank()
+        self._keep(" " * indent)
+        if not self.in_paragraph and _HTML.match(text):
+            self._keep(text)
+            self._in_html(text)
+        elif _HEADING.match(text) or _RULE.fullmatch(text):
+            self._keep(text)
+            self.in_paragraph = False
+        else:
+            self._text(text, following)
+            self.in_paragraph = True
+
+    def _shift(self) -> int:
+        """By how much the content of the innermost item has to be indented further."""
+        return max(_TAB * len(self.items) - self.items[-1].content, 0) if self.items else 0
+
+    def _text(self, text: str, following: str) -> None:
+        if _NO_HEADING.match(text):
+            # "The opening sequence of # characters must be followed by spaces or tabs" (4.2).
+            self._insert("\\")
+        end = len(text) - len(text.rstrip("\\"))
+        if end % 2 and following.strip():
+            # A backslash at the end of a line is a hard line break (6.7).
+            self._keep(text[:-1])
+            self._replace("\\", "  ")
+        else:
+            self._keep(text)
+
+    def _in_html(self, line: str) -> None:
+        """What is open after a line of HTML; it ends with the element that it began with."""
+        if not self.html_end and (found := _HTML.match(line)):
+            self.html_end = "-->" if found["comment"] else f"</{found['tag'].lower()}"
+        if self.html_end in line.lower():
+            self.html_end = ""
+
+    def _open_fence(self, text: str, indent: int, marks: str) -> None:
+        depth = len(self.items)
+        if depth:
+            self.items[-1].has_further = True
+        self.fence = _Fence(marks, indent, depth, indented=bool(depth))
+        if depth:
+            if not self.after_blank:
+                self._insert("\n")
+            self._replace(" " * indent + text, "")
+        else:
+            self._keep(" " * indent + text)
+        self.in_paragraph = False
+
+    def _in_fence(self, line: str, fence: _Fence) -> None:
+        text = line.strip(" ")
+        closes = set(text) == {fence.marks[0]} and len(text) >= len(fence.marks)
+        if closes:
+            self.fence = None
+            self.after_blank = fence.indented
+        if not fence.indented:
+            self._keep(line)
+        elif closes:
+            self._replace(line, "")
+        elif line.strip():
+            had = min(len(line) - len(line.lstrip(" ")), fence.indent)
+            self._replace(line[:had], " " * (_TAB * (fence.depth + 1)))
+            self._keep(line[had:])
+        else:
+            self._keep(line)
+
+    def _keep(self, text: str) -> None:
+        self.out.append(text)
+        self.length += len(text)
+
+    def _insert(self, text: str) -> None:
+        self._replace("", text)
+
+    def _replace(self, sent: str, text: str) -> None:
+        if sent == text:
+            self._keep(text)
+            return
+        self.changes.append(Change(self.length, len(text), sent))
+        self._keep(text)
+
+
+def _is_table(text: str, following: str) -> bool:
+    row = following.strip()
+    return "|" in text and "|" in row and bool(_DELIMITER_ROW.fullmatch(row))

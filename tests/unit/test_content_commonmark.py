@@ -1,0 +1,140 @@
+"""Markdown that apps write as CommonMark has it is on the page what CommonMark makes of it."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+
+import pytest
+from bs4 import BeautifulSoup
+from content_site import WHEN, load_rules
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown import Markdown
+from markdown_it import MarkdownIt
+
+from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file.mf2 import Mf2Line
+from bridge.content.markup.commonmark import adapt, restore
+from bridge.content.read import read
+from bridge.content.render import compose, edit
+from bridge.content.rules import SiteRules
+from bridge.micropub.post import Post
+
+COMMONMARK = MarkdownIt("commonmark").enable("table")
+DIFFERENT = [
+    "Shopping:\n- milk\n- eggs\n\nEnd",
+    "Steps:\n1. one\n2. two",
+    "**Pros**\n* fast\n* small\n\n**Cons**\n1. slow",
+    "Text\n* a\n* b\nstill b",
+    "- a\n  - b\n  - c\n- d",
+    "- a\n  - b\n    - c\n      - d\n  - e\n- f\n\ntext",
+    "1. a\n   - b\n   - c\n2. d",
+    "- a\n\n  more a\n\n- b",
+    "1. a\n\n   more a\n\n2. b",
+    "- a\n\n  more a\n- b\n\n  more b\n- c",
+    "1. A\n   para\n\n   - n1\n   - n2\n2. B",
+    "- a\n  - b\n\n    more b\n\n  more a\n- c",
+    "- a\n\n      code\n      more\n- b",
+    "- a\n\n  ```\n  code\n  ```\n- b",
+    "1. Install:\n   ```sh\n   pip install x\n\n     y\n   ```\n   more\n2. Run",
+    "1) a\n2) b",
+    "#hashtag and text\n\n#two\n####### seven",
+    "- #tag\n- # head",
+    "a\\\nb\n\n- c\\\n  d",
+    "text\n| a | b |\n|---|:-:|\n| 1 | 2 |",
+    "Quote:\n> x\n- y",
+    "<b>Bold</b>:\n- a\n- b",
+    "```\n#x\n```\ntext\n- list",
+    "<!--\n\n- c\n-->\n\n#tag",
+    "<pre>\n#tag\n\ntext\n- a\n</pre>\n\ntext\n- b",
+]
+ALIKE = [
+    "# Head\n\nText\n\n- a\n- b\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",
+    "- a\n    - b\n- c",
+    "-   a\n    - b\n-   c",
+    "9. a\n10. b\n    - c",
+    "- a long\n  wrapped item\n- b\n  wrapped",
+    "The number is\n14. And\n- \nmore",
+    "*stress* at a line's start\n+1 from me\n-5 degrees",
+    "```\ntext\n- a\n#tag\n```",
+    "    #tag\n    - a",
+    "* * *\n\n- - -",
+    "a  \nb",
+    "Term\n: definition\n\nnote[^1]\n\n[^1]: text\n    - a",
+    "<div>\n\ntext\n- a\n\n</div>",
+]
+
+
+def shown(html: str) -> str:
+    """What a page shows, whether or not the items of a list are paragraphs."""
+    soup = BeautifulSoup(html, "html.parser")
+    for element in soup.find_all(True):
+        element.attrs = {}
+        if element.name == "p":
+            element.unwrap()
+    return re.sub(r"\s*(</?\w+/?>)\s*", r"\1", " ".join(str(soup).split()))
+
+
+def on_the_site(markdown: str) -> str:
+    return shown(Markdown(extensions=["extra", "meta"]).convert(f"Title: x\n\n{markdown}"))
+
+
+@pytest.mark.parametrize("sent", DIFFERENT)
+def test_the_page_shows_what_commonmark_makes_of_it(sent: str) -> None:
+    written, changes = adapt(sent)
+    meant = shown(COMMONMARK.render(sent))
+    assert on_the_site(sent) != meant or "pre>" in sent
+    assert on_the_site(written) == meant
+    assert shown(COMMONMARK.render(written)) == meant, "no matter who reads it"
+    assert restore(written, changes) == sent
+
+
+@pytest.mark.parametrize("sent", ALIKE)
+def test_what_both_read_alike_is_not_touched(sent: str) -> None:
+    assert adapt(sent) == (sent, ())
+
+
+PIECES = ["- ", "1. ", "2) ", "    ", "  ", "```\n", "<pre>", "</pre>", "|-|", "\n\n", "\n", "\\\n"]
+
+
+@given(st.lists(st.sampled_from([*PIECES, *"#*+>|ab~<"]), max_size=40).map("".join))
+def test_what_was_sent_comes_out_of_what_was_written(sent: str) -> None:
+    written, changes = adapt(sent)
+    assert restore(written, changes) == sent
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    return load_rules(tmp_path_factory.mktemp("site"))
+
+
+def article(content: str) -> Post:
+    return Post("entry", MappingProxyType({"name": ("Named",), "content": (content,)}))
+
+
+@pytest.mark.parametrize("sent", [*DIFFERENT, *ALIKE, "\n\nText\n- a\n\n"])
+def test_an_article_comes_back_as_it_was_sent(sent: str, rules: SiteRules) -> None:
+    url = f"{rules.media.prefixes[0]}2026/11/lake.jpg"
+    sent = f"![lake]({url}) {url}\n\n{sent}\n- ![lake]({url})\n"
+    file = PelicanFile.parse(compose(article(sent), when=WHEN, rules=rules).text())
+    found = read(file, rules)
+    assert found.all("content") == (sent,)
+    assert "content" not in Mf2Line.of(file).properties, "the text stands in the file once"
+    changed = found.with_properties({"content": (f"{sent}\nMore:\n- b",)})
+    edited = edit(file, found, changed, when=WHEN, rules=rules)
+    assert read(PelicanFile.parse(edited.text()), rules).all("content") == changed.all("content")
+    assert edited.body.startswith(file.body.rstrip("\n"))
+    assert edited.body.endswith("More:\n\n- b\n")
+
+
+def test_a_hand_that_writes_for_the_site_is_left_alone(rules: SiteRules) -> None:
+    file = compose(article("Shopping:\n- milk"), when=WHEN, rules=rules)
+    by_hand = file.with_body("#Heading\nShopping:\n- milk\n")
+    found = read(by_hand, rules)
+    assert found.all("content") == ("#Heading\nShopping:\n- milk",)
+    changed = found.with_properties({"content": ("#Heading\nShopping:\n- milk\n- eggs",)})
+    edited = edit(by_hand, found, changed, when=WHEN, rules=rules)
+    assert edited.body == "#Heading\nShopping:\n- milk\n- eggs\n"
+    assert read(edited, rules).all("content") == changed.all("content")
+    assert Mf2Line.of(edited).changes == ()
