@@ -4,15 +4,15 @@ from setuptools import find_packages, setup
 
 #: Folders of the clone, by the package that they become: what messages point to, what
 #: `micropub-bridge demo` copies, and what Pelican finds by itself.
-ELSEWHERE = {
+PACKAGE_DIRS = {
     "bridge.docs": "docs",
     "bridge.sample_site": "sample_site",
     "pelican.plugins.indieauth": "namespace/pelican/plugins/indieauth",
 }
 
 setup(
-    packages=[*find_packages(include=["bridge*", "pelican_indieauth*"]), *ELSEWHERE],
-    package_dir=ELSEWHERE,
+    packages=[*find_packages(include=["bridge*", "pelican_indieauth*"]), *PACKAGE_DIRS],
+    package_dir=PACKAGE_DIRS,
     package_data={
         "bridge": ["py.typed"],
         "bridge.store": ["*.sh"],

@@ -46,7 +46,7 @@ async def measure(repo: Path, size: int) -> None:
     settings = load(None, environment)
     store = GitStore(repo, author="A <a@example.com>")
 
-    state, objects = repo.with_name("state"), store.place.common / "objects"
+    state, objects = repo.with_name("state"), store.bare_repo.common / "objects"
     site = make_current_site(
         settings, store, Checkout(objects, state / "checkout"), make_sandbox(settings, state)
     )

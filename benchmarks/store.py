@@ -141,7 +141,8 @@ def _object_sizes(store: GitStore, head: Version) -> Iterator[int]:
     names = [head, *(f"{head}{folder or '^{tree}'}" for folder in folders)]
     check = subprocess.run(
         ["git", "cat-file", "--batch-check=%(objectsize:disk)"],
-        cwd=store.place.common, input="\n".join(names), text=True, check=True, capture_output=True,
+        cwd=store.bare_repo.common, input="\n".join(names),
+        text=True, check=True, capture_output=True,
     )  # fmt: skip
     yield from (int(line) for line in check.stdout.split())
     yield len(_TEXT) // 2

@@ -34,19 +34,19 @@ from bridge.indieauth.server import IndieAuthServer
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
-from bridge.posts.attachments import Illustrator
+from bridge.posts.attachments import Attachments
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commit_message import is_ours
 from bridge.posts.commits import Committer
 from bridge.posts.once import Once
 from bridge.posts.reader import PostReader
-from bridge.posts.reply_contexts import Annotator
-from bridge.posts.reservations import Placing
+from bridge.posts.reply_contexts import ReplyContexts
+from bridge.posts.reservations import Reservations
 from bridge.posts.unattached_uploads import Orphans
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
+from bridge.rebuild.deferred import DeferredRebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.later import LaterRebuilder
 from bridge.runtime import private
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
@@ -82,7 +82,7 @@ from bridge.webmention.outgoing.build import make_sender, outbox_folder, own_pag
 from bridge.webmention.outgoing.outbox import begin_anew
 from bridge.webmention.outgoing.sending import Sender
 from bridge.webmention.outgoing.websub import HubPing
-from bridge.webmention.tombstones import Gravedigger, Tombstones
+from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 
 log = logging.getLogger(__name__)
 
@@ -173,9 +173,11 @@ class _Assembly:
         ]
         committer = Committer(repo.queue, repo.catalogue, repo.media, listeners)
         self._close_later(committer.close)
-        placing = Placing(repo.catalogue, repo.store)
+        reservations = Reservations(repo.catalogue, repo.store)
         tombstones = self._tombstones(repo)
-        publisher = self._make_publisher(repo, placing, followers, committer, tombstones, fetch)
+        publisher = self._make_publisher(
+            repo, reservations, followers, committer, tombstones, fetch
+        )
         site = own_pages()
         self._close_later(site.close)
         sender = await self._start_sending(repo, followers, committer, tombstones, fetch, site)
@@ -199,7 +201,7 @@ class _Assembly:
             previews,
             max_bytes=self.app[MAX_REQUEST],
         )
-        copies = self._start_syndication(repo, placing, followers, committer, fetch, server)
+        copies = self._start_syndication(repo, reservations, followers, committer, fetch, server)
         syndicator = copies[0] if copies else None
         if syndicator is not None:
             listeners.append(syndicator.changed)
@@ -260,7 +262,7 @@ class _Assembly:
         private.make_folder(site.state)
         queue = CommitQueue(store)
         self._close_later(queue.close)
-        state, objects = site.state, store.place.common / "objects"
+        state, objects = site.state, store.bare_repo.common / "objects"
         sandbox = make_sandbox(self.settings, state, objects=objects)
         submodules = submodules_of(store, self.settings)
         checkout = Checkout(
@@ -298,7 +300,7 @@ class _Assembly:
         if (output := self._output_folder()) is not None:
             rebuilder = make(output=output)
         else:
-            rebuilder = LaterRebuilder(
+            rebuilder = DeferredRebuilder(
                 partial(self._output_of_site, repo), lambda output: make(output=output)
             )
         moved: list[Callable[[Version], None]] = [rebuilder.changed]
@@ -346,25 +348,25 @@ class _Assembly:
     def _make_publisher(
         self,
         repo: _Repo,
-        placing: Placing,
+        reservations: Reservations,
         followers: _Followers,
         committer: Committer,
         tombstones: Tombstones,
         fetch: GuardedFetch,
     ) -> Publisher:
         """The publisher, and what works on posts beside it."""
-        annotator = Annotator(repo.catalogue, repo.posts, placing, committer, fetch)
-        self._close_later(annotator.close)
+        reply_contexts = ReplyContexts(repo.catalogue, repo.posts, reservations, committer, fetch)
+        self._close_later(reply_contexts.close)
         # Looks at the whole site first, which takes seconds where nothing is known of it yet.
-        self._run_beside(annotator.start(), "annotator")
+        self._run_beside(reply_contexts.start(), "reply_contexts")
         self._run_beside(Orphans(repo.media, committer).run(), "orphans")
         publisher = Publisher(
             catalogue=repo.catalogue,
             posts=repo.posts,
-            placing=placing,
-            illustrator=Illustrator(repo.media),
+            reservations=reservations,
+            attachments=Attachments(repo.media),
             committer=committer,
-            annotator=annotator,
+            reply_contexts=reply_contexts,
             tombstones=tombstones,
             rebuilder=followers.rebuilder,
             once=Once(repo.store),
@@ -478,7 +480,7 @@ class _Assembly:
             repo.catalogue,
             repo.posts,
             followers.rebuilder,
-            Gravedigger(tombstones, repo.catalogue, committer),
+            TombstoneCommitter(tombstones, repo.catalogue, committer),
             fetch=fetch,
             site=site,
             public_url=self.public_url,
@@ -490,7 +492,7 @@ class _Assembly:
     def _start_syndication(
         self,
         repo: _Repo,
-        placing: Placing,
+        reservations: Reservations,
         followers: _Followers,
         committer: Committer,
         fetch: GuardedFetch,
@@ -508,7 +510,7 @@ class _Assembly:
             repo.store,
             repo.catalogue,
             repo.posts,
-            placing,
+            reservations,
             committer,
             repo.media,
             followers.rebuilder,

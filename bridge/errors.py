@@ -130,7 +130,7 @@ class OAuthError(Exception):
         self.description = description
 
 
-class Untrusted(Exception):
+class CsrfError(Exception):
     """A form that did not come from our own page in this browser."""
 
 

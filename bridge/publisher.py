@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from html import unescape
 from zoneinfo import ZoneInfo
 
-from bridge.auth.scopes import only_drafts
+from bridge.auth.scopes import is_draft_only
 from bridge.auth.token import Token
 from bridge.content.file.front_matter import PelicanFile, refuse_other_formats
 from bridge.content.file.mf2 import Mf2Line
@@ -32,20 +32,19 @@ from bridge.micropub.post import Post, Properties
 from bridge.micropub.post_type import discover
 from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
-from bridge.posts.attachments import Illustrator
+from bridge.posts.attachments import Attachments
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commit_message import commit_message
 from bridge.posts.commits import Committer, after_commit, retry_on_conflict
 from bridge.posts.once import Once, name_of
 from bridge.posts.reader import PostReader
-from bridge.posts.reply_contexts import Annotator
-from bridge.posts.reservations import Place, Placing
+from bridge.posts.reply_contexts import ReplyContexts
+from bridge.posts.reservations import Reservation, Reservations
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Background
 from bridge.site.known import Settled, settle, without_guesses
-from bridge.site.messages import Entry
-from bridge.site.messages import Place as AskedPlace
-from bridge.store import BlobId, Change, ChangedMeanwhile, MovedMeanwhile, Version
+from bridge.site.messages import IndexedPost, Locate
+from bridge.store import BlobId, BranchMoved, Change, FileChanged, Version
 from bridge.webmention.outgoing.changes import Seen
 from bridge.webmention.tombstones import Tombstones
 
@@ -64,7 +63,7 @@ class _Opened:
     """A post as one request has it for itself: its entry, its file, and the id of its bytes."""
 
     base: Version
-    entry: Entry
+    entry: IndexedPost
     file: PelicanFile
     blob: BlobId
 
@@ -92,10 +91,10 @@ class Publisher:
         self,
         catalogue: Catalogue,
         posts: PostReader,
-        placing: Placing,
-        illustrator: Illustrator,
+        reservations: Reservations,
+        attachments: Attachments,
         committer: Committer,
-        annotator: Annotator,
+        reply_contexts: ReplyContexts,
         tombstones: Tombstones,
         rebuilder: Rebuilder,
         once: Once,
@@ -108,10 +107,10 @@ class Publisher:
         a post is copied to whose app does not say."""
         self._catalogue = catalogue
         self._posts = posts
-        self._placing = placing
-        self._illustrator = illustrator
+        self._reservations = reservations
+        self._attachments = attachments
         self._committer = committer
-        self._annotator = annotator
+        self._reply_contexts = reply_contexts
         self._tombstones = tombstones
         self._rebuilder = rebuilder
         self._once = once
@@ -207,7 +206,7 @@ class Publisher:
 
     async def _create(self, action: Create, token: Token, deadline: asyncio.Timeout) -> Published:
         post, when = action.post, self._now()
-        if only_drafts(token):
+        if is_draft_only(token):
             post = post.with_properties({"post-status": ("draft",)})
         if "syndicate-to" not in action.commands:
             chosen = {**action.commands, "syndicate-to": self._targets(post)}
@@ -216,26 +215,26 @@ class Publisher:
             # What the site cannot hold is refused before any file of the request is taken in.
             await self._catalogue.for_new_post()
             await self._composed(post, action, when)
-            post = await self._illustrator.take_in(post, action.uploads)
+            post = await self._attachments.store_uploads(post, action.uploads)
 
-        async def attempt() -> tuple[Place, Version]:
+        async def attempt() -> tuple[Reservation, Version]:
             base = await self._catalogue.for_new_post()
             settled = await self._composed(post, action, when)
-            async with self._placing.new(settled, base) as place:
+            async with self._reservations.new(settled, base) as reservation:
                 changes = [
-                    Change(place.path, place.file.text().encode(), None),
-                    *await self._illustrator.pending(place.file),
+                    Change(reservation.path, reservation.file.text().encode(), None),
+                    *await self._attachments.pending(reservation.file),
                 ]
                 message = _message(
-                    "create", post, place.file, place.location.url, token, action.once
+                    "create", post, reservation.file, reservation.location.url, token, action.once
                 )
-                return place, await self._commit(deadline, changes, message, base)
+                return reservation, await self._commit(deadline, changes, message, base)
 
-        place, version = await retry_on_conflict(attempt)
-        url = place.location.url
-        self._want_context(url, place.file)
-        live = await self._live(version, place.location.save_as)
-        return Published(url, draft=_draft(place), live=live)
+        reservation, version = await retry_on_conflict(attempt)
+        url = reservation.location.url
+        self._request_context(url, reservation.file)
+        live = await self._live(version, reservation.location.save_as)
+        return Published(url, draft=_draft(reservation), live=live)
 
     async def _live(self, version: Version, *pages: str) -> bool:
         """Wait, for a set moment in all, until pages are as a version has them; whether they are
@@ -254,13 +253,13 @@ class Publisher:
         deadline.reschedule(None)
         try:
             return await self._committer.commit(changes, message, base)
-        except (ChangedMeanwhile, MovedMeanwhile):
+        except (FileChanged, BranchMoved):
             deadline.reschedule(ends)
             raise
 
-    def _want_context(self, url: str, file: PelicanFile) -> None:
+    def _request_context(self, url: str, file: PelicanFile) -> None:
         with after_commit("asking for reply contexts"):
-            self._annotator.want(url, file)
+            self._reply_contexts.request(url, file)
 
     async def _composed(self, post: Post, action: Create, when: datetime) -> Settled:
         """The file of a new post, and where the site would put it."""
@@ -272,7 +271,7 @@ class Publisher:
         site = self._catalogue.site
         published = published_at(post, when, ZoneInfo(site.facts.timezone))
         wishes = slug_wishes(post, action.commands, published)
-        settled = await settle(site, write, lambda text: AskedPlace(text, wishes=wishes))
+        settled = await settle(site, write, lambda text: Locate(text, wishes=wishes))
         refuse_effects(settled.answer.whole.effects)
         return settled
 
@@ -281,27 +280,27 @@ class Publisher:
             entry, file = post.entry, post.file
             if action.seen and action.seen != post.blob:
                 raise Conflict("This post has changed since you opened it. Nothing was written.")
-            _stay_with_drafts(token, entry.status)
+            _require_draft_access(token, entry.status)
             action = _without_what_is_told(action, entry)
             old = await self._posts.read(file, entry)
-            new = apply(old, self._in_own_words(action))
+            new = apply(old, self._normalise_media_urls(action))
             settled = await self._edited(post, old, new, action)
             if settled is None:
                 return Published(entry.url)
-            async with self._placing.moved(settled, entry.path, post.base) as place:
-                _stay_with_drafts(token, place.location.status)
-                url = place.location.url
-                text = _with_alias(place, entry).text()
+            async with self._reservations.moved(settled, entry.path, post.base) as reservation:
+                _require_draft_access(token, reservation.location.status)
+                url = reservation.location.url
+                text = _with_alias(reservation, entry).text()
                 changes = [
                     Change(entry.path, text.encode(), post.blob),
-                    *await self._illustrator.pending(place.file),
+                    *await self._attachments.pending(reservation.file),
                 ]
-                message = _message("update", new, place.file, url, token, action.once)
+                message = _message("update", new, reservation.file, url, token, action.once)
                 version = await self._commit(deadline, changes, message, post.base)
-        self._want_context(url, place.file)
+        self._request_context(url, reservation.file)
         # Where a post has moved, its old page is to lead to the new one by then.
-        live = await self._live(version, entry.save_as, place.location.save_as)
-        return Published(url, draft=_draft(place), live=live, moved=url != entry.url)
+        live = await self._live(version, entry.save_as, reservation.location.save_as)
+        return Published(url, draft=_draft(reservation), live=live, moved=url != entry.url)
 
     async def _edited(self, post: _Opened, old: Post, new: Post, action: Update) -> Settled | None:
         """The file with the change, and where the site would put it; ``None`` for no change."""
@@ -320,7 +319,7 @@ class Publisher:
         site = self._catalogue.site
         if await without_guesses(site, write) == post.file:
             return None
-        settled = await settle(site, write, lambda text: AskedPlace(text, path=post.entry.path))
+        settled = await settle(site, write, lambda text: Locate(text, path=post.entry.path))
         if settled.file.body != post.file.body:
             refuse_effects(settled.answer.whole.effects - allowed)
         return settled
@@ -345,32 +344,32 @@ class Publisher:
     ) -> Published:
         seen = await self._catalogue.refresh()
         change = await self._posts.find_deleted(action.url, seen)
-        if isinstance(change, Entry):
+        if isinstance(change, IndexedPost):
             return self._undeleted(change.url, action)
         path = change.path
-        async with self._placing.turn(path):
+        async with self._reservations.lock(path):
             base = await self._catalogue.refresh()
             if base != seen:
                 change = await self._posts.find_deleted(action.url, base)
-                if isinstance(change, Entry) or change.path != path:
-                    raise ChangedMeanwhile(path)
+                if isinstance(change, IndexedPost) or change.path != path:
+                    raise FileChanged(path)
             file = PelicanFile.parse(
                 (change.content or b"").decode("utf-8", "surrogateescape"), path
             )
             settled = await settle(
-                self._catalogue.site, lambda _: file, lambda text: AskedPlace(text, path=path)
+                self._catalogue.site, lambda _: file, lambda text: Locate(text, path=path)
             )
-            async with self._placing.moved(settled, path, base) as place:
-                if place.file != file:
+            async with self._reservations.moved(settled, path, base) as reservation:
+                if reservation.file != file:
                     raise Conflict(
                         f"Another post lives at {action.url} by now: move that one first."
                     )
                 post = await self._posts.read(file)
-                message = _message("undelete", post, file, place.location.url, token)
-                restored = self._tombstones.of_restored(place.location.save_as, base)
+                message = _message("undelete", post, file, reservation.location.url, token)
+                restored = self._tombstones.of_restored(reservation.location.save_as, base)
                 version = await self._commit(deadline, [change, *restored], message, base)
-        live = await self._live(version, place.location.save_as)
-        return self._undeleted(place.location.url, action, live=live)
+        live = await self._live(version, reservation.location.save_as)
+        return self._undeleted(reservation.location.url, action, live=live)
 
     def _undeleted(self, url: str, action: Undelete, *, live: bool = False) -> Published:
         own = self._catalogue.index.own
@@ -382,16 +381,16 @@ class Publisher:
         """The post at a URL, which no other request works on until the block ends."""
         await self._catalogue.refresh()
         path = self._posts.find(url).path
-        async with self._placing.turn(path):
+        async with self._reservations.lock(path):
             base = await self._catalogue.refresh()
             entry = self._posts.find(url)
             file, blob = await asyncio.to_thread(self._posts.open, entry)
             if entry.path != path or blob != entry.blob:
                 # Another request has moved the post, or a commit came by git since the refresh.
-                raise ChangedMeanwhile(path)
+                raise FileChanged(path)
             yield _Opened(base, entry, file, blob)
 
-    def _in_own_words(self, update: Update) -> Update:
+    def _normalise_media_urls(self, update: Update) -> Update:
         """The update with our files under the one URL that a post read from its file names."""
 
         def own(properties: Properties) -> Properties:
@@ -409,7 +408,7 @@ class Publisher:
         )
 
 
-def _without_what_is_told(update: Update, entry: Entry) -> Update:
+def _without_what_is_told(update: Update, entry: IndexedPost) -> Update:
     """The update without the slug, the channel and the URL that ``q=source`` has told: a client
     that sends a whole post back wants none of them changed."""
     told = {"slug": slug_of(entry.url), "channel": entry.channel}
@@ -426,25 +425,25 @@ def _without_what_is_told(update: Update, entry: Entry) -> Update:
     )
 
 
-def _stay_with_drafts(token: Token, status: str) -> None:
+def _require_draft_access(token: Token, status: str) -> None:
     """Raise where a token for drafts alone would change a published post, or publish a draft."""
-    if only_drafts(token, "update") and status != "draft":
+    if is_draft_only(token, "update") and status != "draft":
         raise InsufficientScope("This token may change drafts, and not publish.", scope="update")
 
 
-def _draft(place: Place) -> str:
-    return place.location.save_as if place.location.status == "draft" else ""
+def _draft(reservation: Reservation) -> str:
+    return reservation.location.save_as if reservation.location.status == "draft" else ""
 
 
-def _with_alias(place: Place, entry: Entry) -> PelicanFile:
+def _with_alias(reservation: Reservation, entry: IndexedPost) -> PelicanFile:
     """The file, which remembers where its page was if that has changed."""
-    page = place.location.save_as
-    mf2 = Mf2Line.of(place.file)
+    page = reservation.location.save_as
+    mf2 = Mf2Line.of(reservation.file)
     aliases = [each for each in (*mf2.aliases, entry.save_as) if each != page]
     if page == entry.save_as and tuple(aliases) == mf2.aliases:
-        return place.file
+        return reservation.file
     changed = mf2.with_changes(aliases=tuple(dict.fromkeys(aliases)))
-    return place.file.with_header("Mf2", changed.text())
+    return reservation.file.with_header("Mf2", changed.text())
 
 
 def _message(

@@ -10,7 +10,7 @@ from pelican_indieauth import mentions, pages, templating
 from pelican_indieauth.discovery import headers
 from pelican_indieauth.discovery.endpoints import configured
 from pelican_indieauth.entry import markup
-from pelican_indieauth.lists import feeds, gone, order, quiet, redirects, withheld
+from pelican_indieauth.lists import feeds, gone, off_home, order, redirects, withheld
 from pelican_indieauth.lists.json_feed import JsonFeed
 from pelican_indieauth.lists.redirects import Redirects
 from pelican_indieauth.site import KEY, Site, site_of, warn_of_unknown
@@ -100,7 +100,7 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
         ]
         markup.add_entries([*articles, *private], site, context)
         if site.not_on_home:
-            quiet.keep_off_home(generator, site.not_on_home)
+            off_home.keep_off_home(generator, site.not_on_home)
         context[feeds.ARTICLES] = feeds.by_link(articles)
         context[redirects.MOVED] = redirects.moved(articles)
         context[redirects.WRITTEN] = set()

@@ -16,14 +16,14 @@ from pelican_indieauth.entry import theme
 from pelican_indieauth.entry.entry import Person
 from pelican_indieauth.entry.words import words
 from pelican_indieauth.errors import SettingError
-from pelican_indieauth.lists import quiet
+from pelican_indieauth.lists import off_home
 
 logger = logging.getLogger(__name__)
 
 _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_MARKUP", "INDIEAUTH_PHOTO", "INDIEAUTH_WORDS", "INDIEAUTH_HEADERS"),
     *("INDIEAUTH_MEDIA_FOLDER", "INDIEAUTH_JSON_FEED"),
-    *("INDIEAUTH_PRIVATE_DRAFTS", "INDIEAUTH_BRIDGY_FED", quiet.SETTING),
+    *("INDIEAUTH_PRIVATE_DRAFTS", "INDIEAUTH_BRIDGY_FED", off_home.SETTING),
     *(mentions.SETTING, mentions.FORM),
 }
 #: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
@@ -93,7 +93,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         media=_media_folder(settings),
         private_drafts=_flag(settings, "INDIEAUTH_PRIVATE_DRAFTS", default=False),
         bridgy_fed=_flag(settings, "INDIEAUTH_BRIDGY_FED", default=False),
-        not_on_home=quiet.chosen(settings),
+        not_on_home=off_home.chosen(settings),
         mentions=mentions.folder_of(settings),
         mention_form=mentions.form_of(
             settings, next((link.href for link in links if link.rel == "webmention"), "")

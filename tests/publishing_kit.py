@@ -27,13 +27,13 @@ from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Json, Post
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
-from bridge.posts.attachments import Illustrator
+from bridge.posts.attachments import Attachments
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
 from bridge.posts.once import Once
 from bridge.posts.reader import PostReader
-from bridge.posts.reply_contexts import Annotator
-from bridge.posts.reservations import Placing
+from bridge.posts.reply_contexts import ReplyContexts
+from bridge.posts.reservations import Reservations
 from bridge.publisher import Published, Publisher
 from bridge.rebuild.none import NoRebuild
 from bridge.settings import Content, Settings, Site
@@ -151,7 +151,7 @@ async def bench(
         content=msgspec.structs.replace(Content(), **content),
     )
     store, public_url = GitStore(bare, author="A <a@example.com>"), "https://b.example/"
-    objects = store.place.common / "objects"
+    objects = store.bare_repo.common / "objects"
     sandbox = make_sandbox(settings, state, objects=objects)
     current = make_current_site(settings, store, Checkout(objects, state / "checkout"), sandbox)
     catalogue = Catalogue(
@@ -160,17 +160,17 @@ async def bench(
     posts = PostReader(store, catalogue, settings, public_url=public_url)
     library = MediaLibrary(store, state / "media", settings, public_url=public_url)
     await library.start()
-    queue, placing = CommitQueue(store), Placing(catalogue, store)
+    queue, reservations = CommitQueue(store), Reservations(catalogue, store)
     committer = Committer(queue, catalogue, library, [catalogue.changed])
     async with GuardedFetch() as fetch:
-        annotator = Annotator(catalogue, posts, placing, committer, fetch)
+        reply_contexts = ReplyContexts(catalogue, posts, reservations, committer, fetch)
         publisher = Publisher(
             catalogue=catalogue,
             posts=posts,
-            placing=placing,
-            illustrator=Illustrator(library),
+            reservations=reservations,
+            attachments=Attachments(library),
             committer=committer,
-            annotator=annotator,
+            reply_contexts=reply_contexts,
             tombstones=Tombstones(store, "content/mentions", enabled=send),
             rebuilder=NoRebuild(),
             once=Once(store),
@@ -181,7 +181,7 @@ async def bench(
             yield Bench(clone, bare, store, current, catalogue, posts, publisher, library)
         finally:
             await publisher.close()
-            await annotator.close()
+            await reply_contexts.close()
             await committer.close()
             await queue.close()
             await catalogue.close()

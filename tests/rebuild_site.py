@@ -10,7 +10,7 @@ from git_kit import ADA, git
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Pace, Worker
+from bridge.rebuild.worker import Timing, Worker
 from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store import Change, Commit, ContentStore, Version
 from bridge.store.git import GitStore
@@ -81,7 +81,7 @@ def make(store: GitStore, folder: Path, mode: str) -> Worker:
         store,
         folder / "state",
         output=folder / "output",
-        pace=Pace(gather=0.01, again=()),
+        timing=Timing(debounce=0.01, again=()),
     )
     assert isinstance(made, Worker)
     return made

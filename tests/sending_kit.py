@@ -24,16 +24,16 @@ from bridge.store.queue import CommitQueue
 from bridge.webmention.outgoing import links, live
 from bridge.webmention.outgoing.changes import Changes
 from bridge.webmention.outgoing.conversation import Conversation
-from bridge.webmention.outgoing.delivery import Courier, Pace
+from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
 from bridge.webmention.outgoing.following import MOST_AT_ONCE, Follower
 from bridge.webmention.outgoing.live import LivePages
 from bridge.webmention.outgoing.outbox import Outbox
 from bridge.webmention.outgoing.recipients import Recipients
-from bridge.webmention.outgoing.sending import Rhythm, Sender
-from bridge.webmention.tombstones import Gravedigger, Tombstones
+from bridge.webmention.outgoing.sending import Sender, Timing
+from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 
-QUICK = Rhythm(looks=(0.02,) * 500, again=0.05, upstream=0.0)
-HASTE = Pace(again=(0.02,) * 5, refused=(0.02,), gap=0.0)
+QUICK = Timing(looks=(0.02,) * 500, again=0.05, upstream=0.0)
+HASTE = DeliveryTiming(again=(0.02,) * 5, refused=(0.02,), gap=0.0)
 #: Far more than any of it takes, on a machine that is busy with other things.
 PATIENCE = 60
 
@@ -84,7 +84,7 @@ class Street:
         *,
         outbox: Outbox | None = None,
         courier: Courier | None = None,
-        rhythm: Rhythm = QUICK,
+        timing: Timing = QUICK,
         most: int = MOST_AT_ONCE,
     ) -> Sender:
         """A sender that has begun to work, on the outbox that the last one left."""
@@ -102,12 +102,14 @@ class Street:
             recipients,
             box,
             Conversation(store, "content/mentions"),
-            Gravedigger(Tombstones(store, "content/mentions", enabled=True), catalogue, committer),
+            TombstoneCommitter(
+                Tombstones(store, "content/mentions", enabled=True), catalogue, committer
+            ),
             time.time,
             most,
         )
         going = courier or Courier(self.fetch, HASTE, time.time)
-        sender = Sender(store, follower, pages, recipients, going, box, rhythm=rhythm)
+        sender = Sender(store, follower, pages, recipients, going, box, timing=timing)
         self.senders.append(sender)
         await sender.start()
         return sender

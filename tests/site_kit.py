@@ -21,13 +21,13 @@ from bridge.site.messages import (
     Ask,
     Describe,
     Described,
-    Entry,
-    Facts,
+    IndexedPost,
     LaterPages,
     Page,
     Refusal,
     Reply,
     Rivals,
+    SiteFacts,
     Source,
     Start,
     Unread,
@@ -89,7 +89,7 @@ class InProcessSite:
         self.denied: list[str] = []
         self._site: PelicanSite | None = None
 
-    async def load(self) -> Facts:
+    async def load(self) -> SiteFacts:
         checkout, start = Path(self._start.checkout), self._start
         try:
             with importing_from(checkout):
@@ -106,7 +106,7 @@ class InProcessSite:
         return self.facts
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SiteFacts:
         assert self._site is not None
         return self._site.facts()
 
@@ -116,7 +116,7 @@ class InProcessSite:
     async def rivals(self, question: LaterPages) -> Rivals:
         return self._answered(answer(self._loaded, question), Rivals)
 
-    async def describe(self, files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
+    async def describe(self, files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
         return list(self._answered(answer(self._loaded, Describe(tuple(files))), Described).files)
 
     async def all_answered(self) -> None:

@@ -21,18 +21,18 @@ from bridge.content.file.mf2 import Mf2Line
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.commits import Committer
-from bridge.posts.reservations import Placing
+from bridge.posts.reservations import Reservations
 from bridge.settings import Settings, Site, Target
-from bridge.site.messages import Entry
+from bridge.site.messages import IndexedPost
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
-from bridge.syndication.around import Around, FileVault
+from bridge.syndication.environment import BridgeEnvironment, FileVault
 from bridge.syndication.factory import make_account
 from bridge.syndication.fake import APP_PASSWORD, HANDLE, MASTODON_TOKEN, FakeNetwork
 from bridge.syndication.jobs import Ledger
 from bridge.syndication.page import read_html
-from bridge.syndication.shown import Page
+from bridge.syndication.shown import PostPage
 from bridge.syndication.syndicator import Syndicator
 
 PATIENCE = 60.0
@@ -124,7 +124,7 @@ class FileLive:
         self._store = store
         self.live = True
 
-    async def page(self, entry: Entry, stamps: Sequence[datetime]) -> Page | None:
+    async def page(self, entry: IndexedPost, stamps: Sequence[datetime]) -> PostPage | None:
         del stamps
         head = self._store.head()
         assert head is not None
@@ -133,7 +133,7 @@ class FileLive:
             return None
         body = PelicanFile.parse(blob.data.decode(), entry.path).body
         rich, pictures = read_html(f"<p>{body.strip()}</p>", entry.url)
-        return Page(content=rich, pictures=pictures, language="en", has_content=True)
+        return PostPage(content=rich, pictures=pictures, language="en", has_content=True)
 
 
 class Killed(BaseException):
@@ -168,12 +168,12 @@ class Bench:
 
         targets = [msgspec.structs.replace(each, **settings) for each in self.targets]
         ledger = Ledger(self.folder / "state" / "keep" / "syndication")
-        placing = Placing(self.posts.catalogue, self.store)
+        reservations = Reservations(self.posts.catalogue, self.store)
         syndicator = Syndicator(
             self.store,
             self.posts.catalogue,
             self.posts.reader,
-            placing,
+            reservations,
             self.committer,
             ledger,
             self.live,
@@ -183,12 +183,13 @@ class Bench:
             looks=(0.02,) * 100,
             together=2.0,
         )
-        around = Around(
+        environment = BridgeEnvironment(
             self.posts.reader, self.media, self.fetch, ledger.save, syndicator.is_taken, self.now
         )
         vault = FileVault(self.folder / "secrets.json")
         accounts = {
-            each.uid: make_account(each, vault, around, self.fetch, self.fetch) for each in targets
+            each.uid: make_account(each, vault, environment, self.fetch, self.fetch)
+            for each in targets
         }
         self.syndicator = syndicator
         syndicator.start(accounts)

@@ -54,14 +54,14 @@ class CachingVerifier:
         seconds: float,
         *,
         is_owners: Callable[[Token], bool] = lambda _: True,
-        turns: Turns | None = None,
+        turns: CallerLimit | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._inner = inner
         self._seconds = seconds
         self._is_owners = is_owners
-        self._turns = turns or Turns()
+        self._turns = turns or CallerLimit()
         self._clock = clock
         self._now = now
         self._verdicts: OrderedDict[bytes, _Remembered] = OrderedDict()
@@ -139,7 +139,7 @@ class _Caller:
     questions: int = 0
 
 
-class Turns:
+class CallerLimit:
     """So many questions at once for all, and fewer for one caller, so that everybody has a turn.
 
     The one who would wait longer than ``seconds`` is refused.

@@ -16,15 +16,15 @@ class Scope:
     """A word: what it means to a person, and the deeds for which it is enough."""
 
     meaning: str
-    deeds: frozenset[str] = frozenset()
+    permissions: frozenset[str] = frozenset()
 
 
-def _scope(meaning: str, *deeds: str) -> Scope:
-    return Scope(meaning, frozenset(deeds))
+def _scope(meaning: str, *permissions: str) -> Scope:
+    return Scope(meaning, frozenset(permissions))
 
 
 #: Every word that means something here. A draft is created and updated too, with what
-#: :func:`only_drafts` says about it.
+#: :func:`is_draft_only` says about it.
 SCOPES: dict[str, Scope] = {
     "create": _scope(
         "Publish new posts with their files, and bring deleted posts back",
@@ -52,7 +52,7 @@ SCOPES: dict[str, Scope] = {
 OFFERED = tuple(word for word in SCOPES if word != "post")
 
 #: The words that say who someone is, and open nothing (IndieAuth 5.3.4).
-IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.deeds)
+IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.permissions)
 
 
 def words(scope: str) -> frozenset[str]:
@@ -60,30 +60,32 @@ def words(scope: str) -> frozenset[str]:
     return frozenset(scope.split())
 
 
-def opens_something(scopes: frozenset[str]) -> bool:
+def grants_any_access(scopes: frozenset[str]) -> bool:
     """Whether any of these words opens anything here: drafts and plans are not for all who may
     know a name (IndieAuth 5.2), nor for who has a word that means something elsewhere.
     """
-    return any(scope.deeds for word, scope in SCOPES.items() if word in scopes)
+    return any(scope.permissions for word, scope in SCOPES.items() if word in scopes)
 
 
-def require(token: Token, deed: str) -> None:
+def require(token: Token, permission: str) -> None:
     """Return if the token allows the deed (``create``, ``update``, ``delete``, ``undelete``,
     ``media``); raise :class:`InsufficientScope` if not.
     """
-    if not token.scopes & _enough(deed):
-        raise InsufficientScope(f"This needs a token with the scope '{deed}'.", scope=deed)
+    if not token.scopes & _scopes_granting(permission):
+        raise InsufficientScope(
+            f"This needs a token with the scope '{permission}'.", scope=permission
+        )
 
 
-def only_drafts(token: Token, deed: str = "create") -> bool:
+def is_draft_only(token: Token, permission: str = "create") -> bool:
     """Whether it is the word ``draft`` alone that allows this.
 
     Then every post is saved as a draft, and only drafts may be updated. A token with ``create``
     or ``update`` besides is not made weaker by one word more.
     """
-    return "draft" in token.scopes and not token.scopes & (_enough(deed) - {"draft"})
+    return "draft" in token.scopes and not token.scopes & (_scopes_granting(permission) - {"draft"})
 
 
-def _enough(deed: str) -> frozenset[str]:
+def _scopes_granting(permission: str) -> frozenset[str]:
     """The words of which any one is enough for a deed."""
-    return frozenset(word for word, scope in SCOPES.items() if deed in scope.deeds)
+    return frozenset(word for word, scope in SCOPES.items() if permission in scope.permissions)

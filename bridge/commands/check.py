@@ -10,20 +10,20 @@ from bridge.commands.checks import Finding
 from bridge.commands.checks.inside import check_inside, check_site
 from bridge.commands.checks.outside import check_outside
 from bridge.commands.checks.syndication import check_syndication
-from bridge.commands.serve import lend_plugin
+from bridge.commands.serve import add_plugin_to_pythonpath
 from bridge.settings import Settings
 from bridge.store.git import GitStore
 
 
 def check(settings: Settings, file: Path) -> int:
     """Print what was found. ``file`` is where the settings are. Returns 1 if anything is broken."""
-    lend_plugin()
+    add_plugin_to_pythonpath()
     return asyncio.run(_report(settings, file))
 
 
 def prove(settings: Settings) -> None:
     """Build the site once as the bridge will, beside ``pelican``, and print what differs."""
-    lend_plugin()
+    add_plugin_to_pythonpath()
     asyncio.run(_prove(settings))
 
 

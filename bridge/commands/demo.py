@@ -20,7 +20,7 @@ from aiohttp import web
 
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.commands.progress import step
-from bridge.commands.serve import lend_plugin, listen, run
+from bridge.commands.serve import add_plugin_to_pythonpath, listen, run
 from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
 from bridge.http.static_site import StaticSite
@@ -45,7 +45,7 @@ _ADDRESSES = "\n# Where this demo is.\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DemoFacts:
     """What ``demo.json`` says."""
 
     site: str
@@ -77,7 +77,7 @@ def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
     listener = _listen(config, port)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     (folder / "demo.json").unlink(missing_ok=True)
-    lend_plugin()
+    add_plugin_to_pythonpath()
     _prepare(folder, config, origin)
     private.tighten([config])
     network = _Network(listen("127.0.0.1", 0), folder / "network") if fake_network else None
@@ -90,7 +90,7 @@ def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
         (folder / "demo.json").unlink(missing_ok=True)
 
 
-def _links(facts: Facts) -> dict[str, str]:
+def _links(facts: DemoFacts) -> dict[str, str]:
     """What the plugin advertises in every page, for its headers."""
     return {
         "authorization_endpoint": facts.authorization,
@@ -138,7 +138,7 @@ class _Network:
 
 
 async def _serve(
-    settings: Settings, facts: Facts, listener: socket.socket, network: _Network | None
+    settings: Settings, facts: DemoFacts, listener: socket.socket, network: _Network | None
 ) -> None:
     runner = await network.start() if network else None
     try:
@@ -149,7 +149,7 @@ async def _serve(
 
 
 async def _serve_demo(
-    settings: Settings, facts: Facts, listener: socket.socket, network: _Network | None
+    settings: Settings, facts: DemoFacts, listener: socket.socket, network: _Network | None
 ) -> None:
     app = await make_app(settings, public_url=facts.site)
     app.router.add_get("/{path:.*}", StaticSite(Path(facts.output), _links(facts)).get)
@@ -253,8 +253,8 @@ batch_seconds = 0   # what is approved is shown at once; in real use mentions sh
 """
 
 
-def _facts(folder: Path, origin: str) -> Facts:
-    return Facts(
+def _facts(folder: Path, origin: str) -> DemoFacts:
+    return DemoFacts(
         site=origin,
         me=origin,
         micropub=f"{origin}micropub",
@@ -272,7 +272,7 @@ def _facts(folder: Path, origin: str) -> Facts:
     )
 
 
-def _let_in(database: Path, facts: Facts) -> Facts:
+def _let_in(database: Path, facts: DemoFacts) -> DemoFacts:
     """A password and an app token for the newcomer: new ones each time, since old ones are gone."""
     opened = Database(database)
     try:
@@ -290,7 +290,7 @@ def _again(folder: Path) -> str:
     return f"{command()} demo --dir {folder}"
 
 
-def _welcome(facts: Facts, network: str = "") -> str:
+def _welcome(facts: DemoFacts, network: str = "") -> str:
     folder = Path(facts.repo).parent
     copies = f"  Copies of your posts   {network}/\n" if network else ""
     return f"""

@@ -14,7 +14,7 @@ from bridge.errors import Refused
 from bridge.runtime.docs import doc
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.locales import how_to_install, told_of_locales
-from bridge.site.messages import Facts, Start
+from bridge.site.messages import SiteFacts, Start
 from bridge.site.process import SiteProcess
 from bridge.site.starting import Sandbox
 from bridge.store.setup import files_named
@@ -150,11 +150,11 @@ def find_site(root: Path, start: Path) -> ExistingSite:
     return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
 
 
-def read_settings(root: Path, file: Path) -> Facts:
+def read_settings(root: Path, file: Path) -> SiteFacts:
     """Pelican's settings, read as ``pelican`` reads them in the owner's clone, by a process that
     may change nothing. Raises :class:`SiteBroken`."""
 
-    async def load(state: Path) -> Facts:
+    async def load(state: Path) -> SiteFacts:
         start = Start(str(root), file.relative_to(root).as_posix())
         site = SiteProcess(start, Sandbox(state))
         try:

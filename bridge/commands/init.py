@@ -22,7 +22,7 @@ from bridge.settings import Content
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
 from bridge.store.setup import (
-    Found,
+    OwnerRepo,
     clone_bare,
     has_file,
     is_remote,
@@ -44,7 +44,7 @@ class Plan:
     """What ``bridge.toml`` is going to say about a site; ``repo`` is the bridge's bare clone."""
 
     site: ExistingSite
-    found: Found
+    found: OwnerRepo
     me: str
     public_url: str
     repo: Path
@@ -76,9 +76,9 @@ def init(site: str, *, me: str | None, public_url: str | None, remote: str, ask:
     """Write ``bridge.toml`` in the current folder and say what is left to do.
 
     ``site`` is the owner's clone or the URL of the repo, ``remote`` where posts are to be pushed
-    (``""``: as :class:`~bridge.store.setup.Found` has it). In a clone that is pushed to, git is set
-    up for that; nothing else there changes. A ``bridge.toml`` that is there already is kept, and
-    what an earlier version had made is brought to where it is now.
+    (``""``: as :class:`~bridge.store.setup.OwnerRepo` has it). In a clone that is pushed to, git is
+    set up for that; nothing else there changes. An existing ``bridge.toml`` is kept, and what an
+    earlier version had made is brought to where it is now.
 
     Raises :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for
     Pelican's; then no ``bridge.toml`` was written.
@@ -158,7 +158,7 @@ def _beside(me: str) -> str:
     return f"https://bridge.{host.removeprefix('www.')}/"
 
 
-def _find(site: str, remote: str, folder: Path) -> Found:
+def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
     """The repo of a site: where its clone is, or laid out in ``folder``. Raises Refused."""
     try:
         if not is_remote(site):
@@ -190,7 +190,7 @@ def _make_repo(plan: Plan) -> None:
             raise Refused(f"{path} is not in the repo that the bridge works with: {lacks} first.")
 
 
-def _set_up_remote(found: Found) -> str:
+def _set_up_remote(found: OwnerRepo) -> str:
     """Where posts go, and what that has changed there. Raises :class:`Refused`."""
     if is_remote(found.remote):
         return f"It pushes to {found.remote}."

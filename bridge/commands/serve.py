@@ -44,7 +44,7 @@ def serve(settings: Settings) -> None:
     listener = listen(settings.server.host, settings.server.port)
     host, port = listener.getsockname()[:2]
     local = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    lend_plugin()
+    add_plugin_to_pythonpath()
 
     async def main() -> None:
         from bridge.app import make_app
@@ -86,7 +86,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def lend_plugin() -> None:
+def add_plugin_to_pythonpath() -> None:
     """From a clone nothing is installed: have the builds find the plugin where this package is."""
     if (_CLONE / "pyproject.toml").is_file():
         search = [str(_CLONE), str(_CLONE / "namespace"), os.environ.get("PYTHONPATH", "")]

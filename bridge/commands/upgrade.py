@@ -22,7 +22,7 @@ from bridge.settings_file import load
 from bridge.store import StoreBroken
 from bridge.store.commit.opening import EARLIER_STATE
 from bridge.store.setup import (
-    Found,
+    OwnerRepo,
     clone_again,
     clone_bare,
     git_folder,
@@ -71,7 +71,7 @@ def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str
             f"{config} is there already, and its repo, {repo}, is not. To have that made again,"
             f" name your clone, or its remote: {command()} init CLONE"
         )
-    found = Found(Path(), site, settings.site.branch, "")
+    found = OwnerRepo(Path(), site, settings.site.branch, "")
     if not is_remote(site):
         found = look_at(Path(site), remote)
     with step("Cloning the site"):
@@ -115,7 +115,7 @@ The bridge has a bare clone of its own now. In {config} these settings have chan
 {moved}{also}"""
 
 
-def _set_up(found: Found) -> str:
+def _set_up(found: OwnerRepo) -> str:
     if is_remote(found.remote):
         return f"Posts are pushed to {found.remote}."
     return f"Posts are pushed to your clone, {found.remote}. {let_push_into(Path(found.remote))}"

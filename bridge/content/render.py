@@ -14,7 +14,7 @@ from bridge.content.file import dates, keys
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Form, Mf2Line
 from bridge.content.markup import body, html, text
-from bridge.content.markup.body import Tolerance, Verdict
+from bridge.content.markup.body import Allowlist, Verdict
 from bridge.content.markup.characters import one_line, printable
 from bridge.content.names import path, titles
 from bridge.content.names.categories import category_for
@@ -217,7 +217,7 @@ class _Change:
             _content(self._new),
             markdown=was_markdown or is_markdown(self._new),
             rules=self._rules,
-            tolerance=self._tolerance(file) if was_markdown else None,
+            allowlist=self._allowlist(file) if was_markdown else None,
             as_it_is=was_markdown and not body.is_adapted(file, mf2),
         )
         if was_markdown and mf2.form is None and written.form == "markdown":
@@ -244,30 +244,30 @@ class _Change:
             shown = body.encode(plain, markdown=is_markdown(self._new), rules=self._rules)
             return self._html_body(file, self._rules.site.render(shown.text).html)
         stored = _framed_like(file.body, self._rules.media.internalise_text(plain))
-        verdict = body.judge(stored, suffix, self._rules, self._tolerance(file))
+        verdict = body.judge(stored, suffix, self._rules, self._allowlist(file))
         self._refuse_harm(verdict)
         return file.with_body(stored)
 
     def _html_body(self, file: PelicanFile, sent: str) -> PelicanFile:
         """HTML in an HTML file stays as it is as long as nothing but harmless things are new in
         it; what is new and does harm goes, with all else that the sanitiser does not know."""
-        rules, tolerance, suffix = self._rules, self._tolerance(file), file.syntax.suffix
+        rules, allowlist, suffix = self._rules, self._allowlist(file), file.syntax.suffix
         if suffix == "html" and not _FRAME.search(sent):
             written = _framed_like(file.body, rules.media.internalise_html(printable(sent)))
-            verdict = body.judge(written, suffix, rules, tolerance)
+            verdict = body.judge(written, suffix, rules, allowlist)
             if not verdict.acts and not self._foreign(verdict):
                 return file.with_body(written)
         clean = body.safe_html(sent, rules)
         stored = file.syntax.html_body(clean if suffix == "html" else f"<div>{clean}</div>")
         shown = rules.site.render(stored, suffix)
         # What the bridge has written itself passes raw HTML on, and nothing else.
-        links = frozenset(rules.site.links.find(shown.html)) - tolerance.links
-        acts = html.offences(shown.html) if rules.html == "sanitize" else frozenset[str]()
+        links = frozenset(rules.site.links.find(shown.html)) - allowlist.links
+        acts = html.find_unsafe(shown.html) if rules.html == "sanitize" else frozenset[str]()
         self._refuse_harm(Verdict(shown.html, links, acts))
         return file.with_body(stored)
 
-    def _tolerance(self, file: PelicanFile) -> Tolerance:
-        return Tolerance.of(file.body, file.syntax.suffix, self._rules)
+    def _allowlist(self, file: PelicanFile) -> Allowlist:
+        return Allowlist.of(file.body, file.syntax.suffix, self._rules)
 
     def _foreign(self, verdict: Verdict) -> bool:
         """Whether links reach for files of the site other than its own media."""
@@ -356,7 +356,7 @@ def _texts(values: Iterable[Json]) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str) and value)
 
 
-def _write_body(post: Post, rules: SiteRules) -> body.Body:
+def _write_body(post: Post, rules: SiteRules) -> body.PostBody:
     return body.encode(_content(post), markdown=is_markdown(post), rules=rules)
 
 

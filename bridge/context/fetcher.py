@@ -64,7 +64,7 @@ class ContextFetcher:
         """Begin to work."""
         self._workers = [asyncio.create_task(self._work()) for _ in range(_AT_ONCE)]
 
-    def want(self, post: str, targets: Iterable[str]) -> None:
+    def request(self, post: str, targets: Iterable[str]) -> None:
         """Ask for the context of a post. Returns at once; what is under way is not asked twice."""
         new = tuple(url for url in dict.fromkeys(targets) if (post, url) not in self._asked)
         if new:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.net.fetch import Fetched
-from bridge.net.sandboxed_parse import read_apart
+from bridge.net.sandboxed_parse import parse_in_subprocess
 
 #: Run, never imported here: a parser of HTML is a third of what else the bridge needs in memory.
 _PROGRAM = Path(__file__).with_name("cite.py")
@@ -22,7 +22,7 @@ async def read_cite(page: Fetched) -> dict[str, Any] | None:
     if kind.get_content_type() not in _HTML:
         return None
     charset = kind.get_content_charset() or ""
-    cite: dict[str, Any] | None = await read_apart(
+    cite: dict[str, Any] | None = await parse_in_subprocess(
         _PROGRAM, page.url, charset, page=page.body, seconds=_SECONDS
     )
     return cite

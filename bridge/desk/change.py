@@ -16,20 +16,20 @@ from bridge.desk import composer, form
 from bridge.desk.composer import Edited, Sheet, sheet_of, step_of, stepped
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import FIELDS, Field, fields_of, kind_named
-from bridge.desk.form import Problems, Typed
+from bridge.desk.form import FormValues, Problems
 from bridge.desk.history import file_at
 from bridge.desk.owner import Owner
 from bridge.desk.preview import look_of
-from bridge.desk.receive import Arrived
+from bridge.desk.receive import Submission
 from bridge.errors import BridgeError, Conflict, InvalidRequest
 from bridge.http.form import Form
 from bridge.micropub.action import Delete, Undelete, Update
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Json, Post
 from bridge.pages.navigation import Notice
 from bridge.pages.render import PageError
-from bridge.site.messages import Entry
+from bridge.site.messages import IndexedPost
 from bridge.store import BlobId, StoreError
 
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -43,9 +43,9 @@ _CHANGED = (
 class _Opened:
     """A post as it is now: its place in the index, what it says, and what a form shows of it."""
 
-    entry: Entry
+    entry: IndexedPost
     post: Post
-    typed: Typed
+    typed: FormValues
     fields: Sequence[Field]
 
     @property
@@ -75,41 +75,45 @@ async def _as_it_was(desk: Desk, opened: _Opened, sheet: Sheet, at: str) -> Shee
     # What it did not say then is empty in the form, and so is said.
     blank = dict.fromkeys(opened.typed.texts, ("",))
     none = dict.fromkeys(opened.typed.files, ())
-    shown = Typed({**blank, **typed.texts}, {**none, **typed.files})
+    shown = FormValues({**blank, **typed.texts}, {**none, **typed.files})
     problems = {"": "This is an earlier version. Press the button to have it back."}
     return replace(sheet, typed=shown, problems=problems)
 
 
-async def change(arrived: Arrived) -> web.StreamResponse:
+async def change(submission: Submission) -> web.StreamResponse:
     """POST: write what differs from what the form showed, and no more."""
-    owner, desk, filled = arrived.owner, arrived.desk, arrived.filled
+    owner, desk, filled = submission.owner, submission.desk, submission.filled
     opened = await _open(desk, filled.controls.get("url", ""))
     sheet = sheet_of(filled, desk, kind_named(opened.entry.type))
     sheet = _about(desk, opened, replace(sheet, also=opened.sheet.also))
-    if arrived.doubt:
-        sheet = replace(sheet, problems={"": arrived.doubt}, status=arrived.status)
+    if submission.doubt:
+        sheet = replace(sheet, problems={"": submission.doubt}, status=submission.status)
         return await composer.show(owner, desk, sheet)
     sheet = await composer.take_in(desk, sheet, filled)
-    if step := step_of(arrived.does):
+    if step := step_of(submission.does):
         return await composer.show(owner, desk, stepped(sheet, step))
-    if arrived.does or sheet.problems:
+    if submission.does or sheet.problems:
         return await composer.show(owner, desk, replace(sheet, looks=True))
     try:
-        return await _write(arrived, sheet, opened)
+        return await _write(submission, sheet, opened)
     except Conflict:
         # It has changed between our look at it and the commit.
         opened = await _open(desk, opened.entry.url)
-        return await _conflict(arrived, sheet, opened, opened.typed)
+        return await _conflict(submission, sheet, opened, opened.typed)
     except (Problems, BridgeError, StoreError) as error:
         return await composer.show(owner, desk, sheet.refused(error))
 
 
-async def _write(arrived: Arrived, sheet: Sheet, opened: _Opened) -> web.StreamResponse:
-    desk, owner, status = arrived.desk, arrived.owner, arrived.filled.controls.get("post-status")
+async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.StreamResponse:
+    desk, owner, status = (
+        submission.desk,
+        submission.owner,
+        submission.filled.controls.get("post-status"),
+    )
     if sheet.was != opened.entry.blob:
         seen = await _as_seen(desk, opened.entry, sheet.was)
         if seen is None or _differing(opened.fields, seen, opened.typed):
-            return await _conflict(arrived, sheet, opened, seen)
+            return await _conflict(submission, sheet, opened, seen)
     asked = form.update(
         opened.entry.url, opened.fields, opened.post, opened.typed, sheet.typed, desk.zone
     )
@@ -118,7 +122,7 @@ async def _write(arrived: Arrived, sheet: Sheet, opened: _Opened) -> web.StreamR
         return owner.back(look_of(opened.entry.url))
     if asked.keys() == {"action", "url"}:
         return owner.back(_form_of(opened.entry.url), Notice("Nothing was changed."))
-    action = parse_action(Body("json", json=asked))
+    action = parse_action(RequestBody("json", json=asked))
     if not isinstance(action, Update):
         raise InvalidRequest("This form changes a post, and nothing else.")
     named = form.named_once(f"{sheet.once} {sheet.was}", asked)
@@ -152,7 +156,7 @@ def _ask_for_status(
 
 
 async def _conflict(
-    arrived: Arrived, sheet: Sheet, opened: _Opened, seen: Typed | None
+    submission: Submission, sheet: Sheet, opened: _Opened, seen: FormValues | None
 ) -> web.StreamResponse:
     """409: both texts. Where only one side has changed a field, that side's stands in the form."""
     typed, theirs = sheet.typed, list[tuple[str, str, str]]()
@@ -172,10 +176,10 @@ async def _conflict(
         status=409,
         theirs=theirs,
     )
-    return await composer.show(arrived.owner, arrived.desk, shown)
+    return await composer.show(submission.owner, submission.desk, shown)
 
 
-def _words(asked: Field, typed: Typed) -> str:
+def _words(asked: Field, typed: FormValues) -> str:
     """All that stands in one field."""
     files = [f"{each.url} {each.alt}".strip() for each in typed.files.get(asked.name, ())]
     texts = [
@@ -187,7 +191,7 @@ def _words(asked: Field, typed: Typed) -> str:
     return "\n".join([*files, *texts, *default])
 
 
-def _taken_from(asked: Field, source: Typed, into: Typed) -> Typed:
+def _taken_from(asked: Field, source: FormValues, into: FormValues) -> FormValues:
     """A form in which one field says what it does in another."""
 
     others = {
@@ -199,14 +203,14 @@ def _taken_from(asked: Field, source: Typed, into: Typed) -> Typed:
         if name.partition("[")[0] == asked.name
     }
     files = {**into.files, asked.name: source.files.get(asked.name, ())}
-    return Typed({**others, **mine}, files)
+    return FormValues({**others, **mine}, files)
 
 
-def _differing(fields: Sequence[Field], one: Typed, other: Typed) -> list[Field]:
+def _differing(fields: Sequence[Field], one: FormValues, other: FormValues) -> list[Field]:
     return [asked for asked in fields if _words(asked, one) != _words(asked, other)]
 
 
-async def _as_seen(desk: Desk, entry: Entry, blob: str) -> Typed | None:
+async def _as_seen(desk: Desk, entry: IndexedPost, blob: str) -> FormValues | None:
     """What stood in the form, by the id of the bytes that it was made of; ``None`` where those are
     no longer there."""
     if not _BLOB.fullmatch(blob):
@@ -238,7 +242,7 @@ async def _open(desk: Desk, url: str) -> _Opened:
     return _Opened(entry, post, _typed(post, entry, desk), fields)
 
 
-def _typed(post: Post, entry: Entry, desk: Desk) -> Typed:
+def _typed(post: Post, entry: IndexedPost, desk: Desk) -> FormValues:
     typed = form.typed_of(post, desk.zone, channel=entry.channel)
     if entry.status == "draft" and entry.published <= desk.now():
         # It is dated when it is published, unless the owner says otherwise.

@@ -12,7 +12,7 @@ from aiohttp import web
 from bridge.desk import form
 from bridge.desk.desk import Desk
 from bridge.desk.fields import COMMON, FIELDS, KINDS, MORE, Field, fields_of
-from bridge.desk.form import Attached, Filled, Problems, Typed
+from bridge.desk.form import Attached, FormValues, Problems, SubmittedForm
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
 from bridge.micropub.answers import PostType
@@ -48,7 +48,7 @@ class Sheet:
     """
 
     kind: PostType
-    typed: Typed
+    typed: FormValues
     once: str
     problems: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
@@ -135,13 +135,13 @@ def _says_more(sheet: Sheet, more: Sequence[Field]) -> bool:
     )
 
 
-def sheet_of(filled: Filled, desk: Desk, kind: PostType) -> Sheet:
+def sheet_of(filled: SubmittedForm, desk: Desk, kind: PostType) -> Sheet:
     """The page of a form that was sent."""
     once = filled.controls.get("once", "")[:100] or desk.new_name()
     return Sheet(kind, filled.typed, once, was=filled.controls.get("was", "")[:64])
 
 
-def with_target(typed: Typed, kind: PostType) -> Typed:
+def with_target(typed: FormValues, kind: PostType) -> FormValues:
     """What was typed for another kind: the page that it was about is that of this one, too."""
     mine = next((name for name in kind.properties if name in TARGETS), None)
     given = next((text for name in TARGETS if (text := typed.text(name).strip())), "")
@@ -150,7 +150,7 @@ def with_target(typed: Typed, kind: PostType) -> Typed:
     return typed.with_text(mine, given)
 
 
-async def take_in(desk: Desk, sheet: Sheet, filled: Filled) -> Sheet:
+async def take_in(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
     """The same with new files in the media library, each with its address."""
     for name, upload, alt in filled.uploads:
         try:

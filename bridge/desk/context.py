@@ -11,7 +11,7 @@ from bridge.desk.form import words_of
 from bridge.micropub.address import is_web
 from bridge.micropub.post import Json
 from bridge.net.fetch import FetchError
-from bridge.runtime.expiring import Memory
+from bridge.runtime.expiring_map import ExpiringMap
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Contexts:
 
     fetch: Fetch
     seconds: float = _SECONDS
-    known: Memory[Context] = field(default_factory=lambda: Memory(seconds=600, most=200))
+    known: ExpiringMap[Context] = field(default_factory=lambda: ExpiringMap(seconds=600, most=200))
     _looking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def of(self, url: str) -> Context | None:

@@ -54,7 +54,7 @@ class Desk:
     now: Callable[[], float] = time.time
 
     @property
-    def is_apart(self) -> bool:
+    def has_own_origin(self) -> bool:
         """Whether the desk has an origin of its own, so that no script of the site's can read what
         a browser keeps for it."""
         return urlsplit(self.settings.site.me).netloc != urlsplit(self.public_url).netloc

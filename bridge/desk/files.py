@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.form import shown_url
 from bridge.desk.owner import Owner
-from bridge.desk.receive import Arrived
+from bridge.desk.receive import Submission
 from bridge.desk.used_files import Uses
 from bridge.errors import BridgeError
 from bridge.http.form import Form
@@ -71,14 +71,14 @@ def _posts_with(file: MediaFile, uses: Uses) -> list[str]:
     return list(dict.fromkeys(post for path in file.paths for post in uses.get(path, ())))
 
 
-async def upload(arrived: Arrived) -> web.StreamResponse:
+async def upload(submission: Submission) -> web.StreamResponse:
     """POST with files: into the library. A script is answered in JSON, with the addresses."""
-    owner, desk = arrived.owner, arrived.desk
+    owner, desk = submission.owner, submission.desk
     wants_json = "application/json" in owner.request.headers.get(hdrs.ACCEPT, "")
-    if arrived.doubt:
-        return owner.back("/desk/files", Notice(arrived.doubt))
+    if submission.doubt:
+        return owner.back("/desk/files", Notice(submission.doubt))
     taken, problems = list[str](), list[str]()
-    for _, file, alt in arrived.filled.uploads:
+    for _, file, alt in submission.filled.uploads:
         try:
             stored = await desk.media.accept(file.data, file.filename, alt=alt)
         except BridgeError as error:

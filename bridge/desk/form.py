@@ -39,7 +39,7 @@ class Attached:
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class FormValues:
     """What stands in a form: texts by the names of the fields, files by their property."""
 
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -49,25 +49,25 @@ class Typed:
         """What stands in one field."""
         return next(iter(self.texts.get(name, ())), "")
 
-    def with_files(self, name: str, files: Iterable[Attached]) -> Typed:
+    def with_files(self, name: str, files: Iterable[Attached]) -> FormValues:
         """The same with other files."""
         return replace(self, files={**self.files, name: tuple(files)})
 
-    def with_text(self, name: str, *values: str) -> Typed:
+    def with_text(self, name: str, *values: str) -> FormValues:
         """The same with other words in one field."""
         return replace(self, texts={**self.texts, name: values})
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class SubmittedForm:
     """A form that was sent: what stands in it, what it says beside the post, and its new files."""
 
-    typed: Typed
+    typed: FormValues
     controls: Mapping[str, str]
     uploads: tuple[tuple[str, File, str], ...]
 
 
-def read(fields: Sequence[Sent]) -> Filled:
+def read(fields: Sequence[Sent]) -> SubmittedForm:
     """Sort what a browser has sent. New files come with their property and their alt text."""
     texts: dict[str, list[str]] = {}
     files: dict[str, list[Attached | File]] = {}
@@ -94,7 +94,7 @@ def read(fields: Sequence[Sent]) -> Filled:
             texts.setdefault(key, []).append(read_text(value))
     attached, uploads = _described(files, alts)
     given = {name: tuple(values) for name, values in texts.items()}
-    return Filled(Typed(given, attached), controls, uploads)
+    return SubmittedForm(FormValues(given, attached), controls, uploads)
 
 
 def read_text(text: str) -> str:
@@ -135,7 +135,7 @@ def moved(files: Sequence[Attached], place: int, by: int) -> tuple[Attached, ...
 # --- from a post to a form ---------------------------------------------------------------------
 
 
-def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> Typed:
+def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> FormValues:
     """What stands in the form of a post."""
     texts: dict[str, tuple[str, ...]] = {"mp-channel": (channel,)} if channel else {}
     files: dict[str, tuple[Attached, ...]] = {}
@@ -162,7 +162,7 @@ def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> Typed:
                     texts[name] = (read_text(words_of(values[0])),)
                 else:
                     texts[name] = (_in_a_line(words_of(values[0])),)
-    return Typed(texts, files)
+    return FormValues(texts, files)
 
 
 def words_of(value: Json) -> str:
@@ -241,7 +241,9 @@ class Problems(Exception):
         self.status = status
 
 
-def values_of(asked: Field, typed: Typed, zone: tzinfo, old: Sequence[Json] = ()) -> list[Json]:
+def values_of(
+    asked: Field, typed: FormValues, zone: tzinfo, old: Sequence[Json] = ()
+) -> list[Json]:
     """The values of one property. What of ``old`` no form shows is kept. Raises InvalidRequest."""
     name = asked.name
     text = typed.text(name)
@@ -279,7 +281,7 @@ def _file(name: str, attached: Attached, old: Sequence[Json]) -> Json:
     return next(same, new)
 
 
-def _place(name: str, typed: Typed, old: Json) -> Json:
+def _place(name: str, typed: FormValues, old: Json) -> Json:
     """Where something is: what is known of the place stays, but for what the form shows."""
     shown = {key: typed.text(f"{name}[{key}]").strip() for key in _PLACE}
     numbers = [shown["latitude"].replace(",", "."), shown["longitude"].replace(",", ".")]
@@ -304,7 +306,7 @@ def _on_earth(numbers: Sequence[str]) -> bool:
     return abs(float(numbers[0])) <= 90 and abs(float(numbers[1])) <= 180
 
 
-def read_values(fields: Iterable[Field], typed: Typed, zone: tzinfo) -> dict[str, list[Json]]:
+def read_values(fields: Iterable[Field], typed: FormValues, zone: tzinfo) -> dict[str, list[Json]]:
     """Every property that a form gives. Raises :class:`Problems`."""
     found: dict[str, list[Json]] = {}
     problems: dict[str, str] = {}
@@ -343,7 +345,7 @@ _WANTED = {
 
 
 def creation(
-    kind: PostType, found: Mapping[str, list[Json]], typed: Typed, status: str
+    kind: PostType, found: Mapping[str, list[Json]], typed: FormValues, status: str
 ) -> dict[str, Json]:
     """A new post, as an app would ask for it in JSON (Micropub 3.3.2)."""
     properties: dict[str, Json] = dict(found)
@@ -361,8 +363,8 @@ def update(
     url: str,
     fields: Iterable[Field],
     old: Post,
-    was: Typed,
-    typed: Typed,
+    was: FormValues,
+    typed: FormValues,
     zone: tzinfo,
 ) -> dict[str, Json]:
     """The change that a form asks for, as an app would (Micropub 3.4): what differs, and no more.
@@ -399,7 +401,7 @@ def update(
     return change
 
 
-def differs(asked: Field, was: Typed, typed: Typed) -> bool:
+def differs(asked: Field, was: FormValues, typed: FormValues) -> bool:
     """Whether another thing stands in a field than did before. What was not sent was not changed:
     not every form has every field."""
     if asked.widget == "files":

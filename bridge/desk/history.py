@@ -14,7 +14,7 @@ from aiohttp import web
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
 from bridge.pages.render import PageError
-from bridge.site.messages import Entry
+from bridge.site.messages import IndexedPost
 from bridge.store import StoreError, Version
 
 #: So many versions are listed; older ones are in the repo.
@@ -24,7 +24,7 @@ _CLIENT = re.compile(r"^Micropub-Client: (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class Revision:
     """One version: when it came, what was said of it, and who made it."""
 
     version: str
@@ -55,10 +55,12 @@ async def show(owner: Owner) -> web.StreamResponse:
     )
 
 
-def _versions(desk: Desk, entry: Entry, head: Version) -> Sequence[Past]:
+def _versions(desk: Desk, entry: IndexedPost, head: Version) -> Sequence[Revision]:
     log = islice(desk.store.log(head, path=entry.path), _MOST)
     return [
-        Past(each.version, each.time, each.message.partition("\n")[0], _made_by(each.message, desk))
+        Revision(
+            each.version, each.time, each.message.partition("\n")[0], _made_by(each.message, desk)
+        )
         for each in log
     ]
 
@@ -73,7 +75,7 @@ def _made_by(message: str, desk: Desk) -> str:
     return urlsplit(found[-1]).netloc or "the bridge"
 
 
-async def file_at(desk: Desk, entry: Entry, at: str) -> str | None:
+async def file_at(desk: Desk, entry: IndexedPost, at: str) -> str | None:
     """The text of a post's file in one version; ``None`` where it had none then."""
     if not _VERSION.fullmatch(at):
         return None

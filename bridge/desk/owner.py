@@ -30,11 +30,11 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from bridge.desk.desk import DESK
-from bridge.errors import Unavailable, Untrusted
+from bridge.errors import CsrfError, Unavailable
 from bridge.http.form import Form, Handler, read_form
+from bridge.indieauth.login.browser_session import CROSS_SITE, BrowserSession, browser_session
 from bridge.indieauth.login.sessions import Session
 from bridge.indieauth.login.sign_in import sign_in_page
-from bridge.indieauth.login.visit import ELSEWHERE, Visit, visit
 from bridge.indieauth.server import SERVER
 from bridge.pages.navigation import Notice, tell_next
 from bridge.pages.render import DESK_POLICY, page, page_endpoint, redirect
@@ -48,7 +48,7 @@ class Owner:
     """One request of the owner's, who is signed in."""
 
     request: web.Request
-    guest: Visit
+    browser: BrowserSession
     session: Session
 
     def page(self, template: str, *, status: int = 200, **values: object) -> web.Response:
@@ -56,11 +56,11 @@ class Owner:
         desk = self.request.app.get(DESK)
         return page(
             self.request,
-            self.guest,
+            self.browser,
             template,
             status=status,
             policy=DESK_POLICY,
-            apart=desk is not None and desk.is_apart,
+            has_own_origin=desk is not None and desk.has_own_origin,
             **values,
         )
 
@@ -71,12 +71,12 @@ class Owner:
         return redirect(path)
 
     def check(self, csrf: str | None) -> None:
-        """Raise :class:`Untrusted` unless a form was filled in on a page of ours.
+        """Raise :class:`CsrfError` unless a form was filled in on a page of ours.
 
         ``csrf`` is the form's field, or the header ``X-CSRF`` of a script of ours.
         """
         check_origin(self.request)
-        self.guest.check(self.request, csrf)
+        self.browser.check(self.request, csrf)
 
 
 OwnerPage: TypeAlias = Callable[[Owner], Awaitable[web.StreamResponse]]
@@ -84,27 +84,27 @@ OwnerForm: TypeAlias = Callable[[Owner, Form], Awaitable[web.StreamResponse]]
 
 
 def check_origin(request: web.Request) -> None:
-    """Raise :class:`Untrusted` where the browser names another site as the sender.
+    """Raise :class:`CsrfError` where the browser names another site as the sender.
 
     Our own pages send ``null``, since they send no referrer (Fetch, "append a request Origin
     header"), as others can; a script of theirs sends our origin.
     """
-    if request.headers.get("Sec-Fetch-Site") in ELSEWHERE:
-        raise Untrusted
+    if request.headers.get("Sec-Fetch-Site") in CROSS_SITE:
+        raise CsrfError
     origin = request.headers.get(hdrs.ORIGIN, "null")
     if origin not in {"null", request.app[SERVER].issuer.rstrip("/")}:
-        raise Untrusted
+        raise CsrfError
 
 
 def owner_page(handler: OwnerPage) -> Handler:
     """A page for the owner alone. A browser that is not signed in is sent to do that, and back."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        guest = visit(request)
-        if guest.session is None:
+        browser = browser_session(request)
+        if browser.session is None:
             return redirect(sign_in_first(request))
-        with told_of_the_store():
-            return await handler(Owner(request, guest, guest.session))
+        with store_errors_as_pages():
+            return await handler(Owner(request, browser, browser.session))
 
     return page_endpoint(endpoint)
 
@@ -117,14 +117,14 @@ def owner_form(handler: OwnerForm) -> Handler:
     """
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        guest, form = visit(request), await read_form(request)
+        browser, form = browser_session(request), await read_form(request)
         check_origin(request)
-        guest.check_form(request, form)
-        if guest.session is None:
+        browser.check_form(request, form)
+        if browser.session is None:
             problem = "You were signed out. Sign in, then press the button again."
-            return sign_in_page(request, guest, then=_seen(request), status=401, problem=problem)
-        with told_of_the_store():
-            return await handler(Owner(request, guest, guest.session), form)
+            return sign_in_page(request, browser, then=_seen(request), status=401, problem=problem)
+        with store_errors_as_pages():
+            return await handler(Owner(request, browser, browser.session), form)
 
     return page_endpoint(endpoint)
 
@@ -137,7 +137,7 @@ def _seen(request: web.Request) -> str:
 
 
 @contextmanager
-def told_of_the_store() -> Iterator[None]:
+def store_errors_as_pages() -> Iterator[None]:
     """What the store raises, as an error that a page can show."""
     try:
         yield

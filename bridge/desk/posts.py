@@ -19,7 +19,7 @@ from bridge.desk.form import words_of
 from bridge.desk.owner import Owner
 from bridge.micropub.post import Post
 from bridge.micropub.query import Query, page_name, parse_query
-from bridge.site.messages import Entry, Source
+from bridge.site.messages import IndexedPost, Source
 
 _ROWS = 25
 #: A page of the bin looks through so many deleted files; another page goes on from there.
@@ -84,7 +84,7 @@ async def show(owner: Owner) -> web.StreamResponse:
 
 
 def _paging(
-    query: Query, shown: Sequence[Entry], kept: Mapping[str, str | None], *, more: bool
+    query: Query, shown: Sequence[IndexedPost], kept: Mapping[str, str | None], *, more: bool
 ) -> tuple[str, str]:
     """The addresses of the older and the newer page; empty where there is nothing there."""
     if not shown:
@@ -94,13 +94,13 @@ def _paging(
     is_newer = more if query.before is not None else query.after is not None
     kept = {name: value for name, value in kept.items() if value}
 
-    def address(name: str, entry: Entry) -> str:
+    def address(name: str, entry: IndexedPost) -> str:
         return "/desk/?" + urlencode({**kept, name: page_name((entry.published, entry.path))})
 
     return address("after", last) if is_older else "", address("before", first) if is_newer else ""
 
 
-async def _rows(desk: Desk, entries: Sequence[Entry]) -> list[Row]:
+async def _rows(desk: Desk, entries: Sequence[IndexedPost]) -> list[Row]:
     posts = await desk.posts.posts(entries)
     left_out = dict(desk.rebuilder.status().left_out)
     now, own = desk.now(), f"{desk.public_url}media/"
@@ -166,5 +166,7 @@ async def _deleted(desk: Desk, start: int) -> tuple[list[Row], bool]:
     files, more = await asyncio.to_thread(look)
     described = await desk.catalogue.site.describe(files)
     index = desk.catalogue.index
-    gone = [each for each in described if isinstance(each, Entry) and index.find(each.url) is None]
+    gone = [
+        each for each in described if isinstance(each, IndexedPost) and index.find(each.url) is None
+    ]
     return await _rows(desk, gone), more

@@ -16,11 +16,11 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import kind_named
 from bridge.desk.form import Attached, Problems
 from bridge.desk.owner import Owner
-from bridge.desk.receive import Arrived
+from bridge.desk.receive import Submission
 from bridge.errors import BridgeError
 from bridge.http.form import Form
 from bridge.micropub.action import Create, Update
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Post
 from bridge.micropub.values import is_empty
@@ -30,12 +30,12 @@ from bridge.site.known import KnownSite, without_guesses
 from bridge.store import StoreError
 
 
-async def at_once(arrived: Arrived) -> web.StreamResponse:
+async def at_once(submission: Submission) -> web.StreamResponse:
     """POST: the text as the site's Markdown shows it, in our own type. Nothing is written."""
-    desk, filled = arrived.desk, arrived.filled
+    desk, filled = submission.desk, submission.filled
     await desk.catalogue.refresh()
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
-    problem, post, shown = arrived.doubt, Post(), ""
+    problem, post, shown = submission.doubt, Post(), ""
     photos: tuple[Attached, ...] = ()
     if not problem:
         try:
@@ -44,13 +44,13 @@ async def at_once(arrived: Arrived) -> web.StreamResponse:
             found = form.read_values(sheet.fields, sheet.typed, desk.zone)
             if found and not all(map(is_empty, found.values())):
                 asked = form.creation(sheet.kind, found, sheet.typed, "draft")
-                post = _post(parse_action(Body("json", json=asked)))
+                post = _post(parse_action(RequestBody("json", json=asked)))
             shown = await _rendered(desk, post)
         except (Problems, BridgeError, StoreError) as error:
             problem = str(error)
     own = f"{desk.public_url}media/"
     return frame(
-        arrived.owner.request,
+        submission.owner.request,
         "desk/preview.html",
         problem=problem,
         title=post.text("name") or "",

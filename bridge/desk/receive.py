@@ -10,19 +10,19 @@ from aiohttp import web
 
 from bridge.desk import form
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.form import Filled
-from bridge.desk.owner import Owner, check_origin, told_of_the_store
-from bridge.desk.signing_in_again import give_cookie, sign_in_again, typed_in
-from bridge.errors import BridgeError, Untrusted
-from bridge.http.allowance import Allowance
+from bridge.desk.form import SubmittedForm
+from bridge.desk.owner import Owner, check_origin, store_errors_as_pages
+from bridge.desk.reauthentication import give_cookie, sign_in_again, typed_in
+from bridge.errors import BridgeError, CsrfError
+from bridge.http.byte_budget import ByteBudget
 from bridge.http.form import Handler
-from bridge.indieauth.login.visit import visit
-from bridge.micropub.body import Body
+from bridge.indieauth.login.browser_session import browser_session
+from bridge.micropub.body import RequestBody
 from bridge.pages.render import PageError, page_endpoint
 from bridge.web.body import AUTHENTICATED, UNAUTHENTICATED, read_body
 
 #: What all browsers that are not signed in may have us hold at once.
-_STRANGERS = Allowance(64_000_000)
+_UNAUTHENTICATED = ByteBudget(64_000_000)
 
 #: What the owner is told whose form cannot be trusted as it is.
 STALE = "This page was open for too long, and nothing was sent. Look it over, and press again."
@@ -31,13 +31,13 @@ _FILES = " Choose your files again."
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class Submission:
     """A form of the owner's. ``doubt`` is there where it may only be shown again, not carried out,
     and says why."""
 
     owner: Owner
     desk: Desk
-    filled: Filled
+    filled: SubmittedForm
     doubt: str = ""
 
     @property
@@ -51,7 +51,7 @@ class Arrived:
         return 200 if self.doubt == BACK else 403
 
 
-Handle: TypeAlias = Callable[[Arrived], Awaitable[web.StreamResponse]]
+Handle: TypeAlias = Callable[[Submission], Awaitable[web.StreamResponse]]
 
 
 def post_form(handler: Handle) -> Handler:
@@ -63,40 +63,42 @@ def post_form(handler: Handle) -> Handler:
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         check_origin(request)
-        guest, desk = visit(request), request.app[DESK]
-        if guest.session is None:
-            with _STRANGERS.share() as take:
+        browser, desk = browser_session(request), request.app[DESK]
+        if browser.session is None:
+            with _UNAUTHENTICATED.share() as take:
                 body = await read_body(
-                    request, max_bytes=desk.max_bytes, sender=UNAUTHENTICATED, take=take
+                    request, max_bytes=desk.max_bytes, limits=UNAUTHENTICATED, take=take
                 )
-                owner = await sign_in_again(request, guest, body.fields)
+                owner = await sign_in_again(request, browser, body.fields)
                 if not isinstance(owner, Owner):
                     return owner
-                body = Body("form", fields=typed_in(body.fields))
-            arrived = Arrived(owner, desk, form.read(body.fields), BACK)
-            return give_cookie(owner, await _handled(handler, arrived, body))
-        body = await read_body(request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
-        owner, filled = Owner(request, guest, guest.session), form.read(body.fields)
+                body = RequestBody("form", fields=typed_in(body.fields))
+            submission = Submission(owner, desk, form.read(body.fields), BACK)
+            return give_cookie(owner, await _handled(handler, submission, body))
+        body = await read_body(request, max_bytes=desk.max_bytes, limits=AUTHENTICATED)
+        owner, filled = Owner(request, browser, browser.session), form.read(body.fields)
         doubt = ""
         try:
             owner.check(filled.controls.get("csrf"))
-        except Untrusted:
+        except CsrfError:
             doubt = STALE + (_FILES if filled.uploads else "")
-        return await _handled(handler, Arrived(owner, desk, filled, doubt), body)
+        return await _handled(handler, Submission(owner, desk, filled, doubt), body)
 
     return page_endpoint(endpoint)
 
 
-async def _handled(handler: Handle, arrived: Arrived, body: Body) -> web.StreamResponse:
+async def _handled(
+    handler: Handle, submission: Submission, body: RequestBody
+) -> web.StreamResponse:
     """What the handler answers, or a page with all that was typed."""
     try:
-        with told_of_the_store():
-            return await handler(arrived)
+        with store_errors_as_pages():
+            return await handler(submission)
     except (PageError, BridgeError) as error:
-        return _kept(arrived.owner, body, error)
+        return _kept(submission.owner, body, error)
 
 
-def _kept(owner: Owner, body: Body, error: PageError | BridgeError) -> web.Response:
+def _kept(owner: Owner, body: RequestBody, error: PageError | BridgeError) -> web.Response:
     """What was typed, where not even its form can be shown: the site cannot be read just now, or
     the post is not there any more. It can be sent again, or become a new post."""
     texts = [(name, text) for name, text in body.fields if isinstance(text, str)]

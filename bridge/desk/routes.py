@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import apart, change, files, history, posts, preview, share, write
+from bridge.desk import change, files, history, posts, preview, pwa, share, write
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
 from bridge.desk.receive import post_form
@@ -39,15 +39,15 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.post("/desk/restore", owner_form(change.restore)),
         ]
     )
-    if desk.is_apart:
+    if desk.has_own_origin:
         app.router.add_routes(
             [
-                web.get("/desk/once", apart.once),
-                web.get("/desk/outbox", owner_page(apart.outbox)),
-                web.post("/desk/outbox", post_form(apart.post_waiting)),
-                web.get("/desk/manifest.webmanifest", apart.manifest),
-                web.get("/desk/sw.js", apart.worker),
-                web.get("/desk/offline", apart.offline),
+                web.get("/desk/once", pwa.once),
+                web.get("/desk/outbox", owner_page(pwa.outbox)),
+                web.post("/desk/outbox", post_form(pwa.post_waiting)),
+                web.get("/desk/manifest.webmanifest", pwa.manifest),
+                web.get("/desk/sw.js", pwa.worker),
+                web.get("/desk/offline", pwa.offline),
             ]
         )
 

@@ -8,12 +8,12 @@ from bridge.desk import composer, form
 from bridge.desk.composer import Sheet
 from bridge.desk.desk import DESK
 from bridge.desk.fields import kind_named
-from bridge.desk.form import Filled, Typed
+from bridge.desk.form import FormValues, SubmittedForm
 from bridge.desk.owner import Owner
-from bridge.errors import Untrusted
-from bridge.indieauth.login.visit import ELSEWHERE
+from bridge.errors import CsrfError
+from bridge.indieauth.login.browser_session import CROSS_SITE
 from bridge.micropub.address import is_web
-from bridge.micropub.body import Body, File
+from bridge.micropub.body import File, RequestBody
 from bridge.pages.render import redirect
 from bridge.web.body import AUTHENTICATED, read_body
 
@@ -40,17 +40,17 @@ async def receive(owner: Owner) -> web.StreamResponse:
     desk, headers = owner.request.app[DESK], owner.request.headers
     is_page = headers.get("Sec-Fetch-Dest", "document") == "document"
     # Read to its end before it is refused: a browser that still sends would see no answer.
-    body = await read_body(owner.request, max_bytes=desk.max_bytes, sender=AUTHENTICATED)
-    if headers.get("Sec-Fetch-Site") in ELSEWHERE or not is_page:
-        raise Untrusted
+    body = await read_body(owner.request, max_bytes=desk.max_bytes, limits=AUTHENTICATED)
+    if headers.get("Sec-Fetch-Site") in CROSS_SITE or not is_page:
+        raise CsrfError
     await desk.catalogue.refresh()
     kind, typed, uploads = _told(body)
     sheet = Sheet(kind_named(kind), typed, desk.new_name())
-    filled = Filled(typed, {}, uploads)
+    filled = SubmittedForm(typed, {}, uploads)
     return await composer.show(owner, desk, await composer.take_in(desk, sheet, filled))
 
 
-def _told(body: Body) -> tuple[str, Typed, tuple[tuple[str, File, str], ...]]:
+def _told(body: RequestBody) -> tuple[str, FormValues, tuple[tuple[str, File, str], ...]]:
     """The kind of post, what stands in its form, and its files."""
     title, text, url = (form.read_text(body.first(name) or "") for name in ("title", "text", "url"))
     # Android puts the address into the text.
@@ -65,7 +65,7 @@ def _told(body: Body) -> tuple[str, Typed, tuple[tuple[str, File, str], ...]]:
     else:
         kind, texts = "note", {"content": _lines(title, text)}
     given = {name: (value[:_MOST],) for name, value in texts.items() if value.strip()}
-    return kind, Typed(given), files
+    return kind, FormValues(given), files
 
 
 def _lines(*texts: str) -> str:

@@ -14,13 +14,13 @@ from bridge import __version__
 from bridge.desk.owner import Owner
 from bridge.errors import NotFound
 from bridge.http.form import Form
-from bridge.indieauth.login.visit import visit
+from bridge.indieauth.login.browser_session import browser_session
 from bridge.micropub.post import Json
 from bridge.pages.navigation import Notice
 from bridge.pages.render import page, page_endpoint, redirect
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import BuildStatus, Rebuilder
-from bridge.site.messages import Entry, SiteReport
+from bridge.site.messages import IndexedPost, SiteReport
 from bridge.store import StoreError
 from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.syndication.report import facts_of, report_of
@@ -88,14 +88,14 @@ class StatusHandlers:
         return await page_endpoint(self._page)(request)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        guest = visit(request)
-        if guest.session is None:
+        browser = browser_session(request)
+        if browser.session is None:
             return redirect("/auth/sign-in?then=/status")
         build, remote = self._rebuilder.status(), self._remote.status()
         site = self._site(build)
         return page(
             request,
-            guest,
+            browser,
             "status.html",
             build=build,
             remote=remote,
@@ -110,7 +110,7 @@ class StatusHandlers:
             version=__version__,
         )
 
-    async def _scheduled(self) -> list[Entry]:
+    async def _scheduled(self) -> list[IndexedPost]:
         """Posts whose time is still to come, the next first, as far as the index knows."""
         index = self._catalogue.index
         if index.version is None:

@@ -12,14 +12,14 @@ from bridge.desk import composer, form
 from bridge.desk.composer import Sheet, sheet_of, step_of, stepped
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import KINDS, kind_named
-from bridge.desk.form import Attached, Problems, Typed
+from bridge.desk.form import Attached, FormValues, Problems
 from bridge.desk.owner import Owner
 from bridge.desk.preview import look_of
-from bridge.desk.receive import Arrived
+from bridge.desk.receive import Submission
 from bridge.errors import BridgeError, InvalidRequest
 from bridge.micropub.action import Create
 from bridge.micropub.address import is_web
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.pages.navigation import Notice
 from bridge.publisher import Published
@@ -50,28 +50,28 @@ async def show(owner: Owner) -> web.StreamResponse:
         "in-reply-to": url,
     }
     given = {name: (text[:_MOST],) for name, text in texts.items() if text.strip()}
-    typed = composer.with_target(Typed(given), kind)
+    typed = composer.with_target(FormValues(given), kind)
     if (photo := query.get("photo")) and (file := await desk.media.find(photo)):
         typed = typed.with_files("photo", [Attached(desk.media.url_of(file), file.alt)])
     sheet = Sheet(kind, typed, desk.new_name(), problems=problems)
     return await composer.show(owner, desk, sheet)
 
 
-async def create(arrived: Arrived) -> web.StreamResponse:
+async def create(submission: Submission) -> web.StreamResponse:
     """POST: publish, keep as a draft, or show the form again, as the button says."""
-    owner, desk, filled = arrived.owner, arrived.desk, arrived.filled
+    owner, desk, filled = submission.owner, submission.desk, submission.filled
     await desk.catalogue.refresh()
-    wanted = owner.request.query.get("kind") if arrived.does == "kind" else None
+    wanted = owner.request.query.get("kind") if submission.does == "kind" else None
     kind = kind_named(wanted or filled.controls.get("kind", ""))
     sheet = sheet_of(filled, desk, kind)
     sheet = replace(sheet, typed=composer.with_target(sheet.typed, kind))
-    if arrived.doubt:
-        sheet = replace(sheet, problems={"": arrived.doubt}, status=arrived.status)
+    if submission.doubt:
+        sheet = replace(sheet, problems={"": submission.doubt}, status=submission.status)
         return await composer.show(owner, desk, sheet)
     sheet = await composer.take_in(desk, sheet, filled)
-    if step := step_of(arrived.does):
+    if step := step_of(submission.does):
         return await composer.show(owner, desk, stepped(sheet, step))
-    if arrived.does or sheet.problems:
+    if submission.does or sheet.problems:
         return await composer.show(owner, desk, replace(sheet, looks=True))
     status = filled.controls.get("post-status", "published")
     try:
@@ -79,7 +79,7 @@ async def create(arrived: Arrived) -> web.StreamResponse:
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:
         return await composer.show(owner, desk, sheet.refused(error))
-    return _after(arrived, action, done)
+    return _after(submission, action, done)
 
 
 def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
@@ -88,15 +88,15 @@ def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
     if status != "draft" and (lacking := form.missing(sheet.kind, found)):
         raise Problems(lacking)
     wanted = form.creation(sheet.kind, found, sheet.typed, status)
-    match parse_action(Body("json", json=wanted)):
+    match parse_action(RequestBody("json", json=wanted)):
         case Create() as action:
             return replace(action, once=form.named_once(sheet.once, wanted))
     raise InvalidRequest("This form makes a new post, and nothing else.")
 
 
-def _after(arrived: Arrived, action: Create, done: Published) -> web.Response:
+def _after(submission: Submission, action: Create, done: Published) -> web.Response:
     """Where the owner goes on: to the post, or where they see how it is doing."""
-    owner, desk = arrived.owner, arrived.desk
+    owner, desk = submission.owner, submission.desk
     if action.post.first("post-status") == "draft":
         if "look" in owner.request.query and desk.previews:
             return owner.back(look_of(done.url))

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
-from bridge.runtime.turns import Account, turns
+from bridge.runtime.fair_queue import Account, fair_queue
 
 #: What is worked on at a time. The dearest bytes that were found cost 4 ms.
 _PIECE = 8 * 1024
@@ -51,7 +51,7 @@ async def receive(
     try:
         async with asyncio.timeout(seconds):
             while some := await request.content.read(_AT_ONCE):
-                await turns().run(account, _PIECE, partial(use_more, some))
+                await fair_queue().run(account, _PIECE, partial(use_more, some))
     except TimeoutError as error:
         raise InvalidRequest(
             f"The body had not arrived after {seconds:.0f} seconds. Send it again, or less at once."

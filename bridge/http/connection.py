@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from aiohttp import hdrs, web
 
-from bridge.runtime.turns import Account, Turns, turns
+from bridge.runtime.fair_queue import Account, FairQueue, fair_queue
 
 #: All that clients are told of the program that answers.
 SERVER = "micropub-bridge"
@@ -60,7 +60,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         # aiohttp would parse what it does not want; linger() does not.
         handler = _Handler(self._server, loop=loop, lingering_time=0, **self._options)
-        return Connection(self, handler, turns())
+        return Connection(self, handler, fair_queue())
 
     async def close(self) -> None:
         """End the connections that are still there when their handlers have ended."""
@@ -184,7 +184,7 @@ class _Transport:
 class Connection(asyncio.BufferedProtocol):
     """Hands bytes from the socket to aiohttp's handler, and everything else as it comes."""
 
-    def __init__(self, listener: Listener, handler: web.RequestHandler, queue: Turns) -> None:
+    def __init__(self, listener: Listener, handler: web.RequestHandler, queue: FairQueue) -> None:
         self.has_unparsed = False
         self.lingers = False
         self._listener = listener

@@ -36,10 +36,11 @@ class Limiter:
         self._all: deque[float] = deque()
         self._by_who: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def attempt(self, who: str, *, apart: bool = False) -> None:
+    def attempt(self, who: str, *, exempt_from_total: bool = False) -> None:
         """Count one attempt, or raise :class:`TooManyRequests` without counting it.
 
-        ``who`` is mostly an address. What is counted ``apart`` has nothing to do with the rest.
+        ``who`` is mostly an address. An attempt that is ``exempt_from_total`` counts for ``who``
+        alone.
         """
         now = self._clock()
         mine = self._by_who.pop(who, deque())
@@ -47,7 +48,7 @@ class Limiter:
         while len(self._by_who) > _MOST:
             self._by_who.popitem(last=False)
         counts = [(mine, self._each)]
-        if self._overall is not None and not apart:
+        if self._overall is not None and not exempt_from_total:
             counts.append((self._all, self._overall))
         for attempts, most in counts:
             while attempts and attempts[0] <= now - self._seconds:

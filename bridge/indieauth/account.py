@@ -8,8 +8,9 @@ import time
 from aiohttp import web
 
 from bridge.auth.scopes import OFFERED, SCOPES
-from bridge.errors import Untrusted
+from bridge.errors import CsrfError
 from bridge.http.form import Form, read_form
+from bridge.indieauth.login.browser_session import BrowserSession, browser_session
 from bridge.indieauth.login.password import (
     check_password,
     has_password,
@@ -19,7 +20,6 @@ from bridge.indieauth.login.password import (
 from bridge.indieauth.login.sessions import Session, end_other_sessions, end_session, list_sessions
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.login.step_up import CONFIRM, ask_again, attempt_within
-from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens, revoke_token
 from bridge.indieauth.oauth.consent import UNTICKED
 from bridge.indieauth.oauth.grants import connected_apps, revoke_grant
@@ -34,24 +34,24 @@ _DAYS = (0, 7, 30, 90, 365)
 @page_endpoint
 async def tokens(request: web.Request) -> web.Response:
     """GET /tokens: apps with access, pasted tokens, and the form for another."""
-    guest = visit(request)
-    if guest.session is None:
-        return sign_in_page(request, guest, then="/tokens", status=401)
-    return _tokens_page(request, guest)
+    browser = browser_session(request)
+    if browser.session is None:
+        return sign_in_page(request, browser, then="/tokens", status=401)
+    return _tokens_page(request, browser)
 
 
 @page_endpoint
 async def create(request: web.Request) -> web.Response:
     """POST /tokens: make an app token, which the next page shows, once."""
     server = request.app[SERVER]
-    guest, session, form = await _owner_form(request)
+    browser, session, form = await _owner_form(request)
     days = _number(form, "days")
     if days not in _DAYS:
         problem = "Choose how long the token should last."
-        return _tokens_page(request, guest, problem=problem, typed=form)
+        return _tokens_page(request, browser, problem=problem, typed=form)
     fields = [("name", form.get("name") or ""), ("days", str(days))]
     fields += [("scope", scope) for scope in form.every("scope")]
-    if again := await ask_again(request, guest, form, action="/tokens", fields=fields):
+    if again := await ask_again(request, browser, form, action="/tokens", fields=fields):
         return again
     try:
         secret = create_token(
@@ -63,7 +63,7 @@ async def create(request: web.Request) -> web.Response:
     except ValueError:
         what = "give the token a name" if form.every("scope") else "tick what it may do"
         problem = f"That did not work: {what}, so that you know it again and it is of use."
-        return _tokens_page(request, guest, problem=problem, typed=form)
+        return _tokens_page(request, browser, problem=problem, typed=form)
     server.just_made.put(str(session.id), secret)
     return redirect("/tokens")
 
@@ -84,10 +84,10 @@ async def revoke(request: web.Request) -> web.Response:
 @page_endpoint
 async def sessions(request: web.Request) -> web.Response:
     """GET /auth/sessions: signed-in browsers, passkeys, password."""
-    guest = visit(request)
-    if guest.session is None:
-        return sign_in_page(request, guest, then="/auth/sessions", status=401)
-    return _sessions_page(request, guest)
+    browser = browser_session(request)
+    if browser.session is None:
+        return sign_in_page(request, browser, then="/auth/sessions", status=401)
+    return _sessions_page(request, browser)
 
 
 @page_endpoint
@@ -107,16 +107,16 @@ async def end(request: web.Request) -> web.Response:
 async def forget_passkey(request: web.Request) -> web.Response:
     """POST /auth/passkeys/remove: unless it is the last way in."""
     server = request.app[SERVER]
-    guest, _, form = await _owner_form(request)
+    browser, _, form = await _owner_form(request)
     passkey = _number(form, "passkey")
     fields = [("passkey", str(passkey))]
     if again := await ask_again(
-        request, guest, form, action="/auth/passkeys/remove", fields=fields
+        request, browser, form, action="/auth/passkeys/remove", fields=fields
     ):
         return again
     if len(list_passkeys(server.db)) == 1 and not has_password(server.db):
         return _sessions_page(
-            request, guest, problem="This is your only way in. Set a password first."
+            request, browser, problem="This is your only way in. Set a password first."
         )
     if passkey is not None:
         remove_passkey(server.db, passkey)
@@ -127,25 +127,25 @@ async def forget_passkey(request: web.Request) -> web.Response:
 async def change_password(request: web.Request) -> web.Response:
     """POST /auth/password: needs the present one, if there is one; ends the other sessions."""
     server = request.app[SERVER]
-    guest, session, form = await _owner_form(request)
+    browser, session, form = await _owner_form(request)
     if not has_password(server.db):
         # The new one is not sent through another page: it is typed again.
         then = [("then", "/auth/sessions")]
-        if again := await ask_again(request, guest, form, action=CONFIRM, fields=then):
+        if again := await ask_again(request, browser, form, action=CONFIRM, fields=then):
             return again
     tries = attempt_within(server, session)
     new = form.get("password") or ""
     if new != form.get("again"):
-        return _sessions_page(request, guest, differ=True)
+        return _sessions_page(request, browser, differ=True)
     async with server.owners_hashing:
         if has_password(server.db) and not await check_password(
             server.db, form.get("current") or ""
         ):
-            return _sessions_page(request, guest, problem="That is not your current password.")
+            return _sessions_page(request, browser, problem="That is not your current password.")
         try:
             hashed = await asyncio.to_thread(hash_password, new)
         except ValueError as error:
-            return _sessions_page(request, guest, problem=str(error))
+            return _sessions_page(request, browser, problem=str(error))
     with server.db.transaction() as connection:
         store_password(connection, hashed)
     end_other_sessions(server.db, session.id)
@@ -153,27 +153,31 @@ async def change_password(request: web.Request) -> web.Response:
     return redirect("/auth/sessions")
 
 
-async def _owner_form(request: web.Request) -> tuple[Visit, Session, Form]:
-    """A form that the owner has sent from a page of ours. Raises :class:`Untrusted`."""
-    guest, form = visit(request), await read_form(request)
-    guest.check_form(request, form)
-    if guest.session is None:
-        raise Untrusted
-    return guest, guest.session, form
+async def _owner_form(request: web.Request) -> tuple[BrowserSession, Session, Form]:
+    """A form that the owner has sent from a page of ours. Raises :class:`CsrfError`."""
+    browser, form = browser_session(request), await read_form(request)
+    browser.check_form(request, form)
+    if browser.session is None:
+        raise CsrfError
+    return browser, browser.session, form
 
 
 def _tokens_page(
-    request: web.Request, guest: Visit, *, problem: str | None = None, typed: Form | None = None
+    request: web.Request,
+    browser: BrowserSession,
+    *,
+    problem: str | None = None,
+    typed: Form | None = None,
 ) -> web.Response:
     """``typed`` is a form that was refused: what stood in it stands there again."""
     server = request.app[SERVER]
     return page(
         request,
-        guest,
+        browser,
         "tokens.html",
         status=400 if problem else 200,
         problem=problem,
-        made=server.just_made.pop(str(guest.session.id)) if guest.session else None,
+        made=server.just_made.pop(str(browser.session.id)) if browser.session else None,
         apps=connected_apps(server.db),
         tokens=list_tokens(server.db),
         scopes=[(word, SCOPES[word].meaning) for word in OFFERED],
@@ -188,13 +192,17 @@ def _tokens_page(
 
 
 def _sessions_page(
-    request: web.Request, guest: Visit, *, problem: str | None = None, differ: bool = False
+    request: web.Request,
+    browser: BrowserSession,
+    *,
+    problem: str | None = None,
+    differ: bool = False,
 ) -> web.Response:
     """``differ``: the two new passwords are not the same, which is said beside them."""
     server = request.app[SERVER]
     return page(
         request,
-        guest,
+        browser,
         "sessions.html",
         status=400 if problem or differ else 200,
         differ=differ,

@@ -11,12 +11,12 @@ from bridge.http.form import Handler
 from bridge.indieauth import account
 from bridge.indieauth.endpoint import answer, json_endpoint, preflight
 from bridge.indieauth.login import app_sign_in, set_up, sign_in, step_up
-from bridge.indieauth.login.visit import PagesHost
+from bridge.indieauth.login.browser_session import PagesOwner
 from bridge.indieauth.oauth import consent, introspection, token_endpoint
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.navigation import NOTICES
 from bridge.pages.render import HOST
-from bridge.runtime.expiring import Memory
+from bridge.runtime.expiring_map import ExpiringMap
 
 METADATA = "/.well-known/oauth-authorization-server"
 
@@ -59,8 +59,8 @@ _PAGES = (
 def setup(app: web.Application, server: IndieAuthServer) -> None:
     """Add the built-in server's addresses to the application."""
     app[SERVER] = server
-    app[HOST] = PagesHost(server)
-    app[NOTICES] = Memory(seconds=300)
+    app[HOST] = PagesOwner(server)
+    app[NOTICES] = ExpiringMap(seconds=300)
     app.router.add_routes(
         [
             web.get(METADATA, metadata),

@@ -18,11 +18,11 @@ from bridge.indieauth.oauth.app_tokens import BuiltinVerifier
 from bridge.indieauth.oauth.client_id import client_id
 from bridge.indieauth.oauth.clients import OLD_APPS
 from bridge.indieauth.webauthn.challenges import Challenges
-from bridge.indieauth.webauthn.passkeys import Party
+from bridge.indieauth.webauthn.passkeys import RelyingParty
 from bridge.net.fetch import GuardedFetch
 from bridge.net.web_url import WebURL, parse
 from bridge.runtime.docs import doc
-from bridge.runtime.expiring import Memory
+from bridge.runtime.expiring_map import ExpiringMap
 from bridge.settings import IndieAuth, KnownClient, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class IndieAuthServer:
         self.fetch = fetch
         self.verifier = BuiltinVerifier(database, self.me)
         self.mail = _mail(self.config)
-        self.party = Party(self.public.host, self.issuer.rstrip("/"))
+        self.party = RelyingParty(self.public.host, self.issuer.rstrip("/"))
         #: argon2id takes 64 MB and a core for a moment: one at a time. The owner, as far as can be
         #: known before the password is, does not queue up with strangers.
         self.hashing = asyncio.Semaphore(1)
@@ -62,12 +62,12 @@ class IndieAuthServer:
         self.app_sign_ins = Limiter(each=3, overall=None, seconds=3600)
         #: The mails that came of it. Not among ``mails``, whose limit strangers can see.
         self.app_mails = Limiter(each=10, overall=10, seconds=3600)
-        self.app_links: Memory[str] = Memory(seconds=600)
-        self.pending: Memory[Pending] = Memory(seconds=600)
+        self.app_links: ExpiringMap[str] = ExpiringMap(seconds=600)
+        self.pending: ExpiringMap[Pending] = ExpiringMap(seconds=600)
         self.challenges = Challenges()
         #: The zone of the site's clock, as soon as that is known.
         self.zone: Callable[[], tzinfo] = lambda: UTC
-        self.just_made: Memory[str] = Memory(seconds=300)
+        self.just_made: ExpiringMap[str] = ExpiringMap(seconds=300)
 
     @property
     def can_use_passkeys(self) -> bool:

@@ -17,7 +17,7 @@ from bridge.errors import Conflict
 from bridge.media.committed import Committed
 from bridge.media.formats.sniff import HEAD, Kind, identify
 from bridge.media.names import MOST_ALIKE, candidates, is_face, is_scaled, scaled
-from bridge.media.spool import Staging
+from bridge.media.spool import Spool
 from bridge.media.stored_file import UNKNOWN_TYPE, MediaFile, from_path
 from bridge.store import Change
 
@@ -46,11 +46,11 @@ class OpenFile:
     etag: str
 
 
-class Shelf:
+class FileStore:
     """Files by their path (``media/2026/11/sea.jpg``), wherever their bytes are at the moment."""
 
-    def __init__(self, staging: Staging, committed: Committed, folder: str) -> None:
-        self._staging = staging
+    def __init__(self, spool: Spool, committed: Committed, folder: str) -> None:
+        self._spool = spool
         self._committed = committed
         self._folder = folder
         self._known: dict[str, MediaFile] = {}
@@ -59,8 +59,8 @@ class Shelf:
     def start(self) -> None:
         """Pick up what the last run left; what is committed by now stops waiting."""
         with self._lock:
-            self._known = self._staging.start()
-            waiting = self._staging.paths()
+            self._known = self._spool.start()
+            waiting = self._spool.paths()
             for path in waiting:
                 if path not in self._known and not is_scaled(path):
                     self._known[path] = self._recovered(path, waiting)
@@ -87,7 +87,7 @@ class Shelf:
     def _again(self, file: MediaFile, now: datetime) -> MediaFile:
         """The same upload once more: it is the last one, and waits for its post from now on."""
         told = replace(file, published=now)
-        self._staging.remember(told)
+        self._spool.remember(told)
         self._known[file.path] = told
         return told
 
@@ -97,7 +97,7 @@ class Shelf:
             return file
         with self._lock:
             told = replace(file, alt=alt)
-            self._staging.remember(told)
+            self._spool.remember(told)
             self._known[file.path] = told
             return told
 
@@ -108,9 +108,9 @@ class Shelf:
                 part for path in paths if (file := self._known.get(path)) for part in file.paths
             ]
             return tuple(
-                Change(self._committed.in_repo(path), self._staging.read(path), expected=None)
+                Change(self._committed.in_repo(path), self._spool.read(path), expected=None)
                 for path in dict.fromkeys(wanted)
-                if self._staging.has(path) and not self._is_committed(path)
+                if self._spool.has(path) and not self._is_committed(path)
             )
 
     def media_among(self, changes: Iterable[Change]) -> list[str]:
@@ -122,36 +122,36 @@ class Shelf:
         """Stop keeping those of these files that are committed now."""
         with self._lock:
             for path in paths:
-                if self._staging.has(path) and self._is_committed(path):
+                if self._spool.has(path) and self._is_committed(path):
                     self._name_blob(path, self._committed.blobs()[path])
-                    self._staging.remove(path)
+                    self._spool.remove(path)
 
     def orphans(self, before: datetime) -> tuple[MediaFile, ...]:
         """The files that have been waiting since ``before``."""
         with self._lock:
-            waiting = (self._known.get(path) for path in self._staging.paths())
+            waiting = (self._known.get(path) for path in self._spool.paths())
             return tuple(file for file in waiting if file and file.published <= before)
 
     def open(self, path: str) -> OpenFile | None:
         """A file's bytes; ``None`` where there is none."""
         with self._lock:
             known = self._known.get(path)
-            waiting = self._staging.open(path)
+            waiting = self._spool.open(path)
             if waiting is not None:
                 return _opened(waiting, known.blob if known else None)
             blob = self._committed.blobs().get(path)
         if blob is None:
             return None
-        cached = self._staging.open_cached(blob)
+        cached = self._spool.open_cached(blob)
         if cached is None:
             data = self._committed.read(path)
-            cached = None if data is None else self._staging.cache(blob, data)
+            cached = None if data is None else self._spool.cache(blob, data)
         return None if cached is None else _opened(cached, blob)
 
     def all(self) -> list[MediaFile]:
         """Every file but the scaled copies and others' faces, the newest first."""
         with self._lock:
-            paths = {*self._staging.paths(), *self._committed.blobs()}
+            paths = {*self._spool.paths(), *self._committed.blobs()}
             shown = (path for path in paths if not (is_scaled(path) or is_face(path)))
             files = [self._described(path) for path in shown]
         return sorted(files, key=lambda file: (file.published, file.path), reverse=True)
@@ -172,7 +172,7 @@ class Shelf:
                 return None
             blobs = self._committed.blobs()
             for part in file.paths:
-                self._staging.remove(part)
+                self._spool.remove(part)
             return tuple(
                 Change(self._committed.in_repo(part), None, expected=blobs[part])
                 for part in file.paths
@@ -180,16 +180,16 @@ class Shelf:
             )
 
     def _exists(self, path: str) -> bool:
-        return self._staging.has(path) or path in self._committed.blobs()
+        return self._spool.has(path) or path in self._committed.blobs()
 
     def _is_there(self, file: MediaFile) -> bool:
         """Whether a file still is what it was when it came."""
         path = file.path
-        return self._staging.has(path) or self._committed.blobs().get(path) == file.blob
+        return self._spool.has(path) or self._committed.blobs().get(path) == file.blob
 
     def _is_committed(self, path: str) -> bool:
         """Whether the newest commit has exactly the bytes that wait here."""
-        return path in self._committed.blobs() and self._committed.read(path) == self._staging.read(
+        return path in self._committed.blobs() and self._committed.read(path) == self._spool.read(
             path
         )
 
@@ -198,7 +198,7 @@ class Shelf:
         known = self._known.get(path)
         if known is not None and known.blob != blob:
             self._known[path] = replace(known, blob=blob)
-            self._staging.remember(self._known[path])
+            self._spool.remember(self._known[path])
 
     def _same_bytes(self, data: bytes) -> MediaFile | None:
         blob = _blob_id(data)
@@ -232,7 +232,7 @@ class Shelf:
             copies=tuple(width for width, _ in incoming.copies),
         )
         copies = {scaled(path, width): data for width, data in incoming.copies}
-        self._staging.add(file, {path: incoming.data, **copies})
+        self._spool.add(file, {path: incoming.data, **copies})
         self._known[path] = file
         return file
 
@@ -247,12 +247,12 @@ class Shelf:
 
     def _recovered(self, path: str, waiting: tuple[str, ...]) -> MediaFile:
         """A waiting file whose line in the journal was lost."""
-        data = self._staging.read(path)
+        data = self._spool.read(path)
         base, _, extension = path.rpartition(".")
         copy = re.compile(rf"{re.escape(base)}-(\d+)w\.{re.escape(extension)}")
         return replace(
             from_path(path),
-            published=datetime.fromtimestamp(self._staging.modified(path), UTC),
+            published=datetime.fromtimestamp(self._spool.modified(path), UTC),
             size=len(data),
             digest=hashlib.sha256(data).hexdigest(),
             blob=_blob_id(data),

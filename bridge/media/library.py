@@ -16,10 +16,10 @@ from pathlib import Path
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.committed import Committed
-from bridge.media.file_store import Incoming, OpenFile, Shelf
+from bridge.media.file_store import FileStore, Incoming, OpenFile
 from bridge.media.formats.picture import Rules
 from bridge.media.formats.sniff import sniff
-from bridge.media.spool import Staging
+from bridge.media.spool import Spool
 from bridge.media.stored_file import MediaFile
 from bridge.media.urls import Addresses
 from bridge.media.worker import Cleaner
@@ -38,7 +38,7 @@ class MediaLibrary:
     def __init__(
         self,
         store: ContentStore,
-        staging: Path,
+        spool: Path,
         settings: Settings,
         *,
         public_url: str,
@@ -46,7 +46,7 @@ class MediaLibrary:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         cleaner: Cleaner | None = None,
     ) -> None:
-        """``staging`` is the folder of what is not committed yet; ``cache``, by default inside of
+        """``spool`` is the folder of what is not committed yet; ``cache``, by default inside of
         it, that of committed files as they are served."""
         folder = settings.media.folder.strip("/")
         content = settings.content.folder.strip("/")
@@ -59,14 +59,14 @@ class MediaLibrary:
         )
         self._cleaner = cleaner or Cleaner(rules)
         self._addresses = Addresses(folder, public_url)
-        waiting = Staging(staging, cache or staging / "cache")
-        self._shelf = Shelf(waiting, Committed(store, root, folder), folder)
+        waiting = Spool(spool, cache or spool / "cache")
+        self._file_store = FileStore(waiting, Committed(store, root, folder), folder)
         self._max_bytes = settings.media.max_bytes
         self._now = now
 
     async def start(self) -> None:
         """Pick up what the last run left. To be awaited before anything else."""
-        await asyncio.to_thread(self._shelf.start)
+        await asyncio.to_thread(self._file_store.start)
 
     async def accept(self, data: bytes, filename: str, *, alt: str = "") -> MediaFile:
         """Take an upload; when this returns it is safe on disk and served.
@@ -79,14 +79,14 @@ class MediaLibrary:
                 f"The file is larger than {self._max_bytes:,} bytes ([media] max_bytes)."
             )
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        file = await asyncio.to_thread(self._shelf.same_upload, digest, self._now())
+        file = await asyncio.to_thread(self._file_store.same_upload, digest, self._now())
         if file is None:
             kind = sniff(data)
             clean = await self._cleaner.clean(data, kind)
             size = (clean.width or None, clean.height or None)
             incoming = Incoming(filename, alt, digest, kind, clean.data, *size, clean.copies)
-            file = await asyncio.to_thread(self._shelf.place, incoming, self._now())
-        return await asyncio.to_thread(self._shelf.describe, file, alt)
+            file = await asyncio.to_thread(self._file_store.place, incoming, self._now())
+        return await asyncio.to_thread(self._file_store.describe, file, alt)
 
     async def pending(self, uses: Iterable[str]) -> tuple[Change, ...]:
         """What of the files that a post uses is not committed yet, to go into the post's commit.
@@ -94,25 +94,25 @@ class MediaLibrary:
         ``uses`` are URLs or paths; what is not a file of this library is passed over.
         """
         paths = [path for use in uses if (path := self._path(use)) is not None]
-        return await asyncio.to_thread(self._shelf.pending, paths) if paths else ()
+        return await asyncio.to_thread(self._file_store.pending, paths) if paths else ()
 
     async def committed(self, changes: Iterable[Change]) -> None:
         """Say that these changes are in the store now; their files need not wait any more."""
-        if paths := self._shelf.media_among(changes):
-            await asyncio.to_thread(self._shelf.settle, paths)
+        if paths := self._file_store.media_among(changes):
+            await asyncio.to_thread(self._file_store.settle, paths)
 
     async def orphans(self, older_than: timedelta) -> tuple[MediaFile, ...]:
         """Uploads that no post came for, each to get a commit of its own (see ``pending``)."""
-        return await asyncio.to_thread(self._shelf.orphans, self._now() - older_than)
+        return await asyncio.to_thread(self._file_store.orphans, self._now() - older_than)
 
     async def open(self, tail: str) -> OpenFile | None:
         """What is served at ``/media/`` + ``tail`` (any string of a stranger's), if anything."""
         path = self._addresses.path_at(tail)
-        return None if path is None else await asyncio.to_thread(self._shelf.open, path)
+        return None if path is None else await asyncio.to_thread(self._file_store.open, path)
 
     async def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[MediaFile]:
         """Every file, the newest first; scaled copies are not listed."""
-        files = await asyncio.to_thread(self._shelf.all)
+        files = await asyncio.to_thread(self._file_store.all)
         return files[offset:] if limit is None else files[offset : offset + limit]
 
     async def last(self) -> MediaFile | None:
@@ -122,11 +122,11 @@ class MediaLibrary:
     async def find(self, url: str) -> MediaFile | None:
         """The file behind a URL; ``None`` where it is not one of this library's."""
         path = self._path(url)
-        return None if path is None else await asyncio.to_thread(self._shelf.find, path)
+        return None if path is None else await asyncio.to_thread(self._file_store.find, path)
 
     async def describe(self, file: MediaFile, alt: str) -> MediaFile:
         """Keep another alternative text for a file; an empty one leaves it as it is."""
-        return await asyncio.to_thread(self._shelf.describe, file, alt)
+        return await asyncio.to_thread(self._file_store.describe, file, alt)
 
     async def delete(self, url: str) -> tuple[Change, ...]:
         """Take a file away: the changes to commit, none where it only waited.
@@ -134,7 +134,7 @@ class MediaLibrary:
         Raises InvalidRequest for a URL that is not that of a file of this library.
         """
         path = self._addresses.path_of(url)
-        changes = None if path is None else await asyncio.to_thread(self._shelf.delete, path)
+        changes = None if path is None else await asyncio.to_thread(self._file_store.delete, path)
         if changes is None:
             raise InvalidRequest(f"{url!r} is not a file of this media endpoint.")
         return changes

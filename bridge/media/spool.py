@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _CACHE_BYTES = 256 * 1024 * 1024
 
 
-class Staging:
+class Spool:
     """The waiting room. Its methods block; the library calls them under its own lock."""
 
     def __init__(self, root: Path, cache: Path) -> None:

@@ -28,7 +28,7 @@ Field: TypeAlias = tuple[str, "str | File"]
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RequestBody:
     """What came in a POST: ``fields`` of a form (multipart or not), or a ``json`` value.
 
     The access token is taken out of both, so that nothing later can store it; it stays out of

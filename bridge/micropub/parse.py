@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update, Upload
-from bridge.micropub.body import Body, File, base_name
+from bridge.micropub.body import File, RequestBody, base_name
 from bridge.micropub.commands import PREFIX, split_commands
 from bridge.micropub.form import read_form
 from bridge.micropub.post import Json, Post, Properties
@@ -26,7 +26,7 @@ from bridge.micropub.values import (
 _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"})
 
 
-def parse_action(body: Body) -> Action:
+def parse_action(body: RequestBody) -> Action:
     """What the client asks for; the same value whatever the encoding.
 
     Raises :class:`InvalidRequest` where it cannot be understood, with what to change.
@@ -49,7 +49,7 @@ def parse_action(body: Body) -> Action:
     )
 
 
-def is_media_upload(body: Body) -> bool:
+def is_media_upload(body: RequestBody) -> bool:
     """Whether this is a file for the media endpoint that came to the Micropub endpoint.
 
     Two living clients send a bare ``file`` part there. Commands beside it change nothing.
@@ -62,7 +62,7 @@ def is_media_upload(body: Body) -> bool:
     return said == ["file"] and len(body.files) == 1
 
 
-def media_file(body: Body) -> Upload:
+def media_file(body: RequestBody) -> Upload:
     """The one file of an upload to the media endpoint, whatever its part is called (3.6.3).
 
     Raises :class:`InvalidRequest` where there is none, or more than one, or an empty one.

@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 _PROJECT = Path(__file__).parents[2]
 
 
-async def read_apart(program: Path, url: str, *arguments: str, page: bytes, seconds: float) -> Any:
+async def parse_in_subprocess(
+    program: Path, url: str, *arguments: str, page: bytes, seconds: float
+) -> Any:
     """What ``program`` prints, as JSON, about the page at ``url``; ``None`` if it fails.
 
     The program is run with the address and ``arguments``, and reads the page from its input. It

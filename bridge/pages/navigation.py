@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from bridge.runtime.expiring import Memory
+from bridge.runtime.expiring_map import ExpiringMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Notice:
 
 
 SECTIONS = web.AppKey("sections", list[Section])
-NOTICES = web.AppKey("notices", Memory[Notice])
+NOTICES = web.AppKey("notices", ExpiringMap[Notice])
 
 
 def add_section(app: web.Application, section: Section) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import jinja2
 from aiohttp import hdrs, web
 
-from bridge.errors import BridgeError, OAuthError, TooManyRequests, Untrusted
+from bridge.errors import BridgeError, CsrfError, OAuthError, TooManyRequests
 from bridge.http.form import Handler
 from bridge.net.web_url import parse
 from bridge.pages import language
@@ -105,7 +105,7 @@ class Session(Protocol):
         ...
 
 
-class Guest(Protocol):
+class Browser(Protocol):
     """The browser that asks for a page."""
 
     @property
@@ -141,7 +141,7 @@ class Host(Protocol):
         """The site's clock."""
         ...
 
-    def guest(self, request: web.Request) -> Guest:
+    def browser(self, request: web.Request) -> Browser:
         """Who this request comes from."""
         ...
 
@@ -151,7 +151,7 @@ HOST = web.AppKey("host", Host)
 
 def page(
     request: web.Request,
-    guest: Guest,
+    browser: Browser,
     template: str,
     *,
     status: int = 200,
@@ -171,17 +171,17 @@ def page(
     html = _TEMPLATES.get_template(template).render(
         me=host.me,
         name=host.name,
-        csrf=guest.csrf,
-        session=guest.session,
+        csrf=browser.csrf,
+        session=browser.session,
         sections=request.app.get(SECTIONS, ()),
-        notice=request.app[NOTICES].pop(str(guest.session.id)) if guest.session else None,
+        notice=request.app[NOTICES].pop(str(browser.session.id)) if browser.session else None,
         **values,
     )
     response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
     response.headers[hdrs.VARY] = hdrs.ACCEPT_LANGUAGE
     if policy:
         response.headers["Content-Security-Policy"] = policy
-    guest.remember(response)
+    browser.remember(response)
     return response
 
 
@@ -235,7 +235,7 @@ def page_endpoint(handler: Handler) -> Handler:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
-        except (PageError, OAuthError, Untrusted, BridgeError) as error:
+        except (PageError, OAuthError, CsrfError, BridgeError) as error:
             refused = error_page(request, _explained(error))
             if isinstance(error, TooManyRequests):
                 refused.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
@@ -256,14 +256,14 @@ def _way_on(request: web.Request) -> tuple[str, str]:
     return "/auth/sign-in", "Sign in, or go on where you are signed in"
 
 
-def _explained(error: PageError | OAuthError | Untrusted | BridgeError) -> PageError:
+def _explained(error: PageError | OAuthError | CsrfError | BridgeError) -> PageError:
     """Any refusal in words for a person."""
     match error:
         case PageError():
             return error
         case OAuthError():
             return PageError("This does not work", error.description)
-        case Untrusted():
+        case CsrfError():
             text = (
                 "This form was opened too long ago, or not on this page. Go back, reload the page,"
                 " and send it again."
@@ -281,7 +281,7 @@ def error_page(request: web.Request, error: PageError) -> web.Response:
     """What is wrong, with a way on: no page is a dead end."""
     return page(
         request,
-        request.app[HOST].guest(request),
+        request.app[HOST].browser(request),
         "error.html",
         status=error.status,
         title=error.title,

@@ -17,13 +17,13 @@ _OWN = re.compile(r"\{static\}/([^\s\"'()<>\\]+)")
 _PROPERTIES = {"image": "photo", "video": "video", "audio": "audio"}
 
 
-class Illustrator:
+class Attachments:
     """Between the publisher and the media library."""
 
     def __init__(self, library: MediaLibrary) -> None:
         self._library = library
 
-    async def take_in(self, post: Post, uploads: Sequence[Upload]) -> Post:
+    async def store_uploads(self, post: Post, uploads: Sequence[Upload]) -> Post:
         """The post with each upload's URL among its properties, in the order of the request.
 
         Raises UnsupportedMediaType before any of the files is stored.

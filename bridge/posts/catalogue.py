@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.posts.index import PostIndex
 from bridge.posts.unindexed import Unindexed
 from bridge.site.current import CurrentSite
-from bridge.site.messages import Entry, Page, SiteReport, Source, Unread
+from bridge.site.messages import IndexedPost, Page, SiteReport, Source, Unread
 from bridge.site.protocol import SiteReader
 from bridge.store import ContentStore, StoreError, Version
 
@@ -52,7 +52,7 @@ class Catalogue:
         self._indexing_since: float | None = None
         self._looking: asyncio.Task[Version] | None = None
         self._following: asyncio.Task[None] | None = None
-        self._describing: set[asyncio.Task[list[Entry | Page | Unread | None]]] = set()
+        self._describing: set[asyncio.Task[list[IndexedPost | Page | Unread | None]]] = set()
         self._closing = False
         self.index = PostIndex(file, store, folder, own=own)
         self.unindexed = Unindexed(store, folder)
@@ -93,7 +93,7 @@ class Catalogue:
         await self._site.bring_to(head)
         return head
 
-    async def neighbours(self, slugs: Sequence[str]) -> list[Entry | Page]:
+    async def neighbours(self, slugs: Sequence[str]) -> list[IndexedPost | Page]:
         """The posts and pages that may be where a post with one of these slugs would be, of those
         that the index may not know yet."""
         if self._newest_known():
@@ -104,7 +104,7 @@ class Catalogue:
         await self.unindexed.slugify(site)
         near = await asyncio.to_thread(self.unindexed.near, slugs)
         found = await site.describe(near)
-        return [each for each in found if isinstance(each, Entry | Page)]
+        return [each for each in found if isinstance(each, IndexedPost | Page)]
 
     def changed(self, version: Version) -> None:
         """There is a new version: have it looked at beside the answer to the one who made it."""
@@ -189,7 +189,7 @@ class Catalogue:
         await self._site.bring_to(head)
         site, loop = self._site.reader, asyncio.get_running_loop()
 
-        def describe(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
+        def describe(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
             return asyncio.run_coroutine_threadsafe(self._described(site, files), loop)
 
         self._indexing_since = time.monotonic()
@@ -201,7 +201,7 @@ class Catalogue:
 
     async def _described(
         self, site: SiteReader, files: Sequence[Source]
-    ) -> list[Entry | Page | Unread | None]:
+    ) -> list[IndexedPost | Page | Unread | None]:
         """What the site says of files. Raises :class:`Unavailable` when the bridge ends."""
         if self._closing:
             raise _ending()

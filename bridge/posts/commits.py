@@ -12,7 +12,7 @@ from bridge.errors import Conflict
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
 from bridge.runtime.background import Background
-from bridge.store import Change, ChangedMeanwhile, Commit, MovedMeanwhile, Version
+from bridge.store import BranchMoved, Change, Commit, FileChanged, Version
 from bridge.store.queue import CommitQueue
 
 log = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ class Committer:
     async def commit(self, changes: Sequence[Change], message: str, base: Version) -> Version:
         """One commit; when this returns it is on disk.
 
-        Raises the :class:`~bridge.store.StoreError` of the store; after ChangedMeanwhile and
-        MovedMeanwhile, another look helps (:func:`retry_on_conflict`). When the caller is
+        Raises the :class:`~bridge.store.StoreError` of the store; after FileChanged and
+        BranchMoved, another look helps (:func:`retry_on_conflict`). When the caller is
         cancelled the commit is made all the same, and the listeners are told.
         """
         commit = Commit(tuple(changes), message, base)
@@ -101,7 +101,7 @@ async def retry_on_conflict(attempt: Callable[[], Awaitable[_Done]]) -> _Done:
     for _ in range(_TRIES):
         try:
             return await attempt()
-        except (ChangedMeanwhile, MovedMeanwhile):
+        except (FileChanged, BranchMoved):
             continue
     raise Conflict(
         "Nothing was written: other commits to the site kept getting in between. Try again."

@@ -28,7 +28,7 @@ from bridge.posts.index_tables import (
     open_tables,
     translated,
 )
-from bridge.site.messages import Entry, Facts, Page, Source, Unread
+from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ _UNFINISHED = Version("")
 
 
 #: Tells what the index should know of some files, later: others are read in the meantime.
-Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[Entry | Page | Unread | None]]]
+Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[IndexedPost | Page | Unread | None]]]
 
 
 class Counts(NamedTuple):
@@ -79,7 +79,7 @@ class PostIndex:
         self.described: int | None = None
         self.version: Version | None = None
 
-    def refresh(self, head: Version, facts: Facts, describe: Describe) -> None:
+    def refresh(self, head: Version, facts: SiteFacts, describe: Describe) -> None:
         """Bring the index to a version, of which ``facts`` and ``describe`` know the site.
 
         Where the site's settings (the fingerprint of its ``facts``) are not those of last time,
@@ -105,7 +105,7 @@ class PostIndex:
                     self.described = None
             self.version = head
 
-    def find(self, url: str) -> Entry | None:
+    def find(self, url: str) -> IndexedPost | None:
         """The post that lives at ``url``, however it is spelt, or once did."""
         found = self._one(f"SELECT {POST} FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)  # noqa: S608
         key = canonical(url, self._own)
@@ -119,11 +119,11 @@ class PostIndex:
             )
         )
 
-    def find_by_path(self, path: str) -> Entry | None:
+    def find_by_path(self, path: str) -> IndexedPost | None:
         """The post that is in a file."""
         return self._one(f"SELECT {POST} FROM posts WHERE path = ?", path)  # noqa: S608
 
-    def is_at(self, entry: Entry, url: str) -> bool:
+    def is_at(self, entry: IndexedPost, url: str) -> bool:
         """Whether a post lives, or lived, at an address."""
         wanted = canonical(url, self._own)
         return any(canonical(each, self._own) == wanted for each in (entry.url, *entry.aliases))
@@ -191,7 +191,7 @@ class PostIndex:
         channel: str | None = None,
         text: str | None = None,
         later_than: float | None = None,
-    ) -> list[Entry]:
+    ) -> list[IndexedPost]:
         """Posts, newest first.
 
         ``after`` and ``before`` are the date and path of a post: the page that follows it (older
@@ -269,7 +269,7 @@ class PostIndex:
             self._reader.close()
             self._database.close()
 
-    def _one(self, query: str, value: str) -> Entry | None:
+    def _one(self, query: str, value: str) -> IndexedPost | None:
         with self._reading:
             row = self._reader.execute(query, (value,)).fetchone()
         return None if row is None else entry_of(row)
@@ -333,7 +333,7 @@ class PostIndex:
     ) -> None:
         """Describe files and write down what they are; ``then`` is called after each batch."""
         count, told = 0, time.monotonic()
-        ahead: deque[tuple[int, Future[list[Entry | Page | Unread | None]]]] = deque()
+        ahead: deque[tuple[int, Future[list[IndexedPost | Page | Unread | None]]]] = deque()
         batches = self._batches(files)
         while True:
             # The site describes some while others are written down.

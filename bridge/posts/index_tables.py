@@ -15,7 +15,7 @@ import msgspec
 
 from bridge.posts.addresses import canonical
 from bridge.runtime import private
-from bridge.site.messages import Entry, Page, Unread
+from bridge.site.messages import IndexedPost, Page, Unread
 from bridge.store import StoreBroken, StoreFull
 
 log = logging.getLogger(__name__)
@@ -50,27 +50,27 @@ CREATE INDEX listings_by_path ON listings (path);
 CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
 """
 
-_COLUMNS = tuple(field.name for field in msgspec.structs.fields(Entry))
+_COLUMNS = tuple(field.name for field in msgspec.structs.fields(IndexedPost))
 _LISTS = ("categories", "aliases", "listings")
 _AS_JSON = (*_LISTS, "found")
 #: The columns of a post, from which :func:`entry_of` makes one.
 POST = ", ".join(f"posts.{name}" for name in _COLUMNS)
 
 
-def entry_of(row: Sequence[str]) -> Entry:
+def entry_of(row: Sequence[str]) -> IndexedPost:
     """A post, from its columns."""
     values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
     values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
-    return Entry(**{**values, "found": json.loads(values["found"])})
+    return IndexedPost(**{**values, "found": json.loads(values["found"])})
 
 
 def insert(
     database: sqlite3.Connection,
-    found: Sequence[Entry | Page | Unread | None],
+    found: Sequence[IndexedPost | Page | Unread | None],
     own: frozenset[str],
 ) -> None:
     """Write down what files are; ``own`` are the hosts under which the site is known."""
-    entries = [each for each in found if isinstance(each, Entry)]
+    entries = [each for each in found if isinstance(each, IndexedPost)]
     marks = ", ".join("?" * (len(_COLUMNS) + 1))
     tables: dict[str, list[tuple[object, ...]]] = {
         "INTO pages VALUES (?, ?)": [(e.path, e.save_as) for e in found if isinstance(e, Page)],
@@ -101,7 +101,7 @@ def forget(database: sqlite3.Connection, paths: Sequence[str]) -> None:
         )
 
 
-def _row(entry: Entry, own: frozenset[str]) -> tuple[object, ...]:
+def _row(entry: IndexedPost, own: frozenset[str]) -> tuple[object, ...]:
     values = {name: getattr(entry, name) for name in _COLUMNS}
     values |= {name: json.dumps(values[name]) for name in _AS_JSON}
     return (*values.values(), canonical(entry.url, own))

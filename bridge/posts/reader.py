@@ -19,7 +19,7 @@ from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.known import KnownSite, without_guesses
-from bridge.site.messages import Entry, Source
+from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId, Change, ContentStore, Removal, Version
 
 #: How many deleted posts are looked at in one go.
@@ -56,7 +56,7 @@ class PostReader:
             categories={**DEFAULT_CATEGORIES, **named},
         )
 
-    def open(self, entry: Entry) -> tuple[PelicanFile, BlobId]:
+    def open(self, entry: IndexedPost) -> tuple[PelicanFile, BlobId]:
         """The file behind an entry, as it is in the newest version, and the id of its bytes."""
         head = self._store.head()
         blob = self._store.read(entry.path, head) if head else None
@@ -67,18 +67,18 @@ class PostReader:
         except UnicodeDecodeError as error:
             raise Conflict(f"{entry.path} is not in UTF-8: convert it, then try again.") from error
 
-    def find_or_none(self, url: str) -> Entry | None:
+    def find_or_none(self, url: str) -> IndexedPost | None:
         """The post at a URL, if there is one."""
         return self._catalogue.index.find(url)
 
-    def find(self, url: str) -> Entry:
+    def find(self, url: str) -> IndexedPost:
         """The post at a URL. Raises :class:`InvalidRequest`."""
         entry = self._catalogue.index.find(url)
         if entry is None:
             raise InvalidRequest(f"There is no post at {url[:200]}.")
         return entry
 
-    async def find_deleted(self, url: str, base: Version) -> Change | Entry:
+    async def find_deleted(self, url: str, base: Version) -> Change | IndexedPost:
         """What brings back the post that lived at ``url`` when it was deleted: its last file in
         history, beside the one that may have its name by now.
 
@@ -96,7 +96,7 @@ class PostReader:
             files = await asyncio.to_thread(self._sources, some)
             described = await self._catalogue.site.describe(files)
             for gone, file, entry in zip(some, files, described, strict=True):
-                if not (isinstance(entry, Entry) and index.is_at(entry, url)):
+                if not (isinstance(entry, IndexedPost) and index.is_at(entry, url)):
                     continue
                 change = Change(file.path, file.data, None, gone.executable)
                 if canonical(entry.url, index.own) == wanted:
@@ -124,7 +124,7 @@ class PostReader:
             for each, blob in zip(removals, blobs, strict=True)
         ]
 
-    async def read(self, file: PelicanFile, entry: Entry | None = None) -> Post:
+    async def read(self, file: PelicanFile, entry: IndexedPost | None = None) -> Post:
         """What a file says; ``entry`` adds what Pelican knows of a post beside its headers."""
         (post,) = await self._read([(file, entry)])
         return post
@@ -139,7 +139,7 @@ class PostReader:
         """The rules, as far as they can be had without a question to the site's process."""
         return self.rules(KnownSite(self._catalogue.site.facts))
 
-    async def posts(self, entries: Sequence[Entry]) -> list[Post]:
+    async def posts(self, entries: Sequence[IndexedPost]) -> list[Post]:
         """What the files behind some entries say."""
         blobs = await asyncio.to_thread(
             lambda: list(self._store.blobs(BlobId(entry.blob) for entry in entries))
@@ -150,12 +150,12 @@ class PostReader:
         ]
         return await self._read(files)
 
-    async def post(self, entry: Entry) -> Post:
+    async def post(self, entry: IndexedPost) -> Post:
         """What the file behind an entry says."""
         file, _ = await asyncio.to_thread(self.open, entry)
         return await self.read(file, entry)
 
-    async def _read(self, files: Sequence[tuple[PelicanFile, Entry | None]]) -> list[Post]:
+    async def _read(self, files: Sequence[tuple[PelicanFile, IndexedPost | None]]) -> list[Post]:
         def work(site: SiteView) -> list[Post]:
             rules = self.rules(site)
             return [read(file, rules, entry.found if entry else {}) for file, entry in files]

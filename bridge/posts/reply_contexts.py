@@ -18,7 +18,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.commit_message import commit_message
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.posts.reader import PostReader
-from bridge.posts.reservations import Placing
+from bridge.posts.reservations import Reservations
 from bridge.store import Change, StoreError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _YOUNG = timedelta(days=1)
 _LOOKED_AT = 50
 
 
-class Annotator:
+class ReplyContexts:
     """Between the publisher, and the fetcher of reply contexts.
 
     The context of a post is in its file (``references`` of the ``Mf2:`` line), so that nothing
@@ -39,7 +39,7 @@ class Annotator:
         self,
         catalogue: Catalogue,
         posts: PostReader,
-        placing: Placing,
+        reservations: Reservations,
         committer: Committer,
         fetch: Fetch,
         *,
@@ -47,7 +47,7 @@ class Annotator:
     ) -> None:
         self._catalogue = catalogue
         self._posts = posts
-        self._placing = placing
+        self._reservations = reservations
         self._committer = committer
         self._fetcher = ContextFetcher(fetch, self._attach)
         self._now = now
@@ -61,12 +61,12 @@ class Annotator:
             log.warning("reply contexts of late are not looked for: %s", error)
             return
         for url, file in await asyncio.to_thread(self._young):
-            self.want(url, file)
+            self.request(url, file)
 
-    def want(self, url: str, file: PelicanFile) -> None:
+    def request(self, url: str, file: PelicanFile) -> None:
         """Have the context of a post fetched, as far as it lacks one. Returns at once."""
         post = self._posts.read_without_asking(file)
-        self._fetcher.want(url, targets(post, Mf2Line.of(file).references))
+        self._fetcher.request(url, targets(post, Mf2Line.of(file).references))
 
     async def idle(self) -> None:
         """Wait until everything that was wanted is done."""
@@ -82,7 +82,7 @@ class Annotator:
             found = self._catalogue.index.find(url)
             if found is None:
                 return
-            async with self._placing.turn(found.path):
+            async with self._reservations.lock(found.path):
                 base = await self._catalogue.refresh()
                 entry = self._catalogue.index.find(url)
                 if entry is None or entry.path != found.path:

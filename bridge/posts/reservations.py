@@ -12,12 +12,12 @@ from bridge.content.file.front_matter import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.posts.catalogue import Catalogue
 from bridge.site.known import Settled, more_places
-from bridge.site.messages import Candidate, Entry, LaterPages, Location, Page
-from bridge.store import ChangedMeanwhile, ContentStore, Version
+from bridge.site.messages import Candidate, IndexedPost, LaterPages, Location, Page
+from bridge.store import ContentStore, FileChanged, Version
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Reservation:
     """Where a post is going to be: the path of its file, the file, and the page's location."""
 
     path: str
@@ -42,13 +42,13 @@ class _Taken:
     own: str
     reserved: frozenset[str]
     refused: dict[tuple[str, str], str]
-    near: Sequence[Entry | Page] = ()
+    near: Sequence[IndexedPost | Page] = ()
 
 
-class Placing:
+class Reservations:
     """Hands out places, and remembers those that are not committed yet.
 
-    A file belongs to one request at a time: :meth:`turn` for a post that is there, :meth:`new` for
+    A file belongs to one request at a time: :meth:`lock` for a post that is there, :meth:`new` for
     one that is coming. An address is reserved until the block of its request ends.
     """
 
@@ -61,7 +61,7 @@ class Placing:
         self._turns = WeakValueDictionary[str, asyncio.Lock]()
 
     @asynccontextmanager
-    async def turn(self, path: str) -> AsyncIterator[None]:
+    async def lock(self, path: str) -> AsyncIterator[None]:
         """Be the only request that works on the post in a file; first come, first served.
 
         What was known of the post before may have changed by then.
@@ -73,33 +73,33 @@ class Placing:
             yield
 
     @asynccontextmanager
-    async def new(self, settled: Settled, base: Version) -> AsyncIterator[Place]:
+    async def new(self, settled: Settled, base: Version) -> AsyncIterator[Reservation]:
         """A place for a new post, the first of its candidates that is free; reserved until the
         block ends.
 
-        Raises InvalidRequest where no slug gives it an address of its own; ChangedMeanwhile where
+        Raises InvalidRequest where no slug gives it an address of its own; FileChanged where
         another look helps.
         """
-        async with self._reserving(settled, base, own="") as place:
-            if (lock := self._turns.get(place.path)) is not None and lock.locked():
+        async with self._reserving(settled, base, own="") as reservation:
+            if (lock := self._turns.get(reservation.path)) is not None and lock.locked():
                 # Just now another request has begun to bring back the post that had this file.
-                raise ChangedMeanwhile(place.path)
-            async with self.turn(place.path):
-                yield place
+                raise FileChanged(reservation.path)
+            async with self.lock(reservation.path):
+                yield reservation
 
     @asynccontextmanager
-    async def moved(self, settled: Settled, path: str, base: Version) -> AsyncIterator[Place]:
+    async def moved(self, settled: Settled, path: str, base: Version) -> AsyncIterator[Reservation]:
         """A place for a post that stays in its file; reserved until the block ends.
 
-        For the request whose :meth:`turn` it is. Raises as :meth:`new`.
+        For the request whose :meth:`lock` it is. Raises as :meth:`new`.
         """
-        async with self._reserving(settled, base, own=path) as place:
-            yield place
+        async with self._reserving(settled, base, own=path) as reservation:
+            yield reservation
 
     @asynccontextmanager
     async def _reserving(
         self, settled: Settled, base: Version, *, own: str
-    ) -> AsyncIterator[Place]:
+    ) -> AsyncIterator[Reservation]:
         refused: dict[tuple[str, str], str] = {}
         while True:
             async with self._settling:
@@ -112,34 +112,34 @@ class Placing:
                 else:
                     slugs = [each.slug for each in settled.answer.places if each.slug]
                     taken = replace(taken, near=await self._catalogue.neighbours(slugs))
-                place = await asyncio.to_thread(self._first_free, settled, taken)
-                if place is not None:
-                    await self._refuse_rival_lists(place[1], own)
-                    self._reserved |= place[0].names
+                reservation = await asyncio.to_thread(self._first_free, settled, taken)
+                if reservation is not None:
+                    await self._refuse_rival_lists(reservation[1], own)
+                    self._reserved |= reservation[0].names
                     break
             # The site is asked for more of them without keeping other requests from theirs.
             settled = await more_places(self._catalogue.site, settled)
             if not settled.answer.places:
                 raise _refusal(settled.file, refused)
         try:
-            yield place[0]
+            yield reservation[0]
         finally:
-            self._reserved -= place[0].names
+            self._reserved -= reservation[0].names
 
-    def _first_free(self, settled: Settled, taken: _Taken) -> tuple[Place, Candidate] | None:
+    def _first_free(self, settled: Settled, taken: _Taken) -> tuple[Reservation, Candidate] | None:
         """The first free candidate; ``None`` where others may be. Raises InvalidRequest."""
         for candidate in settled.answer.places:
             slug, location = candidate.slug, candidate.location
             file = settled.file if slug is None else settled.file.with_header("Slug", slug)
-            place = Place(candidate.path, file, location)
+            reservation = Reservation(candidate.path, file, location)
             address = (location.url, location.save_as)
             if address in taken.refused:
                 # The site's addresses do not show this slug, or only the beginning of it.
                 raise _refusal(settled.file, taken.refused)
-            if (holder := self._taken_by(place, candidate, taken)) is not None:
+            if (holder := self._taken_by(reservation, candidate, taken)) is not None:
                 taken.refused[address] = holder
-            elif self._has_free_file(place, taken):
-                return place, candidate
+            elif self._has_free_file(reservation, taken):
+                return reservation, candidate
             if slug is None:
                 raise _refusal(settled.file, taken.refused)
         return None
@@ -162,14 +162,16 @@ class Placing:
                         "give the post another category (mp-channel), author or tag."
                     )
 
-    def _taken_by(self, place: Place, candidate: Candidate, taken: _Taken) -> str | None:
+    def _taken_by(
+        self, reservation: Reservation, candidate: Candidate, taken: _Taken
+    ) -> str | None:
         """Who has the address of a place: the path of a file, ``""`` for what is no file yet."""
-        location = place.location
+        location = reservation.location
         if not taken.reserved.isdisjoint({location.url, location.save_as}):
             return ""
         index = self._catalogue.index
         for each in taken.near:
-            lives = isinstance(each, Entry) and index.is_at(each, location.url)
+            lives = isinstance(each, IndexedPost) and index.is_at(each, location.url)
             if lives or each.save_as == location.save_as:
                 return each.path
         holder = index.taken_by(location.url, location.save_as, but=taken.own)
@@ -178,10 +180,13 @@ class Placing:
         # A post stays where it is even if the site has come to make another page of that name.
         return "" if not taken.own and candidate.reserved else None
 
-    def _has_free_file(self, place: Place, taken: _Taken) -> bool:
-        if place.path == taken.own:
+    def _has_free_file(self, reservation: Reservation, taken: _Taken) -> bool:
+        if reservation.path == taken.own:
             return True
-        return place.path not in taken.reserved and self._store.read(place.path, taken.base) is None
+        return (
+            reservation.path not in taken.reserved
+            and self._store.read(reservation.path, taken.base) is None
+        )
 
 
 def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:

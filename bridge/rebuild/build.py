@@ -14,7 +14,7 @@ from bridge.store import Version
 Shown: TypeAlias = Callable[[Iterable[str]], None]
 
 
-def _nobody(pages: Iterable[str]) -> None:
+def _ignore(pages: Iterable[str]) -> None:
     del pages
 
 
@@ -31,7 +31,7 @@ class Task:
     version: Version
     checkout: Path
     changed: frozenset[str]
-    shown: Shown = _nobody
+    shown: Shown = _ignore
     unread: frozenset[str] | None = None
     new: frozenset[str] | None = None
 
@@ -88,22 +88,22 @@ class Builder(Protocol):
     """One way of turning a checkout into pages. Called for one build at a time."""
 
     async def build(self, task: Task) -> Outcome:
-        """Build; raises :class:`BuildFailed`, or :class:`Superseded` after :meth:`hasten`."""
+        """Build; raises :class:`BuildFailed`, or :class:`Superseded` after :meth:`preempt`."""
         ...
 
     def stays_warm(self, changed: Collection[str]) -> bool:
         """Whether a build of these changes counts on files that earlier ones have left behind."""
         ...
 
-    def cold(self) -> bool:
+    def needs_warm_up(self) -> bool:
         """Whether a build would be worth it only to be quick the next time."""
         ...
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         """Something newer waits; the one who can gives up what it does."""
         ...
 
-    async def spare_time(self, task: Task) -> str | None:
+    async def run_when_idle(self, task: Task) -> str | None:
         """Look after the site while there is nothing to build; cancelled when there is.
 
         ``task`` is the build that went well last. Returns what the owner should know.
@@ -127,11 +127,11 @@ class Job(Protocol):
         """Do it; raises what a builder raises, ``StoreError`` or ``OSError``."""
         ...
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         """Something newer waits; the one who can gives up what it does."""
         ...
 
-    async def spare_time(self) -> str | None:
+    async def run_when_idle(self) -> str | None:
         """Look after things while there is nothing to do; cancelled when there is.
 
         Returns what the owner should know.

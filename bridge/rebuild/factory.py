@@ -19,7 +19,7 @@ from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.webhook import Webhook
-from bridge.rebuild.worker import CALM, PROMPT, Pace, Worker
+from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, Timing, Worker
 from bridge.runtime import process
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox
@@ -40,25 +40,25 @@ def make_rebuilder(
     output: Path,
     environment: Mapping[str, str] | None = None,
     submodules: Submodules | None = None,
-    pace: Pace | None = None,
+    timing: Timing | None = None,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
     ``output`` is where pages go. Builds see an environment of their own, with ``environment``
-    added. ``submodules`` has those of the repo. ``pace`` is by default what suits the mode.
+    added. ``submodules`` has those of the repo. ``timing`` is by default what suits the mode.
     ``.output`` of what comes back is the folder of pages, ``None`` where that is not on this
     machine.
     """
     mode = settings.rebuild.mode
-    pace = pace or (PROMPT if mode == "resident" else CALM)
+    timing = timing or (EAGER_TIMING if mode == "resident" else DEFAULT_TIMING)
     if mode == "none":
         return NoRebuild()
     folder = state / "rebuild"
     ledger = Ledger(folder / "built.json")
     if mode == "webhook":
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
-        return Worker(store, hook, ledger, pace=pace)
-    sandbox = make_sandbox(settings, state, objects=store.place.common / "objects")
+        return Worker(store, hook, ledger, timing=timing)
+    sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
     if not settings.rebuild.confined:
         sandbox = replace(sandbox, confined=False)
     sandbox = replace(sandbox, extra=environment or {})
@@ -72,7 +72,7 @@ def make_rebuilder(
     )
     site = _Site(settings, store, checkout, folder, ledger, sandbox)
     most = settings.rebuild.max_growth
-    return site.rebuilder(Output(output, folder / "output.json", most), pace)
+    return site.rebuilder(Output(output, folder / "output.json", most), timing)
 
 
 def importing_from(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -106,7 +106,7 @@ class _Site:
         # The owner's own program, which brings the pages away: with keys, perhaps.
         self._trusted = importing_from(beside, process.environment(sandbox.extra))
 
-    def rebuilder(self, output: Output, pace: Pace) -> Worker:
+    def rebuilder(self, output: Output, timing: Timing) -> Worker:
         job: Job = SiteBuild(
             self._store,
             self._checkout,
@@ -126,14 +126,14 @@ class _Site:
             )
         if self._settings.rebuild.mode == "resident":
             # It can be told to stop, so there is no need to wait for what else may come.
-            pace = replace(pace, gather=min(pace.gather, 0.02))
+            timing = replace(timing, debounce=min(timing.debounce, 0.02))
         return Worker(
             self._store,
             job,
             self._ledger,
             output=output.folder,
             previews=self._previews,
-            pace=pace,
+            timing=timing,
             denied=self._sandbox.denied,
         )
 
@@ -144,7 +144,7 @@ class _Site:
         resident = Resident(
             settings=self._settings.site.settings,
             content=self._settings.content.folder,
-            shadow=self._folder / "shadow",
+            staged=self._folder / "shadow",
             note=output.note,
             environment=self._environment,
             sandbox=self._sandbox,

@@ -60,10 +60,10 @@ class Webhook:
         await in_thread(self.ledger.settle, version, {})
         return Outcome()
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         """There is nothing to give up."""
 
-    async def spare_time(self) -> str | None:
+    async def run_when_idle(self) -> str | None:
         """Nothing of it is here to be looked after."""
         return None
 

@@ -23,24 +23,24 @@ _LONGEST_SLEEP = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Timing:
     """How soon things happen, in seconds.
 
-    ``gather``: how long a build waits for changes that come together. ``whole``: for how long
+    ``debounce``: how long a build waits for changes that come together. ``whole``: for how long
     builds may be given up for newer ones before one is let come to its end. ``again``: the pauses
     before a build is tried again that failed for a reason that may pass. ``idle``: how long there
     has to be nothing to do before the site is looked after.
     """
 
-    gather: float = 0.2
+    debounce: float = 0.2
     whole: float = 30.0
     again: tuple[float, ...] = (5, 30, 120, 600)
     idle: float = 60.0
 
 
-CALM = Pace()
+DEFAULT_TIMING = Timing()
 #: For builds that take less time than waiting for company would.
-PROMPT = Pace(gather=0.02)
+EAGER_TIMING = Timing(debounce=0.02)
 
 
 class Worker:
@@ -59,7 +59,7 @@ class Worker:
         *,
         output: Path | None = None,
         previews: Path | None = None,
-        pace: Pace = CALM,
+        timing: Timing = DEFAULT_TIMING,
         denied: Sequence[str] = (),
     ) -> None:
         """``denied`` fills with the files that builds have tried to read, and may not."""
@@ -67,7 +67,7 @@ class Worker:
         self.previews = previews
         self._store = store
         self._job = job
-        self._pace = pace
+        self._timing = timing
         self._denied = denied
         record = ledger.record
         self._status = BuildStatus(version=record.version, left_out=tuple(record.left_out.items()))
@@ -99,8 +99,8 @@ class Worker:
         self._order[version] = self._asked
         if len(self._order) > _REMEMBERED:
             del self._order[next(iter(self._order))]
-        if self._status.state == "building" and self._may_hasten():
-            self._job.hasten()
+        if self._status.state == "building" and self._may_preempt():
+            self._job.preempt()
         self._wake.set()
 
     async def live(self, version: Version, page: str, seconds: float) -> bool:
@@ -152,19 +152,19 @@ class Worker:
         self._shown.update(dict.fromkeys(pages, self._underway))
         self._tell()
 
-    def _may_hasten(self) -> bool:
+    def _may_preempt(self) -> bool:
         """A site that is written to without pause is to be whole again now and then."""
-        return time.monotonic() - self._complete < self._pace.whole
+        return time.monotonic() - self._complete < self._timing.whole
 
     async def _run(self) -> None:
         while True:
-            spare = asyncio.create_task(self._spare_time())
+            spare = asyncio.create_task(self._run_when_idle())
             try:
                 await self._woken()
             finally:
                 await _ended(spare)
             # Changes that come together cost one build.
-            await asyncio.sleep(self._pace.gather)
+            await asyncio.sleep(self._timing.debounce)
             self._wake.clear()
             self._underway = self._asked
             try:
@@ -179,10 +179,10 @@ class Worker:
                 _log.exception("The builder failed in a way that it should not")
                 self._fail(f"{type(error).__name__}: {error}", None, passing=True)
 
-    async def _spare_time(self) -> None:
-        await asyncio.sleep(self._pace.idle)
+    async def _run_when_idle(self) -> None:
+        await asyncio.sleep(self._timing.idle)
         try:
-            told = await self._job.spare_time()
+            told = await self._job.run_when_idle()
         except (BuildFailed, StoreError, OSError) as error:
             _log.warning("The site could not be looked after: %s", error)
             return
@@ -235,7 +235,7 @@ class Worker:
         self._done = self._underway
         self._tell(state="failed", reason=reason, file=file, finished=time.time())
         _log.error("The site could not be built, the last good one stays: %s", reason)
-        pauses = self._pace.again
+        pauses = self._timing.again
         if passing and self._failures < len(pauses):
             asyncio.get_running_loop().call_later(pauses[self._failures], self._wake.set)
         self._failures += 1

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from bridge.errors import SiteBroken
 from bridge.site.locales import how_to_install, told_of_locales
-from bridge.site.messages import Facts, SiteReport
+from bridge.site.messages import SiteFacts, SiteReport
 from bridge.site.protocol import SiteReader
 from bridge.store import ContentStore, StoreBroken, Version
 
@@ -45,7 +45,7 @@ class LoadableSite(SiteReader, Protocol):
     confined: bool
     denied: list[str]
 
-    async def load(self) -> Facts:
+    async def load(self) -> SiteFacts:
         """Load the site. Raises :class:`SiteBroken`."""
         ...
 

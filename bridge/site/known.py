@@ -19,7 +19,7 @@ from bridge.content.file.front_matter import PelicanFile
 from bridge.content.markup.intrasite import IntrasiteLinks
 from bridge.content.site_view import Rendered
 from bridge.errors import Conflict
-from bridge.site.messages import Answer, Ask, Facts, Place, Sort
+from bridge.site.messages import Answer, Ask, Locate, SiteFacts, Sort
 from bridge.site.protocol import SiteReader
 
 _T = TypeVar("_T")
@@ -31,7 +31,7 @@ _HARMLESS = Rendered("")
 class KnownSite:
     """A :class:`~bridge.content.rules.SiteView` that notes what it had to guess."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: SiteFacts) -> None:
         self.zone = ZoneInfo(facts.timezone)
         self.author = facts.author
         self.default_status = facts.default_status
@@ -95,7 +95,7 @@ class Settled:
     """A post's file, written with no guess left, and what the site says of it."""
 
     file: PelicanFile
-    question: Place
+    question: Locate
     answer: Answer
 
 
@@ -115,7 +115,7 @@ async def without_guesses(reader: SiteReader, work: Callable[[KnownSite], _T]) -
 
 
 async def settle(
-    reader: SiteReader, write: Callable[[KnownSite], PelicanFile], place: Callable[[str], Place]
+    reader: SiteReader, write: Callable[[KnownSite], PelicanFile], place: Callable[[str], Locate]
 ) -> Settled:
     """Write a post's file, and find out where it will be. ``place`` asks about a file's text.
 
@@ -136,13 +136,13 @@ async def settle(
         if asked == Ask() and wanted == question and question is not None:
             return Settled(file, question, answer)
         question = wanted
-        whole = _with_place(asked, question)
+        whole = _with_question(asked, question)
         answer = await reader.ask(whole)
         known.learn(asked, answer)
     raise _endless()
 
 
-def _with_place(asked: Ask, place: Place) -> Ask:
+def _with_question(asked: Ask, place: Locate) -> Ask:
     """The same questions, and one about a place."""
     return Ask(asked.slugs, asked.names, asked.texts, place)
 

@@ -44,7 +44,7 @@ class Start(_Message, frozen=True):
     most_slow: int = 4
 
 
-class Facts(msgspec.Struct, frozen=True):
+class SiteFacts(msgspec.Struct, frozen=True):
     """What the bridge has to know of the site's settings.
 
     ``siteurl`` has no slash at its end, ``author`` is who writes the site. ``intrasite`` is
@@ -112,7 +112,7 @@ class Candidate(msgspec.Struct, frozen=True):
     listed: tuple[Listed, ...] = ()
 
 
-class Place(msgspec.Struct, frozen=True):
+class Locate(msgspec.Struct, frozen=True):
     """Where would this file be? ``text`` is all of it.
 
     ``path`` is the file's path, ``""`` for a new post, which gets one by ``[content] path``.
@@ -136,7 +136,7 @@ class Ask(_Message, frozen=True):
     slugs: tuple[str, ...] = ()
     names: tuple[tuple[Sort, str], ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
-    place: Place | None = None
+    place: Locate | None = None
 
 
 class Answer(_Message, frozen=True):
@@ -182,7 +182,7 @@ class Describe(_Message, frozen=True):
     files: tuple[Source, ...]
 
 
-class Entry(_Message, frozen=True):
+class IndexedPost(_Message, frozen=True):
     """One post, as far as questions need it.
 
     ``url`` is absolute, ``save_as`` the path of its page in the output. ``published`` is in seconds
@@ -225,7 +225,7 @@ class Unread(_Message, frozen=True):
 class Described(_Message, frozen=True):
     """Answers :class:`Describe`, in its order; ``None`` for what is neither post nor page."""
 
-    files: tuple[Entry | Page | Unread | None, ...]
+    files: tuple[IndexedPost | Page | Unread | None, ...]
 
 
 class Refusal(_Message, frozen=True):
@@ -239,7 +239,7 @@ class Refusal(_Message, frozen=True):
 class Ready(_Message, frozen=True):
     """The answer to :class:`Start`. ``confined``: whether the kernel confines the process."""
 
-    facts: Facts
+    facts: SiteFacts
     confined: bool = False
 
 

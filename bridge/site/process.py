@@ -25,8 +25,7 @@ from bridge.site.messages import (
     Denied,
     Describe,
     Described,
-    Entry,
-    Facts,
+    IndexedPost,
     LaterPages,
     Page,
     Question,
@@ -34,6 +33,7 @@ from bridge.site.messages import (
     Refusal,
     Reply,
     Rivals,
+    SiteFacts,
     Source,
     Start,
     Unread,
@@ -194,7 +194,7 @@ class SiteProcess:
         self._starting = asyncio.Lock()
         self._may_ask = asyncio.Event()
         self._may_ask.set()
-        self._facts: Facts | None = None
+        self._facts: SiteFacts | None = None
         self._closed = False
         self._asking = 0
         self._all_answered = asyncio.Event()
@@ -203,13 +203,13 @@ class SiteProcess:
         self.denied: list[str] = []
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SiteFacts:
         """What the settings say, as they were loaded."""
         if self._facts is None:
             raise Unavailable("The site's settings have not been read yet.", retry_after=1)
         return self._facts
 
-    async def load(self) -> Facts:
+    async def load(self) -> SiteFacts:
         """Start the process, which loads the site.
 
         Raises :class:`SiteBroken` where settings or plugins cannot be loaded.
@@ -226,7 +226,7 @@ class SiteProcess:
         """The lists that would want a page of another list."""
         return await self._ask(question, Rivals, QUICK)
 
-    async def describe(self, files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
+    async def describe(self, files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
         """What each of these files is; one that takes too long is :class:`Unread`."""
         if not files:
             return []

@@ -8,11 +8,11 @@ from typing import Protocol
 from bridge.site.messages import (
     Answer,
     Ask,
-    Entry,
-    Facts,
+    IndexedPost,
     LaterPages,
     Page,
     Rivals,
+    SiteFacts,
     Source,
     Unread,
 )
@@ -27,7 +27,7 @@ class SiteReader(Protocol):
     """
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SiteFacts:
         """What the settings say, as they were loaded."""
         ...
 
@@ -39,7 +39,7 @@ class SiteReader(Protocol):
         """The lists that would want a page of another list."""
         ...
 
-    async def describe(self, files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
+    async def describe(self, files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
         """What each of these files is."""
         ...
 

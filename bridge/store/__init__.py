@@ -84,7 +84,7 @@ class StoreError(Exception):
     """Base of what a store raises; nothing was written."""
 
 
-class ChangedMeanwhile(StoreError):
+class FileChanged(StoreError):
     """A file is no longer what the author of the change had seen. ``path`` says which."""
 
     def __init__(self, path: str) -> None:
@@ -92,7 +92,7 @@ class ChangedMeanwhile(StoreError):
         self.path = path
 
 
-class MovedMeanwhile(StoreError):
+class BranchMoved(StoreError):
     """Someone else has committed since ``base``; look again and retry."""
 
 

@@ -29,7 +29,7 @@ from bridge.store.commit.disk import Disk
 from bridge.store.commit.housekeeping import Housekeeper
 from bridge.store.commit.locks import writer
 from bridge.store.commit.opening import author as find_author
-from bridge.store.commit.opening import open_place
+from bridge.store.commit.opening import open_bare_repo
 from bridge.store.commit.transaction import Transaction
 from bridge.store.format.history import commits as logged_commits
 from bridge.store.format.history import removed_files
@@ -61,17 +61,17 @@ class GitStore:
         disk: Disk | None = None,
     ) -> None:
         """``patience`` is how many seconds a commit waits for a lock of git's."""
-        self.place = place = open_place(repo, branch)
+        self.bare_repo = bare_repo = open_bare_repo(repo, branch)
         self.disk = disk or Disk()
         self._patience = patience
-        self.database = ObjectDatabase(place.repo, place.format)
+        self.database = ObjectDatabase(bare_repo.repo, bare_repo.format)
         self._turn = threading.Lock()
         self._mine: dict[Version | None, None] = {}  # in order
-        self._packs = place.common / "objects" / "pack"
-        self._housekeeper = Housekeeper(place)
-        self._transaction = Transaction(place, self.disk, patience)
+        self._packs = bare_repo.common / "objects" / "pack"
+        self._housekeeper = Housekeeper(bare_repo)
+        self._transaction = Transaction(bare_repo, self.disk, patience)
         with _translated():
-            self.author = find_author(place.repo, author, otherwise)
+            self.author = find_author(bare_repo.repo, author, otherwise)
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has cleared that itself.
             with suppress(StoreBusy), self._writing():
@@ -81,13 +81,13 @@ class GitStore:
         """End the processes and threads behind the store."""
         self._housekeeper.close()
         self.database.close()
-        self.place.repo.close()
+        self.bare_repo.repo.close()
         self.disk.close()
 
     def head(self) -> Version | None:
         """The newest version of the branch."""
         with _translated():
-            return _version(self.place.branch.read())
+            return _version(self.bare_repo.branch.read())
 
     def read(self, path: str, at: Version) -> Blob | None:
         """One file."""
@@ -145,7 +145,7 @@ class GitStore:
         with _translated():
             self._tree_of(at)
             seen = set[tuple[str, BlobId]]()
-            for removal in removed_files(self.place.repo, folder, at):
+            for removal in removed_files(self.bare_repo.repo, folder, at):
                 if (removal.path, removal.blob) not in seen:
                     seen.add((removal.path, removal.blob))
                     yield removal
@@ -154,7 +154,7 @@ class GitStore:
         """Commits with their messages, newest first."""
         with _translated():
             self._tree_of(at)
-            yield from logged_commits(self.place.repo, at, path, since)
+            yield from logged_commits(self.bare_repo.repo, at, path, since)
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
         """Commit each on top of the one before, all of them in one round of syncs."""
@@ -168,7 +168,7 @@ class GitStore:
                 self._transaction.sweep()
         raise StoreBusy("another program keeps committing to the repo")
 
-    def bring(self, old: Version | None, new: bytes, objects: Sequence[Object]) -> bool:
+    def advance_to_remote(self, old: Version | None, new: bytes, objects: Sequence[Object]) -> bool:
         """Move the branch to a commit that came from elsewhere.
 
         ``objects`` are those that the repo lacks. ``False`` if the branch is no longer at ``old``.
@@ -191,9 +191,9 @@ class GitStore:
 
     def _attempt(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError] | None:
         """Commit on top of the branch as it is now; ``None`` when it has moved in between."""
-        head = self.place.branch.read()
+        head = self.bare_repo.branch.read()
         self._notice(_version(head))
-        batch = Batch(self.database, self.place.format, self.author, head)
+        batch = Batch(self.database, self.bare_repo.format, self.author, head)
         made: dict[Version | None, None] = {}
         answers: list[Version | StoreError] = []
         for commit in commits:

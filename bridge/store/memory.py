@@ -12,11 +12,11 @@ from types import MappingProxyType
 from bridge.store import (
     Blob,
     BlobId,
-    ChangedMeanwhile,
+    BranchMoved,
     Commit,
     Difference,
+    FileChanged,
     Logged,
-    MovedMeanwhile,
     Removal,
     StoreBroken,
     StoreError,
@@ -50,11 +50,11 @@ class _Branch:
 class MemoryStore:
     """A :class:`~bridge.store.ContentStore` that forgets everything at the end of the process.
 
-    Two of them ``beside`` one another share a branch, as two processes share a repo.
+    Two of them ``sharing`` one another share a branch, as two processes share a repo.
     """
 
-    def __init__(self, *, beside: MemoryStore | None = None) -> None:
-        self._branch: _Branch = beside._branch if beside else _Branch()
+    def __init__(self, *, sharing: MemoryStore | None = None) -> None:
+        self._branch: _Branch = sharing._branch if sharing else _Branch()
         self._mine: set[Version | None] = {self._branch.head}
 
     def head(self) -> Version | None:
@@ -139,19 +139,19 @@ class MemoryStore:
     def _changed(self, commit: Commit) -> dict[str, BlobId]:
         """The files after a commit; raises when it rests on what is no longer so."""
         if commit.base not in self._mine:
-            raise MovedMeanwhile("there is a newer commit")
+            raise BranchMoved("there is a newer commit")
         files = dict(self._files(self._branch.head)) if self._branch.head else {}
         for change in commit.changes:
             check_path(change.path)
             if files.get(change.path) != change.expected:
-                raise ChangedMeanwhile(change.path)
+                raise FileChanged(change.path)
             if change.content is None:
                 files.pop(change.path, None)
                 continue
             # A name is a file or a folder, never both.
             if any(is_below(path, change.path) or is_below(change.path, path) for path in files
                    if path != change.path):  # fmt: skip
-                raise ChangedMeanwhile(change.path)
+                raise FileChanged(change.path)
             files[change.path] = _blob_id(change.content)
         return files
 

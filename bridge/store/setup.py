@@ -35,7 +35,7 @@ _HOOK = Path(__file__).with_name("push-to-checkout.sh")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class OwnerRepo:
     """What ``init`` wants to know of the owner's repo.
 
     ``root`` is its working tree; ``remote`` the URL of the bridge's remote: that of the branch's
@@ -66,7 +66,7 @@ def is_remote(name: str) -> bool:
         return False
 
 
-def look_into(source: str, bare: Path, folder: Path) -> Found:
+def look_into(source: str, bare: Path, folder: Path) -> OwnerRepo:
     """Clone ``source`` to ``bare``, as :func:`clone_bare` does; its files go to ``folder``.
 
     Raises :class:`StoreBroken`.
@@ -74,10 +74,10 @@ def look_into(source: str, bare: Path, folder: Path) -> Found:
     remote = _absolute(source)
     clone_bare(remote, bare, "")
     git.Git().clone("--quiet", "--", str(bare), str(folder))
-    return Found(folder.resolve(), remote, branch="", author="")
+    return OwnerRepo(folder.resolve(), remote, branch="", author="")
 
 
-def look_at(folder: Path, remote: str = "") -> Found:
+def look_at(folder: Path, remote: str = "") -> OwnerRepo:
     """The repo that ``folder`` is part of, and ``remote``, if that was named, as its remote.
 
     Raises :class:`StoreBroken`: why it cannot be used, and what to do. Changes nothing.
@@ -103,11 +103,11 @@ def look_at(folder: Path, remote: str = "") -> Found:
                 raise StoreBroken(f"{operation}. Then run init again")
             upstream, url = _upstream(repo, branch)
             if remote:
-                found = Found(root, _absolute(remote), branch, _author(repo))
+                found = OwnerRepo(root, _absolute(remote), branch, _author(repo))
             elif url:
-                found = Found(root, url, upstream, _author(repo))
+                found = OwnerRepo(root, url, upstream, _author(repo))
             else:
-                found = Found(root, str(root), branch, _author(repo))
+                found = OwnerRepo(root, str(root), branch, _author(repo))
             if found.is_local:
                 _refuse_incomplete(repo, root, branch)
         except git.GitCommandError as error:
@@ -200,7 +200,7 @@ def only_in_folder(clone: Path) -> list[str]:
     return [name for name in names if not _MADE_AGAIN.search(name)]
 
 
-def clone_again(found: Found, target: Path, branch: str) -> None:
+def clone_again(found: OwnerRepo, target: Path, branch: str) -> None:
     """A bare clone with all that the owner's clone has, pushed or not, whose ``origin`` is
     ``found.remote``. One that was begun before is made anew. Raises :class:`StoreBroken`."""
     with git.Repo(found.root, expand_vars=False) as repo:

@@ -45,7 +45,7 @@ _ANONYMOUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class GitUrl:
     """A git URL taken apart. ``scheme`` is ``https``, ``http``, ``ssh`` or ``file``."""
 
     scheme: str
@@ -54,7 +54,7 @@ class Address:
     user: str = ""
 
     @classmethod
-    def parse(cls, url: str) -> Address | None:
+    def parse(cls, url: str) -> GitUrl | None:
         """``None`` for what no submodule is fetched from: ``git://``, ``ext::``, options."""
         if url.startswith("/"):
             return cls("file", "", url)
@@ -128,7 +128,7 @@ class SubmoduleCache:
     def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
         """The objects of a submodule of the site's own repo."""
         remote = self._remote().url
-        address = Address.parse(remote)
+        address = GitUrl.parse(remote)
         if address is None or address.scheme != "file":
             return _Level(self, remote, None).find(name, url, commit)
         # The owner's clone is where its submodules are, too, and where it came from is what
@@ -158,7 +158,7 @@ class SubmoduleCache:
             _git(repo.parent, _QUIET, *made, str(repo))
         reasons = [] if _has(repo, commit) else self._fetched(repo, url, commit, beside)
         if reasons:
-            address = Address.parse(url)
+            address = GitUrl.parse(url)
             shown = address.url if address else url.rpartition("@")[2]
             by_hand = f"git --git-dir={repo} fetch {shown} {commit}"
             text = f"{shown}: {'; '.join(reasons)}. To fetch it by hand: {by_hand}"
@@ -181,7 +181,7 @@ class SubmoduleCache:
 
     def _ways(self, url: str, beside: Path | None) -> Iterator[_Try]:
         remote = self._remote()
-        site, wanted = Address.parse(remote.url), Address.parse(url)
+        site, wanted = GitUrl.parse(remote.url), GitUrl.parse(url)
         if beside is not None and (beside / "objects").is_dir():
             yield _Try(str(beside), _QUIET)
         if wanted is None:
@@ -192,14 +192,14 @@ class SubmoduleCache:
             return
         own_host = site is not None and site.name == wanted.name
         if site is not None and own_host:
-            own = Address(site.scheme, site.host, wanted.path, site.user)
+            own = GitUrl(site.scheme, site.host, wanted.path, site.user)
             yield _Try(own.url, {**_QUIET, **remote.environment})
         if wanted.scheme != "http":
             host = wanted.host if wanted.scheme == "https" else wanted.name
-            yield _Try(Address("https", host, wanted.path).url, _ANONYMOUS, guarded=not own_host)
+            yield _Try(GitUrl("https", host, wanted.path).url, _ANONYMOUS, guarded=not own_host)
 
     def _fetch_by(self, way: _Try, repo: Path, commit: str) -> None:
-        scheme = Address.parse(way.url)
+        scheme = GitUrl.parse(way.url)
         environment = {**way.environment, "GIT_ALLOW_PROTOCOL": scheme.scheme if scheme else ""}
         settings = ["core.fsync=all", "http.lowSpeedLimit=1000", "http.lowSpeedTime=30"]
         if way.guarded:
@@ -234,7 +234,7 @@ class SubmoduleCache:
 def submodules_of(store: GitStore, settings: Settings) -> SubmoduleCache:
     """Those of the site's repo, fetched as its remote is; kept in the state folder."""
     state, publish = settings.site.state, settings.publish
-    transport = Transport(store.place, publish.remote, publish.token, state, store.disk)
+    transport = Transport(store.bare_repo, publish.remote, publish.token, state, store.disk)
     return SubmoduleCache(
         state / "submodules",
         lambda: SiteRemote(transport.url(), transport.environment()),

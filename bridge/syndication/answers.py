@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.syndication import bluesky
 from bridge.syndication.mastodon import moment, plain
-from bridge.syndication.wishes import may_be_shown, may_show
+from bridge.syndication.opt_outs import may_be_shown, may_show
 
 _DEEPEST = 60
 #: Of a longer text, or one of more tags than people write, no more is made than a few lines.
@@ -32,7 +32,7 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CopyAnswers:
     """Everything that a copy has been answered. ``counts`` by ``wm-property``; ``seen`` tells, if
     it is asked for again, whether there is something new."""
 

@@ -21,10 +21,10 @@ from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reader import PostReader
 from bridge.settings import Target
-from bridge.site.messages import Entry
+from bridge.site.messages import IndexedPost
 from bridge.store import StoreError
 from bridge.syndication.accounts import Account
-from bridge.syndication.answers import Found, Response
+from bridge.syndication.answers import CopyAnswers, Response
 from bridge.syndication.api import ApiError, digest
 from bridge.syndication.jobs import Answers, Ledger
 from bridge.syndication.planning import copies_of
@@ -71,7 +71,7 @@ class Receiver(Protocol):
 
 
 #: A post, its copy's address, and the copy's id where it is known.
-_Work: TypeAlias = tuple[Entry, str, str]
+_Work: TypeAlias = tuple[IndexedPost, str, str]
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class Backfeed:
                     due.append((entry, url, known.id if known else ""))
         return due
 
-    def _copies(self, entry: Entry) -> list[str]:
+    def _copies(self, entry: IndexedPost) -> list[str]:
         known = self._known.get(entry.path)
         if known is None or known[0] != entry.blob:
             copies: list[str] = []
@@ -178,7 +178,9 @@ class Backfeed:
         self.ledger.keep_answers(known)
         return new
 
-    async def _take_in(self, target: Target, entry: Entry, known: Answers, found: Found) -> int:
+    async def _take_in(
+        self, target: Target, entry: IndexedPost, known: Answers, found: CopyAnswers
+    ) -> int:
         wanted = {each.url: each for each in self._wanted(target, found)}
         if not known.full and not known.sources and self._is_only_one(target):
             # Nothing is remembered: what has come this way before is told by the files.
@@ -202,7 +204,7 @@ class Backfeed:
             known.counts = dict(found.counts)
         return new
 
-    def _wanted(self, target: Target, found: Found) -> Iterable[Response]:
+    def _wanted(self, target: Target, found: CopyAnswers) -> Iterable[Response]:
         own = self.catalogue.index.own
         copies = {*self.ledger.copies, *(url for _, urls in self._known.values() for url in urls)}
         for response in found.responses:

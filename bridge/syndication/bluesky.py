@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from bridge.syndication.api import Api, ApiError, Caller, object_of
 from bridge.syndication.images import Photo
+from bridge.syndication.opt_outs import may_be_shown
 from bridge.syndication.text import Facet
-from bridge.syndication.wishes import may_be_shown
 
 POST = "app.bsky.feed.post"
 LIKE = "app.bsky.feed.like"

@@ -12,7 +12,7 @@ from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import discover
 from bridge.settings import Target
 from bridge.syndication import text
-from bridge.syndication.shown import Page, Picture
+from bridge.syndication.shown import Picture, PostPage
 from bridge.syndication.text import Measure, Rich
 
 #: Both networks take four pictures.
@@ -91,7 +91,7 @@ class Composed:
         return self.rich.text
 
 
-def source_of(post: Post, page: Page, url: str, published: datetime) -> Source:
+def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Source:
     """What is known of a post: its properties, and how its page at ``url`` shows it."""
     name = " ".join((post.text("name") or "").split())
     content = page.content

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
 from bridge.syndication.api import Api, ApiError, object_of
-from bridge.syndication.around import Vault
+from bridge.syndication.environment import Vault
 from bridge.syndication.factory import make_bluesky
 from bridge.syndication.mastodon import Mastodon
 

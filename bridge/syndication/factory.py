@@ -15,28 +15,28 @@ from bridge.net.fetch import GuardedFetch
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
 from bridge.posts.reader import PostReader
-from bridge.posts.reservations import Placing
+from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, Target
 from bridge.store import ContentStore
 from bridge.syndication.accounts import Account
-from bridge.syndication.answers import Found
+from bridge.syndication.answers import CopyAnswers
 from bridge.syndication.api import Api, ApiError, digest
-from bridge.syndication.around import (
-    Around,
-    DatabaseVault,
-    FileVault,
-    KeptSessions,
-    LivePages,
-    Vault,
-)
 from bridge.syndication.backfeed import Backfeed, Receiver
 from bridge.syndication.bluesky import Bluesky, post_at
 from bridge.syndication.compose import Source, source_of
+from bridge.syndication.environment import (
+    BridgeEnvironment,
+    DatabaseVault,
+    FileVault,
+    KeptSessions,
+    PostPages,
+    Vault,
+)
 from bridge.syndication.jobs import Copy, Job, Ledger
 from bridge.syndication.mastodon import Mastodon
-from bridge.syndication.networks import AtBluesky, AtMastodon, Made, Surroundings
-from bridge.syndication.shown import Page
+from bridge.syndication.networks import AtBluesky, AtMastodon, Environment, Made
+from bridge.syndication.shown import PostPage
 from bridge.syndication.syndicator import Syndicator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,7 +60,7 @@ def make_syndicator(
     store: ContentStore,
     catalogue: Catalogue,
     posts: PostReader,
-    placing: Placing,
+    reservations: Reservations,
     committer: Committer,
     media: MediaLibrary,
     rebuilder: Rebuilder,
@@ -74,15 +74,15 @@ def make_syndicator(
         store,
         catalogue,
         posts,
-        placing,
+        reservations,
         committer,
         ledger,
-        LivePages(store, rebuilder, guarded),
+        PostPages(store, rebuilder, guarded),
         folder=settings.content.folder,
     )
-    around = Around(posts, media, guarded, ledger.save, syndicator.is_taken)
+    environment = BridgeEnvironment(posts, media, guarded, ledger.save, syndicator.is_taken)
     accounts = {
-        target.uid: make_account(target, vault, around, own, guarded)
+        target.uid: make_account(target, vault, environment, own, guarded)
         for target in settings.syndication.targets
         if target.type
     }
@@ -98,7 +98,7 @@ def make_backfeed(
 
 
 def make_account(
-    target: Target, vault: Vault, around: Surroundings, own: GuardedFetch, guarded: GuardedFetch
+    target: Target, vault: Vault, environment: Environment, own: GuardedFetch, guarded: GuardedFetch
 ) -> Account:
     """A target with its network; its token is read anew when it changes."""
 
@@ -108,7 +108,7 @@ def make_account(
         except ApiError:
             return ""
 
-    return Account(target, _Renewed(target, vault, around, own, guarded), token)
+    return Account(target, _Renewed(target, vault, environment, own, guarded), token)
 
 
 def token_of(target: Target, vault: Vault) -> str:
@@ -140,11 +140,11 @@ class _Renewed:
         self,
         target: Target,
         vault: Vault,
-        around: Surroundings,
+        environment: Environment,
         own: GuardedFetch,
         guarded: GuardedFetch,
     ) -> None:
-        self._target, self._vault, self._around = target, vault, around
+        self._target, self._vault, self._environment = target, vault, environment
         self._own, self._guarded = own, guarded
         self._token = ""
         self._network: AtMastodon | AtBluesky | None = None
@@ -161,9 +161,9 @@ class _Renewed:
         target = self._target
         if target.type == "mastodon":
             client = Mastodon(Api(self._own, target.base), token)
-            return AtMastodon(target, client, self._around)
+            return AtMastodon(target, client, self._environment)
         bluesky = make_bluesky(target, self._vault, token, self._own, self._guarded)
-        return AtBluesky(target, bluesky, self._around)
+        return AtBluesky(target, bluesky, self._environment)
 
     async def post(self, job: Job, source: Source) -> Made:
         """See :class:`Network`."""
@@ -177,7 +177,7 @@ class _Renewed:
         """See :class:`Network`."""
         await self.current.delete(job)
 
-    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
         """See :class:`Network`."""
         return await self.current.answers(url, copy_id, seen, full=full)
 
@@ -198,7 +198,7 @@ def default_targets(targets: Iterable[Target], post: Post) -> tuple[str, ...]:
     An answer goes only where what it answers is; an unlisted post not where everybody sees it.
     """
     kind = discover(post)
-    about = source_of(post, Page(), "", _EPOCH).about
+    about = source_of(post, PostPage(), "", _EPOCH).about
     unlisted = str(post.first("visibility") or "").strip().lower() == "unlisted"
     chosen = []
     for target in targets:

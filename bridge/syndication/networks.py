@@ -18,7 +18,7 @@ from urllib.parse import urldefrag, urlsplit
 from bridge.settings import Target
 from bridge.syndication import bluesky, text
 from bridge.syndication.answers import (
-    Found,
+    CopyAnswers,
     dids_in,
     from_actors,
     from_people,
@@ -49,7 +49,7 @@ class Refused(Exception):
     """The copy cannot be made as things are; the text tells the owner why."""
 
 
-class Surroundings(Protocol):
+class Environment(Protocol):
     """What a network needs of the bridge."""
 
     async def picture(self, url: str) -> bytes:
@@ -103,7 +103,7 @@ class Network(Protocol):
         """Whether an address is that of a copy at this account."""
         ...
 
-    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
         """The answers to a copy; ``None`` where, by a cheap look, there is nothing new since
         ``seen``, unless it is to be ``full``."""
         ...
@@ -112,10 +112,10 @@ class Network(Protocol):
 class AtMastodon:
     """An account at a server with Mastodon's API."""
 
-    def __init__(self, target: Target, client: Mastodon, around: Surroundings) -> None:
+    def __init__(self, target: Target, client: Mastodon, environment: Environment) -> None:
         self._target = target
         self._client = client
-        self._around = around
+        self._environment = environment
         self._instance: tuple[float, Instance] | None = None
         self._account: Account | None = None
 
@@ -127,7 +127,7 @@ class AtMastodon:
 
     async def instance(self) -> Instance:
         """What the server takes, asked for daily."""
-        now = self._around.now().timestamp()
+        now = self._environment.now().timestamp()
         if self._instance is None or now - self._instance[0] > _DAY:
             self._instance = (now, await self._client.instance())
         return self._instance[1]
@@ -146,8 +146,8 @@ class AtMastodon:
         key = digest(account.id, account.url, source.url, composed.text, job.old)
         fields = _fields(composed, media, parent)
         job.text, job.key, job.maybe = composed.text, key, True
-        job.started = job.started or self._around.now().timestamp()
-        self._around.save(job)
+        job.started = job.started or self._environment.now().timestamp()
+        self._environment.save(job)
         try:
             made = await self._client.post(fields, key)
         except ApiError as error:
@@ -156,7 +156,7 @@ class AtMastodon:
                 if _is_too_long(error) and not job.raw:
                     # Some servers count links in full, whatever they announce.
                     job.raw = True
-                    self._around.save(job)
+                    self._environment.save(job)
                     return await self.post(job, source)
                 if "processing" in str(error):
                     raise ApiError(str(error), status=503, retry_after=5) from error
@@ -217,13 +217,13 @@ class AtMastodon:
         path = [part.removeprefix("@").lower() for part in parts.path.split("/") if part]
         return bool(names.intersection(path[:-1]) - {""})
 
-    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
         """See :class:`Network`. A copy that is gone has no answers."""
         target, client = self._target, self._client
         status_id = copy_id or urlsplit(url).path.rstrip("/").rpartition("/")[2]
         status = await client.raw(status_id)
         if status is None:
-            return Found()
+            return CopyAnswers()
         names = ("replies_count", "favourites_count", "reblogs_count", "edited_at")
         now = " ".join(str(status.get(name)) for name in names)
         # Private answers are not in the counts, so that these alone tell too little.
@@ -248,7 +248,7 @@ class AtMastodon:
             "like-of": _count(status.get("favourites_count")),
             "repost-of": _count(status.get("reblogs_count")),
         }
-        return Found(tuple(found), counts, now)
+        return CopyAnswers(tuple(found), counts, now)
 
     async def _answered(self, source: Source) -> Status | None:
         """The post there that this one answers."""
@@ -272,7 +272,7 @@ class AtMastodon:
         for status in await self._client.newest(account.id):
             if status.created is not None and status.created < since:
                 continue
-            if not status.url or self._around.is_taken(status.url):
+            if not status.url or self._environment.is_taken(status.url):
                 continue
             if status.links_to(url):
                 return status
@@ -316,7 +316,7 @@ class AtMastodon:
             if name in job.media:
                 continue
             photo = await _fitting(
-                self._around,
+                self._environment,
                 picture,
                 most_bytes=instance.image_bytes,
                 longest=_LONGEST_SIDE,
@@ -324,7 +324,7 @@ class AtMastodon:
                 mimes=instance.mimes,
             )
             job.media[name] = await self._client.upload(photo, alt)
-            self._around.save(job)
+            self._environment.save(job)
         pairs = zip(composed.photos, alts, strict=True)
         return tuple(job.media[digest(picture.url, alt)[:16]] for picture, alt in pairs)
 
@@ -332,10 +332,10 @@ class AtMastodon:
 class AtBluesky:
     """An account at Bluesky."""
 
-    def __init__(self, target: Target, client: Bluesky, around: Surroundings) -> None:
+    def __init__(self, target: Target, client: Bluesky, environment: Environment) -> None:
         self._target = target
         self._client = client
-        self._around = around
+        self._environment = environment
         self._did = target.handle if target.handle.startswith("did:") else ""
 
     async def post(self, job: Job, source: Source) -> Made:
@@ -345,7 +345,7 @@ class AtBluesky:
         if parent is not None and source.kind in {"like", "repost"}:
             return await self._react(job, source, parent[0])
         composed = for_bluesky(source, self._target, answers=parent is not None)
-        created = job.created or bluesky.created_at(source.published, self._around.now())
+        created = job.created or bluesky.created_at(source.published, self._environment.now())
         said = {composed.text, *([job.text] if job.maybe else [])}
         job.created = created
         facets = text.facets(composed.rich, await self._mentions(composed.text))
@@ -361,8 +361,8 @@ class AtBluesky:
         for number in range(_KEYS):
             rkey = job.key = self._key(source, number)
             job.text, job.maybe = composed.text, True
-            job.started = job.started or self._around.now().timestamp()
-            self._around.save(job)
+            job.started = job.started or self._environment.now().timestamp()
+            self._environment.save(job)
             if await self._client.put(POST, rkey, record) is not None:
                 return Made(bluesky.page_of(self._did, rkey), rkey, composed.text, alts)
             if await self._is_ours(rkey, job, source, said):
@@ -396,7 +396,7 @@ class AtBluesky:
         named = bluesky.post_at(page)
         return named is not None and named[0] in mine
 
-    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> Found | None:
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
         """See :class:`Network`."""
         del copy_id
         client, target = self._client, self._target
@@ -405,7 +405,7 @@ class AtBluesky:
         posts = (await client.view("app.bsky.feed.getPosts", uris=[uri])).get("posts")
         post = next((each for each in posts or () if isinstance(each, dict)), None)
         if uri is None or post is None:
-            return Found()
+            return CopyAnswers()
         names = ("replyCount", "likeCount", "repostCount", "quoteCount")
         now = " ".join(str(post.get(name)) for name in names)
         if now == seen and not full:
@@ -427,7 +427,7 @@ class AtBluesky:
             "like-of": _count(post.get("likeCount")),
             "repost-of": _count(post.get("repostCount")),
         }
-        return Found(tuple(found), counts, now)
+        return CopyAnswers(tuple(found), counts, now)
 
     def _key(self, source: Source, number: int = 0) -> str:
         extra = [str(number)] if number else []
@@ -440,7 +440,7 @@ class AtBluesky:
         to the post; and it is not known to be another post's.
         """
         found, page = await self._client.get(POST, rkey), bluesky.page_of(self._did, rkey)
-        if found is None or (page != job.old and self._around.is_taken(page)):
+        if found is None or (page != job.old and self._environment.is_taken(page)):
             return False
         _, record = found
         same = record.get("text") in said or record.get("createdAt") == job.created
@@ -455,9 +455,9 @@ class AtBluesky:
         return None
 
     async def _react(self, job: Job, source: Source, subject: Ref) -> Made:
-        created = job.created or bluesky.created_at(source.published, self._around.now())
+        created = job.created or bluesky.created_at(source.published, self._environment.now())
         job.created, job.maybe = created, True
-        self._around.save(job)
+        self._environment.save(job)
         collection, word = (LIKE, "liked") if source.kind == "like" else (REPOST, "reposted")
         record = {"$type": collection, "subject": subject.as_json(), "createdAt": created}
         rkey = self._key(source)
@@ -481,7 +481,7 @@ class AtBluesky:
             return bluesky.images_embed(images), tuple(each.alt for each in composed.photos)
         if composed.card is None:
             return None, ()
-        card = await self._around.card(composed.card)
+        card = await self._environment.card(composed.card)
         thumb = None
         if card.picture:
             try:
@@ -493,7 +493,7 @@ class AtBluesky:
 
     async def _photo(self, picture: Picture) -> Photo:
         return await _fitting(
-            self._around,
+            self._environment,
             picture,
             most_bytes=bluesky.IMAGE_BYTES,
             longest=bluesky.IMAGE_SIDE,
@@ -501,7 +501,7 @@ class AtBluesky:
 
 
 async def _fitting(
-    around: Surroundings,
+    environment: Environment,
     picture: Picture,
     *,
     most_bytes: int,
@@ -509,7 +509,7 @@ async def _fitting(
     most_pixels: int = 100_000_000,
     mimes: Iterable[str] | None = None,
 ) -> Photo:
-    data = await around.picture(picture.url)
+    data = await environment.picture(picture.url)
     taken = tuple(mimes or ("image/jpeg", "image/png", "image/webp"))
 
     def work() -> Photo:

@@ -13,7 +13,7 @@ import mf2py
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from bridge.syndication.shown import Page, Picture
+from bridge.syndication.shown import Picture, PostPage
 from bridge.syndication.text import Rich, Span
 
 #: More of a post is never sent anywhere.
@@ -47,7 +47,7 @@ _ROOTS = re.compile(r"h-(?:entry|event|review|recipe|product|resume|item)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
 
 
-def read_page(html: bytes | str, url: str) -> Page | None:
+def read_page(html: bytes | str, url: str) -> PostPage | None:
     """The entry with this URL, or the only one of the page; ``None`` where there is none."""
     soup = BeautifulSoup(html, "html5lib")
     parsed = mf2py.Parser(doc=soup, url=url, expose_dom=True).to_dict()
@@ -59,7 +59,7 @@ def read_page(html: bytes | str, url: str) -> Page | None:
     bodies = [each["dom"] for each in contents if isinstance(each.get("dom"), Tag)]
     content, pictures = _read(bodies[0], url) if bodies else (Rich(), ())
     stamps = [*properties.get("published", []), *properties.get("updated", [])]
-    return Page(
+    return PostPage(
         content=content,
         language=_language(contents, soup),
         summary=_first_text(properties.get("summary", [])),

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.posts.catalogue import Catalogue
-from bridge.site.messages import Entry
+from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.accounts import Account
 from bridge.syndication.jobs import Job, Ledger
@@ -224,7 +224,7 @@ class Planner:
             job.old = url or job.old
             self.gone(job, under_way=job.name in self._running)
 
-    def _new_job(self, path: str, uid: str, entry: Entry, file: PelicanFile) -> Job:
+    def _new_job(self, path: str, uid: str, entry: IndexedPost, file: PelicanFile) -> Job:
         title = _shown(unescape(file.get("Title") or "")) or entry.url
         return Job(path, uid, "post", entry.url, self._seconds(), title=title)
 

@@ -21,7 +21,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PostPage:
     """What a post's own page says of it.
 
     ``stamps`` are its dates (``dt-published``, ``dt-updated``), ``language`` is a tag of BCP 47,

@@ -23,8 +23,8 @@ from bridge.micropub.post import Post
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
 from bridge.posts.reader import PostReader
-from bridge.posts.reservations import Placing
-from bridge.site.messages import Entry
+from bridge.posts.reservations import Reservations
+from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError
@@ -32,7 +32,7 @@ from bridge.syndication.compose import Source, source_of
 from bridge.syndication.jobs import RETRIES, Action, Copy, Job, Ledger
 from bridge.syndication.networks import Made, Refused
 from bridge.syndication.planning import Planner, copies_of, is_public, says
-from bridge.syndication.shown import Page
+from bridge.syndication.shown import PostPage
 from bridge.syndication.writeback import Opened, WriteBack
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ _AFTER_FAULT = 60.0
 class Live(Protocol):
     """Knows pages as the world sees them."""
 
-    async def page(self, entry: Entry, stamps: Sequence[datetime]) -> Page | None:
+    async def page(self, entry: IndexedPost, stamps: Sequence[datetime]) -> PostPage | None:
         """The page of a post; ``None`` while the world does not see this version of it."""
         ...
 
@@ -70,7 +70,7 @@ class Syndicator:
         store: ContentStore,
         catalogue: Catalogue,
         posts: PostReader,
-        placing: Placing,
+        reservations: Reservations,
         committer: Committer,
         ledger: Ledger,
         live: Live,
@@ -96,7 +96,7 @@ class Syndicator:
         self._progress = asyncio.Event()
         self._wakes: dict[str, asyncio.Event] = {}
         self._running = set[str]()
-        self._files = WriteBack(catalogue, posts, placing, committer, ledger, self._accounts)
+        self._files = WriteBack(catalogue, posts, reservations, committer, ledger, self._accounts)
         self._folder = folder
         self.ledger = ledger
 

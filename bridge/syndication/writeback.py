@@ -13,8 +13,8 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.commit_message import commit_message
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.posts.reader import PostReader
-from bridge.posts.reservations import Placing
-from bridge.site.messages import Entry
+from bridge.posts.reservations import Reservations
+from bridge.site.messages import IndexedPost
 from bridge.store import BlobId, Change, Version
 from bridge.syndication.accounts import Account
 from bridge.syndication.jobs import Job, Ledger
@@ -25,7 +25,7 @@ class Opened:
     """A post's file as it is at a version."""
 
     base: Version
-    entry: Entry
+    entry: IndexedPost
     file: PelicanFile
     blob: BlobId
 
@@ -42,14 +42,14 @@ class WriteBack:
         self,
         catalogue: Catalogue,
         posts: PostReader,
-        placing: Placing,
+        reservations: Reservations,
         committer: Committer,
         ledger: Ledger,
         accounts: Mapping[str, Account],
     ) -> None:
         self._catalogue = catalogue
         self._posts = posts
-        self._placing = placing
+        self._reservations = reservations
         self._committer = committer
         self._ledger = ledger
         self._accounts = accounts
@@ -78,7 +78,7 @@ class WriteBack:
 
     async def _record(self, jobs: Sequence[Job], *, is_made: bool = True) -> None:
         async def attempt() -> None:
-            async with self._placing.turn(jobs[0].path):
+            async with self._reservations.lock(jobs[0].path):
                 opened = await self.open(jobs[0].path)
                 if opened is None or Mf2Line.is_broken(opened.file):
                     return

@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
-from bridge.http.allowance import Take
 from bridge.http.body_stream import receive
+from bridge.http.byte_budget import Take
 from bridge.http.json_body import read_json
 from bridge.http.multipart import MultipartForm
-from bridge.micropub.body import Body, Field, base_name
+from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json
-from bridge.runtime.turns import Account, turns
+from bridge.runtime.fair_queue import Account, fair_queue
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ _BYTES_A_SECOND = 32_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class BodyLimits:
     """What a kind of client may send: forms without files and JSON of ``max_text`` bytes.
 
     A body may take ``seconds``, and longer the larger it may be unless ``steady``. One large text
@@ -58,9 +58,9 @@ class Sender:
 
 
 #: Clients whose token is good.
-AUTHENTICATED = Sender(4_000_000, 120.0, ThreadPoolExecutor(1, "authenticated bodies"))
+AUTHENTICATED = BodyLimits(4_000_000, 120.0, ThreadPoolExecutor(1, "authenticated bodies"))
 #: Clients that may have a token in the form.
-UNAUTHENTICATED = Sender(
+UNAUTHENTICATED = BodyLimits(
     128_000, 120.0, ThreadPoolExecutor(1, "unauthenticated bodies"), steady=True
 )
 
@@ -73,9 +73,9 @@ async def read_body(
     request: web.Request,
     *,
     max_bytes: int,
-    sender: Sender = AUTHENTICATED,
+    limits: BodyLimits = AUTHENTICATED,
     take: Take = _unlimited,
-) -> Body:
+) -> RequestBody:
     """What came with a POST. ``max_bytes`` bounds the whole body; ``take`` is told of its pieces.
 
     Raises what ``take`` raises, :class:`InvalidRequest` for what cannot be read,
@@ -84,8 +84,8 @@ async def read_body(
     content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == MULTIPART:
-        form = MultipartForm(content_type, max_fields=MAX_FIELDS, max_text=sender.max_text)
-        await _receive(request, form.feed, max_bytes, sender, take)
+        form = MultipartForm(content_type, max_fields=MAX_FIELDS, max_text=limits.max_text)
+        await _receive(request, form.feed, max_bytes, limits, take)
         return _form(form.finish())
     is_json = media_type == JSON or (
         media_type.startswith("application/") and "+json" in media_type
@@ -94,11 +94,11 @@ async def read_body(
     if not is_json and media_type not in {FORM, ""}:
         raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
     data = bytearray()
-    await _receive(request, data.extend, min(max_bytes, sender.max_text), sender, take)
+    await _receive(request, data.extend, min(max_bytes, limits.max_text), limits, take)
     if not data.strip():
-        return Body("empty")
+        return RequestBody("empty")
     return await _parse(
-        partial(_read_json if is_json else _read_form, bytes(data)), len(data), sender
+        partial(_read_json if is_json else _read_form, bytes(data)), len(data), limits
     )
 
 
@@ -106,29 +106,29 @@ async def _receive(
     request: web.Request,
     use: Callable[[bytes], object],
     max_bytes: int,
-    sender: Sender,
+    limits: BodyLimits,
     take: Take,
 ) -> None:
     def use_counted(piece: bytes) -> None:
         take(len(piece))
         use(piece)
 
-    seconds = sender.patience(max_bytes)
+    seconds = limits.patience(max_bytes)
     await receive(request, use_counted, max_bytes=max_bytes, seconds=seconds)
 
 
-async def _parse(work: Callable[[], T], size: int, sender: Sender) -> T:
+async def _parse(work: Callable[[], T], size: int, limits: BodyLimits) -> T:
     """Run ``work`` on a body of that size without holding up the other requests."""
     if size <= _QUICK:
-        return await turns().run(Account(), size, work)
-    return await asyncio.get_running_loop().run_in_executor(sender.parser, work)
+        return await fair_queue().run(Account(), size, work)
+    return await asyncio.get_running_loop().run_in_executor(limits.parser, work)
 
 
-def _read_json(data: bytes) -> Body:
+def _read_json(data: bytes) -> RequestBody:
     return _json(read_json(data))
 
 
-def _read_form(data: bytes) -> Body:
+def _read_form(data: bytes) -> RequestBody:
     try:
         pairs = parse_qsl(
             data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
@@ -140,22 +140,22 @@ def _read_form(data: bytes) -> Body:
     return _form(pairs)
 
 
-def _form(fields: Sequence[Field]) -> Body:
+def _form(fields: Sequence[Field]) -> RequestBody:
     """A form without its token. Clients put it there even if it is in the header already."""
     kept = tuple(field for field in fields if base_name(field[0]) != _TOKEN)
     tokens = [value for name, value in fields if base_name(name) == _TOKEN]
-    return _with_token(Body("form", fields=kept), tokens)
+    return _with_token(RequestBody("form", fields=kept), tokens)
 
 
-def _json(value: Json) -> Body:
+def _json(value: Json) -> RequestBody:
     """JSON without its token: RFC 6750 knows none there, but what comes must not be stored."""
     if not isinstance(value, dict) or _TOKEN not in value:
-        return Body("json", json=value)
+        return RequestBody("json", json=value)
     rest = {key: inner for key, inner in value.items() if key != _TOKEN}
-    return _with_token(Body("json", json=rest), [value[_TOKEN]])
+    return _with_token(RequestBody("json", json=rest), [value[_TOKEN]])
 
 
-def _with_token(body: Body, tokens: Sequence[object]) -> Body:
+def _with_token(body: RequestBody, tokens: Sequence[object]) -> RequestBody:
     given = [token for token in tokens if token]
     if not given:
         return body

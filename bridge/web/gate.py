@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from bridge.auth.bearer import bearer_token
 from bridge.auth.cache import CALLER
 from bridge.auth.me import is_me
-from bridge.auth.scopes import opens_something, require
+from bridge.auth.scopes import grants_any_access, require
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import (
     Forbidden,
@@ -15,14 +15,14 @@ from bridge.errors import (
     PayloadTooLarge,
     Unauthorized,
 )
-from bridge.http.allowance import Allowance
+from bridge.http.byte_budget import ByteBudget
 from bridge.http.rate_limit import address
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.settings import Settings
 from bridge.web.body import UNAUTHENTICATED, WRAPPING, read_body
 
 #: Strangers can have as many of the largest files in our memory, all together.
-_STRANGERS = 4
+_UNAUTHENTICATED_FILES = 4
 
 
 class Gate:
@@ -32,10 +32,10 @@ class Gate:
         self._verifier = verifier
         self._me = (settings.site.me, *settings.site.aliases)
         self._strict = settings.auth.strict
-        self._strangers_most = settings.media.max_bytes + WRAPPING
-        self._strangers = Allowance(_STRANGERS * self._strangers_most)
+        self._unauthenticated_max_bytes = settings.media.max_bytes + WRAPPING
+        self._unauthenticated = ByteBudget(_UNAUTHENTICATED_FILES * self._unauthenticated_max_bytes)
 
-    async def receive(self, request: web.Request, *, max_bytes: int) -> tuple[Body, Token]:
+    async def receive(self, request: web.Request, *, max_bytes: int) -> tuple[RequestBody, Token]:
         """The body of a POST, of at most ``max_bytes``, and the verified token that it came with.
 
         A token in the header is judged before anything of the body is read: no one can have us
@@ -45,19 +45,19 @@ class Gate:
         try:
             await self.admit(request, None)
         except Unauthorized:
-            return await self._receive_from_a_stranger(request, max_bytes)
+            return await self._receive_unauthenticated(request, max_bytes)
         body = await read_body(request, max_bytes=max_bytes)
         # Again, since the form may hold another token, and may have taken its time.
         return body, await self.admit(request, body.access_token)
 
-    async def _receive_from_a_stranger(
+    async def _receive_unauthenticated(
         self, request: web.Request, max_bytes: int
-    ) -> tuple[Body, Token]:
+    ) -> tuple[RequestBody, Token]:
         """The same where the token, if there is one, is somewhere in the form."""
-        most = min(max_bytes, self._strangers_most)
-        with self._strangers.share() as take:
+        most = min(max_bytes, self._unauthenticated_max_bytes)
+        with self._unauthenticated.share() as take:
             try:
-                body = await read_body(request, max_bytes=most, sender=UNAUTHENTICATED, take=take)
+                body = await read_body(request, max_bytes=most, limits=UNAUTHENTICATED, take=take)
             except PayloadTooLarge as error:
                 raise Unauthorized(
                     "Send the access token in the header ('Authorization: Bearer …'): without it,"
@@ -70,15 +70,15 @@ class Gate:
         self,
         request: web.Request,
         in_body: str | None,
-        deed: str | None = None,
+        permission: str | None = None,
         *,
         fresh: bool = False,
     ) -> Token:
         """The verified token of a request.
 
-        ``in_body`` is the form's ``access_token``, ``deed`` what the request wants to do (``None``:
-        only ask), ``fresh`` goes past the cache. Raises Unauthorized, InvalidRequest, InvalidToken,
-        Forbidden, InsufficientScope, Unavailable.
+        ``in_body`` is the form's ``access_token``, ``permission`` what the request wants to do
+        (``None``: only ask), ``fresh`` goes past the cache. Raises Unauthorized, InvalidRequest,
+        InvalidToken, Forbidden, InsufficientScope, Unavailable.
         """
         headers = request.headers.getall(hdrs.AUTHORIZATION, [])
         secret = bearer_token(headers, in_body, strict=self._strict)
@@ -89,9 +89,9 @@ class Gate:
             raise Forbidden(
                 "This token belongs to another site: sign in as the owner of this site."
             )
-        if deed is not None:
-            require(token, deed)
-        elif not opens_something(token.scopes):
+        if permission is not None:
+            require(token, permission)
+        elif not grants_any_access(token.scopes):
             raise InsufficientScope(
                 "This token identifies you, and allows nothing.", scope="create"
             )

@@ -10,7 +10,7 @@ from bridge.errors import InsufficientScope, InvalidRequest, NotFound
 from bridge.http.stored_file import send_file
 from bridge.media.library import MediaLibrary
 from bridge.media.stored_file import MediaFile
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import media_file
 from bridge.micropub.post import Json
 from bridge.micropub.query import MEDIA_QUERIES, Query, parse_query
@@ -46,7 +46,7 @@ class MediaHandlers:
             limit = self._max_bytes + WRAPPING
             body, token = await self._gate.receive(request, max_bytes=limit)
         else:
-            body, token = Body("empty"), await self._gate.admit(request, None)
+            body, token = RequestBody("empty"), await self._gate.admit(request, None)
         action = _said(request, body, "action")
         if action is None:
             return await self.upload(body, token)
@@ -55,7 +55,7 @@ class MediaHandlers:
             raise InvalidRequest(f"The media endpoint knows the action “delete”, not {action!r}.")
         return await self._delete(_said(request, body, "url"), token)
 
-    async def upload(self, body: Body, token: Token) -> web.Response:
+    async def upload(self, body: RequestBody, token: Token) -> web.Response:
         """Store the one file of a body, which came to this endpoint or to the Micropub one."""
         require(token, "media")
         upload = media_file(body)
@@ -132,7 +132,7 @@ async def delete_file(
         await committer.commit_media(changes, message)
 
 
-def _said(request: web.Request, body: Body, name: str) -> str | None:
+def _said(request: web.Request, body: RequestBody, name: str) -> str | None:
     """A word of the request's: in the form, in JSON, or in the query."""
     in_json = body.json.get(name) if isinstance(body.json, dict) else None
     given = body.first(name) or in_json or request.query.get(name)

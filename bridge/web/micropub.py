@@ -13,7 +13,7 @@ from bridge.web.media import MediaHandlers
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
 
-_DEEDS: dict[type[Action], str] = {
+_PERMISSION_FOR: dict[type[Action], str] = {
     Create: "create",
     Update: "update",
     Delete: "delete",
@@ -53,11 +53,11 @@ class MicropubHandlers:
         if is_media_upload(body):
             return await self._media.upload(body, token)
         action = parse_action(body)
-        deed = _DEEDS[type(action)]
-        require(token, deed)
+        permission = _PERMISSION_FOR[type(action)]
+        require(token, permission)
         if not isinstance(action, Create):
             # What exists is not changed on the word of a token that was revoked a moment ago.
-            token = await self._gate.admit(request, body.access_token, deed, fresh=True)
+            token = await self._gate.admit(request, body.access_token, permission, fresh=True)
         return self._answer(action, await self._publisher.carry_out(action, token))
 
     def _answer(self, action: Action, done: Published) -> web.Response:

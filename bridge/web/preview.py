@@ -11,7 +11,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from bridge.http.static_site import file_below
-from bridge.indieauth.login.visit import visit
+from bridge.indieauth.login.browser_session import browser_session
 from bridge.pages.render import PageError, page_endpoint, redirect
 from bridge.rebuild import Rebuilder
 
@@ -43,7 +43,7 @@ class Previews:
         return await page_endpoint(self._get)(request)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        if visit(request).session is None:
+        if browser_session(request).session is None:
             return redirect(f"/auth/sign-in?then={quote(request.rel_url.raw_path, safe='')}")
         path = request.match_info["path"]
         folders = (self._rebuilder.previews, self._rebuilder.output)

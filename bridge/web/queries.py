@@ -12,7 +12,7 @@ from bridge.micropub.query import Query, parse_query
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reader import PostReader
 from bridge.settings import Settings
-from bridge.site.messages import Entry
+from bridge.site.messages import IndexedPost
 from bridge.store import Version
 
 #: So many posts are looked through for people and places.
@@ -104,7 +104,7 @@ class Queries:
         return answers.source_list(items, paging, query.properties)
 
 
-def _paging(query: Query, shown: Sequence[Entry], *, more: bool) -> Paging:
+def _paging(query: Query, shown: Sequence[IndexedPost], *, more: bool) -> Paging:
     """Where the neighbouring pages begin; none where there is nothing there."""
     if not shown:
         return Paging()

@@ -34,7 +34,7 @@ _LINK = re.compile(rb"https?://[^\s\"'<>()\[\]\\]{1,300}")
 _POSTS = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm", ".txt", ".org", ".adoc")
 
 
-class Kept(NamedTuple):
+class StoredMention(NamedTuple):
     """A mention that has a file, as far as questions need it."""
 
     path: str
@@ -79,7 +79,7 @@ class MentionFiles:
         self.folder = f"{self._content}{folder.strip('/')}"
         self._lock = threading.RLock()
         self._version: Version | None = None
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, StoredMention] = {}
         self._by_key: defaultdict[str, set[str]] = defaultdict(set)
         self._by_source: defaultdict[str, set[str]] = defaultdict(set)
         self._hosts: dict[str, frozenset[str]] = {}
@@ -116,34 +116,34 @@ class MentionFiles:
         """The id of their file's bytes."""
         return self._rules[0]
 
-    def all(self) -> list[Kept]:
+    def all(self) -> list[StoredMention]:
         """Every mention, the newest first."""
         with self._lock:
             return sorted(self._kept.values(), key=lambda each: (each.received, each.path))[::-1]
 
-    def get(self, path: str) -> Kept | None:
+    def get(self, path: str) -> StoredMention | None:
         """The mention in a file."""
         with self._lock:
             return self._kept.get(path)
 
-    def by_digest(self, digest: str) -> list[Kept]:
+    def by_digest(self, digest: str) -> list[StoredMention]:
         """The mentions whose files have this ``HASH12``."""
         with self._lock:
             return [each for each in self._kept.values() if each.digest == digest]
 
-    def of(self, source: str, post: Target) -> list[Kept]:
+    def of(self, source: str, post: Target) -> list[StoredMention]:
         """What a source has said of a post."""
         with self._lock:
             every = [self._kept[path] for path in sorted(self._by_source.get(source, ()))]
         return [each for each in every if post.is_at(each.target)]
 
-    def same(self, key: str, post: Target) -> Kept | None:
+    def same(self, key: str, post: Target) -> StoredMention | None:
         """The file that a mention of a post has already, perhaps under an earlier address."""
         with self._lock:
             every = [self._kept[path] for path in sorted(self._by_key.get(key, ()))]
         return next((each for each in every if post.is_at(each.target)), None)
 
-    def about(self, post: Target) -> list[Kept]:
+    def about(self, post: Target) -> list[StoredMention]:
         """Every mention of a post."""
         with self._lock:
             return [each for each in self._kept.values() if post.is_at(each.target)]
@@ -153,7 +153,7 @@ class MentionFiles:
         with self._lock:
             return sum(each.photo == photo for each in self._kept.values())
 
-    def face_of(self, author: str) -> Kept | None:
+    def face_of(self, author: str) -> StoredMention | None:
         """The newest mention of an author that has a picture."""
         with self._lock:
             found = [each for each in self._kept.values() if each.author == author and each.photo]
@@ -231,7 +231,7 @@ class MentionFiles:
         head, ours = self._store.head(), dict[Version, bool]()
         for removal in self._store.removals(self.folder, head) if head else ():
             if removal.version not in ours:
-                message = self._store.place.repo.commit(removal.version).message
+                message = self._store.bare_repo.repo.commit(removal.version).message
                 text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
                 ours[removal.version] = is_ours(text)
             if not ours[removal.version]:
@@ -276,7 +276,7 @@ class MentionFiles:
             return
         author = entry.get("author")
         card: Mapping[str, Any] = author if isinstance(author, dict) else {}
-        kept = self._kept[path] = Kept(
+        kept = self._kept[path] = StoredMention(
             path,
             blob.id,
             kind=str(entry.get("wm-property", "mention-of")),

@@ -55,14 +55,14 @@ class Tombstones:
 
 
 @dataclass(frozen=True, slots=True)
-class Gravedigger:
+class TombstoneCommitter:
     """Commits the tombstones of posts that the owner has deleted by hand."""
 
     tombstones: Tombstones
     catalogue: Catalogue
     committer: Committer
 
-    async def bury(self, deleted: Sequence[Seen]) -> Version | None:
+    async def commit_missing(self, deleted: Sequence[Seen]) -> Version | None:
         """One commit for all of them; its version, or ``None`` where there is nothing to do."""
 
         async def attempt() -> Version | None:

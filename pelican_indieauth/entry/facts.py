@@ -67,7 +67,7 @@ class _Reader:
         if isinstance(value, dict):
             if isinstance(value.get("html"), str) and "properties" not in value:
                 html = text.without_attributes(value["html"])
-                return Value(html=html) if text.of_a_stranger(html).strip() else None
+                return Value(html=html) if text.sanitised(html).strip() else None
             if "value" not in value or "properties" in value:
                 return self._nested(value, depth)
             label = plain(value.get("alt"))

@@ -93,7 +93,7 @@ def plain(value: Any) -> str | None:
         if isinstance(value.get("value"), str):
             value = value["value"]
         elif isinstance(value.get("html"), str):
-            value = text.of_a_stranger(value["html"])
+            value = text.sanitised(value["html"])
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     return _CONTROL.sub(" ", str(value)).strip() or None

@@ -25,7 +25,7 @@ from pelican_indieauth.entry.entry import (
     without_scheme,
 )
 from pelican_indieauth.entry.facts import NAME
-from pelican_indieauth.entry.text import of_a_stranger
+from pelican_indieauth.entry.text import sanitised
 
 #: A phone's photo is wider than any page, and not every theme thinks of that.
 _NOT_WIDER = 'style="max-width: 100%"'
@@ -265,7 +265,7 @@ class Parts:
     def _inside(self, name: str, value: Value) -> str:
         """A value within a line: its HTML as text."""
         if value.html:
-            return self._value(name, Value(of_a_stranger(value.html).strip()))
+            return self._value(name, Value(sanitised(value.html).strip()))
         return self._value(name, value)
 
 

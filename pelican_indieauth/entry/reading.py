@@ -62,7 +62,7 @@ _NOTHING = Mf2()
 
 
 @dataclass(frozen=True, slots=True)
-class _Surroundings:
+class _PostContext:
     """What the reading of a property looks at besides its values."""
 
     references: Mapping[str, Any]
@@ -144,7 +144,7 @@ class Reader:
     def _properties(self, post: Mf2, article: Any) -> dict[str, Any]:
         """What the ``Mf2`` line holds, property by property; unknown ones are left out."""
         references = post.whole.get("references")
-        around = _Surroundings(
+        around = _PostContext(
             references if isinstance(references, dict) else {}, article._content or ""
         )
         read: dict[str, Any] = {}
@@ -169,7 +169,7 @@ class Reader:
         url = self._elsewhere(self.urls.web(post.first("url")))
         return {facts.WEBSITE: [url]} if url else {}
 
-    def _cites(self, values: list[Any], around: _Surroundings) -> tuple[Cite, ...]:
+    def _cites(self, values: list[Any], around: _PostContext) -> tuple[Cite, ...]:
         found = [self._cite(value, around.references) for value in values]
         return tuple([cite for cite in found if cite])
 
@@ -197,7 +197,7 @@ class Reader:
             excerpt=mf2.excerpt(cite.first("content") or noted.first("content")),
         )
 
-    def _files(self, values: list[Any], around: _Surroundings) -> tuple[Media, ...]:
+    def _files(self, values: list[Any], around: _PostContext) -> tuple[Media, ...]:
         found = [self._media(value, around.body) for value in values]
         return tuple([media for media in found if media])
 
@@ -224,7 +224,7 @@ class Reader:
         ]
         return ", ".join([*smaller, f"{url} {sizes.width}w"])
 
-    def _item(self, values: list[Any], _: _Surroundings) -> Item | None:
+    def _item(self, values: list[Any], _: _PostContext) -> Item | None:
         """What a review is about: an object, or its address or name."""
         value = values[0] if values else None
         item = Mf2.of(value)
@@ -238,10 +238,10 @@ class Reader:
             photo=self.urls.web(mf2.value_of(item.first("photo"))),
         )
 
-    def _syndication(self, values: list[Any], _: _Surroundings) -> tuple[str, ...]:
+    def _syndication(self, values: list[Any], _: _PostContext) -> tuple[str, ...]:
         return tuple(filter(None, map(self.urls.web, values)))
 
-    def _place(self, values: list[Any], _: _Surroundings) -> Place | None:
+    def _place(self, values: list[Any], _: _PostContext) -> Place | None:
         place = places.place(values[0], self.urls) if values else None
         if place is None or place.url is None:
             return place
@@ -255,19 +255,19 @@ class Reader:
         """
         return None if url is None or self.urls.is_owners(url) else url
 
-    def _text(self, values: list[Any], _: _Surroundings) -> str | None:
+    def _text(self, values: list[Any], _: _PostContext) -> str | None:
         return plain(values[0]) if values else None
 
-    def _moment(self, values: list[Any], _: _Surroundings) -> date | datetime | None:
+    def _moment(self, values: list[Any], _: _PostContext) -> date | datetime | None:
         return mf2.moment(values[0]) if values else None
 
-    def _answer(self, values: list[Any], around: _Surroundings) -> str | None:
+    def _answer(self, values: list[Any], around: _PostContext) -> str | None:
         answer = (self._text(values, around) or "").lower()
         return answer if answer in _RSVP else None
 
 
 #: How each property of microformats2 is read.
-_READERS: Mapping[str, Callable[[Reader, list[Any], _Surroundings], Any]] = {
+_READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
     **dict.fromkeys(("in-reply-to", "like-of", "repost-of", "bookmark-of"), Reader._cites),
     **dict.fromkeys(("read-of", "watch-of", "listen-of"), Reader._cites),
     **dict.fromkeys(("photo", "video", "audio", "featured"), Reader._files),

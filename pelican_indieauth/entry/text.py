@@ -29,7 +29,7 @@ def without_attributes(markup: str) -> str:
     return nh3.clean(markup, tags=_TEXT, attributes={}).strip()
 
 
-def of_a_stranger(markup: str) -> str:
+def sanitised(markup: str) -> str:
     """The same for a page of someone else's: scripts and styles go with all that they hold."""
     import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
 

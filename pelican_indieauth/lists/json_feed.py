@@ -8,7 +8,7 @@ from typing import Any
 from pelican.generators import Generator
 
 from pelican_indieauth.entry.entry import Entry, Person
-from pelican_indieauth.lists import quiet
+from pelican_indieauth.lists import off_home
 from pelican_indieauth.site import KEY, Site
 
 _VERSION = "https://jsonfeed.org/version/1.1"
@@ -21,7 +21,7 @@ class JsonFeed(Generator):  # type: ignore[misc]  # Pelican's classes are not ty
         """One file, through Pelican's own writer."""
         site: Site = self.settings[KEY]
         if site.json_feed:
-            listed = quiet.loud(self.context["articles"], site.not_on_home)
+            listed = off_home.on_home(self.context["articles"], site.not_on_home)
             newest = listed[: self.settings["FEED_MAX_ITEMS"]]
             feed = self._feed(site) | {"items": [self._item(article) for article in newest]}
             template = self.get_template("indieauth/feed")

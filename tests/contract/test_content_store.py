@@ -12,12 +12,12 @@ import pytest
 
 from bridge.store import (
     BlobId,
+    BranchMoved,
     Change,
-    ChangedMeanwhile,
     Commit,
     ContentStore,
     Difference,
-    MovedMeanwhile,
+    FileChanged,
     StoreBroken,
     StoreError,
     Version,
@@ -31,14 +31,14 @@ class Pair:
     """A store, and how to get another one on the same branch, as another process would."""
 
     store: ContentStore
-    beside: Callable[[], ContentStore]
+    sharing: Callable[[], ContentStore]
 
 
 @pytest.fixture(params=["memory", "sha1", "sha256"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     if request.param == "memory":
         memory = MemoryStore()
-        yield Pair(memory, lambda: MemoryStore(beside=memory))
+        yield Pair(memory, lambda: MemoryStore(sharing=memory))
         return
     repo = _repo(request.param, tmp_path)
     opened: list[GitStore] = []
@@ -242,21 +242,21 @@ def test_a_file_changed_meanwhile_is_not_overwritten(store: ContentStore) -> Non
         Change("a.md/below", b"", None),
         Change("b.md", b"", seen),
     ):
-        with pytest.raises(ChangedMeanwhile):
+        with pytest.raises(FileChanged):
             one(store, change)
     assert store.head() == head
 
 
 def test_a_file_does_not_replace_a_folder(store: ContentStore) -> None:
     put(store, "a/b.md", "one")
-    with pytest.raises(ChangedMeanwhile):
+    with pytest.raises(FileChanged):
         put(store, "a", "two")
 
 
 def test_a_commit_is_whole_or_not_at_all(store: ContentStore) -> None:
     put(store, "a.md", "one")
     head = store.head()
-    with pytest.raises(ChangedMeanwhile):
+    with pytest.raises(FileChanged):
         one(store, Change("new.md", b"new", None), Change("a.md", b"two", None))
     assert store.head() == head
 
@@ -273,7 +273,7 @@ def test_commits_made_together_follow_each_other(store: ContentStore) -> None:
         ]
     )
     b, a, again, c = answers
-    assert isinstance(again, ChangedMeanwhile)
+    assert isinstance(again, FileChanged)
     assert again.path == "a.md"
     assert store.head() == c
     assert isinstance(a, str)
@@ -284,11 +284,11 @@ def test_commits_made_together_follow_each_other(store: ContentStore) -> None:
 
 def test_a_commit_of_somebody_else_makes_the_base_stale(pair: Pair) -> None:
     base = put(pair.store, "a.md", "one")
-    other = pair.beside()
+    other = pair.sharing()
     put(other, "b.md", "theirs")
     commit = Commit((Change("c.md", b"mine", None),), "Mine", base)
     (stale,) = pair.store.commit([commit])
-    assert isinstance(stale, MovedMeanwhile)
+    assert isinstance(stale, BranchMoved)
     (fresh,) = pair.store.commit([Commit(commit.changes, "Mine", pair.store.head())])
     assert [path for path, _ in other.files("", Version(str(fresh)))] == ["a.md", "b.md", "c.md"]
 
@@ -320,7 +320,7 @@ def test_a_path_outside_the_tree_is_refused(store: ContentStore, path: str) -> N
 
 
 def test_nothing_of_eight_writers_is_lost(pair: Pair) -> None:
-    stores = [pair.store, pair.beside()]
+    stores = [pair.store, pair.sharing()]
 
     def write(number: int) -> None:
         store = stores[number % 2]
@@ -330,7 +330,7 @@ def test_nothing_of_eight_writers_is_lost(pair: Pair) -> None:
             )[0]
             if not isinstance(answer, StoreError):
                 return
-            assert isinstance(answer, MovedMeanwhile), attempt
+            assert isinstance(answer, BranchMoved), attempt
         pytest.fail("never got through")
 
     with ThreadPoolExecutor(8) as hands:

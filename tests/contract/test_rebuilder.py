@@ -14,11 +14,11 @@ from rebuild_site import commit, files, post, settings, settled, small_site
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Pace
+from bridge.rebuild.worker import Timing
 from bridge.store import Version
 from bridge.store.git import GitStore
 
-QUICK = Pace(gather=0.01, again=())
+QUICK = Timing(debounce=0.01, again=())
 
 
 @dataclass
@@ -58,7 +58,7 @@ class World:
         output = self.folder / "output"
         config = settings(output, mode=self.mode, webhook=self.hook.url)
         state = self.folder / "state"
-        rebuilder = make_rebuilder(config, self.store, state, output=output, pace=QUICK)
+        rebuilder = make_rebuilder(config, self.store, state, output=output, timing=QUICK)
         self.started.append(rebuilder)
         await rebuilder.start()
         return rebuilder

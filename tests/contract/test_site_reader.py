@@ -12,7 +12,7 @@ from pelican import signals
 from site_kit import CONF, InProcessSite, lay_out, process, start_of
 
 from bridge.errors import InvalidRequest, SiteBroken
-from bridge.site.messages import Ask, Entry, LaterPages, Page, Place, Source, Unread
+from bridge.site.messages import Ask, IndexedPost, LaterPages, Locate, Page, Source, Unread
 
 POST = "Title: A walk\nDate: 2026-11-21\nSlug: x\nCategory: Notes\n\nSome *words*.\n"
 PLUGIN = """
@@ -58,7 +58,7 @@ async def reader(new: Any, tmp_path: Path) -> AsyncIterator[Any]:
 
 
 async def test_one_question_says_everything_about_a_new_post(reader: Any) -> None:
-    place = Place(POST, wishes=("!", "A Walk"))
+    place = Locate(POST, wishes=("!", "A Walk"))
     answer = await reader.ask(
         Ask(
             slugs=("Ä b",), names=(("tag", "!!"), ("tag", "b")), texts=(("md", "*x*"),), place=place
@@ -72,13 +72,13 @@ async def test_one_question_says_everything_about_a_new_post(reader: Any) -> Non
     assert answer.places[0].path == "content/notes/2026/a-walk.md"
     assert answer.places[1].location.url == "https://example.com/2026/a-walk-2/"
     assert answer.places[1].location.save_as == "2026/a-walk-2/index.html"
-    more = await reader.ask(Ask(place=Place(POST, wishes=("A Walk",), first=11)))
+    more = await reader.ask(Ask(place=Locate(POST, wishes=("A Walk",), first=11)))
     assert more.places[0].slug == "a-walk-11"
 
 
 async def test_a_file_that_is_there_keeps_its_path(reader: Any) -> None:
     text = POST.replace("Slug: x\n", "")
-    (place,) = (await reader.ask(Ask(place=Place(text, "content/by-hand.md")))).places
+    (place,) = (await reader.ask(Ask(place=Locate(text, "content/by-hand.md")))).places
     assert (place.slug, place.path) == (None, "content/by-hand.md")
     assert place.location.url == "https://example.com/2026/a-walk/"
 
@@ -90,7 +90,7 @@ async def test_a_file_that_is_there_keeps_its_path(reader: Any) -> None:
 async def test_what_pelican_would_skip_is_refused(reader: Any, text: str, reason: str) -> None:
     text = text if reason else POST.replace("Slug", "Status: skip\nSlug")
     with pytest.raises(InvalidRequest, match=reason or "skip"):
-        await reader.ask(Ask(place=Place(text, "content/x.md")))
+        await reader.ask(Ask(place=Locate(text, "content/x.md")))
 
 
 async def test_files_are_described(reader: Any) -> None:
@@ -103,7 +103,7 @@ async def test_files_are_described(reader: Any) -> None:
         ]
     )
     entry, unread, other, about, upload = described
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, IndexedPost)
     assert (entry.url, entry.type, entry.channel) == (
         "https://example.com/2026/x/",
         "article",
@@ -136,7 +136,7 @@ async def test_plugins_and_readers_of_the_site_have_their_say(new: Any, tmp_path
         (entry,) = await reader.describe(files(a_md="# A *heading*\n\nDate: x\n"))
         assert isinstance(entry, Unread)
         (entry,) = await reader.describe(files(a_md="date: 2026-01-02\n\n# A heading\n\nx\n"))
-        assert isinstance(entry, Entry)
+        assert isinstance(entry, IndexedPost)
         assert entry.found["name"] == ["DATE: 2026-01-02"]
     finally:
         await reader.close()
@@ -147,7 +147,7 @@ async def test_lists_that_would_share_a_file_are_told_of(new: Any, tmp_path: Pat
     reader = new(lay_out(tmp_path / "site", {}, CONF + "DEFAULT_PAGINATION = 2\n"))
     await reader.load()
     text = POST.replace("Category", "Tags: t8\nCategory")
-    (first, *_) = (await reader.ask(Ask(place=Place(text, wishes=("x",))))).places
+    (first, *_) = (await reader.ask(Ask(place=Locate(text, wishes=("x",))))).places
     listed = {each.listing: each for each in first.listed}
     assert listed["category feeds/notes.atom.xml"].rivals[0] == "author feeds/notes.atom.xml"
     assert listed["tag tag/t8.html"].numbered

@@ -16,7 +16,7 @@ from crowd_kit import Crowd, Repos, crowd
 
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reply_contexts import Annotator
+from bridge.posts.reply_contexts import ReplyContexts
 from bridge.rebuild.none import NoRebuild
 from bridge.store import Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.commit.housekeeping import Housekeeper
@@ -30,7 +30,7 @@ FOLLOWERS = [
     (NoRebuild, "changed"),
     (NoRebuild, "live"),
     (MediaLibrary, "committed"),
-    (Annotator, "want"),
+    (ReplyContexts, "request"),
 ]
 ERRORS = [StoreBroken, OSError, ZeroDivisionError, StoreFull, RuntimeError]
 

@@ -10,10 +10,10 @@ from rebuild_site import CONF, commit, files, post, settings, settled, small_sit
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Pace
+from bridge.rebuild.worker import Timing
 from bridge.store.git import GitStore
 
-QUICK = Pace(gather=0.01, again=())
+QUICK = Timing(debounce=0.01, again=())
 
 Change = dict[str, bytes | None]
 After = Callable[[Change], Awaitable[dict[str, str]]]
@@ -31,7 +31,7 @@ async def rebuilder(
 ) -> AsyncIterator[Rebuilder]:
     config = settings(tmp_path / "output", mode=request.param)
     rebuilder = make_rebuilder(
-        config, store, tmp_path / "state", output=tmp_path / "output", pace=QUICK
+        config, store, tmp_path / "state", output=tmp_path / "output", timing=QUICK
     )
     await rebuilder.start()
     head = store.head()
@@ -155,7 +155,7 @@ async def test_a_post_that_makes_very_much_of_itself(
     """Each tag has a page of its own, on which a theme may list all of them."""
     output = tmp_path / "output"
     config = settings(output, mode=mode, max_growth=400_000)
-    rebuilder = make_rebuilder(config, store, tmp_path / "state", output=output, pace=QUICK)
+    rebuilder = make_rebuilder(config, store, tmp_path / "state", output=output, timing=QUICK)
     await rebuilder.start()
     try:
         head = store.head()

@@ -29,7 +29,7 @@ from soak_kit import SOAK
 from bridge.rebuild.build import Outcome, Task
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import Said
+from bridge.rebuild.local.pelican_log import LogSummary
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
 from bridge.runtime import process
@@ -63,21 +63,21 @@ class NoFallback:
     async def build(self, task: Task) -> Outcome:
         raise AssertionError("the resident build gave up")
 
-    async def make(self, task: Task, folder: Path) -> Said:
+    async def make(self, task: Task, folder: Path) -> LogSummary:
         raise AssertionError("nobody asked for a comparison")
 
-    async def spare_time(self, task: Task) -> str | None:
+    async def run_when_idle(self, task: Task) -> str | None:
         """Nothing to look after."""
 
     def stays_warm(self, changed: Collection[str]) -> bool:
         del changed
         return False
 
-    def cold(self) -> bool:
+    def needs_warm_up(self) -> bool:
         return False
 
-    def hasten(self) -> None:
-        """Nothing to hasten."""
+    def preempt(self) -> None:
+        """Nothing to preempt."""
 
     async def close(self) -> None:
         """Nothing to end."""
@@ -94,7 +94,7 @@ class Site:
         resident = Resident(
             settings="pelicanconf.py",
             content="content",
-            shadow=folder / "shadow",
+            staged=folder / "shadow",
             note=folder / "output.json",
             environment=self.environment,
             listed=store.listed,

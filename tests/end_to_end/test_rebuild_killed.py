@@ -129,7 +129,7 @@ async def building(
     resident = Resident(
         settings="pelicanconf.py",
         content="content",
-        shadow=folder / "shadow",
+        staged=folder / "shadow",
         note=output.note,
         environment=environment,
         seconds=seconds,
@@ -186,7 +186,7 @@ async def test_a_first_build_that_gives_way_to_a_newer_one_leaves_nothing_out(
         async with asyncio.timeout(60):
             while "index.html" not in shown:
                 await asyncio.sleep(0.01)
-        builder.hasten()
+        builder.preempt()
         assert builder._hurry is not None
         await builder._hurry
         go_on.touch()

@@ -11,7 +11,7 @@ from rebuild_site import CONF, commit, files, post, settled
 from warm_kit import run_module
 
 from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import Pace, Worker
+from bridge.rebuild.worker import Timing, Worker
 from bridge.runtime import process
 from bridge.settings import Rebuild, Settings, Site
 from bridge.store.git import GitStore
@@ -114,9 +114,9 @@ async def worker(
         ),
         rebuild=Rebuild(mode="resident"),
     )
-    pace = Pace(gather=0.01, again=())
+    timing = Timing(debounce=0.01, again=())
     output = tmp_path / "output"
-    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, pace=pace)
+    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
     assert isinstance(worker, Worker)
     await worker.start()
     yield worker

@@ -14,7 +14,7 @@ from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
 from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import Pace, Worker
+from bridge.rebuild.worker import Timing, Worker
 from bridge.runtime import process
 from bridge.store.git import GitStore
 
@@ -30,8 +30,10 @@ class Site:
         self.checkout = folder / "state" / "rebuild" / "checkout"
         self._clean = folder / "clean"
         config = settings(self.output, mode="resident")
-        pace = Pace(gather=0.01, again=())
-        worker = make_rebuilder(config, self.store, folder / "state", output=self.output, pace=pace)
+        timing = Timing(debounce=0.01, again=())
+        worker = make_rebuilder(
+            config, self.store, folder / "state", output=self.output, timing=timing
+        )
         assert isinstance(worker, Worker)
         self.worker = worker
 
@@ -372,7 +374,7 @@ async def test_an_older_pelican_is_told_in_one_line_and_builds_by_command(
         tmp_path / "state",
         output=tmp_path / "output",
         environment={"PYTHONPATH": f"{packages}:{Path(__file__).parents[2]}"},
-        pace=Pace(gather=0.01, again=()),
+        timing=Timing(debounce=0.01, again=()),
     )
     assert isinstance(worker, Worker)
     version = commit(store, {"content/new.md": post("New", 9)})

@@ -10,7 +10,7 @@ import pytest
 from rebuild_site import CONF, commit, post, settings, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Pace, Worker
+from bridge.rebuild.worker import Timing, Worker
 from bridge.store.git import GitStore
 
 #: Settings that count the posts, which a process that stays reads once.
@@ -34,9 +34,9 @@ def store(bare_store: GitStore) -> GitStore:
 @pytest.fixture
 async def worker(store: GitStore, tmp_path: Path) -> AsyncIterator[Worker]:
     config = settings(tmp_path / "output", mode="resident")
-    pace = Pace(gather=0.01, again=(), idle=0.05)
+    timing = Timing(debounce=0.01, again=(), idle=0.05)
     worker = make_rebuilder(
-        config, store, tmp_path / "state", output=tmp_path / "output", pace=pace
+        config, store, tmp_path / "state", output=tmp_path / "output", timing=timing
     )
     assert isinstance(worker, Worker)
     yield worker

@@ -18,8 +18,8 @@ from warm_kit import WARM
 from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.setup import clone_bare, let_push_into
-from bridge.store.sync.remote import Conflict, Remote, RemoteStatus
-from bridge.store.sync.round import Syncing
+from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
+from bridge.store.sync.round import SyncRound
 from bridge.store.sync.transport import Transport
 
 
@@ -210,12 +210,12 @@ async def test_both_versions_are_kept_and_told_when_the_same_lines_changed(world
         remote.changed(version)
         status = await settled(remote)
         kept = f"a.md.conflict-{version[:8]}"
-        assert status.conflicts == (Conflict("a.md", kept),)
+        assert status.conflicts == (MergeConflict("a.md", kept),)
     assert "theirs" in world.on_remote("a.md")
     assert "ours" in world.on_remote(kept)
     assert f"Kept-Beside: {kept}" in git(world.remote, "log", "-1", "--format=%b", "main")
     async with bridge(world) as (_, remote):
-        await until(remote, lambda status: status.conflicts == (Conflict("a.md", kept),))
+        await until(remote, lambda status: status.conflicts == (MergeConflict("a.md", kept),))
         world.write(kept, None, "Seen to")
         await remote.fetch_now()
         await until(remote, lambda status: status.conflicts == ())
@@ -428,9 +428,9 @@ async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
 
 def _catch_up(repo: Path, step: int) -> None:
     store = GitStore(repo, author=ADA, disk=killed_at(step))
-    transport = Transport(store.place, "origin", "", repo, store.disk)
+    transport = Transport(store.bare_repo, "origin", "", repo, store.disk)
     transport.url()
-    Syncing(store, transport, is_post).run(fetch=True)
+    SyncRound(store, transport, is_post).run(fetch=True)
     store.close()
 
 

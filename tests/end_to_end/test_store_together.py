@@ -8,7 +8,7 @@ import pytest
 from git_kit import ADA, git
 from warm_kit import WARM
 
-from bridge.store import Change, Commit, MovedMeanwhile, StoreError
+from bridge.store import BranchMoved, Change, Commit, StoreError
 from bridge.store.git import GitStore
 
 POSTS = 40
@@ -29,7 +29,7 @@ def write(store: GitStore, name: str) -> None:
         (answer,) = store.commit([Commit((change,), f"{name}\n", store.head())])
         if not isinstance(answer, StoreError):
             return
-        assert isinstance(answer, MovedMeanwhile), answer
+        assert isinstance(answer, BranchMoved), answer
 
 
 def _bridge(repo: Path, name: str) -> None:

@@ -82,7 +82,7 @@ def store_with(tmp_path: Path, url: str) -> GitStore:
 
 
 async def outcome(store: GitStore, token: str) -> RemoteStatus:
-    state = store.place.common.with_name("state")
+    state = store.bare_repo.common.with_name("state")
     state.mkdir()
     remote = Remote(store, "origin", state=state, on_moved=lambda _: None, token=token)
     await remote.start()

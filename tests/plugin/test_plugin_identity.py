@@ -17,14 +17,14 @@ from plugin_site import SITE, SPREAD, THEMES, Built, build, items, write_setting
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.markup import html
-from bridge.content.markup.body import Tolerance, encode
+from bridge.content.markup.body import Allowlist, encode
 from bridge.content.markup.media_links import MediaUrls
 from bridge.content.names.path import PathTemplate
 from bridge.content.read import read
 from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules
 from bridge.micropub.action import Create
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Post
 from bridge.site.pelican.loading import importing_from
@@ -176,7 +176,9 @@ def posts(rules: SiteRules) -> dict[str, str]:
 
 def files(rules: SiteRules) -> Iterator[tuple[str, str]]:
     for slug, properties in POSTS.items():
-        action = parse_action(Body("json", json={"type": ["h-entry"], "properties": properties}))
+        action = parse_action(
+            RequestBody("json", json={"type": ["h-entry"], "properties": properties})
+        )
         assert isinstance(action, Create)
         file = compose(action.post, commands=action.commands, when=WHEN, rules=rules)
         yield slug, file.with_header("Slug", slug).text()
@@ -259,13 +261,13 @@ def test_the_feeds_have_no_more_of_it(tmp_path: Path, posts: dict[str, str]) -> 
 def test_harmless_relations_and_classes_stay() -> None:
     kept = '<p class="note p-3"><a rel="nofollow noopener tag license" href="/a">x</a></p>'
     assert html.sanitise(kept) == kept
-    assert not html.offences(kept)
+    assert not html.find_unsafe(kept)
 
 
 def test_the_owners_own_relations_stay_through_an_update(rules: SiteRules) -> None:
     own = f"[me]({PROFILE}){{rel=me}}\n"
     kept = encode(
-        f"{own}more", markdown=True, rules=rules, tolerance=Tolerance.of(own, "md", rules)
+        f"{own}more", markdown=True, rules=rules, allowlist=Allowlist.of(own, "md", rules)
     )
     assert kept.text == f"{own}more\n"
 

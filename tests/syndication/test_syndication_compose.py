@@ -17,7 +17,7 @@ from bridge.settings import Target
 from bridge.syndication import text
 from bridge.syndication.compose import Composed, Source, for_bluesky, for_mastodon, source_of
 from bridge.syndication.page import read_html, read_page
-from bridge.syndication.shown import Page, Picture
+from bridge.syndication.shown import Picture, PostPage
 from bridge.syndication.text import Rich, facets, mastodon, mastodon_length
 
 VECTORS: dict[str, Any] = json.loads(
@@ -35,7 +35,7 @@ def source(html: str = "", **properties: Any) -> Source:
     }
     post = Post("entry", {"content": ({"html": html},), **listed} if html else listed)
     rich, pictures = read_html(html, URL)
-    return source_of(post, Page(content=rich, language="en-GB", pictures=pictures), URL, WHEN)
+    return source_of(post, PostPage(content=rich, language="en-GB", pictures=pictures), URL, WHEN)
 
 
 def toot(post: Source, **settings: Any) -> Composed:

@@ -18,9 +18,9 @@ from bridge.desk.syndication import PATH, SyndicationPages
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
 from bridge.store.git import GitStore
-from bridge.syndication.around import FileVault
 from bridge.syndication.backfeed import Backfeed
 from bridge.syndication.connecting import SCOPES, Connecting, NotConnected
+from bridge.syndication.environment import FileVault
 from bridge.syndication.fake import APP_PASSWORD, HANDLE
 
 CALLBACK = "https://bridge.example/desk/syndication/callback"

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from bridge.net.fetch import Fetched, FetchError
-from bridge.site.messages import Entry
-from bridge.syndication.around import LivePages
+from bridge.site.messages import IndexedPost
+from bridge.syndication.environment import PostPages
 
 URL = "https://example.com/a/"
 WRITTEN = datetime(2026, 11, 26, 18, tzinfo=UTC)
@@ -60,8 +60,8 @@ class World:
 
     async def shown(self, *stamps: datetime, output: bool = True) -> str | None:
         self.is_local = output
-        made = LivePages(cast("Any", self), cast("Any", self), cast("Any", self))
-        entry = Entry("a.md", "b", URL, "a.html", "published", "note", 1.0, "", (), (), "")
+        made = PostPages(cast("Any", self), cast("Any", self), cast("Any", self))
+        entry = IndexedPost("a.md", "b", URL, "a.html", "published", "note", 1.0, "", (), (), "")
         found = await made.page(entry, stamps)
         return None if found is None else found.content.text
 

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from bridge.auth.cache import CALLER, CachingVerifier, Turns
+from bridge.auth.cache import CALLER, CachingVerifier, CallerLimit
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken, Unavailable
 
@@ -240,7 +240,7 @@ async def test_tokens_that_are_good_for_somebody_else_push_none_of_the_owners_ou
 
 async def test_who_waits_too_long_for_a_turn_is_told_so(clock: Clock) -> None:
     slow = SlowIssuer("good")
-    turns = Turns(at_once=1, seconds=0.01)
+    turns = CallerLimit(at_once=1, seconds=0.01)
     verifier = CachingVerifier(slow, 60, turns=turns, clock=clock, now=clock)
     first = asyncio.create_task(asking(verifier, "junk", "192.0.2.1"))
     await until_still()
@@ -265,7 +265,7 @@ async def test_one_question_at_a_time_is_asked_about_a_token(clock: Clock) -> No
 
 
 async def test_a_token_that_was_revoked_is_a_strangers_again(issuer: Issuer, clock: Clock) -> None:
-    turns = Turns(at_once=1, seconds=0.01)
+    turns = CallerLimit(at_once=1, seconds=0.01)
     verifier = CachingVerifier(issuer, 60, turns=turns, clock=clock, now=clock)
     await verifier.verify("abc")
     issuer.says = InvalidToken("revoked")

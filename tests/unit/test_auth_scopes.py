@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.auth.scopes import IDENTITY, OFFERED, SCOPES, only_drafts, require, words
+from bridge.auth.scopes import IDENTITY, OFFERED, SCOPES, is_draft_only, require, words
 from bridge.auth.token import Token
 from bridge.errors import InsufficientScope
 
@@ -17,12 +17,12 @@ def token(scope: str) -> Token:
 
 def allowed(scope: str) -> list[str]:
     found = []
-    for deed in DEEDS:
+    for permission in DEEDS:
         try:
-            require(token(scope), deed)
+            require(token(scope), permission)
         except InsufficientScope:
             continue
-        found.append(deed)
+        found.append(permission)
     return found
 
 
@@ -33,7 +33,7 @@ def test_a_refusal_names_the_scope_that_was_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "deeds"),
+    ("scope", "permissions"),
     [
         ("create", ["create", "undelete", "media"]),
         ("update", ["update"]),
@@ -46,8 +46,8 @@ def test_a_refusal_names_the_scope_that_was_needed() -> None:
         ("read", []),
     ],
 )
-def test_what_a_scope_allows(scope: str, deeds: list[str]) -> None:
-    assert allowed(scope) == deeds
+def test_what_a_scope_allows(scope: str, permissions: list[str]) -> None:
+    assert allowed(scope) == permissions
 
 
 def test_every_word_that_opens_something_has_a_meaning_for_people() -> None:
@@ -55,7 +55,9 @@ def test_every_word_that_opens_something_has_a_meaning_for_people() -> None:
     assert set(OFFERED) | {"post"} == set(SCOPES)
     for word, scope in SCOPES.items():
         assert scope.meaning
-        assert allowed(word) == [deed for deed in DEEDS if deed in scope.deeds]
+        assert allowed(word) == [
+            permission for permission in DEEDS if permission in scope.permissions
+        ]
 
 
 @pytest.mark.parametrize("scope", ["", " ", "\t"])
@@ -75,13 +77,13 @@ def test_words_are_separated_by_any_blanks() -> None:
 
 
 def test_a_draft_token_writes_drafts_alone() -> None:
-    assert only_drafts(token("draft"))
-    assert only_drafts(token("draft"), "update")
+    assert is_draft_only(token("draft"))
+    assert is_draft_only(token("draft"), "update")
 
 
 def test_one_word_more_takes_nothing_away() -> None:
-    assert not only_drafts(token("create draft"))
-    assert not only_drafts(token("create"))
-    assert not only_drafts(token("draft update"), "update")
-    assert only_drafts(token("draft update"))
-    assert only_drafts(token("draft create"), "update")
+    assert not is_draft_only(token("create draft"))
+    assert not is_draft_only(token("create"))
+    assert not is_draft_only(token("draft update"), "update")
+    assert is_draft_only(token("draft update"))
+    assert is_draft_only(token("draft create"), "update")

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge.errors import BridgeError
-from bridge.micropub.body import Body, File
+from bridge.micropub.body import File, RequestBody
 from bridge.web.body import AUTHENTICATED, MAX_FIELDS, read_body
 
 MAX_BYTES = 6_000_000
@@ -29,9 +29,9 @@ class Answer:
 
     status: int
     text: str
-    body: Body | None
+    body: RequestBody | None
 
-    def read(self) -> Body:
+    def read(self) -> RequestBody:
         assert self.body is not None, self.text
         return self.body
 
@@ -46,7 +46,7 @@ Send = Callable[..., Awaitable[Answer]]
 @pytest.fixture
 async def send(aiohttp_server: Callable[..., Awaitable[TestServer]]) -> Send:
     """Sends exact bytes to a server that reads them with ``read_body``."""
-    found: list[Body] = []
+    found: list[RequestBody] = []
 
     async def handle(request: web.Request) -> web.Response:
         try:
@@ -118,7 +118,7 @@ class TestForms:
 
     @pytest.mark.parametrize("content_type", [None, FORM, "application/json"])
     async def test_no_body_at_all(self, send: Send, content_type: str | None) -> None:
-        assert (await send(content_type, b"")).read() == Body("empty")
+        assert (await send(content_type, b"")).read() == RequestBody("empty")
 
     @pytest.mark.parametrize("data", [b"a=%FF", b"a=\xff", b"a=%ED%A0%80"])
     async def test_what_is_not_utf8_is_refused(self, send: Send, data: bytes) -> None:

@@ -15,7 +15,7 @@ from soak_kit import rounds
 
 from bridge.errors import BridgeError
 from bridge.micropub.action import Create, Update
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import is_media_upload, media_file, parse_action
 from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import discover
@@ -106,7 +106,7 @@ _TYPES = st.sampled_from(
 OLD = Post(properties={"content": ("x",), "photo": ("a",), "category": ("b", "c")})
 
 
-def understand(body: Body) -> None:
+def understand(body: RequestBody) -> None:
     """Everything that is done with a body before anything is written."""
     for step in (media_file if is_media_upload(body) else act, act):
         with refusals():
@@ -126,7 +126,7 @@ def refusals() -> Iterator[None]:
     assert refused[1]
 
 
-def act(body: Body) -> None:
+def act(body: RequestBody) -> None:
     action = parse_action(body)
     post = OLD
     if isinstance(action, Create):
@@ -145,7 +145,7 @@ def act(body: Body) -> None:
     content_type="multipart/form-data; boundary=XX", data=_DISPOSITION + b"name\r\n\r\n\r\n--XX--"
 )
 def test_any_bytes(content_type: str, data: bytes) -> None:
-    bodies: list[Body] = []
+    bodies: list[RequestBody] = []
 
     async def read() -> None:
         stream = StreamReader(Mock(_reading_paused=False), 2**16, loop=asyncio.get_running_loop())
@@ -164,7 +164,7 @@ def test_any_bytes(content_type: str, data: bytes) -> None:
 @settings(max_examples=rounds(100, 20_000))
 @given(_JSON)
 def test_any_json(value: Json) -> None:
-    understand(Body("json", json=value))
+    understand(RequestBody("json", json=value))
 
 
 _OPERATIONS = st.sampled_from(["replace", "add", "delete"])
@@ -175,10 +175,10 @@ _CHANGES = st.one_of(_JSON, st.dictionaries(_TEXT, _JSON, max_size=3))
 @given(st.dictionaries(_OPERATIONS, _CHANGES, min_size=1))
 def test_any_update(operations: dict[str, Json]) -> None:
     action: dict[str, Json] = {"action": "update", "url": "https://example.com/a"}
-    understand(Body("json", json=action | operations))
+    understand(RequestBody("json", json=action | operations))
 
 
 @settings(max_examples=rounds(100, 20_000))
 @given(st.lists(st.tuples(_NAMES, _TEXT), max_size=6))
 def test_any_form(fields: list[tuple[str, str]]) -> None:
-    understand(Body("form", fields=tuple(fields)))
+    understand(RequestBody("form", fields=tuple(fields)))

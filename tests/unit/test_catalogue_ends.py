@@ -16,7 +16,7 @@ from bridge.errors import Unavailable
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.index import PostIndex
 from bridge.site.current import CurrentSite
-from bridge.site.messages import Entry, Source
+from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId
 from bridge.store.memory import MemoryStore
 
@@ -32,7 +32,7 @@ class Slow:
         self.asked = 0
         self.stuck = asyncio.Event()
 
-    async def describe(self, files: Sequence[Source]) -> list[Entry | None]:
+    async def describe(self, files: Sequence[Source]) -> list[IndexedPost | None]:
         self.asked += 1
         if self.asked > 1:
             self.stuck.set()

@@ -87,7 +87,7 @@ def tree(source: str) -> str:
 )
 def test_html_that_acts_is_taken_apart(sent: str, rules: SiteRules) -> None:
     page = rules.site.render(of_html(sent, rules)).html
-    assert not html.offences(page)
+    assert not html.find_unsafe(page)
     for word in ("<script", "onclick", "onerror", "onload", "javascript:", "<iframe", "<form"):
         assert word not in page.lower().replace("&lt;", "")
     assert page.count("<div") == page.count("</div")
@@ -147,7 +147,7 @@ def test_trusted_html_may_act(trusting: SiteRules) -> None:
 def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: SiteRules) -> None:
     written = body.encode(sent, markdown=True, rules=rules)
     page = rules.site.render(written.text).html
-    assert not html.offences(page)
+    assert not html.find_unsafe(page)
     assert list(rules.site.links.find(page)) == []
 
 
@@ -168,7 +168,7 @@ def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: S
     ],
 )
 def test_ordinary_markdown_stays_as_it_was_sent(sent: str, rules: SiteRules) -> None:
-    assert body.encode(sent, markdown=True, rules=rules) == body.Body(f"{sent}\n", "markdown")
+    assert body.encode(sent, markdown=True, rules=rules) == body.PostBody(f"{sent}\n", "markdown")
     assert decoded(f"{sent}\n", "markdown", rules) == sent
 
 
@@ -209,7 +209,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_what_counts_as_harmless_is_what_the_sanitiser_leaves_alone(source: str) -> None:
     """For HTML that has passed our own check, a browser's parser finds nothing to take out."""
-    if html.offences(source):
+    if html.find_unsafe(source):
         return
     before, after = (BeautifulSoup(each, "html5lib") for each in (source, html.sanitise(source)))
     acting = [

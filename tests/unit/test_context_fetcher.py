@@ -97,7 +97,7 @@ async def fetcher(posts: Posts) -> AsyncIterator[ContextFetcher]:
 async def test_what_a_page_says_is_delivered(
     fetcher: ContextFetcher, posts: Posts, base: str
 ) -> None:
-    fetcher.want("notes/a", [f"{base}/moved", f"{base}/photo", f"{base}/missing"])
+    fetcher.request("notes/a", [f"{base}/moved", f"{base}/photo", f"{base}/missing"])
     await fetcher.idle()
     properties = {"name": ["/found"], "content": ["Text."], "url": [f"{base}/moved"]}
     cite = {"type": ["h-cite"], "properties": properties}
@@ -107,8 +107,8 @@ async def test_what_a_page_says_is_delivered(
 async def test_nothing_is_delivered_where_nothing_was_found(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
-    fetcher.want("notes/a", [f"{base}/missing"])
-    fetcher.want("notes/b", ["http://127.0.0.1:1/nobody"])
+    fetcher.request("notes/a", [f"{base}/missing"])
+    fetcher.request("notes/b", ["http://127.0.0.1:1/nobody"])
     await fetcher.idle()
     assert posts.delivered == []
     assert site.asked == ["/missing"]
@@ -117,8 +117,8 @@ async def test_nothing_is_delivered_where_nothing_was_found(
 async def test_one_that_hangs_holds_up_nobody_else(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
-    fetcher.want("slow", [f"{base}/hangs"])
-    fetcher.want("fast", [f"{base}/page"])
+    fetcher.request("slow", [f"{base}/hangs"])
+    fetcher.request("fast", [f"{base}/page"])
     await until(lambda: bool(posts.delivered))
     assert [post for post, _ in posts.delivered] == ["fast"]
     site.hang.set()
@@ -128,14 +128,14 @@ async def test_a_server_that_is_down_is_tried_again_but_not_for_ever(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
     site.broken = 2
-    fetcher.want("a", [f"{base}/page"])
+    fetcher.request("a", [f"{base}/page"])
     await until(lambda: bool(posts.delivered))
     assert site.asked == ["/page"] * 3
     site.broken = 99
-    fetcher.want("b", [f"{base}/other"])
+    fetcher.request("b", [f"{base}/other"])
     await until(lambda: len(site.asked) >= 6)
     await fetcher.idle()
-    fetcher.want("c", [f"{base}/other"])
+    fetcher.request("c", [f"{base}/other"])
     await until(lambda: len(site.asked) >= 9)
     await fetcher.idle()
     assert len(posts.delivered) == 1
@@ -145,10 +145,10 @@ async def test_what_is_under_way_is_not_asked_twice(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
     for _ in range(3):
-        fetcher.want("a", [f"{base}/page", f"{base}/page"])
+        fetcher.request("a", [f"{base}/page", f"{base}/page"])
     await fetcher.idle()
     assert site.asked == ["/page"]
-    fetcher.want("a", [f"{base}/page"])
+    fetcher.request("a", [f"{base}/page"])
     await fetcher.idle()
     assert len(posts.delivered) == 2
 
@@ -157,7 +157,7 @@ async def test_more_than_can_wait_is_left_out(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(300):
-        fetcher.want(f"{number}", [f"{base}/hangs"])
+        fetcher.request(f"{number}", [f"{base}/hangs"])
     assert "too many reply contexts" in caplog.text
     await fetcher.close()
     site.hang.set()
@@ -169,11 +169,11 @@ async def test_a_post_that_cannot_be_changed_ends_nothing(
 ) -> None:
     posts.fails = True
     for number in range(3):
-        fetcher.want(f"{number}", [f"{base}/page"])
+        fetcher.request(f"{number}", [f"{base}/page"])
     await fetcher.idle()
     assert "the reply context of 2 is lost" in caplog.text
     posts.fails = False
-    fetcher.want("later", [f"{base}/page"])
+    fetcher.request("later", [f"{base}/page"])
     await fetcher.idle()
     assert [post for post, _ in posts.delivered] == ["later"]
 
@@ -182,7 +182,9 @@ async def test_an_address_inside_is_not_asked(posts: Posts, base: str, site: Sit
     async with GuardedFetch() as fetch:
         fetcher = ContextFetcher(fetch, posts, retries=())
         fetcher.start()
-        fetcher.want("a", [f"{base}/page", "http://169.254.169.254/latest", "file:///etc/passwd"])
+        fetcher.request(
+            "a", [f"{base}/page", "http://169.254.169.254/latest", "file:///etc/passwd"]
+        )
         await fetcher.idle()
         await fetcher.close()
     assert (site.asked, posts.delivered) == ([], [])

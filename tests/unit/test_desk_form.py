@@ -11,9 +11,9 @@ import pytest
 from bridge.desk import form
 from bridge.desk.fields import FIELDS, KINDS, fields_of
 from bridge.desk.fields import Field as Asked
-from bridge.desk.form import Attached, Problems, Typed
+from bridge.desk.form import Attached, FormValues, Problems
 from bridge.micropub.action import Create, Update
-from bridge.micropub.body import Body, Field, File
+from bridge.micropub.body import Field, File, RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import discover
@@ -63,7 +63,9 @@ def sent(kind: str) -> list[Field]:
 def create(kind: str, fields: list[Field], status: str = "published") -> Create:
     typed = form.read(fields).typed
     found = form.read_values(fields_of(KINDS[kind]), typed, ZONE)
-    action = parse_action(Body("json", json=form.creation(KINDS[kind], found, typed, status)))
+    action = parse_action(
+        RequestBody("json", json=form.creation(KINDS[kind], found, typed, status))
+    )
     assert isinstance(action, Create)
     return action
 
@@ -107,7 +109,7 @@ def edited(properties: dict[str, Any], **changes: str) -> dict[str, Json]:
         typed = typed.with_text(name.replace("_", "-"), text)
     asked = form.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
     if len(asked) > 2:
-        assert isinstance(parse_action(Body("json", json=asked)), Update)
+        assert isinstance(parse_action(RequestBody("json", json=asked)), Update)
     return {name: value for name, value in asked.items() if name not in {"action", "url"}}
 
 
@@ -252,7 +254,7 @@ def test_a_form_without_a_field_does_not_change_it() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_told_at_its_field(name: str, text: str) -> None:
-    typed = Typed({name: (text,), "checkin[longitude]": ("1",), "checkin[name]": ("x",)})
+    typed = FormValues({name: (text,), "checkin[longitude]": ("1",), "checkin[name]": ("x",)})
     with pytest.raises(Problems) as caught:
         form.read_values(FIELDS.values(), typed, ZONE)
     asked = name.partition("[")[0]

@@ -13,7 +13,7 @@ from pelican.readers import HTMLReader, MarkdownReader, RstReader
 from pelican.settings import DEFAULT_CONFIG, configure_settings
 
 from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
-from bridge.rebuild.resident.pelican.reading import Shelf, readers_with
+from bridge.rebuild.resident.pelican.reading import ContentCache, readers_with
 
 MARKDOWN = "Title: A walk\nDate: 2026-01-02 10:00\nTags: river, Paris\nCategory: notes\n\n*Text*.\n"
 RST = "A walk\n######\n\n:date: 2026-01-02\n:tags: river\n\n*Text*.\n"
@@ -51,10 +51,10 @@ class Site:
         settings = configure_settings(
             {**DEFAULT_CONFIG, "MARKDOWN": markdown, **theme, **self.settings}
         )
-        shelf = Shelf(whole=True, logged=lambda: 0)
+        content_cache = ContentCache(whole=True, logged=lambda: 0)
         rest = self.rest if rest is None else rest
         disk = KeptOnDisk(self.file, self.folder, rest, settings)
-        readers = readers_with(shelf, disk)(settings)
+        readers = readers_with(content_cache, disk)(settings)
         self._read.clear()
         found: dict[str, Article] = {}
         for path in sorted(self.content.iterdir()):

@@ -59,7 +59,7 @@ async def test_the_address_of_a_page_that_cannot_be_quoted(
     caplog.set_level(logging.INFO)
     contexts = ContextFetcher(fetch, deliver)
     contexts.start()
-    contexts.want("https://example.org/a/", [f"https://x.example/{HOSTILE}"])
+    contexts.request("https://example.org/a/", [f"https://x.example/{HOSTILE}"])
     await contexts.idle()
     await contexts.close()
     (message,) = told(caplog)

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
-from bridge.micropub.body import Body, Field, File
+from bridge.micropub.body import Field, File, RequestBody
 from bridge.micropub.parse import is_media_upload, media_file, parse_action
 from bridge.micropub.post import Json
 
@@ -22,11 +22,11 @@ CHECKIN: dict[str, Json] = {
 
 
 def form(*fields: Field) -> Action:
-    return parse_action(Body("form", fields=fields))
+    return parse_action(RequestBody("form", fields=fields))
 
 
 def json_(value: Json) -> Action:
-    return parse_action(Body("json", json=value))
+    return parse_action(RequestBody("json", json=value))
 
 
 def created(action: Action) -> Create:
@@ -124,7 +124,7 @@ class TestEmpty:
 
     def test_no_body_at_all_is_refused(self) -> None:
         with pytest.raises(InvalidRequest, match="no body"):
-            parse_action(Body("empty"))
+            parse_action(RequestBody("empty"))
 
 
 class TestContent:
@@ -467,28 +467,30 @@ class TestUploads:
 
     def test_a_bare_file_is_for_the_media_endpoint(self) -> None:
         file = ("file", File("a.jpg", b"1"))
-        assert is_media_upload(Body("form", fields=(file,)))
-        assert is_media_upload(Body("form", fields=(file, ("mp-destination", "x"), ("name", ""))))
-        assert not is_media_upload(Body("form", fields=(file, ("h", "entry"))))
-        assert not is_media_upload(Body("form", fields=(file, file)))
-        assert not is_media_upload(Body("form", fields=(("photo", File("a.jpg", b"1")),)))
-        assert not is_media_upload(Body("json", json={}))
+        assert is_media_upload(RequestBody("form", fields=(file,)))
+        assert is_media_upload(
+            RequestBody("form", fields=(file, ("mp-destination", "x"), ("name", "")))
+        )
+        assert not is_media_upload(RequestBody("form", fields=(file, ("h", "entry"))))
+        assert not is_media_upload(RequestBody("form", fields=(file, file)))
+        assert not is_media_upload(RequestBody("form", fields=(("photo", File("a.jpg", b"1")),)))
+        assert not is_media_upload(RequestBody("json", json={}))
 
     def test_the_media_endpoint_takes_one_file_whatever_its_name(self) -> None:
-        upload = media_file(Body("form", fields=(("photo[]", File("a.jpg", b"1")),)))
+        upload = media_file(RequestBody("form", fields=(("photo[]", File("a.jpg", b"1")),)))
         assert (upload.property, upload.filename, upload.data) == ("file", "a.jpg", b"1")
 
     @pytest.mark.parametrize("fields", [(), (("file", "text"),), (("file", File("", b"")),)])
     def test_an_upload_without_a_file_is_refused(self, fields: tuple[Field, ...]) -> None:
         with pytest.raises(InvalidRequest, match="has 0"):
-            media_file(Body("form", fields=fields))
+            media_file(RequestBody("form", fields=fields))
 
     def test_two_files_and_empty_ones_are_refused(self) -> None:
         file = ("file", File("a.jpg", b"1"))
         with pytest.raises(InvalidRequest, match="has 2"):
-            media_file(Body("form", fields=(file, file)))
+            media_file(RequestBody("form", fields=(file, file)))
         with pytest.raises(InvalidRequest, match="is empty"):
-            media_file(Body("form", fields=(("file", File("a.jpg", b"")),)))
+            media_file(RequestBody("form", fields=(("file", File("a.jpg", b"")),)))
 
 
 class TestActions:
@@ -746,11 +748,11 @@ PHOTO = {"value": "https://example.com/a.jpg", "alt": "A lake"}
 def test_a_photo_in_a_numbered_list_is_the_photo(given: object) -> None:
     """Micropublish's edit sends such a list."""
     body = {"type": ["h-entry"], "properties": {"content": ["x"], "photo": given}}
-    created = parse_action(Body("json", json=body))  # type: ignore[arg-type]
+    created = parse_action(RequestBody("json", json=body))  # type: ignore[arg-type]
     assert isinstance(created, Create)
     assert created.post.all("photo") == (PHOTO,)
     update = {"action": "update", "url": "https://example.com/a", "replace": {"photo": given}}
-    updated = parse_action(Body("json", json=update))  # type: ignore[arg-type]
+    updated = parse_action(RequestBody("json", json=update))  # type: ignore[arg-type]
     assert isinstance(updated, Update)
     assert updated.replace["photo"] == (PHOTO,)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.action import Update
-from bridge.micropub.body import Body
+from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Json, Post
 from bridge.micropub.update import apply
@@ -31,7 +31,7 @@ POST = Post(
 
 def update(**operations: Json) -> Update:
     body: Json = {"action": "update", "url": "https://example.com/walk", **operations}
-    action = parse_action(Body("json", json=body))
+    action = parse_action(RequestBody("json", json=body))
     assert isinstance(action, Update)
     return action
 

@@ -12,18 +12,18 @@ import pytest
 from bridge.errors import Unavailable
 from bridge.posts.addresses import hosts
 from bridge.posts.index import Describe, PostIndex
-from bridge.site.messages import Entry, Facts, Page, Source, Unread
+from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
 from bridge.store import BlobId, Change, Commit, StoreFull, Version
 from bridge.store.memory import MemoryStore
 
 
-def describe(path: str, blob: BlobId, data: bytes) -> Entry | None:
+def describe(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
     """A post is a file ``date type tag status`` here."""
     if not path.endswith(".md"):
         return None
     date, kind, tag, status = data.decode().split()
     name = path.rpartition("/")[2].removesuffix(".md")
-    return Entry(
+    return IndexedPost(
         path=path,
         blob=blob,
         url=f"https://example.com/{name}/",
@@ -38,7 +38,7 @@ def describe(path: str, blob: BlobId, data: bytes) -> Entry | None:
     )
 
 
-FACTS = Facts(
+FACTS = SiteFacts(
     siteurl="https://example.com",
     author="",
     timezone="UTC",
@@ -55,7 +55,7 @@ FACTS = Facts(
 )
 
 
-def facts(rules: str) -> Facts:
+def facts(rules: str) -> SiteFacts:
     return msgspec.structs.replace(FACTS, fingerprint=rules)
 
 
@@ -65,11 +65,11 @@ def newest(store: MemoryStore) -> Version:
     return head
 
 
-def at_once(describe: Callable[[str, BlobId, bytes], Entry | Unread | None]) -> Describe:
+def at_once(describe: Callable[[str, BlobId, bytes], IndexedPost | Unread | None]) -> Describe:
     """What describes files one by one, as the index asks for many of them, later."""
 
-    def many(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
-        future = Future[list[Entry | Page | Unread | None]]()
+    def many(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
+        future = Future[list[IndexedPost | Page | Unread | None]]()
         future.set_result([describe(each.path, BlobId(each.blob), each.data) for each in files])
         return future
 
@@ -101,7 +101,7 @@ def put(store: MemoryStore, **files: str | None) -> Version:
     return version
 
 
-def names(entries: list[Entry]) -> list[str]:
+def names(entries: list[IndexedPost]) -> list[str]:
     return [entry.save_as.removesuffix("/index.html") for entry in entries]
 
 
@@ -135,7 +135,7 @@ def test_pages_lead_forth_and_back(store: MemoryStore, index: PostIndex) -> None
     put(store, **{f"p{n}": f"{n // 2} note x published" for n in range(10)})
     index.refresh(newest(store), facts("rules"), at_once(describe))
     everything = index.newest(limit=99)
-    seen: list[Entry] = []
+    seen: list[IndexedPost] = []
     after = None
     while page := index.newest(limit=3, after=after):
         seen += page
@@ -159,7 +159,7 @@ def test_lists_are_narrowed_by_type_status_and_text(store: MemoryStore, index: P
 def test_other_rules_describe_everything_anew(store: MemoryStore, tmp_path: Path) -> None:
     described: list[str] = []
 
-    def counting(path: str, blob: BlobId, data: bytes) -> Entry | None:
+    def counting(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
         described.append(path)
         return describe(path, blob, data)
 
@@ -190,7 +190,7 @@ def test_it_goes_on_where_it_was_after_a_restart(store: MemoryStore, tmp_path: P
     first.refresh(newest(store), facts("rules"), at_once(describe))
     first.close()
 
-    def never(path: str, blob: BlobId, data: bytes) -> Entry | None:
+    def never(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
         pytest.fail(f"{path} was read again")
 
     second = PostIndex(tmp_path / "i.sqlite", store, "content")
@@ -205,7 +205,9 @@ def test_a_first_index_goes_on_where_it_was_cut_short(store: MemoryStore, tmp_pa
     many = at_once(describe)
     asked: list[int] = []
 
-    def until_the_second(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
+    def until_the_second(
+        files: Sequence[Source],
+    ) -> Future[list[IndexedPost | Page | Unread | None]]:
         asked.append(len(files))
         future = many(files)
         if len(asked) == 2:
@@ -220,7 +222,7 @@ def test_a_first_index_goes_on_where_it_was_cut_short(store: MemoryStore, tmp_pa
     first.close()
     put(store, **{"post-0001": None, "post-0002": "9999 note y published", "new": "1 note z draft"})
 
-    def counting(files: Sequence[Source]) -> Future[list[Entry | Page | Unread | None]]:
+    def counting(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
         asked.append(len(files))
         return many(files)
 
@@ -307,7 +309,7 @@ def test_another_address_is_another(store: MemoryStore, tmp_path: Path, other: s
 def test_files_that_are_no_posts_although_they_should_be_are_named(
     store: MemoryStore, index: PostIndex
 ) -> None:
-    def refusing(path: str, blob: BlobId, data: bytes) -> Entry | Unread | None:
+    def refusing(path: str, blob: BlobId, data: bytes) -> IndexedPost | Unread | None:
         return Unread(path, "no title") if data == b"bad" else describe(path, blob, data)
 
     put(store, a="bad", b="1 note x published")

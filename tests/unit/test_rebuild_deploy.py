@@ -41,10 +41,10 @@ class Pages:
             raise self.ends.pop(0)
         return Outcome(files)
 
-    def hasten(self) -> None:
-        """Nothing to hasten."""
+    def preempt(self) -> None:
+        """Nothing to preempt."""
 
-    async def spare_time(self) -> str | None:
+    async def run_when_idle(self) -> str | None:
         return None
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from jinja2 import DictLoader, Undefined
 from pelican.contents import Article
 
-from bridge.rebuild.resident.reuse.facts import Facts, Numbers, Opaque
+from bridge.rebuild.resident.reuse.inputs import BuildInputs, Opaque, ValueNumbering
 from bridge.rebuild.resident.reuse.tracing import (
     SiteList,
     Trace,
@@ -24,13 +24,13 @@ from pelican_indieauth.mentions import Found, OfPost
 Names = Mapping[str, Any]
 
 
-def facts(numbers: Numbers, names: Names) -> Facts:
+def inputs(numbering: ValueNumbering, names: Names) -> BuildInputs:
     """The facts of a build in which templates find these names."""
     lists: dict[Hashable, SiteList] = {
         name: value for name, value in names.items() if isinstance(value, SiteList)
     }
     context = {"generated_content": {}, "static_content": {}, **names}
-    return Facts(numbers, context, lists, lambda _: None)
+    return BuildInputs(numbering, context, lists, lambda _: None)
 
 
 def environment(**filters: Callable[..., Any]) -> TracingEnvironment:
@@ -42,12 +42,12 @@ def environment(**filters: Callable[..., Any]) -> TracingEnvironment:
 
 def up_to_date(source: str, before: Names, after: Names, **filters: Callable[..., Any]) -> bool:
     """Whether a page made from a template before is up to date after."""
-    numbers = Numbers()
+    numbering = ValueNumbering()
     trace = Trace()
     with tracing(trace):
         environment(**filters).from_string(source).render(**before)
-    ingredients = facts(numbers, before).ingredients(trace, {})
-    return facts(numbers, after).still(ingredients, {})
+    dependencies = inputs(numbering, before).dependencies(trace, {})
+    return inputs(numbering, after).still(dependencies, {})
 
 
 def posts(*names: str) -> dict[str, Any]:
@@ -160,12 +160,12 @@ def test_an_includes_reads_are_those_of_its_page() -> None:
 
     made = environment()
     made.loader = DictLoader({"part": "{{ posts[0] }}", "page": "{% include 'part' %}"})
-    numbers, trace = Numbers(), Trace()
+    numbering, trace = ValueNumbering(), Trace()
     with tracing(trace):
         made.get_template("page").render(**BEFORE)
-    ingredients = facts(numbers, BEFORE).ingredients(trace, {})
-    assert facts(numbers, LAST_OTHER).still(ingredients, {})
-    assert not facts(numbers, MORE).still(ingredients, {})
+    dependencies = inputs(numbering, BEFORE).dependencies(trace, {})
+    assert inputs(numbering, LAST_OTHER).still(dependencies, {})
+    assert not inputs(numbering, MORE).still(dependencies, {})
 
 
 def test_between_pages_nothing_is_noted() -> None:
@@ -199,7 +199,7 @@ def test_what_jinja_asks_by_itself_may_look_at_anything(
     with tracing(trace):
         TracingEnvironment(**options).from_string(source).render(**BEFORE)
     with pytest.raises(Opaque):
-        facts(Numbers(), BEFORE).ingredients(trace, {})
+        inputs(ValueNumbering(), BEFORE).dependencies(trace, {})
 
 
 class Told(Found):

@@ -11,7 +11,7 @@ from rebuild_site import files
 
 from bridge.rebuild.build import Task
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import Said
+from bridge.rebuild.local.pelican_log import LogSummary
 from bridge.rebuild.resident.verify import Verifier
 from bridge.store import Version
 
@@ -25,11 +25,11 @@ class Clean:
     def __init__(self) -> None:
         self._numbers: Iterator[int] = count()
 
-    async def make(self, task: Task, folder: Path) -> Said:
+    async def make(self, task: Task, folder: Path) -> LogSummary:
         del task
         now = str(next(self._numbers)).encode()
         write(folder, {name: now if data is None else data for name, data in CLEAN.items()})
-        return Said.of([])
+        return LogSummary.of([])
 
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -12,7 +12,7 @@ from rebuild_site import commit, settled
 
 from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded
 from bridge.rebuild.ledger import Ledger
-from bridge.rebuild.worker import Pace, Worker
+from bridge.rebuild.worker import Timing, Worker
 from bridge.store import Version
 from bridge.store.memory import MemoryStore
 
@@ -51,10 +51,10 @@ class Script:
             raise result
         return result
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         self.hastened += 1
 
-    async def spare_time(self) -> str | None:
+    async def run_when_idle(self) -> str | None:
         self.looked_after.set()
         return "all is well"
 
@@ -76,9 +76,9 @@ def script() -> Script:
 
 @pytest.fixture
 async def worker(store: MemoryStore, script: Script, tmp_path: Path) -> AsyncIterator[Worker]:
-    pace = Pace(gather=0.01, again=(0.01, 0.01), idle=60)
+    timing = Timing(debounce=0.01, again=(0.01, 0.01), idle=60)
     ledger = Ledger(tmp_path / "built.json")
-    worker = Worker(store, script, ledger, output=tmp_path, pace=pace)
+    worker = Worker(store, script, ledger, output=tmp_path, timing=timing)
     yield worker
     await worker.close()
 
@@ -230,8 +230,8 @@ async def test_a_due_post_is_built_without_anybody_asking(
 async def test_the_site_is_looked_after_when_there_is_nothing_to_do(
     store: MemoryStore, script: Script, tmp_path: Path
 ) -> None:
-    pace = Pace(gather=0.01, again=(), idle=0.01)
-    worker = Worker(store, script, Ledger(tmp_path / "built.json"), pace=pace)
+    timing = Timing(debounce=0.01, again=(), idle=0.01)
+    worker = Worker(store, script, Ledger(tmp_path / "built.json"), timing=timing)
     await worker.start()
     async with asyncio.timeout(100):
         await script.looked_after.wait()

@@ -20,11 +20,11 @@ from site_kit import CONF, lay_out, process
 
 from bridge.errors import InvalidRequest, SiteBroken, Unavailable
 from bridge.site.confinement import Grants, landlock_version, system_grants
-from bridge.site.messages import Ask, Entry, Place, Source, Unread
+from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import Limits, SiteProcess
 from bridge.site.starting import Sandbox, confined_argv
 
-QUESTION = Ask(place=Place("Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"))
+QUESTION = Ask(place=Locate("Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"))
 #: A Markdown that is busy for ever with one word, and ends with another.
 BUSY = (
     CONF
@@ -147,7 +147,7 @@ async def test_one_who_has_stopped_waiting_has_a_text_that_is_read_all_the_same(
 
 
 def in_file(words: str) -> Ask:
-    return Ask(place=Place(f"Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\n{words}\n"))
+    return Ask(place=Locate(f"Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\n{words}\n"))
 
 
 def go(site: SiteProcess) -> None:
@@ -189,7 +189,7 @@ async def test_a_text_that_ends_the_process_is_refused_alone(tmp_path: Path) -> 
                 for name in ("first", "deadly", "last")
             ]
         )
-        assert [type(each) for each in described] == [Entry, Unread, Entry]
+        assert [type(each) for each in described] == [IndexedPost, Unread, IndexedPost]
 
 
 async def test_a_process_that_has_died_is_started_again(tmp_path: Path) -> None:
@@ -424,14 +424,14 @@ def test_only_the_site_s_side_imports_pelican() -> None:
     """:mod:`bridge.site.pelican` and the resident build; nothing else in the bridge."""
     root = Path(__file__).parents[2] / "bridge"
     allowed = (root / "site" / "pelican", root / "rebuild" / "resident")
-    guilty = [
+    culprits = [
         f"{file.relative_to(root)}: {name}"
         for file in root.rglob("*.py")
         if not any(file.is_relative_to(folder) for folder in allowed)
         for name in imported(file)
         if name.partition(".")[0] in {"pelican", "markdown", "docutils"}
     ]
-    assert guilty == []
+    assert culprits == []
 
 
 async def test_a_question_is_answered_before_a_person_would_notice(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from bridge.store.format.objects import EMPTY, FILE, FOLDER, Entry, Format, Object
+from bridge.store.format.objects import EMPTY, FILE, FOLDER, Format, Object, TreeEntry
 from bridge.store.format.packs import make_pack
 
 
@@ -33,7 +33,7 @@ def folders(fmt: Format, dice: Random) -> list[Object]:
             for _ in range(dice.randrange(60)):
                 listing = listing.replaced(b"post-%03d.md" % dice.randrange(200), None)
         name = b"%s-%03d.md" % (b"post" * dice.choice([1, 40]), dice.randrange(200))
-        listing = listing.replaced(name, Entry(FILE, oid))
+        listing = listing.replaced(name, TreeEntry(FILE, oid))
         trees.append(fmt.tree(listing, before))
         before = trees[-1].oid
     return trees
@@ -64,10 +64,10 @@ def test_every_object_of_a_pack_is_read_back_by_git(fmt: Format, tmp_path: Path)
 def test_a_growing_folder_takes_little_room(tmp_path: Path) -> None:
     fmt, listing, trees = Format(), EMPTY, []
     for number in range(1000):
-        listing = listing.replaced(b"%d" % number, Entry(FILE, fmt.object("blob", b"").oid))
+        listing = listing.replaced(b"%d" % number, TreeEntry(FILE, fmt.object("blob", b"").oid))
     before = None
     for number in range(64):
-        listing = listing.replaced(b"new-%d" % number, Entry(FILE, fmt.object("blob", b"").oid))
+        listing = listing.replaced(b"new-%d" % number, TreeEntry(FILE, fmt.object("blob", b"").oid))
         trees.append(fmt.tree(listing, before))
         before = trees[-1].oid
     assert len(make_pack(trees, fmt).pack) < 3 * len(trees[0].data)
@@ -80,7 +80,11 @@ def test_folders_sort_as_git_sorts_them(fmt: Format, tmp_path: Path) -> None:
     blob = git(tmp_path, "hash-object", "-w", "--stdin").decode().strip()
     names = [b"a", b"a.b", b"a-b", b"a0", b"ab", b"\xc3\xa9", b"\xff"]
     for number, name in enumerate(names):
-        entry = Entry(FOLDER, empty.oid) if number % 2 == 0 else Entry(FILE, bytes.fromhex(blob))
+        entry = (
+            TreeEntry(FOLDER, empty.oid)
+            if number % 2 == 0
+            else TreeEntry(FILE, bytes.fromhex(blob))
+        )
         listing = listing.replaced(name, entry)
     lines = b""
     for name, entry in listing.items():

@@ -10,8 +10,8 @@ import pytest
 
 from bridge.store import (
     Change,
-    ChangedMeanwhile,
     Commit,
+    FileChanged,
     StoreBusy,
     StoreError,
     StoreFull,
@@ -72,7 +72,7 @@ async def test_one_that_fails_leaves_the_others_alone() -> None:
     tasks = await started(store, queue, ["a", "b", "b", "c"])
     store.leave.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(results[2], ChangedMeanwhile)
+    assert isinstance(results[2], FileChanged)
     assert results[3] == store.head()
     await queue.close()
 

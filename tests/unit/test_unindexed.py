@@ -13,11 +13,10 @@ from site_kit import CONF, Posts, posts_of
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.errors import Unavailable
-from bridge.posts.reservations import Place, Placing
+from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Settings, Site
 from bridge.site.known import settle
-from bridge.site.messages import Entry, Page, Source, Unread
-from bridge.site.messages import Place as Asked
+from bridge.site.messages import IndexedPost, Locate, Page, Source, Unread
 from bridge.store import Change, Commit
 from bridge.store.memory import MemoryStore
 
@@ -30,7 +29,7 @@ class UnreadSite:
 
     store: MemoryStore
     posts: Posts
-    placing: Placing
+    reservations: Reservations
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     read: list[str] = field(default_factory=list)
 
@@ -40,15 +39,15 @@ class UnreadSite:
         assert isinstance(answer, str), answer
 
     @asynccontextmanager
-    async def new(self, title: str, slug: str) -> AsyncIterator[Place]:
+    async def new(self, title: str, slug: str) -> AsyncIterator[Reservation]:
         catalogue = self.posts.catalogue
         base = await catalogue.for_new_post()
         head = f"Title: {title}\nDate: 2026-11-21T10:00:00+01:00\nSlug: {slug}\nCategory: notes\n"
         file = PelicanFile.parse(f"{head}\nText.\n")
         settled = await settle(
-            catalogue.site, lambda _: file, lambda text: Asked(text, wishes=(slug,))
+            catalogue.site, lambda _: file, lambda text: Locate(text, wishes=(slug,))
         )
-        async with self.placing.new(settled, base) as place:
+        async with self.reservations.new(settled, base) as place:
             yield place
 
     async def place(self, title: str, slug: str) -> str:
@@ -63,7 +62,7 @@ async def unread(
     store = MemoryStore()
     posts = posts_of(store, folder / "state", Settings(site=Site(me=f"{URL}/", repo=folder)))
     posts.catalogue._indexing = posts.catalogue._brief = 0.05
-    site = UnreadSite(store, posts, Placing(posts.catalogue, store))
+    site = UnreadSite(store, posts, Reservations(posts.catalogue, store))
     # The index asks for some hundred at a time, a new post for those in its way.
     many = {f"content/many/{number}.md": post(f"Of many {number}") for number in range(60)}
     site.commit({"pelicanconf.py": conf, **files, **many})
@@ -73,7 +72,7 @@ async def unread(
     reader = posts.current.reader
     describe = reader.describe
 
-    async def held_up(files: Sequence[Source]) -> list[Entry | Page | Unread | None]:
+    async def held_up(files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
         if len(files) > 50:
             await site.go_on.wait()
         else:

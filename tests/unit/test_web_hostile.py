@@ -24,7 +24,7 @@ from bridge.errors import InvalidToken
 from bridge.http.connection import Listener, note_request, prepare_answer
 from bridge.http.form import read_form
 from bridge.indieauth.endpoint import json_endpoint
-from bridge.runtime.turns import Account, turns
+from bridge.runtime.fair_queue import Account, fair_queue
 from bridge.settings import Settings, Site
 from bridge.web.body import UNAUTHENTICATED
 from bridge.web.gate import Gate
@@ -441,7 +441,7 @@ class TestTurns:
     """Who has used little of the loop's time goes first."""
 
     async def test_in_the_order_of_what_has_been_used(self) -> None:
-        queue, done = turns(), list[str]()
+        queue, done = fair_queue(), list[str]()
         for name, used, size in (("c", 9.0, 1), ("b", 1.0, 1), ("a", 0.0, 2), ("first", 0.0, 1)):
             queue.soon(Account(used), size, partial(done.append, name))
         await queue.run(Account(99.0), 1, lambda: None)
@@ -454,7 +454,7 @@ class TestTurns:
                 pass
 
         with watched_loop() as seen:
-            await asyncio.gather(*(turns().run(Account(), 1, long) for _ in range(8)))
+            await asyncio.gather(*(fair_queue().run(Account(), 1, long) for _ in range(8)))
         assert seen.count >= 8
 
     async def test_what_a_turn_raises_is_raised_where_it_is_waited_for(self) -> None:
@@ -462,15 +462,15 @@ class TestTurns:
             raise KeyError
 
         with pytest.raises(KeyError):
-            await turns().run(Account(), 1, fails)
-        assert await turns().run(Account(), 1, lambda: 5) == 5
+            await fair_queue().run(Account(), 1, fails)
+        assert await fair_queue().run(Account(), 1, lambda: 5) == 5
 
     async def test_whoever_gives_up_has_no_turn(self) -> None:
         done = list[int]()
-        waiting = asyncio.ensure_future(turns().run(Account(), 1, partial(done.append, 1)))
+        waiting = asyncio.ensure_future(fair_queue().run(Account(), 1, partial(done.append, 1)))
         await asyncio.sleep(0)
         waiting.cancel()
-        await turns().run(Account(9.0), 1, lambda: None)
+        await fair_queue().run(Account(9.0), 1, lambda: None)
         assert done == []
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from webmention_kit import Elsewhere, elsewhere
 
 from bridge.net.fetch import GuardedFetch
-from bridge.webmention.outgoing.delivery import Courier, Outcome, Pace
+from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming, Outcome
 from bridge.webmention.outgoing.outbox import Delivery
 
 SOURCE = "https://me.example/post/"
@@ -43,8 +43,8 @@ class Clock:
         return self.time
 
 
-def courier(fetch: GuardedFetch, clock: Clock | None = None, **pace: float) -> Courier:
-    return Courier(fetch, Pace(**{"gap": 0.0, **pace}), clock or Clock())  # type: ignore[arg-type] # numbers
+def courier(fetch: GuardedFetch, clock: Clock | None = None, **timing: float) -> Courier:
+    return Courier(fetch, DeliveryTiming(**{"gap": 0.0, **timing}), clock or Clock())  # type: ignore[arg-type] # numbers
 
 
 async def told(fetch: GuardedFetch, site: Elsewhere, status: int, tries: int = 0) -> Outcome:

@@ -13,7 +13,7 @@ from sending_kit import HASTE, Street, street, tombstone, until
 
 from bridge.webmention.outgoing.delivery import Courier, Outcome
 from bridge.webmention.outgoing.outbox import Delivery, Outbox
-from bridge.webmention.outgoing.sending import Rhythm
+from bridge.webmention.outgoing.sending import Timing
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def test_words_changed_by_hand_without_a_time_are_waited_for(town: Street)
 
 
 async def test_a_page_that_never_comes_is_named(town: Street) -> None:
-    sender = await town.sender(rhythm=Rhythm(looks=(0.01, 0.01)))
+    sender = await town.sender(timing=Timing(looks=(0.01, 0.01)))
     await town.write("never", f"[x]({town.other.taker('/x')})")
     await town.idle(sender)
     (unseen,) = sender.report().unseen

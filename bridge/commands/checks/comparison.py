@@ -82,7 +82,7 @@ def check_folder(settings: Settings, store: GitStore) -> Finding | None:
     name, state = settings.publish.remote, settings.site.state
     if not name:
         return None
-    transport = Transport(store.place, name, settings.publish.token, state, store.disk)
+    transport = Transport(store.bare_repo, name, settings.publish.token, state, store.disk)
     if not transport.url() or transport.local is None:
         return None
     names = only_in_folder(transport.local.path)
@@ -110,8 +110,10 @@ class _PelicanFailed(Exception):
 
 
 def _clone(store: GitStore, head: Version, settings: Settings, folder: Path) -> None:
-    transport = Transport(store.place, settings.publish.remote, "", settings.site.state, store.disk)
-    clone_recursively(store.place.common, transport.url(), head, folder)
+    transport = Transport(
+        store.bare_repo, settings.publish.remote, "", settings.site.state, store.disk
+    )
+    clone_recursively(store.bare_repo.common, transport.url(), head, folder)
 
 
 async def _build(settings: Settings, folder: Path, output: str) -> None:

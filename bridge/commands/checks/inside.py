@@ -24,7 +24,7 @@ from bridge.runtime.docs import doc
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox, start_of
 from bridge.site.locales import how_to_install, told_of_locales
-from bridge.site.messages import Facts, Source, Unread
+from bridge.site.messages import SiteFacts, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
@@ -80,7 +80,7 @@ def _check_repo(store: GitStore, settings: Settings) -> Finding:
     except OSError as error:
         remedy = "Make it for the user that runs the bridge, or set [site] state."
         return Finding("repo", f"the folder {state} cannot be made: {error.strerror}", remedy)
-    places = [state, store.place.common, store.place.common / "objects"]
+    places = [state, store.bare_repo.common, store.bare_repo.common / "objects"]
     closed = next((place for place in places if not os.access(place, os.W_OK)), None)
     if closed is None:
         return Finding("repo", f"{settings.site.repo} can be read and written")
@@ -114,7 +114,7 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
     if not name:
         return Finding("remote", "none is wanted ([publish] remote is empty)")
     state, token = settings.site.state, settings.publish.token
-    transport = Transport(store.place, name, token, state, store.disk)
+    transport = Transport(store.bare_repo, name, token, state, store.disk)
     if not transport.url():
         return Finding(
             "remote",
@@ -208,7 +208,7 @@ async def _unread(
     return unread
 
 
-def _check_settings(facts: Facts, settings: Settings) -> Finding:
+def _check_settings(facts: SiteFacts, settings: Settings) -> Finding:
     if not facts.problems:
         return Finding("Pelican settings", f"{settings.site.settings} can be read")
     return Finding(
@@ -251,7 +251,7 @@ def _check_articles(unread: Sequence[Unread]) -> Finding:
     )
 
 
-def _check_siteurl(facts: Facts, settings: Settings) -> Finding:
+def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
     configured = str(facts.values.get("SITEURL") or "").rstrip("/")
     if configured:
         return Finding("SITEURL", f"apps are told addresses below {configured}")
@@ -300,7 +300,7 @@ def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
         )
 
 
-def _check_advertised(output: Path, facts: Facts, settings: Settings) -> Finding:
+def _check_advertised(output: Path, facts: SiteFacts, settings: Settings) -> Finding:
     """Whether the plugin is on: what is not in the pages here will never be in the live ones."""
     base = address_of(settings)
     index = output / str(facts.values.get("INDEX_SAVE_AS") or "index.html")

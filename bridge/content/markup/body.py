@@ -40,7 +40,7 @@ _LAYOUT = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class PostBody:
     """A body, and how it encodes the content. ``text`` ends in a newline unless it is empty;
     ``changes`` are what Python-Markdown needs other than it was sent."""
 
@@ -50,7 +50,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class Allowlist:
     """What a body may hold although a client sends it: the owner has written it before."""
 
     links: frozenset[str] = frozenset()
@@ -58,11 +58,11 @@ class Tolerance:
     effects: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, text: str, suffix: str, rules: SiteRules) -> Tolerance:
+    def of(cls, text: str, suffix: str, rules: SiteRules) -> Allowlist:
         """What is in the body that a client is about to replace."""
         shown = rules.site.render(text, suffix)
         links = frozenset(rules.site.links.find(shown.html))
-        return cls(links, _offences(shown.html, suffix), shown.effects)
+        return cls(links, _find_unsafe(shown.html, suffix), shown.effects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +75,22 @@ class Verdict:
     acts: frozenset[str]
 
 
-def judge(text: str, suffix: str, rules: SiteRules, tolerance: Tolerance) -> Verdict:
+def judge(text: str, suffix: str, rules: SiteRules, allowlist: Allowlist) -> Verdict:
     """Look at what the site makes of a client's text.
 
     Raises :class:`InvalidRequest` for a text that has the site include a file or an address, or
     pass raw HTML on: that is for the owner alone.
     """
     shown = rules.site.render(text, suffix)
-    refuse_effects(shown.effects - tolerance.effects)
-    reaches = frozenset(rules.site.links.find(shown.html)) - tolerance.links
-    acts = _offences(shown.html, suffix) if rules.html == "sanitize" else frozenset()
-    return Verdict(shown.html, reaches, acts - tolerance.tags)
+    refuse_effects(shown.effects - allowlist.effects)
+    reaches = frozenset(rules.site.links.find(shown.html)) - allowlist.links
+    acts = _find_unsafe(shown.html, suffix) if rules.html == "sanitize" else frozenset()
+    return Verdict(shown.html, reaches, acts - allowlist.tags)
 
 
-def _offences(shown: str, suffix: str) -> frozenset[str]:
+def _find_unsafe(shown: str, suffix: str) -> frozenset[str]:
     """What the sanitiser would take out; not how docutils lays tables and pictures out."""
-    return html.offences(_LAYOUT.sub("", shown) if suffix == "rst" else shown)
+    return html.find_unsafe(_LAYOUT.sub("", shown) if suffix == "rst" else shown)
 
 
 def refuse_effects(effects: frozenset[str]) -> None:
@@ -107,9 +107,9 @@ def encode(
     *,
     markdown: bool,
     rules: SiteRules,
-    tolerance: Tolerance | None = None,
+    allowlist: Allowlist | None = None,
     as_it_is: bool = False,
-) -> Body:
+) -> PostBody:
     """The body for a content value. ``markdown``: whether plain text is Markdown (an article);
     ``as_it_is``: it is for the site's own Markdown, and not CommonMark.
 
@@ -119,14 +119,16 @@ def encode(
     if isinstance(content, dict):
         sent = content.get("html")
         if isinstance(sent, str):
-            return Body(f"{_OPEN}{safe_html(sent, rules).replace(TAB, '&#9;')}{_CLOSE}\n", "html")
+            return PostBody(
+                f"{_OPEN}{safe_html(sent, rules).replace(TAB, '&#9;')}{_CLOSE}\n", "html"
+            )
         content = content.get("value")
     plain = printable(content) if isinstance(content, str) else ""
     if not plain:
-        return Body("", "markdown" if markdown else "text")
+        return PostBody("", "markdown" if markdown else "text")
     if markdown:
-        return _markdown_body(plain, rules, tolerance or Tolerance(), as_it_is=as_it_is)
-    return Body(rules.media.internalise_note(text.encode(plain)) + "\n", "text")
+        return _markdown_body(plain, rules, allowlist or Allowlist(), as_it_is=as_it_is)
+    return PostBody(rules.media.internalise_note(text.encode(plain)) + "\n", "text")
 
 
 def decode(file: PelicanFile, form: Form | None, rules: SiteRules, changes: Changes = ()) -> Json:
@@ -201,21 +203,21 @@ def safe_html(sent: str, rules: SiteRules) -> str:
     shown = printable(sent)
     if rules.html == "sanitize":
         shown = html.sanitise(shown)
-    return rules.media.internalise_html(rules.site.links.disarm(shown))
+    return rules.media.internalise_html(rules.site.links.neutralise(shown))
 
 
 def _markdown_body(
-    markdown: str, rules: SiteRules, tolerance: Tolerance, *, as_it_is: bool
-) -> Body:
+    markdown: str, rules: SiteRules, allowlist: Allowlist, *, as_it_is: bool
+) -> PostBody:
     adapt = _as_it_is if as_it_is else commonmark.adapt
-    verdict = judge(adapt(markdown)[0], "md", rules, tolerance)
+    verdict = judge(adapt(markdown)[0], "md", rules, allowlist)
     if verdict.reaches or verdict.acts:
         # Python-Markdown turns tabs into spaces, also inside <pre>.
         shown = safe_html(verdict.html, rules).replace(TAB, "&#9;")
-        return Body(f"{_OPEN}{shown}{_CLOSE}\n", "html")
+        return PostBody(f"{_OPEN}{shown}{_CLOSE}\n", "html")
     # The places of the changes are those in the file, where addresses are shorter.
     written, changes = adapt(rules.media.internalise_markdown(markdown))
-    return Body(f"{written}\n", "markdown", changes)
+    return PostBody(f"{written}\n", "markdown", changes)
 
 
 def _as_it_is(markdown: str) -> tuple[str, Changes]:

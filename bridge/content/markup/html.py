@@ -178,7 +178,7 @@ def refuse_what_grows(html: str) -> None:
         raise InvalidRequest("This HTML has too much formatting for so many tags: split the post.")
 
 
-def offences(html: str) -> frozenset[str]:
+def find_unsafe(html: str) -> frozenset[str]:
     """What :func:`sanitise` would take out of rendered Markdown; empty for harmless HTML.
 
     An allow-list: whatever is not recognised completely, down to each ``<``, is an offence.
@@ -190,7 +190,7 @@ def offences(html: str) -> frozenset[str]:
         if match and _may_stand(match):
             position = match.end()
         else:
-            position = _end_of_offence(html, start)
+            position = _end_of_unsafe(html, start)
             found.add(html[start:position])
     return frozenset(found)
 
@@ -202,7 +202,7 @@ def plain(html: str) -> str:
     return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
 
 
-def _end_of_offence(html: str, start: int) -> int:
+def _end_of_unsafe(html: str, start: int) -> int:
     """Up to the tag's end; for a script or style the whole element, as its text is what acts."""
     raw = _RAW_TEXT.match(html, start)
     ends = re.compile(f"</{raw['tag']}" if raw else ">", re.IGNORECASE)

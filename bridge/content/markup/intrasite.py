@@ -39,7 +39,7 @@ class IntrasiteLinks:
             elif html.startswith(_BRACKETS, value):
                 yield html[value : value + _LONGEST_NOTATION].partition(quote)[0]
 
-    def disarm(self, html: str) -> str:
+    def neutralise(self, html: str) -> str:
         """The HTML with the same meaning, in which Pelican neither sees nor looks for a link."""
         pieces, position = list[str](), 0
         for _, value in _values(html):

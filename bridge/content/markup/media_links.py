@@ -16,7 +16,7 @@ from bridge.micropub.post import Json
 #: A file below the media folder, as ``bridge.media`` names them: no dot at the start of a segment.
 _SAFE_PATH = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*"
 _NOTATION = re.compile(r"(?P<open>[{|]|%(?:25)*7[BC])(?=[a-z]+[}|])")
-_DISARMED = re.compile(r"%(?P<more>(?:25)*)7(?P<which>[BC])(?=[a-z]+[}|])")
+_NEUTRALISED = re.compile(r"%(?P<more>(?:25)*)7(?P<which>[BC])(?=[a-z]+[}|])")
 _ATTRIBUTE = r"""(?P<before>\b(?:src|href|poster|data|cite)\s*=\s*["'])"""
 _PICTURE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg)\Z", re.IGNORECASE)
 _MARKDOWN_TARGET = r"(?P<before>\]\(<?|^[ ]{0,3}\[[^\]\n]+\]:[ ]*<?)"
@@ -65,7 +65,7 @@ class MediaUrls:
         if isinstance(value, str):
             if match := self._known.fullmatch(value):
                 return self._static(match["path"])
-            return _NOTATION.sub(_disarm, value, count=1) if _NOTATION.match(value) else value
+            return _NOTATION.sub(_neutralise, value, count=1) if _NOTATION.match(value) else value
         if isinstance(value, list):
             return [self.internalise(item) for item in value]
         if isinstance(value, dict):
@@ -77,7 +77,11 @@ class MediaUrls:
         if isinstance(value, str):
             if self.prefixes and (match := self._own.fullmatch(value)):
                 return self.prefixes[0] + match["path"]
-            return _DISARMED.sub(_rearm, value, count=1) if _DISARMED.match(value) else value
+            return (
+                _NEUTRALISED.sub(_restore_notation, value, count=1)
+                if _NEUTRALISED.match(value)
+                else value
+            )
         if isinstance(value, list):
             return [self.externalise(item) for item in value]
         if isinstance(value, dict):
@@ -141,13 +145,13 @@ def _label(path: str) -> str:
     return path.rpartition("/")[2].replace("_", "\\_")
 
 
-def _disarm(match: re.Match[str]) -> str:
+def _neutralise(match: re.Match[str]) -> str:
     """``{`` as ``%7B``; what was ``%7B`` before as ``%257B``, so that nothing is lost."""
     opening = match["open"]
     return {"{": "%7B", "|": "%7C"}.get(opening) or f"%25{opening[1:]}"
 
 
-def _rearm(match: re.Match[str]) -> str:
+def _restore_notation(match: re.Match[str]) -> str:
     if match["more"]:
         return f"%{match['more'][2:]}7{match['which']}"
     return "{" if match["which"] == "B" else "|"

@@ -23,7 +23,7 @@ def attempt(request: web.Request, limiter: Limiter) -> bool:
     Raises :class:`~bridge.errors.TooManyRequests`.
     """
     known = _known(request)
-    limiter.attempt(known or address(request), apart=known is not None)
+    limiter.attempt(known or address(request), exempt_from_total=known is not None)
     return known is not None
 
 

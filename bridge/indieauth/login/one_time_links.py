@@ -16,7 +16,7 @@ SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class UsedLink:
     """A link that has just been used. ``then`` is the path that it was to lead to, if any."""
 
     then: str | None
@@ -55,7 +55,7 @@ def is_good(db: Database, secret: str, purpose: str) -> bool:
     return found is not None
 
 
-def use(db: Database, secret: str, purpose: str, *, browser: str | None = None) -> Link | None:
+def use(db: Database, secret: str, purpose: str, *, browser: str | None = None) -> UsedLink | None:
     """Use a link up; ``None`` if it is unknown, used, too old, or another browser's."""
     with db.transaction() as connection:
         return use_within(connection, secret, purpose, browser=browser)
@@ -63,14 +63,14 @@ def use(db: Database, secret: str, purpose: str, *, browser: str | None = None) 
 
 def use_within(
     connection: sqlite3.Connection, secret: str, purpose: str, *, browser: str | None = None
-) -> Link | None:
+) -> UsedLink | None:
     """The same inside a transaction, together with what the link is used for."""
     row = connection.execute(
         "DELETE FROM links WHERE hash = ? AND purpose = ? AND browser IS ? AND expires > ?"
         " RETURNING name",
         (digest(secret), purpose, digest(browser) if browser else None, time.time()),
     ).fetchone()
-    return Link(row["name"]) if row is not None else None
+    return UsedLink(row["name"]) if row is not None else None
 
 
 def path(secret: str) -> str:

@@ -84,13 +84,13 @@ async def check_password(db: Database, password: str) -> bool:
 
 def _fits(stored: str | None, password: str) -> bool:
     try:
-        return _HASHER.verify(stored or _nobodys(), as_bytes(password))
+        return _HASHER.verify(stored or _dummy_hash(), as_bytes(password))
     except argon2.exceptions.VerificationError:
         return False
 
 
 @cache
-def _nobodys() -> str:
+def _dummy_hash() -> str:
     """Compared with where no password is set, so that both take the same time."""
     return _HASHER.hash(secrets.token_urlsafe(16))
 

@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import web
 
 from bridge.http.form import read_form
+from bridge.indieauth.login.browser_session import browser_session
 from bridge.indieauth.login.password import (
     LinkUsed,
     hash_password,
@@ -15,7 +16,6 @@ from bridge.indieauth.login.password import (
     store_password,
 )
 from bridge.indieauth.login.sign_in import HOME, signed_in
-from bridge.indieauth.login.visit import visit
 from bridge.indieauth.server import SERVER
 from bridge.pages.render import PageError, page, page_endpoint, redirect
 
@@ -44,8 +44,8 @@ async def with_password(request: web.Request) -> web.Response:
 
     A link cannot be guessed, so attempts are not counted: strangers would use them up.
     """
-    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
-    guest.check_form(request, form)
+    server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
+    browser.check_form(request, form)
     key, password = form.get("key") or "", form.get("password") or ""
     if not setup_link_is_good(server.db, key):
         raise link_used()
@@ -74,7 +74,7 @@ def _page(
         raise link_used()
     return page(
         request,
-        visit(request),
+        browser_session(request),
         "set_up.html",
         status=400 if problem or differ else 200,
         key=key,

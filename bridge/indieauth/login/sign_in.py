@@ -9,11 +9,11 @@ from aiohttp import hdrs, web
 
 from bridge.http.form import read_form
 from bridge.indieauth.login import one_time_links
+from bridge.indieauth.login.browser_session import BrowserSession, browser_session, set_cookie
 from bridge.indieauth.login.device import device
 from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
 from bridge.indieauth.login.password import check_password, has_password, is_set_up
 from bridge.indieauth.login.sessions import end_session, start_session
-from bridge.indieauth.login.visit import Visit, set_cookie, visit
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import PageError, page, page_endpoint, redirect
@@ -31,7 +31,7 @@ def local_path(raw: str | None) -> str:
 
 def sign_in_page(
     request: web.Request,
-    guest: Visit,
+    browser: BrowserSession,
     *,
     then: str,
     status: int = 200,
@@ -42,7 +42,7 @@ def sign_in_page(
     server = request.app[SERVER]
     return page(
         request,
-        guest,
+        browser,
         "sign_in.html",
         status=status,
         then=then,
@@ -67,11 +67,11 @@ def signed_in(request: web.Request, response: web.Response, *, way: str) -> web.
 @page_endpoint
 async def show(request: web.Request) -> web.Response:
     """GET /auth/sign-in."""
-    guest = visit(request)
+    browser = browser_session(request)
     then = local_path(request.query.get("then"))
-    if guest.session is not None:
+    if browser.session is not None:
         return redirect(then)
-    return sign_in_page(request, guest, then=then)
+    return sign_in_page(request, browser, then=then)
 
 
 async def is_password(request: web.Request, typed: str) -> bool:
@@ -91,12 +91,12 @@ async def is_password(request: web.Request, typed: str) -> bool:
 @page_endpoint
 async def with_password(request: web.Request) -> web.Response:
     """POST /auth/sign-in."""
-    guest, form = visit(request), await read_form(request)
-    guest.check_form(request, form)
+    browser, form = browser_session(request), await read_form(request)
+    browser.check_form(request, form)
     then = local_path(form.get("then"))
     if not await is_password(request, form.get("password") or ""):
         return sign_in_page(
-            request, guest, then=then, status=403, problem="That is not the password."
+            request, browser, then=then, status=403, problem="That is not the password."
         )
     return signed_in(request, redirect(then), way="password")
 
@@ -104,13 +104,13 @@ async def with_password(request: web.Request) -> web.Response:
 @page_endpoint
 async def send_link(request: web.Request) -> web.Response:
     """POST /auth/sign-in/link: mail a link to the owner's address, whoever asks."""
-    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
-    guest.check_form(request, form)
+    server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
+    browser.check_form(request, form)
     if server.mail is None:
         raise PageError("No e-mail", "No mail server is set up here.", status=404)
     attempt(request, server.mails)
     then = local_path(form.get("then"))
-    key = one_time_links.make(server.db, "sign-in", browser=guest.secret, then=then)
+    key = one_time_links.make(server.db, "sign-in", browser=browser.secret, then=then)
     server.mail.send_soon(
         f"Sign in to {urlsplit(str(server.me)).netloc}",
         "Somebody, hopefully you, wants to sign in as "
@@ -118,7 +118,7 @@ async def send_link(request: web.Request) -> web.Response:
         f"{server.url(one_time_links.path(key))}\n\n"
         "If that was not you, there is nothing to do.\n",
     )
-    return page(request, guest, "mail_sent.html")
+    return page(request, browser, "mail_sent.html")
 
 
 @page_endpoint
@@ -126,7 +126,7 @@ async def open_link(request: web.Request) -> web.Response:
     """GET /auth/sign-in/link: a button, since mail programs open links by themselves."""
     return page(
         request,
-        visit(request),
+        browser_session(request),
         "open_link.html",
         key=request.query.get("key", ""),
     )
@@ -135,9 +135,9 @@ async def open_link(request: web.Request) -> web.Response:
 @page_endpoint
 async def with_link(request: web.Request) -> web.Response:
     """POST /auth/sign-in/link/open: use the link up. It cannot be guessed, so none are counted."""
-    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
-    guest.check_form(request, form)
-    link = one_time_links.use(server.db, form.get("key") or "", "sign-in", browser=guest.secret)
+    server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
+    browser.check_form(request, form)
+    link = one_time_links.use(server.db, form.get("key") or "", "sign-in", browser=browser.secret)
     if link is None:
         raise PageError(
             "This link does not work",
@@ -151,8 +151,8 @@ async def with_link(request: web.Request) -> web.Response:
 @page_endpoint
 async def sign_out(request: web.Request) -> web.Response:
     """POST /auth/sign-out."""
-    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
-    guest.check_form(request, form)
-    if guest.session is not None:
-        end_session(server.db, guest.session.id)
+    server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
+    browser.check_form(request, form)
+    if browser.session is not None:
+        end_session(server.db, browser.session.id)
     return redirect("/auth/sign-in")

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from bridge.errors import Untrusted
+from bridge.errors import CsrfError
 from bridge.http.form import Form, read_form
+from bridge.indieauth.login.browser_session import BrowserSession, browser_session
 from bridge.indieauth.login.password import check_password, has_password
 from bridge.indieauth.login.sessions import Session, prove_again
 from bridge.indieauth.login.sign_in import local_path, sign_in_page
-from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import page, page_endpoint, redirect
@@ -27,7 +27,7 @@ Fields = Sequence[tuple[str, str]]
 
 async def ask_again(
     request: web.Request,
-    guest: Visit,
+    browser: BrowserSession,
     form: Form,
     *,
     action: str,
@@ -40,9 +40,9 @@ async def ask_again(
     is a button on it that does without: its name, value and label. Raises
     :class:`~bridge.errors.TooManyRequests`.
     """
-    server, session = request.app[SERVER], guest.session
+    server, session = request.app[SERVER], browser.session
     if session is None:
-        raise Untrusted
+        raise CsrfError
     if session.is_recent:
         return None
     password, problem = form.get("proof"), None
@@ -51,7 +51,7 @@ async def ask_again(
             prove_again(server.db, session.id)
             return None
         problem = "That is not the password."
-    return _page(request, guest, action=action, fields=fields, instead=instead, problem=problem)
+    return _page(request, browser, action=action, fields=fields, instead=instead, problem=problem)
 
 
 async def _is_right(server: IndieAuthServer, session: Session, password: str) -> bool:
@@ -69,34 +69,34 @@ def attempt_within(server: IndieAuthServer, session: Session) -> str:
     Raises :class:`~bridge.errors.TooManyRequests`.
     """
     tries = f"session {session.id}"
-    server.attempts.attempt(tries, apart=True)
+    server.attempts.attempt(tries, exempt_from_total=True)
     return tries
 
 
 @page_endpoint
 async def show(request: web.Request) -> web.Response:
     """GET /auth/confirm: prove it, and go on to ``then``."""
-    guest, then = visit(request), local_path(request.query.get("then"))
-    if guest.session is None:
-        return sign_in_page(request, guest, then=then, status=401)
-    if guest.session.is_recent:
+    browser, then = browser_session(request), local_path(request.query.get("then"))
+    if browser.session is None:
+        return sign_in_page(request, browser, then=then, status=401)
+    if browser.session.is_recent:
         return redirect(then)
-    return _page(request, guest, action=CONFIRM, fields=[("then", then)])
+    return _page(request, browser, action=CONFIRM, fields=[("then", then)])
 
 
 @page_endpoint
 async def confirm(request: web.Request) -> web.Response:
     """POST /auth/confirm."""
-    guest, form = visit(request), await read_form(request)
-    guest.check_form(request, form)
+    browser, form = browser_session(request), await read_form(request)
+    browser.check_form(request, form)
     then = local_path(form.get("then"))
-    asked = await ask_again(request, guest, form, action=CONFIRM, fields=[("then", then)])
+    asked = await ask_again(request, browser, form, action=CONFIRM, fields=[("then", then)])
     return asked or redirect(then)
 
 
 def _page(
     request: web.Request,
-    guest: Visit,
+    browser: BrowserSession,
     *,
     action: str,
     fields: Fields,
@@ -106,7 +106,7 @@ def _page(
     server = request.app[SERVER]
     return page(
         request,
-        guest,
+        browser,
         "confirm.html",
         status=403 if problem else 200,
         action=action,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.link_rels import header_links, html_links
-from bridge.net.sandboxed_parse import read_apart
+from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.net.web_url import BadURL, parse
 from bridge.settings import KnownClient
 
@@ -153,7 +153,7 @@ async def _h_app(page: bytes, client_id: str) -> object:
     """What :mod:`bridge.indieauth.oauth.h_app` says, if it ends well and in time."""
     if b"h-app" not in page and b"h-x-app" not in page:
         return None
-    return await read_apart(_H_APP, client_id, page=page, seconds=_SECONDS)
+    return await parse_in_subprocess(_H_APP, client_id, page=page, seconds=_SECONDS)
 
 
 def shown_name(value: object) -> str | None:

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bridge.auth.scopes import SCOPES, opens_something
-from bridge.errors import OAuthError, Untrusted
+from bridge.auth.scopes import SCOPES, grants_any_access
+from bridge.errors import CsrfError, OAuthError
 from bridge.http.form import Form, read_form
+from bridge.indieauth.login.browser_session import BrowserSession, browser_session
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.login.step_up import ask_again
-from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.oauth.authorization import (
     AuthorizationRequest,
     Pending,
@@ -44,7 +44,7 @@ UNTICKED = frozenset({"delete", "undelete"})
 @page_endpoint
 async def ask(request: web.Request) -> web.Response:
     """GET /auth: sign in first; only then is anything fetched, and the question put."""
-    server, guest = request.app[SERVER], visit(request)
+    server, browser = request.app[SERVER], browser_session(request)
     query = request.rel_url.raw_query_string
     form = Form(query)
     sender = read_sender(form, server.known_client)
@@ -52,15 +52,15 @@ async def ask(request: web.Request) -> web.Response:
         wish = read_request(form, sender, server.known_client(sender.client_id))
     except OAuthError as error:
         advice = None
-        if guest.session is not None:
+        if browser.session is not None:
             advice = _advice(form, sender)
             await _trusted(server, sender, advice)
         raise _incomplete(
-            server, sender, error, is_trusted=guest.session is not None, advice=advice
+            server, sender, error, is_trusted=browser.session is not None, advice=advice
         ) from error
-    if guest.session is None:
-        return sign_in_page(request, guest, then=f"/auth?{query}", app=sender.client_id)
-    return _question(request, guest, wish, await _trusted(server, sender))
+    if browser.session is None:
+        return sign_in_page(request, browser, then=f"/auth?{query}", app=sender.client_id)
+    return _question(request, browser, wish, await _trusted(server, sender))
 
 
 @page_endpoint
@@ -69,17 +69,17 @@ async def decide(request: web.Request) -> web.Response:
 
     Sent twice, as by a double click, it gives the same answer twice, and one code.
     """
-    server, guest, form = request.app[SERVER], visit(request), await read_form(request)
-    guest.check_form(request, form)
+    server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
+    browser.check_form(request, form)
     pending = server.pending.get(form.need("request"))
-    if guest.session is None or pending is None or pending.session != guest.session.id:
-        raise Untrusted
+    if browser.session is None or pending is None or pending.session != browser.session.id:
+        raise CsrfError
     if pending.answer is None and form.get("decision") == "allow":
         scopes = _ticked(pending, form)
         if pending.from_elsewhere and STRONG & set(scopes):
             again = await ask_again(
                 request,
-                guest,
+                browser,
                 form,
                 action="/auth/consent",
                 fields=[
@@ -126,21 +126,21 @@ def _yes(server: IndieAuthServer, pending: Pending, scopes: list[str]) -> str:
 
 
 def _question(
-    request: web.Request, guest: Visit, wish: AuthorizationRequest, client: Client
+    request: web.Request, browser: BrowserSession, wish: AuthorizationRequest, client: Client
 ) -> web.Response:
     server = request.app[SERVER]
-    if guest.session is None:
-        raise Untrusted
+    if browser.session is None:
+        raise CsrfError
     # A name, no secret: it is worth something in this session only.
     key = secrets.token_hex(16)
     # Fetch Metadata: an app on this device, and an address that was typed, have no site ("none").
     site = request.headers.get("Sec-Fetch-Site", "cross-site")
     from_elsewhere = site not in {"same-origin", "none"}
-    server.pending.put(key, Pending(wish, client, guest.session.id, from_elsewhere))
+    server.pending.put(key, Pending(wish, client, browser.session.id, from_elsewhere))
     redirect_to = urlsplit(wish.sender.redirect_uri)
     return page(
         request,
-        guest,
+        browser,
         "consent.html",
         key=key,
         client=client,
@@ -149,7 +149,7 @@ def _question(
         scheme=redirect_to.scheme,
         scopes=[(word, SCOPES[word].meaning if word in SCOPES else None) for word in wish.scopes],
         unticked=UNTICKED,
-        reads=opens_something(frozenset(wish.scopes)),
+        reads=grants_any_access(frozenset(wish.scopes)),
         without_pkce=wish.challenge is None,
     )
 

@@ -21,7 +21,7 @@ from webauthn.helpers.structs import (
 
 from bridge.indieauth.database import Database
 from bridge.indieauth.login.password import owner_handle
-from bridge.indieauth.webauthn.passkeys import Party, PasskeyRefused, Proven
+from bridge.indieauth.webauthn.passkeys import PasskeyRefused, Proven, RelyingParty
 
 
 def challenge_in(credential: dict[str, object]) -> bytes:
@@ -34,7 +34,7 @@ def challenge_in(credential: dict[str, object]) -> bytes:
         raise PasskeyRefused("The browser sent no passkey.") from error
 
 
-def creation_options(db: Database, party: Party, owner: str, challenge: bytes) -> str:
+def creation_options(db: Database, party: RelyingParty, owner: str, challenge: bytes) -> str:
     """What the browser is asked to make, as JSON."""
     with db.transaction() as connection:
         handle = owner_handle(connection)
@@ -58,7 +58,7 @@ def creation_options(db: Database, party: Party, owner: str, challenge: bytes) -
     return webauthn.options_to_json(options)
 
 
-def check_creation(party: Party, challenge: bytes, credential: dict[str, object]) -> Proven:
+def check_creation(party: RelyingParty, challenge: bytes, credential: dict[str, object]) -> Proven:
     """Verify what the browser made (WebAuthn 7.1). Raises :class:`PasskeyRefused`."""
     try:
         verified = webauthn.verify_registration_response(
@@ -73,7 +73,7 @@ def check_creation(party: Party, challenge: bytes, credential: dict[str, object]
     return Proven(verified.credential_id, verified.credential_public_key, verified.sign_count)
 
 
-def request_options(party: Party, challenge: bytes) -> str:
+def request_options(party: RelyingParty, challenge: bytes) -> str:
     """What the browser is asked to prove, as JSON.
 
     No passkey is named in it, so that no one learns which there are.
@@ -87,7 +87,7 @@ def request_options(party: Party, challenge: bytes) -> str:
 
 
 def check_proof(
-    db: Database, party: Party, challenge: bytes, credential: dict[str, object]
+    db: Database, party: RelyingParty, challenge: bytes, credential: dict[str, object]
 ) -> None:
     """Verify a signature of one of the owner's passkeys (7.2). Raises :class:`PasskeyRefused`."""
     try:

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from bridge.runtime.expiring import Memory
+from bridge.runtime.expiring_map import ExpiringMap
 
 SECONDS = 300
 _RANDOM, _TIME = 16, 8
@@ -24,7 +24,7 @@ class Challenges:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._answered: Memory[bool] = Memory(seconds=SECONDS, clock=clock)
+        self._answered: ExpiringMap[bool] = ExpiringMap(seconds=SECONDS, clock=clock)
 
     def make(self, browser: str) -> bytes:
         """A new challenge for the browser with this cookie."""

@@ -11,15 +11,15 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from bridge.errors import OAuthError, TooManyRequests, Untrusted
+from bridge.errors import CsrfError, OAuthError, TooManyRequests
 from bridge.http.form import Handler, read_body
+from bridge.indieauth.login.browser_session import BrowserSession, browser_session
 from bridge.indieauth.login.device import device
 from bridge.indieauth.login.known_browsers import attempt
 from bridge.indieauth.login.password import LinkUsed, setup_link_is_good, start_over
 from bridge.indieauth.login.sessions import prove_again
 from bridge.indieauth.login.sign_in import HOME, local_path, signed_in
 from bridge.indieauth.login.step_up import attempt_within
-from bridge.indieauth.login.visit import Visit, visit
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.webauthn.ceremony import (
     challenge_in,
@@ -36,7 +36,7 @@ class _Call:
     """One call of the script: who it comes from, and what it says."""
 
     server: IndieAuthServer
-    guest: Visit
+    browser: BrowserSession
     body: dict[str, Any]
 
     def text(self, name: str) -> str:
@@ -57,20 +57,20 @@ class _Call:
         Raises :class:`LinkUsed`, :class:`PasskeyRefused`.
         """
         key = self.text("key")
-        if key or self.guest.session is None:
+        if key or self.browser.session is None:
             if not setup_link_is_good(self.server.db, key):
                 raise LinkUsed
-        elif not self.guest.session.is_recent:
+        elif not self.browser.session.is_recent:
             raise PasskeyRefused("Reload the page, and confirm first that it is you.")
 
     def new_challenge(self) -> bytes:
         """A challenge for this browser."""
-        return self.server.challenges.make(self.guest.secret)
+        return self.server.challenges.make(self.browser.secret)
 
     def challenge(self) -> bytes:
         """The challenge that was signed: one of ours, for this browser, and open still."""
         challenge = challenge_in(self.credential())
-        if not self.server.challenges.is_open(challenge, self.guest.secret):
+        if not self.server.challenges.is_open(challenge, self.browser.secret):
             raise PasskeyRefused("That took too long. Please try again.")
         return challenge
 
@@ -81,7 +81,7 @@ def _script_endpoint(handler: Handler) -> Handler:
             return await handler(request)
         except (PasskeyRefused, LinkUsed) as error:
             return _json({"error": str(error) or "This link does not work any more."}, status=403)
-        except Untrusted:
+        except CsrfError:
             return _json({"error": "Reload the page, and try again."}, status=403)
         except TooManyRequests:
             return _json({"error": "Too many attempts. Wait some minutes."}, status=429)
@@ -140,9 +140,9 @@ async def sign_in(request: web.Request) -> web.Response:
 async def prove(request: web.Request) -> web.Response:
     """POST /auth/confirm/passkey: the owner, who is signed in, proves it again."""
     call = await _call(request)
-    session = call.guest.session
+    session = call.browser.session
     if session is None:
-        raise Untrusted
+        raise CsrfError
     attempt_within(call.server, session)
     challenge = call.challenge()
     check_proof(call.server.db, call.server.party, challenge, call.credential())
@@ -156,11 +156,11 @@ async def _call(request: web.Request) -> _Call:
         body = json.loads(await read_body(request))
     except (OAuthError, ValueError, RecursionError):
         body = None
-    guest = visit(request)
+    browser = browser_session(request)
     if not isinstance(body, dict):
-        raise Untrusted
-    call = _Call(request.app[SERVER], guest, body)
-    guest.check(request, call.text("csrf"))
+        raise CsrfError
+    call = _Call(request.app[SERVER], browser, body)
+    browser.check(request, call.text("csrf"))
     return call
 
 

@@ -33,7 +33,7 @@ class Proven:
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
+class RelyingParty:
     """Whom passkeys are for: the host that they are bound to, and the only origin to use them."""
 
     host: str

@@ -41,7 +41,7 @@ def clean(data: bytes, kind: Kind, rules: Rules) -> Picture:
         raise InvalidRequest(f"The file ({kind.type}) is incomplete. Send it again.") from error
 
 
-class _Turns:
+class _LargePhotoLock:
     """Stands for the lock on large photos: the parent says whose turn it is."""
 
     def __init__(self, asked: BinaryIO, answers: BinaryIO) -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     memory = _FOR_THE_REST + _FOR_EACH_PIXEL * rules.max_pixels + 10 * len(data)
     with contextlib.suppress(ValueError):  # macOS takes no limit on memory
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    images.ONE_LARGE = _Turns(sys.stdin.buffer, answers)
+    images.ONE_LARGE = _LargePhotoLock(sys.stdin.buffer, answers)
     try:
         picture = clean(data, KINDS[asked["kind"]], rules)
     except (InvalidRequest, PayloadTooLarge) as error:

@@ -52,7 +52,7 @@ class Checkout:
         """The others are those of :class:`bridge.store.checkout.Checkout`."""
         self.folder = folder
         self._files = GitCheckout(
-            store.place.common / "objects",
+            store.bare_repo.common / "objects",
             folder,
             submodules=submodules,
             may_read=may_read,

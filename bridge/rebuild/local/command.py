@@ -17,7 +17,7 @@ from pathlib import Path
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output, TooMuchOutput
-from bridge.rebuild.local.pelican_log import LoggedError, Said, Sources, errors
+from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, Sources, errors
 from bridge.runtime import process
 from bridge.site.starting import Sandbox, confined_argv
 
@@ -93,7 +93,7 @@ class CommandBuilder:
         await process.in_thread(_clear, self.staging)
         return Outcome(changed, said.left_out, said.warnings)
 
-    async def make(self, task: Task, folder: Path) -> Said:
+    async def make(self, task: Task, folder: Path) -> LogSummary:
         """Build the whole site into a folder of its own; what was logged as errors.
 
         The build has gone well if the program ended with status 0, whatever it logged. Raises
@@ -108,7 +108,7 @@ class CommandBuilder:
         logged = list(errors(ended.text, Sources(task.checkout, self.content)))
         if ended.code != 0:
             raise self._failure(ended, logged)
-        said = Said.of(logged)
+        said = LogSummary.of(logged)
         if said.left_out and task.excused is not None:
             sources = await process.in_thread(_texts, task.checkout, self.content)
             said.check_some_are_read(sources, task.excused)
@@ -121,14 +121,14 @@ class CommandBuilder:
         del changed
         return False
 
-    def cold(self) -> bool:
+    def needs_warm_up(self) -> bool:
         """One run is as slow as the other."""
         return False
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         """A program cannot be told; what is newer comes after it."""
 
-    async def spare_time(self, task: Task) -> str | None:
+    async def run_when_idle(self, task: Task) -> str | None:
         """Every build of it is a clean one: there is nothing to look after."""
         del task
         return None

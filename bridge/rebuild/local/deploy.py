@@ -81,13 +81,13 @@ class Deployed:
         await process.in_thread(self._keep, before.and_also({*written, *outcome.files}))
         return outcome
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         """The other job may give up; a deployment is not broken off."""
-        self._job.hasten()
+        self._job.preempt()
 
-    async def spare_time(self) -> str | None:
+    async def run_when_idle(self) -> str | None:
         """Whatever the other job does with it. If files were put right, the next run takes all."""
-        told = await self._job.spare_time()
+        told = await self._job.run_when_idle()
         if told is not None:
             waiting = _Undeployed(self._waiting.files, everything=True)
             await process.in_thread(self._keep, waiting)

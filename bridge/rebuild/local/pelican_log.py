@@ -67,7 +67,7 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LogSummary:
     """What a run that ended well has logged as errors.
 
     ``left_out`` are the files that Pelican passed over, with its reasons; ``warnings`` is the rest,
@@ -78,7 +78,7 @@ class Said:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, logged: Iterable[LoggedError]) -> Said:
+    def of(cls, logged: Iterable[LoggedError]) -> LogSummary:
         """Sort errors; raises :class:`BuildFailed` where a plugin could not be loaded.
 
         Any other error is one that Pelican, or a plugin, has gone on after: the site is built.

@@ -9,8 +9,8 @@ from functools import partial
 
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task
 from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import Checkout
-from bridge.rebuild.local.left_out import Isolation, still_left_out
 from bridge.runtime.process import in_thread
 from bridge.store import ContentStore, StoreBroken, Version
 
@@ -47,7 +47,7 @@ class SiteBuild:
 
     async def do(self, version: Version, shown: Shown) -> Outcome:
         """Have the site show a version, without the files that nothing can be built with."""
-        isolation = await in_thread(self._isolation, version)
+        bisection = await in_thread(self._bisection, version)
         record = self._ledger.record
         settled, unread = record.settled, record.unread
         built_before = None if record.version is None else unread
@@ -60,12 +60,12 @@ class SiteBuild:
                 partial(
                     self._checkout.bring_to,
                     version,
-                    left_out=isolation.left_out,
+                    left_out=bisection.left_out,
                     is_exact=lambda paths: not self._builder.stays_warm(paths),
                 )
             )
             self._unbuilt.update(changed)
-            stale = bool(self._unbuilt) or not settled or self._builder.cold()
+            stale = bool(self._unbuilt) or not settled or self._builder.needs_warm_up()
             if stale or await in_thread(self._gone):
                 task = Task(
                     version,
@@ -78,17 +78,17 @@ class SiteBuild:
                 try:
                     outcome = await self._builder.build(task)
                 except BuildFailed as failure:
-                    if not isolation.failed(failure):
+                    if not bisection.failed(failure):
                         raise self._with_what_is_missing(failure) from failure
                     continue
                 self._unbuilt.clear()
                 settled, unread = True, frozenset(path for path, _ in outcome.left_out)
-            if not isolation.built():
+            if not bisection.built():
                 break
-        await in_thread(self._ledger.settle, version, isolation.guilty, unread)
+        await in_thread(self._ledger.settle, version, bisection.culprits, unread)
         return replace(
             outcome,
-            left_out=(*isolation.guilty.items(), *outcome.left_out),
+            left_out=(*bisection.culprits.items(), *outcome.left_out),
             warnings=(*self._checkout.warnings, *outcome.warnings),
         )
 
@@ -100,16 +100,16 @@ class SiteBuild:
         reason = f"{failure.reason} (what the checkout lacks: {'; '.join(missing)})"
         return BuildFailed(reason, file=failure.file, passing=True)
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         """Something newer waits."""
-        self._builder.hasten()
+        self._builder.preempt()
 
-    async def spare_time(self) -> str | None:
+    async def run_when_idle(self) -> str | None:
         """Look after what was built last."""
         record = self._ledger.record
         if record.version is None or not record.settled:
             return None
-        return await self._builder.spare_time(
+        return await self._builder.run_when_idle(
             Task(record.version, self._checkout.folder, frozenset())
         )
 
@@ -117,16 +117,16 @@ class SiteBuild:
         """End what builds."""
         await self._builder.close()
 
-    def _isolation(self, version: Version) -> Isolation:
+    def _bisection(self, version: Version) -> Bisection:
         """Who is left out to begin with, and who is under suspicion if the build fails."""
         record = self._ledger.record
         if record.version is None:
-            return Isolation({}, ())
+            return Bisection({}, ())
         try:
             changes = self._store.diff(record.version, version)
         except StoreBroken:
             # The repo was made anew: no one knows what changed since the last build.
-            return Isolation({}, ())
+            return Bisection({}, ())
         inside = f"{self._content}/"
         posts = [change.path for change in changes if change.new and change.path.startswith(inside)]
-        return Isolation(still_left_out(record.left_out, changes, inside), posts)
+        return Bisection(still_left_out(record.left_out, changes, inside), posts)

@@ -17,32 +17,32 @@ import msgspec
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import Said, Sources
+from bridge.rebuild.local.pelican_log import LogSummary, Sources
 from bridge.rebuild.resident import too_old
 from bridge.rebuild.resident.messages import (
     Build,
+    BuildAbandoned,
     Done,
     Failed,
-    GaveUp,
-    NotHere,
     Order,
     Outdated,
     Refused,
     Report,
     Shown,
     Start,
+    UnsupportedSite,
 )
 from bridge.rebuild.resident.reuse.opened import denied
 from bridge.site.starting import confine_by
 
 try:
-    from bridge.rebuild.resident.culprits import suspects
     from bridge.rebuild.resident.logged import Logged
     from bridge.rebuild.resident.pelican.planning import Collision
-    from bridge.rebuild.resident.pelican.reading import Kept
+    from bridge.rebuild.resident.pelican.reading import CachedFileChanged
     from bridge.rebuild.resident.reuse.pages import PageFailed
-    from bridge.rebuild.resident.reuse.tracing import Unfit
-    from bridge.rebuild.resident.site import Interrupted, Place, WarmSite
+    from bridge.rebuild.resident.reuse.tracing import UnsupportedSiteError
+    from bridge.rebuild.resident.site import Interrupted, SitePaths, WarmSite
+    from bridge.rebuild.resident.suspects import suspects
 except (ImportError, AttributeError) as error:
     # Parts of Pelican's that it does not promise to keep: another release may have others.
     _missing = str(error)
@@ -62,7 +62,7 @@ _MUCH = 10_000
 _VERY_MUCH = 200_000
 
 
-class Channel:
+class Pipe:
     """The pipe to the bridge. What Pelican and plugins print goes elsewhere."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Channel:
 class Showing:
     """Tells which files are in place: the first at once, the many that follow in lots."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Pipe) -> None:
         self._channel = channel
         self._kept: list[str] = []
         self._told = 0
@@ -121,7 +121,7 @@ class Showing:
             self._kept.clear()
 
 
-class Waste:
+class GarbageCollection:
     """What a build leaves: posts and the site's variables refer to each other.
 
     It is collected between builds, and within one only if there is much of it. What is kept on
@@ -151,27 +151,29 @@ class Waste:
 
 def main() -> int:
     """Serve one bridge until it goes away."""
-    channel = Channel()
+    channel = Pipe()
     if sys.argv[1:]:
         confine_by(sys.argv[1])
     start = channel.order()
     if not isinstance(start, Start):
         return 2
     if (reason := _unsupported()) is not None:
-        channel.tell(NotHere(reason))
+        channel.tell(UnsupportedSite(reason))
         return 0
-    checkout, shadow = Path(start.checkout), Path(start.shadow)
+    checkout, staged = Path(start.checkout), Path(start.staged)
     cache = Path(start.cache) if start.cache else None
-    place = Place(checkout, start.settings, start.content, shadow, start.own, cache, start.rest)
-    logged = Logged(Sources(place.checkout, place.content))
+    site_paths = SitePaths(
+        checkout, start.settings, start.content, staged, start.own, cache, start.rest
+    )
+    logged = Logged(Sources(site_paths.checkout, site_paths.content))
     logging.getLogger().addHandler(logged)
     showing = Showing(channel)
     try:
         output = Output(Path(start.output), Path(start.note), start.most)
-        site = WarmSite(place, output, shown=showing, newer=channel.waiting, logged=logged)
-        at_start = Said.of(logged.take())
-    except Unfit as reason:
-        channel.tell(NotHere(str(reason)))
+        site = WarmSite(site_paths, output, shown=showing, newer=channel.waiting, logged=logged)
+        at_start = LogSummary.of(logged.take())
+    except UnsupportedSiteError as reason:
+        channel.tell(UnsupportedSite(str(reason)))
         return 0
     except BuildFailed as failure:
         # A plugin that cannot be loaded: what comes of it is not the owner's site.
@@ -180,7 +182,7 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
         return 1
-    waste = Waste()
+    waste = GarbageCollection()
     while (order := channel.order()) is not None:
         if isinstance(order, Build):
             showing.begin()
@@ -201,26 +203,26 @@ def _unsupported() -> str | None:
     return None
 
 
-def _build(site: WarmSite, order: Build, logged: Logged, at_start: Said) -> Report:
+def _build(site: WarmSite, order: Build, logged: Logged, at_start: LogSummary) -> Report:
     """One build; whatever happens in it is told, never raised."""
     logged.take()
-    checkout = site.place.checkout
+    checkout = site.site_paths.checkout
     try:
         files = site.build(order.changed, order.excused)
         said = logged.said()
     except Interrupted:
-        return GaveUp()
-    except Kept as what:
+        return BuildAbandoned()
+    except CachedFileChanged as what:
         return Outdated(str(what))
-    except Unfit as why:
-        return NotHere(str(why))
+    except UnsupportedSiteError as why:
+        return UnsupportedSite(str(why))
     except BuildFailed as failure:
         return Failed(failure.reason, final=True)
     except (Collision, PageFailed) as error:
         return Failed(str(error), suspects(error, checkout))
     except Exception as error:
         logging.getLogger(__name__).exception("The build failed")
-        last = site.shelf.reading if _is_about_a_file(error) else ""
+        last = site.content_cache.reading if _is_about_a_file(error) else ""
         before = "".join(f"; before that: {one.reason}" for one in logged.take()[:1])
         reason = f"{type(error).__name__}: {error}{before}"
         return Failed(reason, _inside(checkout, [last]))

@@ -16,21 +16,21 @@ from pathlib import Path
 import msgspec
 
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Superseded, Task
-from bridge.rebuild.local.left_out import SOURCES
+from bridge.rebuild.local.bisection import SOURCES
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.messages import (
     Build,
+    BuildAbandoned,
     Done,
     Failed,
-    GaveUp,
-    Hasten,
-    NotHere,
     Order,
     Outdated,
+    Preempt,
     Refused,
     Report,
     Shown,
     Start,
+    UnsupportedSite,
 )
 from bridge.rebuild.resident.verify import Verifier
 from bridge.runtime import process
@@ -59,7 +59,7 @@ class Resident:
 
     settings: str
     content: str
-    shadow: Path
+    staged: Path
     note: Path
     environment: Mapping[str, str]
     sandbox: Sandbox | None = None
@@ -79,7 +79,7 @@ class Resident:
 
     def grants(self, checkout: Path, output: Path) -> Grants | None:
         """What the process may use: it writes pages, what it keeps, and in its checkout."""
-        places = [checkout, self.shadow, self.note.parent, output]
+        places = [checkout, self.staged, self.note.parent, output]
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
         return self.sandbox.grants(write=places) if self.sandbox else None
@@ -138,7 +138,7 @@ class _Process:
             checkout=str(checkout),
             settings=resident.settings,
             content=resident.content,
-            shadow=str(resident.shadow),
+            staged=str(resident.staged),
             output=str(output.folder),
             note=str(resident.note),
             own=resident.own,
@@ -246,22 +246,22 @@ class ResidentBuilder:
         """Whether the process runs, and need not end for these changes."""
         return self._process is not None and self._resident.may_stay_warm(changed)
 
-    def cold(self) -> bool:
+    def needs_warm_up(self) -> bool:
         """Whether the process has yet to be started."""
         return self._process is None and self._unfit is None and self._pause == 0
 
-    def hasten(self) -> None:
+    def preempt(self) -> None:
         """Something newer waits."""
         if self._process is not None and self._building:
             self._building = False
-            self._hurry = asyncio.create_task(self._tell_to_hasten(self._process))
+            self._hurry = asyncio.create_task(self._send_preempt(self._process))
 
-    async def spare_time(self, task: Task) -> str | None:
+    async def run_when_idle(self, task: Task) -> str | None:
         """Compare with a clean build: soon at first, then ever more rarely."""
         if self._process is not None and self._process.day != _today():
             # Settings may ask for the year, and what was asked yesterday stays warm too.
             await self._end()
-        if self.cold():
+        if self.needs_warm_up():
             await self.build(task)
         if self._process is None or self._unverified < self._verify_at:
             return None
@@ -302,13 +302,13 @@ class ResidentBuilder:
                     case Refused(paths=paths):
                         if self._resident.sandbox is not None:
                             self._resident.sandbox.note_denied(paths)
-                    case GaveUp():
+                    case BuildAbandoned():
                         raise Superseded
                     case Outdated(reason=reason):
                         _log.info("Pelican starts anew, since %s", reason)
                         await self._end()
                         return await self._ask(task, frozenset())
-                    case NotHere(reason=reason):
+                    case UnsupportedSite(reason=reason):
                         _log.warning("The site is built by command, since %s", reason)
                         self._unfit = reason
                         raise _NotWarm
@@ -357,9 +357,9 @@ class ResidentBuilder:
         warnings = (self._told, *outcome.warnings) if self._told else outcome.warnings
         return replace(outcome, warnings=warnings)
 
-    async def _tell_to_hasten(self, running: _Process) -> None:
+    async def _send_preempt(self, running: _Process) -> None:
         with contextlib.suppress(_Gone):
-            await running.tell(Hasten())
+            await running.tell(Preempt())
 
     async def _end(self) -> None:
         ending, self._process = self._process, None

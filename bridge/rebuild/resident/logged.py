@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from bridge.rebuild.local.pelican_log import LoggedError, Said, Sources
+from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, Sources
 
 
 class Logged(logging.Handler):
@@ -28,9 +28,9 @@ class Logged(logging.Handler):
         """How many errors there have been so far."""
         return len(self._messages)
 
-    def said(self) -> Said:
+    def said(self) -> LogSummary:
         """What the errors so far say; raises :class:`~bridge.rebuild.build.BuildFailed`."""
-        return Said.of(self._errors(self._messages))
+        return LogSummary.of(self._errors(self._messages))
 
     def take(self) -> list[LoggedError]:
         """The errors so far; from here on it collects anew."""

@@ -18,7 +18,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     checkout: str
     settings: str
     content: str
-    shadow: str
+    staged: str
     output: str
     note: str
     own: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Build(msgspec.Struct, frozen=True, tag=True):
     excused: frozenset[str] | None
 
 
-class Hasten(msgspec.Struct, frozen=True, tag=True):
+class Preempt(msgspec.Struct, frozen=True, tag=True):
     """Give up between two pages: something newer waits."""
 
 
@@ -65,7 +65,7 @@ class Outdated(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-class GaveUp(msgspec.Struct, frozen=True, tag=True):
+class BuildAbandoned(msgspec.Struct, frozen=True, tag=True):
     """Hastened: what is in place is good, the rest is not up to date."""
 
 
@@ -86,11 +86,11 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     paths: tuple[str, ...]
 
 
-class NotHere(msgspec.Struct, frozen=True, tag=True):
+class UnsupportedSite(msgspec.Struct, frozen=True, tag=True):
     """This site is not one to be kept warm; the process ends."""
 
     reason: str
 
 
-Order: TypeAlias = Start | Build | Hasten
-Report: TypeAlias = Shown | Done | GaveUp | Outdated | Failed | Refused | NotHere
+Order: TypeAlias = Start | Build | Preempt
+Report: TypeAlias = Shown | Done | BuildAbandoned | Outdated | Failed | Refused | UnsupportedSite

@@ -31,11 +31,18 @@ from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
 from bridge.rebuild.resident.pelican.links import Links
 from bridge.rebuild.resident.pelican.lists import SiteLists
 from bridge.rebuild.resident.pelican.planning import Page, Planner
-from bridge.rebuild.resident.pelican.reading import Kept, Shelf, Stamp, readers_with, stamp, stamps
+from bridge.rebuild.resident.pelican.reading import (
+    CachedFileChanged,
+    ContentCache,
+    Stamp,
+    readers_with,
+    stamp,
+    stamps,
+)
 from bridge.rebuild.resident.reuse import opened
-from bridge.rebuild.resident.reuse.facts import Facts, Numbers
+from bridge.rebuild.resident.reuse.inputs import BuildInputs, ValueNumbering
 from bridge.rebuild.resident.reuse.pages import Pages
-from bridge.rebuild.resident.reuse.shadow import Shadow
+from bridge.rebuild.resident.reuse.staged_site import StagedSite
 from bridge.rebuild.resident.reuse.tracing import (
     CompiledTemplates,
     TracingEnvironment,
@@ -50,7 +57,7 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SitePaths:
     """Where things are: the checkout, what in it are settings and content, and our own folder.
 
     ``own`` are folders in the checkout of files that come and go with posts. ``cache`` is a file
@@ -60,7 +67,7 @@ class Place:
     checkout: Path
     settings: str
     content: str
-    shadow: Path
+    staged: Path
     own: tuple[str, ...]
     cache: Path | None = None
     rest: str = ""
@@ -73,14 +80,14 @@ class _Build:
     running: list[Generator]
     context: dict[str, Any]
     lists: SiteLists
-    facts: Facts
+    inputs: BuildInputs
     writer: Writer
     changed: set[str] = field(default_factory=set)
     statics: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
 
 
 class WarmSite:
-    """The site, warm. Raises :class:`~.plugins.Unfit` where that is not possible.
+    """The site, warm. Raises :class:`~.plugins.UnsupportedSiteError` where that is not possible.
 
     ``shown`` is told of output files as soon as they are in place; ``newer`` says whether
     something newer is waiting, in which case a build is given up between two pages. ``logged`` is
@@ -89,52 +96,58 @@ class WarmSite:
 
     def __init__(
         self,
-        place: Place,
+        site_paths: SitePaths,
         output: Output,
         *,
         shown: Callable[[Iterable[str]], None],
         newer: Callable[[], bool],
         logged: Logged,
     ) -> None:
-        self.place = place
+        self.site_paths = site_paths
         self._shown = shown
         self._newer = newer
         self._logged = logged
-        self._shadow = Shadow(place.shadow, output)
-        opened.watch(place.checkout / place.content)
+        self._staged = StagedSite(site_paths.staged, output)
+        opened.watch(site_paths.checkout / site_paths.content)
         with opened.noting() as at_start:
-            self._site = _pelican(place)
+            self._site = _pelican(site_paths)
         self._kept = stamps(at_start)
         self._posts: set[str] = set()
         plugins.check(self._site)
-        self._memory = plugins.Memory(self._site)
+        self._memory = plugins.PluginState(self._site)
         self._counting = plugins.Counting.take_off()
         self._pictures = plugins.Pictures()
-        self.shelf = Shelf(whole=not plugins.sees_every_object(), logged=logged.__len__)
+        self.content_cache = ContentCache(
+            whole=not plugins.sees_every_object(), logged=logged.__len__
+        )
         environment = type(
             "Environment",
             (TracingEnvironment,),
             {"compiled": CompiledTemplates(), "read": self._read_by_a_template},
         )
-        cache = place.cache
+        cache = site_paths.cache
         self._disk = (
-            KeptOnDisk(cache, place.checkout, place.rest, self._site.settings) if cache else None
+            KeptOnDisk(cache, site_paths.checkout, site_paths.rest, self._site.settings)
+            if cache
+            else None
         )
-        generators.install(environment, readers_with(self.shelf, self._disk))
+        generators.install(environment, readers_with(self.content_cache, self._disk))
         self._links = Links()
-        self._numbers = Numbers()
-        self._pages = Pages(self._shadow, shown)
+        self._numbering = ValueNumbering()
+        self._pages = Pages(self._staged, shown)
         self._statics: dict[str, tuple[str, Stamp]] = {}
         self._theme: set[str] = set()
 
     def build(self, changed: Collection[str], excused: Collection[str] | None) -> tuple[str, ...]:
         """Bring the output up to date; the files that are other than before.
 
-        ``changed`` and ``excused``: as in :class:`~.messages.Build`. Raises :class:`~.reading.Kept`
-        where this process has kept what is another now.
+        ``changed`` and ``excused``: as in :class:`~.messages.Build`. Raises
+        :class:`~.reading.CachedFileChanged` where a file that this process has cached has changed.
         """
         if stamps(self._kept) != self._kept:
-            raise Kept("the settings, a plugin or a template read a file that has changed")
+            raise CachedFileChanged(
+                "the settings, a plugin or a template read a file that has changed"
+            )
         self._begin()
         build = self._read()
         self._check_posts(changed, excused)
@@ -153,10 +166,10 @@ class WarmSite:
         self._pictures.unclaimed.clear()
         contents.forget()
         forget_looks()
-        self.shelf.begin()
+        self.content_cache.begin()
         self._links.begin()
         self._pages.begin()
-        self._shadow.begin()
+        self._staged.begin()
         # Pelican keeps these for the life of the process, since its process ends.
         LimitFilter._raised_messages.clear()
         LimitFilter._group_count.clear()
@@ -185,7 +198,7 @@ class WarmSite:
         for generator in running:
             _call(generator, "generate_context")
             # Past reading: from here on no single file is what fails.
-            self.shelf.reading = ""
+            self.content_cache.reading = ""
             _call(generator, "check_disabled_readers")
         signals.all_generators_finalized.send(running)
         environments = [generator.env for generator in running if hasattr(generator, "env")]
@@ -196,9 +209,9 @@ class WarmSite:
         lists = SiteLists.of(context)
         # What a template does not find in its context it finds here.
         names = ChainMap(context, *(environment.globals for environment in environments))
-        facts = Facts(self._numbers, names, lists.by_name, self._links.resolved)
+        inputs = BuildInputs(self._numbering, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
-        return _Build(running, context, lists, facts, writer)
+        return _Build(running, context, lists, inputs, writer)
 
     def _read_by_a_template(self, paths: Collection[str]) -> None:
         """Files were opened while a template was compiled, and it stays compiled."""
@@ -206,12 +219,12 @@ class WarmSite:
 
     def _check_posts(self, changed: Collection[str], excused: Collection[str] | None) -> None:
         """See that what changed are posts, and that some can be read at all."""
-        before, root = self._posts, f"{self.place.checkout}/"
-        self._posts = {path.removeprefix(root) for path in self.shelf.posts()}
-        own = tuple(f"{folder}/" for folder in self.place.own)
+        before, root = self._posts, f"{self.site_paths.checkout}/"
+        self._posts = {path.removeprefix(root) for path in self.content_cache.posts()}
+        own = tuple(f"{folder}/" for folder in self.site_paths.own)
         for path in changed if before else ():
             if path not in before and path not in self._posts and not path.startswith(own):
-                raise Kept(f"{path} has changed, which is no post")
+                raise CachedFileChanged(f"{path} has changed, which is no post")
         if excused is not None:
             self._logged.said().check_some_are_read(self._posts, excused)
 
@@ -238,17 +251,17 @@ class WarmSite:
         if first:
             # Copied once, so published at once: what interrupts this build makes the next one
             # take these files for old ones.
-            self._theme = self._shadow.below(self._site.settings["THEME_STATIC_DIR"])
+            self._theme = self._staged.below(self._site.settings["THEME_STATIC_DIR"])
             new += sorted(self._theme - set(new))
-        self._shadow.expect(new)
-        copied = [name for name in new if self._shadow.publish(name)]
+        self._staged.expect(new)
+        copied = [name for name in new if self._staged.publish(name)]
         build.changed.update(copied)
         self._shown(copied)
         self._statics = build.statics
 
     def _show_first(self, build: _Build) -> None:
         """Write at once what the changed posts are on, as far as people look there first."""
-        fresh = set(self.shelf.fresh)
+        fresh = set(self.content_cache.fresh)
         if not self._pages or not fresh:
             return
         first = _first_pages(self._site.settings)
@@ -258,7 +271,7 @@ class WarmSite:
             # The home page may give way to a post that wants to be that.
             same = page.content is not None or self._pages.is_as_before(page)
             if wanted and same and planner.pages[page.name] is page:
-                self._shadow.expect([page.name])
+                self._staged.expect([page.name])
                 self._make(page, build)
 
         planner = Planner(build.writer, build.lists, noted)
@@ -283,9 +296,9 @@ class WarmSite:
 
     def _write(self, pages: dict[str, Page], build: _Build) -> None:
         """Write every page that is not up to date, what people look at first before the rest."""
-        self._shadow.expect(pages)
+        self._staged.expect(pages)
         stale = [
-            page for page in pages.values() if not self._pages.is_up_to_date(page, build.facts)
+            page for page in pages.values() if not self._pages.is_up_to_date(page, build.inputs)
         ]
         for page in sorted(stale, key=_importance):
             if self._newer():
@@ -293,14 +306,14 @@ class WarmSite:
             self._make(page, build)
 
     def _make(self, page: Page, build: _Build) -> None:
-        if self._pages.make(page, build.facts):
+        if self._pages.make(page, build.inputs):
             build.changed.add(page.name)
 
     def _run_late(self, pages: dict[str, Page], build: _Build) -> None:
         """Generators that look in the output folder find there what a clean build would have."""
         late = [generator for generator in build.running if plugins.wants_all_pages(generator)]
         if late:
-            self._shadow.prune(self._known(pages, build))
+            self._staged.prune(self._known(pages, build))
         for generator in late:
             _call(generator, "generate_output", build.writer)
 
@@ -312,11 +325,11 @@ class WarmSite:
 
     def _finish(self, pages: dict[str, Page], build: _Build) -> None:
         """All pages are there: publish what plugins wrote, remove what no longer belongs."""
-        build.changed.update(self._shadow.finish(self._known(pages, build)))
-        self.shelf.end()
+        build.changed.update(self._staged.finish(self._known(pages, build)))
+        self.content_cache.end()
         if self._disk is not None:
-            self._disk.end(set(self.shelf.posts()))
-        build.facts.end()
+            self._disk.end(set(self.content_cache.posts()))
+        build.inputs.end()
 
 
 def _call(generator: Generator, step: str, *arguments: Any) -> None:
@@ -329,21 +342,21 @@ def _is_known(function: Any) -> bool:
     return known_to_pelican(function) or plugins.is_known(function)
 
 
-def _pelican(place: Place) -> Pelican:
+def _pelican(site_paths: SitePaths) -> Pelican:
     """Pelican with the site's settings and plugins, as its command line makes it."""
-    os.chdir(place.checkout)
+    os.chdir(site_paths.checkout)
     # Git keeps no empty folders, and Pelican wants this one even without a post.
-    (place.checkout / place.content).mkdir(parents=True, exist_ok=True)
+    (site_paths.checkout / site_paths.content).mkdir(parents=True, exist_ok=True)
     sys.argv = ["pelican"]
     override = {
-        "PATH": str(place.checkout / place.content),
-        "OUTPUT_PATH": str(place.shadow),
+        "PATH": str(site_paths.checkout / site_paths.content),
+        "OUTPUT_PATH": str(site_paths.staged),
         "DEBUG": False,
         # What Pelican would keep on disk is kept here.
         "CACHE_CONTENT": False,
         "LOAD_CONTENT_CACHE": False,
     }
-    return Pelican(read_settings(str(place.checkout / place.settings), override=override))
+    return Pelican(read_settings(str(site_paths.checkout / site_paths.settings), override=override))
 
 
 def _first_pages(settings: dict[str, Any]) -> set[str]:

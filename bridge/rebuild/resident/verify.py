@@ -11,14 +11,14 @@ from typing import Protocol
 from bridge.rebuild.build import Task
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import Said
+from bridge.rebuild.local.pelican_log import LogSummary
 from bridge.runtime.process import in_thread
 
 
 class CleanBuild(Protocol):
     """Builds a whole site into a folder."""
 
-    async def make(self, task: Task, folder: Path) -> Said:
+    async def make(self, task: Task, folder: Path) -> LogSummary:
         """Build; raises :class:`~bridge.rebuild.build.BuildFailed`."""
         ...
 

@@ -52,7 +52,7 @@ from bridge.micropub.post_type import discover
 from bridge.settings import Content as ContentSettings
 from bridge.settings import SettingsError
 from bridge.site import messages
-from bridge.site.messages import Candidate, Entry, Facts, Listed, Location, Sort, Unread
+from bridge.site.messages import Candidate, IndexedPost, Listed, Location, SiteFacts, Sort, Unread
 from bridge.site.pelican import loading
 from bridge.site.pelican.effects import effects_of, record
 from bridge.site.pelican.listings import Listings
@@ -214,7 +214,7 @@ class PelicanSite:
                 ) from error
         return site
 
-    def facts(self) -> Facts:
+    def facts(self) -> SiteFacts:
         """What the bridge has to know."""
         settings = self.settings
         known = json.dumps(
@@ -230,7 +230,7 @@ class PelicanSite:
         output = Path(str(settings["OUTPUT_PATH"]))
         if output.is_relative_to(self.root):
             output = output.relative_to(self.root)
-        return Facts(
+        return SiteFacts(
             siteurl=self.siteurl,
             author=self.author,
             timezone=str(self.zone),
@@ -297,7 +297,7 @@ class PelicanSite:
             file = file.with_header(key, value)
         return self._read(file.text().encode(), f".bridge-text.{suffix}", Article).shown
 
-    def places(self, place: messages.Place) -> tuple[tuple[Candidate, ...], Rendered]:
+    def places(self, place: messages.Locate) -> tuple[tuple[Candidate, ...], Rendered]:
         """Where a post may be put, and what is made of its body.
 
         Raises :class:`InvalidRequest` if Pelican would not make a page of it, and says why.
@@ -347,7 +347,7 @@ class PelicanSite:
         """Which other lists would want a later page of this one."""
         return self._listings.rivals(question.listing, question.posts)
 
-    def describe(self, source: messages.Source) -> Entry | messages.Page | Unread | None:
+    def describe(self, source: messages.Source) -> IndexedPost | messages.Page | Unread | None:
         """What an index keeps of a file; ``None`` for what is neither a post nor a page."""
         path = source.path
         inside = self._source_path(path)
@@ -410,7 +410,7 @@ class PelicanSite:
             and path.endswith(tuple(MarkdownReader.file_extensions))
         )
 
-    def _entry(self, source: messages.Source, inside: str) -> Entry:
+    def _entry(self, source: messages.Source, inside: str) -> IndexedPost:
         path = source.path
         file = PelicanFile.parse(source.data.decode("utf-8", "replace"), path)
         found: dict[str, list[str]] = {}
@@ -425,7 +425,7 @@ class PelicanSite:
         if found:
             post = post.with_properties({name: tuple(each) for name, each in found.items()})
         title = post.text("name") or file.get("Title") or ""
-        return Entry(
+        return IndexedPost(
             path=path,
             blob=source.blob,
             url=place.url,

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 from bridge.store import (
+    BranchMoved,
     Change,
-    ChangedMeanwhile,
     Commit,
-    MovedMeanwhile,
+    FileChanged,
     StoreError,
     Version,
 )
 from bridge.store.format.object_database import ObjectDatabase
-from bridge.store.format.objects import EXECUTABLE, FILE, Entry, Format, Object
+from bridge.store.format.objects import EXECUTABLE, FILE, Format, Object, TreeEntry
 from bridge.store.format.trees import TreeEditor
 from bridge.store.paths import check_path
 
@@ -41,7 +41,7 @@ class Batch:
         try:
             # The author may have seen that an address was free which someone has taken since.
             if not known(commit.base):
-                raise MovedMeanwhile("there is a newer commit")
+                raise BranchMoved("there is a newer commit")
             return self._add(commit)
         except StoreError as error:
             return error
@@ -64,7 +64,7 @@ class Batch:
         present = editor.get(change.path)
         found = present.oid.hex() if present and present.is_file else None
         if found != change.expected or (present and not present.is_file):
-            raise ChangedMeanwhile(change.path)
+            raise FileChanged(change.path)
         if change.content is None:
             if present:
                 editor.remove(change.path)
@@ -72,5 +72,5 @@ class Batch:
         blob = self._format.object("blob", change.content)
         # A file that was executable stays so.
         new = EXECUTABLE if change.executable else FILE
-        editor.put(change.path, Entry(present.mode if present else new, blob.oid))
+        editor.put(change.path, TreeEntry(present.mode if present else new, blob.oid))
         return [blob]

@@ -17,7 +17,7 @@ from typing import Any
 
 from git import GitError
 
-from bridge.store.commit.opening import Place
+from bridge.store.commit.opening import BareRepo
 
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit
@@ -29,9 +29,9 @@ _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometri
 class Housekeeper:
     """Counts rounds of commits, and from time to time tidies up in a thread of its own."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._objects = place.common / "objects"
+    def __init__(self, bare_repo: BareRepo) -> None:
+        self._bare_repo = bare_repo
+        self._objects = bare_repo.common / "objects"
         self._rounds = 0
         self._rest = 0.0  # not before
         self._thread: threading.Thread | None = None
@@ -78,8 +78,8 @@ class Housekeeper:
                 _log.warning("small packs could not be joined: %s", error)
 
     def _repack(self) -> None:
-        command = ["git", f"--git-dir={self._place.repo.git_dir}", *_REPACK]
-        process = self._place.repo.git.execute(command, as_process=True)
+        command = ["git", f"--git-dir={self._bare_repo.repo.git_dir}", *_REPACK]
+        process = self._bare_repo.repo.git.execute(command, as_process=True)
         self._running = process
         if self._closed:
             process.terminate()

@@ -26,7 +26,7 @@ _QUIET = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BareRepo:
     """A bare repo that can be used; ``common`` is its folder."""
 
     repo: Repo
@@ -35,7 +35,7 @@ class Place:
     format: Format
 
 
-def open_place(path: Path, branch: str) -> Place:
+def open_bare_repo(path: Path, branch: str) -> BareRepo:
     """Look at a repo; :class:`StoreBroken` says what is wrong with it, and what to do."""
     try:
         repo = Repo(path, expand_vars=False)
@@ -49,12 +49,12 @@ def open_place(path: Path, branch: str) -> Place:
     repo.git.update_environment(**_QUIET)
     try:
         _refuse_working_tree(repo, path, common)
-        place = Place(repo, common, _branch(repo, common, branch), _format(repo, common))
-        _refuse_worktrees(place)
+        bare_repo = BareRepo(repo, common, _branch(repo, common, branch), _format(repo, common))
+        _refuse_worktrees(bare_repo)
     except BaseException:
         repo.close()
         raise
-    return place
+    return bare_repo
 
 
 def author(repo: Repo, wanted: str, otherwise: str) -> str:
@@ -109,15 +109,15 @@ def _refuse_working_tree(repo: Repo, path: Path, common: Path) -> None:
         )
 
 
-def _refuse_worktrees(place: Place) -> None:
+def _refuse_worktrees(bare_repo: BareRepo) -> None:
     """The same where a worktree was added to the bare repo."""
-    for head in place.common.glob("worktrees/*/HEAD"):
-        if head.read_text("utf-8", "surrogateescape").strip() == f"ref: {place.branch.ref}":
+    for head in bare_repo.common.glob("worktrees/*/HEAD"):
+        if head.read_text("utf-8", "surrogateescape").strip() == f"ref: {bare_repo.branch.ref}":
             tree = Path(head.with_name("gitdir").read_text("utf-8", "surrogateescape").strip())
             raise StoreBroken(
-                f"{place.branch.name} is checked out in {tree.parent}, a worktree of the bridge's"
-                f" own repo; run: git --git-dir={place.common} worktree remove {tree.parent}, and"
-                " clone the repo instead"
+                f"{bare_repo.branch.name} is checked out in {tree.parent}, a worktree of the"
+                f" bridge's own repo; run: git --git-dir={bare_repo.common} worktree remove"
+                f" {tree.parent}, and clone the repo instead"
             )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bridge.store.commit.disk import Disk
 from bridge.store.commit.locks import outlived_reboot
-from bridge.store.commit.opening import Place
+from bridge.store.commit.opening import BareRepo
 from bridge.store.commit.scratch import Scratch
 from bridge.store.format.objects import Object
 from bridge.store.format.packs import make_pack
@@ -31,12 +31,12 @@ _READ_ONLY = 0o444  # as git has its packs
 class Transaction:
     """The steps, for the holder of the writers' lock."""
 
-    def __init__(self, place: Place, disk: Disk, patience: float) -> None:
+    def __init__(self, bare_repo: BareRepo, disk: Disk, patience: float) -> None:
         """``patience`` is how many seconds git's own lock of the branch is waited for."""
-        self._branch = place.branch
-        self._format = place.format
-        self._refs = place.common / "refs" / "heads"
-        self._packs = place.common / "objects" / "pack"
+        self._branch = bare_repo.branch
+        self._format = bare_repo.format
+        self._refs = bare_repo.common / "refs" / "heads"
+        self._packs = bare_repo.common / "objects" / "pack"
         self._disk = disk
         self._scratch = Scratch(disk, self._packs)
         self._patience = patience

@@ -22,7 +22,7 @@ FILE_MODES = frozenset({b"100644", b"100755", b"100664"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """What a tree holds under a name: the file mode as git writes it, and the object's id."""
 
     mode: bytes
@@ -55,18 +55,18 @@ class Listing:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def get(self, name: bytes) -> Entry | None:
+    def get(self, name: bytes) -> TreeEntry | None:
         """What is under a name."""
         place = self._find(name)
         return None if place is None else _entry(self._records[place], len(name))
 
-    def items(self) -> Iterator[tuple[bytes, Entry]]:
+    def items(self) -> Iterator[tuple[bytes, TreeEntry]]:
         """Every name with what is under it."""
         for key, record in zip(self._keys, self._records, strict=True):
             name = key.removesuffix(b"/")
             yield name, _entry(record, len(name))
 
-    def replaced(self, name: bytes, entry: Entry | None) -> Listing:
+    def replaced(self, name: bytes, entry: TreeEntry | None) -> Listing:
         """The folder with something else, or (``None``) nothing, under a name."""
         keys, records = self._keys.copy(), self._records.copy()
         place = self._find(name)
@@ -104,10 +104,10 @@ def _key(name: bytes, mode: bytes) -> bytes:
     return name + b"/" if mode == FOLDER else name
 
 
-def _entry(record: bytes, length: int) -> Entry:
+def _entry(record: bytes, length: int) -> TreeEntry:
     """What a record ``mode name NUL id`` says, the length of the name being known."""
     space = record.index(b" ")
-    return Entry(record[:space], record[space + length + 2 :])
+    return TreeEntry(record[:space], record[space + length + 2 :])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bridge.store import ChangedMeanwhile
+from bridge.store import FileChanged
 from bridge.store.format.object_database import ObjectDatabase
-from bridge.store.format.objects import EMPTY, FOLDER, Entry, Format, Listing, Object
+from bridge.store.format.objects import EMPTY, FOLDER, Format, Listing, Object, TreeEntry
 
 
-def find(database: ObjectDatabase, tree: bytes, path: str) -> Entry | None:
+def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
     """What is at a path: a file, a folder, a symlink; ``None`` where nothing is."""
-    entry = Entry(FOLDER, tree)
+    entry = TreeEntry(FOLDER, tree)
     for name in os.fsencode(path).split(b"/"):
         if not entry.is_folder:
             return None
@@ -24,7 +24,9 @@ def find(database: ObjectDatabase, tree: bytes, path: str) -> Entry | None:
     return entry
 
 
-def walk(database: ObjectDatabase, tree: bytes, prefix: bytes = b"") -> Iterator[tuple[str, Entry]]:
+def walk(
+    database: ObjectDatabase, tree: bytes, prefix: bytes = b""
+) -> Iterator[tuple[str, TreeEntry]]:
     """Every file below a tree, by path. Git's order of trees makes this sorted by itself."""
     for name, entry in database.tree(tree).items():
         if entry.is_folder:
@@ -35,7 +37,7 @@ def walk(database: ObjectDatabase, tree: bytes, prefix: bytes = b"") -> Iterator
 
 def compare(
     database: ObjectDatabase, old: bytes | None, new: bytes | None, prefix: bytes = b""
-) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+) -> Iterator[tuple[str, TreeEntry | None, TreeEntry | None]]:
     """Everything but folders that differs between two trees; equal folders are not looked into."""
     if old == new:
         return
@@ -49,11 +51,11 @@ def compare(
             yield os.fsdecode(prefix + name), leaf_was, leaf_now
 
 
-def _folder(entry: Entry | None) -> bytes | None:
+def _folder(entry: TreeEntry | None) -> bytes | None:
     return entry.oid if entry and entry.is_folder else None
 
 
-def _leaf(entry: Entry | None) -> Entry | None:
+def _leaf(entry: TreeEntry | None) -> TreeEntry | None:
     return None if entry and entry.is_folder else entry
 
 
@@ -74,18 +76,18 @@ class TreeEditor:
         self._format = fmt
         self._root = _Folder(database.tree(tree), tree) if tree else _Folder(EMPTY)
 
-    def get(self, path: str) -> Entry | None:
+    def get(self, path: str) -> TreeEntry | None:
         """What is at a path now."""
         folder, name = self._go(path, make=False)
         return folder.listing.get(name) if folder else None
 
-    def put(self, path: str, entry: Entry) -> None:
-        """Write a file. Raises :class:`ChangedMeanwhile` where a folder is in its place, or a file
+    def put(self, path: str, entry: TreeEntry) -> None:
+        """Write a file. Raises :class:`FileChanged` where a folder is in its place, or a file
         in the place of a folder above it."""
         folder, name = self._go(path, make=True)
         present = folder.listing.get(name) if folder else None
         if folder is None or name in folder.below or (present and present.is_folder):
-            raise ChangedMeanwhile(path)
+            raise FileChanged(path)
         folder.listing = folder.listing.replaced(name, entry)
 
     def remove(self, path: str) -> None:
@@ -120,7 +122,7 @@ class TreeEditor:
         for name, below in folder.below.items():
             oid = self._write(below, objects)
             # Git knows no empty folders.
-            entry = Entry(FOLDER, oid) if len(below.listing) else None
+            entry = TreeEntry(FOLDER, oid) if len(below.listing) else None
             folder.listing = folder.listing.replaced(name, entry)
         tree = self._format.tree(folder.listing, folder.oid)
         self._database.remember(tree.oid, folder.listing)

@@ -16,9 +16,9 @@ from pathlib import Path
 from git import GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.commit.opening import Place
+from bridge.store.commit.opening import BareRepo
 from bridge.store.format.object_database import ObjectDatabase
-from bridge.store.format.objects import Entry, Object
+from bridge.store.format.objects import Object, TreeEntry
 from bridge.store.format.trees import TreeEditor, compare
 
 _MARK = ".conflict-"
@@ -48,9 +48,9 @@ class _Commit:
 class Replay:
     """Commits that are made again on top of another one; nothing is written yet."""
 
-    def __init__(self, place: Place, database: ObjectDatabase, author: str) -> None:
-        self._repo = place.repo
-        self._format = place.format
+    def __init__(self, bare_repo: BareRepo, database: ObjectDatabase, author: str) -> None:
+        self._repo = bare_repo.repo
+        self._format = bare_repo.format
         self._database = database
         self._author = author
         self.objects: list[Object] = []
@@ -120,7 +120,9 @@ class Replay:
         self.objects += objects
         return tree, kept
 
-    def _merged(self, was: Entry | None, now: Entry | None, there: Entry | None) -> Entry | None:
+    def _merged(
+        self, was: TreeEntry | None, now: TreeEntry | None, there: TreeEntry | None
+    ) -> TreeEntry | None:
         """The file with the changes of both, where git finds a way."""
         if not (was and now and there and was.is_file and now.is_file and there.is_file):
             return None
@@ -139,7 +141,7 @@ class Replay:
                 return None  # both have changed the same lines
         merged = self._format.object("blob", text)
         self.objects.append(merged)
-        return Entry(there.mode if now.mode == was.mode else now.mode, merged.oid)
+        return TreeEntry(there.mode if now.mode == was.mode else now.mode, merged.oid)
 
     def _text(self, oid: bytes) -> bytes:
         """A file's bytes; those that the commit before was merged to are not written yet."""
@@ -189,7 +191,7 @@ def _told(message: str, kept: Sequence[str]) -> str:
     return message + (gap if kept else "") + "".join(f"Kept-Beside: {path}\n" for path in kept)
 
 
-def _set(editor: TreeEditor, path: str, entry: Entry | None) -> None:
+def _set(editor: TreeEditor, path: str, entry: TreeEntry | None) -> None:
     if entry is None:
         editor.remove(path)
     else:

@@ -18,10 +18,10 @@ from git import GitError
 
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
-from bridge.store.sync.round import Conflict, Syncing
+from bridge.store.sync.round import MergeConflict, SyncRound
 from bridge.store.sync.transport import RemoteWaits, Transport, TransportError
 
-__all__ = ["Conflict", "Remote", "RemoteStatus"]
+__all__ = ["MergeConflict", "Remote", "RemoteStatus"]
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class RemoteStatus:
     ahead: int = 0
     error: str | None = None
     retry: float | None = None
-    conflicts: tuple[Conflict, ...] = ()
+    conflicts: tuple[MergeConflict, ...] = ()
 
 
 class Remote:
@@ -81,8 +81,8 @@ class Remote:
         self._name = name
         self._on_moved = on_moved
         self._poll = poll
-        self._transport = Transport(store.place, name, token, state, store.disk)
-        self._syncing = Syncing(store, self._transport, is_post)
+        self._transport = Transport(store.bare_repo, name, token, state, store.disk)
+        self._round = SyncRound(store, self._transport, is_post)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="remote")
         self._status = RemoteStatus()
         self._wake = asyncio.Event()
@@ -143,7 +143,7 @@ class Remote:
     async def _run(self) -> None:
         if self._name:
             with _logged("the files that were kept beside others cannot be listed"):
-                conflicts = await self._in_thread(self._syncing.conflicts)
+                conflicts = await self._in_thread(self._round.conflicts)
                 self._set(replace(self._status, conflicts=conflicts))
         while True:
             if self._name:
@@ -169,7 +169,7 @@ class Remote:
         before = local.stamp() if local else None
         self._waits = None
         try:
-            self._syncing.run(fetch=fetch)
+            self._round.run(fetch=fetch)
         except RemoteWaits as waits:
             self._waits = waits
             changed = local is None or local.stamp() != before
@@ -188,9 +188,9 @@ class Remote:
         self._tell()
         status = self._status
         try:
-            counts = await self._in_thread(self._syncing.counts)
+            counts = await self._in_thread(self._round.counts)
             if before != self._seen or status.conflicts:
-                status = replace(status, conflicts=await self._in_thread(self._syncing.conflicts))
+                status = replace(status, conflicts=await self._in_thread(self._round.conflicts))
             if counts is not None:
                 status = replace(status, behind=counts.behind, ahead=counts.ahead)
         except (StoreError, GitError, OSError) as trouble:

@@ -24,7 +24,7 @@ _MOMENT = 0.2  # seconds that another git command may take
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class MergeConflict:
     """A file that both sides had changed: theirs is at ``path``, ours at ``kept``."""
 
     path: str
@@ -39,7 +39,7 @@ class Counts:
     ahead: int = 0
 
 
-class Syncing:
+class SyncRound:
     """Brings branch and remote together. Its methods block."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Syncing:
         self._store = store
         self._is_post = is_post
         self._transport = transport
-        self._repo = store.place.repo
+        self._repo = store.bare_repo.repo
 
     def run(self, *, fetch: bool) -> None:
         """Fetch (or trust what is known), replay if need be, push.
@@ -63,7 +63,7 @@ class Syncing:
         for _ in range(_ROUNDS):
             ours, theirs = self._store.head(), self._theirs()
             if theirs and self._has_moved(ours, theirs):
-                self._bring(ours, theirs)
+                self._advance(ours, theirs)
                 continue
             if ours is None or ours == theirs:
                 self._transport.agree(ours)
@@ -108,21 +108,21 @@ class Syncing:
         behind, ahead = both.split()
         return Counts(int(behind), int(ahead))
 
-    def conflicts(self) -> tuple[Conflict, ...]:
+    def conflicts(self) -> tuple[MergeConflict, ...]:
         """Every file that was kept beside another one and is still there."""
         head = self._store.head()
         found = self._store.files("", head) if head else iter(())
         return tuple(
-            Conflict(path, kept) for kept, _ in found if (path := conflicted(kept)) is not None
+            MergeConflict(path, kept) for kept, _ in found if (path := conflicted(kept)) is not None
         )
 
-    def _bring(self, ours: Version | None, theirs: Version) -> None:
+    def _advance(self, ours: Version | None, theirs: Version) -> None:
         """Their commits become part of our branch; ours, if there are any, come on top."""
-        replay = Replay(self._store.place, self._store.database, self._store.author)
+        replay = Replay(self._store.bare_repo, self._store.database, self._store.author)
         tip = bytes.fromhex(theirs)
         if ours is not None and not self._contains(theirs, ours):
             tip = replay.onto(tip, bytes.fromhex(ours), self._taken_back(theirs))
-        if tip.hex() == ours or self._store.bring(ours, tip, replay.objects):
+        if tip.hex() == ours or self._store.advance_to_remote(ours, tip, replay.objects):
             self._transport.agree(theirs)
 
     def _has_moved(self, ours: Version | None, theirs: Version) -> bool:

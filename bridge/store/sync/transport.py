@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from git import Git, GitCommandError
 
 from bridge.store.commit.disk import Disk
-from bridge.store.commit.opening import Place
+from bridge.store.commit.opening import BareRepo
 from bridge.store.format.git_config import read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
 
@@ -103,21 +103,21 @@ class RemoteIsBusy(TransportError):
 class Transport:
     """The way to the branch of the same name in a remote. Its methods block."""
 
-    def __init__(self, place: Place, name: str, token: str, state: Path, disk: Disk) -> None:
+    def __init__(self, bare_repo: BareRepo, name: str, token: str, state: Path, disk: Disk) -> None:
         """``token`` is what an https remote wants as a password, perhaps as ``user:token``."""
-        self._place = place
+        self._bare_repo = bare_repo
         self._name = name
         self._user, _, self._token = token.rpartition(":")
         self._askpass = state / "askpass"
         self._disk = disk
-        self._git: Git = place.repo.git
+        self._git: Git = bare_repo.repo.git
         self._running: Any = None  # GitPython's process, which it does not annotate
         self._stopped = threading.Event()
         self.is_empty = False  # known to have no such branch
         #: The remote, if it is on this machine; known once :meth:`url` was asked for.
         self.local: LocalRemote | None = None
-        self.tracking = f"refs/remotes/{name}/{place.branch.name}"
-        self.agreed = f"refs/micropub-bridge/{name}/{place.branch.name}"
+        self.tracking = f"refs/remotes/{name}/{bare_repo.branch.name}"
+        self.agreed = f"refs/micropub-bridge/{name}/{bare_repo.branch.name}"
 
     def url(self) -> str:
         """Where the remote is, by git's own settings; ``""`` where there is none of that name."""
@@ -125,14 +125,14 @@ class Transport:
             url = str(self._git.remote("get-url", "--push", "--", self._name))
         except GitCommandError:
             return ""
-        path = local_path(url, self._place.common)
+        path = local_path(url, self._bare_repo.common)
         if path is not None and self.local is None:
-            self.local = LocalRemote(path, self._place.branch.name)
+            self.local = LocalRemote(path, self._bare_repo.branch.name)
         return url
 
     def fetch(self) -> None:
         """Bring the remote's commits here. Raises :class:`TransportError`."""
-        ref = self._place.branch.ref
+        ref = self._bare_repo.branch.ref
         self._refuse_itself()
         if self.local:
             self.local.fetching()
@@ -155,7 +155,7 @@ class Transport:
         :class:`RemoteWaits`, :class:`RemoteIsBusy` and :class:`TransportError`.
         """
         self._refuse_itself()
-        ref = self._place.branch.ref
+        ref = self._bare_repo.branch.ref
         # Never forced: since the commit follows what was seen, this option, its name aside, only
         # ever refuses more. Without it we would push back what the owner has just taken back.
         lease = f"--force-with-lease={ref}:{seen or ''}"
@@ -180,7 +180,7 @@ class Transport:
 
         Tried with a branch of its own name, since a remote that has moved on is no defect.
         """
-        trial = f"{self._place.branch.ref}:refs/heads/micropub-bridge-check"
+        trial = f"{self._bare_repo.branch.ref}:refs/heads/micropub-bridge-check"
         self._run("push", "--dry-run", "--quiet", "--porcelain", "--", self._name, trial)
 
     def agree(self, commit: str | None) -> None:
@@ -190,7 +190,7 @@ class Transport:
 
     def _refuse_itself(self) -> None:
         """Where ``site`` is gone, git takes ``site.git``, which may be our own repo."""
-        if self.local and self.local.is_repo(self._place.common):
+        if self.local and self.local.is_repo(self._bare_repo.common):
             raise TransportError(f"there is no repo at {self.local.path}")
 
     def _waits(self, text: str) -> RemoteWaits | None:
@@ -224,7 +224,7 @@ class Transport:
     def _run(self, *arguments: str, seen: str | None = None) -> str:
         if self._stopped.is_set():
             raise TransportError("the bridge is shutting down")
-        command = ["git", f"--git-dir={self._place.repo.git_dir}", *arguments]
+        command = ["git", f"--git-dir={self._bare_repo.repo.git_dir}", *arguments]
         told = {"MICROPUB_BRIDGE_SEEN": seen} if seen else {}  # for push-to-checkout.sh
         # A group of its own: what git starts (ssh) must not outlive it, and keep its pipes open.
         process = self._git.execute(
@@ -246,7 +246,7 @@ class Transport:
 
     def environment(self) -> Mapping[str, str]:
         """What git needs to be let in by the remote, and only there."""
-        settings = read_settings(self._place.repo, r"^core\.sshcommand$")
+        settings = read_settings(self._bare_repo.repo, r"^core\.sshcommand$")
         ssh = os.environ.get("GIT_SSH_COMMAND") or settings.get("core.sshcommand", "ssh")
         environment = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes"}
         url = urlsplit(self.url()) if self._token else None

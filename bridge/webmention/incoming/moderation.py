@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, Conflict, InvalidRequest
 from bridge.posts.addresses import hosts
 from bridge.runtime.durable import write_durably
 from bridge.store import StoreError
-from bridge.webmention.files import Kept, MentionFiles
+from bridge.webmention.files import MentionFiles, StoredMention
 from bridge.webmention.incoming.importing import records_of
 from bridge.webmention.incoming.inbox import Inbox, Record, id_of
 from bridge.webmention.incoming.receiving import Receiver
@@ -140,13 +140,13 @@ class Moderation:
             f" {len(records) - len(known)} of pages that are not there"
         )
 
-    def _all(self) -> list[Kept]:
+    def _all(self) -> list[StoredMention]:
         self._receiver.files.refresh()
         return self._receiver.files.all()
 
-    def _find(self, ids: Iterable[str]) -> tuple[list[Record], list[Kept]]:
+    def _find(self, ids: Iterable[str]) -> tuple[list[Record], list[StoredMention]]:
         waiting: list[Record] = []
-        kept: list[Kept] = []
+        kept: list[StoredMention] = []
         for name in ids:
             record = self._receiver.inbox.get(name)
             files = self._receiver.files.by_digest(name)
@@ -158,7 +158,9 @@ class Moderation:
                 raise InvalidRequest(f"There is no mention {name[:40]!r} (any more).")
         return waiting, kept
 
-    async def _approve(self, waiting: list[Record], kept: list[Kept], *, trust: bool) -> None:
+    async def _approve(
+        self, waiting: list[Record], kept: list[StoredMention], *, trust: bool
+    ) -> None:
         trusted = list[str]()
         if trust:
             mentions = [(each.of_mention(), each.source) for each in waiting if each.mention]
@@ -172,7 +174,7 @@ class Moderation:
 
         await self._receiver.show([each for each in waiting if each.mention], change)
 
-    async def _refuse(self, waiting: list[Record], kept: list[Kept]) -> None:
+    async def _refuse(self, waiting: list[Record], kept: list[StoredMention]) -> None:
         digests = [each.digest for each in kept] + [each.digest for each in waiting if each.digest]
 
         def change(rules: Rules) -> Rules:
@@ -181,7 +183,7 @@ class Moderation:
         await self._receiver.commits.remove([each.path for each in kept], change)
         await self._receiver.refuse([*waiting, *map(self._record_of, kept)])
 
-    def _record_of(self, kept: Kept) -> Record:
+    def _record_of(self, kept: StoredMention) -> Record:
         """What is remembered of a mention that has a file."""
         known = self._receiver.inbox.get(id_of(kept.source, kept.target))
         now = time.time()
@@ -189,7 +191,9 @@ class Moderation:
         record.digest = kept.digest
         return record
 
-    async def _block(self, waiting: list[Record], kept: list[Kept], *, author: bool) -> None:
+    async def _block(
+        self, waiting: list[Record], kept: list[StoredMention], *, author: bool
+    ) -> None:
         named = [
             (str(each.of_mention().entry["author"].get("url", "")), each.source)
             for each in waiting
@@ -263,7 +267,7 @@ def shown_in(files: MentionFiles, limit: int, offset: int = 0) -> tuple[list[Ite
     return [_of_file(files, each) for each in every[offset : offset + limit]], len(every)
 
 
-def _of_file(files: MentionFiles, kept: Kept) -> Item:
+def _of_file(files: MentionFiles, kept: StoredMention) -> Item:
     read = files.read(kept.path)
     said: dict[str, Any] = read[0] if read else {}
     author = said.get("author")
@@ -330,7 +334,7 @@ def _one(author: str, source: str) -> str:
     return author or host
 
 
-def _is_blocked(kept: Kept, rules: Rules) -> bool:
+def _is_blocked(kept: StoredMention, rules: Rules) -> bool:
     entry = {"author": {"url": kept.author}}
     return rules.blocks(Mention(kept.kind, kept.url, entry), kept.source)
 

@@ -13,7 +13,7 @@ from typing import Any
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.store import Change
-from bridge.webmention.files import COUNTS, Kept, MentionFiles
+from bridge.webmention.files import COUNTS, MentionFiles, StoredMention
 from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.rules import FILE as RULES
@@ -191,7 +191,7 @@ class MentionCommits:
             "wm-checked": _time(self._now()),
         }
 
-    def _take_out(self, kept: Sequence[Kept], changes: Changes) -> None:
+    def _take_out(self, kept: Sequence[StoredMention], changes: Changes) -> None:
         photos = Counter(each.photo for each in kept if each.photo)
         for each in kept:
             changes.add(Change(each.path, None, each.blob))
@@ -209,7 +209,7 @@ class MentionCommits:
             changes.add(Change(path, rules.to_file(), self._files.rules_blob))
 
 
-def _is_better(record: Record, same: Kept) -> bool:
+def _is_better(record: Record, same: StoredMention) -> bool:
     """Whether a response that has come on two ways is to be known by the new one: its own page
     says more than a service that speaks for others."""
     mention = record.of_mention()

@@ -13,7 +13,7 @@ from pathlib import Path
 from bridge.errors import BridgeError
 from bridge.runtime.durable import write_durably
 from bridge.store import StoreError
-from bridge.webmention.files import Kept
+from bridge.webmention.files import StoredMention
 from bridge.webmention.incoming.receiving import Receiver
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Reverification:
         write_durably(self._file, json.dumps(checked).encode())
 
 
-def _due(kept: Kept, looked: float) -> float:
+def _due(kept: StoredMention, looked: float) -> float:
     """When a mention is to be looked at again, in seconds since the epoch."""
     if kept.kind not in _KINDS or kept.via not in {"webmention", "import"} or not kept.source:
         return float("inf")

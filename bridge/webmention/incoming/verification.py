@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
-from bridge.net.sandboxed_parse import read_apart
+from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.net.web_url import BadURL, parse
 
 #: Run, never imported here: a parser of HTML is a third of what else the bridge needs in memory.
@@ -95,7 +95,7 @@ class Verifier:
 
     async def _judge(self, page: Fetched, source: str, target: str) -> Look:
         kind, charset = _media_type(page.headers.get("Content-Type", ""))
-        said: dict[str, Any] | None = await read_apart(
+        said: dict[str, Any] | None = await parse_in_subprocess(
             _PROGRAM, page.url, source, target, kind, charset, page=page.body,
             seconds=self._reading,
         )  # fmt: skip

@@ -14,13 +14,13 @@ from bridge.settings import Settings
 from bridge.store.git import GitStore
 from bridge.webmention.outgoing.changes import Changes
 from bridge.webmention.outgoing.conversation import Conversation
-from bridge.webmention.outgoing.delivery import Courier, Pace
+from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
 from bridge.webmention.outgoing.following import Follower
 from bridge.webmention.outgoing.live import LivePages
 from bridge.webmention.outgoing.outbox import Outbox
 from bridge.webmention.outgoing.recipients import Recipients
 from bridge.webmention.outgoing.sending import Sender
-from bridge.webmention.tombstones import Gravedigger
+from bridge.webmention.tombstones import TombstoneCommitter
 
 
 def outbox_folder(state: Path) -> Path:
@@ -45,7 +45,7 @@ def make_sender(
     catalogue: Catalogue,
     posts: PostReader,
     rebuilder: Rebuilder,
-    tombstones: Gravedigger,
+    tombstones: TombstoneCommitter,
     *,
     fetch: GuardedFetch,
     site: GuardedFetch,
@@ -68,4 +68,6 @@ def make_sender(
         tombstones,
         time.time,
     )
-    return Sender(store, follower, pages, recipients, Courier(fetch, Pace(), time.time), outbox)
+    return Sender(
+        store, follower, pages, recipients, Courier(fetch, DeliveryTiming(), time.time), outbox
+    )

@@ -14,7 +14,7 @@ from bridge.runtime.docs import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.webmention.outgoing.build import outbox_folder, own_hosts, own_pages
-from bridge.webmention.outgoing.delivery import Courier, Outcome, Pace
+from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming, Outcome
 from bridge.webmention.outgoing.discovery import AGENT
 from bridge.webmention.outgoing.live import read_page
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox
@@ -56,7 +56,7 @@ async def _send(settings: Settings, url: str, own: frozenset[str], public_url: s
         targets = list(dict.fromkeys([*linked, *told]))[:MOST_TARGETS]
         if not targets:
             print(f"{url} links to no other site in its text, so there is no one to tell.")
-        courier = Courier(fetch, Pace(), time.time)
+        courier = Courier(fetch, DeliveryTiming(), time.time)
         failed = False
         for target in targets:
             outcome = await courier.deliver(url, Delivery(target))

@@ -14,7 +14,7 @@ from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 from bridge.posts.catalogue import Catalogue
 from bridge.site.known import without_guesses
-from bridge.site.messages import Entry, Source
+from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId, ContentStore, Difference
 
 #: What the world is shown: ``hidden`` is unlisted, not secret.
@@ -30,7 +30,7 @@ RESPONSES = ("in-reply-to", "like-of", "repost-of", "bookmark-of", "tag-of", "qu
 class Seen:
     """A public post as one version has it."""
 
-    entry: Entry
+    entry: IndexedPost
     file: PelicanFile
 
     def said(self) -> tuple[object, ...]:
@@ -123,7 +123,7 @@ class Changes:
             for source, entry in zip(
                 sources, await self.catalogue.site.describe(sources), strict=True
             ):
-                if isinstance(entry, Entry) and _is_public(entry):
+                if isinstance(entry, IndexedPost) and _is_public(entry):
                     text = source.data.decode("utf-8", "replace")
                     file = PelicanFile.parse(text, source.path)
                     if Mf2Line.of(file).rest.get("webmention") is not False:
@@ -131,7 +131,7 @@ class Changes:
         return found
 
 
-def _is_public(entry: Entry | None) -> bool:
+def _is_public(entry: IndexedPost | None) -> bool:
     return entry is not None and entry.status in PUBLIC
 
 

@@ -25,7 +25,7 @@ _REMEMBERED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class DeliveryTiming:
     """How fast, in seconds. ``again``: the pauses before a target is tried again that could not
     answer; ``refused``: before one that refused, since it may have seen an older page. ``gap``
     is between two requests to one host; ``hourly`` the number of webmentions in an hour."""
@@ -51,7 +51,7 @@ class Courier:
     """Delivers webmentions: one request at a time to a host, so many in an hour."""
 
     fetch: GuardedFetch
-    pace: Pace
+    timing: DeliveryTiming
     now: Callable[[], float]
     _turns: dict[str, _Turn] = field(default_factory=dict)
     _posts: deque[float] = field(default_factory=deque)
@@ -79,8 +79,8 @@ class Courier:
         """When the next webmention may go out, as far as their number in an hour says."""
         while self._posts and self._posts[0] <= self.now() - _HOUR:
             self._posts.popleft()
-        full = len(self._posts) >= self.pace.hourly
-        return self._posts[-self.pace.hourly] + _HOUR if full else 0.0
+        full = len(self._posts) >= self.timing.hourly
+        return self._posts[-self.timing.hourly] + _HOUR if full else 0.0
 
     async def _post(self, source: str, delivery: Delivery, endpoint: str) -> Outcome:
         self._posts.append(self.now())
@@ -100,16 +100,16 @@ class Courier:
         reason = f"its endpoint answered {status}"
         if status == 429 or status >= 500:
             return self._again(delivery, status, reason, retry_after(answer))
-        if status == 400 and delivery.tries < len(self.pace.refused):
-            return Outcome("waiting", status, reason, self.pace.refused[delivery.tries])
+        if status == 400 and delivery.tries < len(self.timing.refused):
+            return Outcome("waiting", status, reason, self.timing.refused[delivery.tries])
         return Outcome("failed", status, reason)
 
     def _again(
         self, delivery: Delivery, status: int, reason: str, after: float | None = None
     ) -> Outcome:
-        if delivery.tries >= len(self.pace.again):
+        if delivery.tries >= len(self.timing.again):
             return Outcome("failed", status, reason)
-        pause = self.pace.again[delivery.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        pause = self.timing.again[delivery.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         return Outcome("waiting", status, reason, min(after, _DAY) if after is not None else pause)
 
     def _remember(self, target: str, fresh: float) -> None:
@@ -130,7 +130,7 @@ class Courier:
                 try:
                     yield
                 finally:
-                    turn.free_at = asyncio.get_running_loop().time() + self.pace.gap
+                    turn.free_at = asyncio.get_running_loop().time() + self.timing.gap
         finally:
             turn.waiting -= 1
             if len(self._turns) > _REMEMBERED:

@@ -17,7 +17,7 @@ from bridge.webmention.outgoing.conversation import Answered, Conversation
 from bridge.webmention.outgoing.live import LivePages
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Outbox, Outgoing
 from bridge.webmention.outgoing.recipients import Recipients
-from bridge.webmention.tombstones import Gravedigger
+from bridge.webmention.tombstones import TombstoneCommitter
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Follower:
     recipients: Recipients
     outbox: Outbox
     conversation: Conversation
-    graves: Gravedigger
+    graves: TombstoneCommitter
     now: Callable[[], float]
     most_at_once: int = MOST_AT_ONCE
 
@@ -59,7 +59,7 @@ class Follower:
         changed = await self.changes.posts(differences)
         held = await self._are_too_many(changed, Version(cursor), head)
         deleted = [each.old for each in changed if each.new is None and each.old is not None]
-        buried = None if held else await self.graves.bury(deleted)
+        buried = None if held else await self.graves.commit_missing(deleted)
         for each in changed:
             await self._put(each, buried or head, held=held)
         answered = await self.conversation.changed(differences)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
-from bridge.net.sandboxed_parse import read_apart
+from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.posts.addresses import canonical
 from bridge.rebuild import Rebuilder
 from bridge.store import Version
@@ -160,7 +160,9 @@ class LivePages:
 
 async def read_page(body: bytes, url: str) -> dict[str, Any] | None:
     """What a page of the site says (:func:`bridge.webmention.outgoing.links.read`)."""
-    said: dict[str, Any] | None = await read_apart(_PROGRAM, url, page=body, seconds=_READ_SECONDS)
+    said: dict[str, Any] | None = await parse_in_subprocess(
+        _PROGRAM, url, page=body, seconds=_READ_SECONDS
+    )
     return said
 
 

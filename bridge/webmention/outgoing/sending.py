@@ -38,7 +38,7 @@ _CLOSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class Timing:
     """How soon things happen, in seconds: for tests, which do not wait for days."""
 
     looks: tuple[float, ...] = (*_LOOKS, *(60.0,) * _MINUTES, *(600.0,) * _LATER)
@@ -70,7 +70,7 @@ class Sender:
         courier: Courier,
         outbox: Outbox,
         *,
-        rhythm: Rhythm | None = None,
+        timing: Timing | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -79,7 +79,7 @@ class Sender:
         self._recipients = recipients
         self._courier = courier
         self._outbox = outbox
-        self._rhythm = rhythm or Rhythm()
+        self._timing = timing or Timing()
         self._now = now
         self._moved = asyncio.Event()
         self._due = asyncio.Event()
@@ -201,7 +201,7 @@ class Sender:
                 failures = 0
                 self._due.set()
                 continue
-            pause = min(self._rhythm.again * 2**failures, _LONGEST_SLEEP)
+            pause = min(self._timing.again * 2**failures, _LONGEST_SLEEP)
             failures += 1
             asyncio.get_running_loop().call_later(pause, self._moved.set)
 
@@ -256,7 +256,7 @@ class Sender:
         except Exception:
             # Whatever is wrong with one post, the others go on; this one comes again later.
             log.exception("webmentions of %s wait", out.source)
-            out.next = self._now() + self._rhythm.again
+            out.next = self._now() + self._timing.again
             for each in out.deliveries:
                 if each.state == "waiting":
                     each.next = max(each.next, out.next)
@@ -273,7 +273,7 @@ class Sender:
         if page.is_live and not page.is_certain and self._looks_as_before(out, page):
             page = replace(page, is_live=False, reason=f"{out.url} shows what it showed before")
         if not page.is_live:
-            looks = self._rhythm.looks
+            looks = self._timing.looks
             out.reason = page.reason
             if out.looks >= len(looks):
                 out.state = "unseen"
@@ -350,7 +350,7 @@ class Sender:
     ) -> None:
         """Salmention: what a reply is answered with is a change of it for those upstream, who
         hear of it at most once an hour, and not of their own words."""
-        waits = max(now, out.told_upstream + self._rhythm.upstream)
+        waits = max(now, out.told_upstream + self._timing.upstream)
         for each in deliveries:
             if each.target not in page.replies or not set(out.answered) - {host_of(each.target)}:
                 continue

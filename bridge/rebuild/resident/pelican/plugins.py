@@ -20,7 +20,7 @@ from pelican import Pelican
 from pelican.plugins import signals
 
 from bridge.rebuild.resident.pelican.reading import fresh
-from bridge.rebuild.resident.reuse.tracing import Unfit, current, replaced
+from bridge.rebuild.resident.reuse.tracing import UnsupportedSiteError, current, replaced
 
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
@@ -79,26 +79,26 @@ _SAFE_MODULES = ("pelican_indieauth", "jinja2", "markupsafe")
 
 
 def check(site: Pelican) -> None:
-    """Raise :class:`Unfit` where a build that keeps anything could differ from a clean one."""
+    """Raise :class:`UnsupportedSiteError` where a warm build could differ from a clean one."""
     settings = site.settings
     if settings["RELATIVE_URLS"]:
         # What is written first decides about links in what is written later.
-        raise Unfit("RELATIVE_URLS is set")
+        raise UnsupportedSiteError("RELATIVE_URLS is set")
     if any(isinstance(value, tuple) for value in settings["DATE_FORMATS"].values()):
         # Every post changes the locale of the posts after it.
-        raise Unfit("DATE_FORMATS names locales")
+        raise UnsupportedSiteError("DATE_FORMATS names locales")
     folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
     if any(Path(folder).absolute().is_relative_to(settings["PATH"]) for folder in folders):
         # Posts are looked at in every build, templates when the process begins.
-        raise Unfit("there are templates in the content folder")
+        raise UnsupportedSiteError("there are templates in the content folder")
     if type(site) is not Pelican:
-        raise Unfit("PELICAN_CLASS is set")
+        raise UnsupportedSiteError("PELICAN_CLASS is set")
     if (method := replaced()) is not None:
-        raise Unfit(f"a plugin has replaced Pelican's {method}")
+        raise UnsupportedSiteError(f"a plugin has replaced Pelican's {method}")
     for signal, known in _OUTPUT_SIGNALS.items():
         for receiver in _receivers(signal):
             if _name(receiver) not in known:
-                raise Unfit(f"{_name(receiver)} listens to {signal.name}")
+                raise UnsupportedSiteError(f"{_name(receiver)} listens to {signal.name}")
 
 
 def sees_every_object() -> bool:
@@ -179,7 +179,7 @@ class Pictures:
         return noted
 
 
-class Memory:
+class PluginState:
     """What plugins remember between builds: it is made to be nothing.
 
     A clean build begins with plugins as they are right after ``register`` and ``initialized``;
@@ -197,7 +197,9 @@ class Memory:
                 for value in _rememberers(module)
             ]
         except (TypeError, ValueError, RecursionError) as error:
-            raise Unfit(f"a plugin or a setting keeps what cannot be copied: {error}") from error
+            raise UnsupportedSiteError(
+                f"a plugin or a setting keeps what cannot be copied: {error}"
+            ) from error
 
     def forget(self) -> None:
         """Put everything back to where it was before the first build."""

@@ -53,7 +53,7 @@ def _stamp_if_there(path: str) -> Stamp | None:
         return None
 
 
-class Kept(Exception):
+class CachedFileChanged(Exception):
     """Something changed that this process has kept. The text says what."""
 
 
@@ -121,7 +121,7 @@ class _Pristine:
         return made
 
 
-class Shelf:
+class ContentCache:
     """What is kept of the files of a site.
 
     ``whole`` says whether content objects may be kept as they are, or only what stood in the
@@ -244,38 +244,38 @@ def _no() -> bool:
     return False
 
 
-def readers_with(shelf: Shelf, disk: KeptOnDisk | None = None) -> type[Readers]:
+def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) -> type[Readers]:
     """Pelican's readers, reading through a shelf; ``disk`` has what an earlier process kept."""
 
-    class ShelvedReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
+    class CachingReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
         def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
             whole = _whole(base_path, path)
             kind = options["content_class"]
 
             def read() -> Content:
-                read_file = super(ShelvedReaders, self).read_file
+                read_file = super(CachingReaders, self).read_file
                 return read_file(base_path, path, *args, **options)
 
             def reader() -> object:
                 return self.readers.get(options.get("fmt") or file_suffix(path))
 
-            return shelf.content(kind, whole, options["context"], read, reader)
+            return content_cache.content(kind, whole, options["context"], read, reader)
 
         def get_cached_data(self, filename: str, default: Any = None) -> Any:
-            found = shelf.parsed(filename)
+            found = content_cache.parsed(filename)
             if found is None and disk is not None:
                 reader = self.readers.get(file_suffix(filename))
                 if (found := disk.find(filename, reader, self.settings)) is not None:
-                    shelf.keep_parsed(filename, found, reader)
+                    content_cache.keep_parsed(filename, found, reader)
             return default if found is None else found
 
         def cache_data(self, filename: str, data: Any) -> None:
             reader = self.readers.get(file_suffix(filename))
-            shelf.keep_parsed(filename, data, reader)
-            if disk is not None and (opened := shelf.opened()) is not None:
+            content_cache.keep_parsed(filename, data, reader)
+            if disk is not None and (opened := content_cache.opened()) is not None:
                 disk.keep(filename, data, reader, opened)
 
         def save_cache(self) -> None:
             """What goes to disk goes there as each file is read."""
 
-    return ShelvedReaders
+    return CachingReaders

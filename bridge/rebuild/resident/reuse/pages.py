@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pelican.contents import Content
 
 from bridge.rebuild.resident.pelican.planning import Page
-from bridge.rebuild.resident.reuse.facts import Facts, Ingredients, Opaque
+from bridge.rebuild.resident.reuse.inputs import BuildInputs, Dependencies, Opaque
 from bridge.rebuild.resident.reuse.opened import noting
-from bridge.rebuild.resident.reuse.shadow import Shadow
-from bridge.rebuild.resident.reuse.tracing import Trace, Unfit, tracing
+from bridge.rebuild.resident.reuse.staged_site import StagedSite
+from bridge.rebuild.resident.reuse.tracing import Trace, UnsupportedSiteError, tracing
 
 #: What Pelican looks up in the context for each feed, besides the feed's posts.
 _OF_FEEDS = ("SITENAME", "SITESUBTITLE", "SITEURL", "localsiteurl", "RSS_FEED_SUMMARY_ONLY")
@@ -29,13 +29,13 @@ class PageFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """How a page was made last time. Without ``ingredients`` no one knows whether it is so still.
+    """How a page was made last time. Without ``dependencies`` no one knows whether it is so still.
 
     ``derived`` are files that a plugin made for it.
     """
 
     made_by: tuple[str, ...]
-    ingredients: Ingredients | None
+    dependencies: Dependencies | None
     derived: frozenset[str]
 
 
@@ -45,8 +45,8 @@ class Pages:
     ``shown`` is told of output files as soon as they are in place.
     """
 
-    def __init__(self, shadow: Shadow, shown: Callable[[Iterable[str]], None]) -> None:
-        self._shadow = shadow
+    def __init__(self, staged: StagedSite, shown: Callable[[Iterable[str]], None]) -> None:
+        self._staged = staged
         self._shown = shown
         self._made: dict[str, _Made] = {}
         self._now: set[str] = set()
@@ -64,16 +64,16 @@ class Pages:
         made = self._made.get(page.name)
         return made is not None and made.made_by == page.made_by
 
-    def is_up_to_date(self, page: Page, facts: Facts) -> bool:
+    def is_up_to_date(self, page: Page, inputs: BuildInputs) -> bool:
         """Whether the page in this place is this one, made from what it would be made from now."""
         made = self._made.get(page.name)
         if made is None or made.made_by != page.made_by:
             return False
         if page.name in self._now:
             return True
-        return made.ingredients is not None and facts.still(made.ingredients, page.local)
+        return made.dependencies is not None and inputs.still(made.dependencies, page.local)
 
-    def make(self, page: Page, facts: Facts) -> bool:
+    def make(self, page: Page, inputs: BuildInputs) -> bool:
         """Write a page and put it where the world sees it; whether it is other than before."""
         trace = Trace()
         self._made.pop(page.name, None)
@@ -81,7 +81,7 @@ class Pages:
             with tracing(trace), noting() as opened:
                 page.write()
             trace.files |= opened
-        except Unfit:
+        except UnsupportedSiteError:
             raise
         except Exception as error:
             suspects = [page.content, trace.last]
@@ -89,11 +89,11 @@ class Pages:
                 f"{page.name} cannot be made: {type(error).__name__}: {error}",
                 [content for content in suspects if content is not None],
             ) from error
-        changed = self._shadow.publish(page.name)
+        changed = self._staged.publish(page.name)
         self._shown([page.name])
         self._now.add(page.name)
-        ingredients = _ingredients(page, trace, facts)
-        self._made[page.name] = _Made(page.made_by, ingredients, frozenset(trace.derived))
+        dependencies = _dependencies(page, trace, inputs)
+        self._made[page.name] = _Made(page.made_by, dependencies, frozenset(trace.derived))
         return changed
 
     def keep_only(self, names: Collection[str]) -> set[str]:
@@ -103,7 +103,7 @@ class Pages:
         return set[str]().union(*(made.derived for made in self._made.values()))
 
 
-def _ingredients(page: Page, trace: Trace, facts: Facts) -> Ingredients | None:
+def _dependencies(page: Page, trace: Trace, inputs: BuildInputs) -> Dependencies | None:
     if page.content is not None:
         # Plugins that amend a page look at its post too.
         trace.saw(page.content)
@@ -115,7 +115,7 @@ def _ingredients(page: Page, trace: Trace, facts: Facts) -> Ingredients | None:
     if any(all(listing is not its for its in page.local.values()) for listing in trace.listings):
         trace.opaque = "it looks at another page of the list that it is a page of"
     try:
-        return facts.ingredients(trace, page.local)
+        return inputs.dependencies(trace, page.local)
     except Opaque as reason:
         _log.debug("%s is made anew in every build: %s", page.name, reason)
         return None

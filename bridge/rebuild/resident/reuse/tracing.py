@@ -81,7 +81,7 @@ class Trace:
         self.last = content
 
 
-class Unfit(Exception):
+class UnsupportedSiteError(Exception):
     """The site is not one for the resident build. The text says why."""
 
 
@@ -247,11 +247,13 @@ class TracingTemplate(Template):
 
 
 def _stateless(module: TemplateModule) -> TemplateModule:
-    """A module that keeps nothing from one page to the next; raises :class:`Unfit`."""
+    """A module without state from page to page; raises :class:`UnsupportedSiteError`."""
     for name, value in vars(module).items():
         if isinstance(value, (Cycler, Joiner, Namespace)):
             # In a clean build it goes on from page to page, in the order in which these are made.
-            raise Unfit(f"{name!r} in the template {module.__name__!r} counts over all pages")
+            raise UnsupportedSiteError(
+                f"{name!r} in the template {module.__name__!r} counts over all pages"
+            )
     return module
 
 

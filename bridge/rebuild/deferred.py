@@ -15,7 +15,7 @@ from bridge.store import Version
 _log = logging.getLogger(__name__)
 
 
-class LaterRebuilder:
+class DeferredRebuilder:
     """A :class:`~bridge.rebuild.Rebuilder` that becomes another one when its folder is known.
 
     Loading a site takes seconds, which nothing else has to wait for: the bridge answers before.

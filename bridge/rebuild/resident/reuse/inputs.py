@@ -36,7 +36,7 @@ from bridge.rebuild.resident.reuse.tracing import SiteList, Trace, asked, speaks
 #: Which content object: of which kind, from which file.
 ContentKey: TypeAlias = tuple[str, str]
 #: What a page was made from, with the numbers of that time.
-Ingredients: TypeAlias = Mapping[Hashable, Hashable]
+Dependencies: TypeAlias = Mapping[Hashable, Hashable]
 
 _PLAIN = frozenset(
     {str, int, type(None), bytes, date, datetime, SafeDatetime, time, timedelta, ZoneInfo}
@@ -51,7 +51,7 @@ class Opaque(Exception):
     """A value that cannot be compared with what it was in an earlier build."""
 
 
-class Numbers:
+class ValueNumbering:
     """Gives equal values of the same thing the same number, over all builds."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class _Gone:
 _GONE = _Gone()
 
 
-class Facts:
+class BuildInputs:
     """Everything that pages of one build may be made from.
 
     ``context`` is what templates find by name, ``lists`` are the site's by name. ``links_of``
@@ -98,12 +98,12 @@ class Facts:
 
     def __init__(
         self,
-        numbers: Numbers,
+        numbering: ValueNumbering,
         context: Mapping[str, Any],
         lists: Mapping[Hashable, SiteList],
         links_of: Callable[[Content], str | None],
     ) -> None:
-        self._numbers = numbers
+        self._numbering = numbering
         self._context = context
         self._lists = lists
         self._links_of = links_of
@@ -123,7 +123,7 @@ class Facts:
             raise Opaque(f"{content!r} is not from a file of the site")
         return key
 
-    def ingredients(self, trace: Trace, local: Mapping[str, Any]) -> Ingredients:
+    def dependencies(self, trace: Trace, local: Mapping[str, Any]) -> Dependencies:
         """What a page was made from; raises :class:`Opaque` where that is not known.
 
         ``local`` are the variables that only this page has.
@@ -135,18 +135,18 @@ class Facts:
         things += [("content", self.key(content)) for content in trace.contents.values()]
         things += [("file", path) for path in trace.files]
         things += [("mentions", path) for path in trace.mentions]
-        return {self._numbers.same(thing): self._look(thing, local) for thing in things}
+        return {self._numbering.same(thing): self._look(thing, local) for thing in things}
 
-    def still(self, ingredients: Ingredients, local: Mapping[str, Any]) -> bool:
+    def still(self, dependencies: Dependencies, local: Mapping[str, Any]) -> bool:
         """Whether a page would be made from the same."""
         try:
-            return all(self._look(thing, local) == number for thing, number in ingredients.items())
+            return all(self._look(thing, local) == number for thing, number in dependencies.items())
         except Opaque:
             return False
 
     def end(self) -> None:
         """The build is complete: what no page of it was made from can be forgotten."""
-        self._numbers.keep_only(self._now)
+        self._numbering.keep_only(self._now)
 
     def _look(self, thing: Any, local: Mapping[str, Any]) -> Any:
         kind, subject = thing[0], thing[1]
@@ -160,7 +160,7 @@ class Facts:
     def _number(self, thing: Any) -> int:
         if thing not in self._now:
             try:
-                self._now[thing] = self._numbers.number(thing, self._value(thing))
+                self._now[thing] = self._numbering.number(thing, self._value(thing))
             except Opaque as reason:
                 self._now[thing] = reason
         number = self._now[thing]

@@ -32,7 +32,7 @@ def chosen(settings: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(value)
 
 
-def loud(articles: Iterable[Any], kinds: Collection[str]) -> list[Any]:
+def on_home(articles: Iterable[Any], kinds: Collection[str]) -> list[Any]:
     """The articles of other kinds."""
     return [article for article in articles if article.entry.kind not in kinds]
 
@@ -44,14 +44,14 @@ def keep_off_home(generator: Any, kinds: Collection[str]) -> None:
     def generate_direct_templates(write: Callable[..., None]) -> None:
         def write_home(*args: Any, **values: Any) -> None:
             if values.get("template_name") == "index":
-                values |= {name: loud(values[name], kinds) for name in ("articles", "dates")}
+                values |= {name: on_home(values[name], kinds) for name in ("articles", "dates")}
             write(*args, **values)
 
         direct(write_home)
 
     def generate_feeds(writer: Any) -> None:
         # Those of a category, a tag or an author are made of other lists.
-        everything, generator.articles = generator.articles, loud(generator.articles, kinds)
+        everything, generator.articles = generator.articles, on_home(generator.articles, kinds)
         try:
             feeds(writer)
         finally:

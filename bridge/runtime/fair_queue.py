@@ -44,7 +44,7 @@ class Account:
 _Due: TypeAlias = tuple[float, int, Account, Callable[[], object]]
 
 
-class Turns:
+class FairQueue:
     """Short pieces of work, done one after another between the loop's other callbacks."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -94,13 +94,13 @@ class Turns:
                 self._loop.call_soon(self._round)
 
 
-_OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+_OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue] = WeakKeyDictionary()
 
 
-def turns() -> Turns:
+def fair_queue() -> FairQueue:
     """Those of the running loop: it is its time that is shared."""
     loop = asyncio.get_running_loop()
     found = _OF_LOOPS.get(loop)
     if found is None:
-        found = _OF_LOOPS[loop] = Turns(loop)
+        found = _OF_LOOPS[loop] = FairQueue(loop)
     return found

@@ -20,8 +20,8 @@ from bridge.content.file.mf2 import Mf2Line
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.commits import Committer
-from bridge.posts.reply_contexts import Annotator
-from bridge.posts.reservations import Placing
+from bridge.posts.reply_contexts import ReplyContexts
+from bridge.posts.reservations import Reservations
 from bridge.settings import Settings, Site
 from bridge.store import Change, Commit, Version
 from bridge.store.git import GitStore
@@ -39,7 +39,7 @@ class Bench:
     """A site with a real repo, and what annotates its posts."""
 
     store: GitStore
-    annotator: Annotator
+    reply_contexts: ReplyContexts
     versions: list[Version]
     target: str
 
@@ -102,20 +102,22 @@ async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[B
     versions: list[Version] = []
     committer = Committer(queue, catalogue, library, [versions.append])
     async with GuardedFetch(allow_loopback=True) as fetch:
-        placing, now = Placing(catalogue, store), WRITTEN + timedelta(hours=1)
-        annotator = Annotator(catalogue, posts.reader, placing, committer, fetch, now=lambda: now)
-        yield Bench(store, annotator, versions, target)
-        await annotator.close()
+        reservations, now = Reservations(catalogue, store), WRITTEN + timedelta(hours=1)
+        reply_contexts = ReplyContexts(
+            catalogue, posts.reader, reservations, committer, fetch, now=lambda: now
+        )
+        yield Bench(store, reply_contexts, versions, target)
+        await reply_contexts.close()
     await queue.close()
     await posts.close()
 
 
 async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:
-    await bench.annotator.start()
+    await bench.reply_contexts.start()
     file = bench.reply("Mood: unknown to us\n")
     before = bench.store.head()
-    bench.annotator.want(URL, file)
-    await bench.annotator.idle()
+    bench.reply_contexts.request(URL, file)
+    await bench.reply_contexts.idle()
     after = bench.store.head()
     assert before is not None
     assert after is not None
@@ -135,7 +137,7 @@ async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:
 async def test_a_like_is_called_by_what_it_likes_once_that_is_known(
     bench: Bench, title: str, then: str
 ) -> None:
-    await bench.annotator.start()
+    await bench.reply_contexts.start()
     title = title.format(host=bench.target.split("/")[2])
     line = (
         f'{{"type":["h-entry"],"properties":{{"like-of":["{bench.target}"]}},"title":"synthetic"}}'
@@ -143,8 +145,8 @@ async def test_a_like_is_called_by_what_it_likes_once_that_is_known(
     head = (
         f"Title: {title}\nDate: {WRITTEN.isoformat()}\nSlug: answer\nCategory: likes\nMf2: {line}"
     )
-    bench.annotator.want(URL, bench.put(PATH, f"{head}\n\n"))
-    await bench.annotator.idle()
+    bench.reply_contexts.request(URL, bench.put(PATH, f"{head}\n\n"))
+    await bench.reply_contexts.idle()
     file = PelicanFile.parse(bench.text())
     assert file.get("Title") == then
     assert Mf2Line.of(file).synthetic_title
@@ -152,12 +154,12 @@ async def test_a_like_is_called_by_what_it_likes_once_that_is_known(
 
 
 async def test_what_is_there_is_not_fetched_again(bench: Bench) -> None:
-    await bench.annotator.start()
-    bench.annotator.want(URL, bench.reply())
-    await bench.annotator.idle()
+    await bench.reply_contexts.start()
+    bench.reply_contexts.request(URL, bench.reply())
+    await bench.reply_contexts.idle()
     version = bench.store.head()
-    bench.annotator.want(URL, PelicanFile.parse(bench.text()))
-    await bench.annotator.idle()
+    bench.reply_contexts.request(URL, PelicanFile.parse(bench.text()))
+    await bench.reply_contexts.idle()
     assert bench.store.head() == version
 
 
@@ -168,40 +170,40 @@ async def test_a_restart_comes_back_to_young_posts_that_lack_theirs(bench: Bench
         f"Title: Old\nDate: 2026-11-01\nSlug: old\nCategory: notes\n"
         f'Mf2: {{"type":["h-entry"],"properties":{{"like-of":["{bench.target}"]}}}}\n\nx\n',
     )
-    await bench.annotator.start()
-    await bench.annotator.idle()
+    await bench.reply_contexts.start()
+    await bench.reply_contexts.idle()
     assert "A question" in bench.text()
     assert len(bench.versions) == 1
 
 
 async def test_what_changed_meanwhile_is_kept_and_what_is_gone_stays_gone(bench: Bench) -> None:
-    await bench.annotator.start()
+    await bench.reply_contexts.start()
     file = bench.reply()
     bench.put(PATH, file.text().replace("Yes.", "No, after all."))
-    bench.annotator.want(URL, file)
-    await bench.annotator.idle()
+    bench.reply_contexts.request(URL, file)
+    await bench.reply_contexts.idle()
     assert "No, after all." in bench.text()
     assert "A question" in bench.text()
 
     moved = file.text().replace(bench.target, "https://elsewhere.example/")
     bench.put(PATH, moved)
-    bench.annotator.want(URL, file)
-    await bench.annotator.idle()
+    bench.reply_contexts.request(URL, file)
+    await bench.reply_contexts.idle()
     assert bench.text() == moved
 
-    bench.annotator.want("https://example.com/2026/11/never/", file)
-    await bench.annotator.idle()
+    bench.reply_contexts.request("https://example.com/2026/11/never/", file)
+    await bench.reply_contexts.idle()
     assert len(bench.versions) == 1
 
 
 async def test_commits_of_others_at_the_same_moment_are_no_trouble(bench: Bench) -> None:
-    await bench.annotator.start()
-    bench.annotator.want(URL, bench.reply())
+    await bench.reply_contexts.start()
+    bench.reply_contexts.request(URL, bench.reply())
 
     async def disturb() -> None:
         for number in range(20):
             bench.put(f"content/notes/{number}.md", f"Title: {number}\n\n")
             await asyncio.sleep(0.01)
 
-    await asyncio.gather(disturb(), bench.annotator.idle())
+    await asyncio.gather(disturb(), bench.reply_contexts.idle())
     assert "A question" in bench.text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong
-from bridge.rebuild.local.left_out import Isolation, still_left_out
+from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.store import BlobId, Difference
 
 POSTS = [f"content/{name}.md" for name in "abcdefgh"]
@@ -13,15 +13,15 @@ POSTS = [f"content/{name}.md" for name in "abcdefgh"]
 
 def isolate(suspects: list[str], bad: set[str], *, named: bool = False) -> tuple[set[str], int]:
     """Who is left out in the end, and after how many builds."""
-    isolation = Isolation({}, suspects)
+    bisection = Bisection({}, suspects)
     for builds in range(1, 100):
-        present = sorted(bad - set(isolation.left_out))
+        present = sorted(bad - set(bisection.left_out))
         if present:
             failure = BuildFailed("bad", file=present[0] if named else None)
-            if not isolation.failed(failure):
-                return set(isolation.guilty) | {"gave up"}, builds
-        elif not isolation.built():
-            return set(isolation.guilty), builds
+            if not bisection.failed(failure):
+                return set(bisection.culprits) | {"gave up"}, builds
+        elif not bisection.built():
+            return set(bisection.culprits), builds
     raise AssertionError("it never ends")
 
 
@@ -59,32 +59,32 @@ def test_it_gives_up_when_the_posts_are_not_at_fault() -> None:
 
 
 def test_a_failure_that_passes_accuses_nobody() -> None:
-    isolation = Isolation({}, POSTS)
-    assert not isolation.failed(BuildFailed("away", passing=True))
-    assert not isolation.left_out
+    bisection = Bisection({}, POSTS)
+    assert not bisection.failed(BuildFailed("away", passing=True))
+    assert not bisection.left_out
 
 
 def test_a_build_that_takes_too_long_once_accuses_nobody() -> None:
-    isolation = Isolation({}, POSTS)
-    assert isolation.failed(BuildTookTooLong("slow"))
-    assert not isolation.left_out
-    assert not isolation.built()
+    bisection = Bisection({}, POSTS)
+    assert bisection.failed(BuildTookTooLong("slow"))
+    assert not bisection.left_out
+    assert not bisection.built()
 
 
 def test_the_post_that_makes_every_build_take_too_long_is_found() -> None:
-    isolation, builds = Isolation({}, POSTS), 0
+    bisection, builds = Bisection({}, POSTS), 0
     while True:
         builds += 1
-        if POSTS[5] not in isolation.left_out:
-            assert isolation.failed(BuildTookTooLong("slow"))
-        elif not isolation.built():
+        if POSTS[5] not in bisection.left_out:
+            assert bisection.failed(BuildTookTooLong("slow"))
+        elif not bisection.built():
             break
-    assert isolation.guilty == {POSTS[5]: "slow"}
+    assert bisection.culprits == {POSTS[5]: "slow"}
     assert builds <= 11
 
 
 def test_where_no_post_is_new_a_build_that_takes_too_long_is_for_later() -> None:
-    assert not Isolation({}, ()).failed(BuildTookTooLong("slow"))
+    assert not Bisection({}, ()).failed(BuildTookTooLong("slow"))
 
 
 LEFT_OUT = {"content/a.md": "bad"}

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Memory(Generic[T]):
+class ExpiringMap(Generic[T]):
     """Values by key, each for a while, and never more than ``most`` of them."""
 
     def __init__(

@@ -17,7 +17,7 @@ from demo_kit import PATIENCE
 from rebuild_site import CONF, commit, post, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Pace, Worker
+from bridge.rebuild.worker import Timing, Worker
 from bridge.settings import IndieAuth, Rebuild, Settings, Site
 from bridge.site.confinement import landlock_version
 from bridge.store.git import GitStore
@@ -72,9 +72,9 @@ async def built(folder: Path, store: GitStore, mode: str) -> AsyncIterator[Worke
         indieauth=IndieAuth(database=folder / "indieauth.sqlite"),
         rebuild=Rebuild(mode=mode),  # type: ignore[arg-type] # the test says what
     )
-    pace = Pace(gather=0.01, again=())
+    timing = Timing(debounce=0.01, again=())
     output = folder / "output"
-    worker = make_rebuilder(settings, store, folder / "state", output=output, pace=pace)
+    worker = make_rebuilder(settings, store, folder / "state", output=output, timing=timing)
     assert isinstance(worker, Worker)
     await worker.start()
     yield worker
@@ -147,9 +147,9 @@ async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
         ),
         rebuild=Rebuild(mode="resident"),
     )
-    pace = Pace(gather=0.01, again=())
+    timing = Timing(debounce=0.01, again=())
     output = tmp_path / "output"
-    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, pace=pace)
+    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
     assert isinstance(worker, Worker)
     await worker.start()
     worker.changed(version)

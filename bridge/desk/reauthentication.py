@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 
 from bridge.desk.owner import Owner
-from bridge.errors import Untrusted
+from bridge.errors import CsrfError
+from bridge.indieauth.login.browser_session import BrowserSession, set_cookie
 from bridge.indieauth.login.device import device
 from bridge.indieauth.login.password import has_password
 from bridge.indieauth.login.sessions import find_session, start_session
 from bridge.indieauth.login.sign_in import is_password
-from bridge.indieauth.login.visit import Visit, set_cookie
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.micropub.body import Field
@@ -26,7 +26,7 @@ _OURS = frozenset({"csrf", "password", "username", "again"})
 
 
 async def sign_in_again(
-    request: web.Request, guest: Visit, fields: Sequence[Field]
+    request: web.Request, browser: BrowserSession, fields: Sequence[Field]
 ) -> Owner | web.Response:
     """The owner, who has just proven with a password to be that; else the page that asks for it.
 
@@ -36,8 +36,8 @@ async def sign_in_again(
     problem = None
     if given.get("again") and given.get("password"):
         try:
-            guest.check(request, given.get("csrf"))
-        except Untrusted:
+            browser.check(request, given.get("csrf"))
+        except CsrfError:
             problem = "Type your password once more."
         else:
             if await is_password(request, given["password"]):
@@ -46,7 +46,7 @@ async def sign_in_again(
     server = request.app[SERVER]
     return page(
         request,
-        guest,
+        browser,
         "desk/sign_in_again.html",
         status=403 if problem else 401,
         problem=problem,
@@ -71,12 +71,14 @@ def _signed_in(request: web.Request) -> Owner:
     secret = start_session(server.db, way="password", device=name)
     session = find_session(server.db, secret)
     if session is None:
-        raise Untrusted
-    return Owner(request, Visit(secret, is_new=False, session=session, server=server), session)
+        raise CsrfError
+    return Owner(
+        request, BrowserSession(secret, is_new=False, session=session, server=server), session
+    )
 
 
 def give_cookie(owner: Owner, response: web.StreamResponse) -> web.StreamResponse:
     """Have the browser keep the session that has just begun."""
     server = owner.request.app[SERVER]
-    set_cookie(server, response, owner.guest.secret, signed_in=True)
+    set_cookie(server, response, owner.browser.secret, signed_in=True)
     return response

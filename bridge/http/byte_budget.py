@@ -12,7 +12,7 @@ from bridge.errors import Unavailable
 Take: TypeAlias = Callable[[int], None]
 
 
-class Allowance:
+class ByteBudget:
     """A number of bytes that all who have a share in it hold together."""
 
     def __init__(self, size: int) -> None:

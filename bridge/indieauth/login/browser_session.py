@@ -15,19 +15,19 @@ from datetime import tzinfo
 
 from aiohttp import web
 
-from bridge.errors import Untrusted
+from bridge.errors import CsrfError
 from bridge.http.form import Form
 from bridge.indieauth.database import as_bytes, new_secret
 from bridge.indieauth.login.sessions import SECONDS, Session, find_session
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
 #: What a browser says of a request that another site makes (Fetch Metadata).
-ELSEWHERE = frozenset({"cross-site", "same-site"})
+CROSS_SITE = frozenset({"cross-site", "same-site"})
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class BrowserSession:
     """One request of one browser. ``session`` is there where the owner has signed in."""
 
     secret: str
@@ -46,35 +46,35 @@ class Visit:
         return hmac.new(self.secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
     def check(self, request: web.Request, sent: str | None) -> None:
-        """Raise :class:`Untrusted` unless a form was filled in on a page of ours."""
+        """Raise :class:`CsrfError` unless a form was filled in on a page of ours."""
         # Browsers say where a request comes from; Origin cannot be used, since our pages
         # send no referrer, and browsers then blank it.
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site != "same-origin" or not hmac.compare_digest(
             as_bytes(sent or ""), self.csrf.encode()
         ):
-            raise Untrusted
+            raise CsrfError
 
     def check_form(self, request: web.Request, form: Form) -> None:
         """The same, for the field ``csrf``."""
         self.check(request, form.get("csrf"))
 
 
-def visit(request: web.Request) -> Visit:
+def browser_session(request: web.Request) -> BrowserSession:
     """Who this request comes from."""
     server = request.app[SERVER]
     secret = request.cookies.get(_cookie(server), "")
     if not _SECRET.fullmatch(secret):
         # Another site's form comes without the cookie (SameSite), and a new one would take the
         # place of the owner's: they would be signed out.
-        is_new = request.headers.get("Sec-Fetch-Site") not in ELSEWHERE or request.method != "POST"
-        return Visit(new_secret(), is_new=is_new, session=None, server=server)
+        is_new = request.headers.get("Sec-Fetch-Site") not in CROSS_SITE or request.method != "POST"
+        return BrowserSession(new_secret(), is_new=is_new, session=None, server=server)
     session = find_session(server.db, secret)
-    return Visit(secret, is_new=False, session=session, server=server)
+    return BrowserSession(secret, is_new=False, session=session, server=server)
 
 
 @dataclass(frozen=True, slots=True)
-class PagesHost:
+class PagesOwner:
     """What the pages ask of the built-in server (:class:`bridge.pages.render.Host`)."""
 
     server: IndieAuthServer
@@ -94,9 +94,9 @@ class PagesHost:
         """The site's clock."""
         return self.server.zone()
 
-    def guest(self, request: web.Request) -> Visit:
+    def browser(self, request: web.Request) -> BrowserSession:
         """Who this request comes from."""
-        return visit(request)
+        return browser_session(request)
 
 
 def set_cookie(

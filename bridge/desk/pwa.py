@@ -20,9 +20,9 @@ from bridge.desk.desk import DESK
 from bridge.desk.fields import kind_named
 from bridge.desk.form import Problems
 from bridge.desk.owner import Owner
-from bridge.desk.receive import Arrived
+from bridge.desk.receive import Submission
 from bridge.errors import BridgeError, Conflict
-from bridge.indieauth.login.visit import visit
+from bridge.indieauth.login.browser_session import browser_session
 from bridge.pages.language import preferred, speak, translated
 from bridge.pages.render import HOST, public_page
 from bridge.store import StoreError
@@ -40,7 +40,7 @@ async def once(request: web.Request) -> web.Response:
     401 for a browser that is not signed in, 503 where the repo cannot be read: then nothing is
     known of any.
     """
-    if visit(request).session is None:
+    if browser_session(request).session is None:
         return _answer({"error": "unauthorized"}, 401)
     asked = [name for name in request.query.getall("once", []) if 0 < len(name) <= _LONGEST]
     try:
@@ -55,16 +55,16 @@ async def outbox(owner: Owner) -> web.StreamResponse:
     return owner.page("desk/outbox.html")
 
 
-async def post_waiting(arrived: Arrived) -> web.StreamResponse:
+async def post_waiting(submission: Submission) -> web.StreamResponse:
     """POST ``/desk/outbox``: a post that has waited, from a script of ours; answered in JSON.
 
     ``url`` is where it is published, ``problem`` why it is not. ``again``: the script's value of
     ours is too old.
     """
-    owner, desk, filled = arrived.owner, arrived.desk, arrived.filled
+    owner, desk, filled = submission.owner, submission.desk, submission.filled
     speak(preferred(owner.request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
-    if arrived.doubt:
-        return _answer({"problem": translated(arrived.doubt), "again": True}, 403)
+    if submission.doubt:
+        return _answer({"problem": translated(submission.doubt), "again": True}, 403)
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
     try:
         await desk.catalogue.refresh()

@@ -12,7 +12,7 @@ from bridge.rebuild.local.output import Output
 _PROBE = ".build"
 
 
-class Shadow:
+class StagedSite:
     """A whole site that no one looks at.
 
     What plugins write by themselves is known by its time. It goes before the next build, which

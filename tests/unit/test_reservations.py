@@ -15,10 +15,10 @@ from site_kit import Posts, posts_of
 from bridge.content.file.front_matter import PelicanFile
 from bridge.errors import InvalidRequest, Unavailable
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reservations import Place, Placing
+from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Content, Settings, Site
 from bridge.site.known import settle
-from bridge.site.messages import Place as Asked
+from bridge.site.messages import Locate
 from bridge.store import Change, Commit, Version
 from bridge.store.memory import MemoryStore
 
@@ -34,7 +34,7 @@ class Desk:
 
     store: MemoryStore
     posts: Posts
-    placing: Placing
+    reservations: Reservations
 
     @property
     def catalogue(self) -> Catalogue:
@@ -44,23 +44,25 @@ class Desk:
         (answer,) = self.store.commit([Commit((Change(path, data, None),), "x", self.store.head())])
         assert isinstance(answer, str), answer
 
-    def write(self, place: Place) -> None:
+    def write(self, place: Reservation) -> None:
         self.commit(place.path, place.file.text().encode())
 
     @asynccontextmanager
-    async def new(self, file: PelicanFile, base: Version) -> AsyncIterator[Place]:
-        settled = await settle(self.catalogue.site, lambda _: file, Asked)
-        async with self.placing.new(settled, base) as place:
+    async def new(self, file: PelicanFile, base: Version) -> AsyncIterator[Reservation]:
+        settled = await settle(self.catalogue.site, lambda _: file, Locate)
+        async with self.reservations.new(settled, base) as place:
             yield place
 
     @asynccontextmanager
-    async def moved(self, file: PelicanFile, path: str, base: Version) -> AsyncIterator[Place]:
+    async def moved(
+        self, file: PelicanFile, path: str, base: Version
+    ) -> AsyncIterator[Reservation]:
         site = self.catalogue.site
-        settled = await settle(site, lambda _: file, lambda text: Asked(text, path=path))
-        async with self.placing.moved(settled, path, base) as place:
+        settled = await settle(site, lambda _: file, lambda text: Locate(text, path=path))
+        async with self.reservations.moved(settled, path, base) as place:
             yield place
 
-    async def place(self, file: PelicanFile) -> Place:
+    async def place(self, file: PelicanFile) -> Reservation:
         async with self.new(file, await self.catalogue.refresh()) as place:
             return place
 
@@ -73,7 +75,7 @@ def site(repo: Path) -> Site:
 async def opened(tmp_path: Path, settings: Settings) -> AsyncIterator[Desk]:
     store = MemoryStore()
     posts = posts_of(store, tmp_path / "state", settings)
-    desk = Desk(store, posts, Placing(posts.catalogue, store))
+    desk = Desk(store, posts, Reservations(posts.catalogue, store))
     desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOOSY_MARKDOWN.encode())
     yield desk
     await posts.close()

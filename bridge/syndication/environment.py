@@ -19,13 +19,13 @@ from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.posts.reader import PostReader
 from bridge.rebuild import Rebuilder
 from bridge.runtime import private
-from bridge.site.messages import Entry
+from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore
 from bridge.syndication.bluesky import Sessions
 from bridge.syndication.compose import Card
 from bridge.syndication.jobs import Job
 from bridge.syndication.networks import Refused
-from bridge.syndication.shown import Page
+from bridge.syndication.shown import PostPage
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _BUILD_SECONDS = 20.0
 _DESCRIPTION = 300
 
 
-class LivePages:
+class PostPages:
     """Pages of posts at their addresses.
 
     Where the site's host is this machine, which it may not call by its public address, the file
@@ -48,7 +48,7 @@ class LivePages:
         self._rebuilder = rebuilder
         self._fetch = fetch
 
-    async def page(self, entry: Entry, stamps: Sequence[datetime]) -> Page | None:
+    async def page(self, entry: IndexedPost, stamps: Sequence[datetime]) -> PostPage | None:
         """The page of a post; ``None`` while the world does not see this version of it."""
         built = await self._built(entry)
         try:
@@ -68,7 +68,7 @@ class LivePages:
         page = await asyncio.to_thread(_read_page, body, entry.url)
         if page is None:
             # A theme without microformats: the page is there, and says nothing of its text.
-            return Page() if built is not None or not self._rebuilder.is_local else None
+            return PostPage() if built is not None or not self._rebuilder.is_local else None
         wanted = {each.astimezone(UTC).replace(microsecond=0) for each in stamps}
         known = {each.astimezone(UTC).replace(microsecond=0) for each in page.stamps}
         if not known or wanted <= known or body == built:
@@ -78,7 +78,7 @@ class LivePages:
         # A theme need not show when a post was changed: then what was built here has to do.
         return await asyncio.to_thread(_read_page, built, entry.url)
 
-    async def _built(self, entry: Entry) -> bytes | None:
+    async def _built(self, entry: IndexedPost) -> bytes | None:
         """The file of the page, once the newest version is built."""
         head = self._store.head()
         if head is None or not await self._rebuilder.live(head, entry.save_as, _BUILD_SECONDS):
@@ -90,15 +90,15 @@ class LivePages:
         return None
 
 
-def _read_page(html: bytes, url: str) -> Page | None:
+def _read_page(html: bytes, url: str) -> PostPage | None:
     """:func:`~bridge.syndication.page.read_page`, whose libraries are loaded when it is needed."""
     from bridge.syndication.page import read_page  # noqa: PLC0415 - takes a while
 
     return read_page(html, url)
 
 
-class Around:
-    """:class:`~bridge.syndication.networks.Surroundings` of the real bridge."""
+class BridgeEnvironment:
+    """:class:`~bridge.syndication.networks.Environment` of the real bridge."""
 
     def __init__(
         self,

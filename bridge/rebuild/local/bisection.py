@@ -28,7 +28,7 @@ def still_left_out(
     return left_out
 
 
-class Isolation:
+class Bisection:
     """Finds the files without which a build goes well, from one failure after the other.
 
     The file that a failure names is at fault. Where none is named, all posts that came since the
@@ -38,9 +38,9 @@ class Isolation:
     """
 
     def __init__(self, left_out: Mapping[str, str], suspects: Iterable[str]) -> None:
-        self.guilty = dict(left_out)
+        self.culprits = dict(left_out)
         self._suspects = [path for path in suspects if path.endswith(SOURCES)]
-        self._doubtful: list[str] = []
+        self._suspected: list[str] = []
         self._trying: list[str] = []
         self._one_is_guilty = False
         self._reason = ""
@@ -49,11 +49,11 @@ class Isolation:
     @property
     def left_out(self) -> dict[str, str]:
         """What the next build does without, and why."""
-        return {**dict.fromkeys(self._doubtful, self._reason), **self.guilty}
+        return {**dict.fromkeys(self._suspected, self._reason), **self.culprits}
 
     def failed(self, failure: BuildFailed) -> bool:
         """Learn from a failure; whether it is worth building again."""
-        if len(self.guilty) >= _MOST:
+        if len(self.culprits) >= _MOST:
             return False
         if failure.passing:
             if not isinstance(failure, BuildTookTooLong) or not self._suspects:
@@ -63,37 +63,37 @@ class Isolation:
                 return True
         self._reason = failure.reason
         if failure.file is not None and failure.file not in self.left_out:
-            return self._convict(failure.file)
+            return self._mark_bad(failure.file)
         if self._trying:
             return self._narrow()
-        innocent_or_not = [path for path in self._suspects if path not in self.guilty]
-        if self._doubtful or not 0 < len(innocent_or_not) <= _MOST:
+        unproven = [path for path in self._suspects if path not in self.culprits]
+        if self._suspected or not 0 < len(unproven) <= _MOST:
             return False
-        self._doubtful, self._one_is_guilty = innocent_or_not, True
+        self._suspected, self._one_is_guilty = unproven, True
         return True
 
     def built(self) -> bool:
         """Learn from a build that went well; whether another is wanted, with files readmitted."""
         self._trying = []
-        if not self._doubtful:
+        if not self._suspected:
             return False
-        if len(self._doubtful) == 1 and self._one_is_guilty:
-            self._convict(self._doubtful.pop())
+        if len(self._suspected) == 1 and self._one_is_guilty:
+            self._mark_bad(self._suspected.pop())
             return False
-        half = (len(self._doubtful) + 1) // 2
-        self._trying, self._doubtful = self._doubtful[:half], self._doubtful[half:]
+        half = (len(self._suspected) + 1) // 2
+        self._trying, self._suspected = self._suspected[:half], self._suspected[half:]
         return True
 
     def _narrow(self) -> bool:
         """The culprit is among those that were just readmitted."""
         if len(self._trying) == 1:
-            return self._convict(self._trying.pop())
+            return self._mark_bad(self._trying.pop())
         half = len(self._trying) // 2
-        self._doubtful += self._trying[half:]
+        self._suspected += self._trying[half:]
         self._trying = self._trying[:half]
         return True
 
-    def _convict(self, path: str) -> bool:
-        self.guilty[path] = self._reason
+    def _mark_bad(self, path: str) -> bool:
+        self.culprits[path] = self._reason
         self._one_is_guilty = False
         return True
