@@ -1,4 +1,4 @@
-"""Everything that can go wrong: for clients, as values that know their HTTP status; for commands.
+"""Every error of the bridge: for clients, as exceptions that know their HTTP status; for commands.
 
 Raised deep, rendered once, in :mod:`bridge.web.middleware` or :mod:`bridge.commands.cli`. ``code``
 is the ``error`` of the JSON body (Micropub 3.8, RFC 6749 5.2, RFC 6750 3.1); the exception's text
@@ -89,7 +89,9 @@ class UnsupportedMediaType(BridgeError):
 
 
 class TooManyRequests(BridgeError):
-    """A stranger asks for more than one may (RFC 6585 4). ``retry_after`` is in seconds."""
+    """An unauthenticated client is over its rate limit (RFC 6585 4). ``retry_after`` is in
+    seconds.
+    """
 
     status = 429
     code = "too_many_requests"
@@ -100,7 +102,7 @@ class TooManyRequests(BridgeError):
 
 
 class Unavailable(BridgeError):
-    """Something that the bridge depends on does not answer. ``retry_after`` is in seconds."""
+    """A service that the bridge depends on does not answer. ``retry_after`` is in seconds."""
 
     status = 503
     code = "temporarily_unavailable"
@@ -131,8 +133,8 @@ class OAuthError(Exception):
 
 
 class CsrfError(Exception):
-    """A form that did not come from our own page in this browser."""
+    """A form that was not submitted from our own page in this browser."""
 
 
 class Refused(Exception):
-    """A command of the command line cannot do what was asked: why, and what to do instead."""
+    """A command cannot do what was asked: why, and what to do instead."""

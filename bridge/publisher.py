@@ -1,4 +1,4 @@
-"""The only sequence: from an action to a commit, a rebuild, and what the client is told.
+"""The one sequence of steps: from an action to a commit, a rebuild, and the client's answer.
 
 Knows no HTTP. Each step has a folder of its own: media/ stores files, content/ writes and reads
 posts, posts/reservations finds their addresses, posts/commits commits and tells the builder and the
@@ -391,7 +391,7 @@ class Publisher:
             yield _Opened(base, entry, file, blob)
 
     def _normalise_media_urls(self, update: Update) -> Update:
-        """The update with our files under the one URL that a post read from its file names."""
+        """The update with URLs of the media folder as the files have them."""
 
         def own(properties: Properties) -> Properties:
             media = self._posts.media

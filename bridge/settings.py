@@ -1,4 +1,4 @@
-"""Every setting there is, as one frozen object. :mod:`bridge.settings_file` reads it."""
+"""Every setting, as one frozen object. :mod:`bridge.settings_file` reads it."""
 
 from __future__ import annotations
 

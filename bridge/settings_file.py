@@ -1,4 +1,4 @@
-"""``bridge.toml`` and the environment, read into :class:`bridge.settings.Settings`.
+"""Reads ``bridge.toml`` and the environment into :class:`bridge.settings.Settings`.
 
 A setting comes from the file, is overridden by ``BRIDGE_SECTION__KEY`` in the environment, and that
 by the contents of the file that ``BRIDGE_SECTION__KEY_FILE`` names (for secrets). Unknown keys and

@@ -1,4 +1,4 @@
-"""The HTML of what is said of a post: the macro, and what is put after a post in other themes.
+"""Renders the mentions of a post: the macro, and what is appended to posts in other themes.
 
 Every value passes through :func:`markupsafe.escape`, and no other HTML comes in.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with the site's settings."""
+"""Errors in the site's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other sites say of posts: the files that a bridge has put into the mentions folder.
+"""Received mentions of posts, read from the files in the mentions folder.
 
 They are JF2 entries with webmention.io's names, one file each. Which post a file belongs to is in
 it (``wm-target``); the folders' names are for people. Texts in them are plain, and are escaped

@@ -1,4 +1,4 @@
-"""What happens to a page on its way to the output folder."""
+"""Finishes a page on its way to the output folder."""
 
 from __future__ import annotations
 

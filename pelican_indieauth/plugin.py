@@ -1,4 +1,4 @@
-"""What happens at each of Pelican's signals (held weakly: functions of a module)."""
+"""Handlers of Pelican's signals (held weakly: functions of a module)."""
 
 from __future__ import annotations
 

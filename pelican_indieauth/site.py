@@ -1,4 +1,4 @@
-"""What the plugin knows of the site that is being built: one value for one build."""
+"""The plugin's settings, checked: one value for each build."""
 
 from __future__ import annotations
 

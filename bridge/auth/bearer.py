@@ -1,5 +1,5 @@
-"""The bearer token of a request, out of its headers and its form (RFC 6750 2, Micropub 3.1), and
-what a request is told whose token does not do (RFC 6750 3).
+"""Extracts the bearer token from a request's headers or form (RFC 6750 2, Micropub 3.1), and
+builds the WWW-Authenticate challenge when there is no valid one (RFC 6750 3).
 """
 
 from __future__ import annotations

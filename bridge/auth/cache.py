@@ -1,5 +1,5 @@
-"""Stands before a verifier that has to ask elsewhere: remembers verdicts for a moment, since some
-clients ask a dozen times a page, and keeps strangers' tokens from using the endpoint up.
+"""Caches the verdicts of a remote token verifier for a moment, since some clients send a dozen
+requests a page, and limits how many unknown tokens may be verified at once.
 """
 
 from __future__ import annotations
@@ -133,14 +133,15 @@ def _keep(kept: OrderedDict[bytes, T], key: bytes, value: T, most: int) -> None:
 
 @dataclass(slots=True)
 class _Caller:
-    """One address: those of its questions that may be under way, and how many there are."""
+    """One client address: its verifications that may run at once, and how many are waiting."""
 
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_EACH))
     questions: int = 0
 
 
 class CallerLimit:
-    """So many questions at once for all, and fewer for one caller, so that everybody has a turn.
+    """Limits how many verifications run at once: overall, and fewer for each caller, so that one
+    caller cannot use up all of them.
 
     The one who would wait longer than ``seconds`` is refused.
     """

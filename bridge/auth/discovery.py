@@ -1,4 +1,4 @@
-"""Where tokens are verified when the settings do not say: what the site's own home page advertises.
+"""Finds the token endpoint on the site's own home page, where the settings name none.
 
 Looked up at start, and again at the first request if the site did not answer then. Nothing in a
 request has any influence on it.

@@ -1,4 +1,4 @@
-"""Who someone is: profile URLs, and when two of them are the same (IndieAuth 3.2, 3.4)."""
+"""Profile URLs, and when two of them are the same (IndieAuth 3.2, 3.4)."""
 
 from __future__ import annotations
 

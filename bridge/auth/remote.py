@@ -1,4 +1,4 @@
-"""One bounded question to a verification endpoint, and which of its answers mean what."""
+"""One bounded request to a verification endpoint, and how its response is interpreted."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from bridge.errors import InsufficientScope
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A word: what it means to a person, and the deeds for which it is enough."""
+    """A scope: what it means to the owner, and the permissions that it grants."""
 
     meaning: str
     permissions: frozenset[str] = frozenset()
@@ -61,8 +61,8 @@ def words(scope: str) -> frozenset[str]:
 
 
 def grants_any_access(scopes: frozenset[str]) -> bool:
-    """Whether any of these words opens anything here: drafts and plans are not for all who may
-    know a name (IndieAuth 5.2), nor for who has a word that means something elsewhere.
+    """Whether any of these scopes grants a permission here. Drafts and scheduled posts are not
+    shown to a token that only identifies someone (IndieAuth 5.2), or has scopes unknown here.
     """
     return any(scope.permissions for word, scope in SCOPES.items() if word in scopes)
 
@@ -78,7 +78,7 @@ def require(token: Token, permission: str) -> None:
 
 
 def is_draft_only(token: Token, permission: str = "create") -> bool:
-    """Whether it is the word ``draft`` alone that allows this.
+    """Whether the permission comes from the scope ``draft`` alone.
 
     Then every post is saved as a draft, and only drafts may be updated. A token with ``create``
     or ``update`` besides is not made weaker by one word more.
@@ -87,5 +87,5 @@ def is_draft_only(token: Token, permission: str = "create") -> bool:
 
 
 def _scopes_granting(permission: str) -> frozenset[str]:
-    """The words of which any one is enough for a deed."""
+    """The scopes each of which grants a permission."""
     return frozenset(word for word, scope in SCOPES.items() if permission in scope.permissions)

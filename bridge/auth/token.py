@@ -1,4 +1,4 @@
-"""A verified token, and what can verify one."""
+"""A verified token, and the protocol of what verifies one."""
 
 from __future__ import annotations
 

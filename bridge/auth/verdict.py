@@ -1,4 +1,4 @@
-"""What a verification endpoint's reply means: a :class:`Token`, or a refusal. Fails closed.
+"""Interprets a verification endpoint's response: a :class:`Token`, or a refusal. Fails closed.
 
 One reader for both ways of asking: the older GET at a token endpoint, which answers JSON or a
 form-encoded body, often under the wrong Content-Type, and RFC 7662 introspection.

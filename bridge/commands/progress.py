@@ -1,4 +1,4 @@
-"""What takes a while says so: a moving line on a terminal, plain lines elsewhere.
+"""Progress of long steps: a moving line on a terminal, plain lines elsewhere.
 
 On standard error, so that what a command prints can be read by programs.
 """

@@ -1,4 +1,4 @@
-"""Runs the bridge until it is told to end."""
+"""``micropub-bridge serve``: runs the bridge until it gets a signal to stop."""
 
 from __future__ import annotations
 

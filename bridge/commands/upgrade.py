@@ -1,4 +1,4 @@
-"""``init`` beside a ``bridge.toml`` that is there already: what an earlier version made, moved.
+"""``init`` with an existing ``bridge.toml``: moves what an earlier version made.
 
 The bridge once committed in the owner's own clone, too, and kept its things inside of the repo's
 folder. Now it has a bare clone of its own, and keeps them in ``[site] state``.

@@ -1,4 +1,4 @@
-"""Everything about the site that turning a post into a file depends on."""
+"""Every setting that affects how a post becomes a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What turning a post into a file asks of the site, no matter who answers."""
+"""What converting a post to a file needs to know about the site: a protocol."""
 
 from __future__ import annotations
 

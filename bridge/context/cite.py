@@ -1,4 +1,4 @@
-"""From a stranger's page to an h-cite. Run as a program: page in, JSON out.
+"""Extracts an h-cite from another site's page. Run as a program: page in, JSON out.
 
 A parser of HTML can be kept busy for minutes by a page of some kilobytes that is made for it, so
 this runs in a process of its own, which limits itself and can be killed
@@ -157,7 +157,7 @@ def is_url(value: str) -> bool:
 
 
 def limit_resources() -> None:
-    """Bound what this process may use, before a stranger's page is looked at."""
+    """Limit this process's memory and processor time before it parses an untrusted page."""
     os.nice(10)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     with contextlib.suppress(ValueError):  # macOS takes no limit on memory

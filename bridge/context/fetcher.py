@@ -1,4 +1,4 @@
-"""Looks up, one after the other, what posts point at. No request waits for it."""
+"""Fetches the pages that posts refer to, one after the other, outside of requests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Wish:
 
 
 class ContextFetcher:
-    """Finds out what quoted pages say.
+    """Fetches reply contexts in the background, and retries.
 
     ``deliver`` gets a post's name, as it was given to :meth:`want`, and the h-cites by their URLs;
     it is not called where nothing was found. What is waiting is forgotten at the end of the

@@ -1,4 +1,4 @@
-"""A page that a post answers, read apart from the bridge."""
+"""Parses a page that a post refers to, in a subprocess."""
 
 from __future__ import annotations
 

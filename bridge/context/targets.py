@@ -1,4 +1,4 @@
-"""What a post points at."""
+"""The URLs that a post refers to."""
 
 from __future__ import annotations
 

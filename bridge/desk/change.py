@@ -1,4 +1,4 @@
-"""``/desk/edit``: a post is changed by what differs; ``/desk/delete`` and ``/desk/restore``."""
+"""``/desk/edit``: sends what differs as an update; ``/desk/delete`` and ``/desk/restore``."""
 
 from __future__ import annotations
 

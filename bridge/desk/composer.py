@@ -1,4 +1,6 @@
-"""The form of one post, new or old: what was sent is read, files are taken in, the page is made."""
+"""The form of one post, new or existing: reads the submitted fields, stores its files, renders
+the page.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """All that a form's page shows.
+    """Everything that the page of a form shows.
 
     ``theirs`` is what stands in the post where both sides have changed it: label, mine, theirs.
     ``looks``: whether the page that the post is about is to be looked up.

@@ -1,4 +1,4 @@
-"""What a page says of itself that the owner is about to answer: looked up while they write."""
+"""The reply context of a page that the owner is answering: fetched while they write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages of the desk work with, put together once for all of them."""
+"""What the desk's handlers share, put together once."""
 
 from __future__ import annotations
 

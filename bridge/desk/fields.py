@@ -1,4 +1,4 @@
-"""What a form asks for each property of a post: one table, for every kind.
+"""The form field of each property of a post: one table, for every post type.
 
 Which properties a kind has is :data:`bridge.micropub.answers.POST_TYPES`, as apps are told.
 """

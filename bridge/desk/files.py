@@ -1,4 +1,4 @@
-"""``/desk/files``: every upload, the posts that use it, and what can be done with it."""
+"""``/desk/files``: every upload, the posts that use it, and its actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A form of the desk: what is typed in it, what of a post stands in it, and what it asks for.
+"""A form of the desk: its values, how a post fills them in, and the properties they stand for.
 
 The names of the fields are Micropub's own, so that what a form says can be read as any app's
 request: :func:`asked` makes it, for :func:`~bridge.micropub.parse.parse_action`.
@@ -40,7 +40,7 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class FormValues:
-    """What stands in a form: texts by the names of the fields, files by their property."""
+    """The values of a form: texts by field name, files by property."""
 
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     files: Mapping[str, tuple[Attached, ...]] = field(default_factory=dict)
@@ -60,7 +60,9 @@ class FormValues:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedForm:
-    """A form that was sent: what stands in it, what it says beside the post, and its new files."""
+    """A submitted form: its values, its controls (which are not part of the post), and its new
+    files.
+    """
 
     typed: FormValues
     controls: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""``/desk/history``: what a post's file has been; any version of it can be taken into the form."""
+"""``/desk/history``: the versions of a post's file; any of them can be opened in the form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLIENT = re.compile(r"^Micropub-Client: (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One version: when it came, what was said of it, and who made it."""
+    """One version: its time, its commit message, and who made it."""
 
     version: str
     time: float

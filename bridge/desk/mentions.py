@@ -1,4 +1,4 @@
-"""``/desk/mentions``: what others say, and what the owner has to say about that."""
+"""``/desk/mentions``: received mentions, and the owner's decisions about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A page or a form of the signed-in owner's: what every handler of the desk begins with.
+"""Decorators for pages and forms of the signed-in owner, with which every handler of the desk
+begins.
 
 To add a section to the desk::
 
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One request of the owner's, who is signed in."""
+    """A request of the signed-in owner."""
 
     request: web.Request
     browser: BrowserSession

@@ -1,4 +1,4 @@
-"""What a post will look like: ``/desk/preview`` at once, ``/desk/look`` in the site's own theme."""
+"""Previews: ``/desk/preview`` at once, ``/desk/look`` in the site's own theme."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What there is only where the desk has an origin of its own: no script of the site's can read what
-a browser keeps for it there.
+"""The desk as a progressive web app: only where it has an origin of its own, so that no script of
+the site's can read what a browser stores for it.
 
 A browser keeps drafts and posts that wait for a network, and a worker with our own files. This is
 what these ask of us.

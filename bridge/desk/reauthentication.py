@@ -1,4 +1,4 @@
-"""A form that came after the session was over: the owner signs in, and goes on where they were.
+"""A form submitted after the session expired: the owner signs in, and the form goes on from there.
 
 What was typed travels with the sign-in form, and is kept nowhere on the server.
 """

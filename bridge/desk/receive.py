@@ -1,4 +1,4 @@
-"""The form of a post as it arrives: from the owner, from this very page, with its files."""
+"""Receives the form of a post: checks the session and the CSRF token, reads the files."""
 
 from __future__ import annotations
 

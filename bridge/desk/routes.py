@@ -1,4 +1,4 @@
-"""Which address of the desk leads to which handler."""
+"""The desk's routes."""
 
 from __future__ import annotations
 

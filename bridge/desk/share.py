@@ -1,4 +1,4 @@
-"""``/desk/share``: what a phone's share menu brings along stands in the form of a new post."""
+"""``/desk/share``: what a phone's share menu sends fills in the form of a new post."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/status`` for the owner: what build and remote are doing; ``/healthz`` for a monitor."""
+"""``/status`` for the owner: the state of build and remote; ``/healthz`` for a monitor."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BUILD_WORDS = {
 
 
 class StatusHandlers:
-    """What is going on, for a person and for programs."""
+    """The state of the bridge, as a page and as JSON."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""``/desk/syndication``: accounts elsewhere, copies that failed, and a look for answers."""
+"""``/desk/syndication``: connected accounts, failed copies, and looking for answers now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which posts use which uploads: read from the posts' own files, each version of one once."""
+"""Which posts use which uploads: an index of the posts' files that reads each version once."""
 
 from __future__ import annotations
 

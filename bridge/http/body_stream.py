@@ -1,4 +1,4 @@
-"""The bytes of a request's body, in small pieces, with an end to their number and to their time."""
+"""Reads a request's body in small pieces, with a limit of bytes and of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""So much that we hold for people who have not shown yet that they may send anything."""
+"""A memory budget that unauthenticated uploads share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Take: TypeAlias = Callable[[int], None]
 
 
 class ByteBudget:
-    """A number of bytes that all who have a share in it hold together."""
+    """A number of bytes that all shares together may hold."""
 
     def __init__(self, size: int) -> None:
         self._left = size

@@ -1,4 +1,5 @@
-"""One client's connection: what it sends is read in turns, and it does not stay open for ever.
+"""One client's connection: its bytes are parsed fairly beside other clients', and it is closed in
+time.
 
 aiohttp parses whatever has arrived in one go, waits without end for a client that does not read its
 answer, and reads chunk extensions of any length. Between the socket and its handler stand these.

@@ -1,4 +1,4 @@
-"""What browsers are told (CORS), so that apps in them may call from their own origin.
+"""CORS headers, so that apps in browsers may call from their own origin.
 
 Any origin may: tokens travel in a header that the app sets itself, never in a cookie.
 """

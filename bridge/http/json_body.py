@@ -1,4 +1,4 @@
-"""JSON from strangers: everything that Python's reader forgives, refused."""
+"""Parses untrusted JSON, and rejects everything that Python's parser tolerates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often strangers may try: by address and, where guessing could help, in all. In memory."""
+"""Rate limits of attempts, in memory: by address and, where guessing could help, overall."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST = 10_000
 
 
 class Limiter:
-    """So many attempts within some time, for each address and for all together (``overall``).
+    """A limit of attempts within some time, for each address and overall.
 
     ``None`` is for what cannot be guessed: there a limit for all would only help strangers to lock
     the owner out.

@@ -1,4 +1,4 @@
-"""The owner's own pages: ``/tokens`` and ``/auth/sessions``."""
+"""The owner's account pages: ``/tokens`` and ``/auth/sessions``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQLite file behind the built-in server, and the making and hashing of secrets.
+"""The built-in server's SQLite database, and how secrets are made and hashed.
 
 Every statement is short, so that it runs on the event loop: nothing else of this process comes
 between the statements of one method, and ``BEGIN IMMEDIATE`` keeps other processes (the command

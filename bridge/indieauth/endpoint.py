@@ -1,4 +1,4 @@
-"""What the endpoints share: JSON out, errors as RFC 6749 5.2 wants them."""
+"""What the OAuth endpoints share: JSON responses, errors as RFC 6749 5.2 defines them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database's shape, as the steps that lead to it. A step that was released never changes.
+"""The database schema, as a list of migrations. A released migration never changes.
 
 ``PRAGMA user_version`` counts the steps taken. No secret is stored: tokens, codes, cookies and
 links as SHA-256 of their 256 random bits, the password as argon2id. Times are seconds since the

@@ -1,4 +1,4 @@
-"""Which address leads to which handler."""
+"""The built-in server's routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The built-in server's parts and names, put together once for all its handlers."""
+"""The built-in server: its configuration, database and parts, put together once for all
+handlers.
+"""
 
 from __future__ import annotations
 

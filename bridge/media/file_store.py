@@ -1,4 +1,4 @@
-"""Every stored file, waiting and committed, under one lock. Blocks: for threads only."""
+"""Every stored file, pending and committed, under one lock. Blocks: for threads only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The media library: from an upload to a file in the site's repo.
+"""The media library: stores uploads, finds them, and hands them to a commit.
 
 An upload is on disk before it is answered, and served at once. It becomes part of the site with
 the commit of the post that uses it (``pending``), or with a commit of its own if no post comes

@@ -1,4 +1,4 @@
-"""Where uploads wait for their commit: on disk, safe from a power cut before the answer goes out.
+"""Uploads that are not committed yet: on disk, and synced before the answer goes out.
 
 ``files/`` holds what is not committed yet, at the path it will have in the content folder.
 ``uploads.jsonl`` remembers of every upload what its bytes do not tell (when, alt text, digest of
@@ -29,7 +29,7 @@ _CACHE_BYTES = 256 * 1024 * 1024
 
 
 class Spool:
-    """The waiting room. Its methods block; the library calls them under its own lock."""
+    """The pending uploads. Its methods block; the library calls them under its own lock."""
 
     def __init__(self, root: Path, cache: Path) -> None:
         self._files = root / "files"

@@ -1,4 +1,4 @@
-"""A stored file, as everybody outside this package sees it."""
+"""A stored file, as other packages see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Uploads cleaned in processes of their own: so many at once, for so long, one large one a time."""
+"""Cleans uploads in subprocesses: a limited number at once, for a limited time, one large one at
+a time.
+"""
 
 from __future__ import annotations
 

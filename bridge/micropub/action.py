@@ -1,4 +1,4 @@
-"""What a client asks for, parsed once into frozen values (Micropub 3.2-3.5)."""
+"""Micropub actions, parsed once into frozen values (Micropub 3.2-3.5)."""
 
 from __future__ import annotations
 

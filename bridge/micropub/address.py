@@ -1,4 +1,4 @@
-"""Values that are addresses: what is one, and the one that a shared text has in it."""
+"""Validates property values that are URLs, and finds the URL in a shared text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What queries are answered with: the JSON of Micropub 3.7 and its extensions."""
+"""The JSON of query responses (Micropub 3.7 and its extensions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request's body once HTTP is out of it: names and values, or JSON. Not yet understood."""
+"""A request's body without HTTP: fields or JSON, not interpreted yet."""
 
 from __future__ import annotations
 

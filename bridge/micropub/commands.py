@@ -1,4 +1,4 @@
-"""Commands to the server, which come among the properties and are never stored (Micropub 3.2)."""
+"""``mp-*`` commands: separated from the properties, and never stored (Micropub 3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of a form, sorted into what is asked and what it is asked with."""
+"""Turns form fields into properties and operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request's body to the one action that it asks for (Micropub 3.2-3.5)."""
+"""Parses a request's body into one action (Micropub 3.2-3.5)."""
 
 from __future__ import annotations
 

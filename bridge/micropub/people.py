@@ -1,4 +1,4 @@
-"""People and places that the site's own posts name, for ``q=contact`` and ``q=geo``."""
+"""People and places named in the site's posts, for ``q=contact`` and ``q=geo``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A post, as microformats2 has it: the one value that every encoding ends in."""
+"""A post as microformats2: the one value in which every encoding ends."""
 
 from __future__ import annotations
 

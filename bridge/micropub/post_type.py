@@ -1,4 +1,4 @@
-"""What kind of post this is: the standard algorithm (indieweb.org/post-type-discovery)."""
+"""Post type discovery: the standard algorithm (indieweb.org/post-type-discovery)."""
 
 from __future__ import annotations
 

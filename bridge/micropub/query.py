@@ -1,4 +1,4 @@
-"""Questions, from a URL's parameters to frozen values (Micropub 3.7 and its extensions)."""
+"""Parses query parameters into frozen values (Micropub 3.7 and its extensions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request with its encoding forgotten: form, multipart and JSON end in the same :class:`Raw`."""
+"""A request independent of its encoding: form, multipart and JSON become the same :class:`Raw`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes to a post, applied (Micropub 3.4). Pure: a post goes in, a post comes out."""
+"""Applies an update to a post (Micropub 3.4). A pure function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a property may hold: one normaliser, for creating and for updating alike."""
+"""Validates and normalises property values, for create and update alike."""
 
 from __future__ import annotations
 

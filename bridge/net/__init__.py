@@ -1,1 +1,1 @@
-"""Other people's addresses and pages: fetched and read such that they can do no harm."""
+"""Fetches and parses other sites' pages safely."""

@@ -1,4 +1,4 @@
-"""Which IP addresses a stranger may have us connect to: the public Internet's alone.
+"""Which IP addresses may be connected to for an untrusted URL: those of the public Internet only.
 
 This machine's own addresses are refused as well, public ones included: what a firewall keeps from
 the world is open from within.

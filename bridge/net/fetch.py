@@ -1,4 +1,4 @@
-"""Fetching addresses that strangers chose, so that they cannot reach what only this machine can.
+"""Fetches untrusted URLs, guarded against server-side request forgery (SSRF).
 
 Every address is checked where it counts: at the moment a socket is made for it, after all
 resolving, for every hop. A name that changes between a check and the connection has no second

@@ -1,4 +1,6 @@
-"""The links by which a page says where its endpoints are (RFC 8288; IndieAuth 4.1)."""
+"""Finds the ``rel`` links of a page: Link headers and ``<link>`` elements (RFC 8288; IndieAuth
+4.1).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger's page read where it can do no harm: in a process of its own, for a limited time."""
+"""Parses an untrusted page in a subprocess, with limits of time and memory."""
 
 from __future__ import annotations
 

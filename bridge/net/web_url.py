@@ -1,4 +1,4 @@
-"""http(s) URLs as strangers write them, taken apart strictly and without tidying them up."""
+"""A strict parser of http(s) URLs, which does not normalise them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Everything that people see: templates, style, scripts, and what renders them."""
+"""Everything that people see: templates, styles, scripts, and the code that renders them."""

@@ -1,4 +1,4 @@
-"""The language of a page: the reader's own, from gettext catalogues; English for all others.
+"""Translations: the browser's preferred language from gettext catalogues, English otherwise.
 
 The catalogues are ``locale/LANGUAGE/LC_MESSAGES/bridge.po``, and compiled beside them:
 ``make catalogues`` does that.

@@ -1,4 +1,4 @@
-"""The owner's pages as one place: which there are, and what is told on the next of them."""
+"""The navigation of the owner's pages, and notices for the next page."""
 
 from __future__ import annotations
 

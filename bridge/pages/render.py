@@ -1,4 +1,4 @@
-"""Pages for a person: templates in, safe HTML out."""
+"""Renders pages and errors from templates, with security headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees at ``/webmention``: a form to tell of a link, and what became of it."""
+"""The pages at ``/webmention``: a form to send one, and the state of one that was sent."""
 
 from __future__ import annotations
 

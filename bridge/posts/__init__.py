@@ -1,1 +1,1 @@
-"""The site's posts: which there are, where they live, and what their files say."""
+"""The site's posts: which there are, their addresses, and what their files say."""

@@ -1,4 +1,4 @@
-"""When two spellings of an address are the same address.
+"""Canonical URLs: when two spellings are the same address.
 
 RFC 3986 6.2.2: case of the host, percent-encoding; RFC 3987 3.1: an IRI and the URI that it is
 mapped to; besides, what every site does alike: http and https, ``index.html``, the last slash, one

@@ -1,4 +1,4 @@
-"""A post and its files: uploads into the library, what waits there into the post's commit."""
+"""Stores a post's uploads in the media library, and adds pending files to the post's commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROPERTIES = {"image": "photo", "video": "video", "audio": "audio"}
 
 
 class Attachments:
-    """Between the publisher and the media library."""
+    """Joins the publisher and the media library."""
 
     def __init__(self, library: MediaLibrary) -> None:
         self._library = library

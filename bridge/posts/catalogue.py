@@ -1,4 +1,4 @@
-"""Which posts there are at the site's newest version, by address: the index, kept fresh."""
+"""The index of the site's posts, kept at the newest version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``git log`` says of each request: the audit trail (who asked, what for, which post)."""
+"""Commit messages and their trailers: the audit trail (which client, which action, which post)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The step from changes to a commit, and to everything that wants to know of it."""
+"""Commits changes, and notifies the listeners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the site's posts are and where they live, in SQLite: derived, may be deleted at any time.
+"""The index of the site's posts, in SQLite. Derived: it may be deleted at any time.
 
 The files are the truth. The index follows them by the difference between two versions, so that a
 question costs microseconds instead of a walk over the files.

@@ -1,5 +1,4 @@
-"""The file of the index: its tables, what is written in them, and what becomes of a file that is
-of no use any more."""
+"""The index's SQLite file: its tables, its format version, and how an unusable file is replaced."""
 
 from __future__ import annotations
 

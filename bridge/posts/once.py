@@ -1,4 +1,4 @@
-"""Requests that are carried out once, however often they are sent.
+"""Idempotent requests (``Micropub-Once``): carried out once, however often they are sent.
 
 A form that is sent twice (a double tap, a reload, a retry after an answer that got lost) must not
 make two posts. Its sender gives it a name, a hash of which is in the commit that comes of it: so

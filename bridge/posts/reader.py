@@ -1,4 +1,4 @@
-"""What the files of posts say: joins ``content/``, which can read one, to ``store/``."""
+"""Reads posts: joins ``content/``, which decodes files, and ``store/``, which has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What quoted pages say, into the posts that quote them: a commit of its own, later."""
+"""Adds reply contexts to posts: fetched in the background, committed later."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOOKED_AT = 50
 
 
 class ReplyContexts:
-    """Between the publisher, and the fetcher of reply contexts.
+    """Joins the publisher and the fetcher of reply contexts.
 
     The context of a post is in its file (``references`` of the ``Mf2:`` line), so that nothing
     else has to be remembered: what a post lacks shows which pages are still to be fetched.

@@ -1,4 +1,4 @@
-"""Finds a post its place: a file and an address that no other post has, or is about to have."""
+"""Reserves a unique file and address for a post until its commit is done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.store import ContentStore, FileChanged, Version
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Where a post is going to be: the path of its file, the file, and the page's location."""
+    """What is reserved for a post: the path of its file, the file, and the page's location."""
 
     path: str
     file: PelicanFile
@@ -26,13 +26,13 @@ class Reservation:
 
     @property
     def names(self) -> frozenset[str]:
-        """Everything that no second post may have."""
+        """The path, URL and output file, none of which a second post may have."""
         return frozenset({self.path, self.location.url, self.location.save_as})
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Names that a place may not have, and what keeps it from those it asked for.
+    """Names that are not free, and what has refused candidates so far.
 
     ``own`` is the path of a post that is there already, ``""`` for a new one. ``near`` are posts
     and pages that the index may not know.
@@ -46,7 +46,7 @@ class _Taken:
 
 
 class Reservations:
-    """Hands out places, and remembers those that are not committed yet.
+    """Reserves files and addresses for posts that are not committed yet.
 
     A file belongs to one request at a time: :meth:`lock` for a post that is there, :meth:`new` for
     one that is coming. An address is reserved until the block of its request ends.
@@ -62,7 +62,7 @@ class Reservations:
 
     @asynccontextmanager
     async def lock(self, path: str) -> AsyncIterator[None]:
-        """Be the only request that works on the post in a file; first come, first served.
+        """Hold the lock of the post in a file; requests get it in the order in which they came.
 
         What was known of the post before may have changed by then.
         """
@@ -74,8 +74,7 @@ class Reservations:
 
     @asynccontextmanager
     async def new(self, settled: Settled, base: Version) -> AsyncIterator[Reservation]:
-        """A place for a new post, the first of its candidates that is free; reserved until the
-        block ends.
+        """Reserve the first free candidate for a new post, until the block ends.
 
         Raises InvalidRequest where no slug gives it an address of its own; FileChanged where
         another look helps.
@@ -89,7 +88,7 @@ class Reservations:
 
     @asynccontextmanager
     async def moved(self, settled: Settled, path: str, base: Version) -> AsyncIterator[Reservation]:
-        """A place for a post that stays in its file; reserved until the block ends.
+        """Reserve an address for a post that stays in its file, until the block ends.
 
         For the request whose :meth:`lock` it is. Raises as :meth:`new`.
         """

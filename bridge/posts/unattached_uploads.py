@@ -1,4 +1,4 @@
-"""Uploads that no post came for get a commit of their own."""
+"""Commits uploads that no post has used for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which posts may be where a new one is to be, while the index does not know all of them yet.
+"""Posts that may conflict with a new one while the index is still being built.
 
 Reading 100,000 posts as Pelican does takes minutes on a site with plugins. An address nearly always
 comes from a slug, a title or the name of a file: these are looked through at once, and only the

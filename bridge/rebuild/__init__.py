@@ -1,4 +1,4 @@
-"""From a commit to pages. Each way of building is a :class:`Rebuilder`."""
+"""Builds the site from commits. Each way of building is a :class:`Rebuilder`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one build is given, what it gives back, and how it fails."""
+"""Protocols and values of one build: its task, its outcome, its errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Outcome:
 
 
 class BuildFailed(Exception):
-    """No site came of it; the one before is still in place.
+    """The build failed; the last good site is still in place.
 
     ``file`` is the source file at fault (a path in the checkout), where that is known.
     ``passing`` is true where the same build may go well later: a timeout, a service away.
@@ -81,11 +81,11 @@ class BuildTookTooLong(BuildFailed):
 
 
 class Superseded(Exception):
-    """The build was given up, since something newer is to be built."""
+    """The build was cancelled because there is a newer version to build."""
 
 
 class Builder(Protocol):
-    """One way of turning a checkout into pages. Called for one build at a time."""
+    """One way of building a checkout. Called for one build at a time."""
 
     async def build(self, task: Task) -> Outcome:
         """Build; raises :class:`BuildFailed`, or :class:`Superseded` after :meth:`preempt`."""
@@ -96,15 +96,15 @@ class Builder(Protocol):
         ...
 
     def needs_warm_up(self) -> bool:
-        """Whether a build would be worth it only to be quick the next time."""
+        """Whether it is worth building now only so that the next build is fast."""
         ...
 
     def preempt(self) -> None:
-        """Something newer waits; the one who can gives up what it does."""
+        """A newer version is waiting: cancel the running build if that is possible."""
         ...
 
     async def run_when_idle(self, task: Task) -> str | None:
-        """Look after the site while there is nothing to build; cancelled when there is.
+        """Verify the site while there is nothing to build; cancelled when there is.
 
         ``task`` is the build that went well last. Returns what the owner should know.
         """
@@ -116,7 +116,7 @@ class Builder(Protocol):
 
 
 class Job(Protocol):
-    """All that is to be done about a new version. Called for one at a time."""
+    """Everything to do about a new version. Called for one at a time."""
 
     @property
     def next_due(self) -> datetime | None:
@@ -128,11 +128,11 @@ class Job(Protocol):
         ...
 
     def preempt(self) -> None:
-        """Something newer waits; the one who can gives up what it does."""
+        """A newer version is waiting: cancel the running build if that is possible."""
         ...
 
     async def run_when_idle(self) -> str | None:
-        """Look after things while there is nothing to do; cancelled when there is.
+        """Maintenance while there is nothing to do; cancelled when there is.
 
         Returns what the owner should know.
         """

@@ -1,4 +1,4 @@
-"""Building, where only the site's own settings say to which folder."""
+"""A rebuilder that starts once the site's settings have told the output folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way of building the settings ask for."""
+"""Makes the rebuilder that the settings ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the last build came to, in a small file, so that a restart goes on from there."""
+"""The result of the last build, in a small file, so that a restart continues from it."""
 
 from __future__ import annotations
 

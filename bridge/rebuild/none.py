@@ -1,4 +1,4 @@
-"""Nothing is built here: something outside watches the repo."""
+"""No building here: another program watches the repo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another service builds: it is told that there is something to build."""
+"""Another service builds: a webhook tells it about new versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part that every way of building shares: one build at a time, and no change is ever lost."""
+"""What every way of building shares: one build at a time, and no change is ever lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_SLEEP = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How soon things happen, in seconds.
+    """Delays and pauses, in seconds.
 
     ``debounce``: how long a build waits for changes that come together. ``whole``: for how long
     builds may be given up for newer ones before one is let come to its end. ``again``: the pauses

@@ -1,1 +1,1 @@
-"""The process itself: tasks, threads, other programs, private files, and how it ends."""
+"""The process itself: tasks, threads, subprocesses, private files, shutdown."""

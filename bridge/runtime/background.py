@@ -1,4 +1,4 @@
-"""Work that outlives who asked for it: tasks that are finished all the same, threads that stop."""
+"""Background tasks that are finished at shutdown, and threads that can be stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the owner calls this program, and the file that it reads by itself."""
+"""The name of the command as the owner types it, and its default settings file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the documentation is that messages point to."""
+"""Where the documentation is that messages refer to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are there wholly or not at all, even after a power cut: outside of git's own."""
+"""Atomic, durable writes of files outside of git's own."""
 
 from __future__ import annotations
 

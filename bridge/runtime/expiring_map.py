@@ -1,4 +1,4 @@
-"""Things kept for a few minutes between two requests of one browser; a restart forgets them."""
+"""A map whose values expire, for what lasts a few minutes between two requests; in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class ExpiringMap(Generic[T]):
-    """Values by key, each for a while, and never more than ``most`` of them."""
+    """Values by key, each for a limited time, and at most ``most`` of them."""
 
     def __init__(
         self, *, seconds: float, most: int = 1000, clock: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""The event loop's time, shared out: the one who has used little goes first, and no turn is long.
+"""Shares the event loop's time between clients: who has used least goes first, and no turn is long.
 
 What strangers send costs time to read. Done as it arrives, the work for a hundred of them would
 stand between any two steps of everybody else's requests.

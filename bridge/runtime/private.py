@@ -1,5 +1,5 @@
-"""Files and folders for the user alone who runs the bridge: settings and databases hold secrets,
-the state folder drafts.
+"""Files and folders with permissions for the bridge's user only: settings and databases hold
+secrets, the state folder drafts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Running a program: from an argv list, in a group of its own, for a limited time."""
+"""Runs a program from an argv list, in a process group of its own, with a time limit."""
 
 from __future__ import annotations
 

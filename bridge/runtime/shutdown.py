@@ -1,4 +1,4 @@
-"""The end of the process in time, whatever hangs in it.
+"""Ends the process in time, even if something hangs.
 
 A thread cannot be stopped from outside, and neither can a build that takes no notice of a signal,
 so that closing everything in order may never come to its end. What was answered is on disk by then.

@@ -1,4 +1,4 @@
-"""Which files a process may use, enforced by the kernel: Landlock (Linux 5.13 and newer).
+"""Confines a process to the files it may use, by the kernel: Landlock (Linux 5.13 and newer).
 
 What is granted to a process is granted to all that it starts, and cannot be widened again. Only
 files that are opened from then on are looked at: pipes and files that are open stay usable.

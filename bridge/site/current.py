@@ -1,4 +1,4 @@
-"""The site at the newest version whose settings can be loaded, and the checkout it is read in."""
+"""The site at the newest version whose settings can be loaded, and its checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's processes as the settings want them: what they read, and what they may see."""
+"""Makes the site's processes as the settings want them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages on a pipe: a header with the length, the number and the kind, then MessagePack."""
+"""Framing of messages on a pipe: a header with length, number and kind, then MessagePack."""
 
 from __future__ import annotations
 

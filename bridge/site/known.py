@@ -1,4 +1,4 @@
-"""The site as content/ sees it: what has been asked so far, and a guess for what has not.
+"""The site as ``content/`` sees it: cached answers, and guesses where none is cached.
 
 Writing a post needs to know what the site makes of its texts and names. It is written with guesses
 first (a name can have pages, a text is harmless); then everything that was guessed is asked at

@@ -1,4 +1,4 @@
-"""Locales that a site's settings name, and this machine has not: what to tell the owner."""
+"""Locales that a site's settings name and this machine lacks: what to tell the owner."""
 
 from __future__ import annotations
 

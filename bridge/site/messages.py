@@ -1,4 +1,4 @@
-"""What goes over the pipe between the bridge and the site's process: plain data, and nothing else.
+"""The messages between the bridge and the site's process: plain data only.
 
 Questions and answers carry the same number (:mod:`.frames`).
 """

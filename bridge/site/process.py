@@ -1,4 +1,4 @@
-"""A site in a process of its own: the bridge's side of it."""
+"""The bridge's side of the site's process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bridge asks of a site, no matter who answers: the site's own process, or a test's."""
+"""What the bridge asks of a site: a protocol, for the site's own process and for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting what runs the site's code: with an environment of its own, and confined.
+"""Starts processes that run the site's code: confined, with an environment of their own.
 
 One way for all of it: the process that answers questions, the resident build, and commands.
 """

@@ -1,4 +1,4 @@
-"""Where the site's files live, seen as versions of a tree. Knows nothing of Micropub.
+"""The content store: the site's files, as versions of a tree. Knows nothing of Micropub.
 
 The words of the caller: a *version* is a commit id, a *blob id* names the exact bytes of a file,
 and a commit carries what its author had seen, so that nothing is overwritten unseen.
@@ -85,7 +85,7 @@ class StoreError(Exception):
 
 
 class FileChanged(StoreError):
-    """A file is no longer what the author of the change had seen. ``path`` says which."""
+    """The file has changed since the author of the change read it. ``path`` says which."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} has changed since")
@@ -93,7 +93,7 @@ class FileChanged(StoreError):
 
 
 class BranchMoved(StoreError):
-    """Someone else has committed since ``base``; look again and retry."""
+    """The branch has moved since ``base``: read again and retry."""
 
 
 class StoreBusy(StoreError):

@@ -1,4 +1,4 @@
-"""The site's files on disk, as ``git clone --recurse-submodules`` would lay them out.
+"""Checks out the site's files, as ``git clone --recurse-submodules`` would.
 
 git itself writes them: modes, symbolic links, line ends and filters are as in any clone, and a
 tree with a name that git refuses (``.git``, ``..``) never gets here. The checkout has a ``.git``

@@ -1,4 +1,4 @@
-"""The content store that is a bare git repo of the bridge's own: durable, one commit a request."""
+"""The content store in a bare git repo: durable, one commit a request."""
 
 from __future__ import annotations
 

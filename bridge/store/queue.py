@@ -1,4 +1,6 @@
-"""Commits of many requests, made together: what waits while one group is written is the next."""
+"""Groups the commits of concurrent requests: those that wait while one group is written are the
+next.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The repos that a site lives in, found and made: for ``init``, ``check`` and ``demo`` alone."""
+"""Finds and makes the repos of a site, for ``init``, ``check`` and ``demo``."""
 
 from __future__ import annotations
 

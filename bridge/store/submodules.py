@@ -1,4 +1,4 @@
-"""Fetches the repos of submodules, once for each commit that is wanted, and keeps them.
+"""Fetches and caches the repos of submodules.
 
 A contributor chooses the URLs in ``.gitmodules``. So the credentials of the site's remote go to
 that remote's own host in its own scheme, and nowhere else; every other host is asked over https

@@ -1,4 +1,4 @@
-"""What the networks tell of answers to a copy: what is public, and whose authors do not mind."""
+"""Parses responses to a copy: those that are public, and whose authors have not opted out."""
 
 from __future__ import annotations
 

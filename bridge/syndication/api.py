@@ -1,4 +1,4 @@
-"""Requests to the networks' APIs, and what they can come to."""
+"""HTTP requests to the networks' APIs, and their errors."""
 
 from __future__ import annotations
 

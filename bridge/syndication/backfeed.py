@@ -1,4 +1,5 @@
-"""Answers to copies, taken home as mentions: what is public, and whose authors do not mind.
+"""Imports responses to copies as mentions: those that are public, and whose authors have not opted
+out.
 
 Only copies of posts at the owner's own accounts are looked at. What is found goes the way of every
 webmention (:mod:`bridge.webmention.incoming.receiving`): same files, same moderation.

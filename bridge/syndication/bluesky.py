@@ -1,4 +1,6 @@
-"""The part of AT protocol that copies and their answers need: https://docs.bsky.app/docs/api/."""
+"""A client for the part of the AT protocol that copies and their responses need:
+https://docs.bsky.app/docs/api/.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network gets of a post: text, pictures, card. Pure: everything it needs is handed in."""
+"""Composes the copy of a post: text, pictures, card. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets the bridge into the owner's accounts: Mastodon by OAuth, Bluesky by an app password."""
+"""Connects the owner's accounts: Mastodon by OAuth, Bluesky by an app password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What copies need of the bridge: pages as the world sees them, photos, cards, and secrets."""
+"""What the networks need of the bridge: live pages, photos, link cards, and secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network on this machine that looks like Mastodon and like Bluesky, for trying copies out.
+"""A fake network on this machine that behaves like Mastodon and Bluesky, for trying copies out.
 
 It keeps nothing, and takes only what the real ones take: texts of the right length, facets and
 records in the right shape. For ``demo --fake-network`` and for tests.

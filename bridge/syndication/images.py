@@ -1,4 +1,4 @@
-"""Photos as the networks take them: small enough, in a format that they know, without metadata."""
+"""Fits photos to a network's limits: size, format, no metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is still to be done about copies, and which copies there are: files that survive a crash."""
+"""Pending jobs and existing copies, in files that survive a crash."""
 
 from __future__ import annotations
 

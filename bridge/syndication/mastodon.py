@@ -1,4 +1,4 @@
-"""The part of Mastodon's API that copies and their answers need.
+"""A client for the part of Mastodon's API that copies and their responses need.
 
 https://docs.joinmastodon.org/methods/ ; other servers have the same API with differences of their
 own, which are met here.

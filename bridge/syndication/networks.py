@@ -1,4 +1,4 @@
-"""Copies at one target: made, edited and deleted so that there is never more than one.
+"""Makes, edits and deletes copies at one target such that there is never more than one.
 
 :class:`AtMastodon` and :class:`AtBluesky` do the same in their network's own way. Before anything
 is sent that makes a copy, the job says so on the disk; a try that follows one that may have arrived

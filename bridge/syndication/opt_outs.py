@@ -1,4 +1,4 @@
-"""What people ask of those who show their words elsewhere."""
+"""People who have opted out of having their posts shown elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A post as its page shows it: the h-entry's content as text with links, and what is beside it."""
+"""Parses a post's page: the h-entry's content as text with links, its pictures and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How copies are doing, for the owner: which targets are off, what waits, what failed."""
+"""The state of copies for the owner: targets that are off, waiting and failed jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a post's page shows, as :mod:`bridge.syndication.page` reads it.
+"""What a post's page shows, as :mod:`bridge.syndication.page` parses it.
 
 Apart from that, since the libraries that read HTML take a while to load, and no start of the bridge
 waits for them.

@@ -1,4 +1,4 @@
-"""Texts as Mastodon and Bluesky count them, find links in them, and show them: no I/O, no state."""
+"""Text as Mastodon and Bluesky count it, find links in it, and show it: no I/O, no state."""
 
 from __future__ import annotations
 

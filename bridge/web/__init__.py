@@ -1,1 +1,1 @@
-"""HTTP in and out: bodies, tokens, answers."""
+"""Request handlers of the Micropub and media endpoints."""

@@ -1,4 +1,4 @@
-"""The body of a request, read once: form, multipart or JSON, bounded, the token taken out."""
+"""Reads a request's body once: form, multipart or JSON, with limits, and takes the token out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _BYTES_A_SECOND = 32_000
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What a kind of client may send: forms without files and JSON of ``max_text`` bytes.
+    """How much a kind of client may send: forms without files and JSON of ``max_text`` bytes.
 
     A body may take ``seconds``, and longer the larger it may be unless ``steady``. One large text
     of each kind of client is parsed at a time.

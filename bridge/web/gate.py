@@ -1,4 +1,4 @@
-"""Who asks, and may they: the token of a request, turned into what it allows."""
+"""Authenticates and authorises requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNAUTHENTICATED_FILES = 4
 
 
 class Gate:
-    """Lets a request in, or raises what the client should be told."""
+    """Lets a request in, or raises the error for the client."""
 
     def __init__(self, verifier: TokenVerifier, settings: Settings) -> None:
         self._verifier = verifier

@@ -1,4 +1,4 @@
-"""``/hook/git``: a git host says that something was pushed, and proves that it knows the secret."""
+"""``/hook/git``: a git host's webhook about a push, with its signature verified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 60.0
 
 
 class GitHook:
-    """Has the remote looked at, at once, when its host calls.
+    """Fetches the remote at once when its host calls.
 
     What the call says is not believed, only that there is a reason to look.
     """

@@ -1,4 +1,4 @@
-"""``/media``: uploads (Micropub 3.6), what was uploaded, and the files themselves."""
+"""``/media``: uploads (Micropub 3.6), queries about them, and the files themselves."""
 
 from __future__ import annotations
 

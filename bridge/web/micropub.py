@@ -1,4 +1,4 @@
-"""``/micropub``: each request one way, from HTTP to the publisher and back (Micropub 3)."""
+"""``/micropub``: from HTTP to the publisher and back (Micropub 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every answer has in common: errors rendered once, CORS, no sniffing."""
+"""Middlewares for every response: errors, CORS, security headers."""
 
 from __future__ import annotations
 

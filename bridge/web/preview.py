@@ -1,4 +1,4 @@
-"""``/preview/…``: a draft's page as Pelican built it, for the owner who is signed in.
+"""``/preview/…``: a draft's page as Pelican built it, for the signed-in owner.
 
 Drafts that came through an app are nowhere else; one that was written by hand may be in the output
 folder, too.

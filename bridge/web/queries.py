@@ -1,4 +1,4 @@
-"""Answers to ``GET /micropub``: each question against the catalogue (Micropub 3.7)."""
+"""Answers ``GET /micropub`` from the catalogue (Micropub 3.7)."""
 
 from __future__ import annotations
 

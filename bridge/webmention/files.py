@@ -1,4 +1,4 @@
-"""The mentions in the site's repo: what is there, as an index that follows the branch.
+"""The index of received mentions in the site's repo, kept at the newest version.
 
 One file for each mention (``FOLDER/PATH-OF-POST/KIND-HASH12.json``), so that making it twice is
 making it once, and two writers never meet in one file.

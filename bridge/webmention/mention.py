@@ -1,4 +1,6 @@
-"""From what a source says to what is kept of it: a JF2 entry with webmention.io's names."""
+"""Converts a parsed source to the mention that is stored: a JF2 entry with webmention.io's
+names.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the site can be mentioned: its posts, its pages, and its home page."""
+"""What can be mentioned: the site's posts, its pages, and its home page."""
 
 from __future__ import annotations
 

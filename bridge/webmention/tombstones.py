@@ -1,4 +1,4 @@
-"""What is left of a public post that is deleted: where its page was, and none of its words.
+"""Tombstones of deleted public posts: the address of the page, and none of its text.
 
 A host of files answers 404 for what is not there, and receivers of webmentions keep what they
 were sent by a page that answers 404: it may be back tomorrow. The plugin makes a page that says

@@ -1,1 +1,1 @@
-"""The links by which apps find the site's endpoints, in pages and in HTTP headers."""
+"""Endpoint discovery: links in pages and in HTTP headers."""

@@ -1,4 +1,4 @@
-"""Puts the links into the head of a page, and leaves every other character as it is."""
+"""Inserts the links into the head of a page, and changes nothing else."""
 
 from __future__ import annotations
 

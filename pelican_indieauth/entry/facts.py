@@ -1,4 +1,4 @@
-"""Properties that have no field of their own: any of them is read by one general rule."""
+"""Properties without a field of their own: read by one general rule."""
 
 from __future__ import annotations
 

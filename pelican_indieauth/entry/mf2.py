@@ -1,4 +1,4 @@
-"""Reads the ``Mf2`` line of a post: microformats2 as JSON, of which nothing can be trusted."""
+"""Reads the ``Mf2`` line of a post: microformats2 as JSON, untrusted."""
 
 from __future__ import annotations
 

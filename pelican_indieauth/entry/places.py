@@ -1,4 +1,4 @@
-"""Places, in all the shapes in which clients send them."""
+"""Parses places, in every form in which clients send them."""
 
 from __future__ import annotations
 

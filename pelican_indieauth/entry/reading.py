@@ -1,4 +1,4 @@
-"""From an article of Pelican's to an :class:`~pelican_indieauth.entry.entry.Entry`."""
+"""Reads a Pelican article into an :class:`~pelican_indieauth.entry.entry.Entry`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a theme marks up by itself."""
+"""Which microformats a theme has already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a stranger's URLs may stand in a page, and where the site's own files are."""
+"""Which untrusted URLs may appear in a page, and the site's own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words that the plugin puts into pages, for sites in other languages to replace."""
+"""The plugin's texts, which sites in other languages replace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages at the addresses of posts that were deleted: that they are gone, and none of their words.
+"""Pages at the addresses of deleted posts: they say that the post is gone.
 
 The bridge leaves a file for each such post in ``mentions/gone/`` of the content folder. Who was
 told of the post by a webmention and asks again reads there that it is gone for good, whatever

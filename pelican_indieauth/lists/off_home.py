@@ -1,4 +1,4 @@
-"""Kinds of posts that stay out of the home page and the main feeds (``INDIEAUTH_NOT_ON_HOME``).
+"""Post types that are left out of the home page and the main feeds (``INDIEAUTH_NOT_ON_HOME``).
 
 They have their pages, and are in archives, categories, tags and the feeds of those.
 """

@@ -1,4 +1,4 @@
-"""One order of a site's files, so that posts equal in date and slug have one as well.
+"""A deterministic order of a site's files, so that posts equal in date and slug have one as well.
 
 Pelican finds its files as a set: their order is that of Python's string hashes, another in each
 run. Posts are sorted by date and slug after that, which leaves equal ones as they came.

@@ -1,4 +1,4 @@
-"""Small pages at the addresses where posts once lived, or lived until they were deleted."""
+"""Redirect pages at earlier addresses of posts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posts that are not for the world yet: drafts from apps, and posts whose time has not come.
+"""Posts that are not public yet: drafts from apps, and scheduled posts.
 
 Pelican gives a draft a page like any other, which is only not linked: its address can be guessed.
 A draft that came through an app has ``"draft": "app"`` in its ``Mf2`` line, and gets no page at

@@ -1,4 +1,6 @@
-"""What would not work, found before an app finds it. Each check says how to fix what it finds."""
+"""``micropub-bridge check``: finds what would not work before an app does. Each check says how
+to fix what it finds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking an address as an app would: whatever comes back, or does not, is an answer."""
+"""Requests an address as an app would. A failed request is an answer, too, not an exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the bridge builds the site that ``pelican`` builds in a fresh clone of the repo."""
+"""Compares what the bridge builds with what ``pelican`` builds in a fresh clone of the repo."""
 
 from __future__ import annotations
 

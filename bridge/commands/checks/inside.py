@@ -1,4 +1,4 @@
-"""What can be told on this machine: the repo, its remote, Pelican's settings, a dry build."""
+"""The checks of this machine: the repo, its remote, Pelican's settings, a dry build."""
 
 from __future__ import annotations
 

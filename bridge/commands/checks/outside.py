@@ -1,4 +1,4 @@
-"""What only shows from outside: the bridge behind its proxy, and the live home page."""
+"""The checks over HTTP: the bridge behind its proxy, and the live home page."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The text of a post: as it is sent, as it is written into a file, and what may be in it."""
+"""The text of a post: encoding it for a file, decoding it, and checking what it may contain."""

@@ -51,7 +51,9 @@ class PostBody:
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """What a body may hold although a client sends it: the owner has written it before."""
+    """What a body may contain although a client may not send it: the owner's file has it
+    already.
+    """
 
     links: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Characters that Pelican, Markdown or an XML feed cannot bear, and what takes their place.
+"""Characters that Pelican, Markdown or an XML feed cannot handle, and what replaces them.
 
 A control character in a body aborts the whole build once a feed is on; in a header a carriage
 return starts a new key. Nothing that a client sends gets past here into a file.

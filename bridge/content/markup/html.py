@@ -1,4 +1,4 @@
-"""HTML that a client or a stranger wrote: what may pass, and how it is written into a body."""
+"""Sanitises HTML from clients and other sites, and finds unsafe HTML in what the site renders."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a post, its file and its labels are called."""
+"""Slugs, paths, titles and labels."""

@@ -1,4 +1,4 @@
-"""What a post is called that has no name and no words of its own: by what it is about."""
+"""A title for a post that has neither a name nor text: made from what it is about."""
 
 from __future__ import annotations
 

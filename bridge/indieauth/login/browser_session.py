@@ -1,4 +1,4 @@
-"""A browser at one of the pages: its cookie, whether the owner is behind it, and CSRF.
+"""A browser's session: its cookie, whether the owner is signed in, and CSRF tokens.
 
 Every browser gets a random cookie at its first page and a new one when it signs in. What a form
 must bring along to be believed is derived from the cookie, which other sites can neither read

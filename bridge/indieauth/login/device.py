@@ -1,4 +1,4 @@
-"""What a browser calls itself, in words in which its owner knows it again."""
+"""A readable name for a browser, from its User-Agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Browsers in which the owner has signed in before: their attempts are counted apart.
+"""Browsers in which the owner has signed in before: their attempts have a rate limit of their own.
 
 Otherwise strangers who try many passwords, from many addresses, would lock the owner out. Being
 known opens nothing: such a browser has as many attempts as one address has.

@@ -1,4 +1,4 @@
-"""Links that let in: random, stored hashed, good once, for one purpose, and not for long.
+"""One-time links: random, stored hashed, valid once, for one purpose, for a short time.
 
 The one that sets up signing in is printed; the others are mailed.
 """

@@ -1,4 +1,4 @@
-"""How the owner proves to be the owner: a password, and the one-time link that sets one up."""
+"""The owner's password, and the one-time link that sets one up."""
 
 from __future__ import annotations
 

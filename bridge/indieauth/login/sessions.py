@@ -1,4 +1,6 @@
-"""Signed-in browsers: what the cookie stands for, and the list that the owner sees."""
+"""The sessions of signed-in browsers: what the cookie refers to, and the list that the owner
+sees.
+"""
 
 from __future__ import annotations
 

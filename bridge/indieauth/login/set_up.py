@@ -1,4 +1,4 @@
-"""The first sign-in, and the one after everything was lost: by the one-time set-up link."""
+"""The first sign-in, and recovery: by the one-time set-up link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sign-in page: password, the link by e-mail, and what follows any way of signing in."""
+"""The sign-in page: by password or by a link sent by e-mail, and what follows any sign-in."""
 
 from __future__ import annotations
 

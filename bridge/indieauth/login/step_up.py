@@ -1,4 +1,4 @@
-"""The owner proves again to be the owner, before what a signed-in browser alone must not do.
+"""Step-up authentication: the owner proves their identity again before sensitive changes.
 
 A browser that was left open, or led here by a page elsewhere, is signed in, too. What changes who
 gets in, and how, needs a passkey or the password of the last five minutes.

@@ -1,1 +1,1 @@
-"""OAuth and IndieAuth: what apps ask for, and are given."""
+"""OAuth and IndieAuth: authorization, consent, grants and tokens."""

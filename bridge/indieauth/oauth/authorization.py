@@ -1,4 +1,4 @@
-"""What an app asks for when it sends the owner's browser to ``/auth`` (IndieAuth 5.2), as data."""
+"""The authorization request (IndieAuth 5.2), as data."""
 
 from __future__ import annotations
 

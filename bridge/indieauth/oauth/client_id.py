@@ -1,4 +1,4 @@
-"""What an app calls itself, and where it may have its answers sent (IndieAuth 3.3, 5.2)."""
+"""Client identifiers and redirect URIs: which are valid (IndieAuth 3.3, 5.2)."""
 
 from __future__ import annotations
 

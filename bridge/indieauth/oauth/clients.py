@@ -1,4 +1,4 @@
-"""What an app publishes about itself (IndieAuth 4.2): JSON metadata, else an h-app.
+"""Client information discovery (IndieAuth 4.2): JSON metadata, else an h-app.
 
 Read only after the owner has signed in, once for each consent page, and never remembered.
 """

@@ -1,4 +1,4 @@
-"""``/auth`` in the browser: who asks for what, and the owner's yes or no (IndieAuth 5.2)."""
+"""``/auth`` in the browser: the consent screen (IndieAuth 5.2)."""
 
 from __future__ import annotations
 

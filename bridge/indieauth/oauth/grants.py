@@ -1,4 +1,5 @@
-"""What the owner has granted to apps: codes, and the tokens that come from them (IndieAuth 5).
+"""What the owner has granted to apps: codes, and the tokens that they are exchanged for (IndieAuth
+5).
 
 A grant is one "yes" of the owner's. Its code, access tokens and refresh tokens all hang on it, so
 that ending the grant ends them together.

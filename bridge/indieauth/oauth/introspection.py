@@ -1,5 +1,5 @@
-"""``/introspect``, ``GET /token``, ``/revoke``, ``/userinfo``: what others ask about tokens
-(IndieAuth 6, 7, 9).
+"""``/introspect``, ``GET /token``, ``/revoke``, ``/userinfo``: endpoints about tokens (IndieAuth
+6, 7, 9).
 """
 
 from __future__ import annotations

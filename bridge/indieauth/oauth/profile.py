@@ -1,4 +1,4 @@
-"""What apps may know about the owner (IndieAuth 5.3.4)."""
+"""The profile information that apps may read (IndieAuth 5.3.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/token``: codes and refresh tokens into access tokens."""
+"""``/token``: exchanges codes and refresh tokens for access tokens."""
 
 from __future__ import annotations
 

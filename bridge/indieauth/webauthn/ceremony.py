@@ -1,4 +1,4 @@
-"""Passkeys, proven: what browsers are asked, and whether what they send is true (WebAuthn 7).
+"""WebAuthn ceremonies (WebAuthn 7): options for the browser, and verification of its response.
 
 py_webauthn does that. It is large, so this module is imported when a passkey is first used.
 """

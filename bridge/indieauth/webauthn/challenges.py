@@ -1,4 +1,4 @@
-"""What a passkey is asked to sign (WebAuthn 13.4.3): random, for one browser, good once, not long.
+"""WebAuthn challenges (13.4.3): random, bound to one browser, valid once and for a short time.
 
 Strangers may ask for as many as they like, so nothing is kept of those that are asked for: a
 challenge proves by itself that it was made here. Only those that the owner has answered are kept.

@@ -1,4 +1,4 @@
-"""What the passkey script on the pages calls: JSON in, JSON out, always with the CSRF word.
+"""The JSON endpoints that the passkey script calls, each with a CSRF token.
 
 Imported at its first use (:mod:`bridge.indieauth.routes`), since py_webauthn is large.
 """

@@ -1,4 +1,4 @@
-"""Passkeys as they are kept. :mod:`bridge.indieauth.webauthn.ceremony` makes and verifies them."""
+"""Stored passkeys. :mod:`bridge.indieauth.webauthn.ceremony` makes and verifies them."""
 
 from __future__ import annotations
 

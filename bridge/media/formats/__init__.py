@@ -1,1 +1,1 @@
-"""What an upload is, and what is taken out of it. Runs in a process of its own."""
+"""File types of uploads, and removal of private metadata. Runs in a subprocess."""

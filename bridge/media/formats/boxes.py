@@ -1,4 +1,4 @@
-"""Private metadata out of ISO base media files (ISO/IEC 14496-12): MP4, QuickTime, M4A, AVIF.
+"""Removes private metadata from ISO base media files (ISO/IEC 14496-12): MP4, QuickTime, M4A, AVIF.
 
 What a player needs is kept, by its name; every other box is renamed ``free`` and filled with
 zeros, so that nothing in the file moves and no table of offsets has to be changed. The same goes

@@ -1,4 +1,4 @@
-"""One upload made fit to be stored. Run as a program: JSON and bytes in, JSON and bytes out.
+"""Cleans one upload. Run as a program: JSON and bytes in, JSON and bytes out.
 
 Decoders of pictures can be kept busy for long by a file of some kilobytes, and take hundreds of
 megabytes for one of some more. So they run in a process of their own, which bounds its memory and

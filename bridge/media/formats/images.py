@@ -1,4 +1,4 @@
-"""Photos, made fit to be shown: upright, without private metadata, not larger than wanted.
+"""Prepares photos: upright, without private metadata, scaled down.
 
 A photo that needs nothing is stored as it came. Metadata is cut out without decoding
 (:mod:`bridge.media.formats.metadata`); pixels are encoded again only to turn or to scale them.

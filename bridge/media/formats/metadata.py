@@ -1,4 +1,4 @@
-"""Private metadata out of files, without touching one pixel or sample.
+"""Removes private metadata from images without touching a pixel.
 
 Cameras write where a photo was taken, when, with which camera and lens, and a small picture of it
 as it was before it was cropped. None of that is needed to show it. Kept are the colour profile

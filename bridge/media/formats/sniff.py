@@ -1,4 +1,4 @@
-"""What bytes are, whatever their name and their declared type say.
+"""Detects the type of a file from its bytes, whatever its name and declared type say.
 
 A list of what is accepted, not of what is refused: a file whose first bytes are not those of a
 photo, a sound, a video or a PDF is not taken. So SVG, HTML, scripts and programs never get in.

@@ -1,4 +1,4 @@
-"""Private metadata out of sounds, and out of films in the same containers.
+"""Removes private metadata from audio, and from video in the same containers.
 
 Titles, names, pictures, times and programs go; what a player needs stays. Each function takes a
 whole file and gives a whole file, the same bytes where there is nothing to remove.

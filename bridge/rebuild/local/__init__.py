@@ -1,1 +1,1 @@
-"""Pages built on this machine: the checkout, Pelican's log, the output folder, what follows."""
+"""Builds on this machine: checkout, Pelican's log, output folder, deployment."""

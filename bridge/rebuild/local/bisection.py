@@ -1,4 +1,4 @@
-"""Which files are left out of the site because nothing can be built with them."""
+"""Finds the files that make a build fail, by bisection, so that they can be left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def still_left_out(
 
 
 class Bisection:
-    """Finds the files without which a build goes well, from one failure after the other.
+    """Finds the files without which a build succeeds, from one failure to the next.
 
     The file that a failure names is at fault. Where none is named, all posts that came since the
     last good build are left out; once that goes well they come back half by half, and whichever

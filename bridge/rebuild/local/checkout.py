@@ -1,4 +1,4 @@
-"""The builder's own checkout, without the posts whose time has not come and those left out."""
+"""The builder's checkout, without posts that are scheduled or left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building with a program: Pelican's own command line, or one that the owner chose."""
+"""Builds with a command: Pelican's own, or the owner's."""
 
 from __future__ import annotations
 

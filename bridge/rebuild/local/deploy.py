@@ -1,4 +1,4 @@
-"""Bringing finished pages to where the world sees them, with a program of the owner's."""
+"""Runs the owner's deploy command after a build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing below one folder, and never outside it; a reader sees the old file or the new one."""
+"""Writes files below one folder and never outside it, atomically."""
 
 from __future__ import annotations
 

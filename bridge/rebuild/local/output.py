@@ -1,4 +1,4 @@
-"""The folder of finished pages: files come by rename, and only those that we wrote go away."""
+"""The output folder: files are replaced atomically, and only files that we wrote are removed."""
 
 from __future__ import annotations
 

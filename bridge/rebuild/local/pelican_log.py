@@ -1,4 +1,4 @@
-"""What Pelican's log says: exit code 0 does not mean that every post was built."""
+"""Parses Pelican's log: exit status 0 does not mean that every post was built."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class LogSummary:
-    """What a run that ended well has logged as errors.
+    """The errors that a successful run has logged.
 
     ``left_out`` are the files that Pelican passed over, with its reasons; ``warnings`` is the rest,
     each once, and not without end.

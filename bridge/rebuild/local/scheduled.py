@@ -1,4 +1,4 @@
-"""When a post wants to appear: the few header lines that say so, read tolerantly."""
+"""When a post is due: reads the few header lines that say so, tolerantly."""
 
 from __future__ import annotations
 

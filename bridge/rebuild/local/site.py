@@ -1,4 +1,4 @@
-"""From a version to pages: checkout, build, and another try without whatever stands in the way."""
+"""Builds a version: checkout, build, and retries without the files that break it."""
 
 from __future__ import annotations
 

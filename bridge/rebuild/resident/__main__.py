@@ -1,4 +1,4 @@
-"""The resident process. It is told what to do on its standard input, and answers on its output."""
+"""The resident build process. It gets orders on its standard input, and reports on its output."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Pipe:
 
 
 class Showing:
-    """Tells which files are in place: the first at once, the many that follow in lots."""
+    """Reports which files are in place: the first one at once, the others in batches."""
 
     def __init__(self, channel: Pipe) -> None:
         self._channel = channel
@@ -122,7 +122,7 @@ class Showing:
 
 
 class GarbageCollection:
-    """What a build leaves: posts and the site's variables refer to each other.
+    """Collects the garbage that a build leaves: posts and the site's variables refer to each other.
 
     It is collected between builds, and within one only if there is much of it. What is kept on
     purpose is looked through only now and then.

@@ -1,4 +1,6 @@
-"""The bridge's side of the resident process: starts it, tells it, does without it if need be."""
+"""The bridge's side of the resident process: starts it, sends orders, and falls back to a
+command.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that Pelican logs, and goes on: posts that it passes over, mostly."""
+"""Collects the errors that Pelican logs without failing, mostly about posts that it skips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bridge and the resident process say to each other: one JSON object a line."""
+"""The messages between the bridge and the resident process: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class UnsupportedSite(msgspec.Struct, frozen=True, tag=True):
-    """This site is not one to be kept warm; the process ends."""
+    """This site is not supported by the resident build; the process ends."""
 
     reason: str
 

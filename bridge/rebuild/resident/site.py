@@ -1,4 +1,4 @@
-"""One build after the other of one site, in a process that keeps what it can.
+"""Builds one site again and again in a process that caches what it can.
 
 A build runs Pelican's own generators as ``pelican`` does. Pages are written into a folder of the
 process's own, where they stay; each finished file goes from there to the output by rename. What

@@ -1,4 +1,4 @@
-"""Which post to leave out when a page cannot be made."""
+"""Which post to leave out when a page cannot be rendered."""
 
 from __future__ import annotations
 

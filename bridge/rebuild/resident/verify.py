@@ -1,4 +1,4 @@
-"""Comparing the output with a clean build, and putting that in its place where they differ."""
+"""Verifies the output against a clean build, and replaces it where they differ."""
 
 from __future__ import annotations
 

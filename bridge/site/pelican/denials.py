@@ -1,4 +1,4 @@
-"""Which files outside of the site its code would have liked to read (PEP 578).
+"""Records which files outside of the site its code tried to open (PEP 578).
 
 Called for each file that is opened, so that paths are plain strings here.
 """

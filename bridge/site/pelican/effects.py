@@ -1,4 +1,4 @@
-"""What a text has the site's code do besides making HTML: open files or addresses, pass HTML on.
+"""Detects side effects of rendering a text: files or addresses that it opens, raw HTML.
 
 docutils has ``include`` and ``csv-table``, Markdown has snippets, and plugins have more. Which of
 them are there only the site knows, so that Python itself is asked what is opened while a text is

@@ -1,4 +1,4 @@
-"""The later pages of a category, an author or a tag, where one can be another list's first page."""
+"""The later pages of a category, author or tag, which may clash with another list's first page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that a category, an author and a tag get: two of them may want the same one.
+"""The output files of categories, authors and tags, and which of them clash.
 
 By Pelican's own settings the feed of a category and that of an author of the same name are one
 file, and so are the feed of the category ``all`` and that of the whole site, or the third page of

@@ -1,4 +1,4 @@
-"""A site's Pelican settings and plugins, loaded as ``pelican`` loads them."""
+"""Loads a site's Pelican settings and plugins as ``pelican`` does."""
 
 from __future__ import annotations
 

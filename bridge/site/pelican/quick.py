@@ -1,4 +1,4 @@
-"""Pelican's answer to "where will this post be?" by formatting alone, for many thousand posts.
+"""Computes a post's URL by string formatting alone, where that gives what Pelican would.
 
 Follows ``Readers.read_file``, ``Content.__init__`` and ``Article`` step by step for what decides
 an address, without rendering. Whatever is unusual (a formatted title, a key that collides with an

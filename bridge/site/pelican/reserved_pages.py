@@ -1,4 +1,4 @@
-"""Output files that are not posts: a post there would abort the whole build.
+"""Output files that are not posts: a post with one of them would abort the whole build.
 
 Pelican writes index, archives, one page per tag, category, author and period, and their second and
 third pages. Who picks a slug for a post has to stay away from them.

@@ -1,4 +1,4 @@
-"""The program that answers the bridge's questions about a site; its first argument are its grants.
+"""The program that answers the bridge's questions about a site; its first argument is its grants.
 
 The process that the bridge starts loads the site once, and then only supervises: what concerns a
 text is answered by a copy of it (a fork, which shares its memory), so that no text can keep it

@@ -1,4 +1,4 @@
-"""A Pelican site, asked where posts will be and what becomes of their texts.
+"""Answers questions about a Pelican site: where posts will be, and what HTML their texts give.
 
 A file is read where it will be, below the content folder of the site's checkout, by the readers of
 the site and with its plugins listening, as ``ArticlesGenerator.generate_context`` reads it.

@@ -1,4 +1,4 @@
-"""Commits that are made together: each on top of the one before, written in one go."""
+"""Commits written together, each on top of the one before."""
 
 from __future__ import annotations
 

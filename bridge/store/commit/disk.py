@@ -1,4 +1,6 @@
-"""Every way in which the store changes files: one class, so that tests can break each step."""
+"""Every operation by which the store changes files: one class, so that tests can break each
+step.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many small packs become few larger ones, beside the requests.
+"""Repacks many small packs into fewer larger ones, in the background.
 
 Each round of commits leaves a pack. ``git repack --geometric`` joins them so that their number
 grows with the logarithm of the history only. Objects are moved and never dropped, so that it does

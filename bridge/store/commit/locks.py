@@ -1,4 +1,4 @@
-"""Who may write: a lock among bridges, and git's own ``X.lock`` files.
+"""Locks for writers: one among bridges, and git's own ``X.lock`` files.
 
 Git's locks are files that exist. Ours is a second name (a hard link) of a temporary file of ours,
 so that one left behind by a killed bridge is known to be ours by its inode.

@@ -1,4 +1,4 @@
-"""Opening the bridge's repo: whether it is one in which the promises can be kept."""
+"""Opens the bridge's bare repo, and refuses one in which the promises cannot be kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class BareRepo:
-    """A bare repo that can be used; ``common`` is its folder."""
+    """The bridge's bare repo, opened and checked; ``common`` is its folder."""
 
     repo: Repo
     common: Path

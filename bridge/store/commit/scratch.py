@@ -1,4 +1,4 @@
-"""Temporary files of ours, where git has its own: beside the packs, on the disk of the repo."""
+"""Temporary files beside the packs, on the repo's disk, where git has its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving the branch so that a power cut, between any two steps, finds a sound repo.
+"""Moves the branch such that a power cut between any two steps leaves a sound repo.
 
 1. Everything new is written to temporary files, and synced: pack, index of the pack, the ref's
    next contents.

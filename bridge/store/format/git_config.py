@@ -1,4 +1,4 @@
-"""What git's own configuration says, wherever it says it."""
+"""Reads git's own configuration, from every file that it has."""
 
 from __future__ import annotations
 

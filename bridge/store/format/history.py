@@ -1,4 +1,4 @@
-"""What history knows: files that were there once, and what was said of each commit."""
+"""Reads the history: removed files, and commit messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading objects: one ``git cat-file --batch`` for the life of the store.
+"""Reads objects: one ``git cat-file --batch`` for the life of the store.
 
 GitPython starts it; what it answers is read here, because GitPython knows no SHA-256.
 """

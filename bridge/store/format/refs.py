@@ -1,4 +1,4 @@
-"""The branch: where it stands, and how it is moved so that git, and other bridges, agree."""
+"""The branch's ref: reading it, and moving it under git's own lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding, listing, comparing and changing files in trees of trees."""
+"""Finds, lists, compares and changes files in nested trees."""
 
 from __future__ import annotations
 

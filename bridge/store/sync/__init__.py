@@ -1,1 +1,1 @@
-"""The remote catches up with the bridge, and the bridge with the remote."""
+"""Synchronises with the remote: fetch, rebase, push."""

@@ -1,4 +1,4 @@
-"""A remote on this machine, such as the owner's clone, seen through its files: no git is started.
+"""A remote on this machine, such as the owner's clone, read without starting git.
 
 Git itself moves the owner's working tree with each push (``receive.denyCurrentBranch =
 updateInstead``), and refuses while that has changes that are not committed. What it would accept

@@ -1,4 +1,4 @@
-"""Both sides have commits: ours are made again on top of theirs.
+"""Rebases our commits onto the remote's.
 
 A file that only one side has changed is taken from that side; one that both have is merged line by
 line. Where that fails nothing is lost: theirs stays at its path, and ours is kept beside it as

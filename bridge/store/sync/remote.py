@@ -1,4 +1,4 @@
-"""The remote catches up, and we with it: outside of requests, again and again until it has."""
+"""Keeps the remote and the branch in sync, outside of requests, with retries."""
 
 from __future__ import annotations
 

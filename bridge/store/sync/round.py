@@ -1,4 +1,4 @@
-"""One round with the remote: what it has comes here, what we have goes there."""
+"""One round of synchronisation: fetch, rebase if needed, push."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Counts:
 
 
 class SyncRound:
-    """Brings branch and remote together. Its methods block."""
+    """Synchronises branch and remote. Its methods block."""
 
     def __init__(
         self, store: GitStore, transport: Transport, is_post: Callable[[str], bool]

@@ -1,4 +1,4 @@
-"""``git fetch`` and ``git push`` for one branch of one remote, without a person to ask."""
+"""``git fetch`` and ``git push`` for one branch of one remote, without prompts."""
 
 from __future__ import annotations
 

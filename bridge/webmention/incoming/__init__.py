@@ -1,1 +1,1 @@
-"""What other pages say of the site: received, verified, decided about, kept."""
+"""Incoming webmentions: received, verified, moderated, committed."""

@@ -1,4 +1,6 @@
-"""Small pictures of those who responded, kept with the site: no one is told who reads a page."""
+"""Small copies of the author pictures of mentions, kept with the site, so that readers load
+nothing from other sites.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts the receiving of webmentions together."""
+"""Makes the receiver of webmentions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/webmention``: takes what other sites send, and tells them what became of it."""
+"""``/webmention``: receives webmentions, and reports their state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mentions from elsewhere: what webmention.io exports, or another bridge's files."""
+"""Imports mentions: an export of webmention.io, or another bridge's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What was received and is not settled, on disk before it is answered: ``STATE/keep/mentions/``."""
+"""Received webmentions that are not settled, on disk before they are answered:
+``STATE/keep/mentions/``.
+"""
 
 from __future__ import annotations
 

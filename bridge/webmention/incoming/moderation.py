@@ -1,4 +1,4 @@
-"""What the owner decides about mentions: each decision is one commit, at once."""
+"""The owner's decisions about mentions, each one commit, at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Does a page link to a post, and what does it say? Run as a program: page in, JSON out.
+"""Parses a webmention's source: does it link to the target, and what does it say? Run as a program:
+page in, JSON out.
 
 A parser of HTML can be kept busy for minutes by a page that is made for it, so this runs in a
 process of its own, which limits itself and can be ended (:mod:`bridge.net.sandboxed_parse`). What

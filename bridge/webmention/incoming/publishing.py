@@ -1,4 +1,4 @@
-"""From approved mentions to a commit: what comes together is one, and none is made twice."""
+"""Commits approved mentions: one commit for those that come together, no mention twice."""
 
 from __future__ import annotations
 

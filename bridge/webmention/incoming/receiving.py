@@ -1,4 +1,4 @@
-"""From a request to a mention that is shown, or waits for the owner, or is none.
+"""Receives webmentions: queue, verification, decision.
 
 What was taken is on disk before it is answered; everything after that can be done again.
 """

@@ -1,4 +1,4 @@
-"""Which webmentions are taken: what the specification has refused at once, and how many."""
+"""Checks webmention requests: what the specification rejects at once, and rate limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Owner:
 
 @dataclass(slots=True)
 class Limits:
-    """How much strangers may send: from one address, of one host, of one pair."""
+    """Rate limits of webmentions: by client address, by source host, by pair of source and
+    target.
+    """
 
     requests: Limiter = field(default_factory=lambda: Limiter(each=300, overall=None, seconds=600))
     clients: Limiter = field(default_factory=lambda: Limiter(each=30, overall=None, seconds=600))

@@ -1,4 +1,4 @@
-"""Looks now and then whether what is shown is still there: texts may change, pages go."""
+"""Verifies shown mentions again now and then: sources may change or go away."""
 
 from __future__ import annotations
 

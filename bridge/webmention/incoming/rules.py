@@ -1,4 +1,6 @@
-"""Whose mentions are shown: ``rules.json`` of the mentions folder, and what follows from it."""
+"""Moderation rules: ``rules.json`` of the mentions folder, and the decisions that follow from
+it.
+"""
 
 from __future__ import annotations
 
@@ -103,8 +105,9 @@ class Rules:
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What is known of strangers: authors (by canonical address) that were approved before, and
-    hosts that the owner's posts link to."""
+    """Known authors and hosts: authors (by canonical address) that were approved before, and
+    hosts that the owner's posts link to.
+    """
 
     authors: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Looks at the source of a webmention: does it link to the target (Webmention 3.2.2)?"""
+"""Verifies a webmention: does its source link to its target (Webmention 3.2.2)?"""
 
 from __future__ import annotations
 

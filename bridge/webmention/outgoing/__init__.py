@@ -1,1 +1,1 @@
-"""What the site tells other pages: changed posts, their links, the outbox, one delivery."""
+"""Outgoing webmentions: changed posts, their links, the outbox, delivery."""

@@ -1,4 +1,4 @@
-"""Puts the sending of webmentions together."""
+"""Makes the sender of webmentions."""
 
 from __future__ import annotations
 

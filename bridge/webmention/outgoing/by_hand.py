@@ -1,4 +1,6 @@
-"""``micropub-bridge webmention URL``: the webmentions of one post, at once, whatever was sent."""
+"""``micropub-bridge webmention URL``: sends the webmentions of one post now, even if they were
+sent before.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From commits to posts that changed for their readers, no matter who has committed."""
+"""Finds the posts that changed for readers between two commits, whoever made them."""
 
 from __future__ import annotations
 

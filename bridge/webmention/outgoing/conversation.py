@@ -1,4 +1,4 @@
-"""Which posts show other replies than before: what is sent on upstream (Salmention)."""
+"""Posts whose replies changed: these are sent on upstream (Salmention)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One webmention to one page (Webmention 3.1.2, 3.1.3), and when it is tried again."""
+"""Delivers one webmention to one page (Webmention 3.1.2, 3.1.3), with retries."""
 
 from __future__ import annotations
 

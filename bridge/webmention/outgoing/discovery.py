@@ -1,4 +1,4 @@
-"""Where a page takes webmentions (Webmention 3.1.2), and what was said of one that was sent."""
+"""Webmention endpoint discovery (Webmention 3.1.2)."""
 
 from __future__ import annotations
 

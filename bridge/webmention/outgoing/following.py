@@ -1,4 +1,4 @@
-"""From commits to the outbox: whose page is to be told of, no matter who has committed."""
+"""Follows the commits, and puts changed posts into the outbox."""
 
 from __future__ import annotations
 

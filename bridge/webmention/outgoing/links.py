@@ -1,4 +1,5 @@
-"""What one of the site's own pages tells other sites. Run as a program: page in, JSON out.
+"""Parses one of the site's own pages for the links to send webmentions to. Run as a program: page
+in, JSON out.
 
 The page is read as a receiver of its webmentions will read it, in a process of its own
 (:mod:`bridge.net.sandboxed_parse`): a parser that builds the tree as browsers do takes memory that

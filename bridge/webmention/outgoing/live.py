@@ -1,4 +1,4 @@
-"""Whether the world sees a version of a post, and what its page says then."""
+"""Checks whether a version of a post is live, and what its page says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be sent, on disk before anything is: one file for each post.
+"""The outbox: what is to be sent, on disk before anything is; one file for each post.
 
 A file is written beside its place, synced, and renamed over it. The files are kept for as long as
 their posts are there: they say who has heard of a post, and so who has to hear that it changed.

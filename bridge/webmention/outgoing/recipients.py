@@ -1,4 +1,4 @@
-"""Which pages a post tells of itself."""
+"""Which pages get a webmention from a post."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends webmentions: follows the commits, waits until the world sees them, and delivers.
+"""Sends webmentions: follows the commits, waits until they are live, and delivers.
 
 Everything is written to the outbox before it is done, so that a process that is killed at any
 moment goes on where it was. What may happen then is that a mention is sent twice, which receivers
@@ -39,7 +39,7 @@ _CLOSE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How soon things happen, in seconds: for tests, which do not wait for days."""
+    """Delays and pauses, in seconds; tests use shorter ones."""
 
     looks: tuple[float, ...] = (*_LOOKS, *(60.0,) * _MINUTES, *(600.0,) * _LATER)
     again: float = _AGAIN

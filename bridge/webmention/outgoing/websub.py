@@ -1,4 +1,4 @@
-"""Tells a WebSub hub which feeds have changed (WebSub 7), once the world sees them.
+"""Notifies a WebSub hub of changed feeds (WebSub 7), once they are live.
 
 The hub is ``INDIEAUTH_HUB`` of the site's settings, which the plugin names in the feeds and on the
 home page. What they were at the last ping is derived: where it is lost, the next change is told.

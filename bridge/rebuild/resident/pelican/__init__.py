@@ -1,1 +1,1 @@
-"""Pelican's own parts, changed such that they do no work twice."""
+"""Patched parts of Pelican that do no work twice."""

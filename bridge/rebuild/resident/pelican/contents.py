@@ -1,4 +1,4 @@
-"""Pelican's articles and pages, which do not work out twice what cannot have changed."""
+"""Pelican's articles and pages, with cached attributes."""
 
 from __future__ import annotations
 

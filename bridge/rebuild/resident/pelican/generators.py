@@ -1,4 +1,4 @@
-"""Pelican's generators, with nothing in them that takes the square of the number of posts."""
+"""Pelican's generators, without anything that is quadratic in the number of posts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers made of files, kept on disk from one process to the next.
+"""A cache of parsed files on disk, from one process to the next.
 
 A restart would otherwise read every post anew, which is most of the time that a first build takes.
 Nothing is kept but what follows from a file's bytes, the settings, everything else in the site, and

@@ -1,4 +1,4 @@
-"""The site's lists (articles, categories, tags and so on), such that their readers are noted."""
+"""The site's lists (articles, categories, tags and so on), which record who reads them."""
 
 from __future__ import annotations
 

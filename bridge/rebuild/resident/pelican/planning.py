@@ -1,4 +1,4 @@
-"""Which files a build will write, before any is written.
+"""Plans which files a build will write, before any is written.
 
 Pelican's generators run as always, but with a writer that only takes note. What they want can
 then be made in another order, or not at all where it is made from the same as last time.

@@ -1,4 +1,4 @@
-"""Which plugins the resident build bears.
+"""Which plugins the resident build supports.
 
 Every signal is sent in every build, as in a clean one, except those about single files that are
 read or written: these are sent for the files that really are. A plugin that listens to them must
@@ -180,7 +180,7 @@ class Pictures:
 
 
 class PluginState:
-    """What plugins remember between builds: it is made to be nothing.
+    """The state that plugins keep between builds, and resets it.
 
     A clean build begins with plugins as they are right after ``register`` and ``initialized``;
     so lists and dictionaries of their modules, and objects that they keep there, are put back.

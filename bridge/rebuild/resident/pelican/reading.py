@@ -1,4 +1,4 @@
-"""Parsed files, kept from build to build: a file is read again when it is another one."""
+"""A cache of parsed files, from build to build: a file is read again when it has changed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _stamp_if_there(path: str) -> Stamp | None:
 
 
 class CachedFileChanged(Exception):
-    """Something changed that this process has kept. The text says what."""
+    """A file that this process has cached for good has changed. The text says which."""
 
 
 def fresh(value: Any, copies: dict[int, Any]) -> Any:
@@ -122,7 +122,7 @@ class _Pristine:
 
 
 class ContentCache:
-    """What is kept of the files of a site.
+    """The parsed files of a site.
 
     ``whole`` says whether content objects may be kept as they are, or only what stood in the
     files: the latter where plugins want to see every object being made. ``logged`` tells how many

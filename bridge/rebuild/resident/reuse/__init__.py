@@ -1,1 +1,1 @@
-"""Which pages of the last build are still right: what each was made from."""
+"""Which pages of the last build can be reused: the dependencies of each."""

@@ -1,4 +1,4 @@
-"""Whether what a page was made from is still so.
+"""Compares the inputs of a page with those of the build before.
 
 Each thing that a template may look at (a post, a list of posts, a variable) has a number in every
 build: the same as in the build before exactly if it is equal to what it was then. So a page is up
@@ -52,7 +52,7 @@ class Opaque(Exception):
 
 
 class ValueNumbering:
-    """Gives equal values of the same thing the same number, over all builds."""
+    """Gives equal values of the same thing the same number, in all builds."""
 
     def __init__(self) -> None:
         self._counter = itertools.count(1)
@@ -82,14 +82,14 @@ class ValueNumbering:
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """The value of what is not there."""
+    """The value of something that does not exist."""
 
 
 _GONE = _Gone()
 
 
 class BuildInputs:
-    """Everything that pages of one build may be made from.
+    """Everything that the pages of one build may depend on.
 
     ``context`` is what templates find by name, ``lists`` are the site's by name. ``links_of``
     gives a post's text with its links to other posts and files resolved, ``None`` where it has

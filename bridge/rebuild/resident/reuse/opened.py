@@ -1,4 +1,4 @@
-"""Which files of the content folder are opened, by whatever runs in this process.
+"""Records which files of the content folder this process opens.
 
 The functions with which Python opens a file are replaced by ones that take note: a setting, a
 plugin, an extension of Markdown or of Jinja cannot read one without being noticed. (An audit hook

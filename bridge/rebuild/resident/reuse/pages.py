@@ -1,4 +1,4 @@
-"""Making pages, and knowing what each was made from."""
+"""Makes pages, and records what each depends on."""
 
 from __future__ import annotations
 

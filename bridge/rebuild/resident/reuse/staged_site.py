@@ -1,4 +1,4 @@
-"""The folder that Pelican writes into, and the way of finished files from there to the output."""
+"""The folder that Pelican writes into, from which finished files are published to the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a template looks at while it makes a page.
+"""Traces what a template reads while it renders a page.
 
 Jinja asks its environment for every attribute and its context for every name, so that all reads
 of a template can be noted without wrapping the site's objects. Lists are read without asking
@@ -82,7 +82,7 @@ class Trace:
 
 
 class UnsupportedSiteError(Exception):
-    """The site is not one for the resident build. The text says why."""
+    """The site is not supported by the resident build. The text says why."""
 
 
 class _Recorder:
