@@ -34,15 +34,13 @@ from bridge.indieauth.server import IndieAuthServer
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
-from bridge.posts.attachments import Attachments
+from bridge.posts.attachments import Attachments, Orphans
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commit_message import is_ours
-from bridge.posts.commits import Committer
+from bridge.posts.commits import Committer, is_ours
 from bridge.posts.once import Once
 from bridge.posts.reader import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
-from bridge.posts.unattached_uploads import Orphans
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.deferred import DeferredRebuilder

@@ -34,8 +34,7 @@ from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
 from bridge.posts.attachments import Attachments
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commit_message import commit_message
-from bridge.posts.commits import Committer, after_commit, retry_on_conflict
+from bridge.posts.commits import Committer, after_commit, commit_message, retry_on_conflict
 from bridge.posts.once import Once, name_of
 from bridge.posts.reader import PostReader
 from bridge.posts.reply_contexts import ReplyContexts

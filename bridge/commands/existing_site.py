@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bridge.errors import Refused
-from bridge.runtime.docs import doc
+from bridge.runtime.command_name import doc
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import SiteFacts, Start

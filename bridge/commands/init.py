@@ -16,8 +16,7 @@ from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
 from bridge.net.web_url import BadURL, parse
 from bridge.runtime import private
-from bridge.runtime.command_name import DEFAULT_FILE, command
-from bridge.runtime.docs import doc
+from bridge.runtime.command_name import DEFAULT_FILE, command, doc
 from bridge.settings import Content
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken

@@ -14,7 +14,7 @@ from bridge.content.file import keys
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.content.markup import body
-from bridge.content.names.labels import label
+from bridge.content.names.titles import label
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post
 

@@ -1,15 +1,39 @@
-"""Fetches the pages that posts refer to, one after the other, outside of requests."""
+"""What a post points at, looked up one after the other. No request waits for it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bridge.context.reader import read_cite
+from bridge.micropub.post import Json, Post
 from bridge.net.fetch import Fetched, FetchError
+
+#: The properties whose pages are looked up.
+PROPERTIES = ("in-reply-to", "like-of", "repost-of", "bookmark-of")
+_MOST = 5
+
+
+def targets(post: Post, known: Container[str] = ()) -> tuple[str, ...]:
+    """The URLs whose context a post lacks: not in ``known``, nor described by the client."""
+    values = [value for name in PROPERTIES for value in post.all(name)]
+    urls = dict.fromkeys(url for value in values for url in _undescribed(value))
+    return tuple(url for url in urls if url not in known)[:_MOST]
+
+
+def _undescribed(value: Json) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        yield value
+    elif isinstance(value, dict) and isinstance(properties := value.get("properties"), dict):
+        urls = properties.get("url")
+        # An h-cite that says more than where it is needs nothing from us.
+        if isinstance(urls, list) and not properties.keys() - {"url"}:
+            for url in urls[:1]:
+                yield from _undescribed(url)
+
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from bridge.desk.context import Contexts
 from bridge.desk.used_files import UsedFiles
 from bridge.errors import SiteBroken
 from bridge.media.library import MediaLibrary
+from bridge.posts.attachments import MediaCommitter
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reader import PostReader
-from bridge.posts.unattached_uploads import MediaCommitter
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings

@@ -12,9 +12,8 @@ from aiohttp import hdrs, web
 from bridge.desk.owner import Owner
 from bridge.errors import CsrfError
 from bridge.indieauth.login.browser_session import BrowserSession, set_cookie
-from bridge.indieauth.login.device import device
 from bridge.indieauth.login.password import has_password
-from bridge.indieauth.login.sessions import find_session, start_session
+from bridge.indieauth.login.sessions import device, find_session, start_session
 from bridge.indieauth.login.sign_in import is_password
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys

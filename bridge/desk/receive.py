@@ -14,7 +14,7 @@ from bridge.desk.form import SubmittedForm
 from bridge.desk.owner import Owner, check_origin, store_errors_as_pages
 from bridge.desk.reauthentication import give_cookie, sign_in_again, typed_in
 from bridge.errors import BridgeError, CsrfError
-from bridge.http.byte_budget import ByteBudget
+from bridge.http.body_stream import ByteBudget
 from bridge.http.form import Handler
 from bridge.indieauth.login.browser_session import browser_session
 from bridge.micropub.body import RequestBody

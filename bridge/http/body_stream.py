@@ -1,16 +1,52 @@
-"""Reads a request's body in small pieces, with a limit of bytes and of time."""
+"""The bytes of a request's body, in small pieces, with an end to their number and to their time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.errors import InvalidRequest, PayloadTooLarge, Unavailable
 from bridge.runtime.fair_queue import Account, fair_queue
+
+#: Told of bytes that are about to be held. Raises where there is no room for them.
+Take: TypeAlias = Callable[[int], None]
+
+
+class ByteBudget:
+    """A number of bytes that all shares together may hold."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    @contextmanager
+    def share(self) -> Iterator[Take]:
+        """For one body: what it has taken is given back at the end.
+
+        Taking raises :class:`Unavailable` where others hold the rest.
+        """
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if count > self._left:
+                raise Unavailable(
+                    "Too many unauthenticated uploads at once. Send your token in the Authorization"
+                    " header, or try again."
+                )
+            self._left -= count
+            taken += count
+
+        try:
+            yield take
+        finally:
+            self._left += taken
+
 
 #: What is worked on at a time. The dearest bytes that were found cost 4 ms.
 _PIECE = 8 * 1024

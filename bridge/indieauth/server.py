@@ -23,7 +23,7 @@ from bridge.indieauth.webauthn.challenges import Challenges
 from bridge.indieauth.webauthn.passkeys import RelyingParty
 from bridge.net.fetch import GuardedFetch
 from bridge.net.web_url import WebURL, parse
-from bridge.runtime.docs import doc
+from bridge.runtime.command_name import doc
 from bridge.runtime.expiring_map import ExpiringMap
 from bridge.settings import IndieAuth, KnownClient, Settings, SettingsError
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from bridge.micropub.body import File
+from bridge.micropub.body import File, Slot
 from bridge.micropub.post import Json, Properties
-from bridge.micropub.raw import Slot
 from bridge.micropub.values import is_empty, refuse_many, refuse_many_properties
 
 PREFIX = "mp-"

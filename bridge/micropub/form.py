@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.errors import InvalidRequest
-from bridge.micropub.body import Field, FieldName, File, split_name
+from bridge.micropub.body import OPERATIONS, Field, FieldName, File, Raw, Slot, h_type, split_name
 from bridge.micropub.commands import ALT_TEXTS
 from bridge.micropub.post import Json
-from bridge.micropub.raw import OPERATIONS, Raw, Slot, h_type
 
 #: Names that a form keeps for the protocol (Micropub 3.2), and the one that queries use. ``url`` is
 #: the post that an action is about, but a property where something other than an entry is made.

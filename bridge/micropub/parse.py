@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update, Upload
-from bridge.micropub.body import File, RequestBody, base_name
+from bridge.micropub.body import File, Raw, RequestBody, Slot, base_name, read_json, wrapped
 from bridge.micropub.commands import PREFIX, split_commands
 from bridge.micropub.form import read_form
 from bridge.micropub.post import Json, Post, Properties
-from bridge.micropub.raw import Raw, Slot, read_json, wrapped
 from bridge.micropub.values import (
     MEDIA,
     is_empty,

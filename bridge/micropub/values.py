@@ -14,10 +14,9 @@ from bridge.micropub.address import (
     link,
     refuse_what_is_none,
 )
-from bridge.micropub.body import File
+from bridge.micropub.body import File, Slot
 from bridge.micropub.geo import from_geo
 from bridge.micropub.post import Json
-from bridge.micropub.raw import Slot
 
 #: Properties that are files, or links to files.
 MEDIA = frozenset({"photo", "video", "audio", "featured"})

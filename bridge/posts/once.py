@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from bridge.posts.commit_message import once_of
+from bridge.posts.commits import once_of
 from bridge.store import ContentStore
 
 _SECONDS = 30 * 86400

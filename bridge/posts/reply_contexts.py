@@ -11,12 +11,10 @@ from typing import Any
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.content.render import with_references
-from bridge.context.fetcher import ContextFetcher, Fetch
-from bridge.context.targets import targets
+from bridge.context.fetcher import ContextFetcher, Fetch, targets
 from bridge.errors import BridgeError
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commit_message import commit_message
-from bridge.posts.commits import Committer, retry_on_conflict
+from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.posts.reader import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.store import Change, StoreError

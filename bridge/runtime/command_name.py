@@ -1,4 +1,4 @@
-"""The name of the command as the owner types it, and its default settings file."""
+"""How the owner calls this program, the file that it reads by itself, and where its docs are."""
 
 from __future__ import annotations
 
@@ -22,3 +22,13 @@ def command() -> str:
     if typed.name == _NAME and typed.is_file() and typed.samefile(here):
         return str(typed)
     return str(here)
+
+
+#: Beside the package in a clone; inside of it where it was installed.
+_FOLDERS = (Path(__file__).parents[1] / "docs", Path(__file__).parents[2] / "docs")
+
+
+def doc(name: str) -> str:
+    """The file of one page, to be opened as it stands."""
+    folder = next((folder for folder in _FOLDERS if folder.is_dir()), Path("docs"))
+    return str(folder / name)

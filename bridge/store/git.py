@@ -24,13 +24,12 @@ from bridge.store import (
     StoreFull,
     Version,
 )
-from bridge.store.commit.batch import Batch
 from bridge.store.commit.disk import Disk
 from bridge.store.commit.housekeeping import Housekeeper
 from bridge.store.commit.locks import writer
 from bridge.store.commit.opening import author as find_author
 from bridge.store.commit.opening import open_bare_repo
-from bridge.store.commit.transaction import Transaction
+from bridge.store.commit.transaction import Batch, Transaction
 from bridge.store.format.history import commits as logged_commits
 from bridge.store.format.history import removed_files
 from bridge.store.format.object_database import ObjectDatabase

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commit_message import commit_message
-from bridge.posts.commits import Committer, retry_on_conflict
+from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.posts.reader import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.site.messages import IndexedPost

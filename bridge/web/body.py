@@ -13,8 +13,7 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
-from bridge.http.body_stream import receive
-from bridge.http.byte_budget import Take
+from bridge.http.body_stream import Take, receive
 from bridge.http.json_body import read_json
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name

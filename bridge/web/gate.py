@@ -15,7 +15,7 @@ from bridge.errors import (
     PayloadTooLarge,
     Unauthorized,
 )
-from bridge.http.byte_budget import ByteBudget
+from bridge.http.body_stream import ByteBudget
 from bridge.http.rate_limit import address
 from bridge.micropub.body import RequestBody
 from bridge.settings import Settings

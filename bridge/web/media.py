@@ -14,8 +14,8 @@ from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import media_file
 from bridge.micropub.post import Json
 from bridge.micropub.query import MEDIA_QUERIES, Query, parse_query
-from bridge.posts.commit_message import commit_message
-from bridge.posts.unattached_uploads import MediaCommitter
+from bridge.posts.attachments import MediaCommitter
+from bridge.posts.commits import commit_message
 from bridge.web.body import WRAPPING
 from bridge.web.gate import Gate
 

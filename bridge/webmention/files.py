@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bridge.posts.addresses import canonical, hosts
-from bridge.posts.commit_message import is_ours
+from bridge.posts.commits import is_ours
 from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.webmention.incoming.rules import FILE as RULES

@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 
 from bridge.content.file.mf2 import Mf2Line
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commit_message import commit_message
-from bridge.posts.commits import Committer, retry_on_conflict
+from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.store import Change, ContentStore, Version
 from bridge.webmention.outgoing.changes import PUBLIC, Seen
 

@@ -8,8 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pelican_indieauth.discovery.presets import PRESETS
 from pelican_indieauth.errors import SettingError
+
+_MICRO_BLOG = {
+    "INDIEAUTH_AUTHORIZATION_ENDPOINT": "https://micro.blog/indieauth/auth",
+    "INDIEAUTH_TOKEN_ENDPOINT": "https://micro.blog/indieauth/token",
+    "INDIEAUTH_MICROPUB": "https://micro.blog/micropub",
+    "INDIEAUTH_MICROSUB": "https://micro.blog/microsub",
+}
+
+#: A name to the settings that it stands for; each of them can still be set by itself.
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    "indieauth.com": {
+        "INDIEAUTH_AUTHORIZATION_ENDPOINT": "https://indieauth.com/auth",
+        "INDIEAUTH_TOKEN_ENDPOINT": "https://tokens.indieauth.com/token",
+    },
+    "micro.blog": _MICRO_BLOG,
+}
+
 
 PREFIX = "INDIEAUTH_"
 

@@ -16,7 +16,7 @@ from site_kit import CONF
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.action import Create, Update
 from bridge.micropub.post import Post
-from bridge.posts.commit_message import commit_message, once_of
+from bridge.posts.commits import commit_message, once_of
 from bridge.posts.once import Once, name_of
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")

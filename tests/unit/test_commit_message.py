@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.posts.commit_message import commit_message, shorten
+from bridge.posts.commits import commit_message, shorten
 
 
 def test_it_has_a_subject_and_trailers() -> None:

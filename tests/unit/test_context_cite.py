@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.context.cite import AUTHOR_LENGTH, EXCERPT_LENGTH, NAME_LENGTH, cite
-from bridge.context.targets import targets
+from bridge.context.fetcher import targets
 from bridge.micropub.post import Json, Post
 
 URL = "https://other.example/2026/post"

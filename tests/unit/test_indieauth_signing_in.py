@@ -24,7 +24,6 @@ from yarl import URL
 from bridge.errors import TooManyRequests
 from bridge.http.rate_limit import Limiter
 from bridge.indieauth.database import Database
-from bridge.indieauth.login.device import device
 from bridge.indieauth.login.password import (
     has_password,
     is_set_up,
@@ -32,6 +31,7 @@ from bridge.indieauth.login.password import (
     set_password,
     start_over,
 )
+from bridge.indieauth.login.sessions import device
 from bridge.indieauth.login.sign_in import local_path
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens
 from bridge.indieauth.server import IndieAuthServer

@@ -16,7 +16,7 @@ from media_samples import OTHER_KINDS, REFUSED, exif, jpeg, moving
 from bridge.auth.token import Token
 from bridge.errors import Conflict, InvalidToken
 from bridge.media.library import MediaLibrary
-from bridge.posts.unattached_uploads import Orphans
+from bridge.posts.attachments import Orphans
 from bridge.settings import Media, Settings, Site
 from bridge.store import Change, Commit
 from bridge.store.memory import MemoryStore

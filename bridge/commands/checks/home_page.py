@@ -9,7 +9,7 @@ import aiohttp
 from bridge.commands.checks import Finding
 from bridge.commands.checks.asking import Answer, ask
 from bridge.net.link_rels import header_links, html_links
-from bridge.runtime.docs import doc
+from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint")

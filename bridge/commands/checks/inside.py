@@ -20,7 +20,7 @@ from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident import too_old
 from bridge.runtime import private
-from bridge.runtime.docs import doc
+from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox, start_of
 from bridge.site.locales import how_to_install, told_of_locales

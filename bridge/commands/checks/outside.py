@@ -10,8 +10,7 @@ import aiohttp
 from bridge.commands.checks import Finding, address_of
 from bridge.commands.checks.asking import Answer, ask
 from bridge.commands.checks.home_page import check_home_page
-from bridge.runtime.command_name import command
-from bridge.runtime.docs import doc
+from bridge.runtime.command_name import command, doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 

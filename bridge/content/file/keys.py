@@ -19,7 +19,7 @@ from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.content.markup import text
 from bridge.content.markup.characters import one_line
-from bridge.content.names.labels import label, title
+from bridge.content.names.titles import label, title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Properties
 

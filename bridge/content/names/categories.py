@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bridge.content.names.labels import label
+from bridge.content.names.titles import label
 from bridge.content.site_view import SiteView
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Post, Properties

@@ -1,16 +1,47 @@
-"""A title for a post that has neither a name nor text: made from what it is about."""
+"""Titles, also of posts without one, and names of tags as Pelican's themes can print them."""
 
 from __future__ import annotations
 
 import mimetypes
 import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bridge.content.markup import html
 from bridge.content.markup.characters import one_line, printable
 from bridge.micropub.post import Json, Post
+
+_REFERENCE = re.compile(r"&#?\w+;?")
+#: A tag can have no entities (``;`` separates tags), so markup's characters get look-alikes.
+_LOOK_ALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”", ";": ","})
+
+
+def title(name: str) -> str:
+    """A text as a Title. Themes print titles as HTML, so what HTML would take for markup is not."""
+    escaped = _REFERENCE.sub(_escaped_reference, one_line(name))
+    for character, reference in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        escaped = escaped.replace(character, reference)
+    # An attribute can only be smuggled in with "=", and an apostrophe is otherwise left readable.
+    return escaped.replace("'", "&#39;") if "=" in escaped else escaped
+
+
+def label(name: str) -> str:
+    """A text as the name of a tag, a category or an author: printed as HTML, too."""
+    shown = _REFERENCE.sub(_parted_reference, one_line(name)).translate(_LOOK_ALIKES)
+    return one_line(shown.replace("'", "’") if "=" in shown else shown)
+
+
+def _escaped_reference(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if unescape(found) == found else f"&amp;{found[1:]}"
+
+
+def _parted_reference(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if unescape(found) == found else f"& {found[1:]}"
+
 
 #: Post types that name another page, the first that is there, and what such a post is called.
 _TARGETS = {

@@ -10,10 +10,9 @@ from aiohttp import hdrs, web
 from bridge.http.form import read_form
 from bridge.indieauth.login import one_time_links
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session, set_cookie
-from bridge.indieauth.login.device import device
 from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
 from bridge.indieauth.login.password import check_password, has_password, is_set_up
-from bridge.indieauth.login.sessions import end_session, start_session
+from bridge.indieauth.login.sessions import device, end_session, start_session
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import PageError, page, page_endpoint, redirect

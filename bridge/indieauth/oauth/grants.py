@@ -13,11 +13,22 @@ import hmac
 import re
 import sqlite3
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 
 from bridge.auth.scopes import IDENTITY, words
 from bridge.errors import OAuthError
 from bridge.indieauth.database import Database, digest, new_secret
+from bridge.indieauth.server import IndieAuthServer
+
+
+def profile(server: IndieAuthServer, scopes: Set[str]) -> dict[str, str]:
+    """Name, picture and address of the site; the e-mail address only with its own scope too."""
+    about = {"name": server.config.name, "url": server.me, "photo": server.config.photo}
+    if "email" in scopes:
+        about["email"] = server.config.email
+    return {key: value for key, value in about.items() if value}
+
 
 CODE_SECONDS = 600
 ACCESS_SECONDS = 30 * 86400

@@ -11,8 +11,7 @@ from bridge.errors import InsufficientScope, InvalidToken
 from bridge.http.form import read_form
 from bridge.indieauth.endpoint import answer, json_endpoint
 from bridge.indieauth.oauth.app_tokens import StoredToken, find_token
-from bridge.indieauth.oauth.grants import revoke_secret
-from bridge.indieauth.oauth.profile import profile
+from bridge.indieauth.oauth.grants import profile, revoke_secret
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
 

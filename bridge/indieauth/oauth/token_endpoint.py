@@ -13,11 +13,11 @@ from bridge.indieauth.oauth.grants import (
     Issued,
     gives_access,
     issue_tokens,
+    profile,
     redeem_code,
     redeem_refresh,
     revoke_secret,
 )
-from bridge.indieauth.oauth.profile import profile
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
 

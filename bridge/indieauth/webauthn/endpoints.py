@@ -14,10 +14,9 @@ from aiohttp import hdrs, web
 from bridge.errors import CsrfError, OAuthError, TooManyRequests
 from bridge.http.form import Handler, read_body
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session
-from bridge.indieauth.login.device import device
 from bridge.indieauth.login.known_browsers import attempt
 from bridge.indieauth.login.password import LinkUsed, setup_link_is_good, start_over
-from bridge.indieauth.login.sessions import prove_again
+from bridge.indieauth.login.sessions import device, prove_again
 from bridge.indieauth.login.sign_in import HOME, local_path, signed_in
 from bridge.indieauth.login.step_up import attempt_within
 from bridge.indieauth.server import SERVER, IndieAuthServer

@@ -41,8 +41,8 @@ from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.content.markup.intrasite import IntrasiteLinks
 from bridge.content.markup.media_links import MediaUrls
-from bridge.content.names.labels import label
 from bridge.content.names.path import PathTemplate, candidates, first_slug
+from bridge.content.names.titles import label
 from bridge.content.read import read
 from bridge.content.rules import SiteRules
 from bridge.content.site_view import Rendered

@@ -6,9 +6,27 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bridge.store import FileChanged
+from bridge.store import FileChanged, StoreError
 from bridge.store.format.object_database import ObjectDatabase
 from bridge.store.format.objects import EMPTY, FOLDER, Format, Listing, Object, TreeEntry
+
+
+def check_path(path: str) -> None:
+    """Raise :class:`StoreError` where a path is not a file's place inside a repo.
+
+    The one who chooses a path chooses a good one; this is the last fence before the disk.
+    """
+    # git fsck: no empty name, no "." or "..", no ".git" in any case, none that Windows or macOS
+    # would read as ".git" (a trailing dot or space, "git~1").
+    for name in path.split("/"):
+        plain = name.lower().rstrip(". ")
+        if not plain or plain in {".git", "git~1"} or "\0" in name or "\\" in name:
+            raise StoreError(f"{path!r} cannot be the path of a file in a repo")
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is inside a folder; everything is inside ``""``."""
+    return not folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from bridge.errors import Refused
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.posts.addresses import hosts
-from bridge.runtime.docs import doc
+from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.webmention.outgoing.build import outbox_folder, own_hosts, own_pages

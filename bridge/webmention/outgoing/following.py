@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise, takewhile
 
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commit_message import is_ours
+from bridge.posts.commits import is_ours
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.webmention.outgoing.changes import PUBLIC, Changed, Changes, Seen
