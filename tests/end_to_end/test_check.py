@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -288,6 +289,15 @@ async def test_a_build_that_is_broken(world: World) -> None:
     found = await world.broken()
     assert set(found) == {"build"}
     assert "no-such-theme" in found["build"]
+
+
+async def test_a_plugin_that_is_not_installed(world: World) -> None:
+    """By hand the site builds without it, so that building it by hand says nothing."""
+    world.commit("publishconf.py", 'PLUGINS = ["nonesuch"]')
+    found = await world.broken()
+    assert "Cannot load plugin `nonesuch`" in found["build"]
+    assert f"{sys.executable} -m pip install" in found["build"]
+    assert "take it out of PLUGINS" in found["build"]
 
 
 async def test_a_locale_that_is_not_on_this_machine(world: World) -> None:

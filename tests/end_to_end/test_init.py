@@ -337,6 +337,22 @@ def test_settings_that_are_in_no_commit_are_to_be_committed_first(
     assert not list(bridge.iterdir())
 
 
+def test_a_reader_of_the_sites_own_is_no_hindrance(site: Path, bridge: Path) -> None:
+    """``init`` reads the clone, in which it may write nothing: not even a text to try it with."""
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write(
+            "from pelican.readers import MarkdownReader\n"
+            "class Dated(MarkdownReader):\n"
+            "    def read(self, path):\n"
+            "        assert path.rpartition('/')[2][:4].isdigit(), 'a date in the name is wanted'\n"
+            "        return super().read(path)\n"
+            'READERS = {"md": Dated}\n'
+        )
+    commit(site)
+    done("init", site, "--yes", cwd=bridge)
+    assert (bridge / "bridge.toml").exists()
+
+
 def test_posts_need_a_folder_of_their_own(site: Path, bridge: Path) -> None:
     conf = site / "pelicanconf.py"
     conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "."'))

@@ -123,8 +123,18 @@ async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_pat
         (b"1 / 0\n", "division by zero"),
         (b'PLUGINS = ["nonesuch"]\n', "Cannot load plugin `nonesuch`"),
         (b'MARKDOWN = {"extension_configs": {"nonesuch": {}}}\n', "files could not be read"),
+        (
+            b"from pelican import signals\ndef read(generator):\n    import nonesuch\n"
+            b"signals.static_generator_preread.connect(read)\n",
+            "No module named 'nonesuch'",
+        ),
     ],
-    ids=["that fail", "with a plugin that is not there", "with which no post can be read"],
+    ids=[
+        "that fail",
+        "with a plugin that is not there",
+        "with which no post can be read",
+        "for which something is not installed",
+    ],
 )
 async def test_settings_leave_the_last_good_site(
     after: After,

@@ -58,6 +58,26 @@ def test_it_gives_up_when_the_posts_are_not_at_fault() -> None:
     assert builds == 2
 
 
+def test_files_that_were_fine_and_now_fail_alike_are_not_at_fault() -> None:
+    """Without all of them the site would be built, and be empty."""
+    bisection = Bisection({}, [])
+    failures = [
+        BuildFailed(f"ValueError: no such locale; before that: Could not process {name}", file=name)
+        for name in POSTS
+    ]
+    assert [bisection.failed(failure) for failure in failures[:4]] == [True, True, True, False]
+
+
+def test_many_new_posts_may_fail_alike() -> None:
+    assert isolate(POSTS, set(POSTS), named=True)[0] == set(POSTS)
+
+
+def test_what_is_not_installed_is_no_fault_of_a_file() -> None:
+    failure = BuildFailed("ModuleNotFoundError: No module named 'smartypants'", file=POSTS[0])
+    assert not Bisection({}, []).failed(failure)
+    assert Bisection({}, POSTS).failed(failure), "it came with this post"
+
+
 def test_a_failure_that_passes_accuses_nobody() -> None:
     bisection = Bisection({}, POSTS)
     assert not bisection.failed(BuildFailed("away", passing=True))

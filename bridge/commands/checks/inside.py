@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from bridge.rebuild.factory import importing_from
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.rebuild.resident import too_old
 from bridge.runtime import private
 from bridge.runtime.command_name import doc
@@ -33,6 +36,8 @@ from bridge.store.sync.transport import Transport, TransportError
 
 _AT_ONCE = 50
 _SHOWN = 10
+#: A plugin that is not there. Pelican goes on without it; the bridge shows no such site.
+_PLUGIN = re.compile(r"Cannot (?:load|import) plugin")
 
 
 async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]:
@@ -166,7 +171,7 @@ async def _check_pelican(
         yield Finding(
             "build",
             f"Pelican fails{where}: {failure.reason}",
-            "Build the site by hand with these settings, and fix that.",
+            _remedy(failure.reason),
             broken=_builds_here(settings),
         )
         return
@@ -214,7 +219,7 @@ def _check_settings(facts: SiteFacts, settings: Settings) -> Finding:
     return Finding(
         "Pelican settings",
         f"{settings.site.settings} can be read, but Pelican logs: {'; '.join(facts.problems)}",
-        "Install what is missing into the bridge's environment, too.",
+        _remedy("\n".join(facts.problems)),
         broken=False,
     )
 
@@ -238,6 +243,15 @@ def _check_confinement(site: SiteProcess) -> Finding:
     )
 
 
+def _remedy(reason: str) -> str:
+    """What helps against a failure of Pelican's."""
+    if NO_MODULE.search(reason) or _PLUGIN.search(reason):
+        line = f"{sys.executable} -m pip install PACKAGE"
+        instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
+        return f"Install what has it into the bridge's environment, too ({line}){instead}."
+    return "Build the site by hand with these settings, and fix that."
+
+
 def _check_articles(unread: Sequence[Unread]) -> Finding:
     if not unread:
         return Finding("articles", "each one can be read")
@@ -246,7 +260,9 @@ def _check_articles(unread: Sequence[Unread]) -> Finding:
     return Finding(
         "articles",
         f"Pelican makes no page of {shown}{more}",
-        "Correct these files, or move them to where the site looks for no articles.",
+        _remedy(shown)
+        if NO_MODULE.search(shown)
+        else "Correct these files, or move them to where the site looks for no articles.",
         broken=False,
     )
 

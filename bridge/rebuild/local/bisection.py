@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong
+from bridge.rebuild.local.pelican_log import FEW, NO_MODULE, without_name
 from bridge.store import Difference
 
 #: With more files than this under suspicion it is not a post that is at fault.
@@ -35,6 +37,9 @@ class Bisection:
     last good build are left out; once that goes well they come back half by half, and whichever
     alone makes the build fail is the culprit. A build that takes too long is tried once more as it
     is; if that does not end in time either, it failed like any other.
+
+    Where many files that were no hindrance before fail alike, or for a module that is not
+    installed, it is the site that fails: without them it would be built, and be empty.
     """
 
     def __init__(self, left_out: Mapping[str, str], suspects: Iterable[str]) -> None:
@@ -45,6 +50,7 @@ class Bisection:
         self._one_is_guilty = False
         self._reason = ""
         self._took_too_long = False
+        self._alike: Counter[str] = Counter()
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -63,6 +69,8 @@ class Bisection:
                 return True
         self._reason = failure.reason
         if failure.file is not None and failure.file not in self.left_out:
+            if failure.file not in self._suspects and self._is_of_the_site(failure.reason):
+                return False
             return self._mark_bad(failure.file)
         if self._trying:
             return self._narrow()
@@ -92,6 +100,12 @@ class Bisection:
         self._suspected += self._trying[half:]
         self._trying = self._trying[:half]
         return True
+
+    def _is_of_the_site(self, reason: str) -> bool:
+        """Whether a file that was not changed fails for what is not its own fault."""
+        kind = without_name(reason.partition("; before that: ")[0])
+        self._alike[kind] += 1
+        return self._alike[kind] > FEW or NO_MODULE.search(kind) is not None
 
     def _mark_bad(self, path: str) -> bool:
         self.culprits[path] = self._reason

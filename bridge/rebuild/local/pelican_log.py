@@ -23,7 +23,9 @@ _NO_PLUGIN = "Cannot load plugin"
 _WARNINGS = 20
 _WARNING_LENGTH = 500
 #: Up to so many files may be bad each for itself, even if there are hardly any others.
-_FEW = 3
+FEW = 3
+#: How Python says that something is not installed: no post's own fault.
+NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,13 @@ class LogSummary:
         empty the site. ``excused`` are those that were changed, or could not be read before.
         """
         bad = dict(self.left_out)
-        if len(bad.keys() - set(excused)) <= _FEW or not bad.keys() >= set(sources):
+        if len(bad.keys() - set(excused)) <= FEW or not bad.keys() >= set(sources):
             return
-        commonest = Counter(_without_name(reason) for reason in bad.values()).most_common(1)[0][0]
+        commonest = Counter(without_name(reason) for reason in bad.values()).most_common(1)[0][0]
         raise BuildFailed(f"{len(bad)} of {len(bad)} files could not be read: {commonest}")
 
 
-def _without_name(reason: str) -> str:
+def without_name(reason: str) -> str:
     """What went wrong, without the file with which it did."""
     before, colon, after = reason.partition(": ")
     return after if colon and before.startswith(("Could not process", "Skipping")) else reason

@@ -202,7 +202,7 @@ class PelicanSite:
                 )
                 # Signals hold their receivers weakly, and only this holds the plugins' modules.
                 site._loaded = loaded
-                site.render("")
+                site._try_markdown()
             except SettingsError:
                 raise
             except (Exception, SystemExit) as error:
@@ -296,6 +296,15 @@ class PelicanSite:
         for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
             file = file.with_header(key, value)
         return self._read(file.text().encode(), f".bridge-text.{suffix}", Article).shown
+
+    def _try_markdown(self) -> None:
+        """Have Markdown's extensions loaded. Raises :class:`InvalidRequest` if one is not there.
+
+        A reader of the site's own is not tried: it may want more of a file than a text, and reads
+        files, where ``init`` may write none.
+        """
+        if type(self._readers.readers.get("md")) is MarkdownReader:
+            self._markdown("")
 
     def places(self, place: messages.Locate) -> tuple[tuple[Candidate, ...], Rendered]:
         """Where a post may be put, and what is made of its body.
