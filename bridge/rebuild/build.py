@@ -110,6 +110,10 @@ class Builder(Protocol):
         """
         ...
 
+    async def abandon(self) -> None:
+        """No site comes of the builds since the last that went well: show that one again."""
+        ...
+
     async def close(self) -> None:
         """Leave no process behind."""
         ...

@@ -158,6 +158,35 @@ async def test_settings_leave_the_last_good_site(
     assert await rebuilder.live(mended, "new.html", 60)
 
 
+async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
+    after: After, store: GitStore, rebuilder: Rebuilder, tmp_path: Path
+) -> None:
+    """Some files are made before it: pictures, feeds, the home page. None of them stays."""
+    await after({"content/four.md": post("Four", 4)})
+    before = files(tmp_path / "output")
+    conf = b'SITENAME = "Another"\nTHEME_TEMPLATES_OVERRIDES = ["over"]\n'
+    change = {
+        "pelicanconf.py": CONF + conf,
+        "over/tag.html": b"{{ 1 / 0 }}",
+        "content/new.md": post("New", 6, body="![x]({static}/media/new.png)"),
+        "content/media/new.png": b"not really a picture either",
+        "content/media/x.png": b"another",
+    }
+    version = commit(store, change)
+    rebuilder.changed(version)
+    await settled(rebuilder, version)
+    status = rebuilder.status()
+    assert status.state == "failed", status
+    assert files(tmp_path / "output") == before
+    mended = commit(store, {"over/tag.html": b"fine"})
+    rebuilder.changed(mended)
+    assert await rebuilder.live(mended, "new.html", 60)
+    await settled(rebuilder, mended)
+    now = files(tmp_path / "output")
+    assert {"new.html", "media/new.png"} <= now.keys()
+    assert b"Another" in now["index.html"]
+
+
 @pytest.mark.parametrize("mode", ["command", "resident"])
 async def test_a_post_that_makes_very_much_of_itself(
     mode: str, store: GitStore, tmp_path: Path

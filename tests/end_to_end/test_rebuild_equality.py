@@ -79,6 +79,9 @@ class NoFallback:
     def preempt(self) -> None:
         """Nothing to preempt."""
 
+    async def abandon(self) -> None:
+        """Nothing to bring back."""
+
     async def close(self) -> None:
         """Nothing to end."""
 

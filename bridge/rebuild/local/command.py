@@ -133,6 +133,10 @@ class CommandBuilder:
         del task
         return None
 
+    async def abandon(self) -> None:
+        """A run that failed has touched nothing, unless its pages could not all be taken over."""
+        await process.in_thread(self.output.restore)
+
     async def close(self) -> None:
         """A running program ended with the task that waited for it."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.files import Tree
+from bridge.rebuild.local.journal import Journal
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Output:
         self._tree = Tree(folder)
         self.note = note
         self.ours = self._load()
+        self._journal = Journal(note.with_name(f"{note.stem}-before"), self._tree)
 
     def remembered(self) -> set[str]:
         """The files that are ours, as the process that wrote last has noted."""
@@ -99,6 +101,7 @@ class Output:
             self._left -= max(0, len(data) - len(before or b""))
             if self._left < 0:
                 raise TooMuchOutput(self.most or 0)
+        self._journal.note(path, before)
         self._tree.write(path, data)
         return True
 
@@ -106,6 +109,7 @@ class Output:
         """Remove files of ours that are not among these; which they were."""
         gone = sorted(self.ours - set(paths))
         for path in gone:
+            self._journal.note(path, self._tree.read(path))
             self._tree.remove(path)
         if gone:
             self.ours.difference_update(gone)
@@ -117,11 +121,31 @@ class Output:
         # Another process may have worked here since.
         self.ours, self._left = self._load(), None
         self._tree.forget()
+        self._journal.reload()
         self._tree.sweep()
         built = sorted(Tree(staging).walk(), key=_importance)
         self.expect(built)
         changed = [path for path in built if self.put(path, (staging / path).read_bytes())]
-        return (*changed, *self.keep_only(built))
+        changed += self.keep_only(built)
+        self.settle()
+        return tuple(changed)
+
+    def settle(self) -> None:
+        """What was written is good, and stays."""
+        self._journal.clear()
+
+    def is_settled(self) -> bool:
+        """Whether everything is as the last build that went well has left it."""
+        return self._journal.is_empty()
+
+    def restore(self) -> None:
+        """Have the last good site there again: a build has failed, and will not be tried on."""
+        if self._journal.is_empty():
+            return
+        self._tree.forget()
+        again, new = self._journal.restore()
+        self.ours = (self._load() | again) - new
+        self._save()
 
     def _load(self) -> set[str]:
         try:

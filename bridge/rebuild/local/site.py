@@ -79,6 +79,7 @@ class SiteBuild:
                     outcome = await self._builder.build(task)
                 except BuildFailed as failure:
                     if not bisection.failed(failure):
+                        await self._builder.abandon()
                         raise self._with_what_is_missing(failure) from failure
                     continue
                 self._unbuilt.clear()

@@ -282,6 +282,15 @@ class ResidentBuilder:
         _log.error("%s", self._told)
         return self._told
 
+    async def abandon(self) -> None:
+        """Pages appear as they are made, so that some are there of a site that will not be.
+
+        The process takes them for shown, and has to begin anew.
+        """
+        if not await process.in_thread(self._output.is_settled):
+            await self._end()
+            await process.in_thread(self._output.restore)
+
     async def close(self) -> None:
         """End the process."""
         await self._end()

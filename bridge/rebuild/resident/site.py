@@ -302,6 +302,7 @@ class WarmSite:
         ]
         for page in sorted(stale, key=_importance):
             if self._newer():
+                self._staged.settle()
                 raise Interrupted
             self._make(page, build)
 
@@ -326,6 +327,7 @@ class WarmSite:
     def _finish(self, pages: dict[str, Page], build: _Build) -> None:
         """All pages are there: publish what plugins wrote, remove what no longer belongs."""
         build.changed.update(self._staged.finish(self._known(pages, build)))
+        self._staged.settle()
         self.content_cache.end()
         if self._disk is not None:
             self._disk.end(set(self.content_cache.posts()))

@@ -44,6 +44,10 @@ class StagedSite:
         self._began = probe.stat().st_ctime_ns
         probe.unlink()
 
+    def settle(self) -> None:
+        """What was published is good, and stays."""
+        self._output.settle()
+
     def expect(self, names: Iterable[str]) -> None:
         """These files are about to be published."""
         self._output.expect(names)

@@ -1,0 +1,75 @@
+"""A build that fails leaves the folder of pages as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.rebuild.local.output import Output
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    output = Output(tmp_path / "output", tmp_path / "state" / "output.json")
+    (tmp_path / "state").mkdir()
+    output.expect(["index.html", "a/old.html"])
+    output.put("index.html", b"one")
+    output.put("a/old.html", b"old")
+    output.settle()
+    return output
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_what_was_written_and_removed_since_is_as_it_was(output: Output, tmp_path: Path) -> None:
+    before = held(tmp_path / "output")
+    output.expect(["new/page.html"])
+    for text in (b"two", b"three"):
+        output.put("index.html", text)
+        output.put("new/page.html", text)
+    output.keep_only(["index.html", "new/page.html"])
+    assert not output.is_settled()
+    another = Output(tmp_path / "output", tmp_path / "state" / "output.json")
+    another.restore()
+    assert held(tmp_path / "output") == before
+    assert not (tmp_path / "output" / "new").exists()
+    assert another.ours == {"index.html", "a/old.html"}
+    assert another.is_settled()
+    assert not another.missing()
+
+
+def test_what_is_settled_stays(output: Output, tmp_path: Path) -> None:
+    output.put("index.html", b"two")
+    output.settle()
+    output.restore()
+    assert (tmp_path / "output" / "index.html").read_bytes() == b"two"
+
+
+def test_a_link_in_the_journal_is_not_followed(output: Output, tmp_path: Path) -> None:
+    """The site's own code can write there; nothing but its own pages comes from it."""
+    secret = tmp_path / "secret"
+    secret.write_text("a token")
+    output.put("index.html", b"two")
+    (kept,) = [
+        file for file in (tmp_path / "state" / "output-before").iterdir() if file.name != "index"
+    ]
+    kept.unlink()
+    kept.symlink_to(secret)
+    output.restore()
+    assert (tmp_path / "output" / "index.html").read_bytes() == b"two"
+    assert secret.read_text() == "a token"
+
+
+def test_a_line_that_was_cut_off_is_passed_over(output: Output, tmp_path: Path) -> None:
+    output.put("index.html", b"two")
+    with (tmp_path / "state" / "output-before" / "index").open("ab") as index:
+        index.write(b'{"path":"a/ol')
+    output.restore()
+    assert (tmp_path / "output" / "index.html").read_bytes() == b"one"
