@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+
+from bridge.pages.language import LEAST_WORDS
 
 BRIDGE = Path(__file__).parents[1] / "bridge"
 PAGES = BRIDGE / "pages"
@@ -28,8 +30,13 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
     "translated": (0,),
     "Notice": (0, "text", "button"),
     "PageError": (0, 1, "text"),
-    "Conflict": (0,),
-    "InvalidRequest": (0,),
+    **dict.fromkeys(
+        (
+            *("Conflict", "InvalidRequest", "Unavailable", "NotFound", "Forbidden"),
+            *("PayloadTooLarge", "UnsupportedMediaType", "InsufficientStorage"),
+        ),
+        (0,),
+    ),
     "Field": (1, 3, "hint"),
     "PostType": (1,),
     "Section": (2, "label"),
@@ -37,7 +44,20 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
     "Scope": (0,),
 }
 #: Names that hold such words, or a table of them, or a pair of an address and words.
-_NAMES = frozenset({"problem", "problems", "link", "told", "text", "label", "headline", "instead"})
+_NAMES = frozenset(
+    {
+        "problem",
+        "problems",
+        "link",
+        "told",
+        "text",
+        "label",
+        "headline",
+        "instead",
+        "wanted",
+        "remedy",
+    }
+)
 _TABLES = frozenset(
     {
         "_BUILD_WORDS",
@@ -53,12 +73,20 @@ _TABLES = frozenset(
         "_STARS",
         "choices",
         "_MONTHS",
+        "_REFUSED",
+        "_ACCEPTED",
     }
 )
 #: Functions that give such words.
-_TELLERS = frozenset({"_headline", "_building", "_pushing", "_job"})
-_FOLDERS = ("desk", "pages", "indieauth")
-_FILES = ("auth/scopes.py", "micropub/answers.py", "syndication/report.py")
+_TELLERS = frozenset({"_headline", "_building", "_pushing", "_job", "_seems"})
+_FOLDERS = ("desk", "pages", "indieauth", "media")
+_FILES = (
+    *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),
+    *("micropub/answers.py", "micropub/values.py", "micropub/address.py"),
+    *("content/file/dates.py", "content/file/front_matter.py", "content/names/categories.py"),
+    *("content/markup/body.py", "content/markup/html.py"),
+    *("posts/reader.py", "posts/catalogue.py", "posts/reservations.py"),
+)
 
 
 def words_of(source: str) -> Iterator[str]:
@@ -95,6 +123,8 @@ def _constants(node: ast.expr, *, small: bool = False) -> Iterator[str]:
         case ast.Constant(value=str() as text):
             if small or text[:1].isupper() or " " in text.strip():
                 yield text
+        case ast.JoinedStr(values=parts) if text := _template(parts):
+            yield text
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             for part in parts:
                 yield from _constants(part)
@@ -107,6 +137,38 @@ def _constants(node: ast.expr, *, small: bool = False) -> Iterator[str]:
         case ast.BoolOp(values=values):
             for value in values:
                 yield from _constants(value)
+
+
+def _template(parts: Sequence[ast.expr]) -> str:
+    """An f-string as a message with named places, as :func:`bridge.pages.language.translated`
+    knows it again; empty where too little of it is words."""
+    names: list[str] = []
+    written, words = "", 0
+    for part in parts:
+        if isinstance(part, ast.Constant):
+            text = str(part.value)
+            words += sum(map(str.isalpha, text))
+            written += text.replace("{", "{{").replace("}", "}}")
+        elif isinstance(part, ast.FormattedValue):
+            name = _name(part.value)
+            names.append(name)
+            count = names.count(name)
+            written += "{" + (f"{name}{count}" if count > 1 else name) + "}"
+    return written if words >= LEAST_WORDS else ""
+
+
+def _name(value: ast.expr) -> str:
+    """What stands in a place of an f-string, in a word for translators."""
+    match value:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name.strip("_").lower()
+        case ast.Subscript(value=inner) | ast.Call(func=ast.Name() as inner):
+            return _name(inner)
+        case ast.Call(func=ast.Attribute(value=inner)):
+            return _name(inner)
+        case ast.BoolOp(values=[inner, *_]):
+            return _name(inner)
+    return "value"
 
 
 def messages() -> Catalog:
@@ -123,7 +185,7 @@ def messages() -> Catalog:
         source = module.read_text()
         for text in words_of(source):
             found.add(text)
-        for _, message, _, _ in extract("python", BytesIO(source.encode()), {"_plural": (1, 2)}):
+        for _, message, _, _ in extract("python", BytesIO(source.encode()), {"counted": (1, 2)}):
             found.add(message)
     return found
 

@@ -19,6 +19,7 @@ from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
 from bridge.micropub.answers import PostType
 from bridge.micropub.post import Json, Post
+from bridge.pages.language import translated
 from bridge.store import StoreError
 
 #: Fields that say what a post is about; another kind asks for the same under another name.
@@ -158,7 +159,8 @@ async def take_in(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
         try:
             file = await desk.media.accept(upload.data, upload.filename, alt=alt)
         except BridgeError as error:
-            problem = f"{upload.filename or 'The file'}: {error.description}"
+            named = upload.filename or translated("A file")
+            problem = f"{named}: {translated(error.description)}"
             sheet = sheet.refused(Problems({name: problem}, error.status))
             continue
         there = sheet.typed.files.get(name, ())

@@ -16,6 +16,7 @@ from bridge.desk.used_files import Uses
 from bridge.errors import BridgeError
 from bridge.http.form import Form
 from bridge.media.stored_file import MediaFile
+from bridge.pages.language import counted, figure, translated
 from bridge.pages.navigation import Notice
 from bridge.web.media import delete_file
 
@@ -59,7 +60,7 @@ def _shown(desk: Desk, file: MediaFile, uses: Uses) -> Shown:
         name=file.path.rpartition("/")[2],
         is_picture=file.type.startswith("image/"),
         published=file.published.timestamp(),
-        size=f"{max(1, round(file.size / 1000)):,} kB" if file.size else "",
+        size=f"{figure(max(1, round(file.size / 1000)))} kB" if file.size else "",
         alt=file.alt,
         markdown=f"![{alt}]({url})" if file.type.startswith("image/") else f"[{alt or url}]({url})",
         posts=[(post, shown_url(post)) for post in _posts_with(file, uses)],
@@ -82,15 +83,16 @@ async def upload(submission: Submission) -> web.StreamResponse:
         try:
             stored = await desk.media.accept(file.data, file.filename, alt=alt)
         except BridgeError as error:
-            problems.append(f"{file.filename or 'A file'}: {error.description}")
+            name = file.filename or translated("A file")
+            problems.append(f"{name}: {translated(error.description)}")
         else:
             taken.append(desk.media.url_of(stored))
     if wants_json:
         body = {"urls": taken, "problems": problems}
         return web.json_response(body, status=201 if taken else 400)
-    count = f"{len(taken)} file{'s' * (len(taken) != 1)} added." if taken else ""
-    told = " ".join([count, *problems]).strip() or "Choose a file first."
-    return owner.back("/desk/files", Notice(told))
+    count = counted("{count} file added.", "{count} files added.", len(taken)) if taken else ""
+    said = " ".join(filter(None, [count, *problems])) or translated("Choose a file first.")
+    return owner.back("/desk/files", Notice(said))
 
 
 async def change(owner: Owner, sent: Form) -> web.StreamResponse:
@@ -106,8 +108,9 @@ async def change(owner: Owner, sent: Form) -> web.StreamResponse:
     uses = await asyncio.to_thread(desk.used_files.now)
     if posts := _posts_with(file, uses):
         named = ", ".join(map(shown_url, posts[:5]))
-        more = f" and {len(posts) - 5} more" if len(posts) > 5 else ""
-        told = f"This file is in use, and stays: take it out of {named}{more} first."
+        if (more := len(posts) - 5) > 0:
+            named += counted(", and {count} more", ", and {count} more", more)
+        told = f"This file is in use, and stays: take it out of {named} first."
         return owner.back("/desk/files", Notice(told))
     await delete_file(desk.media, desk.committer, url, desk.token)
     return owner.back("/desk/files", Notice("Deleted."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from urllib.parse import urlencode
 
@@ -41,6 +41,7 @@ class Row:
     photo: str = ""
     later: bool = False
     left_out: str = ""
+    deleted: float | None = None
 
 
 async def show(owner: Owner) -> web.StreamResponse:
@@ -154,19 +155,22 @@ async def _deleted(desk: Desk, start: int) -> tuple[list[Row], bool]:
     head = await desk.catalogue.refresh()
     folder = desk.settings.content.folder
 
-    def look() -> tuple[list[Source], bool]:
+    def look() -> tuple[list[Source], list[float], bool]:
         removals = desk.store.removals(folder, head)
         found = list(islice(removals, start, start + _LOOKED_AT + 1))
-        blobs = desk.store.blobs(each.blob for each in found[:_LOOKED_AT])
-        pairs = zip(found, blobs, strict=False)
-        return [Source(gone.path, blob.id, blob.data) for gone, blob in pairs], len(
-            found
-        ) > _LOOKED_AT
+        seen = found[:_LOOKED_AT]
+        blobs = desk.store.blobs(each.blob for each in seen)
+        pairs = zip(seen, blobs, strict=True)
+        files = [Source(gone.path, blob.id, blob.data) for gone, blob in pairs]
+        return files, [gone.time for gone in seen], len(found) > _LOOKED_AT
 
-    files, more = await asyncio.to_thread(look)
-    described = await desk.catalogue.site.describe(files)
+    files, times, more = await asyncio.to_thread(look)
+    described = zip(await desk.catalogue.site.describe(files), times, strict=True)
     index = desk.catalogue.index
     gone = [
-        each for each in described if isinstance(each, IndexedPost) and index.find(each.url) is None
+        (each, time)
+        for each, time in described
+        if isinstance(each, IndexedPost) and index.find(each.url) is None
     ]
-    return await _rows(desk, gone), more
+    rows = await _rows(desk, [entry for entry, _ in gone])
+    return [replace(row, deleted=time) for row, (_, time) in zip(rows, gone, strict=True)], more

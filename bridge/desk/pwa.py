@@ -118,9 +118,9 @@ async def manifest(request: web.Request) -> web.Response:
 async def worker(request: web.Request) -> web.Response:
     """GET ``/desk/sw.js``: its bytes change whenever a file does that it keeps."""
     del request
-    text = f'const VERSION = "{_version()}";\n{(_PAGES / "static" / "sw.js").read_text()}'
+    script = f'const VERSION = "{_version()}";\n{(_PAGES / "static" / "sw.js").read_text()}'
     headers = {hdrs.CACHE_CONTROL: "no-cache", "X-Content-Type-Options": "nosniff"}
-    return web.Response(text=text, content_type="text/javascript", headers=headers)
+    return web.Response(text=script, content_type="text/javascript", headers=headers)
 
 
 @cache

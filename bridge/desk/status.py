@@ -16,6 +16,7 @@ from bridge.errors import NotFound
 from bridge.http.form import Form
 from bridge.indieauth.login.browser_session import browser_session
 from bridge.micropub.post import Json
+from bridge.pages.language import counted
 from bridge.pages.navigation import Notice
 from bridge.pages.render import page, page_endpoint, redirect
 from bridge.posts.catalogue import Catalogue
@@ -132,12 +133,23 @@ class StatusHandlers:
             raise NotFound("No webmentions are sent.")
         match form.get("do"):
             case "send":
-                count, told = await self._sender.release(), "sent"
+                told = counted(
+                    "The webmentions of {count} post are sent.",
+                    "The webmentions of {count} posts are sent.",
+                    await self._sender.release(),
+                )
             case "again":
-                count, told = await self._sender.try_again(), "tried again"
+                told = counted(
+                    "The webmentions of {count} post are tried again.",
+                    "The webmentions of {count} posts are tried again.",
+                    await self._sender.try_again(),
+                )
             case _:
-                count, told = await self._sender.discard(), "not sent"
-        told = f"The webmentions of {_posts(count)} are {told}."
+                told = counted(
+                    "The webmentions of {count} post are not sent.",
+                    "The webmentions of {count} posts are not sent.",
+                    await self._sender.discard(),
+                )
         return owner.back("/status", Notice(told))
 
     def _site(self, build: BuildStatus) -> SiteReport:
@@ -239,10 +251,6 @@ def outbox_facts(report: Report) -> dict[str, Json]:
             for name, found in posts.items()
         },
     }
-
-
-def _posts(count: int) -> str:
-    return f"{count} post{'' if count == 1 else 's'}"
 
 
 def _headline(build: BuildStatus, remote: RemoteStatus, site: SiteReport) -> str:

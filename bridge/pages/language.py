@@ -6,11 +6,13 @@ The catalogues are ``locale/LANGUAGE/LC_MESSAGES/bridge.po``, and compiled besid
 
 from __future__ import annotations
 
+import re
 from contextvars import ContextVar
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
+from string import Formatter
 
 import jinja2
 
@@ -72,15 +74,81 @@ def _catalogue(language: str) -> NullTranslations:
 def translated(text: str) -> str:
     """A whole sentence of ours in the language of the page; as it is where no catalogue has it.
 
-    An error's own words (a file's name in them, a figure) stay English.
+    An error may name a file, a figure, or why another thing failed. It comes as English text, as
+    apps get it, from another process, too; its message in the catalogue has named places
+    (``The photo ({type}) is damaged.``), which the same words fill in the translation.
     """
-    return _catalogue(_CURRENT.get()).gettext(text) if text else ""
+    catalogue = _catalogue(_CURRENT.get())
+    said = catalogue.gettext(text) if text else ""
+    if said == text and text and isinstance(catalogue, GNUTranslations):
+        return _filled_in(text, _CURRENT.get()) or text
+    return said
+
+
+#: A message with places, in letters: with less it would be found in other texts, too.
+LEAST_WORDS = 12
+_MOST_SEARCHED = 2000
+
+
+def _filled_in(text: str, language: str) -> str:
+    """The translation of a message with places that says this; empty where there is none."""
+    for message, pattern in _with_places(language):
+        if len(text) <= _MOST_SEARCHED and (found := pattern.fullmatch(text)):
+            values = {name: _value(value, language) for name, value in found.groupdict().items()}
+            return _catalogue(language).gettext(message).format_map(values)
+    return ""
+
+
+def _value(value: str, language: str) -> str:
+    """What stands in a place: a figure as the reader writes it, words that have a translation."""
+    if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
+        return value.replace(",", _THOUSANDS[language])
+    said = _catalogue(language).gettext(value) if value else ""
+    return said if said != value else _filled_in(value, language) or value
+
+
+_THOUSANDS = {"de": ".", "es": ".", "fr": "\u202f"}
+
+
+@cache
+def _with_places(language: str) -> list[tuple[str, re.Pattern[str]]]:
+    """The messages of a catalogue that have places; those of most words first."""
+    known = _catalogue(language)
+    if not isinstance(known, GNUTranslations):
+        return []
+    found = dict[str, tuple[int, re.Pattern[str]]]()
+    for message in map(str, _ids(known)):
+        parts = list(Formatter().parse(message)) if "{" in message else []
+        words = sum(map(str.isalpha, "".join(text for text, *_ in parts)))
+        if words >= LEAST_WORDS and any(name for _, name, *_ in parts):
+            shape = "".join(
+                re.escape(text) + (f"(?P<{name}>.*?)" if name else "") for text, name, *_ in parts
+            )
+            found[message] = (words, re.compile(shape, re.DOTALL))
+    ordered = sorted(found.items(), key=lambda each: -each[1][0])
+    return [(message, pattern) for message, (_, pattern) in ordered]
+
+
+def _ids(catalogue: GNUTranslations) -> list[str]:
+    """The messages that a catalogue has; a plural is another matter."""
+    messages = catalogue._catalog  # type: ignore[attr-defined]
+    return [each for each in messages if isinstance(each, str)]
 
 
 def _words(text: str, **values: object) -> str:
     """A sentence for a template, in the language of the page: text, which is escaped like any."""
     said = translated(text)
     return said % values if values else said
+
+
+def counted(one: str, many: str, count: int) -> str:
+    """A sentence with a number in it, ``{count}``, in the language of the page."""
+    return _plural(one, many, count).format(count=figure(count))
+
+
+def figure(number: int) -> str:
+    """A number as the reader writes it: 12,345 or 12.345."""
+    return f"{number:,}".replace(",", _THOUSANDS.get(_CURRENT.get(), ","))
 
 
 def _plural(one: str, many: str, number: int) -> str:
@@ -133,9 +201,9 @@ def ago(seconds: float) -> str:
     """How long ago something was, roughly."""
     days, hours, minutes = (int(seconds // size) for size in (86400, 3600, 60))
     if days > 0:
-        return _plural("{count} day ago", "{count} days ago", days).format(count=days)
+        return counted("{count} day ago", "{count} days ago", days)
     if hours > 0:
-        return _plural("{count} hour ago", "{count} hours ago", hours).format(count=hours)
+        return counted("{count} hour ago", "{count} hours ago", hours)
     if minutes > 0:
-        return _plural("{count} minute ago", "{count} minutes ago", minutes).format(count=minutes)
+        return counted("{count} minute ago", "{count} minutes ago", minutes)
     return translated("just now")

@@ -233,6 +233,9 @@ def page_endpoint(handler: Handler) -> Handler:
     """An endpoint for a person: whatever is refused is refused on a page."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
+        # What is told on the next page is put into words here, too.
+        if (host := request.app.get(HOST)) is not None:
+            _prepare(request, host)
         try:
             return await handler(request)
         except (PageError, OAuthError, CsrfError, BridgeError) as error:
@@ -271,7 +274,11 @@ def _explained(error: PageError | OAuthError | CsrfError | BridgeError) -> PageE
             return PageError("Please try again", text, status=403)
         case TooManyRequests():
             minutes = error.retry_after // 60 + 1
-            text = f"Wait {minutes} minute{'s' if minutes > 1 else ''}, then try again."
+            text = language.counted(
+                "Wait {count} minute, then try again.",
+                "Wait {count} minutes, then try again.",
+                minutes,
+            )
             return PageError("Too many attempts", text, status=429)
         case BridgeError():
             return PageError("This does not work now", error.description, status=error.status)

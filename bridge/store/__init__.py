@@ -63,11 +63,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A file that history knows and the newest version does not; ``version`` removed it."""
+    """A file that history knows and the newest version does not; ``version`` removed it, at a
+    ``time`` in seconds since the epoch."""
 
     path: str
     blob: BlobId
     version: Version
+    time: float
     executable: bool = False
 
 

@@ -97,7 +97,7 @@ class MemoryStore:
                 is_new = (path, before[path]) not in seen
                 seen.add((path, before[path]))
                 if is_new and is_below(path, folder):
-                    yield Removal(path, before[path], version)
+                    yield Removal(path, before[path], version, snapshot.time)
             version = snapshot.parent
 
     def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:

@@ -6,6 +6,7 @@ folder, too.
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -20,6 +21,20 @@ _HEADERS = {
     "Content-Security-Policy": "sandbox; frame-ancestors 'self'",
     "X-Robots-Tag": "noindex",
     hdrs.CACHE_CONTROL: "no-store",
+}
+#: What a page is made of, beside itself.
+_PARTS_OF_PAGES = frozenset(
+    {
+        *(".css", ".woff2", ".woff", ".ttf", ".otf"),
+        *(".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".ico"),
+    }
+)
+_OF_THE_THEME = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    # An SVG that is opened by itself is a page, too.
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    hdrs.CACHE_CONTROL: "no-cache",
 }
 
 
@@ -43,9 +58,11 @@ class Previews:
         return await page_endpoint(self._get)(request)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        if (public := self._of_the_theme(path)) is not None:
+            return web.FileResponse(public, headers=_OF_THE_THEME)
         if browser_session(request).session is None:
             return redirect(f"/auth/sign-in?then={quote(request.rel_url.raw_path, safe='')}")
-        path = request.match_info["path"]
         folders = (self._rebuilder.previews, self._rebuilder.output)
         found = (file_below(folder, path) for folder in folders if folder is not None)
         file = next(filter(None, found), None)
@@ -57,3 +74,13 @@ class Previews:
                 link=("/status", "Status"),
             )
         return web.FileResponse(file, headers=_HEADERS)
+
+    def _of_the_theme(self, path: str) -> Path | None:
+        """A file of the site that the world sees anyway, and that is no page.
+
+        A page in a sandbox has an origin of its own: the browser sends no cookie along when it
+        asks for its style sheets, and uses a font only if any origin may read it (Fetch 3.3.5,
+        CSS Fonts 4.9).
+        """
+        file = file_below(self._rebuilder.output, path) if self._rebuilder.output else None
+        return file if file and file.suffix.lower() in _PARTS_OF_PAGES else None

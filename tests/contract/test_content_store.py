@@ -193,6 +193,8 @@ def test_removals_are_told_newest_first_with_their_last_content(store: ContentSt
     at = drop(store, "other/x.md")
     removed = list(store.removals("c", at))
     assert [(item.path, item.version) for item in removed] == [("c/b.md", by_b), ("c/a.md", by_a)]
+    times = {each.version: each.time for each in store.log(at)}
+    assert [item.time for item in removed] == [times[by_b], times[by_a]]
     assert [blob.data for blob in store.blobs(item.blob for item in removed)] == [
         b"last words",
         b"first c/a.md",

@@ -8,6 +8,7 @@ import json
 import re
 import signal
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -457,13 +458,18 @@ async def test_a_form_that_has_seen_no_text_overwrites_none(
 
 
 async def test_what_is_deleted_can_be_had_back(owner: Browser, there: Demo) -> None:
-    url = await write(owner, there, content="Deleted by mistake")
+    old = "2020-02-03T04:05"
+    url = await write(owner, there, content="Deleted by mistake", published=old)
     gone = await owner.submit(await form_of(owner, url), "/desk/delete")
     assert (gone.status, gone.location) == (303, "/desk/")
     told = await owner.get("/desk/")
     assert "Deleted." in told.text
     assert ("url", url) in told.form("/desk/restore")
-    assert "Deleted by mistake" in (await owner.get("/desk/?show=bin")).text
+    bin_ = await owner.get("/desk/?show=bin")
+    today = datetime.now(UTC)
+    # The bin says when it was deleted, and not when it was written.
+    assert re.search(rf"Deleted by mistake.*? deleted \d+ [A-Z][a-z]+ {today.year}", said(bin_))
+    assert "2020" not in said(bin_)
     back = await owner.submit(told, "/desk/restore")
     assert back.status == 303
     assert (await source(there, url))["content"] == ["Deleted by mistake"]
@@ -573,6 +579,16 @@ async def test_a_draft_is_seen_in_the_sites_own_theme_and_published(
         assert deadline < 600
         await asyncio.sleep(0.1)
     assert built.headers["Content-Security-Policy"] == "sandbox; frame-ancestors 'self'"
+    # A page in a sandbox asks for its style and fonts without the session, from no origin.
+    sheet = next((there.output / "theme").rglob("*.css")).relative_to(there.output)
+    async with aiohttp.ClientSession(headers={"Origin": "null"}) as sandbox:
+        async with sandbox.get(f"{there.site}preview/{sheet}") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/css")
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        for page in (framed, "/preview/index.html", "/preview/../bridge.toml"):
+            async with sandbox.get(there.site.rstrip("/") + page, allow_redirects=False) as answer:
+                assert answer.status in {303, 404}
+                assert "Access-Control-Allow-Origin" not in answer.headers
     done = await owner.submit(look, "/desk/publish")
     assert (done.status, done.location) == (303, "/desk/")
     url = dict(look.form("/desk/publish"))["url"]

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
 from babel.messages.catalog import Catalog
 
+from bridge.content.file import dates
+from bridge.content.file.front_matter import refuse_other_formats
+from bridge.errors import BridgeError
+from bridge.media.formats.sniff import sniff
+from bridge.micropub.address import link
+from bridge.micropub.values import refuse_many_files
 from bridge.pages import language
+from bridge.pages.language import counted, speak, translated
 from tools import catalogues
 
 LANGUAGES = sorted(set(language.LANGUAGES) - {"en"})
@@ -92,3 +100,54 @@ def test_no_template_has_a_sentence_that_cannot_be_translated() -> None:
         if words:
             bare[template.name] = words
     assert bare == {}
+
+
+def errors() -> Iterator[str]:
+    """What is wrong with a few requests, as an app is told."""
+    fails: list[Callable[[], object]] = [
+        lambda: dates.parse("soon", UTC),
+        lambda: sniff(b"II*\0 a photo"),
+        lambda: link("in-reply-to", "two words"),
+        lambda: refuse_many_files({"photo": 1234}),
+        lambda: refuse_other_formats("content/a {name}.org"),
+    ]
+    for fail in fails:
+        with pytest.raises(BridgeError) as raised:
+            fail()
+        yield raised.value.description
+
+
+@pytest.mark.parametrize("spoken", LANGUAGES)
+def test_an_error_that_names_something_is_told_in_the_readers_language(spoken: str) -> None:
+    named = ("soon", "TIFF", "two words", "100", "content/a {name}.org")
+    for name, text in zip(named, errors(), strict=True):
+        speak(spoken)
+        said = translated(text)
+        assert name in text
+        assert name in said
+        assert said != text
+        # What is put in is translated, too, where it is a word of ours.
+        assert "not accepted" not in said
+        assert "camera" not in said
+        assert translated(f"The repo cannot be used just now: {text}.").endswith(f"{said}.")
+        speak("en")
+        assert translated(text) == text
+
+
+def test_figures_and_plurals_are_the_readers() -> None:
+    text = next(text for text in errors() if "1,234" in text)
+    for spoken, figure in (("de", "1.234"), ("fr", "1\u202f234"), ("en", "1,234")):
+        speak(spoken)
+        assert figure in translated(text)
+    speak("de")
+    assert counted("{count} file added.", "{count} files added.", 1) == "1 Datei hinzugefügt."
+    assert counted("{count} file added.", "{count} files added.", 2) == "2 Dateien hinzugefügt."
+
+
+@pytest.mark.parametrize("spoken", LANGUAGES)
+def test_other_texts_are_taken_for_no_message(spoken: str) -> None:
+    speak(spoken)
+    for text in ("", "A post of mine", "3 November 2026, 12:00 CET", "photo.jpg: 5 kB", "{", "{}"):
+        assert translated(text) == text
+    assert translated("x" * 100_000) == "x" * 100_000
+    speak("en")

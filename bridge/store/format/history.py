@@ -18,7 +18,7 @@ def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
     """Every removal of a file below a folder, newest first, as far as one asks."""
     paths = [folder.rstrip("/") + "/"] if folder else []
     log = repo.git.log(
-        "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H",
+        "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct",
         at, "--", *paths, as_process=True,
     )  # fmt: skip
     yield from _parse(_pieces(log.stdout))
@@ -47,17 +47,18 @@ def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged
 
 
 def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
-    """``COMMIT``, then ``:mode mode old new D`` and ``path`` for each file of it."""
-    version = Version("")
+    """``COMMIT TIME``, then ``:mode mode old new D`` and ``path`` for each file of it."""
+    version, time = Version(""), 0.0
     for piece in pieces:
         text = piece.strip(b"\n").decode("ascii")
         if text.startswith(":"):
             mode, _, old, *_ = text.removeprefix(":").split(" ")
             path = os.fsdecode(next(pieces))
             if mode.startswith("100"):
-                yield Removal(path, BlobId(old), version, executable=mode == "100755")
+                yield Removal(path, BlobId(old), version, time, executable=mode == "100755")
         elif text:
-            version = Version(text)
+            commit, _, seconds = text.partition(" ")
+            version, time = Version(commit), float(seconds)
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
