@@ -18,9 +18,14 @@ expect.set_options(timeout=_PATIENCE)
 
 @asynccontextmanager
 async def tab(
-    chromium: Browser, cookies: list[dict[str, object]], **options: object
+    chromium: Browser,
+    cookies: list[dict[str, object]],
+    *,
+    expected: str = "status of 4",
+    **options: object,
 ) -> AsyncIterator[Page]:
-    """A page of the owner's. Nothing may be said in its console."""
+    """A page of the owner's. Nothing may be said in its console but what is ``expected``: a form
+    that is refused answers 400 or 409, of which a browser tells there."""
     context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
     await context.add_cookies(cookies)  # type: ignore[arg-type]
     context.set_default_timeout(_PATIENCE)
@@ -30,8 +35,7 @@ async def tab(
     page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
     yield page
     await context.close()
-    # A form that is refused answers 400 or 409, of which a browser tells in its console.
-    unexpected = [each for each in complaints if "status of 4" not in each]
+    unexpected = [each for each in complaints if expected not in each]
     assert unexpected == [], unexpected
 
 

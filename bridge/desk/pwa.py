@@ -19,6 +19,7 @@ from bridge.desk.composer import sheet_of
 from bridge.desk.desk import DESK
 from bridge.desk.fields import kind_named
 from bridge.desk.form import Problems
+from bridge.desk.icon import described
 from bridge.desk.owner import Owner
 from bridge.desk.receive import Submission
 from bridge.errors import BridgeError, Conflict
@@ -31,7 +32,6 @@ from bridge.store import StoreError
 _MOST, _LONGEST = 100, 100
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 _PAGES = Path(pages.__file__).parent
-_ICON = {"src": "/auth/static/icon.svg", "sizes": "any", "type": "image/svg+xml"}
 
 
 async def once(request: web.Request) -> web.Response:
@@ -94,7 +94,7 @@ async def manifest(request: web.Request) -> web.Response:
         "display": "standalone",
         "theme_color": "#0e6163",
         "background_color": "#fbf9f4",
-        "icons": [_ICON | {"purpose": "any"}, _ICON | {"purpose": "maskable"}],
+        "icons": described(),
         "shortcuts": [
             {"name": translated("Write"), "url": "/desk/new"},
             {"name": translated("Drafts"), "url": "/desk/?show=drafts"},

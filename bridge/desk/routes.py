@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import change, files, history, posts, preview, pwa, share, write
+from bridge.desk import change, files, history, icon, posts, preview, pwa, share, write
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
 from bridge.desk.receive import post_form
@@ -46,6 +46,7 @@ def setup(app: web.Application, desk: Desk) -> None:
                 web.get("/desk/outbox", owner_page(pwa.outbox)),
                 web.post("/desk/outbox", post_form(pwa.post_waiting)),
                 web.get("/desk/manifest.webmanifest", pwa.manifest),
+                web.get("/desk/icon-{name}.png", icon.icon),
                 web.get("/desk/sw.js", pwa.worker),
                 web.get("/desk/offline", pwa.offline),
             ]

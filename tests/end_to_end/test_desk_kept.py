@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +19,7 @@ from browser_kit import ARGUMENTS, is_fit, tab
 from demo_kit import PATIENCE
 from git_kit import git
 from indieauth_kit import PASSWORD, hashed, listening
+from PIL import Image
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 from site_kit import CONF, lay_out
 
@@ -225,6 +227,16 @@ async def test_the_desk_can_be_installed_and_shared_to(
         assert found["errors"] == []
         told = json.loads(found["data"])
         assert told["share_target"]["action"] == "/desk/share"
+        sizes = set()
+        for each in told["icons"]:
+            answer = await page.request.get(f"{apart.desk}{each['src'].removeprefix('/desk/')}")
+            assert answer.headers["content-type"] == each["type"] == "image/png"
+            drawn = Image.open(BytesIO(await answer.body()))
+            assert f"{drawn.width}x{drawn.height}" == each["sizes"]
+            # What a phone cuts its own shape from has no corners of its own.
+            assert (drawn.getpixel((0, 0))[3] > 0) == (each["purpose"] == "maskable")
+            sizes.add((drawn.width, each["purpose"]))
+        assert sizes == {(192, "any"), (512, "any"), (512, "maskable")}
         missing = await devtools.send("Page.getInstallabilityErrors")
         ids = {each["errorId"] for each in missing["installabilityErrors"]}
         # A context of a test's is one of those that keep nothing.
@@ -321,6 +333,46 @@ async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_s
         await expect(page.get_by_label("Text")).to_have_value("Sent twice")
         await page.get_by_label("Text").fill("")
         await kept_until(page, 0)
+        assert apart.commits() == before + 1
+
+
+async def test_what_could_not_be_sent_is_tried_again_by_itself_and_then_by_hand(
+    chromium: Browser, apart: Apart, cookies: Cookies
+) -> None:
+    put = """async (item) => (await import('/auth/static/outbox.js')).queue(item)"""
+    item = {"once": "later", "kind": "note", "fields": [["content", "Sent later"]], "files": []}
+    async with tab(chromium, cookies, expected="status of 503") as page:
+        await page.clock.install()
+        await page.goto(f"{apart.desk}outbox")
+        before, asked = apart.commits(), asyncio.Queue[None]()
+
+        async def fail(route: Route) -> None:
+            if route.request.method != "POST":
+                await route.continue_()
+                return
+            await route.fulfill(status=503, content_type="text/html", body="")
+            await asked.put(None)
+
+        async def tried() -> None:
+            async with asyncio.timeout(PATIENCE):
+                await asked.get()
+            await expect(page.locator("#outbox li")).to_contain_text("It could not be posted.")
+
+        await page.route("**/desk/outbox", fail)
+        await page.evaluate(put, item)
+        await page.evaluate("async () => (await import('/auth/static/outbox.js')).flush()")
+        await tried()
+        for seconds in (5, 30, 120):
+            await page.clock.fast_forward((seconds - 1) * 1000)
+            assert asked.empty()
+            await page.clock.fast_forward(2000)
+            await tried()
+        await page.clock.fast_forward(3600_000)
+        assert asked.empty()
+        await page.unroute("**/desk/outbox", fail)
+        assert apart.commits() == before
+        await page.get_by_role("button", name="Send now").click()
+        await kept_until(page, 0, store="outbox")
         assert apart.commits() == before + 1
 
 

@@ -8,6 +8,5 @@ async function tell() {
 }
 
 addEventListener("flushed", tell);
-addEventListener("online", () => void flush());
 void flush();
 navigator.serviceWorker?.register("/desk/sw.js", { scope: "/desk/" }).catch(() => {});

@@ -59,7 +59,8 @@ async function sendOne(item, csrf) {
   await remove("outbox", item.key);
 }
 
-// Sends what waits, or one of it. What was refused waits for the owner; others go on.
+// Sends what waits, or one of it. What was refused waits for the owner; others go on. Says whether
+// it had to stop where trying again later may help.
 async function sendAll(only, csrf) {
   for (const item of await waitingPosts()) {
     if (only ? item.key !== only : item.refused) continue;
@@ -69,16 +70,33 @@ async function sendAll(only, csrf) {
       item.refused = error instanceof Refused;
       item.problem = error.message;
       await put("outbox", item);
-      if (!item.refused) return;
+      if (!item.refused) return error.message !== "signin";
     }
   }
+  return false;
 }
 
+// Seconds until it is tried again by itself; after that by hand, or when the network comes back.
+const PAUSES = [5, 30, 120];
+let tries = 0;
+let timer = 0;
+
 export async function flush(only = "") {
+  clearTimeout(timer);
   const csrf = document.querySelector("input[name=csrf]")?.value;
   if (csrf && navigator.onLine) {
     // One tab at a time.
-    await navigator.locks.request("outbox", () => sendAll(only, csrf));
+    const stopped = await navigator.locks.request("outbox", () => sendAll(only, csrf));
+    if (!stopped) tries = 0;
+    else if (tries < PAUSES.length) {
+      timer = setTimeout(flush, PAUSES[tries] * 1000, "");
+      tries += 1;
+    }
   }
   dispatchEvent(new Event("flushed"));
 }
+
+addEventListener("online", () => {
+  tries = 0;
+  void flush();
+});
