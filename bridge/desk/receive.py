@@ -81,7 +81,9 @@ def post_form(handler: Handle) -> Handler:
         try:
             owner.check(filled.controls.get("csrf"))
         except CsrfError:
-            doubt = STALE + (_FILES if filled.uploads else "")
+            # Signed in with a passkey, or in another tab, on the page that asked for that.
+            is_back = body.first("again") is not None
+            doubt = BACK if is_back else STALE + (_FILES if filled.uploads else "")
         return await _handled(handler, Submission(owner, desk, filled, doubt), body)
 
     return page_endpoint(endpoint)

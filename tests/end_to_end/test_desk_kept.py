@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -25,29 +26,40 @@ from site_kit import CONF, lay_out
 
 from bridge.app import make_app
 from bridge.indieauth.database import Database
-from bridge.indieauth.login.password import store_password
+from bridge.indieauth.login.password import owner_reset, store_password
 from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 PHONE = {"width": 390, "height": 800}
+#: As a phone or a laptop has one, that knows its user.
+AUTHENTICATOR = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
 Cookies = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
 class Apart:
-    """A bridge on a host name of its own; ``desk`` is its address."""
+    """A bridge on a host name of its own; ``desk`` is its address, ``set_up`` leads to choosing
+    how to sign in."""
 
     desk: str
     bare: Path
+    set_up: str
 
     def commits(self) -> int:
         return int(git(self.bare, "rev-list", "--count", "main"))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def apart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Apart]:
-    folder = tmp_path_factory.mktemp("apart")
+@asynccontextmanager
+async def bridge_in(folder: Path, host: str, *, by_passkey: bool = False) -> AsyncIterator[Apart]:
+    """A bridge whose host name is not that of the site; its owner has a password."""
     clone, bare = lay_out(folder / "clone", {}, CONF), folder / "site.git"
     git(clone, "init", "-q", "-b", "main")
     git(clone, "add", "--all")
@@ -63,11 +75,18 @@ async def apart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Apart
     database = Database(settings.indieauth.database)
     with database.transaction() as connection:
         store_password(connection, hashed(PASSWORD))
+    set_up = owner_reset(database) if by_passkey else ""
     database.close()
     bound = socket.create_server(("127.0.0.1", 0))
-    base = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    base = f"http://{host}:{bound.getsockname()[1]}"
     async with listening(await make_app(settings, public_url=base), bound):
-        yield Apart(f"{base}/desk/", bare)
+        yield Apart(f"{base}/desk/", bare, base + set_up)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def apart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Apart]:
+    async with bridge_in(tmp_path_factory.mktemp("apart"), "127.0.0.1") as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -415,3 +434,33 @@ async def test_the_bookmarklet_leads_to_a_form_with_what_was_selected(
         form = await opened.value
         await expect(form.get_by_label("Text")).to_have_value("Its words")
         await expect(form.locator("[name=bookmark-of]")).to_have_value("https://elsewhere.example/")
+
+
+async def test_a_session_that_ends_while_writing_is_begun_again_by_passkey_alone(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with bridge_in(tmp_path, "localhost", by_passkey=True) as up, tab(chromium, []) as page:
+        devtools = await page.context.new_cdp_session(page)
+        await devtools.send("WebAuthn.enable")
+        await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+        await page.goto(up.set_up)
+        await page.get_by_role("button", name="Make a passkey").click()
+        await expect(page.get_by_role("heading", name="Apps", exact=True)).to_be_visible()
+        await page.goto(f"{up.desk}new")
+        await page.get_by_label("Text").fill("Written for an hour\nand not lost")
+        await page.get_by_label("Tags", exact=True).fill("patience")
+        await page.context.clear_cookies()
+        before = up.commits()
+        await page.get_by_role("button", name="Save draft", exact=True).click()
+        await expect(page.get_by_role("heading", name="Sign in again")).to_be_visible()
+        await expect(page.get_by_label("Password")).to_have_count(0)
+        await is_fit(page)
+        await page.get_by_role("button", name="Sign in with a passkey").click()
+        await expect(page.get_by_role("alert")).to_contain_text("You are signed in again")
+        text = page.get_by_label("Text")
+        await expect(text).to_have_value("Written for an hour\nand not lost")
+        await expect(page.get_by_label("Tags", exact=True)).to_have_value("patience")
+        assert up.commits() == before
+        await page.get_by_role("button", name="Save draft", exact=True).click()
+        await expect(page.get_by_role("status")).to_contain_text("Draft saved.")
+        assert up.commits() == before + 1

@@ -74,8 +74,9 @@ if (window.PublicKeyCredential) {
       problem.hidden = true;
       try {
         const { then } = await act(box.dataset);
-        // What waited for the proof goes on.
-        if (act === confirm) box.closest("form").submit();
+        // What waited for the proof goes on: a deed to confirm, or what was typed.
+        const form = box.closest("form");
+        if (form) form.submit();
         else location.assign(then);
       } catch (error) {
         problem.textContent = explain(error);
