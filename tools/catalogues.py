@@ -78,7 +78,7 @@ _TABLES = frozenset(
     }
 )
 #: Functions that give such words.
-_TELLERS = frozenset({"_headline", "_building", "_pushing", "_job", "_seems"})
+_TELLERS = frozenset({"_headline", "_building", "_pushing", "_job", "_seems", "_made_by"})
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),

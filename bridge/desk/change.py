@@ -17,7 +17,7 @@ from bridge.desk.composer import Edited, Sheet, sheet_of, step_of, stepped
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.fields import FIELDS, Field, fields_of, kind_named
 from bridge.desk.form import FormValues, Problems
-from bridge.desk.history import file_at
+from bridge.desk.history import file_at, last_change
 from bridge.desk.owner import Owner
 from bridge.desk.preview import look_of
 from bridge.desk.receive import Submission
@@ -60,6 +60,9 @@ async def show(owner: Owner) -> web.StreamResponse:
     desk, query = owner.request.app[DESK], owner.request.query
     opened = await _open(desk, query.get("url", ""))
     sheet = replace(_about(desk, opened, opened.sheet), once=desk.new_name())
+    if (head := desk.store.head()) is not None and sheet.edited is not None:
+        changed = await asyncio.to_thread(last_change, desk, opened.entry, head)
+        sheet = replace(sheet, edited=replace(sheet.edited, changed=changed))
     if at := query.get("from"):
         sheet = await _as_it_was(desk, opened, sheet, at)
     return await composer.show(owner, desk, sheet)

@@ -15,6 +15,7 @@ from bridge.desk import form
 from bridge.desk.desk import Desk
 from bridge.desk.fields import COMMON, FIELDS, KINDS, MORE, Field, fields_of
 from bridge.desk.form import Attached, FormValues, Problems, SubmittedForm
+from bridge.desk.history import Revision
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
 from bridge.micropub.answers import PostType
@@ -32,7 +33,8 @@ Step: TypeAlias = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """The post that a form is about, as it is now. ``others`` are properties without a field."""
+    """The post that a form is about, as it is now. ``others`` are properties without a field,
+    ``changed`` is the last version of its file."""
 
     url: str
     path: str
@@ -40,6 +42,7 @@ class Edited:
     editable: bool
     others: Sequence[tuple[str, str]] = ()
     preview: str = ""
+    changed: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)

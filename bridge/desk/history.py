@@ -55,8 +55,15 @@ async def show(owner: Owner) -> web.StreamResponse:
     )
 
 
-def _versions(desk: Desk, entry: IndexedPost, head: Version) -> Sequence[Revision]:
-    log = islice(desk.store.log(head, path=entry.path), _MOST)
+def last_change(desk: Desk, entry: IndexedPost, head: Version) -> Revision | None:
+    """The newest version of a post's file. Blocks; raises what the store does."""
+    return next(iter(_versions(desk, entry, head, most=1)), None)
+
+
+def _versions(
+    desk: Desk, entry: IndexedPost, head: Version, *, most: int = _MOST
+) -> Sequence[Revision]:
+    log = islice(desk.store.log(head, path=entry.path), most)
     return [
         Revision(
             each.version, each.time, each.message.partition("\n")[0], _made_by(each.message, desk)

@@ -195,4 +195,18 @@ for (const place of form.querySelectorAll("[data-place]")) {
   });
 }
 
+// --- a time that is still to come: the post waits for it ----------------------------------------
+
+const date = form.elements.published;
+const publish = form.querySelector("[data-later-words]");
+if (date && publish) {
+  const now = publish.textContent;
+  const name = () => {
+    // On the clock of this browser; the site's may be some hours off, and says so below the field.
+    publish.textContent = date.value && new Date(date.value) > new Date() ? publish.dataset.laterWords : now;
+  };
+  for (const event of ["input", "change"]) form.addEventListener(event, name);
+  name();
+}
+
 document.getElementById("problems")?.focus();
