@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -150,7 +151,7 @@ async def test_every_page_fits_and_can_be_read_aloud(
     chromium: Browser,
     there: Demo,
     signed_in: list[dict[str, object]],
-    look: dict[str, object],
+    look: dict[str, Any],
     tmp_path: Path,
 ) -> None:
     async with tab(chromium, signed_in, **look) as page:

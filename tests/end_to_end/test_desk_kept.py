@@ -253,7 +253,7 @@ async def test_the_desk_can_be_installed_and_shared_to(
             drawn = Image.open(BytesIO(await answer.body()))
             assert f"{drawn.width}x{drawn.height}" == each["sizes"]
             # What a phone cuts its own shape from has no corners of its own.
-            assert (drawn.getpixel((0, 0))[3] > 0) == (each["purpose"] == "maskable")
+            assert (drawn.getchannel("A").getpixel((0, 0)) != 0) == (each["purpose"] == "maskable")
             sizes.add((drawn.width, each["purpose"]))
         assert sizes == {(192, "any"), (512, "any"), (512, "maskable")}
         missing = await devtools.send("Page.getInstallabilityErrors")
