@@ -17,8 +17,9 @@ from git_kit import ADA, git
 from msgspec.structs import replace
 from site_kit import CONF, lay_out
 
-from bridge.app import RECEIVER, make_app
+from bridge.app import make_app
 from bridge.settings import Rebuild, Settings, Site, Webmention
+from bridge.social import RECEIVER
 from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.receiving import Receiver
 

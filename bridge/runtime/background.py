@@ -1,14 +1,61 @@
-"""Background tasks that are finished at shutdown, and threads that can be stopped."""
+"""Parts that are closed at shutdown, background tasks, and threads that can be stopped."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
+
+log = logging.getLogger(__name__)
+
+#: Seconds for each part to close. Most take none; :mod:`bridge.runtime.shutdown` bounds all of them
+#: together.
+_CLOSE_SECONDS = 4.0
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+class Lifetime:
+    """Closes the parts of an application at its end, last opened first."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+
+    def close_later(self, close: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Have a part closed at the end of the application, which no part may hold up."""
+        self._stack.push_async_callback(_close, close)
+
+    def run(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        """Run something for as long as the application does."""
+        task = asyncio.create_task(work, name=name)
+
+        async def end() -> None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+        self.close_later(end)
+
+    async def enter(self, part: AbstractAsyncContextManager[_T]) -> _T:
+        """Open a part that closes itself."""
+        return await self._stack.enter_async_context(part)
+
+
+async def _close(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Close a part; one that does not come to its end is left behind.
+
+    Not by a timeout, which would wait until the part has heeded it.
+    """
+    closing = asyncio.create_task(close())
+    await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+    if not closing.done():
+        log.warning("%s takes too long: left behind", getattr(close, "__qualname__", close))
+        return
+    closing.result()
 
 
 class Background:

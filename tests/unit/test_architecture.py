@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, str] = {
     " store webmention syndication",
     "desk": "runtime net http auth indieauth context media micropub content pages posts publisher"
     " rebuild site store web webmention syndication",
+    "core": "runtime net media posts rebuild settings_file site store",
+    "social": "core desk indieauth net syndication webmention",
     "app": "*",
     "commands": "*",
     "__main__": "commands",

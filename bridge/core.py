@@ -1,0 +1,211 @@
+"""What everything else stands on: the repo, the site, and what follows each commit.
+
+:func:`open_core` makes these parts, each from those before it; ``app.py`` puts the rest on top.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.errors import BridgeError
+from bridge.media.library import MediaLibrary
+from bridge.net.fetch import GuardedFetch
+from bridge.posts.addresses import hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.commits import Committer, is_ours
+from bridge.posts.reader import PostReader
+from bridge.posts.reservations import Reservations
+from bridge.rebuild import Rebuilder
+from bridge.rebuild.deferred import DeferredRebuilder
+from bridge.rebuild.factory import make_rebuilder
+from bridge.runtime import private
+from bridge.runtime.background import Lifetime
+from bridge.settings import Settings
+from bridge.settings_file import LOOPBACK
+from bridge.site.current import CurrentSite
+from bridge.site.factory import make_current_site, make_sandbox
+from bridge.store import StoreError, Version
+from bridge.store.checkout import Checkout, Submodules
+from bridge.store.git import GitStore
+from bridge.store.queue import CommitQueue
+from bridge.store.submodules import submodules_of
+from bridge.store.sync.remote import Remote
+
+log = logging.getLogger(__name__)
+
+#: Is told of each new version of the branch.
+Listener = Callable[[Version], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """Where the files are, and what is known of them."""
+
+    store: GitStore
+    submodules: Submodules
+    queue: CommitQueue
+    site: CurrentSite
+    catalogue: Catalogue
+    posts: PostReader
+    media: MediaLibrary
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that most others need.
+
+    ``public_url`` is where the world reaches the bridge, with a slash at the end. ``fetch`` is for
+    addresses that others have named. ``lifetime`` closes what is opened, last opened first.
+    """
+
+    settings: Settings
+    public_url: str
+    lifetime: Lifetime
+    repo: Repo
+    rebuilder: Rebuilder
+    remote: Remote
+    fetch: GuardedFetch
+    committer: Committer
+    reservations: Reservations
+    #: Are told of our own commits, and of versions that come from the remote.
+    committed: list[Listener] = field(default_factory=list)
+    moved: list[Listener] = field(default_factory=list)
+
+    def follow(self, listener: Listener) -> None:
+        """Have a part told of every new version, whoever made it."""
+        self.committed.append(listener)
+        self.moved.append(listener)
+
+    @property
+    def state(self) -> Path:
+        """The folder of what the bridge derives and keeps."""
+        return self.settings.site.state
+
+
+async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> Core:
+    """Open the repo, and start what follows it.
+
+    Raises what the store raises where the repo cannot be used.
+    """
+    repo = await _open_repo(settings, public_url, lifetime)
+    rebuilder = _make_rebuilder(settings, repo)
+    moved: list[Listener] = [rebuilder.changed]
+    publish = settings.publish
+    remote = Remote(
+        repo.store,
+        publish.remote,
+        state=settings.site.state,
+        on_moved=partial(_tell, moved),
+        token=publish.token,
+        poll=publish.poll_seconds,
+        # The owner may take back commits of their own by force; posts are kept all the same.
+        is_post=is_ours,
+    )
+
+    async def close() -> None:
+        # Side by side: each may wait for a program of its own.
+        await asyncio.gather(rebuilder.close(), remote.close())
+
+    lifetime.close_later(close)
+    await rebuilder.start()
+    await remote.start()
+    # On loopback there is no one but the owner: the demo's own apps and pages live there, too.
+    fetch = GuardedFetch(allow_loopback=urlsplit(public_url).hostname in LOOPBACK)
+    lifetime.close_later(fetch.close)
+    committed: list[Listener] = [repo.catalogue.changed, rebuilder.changed, remote.changed]
+    committer = Committer(repo.queue, repo.catalogue, repo.media, committed)
+    lifetime.close_later(committer.close)
+    return Core(
+        settings,
+        public_url,
+        lifetime,
+        repo,
+        rebuilder,
+        remote,
+        fetch,
+        committer,
+        Reservations(repo.catalogue, repo.store),
+        committed,
+        moved,
+    )
+
+
+def _tell(listeners: list[Listener], version: Version) -> None:
+    for listener in listeners:
+        listener(version)
+
+
+async def _open_repo(settings: Settings, public_url: str, lifetime: Lifetime) -> Repo:
+    site, state = settings.site, settings.site.state
+    store = GitStore(site.repo, branch=site.branch, author=settings.publish.author)
+    lifetime.close_later(partial(asyncio.to_thread, store.close))
+    private.make_folder(state)
+    queue = CommitQueue(store)
+    lifetime.close_later(queue.close)
+    objects = store.bare_repo.common / "objects"
+    sandbox = make_sandbox(settings, state, objects=objects)
+    submodules = submodules_of(store, settings)
+    checkout = Checkout(
+        objects,
+        state / "site" / "checkout",
+        submodules=submodules,
+        may_read=sandbox.may_read,
+    )
+    current = make_current_site(settings, store, checkout, sandbox)
+    lifetime.close_later(current.close)
+    catalogue = Catalogue(
+        store,
+        current,
+        state / "index.sqlite",
+        folder=settings.content.folder,
+        own=hosts(site.me, *site.aliases),
+    )
+    lifetime.close_later(catalogue.close)
+    posts = PostReader(store, catalogue, settings, public_url=public_url)
+    media = MediaLibrary(
+        store,
+        state / "keep" / "media",
+        settings,
+        public_url=public_url,
+        cache=state / "media",
+    )
+    await media.start()
+    return Repo(store, submodules, queue, current, catalogue, posts, media)
+
+
+def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
+    """What builds the site, or has it built; not started yet."""
+    state = settings.site.state
+    make = partial(make_rebuilder, settings, repo.store, state, submodules=repo.submodules)
+    if (output := _output_folder(settings)) is not None:
+        return make(output=output)
+    return DeferredRebuilder(
+        partial(_output_of_site, repo, state), lambda output: make(output=output)
+    )
+
+
+def _output_folder(settings: Settings) -> Path | None:
+    """Where pages go; ``None`` where only the site's settings say that."""
+    if settings.rebuild.output:
+        return Path(settings.rebuild.output)
+    if settings.rebuild.mode in {"webhook", "none"}:
+        # No page comes to this machine.
+        return settings.site.state / "output"
+    return None
+
+
+async def _output_of_site(repo: Repo, state: Path) -> Path:
+    """Pelican's ``OUTPUT_PATH``; a relative one is in the state folder."""
+    try:
+        if (head := repo.store.head()) is not None:
+            await repo.site.bring_to(head)
+        return state / repo.site.reader.facts.output
+    except (BridgeError, StoreError) as error:
+        log.warning("pages go to %s for now: %s", state / "output", error)
+        return state / "output"

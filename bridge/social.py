@@ -1,0 +1,167 @@
+"""Puts together what talks with other sites: webmentions in and out, WebSub, copies elsewhere.
+
+Each part is off where the settings do not want it, and is then ``None``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bridge.core import Core
+from bridge.desk.mentions import MentionPages
+from bridge.desk.syndication import SyndicationPages
+from bridge.indieauth.server import IndieAuthServer
+from bridge.net.fetch import GuardedFetch
+from bridge.syndication.connecting import Connecting
+from bridge.syndication.factory import make_backfeed, make_syndicator, make_vault
+from bridge.syndication.syndicator import Syndicator
+from bridge.webmention.incoming.factory import make_receiver
+from bridge.webmention.incoming.handlers import WebmentionHandlers
+from bridge.webmention.incoming.moderation import Moderation, orders_folder
+from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.reverification import Reverification
+from bridge.webmention.outgoing.build import make_sender, outbox_folder, own_pages
+from bridge.webmention.outgoing.outbox import begin_anew
+from bridge.webmention.outgoing.sending import Sender
+from bridge.webmention.outgoing.websub import HubPing
+from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
+
+RECEIVER = web.AppKey("receiver", Receiver)
+
+
+@dataclass(frozen=True, slots=True)
+class Social:
+    """What is told at ``/status`` of these parts."""
+
+    sender: Sender | None
+    receiver: Receiver | None
+    syndicator: Syndicator | None
+
+
+async def start_social(
+    app: web.Application, core: Core, tombstones: Tombstones, server: IndieAuthServer | None
+) -> Social:
+    """Start all of them, and add their addresses to ``app``.
+
+    ``server`` is the built-in one, without which the owner has no pages here.
+    """
+    site = own_pages()
+    core.lifetime.close_later(site.close)
+    sender = await _start_sending(core, tombstones, site)
+    _start_hub(core, site)
+    copies = _start_syndication(core, server)
+    receiver = await _start_receiving(app, core)
+    if copies is not None:
+        _start_backfeed(app, core, copies, receiver, with_pages=server is not None)
+    return Social(sender, receiver, copies[0] if copies else None)
+
+
+async def _start_sending(core: Core, tombstones: Tombstones, site: GuardedFetch) -> Sender | None:
+    """Webmentions to the sites that posts link to."""
+    if not core.settings.webmention.send:
+        begin_anew(outbox_folder(core.state))
+        return None
+    sender = make_sender(
+        core.settings,
+        core.repo.store,
+        core.repo.catalogue,
+        core.repo.posts,
+        core.rebuilder,
+        TombstoneCommitter(tombstones, core.repo.catalogue, core.committer),
+        fetch=core.fetch,
+        site=site,
+        public_url=core.public_url,
+    )
+    core.lifetime.close_later(sender.close)
+    await sender.start()
+    core.follow(sender.changed)
+    return sender
+
+
+def _start_hub(core: Core, site: GuardedFetch) -> None:
+    """WebSub: a hub hears of feeds that are built here."""
+    if not core.rebuilder.is_local:
+        return
+    note = core.state / "webmention" / "feeds.json"
+    hub = HubPing(core.repo.catalogue, core.rebuilder, note, site=site, fetch=core.fetch)
+    core.lifetime.run(hub.run(), "websub")
+    core.follow(hub.changed)
+
+
+async def _start_receiving(app: web.Application, core: Core) -> Receiver | None:
+    """``/webmention``: what other sites say of posts."""
+    if not core.settings.webmention.receive:
+        return None
+    receiver = make_receiver(
+        core.settings,
+        core.repo.store,
+        core.repo.catalogue,
+        core.repo.posts,
+        core.committer,
+        core.fetch,
+        public_url=core.public_url,
+    )
+    await receiver.start()
+    core.lifetime.close_later(receiver.close)
+    handlers = WebmentionHandlers(receiver, core.public_url)
+    for slash in ("", "/"):
+        app.router.add_get(f"/webmention{slash}", handlers.get)
+        app.router.add_post(f"/webmention{slash}", handlers.post)
+    app.router.add_get("/webmention/{id}", handlers.state)
+    app[RECEIVER] = receiver
+    moderation = Moderation(receiver, orders_folder(core.state))
+    core.lifetime.run(moderation.run(), "moderation")
+    checked = core.state / "mentions" / "checked.json"
+    core.lifetime.run(Reverification(receiver, checked).run(), "reverification")
+    if core.settings.indieauth.enabled:
+        MentionPages(moderation).add_to(app)
+    return receiver
+
+
+def _start_syndication(
+    core: Core, server: IndieAuthServer | None
+) -> tuple[Syndicator, Connecting] | None:
+    """Copies at the targets that have a type, and what lets the bridge into the accounts."""
+    if not any(target.type for target in core.settings.syndication.targets):
+        return None
+    # The settings' own servers may be anywhere; what they lead to may not.
+    own = GuardedFetch(admits=lambda _: True, any_port=True)
+    core.lifetime.close_later(own.close)
+    vault = make_vault(core.settings, server.db if server else None)
+    syndicator = make_syndicator(
+        core.settings,
+        core.repo.store,
+        core.repo.catalogue,
+        core.repo.posts,
+        core.reservations,
+        core.committer,
+        core.repo.media,
+        core.rebuilder,
+        guarded=core.fetch,
+        own=own,
+        vault=vault,
+    )
+    core.lifetime.close_later(syndicator.close)
+    core.follow(syndicator.changed)
+    callback = f"{core.public_url}desk/syndication/callback"
+    return syndicator, Connecting(own, core.fetch, vault, callback)
+
+
+def _start_backfeed(
+    app: web.Application,
+    core: Core,
+    copies: tuple[Syndicator, Connecting],
+    receiver: Receiver | None,
+    *,
+    with_pages: bool,
+) -> None:
+    """Answers to copies, where mentions are taken; and the owner's page of both."""
+    syndicator, connecting = copies
+    backfeed = None
+    if receiver is not None:
+        backfeed = make_backfeed(syndicator, core.repo.catalogue, core.repo.posts, receiver)
+        core.lifetime.run(backfeed.run(), "backfeed")
+    if with_pages:
+        SyndicationPages(syndicator, connecting, backfeed).add_to(app)
