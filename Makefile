@@ -6,7 +6,7 @@ PYTEST = $(RUN) -m pytest -n auto
 # Half of a start is compiling, if nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint bench soak nightly catalogues vendor pictures clean
+.PHONY: demo test test-pds lint bench soak nightly catalogues vendor pictures clean
 
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
@@ -30,6 +30,10 @@ soak: .venv/dev
 # What installs for minutes before it begins.
 nightly: .venv/dev
 	BRIDGE_NIGHTLY=1 $(PYTEST) -m nightly $(ARGS)
+
+# Copies at a real Bluesky server, installed for minutes by the first run (Node.js 20, npm, g++, make).
+test-pds: .venv/dev
+	BRIDGE_NIGHTLY=1 $(RUN) -m pytest -m pds tests/syndication $(ARGS)
 
 # The words of the pages in each language: new ones are added, and the catalogues compiled.
 catalogues: .venv/dev

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from partner_kit import Partner
 from site_kit import Posts, posts_of
+from yarl import URL
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
@@ -29,19 +32,22 @@ from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.syndication.environment import BridgeEnvironment, FileVault
 from bridge.syndication.factory import make_account
-from bridge.syndication.fake import APP_PASSWORD, HANDLE, MASTODON_TOKEN, FakeNetwork
+from bridge.syndication.fake import APP_PASSWORD, DID, HANDLE, MASTODON_TOKEN, FakeNetwork
 from bridge.syndication.jobs import Ledger
 from bridge.syndication.page import read_html
 from bridge.syndication.shown import PostPage
 from bridge.syndication.syndicator import Syndicator
 
 PATIENCE = 60.0
+_SESSION = web.AppKey("session", aiohttp.ClientSession)
+_TOLD = {"Content-Type", "Link", "Retry-After", "RateLimit-Remaining", "RateLimit-Reset", "Date"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
 class Fault:
-    """What happens to the next requests of one method and path: ``status`` is answered instead,
+    """What happens to the next requests of one method and path: ``status`` is answered instead, or
+    ``headers`` are added,
     ``lose``: it is carried out, and no answer comes; ``half``: half an answer; ``hang``: it never
     ends, or, with ``hold``, when that is set."""
 
@@ -59,23 +65,46 @@ class Fault:
 
 @dataclass
 class Networks:
-    """The fake, served, with its faults and a list of all requests."""
+    """The fake, served, with its faults and a list of all requests.
+
+    With a ``partner`` all requests go on to that server, if no fault comes in between.
+    """
 
     fake: FakeNetwork
     server: TestServer
     faults: list[Fault]
     requests: list[str]
+    partner: Partner | None = None
 
     @property
     def toots(self) -> list[str]:
+        if self.partner is not None:
+            return [] if self.partner.did else self.partner.copies()
         return [each["_text"] for each in self.fake.statuses.values()]
 
     @property
     def skeets(self) -> list[str]:
+        if self.partner is not None:
+            return self.partner.copies() if self.partner.did else []
         return [each["value"].get("text", "") for each in self.fake.records.values()]
 
+    @property
+    def did(self) -> str:
+        return self.partner.did if self.partner is not None else DID
 
-async def start_networks() -> Networks:
+    def uid(self, kind: str) -> str:
+        if self.partner is not None:
+            return self.partner.uid
+        uids = {"mastodon": f"{self.fake.base}/@you"}
+        return uids.get(kind, f"https://bsky.app/profile/{HANDLE}")
+
+    def secret(self, kind: str) -> str:
+        if self.partner is not None:
+            return self.partner.secret
+        return {"mastodon": MASTODON_TOKEN, "bluesky": APP_PASSWORD}[kind]
+
+
+async def start_networks(partner: Partner | None = None) -> Networks:
     fake, faults, requests = FakeNetwork(), list[Fault](), list[str]()
 
     @web.middleware
@@ -90,6 +119,10 @@ async def start_networks() -> Networks:
             if fault.status:
                 told = {"error": fault.words}
                 return web.json_response(told, status=fault.status, headers=fault.headers)
+            if fault.headers:
+                answer = await handler(request)
+                answer.headers.update(fault.headers)
+                return answer
             if fault.lose:
                 await handler(request)
                 assert request.transport is not None
@@ -111,10 +144,35 @@ async def start_networks() -> Networks:
                 return answer
         return await handler(request)
 
-    server = TestServer(fake.app(failing), host="127.0.0.1")
+    app = fake.app(failing) if partner is None else proxy_of(partner, failing)
+    server = TestServer(app, host="127.0.0.1")
     await server.start_server()
     fake.base = str(server.make_url("")).rstrip("/")
-    return Networks(fake, server, faults, requests)
+    return Networks(fake, server, faults, requests, partner)
+
+
+def proxy_of(partner: Partner, middleware: Any) -> web.Application:
+    """What passes everything on to a server."""
+    app = web.Application(middlewares=[middleware], client_max_size=60_000_000)
+
+    async def session(app: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession(auto_decompress=False) as app[_SESSION]:
+            yield
+
+    async def pass_on(request: web.Request) -> web.Response:
+        kept = ("Authorization", "Content-Type", "Idempotency-Key", "Accept")
+        headers = {name: request.headers[name] for name in kept if name in request.headers}
+        url = f"{partner.url}{request.raw_path}"
+        data = await request.read() if request.can_read_body else None
+        async with app[_SESSION].request(
+            request.method, URL(url, encoded=True), headers=headers, data=data
+        ) as answer:
+            told = {name: value for name, value in answer.headers.items() if name in _TOLD}
+            return web.Response(body=await answer.read(), status=answer.status, headers=told)
+
+    app.cleanup_ctx.append(session)
+    app.router.add_route("*", "/{path:.*}", pass_on)
+    return app
 
 
 class FileLive:
@@ -274,17 +332,18 @@ def there(bench: Bench) -> list[str]:
     return [*bench.networks.toots, *bench.networks.skeets]
 
 
-async def make_bench(folder: Path, store: GitStore, kinds: Sequence[str]) -> Bench:
-    networks = await start_networks()
+async def make_bench(
+    folder: Path, store: GitStore, kinds: Sequence[str], partner: Partner | None = None
+) -> Bench:
+    networks = await start_networks(partner)
     base = networks.fake.base
-    secrets = {"mastodon": MASTODON_TOKEN, "bluesky": APP_PASSWORD}
-    for kind, secret in secrets.items():
+    for kind in kinds:
         (folder / kind).mkdir()
+        secret = networks.secret(kind)
         (folder / kind / "account.token").write_text(secret, encoding="utf-8")
-    uids = {"mastodon": f"{base}/@you", "bluesky": f"https://bsky.app/profile/{HANDLE}"}
     targets = tuple(
         Target(
-            uid=uids[kind],
+            uid=networks.uid(kind),
             name=kind.title(),
             type=kind,  # type: ignore[arg-type] # one of both
             server=base,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -18,6 +20,9 @@ from bridge.net.fetch import Fetched, FetchError
 #: The longest that a server can have us wait.
 _LONGEST_WAIT = 86_400.0
 _WORDS = 300
+#: Of the requests that a server takes in a time, so many are left to the owner's other apps.
+_FEW = 20
+_NARROW = 100
 
 
 class ApiError(Exception):
@@ -68,16 +73,51 @@ class Caller(Protocol):
         *,
         headers: Mapping[str, str] = ...,
         data: bytes | aiohttp.FormData | None = ...,
+        timeout: float = ...,  # noqa: ASYNC109 - bounds the whole call, and is ended inside
     ) -> Fetched:
         """One request, in bounded time. Raises :class:`bridge.net.fetch.FetchError`."""
         ...
 
 
-class Api:
-    """One server. ``base`` has no slash at its end."""
+class Server:
+    """What a server has said of itself with its answers: its time, and how much it still takes."""
 
-    def __init__(self, caller: Caller, base: str) -> None:
+    def __init__(self) -> None:
+        self._date: tuple[datetime, float] | None = None
+        self._full_until = 0.0
+
+    def now(self) -> datetime | None:
+        """The time there, whatever clock is wrong; ``None`` where it has not said so."""
+        if self._date is None:
+            return None
+        told, heard = self._date
+        return told + timedelta(seconds=time.monotonic() - heard)
+
+    def pause(self) -> float:
+        """Seconds until it is to be asked again."""
+        return max(0.0, self._full_until - time.monotonic())
+
+    def heard(self, headers: Mapping[str, str]) -> None:
+        """Remember what an answer's headers say."""
+        with suppress(ValueError, TypeError):
+            date = parsedate_to_datetime(headers.get("Date", ""))
+            if date.tzinfo is not None:
+                self._date = (date, time.monotonic())
+        left, most = (_limit(headers, name) for name in ("Remaining", "Limit"))
+        if left is None or left >= _FEW or (most is not None and most <= _NARROW):
+            # Narrow limits are those of single calls, such as of uploads: they end in 429.
+            return
+        seconds = _seconds_until(_rate_header(headers, "Reset"))
+        if seconds is not None:
+            self._full_until = time.monotonic() + seconds
+
+
+class Api:
+    """One server. ``base`` has no slash at its end; ``server`` is what is known of it."""
+
+    def __init__(self, caller: Caller, base: str, server: Server | None = None) -> None:
         self.base = base
+        self.server = server or Server()
         self._caller = caller
 
     async def get(self, path: str, token: str = "", **query: Any) -> Fetched:
@@ -95,11 +135,19 @@ class Api:
         form: Sequence[tuple[str, str]] | None = None,
         data: bytes | aiohttp.FormData | None = None,
         headers: Mapping[str, str] | None = None,
+        seconds: float = 30.0,
     ) -> Fetched:
         """A request; ``body`` is sent as JSON, ``form`` as a form, ``data`` as it is.
 
-        Raises :class:`ApiError`.
+        Raises :class:`ApiError`; at once, without a request, while the server has few left of
+        those that it takes in a time.
         """
+        if pause := self.server.pause():
+            raise ApiError(
+                f"{self.base} takes only a few more requests just now",
+                status=429,
+                retry_after=pause,
+            )
         sent = dict(headers or {})
         if token:
             sent["Authorization"] = f"Bearer {token}"
@@ -112,9 +160,10 @@ class Api:
         asked = urlencode(query or {}, doseq=True)
         url = f"{self.base}{path}{f'?{asked}' if asked else ''}"
         try:
-            answer = await self._caller.call(method, url, headers=sent, data=data)
+            answer = await self._caller.call(method, url, headers=sent, data=data, timeout=seconds)
         except FetchError as error:
             raise ApiError(f"{self.base} does not answer: {error}") from error
+        self.server.heard(answer.headers)
         if not 200 <= answer.status < 300:
             raise _failure(self.base, answer)
         return answer
@@ -165,10 +214,23 @@ def _failure(base: str, answer: Fetched) -> ApiError:
 
 def _retry_after(answer: Fetched) -> float | None:
     """``Retry-After`` (RFC 9110 10.2.3), else when a limit is lifted."""
-    headers = answer.headers
-    value = headers.get("Retry-After", "").strip()
+    value = answer.headers.get("Retry-After", "").strip()
     if not value and answer.status == 429:
-        value = headers.get("X-RateLimit-Reset", headers.get("RateLimit-Reset", "")).strip()
+        value = _rate_header(answer.headers, "Reset")
+    return _seconds_until(value)
+
+
+def _rate_header(headers: Mapping[str, str], name: str) -> str:
+    return headers.get(f"X-RateLimit-{name}", headers.get(f"RateLimit-{name}", "")).strip()
+
+
+def _limit(headers: Mapping[str, str], name: str) -> int | None:
+    value = _rate_header(headers, name)
+    return int(value) if re.fullmatch(r"\d{1,9}", value) else None
+
+
+def _seconds_until(value: str) -> float | None:
+    """How long it is until a moment, as servers have it in headers; ``None`` for anything else."""
     if not value:
         return None
     now = datetime.now(UTC)

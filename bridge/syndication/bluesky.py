@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from bridge.syndication.api import Api, ApiError, Caller, object_of
+from bridge.syndication.api import Api, ApiError, Caller, Server, object_of
 from bridge.syndication.images import Photo
 from bridge.syndication.opt_outs import may_be_shown
 from bridge.syndication.text import Facet
@@ -33,6 +33,7 @@ AT_ONCE = 25
 _APP_PASSWORD = re.compile(r"[a-zA-Z0-9]{4}(?:-[a-zA-Z0-9]{4}){3}")
 _TID = "234567abcdefghijklmnopqrstuvwxyz"
 _EARLY = 60.0
+_LONGEST_DID = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Bluesky:
         self._sessions = sessions
         self._now = now
         self._known: dict[str, str] = sessions.load()
+        self._servers: dict[str, Server] = {}
 
     # ---- the session ----------------------------------------------------------------------
 
@@ -95,14 +97,14 @@ class Bluesky:
         fresh = known.get("accessJwt", "")
         if known.get("identifier") != self._handle or known.get("secret") != self._secret():
             known = {}
-        if known and fresh != renew and _expires(fresh) > self._now() + _EARLY:
+        if known and fresh != renew and _until(known) > self._now() + _EARLY:
             return known
         if known.get("refreshJwt"):
             try:
-                api = Api(self._caller(known["pds"]), known["pds"])
+                api = self._api(known["pds"])
                 path = "/xrpc/com.atproto.server.refreshSession"
                 made = object_of(await api.send("POST", path, known["refreshJwt"]))
-                return self._keep({**known, **_tokens(made)})
+                return self._keep({**known, **self._tokens(made)})
             except ApiError as error:
                 if error.passing:
                     raise
@@ -118,7 +120,7 @@ class Bluesky:
         server = self._server or await self._find_server()
         body = {"identifier": self._handle, "password": self._password}
         path = "/xrpc/com.atproto.server.createSession"
-        made = object_of(await Api(self._caller(server), server).send("POST", path, body=body))
+        made = object_of(await self._api(server).send("POST", path, body=body))
         pds = server
         if _is_blueskys(server):
             pds = _pds_of(made.get("didDoc")) or server
@@ -127,7 +129,7 @@ class Bluesky:
             raise ApiError(f"{server} does not say whose session it is")
         return self._keep(
             {
-                **_tokens(made),
+                **self._tokens(made),
                 "did": did,
                 "handle": str(handle or ""),
                 "pds": pds,
@@ -145,17 +147,25 @@ class Bluesky:
         self._sessions.save(session)
         return session
 
+    def _tokens(self, made: Mapping[str, Any]) -> dict[str, str]:
+        access, refresh = made.get("accessJwt"), made.get("refreshJwt")
+        if not isinstance(access, str) or not access:
+            raise ApiError("the server's answer has no token")
+        refresh = refresh if isinstance(refresh, str) else ""
+        until = str(self._now() + _lifetime(access, self._now()))
+        return {"accessJwt": access, "refreshJwt": refresh, "until": until}
+
+    def _api(self, server: str) -> Api:
+        known = self._servers.setdefault(server, Server())
+        return Api(self._caller(server), server, known)
+
     def _caller(self, server: str) -> Caller:
         chosen = {self._server.rstrip("/"), self._appview.rstrip("/")}
         return self._own if server.rstrip("/") in chosen else self._guarded
 
     async def _find_server(self) -> str:
         """The PDS that the account's DID document names; Bluesky's own have one entrance."""
-        did = self._handle
-        if not did.startswith("did:"):
-            api = Api(self._guarded, PUBLIC_APPVIEW)
-            path = "/xrpc/com.atproto.identity.resolveHandle"
-            did = str(object_of(await api.get(path, handle=self._handle)).get("did") or "")
+        did = self._handle if self._handle.startswith("did:") else await self._find_did()
         if did.startswith("did:web:"):
             host = did.removeprefix("did:web:").replace("%3A", ":")
             document = object_of(
@@ -163,10 +173,38 @@ class Bluesky:
             )
         else:
             document = object_of(await Api(self._guarded, _DIRECTORY).get(f"/{did}"))
+        # "The handle must be listed in the DID document": else anyone could say whose it is.
+        names = document.get("alsoKnownAs")
+        if did != self._handle and f"at://{self._handle}".lower() not in _lowered(names):
+            raise ApiError(f"the DID document of {self._handle} does not name it", status=400)
         pds = _pds_of(document)
         if not pds:
             raise ApiError(f"the DID document of {self._handle} names no server", status=400)
         return "https://bsky.social" if _is_blueskys(pds) else pds
+
+    async def _find_did(self) -> str:
+        """Whose the handle is (atproto.com/specs/handle): asked of Bluesky, which looks into DNS as
+        well, and where that knows of no such account of the handle's own host."""
+        path = "/xrpc/com.atproto.identity.resolveHandle"
+        try:
+            found = object_of(await self._api(PUBLIC_APPVIEW).get(path, handle=self._handle))
+            return str(found.get("did") or "")
+        except ApiError as error:
+            if error.status == 429:
+                raise
+        own = Api(self._guarded, f"https://{self._handle}")
+        try:
+            answer = await own.get("/.well-known/atproto-did")
+        except ApiError as error:
+            raise ApiError(
+                f"no account is known by the handle {self._handle}", status=error.status
+            ) from error
+        did = answer.body[:_LONGEST_DID].decode("ascii", "replace").strip()
+        if not re.fullmatch(r"did:(?:plc|web):[\w.:%-]+", did):
+            raise ApiError(
+                f"{self._handle} names no account at /.well-known/atproto-did", status=400
+            )
+        return did
 
     async def _call(
         self,
@@ -182,7 +220,7 @@ class Bluesky:
         renew = ""
         while True:
             session = await self._session(renew=renew)
-            api = Api(self._caller(session["pds"]), session["pds"])
+            api = self._api(session["pds"])
             headers = {"Content-Type": mime} if mime else None
             try:
                 answer = await api.send(
@@ -269,7 +307,7 @@ class Bluesky:
     async def view(self, name: str, **query: Any) -> dict[str, Any]:
         """Ask what everybody may see (``app.bsky.*``)."""
         if base := self.appview():
-            return object_of(await Api(self._caller(base), base).get(f"/xrpc/{name}", **query))
+            return object_of(await self._api(base).get(f"/xrpc/{name}", **query))
         return await self._call("GET", name, query=query)
 
     async def pages(self, name: str, key: str, **query: Any) -> list[dict[str, Any]]:
@@ -417,21 +455,27 @@ def _ref(found: Mapping[str, Any]) -> Ref:
     return Ref(uri, cid if isinstance(cid, str) else "")
 
 
-def _tokens(made: Mapping[str, Any]) -> dict[str, str]:
-    access, refresh = made.get("accessJwt"), made.get("refreshJwt")
-    if not isinstance(access, str) or not access:
-        raise ApiError("the server's answer has no token")
-    return {"accessJwt": access, "refreshJwt": refresh if isinstance(refresh, str) else ""}
+def _until(session: Mapping[str, str]) -> float:
+    """When a session's access token ends, by our own clock."""
+    try:
+        return float(session.get("until", ""))
+    except ValueError:
+        return 0.0
 
 
-def _expires(token: str) -> float:
-    """``exp`` of a JWT (RFC 7519 4.1.4); the end of time where it says none."""
+def _lifetime(token: str, now: float) -> float:
+    """How long a JWT is good, by its server's clock alone (RFC 7519 4.1.4, 4.1.6): ours may be
+    wrong. For ever where it does not say."""
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return float(claims["exp"])
+        return float(claims["exp"]) - float(claims.get("iat", now))
     except (IndexError, ValueError, KeyError, TypeError):
-        return float("inf") if token else 0.0
+        return float("inf")
+
+
+def _lowered(names: object) -> list[str]:
+    return [str(each).lower() for each in names] if isinstance(names, list) else []
 
 
 def _is_blueskys(server: str) -> bool:

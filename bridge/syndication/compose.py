@@ -133,8 +133,11 @@ def for_mastodon(
     body = Rich(text.without_stray_mentions(text.with_links_written_out(source.content)))
     if mention and f"@{mention}".casefold() not in body.text.casefold():
         body = Rich(f"@{mention} ") + body
-    if source.warning:
-        measure = replace(measure, most=measure.most - measure.size(source.warning)[0])
+    warning = source.warning
+    if warning:
+        # It counts, and must leave room for the text.
+        warning = text.shorten(Rich(warning), replace(measure, most=measure.most // 2)).text
+        measure = replace(measure, most=measure.most - measure.size(warning)[0])
     name = text.without_stray_mentions(source.name)
     composed = _compose(
         source, target, measure, body, name=name, answers=answers, most_photos=most_photos
@@ -148,6 +151,7 @@ def for_mastodon(
     return replace(
         composed,
         card=None,
+        warning=warning,
         language=language if re.fullmatch(r"[a-z]{2,3}", language) else "",
         visibility=_RANKS[max(ranks, default=0)],
     )

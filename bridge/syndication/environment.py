@@ -30,7 +30,7 @@ from bridge.syndication.shown import PostPage
 log = logging.getLogger(__name__)
 
 _PAGE_BYTES = 4 * 1024 * 1024
-_PHOTO_BYTES = 30 * 1024 * 1024
+_PHOTO_BYTES = 60 * 1024 * 1024
 _PAGE_SECONDS = 10.0
 _BUILD_SECONDS = 20.0
 _DESCRIPTION = 300
@@ -124,7 +124,10 @@ class BridgeEnvironment:
             opened = await self._media.open(tail)
             if opened is not None:
                 with opened.file as file:
-                    return await asyncio.to_thread(file.read, _PHOTO_BYTES)
+                    data = await asyncio.to_thread(file.read, _PHOTO_BYTES + 1)
+                if len(data) > _PHOTO_BYTES:
+                    raise Refused(f"the photo {url} is larger than {_PHOTO_BYTES:,} bytes")
+                return data
         try:
             found = await self._fetch.fetch(
                 url, max_bytes=_PHOTO_BYTES, timeout=30.0, accept="image/*"

@@ -33,6 +33,50 @@ _RKEY = re.compile(r"[2-7a-j][2-7a-z]{12}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a server with Mastodon's API differs from Mastodon.
+
+    ``too_long`` and ``refusal`` are the status and words for a long text and a bad token, ``page``
+    is where a status is shown; ``edits``: it can be changed.
+    """
+
+    version: str = "4.5.0"
+    honours_keys: bool = True
+    counts_raw: bool = False
+    too_long: tuple[int, str] = (422, "Validation failed: Text character limit of {} exceeded")
+    refusal: tuple[int, str] = (401, "The access token is invalid")
+    page: str = "/@you/{}"
+    edits: bool = True
+
+
+DIALECTS = {
+    "mastodon": Dialect(),
+    "takahe": Dialect(
+        version="takahe/0.11.0",
+        honours_keys=False,
+        counts_raw=True,
+        too_long=(400, "Status is too long"),
+        refusal=(400, "bad token"),
+    ),
+    "gotosocial": Dialect(
+        version="0.19.1+git-2c0c2a0",
+        counts_raw=True,
+        too_long=(422, "Unprocessable Entity: status too long, but limit is {}"),
+        refusal=(401, "Unauthorized: token is not valid"),
+        page="/@you/statuses/{}",
+        edits=False,
+    ),
+    "pleroma": Dialect(
+        version="2.7.2 (compatible; Pleroma 2.5.0)",
+        counts_raw=True,
+        too_long=(422, "The status is over the character limit"),
+        refusal=(403, "Invalid credentials."),
+        page="/notice/{}",
+    ),
+}
+
+
 @dataclass
 class FakeNetwork:
     """What is there: ``statuses`` and ``media`` of Mastodon, ``records`` and ``blobs`` of Bluesky.
@@ -44,11 +88,10 @@ class FakeNetwork:
 
     base: str = ""
     processing: int = 0
-    version: str = "4.5.0"
+    dialect: Dialect = DIALECTS["mastodon"]
     characters: int = 500
     privacy: str = "public"
     honours_keys: bool = True
-    counts_raw: bool = False
     statuses: dict[str, dict[str, Any]] = field(default_factory=dict)
     media: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -86,7 +129,7 @@ class FakeNetwork:
         return web.json_response(
             {
                 "domain": "fake.test",
-                "version": self.version,
+                "version": self.dialect.version,
                 "configuration": {
                     "statuses": {
                         "max_characters": self.characters,
@@ -142,7 +185,7 @@ class FakeNetwork:
         """POST /api/v1/statuses."""
         self._admit(request)
         key = request.headers.get("Idempotency-Key", "")
-        if self.honours_keys and key in self.keys:
+        if self.honours_keys and self.dialect.honours_keys and key in self.keys:
             return web.json_response(self.statuses[self.keys[key]])
         form = await _form(request)
         made = self._status(form, self._next())
@@ -154,6 +197,8 @@ class FakeNetwork:
         """PUT /api/v1/statuses/ID."""
         self._admit(request)
         old = self._find(request)
+        if not self.dialect.edits:
+            raise _refusal(404, "page not found")
         form = await _form(request)
         made = {**self._status(form, old["id"]), "created_at": old["created_at"]}
         made["edited_at"] = _now()
@@ -256,11 +301,11 @@ class FakeNetwork:
             raise _refusal(422, "Cannot attach files that have not finished processing.")
         if not words.strip() and not media_ids:
             raise _refusal(422, "Validation failed: Text can't be blank")
-        count = len(text.graphemes(words)) if self.counts_raw else text.mastodon_length(words)
+        raw = self.dialect.counts_raw
+        count = len(words) if raw else text.mastodon_length(words)
         if count > self.characters:
-            raise _refusal(
-                422, f"Validation failed: Text character limit of {self.characters} exceeded"
-            )
+            code, told = self.dialect.too_long
+            raise _refusal(code, told.format(self.characters))
         described = zip(
             form.get("media_attributes[][id]", ()),
             form.get("media_attributes[][description]", ()),
@@ -277,7 +322,7 @@ class FakeNetwork:
             "sensitive": _first(form, "sensitive", "") == "true",
             "spoiler_text": _first(form, "spoiler_text", ""),
             "in_reply_to_id": _first(form, "in_reply_to_id", "") or None,
-            "url": f"{self.base}/@you/{status_id}",
+            "url": f"{self.base}{self.dialect.page.format(status_id)}",
             "uri": f"{self.base}/users/you/statuses/{status_id}",
             "content": as_html(words),
             "account": self.account(),
@@ -297,7 +342,7 @@ class FakeNetwork:
 
     def _admit(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
-            raise _refusal(401, "The access token is invalid")
+            raise _refusal(*self.dialect.refusal)
 
     def _next(self) -> str:
         self._last += 1
@@ -624,6 +669,7 @@ def _invalid(words: str) -> web.HTTPException:
 _KINDS: dict[int, type[web.HTTPException]] = {
     400: web.HTTPBadRequest,
     401: web.HTTPUnauthorized,
+    403: web.HTTPForbidden,
     404: web.HTTPNotFound,
     422: web.HTTPUnprocessableEntity,
 }

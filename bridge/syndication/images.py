@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from bridge.media.formats.metadata import STRIP
 
 _FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 _QUALITIES = (85, 75, 65, 50)
@@ -44,10 +47,13 @@ def fit(
         with Image.open(io.BytesIO(data)) as image:
             mime = _FORMATS.get(image.format or "", "")
             if _will_do(image, mime, data, most_bytes, longest, most_pixels, mimes):
-                return Photo(data, mime, image.width, image.height)
+                with suppress(ValueError):
+                    return Photo(STRIP[mime](data), mime, image.width, image.height)
             image.load()
             return _made(ImageOps.exif_transpose(image), most_bytes, longest, most_pixels)
-    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
+        raise NoImage("it is in a format that the bridge cannot convert") from error
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise NoImage(f"it cannot be read: {error}") from error
 
 
@@ -69,6 +75,9 @@ def _made(image: Image.Image, most_bytes: int, longest: int, most_pixels: int) -
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     plain = image.convert("RGBA" if has_alpha else "RGB")
     kind, mime = ("WEBP", "image/webp") if has_alpha else ("JPEG", "image/jpeg")
+    # Comments and other words in it would be written again; colours are another matter.
+    profile = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA"} else None
+    plain.info = {}
     pixels = plain.width * plain.height
     factor = min(1.0, longest / max(plain.size), (most_pixels / pixels) ** 0.5)
     while True:
@@ -76,7 +85,7 @@ def _made(image: Image.Image, most_bytes: int, longest: int, most_pixels: int) -
         scaled = plain if size == plain.size else plain.resize(size, Image.Resampling.LANCZOS)
         for quality in _QUALITIES:
             out = io.BytesIO()
-            scaled.save(out, kind, quality=quality, optimize=True)
+            scaled.save(out, kind, quality=quality, optimize=True, icc_profile=profile)
             if out.tell() <= most_bytes:
                 return Photo(out.getvalue(), mime, *scaled.size)
         if max(size) < _SMALLEST:

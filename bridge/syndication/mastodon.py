@@ -78,11 +78,16 @@ class Mastodon:
         self._token = token
         self._sleep = sleep
 
+    def now(self) -> datetime | None:
+        """The time by the server's clock, where that is known."""
+        return self._api.server.now()
+
     async def instance(self) -> Instance:
         """What the server takes; Mastodon's own limits where it does not say."""
         for path in ("/api/v2/instance", "/api/v1/instance"):
             try:
-                return _instance(object_of(await self._api.get(path)))
+                # With the token: some servers answer no one else.
+                return _instance(object_of(await self._get(path)))
             except ApiError as error:
                 if error.passing:
                     raise
@@ -115,10 +120,15 @@ class Mastodon:
         )
         return _made(object_of(answer))
 
-    async def edit(self, status_id: str, fields: Sequence[tuple[str, str]]) -> Status:
-        """Change a status: all fields again."""
+    async def edit(self, status_id: str, fields: Sequence[tuple[str, str]]) -> Status | None:
+        """Change a status: all fields again. ``None`` where the server knows no such thing."""
         path = f"/api/v1/statuses/{status_id}"
-        return _made(object_of(await self._api.send("PUT", path, self._token, form=fields)))
+        try:
+            return _made(object_of(await self._api.send("PUT", path, self._token, form=fields)))
+        except ApiError as error:
+            if error.status in {404, 405, 501}:
+                return None
+            raise
 
     async def delete(self, status_id: str) -> None:
         """Have a status gone; one that is not there is."""
@@ -156,16 +166,22 @@ class Mastodon:
 
     async def upload(self, photo: Photo, description: str) -> str:
         """Upload a picture, and wait until it can be attached; its id."""
+        # A minute, and what the slowest of lines takes.
+        seconds = 60.0 + len(photo.data) / 20_000
         form = aiohttp.FormData()
         name = f"photo.{photo.mime.rpartition('/')[2]}"
         form.add_field("file", photo.data, filename=name, content_type=photo.mime)
         form.add_field("description", description)
         try:
-            answer = await self._api.send("POST", "/api/v2/media", self._token, data=form)
+            answer = await self._api.send(
+                "POST", "/api/v2/media", self._token, data=form, seconds=seconds
+            )
         except ApiError as error:
             if error.status not in {404, 405}:
                 raise
-            answer = await self._api.send("POST", "/api/v1/media", self._token, data=form)
+            answer = await self._api.send(
+                "POST", "/api/v1/media", self._token, data=form, seconds=seconds
+            )
         made = object_of(answer)
         media_id = _id(made)
         # 202: accepted, and still in work.
@@ -264,8 +280,9 @@ def _instance(found: Mapping[str, Any]) -> Instance:
 
 
 def _is_mastodon(version: str) -> bool:
-    """``4.3.1``, ``4.4.0-beta.1+glitch``; not ``2.7.2 (compatible; Pleroma 2.5)``."""
-    return bool(re.fullmatch(r"\d+\.\d+[\w.+-]*", version.strip()))
+    """``4.3.1``, ``4.4.0-beta.1+glitch``; not ``2.7.2 (compatible; Pleroma 2.5)``, nor
+    GoToSocial's ``0.19.1+git-2c0c2a0``."""
+    return bool(re.fullmatch(r"[1-9]\d*\.\d+[\w.+-]*", version.strip()))
 
 
 def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:

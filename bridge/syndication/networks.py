@@ -41,6 +41,7 @@ _DAY = 86_400.0
 _LONGEST_SIDE = 4_096
 #: How many keys are tried where another post has the first.
 _KEYS = 4
+_NAME_TRIES = 2
 _LIKED = {"like": "favourite", "repost": "reblog"}
 _UNDONE = {"like": "unfavourite", "repost": "unreblog"}
 
@@ -146,7 +147,8 @@ class AtMastodon:
         key = digest(account.id, account.url, source.url, composed.text, job.old)
         fields = _fields(composed, media, parent)
         job.text, job.key, job.maybe = composed.text, key, True
-        job.started = job.started or self._environment.now().timestamp()
+        # By the clock that the statuses have their dates from.
+        job.started = job.started or (self._client.now() or self._environment.now()).timestamp()
         self._environment.save(job)
         try:
             made = await self._client.post(fields, key)
@@ -184,6 +186,9 @@ class AtMastodon:
                 fields += [("media_attributes[][id]", media_id)]
                 fields += [("media_attributes[][description]", alt)]
         made = await self._client.edit(copy.id, fields)
+        if made is None:
+            # The copy is there, and its server lets no one change it.
+            return Made(copy.url, copy.id, composed.text, alts)
         return Made(copy.url, made.id, composed.text, alts)
 
     async def delete(self, job: Job) -> None:
@@ -214,6 +219,9 @@ class AtMastodon:
         names = {named.path.strip("/").rpartition("/")[2].removeprefix("@").lower()}
         if self._account is not None:
             names.add(self._account.acct.lower())
+        if re.fullmatch(r"/(?:notice|objects|notes)/[\w-]+/?", parts.path):
+            # Pleroma's and others' name no account.
+            return True
         path = [part.removeprefix("@").lower() for part in parts.path.split("/") if part]
         return bool(names.intersection(path[:-1]) - {""})
 
@@ -224,7 +232,10 @@ class AtMastodon:
         status = await client.raw(status_id)
         if status is None:
             return CopyAnswers()
-        names = ("replies_count", "favourites_count", "reblogs_count", "edited_at")
+        names = (
+            *("replies_count", "favourites_count", "reblogs_count", "quotes_count"),
+            "edited_at",
+        )
         now = " ".join(str(status.get(name)) for name in names)
         # Private answers are not in the counts, so that these alone tell too little.
         replies = await client.context(status_id)
@@ -293,7 +304,8 @@ class AtMastodon:
             url_length=instance.url_length,
         )
         own = parent is None or parent.account.casefold() == account.acct.casefold()
-        return for_mastodon(
+        return await asyncio.to_thread(
+            for_mastodon,
             source,
             self._target,
             measure,
@@ -305,8 +317,7 @@ class AtMastodon:
 
     async def _alts(self, composed: Composed) -> tuple[str, ...]:
         most = (await self.instance()).description
-        measure = text.Measure(most, 1_000_000, text.BLUESKY.cost)
-        return tuple(text.shorten(text.Rich(each.alt), measure).text for each in composed.photos)
+        return tuple(text.shorten_alt(each.alt, most) for each in composed.photos)
 
     async def _uploaded(self, job: Job, composed: Composed, alts: Sequence[str]) -> tuple[str, ...]:
         """The ids of the photos; what an earlier try has uploaded is used again, for a while."""
@@ -344,11 +355,13 @@ class AtBluesky:
         parent = await self._answered(source)
         if parent is not None and source.kind in {"like", "repost"}:
             return await self._react(job, source, parent[0])
-        composed = for_bluesky(source, self._target, answers=parent is not None)
+        composed = await asyncio.to_thread(
+            for_bluesky, source, self._target, answers=parent is not None
+        )
         created = job.created or bluesky.created_at(source.published, self._environment.now())
         said = {composed.text, *([job.text] if job.maybe else [])}
         job.created = created
-        facets = text.facets(composed.rich, await self._mentions(composed.text))
+        facets = text.facets(composed.rich, await self._mentions(composed.text, job))
         embed, alts = await self._embed(composed)
         record = bluesky.post_record(
             composed.text,
@@ -467,10 +480,22 @@ class AtBluesky:
         page = bluesky.page_of(*named) if named else subject.uri
         return Made(f"{page}#{word}-by-{self._did}", rkey)
 
-    async def _mentions(self, words: str) -> list[Span]:
-        """The accounts that the text names, as far as there are such."""
-        asked = [(span, await self._client.resolve(span.value)) for span in text.handles(words)]
-        return [replace(span, value=did) for span, did in asked if did]
+    async def _mentions(self, words: str, job: Job) -> list[Span]:
+        """The accounts that the text names, as far as there are such.
+
+        Where asking fails again and again, a name is a word: no post waits for another's server.
+        """
+        found = []
+        for span in text.handles(words):
+            try:
+                did = await self._client.resolve(span.value)
+            except ApiError as error:
+                if job.tries < _NAME_TRIES or not error.uncertain:
+                    raise
+                did = None
+            if did:
+                found.append(replace(span, value=did))
+        return found
 
     async def _embed(self, composed: Composed) -> tuple[dict[str, object] | None, tuple[str, ...]]:
         if composed.photos:

@@ -102,7 +102,8 @@ class Planner:
             if was_deleted and copy and known:
                 made.old, made.old_id = copy, known.id
             if late:
-                made.maybe, made.started = True, entry.published
+                # What dated it may be a clock that was wrong.
+                made.maybe, made.started = True, entry.published - _DAY
                 if entry.published < self._seconds() - _DAY:
                     made.state, made.error = "held", late
             self._ledger.save(made)

@@ -214,7 +214,12 @@ def _raw_cost(span: Span, text: str) -> int:
 
 
 def _larger_cost(span: Span, text: str, url_length: int = URL_LENGTH) -> int:
-    return max(_mastodon_cost(span, text, url_length), _raw_cost(span, text))
+    return max(_mastodon_cost(span, text, url_length), span.end - span.start)
+
+
+def _code_points(span: Span, text: str) -> int:
+    del text
+    return span.end - span.start
 
 
 # ---- limits and cutting ---------------------------------------------------------------------
@@ -239,10 +244,13 @@ class Measure:
     most_bytes: int
     cost: Callable[[Span, str], int]
     bare_domains: bool = False
+    by_code_point: bool = False
 
     def units(self, text: str) -> list[Unit]:
         """The text in parts that stay whole."""
-        return _units(text, self.cost, bare_domains=self.bare_domains)
+        return _units(
+            text, self.cost, bare_domains=self.bare_domains, by_code_point=self.by_code_point
+        )
 
     def size(self, text: str) -> tuple[int, int]:
         """How long a text is, by the network's count and in bytes."""
@@ -260,22 +268,27 @@ BLUESKY = Measure(300, 3_000, _raw_cost)
 
 
 def mastodon(most: int = 500, *, counts: Counts = "links", url_length: int = URL_LENGTH) -> Measure:
-    """How a server with Mastodon's API counts: ``raw`` where it does not shorten links, ``larger``
-    where that is not known."""
+    """How a server with Mastodon's API counts: ``raw`` where it counts each code point, of links
+    and of emoji, too; ``larger`` where that is not known."""
     if counts == "raw":
-        return Measure(most, 10_000_000, _raw_cost)
-    cost = _mastodon_cost if counts == "links" else _larger_cost
-    return Measure(most, 10_000_000, partial(cost, url_length=url_length), bare_domains=True)
+        return Measure(most, 10_000_000, _code_points, by_code_point=True)
+    cost = partial(_mastodon_cost if counts == "links" else _larger_cost, url_length=url_length)
+    return Measure(most, 10_000_000, cost, bare_domains=True, by_code_point=counts == "larger")
 
 
 def _units(
-    text: str, cost: Callable[[Span, str], int], *, bare_domains: bool = False
+    text: str,
+    cost: Callable[[Span, str], int],
+    *,
+    bare_domains: bool = False,
+    by_code_point: bool = False,
 ) -> list[Unit]:
     found = spans(text)
     units: list[Unit] = []
     at = 0
     for span in [*found, Span(len(text), len(text), "link", "")]:
-        units += _plain_units(text[at : span.start], at, bare_domains=bare_domains)
+        plain = text[at : span.start]
+        units += _plain_units(plain, at, bare_domains=bare_domains, by_code_point=by_code_point)
         if span.end > span.start:
             size = len(text[span.start : span.end].encode("utf-8", "replace"))
             units.append(Unit(span.start, span.end, cost(span, text), size, span.kind))
@@ -283,7 +296,9 @@ def _units(
     return units
 
 
-def _plain_units(text: str, offset: int, *, bare_domains: bool) -> Iterator[Unit]:
+def _plain_units(
+    text: str, offset: int, *, bare_domains: bool, by_code_point: bool
+) -> Iterator[Unit]:
     # The newest clients of Mastodon count a bare domain as a link, its servers do not: the more.
     domains = {each.start(): each.end() for each in _DOMAIN.finditer(text)} if bare_domains else {}
     at = 0
@@ -291,7 +306,8 @@ def _plain_units(text: str, offset: int, *, bare_domains: bool) -> Iterator[Unit
         end = domains.get(at, 0)
         extra = max(0, URL_LENGTH - (end - at)) if end else 0
         size = len(each.encode("utf-8", "replace"))
-        yield Unit(offset + at, offset + at + len(each), 1 + extra, size)
+        cost = len(each) if by_code_point else 1
+        yield Unit(offset + at, offset + at + len(each), cost + extra, size)
         at += len(each)
 
 
@@ -314,6 +330,19 @@ def cut(rich: Rich, measure: Measure, tail: str) -> Rich:
 def shorten(rich: Rich, measure: Measure) -> Rich:
     """As many whole words as fit, with "…" where that is not all."""
     return cut(rich, measure, "")
+
+
+def shorten_alt(alt: str, most: int) -> str:
+    """As many whole words of an alt text as fit: servers count its code points."""
+    if len(alt) <= most:
+        return alt
+    units, at = graphemes(alt), 0
+    for unit in units:
+        if at + len(unit) > most - 1:
+            break
+        at += len(unit)
+    head = re.sub(r"\s\S*$", "", alt[:at]) if not _SPACE.match(alt, at) else alt[:at]
+    return f"{_without_loose_end(head or alt[:at])}…"
 
 
 def _shortened(rich: Rich, measure: Measure, tail: str) -> Rich | None:

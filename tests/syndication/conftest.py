@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import partner_kit
 import pytest
+from partner_kit import PDS, Partner
 from site_kit import CONF
 from syndication_kit import Bench, close_bench, make_bench
 
@@ -27,13 +29,49 @@ def store(tmp_path: Path) -> Iterator[GitStore]:
 
 
 @pytest.fixture(params=BOTH)
-async def one(
+async def fake(
     request: pytest.FixtureRequest, store: GitStore, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    """One target: each network in turn."""
+    """One target at our own fake: each network in turn."""
     bench = await make_bench(tmp_path, store, [request.param])
     yield bench
     await close_bench(bench)
+
+
+@pytest.fixture(
+    params=[
+        *BOTH,
+        pytest.param("mastodon-mock", marks=[pytest.mark.cold, pytest.mark.nightly]),
+        PDS,
+    ]
+)
+async def one(
+    request: pytest.FixtureRequest, store: GitStore, tmp_path: Path
+) -> AsyncIterator[Bench]:
+    """One target: each network in turn, at our own fake and at a server of others."""
+    kinds = {"mastodon-mock": "mastodon", "pds": "bluesky"}
+    partner: Partner | None = None
+    if request.param in kinds:
+        partner = request.getfixturevalue(request.param.replace("-", "_"))
+        assert partner is not None
+        partner.clear()
+    bench = await make_bench(tmp_path, store, [kinds.get(request.param, request.param)], partner)
+    yield bench
+    await close_bench(bench)
+
+
+@pytest.fixture(scope="session")
+def mastodon_mock() -> Iterator[partner_kit.MastodonMock]:
+    """mastodon-mock from PyPI."""
+    with partner_kit.mastodon_mock() as partner:
+        yield partner
+
+
+@pytest.fixture(scope="session")
+def pds() -> Iterator[partner_kit.Pds]:
+    """A real PDS from npm."""
+    with partner_kit.real_pds() as partner:
+        yield partner
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from partner_kit import each_network
 from PIL import Image
 from soak_kit import SOAK
 from syndication_kit import Bench, Fault, Killed, there
 
-from bridge.syndication.fake import DID
+from bridge.syndication.fake import DIALECTS, DID, Dialect
 from bridge.syndication.jobs import Ledger
 
 CREATE = {"mastodon": ("POST", "/api/v1/statuses"), "bluesky": ("POST", "repo.putRecord")}
@@ -86,6 +87,7 @@ async def test_nothing_is_copied_before_its_page_is_live(one: Bench) -> None:
     assert there(one) == ["Hello, web"]
 
 
+@each_network
 @pytest.mark.parametrize("fault", ["lose", "500", "503", "429", "malformed"])
 async def test_a_lost_answer_or_an_outage_makes_no_second_copy(one: Bench, fault: str) -> None:
     method, path = CREATE[kind(one)]
@@ -187,26 +189,26 @@ async def test_a_failed_copy_can_be_skipped(mastodon: Bench) -> None:
     assert mastodon.networks.toots == []
 
 
-async def test_a_refused_token_turns_the_target_off_until_there_is_another(one: Bench) -> None:
-    one.networks.fake.token = "another"
-    one.networks.fake.password = "another"
-    syndicator = one.start()
-    path = one.post()
-    uid = one.targets[0].uid
-    await one.until(lambda: syndicator.ledger.trouble(uid) is not None)
+async def test_a_refused_token_turns_the_target_off_until_there_is_another(fake: Bench) -> None:
+    fake.networks.fake.token = "another"
+    fake.networks.fake.password = "another"
+    syndicator = fake.start()
+    path = fake.post()
+    uid = fake.targets[0].uid
+    await fake.until(lambda: syndicator.ledger.trouble(uid) is not None)
     trouble = syndicator.ledger.trouble(uid)
     assert trouble is not None
     assert "401" in trouble.error
-    assert trouble.since <= one.now().timestamp()
-    one.networks.fake.token = "new-token"
-    one.networks.fake.password = "aaaa-bbbb-cccc-dddd"
-    secret = {"mastodon": "new-token", "bluesky": "aaaa-bbbb-cccc-dddd"}[kind(one)]
-    (one.folder / kind(one) / "account.token").write_text(secret, encoding="utf-8")
-    one.clock = timedelta(minutes=1)
+    assert trouble.since <= fake.now().timestamp()
+    fake.networks.fake.token = "new-token"
+    fake.networks.fake.password = "aaaa-bbbb-cccc-dddd"
+    secret = {"mastodon": "new-token", "bluesky": "aaaa-bbbb-cccc-dddd"}[kind(fake)]
+    (fake.folder / kind(fake) / "account.token").write_text(secret, encoding="utf-8")
+    fake.clock = timedelta(minutes=1)
     syndicator._wake(uid)
-    await one.done(path)
-    await one.until(lambda: syndicator.ledger.trouble(uid) is None)
-    assert there(one) == ["Hello, web"]
+    await fake.done(path)
+    await fake.until(lambda: syndicator.ledger.trouble(uid) is None)
+    assert there(fake) == ["Hello, web"]
 
 
 async def test_a_server_that_calls_a_bad_token_a_bad_request_is_understood(
@@ -248,7 +250,7 @@ async def test_a_session_that_has_ended_is_renewed(bluesky: Bench) -> None:
 
 
 async def test_where_links_count_in_full_the_text_is_composed_once_more(mastodon: Bench) -> None:
-    mastodon.networks.fake.counts_raw = True
+    mastodon.networks.fake.dialect = Dialect(counts_raw=True)
     mastodon.start()
     long = f"See https://example.org/{'x' * 400} and so on, {'word ' * 40}"
     path = mastodon.post(long)
@@ -258,8 +260,7 @@ async def test_where_links_count_in_full_the_text_is_composed_once_more(mastodon
 
 
 async def test_another_server_with_the_same_api_is_counted_with_care(mastodon: Bench) -> None:
-    mastodon.networks.fake.version = "takahe/0.11.0"
-    mastodon.networks.fake.counts_raw = True
+    mastodon.networks.fake.dialect = DIALECTS["takahe"]
     mastodon.start()
     path = mastodon.post(f"See https://example.org/{'x' * 600} and so on")
     await mastodon.done(path)
@@ -367,8 +368,9 @@ async def test_copies_outlive_their_post_where_that_is_set(mastodon: Bench) -> N
 
 async def test_a_copy_made_by_hand_is_enough(one: Bench) -> None:
     one.start()
-    base = one.networks.fake.base
-    copy = f"{base}/@you/1" if kind(one) == "mastodon" else f"https://bsky.app/profile/{DID}/post/3"
+    copy = f"{one.targets[0].uid}/1"
+    if kind(one) == "bluesky":
+        copy = f"https://bsky.app/profile/{one.networks.did}/post/3"
     await one.done(one.post(name="first"))
     path = one.post(name="a", syndication=[copy])
     await one.done(path)

@@ -195,6 +195,7 @@ async def test_a_target_that_was_off_makes_the_copies_that_it_was_wanted_for(bot
     both.start()
     await both.done_with(young)
     assert both.networks.skeets == ["Young"]
+    await both.until(lambda: len(both.jobs()) == 1)
     (job,) = both.jobs()
     # What has been wanted for days is the owner's to decide.
     assert (job.path, job.state) == (old, "held")

@@ -21,6 +21,8 @@ class Net:
     """Answers what the directories of AT protocol say; writes down what was sent where."""
 
     pds: str
+    known: bool = True
+    names: str = "at://me.example"
     sent: list[tuple[str, bytes]] = field(default_factory=list)
 
     async def call(
@@ -30,13 +32,18 @@ class Net:
         *,
         headers: Mapping[str, str] | None = None,
         data: bytes | aiohttp.FormData | None = None,
+        timeout: float = 30.0,
     ) -> Fetched:
-        del method, headers
+        del method, headers, timeout
         self.sent.append((url, data if isinstance(data, bytes) else b""))
         said: dict[str, object] = {"did": "did:plc:owner", "accessJwt": "a", "refreshJwt": "r"}
         if url.startswith("https://plc.directory/"):
             service = {"id": "#atproto_pds", "serviceEndpoint": self.pds}
-            said = {"service": [service]}
+            said = {"service": [service], "alsoKnownAs": [self.names]}
+        if "resolveHandle" in url and not self.known:
+            return Fetched(url, 400, {}, b'{"error": "InvalidRequest"}')
+        if url == "https://me.example/.well-known/atproto-did":
+            return Fetched(url, 200, {}, b"did:plc:owner\n")
         return Fetched(url, 200, {}, json.dumps(said).encode())
 
 
@@ -65,5 +72,18 @@ async def test_it_goes_to_the_server_that_the_account_names() -> None:
 async def test_it_never_goes_out_in_the_clear() -> None:
     net = Net("http://pds.example")
     with pytest.raises(ApiError, match="names no server"):
+        await account(net).did()
+    assert not [url for url, data in net.sent if PASSWORD.encode() in data]
+
+
+async def test_the_handles_own_host_tells_where_bluesky_does_not_know_it() -> None:
+    net = Net("https://pds.example", known=False)
+    assert await account(net).did() == "did:plc:owner"
+    assert net.sent[-1][0] == "https://pds.example/xrpc/com.atproto.server.createSession"
+
+
+async def test_it_goes_to_no_account_that_does_not_call_itself_so() -> None:
+    net = Net("https://pds.example", names="at://somebody.example")
+    with pytest.raises(ApiError, match="does not name it"):
         await account(net).did()
     assert not [url for url, data in net.sent if PASSWORD.encode() in data]

@@ -1,0 +1,222 @@
+"""Servers that we have not written, which copies are made at: mastodon-mock, and a real PDS.
+
+They are installed once, outside of the clone, and found again by what their lock files say.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.commands.serve import listen
+
+PARTNERS = Path(__file__).parent / "syndication" / "partners"
+PDS = pytest.param("pds", marks=[pytest.mark.node, pytest.mark.nightly, pytest.mark.pds])
+#: What shows most of all is tried with mastodon-mock each time.
+each_network = pytest.mark.parametrize(
+    "one",
+    ["mastodon", "bluesky", pytest.param("mastodon-mock", marks=pytest.mark.cold), PDS],
+    indirect=True,
+)
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pelican-indieauth"
+#: Far more than a start takes, on a machine that is busy with other things.
+_PATIENCE = 300.0
+_POST = "app.bsky.feed.post"
+
+
+class Partner:
+    """An account at a server, as it is from outside. ``secret`` lets the bridge in."""
+
+    url: str
+    secret: str
+    did: str
+
+    @property
+    def uid(self) -> str:
+        """The account, as a target names it."""
+        raise NotImplementedError
+
+    def copies(self) -> list[str]:
+        """The texts of all that is posted there."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Begin anew with an empty account."""
+        raise NotImplementedError
+
+
+@dataclass
+class MastodonMock(Partner):
+    """https://pypi.org/project/mastodon-mock/, a Mastodon API with a database in memory."""
+
+    url: str
+    secret: str = "mock_token"
+    did: str = ""
+
+    @property
+    def uid(self) -> str:
+        return f"{self.url}/@testuser"
+
+    def copies(self) -> list[str]:
+        account = self._get("/api/v1/accounts/verify_credentials")["id"]
+        listed = self._get(f"/api/v1/accounts/{account}/statuses?limit=40")
+        ids = [each["id"] for each in reversed(listed) if each.get("reblog") is None]
+        return [self._get(f"/api/v1/statuses/{each}/source")["text"] for each in ids]
+
+    def statuses(self) -> list[Any]:
+        account = self._get("/api/v1/accounts/verify_credentials")["id"]
+        return list(self._get(f"/api/v1/accounts/{account}/statuses?limit=40"))
+
+    def fault(self, **rule: Any) -> None:
+        """The server's own faults."""
+        ask(f"{self.url}/api/v1/_mock/faults", rule)
+
+    def clear(self) -> None:
+        ask(f"{self.url}/api/v1/_mock/reset", {})
+
+    def _get(self, path: str) -> Any:
+        return ask(f"{self.url}{path}", token=self.secret)
+
+
+@dataclass
+class Pds(Partner):
+    """The reference implementation, https://github.com/bluesky-social/atproto/."""
+
+    url: str
+    secret: str = ""
+    did: str = ""
+    handle: str = ""
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uid(self) -> str:
+        return f"https://bsky.app/profile/{self.handle}"
+
+    def copies(self) -> list[str]:
+        return [each["value"].get("text", "") for each in reversed(self.records())]
+
+    def records(self, collection: str = _POST) -> list[Any]:
+        asked = f"repo={self.did}&collection={collection}&limit=100"
+        found = ask(f"{self.url}/xrpc/com.atproto.repo.listRecords?{asked}")
+        return list(found["records"])
+
+    def clear(self) -> None:
+        self.handle = f"u{secrets.token_hex(6)}.test"
+        made = self._call(
+            "com.atproto.server.createAccount",
+            {"handle": self.handle, "email": f"{self.handle}@example.org", "password": "password"},
+        )
+        self.did, token = made["did"], made["accessJwt"]
+        named = {"name": "bridge"}
+        self.secret = self._call("com.atproto.server.createAppPassword", named, token)["password"]
+
+    def _call(self, name: str, body: Any, token: str = "") -> Any:
+        return ask(f"{self.url}/xrpc/{name}", body, token)
+
+
+def ask(url: str, body: Any = None, token: str = "") -> Any:
+    """GET, or POST as JSON."""
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+@contextmanager
+def mastodon_mock() -> Iterator[MastodonMock]:
+    """mastodon-mock, served."""
+    with closing(listen("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    program = _installed("mastodon.lock", _install_mock) / "bin" / "mastodon_mock"
+    options = ["--in-memory", "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen([program, "serve", *options], cwd=program.parent)
+    try:
+        partner = MastodonMock(f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                ask(f"{partner.url}/api/v2/instance")
+                break
+            except urllib.error.URLError:
+                assert process.poll() is None, "mastodon-mock has ended"
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        yield partner
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextmanager
+def real_pds() -> Iterator[Pds]:
+    """A PDS, served."""
+    folder = _installed("package-lock.json", _install_pds)
+    command = ["node", str(PARTNERS / "pds.js")]
+    environment = {**os.environ, "NODE_PATH": str(folder / "node_modules")}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8"
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = ""
+        while not line.startswith('{"url"'):
+            line = process.stdout.readline()
+            assert line, "the PDS has ended"
+        yield Pds(json.loads(line)["url"])
+    finally:
+        process.stdin.close()
+        process.wait(60)
+        process.stdout.close()
+
+
+def _installed(lock: str, install: Any) -> Path:
+    """The folder in which what a lock file says is installed, by whichever test comes first."""
+    digest = hashlib.sha256((PARTNERS / lock).read_bytes()).hexdigest()[:12]
+    folder = _CACHE / f"{lock.partition('.')[0]}-{digest}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            install(folder)
+            (folder / "complete").touch()
+    return folder
+
+
+def _install_mock(folder: Path) -> None:
+    _run([sys.executable, "-m", "venv", folder])
+    options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
+    lock = PARTNERS / "mastodon.lock"
+    _run([folder / "bin" / "python", "-m", "pip", "install", *options, "-r", lock])
+
+
+def _install_pds(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(PARTNERS / name, folder)
+    _run(["npm", "ci", "--no-audit", "--no-fund"], folder)
+
+
+def _run(command: list[Any], folder: Path | None = None) -> None:
+    ended = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+    assert ended.returncode == 0, ended.stderr
