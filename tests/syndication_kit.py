@@ -49,7 +49,8 @@ class Fault:
     """What happens to the next requests of one method and path: ``status`` is answered instead, or
     ``headers`` are added,
     ``lose``: it is carried out, and no answer comes; ``half``: half an answer; ``hang``: it never
-    ends, or, with ``hold``, when that is set."""
+    ends, or, with ``hold``, when that is set; ``early``: without being carried out; ``answered``
+    is set when it has been."""
 
     method: str
     path: str
@@ -59,7 +60,9 @@ class Fault:
     words: str = "no"
     lose: bool = False
     half: bool = False
+    early: bool = False
     hang: asyncio.Event | None = None
+    answered: asyncio.Event | None = None
     hold: asyncio.Event | None = None
 
 
@@ -134,8 +137,14 @@ async def start_networks(partner: Partner | None = None) -> Networks:
                 assert isinstance(answer.body, bytes)
                 body = answer.body[: len(answer.body) // 2]
                 return web.Response(body=body, content_type="application/json")
-            if fault.hang is not None:
+            if fault.answered is not None:
                 answer = await handler(request)
+                await answer.prepare(request)
+                await answer.write_eof()
+                fault.answered.set()
+                return answer
+            if fault.hang is not None:
+                answer = web.Response() if fault.early else await handler(request)
                 fault.hang.set()
                 if fault.hold is None:
                     await asyncio.sleep(3_600)
@@ -215,6 +224,7 @@ class Bench:
     live: FileLive
     clock: timedelta = timedelta()
     retries: Sequence[float] = (0.05,) * 6
+    together: float = 20.0
     syndicator: Syndicator | None = None
 
     def now(self) -> datetime:
@@ -239,7 +249,7 @@ class Bench:
             now=self.now,
             retries=self.retries,
             looks=(0.02,) * 100,
-            together=2.0,
+            together=self.together,
         )
         environment = BridgeEnvironment(
             self.posts.reader, self.media, self.fetch, ledger.save, syndicator.is_taken, self.now

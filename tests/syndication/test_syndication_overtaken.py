@@ -235,6 +235,7 @@ async def test_copies_that_are_made_together_are_one_commit(both: Bench) -> None
 
 async def test_a_copy_is_written_down_soon_however_long_another_takes(both: Bench) -> None:
     fault = held(both, *CREATE["bluesky"])
+    both.together = 0.2
     both.start()
     path = both.post("One")
     go_on = await begun(fault)

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
 
 from bridge.commands.checks import Finding
+from bridge.commands.checks.asking import ask
 from bridge.indieauth.database import Database
 from bridge.net.fetch import GuardedFetch
-from bridge.settings import Settings
+from bridge.settings import Settings, Target
+from bridge.store import Blob, StoreError
+from bridge.store.git import GitStore
 from bridge.syndication.api import ApiError
 from bridge.syndication.factory import make_vault, try_account
 from bridge.syndication.jobs import Ledger
+
+_BRIDGY = "https://brid.gy/"
+#: What Bridgy sends: https://brid.gy/KIND/NETWORK/…
+_SENT = re.compile(rb"https?://(?:www\.)?brid\.gy/\w+/(mastodon|bluesky)/")
+#: What says on a home page that it is used.
+_NAMED = re.compile(rb"https?://(?:www\.)?brid\.gy/(?:publish/)?(mastodon|bluesky)\b")
+#: Mentions that came longer ago do not tell whether it is used still.
+_RECENTLY = timedelta(days=60)
 
 
 async def check_syndication(settings: Settings) -> AsyncIterator[Finding]:
@@ -19,6 +35,8 @@ async def check_syndication(settings: Settings) -> AsyncIterator[Finding]:
     targets = [target for target in settings.syndication.targets if target.type]
     if not targets:
         return
+    async for finding in _check_bridgy(settings, targets):
+        yield finding
     indieauth = settings.indieauth
     has_database = indieauth.enabled and indieauth.database.is_file()
     database = Database(indieauth.database) if has_database else None
@@ -51,3 +69,56 @@ def _since(settings: Settings, uid: str) -> str:
     if trouble is None:
         return ""
     return f" (since {datetime.fromtimestamp(trouble.since, UTC).astimezone():%Y-%m-%d %H:%M})"
+
+
+async def _check_bridgy(settings: Settings, targets: Sequence[Target]) -> AsyncIterator[Finding]:
+    """Bridgy takes the same answers home from outside: one of both is enough."""
+    wanted = {target.type for target in targets if target.backfeed != "none"}
+    if not (wanted and settings.webmention.receive):
+        return
+    used = await asyncio.to_thread(_sent_by_bridgy, settings)
+    async with aiohttp.ClientSession() as session:
+        page = await ask(session, settings.site.me, accept="text/html")
+        used |= {match[1].decode() for match in _NAMED.finditer(page.body)}
+    for kind in sorted(wanted & used):
+        yield Finding(
+            f"answers from {kind.title()}",
+            "Bridgy takes them home as well as the bridge",
+            f'Switch it off at {_BRIDGY}, or set backfeed = "none".',
+            broken=False,
+        )
+
+
+def _sent_by_bridgy(settings: Settings) -> set[str]:
+    """The networks from which Bridgy has sent mentions of late, as the site's files tell."""
+    folder = f"{settings.content.folder}/{settings.webmention.folder}"
+    try:
+        store = GitStore(settings.site.repo, branch=settings.site.branch)
+    except StoreError:
+        return set()
+    try:
+        head = store.head()
+        if head is None:
+            return set()
+        files = [blob for path, blob in store.files(folder, head) if path.endswith(".json")]
+        return {*_networks(store.blobs(files))}
+    except StoreError:
+        return set()
+    finally:
+        store.close()
+
+
+def _networks(mentions: Iterable[Blob]) -> Iterable[str]:
+    since = datetime.now(UTC) - _RECENTLY
+    for each in mentions:
+        match = _SENT.search(each.data)
+        if match and _received(each.data) >= since:
+            yield match[1].decode()
+
+
+def _received(mention: bytes) -> datetime:
+    try:
+        found = datetime.fromisoformat(json.loads(mention)["wm-received"])
+    except (ValueError, TypeError, KeyError):
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
