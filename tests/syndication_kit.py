@@ -30,12 +30,14 @@ from bridge.site.messages import IndexedPost
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
+from bridge.syndication.compose.page import read_html
+from bridge.syndication.compose.shown import PostPage
 from bridge.syndication.environment import BridgeEnvironment, FileVault
 from bridge.syndication.factory import make_account
-from bridge.syndication.fake import APP_PASSWORD, DID, HANDLE, MASTODON_TOKEN, FakeNetwork
+from bridge.syndication.fake.bluesky import APP_PASSWORD, DID, HANDLE
+from bridge.syndication.fake.mastodon import MASTODON_TOKEN
+from bridge.syndication.fake.network import FakeNetwork
 from bridge.syndication.jobs import Ledger
-from bridge.syndication.page import read_html
-from bridge.syndication.shown import PostPage
 from bridge.syndication.syndicator import Syndicator
 
 PATIENCE = 60.0

@@ -32,7 +32,9 @@ from bridge.runtime.command_name import command
 from bridge.settings import Settings
 from bridge.settings_file import load
 from bridge.store.setup import clone_bare, commit_file, found_site, let_push_into
-from bridge.syndication import fake
+from bridge.syndication.fake.bluesky import APP_PASSWORD, HANDLE
+from bridge.syndication.fake.mastodon import MASTODON_TOKEN
+from bridge.syndication.fake.network import FakeNetwork
 
 _PACKAGE = Path(__file__).parents[1]
 #: Beside the package in a clone; inside it where it was installed.
@@ -118,8 +120,8 @@ class _Network:
         """An account at each network, chosen by itself."""
         private.make_folder(self.folder)
         accounts = {
-            "mastodon": ("https://mastodon.test/@you", fake.MASTODON_TOKEN),
-            "bluesky": (f"https://bsky.app/profile/{fake.HANDLE}", fake.APP_PASSWORD),
+            "mastodon": ("https://mastodon.test/@you", MASTODON_TOKEN),
+            "bluesky": (f"https://bsky.app/profile/{HANDLE}", APP_PASSWORD),
         }
         targets: list[dict[str, Any]] = []
         for kind, (uid, token) in accounts.items():
@@ -131,7 +133,7 @@ class _Network:
 
     async def start(self) -> web.AppRunner:
         """Have it answer."""
-        runner = web.AppRunner(fake.FakeNetwork(base=self.base).app(), access_log=None)
+        runner = web.AppRunner(FakeNetwork(base=self.base).app(), access_log=None)
         await runner.setup()
         await web.SockSite(runner, self.listener).start()
         return runner

@@ -10,7 +10,7 @@ from bridge.http.form import Form
 from bridge.pages.navigation import Notice, Section, add_section
 from bridge.pages.render import redirect
 from bridge.settings import Target
-from bridge.syndication.backfeed import Backfeed
+from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.connecting import Connecting, NotConnected
 from bridge.syndication.report import report_of
 from bridge.syndication.syndicator import Syndicator

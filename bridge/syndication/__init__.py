@@ -1,6 +1,6 @@
-"""Copies of posts at Mastodon and Bluesky, exactly one each, and the responses that they get.
+"""Copies of posts at Mastodon and Bluesky, exactly one each, and the answers that they get there.
 
-``text`` counts and cuts as the networks do, ``page`` reads a post's page, ``compose`` makes of it
-what a network gets. ``mastodon`` and ``bluesky`` speak to the networks; ``jobs`` remembers what is
-to be done, and ``syndicator`` does it.
+``planning`` sees what a version of the site brings to do, ``jobs`` remembers it, ``syndicator``
+does it, and ``writeback`` commits what has become of it. ``compose`` makes of a post what a network
+gets; ``mastodon`` and ``bluesky`` speak to the networks, ``backfeed`` takes the answers home.
 """

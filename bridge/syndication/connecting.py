@@ -15,7 +15,7 @@ from bridge.settings import Target
 from bridge.syndication.api import Api, ApiError, object_of
 from bridge.syndication.environment import Vault
 from bridge.syndication.factory import make_bluesky
-from bridge.syndication.mastodon import Mastodon
+from bridge.syndication.mastodon.client import Mastodon
 
 #: What the bridge does at Mastodon, and no more.
 SCOPES = (

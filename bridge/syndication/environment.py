@@ -21,11 +21,11 @@ from bridge.rebuild import Rebuilder
 from bridge.runtime import private
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore
-from bridge.syndication.bluesky import Sessions
-from bridge.syndication.compose import Card
+from bridge.syndication.bluesky.session import Sessions
+from bridge.syndication.compose.composing import Card
+from bridge.syndication.compose.shown import PostPage
 from bridge.syndication.jobs import Job
 from bridge.syndication.networks import Refused
-from bridge.syndication.shown import PostPage
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,8 @@ class PostPages:
 
 
 def _read_page(html: bytes, url: str) -> PostPage | None:
-    """:func:`~bridge.syndication.page.read_page`, whose libraries are loaded when it is needed."""
-    from bridge.syndication.page import read_page  # noqa: PLC0415 - takes a while
+    """See :mod:`bridge.syndication.compose.page`, whose libraries are loaded when it is needed."""
+    from bridge.syndication.compose.page import read_page  # noqa: PLC0415 - takes a while
 
     return read_page(html, url)
 
@@ -230,7 +230,7 @@ class KeptSessions(Sessions):
         self._uid = uid
 
     def load(self) -> dict[str, str]:
-        """See :class:`~bridge.syndication.bluesky.Sessions`."""
+        """See :class:`~bridge.syndication.bluesky.session.Sessions`."""
         try:
             found = json.loads(self._vault.get(self._uid, "session") or "{}")
         except ValueError:
@@ -238,5 +238,5 @@ class KeptSessions(Sessions):
         return {str(key): str(value) for key, value in found.items()} if found else {}
 
     def save(self, session: Mapping[str, str]) -> None:
-        """See :class:`~bridge.syndication.bluesky.Sessions`."""
+        """See :class:`~bridge.syndication.bluesky.session.Sessions`."""
         self._vault.put(self._uid, "session", json.dumps(dict(session)))

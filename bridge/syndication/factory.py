@@ -20,11 +20,14 @@ from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, Target
 from bridge.store import ContentStore
 from bridge.syndication.accounts import Account
-from bridge.syndication.answers import CopyAnswers
 from bridge.syndication.api import Api, ApiError, digest
-from bridge.syndication.backfeed import Backfeed, Receiver
-from bridge.syndication.bluesky import Bluesky, post_at
-from bridge.syndication.compose import Source, source_of
+from bridge.syndication.backfeed.answers import CopyAnswers
+from bridge.syndication.backfeed.search import Backfeed, Receiver
+from bridge.syndication.bluesky.client import Bluesky
+from bridge.syndication.bluesky.copies import AtBluesky
+from bridge.syndication.bluesky.records import post_at
+from bridge.syndication.compose.composing import Source, source_of
+from bridge.syndication.compose.shown import PostPage
 from bridge.syndication.environment import (
     BridgeEnvironment,
     DatabaseVault,
@@ -34,9 +37,9 @@ from bridge.syndication.environment import (
     Vault,
 )
 from bridge.syndication.jobs import Copy, Job, Ledger
-from bridge.syndication.mastodon import Mastodon
-from bridge.syndication.networks import AtBluesky, AtMastodon, Environment, Made
-from bridge.syndication.shown import PostPage
+from bridge.syndication.mastodon.client import Mastodon
+from bridge.syndication.mastodon.copies import AtMastodon
+from bridge.syndication.networks import Environment, Made
 from bridge.syndication.syndicator import Syndicator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

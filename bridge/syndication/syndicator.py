@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,22 +27,16 @@ from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError
-from bridge.syndication.compose import Source, source_of
+from bridge.syndication.compose.composing import Source, source_of
+from bridge.syndication.compose.shown import PostPage
 from bridge.syndication.jobs import RETRIES, Action, Copy, Job, Ledger
 from bridge.syndication.networks import Made, Refused
+from bridge.syndication.outcomes import LOOKS, OFF_LOOK, Outcomes
 from bridge.syndication.planning import Planner, copies_of, is_public, says
-from bridge.syndication.shown import PostPage
 from bridge.syndication.writeback import Opened, WriteBack
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks whether a page is live; then each minute for half an hour, then every ten.
-_LOOKS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, *(60.0,) * 30)
-_LATER_LOOKS = 600.0
-_DAY = 86_400.0
-#: However often a server asks to wait: after this it is the owner's turn.
-_LONGEST_TRY = 3 * _DAY
-_OFF_LOOK = 30.0
 #: Seconds after which a commit is seen that no one has told of.
 _POLL = 30.0
 #: A copy waits so long for the others of its post: one commit says where all are.
@@ -78,7 +71,7 @@ class Syndicator:
         folder: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         retries: Sequence[float] = RETRIES,
-        looks: Sequence[float] = _LOOKS,
+        looks: Sequence[float] = LOOKS,
         together: float = _TOGETHER,
     ) -> None:
         """``folder`` is the content folder."""
@@ -87,8 +80,7 @@ class Syndicator:
         self._posts = posts
         self._live = live
         self._now = now
-        self._retries = retries
-        self._looks = looks
+        self._outcomes = Outcomes(ledger, self._seconds, retries, looks)
         self._together = together
         self._accounts: dict[str, Account] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -237,23 +229,23 @@ class Syndicator:
         """Try a job once, and write down what comes of it."""
         uid, action = account.target.uid, job.action
         if account.is_off(self.ledger, self._seconds()):
-            self._later(job, _OFF_LOOK)
+            self._outcomes.later(job, OFF_LOOK)
             return
         self._running.add(job.name)
         try:
             await self._do(account, job)
             self.ledger.off(uid, None)
         except ApiError as error:
-            self._failed(account, job, action, error)
+            self._outcomes.failed(account, job, action, error)
         except Refused as error:
-            self._give_up(job, action, str(error))
+            self._outcomes.give_up(job, action, str(error))
         except (BridgeError, StoreError, OSError) as error:
             log.warning("%s is not copied to %s yet: %s", job.url, account.target.name, error)
-            self._again(job, action, str(error), None)
+            self._outcomes.again(job, action, str(error), None)
         except Exception as error:
             # A bug in one copy must not end the work on all others.
             log.exception("%s cannot be copied to %s", job.url, account.target.name)
-            self._again(job, action, f"{type(error).__name__}: {error}", None)
+            self._outcomes.again(job, action, f"{type(error).__name__}: {error}", None)
         finally:
             self._running.discard(job.name)
             self._tell_progress()
@@ -358,11 +350,11 @@ class Syndicator:
             return None
         seconds = self._seconds()
         if entry.published > seconds:
-            self._later(job, entry.published - seconds)
+            self._outcomes.later(job, entry.published - seconds)
             return None
         page = await self._live.page(entry, _stamps(post))
         if page is None:
-            self._not_live(job)
+            self._outcomes.not_live(job)
             return None
         job.looks, job.url = 0, entry.url
         published = datetime.fromtimestamp(entry.published, UTC)
@@ -408,71 +400,6 @@ class Syndicator:
         """A job is done, unless it has become another in the meantime."""
         if self.ledger.jobs.get(job.name) is job and job.action == action:
             self.ledger.drop(job)
-
-    # ---- when it does not work -------------------------------------------------------------
-
-    def _failed(self, account: Account, job: Job, action: Action, error: ApiError) -> None:
-        name = account.target.name
-        if error.denied:
-            account.refuse(self.ledger, error, self._seconds())
-            log.error("%s refuses its token: %s", name, error)
-            job.error = str(error)
-            self._later(job, _OFF_LOOK)
-        elif error.passing:
-            log.warning("%s is not copied to %s yet: %s", job.url, name, error)
-            self._again(job, action, str(error), error.retry_after)
-        else:
-            self._give_up(job, action, str(error))
-
-    def _again(self, job: Job, action: Action, error: str, retry_after: float | None) -> None:
-        job.error = error
-        if self._is_overtaken(job, action):
-            return
-        if retry_after is not None and self._seconds() - job.since < _LONGEST_TRY:
-            self._later(job, max(retry_after, min(1.0, self._retries[0])))
-            return
-        if job.tries >= len(self._retries):
-            self._give_up(job, action, error)
-            return
-        pause = self._retries[job.tries] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-        job.tries += 1
-        self._later(job, pause)
-
-    def _give_up(self, job: Job, action: Action, error: str) -> None:
-        log.error("%s is not copied: %s", job.url, error)
-        job.error = error
-        if self._is_overtaken(job, action):
-            return
-        job.state = "failed"
-        self._write(job)
-
-    def _is_overtaken(self, job: Job, action: Action) -> bool:
-        """Whether something else is to be done by now, which has not been tried at all."""
-        if job.action == action:
-            return False
-        self._later(job, 0.0)
-        return True
-
-    def _not_live(self, job: Job) -> None:
-        if self._seconds() - job.since > _DAY:
-            self._give_up(job, job.action, "its page has not become live in a day")
-            return
-        looks = self._looks
-        pause = looks[job.looks] if job.looks < len(looks) else _LATER_LOOKS
-        job.looks += 1
-        self._later(job, pause)
-
-    def _later(self, job: Job, seconds: float) -> None:
-        job.next = self._seconds() + seconds
-        self._write(job)
-
-    def _write(self, job: Job) -> None:
-        """Save a job that may have been dropped, or become another, in the meantime."""
-        if self.ledger.jobs.get(job.name) is job:
-            try:
-                self.ledger.save(job)
-            except OSError:
-                log.exception("what is to be copied cannot be written down")
 
     def _seconds(self) -> float:
         return self._now().timestamp()

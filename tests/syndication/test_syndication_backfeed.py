@@ -17,8 +17,8 @@ from syndication_kit import Bench, Fault, close_bench, make_bench
 
 from bridge.settings import Webmention
 from bridge.store.git import GitStore
-from bridge.syndication.backfeed import Backfeed
-from bridge.syndication.fake import DID
+from bridge.syndication.backfeed.search import Backfeed
+from bridge.syndication.fake.bluesky import DID
 from bridge.webmention.incoming.factory import make_receiver
 from bridge.webmention.incoming.receiving import Receiver
 

@@ -14,11 +14,18 @@ from hypothesis import strategies as st
 
 from bridge.micropub.post import Post
 from bridge.settings import Target
-from bridge.syndication import text
-from bridge.syndication.compose import Composed, Source, for_bluesky, for_mastodon, source_of
-from bridge.syndication.page import read_html, read_page
-from bridge.syndication.shown import Picture, PostPage
-from bridge.syndication.text import Rich, facets, mastodon, mastodon_length
+from bridge.syndication.compose import measure, text
+from bridge.syndication.compose.composing import (
+    Composed,
+    Source,
+    for_bluesky,
+    for_mastodon,
+    source_of,
+)
+from bridge.syndication.compose.measure import mastodon, mastodon_length
+from bridge.syndication.compose.page import read_html, read_page
+from bridge.syndication.compose.shown import Picture, PostPage
+from bridge.syndication.compose.text import Rich, facets
 
 VECTORS: dict[str, Any] = json.loads(
     Path(__file__).with_name("syndication_vectors.json").read_text(encoding="utf-8")
@@ -162,7 +169,7 @@ def test_a_like_without_words_is_a_heart_and_an_address() -> None:
 def test_a_bookmark_that_is_cut_has_both_addresses() -> None:
     made = skeet(source(f"<p>{LONG}</p>", bookmark_of="https://a.example/1"))
     assert made.text.endswith(f"…\n\nhttps://a.example/1\n\n{URL}")
-    assert text.BLUESKY.fits(made.text)
+    assert measure.BLUESKY.fits(made.text)
 
 
 def test_a_reply_there_says_nothing_of_what_it_replies_to_and_calls_its_author() -> None:
@@ -181,7 +188,7 @@ def test_tags_come_last_and_as_many_as_fit() -> None:
     assert toot(source("<p>Hi</p>", category=tags)).text == "Hi"
     made = skeet(source(f"<p>{'a ' * 145}</p>", category=tags), tags=True)
     assert made.text.endswith("a\n\n#IndieWeb")
-    assert text.BLUESKY.fits(made.text)
+    assert measure.BLUESKY.fits(made.text)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +296,7 @@ def test_whatever_a_post_says_its_copies_are_valid(
     post = source(html, **extra)
     made = skeet(post, link=link, tags=tags)
     encoded, last = made.text.encode(), 0
-    assert text.BLUESKY.fits(made.text)
+    assert measure.BLUESKY.fits(made.text)
     for facet in facets(made.rich):
         assert last <= facet.start < facet.end <= len(encoded)
         encoded[facet.start : facet.end].decode()

@@ -18,10 +18,10 @@ from bridge.desk.syndication import PATH, SyndicationPages
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
 from bridge.store.git import GitStore
-from bridge.syndication.backfeed import Backfeed
+from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.connecting import SCOPES, Connecting, NotConnected
 from bridge.syndication.environment import FileVault
-from bridge.syndication.fake import APP_PASSWORD, HANDLE
+from bridge.syndication.fake.bluesky import APP_PASSWORD, HANDLE
 
 CALLBACK = "https://bridge.example/desk/syndication/callback"
 

@@ -14,7 +14,8 @@ from PIL import Image
 from soak_kit import SOAK
 from syndication_kit import Bench, Fault, Killed, there
 
-from bridge.syndication.fake import DIALECTS, DID, Dialect
+from bridge.syndication.fake.bluesky import DID
+from bridge.syndication.fake.dialects import DIALECTS, Dialect
 from bridge.syndication.jobs import Ledger
 
 CREATE = {"mastodon": ("POST", "/api/v1/statuses"), "bluesky": ("POST", "repo.putRecord")}
@@ -268,7 +269,7 @@ async def test_another_server_with_the_same_api_is_counted_with_care(mastodon: B
 
 
 async def test_pictures_are_waited_for(mastodon: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.syndication.mastodon._PATIENCE", (0.0,) * 9)
+    monkeypatch.setattr("bridge.syndication.mastodon.client._PATIENCE", (0.0,) * 9)
     mastodon.networks.fake.processing = 3
     url = await photo(mastodon)
     mastodon.start()

@@ -11,7 +11,8 @@ import pytest
 
 from bridge.net.fetch import Fetched
 from bridge.syndication.api import ApiError
-from bridge.syndication.bluesky import Bluesky, Sessions
+from bridge.syndication.bluesky.client import Bluesky
+from bridge.syndication.bluesky.session import Sessions
 
 PASSWORD = "abcd-efgh-ijkl-mnop"
 

@@ -15,9 +15,9 @@ from PIL import Image, PngImagePlugin
 from syndication_kit import Bench, Fault, close_bench, make_bench, there
 
 from bridge.store.git import GitStore
-from bridge.syndication.fake import DIALECTS, Dialect
-from bridge.syndication.images import fit
-from bridge.syndication.text import shorten_alt
+from bridge.syndication.compose.images import fit
+from bridge.syndication.compose.measure import shorten_alt
+from bridge.syndication.fake.dialects import DIALECTS, Dialect
 
 LONG = f"See https://example.org/{'x' * 200} and https://example.org/{'y' * 200}, {'word ' * 60}"
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.syndication import text
-from bridge.syndication.text import BLUESKY, Rich, Span, cut, facets, mastodon, mastodon_length
+from bridge.syndication.compose import measure, text
+from bridge.syndication.compose.measure import BLUESKY, cut, mastodon, mastodon_length
+from bridge.syndication.compose.text import Rich, Span, facets
 
 VECTORS: dict[str, Any] = json.loads(
     Path(__file__).with_name("syndication_vectors.json").read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def test_cut_for_mastodon(vector: dict[str, Any]) -> None:
     assert mastodon_length(made.text) == vector["mastodon"]["length"]
 
 
-def cut_unless_fits(vector: dict[str, Any], measure: text.Measure) -> Rich:
+def cut_unless_fits(vector: dict[str, Any], measure: measure.Measure) -> Rich:
     whole = Rich(vector["text"])
     if measure.fits(whole.text):
         return whole
@@ -107,7 +108,7 @@ _ALPHABET = st.one_of(
 )
 TEXTS = st.lists(_ALPHABET, max_size=120).map("".join)
 MEASURES = st.one_of(
-    st.integers(40, 300).map(lambda most: text.Measure(most, 10 * most, BLUESKY.cost)),
+    st.integers(40, 300).map(lambda most: measure.Measure(most, 10 * most, BLUESKY.cost)),
     st.integers(40, 500).map(mastodon),
     st.just(BLUESKY),
 )
@@ -115,7 +116,7 @@ LINK = "https://example.org/1"
 
 
 @given(TEXTS, MEASURES)
-def test_what_is_cut_fits_and_is_a_beginning(words: str, measure: text.Measure) -> None:
+def test_what_is_cut_fits_and_is_a_beginning(words: str, measure: measure.Measure) -> None:
     made = cut(Rich(words), measure, f"\n\n{LINK}").text
     assert measure.fits(made)
     assert made.endswith(LINK)

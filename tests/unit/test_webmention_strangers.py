@@ -11,9 +11,9 @@ import pytest
 from hearing_kit import POST
 
 from bridge.posts.addresses import canonical
-from bridge.syndication.answers import Response, from_statuses
-from bridge.syndication.backfeed import mention_of as answer_of
-from bridge.syndication.mastodon import moment, plain
+from bridge.syndication.backfeed.answers import Response, from_statuses
+from bridge.syndication.backfeed.search import mention_of as answer_of
+from bridge.syndication.mastodon.client import moment, plain
 from bridge.webmention.incoming.rules import Known, Rules, decide
 from bridge.webmention.mention import Mention, Target, mention_of, web_url
 

@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 
 from bridge.syndication.api import Api, ApiError, list_of, object_of
-from bridge.syndication.images import Photo
-from bridge.syndication.text import Counts
+from bridge.syndication.compose.images import Photo
+from bridge.syndication.compose.measure import Counts
 
 #: Seconds between looks at a picture that the server still works on: five minutes in all.
 _PATIENCE = (1, 2, 4, 8, *(15,) * 19)

@@ -1,4 +1,4 @@
-"""What a post's page shows, as :mod:`bridge.syndication.page` parses it.
+"""What a post's page shows, as :mod:`bridge.syndication.compose.page` parses it.
 
 Apart from that, since the libraries that read HTML take a while to load, and no start of the bridge
 waits for them.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bridge.syndication.text import Rich
+from bridge.syndication.compose.text import Rich
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import mf2py
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from bridge.syndication.shown import Picture, PostPage
-from bridge.syndication.text import Rich, Span
+from bridge.syndication.compose.shown import Picture, PostPage
+from bridge.syndication.compose.text import Rich, Span
 
 #: More of a post is never sent anywhere.
 _MOST = 60_000

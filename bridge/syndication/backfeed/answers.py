@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.syndication import bluesky
-from bridge.syndication.mastodon import moment, plain
-from bridge.syndication.opt_outs import may_be_shown, may_show
+from bridge.syndication.backfeed.opt_outs import may_be_shown, may_show
+from bridge.syndication.bluesky.records import page_of, post_at
+from bridge.syndication.mastodon.client import moment, plain
 
 _DEEPEST = 60
 #: Of a longer text, or one of more tags than people write, no more is made than a few lines.
@@ -92,7 +92,7 @@ def _words(status: Mapping[str, Any], url: str) -> str:
         text = plain(content)
     else:
         # Its libraries are loaded when there is an answer to read: no start waits for them.
-        from bridge.syndication.page import read_html  # noqa: PLC0415
+        from bridge.syndication.compose.page import read_html  # noqa: PLC0415
 
         text = read_html(content, url)[0].text
     return re.sub(r"^(?:@[\w.-]+(?:@[\w.-]+)?[ \n]+)+", "", text) or text
@@ -126,7 +126,7 @@ def from_posts(
     """Posts at Bluesky that answer, or quote."""
     for post in posts:
         author, record = post.get("author"), post.get("record")
-        named = bluesky.post_at(str(post.get("uri", "")))
+        named = post_at(str(post.get("uri", "")))
         if named is None or not isinstance(author, dict) or not isinstance(record, dict):
             continue
         did = str(author.get("did", ""))
@@ -136,7 +136,7 @@ def from_posts(
         who = did if did == owner else _known_as(author)
         yield Response(
             kind,
-            bluesky.page_of(who, named[1]),
+            page_of(who, named[1]),
             str(author.get("displayName") or author.get("handle") or did),
             f"https://bsky.app/profile/{who}",
             photo=str(author.get("avatar") or ""),

@@ -11,14 +11,15 @@ from typing import Literal, TypeAlias
 from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import discover
 from bridge.settings import Target
-from bridge.syndication import text
-from bridge.syndication.shown import Picture, PostPage
-from bridge.syndication.text import Measure, Rich
+from bridge.syndication.compose import text
+from bridge.syndication.compose.measure import BLUESKY, Measure, cut, shorten
+from bridge.syndication.compose.shown import Picture, PostPage
+from bridge.syndication.compose.text import Rich
 
 #: Both networks take four pictures.
 MOST_PHOTOS = 4
-_DESCRIPTION = text.Measure(300, 3_000, text.BLUESKY.cost)
-_CARD_TITLE = text.Measure(150, 1_500, text.BLUESKY.cost)
+_DESCRIPTION = Measure(300, 3_000, BLUESKY.cost)
+_CARD_TITLE = Measure(150, 1_500, BLUESKY.cost)
 #: What a post may point at, and with that show before its permalink; the first that it has counts.
 _ABOUT = (
     *("repost-of", "like-of", "in-reply-to", "bookmark-of"),
@@ -136,7 +137,7 @@ def for_mastodon(
     warning = source.warning
     if warning:
         # It counts, and must leave room for the text.
-        warning = text.shorten(Rich(warning), replace(measure, most=measure.most // 2)).text
+        warning = shorten(Rich(warning), replace(measure, most=measure.most // 2)).text
         measure = replace(measure, most=measure.most - measure.size(warning)[0])
     name = text.without_stray_mentions(source.name)
     composed = _compose(
@@ -162,7 +163,7 @@ def for_bluesky(source: Source, target: Target, *, answers: bool = False) -> Com
     composed = _compose(
         source,
         target,
-        text.BLUESKY,
+        BLUESKY,
         source.content,
         name=source.name,
         answers=answers,
@@ -198,7 +199,7 @@ def _compose(
     else:
         if not (with_link or never):
             links.append(source.url)
-        made, is_cut = text.cut(body, measure, "".join(f"\n\n{each}" for each in links)), True
+        made, is_cut = cut(body, measure, "".join(f"\n\n{each}" for each in links)), True
     return Composed(
         made,
         photos=photos,
@@ -251,9 +252,9 @@ def _card(source: Source, made: Rich, links: Iterable[str]) -> Card | None:
     """Of the permalink, where the text has it, else of the first link to another site."""
     if source.url in links and _has(made.text, source.url):
         first = next(iter((*source.featured, *source.photos)), None)
-        title = source.name or text.shorten(Rich(_one_line(source.content.text)), _CARD_TITLE).text
+        title = source.name or shorten(Rich(_one_line(source.content.text)), _CARD_TITLE).text
         said = source.summary or (_one_line(source.content.text) if source.name else "")
-        description = text.shorten(Rich(said), _DESCRIPTION).text
+        description = shorten(Rich(said), _DESCRIPTION).text
         return Card(source.url, title, description, first.url if first else "", own=True)
     spans = sorted([*made.links, *text.urls(made.text)], key=lambda each: each.start)
     for span in spans:

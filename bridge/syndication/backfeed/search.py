@@ -25,8 +25,8 @@ from bridge.settings import Target
 from bridge.site.messages import IndexedPost
 from bridge.store import StoreError
 from bridge.syndication.accounts import Account
-from bridge.syndication.answers import CopyAnswers, Response
 from bridge.syndication.api import ApiError, digest
+from bridge.syndication.backfeed.answers import CopyAnswers, Response
 from bridge.syndication.jobs import Answers, Ledger
 from bridge.syndication.planning import copies_of
 from bridge.webmention.mention import Mention, line, paragraphs, web_url

@@ -1,0 +1,1 @@
+"""Answers to copies, taken home as mentions."""

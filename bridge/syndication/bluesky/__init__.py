@@ -1,0 +1,1 @@
+"""Copies at Bluesky, and at other servers of AT protocol."""

@@ -1,0 +1,143 @@
+"""The part of AT protocol that copies and their answers need: https://docs.bsky.app/docs/api/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bridge.syndication.api import ApiError, object_of
+from bridge.syndication.backfeed.opt_outs import may_be_shown
+from bridge.syndication.bluesky.records import POST, Ref, post_at
+from bridge.syndication.bluesky.session import Session
+from bridge.syndication.compose.images import Photo
+
+#: ``getPosts`` takes no more.
+AT_ONCE = 25
+
+
+class Bluesky(Session):
+    """What there is at an account. Every method raises
+    :class:`~bridge.syndication.api.ApiError`."""
+
+    async def put(self, collection: str, rkey: str, record: Mapping[str, Any]) -> Ref | None:
+        """Make a record with a key of its own: exactly one, however often this is called.
+
+        ``None`` where another record has this key (com.atproto.repo.putRecord with a
+        ``swapRecord`` of null is InvalidSwap then).
+        """
+        body = {
+            "repo": await self.did(),
+            "collection": collection,
+            "rkey": rkey,
+            "record": dict(record),
+            "swapRecord": None,
+        }
+        try:
+            return _ref(await self.call("POST", "com.atproto.repo.putRecord", body=body))
+        except ApiError as error:
+            if error.name == "InvalidSwap":
+                return None
+            raise
+
+    async def get(self, collection: str, rkey: str) -> tuple[Ref, dict[str, Any]] | None:
+        """An own record; ``None`` where there is none."""
+        query = {"repo": await self.did(), "collection": collection, "rkey": rkey}
+        try:
+            found = await self.call("GET", "com.atproto.repo.getRecord", query=query)
+        except ApiError as error:
+            if error.name == "RecordNotFound" or error.status == 404:
+                return None
+            raise
+        value = found.get("value")
+        return _ref(found), value if isinstance(value, dict) else {}
+
+    async def delete(self, collection: str, rkey: str) -> None:
+        """Have a record gone; one that is not there is."""
+        body = {"repo": await self.did(), "collection": collection, "rkey": rkey}
+        await self.call("POST", "com.atproto.repo.deleteRecord", body=body)
+
+    async def upload(self, photo: Photo) -> dict[str, Any]:
+        """A picture as records refer to it (a blob)."""
+        found = await self.call(
+            "POST", "com.atproto.repo.uploadBlob", data=photo.data, mime=photo.mime
+        )
+        blob = found.get("blob")
+        if not isinstance(blob, dict):
+            raise ApiError("the server's answer names no blob")
+        return blob
+
+    async def resolve(self, handle: str) -> str | None:
+        """The DID of a handle; ``None`` where no account has it."""
+        try:
+            query = {"handle": handle}
+            found = await self.call("GET", "com.atproto.identity.resolveHandle", query=query)
+        except ApiError as error:
+            if error.passing or error.denied:
+                raise
+            return None
+        did = found.get("did")
+        return did if isinstance(did, str) and did.startswith("did:") else None
+
+    # ---- what others see ------------------------------------------------------------------
+
+    async def view(self, name: str, **query: Any) -> dict[str, Any]:
+        """Ask what everybody may see (``app.bsky.*``)."""
+        if base := self.appview():
+            return object_of(await self.api(base).get(f"/xrpc/{name}", **query))
+        return await self.call("GET", name, query=query)
+
+    async def pages(self, name: str, key: str, **query: Any) -> list[dict[str, Any]]:
+        """All of a list that comes in pages, up to a thousand."""
+        found: list[dict[str, Any]] = []
+        for _ in range(10):
+            answer = await self.view(name, **query, limit=100)
+            listed = answer.get(key)
+            found += [each for each in listed if isinstance(each, dict)] if listed else []
+            if not isinstance(cursor := answer.get("cursor"), str) or not listed:
+                break
+            query["cursor"] = cursor
+        return found
+
+    async def who_minds(self, dids: Iterable[str]) -> frozenset[str]:
+        """Those of some accounts whose profiles ask not to be taken elsewhere."""
+        wanted, found = sorted(dids), list[dict[str, Any]]()
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            try:
+                answer = await self.view("app.bsky.actor.getProfiles", actors=some)
+            except ApiError as error:
+                if error.passing or error.denied:
+                    raise
+                continue
+            profiles = answer.get("profiles")
+            found += [each for each in profiles or () if isinstance(each, dict)]
+        return frozenset(str(each.get("did")) for each in found if not may_be_shown(each))
+
+    async def find(self, url: str) -> tuple[Ref, Ref] | None:
+        """The post that an address means, and the first post of its thread."""
+        uri = await self.uri_of(url)
+        if uri is None:
+            return None
+        found = (await self.view("app.bsky.feed.getPosts", uris=[uri])).get("posts")
+        for post in found if isinstance(found, list) else []:
+            parent, record = _ref(post), post.get("record")
+            reply = record.get("reply") if isinstance(record, dict) else None
+            root = reply.get("root") if isinstance(reply, dict) else None
+            return parent, _ref(root) if isinstance(root, dict) else parent
+        return None
+
+    async def uri_of(self, url: str) -> str | None:
+        """``at://DID/app.bsky.feed.post/RKEY`` of a post's page, or of itself."""
+        named = post_at(url)
+        if named is None:
+            return None
+        account, rkey = named
+        did = account if account.startswith("did:") else await self.resolve(account)
+        return f"at://{did}/{POST}/{rkey}" if did else None
+
+
+def _ref(found: Mapping[str, Any]) -> Ref:
+    uri, cid = found.get("uri"), found.get("cid")
+    if not isinstance(uri, str):
+        raise ApiError("the server's answer names no record")
+    return Ref(uri, cid if isinstance(cid, str) else "")

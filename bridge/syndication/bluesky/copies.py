@@ -1,0 +1,217 @@
+"""Copies at an account of Bluesky's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import replace
+from urllib.parse import urldefrag
+
+from bridge.settings import Target
+from bridge.syndication.api import ApiError
+from bridge.syndication.backfeed.answers import (
+    CopyAnswers,
+    dids_in,
+    from_actors,
+    from_posts,
+    from_thread,
+)
+from bridge.syndication.bluesky import records
+from bridge.syndication.bluesky.client import Bluesky
+from bridge.syndication.bluesky.records import LIKE, POST, REPOST, Ref
+from bridge.syndication.compose import text
+from bridge.syndication.compose.composing import Composed, Source, for_bluesky
+from bridge.syndication.compose.images import Photo
+from bridge.syndication.compose.shown import Picture
+from bridge.syndication.compose.text import Span
+from bridge.syndication.jobs import Copy, Job
+from bridge.syndication.networks import Environment, Made, Refused, counted, fitting
+
+#: How many keys are tried where another post has the first.
+_KEYS = 4
+_NAME_TRIES = 2
+
+
+class AtBluesky:
+    """An account at Bluesky."""
+
+    def __init__(self, target: Target, client: Bluesky, environment: Environment) -> None:
+        self._target = target
+        self._client = client
+        self._environment = environment
+        self._did = target.handle if target.handle.startswith("did:") else ""
+
+    async def post(self, job: Job, source: Source) -> Made:
+        """See :class:`Network`. Its key makes the record one: nothing else has to be remembered."""
+        self._did = await self._client.did()
+        parent = await self._answered(source)
+        if parent is not None and source.kind in {"like", "repost"}:
+            return await self._react(job, source, parent[0])
+        composed = await asyncio.to_thread(
+            for_bluesky, source, self._target, answers=parent is not None
+        )
+        created = job.created or records.created_at(source.published, self._environment.now())
+        said = {composed.text, *([job.text] if job.maybe else [])}
+        job.created = created
+        facets = text.facets(composed.rich, await self._mentions(composed.text, job))
+        embed, alts = await self._embed(composed)
+        record = records.post_record(
+            composed.text,
+            facets,
+            created=created,
+            language=composed.language,
+            embed=embed,
+            reply=parent,
+        )
+        for number in range(_KEYS):
+            rkey = job.key = self._key(source, number)
+            job.text, job.maybe = composed.text, True
+            job.started = job.started or self._environment.now().timestamp()
+            self._environment.save(job)
+            if await self._client.put(POST, rkey, record) is not None:
+                return Made(records.page_of(self._did, rkey), rkey, composed.text, alts)
+            if await self._is_ours(rkey, job, source, said):
+                return Made(records.page_of(self._did, rkey), rkey, composed.text, alts)
+        raise Refused("other posts have all the record keys that this one could have")
+
+    async def edit(self, job: Job, source: Source, copy: Copy) -> Made | None:
+        """Nothing: Bluesky's own pages would go on showing the first version."""
+        del job, source, copy
+        return None
+
+    async def delete(self, job: Job) -> None:
+        """See :class:`Network`."""
+        self._did = await self._client.did()
+        url, rkey = job.old, job.old_id
+        _, fragment = urldefrag(url)
+        collection = {"liked": LIKE, "reposted": REPOST}.get(fragment.partition("-")[0], POST)
+        named = records.post_at(url)
+        if not rkey and collection == POST:
+            # Without an address: what a try may have made before the post was deleted.
+            rkey = named[1] if named else job.key
+        if rkey:
+            await self._client.delete(collection, rkey)
+
+    def is_mine(self, url: str) -> bool:
+        """See :class:`Network`."""
+        page, fragment = urldefrag(url)
+        mine = {each for each in (self._did, self._target.handle) if each}
+        if fragment:
+            return any(fragment.endswith(f"-by-{each}") for each in mine)
+        named = records.post_at(page)
+        return named is not None and named[0] in mine
+
+    async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
+        """See :class:`Network`."""
+        del copy_id
+        client, target = self._client, self._target
+        self._did = self._did or await client.did()
+        uri = await client.uri_of(url)
+        posts = (await client.view("app.bsky.feed.getPosts", uris=[uri])).get("posts")
+        post = next((each for each in posts or () if isinstance(each, dict)), None)
+        if uri is None or post is None:
+            return CopyAnswers()
+        names = ("replyCount", "likeCount", "repostCount", "quoteCount")
+        now = " ".join(str(post.get(name)) for name in names)
+        if now == seen and not full:
+            return None
+        asked = {"uri": uri, "depth": 10, "parentHeight": 0}
+        thread = (await client.view("app.bsky.feed.getPostThread", **asked)).get("thread")
+        hidden = await client.who_minds(dids_in(thread) - {self._did})
+        found = [*from_thread(thread, self._did, hidden)]
+        if target.backfeed == "all" and target.likes == "faces":
+            likes = await client.pages("app.bsky.feed.getLikes", "likes", uri=uri)
+            actors = [each["actor"] for each in likes if isinstance(each.get("actor"), dict)]
+            found += from_actors(actors, url, "like-of", "liked", hidden)
+            reposts = await client.pages("app.bsky.feed.getRepostedBy", "repostedBy", uri=uri)
+            found += from_actors(reposts, url, "repost-of", "reposted", hidden)
+        if target.backfeed == "all":
+            quotes = await client.pages("app.bsky.feed.getQuotes", "posts", uri=uri)
+            found += from_posts(quotes, self._did, hidden, "mention-of")
+        counts = {
+            "like-of": counted(post.get("likeCount")),
+            "repost-of": counted(post.get("repostCount")),
+        }
+        return CopyAnswers(tuple(found), counts, now)
+
+    def _key(self, source: Source, number: int = 0) -> str:
+        extra = [str(number)] if number else []
+        return records.tid(source.published, source.url, self._target.uid, *extra)
+
+    async def _is_ours(self, rkey: str, job: Job, source: Source, said: Collection[str]) -> bool:
+        """Whether the record that has the key is this post's copy, made by an earlier try.
+
+        It says what this or the last try wanted to say, was to be made at the same moment, or links
+        to the post; and it is not known to be another post's.
+        """
+        found, page = await self._client.get(POST, rkey), records.page_of(self._did, rkey)
+        if found is None or (page != job.old and self._environment.is_taken(page)):
+            return False
+        _, record = found
+        same = record.get("text") in said or record.get("createdAt") == job.created
+        return same or source.url in str(record)
+
+    async def _answered(self, source: Source) -> tuple[Ref, Ref] | None:
+        if source.answers is None:
+            return None
+        for url in source.about:
+            if found := await self._client.find(url):
+                return found
+        return None
+
+    async def _react(self, job: Job, source: Source, subject: Ref) -> Made:
+        created = job.created or records.created_at(source.published, self._environment.now())
+        job.created, job.maybe = created, True
+        self._environment.save(job)
+        collection, word = (LIKE, "liked") if source.kind == "like" else (REPOST, "reposted")
+        record = {"$type": collection, "subject": subject.as_json(), "createdAt": created}
+        rkey = self._key(source)
+        # Where the key is taken it is by this very like: nothing else is made of these texts.
+        await self._client.put(collection, rkey, record)
+        named = records.post_at(subject.uri)
+        page = records.page_of(*named) if named else subject.uri
+        return Made(f"{page}#{word}-by-{self._did}", rkey)
+
+    async def _mentions(self, words: str, job: Job) -> list[Span]:
+        """The accounts that the text names, as far as there are such.
+
+        Where asking fails again and again, a name is a word: no post waits for another's server.
+        """
+        found = []
+        for span in text.handles(words):
+            try:
+                did = await self._client.resolve(span.value)
+            except ApiError as error:
+                if job.tries < _NAME_TRIES or not error.uncertain:
+                    raise
+                did = None
+            if did:
+                found.append(replace(span, value=did))
+        return found
+
+    async def _embed(self, composed: Composed) -> tuple[dict[str, object] | None, tuple[str, ...]]:
+        if composed.photos:
+            images = []
+            for picture in composed.photos:
+                photo = await self._photo(picture)
+                images.append((await self._client.upload(photo), picture.alt, photo))
+            return records.images_embed(images), tuple(each.alt for each in composed.photos)
+        if composed.card is None:
+            return None, ()
+        card = await self._environment.card(composed.card)
+        thumb = None
+        if card.picture:
+            try:
+                thumb = await self._client.upload(await self._photo(Picture(card.picture)))
+            except Refused:
+                # A card without its picture is one all the same.
+                thumb = None
+        return records.card_embed(card.url, card.title, card.description, thumb), ()
+
+    async def _photo(self, picture: Picture) -> Photo:
+        return await fitting(
+            self._environment,
+            picture,
+            most_bytes=records.IMAGE_BYTES,
+            longest=records.IMAGE_SIDE,
+        )

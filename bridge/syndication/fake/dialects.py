@@ -1,0 +1,49 @@
+"""How servers with Mastodon's API differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a server with Mastodon's API differs from Mastodon.
+
+    ``too_long`` and ``refusal`` are the status and words for a long text and a bad token, ``page``
+    is where a status is shown; ``edits``: it can be changed.
+    """
+
+    version: str = "4.5.0"
+    honours_keys: bool = True
+    counts_raw: bool = False
+    too_long: tuple[int, str] = (422, "Validation failed: Text character limit of {} exceeded")
+    refusal: tuple[int, str] = (401, "The access token is invalid")
+    page: str = "/@you/{}"
+    edits: bool = True
+
+
+DIALECTS = {
+    "mastodon": Dialect(),
+    "takahe": Dialect(
+        version="takahe/0.11.0",
+        honours_keys=False,
+        counts_raw=True,
+        too_long=(400, "Status is too long"),
+        refusal=(400, "bad token"),
+    ),
+    "gotosocial": Dialect(
+        version="0.19.1+git-2c0c2a0",
+        counts_raw=True,
+        too_long=(422, "Unprocessable Entity: status too long, but limit is {}"),
+        refusal=(401, "Unauthorized: token is not valid"),
+        page="/@you/statuses/{}",
+        edits=False,
+    ),
+    "pleroma": Dialect(
+        version="2.7.2 (compatible; Pleroma 2.5.0)",
+        counts_raw=True,
+        too_long=(422, "The status is over the character limit"),
+        refusal=(403, "Invalid credentials."),
+        page="/notice/{}",
+    ),
+}

@@ -1,0 +1,94 @@
+"""Both halves together, served, with a page that shows what has been copied.
+
+It keeps nothing, and takes only what the real ones take: texts of the right length, facets and
+records in the right shape. For ``demo --fake-network`` and for tests.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from aiohttp import web
+
+from bridge.syndication.fake.bluesky import FakeBluesky
+from bridge.syndication.fake.mastodon import FakeMastodon, as_html
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class FakeNetwork(FakeMastodon, FakeBluesky):
+    """A network; ``base`` is where it is reached, once it is."""
+
+    async def page(self, request: web.Request) -> web.Response:
+        """All that has been copied here, the newest first."""
+        del request
+        toots = [
+            f"<li>{each['content']}<p>Mastodon, {each['created_at']}</p></li>"
+            for each in reversed(self.statuses.values())
+        ]
+        posts = [
+            f"<li>{as_html(each['value'].get('text', ''))}"
+            f"<p>Bluesky, {html.escape(each['value'].get('createdAt', ''))}</p></li>"
+            for each in reversed(self.records.values())
+        ]
+        shown = "".join([*toots, *posts]) or "<li>Nothing yet: post something, and choose me.</li>"
+        body = (
+            '<!doctype html><html lang="en"><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width">'
+            "<title>A network that is not there</title>"
+            f"<h1>A network that is not there</h1><ul>{shown}</ul></html>"
+        )
+        return web.Response(text=body, content_type="text/html")
+
+    def app(self, *middlewares: Any) -> web.Application:
+        """As an application to be served."""
+        app = web.Application(middlewares=middlewares, client_max_size=60_000_000)
+        add = app.router.add_route
+        for method, path, handler in self._routes():
+            add(method, path, handler)
+        return app
+
+    def _routes(self) -> list[tuple[str, str, Handler]]:
+        xrpc = {
+            ("POST", "com.atproto.server.createSession"): self.sign_in,
+            ("POST", "com.atproto.server.refreshSession"): self.refresh,
+            ("GET", "com.atproto.identity.resolveHandle"): self.resolve,
+            ("POST", "com.atproto.repo.uploadBlob"): self.blob,
+            ("POST", "com.atproto.repo.putRecord"): self.put,
+            ("GET", "com.atproto.repo.getRecord"): self.get_record,
+            ("POST", "com.atproto.repo.deleteRecord"): self.delete_record,
+            ("GET", "app.bsky.feed.getPosts"): self.get_posts,
+            ("GET", "app.bsky.feed.getPostThread"): self.thread,
+            ("GET", "app.bsky.feed.getLikes"): self.likes,
+            ("GET", "app.bsky.feed.getRepostedBy"): self.reposted,
+            ("GET", "app.bsky.feed.getQuotes"): self.quotes,
+        }
+        status = "/api/v1/statuses/{id}"
+        return [
+            ("GET", "/api/v2/instance", self.instance),
+            ("POST", "/api/v1/apps", self.register),
+            ("GET", "/oauth/authorize", self.authorize),
+            ("POST", "/oauth/token", self.grant),
+            ("POST", "/oauth/revoke", self.revoke),
+            ("GET", "/api/v1/accounts/verify_credentials", self.verify),
+            ("GET", "/api/v1/accounts/{account}/statuses", self.own),
+            ("POST", "/api/v1/statuses", self.create),
+            ("GET", status, self.show),
+            ("PUT", status, self.edit),
+            ("DELETE", status, self.remove),
+            ("GET", f"{status}/source", self.source),
+            ("GET", f"{status}/context", self.context),
+            ("GET", f"{status}/{{what:favourited_by|reblogged_by}}", self.people),
+            ("POST", f"{status}/{{action:favourite|reblog|unfavourite|unreblog}}", self.act),
+            ("POST", "/api/v2/media", self.upload),
+            ("GET", "/api/v1/media/{id}", self.medium),
+            ("GET", "/api/v2/search", self.search),
+            *((method, f"/xrpc/{name}", handler) for (method, name), handler in xrpc.items()),
+            ("GET", "/", self.page),
+            ("GET", "/@you", self.page),
+            ("GET", "/@you/{id}", self.page),
+        ]

@@ -1,0 +1,21 @@
+"""Refusals in the form that the networks have for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from aiohttp import web
+
+_KINDS: dict[int, type[web.HTTPException]] = {
+    400: web.HTTPBadRequest,
+    401: web.HTTPUnauthorized,
+    403: web.HTTPForbidden,
+    404: web.HTTPNotFound,
+    422: web.HTTPUnprocessableEntity,
+}
+
+
+def error(status: int, told: Mapping[str, str]) -> web.HTTPException:
+    """An answer with this status and JSON, to be raised."""
+    return _KINDS[status](text=json.dumps(dict(told)), content_type="application/json")

@@ -1,0 +1,1 @@
+"""Copies at servers with Mastodon's API."""
