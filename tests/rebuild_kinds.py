@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
 from rebuild_site import post
 from warm_kit import run_module
+
+from bridge.rebuild.build import Outcome, Task
+from bridge.rebuild.local.pelican_log import LogSummary
 
 Change = Mapping[str, bytes | None]
 
@@ -200,3 +203,32 @@ def _timeless(name: str, data: bytes) -> bytes:
 def differing(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> list[str]:
     """Names of files that are not the same in both."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+class NoFallback:
+    """Where the resident build is to do everything itself."""
+
+    async def build(self, task: Task) -> Outcome:
+        raise AssertionError("the resident build gave up")
+
+    async def make(self, task: Task, folder: Path) -> LogSummary:
+        raise AssertionError("nobody asked for a comparison")
+
+    async def run_when_idle(self, task: Task) -> str | None:
+        """Nothing to look after."""
+
+    def stays_warm(self, changed: Collection[str]) -> bool:
+        del changed
+        return False
+
+    def needs_warm_up(self) -> bool:
+        return False
+
+    def preempt(self) -> None:
+        """Nothing to preempt."""
+
+    async def abandon(self) -> None:
+        """Nothing to bring back."""
+
+    async def close(self) -> None:
+        """Nothing to end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,11 @@ STATIC_PATHS = ["media"]
 DEFAULT_PAGINATION = 5
 PLUGINS = []
 """
+#: The same with mentions.
+CONFIGURED = CONF.replace(
+    b"PLUGINS = []",
+    b'PLUGINS = ["pelican_indieauth"]\nINDIEAUTH_BRIDGE = "https://bridge.example/"',
+).replace(b'["media"]', b'["media", "mentions"]')
 
 
 def new_store(repo: Path) -> GitStore:
@@ -38,6 +44,18 @@ def post(title: str, day: int, *, body: str = "Text.", **more: str) -> bytes:
     keys = {"Title": title, "Date": f"2026-11-{day:02d}T12:00:00+01:00", **more}
     head = "".join(f"{key}: {value}\n" for key, value in keys.items())
     return f"{head}\n{body}\n".encode()
+
+
+def mention(who: str, slug: str = "one") -> bytes:
+    """A like, as the bridge writes it."""
+    said = {
+        "type": "entry",
+        "url": f"https://{who}.example/",
+        "author": {"name": who, "photo": "{static}/media/faces/a.webp"},
+        "wm-property": "like-of",
+        "wm-target": f"https://example.com/{slug}.html",
+    }
+    return json.dumps(said).encode()
 
 
 def commit(store: ContentStore, files: Mapping[str, bytes | None]) -> Version:

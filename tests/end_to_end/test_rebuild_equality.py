@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from rebuild_kinds import (
     CHANGES,
     MARKS,
     Change,
+    NoFallback,
     clean,
     comparable,
     differing,
@@ -26,10 +27,9 @@ from rebuild_kinds import (
 from rebuild_site import commit
 from soak_kit import SOAK
 
-from bridge.rebuild.build import Outcome, Task
+from bridge.rebuild.build import Task
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import LogSummary
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
 from bridge.runtime import process
@@ -55,35 +55,6 @@ def together(start: Change, number: int) -> Iterator[tuple[list[str], Change]]:
         files = {path: data for path, data in files.items() if data is not None or path in there}
         there = {path for path in there | files.keys() if files.get(path, b"") is not None}
         yield [kind for kind, _ in batch], files
-
-
-class NoFallback:
-    """Where the resident build is to do everything itself."""
-
-    async def build(self, task: Task) -> Outcome:
-        raise AssertionError("the resident build gave up")
-
-    async def make(self, task: Task, folder: Path) -> LogSummary:
-        raise AssertionError("nobody asked for a comparison")
-
-    async def run_when_idle(self, task: Task) -> str | None:
-        """Nothing to look after."""
-
-    def stays_warm(self, changed: Collection[str]) -> bool:
-        del changed
-        return False
-
-    def needs_warm_up(self) -> bool:
-        return False
-
-    def preempt(self) -> None:
-        """Nothing to preempt."""
-
-    async def abandon(self) -> None:
-        """Nothing to bring back."""
-
-    async def close(self) -> None:
-        """Nothing to end."""
 
 
 class Site:

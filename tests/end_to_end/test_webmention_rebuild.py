@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from rebuild_site import CONF, commit, files, make, post, settled
+from rebuild_site import CONFIGURED, commit, files, make, mention, post, settled
 
 from bridge.rebuild.worker import Worker
 from bridge.store.git import GitStore
-
-CONFIGURED = CONF.replace(
-    b"PLUGINS = []",
-    b'PLUGINS = ["pelican_indieauth"]\nINDIEAUTH_BRIDGE = "https://bridge.example/"',
-).replace(b'["media"]', b'["media", "mentions"]')
-
-
-def mention(who: str, slug: str = "one") -> bytes:
-    """A like, as the bridge writes it."""
-    said = {
-        "type": "entry",
-        "url": f"https://{who}.example/",
-        "author": {"name": who, "photo": "{static}/media/faces/a.webp"},
-        "wm-property": "like-of",
-        "wm-target": f"https://example.com/{slug}.html",
-    }
-    return json.dumps(said).encode()
 
 
 async def test_mentions_come_change_and_go(tmp_path: Path, bare_store: GitStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -91,6 +92,10 @@ class Output:
         if new:
             self.ours |= new
             self._save()
+
+    def has(self, path: str) -> bool:
+        """Whether a file of ours is there."""
+        return path in self.ours and os.path.isfile(f"{self.folder}/{path}")  # noqa: PTH113 - hot
 
     def put(self, path: str, data: bytes) -> bool:
         """Have a file there; whether it is other than before. Raises :class:`TooMuchOutput`."""

@@ -208,7 +208,7 @@ def _build(site: WarmSite, order: Build, logged: Logged, at_start: LogSummary) -
     logged.take()
     checkout = site.site_paths.checkout
     try:
-        files = site.build(order.changed, order.excused)
+        files = site.build(order)
         said = logged.said()
     except Interrupted:
         return BuildAbandoned()

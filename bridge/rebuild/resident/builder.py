@@ -48,6 +48,8 @@ _TAIL = 50
 _FIRST = 2
 _RARELY = 64
 _NAMED = 5
+#: So many changed files are at most those of posts whose pages someone waits for.
+_WAITED_FOR = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class ResidentBuilder:
         self._unverified = 0
         self._verify_at = _FIRST
         self._building = False
+        self._overtaken = False
         self._hurry: asyncio.Task[None] | None = None
 
     async def build(self, task: Task) -> Outcome:
@@ -236,7 +239,7 @@ class ResidentBuilder:
         except _NotWarm:
             pass
         else:
-            self._failures, self._failed_alike = 0, None
+            self._failures, self._failed_alike, self._overtaken = 0, None, False
             return outcome
         return await self._fall_back_for_now(task)
 
@@ -254,6 +257,7 @@ class ResidentBuilder:
 
     def preempt(self) -> None:
         """Something newer waits."""
+        self._overtaken = True
         if self._process is not None and self._building:
             self._building = False
             self._hurry = asyncio.create_task(self._send_preempt(self._process))
@@ -297,10 +301,11 @@ class ResidentBuilder:
         await self._fallback.close()
 
     async def _ask(self, task: Task, changed: frozenset[str]) -> Outcome:
-        if self._process is None:
-            self._process = await _Process.start(self._resident, task, self._output)
-        running = self._process
-        await running.tell(Build(changed, task.excused))
+        running = self._process or await self._start(task)
+        # Where the whole site is new, only what came since can be waited for.
+        first = task.changed if len(task.changed) <= _WAITED_FOR else task.since_last_try
+        first = first if len(first) <= _WAITED_FOR else frozenset()
+        await running.tell(Build(changed, task.excused, first))
         self._building = True
         try:
             while True:
@@ -330,6 +335,14 @@ class ResidentBuilder:
             raise
         finally:
             self._building = False
+
+    async def _start(self, task: Task) -> _Process:
+        self._process = await _Process.start(self._resident, task, self._output)
+        overtaken, self._overtaken = self._overtaken, False
+        if overtaken:
+            # It is about to read the whole site: the newer version, then.
+            raise Superseded
+        return self._process
 
     def _judge(self, failed: Failed, task: Task) -> None:
         """Raise what a failure means; where no file is at fault, the command has to say."""

@@ -30,12 +30,14 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 class Build(msgspec.Struct, frozen=True, tag=True):
     """Build what is in the checkout now.
 
-    ``changed`` are the files that are other than in the last build that went well. ``excused`` are
-    those whose own fault it is if they cannot be read; ``None``: any.
+    ``changed`` are the files that are other than in the last build that was tried. ``excused`` are
+    those whose own fault it is if they cannot be read; ``None``: any. ``first`` are those that no
+    build which went well has had, as far as they may be waited for.
     """
 
     changed: frozenset[str]
     excused: frozenset[str] | None
+    first: frozenset[str] = frozenset()
 
 
 class Preempt(msgspec.Struct, frozen=True, tag=True):

@@ -17,14 +17,16 @@ from typing import Any
 
 from pelican import Pelican
 from pelican.contents import Content
-from pelican.generators import Generator
+from pelican.generators import Generator, PagesGenerator
 from pelican.log import LimitFilter
 from pelican.plugins import signals
 from pelican.settings import read_settings
 from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
+from bridge.rebuild.resident.copying import Copies
 from bridge.rebuild.resident.logged import Logged
+from bridge.rebuild.resident.messages import Build
 from bridge.rebuild.resident.pelican import contents, generators, plugins
 from bridge.rebuild.resident.pelican.generators import WarmArticles, WarmStatic
 from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
@@ -34,9 +36,7 @@ from bridge.rebuild.resident.pelican.planning import Page, Planner
 from bridge.rebuild.resident.pelican.reading import (
     CachedFileChanged,
     ContentCache,
-    Stamp,
     readers_with,
-    stamp,
     stamps,
 )
 from bridge.rebuild.resident.reuse import opened
@@ -50,6 +50,7 @@ from bridge.rebuild.resident.reuse.tracing import (
     known_to_pelican,
     trace_functions,
 )
+from bridge.rebuild.resident.waited_for import WaitedFor
 
 
 class Interrupted(Exception):
@@ -75,15 +76,18 @@ class SitePaths:
 
 @dataclass(slots=True)
 class _Build:
-    """What one build has to do with, and what it has done so far."""
+    """What one build has to do with, and what it has done so far.
+
+    ``first`` are the files of the posts whose pages are waited for.
+    """
 
     running: list[Generator]
     context: dict[str, Any]
     lists: SiteLists
     inputs: BuildInputs
     writer: Writer
+    first: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
-    statics: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
 
 
 class WarmSite:
@@ -135,24 +139,33 @@ class WarmSite:
         self._links = Links()
         self._numbering = ValueNumbering()
         self._pages = Pages(self._staged, shown)
-        self._statics: dict[str, tuple[str, Stamp]] = {}
-        self._theme: set[str] = set()
+        self._copies = Copies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
+        self._unchecked: set[str] = set()
+        self._waited_for = WaitedFor(site_paths.checkout)
+        #: No build has come to its end yet.
+        self._cold = True
 
-    def build(self, changed: Collection[str], excused: Collection[str] | None) -> tuple[str, ...]:
+    def build(self, order: Build) -> tuple[str, ...]:
         """Bring the output up to date; the files that are other than before.
 
-        ``changed`` and ``excused``: as in :class:`~.messages.Build`. Raises
-        :class:`~.reading.CachedFileChanged` where a file that this process has cached has changed.
+        Raises :class:`~.reading.CachedFileChanged` where this process has kept what is another
+        now, and :class:`Interrupted`.
         """
         if stamps(self._kept) != self._kept:
             raise CachedFileChanged(
                 "the settings, a plugin or a template read a file that has changed"
             )
+        self._unchecked |= order.changed
+        # Reading a whole site takes a while: what comes before anything can be shown is read too.
+        give_up = self._give_up if self._cold and not order.first else _go_on
+        give_up()
         self._begin()
-        build = self._read()
-        self._check_posts(changed, excused)
-        self._copy_files(build)
-        self._show_first(build)
+        build = self._read(give_up)
+        self._check_posts(order.excused)
+        build.first = self._waited_for.posts(
+            build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
+        )
+        self._copy_files(build, order.first)
         pages = self._plan(build)
         self._write(pages, build)
         self._run_late(pages, build)
@@ -176,7 +189,11 @@ class WarmSite:
         Content.get_content.cache.clear()
         Content.get_summary.cache.clear()
 
-    def _read(self) -> _Build:
+    def _give_up(self) -> None:
+        if self._newer():
+            raise Interrupted
+
+    def _read(self, give_up: Callable[[], None]) -> _Build:
         """Run the generators as far as Pelican's ``run`` does before it writes."""
         site = self._site
         context = site.settings.copy()
@@ -200,6 +217,7 @@ class WarmSite:
             # Past reading: from here on no single file is what fails.
             self.content_cache.reading = ""
             _call(generator, "check_disabled_readers")
+            give_up()
         signals.all_generators_finalized.send(running)
         environments = [generator.env for generator in running if hasattr(generator, "env")]
         for generator in running:
@@ -211,14 +229,17 @@ class WarmSite:
         names = ChainMap(context, *(environment.globals for environment in environments))
         inputs = BuildInputs(self._numbering, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
+        self._links.touch_in_order(context)
         return _Build(running, context, lists, inputs, writer)
 
     def _read_by_a_template(self, paths: Collection[str]) -> None:
         """Files were opened while a template was compiled, and it stays compiled."""
         self._kept |= stamps(paths)
 
-    def _check_posts(self, changed: Collection[str], excused: Collection[str] | None) -> None:
+    def _check_posts(self, excused: Collection[str] | None) -> None:
         """See that what changed are posts, and that some can be read at all."""
+        # Builds that were given up before this have changes that no one has looked at.
+        changed, self._unchecked = self._unchecked, set()
         before, root = self._posts, f"{self.site_paths.checkout}/"
         self._posts = {path.removeprefix(root) for path in self.content_cache.posts()}
         own = tuple(f"{folder}/" for folder in self.site_paths.own)
@@ -228,61 +249,49 @@ class WarmSite:
         if excused is not None:
             self._logged.said().check_some_are_read(self._posts, excused)
 
-    def _copy_files(self, build: _Build) -> None:
-        """Pictures and the like come first, so that no page is there before what it shows."""
-        self._links.touch_in_order(build.context)
+    def _copy_files(self, build: _Build, new: Collection[str]) -> None:
+        """Pictures and the like come first, so that no page is there before what it shows.
 
-        def wanted(source: str, name: str) -> bool:
-            if name.startswith("../"):
-                # Pelican puts it beside the folder of pages, where nothing of ours belongs.
-                return False
-            if not os.path.exists(source):  # noqa: PTH110 - called for every file of a site
-                # A post names it; Pelican goes on without it.
-                return False
-            build.statics[name] = source, stamp(source)
-            return self._statics.get(name) != build.statics[name]
-
-        first = not self._pages
-        for generator in build.running:
-            if isinstance(generator, WarmStatic):
-                generator.wanted, generator.with_theme = wanted, first
-                generator.generate_output(build.writer)
-        new = [name for name, source in build.statics.items() if self._statics.get(name) != source]
-        if first:
-            # Copied once, so published at once: what interrupts this build makes the next one
-            # take these files for old ones.
-            self._theme = self._staged.below(self._site.settings["THEME_STATIC_DIR"])
-            new += sorted(self._theme - set(new))
-        self._staged.expect(new)
-        copied = [name for name in new if self._staged.publish(name)]
-        build.changed.update(copied)
-        self._shown(copied)
-        self._statics = build.statics
+        No new post has to wait for those of all others, which are in the output for long.
+        """
+        if self._cold and build.first:
+            first = self._waited_for.files(new)
+            build.changed.update(self._copies.copy(build.running, first=first))
+            self._show_first(build)
+            build.changed.update(self._copies.copy(build.running, check_newer=self._give_up))
+        else:
+            build.changed.update(self._copies.copy(build.running))
+            self._show_first(build)
 
     def _show_first(self, build: _Build) -> None:
-        """Write at once what the changed posts are on, as far as people look there first."""
-        fresh = set(self.content_cache.fresh)
-        if not self._pages or not fresh:
+        """Write at once what is waited for, and what people look at there first."""
+        if not build.first:
             return
-        first = _first_pages(self._site.settings)
+        home = _first_pages(self._site.settings)
 
         def noted(page: Page, _: dict[str, Any]) -> None:
-            wanted = page.source in fresh or page.name in first
-            # The home page may give way to a post that wants to be that.
-            same = page.content is not None or self._pages.is_as_before(page)
-            if wanted and same and planner.pages[page.name] is page:
+            if page.content is not None:
+                wanted = page.source in build.first
+            else:
+                # The home page may give way to a post that wants to be that.
+                wanted = page.name in home and self._pages.is_as_before(page)
+                wanted = wanted and not self._pages.is_up_to_date(page, build.inputs)
+            if wanted and planner.pages[page.name] is page:
                 self._staged.expect([page.name])
                 self._make(page, build)
 
         planner = Planner(build.writer, build.lists, noted)
         for generator in build.running:
             if isinstance(generator, WarmArticles):
-                generator.show_first(planner, fresh)
+                generator.show_first(planner, build.first)
+            elif type(generator) is PagesGenerator:
+                _call(generator, "generate_output", planner)
 
     def _plan(self, build: _Build) -> dict[str, Page]:
         """Every page of the site, by name."""
 
         def noted(page: Page, context: dict[str, Any]) -> None:
+            self._give_up()
             if page.kind == "page":
                 path = os.path.join(self._site.output_path, page.name)  # noqa: PTH118 - hot
                 self._counting.tell(path, {**page.local, "output_file": page.name}, context)
@@ -292,7 +301,8 @@ class WarmSite:
             if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
                 _call(generator, "generate_output", planner)
         # A file of the owner's goes over a page of the same name.
-        return {name: page for name, page in planner.pages.items() if name not in build.statics}
+        copied = self._copies.names
+        return {name: page for name, page in planner.pages.items() if name not in copied}
 
     def _write(self, pages: dict[str, Page], build: _Build) -> None:
         """Write every page that is not up to date, what people look at first before the rest."""
@@ -300,7 +310,8 @@ class WarmSite:
         stale = [
             page for page in pages.values() if not self._pages.is_up_to_date(page, build.inputs)
         ]
-        for page in sorted(stale, key=_importance):
+        home = _first_pages(self._site.settings)
+        for page in sorted(stale, key=lambda page: (page.name not in home, *_importance(page))):
             if self._newer():
                 self._staged.settle()
                 raise Interrupted
@@ -322,13 +333,15 @@ class WarmSite:
         """The files of the output that stay, whether this build has written them or not."""
         pictures = self._pages.keep_only(pages) | self._pictures.unclaimed
         names = (os.path.relpath(path, self._site.output_path) for path in pictures)
-        return {*pages, *build.statics, *self._theme, *names}
+        return {*pages, *self._copies.names, *self._copies.theme, *names}
 
     def _finish(self, pages: dict[str, Page], build: _Build) -> None:
         """All pages are there: publish what plugins wrote, remove what no longer belongs."""
         build.changed.update(self._staged.finish(self._known(pages, build)))
         self._staged.settle()
+        self._cold = False
         self.content_cache.end()
+        self._copies.end()
         if self._disk is not None:
             self._disk.end(set(self.content_cache.posts()))
         build.inputs.end()
@@ -338,6 +351,10 @@ def _call(generator: Generator, step: str, *arguments: Any) -> None:
     """A step that not every generator has."""
     if hasattr(generator, step):
         getattr(generator, step)(*arguments)
+
+
+def _go_on() -> None:
+    """Whatever comes, this build goes on."""
 
 
 def _is_known(function: Any) -> bool:

@@ -58,6 +58,10 @@ class StagedSite:
         self._published[name] = file.stat().st_ctime_ns
         return self._output.put(name, file.read_bytes())
 
+    def is_published(self, name: str) -> bool:
+        """Whether the world sees a file of this name, however old."""
+        return self._output.has(name)
+
     def below(self, folder: str) -> set[str]:
         """The files in one folder."""
         names = Tree(self._folder / folder).walk() if folder else self._tree.walk()

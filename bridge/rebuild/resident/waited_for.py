@@ -1,0 +1,62 @@
+"""Which pages go before all others: those of posts that someone has just sent, or answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from bridge.rebuild.resident.reuse.tracing import is_mentions
+
+
+class WaitedFor:
+    """Finds the posts that are new, and those of which something new is said."""
+
+    def __init__(self, checkout: Path) -> None:
+        self._root = f"{checkout}/"
+        self._said: dict[str, Any] | None = None
+
+    def files(self, names: Collection[str]) -> set[str]:
+        """Whole paths of files in the checkout."""
+        return {f"{self._root}{name}" for name in names}
+
+    def posts(
+        self,
+        context: Mapping[str, Any],
+        *,
+        read: Collection[str],
+        posts: Collection[str],
+        unseen: Collection[str],
+    ) -> set[str]:
+        """The files of these posts.
+
+        ``read`` are the files that had to be read in this build, ``posts`` all that are posts, and
+        ``unseen`` those that no build has shown. All of them in the checkout, ``read`` as whole
+        paths.
+        """
+        before, self._said = self._said, _mentions(context)
+        unshown = self.files(unseen)
+        found = unshown & self.files(posts)
+        if before is None:
+            # A process that has just been started reads everything, and cannot tell what is not
+            # said any longer.
+            new = (post for post, said in self._said.items() if _is_from(said, unshown))
+            return found.union(new)
+        both = before.keys() | self._said.keys()
+        return found.union(
+            read, (post for post in both if before.get(post) != self._said.get(post))
+        )
+
+
+def _mentions(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The files in which something is said of a post, and which they are, by the post's file."""
+    found = {}
+    for post in context["generated_content"].values():
+        mentions: Any = getattr(post, "mentions", None)
+        if is_mentions(type(mentions)) and (said := mentions.version()):
+            found[post.source_path] = said
+    return found
+
+
+def _is_from(said: Any, files: Collection[str]) -> bool:
+    return any(file in files for file, _ in said)

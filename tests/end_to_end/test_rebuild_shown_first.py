@@ -1,0 +1,168 @@
+"""What is waited for is shown before all else, also by a process that has just been started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+from rebuild_kinds import NoFallback, clean, comparable, differing
+from rebuild_site import CONFIGURED, commit, files, mention, post
+
+from bridge.rebuild.build import Superseded, Task
+from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.rebuild.resident.verify import Verifier
+from bridge.runtime import process
+from bridge.store.git import GitStore
+
+POSTS = 12
+#: Waits in the middle of reading, where the test wants it to.
+PAUSING = b"""
+import os, time
+from pelican import signals
+
+def wait(generator):
+    while os.path.exists("../pause"):
+        open("../reading", "w").close()
+        time.sleep(0.01)
+
+def register():
+    signals.article_generator_finalized.connect(wait)
+"""
+START = {
+    "pelicanconf.py": CONFIGURED.replace(
+        b'PLUGINS = ["', b'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["pausing", "'
+    ),
+    "plugins/pausing.py": PAUSING,
+    "content/media/old.png": b"old",
+    **{f"content/post-{day}.md": post(f"Post {day}", day, Slug=f"post-{day}", Tags=f"t{day};")
+       for day in range(1, POSTS + 1)},
+}  # fmt: skip
+
+
+class Site:
+    """A site, built by one process after the other."""
+
+    def __init__(self, folder: Path, store: GitStore) -> None:
+        self.folder = folder
+        self.store = store
+        self.shown: list[str] = []
+        self._environment = process.environment({})
+        self._checkout = Checkout(store, folder / "checkout")
+        self._output = Output(folder / "output", folder / "output.json")
+        self._resident = Resident(
+            settings="pelicanconf.py",
+            content="content",
+            staged=folder / "shadow",
+            note=folder / "output.json",
+            environment=self._environment,
+            own=("content/media", "content/mentions"),
+            listed=store.listed,
+        )
+        self._unbuilt: set[str] = set()
+        self.restart()
+
+    def restart(self) -> None:
+        """From here on another process builds. The one before is to be closed."""
+        verifier = Verifier(NoFallback(), self._output, self.folder / "verify")
+        self.builder = ResidentBuilder(self._resident, self._output, NoFallback(), verifier)
+
+    async def after(self, change: dict[str, bytes | None]) -> list[str]:
+        """Build with a change; the pages that have come into place, in order."""
+        self.shown.clear()
+        new = frozenset(self._checkout.bring_to(commit(self.store, change)))
+        self._unbuilt |= new
+        version = self.store.head()
+        assert version is not None
+        changed = frozenset(self._unbuilt)
+        task = Task(version, self._checkout.folder, changed, self._show, frozenset(), new)
+        await self.builder.build(task)
+        self._unbuilt.clear()
+        return [name for name in self.shown if name.endswith((".html", ".xml"))]
+
+    def differing(self) -> list[str]:
+        """Files that are not those of a clean build."""
+        expected = clean(self._checkout.folder, self.folder / "clean", self._environment)
+        return differing(expected, comparable(self.folder / "output"))
+
+    async def until_reading(self, building: asyncio.Task[list[str]]) -> None:
+        """Wait until the build, which pauses there, is in the middle of reading."""
+        while not (self.folder / "reading").exists():
+            assert not building.done(), building.result()
+            await asyncio.sleep(0.01)
+
+    def _show(self, pages: Iterable[str]) -> None:
+        self.shown += pages
+
+
+@pytest.fixture
+async def site(tmp_path: Path, bare_store: GitStore) -> AsyncIterator[Site]:
+    site = Site(tmp_path, bare_store)
+    await site.after({**START})
+    yield site
+    await site.builder.close()
+
+
+def new_post(name: str) -> dict[str, bytes | None]:
+    """An old date: it is not because of its date that it comes first."""
+    return {f"content/{name}.md": post(name, 1, Slug=name, Tags="new;")}
+
+
+async def test_a_new_post_is_first_after_a_restart_then_the_home_page(site: Site) -> None:
+    await site.builder.close()
+    site.restart()
+    pages = await site.after(
+        {**new_post("late"), "content/media/late.png": b"late", "content/media/old.png": b"newer"}
+    )
+    assert pages[0] == "late.html"
+    assert {"index.html", "feeds/all.atom.xml"} == set(pages[1:3])
+    assert {"media/late.png", "media/old.png"} <= set(site.shown[: site.shown.index("late.html")])
+    assert len(pages) > POSTS, "the others follow"
+    assert site.differing() == []
+
+
+async def test_one_that_comes_while_the_process_starts_is_in_what_it_reads(site: Site) -> None:
+    await site.builder.close()
+    site.restart()
+    building = asyncio.create_task(site.after(new_post("first")))
+    await asyncio.sleep(0)
+    site.builder.preempt()
+    with pytest.raises(Superseded):
+        await building
+    await site.after(new_post("second"))
+    assert {*site.shown[:2]} == {"first.html", "second.html"}
+    assert site.differing() == []
+
+
+async def test_one_that_comes_while_the_site_is_read_does_not_wait_for_its_pages(
+    site: Site,
+) -> None:
+    await site.builder.close()
+    site.restart()
+    (site.folder / "pause").touch()
+    building = asyncio.create_task(site.after({}))
+    await site.until_reading(building)
+    site.builder.preempt()
+    (site.folder / "pause").unlink()
+    with pytest.raises(Superseded):
+        await building
+    assert site.shown == []
+    assert (await site.after(new_post("late")))[0] == "late.html"
+    assert site.differing() == []
+
+
+async def test_a_mention_is_on_its_page_before_anything_else(site: Site) -> None:
+    like = {"content/mentions/post-3/like-000000000001.json": mention("amy", "post-3")}
+    pages = await site.after({**like, **new_post("new")})
+    assert {*pages[:2]} == {"new.html", "post-3.html"}
+    assert b"amy.example" in files(site.folder / "output")["post-3.html"]
+    await site.builder.close()
+    site.restart()
+    answer = {"content/mentions/post-4/like-000000000002.json": mention("bob", "post-4")}
+    assert (await site.after({**answer}))[0] == "post-4.html"
+    assert site.differing() == []
+    assert await site.after(dict.fromkeys(like)) == ["post-3.html"]
+    assert site.differing() == []
