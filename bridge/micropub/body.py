@@ -13,6 +13,7 @@ from bridge.micropub.post import Json
 #: ``name``, then any number of ``[...]``, as PHP and its imitators write lists in forms.
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _KEY = re.compile(r"\[([^\[\]]*)\]")
+_LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,11 @@ class FieldName:
 
 
 def split_name(name: str) -> FieldName:
-    """Take a name apart. One whose brackets make no sense is all base: no property has such."""
-    match = _NAME.fullmatch(name.strip())
+    """Take a name apart. One whose brackets make no sense is all base: no property has such.
+
+    Neither has any so long a name as could keep the processor busy.
+    """
+    match = _NAME.fullmatch(name.strip()) if len(name) <= _LONGEST_NAME else None
     if match is None:
         return FieldName(name)
     return FieldName(match[1], tuple(_KEY.findall(match[2])))
