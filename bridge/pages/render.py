@@ -174,6 +174,7 @@ def page(
         csrf=browser.csrf,
         session=browser.session,
         sections=request.app.get(SECTIONS, ()),
+        from_elsewhere=is_from_elsewhere(request),
         notice=request.app[NOTICES].pop(str(browser.session.id)) if browser.session else None,
         **values,
     )
@@ -183,6 +184,13 @@ def page(
         response.headers["Content-Security-Policy"] = policy
     browser.remember(response)
     return response
+
+
+def is_from_elsewhere(request: web.Request) -> bool:
+    """Whether a page of another site may have led here, perhaps between the two clicks of one who
+    wanted something else. Browsers that do not tell may come from anywhere."""
+    # Fetch Metadata: an app on this device, and an address that was typed, have no site ("none").
+    return request.headers.get("Sec-Fetch-Site", "cross-site") not in {"same-origin", "none"}
 
 
 def _prepare(request: web.Request, host: Host) -> None:

@@ -101,6 +101,25 @@ async def test_a_form_from_another_site_is_refused(owner: Browser, headers: dict
     assert "Deleted." not in (await owner.get("/desk/thing")).text
 
 
+@pytest.mark.parametrize(
+    ("site", "waits"),
+    [
+        ("cross-site", True),
+        ("same-site", True),
+        ("", True),
+        ("same-origin", False),
+        ("none", False),
+    ],
+)
+async def test_where_another_site_may_have_led_the_buttons_wait_for_a_moment(
+    owner: Browser, site: str, waits: bool
+) -> None:
+    """A double click there would press the button of a form that the other page has filled in."""
+    page = await owner.get("/desk/thing", headers={"Sec-Fetch-Site": site} if site else {})
+    assert ('<main id="main" tabindex="-1" class="guarded">' in page.text) is waits
+    assert ('src="/auth/static/arming.js"' in page.text) is waits
+
+
 async def test_a_form_without_the_pages_own_value_is_refused(owner: Browser) -> None:
     for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
         assert (await owner.post("/desk/thing", data=data)).status == 403

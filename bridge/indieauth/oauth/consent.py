@@ -31,7 +31,14 @@ from bridge.indieauth.oauth.client_id import (
 from bridge.indieauth.oauth.clients import Client, read_client
 from bridge.indieauth.oauth.grants import Consent, issue_code
 from bridge.indieauth.server import SERVER, IndieAuthServer
-from bridge.pages.render import Advice, PageError, page, page_endpoint, redirect
+from bridge.pages.render import (
+    Advice,
+    PageError,
+    is_from_elsewhere,
+    page,
+    page_endpoint,
+    redirect,
+)
 from bridge.settings import KnownClient
 
 #: What can spoil what is there. Asked for by a page elsewhere, it needs a recent proof that it is
@@ -133,9 +140,7 @@ def _question(
         raise CsrfError
     # A name, no secret: it is worth something in this session only.
     key = secrets.token_hex(16)
-    # Fetch Metadata: an app on this device, and an address that was typed, have no site ("none").
-    site = request.headers.get("Sec-Fetch-Site", "cross-site")
-    from_elsewhere = site not in {"same-origin", "none"}
+    from_elsewhere = is_from_elsewhere(request)
     server.pending.put(key, Pending(wish, client, browser.session.id, from_elsewhere))
     redirect_to = urlsplit(wish.sender.redirect_uri)
     return page(
