@@ -10,6 +10,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def _text(description: str) -> str:
+    """It may quote bytes of a request that are no text: aiohttp hands them on as surrogates."""
+    return description.encode("utf-8", "replace").decode()
+
+
 class BridgeError(Exception):
     """Base of all errors that reach a client."""
 
@@ -17,8 +22,8 @@ class BridgeError(Exception):
     code: ClassVar[str] = "server_error"
 
     def __init__(self, description: str) -> None:
-        super().__init__(description)
-        self.description = description
+        self.description = _text(description)
+        super().__init__(self.description)
 
 
 class InvalidRequest(BridgeError):
@@ -127,9 +132,9 @@ class OAuthError(Exception):
     """A refusal in the words of RFC 6749 5.2; ``description`` tells a developer what to change."""
 
     def __init__(self, code: str, description: str) -> None:
-        super().__init__(description)
         self.code = code
-        self.description = description
+        self.description = _text(description)
+        super().__init__(self.description)
 
 
 class CsrfError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -178,7 +179,7 @@ def page(
         notice=request.app[NOTICES].pop(str(browser.session.id)) if browser.session else None,
         **values,
     )
-    response = web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
+    response = _answer(html, _HEADERS, status)
     response.headers[hdrs.VARY] = hdrs.ACCEPT_LANGUAGE
     if policy:
         response.headers["Content-Security-Policy"] = policy
@@ -204,7 +205,7 @@ def public_page(request: web.Request, template: str) -> web.Response:
     _prepare(request, request.app[HOST])
     html = _TEMPLATES.get_template(template).render()
     headers = {**_HEADERS, "Content-Security-Policy": DESK_POLICY}
-    response = web.Response(text=html, content_type="text/html", headers=headers)
+    response = _answer(html, headers)
     response.headers[hdrs.VARY] = hdrs.ACCEPT_LANGUAGE
     return response
 
@@ -222,7 +223,15 @@ def frame(request: web.Request, template: str, **values: object) -> web.Response
             " frame-ancestors 'self'"
         ),
     }
-    return web.Response(text=html, content_type="text/html", headers=headers)
+    return _answer(html, headers)
+
+
+def _answer(html: str, headers: Mapping[str, str], status: int = 200) -> web.Response:
+    """A page, which may quote bytes of a request that are no text."""
+    body = html.encode("utf-8", "replace")
+    return web.Response(
+        body=body, status=status, content_type="text/html", charset="utf-8", headers=headers
+    )
 
 
 def redirect(location: str, *, status: int = 303) -> web.Response:

@@ -87,8 +87,8 @@ class Catalogue:
         try:
             return await self._refreshed(self._brief)
         except Unavailable:
-            if self.index.described is None:
-                raise
+            if self._indexing_since is None:
+                raise  # it is the site itself that is waited for
         head = self._head()
         await self._site.bring_to(head)
         return head

@@ -31,6 +31,7 @@ LATE = 1.0 if SOAK else 10.0
 PATIENCE = 60.0
 #: How many clients send at once, and how many requests are made before they are sent.
 CLIENTS, BATCH = 4, 20
+MOST_TOLD = 10
 SEED = int(os.environ.get("FUZZ_SEED", random.SystemRandom().randrange(10**9) if SOAK else 1))
 
 
@@ -86,15 +87,19 @@ class Client:
             self.wrong.append(f"{fault}: {data[:3000]!r} -> {answer.text[:500]!r}")
 
     def _fault(self, request: Request, answer: Answer, began: float) -> str:
-        if answer.status >= 500:
-            return f"{answer.status}"
         if request.whole and answer.status == 0:
             return f"no answer after {answer.seconds:.1f} s"
-        if request.whole and answer.seconds > LATE:
+        waited = 0.0
+        if answer.seconds > LATE:
             self.queue.look()
             waited = self.queue.waited(began, began + answer.seconds)
-            if answer.seconds - waited > LATE:
-                return f"{answer.status} after {answer.seconds:.1f} s less {waited:.1f}"
+        # Where there was no processor, "try again in a moment" is all that can be said.
+        if answer.status == 503 and b"\r\nRetry-After: " in answer.text and waited > LATE:
+            return ""
+        if answer.status >= 500:
+            return f"{answer.status}"
+        if request.whole and answer.seconds - waited > LATE:
+            return f"{answer.status} after {answer.seconds:.1f} s less {waited:.1f}"
         if b"aiohttp" in answer.text.partition(b"\r\n\r\n")[0]:
             return "a version"
         return ""
@@ -140,8 +145,10 @@ async def test_whatever_is_sent_is_answered_in_time_and_harms_nothing(
         # Made before they are sent: what is drawn does not depend on what is answered first.
         for _ in range(REQUESTS // BATCH):
             await client.send_all([fuzzer.next() for _ in range(BATCH)])
-            assert not client.wrong, f"FUZZ_SEED={seed}\n" + "\n".join(client.wrong)
+            if len(client.wrong) > MOST_TOLD:
+                break
     print(f"FUZZ_SEED={seed}: {dict(sorted(client.statuses.items()))}")
+    assert not client.wrong, f"FUZZ_SEED={seed}\n" + "\n".join(client.wrong)
     async with aiohttp.ClientSession(headers=bridge.headers) as http:
         answer = await http.get(bridge.micropub, params={"q": "config"})
         assert answer.status == 200, await answer.text()

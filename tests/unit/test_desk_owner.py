@@ -23,6 +23,11 @@ async def show(owner: Owner) -> web.StreamResponse:
     return owner.page("error.html", title="Things", text="All of them", link=None, advice=None)
 
 
+async def quote(owner: Owner) -> web.StreamResponse:
+    """What aiohttp makes of bytes that are no UTF-8."""
+    return owner.page("error.html", title="Things", text="a\udcff", link=None, advice=None)
+
+
 async def change(owner: Owner, form: Form) -> web.StreamResponse:
     return owner.back("/desk/thing", UNDO if form.get("url") is None else Notice("Restored."))
 
@@ -33,6 +38,7 @@ def extend(app: web.Application) -> None:
     app.router.add_get("/desk/thing", owner_page(show))
     app.router.add_post("/desk/thing", owner_form(change))
     app.router.add_post("/desk/change", owner_form(change))
+    app.router.add_get("/desk/quoted", owner_page(quote))
 
 
 @pytest.fixture
@@ -66,6 +72,11 @@ async def test_sections_that_are_switched_on_are_in_the_navigation_in_their_orde
     assert places == sorted(places)
     assert 'href="/tokens"' in page.text
     assert 'href="/desk/files"' not in page.text
+
+
+async def test_a_page_may_quote_what_is_no_text(owner: Browser) -> None:
+    page = await owner.get("/desk/quoted")
+    assert (page.status, "a?" in page.text) == (200, True)
 
 
 async def test_what_is_told_on_the_next_page_is_told_once(owner: Browser) -> None:

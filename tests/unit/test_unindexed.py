@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from site_kit import CONF, Posts, posts_of
@@ -80,9 +82,11 @@ async def unread(
         return await describe(files)
 
     reader.describe = held_up  # type: ignore[method-assign]
-    yield site
-    site.go_on.set()
-    await posts.close()
+    try:
+        yield site
+    finally:
+        site.go_on.set()
+        await posts.close()
 
 
 def post(title: str, more: str = "") -> str:
@@ -105,6 +109,25 @@ async def test_a_post_is_placed_while_looking_up_says_later(tmp_path: Path) -> N
         site.go_on.set()
         assert await site.posts.catalogue.refresh(patient=True) == site.store.head()
         assert site.posts.catalogue.report().indexing is None
+
+
+async def test_a_post_is_placed_when_the_index_has_not_even_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where every thread is busy."""
+    async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
+        index, begin = site.posts.catalogue.index, threading.Event()
+        refresh = index.refresh
+
+        def late(*arguments: Any) -> None:
+            begin.wait()
+            refresh(*arguments)
+
+        monkeypatch.setattr(index, "refresh", late)
+        try:
+            assert await site.place("A walk", "a-walk") == "a-walk.html"
+        finally:
+            begin.set()
 
 
 IN_THE_WAY = {

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from bridge.errors import Unauthorized
+from bridge.errors import Unauthorized, UnsupportedMediaType
 from bridge.store import StoreBroken, StoreBusy, StoreError, StoreFull
 from bridge.web.middleware import render_errors
 
@@ -31,6 +31,18 @@ async def test_trouble_with_the_repo(
     assert answer.text
     assert (answer.status, told in answer.text) == (status, True)
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_an_error_may_quote_what_is_no_text(accept: str) -> None:
+    async def fail(_: web.Request) -> web.Response:
+        raise UnsupportedMediaType("Send JSON, not 'a\udcff'.")
+
+    answer = await render_errors(asked(Accept=accept), fail)
+    assert isinstance(answer, web.Response)
+    assert answer.status == 415
+    assert isinstance(answer.body, bytes)
+    assert b"a?" in answer.body
 
 
 def asked(method: str = "GET", **headers: str) -> web.Request:
