@@ -25,8 +25,9 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from benchmarks.sites import make_site
+from bridge.auth.scopes import ALL_SCOPES
 from bridge.indieauth.database import Database
-from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import create_token
 
 _ROUNDS = 100
 _FLOOR_FILES = 7

@@ -19,8 +19,9 @@ from aiohttp.test_utils import TestServer
 from git_kit import assert_sound, git
 
 from bridge.app import make_app
+from bridge.auth.scopes import ALL_SCOPES
 from bridge.indieauth.database import Database
-from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
 
 SITE = "https://example.com"

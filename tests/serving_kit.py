@@ -12,8 +12,9 @@ from pathlib import Path
 from crowd_kit import HOOK_SECRET, SITE, Repos
 from warm_kit import Program
 
+from bridge.auth.scopes import ALL_SCOPES
 from bridge.indieauth.database import Database
-from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import create_token
 
 PATIENCE = 60.0
 

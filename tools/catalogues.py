@@ -82,7 +82,7 @@ _TELLERS = frozenset({"_headline", "_building", "_pushing", "_job", "_seems", "_
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),
-    *("micropub/answers.py", "micropub/values.py", "micropub/address.py"),
+    *("micropub/post_type.py", "micropub/values.py", "micropub/address.py"),
     *("content/file/dates.py", "content/file/front_matter.py", "content/names/categories.py"),
     *("content/markup/body.py", "content/markup/html.py"),
     *("posts/reader.py", "posts/catalogue.py", "posts/reservations.py"),

@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import InvalidToken, Unavailable
-
-T = TypeVar("T")
+from bridge.runtime.expiring_map import ExpiringMap
 
 #: The address that a request comes from. Tokens that were never good share by it.
 CALLER: ContextVar[str] = ContextVar("caller", default="")
@@ -30,12 +28,6 @@ _AT_ONCE = 8
 _AT_ONCE_EACH = 2
 _WAITING_EACH = 20
 _WAIT_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    token: Token
-    until: float
 
 
 class CachingVerifier:
@@ -62,11 +54,10 @@ class CachingVerifier:
         self._seconds = seconds
         self._is_owners = is_owners
         self._turns = turns or CallerLimit()
-        self._clock = clock
         self._now = now
-        self._verdicts: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._refused: OrderedDict[bytes, float] = OrderedDict()
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._verdicts = ExpiringMap[Token](seconds=seconds, most=_MOST, clock=clock)
+        self._refused = ExpiringMap[bool](seconds=_REFUSED_SECONDS, most=_MOST_REFUSED, clock=clock)
+        self._known = ExpiringMap[bool](seconds=math.inf, most=_MOST, clock=clock)
         self._under_way: dict[bytes, asyncio.Task[Token]] = {}
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
@@ -77,9 +68,9 @@ class CachingVerifier:
         """
         key = hashlib.sha256(token.encode()).digest()
         remembered = self._verdicts.get(key)
-        if remembered and not fresh and self._clock() < remembered.until:
-            return remembered.token
-        if self._clock() < self._refused.get(key, float("-inf")):
+        if remembered and not fresh:
+            return remembered
+        if self._refused.get(key):
             raise InvalidToken("This token was refused a moment ago.")
         if fresh:
             # A question that was put before this request came may be answered with what was then.
@@ -99,19 +90,19 @@ class CachingVerifier:
 
     async def _ask(self, key: bytes, token: str, *, fresh: bool) -> Token:
         try:
-            if key in self._known:
+            if self._known.get(key):
                 verdict = await self._inner.verify(token, fresh=fresh)
             else:
                 async with self._turns.one(CALLER.get()):
                     verdict = await self._inner.verify(token, fresh=fresh)
         except InvalidToken:
-            self._verdicts.pop(key, None)
-            self._known.pop(key, None)
+            self._verdicts.pop(key)
+            self._known.pop(key)
             if self._seconds:
-                _keep(self._refused, key, self._clock() + _REFUSED_SECONDS, _MOST_REFUSED)
+                self._refused.put(key, value=True)
             raise
         if self._is_owners(verdict):
-            _keep(self._known, key, None, _MOST)
+            self._known.put(key, value=True)
             self._remember(key, verdict)
         return verdict
 
@@ -120,15 +111,7 @@ class CachingVerifier:
         if verdict.expires is not None:
             seconds = min(seconds, verdict.expires - self._now())
         if seconds > 0:
-            _keep(self._verdicts, key, _Remembered(verdict, self._clock() + seconds), _MOST)
-
-
-def _keep(kept: OrderedDict[bytes, T], key: bytes, value: T, most: int) -> None:
-    """Put a value last; the first ones go where there are too many."""
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > most:
-        kept.popitem(last=False)
+            self._verdicts.put(key, verdict, seconds=seconds)
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from bridge.auth.endpoint import TokenEndpointVerifier
 from bridge.auth.introspection import IntrospectionVerifier
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import Unavailable
+from bridge.net.bounded import read_bounded
 from bridge.net.link_rels import header_links, html_links
 from bridge.net.web_url import BadURL, parse
 
@@ -92,12 +93,10 @@ async def _get(
                 _refuse_open(str(hop.url.with_fragment(None)))
             if response.status != 200:
                 raise DiscoveryError(f"{url} answered {response.status}")
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_BYTES:
-                    raise DiscoveryError(f"{url} is longer than {_MAX_BYTES} bytes")
-            return str(response.url), response.headers, bytes(body)
+            body, is_longer = await read_bounded(response, _MAX_BYTES)
+            if is_longer:
+                raise DiscoveryError(f"{url} is longer than {_MAX_BYTES} bytes")
+            return str(response.url), response.headers, body
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise DiscoveryError(f"{url} cannot be reached") from error
 

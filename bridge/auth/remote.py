@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from bridge.errors import InvalidToken, Unavailable
+from bridge.net.bounded import read_bounded
 
 SECONDS = 5.0
 MAX_BYTES = 64 * 1024
@@ -55,9 +56,7 @@ async def ask(
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unavailable("The token endpoint's reply is compressed, which was not asked for.")
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise Unavailable("The token endpoint's reply is too long.")
-    return bytes(body)
+    body, is_longer = await read_bounded(response, MAX_BYTES)
+    if is_longer:
+        raise Unavailable("The token endpoint's reply is too long.")
+    return body

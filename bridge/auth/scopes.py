@@ -51,6 +51,10 @@ SCOPES: dict[str, Scope] = {
 #: words for each: it is understood, and not spread.
 OFFERED = tuple(word for word in SCOPES if word != "post")
 
+#: What an app that may do everything gets: every scope that adds a permission, and none that only
+#: narrows one.
+ALL_SCOPES = tuple(word for word in OFFERED if word != "draft")
+
 #: The words that say who someone is, and open nothing (IndieAuth 5.3.4).
 IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.permissions)
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from bridge.app import REBUILDER, STORE, make_app
+from bridge.auth.scopes import ALL_SCOPES
 from bridge.commands.progress import step
 from bridge.commands.serve import add_plugin_to_pythonpath, listen, run
 from bridge.commands.upgrade import upgrade
@@ -26,7 +27,7 @@ from bridge.errors import Refused
 from bridge.http.static_site import StaticSite
 from bridge.indieauth.database import Database
 from bridge.indieauth.login.password import set_password
-from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token
+from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.runtime import private
 from bridge.runtime.command_name import command
 from bridge.settings import Settings

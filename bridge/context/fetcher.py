@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from bridge.context.reader import read_cite
 from bridge.micropub.post import Json, Post
 from bridge.net.fetch import Fetched, FetchError
+from bridge.runtime.backoff import next_pause
 
 #: The properties whose pages are looked up.
 PROPERTIES = ("in-reply-to", "like-of", "repost-of", "bookmark-of")
@@ -148,7 +149,8 @@ class ContextFetcher:
         self._try_again(replace(wish, targets=tuple(silent), attempt=wish.attempt + 1))
 
     def _try_again(self, wish: _Wish) -> None:
-        if not wish.targets or wish.attempt > len(self._retries):
+        delay = next_pause(self._retries, wish.attempt - 1, jitter=0.0)
+        if not wish.targets or delay is None:
             self._forget(wish.post, wish.targets)
             return
 
@@ -156,7 +158,6 @@ class ContextFetcher:
             self._later.discard(handle)
             self._enqueue(wish)
 
-        delay = self._retries[wish.attempt - 1]
         handle = asyncio.get_running_loop().call_later(delay, enqueue)
         self._later.add(handle)
 

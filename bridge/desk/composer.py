@@ -18,8 +18,8 @@ from bridge.desk.form import Attached, FormValues, Problems, SubmittedForm
 from bridge.desk.history import Revision
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
-from bridge.micropub.answers import PostType
 from bridge.micropub.post import Json, Post
+from bridge.micropub.post_type import PostType
 from bridge.pages.language import translated
 from bridge.store import StoreError
 

@@ -17,11 +17,11 @@ from bridge.content.file import dates
 from bridge.desk.fields import FIELDS, Field
 from bridge.errors import InvalidRequest
 from bridge.micropub.address import is_web
-from bridge.micropub.answers import PostType
 from bridge.micropub.body import Field as Sent
 from bridge.micropub.body import File, split_name
 from bridge.micropub.commands import ALT_TEXTS
 from bridge.micropub.post import Json, Post
+from bridge.micropub.post_type import PostType
 from bridge.micropub.values import normalise
 
 #: What a form says beside the post.

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from bridge.micropub.post import Json, Post
+from bridge.micropub.post_type import POST_TYPES
 from bridge.micropub.query import QUERIES, Cursor, page_name
 from bridge.micropub.values import VISIBILITIES
 from bridge.settings import Badge, Target
@@ -21,71 +22,6 @@ class Channel:
 
     uid: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class PostType:
-    """A kind of post that the site shows in its own way, and the properties that go with it."""
-
-    type: str
-    name: str
-    properties: tuple[str, ...]
-    required: tuple[str, ...] = ()
-    h: str = "entry"
-
-
-_ALWAYS = ("category", "published", "post-status", "visibility", "location")
-
-POST_TYPES = (
-    PostType("note", "Note", ("content", "photo", *_ALWAYS), ("content",)),
-    PostType(
-        "article", "Article", ("name", "content", "summary", "photo", *_ALWAYS), ("name", "content")
-    ),
-    PostType("reply", "Reply", ("in-reply-to", "content", "photo", *_ALWAYS), ("in-reply-to",)),
-    PostType("like", "Like", ("like-of", *_ALWAYS), ("like-of",)),
-    PostType("repost", "Repost", ("repost-of", "content", *_ALWAYS), ("repost-of",)),
-    PostType(
-        "bookmark", "Bookmark", ("bookmark-of", "name", "content", *_ALWAYS), ("bookmark-of",)
-    ),
-    PostType("rsvp", "RSVP", ("in-reply-to", "rsvp", "content", *_ALWAYS), ("in-reply-to", "rsvp")),
-    PostType("photo", "Photo", ("photo", "name", "content", *_ALWAYS), ("photo",)),
-    PostType("video", "Video", ("video", "name", "content", *_ALWAYS), ("video",)),
-    PostType("audio", "Audio", ("audio", "name", "content", *_ALWAYS), ("audio",)),
-    PostType("checkin", "Check-in", ("checkin", "content", "photo", *_ALWAYS), ("checkin",)),
-    PostType(
-        "event",
-        "Event",
-        ("name", "start", "end", "content", "summary", "photo", *_ALWAYS),
-        ("name", "start"),
-        h="event",
-    ),
-    PostType(
-        "review",
-        "Review",
-        ("name", "item", "rating", "content", "summary", "photo", *_ALWAYS),
-        ("item", "rating"),
-        h="review",
-    ),
-    PostType(
-        "read", "Read", ("read-of", "read-status", "content", "summary", *_ALWAYS), ("read-of",)
-    ),
-    PostType("watch", "Watch", ("watch-of", "content", *_ALWAYS), ("watch-of",)),
-    PostType("listen", "Listen", ("listen-of", "content", *_ALWAYS), ("listen-of",)),
-    PostType("play", "Play", ("play-of", "content", *_ALWAYS), ("play-of",)),
-    PostType("jam", "Jam", ("jam-of", "content", *_ALWAYS), ("jam-of",)),
-    PostType("eat", "Food", ("ate", "content", "photo", *_ALWAYS), ("ate",)),
-    PostType("drink", "Drink", ("drank", "content", "photo", *_ALWAYS), ("drank",)),
-    PostType(
-        "recipe",
-        "Recipe",
-        (
-            *("name", "ingredient", "instructions", "yield", "duration", "nutrition"),
-            *("content", "summary", "photo", *_ALWAYS),
-        ),
-        ("name", "ingredient"),
-        h="recipe",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,41 +1,126 @@
-"""Post type discovery: the standard algorithm (indieweb.org/post-type-discovery)."""
+"""Post types: what apps and the desk offer, and post type discovery by the standard algorithm
+(indieweb.org/post-type-discovery).
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from html import unescape
 from urllib.parse import urlsplit
 
 from bridge.micropub.post import Json, Post
 
-_RSVP = frozenset({"yes", "no", "maybe", "interested"})
+RSVP = frozenset({"yes", "no", "maybe", "interested"})
 
-#: Properties that need a URL to count, and the type that each makes; the first that counts wins.
-_BY_URL = (
-    ("repost-of", "repost"),
-    ("like-of", "like"),
-    ("in-reply-to", "reply"),
-    ("bookmark-of", "bookmark"),
-    ("read-of", "read"),
-    ("listen-of", "listen"),
-    ("watch-of", "watch"),
+
+@dataclass(frozen=True, slots=True)
+class PostType:
+    """A kind of post that the site shows in its own way, and the properties that go with it.
+
+    ``mark`` is the property by which a post is one (:func:`discover`); ``h`` the root class of a
+    post that is one by its class.
+    """
+
+    type: str
+    name: str
+    properties: tuple[str, ...]
+    required: tuple[str, ...] = ()
+    h: str = "entry"
+    mark: str = ""
+
+
+_ALWAYS = ("category", "published", "post-status", "visibility", "location")
+
+POST_TYPES = (
+    PostType("note", "Note", ("content", "photo", *_ALWAYS), ("content",)),
+    PostType(
+        "article", "Article", ("name", "content", "summary", "photo", *_ALWAYS), ("name", "content")
+    ),
+    PostType(
+        "reply",
+        "Reply",
+        ("in-reply-to", "content", "photo", *_ALWAYS),
+        ("in-reply-to",),
+        mark="in-reply-to",
+    ),
+    PostType("like", "Like", ("like-of", *_ALWAYS), ("like-of",), mark="like-of"),
+    PostType(
+        "repost", "Repost", ("repost-of", "content", *_ALWAYS), ("repost-of",), mark="repost-of"
+    ),
+    PostType(
+        "bookmark",
+        "Bookmark",
+        ("bookmark-of", "name", "content", *_ALWAYS),
+        ("bookmark-of",),
+        mark="bookmark-of",
+    ),
+    PostType("rsvp", "RSVP", ("in-reply-to", "rsvp", "content", *_ALWAYS), ("in-reply-to", "rsvp")),
+    PostType("photo", "Photo", ("photo", "name", "content", *_ALWAYS), ("photo",), mark="photo"),
+    PostType("video", "Video", ("video", "name", "content", *_ALWAYS), ("video",), mark="video"),
+    PostType("audio", "Audio", ("audio", "name", "content", *_ALWAYS), ("audio",), mark="audio"),
+    PostType(
+        "checkin",
+        "Check-in",
+        ("checkin", "content", "photo", *_ALWAYS),
+        ("checkin",),
+        mark="checkin",
+    ),
+    PostType(
+        "event",
+        "Event",
+        ("name", "start", "end", "content", "summary", "photo", *_ALWAYS),
+        ("name", "start"),
+        h="event",
+    ),
+    PostType(
+        "review",
+        "Review",
+        ("name", "item", "rating", "content", "summary", "photo", *_ALWAYS),
+        ("item", "rating"),
+        h="review",
+        mark="rating",
+    ),
+    PostType(
+        "read",
+        "Read",
+        ("read-of", "read-status", "content", "summary", *_ALWAYS),
+        ("read-of",),
+        mark="read-of",
+    ),
+    PostType("watch", "Watch", ("watch-of", "content", *_ALWAYS), ("watch-of",), mark="watch-of"),
+    PostType(
+        "listen", "Listen", ("listen-of", "content", *_ALWAYS), ("listen-of",), mark="listen-of"
+    ),
+    PostType("play", "Play", ("play-of", "content", *_ALWAYS), ("play-of",), mark="play-of"),
+    PostType("jam", "Jam", ("jam-of", "content", *_ALWAYS), ("jam-of",), mark="jam-of"),
+    PostType("eat", "Food", ("ate", "content", "photo", *_ALWAYS), ("ate",), mark="ate"),
+    PostType("drink", "Drink", ("drank", "content", "photo", *_ALWAYS), ("drank",), mark="drank"),
+    PostType(
+        "recipe",
+        "Recipe",
+        (
+            *("name", "ingredient", "instructions", "yield", "duration", "nutrition"),
+            *("content", "summary", "photo", *_ALWAYS),
+        ),
+        ("name", "ingredient"),
+        h="recipe",
+    ),
 )
 
+#: Properties that need a URL to count; the first that counts wins.
+_BY_URL = (
+    *("repost-of", "like-of", "in-reply-to", "bookmark-of", "read-of", "listen-of", "watch-of"),
+)
 #: Properties that count with any value; likewise in order.
 _BY_PRESENCE = (
-    ("read-of", "read"),
-    ("listen-of", "listen"),
-    ("watch-of", "watch"),
-    ("checkin", "checkin"),
-    ("video", "video"),
-    ("audio", "audio"),
-    ("photo", "photo"),
-    ("rating", "review"),
-    ("play-of", "play"),
-    ("jam-of", "jam"),
-    ("ate", "eat"),
-    ("drank", "drink"),
+    *("read-of", "listen-of", "watch-of", "checkin", "video", "audio", "photo", "rating"),
+    *("play-of", "jam-of", "ate", "drank"),
 )
+_MARKED = {each.mark: each.type for each in POST_TYPES if each.mark}
+#: Every property by which a post is of a type, with the type, in the order in which they are tried.
+BY_URL = {name: _MARKED[name] for name in _BY_URL}
+BY_PRESENCE = {name: _MARKED[name] for name in _BY_PRESENCE}
 
 _TAG = re.compile(r"<[^<>]*>")
 
@@ -46,12 +131,12 @@ def discover(post: Post) -> str:
     if post.type != "entry":
         return post.type
     rsvp = post.text("rsvp")
-    if rsvp and rsvp.strip().lower() in _RSVP:
+    if rsvp and rsvp.strip().lower() in RSVP:
         return "rsvp"
-    for name, kind in _BY_URL:
+    for name, kind in BY_URL.items():
         if any(map(_is_url, post.all(name))):
             return kind
-    for name, kind in _BY_PRESENCE:
+    for name, kind in BY_PRESENCE.items():
         if post.all(name):
             return kind
     return "article" if _is_titled(post) else "note"

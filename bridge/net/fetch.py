@@ -26,6 +26,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from bridge.net.address_guard import is_loopback, may_connect
+from bridge.net.bounded import read_bounded
 from bridge.net.web_url import BadURL, parse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -258,18 +259,14 @@ def _joined(base: str, target: str) -> str:
 
 
 async def _body(response: aiohttp.ClientResponse, limit: _Limit) -> bytes:
-    """The body, decompressed piece by piece, so that a bomb ends at the limit."""
+    """The body, within the limit of this request."""
     if limit.reads is not None and not limit.reads(response.headers.get("Content-Type", "")):
         return b""
-    decompress = _decompressor(response.headers.get("Content-Encoding", ""))
-    body, most = bytearray(), limit.max_bytes
-    async for chunk in response.content.iter_any():
-        body += decompress.decompress(chunk, most + 1 - len(body)) if decompress else chunk
-        if len(body) > most:
-            if limit.cut:
-                return bytes(body[:most])
-            raise FetchError(f"it is longer than {most} bytes")
-    return bytes(body)
+    decompressor = _decompressor(response.headers.get("Content-Encoding", ""))
+    body, is_longer = await read_bounded(response, limit.max_bytes, decompressor)
+    if is_longer and not limit.cut:
+        raise FetchError(f"it is longer than {limit.max_bytes} bytes")
+    return body
 
 
 def _decompressor(encoding: str) -> zlib._Decompress | None:

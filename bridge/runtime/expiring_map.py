@@ -1,10 +1,10 @@
-"""A map whose values expire, for what lasts a few minutes between two requests; in memory."""
+"""A map whose values expire. In memory: a restart forgets them."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,21 +19,23 @@ class ExpiringMap(Generic[T]):
         self._seconds = seconds
         self._most = most
         self._clock = clock
-        self._kept: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
 
-    def put(self, key: str, value: T) -> None:
-        """Keep a value; the oldest go first where there are too many."""
+    def put(self, key: Hashable, value: T, *, seconds: float | None = None) -> None:
+        """Keep a value, for ``seconds`` if they are given; the oldest go first where there are too
+        many."""
         self._kept.pop(key, None)
-        self._kept[key] = (self._clock() + self._seconds, value)
+        lifetime = self._seconds if seconds is None else seconds
+        self._kept[key] = (self._clock() + lifetime, value)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
-    def get(self, key: str) -> T | None:
+    def get(self, key: Hashable) -> T | None:
         """The value, while it is kept."""
         until, value = self._kept.get(key, (0.0, None))
         return value if value is not None and self._clock() < until else None
 
-    def pop(self, key: str) -> T | None:
+    def pop(self, key: Hashable) -> T | None:
         """The value, for the last time."""
         value = self.get(key)
         self._kept.pop(key, None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 
+from bridge.runtime.backoff import next_pause
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError
 from bridge.syndication.jobs import Action, Job, Ledger
@@ -62,10 +62,10 @@ class Outcomes:
         if retry_after is not None and self._seconds() - job.since < _LONGEST_TRY:
             self.later(job, max(retry_after, min(1.0, self._retries[0])))
             return
-        if job.tries >= len(self._retries):
+        pause = next_pause(self._retries, job.tries)
+        if pause is None:
             self.give_up(job, action, error)
             return
-        pause = self._retries[job.tries] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         job.tries += 1
         self.later(job, pause)
 

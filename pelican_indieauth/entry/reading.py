@@ -18,46 +18,17 @@ from pelican_indieauth.entry.entry import (
     Place,
     without_scheme,
 )
+from pelican_indieauth.entry.kinds import BY_PRESENCE, BY_URL, ROOTS, RSVP
 from pelican_indieauth.entry.mf2 import Mf2, plain
 from pelican_indieauth.entry.text import stripped
 from pelican_indieauth.entry.urls import Urls
 
-#: Post type discovery (indieweb.org/post-type-discovery): what has been read of a post names its
-#: kind, the first that is there;
-_KINDS_AS_READ = {
-    "rsvp": "rsvp",
-    "repost_of": "repost",
-    "like_of": "like",
-    "in_reply_to": "reply",
-    "bookmark_of": "bookmark",
-    "read_of": "read",
-    "listen_of": "listen",
-    "watch_of": "watch",
-}
-#: then what it has with any value.
-_KINDS = {
-    "read-of": "read",
-    "listen-of": "listen",
-    "watch-of": "watch",
-    "checkin": "checkin",
-    "video": "video",
-    "audio": "audio",
-    "photo": "photo",
-    "rating": "review",
-    "play-of": "play",
-    "jam-of": "jam",
-    "ate": "eat",
-    "drank": "drink",
-}
-_ROOTS = {
-    **{"h-event": "event", "h-review": "review", "h-recipe": "recipe", "h-product": "product"},
-    "h-resume": "resume",
-}
+#: By the field of an entry: an answer or an address that could be read counts.
+_KINDS_AS_READ = {"rsvp": "rsvp"} | {name.replace("-", "_"): kind for name, kind in BY_URL.items()}
 #: What a review may be about. An h-card, an h-app or an h-feed would say more of the page.
 _ITEMS = frozenset(
     {"h-item", "h-product", "h-event", "h-recipe", "h-adr", "h-geo", "h-listing", "h-cite"}
 )
-_RSVP = frozenset({"yes", "no", "maybe", "interested"})
 _NOTHING = Mf2()
 
 
@@ -87,14 +58,14 @@ class Reader:
         type_ = post.type
         read = self._properties(post, article)
         # "If the post has an h-event root class, it is an event": as with every class but h-entry.
-        kind = _ROOTS.get(type_) or (
+        kind = ROOTS.get(type_) or (
             _kind(read, post.properties) if type_ in {"h-entry", ""} else None
         )
         common = self._common(article)
         return Entry(
             kind or ("article" if titled else "note"),
             self.urls.site(article.url),
-            type_ if type_ in _ROOTS else "h-entry",
+            type_ if type_ in ROOTS else "h-entry",
             titled,
             name=stripped(article.title) if titled else "",
             aliases=tuple(filter(None, map(plain, mf2.listed(post.whole.get("aliases"))))),
@@ -263,7 +234,7 @@ class Reader:
 
     def _answer(self, values: list[Any], around: _PostContext) -> str | None:
         answer = (self._text(values, around) or "").lower()
-        return answer if answer in _RSVP else None
+        return answer if answer in RSVP else None
 
 
 #: How each property of microformats2 is read.
@@ -286,7 +257,7 @@ _FIELDS = {name: name.replace("-", "_") for name in _READERS} | {
 
 def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
     """The kind that a property makes; an address or an answer that could not be read makes none."""
-    for found, kinds in ((read, _KINDS_AS_READ), (properties, _KINDS)):
+    for found, kinds in ((read, _KINDS_AS_READ), (properties, BY_PRESENCE)):
         for name, kind in kinds.items():
             value = found.get(name)
             if isinstance(value, tuple) and found is read:

@@ -8,16 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from pelican_indieauth.entry.kinds import KINDS
 from pelican_indieauth.errors import SettingError
 
 SETTING = "INDIEAUTH_NOT_ON_HOME"
-KINDS = frozenset(
-    {
-        *("note", "article", "reply", "like", "repost", "bookmark", "rsvp", "photo", "video"),
-        *("audio", "checkin", "event", "review", "recipe", "product", "resume", "read", "watch"),
-        *("listen", "play", "jam", "eat", "drink"),
-    }
-)
 
 
 def chosen(settings: Mapping[str, Any]) -> frozenset[str]:

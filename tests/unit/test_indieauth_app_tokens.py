@@ -23,11 +23,11 @@ from indieauth_kit import (
     scene,
 )
 
+from bridge.auth.scopes import ALL_SCOPES
 from bridge.errors import InvalidToken
 from bridge.http.rate_limit import Limiter
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import (
-    ALL_SCOPES,
     BuiltinVerifier,
     create_token,
     list_tokens,

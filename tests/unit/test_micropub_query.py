@@ -14,7 +14,7 @@ from bridge.micropub import answers
 from bridge.micropub.answers import Channel, Item, Paging
 from bridge.micropub.people import contacts, places
 from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import discover
+from bridge.micropub.post_type import POST_TYPES, discover
 from bridge.micropub.query import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -203,7 +203,7 @@ class TestAnswers:
 
     def test_every_post_type_is_one_that_discovery_finds(self) -> None:
         url = "https://example.org/"
-        for each in answers.POST_TYPES:
+        for each in POST_TYPES:
             given = {
                 name: ("yes" if name == "rsvp" else f"{url} {name}",) for name in each.required
             }
@@ -216,7 +216,7 @@ class TestAnswers:
             "type": "note",
             "name": "Note",
             "h": "entry",
-            "properties": list(answers.POST_TYPES[0].properties),
+            "properties": list(POST_TYPES[0].properties),
             "required-properties": ["content"],
         }
 

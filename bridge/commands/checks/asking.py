@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from bridge.net.bounded import read_bounded
+
 _MOST = 1_000_000
 
 
@@ -55,7 +57,7 @@ async def ask(
     method = "GET" if body is None else "POST"
     try:
         async with session.request(method, url, headers=headers, data=body) as response:
-            raw = await response.content.read(_MOST)
+            raw, _ = await read_bounded(response, _MOST)
             return Answer(
                 response.status,
                 raw.decode("utf-8", "replace"),

@@ -16,12 +16,13 @@ import unicodedata
 
 from aiohttp import web
 
+from bridge.auth.scopes import ALL_SCOPES
 from bridge.errors import TooManyRequests
 from bridge.http.form import read_form
 from bridge.http.rate_limit import address
 from bridge.indieauth.database import as_bytes, digest, new_secret
 from bridge.indieauth.endpoint import answer, json_endpoint
-from bridge.indieauth.oauth.app_tokens import ALL_SCOPES, create_token, find_token, renew_token
+from bridge.indieauth.oauth.app_tokens import create_token, find_token, renew_token
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.net.web_url import parse
 from bridge.settings import KnownClient

@@ -11,10 +11,6 @@ from bridge.auth.token import Token
 from bridge.errors import InvalidToken
 from bridge.indieauth.database import Database, digest, new_secret
 
-#: What an app that may do everything gets: every word that adds a right, and none that only
-#: narrows one (``draft``).
-ALL_SCOPES = ("create", "update", "delete", "undelete", "media", "profile", "email")
-
 #: A token's last use is written down at most this often.
 _LAST_USE_SECONDS = 60
 

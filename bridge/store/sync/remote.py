@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import Literal, TypeVar
 
 from git import GitError
 
+from bridge.runtime.backoff import jittered
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.sync.round import MergeConflict, SyncRound
@@ -254,10 +254,10 @@ class Remote:
         return True
 
     def _pause(self) -> float:
-        """Longer after each failure, never quite the same for everybody."""
+        """Longer after each failure, never quite the same for all bridges."""
         pause = _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20)
         longest = _LONGEST_WAIT if self._waits else _LONGEST_PAUSE
-        return min(pause, longest) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        return jittered(min(pause, longest), 0.2)
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

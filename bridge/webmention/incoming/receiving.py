@@ -15,6 +15,7 @@ from typing import Any
 from bridge.errors import BridgeError
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.reader import PostReader
+from bridge.runtime.backoff import next_pause
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
 from bridge.webmention.incoming.inbox import Inbox, Record, State, id_of
@@ -229,15 +230,17 @@ class Receiver:
             await self._note(record, "gone" if look.outcome == "gone" else "no-link", look.why)
         elif look.outcome == "missing" and shown:
             await self._miss(record, look, [each.path for each in shown])
-        elif look.outcome == "unreachable" and record.tries < len(self._retries):
-            await self._try_again(record)
+        elif look.outcome == "unreachable" and (pause := self._pause(record)) is not None:
+            await self._try_again(record, pause)
         elif shown:
             await self._note(record, "shown")
         else:
             await self._note(record, "unreachable", look.why)
 
-    async def _try_again(self, record: Record) -> None:
-        delay = self._retries[record.tries]
+    def _pause(self, record: Record) -> float | None:
+        return next_pause(self._retries, record.tries, jitter=0.0)
+
+    async def _try_again(self, record: Record, delay: float) -> None:
         record.tries += 1
         record.due = self._clock() + delay
         await asyncio.to_thread(self.inbox.write, record)

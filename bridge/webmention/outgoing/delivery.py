@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from bridge.net.fetch import FetchError, ForbiddenAddress, GuardedFetch
+from bridge.runtime.backoff import next_pause
+from bridge.runtime.expiring_map import ExpiringMap
 from bridge.webmention.outgoing.discovery import AGENT, TryAgain, find_endpoint, retry_after
 from bridge.webmention.outgoing.outbox import Delivery
 
@@ -55,12 +56,15 @@ class Courier:
     now: Callable[[], float]
     _turns: dict[str, _Turn] = field(default_factory=dict)
     _posts: deque[float] = field(default_factory=deque)
-    _mute: dict[str, float] = field(default_factory=dict)
+    _mute: ExpiringMap[bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._mute = ExpiringMap(seconds=_NO_ENDPOINT_SECONDS, most=_REMEMBERED, clock=self.now)
 
     async def deliver(self, source: str, delivery: Delivery) -> Outcome:
         """Try once. Never raises for anything that a target does."""
         target = delivery.target
-        if self._mute.get(target, 0) > self.now() and not delivery.heard:
+        if self._mute.get(target) and not delivery.heard:
             return Outcome("none", 0, "it takes no webmentions")
         try:
             async with self._turn(target):
@@ -72,7 +76,7 @@ class Courier:
         if found.endpoint is None:
             self._remember(target, found.fresh)
             return Outcome("none", 0, found.reason)
-        self._mute.pop(target, None)
+        self._mute.pop(target)
         return await self._post(source, delivery, found.endpoint)
 
     def free_at(self) -> float:
@@ -107,17 +111,15 @@ class Courier:
     def _again(
         self, delivery: Delivery, status: int, reason: str, after: float | None = None
     ) -> Outcome:
-        if delivery.tries >= len(self.timing.again):
+        pause = next_pause(self.timing.again, delivery.tries, jitter=0.2)
+        if pause is None:
             return Outcome("failed", status, reason)
-        pause = self.timing.again[delivery.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         return Outcome("waiting", status, reason, min(after, _DAY) if after is not None else pause)
 
     def _remember(self, target: str, fresh: float) -> None:
         """A page without an endpoint is not asked again for a day, or as long as it says."""
-        while len(self._mute) >= _REMEMBERED:
-            del self._mute[next(iter(self._mute))]
         seconds = min(max(fresh, _NO_ENDPOINT_SECONDS), _LONGEST_NO_ENDPOINT)
-        self._mute[target] = self.now() + seconds
+        self._mute.put(target, value=True, seconds=seconds)
 
     @asynccontextmanager
     async def _turn(self, url: str) -> AsyncIterator[None]:

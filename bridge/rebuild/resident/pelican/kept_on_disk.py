@@ -329,8 +329,7 @@ def _is_plain(value: Any, settings: dict[str, Any]) -> bool:
         return all(_is_plain(each, settings) for each in value)
     if kind is dict:
         return all(type(key) is str and _is_plain(each, settings) for key, each in value.items())
-    if kind in (Author, Category, Tag):
-        assert isinstance(value, URLWrapper)  # noqa: S101 - for the type checker
+    if kind in (Author, Category, Tag) and isinstance(value, URLWrapper):
         others = (each for name, each in vars(value).items() if name != _SETTINGS)
         return value.settings is settings and all(_is_plain(each, settings) for each in others)
     return False

@@ -1,0 +1,44 @@
+"""Kinds of posts, and post type discovery (indieweb.org/post-type-discovery).
+
+The same tables as in ``bridge.micropub.post_type``, which the plugin cannot import; a test compares
+them.
+"""
+
+from __future__ import annotations
+
+#: Properties that need an address to count, and the kind that each makes; the first one wins.
+BY_URL = {
+    "repost-of": "repost",
+    "like-of": "like",
+    "in-reply-to": "reply",
+    "bookmark-of": "bookmark",
+    "read-of": "read",
+    "listen-of": "listen",
+    "watch-of": "watch",
+}
+#: Properties that count with any value; likewise in order.
+BY_PRESENCE = {
+    "read-of": "read",
+    "listen-of": "listen",
+    "watch-of": "watch",
+    "checkin": "checkin",
+    "video": "video",
+    "audio": "audio",
+    "photo": "photo",
+    "rating": "review",
+    "play-of": "play",
+    "jam-of": "jam",
+    "ate": "eat",
+    "drank": "drink",
+}
+#: Root classes that make a kind by themselves.
+ROOTS = {
+    **{"h-event": "event", "h-review": "review", "h-recipe": "recipe", "h-product": "product"},
+    "h-resume": "resume",
+}
+#: Answers to an invitation.
+RSVP = frozenset({"yes", "no", "maybe", "interested"})
+#: Every kind.
+KINDS = frozenset(
+    {"note", "article", "rsvp", *BY_URL.values(), *BY_PRESENCE.values(), *ROOTS.values()}
+)

@@ -1,0 +1,16 @@
+"""The pauses between tries of what has failed."""
+
+from __future__ import annotations
+
+from bridge.runtime.backoff import jittered, next_pause
+
+
+def test_pauses_come_in_their_order_and_end() -> None:
+    pauses = [next_pause((1.0, 60.0), tries, jitter=0.0) for tries in range(3)]
+    assert pauses == [1.0, 60.0, None]
+
+
+def test_jitter_makes_a_pause_a_little_shorter_or_longer() -> None:
+    found = {jittered(100.0, 0.2) for _ in range(100)}
+    assert len(found) > 1
+    assert all(80.0 <= each <= 120.0 for each in found)

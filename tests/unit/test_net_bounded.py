@@ -1,0 +1,61 @@
+"""What others send is read to its end, or up to a limit, however it is cut into pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bridge.commands.checks.asking import ask
+from bridge.net.bounded import read_bounded
+
+Serve = Callable[[web.Application], Awaitable[TestServer]]
+LINK = '<link rel="micropub" href="https://me.example/micropub">'
+
+
+async def served(aiohttp_server: Serve, *pieces: bytes) -> str:
+    """The URL of a page that comes in pieces, each when the one before may have been read."""
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+            await asyncio.sleep(0.05)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    return str((await aiohttp_server(app)).make_url("/"))
+
+
+async def test_a_check_reads_a_page_that_comes_in_pieces_to_its_end(
+    aiohttp_server: Serve,
+) -> None:
+    url = await served(aiohttp_server, b"<!doctype html><html><head>", LINK.encode())
+    async with aiohttp.ClientSession() as session:
+        answer = await ask(session, url)
+    assert LINK in answer.text
+
+
+async def test_a_body_of_just_the_limit_is_whole_and_a_longer_one_is_cut(
+    aiohttp_server: Serve,
+) -> None:
+    url = await served(aiohttp_server, b"1234", b"5678")
+    async with aiohttp.ClientSession() as session:
+        found = []
+        for most in (8, 7, 4, 3):
+            async with session.get(url) as response:
+                found.append(await read_bounded(response, most))
+    assert found == [(b"12345678", False), (b"1234567", True), (b"1234", True), (b"123", True)]
+
+
+async def test_a_compressed_bomb_ends_at_the_limit(aiohttp_server: Serve) -> None:
+    url = await served(aiohttp_server, zlib.compress(bytes(5_000_000)))
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        body, is_longer = await read_bounded(response, 1000, zlib.decompressobj())
+    assert (len(body), is_longer) == (1000, True)
