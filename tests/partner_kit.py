@@ -83,6 +83,12 @@ class MastodonMock(Partner):
         account = self._get("/api/v1/accounts/verify_credentials")["id"]
         return list(self._get(f"/api/v1/accounts/{account}/statuses?limit=40"))
 
+    def reply(self, status: str, words: str, visibility: str) -> None:
+        """Someone else answers a status."""
+        someone = ask(f"{self.url}/api/v1/_mock/dev_user", {"display_name": "Alice"})
+        body = {"status": words, "in_reply_to_id": status, "visibility": visibility}
+        ask(f"{self.url}/api/v1/statuses", body, someone["access_token"])
+
     def fault(self, **rule: Any) -> None:
         """The server's own faults."""
         ask(f"{self.url}/api/v1/_mock/faults", rule)

@@ -40,7 +40,7 @@ _RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % _MADE)
 
 #: Here secrets are given out: RFC 6749 4.1.2 and 5.1, a new app token shown once, Micro.blog's,
 #: Bluesky's.
-_GIVING = ("/token", "/auth", "/account/verify", ".createSession", ".refreshSession")
+_GIVING = ("/token", "/auth", "/account/verify", "/xrpc/com.atproto.server.")
 #: Here they come back in a form that asks again.
 _ASKING = ("/auth/set-up", "/auth/sign-in/link")
 #: What the demo and the first start print, for the owner to read.

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from git_kit import git
+from partner_kit import MastodonMock, Partner
 from syndication_kit import Bench, Fault, close_bench, make_bench
 
 from bridge.settings import Webmention
@@ -98,9 +99,21 @@ class Home:
         wanted = [each for each in names if "/mentions/" in each]
         return [json.loads(git(repo, "show", f"main:{each}")) for each in wanted]
 
+    def counted(self) -> dict[str, int]:
+        """What is only counted, by kind."""
+        repo = self.bench.folder / "repo.git"
+        names = git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()
+        (found, *_) = [*(each for each in names if each.endswith("counts.json")), ""]
+        if not found:
+            return {}
+        (counts,) = json.loads(git(repo, "show", f"main:{found}"))["counts"].values()
+        return dict(counts)
 
-async def home_of(kind: str, store: GitStore, folder: Path, approve: Any) -> Home:
-    bench = await make_bench(folder, store, [kind])
+
+async def home_of(
+    kind: str, store: GitStore, folder: Path, approve: Any, partner: Partner | None = None
+) -> Home:
+    bench = await make_bench(folder, store, [kind], partner)
     settings = msgspec.structs.replace(
         bench.settings, webmention=Webmention(approve=approve, batch_seconds=0, faces="none")
     )
@@ -321,3 +334,49 @@ async def test_a_token_that_is_revoked_is_told_of_before_the_next_post(home: Hom
     assert await backfeed.look(uid, now=True) == 1
     assert bench.syndicator is not None
     assert bench.syndicator.ledger.trouble(uid) is None
+
+
+async def test_quotes_come_home_as_mentions_where_that_is_set(home: Home) -> None:
+    made = home.answer(5, "Look at this")
+    fake = home.bench.networks.fake
+    fake.answers.clear()
+    fake.quoted[home.copy] = [made]
+    assert await home.look() == 0
+    assert await home.look(backfeed="all") == 1
+    (file,) = home.files()
+    assert (file["wm-property"], file["content"]["text"]) == ("mention-of", "Look at this")
+    fake.quoted.clear()
+    await home.look()
+    assert home.files() == []
+
+
+async def test_counts_go_where_likes_are_counted_no_more(home: Home) -> None:
+    fake = home.bench.networks.fake
+    if home.kind == "mastodon":
+        fake.statuses[home.copy]["favourites_count"] = 3
+    else:
+        liker = {"did": "did:plc:bob", "handle": "bob.example"}
+        fake.favourites[home.copy] = [{"actor": liker}] * 3
+    await home.look(backfeed="all", likes="count")
+    assert home.counted() == {"like-of": 3}
+    await home.look(backfeed="all", likes="none")
+    assert home.counted() == {}
+
+
+@pytest.mark.cold
+async def test_of_a_server_that_shows_everything_only_what_is_public_comes_home(
+    store: GitStore, tmp_path: Path, mastodon_mock: MastodonMock
+) -> None:
+    """mastodon-mock tells anyone of private and direct answers."""
+    mastodon_mock.clear()
+    home = await home_of("mastodon", store, tmp_path, "all", mastodon_mock)
+    (status,) = mastodon_mock.statuses()
+    for visibility in ("public", "unlisted", "private", "direct"):
+        words = "Hello all" if visibility == "public" else f"{SECRET} ({visibility})"
+        mastodon_mock.reply(status["id"], f"@testuser {words}", visibility)
+    new = await home.look(backfeed="all", likes="faces")
+    texts = [each["content"]["text"] for each in home.files()]
+    await home.receiver.close()
+    await close_bench(home.bench)
+    assert (new, texts) == (1, ["Hello all"])
+    assert SECRET not in git(tmp_path / "repo.git", "log", "-p", "--all")

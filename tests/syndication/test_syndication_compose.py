@@ -57,6 +57,17 @@ def lists(rich: Rich) -> list[list[Any]]:
     return [[each.start, each.end, each.kind, each.value] for each in facets(rich)]
 
 
+def test_what_is_hidden_behind_a_warning_is_not_shown_at_bluesky() -> None:
+    post = source("<p>The butler did it.</p>", content_warning="Spoilers", photo="https://e.org/a")
+    made = skeet(post)
+    assert made.text == f"Spoilers\n\n{URL}"
+    assert made.photos == ()
+    assert made.card is not None
+    assert "butler" not in f"{made.card}"
+    there = toot(post)
+    assert (there.warning, there.text) == ("Spoilers", "The butler did it.")
+
+
 @pytest.mark.parametrize("vector", VECTORS["anchors"], ids=lambda each: each["bluesky_text"])
 def test_links_under_words(vector: Mapping[str, Any]) -> None:
     made = skeet(source(vector["html"]))

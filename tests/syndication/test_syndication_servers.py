@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import json
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from partner_kit import MastodonMock, Pds, each_network
+from partner_kit import PDS, MastodonMock, Pds, each_network
 from PIL import Image, PngImagePlugin
 from syndication_kit import Bench, Fault, close_bench, make_bench, there
 
@@ -19,6 +21,7 @@ from bridge.syndication.compose.images import fit
 from bridge.syndication.compose.measure import shorten_alt
 from bridge.syndication.fake.dialects import DIALECTS, Dialect
 
+VECTORS = Path(__file__).with_name("syndication_vectors.json")
 LONG = f"See https://example.org/{'x' * 200} and https://example.org/{'y' * 200}, {'word ' * 60}"
 
 
@@ -278,3 +281,15 @@ async def test_the_servers_own_faults_make_no_second_copy(
         path = one.post(f"Number {number}", name=f"n{number}")
         await one.done(path)
     assert sorted(there(one)) == [f"Number {number}" for number in range(len(effects))]
+
+
+@pytest.mark.parametrize("one", ["bluesky", PDS], indirect=True)
+async def test_a_server_takes_every_text_of_the_vectors_with_its_facets(one: Bench) -> None:
+    vectors = json.loads(VECTORS.read_text(encoding="utf-8"))
+    bodies = [each["html"] for each in vectors["anchors"]]
+    bodies += [f"<p>{html.escape(each['text'])}</p>" for each in vectors["truncation"]]
+    one.start()
+    paths = [one.post(body, name=f"n{number}") for number, body in enumerate(bodies)]
+    for path in paths:
+        await one.done(path)
+    assert len(there(one)) == len(bodies)

@@ -200,9 +200,11 @@ class Backfeed:
             await self.receiver.take_back(gone, entry.url)
             for url in gone:
                 del known.sources[url]
-        if target.backfeed == "all" and target.likes == "count" and found.counts != known.counts:
-            await self.receiver.count(entry.url, known.url, found.counts)
-            known.counts = dict(found.counts)
+        is_counted = target.backfeed == "all" and target.likes == "count"
+        counts = dict(found.counts) if is_counted else {}
+        if counts != known.counts:
+            await self.receiver.count(entry.url, known.url, counts)
+            known.counts = counts
         return new
 
     def _wanted(self, target: Target, found: CopyAnswers) -> Iterable[Response]:

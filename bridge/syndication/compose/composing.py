@@ -160,6 +160,12 @@ def for_mastodon(
 
 def for_bluesky(source: Source, target: Target, *, answers: bool = False) -> Composed:
     """The record; its card still lacks what another page says of itself."""
+    if source.warning:
+        # Nothing there hides a text until it is asked for: the post's own page does.
+        source = replace(
+            source, kind="article", name=source.warning, content=Rich(), summary="", photos=()
+        )
+        source = replace(source, featured=())
     composed = _compose(
         source,
         target,

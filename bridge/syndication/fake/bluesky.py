@@ -34,6 +34,7 @@ class FakeBluesky:
     answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     favourites: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     reblogs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    quoted: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     strangers: dict[str, dict[str, Any]] = field(default_factory=dict)
     password: str = APP_PASSWORD
     generation: int = 0
@@ -138,7 +139,7 @@ class FakeBluesky:
             "replyCount": len(self.answers.get(uri, [])),
             "likeCount": len(self.favourites.get(uri, [])),
             "repostCount": len(self.reblogs.get(uri, [])),
-            "quoteCount": 0,
+            "quoteCount": len(self.quoted.get(uri, [])),
             "indexedAt": found["value"].get("createdAt"),
         }
 
@@ -168,9 +169,10 @@ class FakeBluesky:
         uri = request.query.get("uri", "")
         return web.json_response({"uri": uri, "repostedBy": self.reblogs.get(uri, [])})
 
-    async def quotes(self, request: web.Request) -> web.Response:
+    async def quotes_of_post(self, request: web.Request) -> web.Response:
         """app.bsky.feed.getQuotes."""
-        return web.json_response({"uri": request.query.get("uri", ""), "posts": []})
+        uri = request.query.get("uri", "")
+        return web.json_response({"uri": uri, "posts": self.quoted.get(uri, [])})
 
     def _check(self, collection: str, record: Any) -> None:
         """What the lexicons say of a record."""

@@ -27,8 +27,8 @@ MASTODON_TOKEN = secrets.token_urlsafe(16)
 class FakeMastodon:
     """``statuses`` and ``media`` are what is there; ``processing``: looks until a picture is ready.
 
-    ``answers`` are replies, ``favourites`` and ``reblogs`` those of others, by the id or the URI of
-    what they answer; ``strangers`` are posts of others.
+    ``answers`` are replies, ``favourites``, ``reblogs`` and ``quoted`` those of others, by the id
+    or the URI of what they answer; ``strangers`` are posts of others.
     """
 
     base: str = ""
@@ -43,6 +43,7 @@ class FakeMastodon:
     answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     favourites: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     reblogs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    quoted: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     strangers: dict[str, dict[str, Any]] = field(default_factory=dict)
     done: list[tuple[str, str]] = field(default_factory=list)
     token: str = MASTODON_TOKEN
@@ -223,6 +224,10 @@ class FakeMastodon:
         return web.json_response(
             {"ancestors": [], "descendants": self.answers.get(found["id"], [])}
         )
+
+    async def quotes_of_status(self, request: web.Request) -> web.Response:
+        """GET /api/v1/statuses/ID/quotes."""
+        return web.json_response(self.quoted.get(self._find(request)["id"], []))
 
     async def people(self, request: web.Request) -> web.Response:
         """GET /api/v1/statuses/ID/favourited_by and reblogged_by."""

@@ -65,7 +65,7 @@ class FakeNetwork(FakeMastodon, FakeBluesky):
             ("GET", "app.bsky.feed.getPostThread"): self.thread,
             ("GET", "app.bsky.feed.getLikes"): self.likes,
             ("GET", "app.bsky.feed.getRepostedBy"): self.reposted,
-            ("GET", "app.bsky.feed.getQuotes"): self.quotes,
+            ("GET", "app.bsky.feed.getQuotes"): self.quotes_of_post,
         }
         status = "/api/v1/statuses/{id}"
         return [
@@ -83,6 +83,7 @@ class FakeNetwork(FakeMastodon, FakeBluesky):
             ("GET", f"{status}/source", self.source),
             ("GET", f"{status}/context", self.context),
             ("GET", f"{status}/{{what:favourited_by|reblogged_by}}", self.people),
+            ("GET", f"{status}/quotes", self.quotes_of_status),
             ("POST", f"{status}/{{action:favourite|reblog|unfavourite|unreblog}}", self.act),
             ("POST", "/api/v2/media", self.upload),
             ("GET", "/api/v1/media/{id}", self.medium),
