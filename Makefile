@@ -50,7 +50,7 @@ pictures: .venv/dev
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
-# Locked versions, checked by hash: a new release elsewhere breaks nobody's first try. The locks are
+# Locked versions, checked by hash: a new release elsewhere does not break an installation. The locks are
 # complete, and nothing is worked out anew: Pelican 4.12 would have Pygments below 2.20, whose lexer
 # for ADL can be kept busy for hours (CVE-2026-4539).
 .venv/bin/python:

@@ -55,7 +55,7 @@ _FILES_IN_A_POST = 10
 
 
 async def make_app(settings: Settings, *, public_url: str) -> web.Application:
-    """The whole bridge as an aiohttp application, ready to be served.
+    """Build the whole bridge as an aiohttp application, ready to be served.
 
     ``public_url`` is where the world reaches it. Everything that is opened here is closed by the
     application's clean-up, last opened first. Raises :class:`~bridge.settings.SettingsError`, and
@@ -83,7 +83,7 @@ async def make_app(settings: Settings, *, public_url: str) -> web.Application:
 
 
 async def _assemble(app: web.Application, core: Core) -> None:
-    """Everything on top of the core, up to the addresses."""
+    """Build everything on top of the core, and add the routes."""
     tombstones = _tombstones(core)
     publisher = _start_publisher(core, tombstones)
     server = _start_identity(app, core)
@@ -111,7 +111,7 @@ def _tombstones(core: Core) -> Tombstones:
 
 
 def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
-    """The publisher, and what works on posts beside it."""
+    """Build the publisher and the background work on posts."""
     repo, lifetime = core.repo, core.lifetime
     reply_contexts = ReplyContexts(
         repo.catalogue, repo.posts, core.reservations, core.committer, core.fetch
@@ -138,7 +138,7 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
 
 
 def _start_identity(app: web.Application, core: Core) -> IndieAuthServer | None:
-    """The owner's own IndieAuth server, where the settings want it."""
+    """Build the owner's own IndieAuth server, if the settings want it."""
     settings = core.settings
     if not settings.indieauth.enabled:
         return None
@@ -160,7 +160,7 @@ def _site_zone(catalogue: Catalogue) -> tzinfo:
 
 
 async def _make_gate(core: Core, server: IndieAuthServer | None) -> Gate:
-    """What says whether a request may do what it asks for."""
+    """Build what authenticates and authorises requests."""
     session = await core.lifetime.enter(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
     builtin = server.verifier if server else None
     return Gate(await make_verifier(core.settings, session, builtin), core.settings)
@@ -186,7 +186,7 @@ def _add_micropub(
     publisher: Publisher,
     previews: Previews | None,
 ) -> None:
-    """``/micropub`` and ``/media``."""
+    """Add the routes ``/micropub`` and ``/media``."""
     repo, settings, router = core.repo, core.settings, app.router
     media = MediaHandlers(repo.media, gate, core.committer, max_bytes=settings.media.max_bytes)
     queries = Queries(repo.catalogue, repo.posts, settings, f"{core.public_url}media")
@@ -204,7 +204,7 @@ def _add_micropub(
 
 
 def _add_status(app: web.Application, core: Core, status: StatusHandlers) -> None:
-    """``/status``, ``/healthz``, and what a git host may tell."""
+    """Add the routes ``/status``, ``/healthz`` and the git host's webhook."""
     app.router.add_get("/status", status.status)
     app.router.add_get("/healthz", status.health)
     if urlsplit(core.settings.site.me).netloc != urlsplit(core.public_url).netloc:
@@ -219,7 +219,7 @@ def _add_status(app: web.Application, core: Core, status: StatusHandlers) -> Non
 def _add_desk(
     app: web.Application, core: Core, publisher: Publisher, previews: Previews | None
 ) -> None:
-    """The owner's own pages, for which the owner has to sign in."""
+    """Add the desk's routes; the owner has to sign in for them."""
     repo = core.repo
     desk = Desk(
         store=repo.store,

@@ -45,7 +45,7 @@ Listener = Callable[[Version], None]
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """Where the files are, and what is known of them."""
+    """The content store, the site and the index of its posts."""
 
     store: GitStore
     submodules: Submodules
@@ -58,7 +58,7 @@ class Repo:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts that most others need.
+    """The parts that most others depend on.
 
     ``public_url`` is where the world reaches the bridge, with a slash at the end. ``fetch`` is for
     addresses that others have named. ``lifetime`` closes what is opened, last opened first.
@@ -78,18 +78,18 @@ class Core:
     moved: list[Listener] = field(default_factory=list)
 
     def follow(self, listener: Listener) -> None:
-        """Have a part told of every new version, whoever made it."""
+        """Notify a part of every new version, including commits made by others."""
         self.committed.append(listener)
         self.moved.append(listener)
 
     @property
     def state(self) -> Path:
-        """The folder of what the bridge derives and keeps."""
+        """The folder of derived state."""
         return self.settings.site.state
 
 
 async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> Core:
-    """Open the repo, and start what follows it.
+    """Open the repo, and start the parts that follow its branch.
 
     Raises what the store raises where the repo cannot be used.
     """
@@ -180,7 +180,7 @@ async def _open_repo(settings: Settings, public_url: str, lifetime: Lifetime) ->
 
 
 def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
-    """What builds the site, or has it built; not started yet."""
+    """Make the rebuilder; it is not started yet."""
     state = settings.site.state
     make = partial(make_rebuilder, settings, repo.store, state, submodules=repo.submodules)
     if (output := _output_folder(settings)) is not None:
@@ -191,7 +191,7 @@ def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
 
 
 def _output_folder(settings: Settings) -> Path | None:
-    """Where pages go; ``None`` where only the site's settings say that."""
+    """The output folder; ``None`` where only the site's settings name it."""
     if settings.rebuild.output:
         return Path(settings.rebuild.output)
     if settings.rebuild.mode in {"webhook", "none"}:

@@ -59,7 +59,7 @@ _CLOSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A post as one request has it for itself: its entry, its file, and the id of its bytes."""
+    """A post that one request has locked: its entry, its file, and the file's blob id."""
 
     base: Version
     entry: IndexedPost
@@ -69,7 +69,7 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of an action.
+    """The result of an action.
 
     ``url`` is where the post lives now. ``live``: its page is there already. ``moved``: the URL is
     another than before. ``draft`` is the page of a draft in the output folder, ``""`` for others.
@@ -120,7 +120,7 @@ class Publisher:
         self._background = Background()
 
     async def carry_out(self, action: Action, token: Token) -> Published:
-        """Do what a client asks for; when this returns, it is committed and on disk.
+        """Carry out an action; when this returns, it is committed and on disk.
 
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError`; then
         nothing has changed. The one exception is said in the error's text: a commit that takes so
@@ -147,7 +147,7 @@ class Publisher:
         return acting.result()
 
     async def carried_out(self, forms: Iterable[str]) -> list[str]:
-        """Those of the forms of which something has been carried out. Raises what the store does.
+        """Those of the forms that have been carried out. Raises what the store does.
 
         A form's name is the first word of the ``once`` of its actions.
         """
@@ -160,7 +160,7 @@ class Publisher:
         return self._once.find(once) is not None
 
     def _started_once(self, action: Create | Update, token: Token) -> asyncio.Task[Published]:
-        """Begin an action that has a name, under which it is found until it is through."""
+        """Start a named action, and register it until it ends."""
 
         def ended(task: asyncio.Task[Published]) -> None:
             del self._under_way[action.once]
@@ -173,7 +173,7 @@ class Publisher:
         return acting
 
     async def close(self) -> None:
-        """Let actions that are under way come to their end, for a moment."""
+        """Wait a moment for actions that are running."""
         await self._background.close(_CLOSE_SECONDS)
 
     async def _in_time(self, action: Action, token: Token) -> Published:
@@ -236,8 +236,7 @@ class Publisher:
         return Published(url, draft=_draft(reservation), live=live)
 
     async def _live(self, version: Version, *pages: str) -> bool:
-        """Wait, for a set moment in all, until pages are as a version has them; whether they are
-        all there."""
+        """Wait up to a set time until the pages show a version; whether they all do."""
         ends, there = time.monotonic() + self._wait_seconds, False
         with after_commit("waiting for the page"):
             for page in dict.fromkeys(pages):
@@ -247,7 +246,7 @@ class Publisher:
     async def _commit(
         self, deadline: asyncio.Timeout, changes: Sequence[Change], message: str, base: Version
     ) -> Version:
-        """Hand changes over; from here on the answer waits for what becomes of the commit."""
+        """Hand changes to the commit queue; from here on the answer waits for the commit."""
         ends = deadline.when()
         deadline.reschedule(None)
         try:
@@ -261,7 +260,7 @@ class Publisher:
             self._reply_contexts.request(url, file)
 
     async def _composed(self, post: Post, action: Create, when: datetime) -> Settled:
-        """The file of a new post, and where the site would put it."""
+        """The file of a new post, and its possible addresses."""
 
         def write(site: SiteView) -> PelicanFile:
             rules = self._posts.rules(site)
@@ -302,7 +301,7 @@ class Publisher:
         return Published(url, draft=_draft(reservation), live=live, moved=url != entry.url)
 
     async def _edited(self, post: _Opened, old: Post, new: Post, action: Update) -> Settled | None:
-        """The file with the change, and where the site would put it; ``None`` for no change."""
+        """The changed file, and its address; ``None`` if nothing changes."""
         refuse_other_formats(post.entry.path)
         when, allowed = self._now(), set[str]()
 
@@ -377,7 +376,7 @@ class Publisher:
 
     @asynccontextmanager
     async def _opened(self, url: str) -> AsyncIterator[_Opened]:
-        """The post at a URL, which no other request works on until the block ends."""
+        """The post at a URL, locked until the block ends."""
         await self._catalogue.refresh()
         path = self._posts.find(url).path
         async with self._reservations.lock(path):
@@ -408,8 +407,9 @@ class Publisher:
 
 
 def _without_what_is_told(update: Update, entry: IndexedPost) -> Update:
-    """The update without the slug, the channel and the URL that ``q=source`` has told: a client
-    that sends a whole post back wants none of them changed."""
+    """The update without the slug, channel and URL that ``q=source`` has given: a client that
+    sends a whole post back does not want to change them.
+    """
     told = {"slug": slug_of(entry.url), "channel": entry.channel}
     commands = {
         name: values for name, values in update.commands.items() if values != (told.get(name),)
@@ -435,7 +435,7 @@ def _draft(reservation: Reservation) -> str:
 
 
 def _with_alias(reservation: Reservation, entry: IndexedPost) -> PelicanFile:
-    """The file, which remembers where its page was if that has changed."""
+    """The file, with the earlier address of its page as an alias if it has moved."""
     page = reservation.location.save_as
     mf2 = Mf2Line.of(reservation.file)
     aliases = [each for each in (*mf2.aliases, entry.save_as) if each != page]

@@ -25,7 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def bearer_token(
     authorization_headers: Sequence[str], form_value: str | None, *, strict: bool
 ) -> str:
-    """The one token that a request carries.
+    """Return the one token of a request.
 
     ``authorization_headers`` are all ``Authorization`` values as they came, ``form_value`` the
     form field ``access_token``. A token in the URL is not looked for (RFC 6750 2.3). ``strict``

@@ -61,7 +61,7 @@ class CachingVerifier:
         self._under_way: dict[bytes, asyncio.Task[Token]] = {}
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """From memory where that is young enough and ``fresh`` is not asked for.
+        """Verify a token, from the cache unless ``fresh``.
 
         Raises :class:`InvalidToken`, and :class:`Unavailable` also where too many tokens that were
         never good are being asked about.
@@ -85,7 +85,7 @@ class CachingVerifier:
     def _answered(self, key: bytes, task: asyncio.Task[Token]) -> None:
         del self._under_way[key]
         if not task.cancelled():
-            # Everybody who asked may be gone; then no one else looks at the error.
+            # If every caller has been cancelled, the error was not retrieved by any of them.
             task.exception()
 
     async def _ask(self, key: bytes, token: str, *, fresh: bool) -> Token:
@@ -136,7 +136,7 @@ class CallerLimit:
 
     @asynccontextmanager
     async def one(self, who: str) -> AsyncIterator[None]:
-        """The turn of one question. Raises :class:`Unavailable`."""
+        """Hold one of the verifications that may run at once. Raises :class:`Unavailable`."""
         caller = self._callers.setdefault(who, _Caller())
         if caller.questions >= _AT_ONCE_EACH + _WAITING_EACH:
             raise _too_many()

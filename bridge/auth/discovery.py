@@ -32,18 +32,18 @@ _RETRY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What a home page advertises; ``None`` where it does not."""
+    """The endpoints that a home page advertises; ``None`` for those it does not."""
 
     token: str | None = None
     introspection: str | None = None
 
 
 class DiscoveryError(Exception):
-    """The home page cannot be read, or what it advertises cannot be used; says why."""
+    """The home page cannot be read, or an advertised endpoint cannot be used; says why."""
 
 
 async def discover(session: aiohttp.ClientSession, me: str) -> Endpoints:
-    """Read the endpoints from ``me`` (IndieAuth 4.1): the metadata, else the older link.
+    """Discover the endpoints of ``me`` (IndieAuth 4.1): from the metadata, else the older link.
 
     Raises :class:`DiscoveryError`.
     """
@@ -82,7 +82,7 @@ async def _metadata(session: aiohttp.ClientSession, url: str) -> dict[str, objec
 async def _get(
     session: aiohttp.ClientSession, url: str, accept: str
 ) -> tuple[str, CIMultiDictProxy[str], bytes]:
-    """A page's final URL, headers and body."""
+    """Fetch a page: its final URL, headers and body."""
     try:
         _refuse_open(url)
         async with (
@@ -114,12 +114,12 @@ def _usable(url: object) -> str | None:
 
 
 def _refuse_open(url: str) -> None:
-    """Nothing is believed that anybody on the way could have written: who names the endpoint
-    decides which tokens are good.
+    """Refuse plain http, except on loopback: an attacker on the network could change the
+    response, and the endpoint it names decides which tokens are valid.
     """
     if not url.startswith("https:") and not parse(url).is_loopback:
         raise DiscoveryError(
-            f"{url} is not https, so anybody on the way to it could say who may post."
+            f"{url} is not https: an attacker on the network could change who may post."
             " Set [auth] token_endpoint, or serve the site by https"
         )
 
@@ -142,14 +142,14 @@ class DiscoveredVerifier:
         self._lock = asyncio.Lock()
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Ask what was discovered; :class:`Unavailable` as long as nothing was."""
+        """Verify at the discovered endpoint; :class:`Unavailable` until there is one."""
         verifier = self._found or await self.look()
         if verifier is None:
             raise Unavailable("The site's home page does not say where tokens are verified.")
         return await verifier.verify(token, fresh=fresh)
 
     async def look(self) -> TokenVerifier | None:
-        """Look the endpoints up, unless that has just failed; the outcome is in the log."""
+        """Discover the endpoints, unless that has just failed; the result is logged."""
         async with self._lock:
             if self._found is None and time.monotonic() - self._failed > _RETRY_SECONDS:
                 try:

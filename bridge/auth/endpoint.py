@@ -22,7 +22,7 @@ class TokenEndpointVerifier:
         self.url = url
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Ask now; there is nothing to be stale."""
+        """Verify now; nothing is cached here."""
         body = await ask(
             self._session,
             "GET",

@@ -17,7 +17,7 @@ from bridge.settings import Settings, SettingsError
 async def make_verifier(
     settings: Settings, session: aiohttp.ClientSession, builtin: TokenVerifier | None
 ) -> TokenVerifier:
-    """The verifier for these settings, looked up at the home page where they name none.
+    """Make the verifier of these settings; its endpoint is discovered where they name none.
 
     ``session`` should keep no cookies (``aiohttp.DummyCookieJar``). ``builtin`` is the built-in
     server's own, where that runs: it needs no cache. Raises :class:`SettingsError`.
@@ -51,7 +51,7 @@ async def make_verifier(
 
 
 def check_site(settings: Settings) -> None:
-    """Raise :class:`SettingsError` where ``me`` or an alias cannot be anybody's address."""
+    """Raise :class:`SettingsError` where ``me`` or an alias is not a valid profile URL."""
     remedy = "Write your home page's address, such as 'https://example.com/'"
     try:
         profile_url(settings.site.me)
@@ -79,7 +79,7 @@ def _check_url(key: str, value: str) -> None:
 
 
 def _refuse_both(settings: Settings) -> None:
-    """Two sources of truth about tokens are one too many, unless they are the same."""
+    """Raise where the settings name two verifiers that are not the same."""
     own = settings.server.public_url.rstrip("/")
     for key, value, path in [
         ("auth.token_endpoint", settings.auth.token_endpoint, "/token"),

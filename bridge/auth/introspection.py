@@ -34,7 +34,7 @@ class IntrospectionVerifier:
         self.url = url
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Ask now; there is nothing to be stale."""
+        """Verify now; nothing is cached here."""
         authorization = f"Bearer {token}" if self._same_token else self._authorization
         body = await ask(
             self._session,

@@ -60,7 +60,7 @@ IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.permiss
 
 
 def words(scope: str) -> frozenset[str]:
-    """The words of a ``scope`` value. A blank one has none, and so allows nothing."""
+    """The scopes of a ``scope`` value. A blank value has none, and so grants nothing."""
     return frozenset(scope.split())
 
 
@@ -72,8 +72,8 @@ def grants_any_access(scopes: frozenset[str]) -> bool:
 
 
 def require(token: Token, permission: str) -> None:
-    """Return if the token allows the deed (``create``, ``update``, ``delete``, ``undelete``,
-    ``media``); raise :class:`InsufficientScope` if not.
+    """Raise :class:`InsufficientScope` unless the token grants the permission (``create``,
+    ``update``, ``delete``, ``undelete``, ``media``).
     """
     if not token.scopes & _scopes_granting(permission):
         raise InsufficientScope(

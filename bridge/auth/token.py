@@ -20,10 +20,10 @@ class Token:
 
 
 class TokenVerifier(Protocol):
-    """Turns a bearer token into what it allows."""
+    """Verifies bearer tokens."""
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Ask the issuer of the token.
+        """Verify a token with its issuer.
 
         ``fresh`` goes past any cache. Raises :class:`bridge.errors.InvalidToken` when the issuer
         says no, :class:`bridge.errors.Unavailable` when it cannot be asked: never a guess.

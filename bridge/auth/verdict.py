@@ -18,7 +18,7 @@ from bridge.errors import InvalidToken, Unavailable
 
 
 def read_verdict(body: bytes, *, now: float, needs_active: bool) -> Token:
-    """Read the body of a 200 reply.
+    """Interpret the body of a 200 response.
 
     ``needs_active``: RFC 7662 2.2 requires ``active``; the older way may leave it out. ``now``
     is in seconds since the epoch. Raises :class:`InvalidToken` where the issuer does not clearly
@@ -45,7 +45,7 @@ def read_verdict(body: bytes, *, now: float, needs_active: bool) -> Token:
 
 
 def _decode(body: bytes) -> Mapping[str, Any]:
-    """JSON or form-encoded, told apart by the bytes. A repeated key makes either unreadable."""
+    """Decode JSON or a form, told apart by the first bytes. A repeated key makes either invalid."""
     try:
         text = body.decode("utf-8-sig").strip()
         if not text:
@@ -67,7 +67,7 @@ def _decode(body: bytes) -> Mapping[str, Any]:
 
 
 class _Repeated(Exception):
-    """A key came twice."""
+    """A key is repeated."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

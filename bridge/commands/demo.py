@@ -162,7 +162,7 @@ async def _serve_demo(
             app[REBUILDER].changed(head)
             with step("Building the site for the first time"):
                 await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
-        # Whoever waits for this file must never read half of it.
+        # A program that waits for this file must never read half of it.
         half = Path(facts.output).with_name(".demo.json")
         private.write(half, json.dumps(asdict(facts), indent=2))
         half.rename(half.with_name("demo.json"))

@@ -82,7 +82,7 @@ def edit(
     when: datetime,
     rules: SiteRules,
 ) -> PelicanFile:
-    """The file with what differs between ``old`` (as read from it) and ``new``, and no more.
+    """Apply the difference between ``old`` (as read from the file) and ``new``, and nothing else.
 
     Sets ``Modified`` to ``when`` unless the change is about that itself. An unchanged post gives
     an unchanged file. Raises :class:`InvalidRequest` as :func:`compose`, and
@@ -109,7 +109,7 @@ def edit(
 
 
 def refuse_private(post: Post) -> None:
-    """Raise for ``visibility: private``: a static site has no place that only some may see."""
+    """Raise for ``visibility: private``: a static site cannot restrict who sees a page."""
     if str(post.first("visibility") or "").strip().lower() == "private":
         raise InvalidRequest(
             "visibility “private” is not supported: every page of this site is public. "
@@ -442,7 +442,7 @@ def _shortened(words: str) -> str:
 
 
 def _short(target: str) -> str:
-    """A URL as people say it."""
+    """A URL without its scheme."""
     try:
         parts = urlsplit(target)
     except ValueError:

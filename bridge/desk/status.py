@@ -122,7 +122,7 @@ class StatusHandlers:
         return later[::-1]
 
     async def begin(self, request: web.Request) -> web.Response:
-        """GET /: what everybody types first leads to the page that says how things are."""
+        """GET ``/``: redirect to the status page."""
         del request
         return redirect("/status")
 

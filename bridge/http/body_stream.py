@@ -19,14 +19,14 @@ Take: TypeAlias = Callable[[int], None]
 
 
 class ByteBudget:
-    """A number of bytes that all shares together may hold."""
+    """A number of bytes that the bodies of all unauthenticated requests may use together."""
 
     def __init__(self, size: int) -> None:
         self._left = size
 
     @contextmanager
     def share(self) -> Iterator[Take]:
-        """For one body: what it has taken is given back at the end.
+        """Take from the budget for one body; everything is given back at the end.
 
         Taking raises :class:`Unavailable` where others hold the rest.
         """
@@ -57,14 +57,14 @@ _HANDICAP = 0.05
 
 
 def too_large(limit: int) -> PayloadTooLarge:
-    """What is said of a body over ``limit``."""
+    """The error for a body over ``limit``."""
     return PayloadTooLarge(f"The request is larger than the {limit:,} bytes that are accepted.")
 
 
 async def receive(
     request: web.Request, use: Callable[[bytes], object], *, max_bytes: int, seconds: float
 ) -> None:
-    """Hand the body to ``use``, piece by piece, each in its turn.
+    """Pass the body to ``use``, piece by piece, fairly beside other requests.
 
     Raises what ``use`` raises, :class:`PayloadTooLarge` as soon as the client announces or sends
     more than ``max_bytes``, and :class:`InvalidRequest` for a body that breaks off, is not encoded

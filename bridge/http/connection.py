@@ -32,7 +32,7 @@ _MOST = 500
 
 
 class Listener:
-    """What a socket calls for each client that connects."""
+    """Makes a protocol for each client that connects, and limits their number."""
 
     def __init__(
         self,
@@ -57,37 +57,37 @@ class Listener:
         self._open = dict[Connection, None]()
 
     def __call__(self) -> asyncio.BaseProtocol:
-        """A protocol for one connection."""
+        """Make the protocol of one connection."""
         loop = asyncio.get_running_loop()
         # aiohttp would parse what it does not want; linger() does not.
         handler = _Handler(self._server, loop=loop, lingering_time=0, **self._options)
         return Connection(self, handler, fair_queue())
 
     async def close(self) -> None:
-        """End the connections that are still there when their handlers have ended."""
+        """Close the connections whose handlers have not ended."""
         for each in list(self._open):
             each.abort()
         await asyncio.sleep(0)
 
     def opened(self, connection: Connection) -> None:
-        """Count a connection; of too many, end the one that was idle longest."""
+        """Register a connection; over the limit, close the one that was idle longest."""
         if len(self._open) >= self._most:
             idle = (each for each in self._open if not each.works_on_answer)
             next(idle, next(iter(self._open))).abort()
         self._open[connection] = None
 
     def active(self, connection: Connection) -> None:
-        """Note that something was sent or read: the silent ones are at the beginning."""
+        """Record activity: the connections that are idle longest come first."""
         if self._open.pop(connection, 0) is None:
             self._open[connection] = None
 
     def closed(self, connection: Connection) -> None:
-        """Forget a connection."""
+        """Unregister a connection."""
         self._open.pop(connection, None)
 
 
 class _Handler(web.RequestHandler):
-    """aiohttp's, whose own error answers say no versions, and whose log holds no request."""
+    """aiohttp's handler, whose error responses show no versions, and which logs no request."""
 
     __slots__ = ()
 
@@ -98,7 +98,7 @@ class _Handler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP, or to an error beneath the application."""
+        """The response to malformed HTTP, or to an error below the application."""
         # A client that has gone is told nothing, and is no error.
         if status >= 500 and not isinstance(exc, ConnectionError):
             response = super().handle_error(request, status, exc, message)
@@ -116,7 +116,7 @@ class _Handler(web.RequestHandler):
 
 
 async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """For ``on_response_prepare``: say no versions; be prepared for a body that no one read."""
+    """For ``on_response_prepare``: remove version headers; prepare for a body that was not read."""
     response.headers[hdrs.SERVER] = SERVER
     transport: object = request.transport
     if isinstance(transport, _Transport):
@@ -127,7 +127,7 @@ async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse)
 async def note_request(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Have the connection know that a request is worked on: it is not idle."""
+    """Tell the connection that a request is being handled: it is not idle."""
     transport: object = request.transport
     if not isinstance(transport, _Transport):
         return await handler(request)
@@ -139,7 +139,7 @@ async def note_request(
 
 
 class _Transport:
-    """The transport as aiohttp sees it: reading goes on when both sides want it to."""
+    """The transport as aiohttp sees it: reading resumes when both sides want it to."""
 
     def __init__(self, inner: asyncio.Transport, connection: Connection) -> None:
         self._inner = inner
@@ -183,7 +183,7 @@ class _Transport:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Hands bytes from the socket to aiohttp's handler, and everything else as it comes."""
+    """Passes the socket's bytes to aiohttp's handler in turn, and everything else at once."""
 
     def __init__(self, listener: Listener, handler: web.RequestHandler, queue: FairQueue) -> None:
         self.has_unparsed = False
@@ -201,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def works_on_answer(self) -> bool:
-        """Whether a whole request is here that has no answer yet."""
+        """Whether a complete request has no response yet."""
         request = self._facade.request if self._facade else None
         return request is not None and request.content.is_eof()
 
@@ -254,18 +254,18 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool | None:
-        """The client sends no more: aiohttp takes that as its end."""
+        """The client has closed its side: aiohttp closes the connection."""
         self._handler.eof_received()
         return None
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as we write: it has to read something in time."""
+        """The client reads more slowly than we write: it has a limited time to read on."""
         loop = asyncio.get_running_loop()
         self._unread = loop.call_later(self._listener.unread_seconds, self.abort)
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """It has read everything."""
+        """The write buffer is empty again."""
         self._stop_waiting()
         self._listener.active(self)
         self._handler.resume_writing()
@@ -273,12 +273,12 @@ class Connection(asyncio.BufferedProtocol):
             self._end_answer()
 
     def answering(self) -> None:
-        """Something is being written: the client may send its next request."""
+        """A response is being written: the client may send its next request."""
         self._received = 0
         self._listener.active(self)
 
     def linger(self) -> None:
-        """End it when the client has ended it: what it still sends is neither parsed nor kept.
+        """Wait for the client to close: what it still sends is discarded.
 
         A client that is told of a refusal by a reset may never see the answer (RFC 9112 9.6).
         """
@@ -301,7 +301,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def abort(self) -> None:
-        """End it now, whatever is still unread."""
+        """Close now, discarding what is unread."""
         if self._transport is not None:
             self._transport.abort()
 

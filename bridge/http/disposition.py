@@ -53,7 +53,7 @@ def _value(text: str) -> tuple[str, str]:
 
 
 def _extended(value: str) -> str:
-    """``UTF-8''na%C3%AFve.jpg`` (RFC 8187); anything that is not decoded is no name."""
+    """Decode ``UTF-8''na%C3%AFve.jpg`` (RFC 8187); ``None`` for any other encoding."""
     charset, _, encoded = value.split("'", 2) if value.count("'") >= 2 else ("", "", "")
     try:
         return unquote(encoded, charset or "utf-8", "strict")

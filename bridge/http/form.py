@@ -82,12 +82,12 @@ class Form:
         return values
 
     def as_sent(self, name: str) -> list[str]:
-        """All values of a field that is only passed on: bytes that are no UTF-8 are surrogates."""
+        """All values of a field that is only passed on, with invalid UTF-8 as surrogates."""
         return [value for key, value in self._pairs if key == name]
 
 
 async def read_form(request: web.Request) -> Form:
-    """The body of a POST: a form, as every request to these endpoints has.
+    """Read the form of a POST.
 
     RFC 6749 4.1.3 wants it urlencoded. Apps that are written in JavaScript send a ``FormData`` as
     it comes, which is multipart.
@@ -104,7 +104,7 @@ async def read_form(request: web.Request) -> Form:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """A body that is no longer, and takes no longer, than any that these endpoints need."""
+    """Read a body within the limits of these endpoints."""
     try:
         return await receive_all(request, max_bytes=_MAX_BODY, seconds=_BODY_SECONDS)
     except (InvalidRequest, PayloadTooLarge) as error:

@@ -78,7 +78,7 @@ class MultipartForm:
         )
 
     def feed(self, data: bytes) -> None:
-        """Read on. Raises :class:`InvalidRequest`, :class:`PayloadTooLarge`."""
+        """Parse more bytes. Raises :class:`InvalidRequest`, :class:`PayloadTooLarge`."""
         # RFC 2046 5.1.1 lets a preamble come first; no client in use sends one.
         expected, self._opening = self._opening[: len(data)], self._opening[len(data) :]
         if not data.startswith(expected):

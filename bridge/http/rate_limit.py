@@ -60,12 +60,12 @@ class Limiter:
             attempts.append(now)
 
     def succeeded(self, who: str) -> None:
-        """Forget someone's attempts: it was the owner."""
+        """Reset the attempts of a client that has signed in."""
         self._by_who.pop(who, None)
 
 
 def address(request: web.Request) -> str:
-    """Where a request comes from, as far as that can be known: an IPv6 network counts as one.
+    """The client's address, as far as it can be known; an IPv6 network counts as one.
 
     A proxy on this machine is believed about the address that it has seen itself, which is the
     last that it names.

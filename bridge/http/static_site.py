@@ -53,7 +53,7 @@ class StaticSite:
 
 
 def _is_tombstone(file: Path) -> bool:
-    """Whether a page says that the post which it stands for was deleted."""
+    """Whether a page is the tombstone of a deleted post."""
     if file.suffix not in _PAGES:
         return False
     with file.open("rb") as page:
@@ -61,7 +61,9 @@ def _is_tombstone(file: Path) -> bool:
 
 
 def file_below(folder: Path, relative: str) -> Path | None:
-    """The file at a path that a stranger names; never one outside, by dots or by links."""
+    """The file at an untrusted path; never one outside of the folder, by ``..`` or by symbolic
+    links.
+    """
     # A path that begins anew leads where it likes; inside the folder, too, it is not what is meant.
     if "\0" in relative or relative.startswith("/"):
         return None

@@ -28,7 +28,7 @@ _HEADERS = {
 
 
 async def send_file(request: web.Request, opened: OpenFile) -> web.StreamResponse:
-    """Answer a GET or HEAD with a stored file, which is closed in the end."""
+    """Send a stored file for GET or HEAD, and close it."""
     with opened.file:
         if _has_it(request, opened.etag):
             unchanged = web.Response(status=304, headers=_HEADERS)
@@ -74,7 +74,7 @@ def _has_it(request: web.Request, etag: str) -> bool:
 
 
 def _wanted(request: web.Request, opened: OpenFile) -> tuple[int, int]:
-    """The first byte that is asked for and the one after the last.
+    """The requested range: the first byte, and the one after the last.
 
     They are the same, or in the wrong order, where there is nothing between them to be sent.
     """

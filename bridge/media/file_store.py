@@ -24,7 +24,7 @@ from bridge.store import Change
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An upload that was looked at and cleaned: all that is missing is its name."""
+    """A checked and cleaned upload that has no name yet."""
 
     filename: str
     alt: str
@@ -38,7 +38,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A stored file, open for reading; the one who asked for it closes it."""
+    """A stored file, open for reading; the caller closes it."""
 
     file: BinaryIO
     type: str
@@ -57,7 +57,7 @@ class FileStore:
         self._lock = threading.RLock()
 
     def start(self) -> None:
-        """Pick up what the last run left; what is committed by now stops waiting."""
+        """Load what the last run left; files that are committed by now are no longer pending."""
         with self._lock:
             self._known = self._spool.start()
             waiting = self._spool.paths()
@@ -75,7 +75,7 @@ class FileStore:
             return None if found is None else self._again(found, now)
 
     def place(self, incoming: Incoming, now: datetime) -> MediaFile:
-        """Put a file on disk under a free name, or find it there already."""
+        """Store a file under a free name, or find it there already."""
         with self._lock:
             same = self._same_bytes(incoming.data)
             if same is None:
@@ -119,7 +119,7 @@ class FileStore:
         return [path for path in paths if path is not None]
 
     def settle(self, paths: Iterable[str]) -> None:
-        """Stop keeping those of these files that are committed now."""
+        """Remove those of these files from the spool that are committed now."""
         with self._lock:
             for path in paths:
                 if self._spool.has(path) and self._is_committed(path):
@@ -127,7 +127,7 @@ class FileStore:
                     self._spool.remove(path)
 
     def orphans(self, before: datetime) -> tuple[MediaFile, ...]:
-        """The files that have been waiting since ``before``."""
+        """The files that have been pending since ``before``."""
         with self._lock:
             waiting = (self._known.get(path) for path in self._spool.paths())
             return tuple(file for file in waiting if file and file.published <= before)
@@ -162,7 +162,7 @@ class FileStore:
             return self._described(path) if self._exists(path) else None
 
     def delete(self, path: str) -> tuple[Change, ...] | None:
-        """Let go of a file that waits; the changes that take a committed one away.
+        """Delete a pending file, and return the changes that delete a committed one.
 
         ``None`` where there is no such file.
         """

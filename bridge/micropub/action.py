@@ -14,7 +14,7 @@ _NONE: Mapping[str, tuple[Json, ...]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came inside a request.
+    """A file of a multipart request.
 
     ``property`` is the field it came in (``photo``, ``video``, ``audio``, ``file``); ``index`` its
     place among that property's values, files and URLs counted together, so that the order of the
@@ -31,7 +31,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make a post (3.3). ``commands`` are the ``mp-*`` values, names without the prefix.
+    """Create a post (3.3). ``commands`` are the ``mp-*`` values, names without the prefix.
 
     ``once`` names the request, where its sender gives it a name: sent again, it does nothing more.
     """
@@ -44,7 +44,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change a post (3.4).
+    """Update a post (3.4).
 
     ``delete_values`` removes single values, ``delete_properties`` whole properties. ``once`` as for
     :class:`Create`; ``seen`` is the id of the bytes of the file that the sender has seen, ``""``
@@ -63,14 +63,14 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Take a post away (3.5)."""
+    """Delete a post (3.5)."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Undelete:
-    """Bring a deleted post back as it was (3.5)."""
+    """Undelete a post (3.5)."""
 
     url: str
 

@@ -39,7 +39,7 @@ _OTHERS = re.compile(
 
 
 def is_web(text: str) -> bool:
-    """Whether this is the absolute address of something on the web."""
+    """Whether this is an absolute http(s) URL."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -48,7 +48,7 @@ def is_web(text: str) -> bool:
 
 
 def link(name: str, text: str) -> str:
-    """The address that ``text`` is, or the only one in it, as apps send what is shared.
+    """The URL that ``text`` is, or the only URL in it, as apps send what is shared.
 
     Raises :class:`InvalidRequest` where there is none, or more than one.
     """
@@ -67,7 +67,7 @@ def link(name: str, text: str) -> str:
 
 
 def file_address(name: str, text: str) -> str:
-    """The address of a photo or another file: on the web, or from the root of the site.
+    """The URL of a photo or another file: absolute, or a path from the root of the site.
 
     Raises :class:`InvalidRequest` for anything else.
     """
@@ -114,7 +114,7 @@ def check_object(name: str, value: dict[str, Json]) -> None:
 
 
 def _trimmed(url: str) -> str:
-    """An address without the marks of the sentence around it."""
+    """A URL without the punctuation of the sentence around it."""
     while url:
         last = url[-1]
         opening = _BRACKETS.get(last)

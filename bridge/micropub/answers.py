@@ -18,7 +18,7 @@ Object: TypeAlias = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Where posts can be put: a Pelican category, or, as a destination, the site itself."""
+    """A channel: a Pelican category, or, as a destination, the site itself."""
 
     uid: str
     name: str
@@ -26,7 +26,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One post of a list, and where it lives."""
+    """A post of a list, with its URL."""
 
     url: str
     post: Post
@@ -35,7 +35,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Where the pages beside this one begin: ``after`` with older posts, ``before`` newer ones."""
+    """Cursors of the neighbouring pages: ``after`` with older posts, ``before`` with newer ones."""
 
     after: Cursor | None = None
     before: Cursor | None = None
@@ -49,7 +49,7 @@ def config(
     categories: Sequence[str] = (),
     destinations: Iterable[Channel] = (),
 ) -> Object:
-    """``q=config``: everything that a client wants to know first (3.7.1)."""
+    """``q=config``: the configuration for clients (3.7.1)."""
     return {
         "media-endpoint": media_endpoint,
         **syndicate_to(targets),
@@ -63,7 +63,7 @@ def config(
 
 
 def source(post: Post, wanted: Sequence[str] = (), *, url: str = "", channel: str = "") -> Object:
-    """``q=source`` for one post: all of it, or the ``wanted`` properties alone (3.7.2).
+    """``q=source`` for one post: all of it, or only the ``wanted`` properties (3.7.2).
 
     ``url`` is where the post lives, ``channel`` its Pelican category. Sending them back in an
     update changes nothing.
@@ -84,7 +84,7 @@ def _properties(post: Post) -> Object:
 
 
 def slug_of(url: str) -> str:
-    """The slug of the post that lives at a URL, as far as the URL tells: its last name."""
+    """The slug in a post's URL: the last segment of its path."""
     name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
     for ending in (".html", ".htm"):
         name = name.removesuffix(ending)
@@ -123,7 +123,7 @@ def channel(channels: Iterable[Channel]) -> Object:
 
 
 def post_types() -> Object:
-    """``q=post-types``: what can be posted, and with which properties."""
+    """``q=post-types``: the supported post types and their properties."""
     return {
         "post-types": [
             {

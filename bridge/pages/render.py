@@ -27,7 +27,7 @@ _POLICY = (
 _HEADERS = {
     "Content-Security-Policy": _POLICY.format(images=""),
     "X-Frame-Options": "DENY",
-    # Whoever opens a page of ours in a window of theirs, even from this origin, gets no hold of it.
+    # A page that opens ours in a window gets no reference to it, even from this origin.
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

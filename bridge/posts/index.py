@@ -80,7 +80,7 @@ class PostIndex:
         self.version: Version | None = None
 
     def refresh(self, head: Version, facts: SiteFacts, describe: Describe) -> None:
-        """Bring the index to a version, of which ``facts`` and ``describe`` know the site.
+        """Update the index to a version.
 
         Where the site's settings (the fingerprint of its ``facts``) are not those of last time,
         everything is described anew. Raises what the store does, and so where the index itself
@@ -106,7 +106,7 @@ class PostIndex:
             self.version = head
 
     def find(self, url: str) -> IndexedPost | None:
-        """The post that lives at ``url``, however it is spelt, or once did."""
+        """The post whose URL this is, or was, in any spelling."""
         found = self._one(f"SELECT {POST} FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)  # noqa: S608
         key = canonical(url, self._own)
         return (
@@ -120,17 +120,17 @@ class PostIndex:
         )
 
     def find_by_path(self, path: str) -> IndexedPost | None:
-        """The post that is in a file."""
+        """The post in a file."""
         return self._one(f"SELECT {POST} FROM posts WHERE path = ?", path)  # noqa: S608
 
     def is_at(self, entry: IndexedPost, url: str) -> bool:
-        """Whether a post lives, or lived, at an address."""
+        """Whether a post has, or had, this URL."""
         wanted = canonical(url, self._own)
         return any(canonical(each, self._own) == wanted for each in (entry.url, *entry.aliases))
 
     @property
     def own(self) -> frozenset[str]:
-        """The hosts under which the site is known."""
+        """The site's own hosts."""
         return self._own
 
     def has_page(self, paths: Sequence[str]) -> bool:
@@ -141,13 +141,13 @@ class PostIndex:
             return self._reader.execute(sql, tuple(paths)).fetchone() is not None
 
     def unread(self) -> list[Unread]:
-        """The files of which Pelican makes no post, although they are where posts are."""
+        """Files where posts are, of which Pelican makes none."""
         with self._reading:
             rows = self._reader.execute("SELECT path, reason FROM unread ORDER BY path LIMIT 100")
             return [Unread(path, reason) for path, reason in rows]
 
     def taken_by(self, url: str, save_as: str, *, but: str = "") -> str | None:
-        """The file of a post, other than ``but``, or of a page that has, or had, this address."""
+        """The file of a post other than ``but``, or of a page, that has, or had, this URL."""
         key = canonical(url, self._own)
         with self._reading:
             row = self._reader.execute(
@@ -264,7 +264,7 @@ class PostIndex:
         return [name for name in names if name]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._writing, self._reading:
             self._reader.close()
             self._database.close()
@@ -275,7 +275,7 @@ class PostIndex:
         return None if row is None else entry_of(row)
 
     def _words(self, query: str) -> list[str]:
-        """The one column of a query over all posts; asked once a version: clients ask often."""
+        """A query for one column over all posts, cached for the version."""
         known = self._lists.get(query)
         if known is None or known[0] != self.version:
             version = self.version
@@ -294,7 +294,7 @@ class PostIndex:
         self._database.execute("INSERT INTO state VALUES (?, ?)", (version, rules))
 
     def _follow(self, known: Version, head: Version, describe: Describe) -> bool:
-        """Change the rows that differ; ``False`` where that cannot be told any more."""
+        """Update the rows that differ; ``False`` where the difference is unknown."""
         try:
             differences = self._store.diff(known, head)
         except StoreBroken:
@@ -314,7 +314,7 @@ class PostIndex:
         self._database.commit()
 
     def _describe_all(self, head: Version, describe: Describe) -> None:
-        """Describe every file; what is done stays done, whatever ends this before its time."""
+        """Describe every file in batches, each of which is kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
         wanted = dict(self._store.files(self._folder, head))
         forget(self._database, [path for path, blob in known.items() if wanted.get(path) != blob])

@@ -68,7 +68,7 @@ def insert(
     found: Sequence[IndexedPost | Page | Unread | None],
     own: frozenset[str],
 ) -> None:
-    """Write down what files are; ``own`` are the hosts under which the site is known."""
+    """Insert what files are; ``own`` are the site's own hosts."""
     entries = [each for each in found if isinstance(each, IndexedPost)]
     marks = ", ".join("?" * (len(_COLUMNS) + 1))
     tables: dict[str, list[tuple[object, ...]]] = {
@@ -92,7 +92,7 @@ def insert(
 
 
 def forget(database: sqlite3.Connection, paths: Sequence[str]) -> None:
-    """Take out all that these files were."""
+    """Delete the rows of these files."""
     for table in TABLES:
         database.executemany(
             f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - fixed names
@@ -107,7 +107,7 @@ def _row(entry: IndexedPost, own: frozenset[str]) -> tuple[object, ...]:
 
 
 def open_tables(file: Path) -> sqlite3.Connection:
-    """Connect for writing; a file that is damaged, or of another format, is thrown away.
+    """Connect for writing; a file that is damaged, or of another format, is replaced.
 
     Raises :class:`StoreBroken` where none can be made anew, either.
     """
@@ -124,7 +124,7 @@ def open_tables(file: Path) -> sqlite3.Connection:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """What SQLite says, in the words of the store."""
+    """Translate SQLite's errors into the store's."""
     try:
         yield
     except sqlite3.Error as error:

@@ -22,7 +22,7 @@ _MOST = 50_000
 
 
 def name_of(word: str) -> str:
-    """What stands in the commit for the name that a sender gave its request.
+    """The hash of a request's name, as the commit's trailer has it.
 
     Where the name is that of a form, and after a space what it asked for, its first half is that
     of the form alone.
@@ -37,7 +37,7 @@ def _half(form: str) -> str:
 
 
 class Once:
-    """The names of the requests of late, and the URLs of the posts that came of them."""
+    """The names of recent requests, and the URLs of the posts that they created."""
 
     def __init__(self, store: ContentStore, *, now: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -46,22 +46,22 @@ class Once:
         self._reading: asyncio.Task[dict[str, str]] | None = None
 
     async def load(self) -> None:
-        """Make sure that the names of earlier runs are known. Raises what the store does."""
+        """Load the names of earlier runs from the log. Raises what the store does."""
         if self._reading is None or (self._reading.done() and self._reading.exception()):
             self._reading = asyncio.create_task(asyncio.to_thread(self._logged), name="once")
         self._urls = await asyncio.shield(self._reading) | self._urls
 
     def find(self, word: str) -> str | None:
-        """The URL of the post that came of a request, if it has been carried out."""
+        """The URL that a request has created, if it has been carried out."""
         return self._urls.get(name_of(word))
 
     def has_form(self, form: str) -> bool:
-        """Whether anything that a form asked for has been carried out."""
+        """Whether any action of a form has been carried out."""
         half = _half(form)
         return any(name.startswith(half) for name in self._urls)
 
     def note(self, word: str, url: str) -> None:
-        """A request has been carried out."""
+        """Record that a request has been carried out."""
         self._urls[name_of(word)] = url
 
     def _logged(self) -> dict[str, str]:

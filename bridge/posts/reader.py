@@ -40,12 +40,12 @@ class PostReader:
 
     @property
     def media(self) -> MediaUrls:
-        """The addresses of the site's uploads."""
+        """The URLs of the site's uploads."""
         folder, siteurl = self._settings.media.folder, self._catalogue.site.facts.siteurl
         return MediaUrls(folder, (f"{self._public_url}media/", f"{siteurl}/{folder}/"))
 
     def rules(self, site: SiteView) -> SiteRules:
-        """Everything that a post's file depends on; ``site`` is what is known of the site."""
+        """The rules by which files are read and written; ``site`` are the site's settings."""
         content = self._settings.content
         named = {kind: name for kind, name in content.categories.items() if name}
         return SiteRules(
@@ -57,7 +57,7 @@ class PostReader:
         )
 
     def open(self, entry: IndexedPost) -> tuple[PelicanFile, BlobId]:
-        """The file behind an entry, as it is in the newest version, and the id of its bytes."""
+        """The file of an indexed post in the newest version, and its blob id."""
         head = self._store.head()
         blob = self._store.read(entry.path, head) if head else None
         if blob is None:
@@ -79,8 +79,8 @@ class PostReader:
         return entry
 
     async def find_deleted(self, url: str, base: Version) -> Change | IndexedPost:
-        """What brings back the post that lived at ``url`` when it was deleted: its last file in
-        history, beside the one that may have its name by now.
+        """The change that restores the deleted post of ``url``: its last file in history, under a
+        free name.
 
         Where none was deleted there, the post that lives there, or has moved away; or else what
         brings back one that had moved away when it was deleted. Raises :class:`InvalidRequest`
@@ -109,7 +109,7 @@ class PostReader:
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
-        """The same with a path that is free, as near as can be to one that may be taken by now."""
+        """The same change with a free path, as similar as possible."""
         stem, _, suffix = change.path.rpartition(".")
         for name in candidates(stem):
             path = f"{name}.{suffix}"
@@ -125,22 +125,21 @@ class PostReader:
         ]
 
     async def read(self, file: PelicanFile, entry: IndexedPost | None = None) -> Post:
-        """What a file says; ``entry`` adds what Pelican knows of a post beside its headers."""
+        """Decode a file; ``entry`` adds what Pelican knows of the post besides its headers."""
         (post,) = await self._read([(file, entry)])
         return post
 
     def read_without_asking(self, file: PelicanFile) -> Post:
-        """What a file says, but for names that no list of the site can have: where those do not
-        matter."""
+        """Decode a file without asking the site's process, where names of lists do not matter."""
         return read(file, self.rules_without_asking)
 
     @property
     def rules_without_asking(self) -> SiteRules:
-        """The rules, as far as they can be had without a question to the site's process."""
+        """The rules, as far as they are known without asking the site's process."""
         return self.rules(KnownSite(self._catalogue.site.facts))
 
     async def posts(self, entries: Sequence[IndexedPost]) -> list[Post]:
-        """What the files behind some entries say."""
+        """Decode the files of some indexed posts."""
         blobs = await asyncio.to_thread(
             lambda: list(self._store.blobs(BlobId(entry.blob) for entry in entries))
         )
@@ -151,7 +150,7 @@ class PostReader:
         return await self._read(files)
 
     async def post(self, entry: IndexedPost) -> Post:
-        """What the file behind an entry says."""
+        """Decode the file of an indexed post."""
         file, _ = await asyncio.to_thread(self.open, entry)
         return await self.read(file, entry)
 

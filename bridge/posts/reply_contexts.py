@@ -51,7 +51,7 @@ class ReplyContexts:
         self._now = now
 
     async def start(self) -> None:
-        """Begin to work, first on the young posts that an earlier run did not come to."""
+        """Start, first with the recent posts that an earlier run has not finished."""
         self._fetcher.start()
         try:
             await self._catalogue.refresh(patient=True)
@@ -62,16 +62,16 @@ class ReplyContexts:
             self.request(url, file)
 
     def request(self, url: str, file: PelicanFile) -> None:
-        """Have the context of a post fetched, as far as it lacks one. Returns at once."""
+        """Request the missing contexts of a post. Returns at once."""
         post = self._posts.read_without_asking(file)
         self._fetcher.request(url, targets(post, Mf2Line.of(file).references))
 
     async def idle(self) -> None:
-        """Wait until everything that was wanted is done."""
+        """Wait until every request is done."""
         await self._fetcher.idle()
 
     async def close(self) -> None:
-        """Stop at once; the next start sees what is lacking."""
+        """Stop at once; the next start finds what is missing."""
         await self._fetcher.close()
 
     async def _attach(self, url: str, cites: Mapping[str, dict[str, Any]]) -> None:

@@ -144,7 +144,7 @@ class Reservations:
         return None
 
     async def _refuse_rival_lists(self, candidate: Candidate, own: str) -> None:
-        """Raise where a list that the post comes to would get another list's file."""
+        """Raise where a list of the post would be written to another list's file."""
         index, before = self._catalogue.index, self._catalogue.index.listings(own)
         new = {each.listing: each for each in candidate.listed if each.listing not in before}
         for listing, listed in new.items():
@@ -164,7 +164,7 @@ class Reservations:
     def _taken_by(
         self, reservation: Reservation, candidate: Candidate, taken: _Taken
     ) -> str | None:
-        """Who has the address of a place: the path of a file, ``""`` for what is no file yet."""
+        """What has the address of a reservation: the path of a file, ``""`` for anything else."""
         location = reservation.location
         if not taken.reserved.isdisjoint({location.url, location.save_as}):
             return ""
@@ -189,7 +189,7 @@ class Reservations:
 
 
 def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:
-    """What to tell of addresses that are all taken, each by a file or by something else."""
+    """The error for a post all of whose addresses are taken."""
     (url, _), holder = next(iter(refused.items()), (("its address", ""), ""))
     fixed = any(file.get(key) is not None for key in ("URL", "Save_as"))
     if fixed:

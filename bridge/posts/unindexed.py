@@ -57,13 +57,13 @@ class Unindexed:
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        """The index knows all of them now."""
+        """Drop everything: the index is complete."""
         with self._lock:
             self._version = None
             self._files = {}
 
     def bring_to(self, head: Version, suffixes: Iterable[str]) -> None:
-        """Look at the files of a version with these suffixes. Raises what the store does."""
+        """Read the files of a version with these suffixes. Raises what the store does."""
         with self._lock:
             self._bring_to(head, suffixes)
 
@@ -80,7 +80,7 @@ class Unindexed:
         self._version = head
 
     async def slugify(self, site: SiteReader) -> None:
-        """Have the site say what its titles are in addresses, where they are the slugs."""
+        """Have the site slugify the titles, where they become the slugs."""
         titled = await asyncio.to_thread(self._titled)
         for start in range(0, len(titled), _BATCH):
             batch = titled[start : start + _BATCH]
@@ -89,7 +89,7 @@ class Unindexed:
                 self._files[path] = replace(each, words=f"{each.words}{_words(slug)}-", title="")
 
     def near(self, slugs: Sequence[str]) -> list[Source]:
-        """The files that may be at an address with one of these slugs."""
+        """The files that may have one of these slugs."""
         wanted = {f"-{words}-" for words in map(_words, slugs) if words}
         with self._lock:
             found = [

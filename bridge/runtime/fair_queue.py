@@ -1,7 +1,7 @@
 """Shares the event loop's time between clients: who has used least goes first, and no turn is long.
 
 What strangers send costs time to read. Done as it arrives, the work for a hundred of them would
-stand between any two steps of everybody else's requests.
+stand between any two steps of all other requests.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _OTHERS = 0o077
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text file that was never anybody else's to read. Raises ``OSError``."""
+    """Write a text file that only its owner can ever read. Raises ``OSError``."""
     create(path)
     path.write_text(text, encoding="utf-8")
 

@@ -73,7 +73,7 @@ class CommitQueue:
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.run_in_executor(self._thread, self._store.commit, commits)
-        except Exception as error:  # noqa: BLE001  # everybody in the group is told, none waits on
+        except Exception as error:  # noqa: BLE001  # each waiter of the group gets it
             answers = [error] * len(group)
         for each, answer in zip(group, answers, strict=True):
             if each.answer.done():

@@ -52,7 +52,7 @@ class BodyLimits:
     steady: bool = False
 
     def patience(self, max_bytes: int) -> float:
-        """How many seconds a body of so many bytes may take to arrive."""
+        """How many seconds a body of this size may take to arrive."""
         return self.seconds if self.steady else self.seconds + max_bytes / _BYTES_A_SECOND
 
 
@@ -117,7 +117,7 @@ async def _receive(
 
 
 async def _parse(work: Callable[[], T], size: int, limits: BodyLimits) -> T:
-    """Run ``work`` on a body of that size without holding up the other requests."""
+    """Run ``work`` on a body of this size without blocking other requests."""
     if size <= _QUICK:
         return await fair_queue().run(Account(), size, work)
     return await asyncio.get_running_loop().run_in_executor(limits.parser, work)
@@ -140,14 +140,14 @@ def _read_form(data: bytes) -> RequestBody:
 
 
 def _form(fields: Sequence[Field]) -> RequestBody:
-    """A form without its token. Clients put it there even if it is in the header already."""
+    """A form without its token. Clients send it even if it is in the header already."""
     kept = tuple(field for field in fields if base_name(field[0]) != _TOKEN)
     tokens = [value for name, value in fields if base_name(name) == _TOKEN]
     return _with_token(RequestBody("form", fields=kept), tokens)
 
 
 def _json(value: Json) -> RequestBody:
-    """JSON without its token: RFC 6750 knows none there, but what comes must not be stored."""
+    """JSON without its token: RFC 6750 defines none there, but it must not be stored."""
     if not isinstance(value, dict) or _TOKEN not in value:
         return RequestBody("json", json=value)
     rest = {key: inner for key, inner in value.items() if key != _TOKEN}

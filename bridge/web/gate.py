@@ -21,7 +21,7 @@ from bridge.micropub.body import RequestBody
 from bridge.settings import Settings
 from bridge.web.body import UNAUTHENTICATED, WRAPPING, read_body
 
-#: Strangers can have as many of the largest files in our memory, all together.
+#: How many of the largest files unauthenticated clients may have in memory, all together.
 _UNAUTHENTICATED_FILES = 4
 
 
@@ -36,10 +36,10 @@ class Gate:
         self._unauthenticated = ByteBudget(_UNAUTHENTICATED_FILES * self._unauthenticated_max_bytes)
 
     async def receive(self, request: web.Request, *, max_bytes: int) -> tuple[RequestBody, Token]:
-        """The body of a POST, of at most ``max_bytes``, and the verified token that it came with.
+        """Read the body of a POST, of at most ``max_bytes``, and verify its token.
 
-        A token in the header is judged before anything of the body is read: no one can have us
-        hold what he may not send. Raises what :meth:`admit` and
+        A token in the header is verified before the body is read, so that an unauthorised client
+        cannot make us buffer one. Raises what :meth:`admit` and
         :func:`~bridge.web.body.read_body` raise.
         """
         try:
@@ -53,7 +53,9 @@ class Gate:
     async def _receive_unauthenticated(
         self, request: web.Request, max_bytes: int
     ) -> tuple[RequestBody, Token]:
-        """The same where the token, if there is one, is somewhere in the form."""
+        """The same where the token may be in the form: within the budget of unauthenticated
+        uploads.
+        """
         most = min(max_bytes, self._unauthenticated_max_bytes)
         with self._unauthenticated.share() as take:
             try:
@@ -74,7 +76,7 @@ class Gate:
         *,
         fresh: bool = False,
     ) -> Token:
-        """The verified token of a request.
+        """Verify and return the token of a request.
 
         ``in_body`` is the form's ``access_token``, ``permission`` what the request wants to do
         (``None``: only ask), ``fresh`` goes past the cache. Raises Unauthorized, InvalidRequest,

@@ -26,12 +26,12 @@ class GitHook:
         self._fetch_now = fetch_now
 
     async def post(self, request: web.Request) -> web.Response:
-        """202 where the call is genuine.
+        """Answer 202 if the signature is valid.
 
         Raises Forbidden where it is not, and what :func:`~bridge.http.body_stream.receive` raises.
         """
         signature = hmac.new(self._secret, digestmod=hashlib.sha256)
-        # Anybody can call: nothing of what they send is kept.
+        # Unauthenticated: nothing of the body is kept.
         await receive(request, signature.update, max_bytes=_MAX_BYTES, seconds=_SECONDS)
         if not self._is_genuine(request, signature.hexdigest()):
             raise Forbidden("The call is not signed with this bridge's hook_secret.")
@@ -39,7 +39,9 @@ class GitHook:
         return web.json_response({"status": "looking"}, status=202)
 
     def _is_genuine(self, request: web.Request, signature: str) -> bool:
-        """GitHub, Gitea and Forgejo sign the body; GitLab sends the secret itself."""
+        """Verify the call: GitHub, Gitea and Forgejo sign the body; GitLab sends the secret
+        itself.
+        """
         expected = {
             "X-Hub-Signature-256": f"sha256={signature}",
             "X-Gitea-Signature": signature,

@@ -21,7 +21,7 @@ from bridge.web.gate import Gate
 
 
 class MediaHandlers:
-    """What the media endpoint answers.
+    """Handlers of the media endpoint.
 
     ``max_bytes`` bounds one file, and so a body.
     """
@@ -56,7 +56,7 @@ class MediaHandlers:
         return await self._delete(_said(request, body, "url"), token)
 
     async def upload(self, body: RequestBody, token: Token) -> web.Response:
-        """Store the one file of a body, which came to this endpoint or to the Micropub one."""
+        """Store the one file of a body, sent to this endpoint or to the Micropub one."""
         require(token, "media")
         upload = media_file(body)
         alt = body.first("alt") or body.first("mp-photo-alt") or ""
@@ -121,7 +121,7 @@ class MediaHandlers:
 async def delete_file(
     library: MediaLibrary, committer: MediaCommitter, url: str, token: Token
 ) -> None:
-    """Take a file out of the library, and out of the repo where it is committed.
+    """Delete a file from the library, and from the repo where it is committed.
 
     Raises :class:`InvalidRequest` for what is not there.
     """
@@ -133,7 +133,7 @@ async def delete_file(
 
 
 def _said(request: web.Request, body: RequestBody, name: str) -> str | None:
-    """A word of the request's: in the form, in JSON, or in the query."""
+    """A parameter of the request: from the form, the JSON, or the query."""
     in_json = body.json.get(name) if isinstance(body.json, dict) else None
     given = body.first(name) or in_json or request.query.get(name)
     return given if isinstance(given, str) else None

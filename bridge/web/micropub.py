@@ -22,7 +22,7 @@ _PERMISSION_FOR: dict[type[Action], str] = {
 
 
 class MicropubHandlers:
-    """What the Micropub endpoint answers."""
+    """Handlers of the Micropub endpoint."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class MicropubHandlers:
         return web.json_response(await self._queries.answer(request.query.items()))
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """An action (3.3-3.5), or a file from a client that knows no media endpoint."""
+        """An action (3.3-3.5), or an upload from a client without support for media endpoints."""
         body, token = await self._gate.receive(request, max_bytes=self._max_bytes)
         if is_media_upload(body):
             return await self._media.upload(body, token)
@@ -61,7 +61,7 @@ class MicropubHandlers:
         return self._answer(action, await self._publisher.carry_out(action, token))
 
     def _answer(self, action: Action, done: Published) -> web.Response:
-        """201 once a new page is there, else 202; 200 for a change, 201 if it changed the URL."""
+        """201 once a new page is live, else 202; 200 for a change, 201 if it changed the URL."""
         body = {"url": done.url}
         if done.draft and self._previews:
             body["preview"] = self._previews.url(done.draft)

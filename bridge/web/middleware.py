@@ -32,7 +32,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what was raised below into the answer that its class names (Micropub 3.8)."""
+    """Render exceptions as the responses that their classes define (Micropub 3.8)."""
     try:
         return await handler(request)
     except (BridgeError, StoreError) as raised:
@@ -73,7 +73,7 @@ _SAID = {
 
 
 def for_people(request: web.Request, status: int, text: str) -> web.Response | None:
-    """An error as a page with a way on, for a browser that was led to this address.
+    """An error as a page with a link to go on, for a browser.
 
     ``None`` for apps: they send a token, or do not ask for HTML.
     """
@@ -105,7 +105,7 @@ _PAGE = """\
 
 
 def _of_the_store(error: StoreError) -> BridgeError:
-    """What a client is told of a store that cannot read or write."""
+    """The error for a store that cannot read or write."""
     match error:
         case StoreFull():
             return InsufficientStorage(f"Nothing was written: {error}. Make room, then try again.")
@@ -121,7 +121,7 @@ def _asked(request: web.Request) -> str:
 
 
 def error_response(error: BridgeError) -> web.Response:
-    """An error as the client sees it."""
+    """An error as a response."""
     headers = dict[str, str]()
     if asked := challenge(error):
         headers[hdrs.WWW_AUTHENTICATE] = asked
@@ -143,7 +143,7 @@ def _json(
 
 
 def allow_browsers(prefixes: tuple[str, ...]) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """CORS for the addresses below ``prefixes``: errors and preflights included."""
+    """CORS headers for the paths below ``prefixes``, errors and preflights included."""
 
     @web.middleware
     async def with_cors(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -161,7 +161,7 @@ def allow_browsers(prefixes: tuple[str, ...]) -> Callable[..., Awaitable[web.Str
 
 @web.middleware
 async def harden(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """No answer is taken for anything but what it says it is."""
+    """Security headers, such as ``nosniff``, for every response."""
     response = await handler(request)
     if not response.prepared:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")

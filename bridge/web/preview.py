@@ -39,22 +39,22 @@ _OF_THE_THEME = {
 
 
 class Previews:
-    """Pages that the world does not see, or is not led to."""
+    """Pages of drafts, and of posts that are not public yet."""
 
     def __init__(self, rebuilder: Rebuilder, public_url: str) -> None:
         self._rebuilder = rebuilder
         self._base = f"{public_url}preview/"
 
     def url(self, save_as: str) -> str:
-        """Where the owner sees the page that is saved there."""
+        """The URL of a preview."""
         return self._base + quote(save_as)
 
     def path(self, save_as: str) -> str:
-        """The same from the root of the bridge, for a frame of a page of ours."""
+        """The path of a preview, for a frame in a page of ours."""
         return f"/preview/{quote(save_as)}"
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """The page; a browser without the owner's session is sent to sign in."""
+        """Send the page; a browser that is not signed in is redirected to sign in."""
         return await page_endpoint(self._get)(request)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
@@ -76,7 +76,7 @@ class Previews:
         return web.FileResponse(file, headers=_HEADERS)
 
     def _of_the_theme(self, path: str) -> Path | None:
-        """A file of the site that the world sees anyway, and that is no page.
+        """A public file of the site that is not a page, such as a style sheet.
 
         A page in a sandbox has an origin of its own: the browser sends no cookie along when it
         asks for its style sheets, and uses a font only if any origin may read it (Fetch 3.3.5,

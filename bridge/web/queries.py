@@ -21,7 +21,7 @@ _STATUSES = {"published": ("published", "hidden"), "draft": ("draft",), None: ()
 
 
 class Queries:
-    """What a client may ask."""
+    """Answers queries."""
 
     def __init__(
         self, catalogue: Catalogue, posts: PostReader, settings: Settings, media_endpoint: str
@@ -34,7 +34,7 @@ class Queries:
         self._known: tuple[Version | None, list[Post]] | None = None
 
     async def answer(self, parameters: Iterable[tuple[str, str]]) -> Object:
-        """The JSON for a query's parameters. Raises InvalidRequest."""
+        """Answer a query with JSON. Raises InvalidRequest."""
         query = parse_query(parameters)
         match query.q:
             case "source":
@@ -67,7 +67,7 @@ class Queries:
         return [Channel(name, name) for name in self._catalogue.index.channels()]
 
     async def _latest(self) -> list[Post]:
-        """The newest posts that anybody may read: what is said of people and places in them."""
+        """The newest public posts, from which people and places are taken."""
         await self._catalogue.refresh()
         shown = self._catalogue.index.newest(limit=_LATEST, statuses=_STATUSES["published"])
         version = self._catalogue.index.version
@@ -105,7 +105,7 @@ class Queries:
 
 
 def _paging(query: Query, shown: Sequence[IndexedPost], *, more: bool) -> Paging:
-    """Where the neighbouring pages begin; none where there is nothing there."""
+    """The cursors of the neighbouring pages, where there are any."""
     if not shown:
         return Paging()
     first, last = shown[0], shown[-1]

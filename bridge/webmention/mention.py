@@ -239,7 +239,7 @@ def _author(said: Mapping[str, Any], source: str) -> tuple[dict[str, Any], bool]
         return {"type": "card", "name": name}, True
     if _host(url) == host or host in PROXIES:
         return {"type": "card", "name": name, "url": url}, True
-    # Anybody can write another's name and address into a page.
+    # A page can claim any author's name and address.
     return {"type": "card", "name": f"{name} on {host}", "url": _origin(source)}, False
 
 

@@ -15,7 +15,7 @@ from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 
 _SECONDS = 10
-#: No token of anybody's: only to see where it arrives.
+#: Not a valid token: only to see where it arrives.
 _PROBE = "check-" + "0" * 24
 #: Proxies that were told nothing stop at a megabyte, and photos do not.
 _PHOTO = 4_000_000

@@ -78,7 +78,7 @@ class Verdict:
 
 
 def judge(text: str, suffix: str, rules: SiteRules, allowlist: Allowlist) -> Verdict:
-    """Look at what the site makes of a client's text.
+    """Check what the site renders from a client's text.
 
     Raises :class:`InvalidRequest` for a text that has the site include a file or an address, or
     pass raw HTML on: that is for the owner alone.

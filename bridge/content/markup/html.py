@@ -98,7 +98,7 @@ _LONGEST_ESCAPE = len("&nbsp;")
 
 
 def sanitise(html: str) -> str:
-    """The HTML without anything that acts, or that speaks for the page.
+    """Remove scripts, styles and everything else that could act or impersonate the page.
 
     The former are scripts, event handlers, forms, frames, odd URLs; the latter relations and
     microformats that make someone the author or the owner.
@@ -152,7 +152,8 @@ def _allowed_words(name: str, value: str) -> list[str]:
 
 
 def refuse_what_grows(html: str) -> None:
-    """Raise :class:`InvalidRequest` for HTML of which a parser would make very much more.
+    """Raise :class:`InvalidRequest` for HTML that would make a parser use far more memory than its
+    size.
 
     A parser opens ``<b>`` anew in each paragraph after it until it is closed, and takes the longer
     for each element the deeper it is. What is counted here are the openings, wherever they stand:

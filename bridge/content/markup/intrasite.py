@@ -40,7 +40,7 @@ class IntrasiteLinks:
                 yield html[value : value + _LONGEST_NOTATION].partition(quote)[0]
 
     def neutralise(self, html: str) -> str:
-        """The HTML with the same meaning, in which Pelican neither sees nor looks for a link."""
+        """Escape the HTML such that Pelican finds no intrasite link in it."""
         pieces, position = list[str](), 0
         for _, value in _values(html):
             if html.startswith(_BRACKETS, value) or self._begins(html, value):

@@ -3,7 +3,7 @@
 ``/account/signin`` mails a link that opens the app with a temporary token; ``/account/verify``
 turns that into an app token. For clients written for it; only where mail is set up.
 
-Nobody learns the owner's address: a right one and a wrong one get the same answer, at the same
+The owner's address is not revealed: a right one and a wrong one get the same answer, at the same
 cost, and are counted alike. The temporary token is kept in memory alone, since a write to the disk
 for the right address could be measured; it ends when the bridge does.
 """
@@ -67,7 +67,7 @@ def _is_same(email: str, owner: str) -> bool:
 
 def _text(server: IndieAuthServer, app: str, client: KnownClient, link: str) -> str:
     return (
-        f"Somebody, hopefully you, wants to use an app with {server.me}. It calls itself “{app}”;"
+        f"Someone, hopefully you, wants to use an app with {server.me}. It calls itself “{app}”;"
         f" your settings know its address as that of {client.id}. This link gives it full access to"
         f" the site. It works once, for ten minutes:\n\n{link}\n\n"
         "If that was not you, there is nothing to do.\n"

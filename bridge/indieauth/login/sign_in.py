@@ -37,7 +37,7 @@ def sign_in_page(
     problem: str | None = None,
     app: str | None = None,
 ) -> web.Response:
-    """Ask who is there. ``then`` is the path to go on to, ``app`` who wants to know, if anybody."""
+    """The sign-in page. ``then`` is the path to go on to, ``app`` the app that asks, if any."""
     server = request.app[SERVER]
     return page(
         request,
@@ -102,7 +102,7 @@ async def with_password(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def send_link(request: web.Request) -> web.Response:
-    """POST /auth/sign-in/link: mail a link to the owner's address, whoever asks."""
+    """POST /auth/sign-in/link: send a link to the owner's address."""
     server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
     browser.check_form(request, form)
     if server.mail is None:
@@ -112,7 +112,7 @@ async def send_link(request: web.Request) -> web.Response:
     key = one_time_links.make(server.db, "sign-in", browser=browser.secret, then=then)
     server.mail.send_soon(
         f"Sign in to {urlsplit(str(server.me)).netloc}",
-        "Somebody, hopefully you, wants to sign in as "
+        "Someone, hopefully you, wants to sign in as "
         f"{server.me}. This link works once, for ten minutes, in the browser that asked:\n\n"
         f"{server.url(one_time_links.path(key))}\n\n"
         "If that was not you, there is nothing to do.\n",

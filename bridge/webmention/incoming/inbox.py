@@ -192,6 +192,6 @@ def _too_many(pending: Sequence[Record]) -> Iterator[Record]:
 
 
 def _site(url: str) -> str:
-    """The last two labels of a host: whoever has a domain has as many hosts in it as they like."""
+    """The last two labels of a host: the owner of a domain can have any number of hosts in it."""
     host = url.partition("://")[2].partition("/")[0].lower()
     return ".".join(host.split(".")[-2:])

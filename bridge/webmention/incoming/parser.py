@@ -85,7 +85,7 @@ def _of_html(page: bytes, url: str, source: str, target: str, charset: str) -> d
         parsed = mf2py.parse(doc=soup, url=url)
         entry = _entry(parsed, url, source)
     except RecursionError:
-        # Nested more deeply than anybody writes: it still links.
+        # Nested too deeply to be parsed: it still links.
         entry = None
     return _said(linked=True, gone=_is_tombstone(soup), links=len(links), entry=entry)
 

@@ -340,7 +340,7 @@ class Receiver:
                 await self._note(record, "refused", NOT_SHOWN)
                 return
         known = await asyncio.to_thread(self.files.known)
-        # Everybody at Bluesky is on one host: many from there are no flood.
+        # All of Bluesky is one host: many mentions from there are not a flood.
         flood = not handed_in and self._is_a_flood(record)
         decision = decide(mention, record.source, self._approve, rules, known, flood=flood, at=at)
         if own and decision == "wait":
