@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 def _text(description: str) -> str:
-    """It may quote bytes of a request that are no text: aiohttp hands them on as surrogates."""
+    """It may quote bytes of a request that are not text: aiohttp hands them on as surrogates."""
     return description.encode("utf-8", "replace").decode()
 
 

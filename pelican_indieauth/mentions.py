@@ -250,7 +250,7 @@ class _Stamp(NamedTuple):
 
 
 #: Which post each file is about, over all builds of a process that goes on; ``None`` for a file
-#: that is no mention.
+#: that is not a mention.
 _KNOWN: dict[str, tuple[_Stamp, str | None]] = {}
 
 
@@ -278,7 +278,7 @@ def _files(folder: str, *, top: bool = True) -> Iterator[tuple[str, _Stamp]]:
     except OSError:
         return
     for entry in entries:
-        # Tombstones and rules are no mentions.
+        # Tombstones and rules are not mentions.
         if entry.is_dir(follow_symlinks=False):
             if not (top and entry.name == "gone"):
                 yield from _files(entry.path, top=False)
@@ -288,7 +288,7 @@ def _files(folder: str, *, top: bool = True) -> Iterator[tuple[str, _Stamp]]:
 
 
 def _entry(path: str, *, warn: bool = False) -> dict[str, Any] | None:
-    """What one file says; ``None``, and perhaps a warning, where it is no mention."""
+    """What one file says; ``None``, and perhaps a warning, where it is not a mention."""
     try:
         said = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Clients that send without end; run as a program, so that their work is no part of a test's.
+"""Clients that send without end; run as a program, so that their work is not part of a test's.
 
 Reads pickled orders, and answers each with what the clients were told.
 """

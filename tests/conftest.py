@@ -72,7 +72,7 @@ _LOCALE = locale.setlocale(locale.LC_ALL)
 _PIXELS = Image.MAX_IMAGE_PIXELS
 
 #: The same examples on every machine, and new ones in each `make soak`. No limit of time: a busy
-#: machine is no fault of the code.
+#: machine is not a fault of the code.
 settings.register_profile("every run", max_examples=60, derandomize=True, deadline=None)
 settings.register_profile("soak", max_examples=5_000, deadline=None, print_blob=True)
 settings.load_profile("soak" if SOAK else "every run")

@@ -127,7 +127,7 @@ class Warm:
         return self._ask(json.dumps(order).encode(), streams)
 
     def _ask(self, order: bytes, streams: Sequence[int]) -> int:
-        """The pid of the fork. Raises :class:`ChildProcessError` if that is no child of ours."""
+        """The pid of the fork. Raises :class:`ChildProcessError` if that is not a child of ours."""
         prctl = ctypes.CDLL(None).prctl
         with self._lock:
             # The fork is an orphan for a moment, and to become a child of this process.

@@ -56,7 +56,7 @@ def check_site(settings: Settings) -> None:
     try:
         profile_url(settings.site.me)
     except BadURL as error:
-        problem = f"{settings.site.me!r} is no profile URL: {error}"
+        problem = f"{settings.site.me!r} is not a profile URL: {error}"
         raise SettingsError("settings", "site.me", problem, remedy) from error
     for alias in settings.site.aliases:
         try:

@@ -26,7 +26,7 @@ def is_me(claimed: str, *own: str) -> bool:
     """Whether ``claimed`` is one of the owner's URLs: the profile URL or a listed alias.
 
     Case of the host, an empty path and an explicit default port make no difference; anything else
-    does. What is no URL is no one's.
+    does. What is not a URL belongs to no one.
     """
     try:
         canonical = str(parse(claimed))

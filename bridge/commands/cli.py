@@ -210,7 +210,7 @@ def _add_mention_commands(actions: argparse._SubParsersAction[argparse.ArgumentP
 def _days(text: str) -> int:
     """How long a token lasts: a type for argparse, which tells what is wrong."""
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
     return int(text)
 
 

@@ -132,7 +132,7 @@ class Interview:
         try:
             return str(parse(_with_scheme(answer).rstrip("/") + "/"))
         except BadURL as error:
-            raise Refused(f"{answer!r} is no address for the bridge: {error}.") from error
+            raise Refused(f"{answer!r} is not an address for the bridge: {error}.") from error
 
     def _answer(self, question: str, suggested: str) -> str:
         if not self._ask:
@@ -170,7 +170,7 @@ def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
 
 
 def _make_repo(plan: Plan) -> None:
-    """The bare clone, which is no working tree that two could change at once.
+    """The bare clone, which is not a working tree that two could change at once.
 
     Raises :class:`Refused`; then there is none that was not there before.
     """

@@ -91,7 +91,7 @@ def edit(
     refuse_private(new)
     if Mf2Line.is_broken(file):
         raise Conflict(
-            "The post's Mf2 line is no valid JSON. Correct it in the file, then try again."
+            "The post's Mf2 line is not valid JSON. Correct it in the file, then try again."
         )
     change = _Change(old, new, commands, when, rules)
     mf2 = before = Mf2Line.of(file)
@@ -177,7 +177,7 @@ def with_references(
 def is_markdown(post: Post) -> bool:
     """Whether plain content is Markdown: in what has a name of its own, unlike a note.
 
-    A name that only repeats the content's beginning is no name (post type discovery). Quill says
+    A name that only repeats the content's beginning is not a name (post type discovery). Quill says
     it in so many words, in ``p3k-content-type``.
     """
     kind = _content_type(post)

@@ -16,7 +16,7 @@ _SECONDS = 40.0
 
 
 async def read_cite(page: Fetched) -> dict[str, Any] | None:
-    """What a page says of itself, as an h-cite; ``None`` where it says nothing, or is no page."""
+    """What a page says of itself, as an h-cite; ``None`` for no page, or one that says nothing."""
     kind = Message()
     kind["Content-Type"] = page.headers.get("Content-Type", "")
     if kind.get_content_type() not in _HTML:

@@ -41,7 +41,7 @@ class Contexts:
     _looking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def of(self, url: str) -> Context | None:
-        """What is at an address; ``None`` for what is no address of a page."""
+        """What is at an address; ``None`` for what is not the address of a page."""
         if not is_web(url):
             return None
         if (known := self.known.get(url)) is not None:

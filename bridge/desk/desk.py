@@ -79,7 +79,7 @@ class Desk:
     def new_name(self) -> str:
         """A name for a form that is about to be filled in: sent twice, it is carried out once.
 
-        It is no secret, and opens nothing.
+        It is not a secret, and opens nothing.
         """
         return uuid.uuid4().hex
 

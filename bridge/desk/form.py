@@ -182,7 +182,7 @@ def words_of(value: Json) -> str:
 
 
 def _in_a_line(text: str) -> str:
-    """As a field of one line has it: a browser takes line ends out, and that is no change."""
+    """As a field of one line has it: a browser takes line ends out, and that is not a change."""
     return " ".join(text.split())
 
 
@@ -267,7 +267,7 @@ def values_of(
         case "url":
             if text.strip() and not is_web(text.strip()):
                 raise InvalidRequest(
-                    "This is no address of a page. Write it whole, like https://example.com/a-page."
+                    "This is not the address of a page. Write it whole, like https://example.com/a-page."
                 )
             return [*filter(None, [text.strip()]), *old[1:]]
     if name == "content" and (html := typed.text("content[html]")).strip():

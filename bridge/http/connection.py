@@ -99,7 +99,7 @@ class _Handler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The response to malformed HTTP, or to an error below the application."""
-        # A client that has gone is told nothing, and is no error.
+        # A client that has gone is told nothing, and is not an error.
         if status >= 500 and not isinstance(exc, ConnectionError):
             response = super().handle_error(request, status, exc, message)
         else:

@@ -24,14 +24,14 @@ _MOST = 100
 _MAX_BODY = 64 * 1024
 _BODY_SECONDS = 30.0
 
-#: What stands for a byte that is no UTF-8.
+#: What stands for a byte that is not UTF-8.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Form:
     """The fields of a form or a query, decoded once. No field may come twice (RFC 6749 3.1, 3.2).
 
-    Bytes that are no UTF-8 are refused wherever they would be read as text.
+    Bytes that are not UTF-8 are refused wherever they would be read as text.
     """
 
     def __init__(self, encoded: str) -> None:

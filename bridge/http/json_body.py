@@ -18,7 +18,7 @@ _MAX_DIGITS = 20
 def read_json(data: bytes) -> Json:
     """The value in ``data``, which must be UTF-8.
 
-    Raises :class:`InvalidRequest` for what is no JSON, and for what is but could not be kept as it
+    Raises :class:`InvalidRequest` for what is not JSON, and for what is but could not be kept as it
     came: two equal keys, ``NaN``, numbers out of range, half characters, deep nesting.
     """
     try:

@@ -19,7 +19,7 @@ _MAX_HEADERS = 16
 _MAX_HEADER_BYTES = 8190
 #: RFC 2046 5.1.1: "no longer than 70 characters".
 _MAX_BOUNDARY = 70
-#: More bytes at a time that are neither a header nor data are no form: a delimiter is shorter.
+#: More bytes at a time that are neither a header nor data are not a form: a delimiter is shorter.
 _MAX_SILENCE = 1024
 #: Parts in an encoding of e-mail's are decoded in one go.
 _MAX_ENCODED = 1_000_000
@@ -121,7 +121,7 @@ class MultipartForm:
         self._value += data[start:end]
 
     def _end_header(self) -> None:
-        # A question mark for each byte that is no UTF-8.
+        # A question mark for each byte that is not UTF-8.
         value = self._value.decode(errors="surrogateescape").encode(errors="replace").decode()
         self._part.headers.setdefault(self._name.decode("ascii").lower(), value.strip())
         self._name.clear()
@@ -141,7 +141,7 @@ class MultipartForm:
 
 
 def _field(part: _Part, max_text: int) -> Field:
-    """One part as a field. A part is a file if it has a file name, is a picture, or is no text."""
+    """One part as a field. A part is a file if it has a file name, is a picture, or is not text."""
     kind = part.header(hdrs.CONTENT_TYPE).partition("/")[0].strip().lower()
     # RFC 7578 4.3: multipart/mixed for several files is deprecated.
     if kind == "multipart":

@@ -63,7 +63,7 @@ def scaled(path: str, width: int) -> str:
 
 
 def is_source(path: str) -> bool:
-    """Whether a path is that of a post's or a page's source, which is no one's upload."""
+    """Whether a path is that of a post's or a page's source, which was not uploaded."""
     return path.rpartition(".")[2].lower() in _SOURCES
 
 

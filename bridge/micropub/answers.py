@@ -71,7 +71,7 @@ def source(post: Post, wanted: Sequence[str] = (), *, url: str = "", channel: st
     told = {"url": url, "mp-slug": slug_of(url), "mp-channel": channel}
     properties = _properties(post)
     for name, value in told.items():
-        # What is no entry may have a URL of its own.
+        # What is not an entry may have a URL of its own.
         if value and not (name == "url" and "url" in properties):
             properties[name] = [value]
     if not wanted:

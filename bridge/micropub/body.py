@@ -151,7 +151,9 @@ def h_type(name: str | None) -> str:
         return "entry"
     bare = name.removeprefix("h-")
     if not _TYPE.fullmatch(bare):
-        raise InvalidRequest(f"'{name[:40]}' is no microformats2 type; 'entry' is the usual one.")
+        raise InvalidRequest(
+            f"'{name[:40]}' is not a microformats2 type; 'entry' is the usual one."
+        )
     return bare
 
 

@@ -17,7 +17,7 @@ def from_geo(uri: str) -> dict[str, Json]:
 
     The numbers stay the texts that they were, and every parameter (``u=35``: the uncertainty in
     metres, RFC 5870 3.4.3) is a property of its name. Raises :class:`InvalidRequest` for anything
-    that is no place on earth.
+    that is not a place on earth.
     """
     path, *parameters = uri[len("geo:") :].split(";")
     numbers = [number.strip() for number in path.split(",")]

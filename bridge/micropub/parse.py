@@ -21,7 +21,7 @@ from bridge.micropub.values import (
     refuse_many_properties,
 )
 
-#: Properties that say how to publish; alone they are no post.
+#: Properties that say how to publish; alone they are not a post.
 _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"})
 
 
@@ -170,7 +170,7 @@ def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
     if given is None or given == []:
         return {}
     # "The values of each property inside the replace, add or delete keys MUST be an array" (3.4):
-    # a lone value is forgiven, an operation that is no object cannot be understood.
+    # a lone value is forgiven, an operation that is not an object cannot be understood.
     if not isinstance(given, dict):
         raise InvalidRequest(
             f"'{operation}' must be an object of property names and lists of values."
@@ -180,7 +180,7 @@ def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
     return {base_name(name): list(wrapped(values)) for name, values in given.items()}
 
 
-#: Words of a request that are no properties of a post.
+#: Words of a request that are not properties of a post.
 _NO_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
 
 
@@ -194,8 +194,8 @@ def _refuse_no_property(operation: str, name: str) -> None:
         )
     if name in _NO_PROPERTIES:
         raise InvalidRequest(
-            f"'{operation}' names '{name}', which is no property. Name the properties themselves:"
-            f' {{"{operation}": {{"content": ["..."]}}}}.'
+            f"'{operation}' names '{name}', which is not a property. Name the properties"
+            f' themselves: {{"{operation}": {{"content": ["..."]}}}}.'
         )
 
 

@@ -107,7 +107,7 @@ def _cursor(given: Mapping[str, str], name: str) -> Cursor | None:
         return float(published), path
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidRequest(
-            f"'{name}' is no page of this list: take it from 'paging', as it is."
+            f"'{name}' is not a page of this list: take it from 'paging', as it is."
         ) from error
 
 

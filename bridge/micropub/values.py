@@ -42,7 +42,7 @@ def property_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         # What a form parser makes of JSON looks like this.
         raise InvalidRequest(
-            f"'{name[:40]}' is no property name. If this is JSON, send it as application/json."
+            f"'{name[:40]}' is not a property name. If this is JSON, send it as application/json."
         )
     return name
 
@@ -127,7 +127,7 @@ def _full(slots: Iterable[Slot]) -> list[Slot]:
 
 
 def _anything(name: str, value: Json) -> Json:
-    """Strings, numbers, nested objects: kept whole. A list inside the list is no one's meaning."""
+    """Strings, numbers, nested objects: kept whole. A list inside the list has no meaning."""
     if isinstance(value, list):
         raise InvalidRequest(f"'{name}' must be a list of values, not a list of lists.")
     return value

@@ -26,7 +26,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 #: What stands before an IPv4 address in the last half of an ISATAP address (RFC 5214 6.1).
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
-#: Documentation's (RFC 5737, RFC 3849): they are no one's.
+#: Documentation's (RFC 5737, RFC 3849): they belong to no one.
 _UNASSIGNED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 

@@ -116,8 +116,8 @@ class GuardedFetch:
 
         ``cut``: of a longer body its beginning is returned. ``reads`` says by its Content-Type
         whether a body is worth reading; others stay empty. ``headers`` are sent as well.
-        Any status that is no redirect is returned. Raises :class:`FetchError` for an address that
-        may not be reached, a broken connection, too much of anything.
+        Any status that is not a redirect is returned. Raises :class:`FetchError` for a forbidden
+        address, a broken connection, a body over the limit.
         """
         sent = {"Accept": accept, "User-Agent": agent, **headers}
         try:
@@ -251,11 +251,11 @@ class GuardedFetch:
 
 
 def _joined(base: str, target: str) -> str:
-    """Where a redirect leads. Raises :class:`FetchError` for what is no address."""
+    """Where a redirect leads. Raises :class:`FetchError` for what is not an address."""
     try:
         return urljoin(base, target)
     except ValueError as error:
-        raise FetchError("it redirects to what is no address") from error
+        raise FetchError("it redirects to what is not an address") from error
 
 
 async def _body(response: aiohttp.ClientResponse, limit: _Limit) -> bytes:

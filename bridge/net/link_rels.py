@@ -182,7 +182,7 @@ def rel_words(value: str) -> list[str]:
 
 
 def absolute(base: str, targets: Iterable[str]) -> list[str]:
-    """Targets seen from their page; what is no URL at all is left out."""
+    """Targets seen from their page; what is not a URL at all is left out."""
     found = []
     for target in targets:
         try:

@@ -18,14 +18,14 @@ _URL = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:@]+)(:(?P<port>[0-9]{0,5}))?")
-#: Surrogates stand for bytes that are no UTF-8: there is no way to write them down again.
+#: Surrogates stand for bytes that are not UTF-8: there is no way to write them down again.
 _NEVER = re.compile(r"[\x00-\x20\x7f-\xa0\\<>\"`{}|^\u2028\u2029\ud800-\udfff]")
 _DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 class BadURL(ValueError):
-    """The text is no URL of the wanted kind; says why."""
+    """The text is not a URL of the wanted kind; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,14 @@ def _host(raw: str) -> str:
         try:
             return f"[{ipaddress.IPv6Address(raw[1:-1]).compressed}]"
         except ValueError as error:
-            raise BadURL("its host is no IPv6 address") from error
+            raise BadURL("its host is not an IPv6 address") from error
     host = raw.lower()
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
         except idna.IDNAError as error:
-            raise BadURL("its host is no domain name") from error
+            raise BadURL("its host is not a domain name") from error
     labels = host.removesuffix(".").split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise BadURL("its host is no domain name")
+        raise BadURL("its host is not a domain name")
     return host

@@ -29,7 +29,7 @@ _CURRENT: ContextVar[str] = ContextVar("language", default="en")
 def preferred(accept_language: str) -> str:
     """The best of :data:`LANGUAGES` for a value of Accept-Language (RFC 9110 12.5.4).
 
-    A wish for a region (``de-AT``) is met by its language. What is no wish is passed over.
+    A wish for a region (``de-AT``) is met by its language. What is not a wish is passed over.
     """
     best, most = "en", 0.0
     for wish in accept_language.split(",")[:_MOST_WISHES]:

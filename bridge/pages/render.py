@@ -227,7 +227,7 @@ def frame(request: web.Request, template: str, **values: object) -> web.Response
 
 
 def _answer(html: str, headers: Mapping[str, str], status: int = 200) -> web.Response:
-    """A page, which may quote bytes of a request that are no text."""
+    """A page, which may quote bytes of a request that are not text."""
     body = html.encode("utf-8", "replace")
     return web.Response(
         body=body, status=status, content_type="text/html", charset="utf-8", headers=headers

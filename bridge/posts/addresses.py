@@ -20,7 +20,7 @@ _OUR_PORTS = {("http", 80), ("https", 443)}
 def canonical(url: str, own: frozenset[str]) -> str:
     """One spelling for all of those of an address; hosts in ``own`` (lower case) are one.
 
-    ``""`` for what is no address of a page.
+    ``""`` for what is not the address of a page.
     """
     try:
         parts = urlsplit(url.strip())
@@ -29,7 +29,7 @@ def canonical(url: str, own: frozenset[str]) -> str:
         return ""
     if port is not None and (parts.scheme.lower(), port) not in _OUR_PORTS:
         host = f"{host}:{port}"
-    # "%2F" and "%3F" are no separators: they stay as they are.
+    # "%2F" and "%3F" are not separators: they stay as they are.
     path = _SLASHES.sub("/", "/".join(_segment(part) for part in parts.path.split("/")))
     folder, _, name = path.rpartition("/")
     if name.lower() in _INDEX:

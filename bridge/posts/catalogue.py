@@ -222,6 +222,6 @@ def _ending() -> Unavailable:
 
 
 def _retrieved(looking: asyncio.Task[Version]) -> None:
-    """Every request that waits for a look may have been cancelled: then its error is no one's."""
+    """Retrieve the error of a task whose waiting requests may all have been cancelled."""
     if not looking.cancelled():
         looking.exception()

@@ -40,7 +40,7 @@ class Frames:
         while len(self._buffer) >= _HEADER.size:
             length, number, kind, milliseconds = _HEADER.unpack_from(self._buffer)
             if length > _LONGEST:
-                raise ValueError("this is no message")
+                raise ValueError("this is not a message")
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 break

@@ -209,7 +209,7 @@ class IndexedPost(_Message, frozen=True):
 
 
 class Page(_Message, frozen=True):
-    """A file that is no post, but has a page that no post may have: ``save_as`` in the output."""
+    """A file that is not a post, whose page no post may have: ``save_as`` in the output."""
 
     path: str
     save_as: str

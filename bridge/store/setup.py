@@ -277,7 +277,9 @@ def _use_again(sources: Sequence[str], target: Path) -> None:
                 return
     except git.InvalidGitRepositoryError:
         pass
-    raise StoreBroken(f"{target} is there already, and is no clone of {sources[0]}. Move it away")
+    raise StoreBroken(
+        f"{target} is there already, and is not a clone of {sources[0]}. Move it away"
+    )
 
 
 def _refuse_incomplete(repo: git.Repo, root: Path, branch: str) -> None:

@@ -226,7 +226,7 @@ class SubmoduleCache:
             raise SubmoduleMissing(f"{host} cannot be found") from error
         addresses = sorted({str(info[4][0]) for info in found})
         if port != 443 or not all(map(self._may_connect, addresses)):
-            raise SubmoduleMissing(f"{host} is no public server")
+            raise SubmoduleMissing(f"{host} is not a public server")
         shown = ",".join(f"[{each}]" if ":" in each else each for each in addresses)
         return (f"http.curloptResolve={host}:{port}:{shown}", "http.followRedirects=false")
 

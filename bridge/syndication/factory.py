@@ -123,7 +123,7 @@ def token_of(target: Target, vault: Vault) -> str:
         try:
             found = Path(target.token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            words = error.strerror if isinstance(error, OSError) else "it is no text"
+            words = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ApiError(
                 f"token_file {target.token_file} cannot be read: {words}", status=401
             ) from error

@@ -86,7 +86,7 @@ class MentionFiles:
         self._rules: tuple[BlobId | None, Rules] = (None, Rules())
         self._removed: frozenset[str] | None = None
         self._known: Known | None = None
-        #: Files that are no mentions, with what is wrong with each.
+        #: Files that are not mentions, with what is wrong with each.
         self.unread: dict[str, str] = {}
 
     def refresh(self) -> Version | None:

@@ -27,7 +27,7 @@ class Media:
 class Cite:
     """What the post speaks about, and what is known of it: a page, or a thing without an address.
 
-    ``uid`` names it where that is no address of the web: ``isbn:9780141439600``.
+    ``uid`` names it where that is not a web address: ``isbn:9780141439600``.
     """
 
     url: str | None

@@ -124,7 +124,7 @@ def _but(properties: Mapping[str, Any], type_: str) -> dict[str, Any]:
 
 
 def readable_duration(written: str) -> str:
-    """``PT1H30M`` as ``1 h 30 min``; the text itself where it is no ISO 8601 duration."""
+    """``PT1H30M`` as ``1 h 30 min``; the text itself where it is not an ISO 8601 duration."""
     found = _DURATION.fullmatch(written)
     parts = found.groupdict() if found else {}
     return " ".join(f"{amount} {unit}" for unit, amount in parts.items() if amount) or written

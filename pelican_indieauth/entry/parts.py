@@ -162,7 +162,7 @@ class Parts:
         found = ""
         if self.entry.checkin:
             word = e(self.words["checkin"])
-            # Without an address it has to be p-: a name is no relative URL.
+            # Without an address it has to be p-: a name is not a relative URL.
             name = "u-checkin" if self.entry.checkin.url else "p-checkin"
             found += _sentence(f"{word} {_placed(self.entry.checkin, f'{name} h-card')}", "place")
         location = self.entry.location

@@ -99,7 +99,7 @@ class Reader:
 
     def _guests(self, post: Mf2) -> tuple[Person, ...]:
         """Others whom an app names as authors. The post's author is the site's own all the same:
-        that is no app's to say, and a post is as much its site's as its author's."""
+        that is not an app's to say, and a post is as much its site's as its author's."""
         found: dict[str, Person] = {}
         for value in post.all("author"):
             card = Mf2.of(value) or (Mf2(value) if isinstance(value, dict) else None)

@@ -1,4 +1,4 @@
-"""Feeds that make sense: a like is no empty item, and a note has no invented title."""
+"""Feeds that make sense: a like is not an empty item, and a note has no invented title."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def pages(settings: Mapping[str, Any]) -> Iterator[str]:
             told = json.loads(file.read_bytes()[:_MOST_BYTES])
             found = told["pages"]
             if not isinstance(found, list):
-                raise TypeError(f"{found!r} is no list")
+                raise TypeError(f"{found!r} is not a list")
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             logger.warning("%s does not say which page is gone: %s", file, error)
             continue

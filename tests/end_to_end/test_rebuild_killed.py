@@ -57,7 +57,7 @@ def builders() -> list[int]:
 def assert_whole(folder: Path) -> None:
     """Every page has its end; what was being written is under no page's name."""
     for name, data in files(folder).items():
-        # One page of the site is a template of its owner's, which is no whole document.
+        # One page of the site is a template of its owner's, which is not a whole document.
         if name.endswith(".html") and name != "links.html":
             assert data.rstrip().endswith(b"</html>"), name
 

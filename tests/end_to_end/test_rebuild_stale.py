@@ -192,7 +192,7 @@ TEMPLATE_PAGES = {names!r}
     assert await site.after({"content/old.md": None}) == []
 
 
-#: Files in the content folder that are no posts, and who reads each of them.
+#: Files in the content folder that are not posts, and who reads each of them.
 READING = b"""
 from jinja2.ext import Extension
 from markdown import Extension as MarkdownExtension

@@ -221,7 +221,7 @@ async def test_status_tells_what_was_sent_and_what_failed_and_why(
     assert found["failed"][0]["target"] == bad
     assert found["failed"][0]["status"] == 403
     assert "403" in found["failed"][0]["reason"]
-    assert plain not in json.dumps(found), "a page that takes none is no failure"
+    assert plain not in json.dumps(found), "a page that takes none is not a failure"
     assert found["held"] == found["not_live"] == []
 
 

@@ -47,7 +47,7 @@ async def test_a_reply_arrives_is_edited_and_goes_and_is_answered(
     await ann.act("update", reply, replace={"content": ["Rice, cooked slowly."]})
     shown = await ben.page(post, lambda page: "Rice, cooked slowly." in page.html)
     assert "Wheat" not in shown.html
-    assert mentions(ben.bridge) == [name], "an update is no second mention"
+    assert mentions(ben.bridge) == [name], "an update is not a second mention"
 
     await ann.act("delete", reply)
     shown = await ben.page(post, lambda page: "cooked slowly" not in page.html)

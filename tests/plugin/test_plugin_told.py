@@ -44,4 +44,4 @@ def test_the_links_of_a_post_and_no_others(name: str, tmp_path: Path) -> None:
     after = read((built.output / "a.html").read_bytes(), f"{SITE}/a.html")
     assert "https://d.example/answer" in after["seen"], "it is shown"
     assert after["links"] == before["links"]
-    assert after["digest"] == before["digest"], "that others answer is no change of the post"
+    assert after["digest"] == before["digest"], "that others answer is not a change of the post"

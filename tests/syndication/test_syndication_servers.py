@@ -112,7 +112,7 @@ async def test_a_server_is_left_alone_before_its_limit_is_reached(fake: Bench) -
     third = fake.post("Three", name="c")
     await fake.until(lambda: any("few more" in job.error for job in fake.jobs()))
     (job,) = fake.jobs()
-    # It is no failed try, and it asks for nothing.
+    # It is not a failed try, and it asks for nothing.
     assert job.tries == 0
     assert len(fake.networks.requests) == before
     await fake.done(third)

@@ -36,7 +36,7 @@ CHOOSY_MARKDOWN = """
 from markdown import Extension
 from markdown.preprocessors import Preprocessor
 
-print("this is no answer")
+print("this is not an answer")
 
 class Step(Preprocessor):
     def run(self, lines):

@@ -29,7 +29,7 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 def exists(name: str, source: str) -> bool:
-    """Whether a test is in ``source``, or a request among the files; other words are no names."""
+    """Whether a test is in ``source``, or a request among the files; other words are not names."""
     if name.startswith("::"):
         return f"def {name[2:]}(" in source
     if re.fullmatch(r"[2-5]\d\d_\w+", name):

@@ -81,7 +81,7 @@ def test_the_build_succeeds(built: dict[str, Any]) -> None:
     run = built["run"]
     assert run.returncode == 0, run.stderr[-3000:]
     assert "Traceback" not in run.stderr
-    # Only the file that is no post is left out.
+    # Only the file that is not a post is left out.
     left_out = re.findall(r"Skipping \S+|Could not process \S+", run.stderr.replace("\n", " "))
     assert [line for line in left_out if "secret" not in line] == []
 

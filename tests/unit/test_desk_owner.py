@@ -24,7 +24,7 @@ async def show(owner: Owner) -> web.StreamResponse:
 
 
 async def quote(owner: Owner) -> web.StreamResponse:
-    """What aiohttp makes of bytes that are no UTF-8."""
+    """What aiohttp makes of bytes that are not UTF-8."""
     return owner.page("error.html", title="Things", text="a\udcff", link=None, advice=None)
 
 

@@ -127,7 +127,7 @@ def test_nothing_is_kept_where_the_rest_is_not_known(site: Site) -> None:
 
 UNSURE = {
     "a date that the day completes": ("a.md", MARKDOWN.replace("2026-01-02 10:00", "10:00")),
-    "a title that is no date": (
+    "a title that is not a date": (
         "a.md",
         MARKDOWN.replace("A walk", "Date: 2026-01-01").replace("2026-01-02 10:00", "10:00"),
     ),

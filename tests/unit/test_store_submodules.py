@@ -101,7 +101,7 @@ def test_other_urls_are_not_fetched_for_a_site_on_the_web(tmp_path: Path, url: s
 @pytest.mark.parametrize("url", ["https://localhost/t.git", "https://127.0.0.1/t.git"])
 def test_a_host_that_is_not_public_is_not_asked(tmp_path: Path, url: str) -> None:
     found = cache(tmp_path, "https://git.example/you/site.git")
-    with pytest.raises(SubmoduleMissing, match="is no public server"):
+    with pytest.raises(SubmoduleMissing, match="is not a public server"):
         found.find("t", url, NOBODY)
 
 

@@ -48,7 +48,7 @@ print(json.dumps(seen))
 
 
 def test_a_fork_of_what_starts_them_is_told_the_truth_and_changes_nothing(tmp_path: Path) -> None:
-    """``subprocess`` takes a program as ended well if it is no child, and can tell nothing."""
+    """``subprocess`` takes a program as ended well if it is not a child, and can tell nothing."""
     ended = subprocess.run(
         [sys.executable, "-c", FORKING], cwd=tmp_path,
         env={"PYTHONPATH": str(Path(warm_kit.__file__).parent)},

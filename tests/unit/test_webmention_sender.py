@@ -281,14 +281,14 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
     await town.idle(sender)
     assert town.other.targets()[2:] == ["/upstream"]
 
-    # That it was looked at again is no news.
+    # That it was looked at again is not news.
     seen = json.dumps({**json.loads(mention), "wm-checked": "2026-12-01T10:00:00Z"})
     await town.bench.arrived({"content/mentions/reply/reply-123456789abc.json": seen})
     sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
     await town.idle(sender)
     assert len(town.other.posted) == 3
 
-    # Its own words are no news to the upstream host.
+    # Its own words are not news to the upstream host.
     back = f"{town.other.base}back"
     own = json.dumps({"url": back, "wm-target": town.url("reply"), "wm-property": "in-reply-to"})
     comment += f'<div class="u-comment h-cite"><a href="{town.other.base}back">Up</a></div>'

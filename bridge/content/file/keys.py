@@ -195,9 +195,9 @@ def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    """The site's own author. In a post that came through an app no one else is named: a page says
-    who wrote it, and that is no app's to change; what was sent stays in ``Mf2``. A post written by
-    hand may have another author, and get another."""
+    """The site's own author. A post from an app names no other: an app may not change whom a page
+    names as its author; what was sent stays in ``Mf2``. A post written by hand may have another
+    author, and be given another."""
     author = _one_text(properties, "author")
     if author is None or "://" in author:
         return None

@@ -14,7 +14,7 @@ _PHYSICAL_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A piece of a file's head. ``key`` is lower case; empty for what is no header.
+    """A piece of a file's head. ``key`` is lower case; empty for what is not a header.
 
     ``value`` is what Pelican gets to see of the header, on one line.
     """

@@ -22,7 +22,7 @@ class MarkdownSyntax:
     suffix = "md"
 
     def parse(self, text: str) -> Parts:
-        """Whatever is no header is body."""
+        """Whatever is not a header is body."""
         lines: list[Line] = []
         position, gap = 0, ""
         while position < len(text):

@@ -10,7 +10,7 @@ _ATTRIBUTE = re.compile(
 )
 #: No word between the brackets that Pelican knows is nearly as long.
 _LONGEST_NOTATION = 200
-#: One that nothing closes is no link, but has Pelican look for its end: see below.
+#: One that nothing closes is not a link, but has Pelican look for its end: see below.
 _BRACKETS = ("{", "|")
 
 

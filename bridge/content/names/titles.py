@@ -216,7 +216,7 @@ def _text(value: Json) -> str:
 
 
 def _host(url: str) -> str:
-    """The host of an address; empty where the text is no address of the web."""
+    """The host of an address; empty where the text is not a web address."""
     try:
         parts = urlsplit(url)
     except ValueError:

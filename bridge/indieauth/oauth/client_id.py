@@ -66,7 +66,7 @@ def check_redirect(raw: str, known: KnownClient | None) -> None:
     """
     match = _CUSTOM.fullmatch(raw)
     if match is None or _UNSAFE.search(raw):
-        raise OAuthError("invalid_request", "redirect_uri is no URL that can be redirected to.")
+        raise OAuthError("invalid_request", "redirect_uri is not a URL that can be redirected to.")
     scheme = match["scheme"].lower()
     if scheme in _NEVER:
         raise OAuthError("invalid_request", f"redirect_uri may not begin with '{scheme}:'.")

@@ -108,7 +108,7 @@ def _from_json(client_id: str, body: bytes) -> Client:
         raise ValueError(f"its metadata is longer than {_MAX_JSON} bytes")
     metadata = json.loads(body)
     if not isinstance(metadata, dict):
-        raise ValueError("its metadata is no JSON object")  # noqa: TRY004 - a value from outside
+        raise ValueError("its metadata is not a JSON object")  # noqa: TRY004 - a value from outside
     # "The authorization server MUST verify that the client_id in the document matches".
     if metadata.get("client_id") != client_id:
         raise ValueError("its metadata names another client_id")

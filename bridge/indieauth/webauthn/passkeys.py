@@ -10,7 +10,7 @@ from bridge.indieauth.database import Database
 
 
 class PasskeyRefused(Exception):
-    """What the browser sent is no proof."""
+    """What the browser sent is not proof."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def strip_video(data: bytes) -> bytes:
 
 
 def strip_avif(data: bytes) -> bytes:
-    """An AVIF without Exif, XMP and whatever else is no picture."""
+    """An AVIF without Exif, XMP and whatever else is not a picture."""
     return _Blanking(bytearray(data)).avif()
 
 

@@ -29,7 +29,7 @@ def clean(data: bytes, kind: Kind, rules: Rules) -> Picture:
     """A file without private metadata, and a photo upright and in the wanted sizes.
 
     Raises :class:`InvalidRequest` for one that is damaged, :class:`PayloadTooLarge` for a photo
-    with too many pixels. A file that is no photo has no width and no height.
+    with too many pixels. A file that is not a photo has no width and no height.
     """
     if kind.family == "image":
         return images.prepare(data, kind, rules)
@@ -71,7 +71,7 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
 def main() -> None:
     """Serve one file."""
     os.nice(5)
-    # What a library prints is no answer.
+    # What a library prints is not an answer.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     asked, (data,) = read(sys.stdin.buffer)

@@ -38,7 +38,7 @@ class Bisection:
     alone makes the build fail is the culprit. A build that takes too long is tried once more as it
     is; if that does not end in time either, it failed like any other.
 
-    Where many files that were no hindrance before fail alike, or for a module that is not
+    Where many files that built before fail alike, or for a module that is not
     installed, it is the site that fails: without them it would be built, and be empty.
     """
 

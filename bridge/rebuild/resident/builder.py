@@ -72,7 +72,7 @@ class Resident:
     listed: Callable[[Version], Iterable[tuple[str, str]]] | None = None
 
     def rest(self, version: Version) -> str:
-        """A name for everything in a version that is no post; ``""`` where that is not known."""
+        """A name for everything in a version that is not a post; ``""`` where that is not known."""
         if self.listed is None:
             return ""
         name = hashlib.sha256()

@@ -78,7 +78,7 @@ class Copies:
         return changed
 
     def end(self) -> None:
-        """The build is complete: what it has not copied is no file of the site's."""
+        """The build is complete: what it has not copied is not a file of the site's."""
         self._copied = self.names
 
     def _publish(self, copying: Iterable[str], names: dict[str, tuple[str, Stamp]]) -> list[str]:

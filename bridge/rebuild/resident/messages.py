@@ -12,7 +12,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 
     ``own`` are folders of the checkout whose files come and go with posts: uploads, mentions.
     ``most`` is by how many bytes a build may make the site larger. ``cache`` is a file for what
-    readers make of posts, ``rest`` names everything in the site that is no post.
+    readers make of posts, ``rest`` names everything in the site that is not a post.
     """
 
     checkout: str

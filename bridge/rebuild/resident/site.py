@@ -245,7 +245,7 @@ class WarmSite:
         own = tuple(f"{folder}/" for folder in self.site_paths.own)
         for path in changed if before else ():
             if path not in before and path not in self._posts and not path.startswith(own):
-                raise CachedFileChanged(f"{path} has changed, which is no post")
+                raise CachedFileChanged(f"{path} has changed, which is not a post")
         if excused is not None:
             self._logged.said().check_some_are_read(self._posts, excused)
 

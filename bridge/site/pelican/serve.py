@@ -304,7 +304,7 @@ DENIALS = Denials()
 def main(arguments: list[str]) -> int:
     """Serve one bridge until it goes away."""
     asked, told = os.dup(0), os.dup(1)
-    # What the site's settings and extensions print is no answer.
+    # What the site's settings and extensions print is not an answer.
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     start = msgspec.msgpack.decode(_first(asked).body, type=Start)

@@ -178,7 +178,7 @@ class Transport:
     def try_push(self) -> None:
         """See whether a push would be let in; nothing is pushed. Raises :class:`TransportError`.
 
-        Tried with a branch of its own name, since a remote that has moved on is no defect.
+        Tried with a branch of its own name, since a remote that has moved on is not a defect.
         """
         trial = f"{self._bare_repo.branch.ref}:refs/heads/micropub-bridge-check"
         self._run("push", "--dry-run", "--quiet", "--porcelain", "--", self._name, trial)

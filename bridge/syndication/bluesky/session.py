@@ -83,7 +83,7 @@ class Session:
     async def _sign_in(self) -> dict[str, str]:
         if not _APP_PASSWORD.fullmatch(self._password):
             raise ApiError(
-                "this is no app password (xxxx-xxxx-xxxx-xxxx): make one at"
+                "this is not an app password (xxxx-xxxx-xxxx-xxxx): make one at"
                 " https://bsky.app/settings/app-passwords",
                 status=401,
             )

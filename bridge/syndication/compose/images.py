@@ -18,7 +18,7 @@ _SMALLEST = 200
 
 
 class NoImage(Exception):
-    """This is no picture that can be sent; the text says why."""
+    """This is not a picture that can be sent; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,7 +323,7 @@ def open_inbox(folder: Path) -> Inbox:
 def _one(author: str, source: str) -> str:
     """Who is meant: an author by their address, else the site that they have for themselves.
 
-    Raises :class:`InvalidRequest` where there is neither: all of Bridgy's people are no author.
+    Raises :class:`InvalidRequest` where there is neither: the people of Bridgy are not one author.
     """
     host = _host(source)
     if not author and host in SHARED:

@@ -199,7 +199,7 @@ class Receiver:
                     self._under_way.add(name)
                     await self._settle(record)
             except (BridgeError, StoreError, OSError) as error:
-                # The site, the repo or the disk does not answer: that is no fault of the source.
+                # The site, the repo or the disk does not answer: that is not a fault of the source.
                 log.warning("a webmention is looked at again later: %s", error)
                 self._look_later(name, _AGAIN)
             except Exception:
@@ -359,7 +359,7 @@ class Receiver:
             self._flush.set()
 
     def _is_own(self, mention: Mention, post: Target) -> bool:
-        """Whether the owner has written it: their posts elsewhere are no answers to themselves."""
+        """Whether the owner has written it: their posts elsewhere are not answers to themselves."""
         author = mention.author_url
         own = any(hosts(url) & post.own for url in (mention.url, author) if url)
         return own or self._owner.is_them(author) or self._owner.is_them(mention.url)

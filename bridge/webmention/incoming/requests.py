@@ -18,7 +18,7 @@ _URL_LENGTH = 2000
 #: What has to be encoded in any part of an address; of a fragment, too (RFC 3986 2).
 _NEVER = re.compile(r"[\s<>\"\\`{|}^]")
 
-#: What is said of an address that is no page, and of a draft alike.
+#: What is said of an address that is not a page, and of a draft alike.
 UNKNOWN = "The target is not a page of this site that takes webmentions."
 
 

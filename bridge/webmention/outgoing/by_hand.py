@@ -30,7 +30,7 @@ def send_by_hand(settings: Settings, url: str) -> int:
     """Tell everyone that the page at ``url`` links to, and who was told of it before, and print
     what came of it. Returns 1 where one of them could not be told.
 
-    Raises :class:`~bridge.errors.Refused` for what is no post that the world sees.
+    Raises :class:`~bridge.errors.Refused` for what is not a post that the world sees.
     """
     public_url = settings.server.public_url or (
         f"http://127.0.0.1:{settings.server.port}/" if settings.server.port else settings.site.me
@@ -70,7 +70,7 @@ async def _send(settings: Settings, url: str, own: frozenset[str], public_url: s
 async def _links(page: Fetched, url: str) -> list[str]:
     """What the page links to; nothing where it is the tombstone of a post.
 
-    Raises :class:`Refused` where it is no page of a post.
+    Raises :class:`Refused` where it is not a page of a post.
     """
     if page.status == 410:
         return []

@@ -37,7 +37,7 @@ class Seen:
         """What its readers may see change."""
         mf2 = Mf2Line.of(self.file)
         shown = {name: values for name, values in mf2.properties.items() if name != "syndication"}
-        # A title that was made up is no one's word: it becomes better when more is known.
+        # A synthetic title is not the owner's text: it improves when more is known.
         unseen = _NOT_FOR_READERS | ({"title"} if mf2.synthetic_title else set())
         heads = tuple(
             (line.key, line.value)

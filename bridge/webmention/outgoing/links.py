@@ -156,7 +156,7 @@ def _classes(each: Tag) -> list[str]:
 
 
 def _link(each: Tag, at: str) -> str:
-    """Where an element leads, as it is written; "" for what is no page."""
+    """Where an element leads, as it is written; "" for what is not a page."""
     href = str(each.get("href") or each.get("value") or "").strip(" \t\n\f\r")
     try:
         if href and not _WEB.match(href):

@@ -68,7 +68,7 @@ _ZONES = ("dateutil.tz.tz", "zoneinfo")
 class KeptOnDisk:
     """The readers' results of one site. What cannot be had from it is read; never raises.
 
-    ``rest`` names everything in the site that is no post; ``""``: nothing is kept.
+    ``rest`` names everything in the site that is not a post; ``""``: nothing is kept.
     """
 
     def __init__(self, file: Path, checkout: Path, rest: str, settings: dict[str, Any]) -> None:
