@@ -136,9 +136,9 @@ def synthetic_title(
     """
     content = _shown_content(post, mf2.form, rules)
     words = one_line(rules.media.in_words(content, lambda _: " "))
-    words = _URL.sub(lambda found: _short(found.group()), words) or titles.about(
-        post, mf2.references
-    )
+    if "://" in words.rpartition(" ")[2]:
+        words = words.removesuffix(".")
+    words = text.with_urls(words, titles.address) or titles.about(post, mf2.references)
     if content and not words:
         words = rules.media.in_words(content, titles.of_file)
     words = titles.breakable(words)
@@ -442,7 +442,7 @@ def _shortened(words: str) -> str:
 
 
 def _short(target: str) -> str:
-    """A URL without its scheme."""
+    """A URL without its scheme, as earlier versions wrote it."""
     try:
         parts = urlsplit(target)
     except ValueError:

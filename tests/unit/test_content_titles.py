@@ -58,8 +58,13 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"rsvp": "yes"}, "RSVP: yes"),
         ({"location": h("adr", locality="Berlin")}, "At Berlin"),
         ({"category": "river"}, "river"),
-        ({"content": f"See {URL}"}, "See music.example/a/very/long/add…"),
-        ({"mood": f"happy {'x' * 40}"}, f"Mood: happy {'x' * 29}…"),
+        ({"content": f"See ({URL})."}, "See (music.example/…)"),
+        ({"content": "見て「https://a.example/x」。"}, "見て「a.example/x」。"),
+        (
+            {"content": "Geschwindigkeitsbegrenzung a.very.long.name.of.a.module"},
+            "Geschwindigkeitsbegrenzung a.very.long.name.of…",
+        ),
+        ({"mood": f"happy {'x' * 40}"}, f"Mood: happy {'x' * 19}…"),
         ({"mood": {"html": "<b>so</b> so"}}, "Mood: so so"),
     ],
 )

@@ -75,6 +75,7 @@ _TOKEN = re.compile(
 _IN_LABEL = re.compile(
     rf"(?P<code>{_CODE}) | {_STARS} | (?P<closing>\]) | {_CHARACTERS}", re.VERBOSE
 )
+_URLS = re.compile(_URL)
 _STRESS = {"both": 3, "strong": 2, "emphasis": 1}
 _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
 
@@ -115,6 +116,16 @@ def encode(text: str) -> str:
 def plain(text: str) -> str:
     """The words that a page shows of a text, without what is meant as Markdown."""
     return _TOKEN.sub(_words, text)
+
+
+def with_urls(text: str, shown: Callable[[str], str]) -> str:
+    """A text with each URL in it as ``shown`` has it."""
+
+    def replaced(match: re.Match[str]) -> str:
+        url = _without_punctuation(match.group())
+        return shown(url) + match.group()[len(url) :]
+
+    return _URLS.sub(replaced, text)
 
 
 def encode_line(text: str) -> str:

@@ -20,7 +20,6 @@ _WORDS_OF_CONTENT = 8
 _NAME_BYTES = 200
 _NUMBERS = 200  # posts with one slug that are told apart by a number
 _FIELDS = frozenset({"category", "published", "slug"})
-_URL = re.compile(r"https?://\S+")
 _NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
 
 
@@ -113,14 +112,15 @@ def _beginning(post: Post) -> str:
     content = post.first("content") or post.first("summary")
     if isinstance(content, str):
         content = text.plain(content)
-    words = _URL.sub(" ", _plain(content)).split()
+    words = text.with_urls(_plain(content), lambda _: " ").split()
     return " ".join(words[:_WORDS_OF_CONTENT])
 
 
 def _first_address(post: Post) -> str:
     """The first URL of the content, in words."""
-    found = _URL.search(_plain(post.first("content")))
-    return titles.address_in_words(found.group()) if found else ""
+    found: list[str] = []
+    text.with_urls(_plain(post.first("content")), lambda url: found.append(url) or "")
+    return titles.address_in_words(found[0]) if found else ""
 
 
 def _plain(content: Json) -> str:

@@ -65,8 +65,9 @@ _BESIDES = frozenset(
 _FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))
 _LENGTH = 55
 _WORD = 30
-#: No phone can break such a word: most are addresses.
-_LONG = re.compile(rf"[!-~]{{{_WORD + 1},}}")
+_ADDRESS = 20
+#: No phone can break such a word in a title's large letters. One of letters alone may be German.
+_LONG = re.compile(rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|[!-~]{{{_WORD + 1},}}")
 _DEEPEST = 3
 
 
@@ -114,7 +115,17 @@ def of_file(name: str) -> str:
 
 def breakable(words: str) -> str:
     """The same without words that are longer than a phone's screen is wide."""
-    return _LONG.sub(lambda found: f"{found.group()[: _WORD - 1]}…", words)
+    return _LONG.sub(lambda found: f"{found.group()[: _ADDRESS - 1]}…", words)
+
+
+def address(url: str) -> str:
+    """A URL as people say it: of a long one the host is enough."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    whole = f"{parts.netloc}{parts.path}".rstrip("/")
+    return whole if len(whole) <= _ADDRESS else f"{_host(url) or parts.netloc}/…"
 
 
 def _verb(post: Post) -> tuple[str, str] | None:
