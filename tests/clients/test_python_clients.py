@@ -26,9 +26,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where their commands are."""
     folder = tmp_path_factory.mktemp("pypi") / "env"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    install = [folder / "bin" / "python", "-m", "pip", "install", "-q", "entries==0.1.2"]
     # entries asks pkg_resources for its own version.
-    subprocess.run([*install, "micropub==0.0.9", "setuptools<81"], check=True)
+    packages = ("entries==0.1.2", "micropub==0.0.9", "setuptools<81")
+    python = folder / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
     return folder / "bin"
 
 

@@ -161,6 +161,11 @@ class TestAnyMix:
         assert dict(POST.properties) == before
 
 
+def test_a_value_that_is_named_twice_is_added_once() -> None:
+    card: Json = {"type": ["h-card"], "properties": {"name": ["Ann"]}}
+    assert changed(add={"mood": ["happy", card, "happy", card]})["mood"] == ["happy", card]
+
+
 _NAMES = st.sampled_from(["category", "syndication", "photo", "x-any"])
 _VALUES = st.lists(st.sampled_from([f"https://a.example/{name}" for name in "abcd"]), max_size=3)
 _CHANGES = st.dictionaries(_NAMES, _VALUES, max_size=3)

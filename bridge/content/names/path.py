@@ -119,7 +119,12 @@ def _beginning(post: Post) -> str:
 def _first_address(post: Post) -> str:
     """The first URL of the content, in words."""
     found: list[str] = []
-    text.with_urls(_plain(post.first("content")), lambda url: found.append(url) or "")
+
+    def note(url: str) -> str:
+        found.append(url)
+        return url
+
+    text.with_urls(_plain(post.first("content")), note)
     return titles.address_in_words(found[0]) if found else ""
 
 
