@@ -141,6 +141,9 @@ def synthetic_title(
     words = text.with_urls(words, titles.address) or titles.about(post, mf2.references)
     if content and not words:
         words = rules.media.in_words(content, titles.of_file)
+    if not words:
+        tag, alternative = html.in_place_of_words(_shown_html(post, mf2.form, rules))
+        words = alternative or titles.of_element(tag)
     words = titles.breakable(words)
     made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
@@ -424,6 +427,17 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
         return one_line(html.plain(rules.site.render(content).html))
     words = _plain_content(post)
     return words if isinstance(content, dict) else text.plain(words)
+
+
+def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
+    """The content as HTML, as far as that is known before the site is asked."""
+    content = post.first("content")
+    if isinstance(content, dict):
+        sent = content.get("html")
+        return sent if isinstance(sent, str) else ""
+    if not isinstance(content, str) or not content.strip():
+        return ""
+    return rules.site.render(content if form == "markdown" else text.encode(content)).html
 
 
 def _plain_content(post: Post) -> str:

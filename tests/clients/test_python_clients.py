@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from demo_kit import Demo, demo_in
@@ -70,8 +71,11 @@ async def entries(
             assert b"waiting" in await process.stdout.readline()
             while not opened.exists() or not opened.read_text():
                 await asyncio.sleep(0.05)
-            question = await owner.get(opened.read_text())
-            answer = await owner.submit(question, "/auth/consent", decision="allow")
+            asked = opened.read_text()
+            question = await owner.get(asked)
+            # Deleting is for the owner to tick.
+            scopes = parse_qs(urlsplit(asked).query)["scope"][0].split()
+            answer = await owner.submit(question, "/auth/consent", decision="allow", scope=scopes)
             await owner.get(answer.location.replace("localhost", "127.0.0.1"))
             printed = (await process.stdout.read()).decode()
             await process.wait()

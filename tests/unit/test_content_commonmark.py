@@ -48,6 +48,7 @@ DIFFERENT = [
     "```\n#x\n```\ntext\n- list",
     "<!--\n\n- c\n-->\n\n#tag",
     "<pre>\n#tag\n\ntext\n- a\n</pre>\n\ntext\n- b",
+    "$$x$$\n- a",
 ]
 ALIKE = [
     "# Head\n\nText\n\n- a\n- b\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",
@@ -63,6 +64,8 @@ ALIKE = [
     "a  \nb",
     "Term\n: definition\n\nnote[^1]\n\n[^1]: text\n    - a",
     "<div>\n\ntext\n- a\n\n</div>",
+    "$$\na\n+ b\n- c\n\\\\\n$$",
+    "\\[\na\n- c\n\\]\n\n\\begin{align*}\na\n+ b\n\\end{align*}",
 ]
 
 

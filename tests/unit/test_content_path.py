@@ -59,6 +59,8 @@ def cite(**properties: str) -> dict[str, Any]:
         ({"photo": "https://example.org/x.jpg"}, "2026-11-21-183705"),
         ({"photo": {"value": "https://example.org/x.jpg", "alt": "A lake"}}, "a-lake"),
         ({"mood": "happy"}, "mood-happy"),
+        ({"content": {"html": '<img src="https://example.org/x.jpg" alt="A lake">'}}, "a-lake"),
+        ({"content": {"html": '<img src="https://example.org/x.jpg">'}}, "2026-11-21-183705"),
         ({"checkin": {"type": ["h-card"], "properties": {"name": ["Bar"]}}}, "at-bar"),
         ({"name": "x" * 500}, "x" * 60),
         ({"name": "word " * 50}, "-".join(["word"] * 12)),

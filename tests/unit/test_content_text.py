@@ -383,6 +383,7 @@ def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
             "https://a.example/x_y_",
         ),
         ("[t](tel:+491), [u](../x/)", '<a href="tel:+491">t</a>, <a href="../x/">u</a>', "t, u"),
+        ("![](https://a.example/i.png)", '<img alt="" src="https://a.example/i.png">', ""),
         ("[s](#top)", '<a href="#top">s</a>', "s"),
         ("**b *c* d**", "<strong>b <em>c</em> d</strong>", "b c d"),
         (

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 _MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
@@ -28,6 +29,9 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 _DELIMITER_ROW = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+#: Formulas, which plugins read: no list begins in them.
+_FORMULA = re.compile(r"(?P<start>\$\$|\\\[|\\begin\{\w+\*?\})")
+_FORMULA_ENDS = {"$$": "$$", "\\[": "\\]"}
 #: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
 _TAB = 4
 
@@ -53,6 +57,7 @@ def restore(written: str, changes: Iterable[Change]) -> str:
     return "".join([*parts, written[end:]])
 
 
+@lru_cache(maxsize=8)  # a post is written several times until nothing about it is guessed
 def adapt(sent: str) -> tuple[str, Changes]:
     """Text (with ``\\n``) as Python-Markdown has to have it, and what was changed."""
     writer = _Writer()
@@ -98,8 +103,8 @@ class _Writer:
     in_paragraph: bool = False
     #: An item that has more after a blank line has ended with this line.
     ended_further: bool = False
-    #: The end of HTML that goes on.
-    html_end: str = ""
+    #: The end of HTML, or of a formula, that goes on.
+    end: str = ""
     after_blank: bool = True
 
     def line(self, line: str, following: str) -> None:
@@ -107,9 +112,9 @@ class _Writer:
         if self.fence:
             self._in_fence(line, self.fence)
             return
-        if self.html_end:
+        if self.end:
             self._keep(line)
-            self._in_html(line)
+            self.end = "" if self.end in line.lower() else self.end
             return
         if not line.strip():
             self._keep(line)
@@ -195,9 +200,9 @@ class _Writer:
             self._insert(" " * self._shift())
             self._go_on_after_blank()
         self._keep(" " * indent)
-        if not self.in_paragraph and _HTML.match(text):
+        if self._opens_raw(text):
             self._keep(text)
-            self._in_html(text)
+            self.in_paragraph = not self.end and not _HTML.match(text)
         elif _HEADING.match(text) or _RULE.fullmatch(text):
             self._keep(text)
             self.in_paragraph = False
@@ -221,12 +226,20 @@ class _Writer:
         else:
             self._keep(text)
 
-    def _in_html(self, line: str) -> None:
-        """What is open after a line of HTML; it ends with the element that it began with."""
-        if not self.html_end and (found := _HTML.match(line)):
-            self.html_end = "-->" if found["comment"] else f"</{found['tag'].lower()}"
-        if self.html_end in line.lower():
-            self.html_end = ""
+    def _opens_raw(self, text: str) -> bool:
+        """Whether HTML or a formula begins here, which stays as it is until its end."""
+        if self.in_paragraph:
+            return False
+        if found := _HTML.match(text):
+            self.end = "-->" if found["comment"] else f"</{found['tag'].lower()}"
+        elif found := _FORMULA.match(text):
+            start = found["start"].lower()
+            self.end = _FORMULA_ENDS.get(start) or start.replace("begin", "end")
+        else:
+            return False
+        if self.end in text[found.end() :].lower():
+            self.end = ""
+        return True
 
     def _open_fence(self, text: str, indent: int, marks: str) -> None:
         depth = len(self.items)

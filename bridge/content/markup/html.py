@@ -75,6 +75,9 @@ _RAW_TEXT = re.compile(
     r"<(?P<tag>script|style|textarea|title|xmp|iframe|noscript|template)\b", re.IGNORECASE
 )
 
+_SHOWN = re.compile(r'<(?P<tag>img|video|audio)\b(?P<attributes>(?:[^<>"]|"[^"]*")*)>')
+_ALTERNATIVE = re.compile(r'\balt="([^"]*)"')
+
 _ANY_TAG = re.compile(r"</?[a-zA-Z]")
 #: A tag whose element is opened again in every block until something closes it, read to its end
 #: as a browser reads it.
@@ -201,6 +204,15 @@ def plain(html: str) -> str:
     refuse_what_grows(html)
     spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", printable(html))
     return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
+
+
+def in_place_of_words(html: str) -> tuple[str, str]:
+    """What HTML shows that has no words: the first element (``img``, ``video`` or ``audio``) and an
+    alternative text of one; each empty where there is none."""
+    elements = list(_SHOWN.finditer(sanitise(html)))
+    texts = (_ALTERNATIVE.search(element["attributes"]) for element in elements)
+    words = (stdlib_html.unescape(found[1]).strip() for found in texts if found)
+    return (elements[0]["tag"] if elements else ""), next(filter(None, words), "")
 
 
 def _end_of_unsafe(html: str, start: int) -> int:

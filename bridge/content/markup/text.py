@@ -63,7 +63,7 @@ _TOKEN = re.compile(
     rf"""
       (?P<code>{_CODE})
     | \[!\[(?P<alt>(?:{_ALT})?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
-    | !\[(?P<picture>{_ALT})\]\((?P<file>[ ]*{_TARGET}{_TITLE}[ ]*)\)
+    | !\[(?P<picture>(?:{_ALT})?)\]\((?P<file>[ ]*{_TARGET}{_TITLE}[ ]*)\)
     | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*{_TARGET}{_TITLE}[ ]*)\)
     | {_STARS}
     | (?P<url>{_URL})
@@ -241,8 +241,10 @@ def _words(match: re.Match[str]) -> str:
         return match["code"][1:-1]
     if match["around"]:
         return plain(match["alt"])
-    if words := match["picture"] or match["label"]:
-        return plain(words)
+    if match["file"]:
+        return plain(match["picture"])
+    if match["label"]:
+        return plain(match["label"])
     return _stressed(match, plain, "") or match.group()
 
 

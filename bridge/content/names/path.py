@@ -131,7 +131,9 @@ def _first_address(post: Post) -> str:
 def _plain(content: Json) -> str:
     if isinstance(content, dict):
         found = content.get("html")
-        content = html.plain(found) if isinstance(found, str) else content.get("value")
+        if isinstance(found, str):
+            return html.plain(found).strip() or html.in_place_of_words(found)[1]
+        content = content.get("value")
     return content if isinstance(content, str) else ""
 
 

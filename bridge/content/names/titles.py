@@ -113,6 +113,11 @@ def of_file(name: str) -> str:
     return {"image": "Photo", "video": "Video", "audio": "Audio"}.get(kind, "File")
 
 
+def of_element(tag: str) -> str:
+    """What a post is called whose HTML has no words, by the first element that it shows."""
+    return {"img": "Photo", "video": "Video", "audio": "Audio"}.get(tag, "")
+
+
 def breakable(words: str) -> str:
     """The same without words that are longer than a phone's screen is wide."""
     return _LONG.sub(lambda found: f"{found.group()[: _ADDRESS - 1]}…", words)
@@ -190,6 +195,8 @@ def _words(value: Json, depth: int = 0) -> str:
         text = _text(value)
         return _host(text) or text
     number = " ".join(filter(None, (_text(_first(properties, n)) for n in ("num", "unit"))))
+    if not number and {"latitude", "longitude"} <= properties.keys():
+        number = ", ".join(_text(_first(properties, n)) for n in ("latitude", "longitude"))
     told = _named(value) or number or _host(_text(_first(properties, "url")))
     if told or depth >= _DEEPEST:
         return told
@@ -221,9 +228,9 @@ def _text(value: Json) -> str:
         if nested is not None:
             return _text(_first(nested, "name")) if "name" in nested else ""
         value = html.plain(found) if isinstance(found, str) else value.get("value")
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return ""
-    return one_line(printable(str(value)))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return one_line(printable(str(value))) if isinstance(value, (str, int, float)) else ""
 
 
 def _host(url: str) -> str:
