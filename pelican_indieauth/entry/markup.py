@@ -24,11 +24,12 @@ _PAGE_ONLY = re.compile(
     r"<blockquote.*?</blockquote>|<data[^>]*></data>|<p[^>]* hidden>.*?</p>| class=\"[^\"]*\"",
     re.DOTALL,
 )
-_BODY = '<div class="e-content">'
 #: A long address, or another word that no phone is as wide as, is broken where the line ends.
 _WIDE = re.compile(r">[^<\s]{30,}")
+#: Hebrew, Arabic, Syriac and their like: such a text says by its letters where it begins.
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _BREAKING = 'style="overflow-wrap: break-word">'
-_BREAKING_BODY = f'<div class="e-content" {_BREAKING}'
+_START_OF_BODY = re.compile(rf'^<div class="e-content"(?: dir="auto")?(?:>| {_BREAKING})')
 _BREAKING_SUMMARY = f"<div {_BREAKING}"
 
 
@@ -47,7 +48,9 @@ class Frame:
     def around(self, body: str) -> str:
         """The post as its page shows it."""
         if body:
-            body = f"{_BREAKING_BODY if _WIDE.search(body) else _BODY}{body}</div>"
+            direction = ' dir="auto"' if _RIGHT_TO_LEFT.search(body) else ""
+            breaking = f" {_BREAKING}" if _WIDE.search(body) else ">"
+            body = f'<div class="e-content"{direction}{breaking}{body}</div>'
         return f"{self.opening}{self.before}{body}{self.after}</div>"
 
     def plain(self, body: str) -> str:
@@ -64,7 +67,7 @@ class Frame:
         inner, ended, appended = rest.rpartition(f"{self.after}</div>")
         if not (begun and ended):
             return content
-        body = inner.removeprefix(_BREAKING_BODY).removeprefix(_BODY).removesuffix("</div>")
+        body = _START_OF_BODY.sub("", inner).removesuffix("</div>")
         return f"{prepended}{self.plain(body)}{appended}"
 
 

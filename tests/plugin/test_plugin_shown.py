@@ -228,6 +228,19 @@ def test_a_long_address_in_a_text_can_be_broken_on_a_phone(tmp_path: Path) -> No
         assert "overflow-wrap" not in site.text(feed), feed
 
 
+def test_a_text_that_is_written_to_the_left_begins_at_the_right(tmp_path: Path) -> None:
+    long = f"<https://example.org/{'a' * 60}>"
+    texts = {"he": "שלום", "ar": f"مرحبا {long}", "en": "Hello", "ja": "日本語"}
+    posts = {slug: post(slug, note({}), text) for slug, text in texts.items()}
+    site = build(tmp_path, posts, **THEMES["simple"])
+    for slug in posts:
+        (body,) = BeautifulSoup(site.text(f"{slug}.html"), "html.parser").select(".e-content")
+        assert body.get("dir") == ("auto" if slug in {"he", "ar"} else None)
+    for feed in ("feeds/all.atom.xml", "feeds/all.rss.xml"):
+        assert "dir=" not in site.text(feed)
+        assert "e-content" not in site.text(feed)
+
+
 def test_no_item_of_a_feed_is_empty(built: Built) -> None:
     atom = feedparser.parse((built.output / "feeds/all.atom.xml").read_bytes())
     said = {entry.link: entry.content[0].value for entry in atom.entries}

@@ -49,6 +49,10 @@ DIFFERENT = [
     "<!--\n\n- c\n-->\n\n#tag",
     "<pre>\n#tag\n\ntext\n- a\n</pre>\n\ntext\n- b",
     "$$x$$\n- a",
+    "- a\n# Head\n- b\n> quote\n\n- c\n```\ncode\n```",
+    "* a\n\n  more\n  1. b\n  2. c",
+    "- a\n  - b\n\n    more\n  - c\n- d\n  1. e\n  2. f",
+    "- a\nstill a\n#tag\n- b",
 ]
 ALIKE = [
     "# Head\n\nText\n\n- a\n- b\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",

@@ -19,6 +19,8 @@ _MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P
 _RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
 _FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
 _HEADING = re.compile(r"#{1,6}(?:\s|$)")
+#: What ends a paragraph, and so is no further line of one in a list (5.2, "laziness").
+_BLOCK = re.compile(r"`{3,}|~{3,}|#{1,6}(?:\s|$)|>")
 _NO_HEADING = re.compile(r"#{7,}|#{1,6}[^\s#]")
 #: HTML that Python-Markdown takes as it is until its end, blank lines and all.
 _HTML = re.compile(
@@ -103,6 +105,8 @@ class _Writer:
     in_paragraph: bool = False
     #: An item that has more after a blank line has ended with this line.
     ended_further: bool = False
+    #: A list has ended with this line.
+    ended_list: bool = False
     #: The end of HTML, or of a formula, that goes on.
     end: str = ""
     after_blank: bool = True
@@ -121,14 +125,17 @@ class _Writer:
             self.in_paragraph = False
             self.after_blank = True
             return
-        self.ended_further = False
+        self.ended_further = self.ended_list = False
         text = line.lstrip(" ")
         indent = len(line) - len(text)
         if text.startswith("\t") or not self._opens(text, indent):
-            if not self.in_paragraph:
+            if self.in_paragraph:
+                self._keep(" " * indent)
+                self._text(text, following)
+            else:
                 self._insert(" " * self._shift())
                 self._go_on_after_blank()
-            self._keep(line)
+                self._keep(line)
         elif marker := self._marker(text):
             self._item(text, indent, marker, following)
         else:
@@ -137,7 +144,7 @@ class _Writer:
 
     def _opens(self, text: str, indent: int) -> bool:
         """Whether the line is in a list, or at the left; ``False`` for code and what goes on."""
-        starts = bool(self._marker(text) or _FENCE.match(text) or _HEADING.match(text))
+        starts = bool(_BLOCK.match(text) or _RULE.fullmatch(text) or self._marker(text))
         while self.items and indent < self.items[-1].content:
             if self.in_paragraph and not starts:
                 return False
@@ -159,7 +166,7 @@ class _Writer:
         elif self.in_paragraph and not self._interrupts(text, marker):
             self._keep(" " * indent + text)
             return
-        elif self.in_paragraph and not self.items:
+        elif self.in_paragraph and (not self.items or self.items[-1].has_further):
             self._insert("\n")
         self._go_on_after_blank()
         gap = len(marker["gap"])
@@ -178,7 +185,12 @@ class _Writer:
         self._text(rest, following)
 
     def _end_item(self) -> None:
-        self.ended_further |= self.items.pop().has_further
+        has_further = self.items.pop().has_further
+        self.ended_further |= has_further
+        if self.items:
+            self.items[-1].has_further |= has_further
+        else:
+            self.ended_list = True
 
     def _go_on_after_blank(self) -> None:
         if self.items and self.after_blank:
@@ -191,6 +203,8 @@ class _Writer:
 
     def _block(self, text: str, indent: int, following: str) -> None:
         depth = len(self.items)
+        if self.ended_list and not self.after_blank:
+            self._insert("\n")
         if fence := _FENCE.fullmatch(text):
             self._open_fence(text, indent, fence["fence"])
             return
