@@ -9,6 +9,8 @@ from html import unescape
 from types import MappingProxyType
 from typing import TypeAlias
 
+import msgspec
+
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.file.mf2 import Mf2Line
 from bridge.posts.catalogue import Catalogue
@@ -185,6 +187,10 @@ class Planner:
 
     def _look_at(self, files: Sequence[_Change]) -> None:
         there = {url for _, _, new in files if new for url in copies_of(Mf2Line.of(new))}
+        new_places = {says(new): path for path, old, new in files if new and not old}
+        for path, old, new in files:
+            if old is not None and new is None and (place := new_places.get(says(old))):
+                self._move(path, place)
         for path, old, new in files:
             if new is not None:
                 self.want(path, new)
@@ -209,6 +215,14 @@ class Planner:
             # What was wrong with the post may be right by now.
             self._begin(job)
         return job
+
+    def _move(self, old: str, new: str) -> None:
+        """A file has another name: what is to be done for it is the same."""
+        for uid in self._accounts:
+            job = self._ledger.job(old, uid)
+            if job is not None and job.name not in self._running:
+                self._ledger.save(msgspec.structs.replace(job, path=new))
+                self._ledger.drop(job)
 
     def _delete(self, path: str, old: PelicanFile, there: Collection[str]) -> None:
         """A file is gone; ``there`` are the copies that others name: it may have been moved."""

@@ -227,14 +227,13 @@ class Syndicator:
 
     async def _attempt(self, account: Account, job: Job) -> None:
         """Try a job once, and write down what comes of it."""
-        uid, action = account.target.uid, job.action
+        action = job.action
         if account.is_off(self.ledger, self._seconds()):
             self._outcomes.later(job, OFF_LOOK)
             return
         self._running.add(job.name)
         try:
             await self._do(account, job)
-            self.ledger.off(uid, None)
         except ApiError as error:
             self._outcomes.failed(account, job, action, error)
         except Refused as error:
@@ -283,6 +282,7 @@ class Syndicator:
         if source is None:
             return
         made = await account.network.post(job, source)
+        self.ledger.off(job.uid, None)
         job.copy, job.copy_id, job.text = made.url, made.id, made.text or job.text
         self.ledger.save(job)
         self._keep(job, made)
@@ -374,6 +374,7 @@ class Syndicator:
             return
         made = await account.network.edit(job, source, copy)
         if made is not None:
+            self.ledger.off(job.uid, None)
             copy.text, copy.alts, copy.edited = made.text, made.alts, self._seconds()
             self.ledger.keep(copy)
         self._drop(job, "edit")
@@ -384,6 +385,7 @@ class Syndicator:
     async def _remove(self, account: Account, job: Job) -> None:
         job.old, job.old_id = job.old or job.copy, job.old_id or job.copy_id
         await account.network.delete(job)
+        self.ledger.off(job.uid, None)
         if (copy := self.ledger.copies.get(job.old)) is not None:
             copy.deleted = True
             self.ledger.keep(copy)

@@ -16,7 +16,7 @@ from syndication_kit import Bench, Fault, Killed, there
 
 from bridge.syndication.fake.bluesky import DID
 from bridge.syndication.fake.dialects import DIALECTS, Dialect
-from bridge.syndication.jobs import Ledger
+from bridge.syndication.jobs import Ledger, Trouble
 
 CREATE = {"mastodon": ("POST", "/api/v1/statuses"), "bluesky": ("POST", "repo.putRecord")}
 
@@ -278,6 +278,46 @@ async def test_pictures_are_waited_for(mastodon: Bench, monkeypatch: pytest.Monk
     (status,) = mastodon.networks.fake.statuses.values()
     (medium,) = status["media_attachments"]
     assert (medium["description"], medium["_mime"]) == ("Blue", "image/jpeg")
+
+
+async def test_pictures_that_the_server_has_thrown_away_are_sent_again(mastodon: Bench) -> None:
+    url = await photo(mastodon)
+    mastodon.retries = (3_600.0,)
+    mastodon.networks.faults.append(Fault("POST", "/api/v1/statuses", status=503))
+    syndicator = mastodon.start()
+    path = mastodon.post("Look", photo=[{"value": url, "alt": "Blue"}])
+    await mastodon.until(lambda: any(job.tries for job in mastodon.jobs()))
+    mastodon.networks.fake.media.clear()
+    (job,) = mastodon.jobs()
+    assert job.media
+    assert syndicator.retry(job.name)
+    await mastodon.done(path)
+    (status,) = mastodon.networks.fake.statuses.values()
+    assert len(status["media_attachments"]) == 1
+
+
+async def test_an_edit_is_counted_as_its_server_counts(mastodon: Bench) -> None:
+    mastodon.networks.fake.dialect = Dialect(counts_raw=True)
+    mastodon.start()
+    path = mastodon.post("One")
+    await mastodon.done(path)
+    mastodon.edit(path, f"See https://example.org/{'x' * 400} and so on, {'word ' * 40}")
+    await mastodon.until(lambda: mastodon.networks.toots != ["One"])
+    await mastodon.done(path)
+    (toot,) = mastodon.networks.toots
+    assert len(toot) <= 500
+
+
+async def test_a_page_that_is_not_live_says_nothing_of_a_token(one: Bench) -> None:
+    one.live.live = False
+    syndicator = one.start()
+    uid = one.targets[0].uid
+    syndicator.ledger.off(uid, Trouble("refused", 1.0, "another token", 1.0))
+    one.post("One")
+    await one.until(lambda: any(job.looks > 1 for job in one.jobs()))
+    assert syndicator.ledger.trouble(uid) is not None
+    one.live.live = True
+    await one.until(lambda: syndicator.ledger.trouble(uid) is None)
 
 
 async def photo(bench: Bench, side: int = 64) -> str:

@@ -10,6 +10,8 @@ import pytest
 from git_kit import git
 from syndication_kit import Bench, Fault, there
 
+from bridge.store import Change, Commit
+
 CREATE = {"mastodon": ("POST", "/api/v1/statuses"), "bluesky": ("POST", "repo.putRecord")}
 REMOVE = {"mastodon": ("DELETE", ""), "bluesky": ("POST", "repo.deleteRecord")}
 
@@ -175,6 +177,31 @@ async def test_a_post_that_is_no_longer_public_takes_its_copies_along(one: Bench
     await one.until(lambda: there(one) == [] and not one.jobs())
     one.put(path, text)
     await one.until(lambda: there(one) == ["One"] and not one.jobs())
+
+
+async def test_a_file_that_is_renamed_between_two_tries_has_one_copy(one: Bench) -> None:
+    method, path = CREATE[kind(one)]
+    one.networks.fake.honours_keys = False
+    one.networks.faults.append(Fault(method, path, lose=True))
+    one.retries = (3_600.0,)
+    syndicator = one.start()
+    post = one.post("One")
+    await one.until(lambda: any(job.tries for job in one.jobs()))
+    head, old = one.store.head(), one.text(post)
+    assert head is not None
+    renamed = "content/notes/renamed.md"
+    blob = one.store.read(post, head)
+    assert blob is not None
+    changes = (Change(post, None, blob.id), Change(renamed, old.encode(), None))
+    (version,) = one.store.commit([Commit(changes, "renamed", head)])
+    assert isinstance(version, str)
+    syndicator.changed(version)
+    await settled(one)
+    (job,) = one.jobs()
+    assert (job.path, job.action) == (renamed, "post")
+    assert syndicator.retry(job.name)
+    await one.done(renamed)
+    assert there(one) == ["One"]
 
 
 # ---- the targets change -----------------------------------------------------------------------

@@ -123,7 +123,8 @@ class Backfeed:
             for work in await asyncio.to_thread(self._due, account, now):
                 try:
                     new += await self._look(account, work, full=now)
-                    self.ledger.off(uid, None)
+                    if _needs_token(account.target):
+                        self.ledger.off(uid, None)
                 except ApiError as error:
                     log.warning("answers to %s cannot be had: %s", work[1], error)
                     if error.revoked:
@@ -227,6 +228,11 @@ class Backfeed:
 
     def _is_only_one(self, target: Target) -> bool:
         return sum(each.target.type == target.type for each in self.accounts.values()) == 1
+
+
+def _needs_token(target: Target) -> bool:
+    """Whether answers are told to who has a good token: Bluesky tells them to anyone."""
+    return target.type == "mastodon" or bool(target.server and not target.appview)
 
 
 def mention_of(response: Response, target: str, via: str) -> Mention:

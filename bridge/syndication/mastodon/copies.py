@@ -58,6 +58,7 @@ class AtMastodon:
             return Made(found.url, found.id, job.text or found.text, earlier=True)
         composed = await self._composed(source, parent, raw=job.raw)
         alts = await self._alts(composed)
+        kept = {*job.media.values()}
         media = await self._uploaded(job, composed, alts)
         key = digest(account.id, account.url, source.url, composed.text, job.old)
         fields = _fields(composed, media, parent)
@@ -73,6 +74,11 @@ class AtMastodon:
                 if _is_too_long(error) and not job.raw:
                     # Some servers count links in full, whatever they announce.
                     job.raw = True
+                    self._environment.save(job)
+                    return await self.post(job, source)
+                if kept.intersection(media) and error.status in {404, 422}:
+                    # What no status has is thrown away after a day.
+                    job.media.clear()
                     self._environment.save(job)
                     return await self.post(job, source)
                 if "processing" in str(error):
@@ -100,7 +106,13 @@ class AtMastodon:
             for media_id, alt in zip(status.media, alts, strict=True):
                 fields += [("media_attributes[][id]", media_id)]
                 fields += [("media_attributes[][description]", alt)]
-        made = await self._client.edit(copy.id, fields)
+        try:
+            made = await self._client.edit(copy.id, fields)
+        except ApiError as error:
+            if error.uncertain or job.raw or not _is_too_long(error):
+                raise
+            job.raw = True
+            return await self.edit(job, source, copy)
         if made is None:
             # The copy is there, and its server lets no one change it.
             return Made(copy.url, copy.id, composed.text, alts)
