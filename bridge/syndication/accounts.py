@@ -26,7 +26,7 @@ class Account:
         trouble = ledger.trouble(self.target.uid)
         if trouble is None or trouble.token != self.token():
             return False
-        return seconds - trouble.asked < _OFF_SECONDS
+        return 0 <= seconds - trouble.asked < _OFF_SECONDS
 
     def refuse(self, ledger: Ledger, error: Exception, seconds: float) -> None:
         """Remember that it refuses its token, and since when. Raises ``OSError``."""

@@ -19,6 +19,7 @@ _DAY = 86_400.0
 #: However often a server asks to wait: after this it is the owner's turn.
 _LONGEST_TRY = 3 * _DAY
 OFF_LOOK = 30.0
+_LONGEST_WAIT = 1.25 * _DAY
 
 
 class Outcomes:
@@ -95,9 +96,15 @@ class Outcomes:
         job.looks += 1
         self.later(job, pause)
 
+    def wait(self, job: Job) -> float:
+        """How many seconds there are until a job is to be tried."""
+        seconds = job.next - self._seconds()
+        # Nothing waits so long: when that was written down the clock was wrong.
+        return 0.0 if seconds > _LONGEST_WAIT else max(0.0, seconds)
+
     def later(self, job: Job, seconds: float) -> None:
-        """Try in so many seconds."""
-        job.next = self._seconds() + seconds
+        """Try in so many seconds, or look again in a day."""
+        job.next = self._seconds() + min(seconds, _LONGEST_WAIT)
         self._write(job)
 
     def _write(self, job: Job) -> None:

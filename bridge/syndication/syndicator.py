@@ -221,8 +221,8 @@ class Syndicator:
         ]
         if not waiting:
             return None, _LONGEST_SLEEP
-        first = min(waiting, key=lambda job: (job.next, job.since))
-        wait = first.next - self._seconds()
+        first = min(waiting, key=lambda job: (self._outcomes.wait(job), job.next, job.since))
+        wait = self._outcomes.wait(first)
         return (first, 0.0) if wait <= 0 else (None, min(wait, _LONGEST_SLEEP))
 
     async def _attempt(self, account: Account, job: Job) -> None:

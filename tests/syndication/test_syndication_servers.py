@@ -159,6 +159,27 @@ async def test_a_lost_answer_is_found_whatever_our_clock_says(one: Bench, hours:
     assert there(one) == ["One"]
 
 
+async def test_a_clock_that_is_put_right_delays_nothing(fake: Bench) -> None:
+    """What was to be tried in a minute was to be tried in a year, by that clock."""
+    method, path = {
+        "mastodon": ("POST", "/api/v1/statuses"),
+        "bluesky": ("POST", "repo.putRecord"),
+    }[fake.targets[0].type]
+    fake.retries = (60.0,) * 3
+    fake.networks.faults.append(Fault(method, path, status=503))
+    fake.clock = timedelta(days=400)
+    syndicator = fake.start()
+    await fake.until(lambda: syndicator.ledger.cursor() is not None)
+    post = fake.post("One", when=datetime.now(UTC).replace(microsecond=0))
+    await fake.until(lambda: any(job.tries for job in fake.jobs()))
+    fake.clock = timedelta()
+    syndicator._wake(fake.targets[0].uid)
+    await fake.done(post)
+    assert there(fake) == ["One"]
+    for record in fake.networks.fake.records.values():
+        assert record["value"]["createdAt"] < f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+
+
 # ---- texts, at a server that checks them ---------------------------------------------------------
 
 TEXTS = {

@@ -151,8 +151,9 @@ class Backfeed:
                     continue
                 if "#" in url or (known is None and not account.network.is_mine(url)):
                     continue
-                looked = self.ledger.answers_to(url).looked
-                if now or (pause is not None and seconds - looked >= pause):
+                since = seconds - self.ledger.answers_to(url).looked
+                # What was looked for in the future was so by a clock that was wrong.
+                if now or (pause is not None and not 0 <= since < pause):
                     due.append((entry, url, known.id if known else ""))
         return due
 
@@ -169,7 +170,7 @@ class Backfeed:
         entry, url, copy_id = work
         seconds, target = self.now().timestamp(), account.target
         known = self.ledger.answers_to(url)
-        wants_full = full or seconds - known.full >= _FULL
+        wants_full = full or not 0 <= seconds - known.full < _FULL
         found = await account.network.answers(url, copy_id, known.seen, full=wants_full)
         new = 0
         if found is not None:

@@ -50,7 +50,7 @@ class AtBluesky:
         composed = await asyncio.to_thread(
             for_bluesky, source, self._target, answers=parent is not None
         )
-        created = job.created or records.created_at(source.published, self._environment.now())
+        created = self._created(job, source)
         said = {composed.text, *([job.text] if job.maybe else [])}
         job.created = created
         facets = text.facets(composed.rich, await self._mentions(composed.text, job))
@@ -134,6 +134,13 @@ class AtBluesky:
         }
         return CopyAnswers(tuple(found), counts, now)
 
+    def _created(self, job: Job, source: Source) -> str:
+        """When the copy says that it was made, the same in each try: but never in the future, where
+        a clock that was wrong at the first would have it."""
+        now = records.created_at(source.published, self._environment.now())
+        latest = records.created_at(self._environment.now(), self._environment.now())
+        return job.created if job.created and job.created <= latest else now
+
     def _key(self, source: Source, number: int = 0) -> str:
         extra = [str(number)] if number else []
         return records.tid(source.published, source.url, self._target.uid, *extra)
@@ -160,7 +167,7 @@ class AtBluesky:
         return None
 
     async def _react(self, job: Job, source: Source, subject: Ref) -> Made:
-        created = job.created or records.created_at(source.published, self._environment.now())
+        created = self._created(job, source)
         job.created, job.maybe = created, True
         self._environment.save(job)
         collection, word = (LIKE, "liked") if source.kind == "like" else (REPOST, "reposted")
