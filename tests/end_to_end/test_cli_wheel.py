@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import mf2py
@@ -98,9 +100,12 @@ class Newcomer:
             )  # fmt: skip
         wait_until(lambda: ready in log.read_text() or process.poll() is not None, PATIENCE)
         assert process.poll() is None, log.read_text()
-        yield log.read_text()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 0, log.read_text()
+        try:
+            yield log.read_text()
+        finally:
+            process.send_signal(signal.SIGINT)
+            code = process.wait(PATIENCE)
+        assert code == 0, log.read_text()
 
 
 def requirements(wheel: Path, *extras: str) -> set[str]:
@@ -322,6 +327,36 @@ async def test_the_demo_needs_no_clone(newcomer: Newcomer, http: aiohttp.ClientS
         async with http.get(site) as answer:
             assert answer.status == 200
             assert "Maren" in await answer.text()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("version", ["4.9.1", "4.10.2", "4.11.0"])
+async def test_an_older_pelican_builds_by_command_and_says_so_in_one_line(
+    wheel: Path, tmp_path: Path, http: aiohttp.ClientSession, version: str
+) -> None:
+    """Themes in use pin one: the plugin is at work in it, and posts of the bridge go live."""
+    environment = tmp_path / "bridge" / "bridge-env"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin" / "python"
+    pip("--python", python, "install", f"{wheel}[bridge]", f"pelican=={version}")
+    newcomer = Newcomer(tmp_path, environment)
+    ready, command = "Ctrl-C ends it", "bridge-env/bin/micropub-bridge"
+    with newcomer.left_running(command, ready, "demo", "--dir", "demo", "--port", "0"):
+        demo = tmp_path / "bridge" / "demo"
+        about = json.loads((demo / "demo.json").read_text())
+        authorized = {"Authorization": f"Bearer {about['token']}"}
+        note = {"h": "entry", "content": "Hello, old Pelican"}
+        async with http.post(about["micropub"], data=note, headers=authorized) as answer:
+            assert answer.status in {201, 202}
+            page = demo / "output" / urlsplit(answer.headers["Location"]).path[1:] / "index.html"
+        wait_until(lambda: "Hello, old Pelican" in read(page), PATIENCE)
+        (entry,) = [
+            item for item in mf2py.parse(doc=read(page))["items"] if "h-entry" in item["type"]
+        ]
+        assert entry["properties"]["content"][0]["value"] == "Hello, old Pelican"
+    told = re.findall(r"(?m)^.*(?:WARNING|ERROR).*$", (tmp_path / "log").read_text())
+    assert len(told) == 1, told
+    assert f"built by command, since Pelican {version} is older than the resident" in told[0]
 
 
 def curl(bridge: str, token: str) -> str:

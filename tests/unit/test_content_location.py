@@ -131,6 +131,22 @@ def test_what_is_no_article_is_refused(path: str, tmp_path: Path) -> None:
         site.locate(POST, path)
 
 
+@pytest.mark.parametrize(
+    "ignored", [[], [".*"], ["**/.*"], [".#*", "*~", "a"], ["*/x.md"]], ids=str
+)
+def test_articles_are_the_files_that_pelican_looks_for(ignored: list[str], tmp_path: Path) -> None:
+    """The default is ``**/.*`` today, and was ``.*``, which many sites have in their settings."""
+    site = load_site(tmp_path, IGNORE_FILES=ignored)
+    names = ["x.md", ".x.md", ".#x.md", "a/x.md", ".a/x.md", "b/.x.md", "pages/x.md"]
+    for name in names:
+        (tmp_path / "content" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "content" / name).write_text(POST)
+    settings = site.settings
+    pelicans = site._generator.get_files(settings["ARTICLE_PATHS"], settings["ARTICLE_EXCLUDES"])
+    found = {name for name in names if site.is_article(f"content/{name}")}
+    assert found == {path.removeprefix("./") for path in pelicans}
+
+
 def test_other_formats_are_located_too(tmp_path: Path) -> None:
     site = load_site(tmp_path)
     rst = "Old\n###\n\n:date: 2010-12-03 10:20\n:slug: old\n\ntext\n"

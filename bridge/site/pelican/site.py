@@ -27,8 +27,8 @@ from zoneinfo import ZoneInfo
 
 import blinker
 import pelican
-from pelican import Pelican
-from pelican.contents import Article, Content, Page, SkipStub
+from pelican import Pelican, contents
+from pelican.contents import Article, Content, Page
 from pelican.generators import ArticlesGenerator
 from pelican.plugins import signals
 from pelican.readers import HTMLReader, MarkdownReader, Readers, RstReader
@@ -75,6 +75,8 @@ _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 #: Where an object is in memory says nothing about the settings.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _SORTS: Mapping[Sort, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
+#: What stands for a file with the status "skip", which Pelican knows since 4.10.
+_SKIPPED: tuple[type, ...] = tuple(filter(None, [getattr(contents, "SkipStub", None)]))
 _STOCK = (MarkdownReader, RstReader, HTMLReader)
 #: What may change what a reader has read.
 _CONTENT_SIGNALS = (
@@ -567,7 +569,7 @@ class PelicanSite:
     def _location(self, content: Content) -> Location:
         """Where a content object goes. Raises :class:`InvalidRequest` if it goes nowhere."""
         # Any other spelling of "skip" than this one even ends the whole build.
-        if isinstance(content, SkipStub) or content.status == "skip":
+        if isinstance(content, _SKIPPED) or content.status == "skip":
             raise InvalidRequest("Pelican would skip this post: its status is 'skip'.")
         try:
             sanitised_join(str(self.settings["OUTPUT_PATH"]), content.save_as)

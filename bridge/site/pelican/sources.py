@@ -35,8 +35,10 @@ class Sources:
 
     def _is_among(self, places: _Places, path: str) -> bool:
         folder, _, name = path.rpartition("/")
-        return not self._is_ignored(name) and (
-            path in places.included or self._folder_holds(places, folder)
+        return (
+            not path.startswith("/")
+            and not self._is_ignored(name)
+            and (path in places.included or self._folder_holds(places, folder))
         )
 
     def _holds(self, places: _Places, folder: str) -> bool:
@@ -49,7 +51,7 @@ class Sources:
         )
 
     def _is_ignored(self, name: str) -> bool:
-        return bool(self._ignored.match(name) or self._ignored.match(f"./{name}"))
+        return self._ignored.match(name) is not None
 
 
 class _Places:
