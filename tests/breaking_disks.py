@@ -94,7 +94,7 @@ class ForgetfulDisk(Disk):
         self._name(path, _File(data))
 
     def append(self, path: Path, data: bytes) -> None:
-        super().append(path, data)  # reflogs: nobody relies on them after a power cut
+        super().append(path, data)  # reflogs: no one relies on them after a power cut
 
     def sync(self, paths: Iterable[Path]) -> None:
         paths = list(paths)

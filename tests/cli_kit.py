@@ -39,7 +39,7 @@ def run(
     env: Mapping[str, str] | None = None,
     proving: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """``micropub-bridge`` with these arguments; ``text`` is what somebody types.
+    """``micropub-bridge`` with these arguments; ``text`` is what someone types.
 
     ``proving``: have ``init`` build the site, which takes a while.
     """

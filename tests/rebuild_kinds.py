@@ -155,7 +155,7 @@ CHANGES: tuple[tuple[str, Change], ...] = (
             "content/post-10.md": None,
         },
     ),
-    ("author", {"content/a.md": post("A", 24, Author="Somebody else")}),
+    ("author", {"content/a.md": post("A", 24, Author="Someone else")}),
     ("template of its own", {"content/b.md": post("B", 25, Template="special")}),
     ("attach", {"content/c.md": post("C", 26, body="[p]({attach}media/q.png)")}),
     ("save as the home page", {"content/d.md": post("D", 27, Save_as="index.html")}),
@@ -212,7 +212,7 @@ class NoFallback:
         raise AssertionError("the resident build gave up")
 
     async def make(self, task: Task, folder: Path) -> LogSummary:
-        raise AssertionError("nobody asked for a comparison")
+        raise AssertionError("no one asked for a comparison")
 
     async def run_when_idle(self, task: Task) -> str | None:
         """Nothing to look after."""

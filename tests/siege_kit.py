@@ -113,7 +113,7 @@ class Besieged:
                         f"{url}micropub", data={"h": "entry", "content": name}
                     ) as answer:
                         done = answer.status in {201, 202}
-                        # Whoever is told to try again has not been promised anything.
+                        # A client that is told to try again has not been promised anything.
                         assert done or answer.status in {409, 503}, await answer.text()
                 except aiohttp.ClientError:
                     return

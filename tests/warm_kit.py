@@ -202,7 +202,7 @@ def main(pipe: int) -> None:
 
 
 def _serve(pipe: socket.socket) -> NoReturn:
-    """Fork for whoever has the other end, until that is closed."""
+    """Fork for the process at the other end, until that is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:

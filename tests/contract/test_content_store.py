@@ -232,7 +232,7 @@ def test_what_was_removed_is_told_although_another_file_has_its_name(store: Cont
     assert removed(drop(store, "a.md")) == [b"two", b"one"]
 
 
-def test_a_file_changed_meanwhile_is_not_overwritten(store: ContentStore) -> None:
+def test_a_file_that_has_changed_is_not_overwritten(store: ContentStore) -> None:
     put(store, "a.md", "one")
     seen = blob_at(store, "a.md")
     put(store, "a.md", "two", seen)
@@ -284,7 +284,7 @@ def test_commits_made_together_follow_each_other(store: ContentStore) -> None:
     assert text(store, "a.md", Version(a)) == "two"
 
 
-def test_a_commit_of_somebody_else_makes_the_base_stale(pair: Pair) -> None:
+def test_a_commit_of_someone_else_makes_the_base_stale(pair: Pair) -> None:
     base = put(pair.store, "a.md", "one")
     other = pair.sharing()
     put(other, "b.md", "theirs")

@@ -23,7 +23,7 @@ QUICK = Timing(debounce=0.01, again=())
 
 @dataclass
 class Hook:
-    """Whoever is told by webhook."""
+    """The receiver of the webhook."""
 
     url: str = ""
     versions: list[str] = field(default_factory=list)

@@ -139,7 +139,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 @pytest.fixture
 def world(place: World) -> Iterator[World]:
-    """Everything in order; whatever a test breaks is mended after it."""
+    """Everything in order; whatever a test breaks is fixed after it."""
     config = place.bridge / "bridge.toml"
     before, commit_before = config.read_text(), git("rev-parse", "HEAD", cwd=place.site)
     yield place

@@ -29,7 +29,7 @@ def test_the_printed_curl_line_posts(tmp_path: Path) -> None:
         assert demo.git("log", "-1", "--format=%s") == "Note: Hello from the command line"
         for value in (demo.site, demo.password, str(demo.repo), str(demo.clone), str(demo.output)):
             assert value in told
-    assert not (tmp_path / "demo" / "demo.json").exists(), "nobody takes it for running"
+    assert not (tmp_path / "demo" / "demo.json").exists(), "no one takes it for running"
     assert not leftovers(tmp_path)
 
 
@@ -96,7 +96,7 @@ async def test_a_post_is_in_the_owners_clone_a_moment_later(
 def test_at_another_address_every_page_says_the_new_one(tmp_path: Path) -> None:
     with demo_in(tmp_path / "demo") as demo:
         port = int(demo.site.split(":")[2].rstrip("/"))
-    # Somebody else has the port of last time by now.
+    # Someone else has the port of last time by now.
     with socket.create_server(("127.0.0.1", port)), demo_in(tmp_path / "demo") as again:
         assert again.site != demo.site
         assert again.git("log", "-1", "--format=%s") == f"The site lives at {again.site} now"

@@ -68,7 +68,7 @@ def test_a_folder_that_is_no_repo(bridge: Path) -> None:
     assert "is not a git repo" in refused("serve", cwd=bridge)
 
 
-async def test_pelican_settings_that_cannot_be_read_are_told_and_can_be_mended_meanwhile(
+async def test_pelican_settings_that_cannot_be_read_are_told_and_can_be_fixed(
     bridge: Path, http: aiohttp.ClientSession
 ) -> None:
     site = bridge.parent / "site"
@@ -118,7 +118,7 @@ def test_a_port_that_no_machine_has(tmp_path: Path) -> None:
     assert "ports end at 65535" in refused("demo", "--port", "70000", cwd=tmp_path)
 
 
-def test_an_address_that_nobody_can_sign_in_with(bridge: Path) -> None:
+def test_an_address_that_no_one_can_sign_in_with(bridge: Path) -> None:
     change(bridge, 'me = "https://example.com/"', 'me = "https://example.com:8443/"')
     assert "site.me" in refused("serve", cwd=bridge)
 

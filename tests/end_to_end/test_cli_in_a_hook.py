@@ -12,7 +12,7 @@ from demo_kit import wait_until
 
 @pytest.fixture
 def hook(tmp_path: Path) -> dict[str, str]:
-    """What git tells a hook of ``elsewhere``, and what somebody may have told that git."""
+    """What git tells a hook of ``elsewhere``, and what someone may have told that git."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").write_text("mine")

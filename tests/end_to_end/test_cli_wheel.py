@@ -63,7 +63,7 @@ def pip(*arguments: str | Path) -> None:
 
 @dataclass(frozen=True)
 class Newcomer:
-    """Somebody at a terminal, who types what the README says."""
+    """Someone at a terminal, who types what the README says."""
 
     home: Path
     environment: Path
@@ -386,7 +386,7 @@ def read(file: Path) -> str:
 
 @contextmanager
 def web_server(folder: Path, port: int) -> Iterator[None]:
-    """Somebody's web server, which serves the folder of pages."""
+    """Someone's web server, which serves the folder of pages."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     process = subprocess.Popen(

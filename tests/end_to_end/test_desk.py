@@ -80,7 +80,7 @@ async def source(there: Demo, url: str) -> dict[str, Any]:
 
 
 async def app(there: Demo, **asked: Any) -> None:
-    """What an app does meanwhile."""
+    """What an app does at the same time."""
     async with (
         aiohttp.ClientSession() as http,
         http.post(there.micropub, json=asked, headers=there.headers) as answer,
@@ -168,7 +168,7 @@ async def test_a_mistake_is_told_at_its_field_and_nothing_typed_is_lost(
     )
     assert refused.status == 400
     assert 'id="in-reply-to-problem"' in refused.text
-    assert "no address of a page" in said(refused)
+    assert "not the address of a page" in said(refused)
     assert text.replace("\r\n", "\n") in unescape(refused.text)
     again = dict(refused.form("/desk/new"))
     assert (again["category"], again["in-reply-to"]) == ("a, b", "javascript:alert(1)")
@@ -749,7 +749,7 @@ async def test_what_a_phone_shares_stands_in_the_form_and_is_not_published(
 async def test_a_post_that_was_deleted_while_it_was_changed_loses_no_word(
     owner: Browser, there: Demo
 ) -> None:
-    url = await write(owner, there, content="Deleted by an app meanwhile")
+    url = await write(owner, there, content="Deleted by an app")
     page = await form_of(owner, url)
     await app(there, action="delete", url=url)
     text = "Many new\r\nwords"

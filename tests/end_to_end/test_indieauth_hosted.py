@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Hosted:
-    """A site with its home page and, on the same server, somebody else's token endpoint."""
+    """A site with its home page and, on the same server, someone else's token endpoint."""
 
     def __init__(self) -> None:
         self.asked: list[web.Request] = []

@@ -241,7 +241,7 @@ def test_two_questions_each_with_an_answer_to_suggest(site: Path, bridge: Path) 
     assert written(bridge)["site"]["me"] == "https://www.ada.example/"
 
 
-def test_nobody_there_to_answer_is_taken_for_yes(site: Path, bridge: Path) -> None:
+def test_no_one_there_to_answer_is_taken_for_yes(site: Path, bridge: Path) -> None:
     done("init", site, cwd=bridge, text="")
     assert written(bridge)["site"]["me"] == "https://example.com/"
 

@@ -104,9 +104,9 @@ async def test_a_status_that_aborts_pelican(after: After, tmp_path: Path) -> Non
     assert (tmp_path / "output" / "fine.html").exists()
 
 
-async def test_it_comes_back_once_it_is_mended(after: After, tmp_path: Path) -> None:
+async def test_it_comes_back_once_it_is_fixed(after: After, tmp_path: Path) -> None:
     assert await after({"content/again.md": post("Again", 5, Slug="one")})
-    assert await after({"content/new.md": post("New", 6)}), "a new post does not mend it"
+    assert await after({"content/new.md": post("New", 6)}), "a new post does not fix it"
     assert await after({"content/again.md": post("Again", 5, Slug="again")}) == {}
     assert (tmp_path / "output" / "again.html").exists()
 
@@ -153,9 +153,9 @@ async def test_settings_leave_the_last_good_site(
     assert (status.state, status.version == version) == ("failed", False)
     assert reason in (status.reason or "")
     assert files(tmp_path / "output") == before
-    mended = commit(store, {"pelicanconf.py": CONF})
-    rebuilder.changed(mended)
-    assert await rebuilder.live(mended, "new.html", 60)
+    fixed = commit(store, {"pelicanconf.py": CONF})
+    rebuilder.changed(fixed)
+    assert await rebuilder.live(fixed, "new.html", 60)
 
 
 async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
@@ -178,10 +178,10 @@ async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
     status = rebuilder.status()
     assert status.state == "failed", status
     assert files(tmp_path / "output") == before
-    mended = commit(store, {"over/tag.html": b"fine"})
-    rebuilder.changed(mended)
-    assert await rebuilder.live(mended, "new.html", 60)
-    await settled(rebuilder, mended)
+    fixed = commit(store, {"over/tag.html": b"fine"})
+    rebuilder.changed(fixed)
+    assert await rebuilder.live(fixed, "new.html", 60)
+    await settled(rebuilder, fixed)
     now = files(tmp_path / "output")
     assert {"new.html", "media/new.png"} <= now.keys()
     assert b"Another" in now["index.html"]

@@ -160,7 +160,7 @@ async def test_what_goes_wrong_is_told_with_reason_and_file(
     assert "no_such_module" in found["rebuild"]["reason"]
     assert found["rebuild"]["time"] is not None
     words = await page(browser, demo)
-    # Whoever asks the site first says it first: its own process, or the build.
+    # The first to load the site reports it first: its own process, or the build.
     assert words.startswith(("The site’s settings cannot be used", "The last build failed"))
     assert "no_such_module" in words
     assert (demo.output / "index.html").exists(), "the last good site stays"

@@ -277,7 +277,7 @@ async def test_a_worktree_that_has_the_branch_goes_along(clone: Path, tmp_path: 
     sound(clone)
 
 
-async def test_a_clone_that_lets_nobody_move_its_branch_is_told_with_the_command(
+async def test_a_clone_that_lets_no_one_move_its_branch_is_told_with_the_command(
     clone: Path,
 ) -> None:
     git(clone, "config", "--unset", "receive.denyCurrentBranch")
@@ -398,7 +398,7 @@ async def test_neither_the_owner_nor_the_crowd_loses_anything(
     for number in range(count):
         await asyncio.sleep(dice.random() * 0.3)
         await asyncio.to_thread(work, crowd.clone, number)
-    # The owner keeps nobody away for good.
+    # The owner keeps no one away for good.
     async with asyncio.timeout(600):
         while len(crowd.acknowledged) <= CLIENTS:
             await asyncio.sleep(0.05)

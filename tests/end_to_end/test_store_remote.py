@@ -344,7 +344,7 @@ async def test_a_remote_that_stays_away_is_tried_ever_more_seldom(world: World) 
             status = await until(remote, lambda status: status.retry not in seen)
             seen.add(status.retry)
             pauses.append((status.retry or 0) - time.time())
-            # A post mends nothing, and is no reason to try; somebody who knows better is.
+            # A post fixes nothing, and is no reason to try; someone who knows better is.
             remote.changed(put(store, f"{len(pauses)}.md", "ours"))
             assert remote.status().retry == status.retry
             await remote.fetch_now()

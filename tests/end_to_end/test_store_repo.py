@@ -235,7 +235,7 @@ def test_a_lock_that_git_holds_is_waited_for(repo: Path, store: GitStore) -> Non
     patient.close()
 
 
-def test_a_lock_that_nobody_holds_any_more_is_cleared(repo: Path, store: GitStore) -> None:
+def test_a_lock_that_no_one_holds_any_more_is_cleared(repo: Path, store: GitStore) -> None:
     lock = repo / "refs/heads/main.lock"
     lock.touch()
     long_ago = time.time() - 7200

@@ -55,7 +55,7 @@ def test_three_bridges_lose_nothing(repo: Path) -> None:
     check(repo, 3 * POSTS)
 
 
-def test_git_gc_meanwhile_loses_nothing(repo: Path) -> None:
+def test_a_concurrent_git_gc_loses_nothing(repo: Path) -> None:
     child = WARM.Process(target=_bridge, args=(repo, "a"))
     reader = GitStore(repo, author=ADA)
     child.start()

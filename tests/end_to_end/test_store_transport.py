@@ -1,4 +1,4 @@
-"""Remotes behind a password and behind ssh: nobody is asked, and no secret is left anywhere."""
+"""Remotes behind a password and behind ssh: no one is asked, and no secret is left anywhere."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ async def test_the_token_does_not_follow_to_another_host(
     assert not any(TOKEN in seen for seen in thief.seen)
 
 
-async def test_without_a_token_nobody_is_asked(host: tuple[GitHost, str], tmp_path: Path) -> None:
+async def test_without_a_token_no_one_is_asked(host: tuple[GitHost, str], tmp_path: Path) -> None:
     _, url = host
     status = await outcome(store_with(tmp_path, url), "")
     assert status.state == "failed"

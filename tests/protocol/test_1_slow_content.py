@@ -1,4 +1,4 @@
-"""A post that takes long to be worked out keeps nobody else waiting."""
+"""A post that takes long to be worked out keeps no one else waiting."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def writer(client: Client) -> Client:
 
 
 async def draft(client: Client) -> str:
-    """A new draft, by whoever may: its URL."""
+    """A new draft, with any token that may create one: its URL."""
     properties = {"name": ["A draft"], "content": ["Not yet"], "post-status": ["published"]}
     return (await client.json({"properties": properties}, CREATED)).location
 

@@ -63,7 +63,7 @@ class Home:
         return next(iter(fake.statuses if self.kind == "mastodon" else fake.records))
 
     def answer(self, number: int, words: str = "Nice", **extra: Any) -> dict[str, Any]:
-        """Somebody answers at the network."""
+        """Someone answers at the network."""
         answers = self.bench.networks.fake.answers.setdefault(self.copy, [])
         if self.kind == "mastodon":
             account = {"id": "7", "acct": "alice@a.example", "display_name": "Alice",

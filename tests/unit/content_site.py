@@ -31,7 +31,7 @@ SETTINGS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-#: Settings whose Markdown cannot read every text, and which print what nobody has asked for.
+#: Settings whose Markdown cannot read every text, and which print what no one has asked for.
 CHOOSY_MARKDOWN = """
 from markdown import Extension
 from markdown.preprocessors import Preprocessor

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 #: What must not survive in a stored photo.
-SECRETS = (b"Somebody's Camera", b"GPS-SECRET", b"Owner Name")
+SECRETS = (b"Someone's Camera", b"GPS-SECRET", b"Owner Name")
 
 
 def picture(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image:
@@ -24,7 +24,7 @@ def exif(orientation: int = 1) -> Image.Exif:
     """What a phone writes: place, time, camera, owner."""
     data = Image.Exif()
     data[0x0112] = orientation
-    data[0x010F] = "Somebody's Camera"
+    data[0x010F] = "Someone's Camera"
     data[0x013B] = "Owner Name"
     data[0x0132] = "2026:11:21 18:37:00"
     gps = data.get_ifd(0x8825)
@@ -77,7 +77,7 @@ def film(brand: bytes = b"isom") -> bytes:
                 box(b"mvhd", bytes(100)),
                 box(b"trak", box(b"tkhd", bytes(84)), box(b"udta", b"Owner Name")),
                 box(b"udta", box(b"\xa9xyz", b"GPS-SECRET+48.8577+002.295/")),
-                box(b"meta", b"Somebody's Camera"),
+                box(b"meta", b"Someone's Camera"),
             ),
             box(b"uuid", bytes(16), b"<xmp>Owner Name</xmp>"),
         )

@@ -220,7 +220,7 @@ async def test_one_address_cannot_take_every_place(clock: Clock) -> None:
     await asyncio.gather(*flood)
 
 
-async def test_tokens_that_are_good_for_somebody_else_push_none_of_the_owners_out(
+async def test_tokens_that_are_good_for_someone_else_push_none_of_the_owners_out(
     issuer: Issuer, clock: Clock
 ) -> None:
     """At a hosted endpoint anybody may have as many as they like."""

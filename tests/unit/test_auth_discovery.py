@@ -76,7 +76,7 @@ async def test_metadata_gives_both_endpoints(session: aiohttp.ClientSession) -> 
     "metadata",
     ['{"issuer": "https://evil.example/"}', "{}", "[]", "<html>", '{"issuer": 1}', ""],
 )
-async def test_metadata_of_somebody_else_is_refused(
+async def test_metadata_of_someone_else_is_refused(
     session: aiohttp.ClientSession, metadata: str
 ) -> None:
     pages: dict[str, web.Response | str] = {
@@ -325,7 +325,7 @@ async def test_two_sources_of_truth_are_an_error(session: aiohttp.ClientSession)
 
 
 @pytest.mark.parametrize("me", ["https://192.0.2.1/", "https://a.example:8443/", "a.example"])
-async def test_a_me_that_can_be_nobody_is_an_error(session: aiohttp.ClientSession, me: str) -> None:
+async def test_a_me_that_can_be_no_one_is_an_error(session: aiohttp.ClientSession, me: str) -> None:
     with pytest.raises(SettingsError, match=r"site\.me"):
         await make_verifier(Settings(site=Site(me=me, repo=Path())), session, None)
 

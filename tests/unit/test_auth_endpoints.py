@@ -271,7 +271,7 @@ async def test_an_answer_that_breaks_off_is_no_verdict(
                 await verifier.verify(TOKEN)
 
 
-async def test_nobody_there_is_no_verdict(session: aiohttp.ClientSession) -> None:
+async def test_no_one_there_is_no_verdict(session: aiohttp.ClientSession) -> None:
     async with wire(b"") as url:
         pass
     for verifier in both(session, url):

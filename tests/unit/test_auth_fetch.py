@@ -406,7 +406,7 @@ async def test_a_drip_is_given_up(local: GuardedFetch) -> None:
             await local.fetch(base, timeout=0.3)
 
 
-async def test_nobody_there(local: GuardedFetch) -> None:
+async def test_no_one_there(local: GuardedFetch) -> None:
     async with client_site() as base:
         pass
     with pytest.raises(FetchError, match="cannot be reached"):

@@ -61,7 +61,7 @@ def test_case_of_the_host_an_empty_path_and_the_default_port_make_no_difference(
         "",
     ],
 )
-def test_anything_else_is_somebody_else(claimed: str) -> None:
+def test_anything_else_is_someone_else(claimed: str) -> None:
     assert not is_me(claimed, ME)
 
 
@@ -69,7 +69,7 @@ def test_a_listed_alias_counts() -> None:
     assert is_me("http://mysite.example", ME, "http://mysite.example/")
 
 
-def test_a_path_is_part_of_who_somebody_is() -> None:
+def test_a_path_is_part_of_who_someone_is() -> None:
     assert is_me("https://people.example/anna", "https://people.example/anna")
     assert not is_me("https://people.example/Anna", "https://people.example/anna")
     assert not is_me("https://people.example/", "https://people.example/anna")
@@ -120,7 +120,7 @@ def test_no_profile_urls(url: str) -> None:
         profile_url(url)
 
 
-def test_this_machine_can_be_somebody_for_the_demo() -> None:
+def test_this_machine_can_be_someone_for_the_demo() -> None:
     assert str(profile_url("http://127.0.0.1:8080/")) == "http://127.0.0.1:8080/"
     assert str(profile_url("http://localhost:8080")) == "http://localhost:8080/"
 

@@ -118,7 +118,7 @@ def test_any_text_comes_back(sent: str) -> None:
     assert text.decode(text.encode(sent)) == sent
 
 
-#: Hardly anything but what is white space to somebody, and what surrounds it in a file.
+#: Hardly anything but what is white space to someone, and what surrounds it in a file.
 MOSTLY_BLANK = st.text(
     alphabet=st.one_of(
         st.sampled_from(" \t\n\r\x0b\x0c\x1c\x85\xa0\u1680\u2003\u200b\u2028\u2029\u3000\ufeff"),

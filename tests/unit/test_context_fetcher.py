@@ -1,4 +1,4 @@
-"""Reply contexts, fetched from real servers while nobody waits."""
+"""Reply contexts, fetched from real servers while no one waits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = '<div class="h-entry"><h1 class="p-name">{}</h1><p class="e-content">Text
 
 
 class Site:
-    """Somebody else's web site."""
+    """Someone else's web site."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -56,7 +56,7 @@ class Posts:
 
     async def __call__(self, post: str, cites: Any) -> None:
         if self.fails:
-            raise Conflict("changed meanwhile")
+            raise Conflict("changed since")
         self.delivered.append((post, dict(cites)))
 
 
@@ -114,7 +114,7 @@ async def test_nothing_is_delivered_where_nothing_was_found(
     assert site.asked == ["/missing"]
 
 
-async def test_one_that_hangs_holds_up_nobody_else(
+async def test_one_that_hangs_holds_up_no_one_else(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
     fetcher.request("slow", [f"{base}/hangs"])
@@ -201,7 +201,7 @@ async def test_a_page_made_to_keep_a_parser_busy_is_given_up(
     assert await read_cite(fetched(b"<div>" * 100_000)) is None
 
 
-async def test_reading_ends_with_whoever_wanted_it() -> None:
+async def test_reading_ends_with_the_request_that_wanted_it() -> None:
     others = _children()
     task = asyncio.create_task(read_cite(fetched(b"<div>" * 100_000)))
     await until(lambda: bool(_children() - others))

@@ -27,6 +27,6 @@ def test_each_is_named_with_its_version_and_licence() -> None:
         assert package["version"] == wanted[name]
         assert titled in licences
         assert titled in bundle.splitlines()[0]
-    # Packages come from wherever whoever bundles gets them; their hashes say that they are these.
+    # Packages may come from anywhere; their hashes say that they are these.
     assert all("integrity" in each for path, each in lock.items() if path)
     assert not any("resolved" in each for each in lock.values())

@@ -156,7 +156,7 @@ async def test_a_time_that_is_not_offered_makes_no_token(stage: Scene, days: str
     assert list_tokens(stage.db) == []
 
 
-async def test_nobody_else_makes_or_revokes(stage: Scene) -> None:
+async def test_no_one_else_makes_or_revokes(stage: Scene) -> None:
     create_token(stage.db, "Phone", ["create"])
     page = await stage.owner.get("/tokens")
     fields = [*page.form("/tokens"), ("name", "x")]
@@ -273,7 +273,7 @@ async def test_a_token_that_the_owner_made_to_end_is_not_renewed(
         {"redirect_url": "blogapp://signin/x"},
     ],
 )
-async def test_nobody_learns_what_was_wrong(
+async def test_no_one_learns_what_was_wrong(
     blog: tuple[Browser, list[str], Database], changes: dict[str, str]
 ) -> None:
     app, mails, db = blog

@@ -245,7 +245,7 @@ async def test_me_in_the_request_is_only_a_hint(stage: Scene) -> None:
 async def test_a_bad_request_is_told_to_the_app(
     stage: Scene, changes: dict[str, str | None], error: str
 ) -> None:
-    """By a link: whoever has the owner follow one of theirs must not have them end up anywhere."""
+    """By a link: a site that has the owner follow one must not choose where they end up."""
     refused = await stage.owner.get(asking(stage.app, **changes))
     answer = told(refused, stage.app)
     assert answer["error"] == error
@@ -255,7 +255,7 @@ async def test_a_bad_request_is_told_to_the_app(
 
 
 def told(page: Page, app: str) -> dict[str, str]:
-    """What the link on an error page tells the app; nobody is sent there."""
+    """What the link on an error page tells the app; no one is sent there."""
     assert page.status == 400
     assert "Location" not in page.headers
     (link,) = re.findall(rf'href="({re.escape(app)}/back[^"]*)"', page.text)
@@ -417,7 +417,7 @@ async def test_nothing_is_fetched_before_the_owner_has_signed_in(tmp_path: Path)
 
 
 async def test_a_stranger_is_not_redirected_but_given_a_link(tmp_path: Path) -> None:
-    """RFC 9700 4.11.2: an error redirect for anybody would serve whoever wrote the link."""
+    """RFC 9700 4.11.2: an error redirect without sign-in would serve the author of the link."""
     async with scene(tmp_path, sign_in=False) as made:
         refused = await made.owner.get(asking(made.app, code_challenge=None))
         assert refused.status == 400
@@ -732,7 +732,7 @@ async def test_only_the_owner_is_told_how_an_old_app_is_let_in(tmp_path: Path) -
         (None, {"state": None}),
         (None, {"code_challenge": "short"}),
         (None, {"response_type": "token", **NO_PKCE}),
-        # The answer would go to somebody else.
+        # The answer would go to someone else.
         (None, {"redirect_uri": "https://elsewhere.example/back", **NO_PKCE}),
         ("com.example.old://in", {"redirect_uri": "com.example.evil://in", **NO_PKCE}),
     ],

@@ -99,7 +99,7 @@ async def test_the_session_gets_a_new_cookie(guest: Browser) -> None:
     assert cookie(guest) != before
 
 
-async def test_a_cookie_that_somebody_planted_is_worth_nothing(up: Running) -> None:
+async def test_a_cookie_that_someone_planted_is_worth_nothing(up: Running) -> None:
     """Session fixation: what was known before signing in does not work after it."""
     async with browser(up.base) as owner, browser(up.base) as thief:
         await owner.get("/auth/sign-in")
@@ -281,7 +281,7 @@ async def test_a_lasting_token_is_made_only_after_a_new_proof(up: Running, guest
 
 
 async def test_ending_things_needs_no_new_proof(up: Running, guest: Browser) -> None:
-    """Whoever sees a stranger among them is to be quick."""
+    """An owner who sees an unknown browser among them needs to act fast."""
     create_token(up.db, "Phone", ["create"])
     page = await guest.sign_in("/tokens")
     sign_in_is_old(up)

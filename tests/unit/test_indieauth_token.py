@@ -238,7 +238,7 @@ async def test_a_code_is_no_token_and_a_token_no_code(stage: Scene) -> None:
 
 
 @pytest.mark.parametrize("scope", ["", "profile", "profile email"])
-async def test_who_somebody_is_gives_no_access_token(stage: Scene, scope: str) -> None:
+async def test_who_someone_is_gives_no_access_token(stage: Scene, scope: str) -> None:
     code = await allowed(stage.owner, stage.app, scope=scope or None)
     reply = await exchange(stage.owner, stage.app, code)
     assert error(reply) == "invalid_scope"

@@ -141,7 +141,7 @@ def test_the_owner_may_keep_what_cameras_write() -> None:
     assert prepared(data, Rules(keep_exif=True)).data == data
     turned = prepared(jpeg(exif=exif(orientation=3)), Rules(keep_exif=True)).data
     kept = opened(turned).getexif()
-    assert kept[0x010F] == "Somebody's Camera"
+    assert kept[0x010F] == "Someone's Camera"
     assert kept.get_ifd(0x8825)[29] == "GPS-SECRET"
     assert kept.get(0x0112, 1) == 1
 
@@ -285,7 +285,7 @@ def test_a_film_with_sizes_in_64_bits_and_to_the_end_is_understood() -> None:
 
 
 def test_a_photo_of_nothing_but_markers_is_looked_at_once() -> None:
-    """It took hours, in which nobody else was answered."""
+    """It took hours, in which no one else was answered."""
     whole = jpeg()
     end = whole.rindex(b"\xff\xd9")
     padded = whole[:end] + b"\xff" * 1_000_000 + b"\0" + whole[end:]

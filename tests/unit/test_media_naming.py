@@ -99,7 +99,7 @@ def test_the_url_does_not_show_how_the_folder_is_called() -> None:
         "",
     ],
 )
-def test_a_strangers_url_is_nobodys_file(url: str) -> None:
+def test_a_strangers_url_is_no_ones_file(url: str) -> None:
     assert ADDRESSES.path_of(url) is None
 
 

@@ -111,7 +111,7 @@ async def test_work_that_takes_too_much_memory_or_breaks_off_is_refused(
     assert all(map(is_gone, await begun(pids)))
 
 
-async def test_work_that_nobody_waits_for_is_ended(pids: Path) -> None:
+async def test_work_that_no_one_waits_for_is_ended(pids: Path) -> None:
     task = asyncio.create_task(Cleaner(Rules()).clean(b"sleep", PNG))
     (pid,) = await begun(pids)
     task.cancel()

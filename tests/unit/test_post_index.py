@@ -1,4 +1,4 @@
-"""The index follows the files, whoever changed them, and can be thrown away."""
+"""The index follows the files, no matter who changed them, and can be deleted."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_what_is_narrower_stays(tmp_path: Path) -> None:
     assert mode(file) == 0o400
 
 
-def test_what_is_somebody_elses_is_left_and_told(
+def test_what_is_someone_elses_is_left_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "bridge.toml"

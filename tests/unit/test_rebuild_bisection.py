@@ -25,7 +25,7 @@ def isolate(suspects: list[str], bad: set[str], *, named: bool = False) -> tuple
     raise AssertionError("it never ends")
 
 
-def test_nobody_is_left_out_of_a_good_build() -> None:
+def test_no_one_is_left_out_of_a_good_build() -> None:
     assert isolate(POSTS, set()) == (set(), 1)
 
 
@@ -78,13 +78,13 @@ def test_what_is_not_installed_is_no_fault_of_a_file() -> None:
     assert Bisection({}, POSTS).failed(failure), "it came with this post"
 
 
-def test_a_failure_that_passes_accuses_nobody() -> None:
+def test_a_failure_that_passes_accuses_no_one() -> None:
     bisection = Bisection({}, POSTS)
     assert not bisection.failed(BuildFailed("away", passing=True))
     assert not bisection.left_out
 
 
-def test_a_build_that_takes_too_long_once_accuses_nobody() -> None:
+def test_a_build_that_takes_too_long_once_accuses_no_one() -> None:
     bisection = Bisection({}, POSTS)
     assert bisection.failed(BuildTookTooLong("slow"))
     assert not bisection.left_out

@@ -177,7 +177,7 @@ def test_between_pages_nothing_is_noted() -> None:
 
 
 class _Own(Undefined):
-    """What is not there, as somebody else says it."""
+    """What is not there, as someone else says it."""
 
     def __str__(self) -> str:
         return "anything"

@@ -86,7 +86,7 @@ async def test_after_lasting_trouble_the_worker_may_try_later(
     assert len(hook.told) == 4
 
 
-async def test_nobody_there_is_told_without_the_secret_address(
+async def test_no_one_there_is_told_without_the_secret_address(
     tmp_path: Path, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -176,7 +176,7 @@ async def test_a_restart_comes_back_to_young_posts_that_lack_theirs(bench: Bench
     assert len(bench.versions) == 1
 
 
-async def test_what_changed_meanwhile_is_kept_and_what_is_gone_stays_gone(bench: Bench) -> None:
+async def test_what_changed_in_between_is_kept_and_what_is_gone_stays_gone(bench: Bench) -> None:
     await bench.reply_contexts.start()
     file = bench.reply()
     bench.put(PATH, file.text().replace("Yes.", "No, after all."))

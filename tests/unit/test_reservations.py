@@ -1,4 +1,4 @@
-"""A place for each post: nobody gets one that another has, or is about to have."""
+"""A place for each post: no one gets one that another has, or is about to have."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ async def test_no_page_more_gets_the_file_of_another_tag(desk: Desk) -> None:
 
 
 async def test_a_request_waits_for_the_index_only_so_long(tmp_path: Path) -> None:
-    """Meanwhile the owner sees how far it has come."""
+    """The owner sees how far it has come."""
     async with opened(tmp_path, Settings(site=site(tmp_path))) as desk:
         catalogue = desk.catalogue
         catalogue._seconds = 0.05

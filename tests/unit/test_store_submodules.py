@@ -60,7 +60,7 @@ def test_a_submodule_of_a_path_is_fetched_once_and_kept(tmp_path: Path) -> None:
 
 
 def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path) -> None:
-    """The submodule is on a host that nobody reaches; the owner's clone has its commits."""
+    """The submodule is on a host that no one reaches; the owner's clone has its commits."""
     site, theme = Owner(tmp_path / "site"), Owner(tmp_path / "theme")
     theme.write({"base.html": "1"})
     site.module("theme", theme.bare)

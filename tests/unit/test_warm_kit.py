@@ -1,4 +1,4 @@
-"""Programs that start as forks: whoever has started one learns how it ends."""
+"""Programs that start as forks: their parent learns how they end."""
 
 from __future__ import annotations
 

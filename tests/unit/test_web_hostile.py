@@ -465,7 +465,7 @@ class TestTurns:
             await fair_queue().run(Account(), 1, fails)
         assert await fair_queue().run(Account(), 1, lambda: 5) == 5
 
-    async def test_whoever_gives_up_has_no_turn(self) -> None:
+    async def test_one_that_gives_up_has_no_turn(self) -> None:
         done = list[int]()
         waiting = asyncio.ensure_future(fair_queue().run(Account(), 1, partial(done.append, 1)))
         await asyncio.sleep(0)

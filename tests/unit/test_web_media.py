@@ -41,7 +41,7 @@ class Words:
 
 
 class Committer:
-    """Commits at once; or finds, when told to, that somebody else was faster."""
+    """Commits at once; or finds, when told to, that someone else was faster."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -50,7 +50,7 @@ class Committer:
 
     async def commit_media(self, changes: Sequence[Change], message: str) -> None:
         if self.refuses:
-            raise Conflict("somebody was faster")
+            raise Conflict("someone was faster")
         (answer,) = self._store.commit([Commit(tuple(changes), message, self._store.head())])
         assert isinstance(answer, str), answer
         self.messages.append(message)

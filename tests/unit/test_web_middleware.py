@@ -1,4 +1,4 @@
-"""Whatever is raised below becomes an answer that says what to do, whoever asked for what."""
+"""Any exception becomes an answer that says what to do."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ async def test_nothing_outside_is_served(client: TestClient[Any, Any], path: str
     assert (await client.get(URL(path, encoded=True))).status == 404
 
 
-async def test_nobody_is_sent_elsewhere(client: TestClient[Any, Any], tmp_path: Path) -> None:
+async def test_no_one_is_sent_elsewhere(client: TestClient[Any, Any], tmp_path: Path) -> None:
     """``//evil.example/../..`` and the way to a folder of the site: browsers take it for a host."""
     inside = f"{tmp_path}/output/notes"
     up = "..%2f" * 2

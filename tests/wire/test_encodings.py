@@ -125,7 +125,7 @@ SHAPES = {
         {"content": ["x"]},
         {"mp-syndicate-to", "mp-destination", "access_token", "syndicate-to"},
     ),
-    "properties_that_nobody_knows": Shape(
+    "properties_that_no_one_knows": Shape(
         [("content", "x"), ("x-mood", "fine"), ("save_as", "index.html")],
         {"content": ["x"], "x-mood": ["fine"], "save_as": ["index.html"]},
     ),
