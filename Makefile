@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_QUIET = --quiet --disable-pip-version-check
 RUN = .venv/bin/python
 PYTEST = $(RUN) -m pytest -n auto
+TESTS = $(shell find tests -name '*.py')
 # Half of a start is compiling, if nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE =
 
@@ -11,8 +12,15 @@ export PYTHONDONTWRITEBYTECODE =
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
 
-test: lint
+# Both at once: mypy keeps one processor busy.
+test: .venv/dev
+	$(MAKE) --no-print-directory -j 2 lint .venv/collected
 	$(PYTEST) $(ARGS)
+
+# pytest compiles tests in its own way: else each of its processes would, at the same time.
+.venv/collected: .venv/dev $(TESTS)
+	@$(RUN) -m pytest --collect-only -qq -o addopts= > $@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
 
 lint: .venv/dev
 	$(RUN) -m ruff check .

@@ -18,6 +18,9 @@ import pytest
 from warm_kit import Program, run_module
 
 ROOT = Path(__file__).parents[1]
+#: For demos of which no test looks at mentions: a page of each post read for links, in a process of
+#: its own, is a third of their work.
+SENDING_NOTHING = {"BRIDGE_WEBMENTION__SEND": "false"}
 #: Far more than any of it takes, on a machine that is busy with other things.
 PATIENCE = 300
 

@@ -275,6 +275,7 @@ def test_pip_brings_what_is_needed(wheel: Path, tmp_path: Path, extra: str) -> N
     assert ("aiohttp==" in frozen) == bool(extra)
 
 
+@pytest.mark.soak
 def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
     host: Newcomer, wheel: Path, tmp_path: Path
 ) -> None:
@@ -319,6 +320,7 @@ def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
         (site / target).unlink()
 
 
+@pytest.mark.soak
 async def test_the_demo_needs_no_clone(newcomer: Newcomer, http: aiohttp.ClientSession) -> None:
     ready = "Ctrl-C ends it"
     command = "bridge-env/bin/micropub-bridge"

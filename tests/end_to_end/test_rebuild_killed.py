@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rebuild_kinds import clean, comparable, differing, start
 from rebuild_site import CONF, commit, files, make, post, settled, small_site
+from soak_kit import SOAK
 
 from bridge.rebuild.build import Superseded, Task
 from bridge.rebuild.local.checkout import Checkout
@@ -29,7 +30,8 @@ from bridge.store.git import GitStore
 #: Its processes are known by how they were started.
 pytestmark = pytest.mark.cold
 
-POSTS = 150
+#: So many that a build is still at work when its first pages are seen.
+POSTS = 150 if SOAK else 60
 
 
 @pytest.fixture
@@ -220,7 +222,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("mode", ["resident", "command"])
+@pytest.mark.parametrize("mode", ["resident", pytest.param("command", marks=pytest.mark.soak)])
 async def test_a_killed_bridge_catches_up_when_it_starts_again(
     store: GitStore, tmp_path: Path, mode: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -52,6 +53,7 @@ NO_AIOHTTP = ("micropub", "content", "store", "site", "settings", "settings_file
 NO_GIT = ("micropub", "content", "http", "auth", "pages", "indieauth", "context", "net")
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module of ours by its dotted name."""
     found = {}
@@ -62,9 +64,6 @@ def modules() -> dict[str, Path]:
     return found
 
 
-MODULES = modules()
-
-
 def imported(file: Path) -> Iterator[str]:
     """What a file imports, wherever in it: late, and for types alone, as well."""
     for node in ast.walk(ast.parse(file.read_text())):
@@ -73,10 +72,13 @@ def imported(file: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                yield whole if whole in MODULES else node.module
+                yield whole if whole in modules() else node.module
 
 
-GRAPH = {name: {*imported(file)} - {name} for name, file in MODULES.items()}
+@cache
+def graph() -> dict[str, set[str]]:
+    """Every module of ours, and what it imports."""
+    return {name: {*imported(file)} - {name} for name, file in modules().items()}
 
 
 def room(module: str) -> str:
@@ -89,14 +91,14 @@ def reached(start: str) -> set[str]:
     found, waiting = set[str](), {start}
     while waiting:
         found |= waiting
-        waiting = {more for each in waiting for more in GRAPH.get(each, ())} - found
+        waiting = {more for each in waiting for more in graph().get(each, ())} - found
     return found
 
 
 def test_the_arrows_point_one_way() -> None:
     wrong = [
         f"{module} imports {other}"
-        for module, others in GRAPH.items()
+        for module, others in graph().items()
         if module.startswith("bridge")
         for other in others
         if other.startswith("bridge.") and room(other) != room(module)
@@ -114,13 +116,13 @@ def test_the_table_itself_has_no_circle() -> None:
 def test_no_module_imports_itself_through_others() -> None:
     """Not even late, or for types alone."""
     try:
-        TopologicalSorter(GRAPH).prepare()
+        TopologicalSorter(graph()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
 
 def test_the_plugin_needs_nothing_of_the_bridge() -> None:
-    for module in MODULES:
+    for module in modules():
         if module.startswith("pelican_indieauth"):
             tops = {name.partition(".")[0] for name in reached(module)}
             assert tops.isdisjoint({"bridge", "aiohttp", "git", "msgspec"}), module
@@ -132,7 +134,7 @@ def test_the_plugin_needs_nothing_of_the_bridge() -> None:
 def test_what_knows_no_http_and_what_knows_no_git(rooms: tuple[str, ...], foreign: str) -> None:
     guilty = [
         module
-        for module in MODULES
+        for module in modules()
         if module.startswith("bridge.") and room(module) in rooms
         if foreign in {name.partition(".")[0] for name in reached(module)}
     ]
