@@ -141,11 +141,11 @@ async def test_the_preview_opens_beside_the_form(
 @pytest.mark.parametrize(
     "look",
     [
-        {"viewport": PHONE, "color_scheme": "dark"},
-        {"viewport": {"width": 320, "height": 700}, "color_scheme": "light"},
+        {"viewport": {"width": 320, "height": 700}, "color_scheme": "dark"},
         {"viewport": {"width": 1200, "height": 800}, "forced_colors": "active"},
+        pytest.param({"viewport": PHONE, "color_scheme": "light"}, marks=pytest.mark.soak),
     ],
-    ids=["phone, dark", "small, light", "wide, forced colours"],
+    ids=["small, dark", "wide, forced colours", "phone, light"],
 )
 async def test_every_page_fits_and_can_be_read_aloud(
     chromium: Browser,

@@ -445,24 +445,28 @@ def test_without_the_plugin_the_theme_shows_every_post(tmp_path: Path) -> None:
         assert [item["type"] for item in items(output, page)] == [["h-entry"]]
 
 
+ODD_NAMES = [
+    "Category: tags",
+    "Category: about",
+    "Category: archives",
+    "Category: page",
+    "Category: drafts",
+    "Category: 🎉",
+    "Tags: 🎉; page; tags; ++;",
+]
+
+
 @pytest.mark.parametrize(
-    "metadata",
-    [
-        "Category: tags",
-        "Category: about",
-        "Category: archives",
-        "Category: page",
-        "Category: drafts",
-        "Category: 🎉",
-        "Tags: 🎉; page; tags; ++;",
-    ],
+    "names",
+    [ODD_NAMES, *(pytest.param([name], marks=pytest.mark.soak) for name in ODD_NAMES)],
+    ids=lambda names: names[0] if len(names) == 1 else "all",
 )
-def test_no_category_or_tag_takes_the_place_of_a_page(tmp_path: Path, metadata: str) -> None:
+def test_no_category_or_tag_takes_the_place_of_a_page(tmp_path: Path, names: list[str]) -> None:
     site = copy_of_the_sample(tmp_path)
-    header = f"Title: Odd one\nDate: 2026-11-20T10:00:00+01:00\nSlug: 2\n{metadata}\n\nText.\n"
-    for number in range(12):
-        text = header.replace("Slug: 2", f"Slug: {number}")
-        (site / "content" / f"{number}.md").write_text(text)
+    head = "Title: Odd one\nDate: 2026-11-20T10:00:00+01:00"
+    for slug, name in enumerate(12 * names):
+        text = f"{head}\nSlug: {slug}\n{name}\n\nText.\n"
+        (site / "content" / f"{slug}.md").write_text(text)
     output = build(site, tmp_path / "output")
     assert "I am Maren" in (output / "about" / "index.html").read_text()
     assert soup(output / "archives" / "index.html").select("h1")[0].string == "Archive"

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from bs4 import BeautifulSoup
 from content_site import WHEN, load_rules, post, site_of
+from soak_kit import SOAK
 from test_content_properties import NASTY
 from test_content_text import SURPRISES
 from warm_kit import run_module
@@ -25,7 +26,12 @@ from bridge.site.messages import Location
 SECRET = "the-secret-of-the-machine"
 
 
-def nasty_posts() -> Iterator[tuple[Post, Properties]]:
+def nasty_posts() -> list[tuple[Post, Properties]]:
+    """All of them in soak, and else every third, by turns of each kind."""
+    return [*all_nasty_posts()][:: 1 if SOAK else 3]
+
+
+def all_nasty_posts() -> Iterator[tuple[Post, Properties]]:
     for number, nasty in enumerate(NASTY):
         yield post(content=f"note {nasty} {number}"), {"slug": (nasty,)}
         yield post(name=f"{nasty} name", content=f"# {nasty}\n\n{nasty}"), {}
