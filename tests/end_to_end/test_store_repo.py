@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -274,6 +275,18 @@ def test_a_git_process_that_died_is_replaced(store: GitStore) -> None:
     blob = store.read("content/new.md", version)
     assert blob is not None
     assert blob.data == b"ours"
+
+
+def test_a_thread_that_reads_on_when_the_store_is_closed_begins_no_process(
+    store: GitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would outlive the store: no one is left to end it."""
+    head = store.head()
+    assert head is not None
+    store.close()
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with pytest.raises(StoreBroken, match="closed"):
+        store.read("content/a.md", head)
 
 
 def test_a_blob_that_is_damaged_is_told(repo: Path, store: GitStore) -> None:

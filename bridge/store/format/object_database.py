@@ -33,6 +33,7 @@ class ObjectDatabase:
         self._format = fmt
         self._lock = threading.Lock()
         self._process: Any = None  # GitPython's, which it does not annotate
+        self._closed = False
         self._trees: OrderedDict[bytes, Listing] = OrderedDict()
         self._entries = 0
         self._roots: dict[bytes, bytes] = {}
@@ -96,8 +97,11 @@ class ObjectDatabase:
                 self._entries -= len(self._trees.popitem(last=False)[1])
 
     def close(self) -> None:
-        """End the git process behind it."""
+        """End the git process behind it. A thread that still reads is refused, as no one would
+        end the process that it would begin.
+        """
         with self._lock:
+            self._closed = True
             self._restart()
 
     def _read_group(self, names: list[str]) -> list[tuple[str, bytes]]:
@@ -125,6 +129,8 @@ class ObjectDatabase:
 
     def _ask(self, *names: str) -> None:
         """Each name, newline. All of them together have to fit into a pipe, or both would wait."""
+        if self._closed:
+            raise StoreBroken("the store is closed")
         if self._process is None:
             self._process = self._git.cat_file("--batch", as_process=True, istream=PIPE)
         self._process.stdin.write("".join(f"{name}\n" for name in names).encode())
