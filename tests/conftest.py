@@ -43,6 +43,7 @@ _APART = {
     "test_rebuild_killed.py",
     "test_rebuild_odd_sites.py",
     "test_store_crash.py",
+    "test_store_owner.py",
     "test_store_remote.py",
 }
 #: Folders with long tests: they begin before the others.

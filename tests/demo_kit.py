@@ -18,9 +18,6 @@ import pytest
 from warm_kit import Program, run_module
 
 ROOT = Path(__file__).parents[1]
-#: For demos of which no test looks at mentions: a page of each post read for links, in a process of
-#: its own, is a third of their work.
-SENDING_NOTHING = {"BRIDGE_WEBMENTION__SEND": "false"}
 #: Far more than any of it takes, on a machine that is busy with other things.
 PATIENCE = 300
 
@@ -105,7 +102,11 @@ def start_demo(folder: Path, *options: str, **environment: str) -> tuple[Demo, P
 def demo_in(
     folder: Path, *options: str, ending: int = signal.SIGINT, **environment: str
 ) -> Iterator[Demo]:
-    """``micropub-bridge demo`` in a folder, from ready to a clean end."""
+    """``micropub-bridge demo`` in a folder, from ready to a clean end.
+
+    Where no test looks at mentions, ``BRIDGE_WEBMENTION__SEND`` is ``false``: to read each page for
+    links, in a process of its own, is a third of a demo's work.
+    """
     demo, program = start_demo(folder, *options, **environment)
     try:
         yield demo

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from demo_kit import SENDING_NOTHING, Demo, demo_in
+from demo_kit import Demo, demo_in
 from indieauth_kit import browser, client_site
 
 pytestmark = pytest.mark.node
@@ -42,7 +42,7 @@ def script(clients: Path) -> Path:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Demo]:
-    with demo_in(tmp_path / "demo", **SENDING_NOTHING) as bridge:
+    with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as bridge:
         yield bridge
 
 

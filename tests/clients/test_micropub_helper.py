@@ -12,14 +12,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from bridge_kit import picture
-from demo_kit import SENDING_NOTHING, Demo, demo_in
+from demo_kit import Demo, demo_in
 
 pytestmark = pytest.mark.node
 
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with demo_in(tmp_path_factory.mktemp("clients") / "demo", **SENDING_NOTHING) as bridge:
+    with demo_in(
+        tmp_path_factory.mktemp("clients") / "demo", BRIDGE_WEBMENTION__SEND="false"
+    ) as bridge:
         yield bridge
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
-from demo_kit import SENDING_NOTHING, Demo, start_demo
+from demo_kit import Demo, start_demo
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     # An answer waits for its page, however busy the machine is.
     folder, patient = (
         tmp_path_factory.mktemp("demo") / "site",
-        {"BRIDGE_REBUILD__WAIT_SECONDS": "60", **SENDING_NOTHING},
+        {"BRIDGE_REBUILD__WAIT_SECONDS": "60"},
     )
     running, process = start_demo(folder, **patient)
     yield running

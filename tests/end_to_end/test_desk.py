@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from demo_kit import PATIENCE, SENDING_NOTHING, Demo, demo_in, start_demo, wait_until
+from demo_kit import PATIENCE, Demo, demo_in, start_demo, wait_until
 from indieauth_kit import Browser, Page, browser, client_site
 
 from bridge.desk.fields import KINDS
@@ -56,7 +56,9 @@ TYPED: dict[str, dict[str, str]] = {
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A demo of this file's own: its log in which no other test writes."""
-    with demo_in(tmp_path_factory.mktemp("desk") / "demo", **SENDING_NOTHING) as running:
+    with demo_in(
+        tmp_path_factory.mktemp("desk") / "demo", BRIDGE_WEBMENTION__SEND="false"
+    ) as running:
         yield running
 
 

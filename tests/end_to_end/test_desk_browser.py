@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from bridge_kit import picture
 from browser_kit import ARGUMENTS, is_fit, tab
-from demo_kit import SENDING_NOTHING, Demo, demo_in
+from demo_kit import Demo, demo_in
 from playwright.async_api import Browser, async_playwright, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -33,7 +33,9 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with demo_in(tmp_path_factory.mktemp("browser") / "demo", **SENDING_NOTHING) as running:
+    with demo_in(
+        tmp_path_factory.mktemp("browser") / "demo", BRIDGE_WEBMENTION__SEND="false"
+    ) as running:
         yield running
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rebuild_kinds import differing
 from rebuild_site import CONF, commit, files, post, settled
+from soak_kit import SOAK
 from warm_kit import run_module
 
 from bridge.rebuild.factory import importing_from, make_rebuilder
@@ -153,6 +154,8 @@ async def test_it_is_what_pelican_makes_of_it(
         worker.changed(version)
         await settled(worker, version)
         assert worker.status().state == "idle", worker.status()
+        if number < 2 and not SOAK:
+            continue  # what is wrong here is still wrong after the next change
         expected = clean(checkout, files_and_settings[1], tmp_path / f"clean-{number}")
         assert expected.keys()
         assert differing(expected, files(tmp_path / "output")) == []

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from bs4 import BeautifulSoup
 from crowd_kit import Repos
-from demo_kit import SENDING_NOTHING, Demo, demo_in
+from demo_kit import Demo, demo_in
 from serving_kit import serving
 
 from bridge import __version__
@@ -20,7 +20,7 @@ from bridge import __version__
 @pytest.fixture
 def broken_demo(tmp_path: Path) -> Iterator[Demo]:
     """A demo of a test's own, to break things in."""
-    with demo_in(tmp_path / "demo", **SENDING_NOTHING) as running:
+    with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as running:
         yield running
 
 

@@ -194,7 +194,7 @@ def harmless(text: str) -> str:
 
 
 #: Where the plugin marks up posts, and where the theme does; in `make soak` all of them.
-MARKED_UP = [
+MARKING = [
     pytest.param(name, marks=() if name in {"simple", "sample"} else pytest.mark.soak)
     for name in THEMES
 ]
@@ -210,7 +210,7 @@ def rels(page: str, built: Built) -> dict[str, Any]:
     return {rel: urls for rel, urls in found.items() if rel not in HARMLESS}
 
 
-@pytest.mark.parametrize("theme", MARKED_UP)
+@pytest.mark.parametrize("theme", MARKING)
 def test_no_post_speaks_for_the_owner(theme: str, tmp_path: Path, posts: dict[str, str]) -> None:
     settings = {**THEMES[theme], **SETTINGS}
     plain = build(tmp_path / "plain", {s: harmless(t) for s, t in posts.items()}, **settings)

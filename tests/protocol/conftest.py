@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 from bridge_kit import Client
-from demo_kit import SENDING_NOTHING, Demo, demo_in
+from demo_kit import Demo, demo_in
 
 
 @pytest.fixture(scope="session")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with demo_in(tmp_path_factory.mktemp("protocol") / "demo", **SENDING_NOTHING) as bridge:
+    with demo_in(
+        tmp_path_factory.mktemp("protocol") / "demo", BRIDGE_WEBMENTION__SEND="false"
+    ) as bridge:
         yield bridge
 
 
