@@ -149,6 +149,11 @@ class CurrentSite:
             await self._use(head)
         except SiteBroken as error:
             self.problem, self._failed_at = error.description, time.monotonic()
+        except BaseException:
+            # The repo is away, and the files may be made anew by now: a process that was confined
+            # to those of before would be refused them.
+            self._seen = None
+            raise
         else:
             self.problem = ""
             return

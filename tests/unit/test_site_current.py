@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rebuild_site import CONF, commit
 from site_kit import PlainCheckout
 
 from bridge.site.current import CurrentSite
-from bridge.store import Version
+from bridge.store import StoreBroken, Version
 from bridge.store.memory import MemoryStore
 
 
@@ -82,3 +83,36 @@ async def test_a_reader_goes_when_it_has_answered_and_at_the_end_at_once(tmp_pat
     await current.close()
     assert second.closed.is_set()
     assert third.closed.is_set()
+
+
+class Lost(PlainCheckout):
+    """Its files cannot be had while the repo is away."""
+
+    is_away = False
+
+    def bring_to(self, version: Version) -> None:
+        if self.is_away:
+            raise StoreBroken("there is no repo")
+        super().bring_to(version)
+
+
+async def test_a_site_whose_repo_was_away_is_loaded_anew(tmp_path: Path) -> None:
+    """Its files were made anew, maybe: a process confined to those of before sees none of them."""
+    store, readers = MemoryStore(), list[Reader]()
+
+    def new() -> Any:
+        readers.append(Reader())
+        return readers[-1]
+
+    checkout = Lost(store, tmp_path / "checkout")
+    current = CurrentSite(store, checkout, new, content="content", uploads="content/media")
+    await current.bring_to(commit(store, {"pelicanconf.py": CONF}))
+    version = commit(store, {"pelicanconf.py": CONF + b"# changed"})
+    checkout.is_away = True
+    with pytest.raises(StoreBroken):
+        await current.bring_to(version)
+    checkout.is_away = False
+    await current.bring_to(version)
+    assert len(readers) == 2
+    assert id(current.reader) == id(readers[-1])
+    await current.close()
