@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from bridge.site.starting import Sandbox
 from bridge.store.setup import files_named
 
 _CONF = "pelicanconf.py"
+_CONTENT = "content"
 #: What hosts read that build a site themselves.
 _RECIPES = (
     ".github/workflows/*.y*ml",
@@ -56,15 +58,19 @@ class ExistingSite:
     @property
     def content(self) -> str:
         """The folder of posts, inside the repo. Raises :class:`Refused`."""
-        content = (self.conf.parent / str(self.values["PATH"])).resolve()
+        content = (self.conf.parent / (self._usual or str(self.values["PATH"]))).resolve()
         if content == self.root or not content.is_relative_to(self.root):
-            usual = self.conf.with_name("content")
-            line = f' Add to {self.conf}: PATH = "content"' if usual.is_dir() else ""
             raise Refused(
                 f"Pelican's PATH is {content}. Let it be a folder of its own inside {self.root}:"
-                f" the bridge writes posts there, and nowhere else.{line}"
+                " the bridge writes posts there, and nowhere else."
             )
         return content.relative_to(self.root).as_posix()
+
+    @property
+    def _usual(self) -> str:
+        """The folder of quick starts before 3.4, whose Makefile names it, and no setting does."""
+        is_unset = self.values["PATH"] == os.curdir
+        return _CONTENT if is_unset and self.conf.with_name(_CONTENT).is_dir() else ""
 
     @property
     def articles(self) -> str:
@@ -76,6 +82,12 @@ class ExistingSite:
     def notes(self) -> list[str]:
         """What the owner should look at, since a site alone cannot tell it."""
         found = []
+        if self._usual:
+            found.append(
+                f"Your settings do not say where posts are: the bridge takes {self.content}/, as"
+                f" the Makefile does. So that `pelican` alone does, too, add to {self.conf.name}:"
+                f'\n\n    PATH = "{_CONTENT}"'
+            )
         places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
         if self.articles and len(places) > 1:
             others = ", ".join(places[1:])

@@ -358,10 +358,19 @@ def test_posts_need_a_folder_of_their_own(site: Path, bridge: Path) -> None:
     conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "."'))
     commit(site)
     assert "a folder of its own" in refused("init", site, "--yes", cwd=bridge)
-    # The Makefile of quick starts before 3.4 names the folder, and the settings do not.
-    conf.write_text(conf.read_text().replace('PATH = "."', ""))
+
+
+async def test_a_site_whose_makefile_names_the_folder_of_posts(
+    site: Path, bridge: Path, http: aiohttp.ClientSession
+) -> None:
+    """As quick starts before 3.4 have it: the settings say nothing of it."""
+    conf = site / "pelicanconf.py"
+    conf.write_text(conf.read_text().replace('PATH = "content"', ""))
     commit(site)
-    assert f'Add to {conf}: PATH = "content"' in refused("init", site, "--yes", cwd=bridge)
+    told = done("init", site, "--yes", cwd=bridge)
+    assert '    PATH = "content"\n' in told
+    assert written(bridge)["content"]["folder"] == "content"
+    await post_and_find(bridge, http, bridge / "output")
 
 
 def test_what_only_the_owner_can_tell_is_said(site: Path, bridge: Path) -> None:

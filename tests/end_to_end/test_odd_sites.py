@@ -264,6 +264,33 @@ async def test_addresses_are_found_however_they_are_spelt(tmp_path: Path) -> Non
         assert await site.undelete("https://example.com/2020/el-año")
 
 
+async def test_a_post_that_moved_is_found_where_pages_have_no_suffix(tmp_path: Path) -> None:
+    conf = CONF + 'ARTICLE_URL = "blog/{slug}"\nARTICLE_SAVE_AS = "blog/{slug}.html"\n'
+    async with bench(tmp_path, {"content/a.md": "Title: A\nDate: 2020-01-02\n\nx\n"}, conf) as site:
+        assert await site.update("https://example.com/blog/a", name="B") == (
+            "https://example.com/blog/b"
+        )
+        for url in ("https://example.com/blog/a", "https://example.com/blog/a.html"):
+            assert (await site.source(url))["name"] == "B"
+
+
+async def test_a_title_that_only_the_files_name_has(tmp_path: Path) -> None:
+    conf = CONF + 'FILENAME_METADATA = r"(?P<date>\\d{4}-\\d\\d-\\d\\d) (?P<title>.*)"\n'
+    files = {"content/2020-01-02 A walk.md": "Tags: a\n\nx\n"}
+    async with bench(tmp_path, files, conf) as site:
+        assert (await site.source("https://example.com/2020/a-walk/"))["name"] == "A walk"
+
+
+async def test_a_file_in_another_encoding_is_named_and_is_no_post(tmp_path: Path) -> None:
+    """Pelican passes over it, whatever its headers say."""
+    old = "Title: A\nDate: 2020-01-02\n\nCaf\xe9\n".encode("latin-1")
+    async with bench(tmp_path, {"content/a.md": old}, CONF) as site:
+        await site.catalogue.refresh()
+        (unread,) = site.catalogue.report().unread
+        assert (unread.path, "utf-8" in unread.reason) == ("content/a.md", True)
+        assert await site.create(name="A", content="x") == "https://example.com/2026/a/"
+
+
 async def test_broken_settings_do_not_stop_posts_and_are_told(tmp_path: Path) -> None:
     async with bench(tmp_path, {}, CONF) as site:
         await site.create(name="First", content="x")

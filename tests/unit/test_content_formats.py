@@ -97,6 +97,40 @@ def test_restructured_text_is_understood(rules: SiteRules) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (".. -*- mode: rst -*-\n\n", ""),
+        ("..\n   A licence\n\n   of many words\n.. and another comment\n\n", ""),
+        ("", "Of a few lines\n==============\n\n"),
+        (".. ours\n\n", "Of a few lines\n==============\n"),
+    ],
+    ids=["a comment", "comments", "a subtitle", "both"],
+)
+def test_headers_come_after_comments_and_a_subtitle(
+    before: str, after: str, rules: SiteRules
+) -> None:
+    text = before + RST.replace("#############\n\n", f"#############\n\n{after}").lstrip()
+    file = PelicanFile.parse(text, "x.rst")
+    assert properties_of(read(file, rules))["content"] == (RST.partition("Joe\n\n")[2].rstrip(),)
+    assert file.get("Date") == "2010-12-03 10:20"
+    assert file.text() == text
+    changed = file.with_header("Tags", "b").text()
+    assert changed == text.replace(":tags: a, b_c", ":tags: b")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [".. contents::\n\nT\n=\n\n:date: x\n", "T\n=\n\nS\n-\n\n:a: list\n\nS 2\n---\n\nx\n"],
+    ids=["a directive", "a section"],
+)
+def test_what_is_the_texts_own_is_no_header(body: str) -> None:
+    file = PelicanFile.parse(body, "x.rst")
+    assert file.get("date") is None
+    assert body.endswith(file.body)
+    assert len(file.body) >= len(body) - len("T\n=\n\n")
+
+
 def test_html_is_understood(rules: SiteRules) -> None:
     assert properties_of(read(PelicanFile.parse(HTML, "x.html"), rules)) == {
         "name": ("My old & post",),

@@ -322,3 +322,23 @@ def test_no_post_takes_the_page_that_a_host_shows_for_errors(save_as: str, tmp_p
         assert site.is_reserved(save_as.format(slug=slug)), slug
         assert not site.is_reserved(f"notes/{save_as.format(slug=slug)}")
         assert not site.is_reserved(save_as.format(slug=f"{slug}-2"))
+
+
+@pytest.mark.parametrize(
+    ("siteurl", "address"),
+    [
+        ("//example.com", "https://example.com"),
+        ("/blog", "https://me.example/blog"),
+        (".", "https://me.example"),
+        ("", "https://me.example"),
+        ("http://example.com/x/", "http://example.com/x"),
+    ],
+)
+def test_an_address_always_has_a_scheme_and_a_host(
+    siteurl: str, address: str, tmp_path: Path
+) -> None:
+    """Sites of the days of ``//`` have a SITEURL that is none by itself; apps need a whole one."""
+    settings = write_settings(tmp_path, SITEURL=siteurl)
+    site = read_site(settings, siteurl="https://me.example/")
+    assert site.siteurl == address
+    assert site.absolute("a/") == f"{address}/a/"

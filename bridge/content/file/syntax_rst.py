@@ -11,6 +11,10 @@ from bridge.content.file.syntax import Line, Parts, line_end, physical_lines
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*\s*")
 _FIELD = re.compile(r":(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)", re.DOTALL)
+#: A comment, which may be before the title; no directive, target, substitution or footnote.
+_COMMENT = re.compile(r"\.\.(?:\s+(?![_|\[]|\S+::).*)?$", re.DOTALL)
+#: Fields that only Pelican's headers have.
+_OF_PELICAN = {"date", "modified", "slug", "tags", "category", "author", "authors", "status"}
 #: What docutils would not take for text: markup; a scheme, of which it makes a link (of
 #: ``javascript:`` too); at the end, what announces a literal block.
 _MARKUP = re.compile(r"[\\*`|_]|(?<=[A-Za-z])(?<!http)(?<!https):(?=\S)|:(?=:$)")
@@ -60,19 +64,45 @@ class RstSyntax:
 
 
 def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
-    """Blank lines and the title with its adornments, if the file begins with one."""
-    start = next((n for n, piece in enumerate(pieces) if piece.strip()), len(pieces))
-    blank = [Line(piece, "", "") for piece in pieces[:start]]
-    for size in (3, 2):
-        block = pieces[start : start + size]
-        if len(block) == size and _is_title(block):
-            end = start + size
-            while end < len(pieces) and not pieces[end].strip():
-                end += 1
-            title = Line("".join(block), "title", _plain("title", block[size - 2].strip()))
-            after = [Line(piece, "", "") for piece in pieces[start + size : end]]
-            return [*blank, title, *after], end
-    return blank, start
+    """What is before the fields: comments, the title, and a subtitle where there is one."""
+    start = _before_title(pieces)
+    before = [Line(piece, "", "") for piece in pieces[:start]]
+    size = _title_size(pieces[start:])
+    if not size:
+        blank = next((n for n, piece in enumerate(pieces) if piece.strip()), len(pieces))
+        return before[:blank], blank
+    block, end = pieces[start : start + size], _past_blank(pieces, start + size)
+    title = Line("".join(block), "title", _plain("title", block[-2].strip()))
+    # docutils takes the title of the only section, if it comes at once, for a subtitle: fields
+    # come after it.
+    further = _title_size(pieces[end:])
+    if further and pieces[end + further - 1][0] != block[-1][0]:
+        after, fields = _past_blank(pieces, end + further), list[Line]()
+        _fields(pieces[after:], fields)
+        if any(field.key in _OF_PELICAN for field in fields):
+            end = after
+    return [*before, title, *(Line(piece, "", "") for piece in pieces[start + size : end])], end
+
+
+def _before_title(pieces: list[str]) -> int:
+    """How many lines are blank or of comments, which docutils passes over."""
+    at = used = _past_blank(pieces, 0)
+    while at < len(pieces) and _COMMENT.match(pieces[at]):
+        at += 1
+        while at < len(pieces) and (not pieces[at].strip() or pieces[at][:1] in {" ", "\t"}):
+            at += 1
+        used = at
+    return used
+
+
+def _past_blank(pieces: list[str], at: int) -> int:
+    return next((n for n in range(at, len(pieces)) if pieces[n].strip()), len(pieces))
+
+
+def _title_size(pieces: list[str]) -> int:
+    """Of how many lines the title is with which this begins; 0 for none."""
+    sizes = (size for size in (3, 2) if len(pieces) >= size and _is_title(pieces[:size]))
+    return next(sizes, 0)
 
 
 def _is_title(block: list[str]) -> bool:

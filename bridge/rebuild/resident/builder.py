@@ -329,7 +329,7 @@ class ResidentBuilder:
                         self._unfit = reason
                         raise _NotWarm
                     case Failed() as failed:
-                        self._judge(failed, task)
+                        await self._judge(failed, task)
         except asyncio.CancelledError:
             await self._end()
             raise
@@ -344,11 +344,13 @@ class ResidentBuilder:
             raise Superseded
         return self._process
 
-    def _judge(self, failed: Failed, task: Task) -> None:
+    async def _judge(self, failed: Failed, task: Task) -> None:
         """Raise what a failure means; where no file is at fault, the command has to say."""
         if failed.files:
             changed = [path for path in failed.files if path in task.changed]
             raise BuildFailed(failed.reason, file=(changed or list(failed.files))[0])
+        # Where the site cannot even be loaded, it has ended by itself.
+        await self._end()
         if failed.final or failed.reason == self._failed_alike:
             raise BuildFailed(failed.reason)
         _log.error("The resident build failed, the command takes over: %s", failed.reason)

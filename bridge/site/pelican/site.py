@@ -22,7 +22,7 @@ from html import unescape
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 from zoneinfo import ZoneInfo
 
 import blinker
@@ -124,7 +124,7 @@ class PelicanSite:
         record()
         self.settings = settings
         self.root = root.resolve()
-        self.siteurl: str = str(settings.get("SITEURL") or siteurl).rstrip("/")
+        self.siteurl: str = _whole(str(settings.get("SITEURL") or ""), siteurl).rstrip("/")
         self.author = label(str(settings.get("AUTHOR") or ""))
         self.zone = ZoneInfo(str(settings.get("TIMEZONE") or "UTC"))
         self.content_folder = _inside(self.root, Path(str(settings["PATH"])))
@@ -423,10 +423,13 @@ class PelicanSite:
 
     def _entry(self, source: messages.Source, inside: str) -> IndexedPost:
         path = source.path
-        file = PelicanFile.parse(source.data.decode("utf-8", "replace"), path)
+        text = source.data.decode("utf-8", "replace")
+        file = PelicanFile.parse(text, path)
         found: dict[str, list[str]] = {}
-        place = self.quick_locate(file, path)
         post = read(file, self._rules)
+        # A title that is not in the file is in its name; what is not UTF-8, Pelican passes over.
+        is_plain = file.get("Title") is not None and "\ufffd" not in text
+        place = self.quick_locate(file, path) if is_plain else None
         if place is None:
             content = self._read(source.data, inside, Article).content
             place = self._location(content)
@@ -447,12 +450,22 @@ class PelicanSite:
             channel=place.category,
             categories=tuple(str(each) for each in post.all("category")),
             aliases=tuple(
-                self.absolute(each.removesuffix("index.html")) for each in Mf2Line.of(file).aliases
+                self.absolute(url)
+                for each in Mf2Line.of(file).aliases
+                for url in self._urls_of_page(each)
             ),
             listings=tuple(each.listing for each in self._listed(file, place)),
             text=f"{title}\n{_about(post)}\n{file.body[:_TEXT_LENGTH]}".casefold(),
             found=found,
         )
+
+    def _urls_of_page(self, save_as: str) -> list[str]:
+        """What an article's page may be called: many sites leave out what it ends with."""
+        urls = [save_as.removesuffix("index.html")]
+        stem, dot, suffix = save_as.rpartition(".")
+        if dot and not str(self.settings["ARTICLE_URL"]).endswith((f".{suffix}", "/")):
+            urls.append(stem)
+        return urls
 
     def _new_paths(self, file: PelicanFile) -> Callable[[str], str]:
         """The path of a new post, for each slug.
@@ -594,6 +607,16 @@ class PelicanSite:
             use_unicode=settings["SLUGIFY_USE_UNICODE"],
         )
         return slug
+
+
+def _whole(siteurl: str, me: str) -> str:
+    """The site's address with its scheme and host: SITEURL may be ``//example.com`` or ``/blog``.
+
+    ``me`` has what it lacks, and stands in for one that is empty.
+    """
+    if "://" in siteurl or not me:
+        return siteurl or me
+    return urljoin(me, siteurl) if siteurl.startswith("/") else me
 
 
 def _let_posts_of_the_future_be_read() -> None:
