@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from bridge.commands.checks import Finding
@@ -36,9 +37,17 @@ async def _prove(settings: Settings) -> None:
         head = store.head()
         if head is not None:
             async for finding in check_site(store, head, settings):
-                print(finding, flush=True)
+                print(_once_added(finding), flush=True)
     finally:
         store.close()
+
+
+def _once_added(finding: Finding) -> Finding:
+    """What ``init`` has just said to add is not there yet, which is nothing broken."""
+    if finding.subject != "plugin" or finding.is_good:
+        return finding
+    remedy = "Add the lines above, and commit them; check tells whether it does then."
+    return replace(finding, broken=False, remedy=remedy)
 
 
 async def _report(settings: Settings, file: Path) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import SiteFacts, Start
 from bridge.site.process import SiteProcess
 from bridge.site.starting import Sandbox
-from bridge.store.setup import files_named
+from bridge.store.setup import files_named, has_files_below
 
 _CONF = "pelicanconf.py"
 _CONTENT = "content"
@@ -28,9 +30,17 @@ _RECIPES = (
     ".gitlab-ci.yml",
     ".forgejo/workflows/*.y*ml",
     ".gitea/workflows/*.y*ml",
+    ".woodpecker.y*ml",
+    ".travis.yml",
+    ".circleci/config.yml",
+    "bitbucket-pipelines.yml",
     "netlify.toml",
+    "vercel.json",
+    "render.yaml",
     "wrangler.toml",
 )
+#: Pelican itself, an action of that name, or its Makefile.
+_BUILDS = re.compile(r"pelican|\bmake (?:publish|github)\b", re.IGNORECASE)
 _PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
 
 
@@ -96,6 +106,14 @@ class ExistingSite:
                 f" ARTICLE_PATHS; Pelican also looks in {others}. Change [content] path in"
                 " bridge.toml if they belong elsewhere."
             )
+        found += self._outside()
+        if has_files_below(self.root, self.output):
+            output = self.output.relative_to(self.root).as_posix()
+            found.append(
+                f"Your repo has the built pages, too (in {output}/). The bridge commits posts, and"
+                " no pages: where your site is served from the repo, let its host build it instead"
+                f" ({doc('deploy.md')}), or a post has no page until you build and commit it."
+            )
         if missing := self.missing_locales:
             told = told_of_locales(missing)
             found.append(f"{told[:1].upper()}{told[1:]}. {how_to_install(missing)}")
@@ -115,6 +133,26 @@ class ExistingSite:
                 '\n    INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]'
                 f"\n\nin the same file ({doc('plugin.md')})."
             )
+        return found
+
+    def _outside(self) -> list[str]:
+        """What to do about folders outside of the repo that the settings name."""
+        paths = self.values.get("PLUGIN_PATHS") or []
+        named = [("THEME", self.values.get("THEME")), *(("PLUGIN_PATHS", path) for path in paths)]
+        inside = (str(self.root), sys.prefix, sys.base_prefix, "/usr")
+        found = []
+        for setting, path in named:
+            folder = Path(str(path))
+            outside = folder.is_absolute() and folder.is_dir()
+            if outside and not any(folder.is_relative_to(place) for place in inside):
+                value = f'"{folder}"' if setting == "THEME" else f'["{folder}"]'
+                found.append(
+                    f"{setting} names {folder}, which is not in the repo, and the bridge builds the"
+                    " site in a checkout elsewhere. Have it in the repo (git submodule add, or a"
+                    f" copy); or write its whole path in {self.conf.name}:"
+                    f"\n\n    {setting} = {value}"
+                    f'\n\nand in bridge.toml, below [site]:\n\n    folders = ["{folder}"]'
+                )
         return found
 
     def additions(self, bridge: str, me: str) -> list[str]:
@@ -141,7 +179,8 @@ class ExistingSite:
         """The file by which a host builds this site from its repo; ``""`` where there is none."""
         for pattern in _RECIPES:
             for file in sorted(self.root.glob(pattern)):
-                if "pelican" in file.read_text(encoding="utf-8", errors="replace"):
+                text = file.read_text(encoding="utf-8", errors="replace")
+                if _BUILDS.search(f"{file.name}\n{text}"):
                     return file.relative_to(self.root).as_posix()
         return ""
 

@@ -128,9 +128,24 @@ def has_file(repo: Path, path: str) -> bool:
         return bool(opened.git.ls_tree("--name-only", "HEAD", "--", f":(literal){path}"))
 
 
+def has_files_below(root: Path, folder: Path) -> bool:
+    """Whether the repo has files in a folder of its working tree."""
+    if not folder.is_relative_to(root):
+        return False
+    with git.Repo(root, expand_vars=False) as repo:
+        return bool(repo.git.ls_files("--", str(folder)))
+
+
 def keep_out(root: Path, paths: Iterable[Path]) -> None:
-    """Have git ignore files of ours in the owner's working tree, by a list that is in no commit."""
-    inside = [path.relative_to(root) for path in paths if path.is_relative_to(root)]
+    """Have git ignore files of ours in the owner's working tree, by a list that is in no commit.
+
+    Not what the owner commits: new files there would be left out of it without a word.
+    """
+    inside = [
+        path.relative_to(root)
+        for path in paths
+        if path.is_relative_to(root) and not has_files_below(root, path)
+    ]
     with git.Repo(root, expand_vars=False) as repo:
         place = Path(root, repo.git.rev_parse("--git-path", "info/exclude"))
     known = place.read_text(encoding="utf-8") if place.exists() else ""

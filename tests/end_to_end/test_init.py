@@ -14,6 +14,7 @@ import pytest
 from cli_kit import commit, done, git, publish, quickstart, refused, run, served, set_port
 from demo_kit import wait_until
 
+from bridge.commands.existing_site import ExistingSite
 from bridge.store import StoreBroken
 from bridge.store.setup import clone_bare, look_at
 
@@ -358,6 +359,58 @@ def test_posts_need_a_folder_of_their_own(site: Path, bridge: Path) -> None:
     conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "."'))
     commit(site)
     assert "a folder of its own" in refused("init", site, "--yes", cwd=bridge)
+
+
+@pytest.mark.parametrize("output", ["docs", "."])
+def test_pages_that_the_owner_commits_are_not_ignored(
+    output: str, site: Path, bridge: Path
+) -> None:
+    """As sites do that GitHub Pages serves from their repo."""
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write(f'OUTPUT_PATH = "{output}"\n')
+    with (site / "publishconf.py").open("a") as conf:
+        conf.write("DELETE_OUTPUT_DIRECTORY = False\n")
+    (site / output).mkdir(exist_ok=True)
+    (site / output / "index.html").write_text("a page")
+    commit(site)
+    told = done("init", site, "--yes", cwd=bridge)
+    assert f"Your repo has the built pages, too (in {output}/)" in told
+    (site / output / "new.html").write_text("another page")
+    git("add", ".", cwd=site)
+    assert f"{output}/new.html".removeprefix("./") in git("ls-files", cwd=site)
+
+
+def test_a_theme_outside_of_the_repo_is_named_with_both_ways_out(site: Path, bridge: Path) -> None:
+    theme = site.parent / "themes" / "mine"
+    (theme / "templates").mkdir(parents=True)
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write('THEME = "../themes/mine"\nPLUGIN_PATHS = ["../themes", "plugins"]\n')
+    (site / "plugins").mkdir()
+    commit(site)
+    told = done("init", site, "--yes", cwd=bridge)
+    assert f'    THEME = "{theme}"\n' in told
+    assert f'    folders = ["{theme}"]\n' in told
+    assert f'    PLUGIN_PATHS = ["{theme.parent}"]\n' in told
+    assert f'"{site / "plugins"}"' not in told
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text"),
+    [
+        (".github/workflows/site.yml", "name: Pelican site CI\njobs: {b: {uses: ./}}\n"),
+        (".github/workflows/pelican.yml", "jobs: {b: {uses: ./}}\n"),
+        (".travis.yml", "script: make publish\n"),
+        ("vercel.json", '{"buildCommand": "pelican content"}'),
+    ],
+)
+def test_what_a_host_builds_by_is_found_however_it_says_so(
+    recipe: str, text: str, tmp_path: Path
+) -> None:
+    file = tmp_path / recipe
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    conf = tmp_path / "pelicanconf.py"
+    assert ExistingSite(tmp_path, conf, conf, {}).built_elsewhere() == recipe
 
 
 async def test_a_site_whose_makefile_names_the_folder_of_posts(

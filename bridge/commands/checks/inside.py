@@ -178,6 +178,8 @@ async def _check_pelican(
     for finding in _check_pages(output, outcome):
         yield finding
     causes = [f"the site's code is not let read {path}" for path in site.denied] + list(lacking)
+    if facts.values.get("DEFAULT_DATE") == "fs":
+        causes.append("DEFAULT_DATE is 'fs', and each checkout has its own times of files")
     yield await check_comparison(store, head, output, settings, causes)
     if settings.rebuild.mode == "resident" and (old := too_old()) is not None:
         yield Finding(
