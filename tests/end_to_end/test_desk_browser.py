@@ -15,6 +15,7 @@ from bridge_kit import picture
 from browser_kit import ARGUMENTS, is_fit, tab
 from demo_kit import Demo, demo_in
 from playwright.async_api import Browser, async_playwright, expect
+from soak_kit import SOAK
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -27,8 +28,9 @@ PAGES = (
     *("/desk/new?kind=checkin", "/desk/new?kind=photo", "/desk/new?kind=review"),
     *("/desk/new?kind=reply&url=javascript:x", "/desk/files", "/desk/mentions"),
     *("/status", "/tokens", "/auth/sessions", "/webmention", "/micropub", "/auth?client_id=x"),
-    *("/", "/articles/", "/archives/", "/tags/", "/about/", "/notes/", "/photos/"),
 )
+#: Of the sample site; they are looked at in each way by `make soak`.
+SITE = ("/", "/articles/", "/archives/", "/tags/", "/about/", "/notes/", "/photos/")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +159,7 @@ async def test_every_page_fits_and_can_be_read_aloud(
     tmp_path: Path,
 ) -> None:
     async with tab(chromium, signed_in, **look) as page:
-        for path in PAGES:
+        for path in (*PAGES, *(SITE if SOAK or look.get("color_scheme") == "dark" else ())):
             await page.goto(there.site.rstrip("/") + path)
             await is_fit(page)
         # A form with mistakes, ten photos, long words; then the post's own page, and a conflict.

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -18,16 +16,11 @@ import pytest_asyncio
 from bridge_kit import picture
 from browser_kit import ARGUMENTS, is_fit, tab
 from demo_kit import PATIENCE
+from desk_kit import OwnHost, bridge_in
 from git_kit import git
-from indieauth_kit import PASSWORD, hashed, listening
+from indieauth_kit import PASSWORD
 from PIL import Image
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
-from site_kit import CONF, lay_out
-
-from bridge.app import make_app
-from bridge.indieauth.database import Database
-from bridge.indieauth.login.password import owner_reset, store_password
-from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -44,47 +37,8 @@ AUTHENTICATOR = {
 Cookies = list[dict[str, object]]
 
 
-@dataclass(frozen=True)
-class Apart:
-    """A bridge on a host name of its own; ``desk`` is its address, ``set_up`` leads to choosing
-    how to sign in."""
-
-    desk: str
-    bare: Path
-    set_up: str
-
-    def commits(self) -> int:
-        return int(git(self.bare, "rev-list", "--count", "main"))
-
-
-@asynccontextmanager
-async def bridge_in(folder: Path, host: str, *, by_passkey: bool = False) -> AsyncIterator[Apart]:
-    """A bridge whose host name is not that of the site; its owner has a password."""
-    clone, bare = lay_out(folder / "clone", {}, CONF), folder / "site.git"
-    git(clone, "init", "-q", "-b", "main")
-    git(clone, "add", "--all")
-    git(clone, "commit", "-q", "-m", "The site")
-    git(folder, "clone", "-q", "--bare", str(clone), str(bare))
-    git(bare, "remote", "remove", "origin")
-    settings = Settings(
-        site=Site(me="https://example.com/", repo=bare, state=folder / "state"),
-        publish=Publish(author="Ada <ada@example.com>", remote=""),
-        indieauth=IndieAuth(enabled=True, database=folder / "indieauth.sqlite"),
-        rebuild=Rebuild(mode="none"),
-    )
-    database = Database(settings.indieauth.database)
-    with database.transaction() as connection:
-        store_password(connection, hashed(PASSWORD))
-    set_up = owner_reset(database) if by_passkey else ""
-    database.close()
-    bound = socket.create_server(("127.0.0.1", 0))
-    base = f"http://{host}:{bound.getsockname()[1]}"
-    async with listening(await make_app(settings, public_url=base), bound):
-        yield Apart(f"{base}/desk/", bare, base + set_up)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def apart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Apart]:
+async def apart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OwnHost]:
     async with bridge_in(tmp_path_factory.mktemp("apart"), "127.0.0.1") as running:
         yield running
 
@@ -100,7 +54,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cookies(chromium: Browser, apart: Apart) -> Cookies:
+async def cookies(chromium: Browser, apart: OwnHost) -> Cookies:
     context = await chromium.new_context()
     page = await context.new_page()
     await page.goto(apart.desk)
@@ -110,6 +64,30 @@ async def cookies(chromium: Browser, apart: Apart) -> Cookies:
     kept = [dict(each) for each in await context.cookies()]
     await context.close()
     return kept
+
+
+@pytest.mark.parametrize(
+    "look",
+    [{"viewport": PHONE, "color_scheme": "dark"}, {"locale": "de-DE"}],
+    ids=["phone, dark", "German"],
+)
+async def test_a_site_with_no_post_at_all_says_what_to_do(
+    chromium: Browser, apart: OwnHost, cookies: Cookies, look: dict[str, Any]
+) -> None:
+    empty = {
+        "": ("Nothing here yet.", "Hier ist noch nichts."),
+        "?show=drafts": ("No drafts.", "Keine Entwürfe."),
+        "?show=scheduled": ("Nothing is waiting", "Nichts wartet"),
+        "?show=bin": ("The bin is empty", "Der Papierkorb ist"),
+        "files": ("No files yet.", "Noch keine Dateien."),
+        "outbox": ("Nothing is waiting", "wartet nichts"),
+        "new": ("Write", "Schreiben"),
+    }
+    async with tab(chromium, cookies, **look) as page:
+        for path, words in empty.items():
+            await page.goto(apart.desk + path)
+            await expect(page.locator("main")).to_contain_text(words["locale" in look])
+            await is_fit(page)
 
 
 async def kept_until(page: Page, count: int, part: str = "", store: str = "drafts") -> None:
@@ -125,7 +103,7 @@ async def kept_until(page: Page, count: int, part: str = "", store: str = "draft
 
 
 async def test_what_was_typed_is_offered_again_and_goes_once_it_is_published(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
         await page.goto(f"{apart.desk}new")
@@ -152,7 +130,7 @@ async def test_what_was_typed_is_offered_again_and_goes_once_it_is_published(
 
 
 async def test_nothing_goes_that_the_server_has_not_said_is_done(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
         await page.goto(f"{apart.desk}new?kind=event")
@@ -181,7 +159,7 @@ async def test_nothing_goes_that_the_server_has_not_said_is_done(
 
 
 async def test_what_was_typed_after_it_was_sent_stays(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
         await page.goto(f"{apart.desk}new")
@@ -209,7 +187,7 @@ async def test_what_was_typed_after_it_was_sent_stays(
 
 
 async def test_a_file_that_could_not_be_sent_is_kept_with_the_text(
-    chromium: Browser, apart: Apart, cookies: Cookies, tmp_path: Path
+    chromium: Browser, apart: OwnHost, cookies: Cookies, tmp_path: Path
 ) -> None:
     file = tmp_path / "lake.jpg"
     file.write_bytes(picture("navy"))
@@ -230,14 +208,14 @@ async def test_a_file_that_could_not_be_sent_is_kept_with_the_text(
         await kept_until(page, 0)
 
 
-async def test_a_browser_that_is_not_signed_in_is_told_of_no_form(apart: Apart) -> None:
+async def test_a_browser_that_is_not_signed_in_is_told_of_no_form(apart: OwnHost) -> None:
     async with aiohttp.ClientSession() as http, http.get(f"{apart.desk}once?once=x") as answer:
         assert answer.status == 401
         assert await answer.json() == {"error": "unauthorized"}
 
 
 async def test_the_desk_can_be_installed_and_shared_to(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
         await page.goto(apart.desk)
@@ -263,7 +241,7 @@ async def test_the_desk_can_be_installed_and_shared_to(
 
 
 async def test_what_is_kept_for_offline_has_nothing_of_the_owners(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
         await page.goto(apart.desk)
@@ -289,7 +267,7 @@ async def test_what_is_kept_for_offline_has_nothing_of_the_owners(
 
 
 async def test_three_posts_written_offline_are_posted_in_order_and_once_each(
-    chromium: Browser, apart: Apart, cookies: Cookies, tmp_path: Path
+    chromium: Browser, apart: OwnHost, cookies: Cookies, tmp_path: Path
 ) -> None:
     file = tmp_path / "lake.jpg"
     file.write_bytes(picture("teal"))
@@ -323,7 +301,7 @@ async def test_three_posts_written_offline_are_posted_in_order_and_once_each(
 
 
 async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_says_why(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     put = """async (item) => (await import('/auth/static/outbox.js')).queue(item)"""
     item = {"once": "lost", "kind": "note", "fields": [["content", "Sent twice"]], "files": []}
@@ -356,7 +334,7 @@ async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_s
 
 
 async def test_what_could_not_be_sent_is_tried_again_by_itself_and_then_by_hand(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     put = """async (item) => (await import('/auth/static/outbox.js')).queue(item)"""
     item = {"once": "later", "kind": "note", "fields": [["content", "Sent later"]], "files": []}
@@ -396,7 +374,7 @@ async def test_what_could_not_be_sent_is_tried_again_by_itself_and_then_by_hand(
 
 
 async def test_a_form_that_is_open_when_the_network_goes_is_posted_later(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
         await page.goto(f"{apart.desk}new")
@@ -415,7 +393,7 @@ async def test_a_form_that_is_open_when_the_network_goes_is_posted_later(
 
 
 async def test_the_bookmarklet_leads_to_a_form_with_what_was_selected(
-    chromium: Browser, apart: Apart, cookies: Cookies
+    chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
         await page.goto(apart.desk)
