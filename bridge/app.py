@@ -17,7 +17,7 @@ from aiohttp import web
 from bridge.auth.factory import make_verifier
 from bridge.core import Core, open_core
 from bridge.desk import routes as desk_routes
-from bridge.desk.context import Contexts
+from bridge.desk.compose.context import Contexts
 from bridge.desk.desk import Desk
 from bridge.desk.owner import owner_form
 from bridge.desk.status import StatusHandlers

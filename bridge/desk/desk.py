@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aiohttp import web
 
 from bridge.auth.token import Token
-from bridge.desk.context import Contexts
+from bridge.desk.compose.context import Contexts
 from bridge.desk.used_files import UsedFiles
 from bridge.errors import SiteBroken
 from bridge.media.library import MediaLibrary

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
+from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.values import shown_url
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.form import shown_url
 from bridge.desk.owner import Owner
-from bridge.desk.receive import Submission
 from bridge.desk.used_files import Uses
 from bridge.errors import BridgeError
 from bridge.http.form import Form

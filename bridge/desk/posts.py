@@ -13,9 +13,9 @@ from aiohttp import web
 from bridge.content.markup import html
 from bridge.content.markup.text import plain
 from bridge.content.names.titles import about
+from bridge.desk.compose.fields import KINDS
+from bridge.desk.compose.values import words_of
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.fields import KINDS
-from bridge.desk.form import words_of
 from bridge.desk.owner import Owner
 from bridge.micropub.post import Post
 from bridge.micropub.query import Query, page_name, parse_query

@@ -14,14 +14,14 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from bridge import pages
-from bridge.desk import write
-from bridge.desk.composer import sheet_of
+from bridge.desk.compose import write
+from bridge.desk.compose.composer import sheet_of
+from bridge.desk.compose.fields import kind_named
+from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.receive import Submission
 from bridge.desk.desk import DESK
-from bridge.desk.fields import kind_named
-from bridge.desk.form import Problems
 from bridge.desk.icon import described
 from bridge.desk.owner import Owner
-from bridge.desk.receive import Submission
 from bridge.errors import BridgeError, Conflict
 from bridge.indieauth.login.browser_session import browser_session
 from bridge.pages.language import preferred, speak, translated

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import change, files, history, icon, posts, preview, pwa, share, write
+from bridge.desk import files, history, icon, posts, pwa
+from bridge.desk.compose import change, preview, share, write
+from bridge.desk.compose.receive import post_form
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
-from bridge.desk.receive import post_form
 from bridge.pages.navigation import Section, add_section
 from bridge.pages.render import redirect
 

@@ -21,7 +21,7 @@ from bridge_kit import picture
 from demo_kit import PATIENCE, Demo, demo_in, start_demo, wait_until
 from indieauth_kit import Browser, Page, browser, client_site
 
-from bridge.desk.fields import KINDS
+from bridge.desk.compose.fields import KINDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

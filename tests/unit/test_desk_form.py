@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bridge.desk import form
-from bridge.desk.fields import FIELDS, KINDS, fields_of
-from bridge.desk.fields import Field as Asked
-from bridge.desk.form import Attached, FormValues, Problems
+from bridge.desk.compose import json_request, values
+from bridge.desk.compose.fields import FIELDS, KINDS, fields_of
+from bridge.desk.compose.fields import Field as Asked
+from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.values import Attached, FormValues
 from bridge.micropub.action import Create, Update
 from bridge.micropub.body import Field, File, RequestBody
 from bridge.micropub.parse import parse_action
@@ -61,10 +62,10 @@ def sent(kind: str) -> list[Field]:
 
 
 def create(kind: str, fields: list[Field], status: str = "published") -> Create:
-    typed = form.read(fields).typed
-    found = form.read_values(fields_of(KINDS[kind]), typed, ZONE)
+    typed = values.read(fields).typed
+    found = json_request.read_values(fields_of(KINDS[kind]), typed, ZONE)
     action = parse_action(
-        RequestBody("json", json=form.creation(KINDS[kind], found, typed, status))
+        RequestBody("json", json=json_request.creation(KINDS[kind], found, typed, status))
     )
     assert isinstance(action, Create)
     return action
@@ -85,29 +86,29 @@ def test_what_a_kind_needs_is_asked_for_and_no_more(kind: str) -> None:
         field for field in sent(kind)
         if field[0].partition("[")[0] in {*KINDS[kind].required, "kind"}
     ]  # fmt: skip
-    typed = form.read(needed).typed
-    found = form.read_values(fields_of(KINDS[kind]), typed, ZONE)
-    assert form.missing(KINDS[kind], found) == {}
-    assert set(form.missing(KINDS[kind], {})) == set(KINDS[kind].required)
+    typed = values.read(needed).typed
+    found = json_request.read_values(fields_of(KINDS[kind]), typed, ZONE)
+    assert json_request.missing(KINDS[kind], found) == {}
+    assert set(json_request.missing(KINDS[kind], {})) == set(KINDS[kind].required)
     assert discover(create(kind, needed).post) in {kind, "note"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_post_in_its_form_sent_back_changes_nothing(kind: str) -> None:
     post = create(kind, sent(kind)).post
-    typed = form.typed_of(post, ZONE)
+    typed = values.typed_of(post, ZONE)
     fields = fields_of(KINDS[kind], post.properties)
-    assert form.update(URL, fields, post, typed, typed, ZONE).keys() == {"action", "url"}
+    assert json_request.update(URL, fields, post, typed, typed, ZONE).keys() == {"action", "url"}
 
 
 def edited(properties: dict[str, Any], **changes: str) -> dict[str, Json]:
     """The update that comes of a change in the form of a post."""
     post = Post("entry", MappingProxyType({name: tuple(v) for name, v in properties.items()}))
-    was = form.typed_of(post, ZONE)
+    was = values.typed_of(post, ZONE)
     typed = was
     for name, text in changes.items():
         typed = typed.with_text(name.replace("_", "-"), text)
-    asked = form.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
+    asked = json_request.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
     if len(asked) > 2:
         assert isinstance(parse_action(RequestBody("json", json=asked)), Update)
     return {name: value for name, value in asked.items() if name not in {"action", "url"}}
@@ -175,16 +176,16 @@ def test_what_a_browser_makes_of_values_that_its_fields_cannot_show_is_no_change
         "summary": ("In\nshort ",), "name": (" A  title",), "category": ("a\nb", "c"),
         "video": ({"value": f"{URL}.mp4", "alt": "Waves"},), "location": ("At\nhome",),
     }))  # fmt: skip
-    was = form.typed_of(post, ZONE)
+    was = values.typed_of(post, ZONE)
     back: list[Field] = [
         (name, text.strip().replace("\n", "")) for name, (text,) in was.texts.items()
     ]
     back += [("video[]", ""), *(("video[]", each.url) for each in was.files["video"])]
     fields = list(FIELDS.values())
-    same = form.update(URL, fields, post, was, form.read(back).typed, ZONE)
+    same = json_request.update(URL, fields, post, was, values.read(back).typed, ZONE)
     assert same.keys() == {"action", "url"}
-    more = form.read([*back, ("video[]", f"{URL}-2.mp4")]).typed
-    assert form.update(URL, fields, post, was, more, ZONE)["replace"] == {
+    more = values.read([*back, ("video[]", f"{URL}-2.mp4")]).typed
+    assert json_request.update(URL, fields, post, was, more, ZONE)["replace"] == {
         "video": [{"value": f"{URL}.mp4", "alt": "Waves"}, f"{URL}-2.mp4"]
     }
 
@@ -200,7 +201,7 @@ def test_photos_come_in_order_with_their_alt_texts() -> None:
         ("mp-photo-alt[2]", "The sea"),
         ("photo[]", File("", b"")),
     ]
-    filled = form.read(fields)
+    filled = values.read(fields)
     assert filled.typed.files["photo"] == (
         Attached("https://me.example/media/a.jpg", "A\nhill"),
         Attached("https://me.example/media/b.jpg"),
@@ -208,24 +209,24 @@ def test_photos_come_in_order_with_their_alt_texts() -> None:
     assert [(name, file.filename, alt) for name, file, alt in filled.uploads] == [
         ("photo", "c.jpg", "The sea")
     ]
-    typed = filled.typed.with_files("photo", form.moved(filled.typed.files["photo"], 1, -1))
-    assert form.values_of(FIELDS["photo"], typed, ZONE) == [
+    typed = filled.typed.with_files("photo", values.moved(filled.typed.files["photo"], 1, -1))
+    assert json_request.values_of(FIELDS["photo"], typed, ZONE) == [
         "https://me.example/media/b.jpg",
         {"value": "https://me.example/media/a.jpg", "alt": "A\nhill"},
     ]
     there = filled.typed.files["photo"]
-    assert form.moved(there, 0, -1) == form.moved(there, 9, 1) == there
+    assert values.moved(there, 0, -1) == values.moved(there, 9, 1) == there
 
 
 def test_an_alt_text_is_changed_and_a_photo_is_taken_out() -> None:
     photos: list[Json] = [{"value": f"{URL}.jpg", "alt": "Old", "x": "kept"}, f"{URL}-2.jpg"]
     post = Post("entry", MappingProxyType({"photo": tuple(photos)}))
-    was = form.typed_of(post, ZONE)
+    was = values.typed_of(post, ZONE)
     one, two = was.files["photo"]
 
     def update(*files: Attached) -> dict[str, Json]:
         typed = was.with_files("photo", files)
-        return form.update(URL, [FIELDS["photo"]], post, was, typed, ZONE)
+        return json_request.update(URL, [FIELDS["photo"]], post, was, typed, ZONE)
 
     assert update(one, Attached(two.url, "New"))["replace"] == {
         "photo": [photos[0], {"value": two.url, "alt": "New"}]
@@ -236,9 +237,9 @@ def test_an_alt_text_is_changed_and_a_photo_is_taken_out() -> None:
 
 def test_a_form_without_a_field_does_not_change_it() -> None:
     post = Post("entry", MappingProxyType({"photo": (URL,), "category": ("a",), "rsvp": ("yes",)}))
-    typed = form.read([("content", "Words")]).typed
-    was = form.typed_of(post, ZONE)
-    asked = form.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
+    typed = values.read([("content", "Words")]).typed
+    was = values.typed_of(post, ZONE)
+    asked = json_request.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
     assert asked == {"action": "update", "url": URL, "replace": {"content": ["Words"]}}
 
 
@@ -256,7 +257,7 @@ def test_a_form_without_a_field_does_not_change_it() -> None:
 def test_what_cannot_be_meant_is_told_at_its_field(name: str, text: str) -> None:
     typed = FormValues({name: (text,), "checkin[longitude]": ("1",), "checkin[name]": ("x",)})
     with pytest.raises(Problems) as caught:
-        form.read_values(FIELDS.values(), typed, ZONE)
+        json_request.read_values(FIELDS.values(), typed, ZONE)
     asked = name.partition("[")[0]
     assert asked in caught.value.by_field
     assert caught.value.by_field[asked].endswith((".", "none."))
@@ -266,5 +267,9 @@ def test_the_name_of_a_request_is_that_of_its_form_and_its_words() -> None:
     one: dict[str, Json] = {"properties": {"content": ["a"], "name": ["b"]}}
     same: dict[str, Json] = {"properties": {"name": ["b"], "content": ["a"]}}
     other: dict[str, Json] = {"properties": {"content": ["c"]}}
-    assert form.named_once("w", one) == form.named_once("w", same) != form.named_once("w", other)
-    assert form.named_once("w", one) != form.named_once("v", one)
+    assert (
+        json_request.named_once("w", one)
+        == json_request.named_once("w", same)
+        != json_request.named_once("w", other)
+    )
+    assert json_request.named_once("w", one) != json_request.named_once("v", one)

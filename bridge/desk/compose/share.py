@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk import composer, form
-from bridge.desk.composer import Sheet
+from bridge.desk.compose import composer, values
+from bridge.desk.compose.composer import Sheet
+from bridge.desk.compose.fields import kind_named
+from bridge.desk.compose.values import FormValues, SubmittedForm
 from bridge.desk.desk import DESK
-from bridge.desk.fields import kind_named
-from bridge.desk.form import FormValues, SubmittedForm
 from bridge.desk.owner import Owner
 from bridge.errors import CsrfError
 from bridge.indieauth.login.browser_session import CROSS_SITE
@@ -52,7 +52,9 @@ async def receive(owner: Owner) -> web.StreamResponse:
 
 def _told(body: RequestBody) -> tuple[str, FormValues, tuple[tuple[str, File, str], ...]]:
     """The kind of post, what stands in its form, and its files."""
-    title, text, url = (form.read_text(body.first(name) or "") for name in ("title", "text", "url"))
+    title, text, url = (
+        values.read_text(body.first(name) or "") for name in ("title", "text", "url")
+    )
     # Android puts the address into the text.
     if not url.strip() and is_web(text.strip()):
         url, text = text, ""

@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from bridge.desk import form
+from bridge.desk.compose import values
+from bridge.desk.compose.reauthentication import give_cookie, sign_in_again, typed_in
+from bridge.desk.compose.values import SubmittedForm
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.form import SubmittedForm
 from bridge.desk.owner import Owner, check_origin, store_errors_as_pages
-from bridge.desk.reauthentication import give_cookie, sign_in_again, typed_in
 from bridge.errors import BridgeError, CsrfError
 from bridge.http.body_stream import ByteBudget
 from bridge.http.form import Handler
@@ -73,10 +73,10 @@ def post_form(handler: Handle) -> Handler:
                 if not isinstance(owner, Owner):
                     return owner
                 body = RequestBody("form", fields=typed_in(body.fields))
-            submission = Submission(owner, desk, form.read(body.fields), BACK)
+            submission = Submission(owner, desk, values.read(body.fields), BACK)
             return give_cookie(owner, await _handled(handler, submission, body))
         body = await read_body(request, max_bytes=desk.max_bytes, limits=AUTHENTICATED)
-        owner, filled = Owner(request, browser, browser.session), form.read(body.fields)
+        owner, filled = Owner(request, browser, browser.session), values.read(body.fields)
         doubt = ""
         try:
             owner.check(filled.controls.get("csrf"))

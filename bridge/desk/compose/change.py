@@ -12,15 +12,16 @@ from urllib.parse import quote
 from aiohttp import web
 
 from bridge.content.file.front_matter import PelicanFile, refuse_other_formats
-from bridge.desk import composer, form
-from bridge.desk.composer import Edited, Sheet, sheet_of, step_of, stepped
+from bridge.desk.compose import composer, json_request, values
+from bridge.desk.compose.composer import Edited, Sheet, sheet_of, step_of, stepped
+from bridge.desk.compose.fields import FIELDS, Field, fields_of, kind_named
+from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.preview import look_of
+from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.values import FormValues
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.fields import FIELDS, Field, fields_of, kind_named
-from bridge.desk.form import FormValues, Problems
 from bridge.desk.history import file_at, last_change
 from bridge.desk.owner import Owner
-from bridge.desk.preview import look_of
-from bridge.desk.receive import Submission
 from bridge.errors import BridgeError, Conflict, InvalidRequest
 from bridge.http.form import Form
 from bridge.micropub.action import Delete, Undelete, Update
@@ -117,7 +118,7 @@ async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.S
         seen = await _as_seen(desk, opened.entry, sheet.was)
         if seen is None or _differing(opened.fields, seen, opened.typed):
             return await _conflict(submission, sheet, opened, seen)
-    asked = form.update(
+    asked = json_request.update(
         opened.entry.url, opened.fields, opened.post, opened.typed, sheet.typed, desk.zone
     )
     _ask_for_status(asked, opened, status, desk)
@@ -128,7 +129,7 @@ async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.S
     action = parse_action(RequestBody("json", json=asked))
     if not isinstance(action, Update):
         raise InvalidRequest("This form changes a post, and nothing else.")
-    named = form.named_once(f"{sheet.once} {sheet.was}", asked)
+    named = json_request.named_once(f"{sheet.once} {sheet.was}", asked)
     done = await desk.publisher.carry_out(
         replace(action, once=named, seen=opened.entry.blob), desk.token
     )
@@ -246,7 +247,7 @@ async def _open(desk: Desk, url: str) -> _Opened:
 
 
 def _typed(post: Post, entry: IndexedPost, desk: Desk) -> FormValues:
-    typed = form.typed_of(post, desk.zone, channel=entry.channel)
+    typed = values.typed_of(post, desk.zone, channel=entry.channel)
     if entry.status == "draft" and entry.published <= desk.now():
         # It is dated when it is published, unless the owner says otherwise.
         return typed.with_text("published", "")

@@ -10,13 +10,14 @@ from aiohttp import web
 from bridge.content.markup import html
 from bridge.content.markup.body import encode
 from bridge.content.render import is_markdown
-from bridge.desk import composer, form
-from bridge.desk.composer import sheet_of
+from bridge.desk.compose import composer, json_request
+from bridge.desk.compose.composer import sheet_of
+from bridge.desk.compose.fields import kind_named
+from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.values import Attached
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.fields import kind_named
-from bridge.desk.form import Attached, Problems
 from bridge.desk.owner import Owner
-from bridge.desk.receive import Submission
 from bridge.errors import BridgeError
 from bridge.http.form import Form
 from bridge.micropub.action import Create, Update
@@ -41,9 +42,9 @@ async def at_once(submission: Submission) -> web.StreamResponse:
         try:
             sheet = await composer.take_in(desk, sheet, filled)
             photos = sheet.typed.files.get("photo", ())
-            found = form.read_values(sheet.fields, sheet.typed, desk.zone)
+            found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
             if found and not all(map(is_empty, found.values())):
-                asked = form.creation(sheet.kind, found, sheet.typed, "draft")
+                asked = json_request.creation(sheet.kind, found, sheet.typed, "draft")
                 post = _post(parse_action(RequestBody("json", json=asked)))
             shown = await _rendered(desk, post)
         except (Problems, BridgeError, StoreError) as error:

@@ -8,14 +8,15 @@ from urllib.parse import quote
 from aiohttp import web
 
 from bridge.content.file import dates
-from bridge.desk import composer, form
-from bridge.desk.composer import Sheet, sheet_of, step_of, stepped
+from bridge.desk.compose import composer, json_request
+from bridge.desk.compose.composer import Sheet, sheet_of, step_of, stepped
+from bridge.desk.compose.fields import KINDS, kind_named
+from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.preview import look_of
+from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.values import Attached, FormValues
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.fields import KINDS, kind_named
-from bridge.desk.form import Attached, FormValues, Problems
 from bridge.desk.owner import Owner
-from bridge.desk.preview import look_of
-from bridge.desk.receive import Submission
 from bridge.errors import BridgeError, InvalidRequest
 from bridge.micropub.action import Create
 from bridge.micropub.address import is_web
@@ -86,13 +87,13 @@ async def create(submission: Submission) -> web.StreamResponse:
 
 def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
     """What the form asks for, as any app's request. Raises Problems, InvalidRequest."""
-    found = form.read_values(sheet.fields, sheet.typed, desk.zone)
-    if status != "draft" and (lacking := form.missing(sheet.kind, found)):
+    found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
+    if status != "draft" and (lacking := json_request.missing(sheet.kind, found)):
         raise Problems(lacking)
-    wanted = form.creation(sheet.kind, found, sheet.typed, status)
+    wanted = json_request.creation(sheet.kind, found, sheet.typed, status)
     match parse_action(RequestBody("json", json=wanted)):
         case Create() as action:
-            return replace(action, once=form.named_once(sheet.once, wanted))
+            return replace(action, once=json_request.named_once(sheet.once, wanted))
     raise InvalidRequest("This form makes a new post, and nothing else.")
 
 

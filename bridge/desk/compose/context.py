@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 
 from bridge.context.fetcher import Fetch, look_up
-from bridge.desk.form import words_of
+from bridge.desk.compose.values import words_of
 from bridge.micropub.address import is_web
 from bridge.micropub.post import Json
 from bridge.net.fetch import FetchError

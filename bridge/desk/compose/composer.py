@@ -11,10 +11,11 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from bridge.desk import form
+from bridge.desk.compose import values
+from bridge.desk.compose.fields import COMMON, FIELDS, KINDS, MORE, Field, fields_of
+from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.values import Attached, FormValues, SubmittedForm
 from bridge.desk.desk import Desk
-from bridge.desk.fields import COMMON, FIELDS, KINDS, MORE, Field, fields_of
-from bridge.desk.form import Attached, FormValues, Problems, SubmittedForm
 from bridge.desk.history import Revision
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
@@ -186,7 +187,7 @@ def stepped(sheet: Sheet, step: Step) -> Sheet:
     what, name, place = step
     files = sheet.typed.files.get(name, ())
     if what in _MOVES:
-        changed: Sequence[Attached] = form.moved(files, place, _MOVES[what])
+        changed: Sequence[Attached] = values.moved(files, place, _MOVES[what])
     else:
         changed = [each for number, each in enumerate(files) if number != place]
     return replace(sheet, typed=sheet.typed.with_files(name, changed))
@@ -203,5 +204,5 @@ def others_of(post: Post) -> list[tuple[str, str]]:
 
 
 def _brief(value: Json) -> str:
-    words = " ".join(form.words_of(value).split())
+    words = " ".join(values.words_of(value).split())
     return words if len(words) <= 200 else f"{words[:199]}…"

@@ -1,0 +1,224 @@
+"""The request that a post's form makes, as an app would send it.
+
+:func:`creation` and :func:`update` give it as JSON, for
+:func:`~bridge.micropub.parse.parse_action`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
+
+from bridge.content.file import dates
+from bridge.desk.compose.fields import Field
+from bridge.desk.compose.values import (
+    PLACE,
+    Attached,
+    FormValues,
+    attached_of,
+    in_a_line,
+    properties_of,
+    split_tags,
+    words_of,
+)
+from bridge.errors import InvalidRequest
+from bridge.micropub.address import is_web
+from bridge.micropub.body import split_name
+from bridge.micropub.post import Json, Post
+from bridge.micropub.post_type import PostType
+from bridge.micropub.values import normalise
+
+
+class Problems(Exception):
+    """What is wrong with what was typed: a sentence by the name of its field, ``""`` for all."""
+
+    def __init__(self, by_field: Mapping[str, str], status: int = 400) -> None:
+        super().__init__(*by_field.values())
+        self.by_field = by_field
+        self.status = status
+
+
+def values_of(
+    asked: Field, typed: FormValues, zone: tzinfo, old: Sequence[Json] = ()
+) -> list[Json]:
+    """The values of one property. What of ``old`` no form shows is kept. Raises InvalidRequest."""
+    name = asked.name
+    text = typed.text(name)
+    match asked.widget:
+        case "files":
+            return [_file(name, each, old) for each in typed.files.get(name, ())]
+        case "tags":
+            tags = dict.fromkeys(
+                tag for line in typed.texts.get(name, ()) for tag in split_tags(line)
+            )
+            return [*tags, *(each for each in old if not isinstance(each, str))]
+        case "lines":
+            known = {words_of(each).strip(): each for each in old}
+            each_line = filter(None, map(str.strip, text.split("\n")))
+            return [known.get(line, line) for line in each_line]
+        case "moment":
+            return [dates.form(dates.parse(text, zone))] if text.strip() else []
+        case "place":
+            place = _place(name, typed, old[0] if old else None)
+            return [*([] if place is None else [place]), *old[1:]]
+        case "url":
+            if text.strip() and not is_web(text.strip()):
+                raise InvalidRequest(
+                    "This is no address of a page. Write it whole, like https://example.com/a-page."
+                )
+            return [*filter(None, [text.strip()]), *old[1:]]
+    if name == "content" and (html := typed.text("content[html]")).strip():
+        return [{"html": html}]
+    shown = text if asked.widget == "text" else in_a_line(text)
+    return [*([shown] if text.strip() else []), *old[1:]]
+
+
+def _file(name: str, attached: Attached, old: Sequence[Json]) -> Json:
+    """A file as the post has it already, else its address with its alt text."""
+    same = (each for each in old if attached_of(name, each) == attached)
+    new: Json = {"value": attached.url, "alt": attached.alt} if attached.alt else attached.url
+    return next(same, new)
+
+
+def _place(name: str, typed: FormValues, old: Json) -> Json:
+    """Where something is: what is known of the place stays, but for what the form shows."""
+    shown = {key: typed.text(f"{name}[{key}]").strip() for key in PLACE}
+    numbers = [shown["latitude"].replace(",", "."), shown["longitude"].replace(",", ".")]
+    if any(numbers) and not _on_earth(numbers):
+        raise InvalidRequest(
+            "Latitude and longitude are degrees, like 48.85 and 2.35: write both, or none."
+        )
+    shown["latitude"], shown["longitude"] = numbers
+    if not any(shown.values()):
+        return None
+    kept = {key: value for key, value in properties_of(old).items() if key not in PLACE}
+    given: dict[str, Json] = {key: [text] for key, text in shown.items() if text}
+    type_ = old.get("type") if isinstance(old, dict) else None
+    if not type_ or type_ == ["h-geo"]:
+        type_ = ["h-card" if "name" in given else "h-geo"]
+    return {"type": type_, "properties": {**given, **kept}}
+
+
+def _on_earth(numbers: Sequence[str]) -> bool:
+    if not all(re.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{1,20})?", number) for number in numbers):
+        return False
+    return abs(float(numbers[0])) <= 90 and abs(float(numbers[1])) <= 180
+
+
+def read_values(fields: Iterable[Field], typed: FormValues, zone: tzinfo) -> dict[str, list[Json]]:
+    """Every property that a form gives. Raises :class:`Problems`."""
+    found: dict[str, list[Json]] = {}
+    problems: dict[str, str] = {}
+    for asked in fields:
+        try:
+            values = values_of(asked, typed, zone)
+            normalise(asked.name, values)
+        except InvalidRequest as error:
+            problems[asked.name] = error.description
+        else:
+            if values:
+                found[asked.name] = values
+    if problems:
+        raise Problems(problems)
+    return found
+
+
+def missing(kind: PostType, found: Mapping[str, Sequence[Json]]) -> dict[str, str]:
+    """What a kind cannot do without and the form does not say."""
+    return {
+        name: _WANTED.get(name, "Fill this in.") for name in kind.required if not found.get(name)
+    }
+
+
+_WANTED = {
+    "content": "Write something first.",
+    "name": "Give it a title.",
+    "photo": "Choose a photo.",
+    "video": "Choose a video.",
+    "audio": "Choose a file with sound.",
+    "rsvp": "Choose one of these.",
+    "rating": "Choose a rating.",
+    "start": "Say when it begins.",
+    "checkin": "Say where you are.",
+}
+
+
+def creation(
+    kind: PostType, found: Mapping[str, list[Json]], typed: FormValues, status: str
+) -> dict[str, Json]:
+    """A new post, as an app would ask for it in JSON (Micropub 3.3.2)."""
+    properties: dict[str, Json] = dict(found)
+    if status == "draft":
+        properties["post-status"] = ["draft"]
+    for name in ("mp-slug", "mp-channel"):
+        if text := typed.text(name).strip():
+            properties[name] = [text]
+    if "mp-syndicate-to" in typed.texts:
+        properties["mp-syndicate-to"] = list(filter(None, typed.texts["mp-syndicate-to"]))
+    return {"type": [f"h-{kind.h}"], "properties": properties}
+
+
+def update(
+    url: str,
+    fields: Iterable[Field],
+    old: Post,
+    was: FormValues,
+    typed: FormValues,
+    zone: tzinfo,
+) -> dict[str, Json]:
+    """The change that a form asks for, as an app would (Micropub 3.4): what differs, and no more.
+
+    ``old`` is the post that the form showed, ``was`` what stood in the form then. Raises
+    :class:`Problems`.
+    """
+    replaced: dict[str, Json] = {}
+    deleted: list[Json] = []
+    problems: dict[str, str] = {}
+    for asked in fields:
+        if not differs(asked, was, typed):
+            continue
+        try:
+            values = values_of(asked, typed, zone, old.all(asked.name))
+            normalise(asked.name, values)
+        except InvalidRequest as error:
+            problems[asked.name] = error.description
+            continue
+        if values:
+            replaced[asked.name] = values
+        else:
+            deleted.append(asked.name)
+    if problems:
+        raise Problems(problems)
+    for name in ("mp-slug", "mp-channel"):
+        if (text := typed.text(name).strip()) and text != was.text(name):
+            replaced[name] = [text]
+    change: dict[str, Json] = {"action": "update", "url": url}
+    if replaced:
+        change["replace"] = replaced
+    if deleted:
+        change["delete"] = deleted
+    return change
+
+
+def differs(asked: Field, was: FormValues, typed: FormValues) -> bool:
+    """Whether another thing stands in a field than did before. What was not sent was not changed:
+    not every form has every field."""
+    if asked.widget == "files":
+        new = typed.files.get(asked.name)
+        return new is not None and new != was.files.get(asked.name, ())
+    if asked.widget == "tags":
+        sent = typed.texts.get(asked.name)
+        return sent is not None and split_tags(was.text(asked.name)) != split_tags(", ".join(sent))
+    names = {name for name in typed.texts if split_name(name).base == asked.name}
+    default = "public" if asked.name == "visibility" else ""
+    return any((was.text(name) or default) != typed.text(name) for name in names)
+
+
+def named_once(word: str, asked: Mapping[str, Json]) -> str:
+    """The name of a request: that of its form, and what it asks for.
+
+    A form that is sent again with other words, after a step back in the browser, is another.
+    """
+    return f"{word} {json.dumps(asked, sort_keys=True)}"

@@ -1,0 +1,233 @@
+"""The values of a post's form: as a browser sends them, and as a post fills them in.
+
+The names of the fields are Micropub's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+from urllib.parse import urlsplit
+
+from bridge.content.file import dates
+from bridge.desk.compose.fields import FIELDS
+from bridge.errors import InvalidRequest
+from bridge.micropub.body import Field as Sent
+from bridge.micropub.body import File, split_name
+from bridge.micropub.commands import ALT_TEXTS
+from bridge.micropub.post import Json, Post
+
+#: What a form says beside the post.
+CONTROLS = frozenset({"csrf", "once", "was", "kind", "do", "url", "h", "post-status"})
+PLACE = ("name", "latitude", "longitude")
+_MOST_FILES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file of a post: where it is, and what is to be seen on it."""
+
+    url: str
+    alt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FormValues:
+    """The values of a form: texts by field name, files by property."""
+
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Mapping[str, tuple[Attached, ...]] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """What stands in one field."""
+        return next(iter(self.texts.get(name, ())), "")
+
+    def with_files(self, name: str, files: Iterable[Attached]) -> FormValues:
+        """The same with other files."""
+        return replace(self, files={**self.files, name: tuple(files)})
+
+    def with_text(self, name: str, *values: str) -> FormValues:
+        """The same with other words in one field."""
+        return replace(self, texts={**self.texts, name: values})
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedForm:
+    """A submitted form: its values, its controls (which are not part of the post), and its new
+    files.
+    """
+
+    typed: FormValues
+    controls: Mapping[str, str]
+    uploads: tuple[tuple[str, File, str], ...]
+
+
+def read(fields: Sequence[Sent]) -> SubmittedForm:
+    """Sort what a browser has sent. New files come with their property and their alt text."""
+    texts: dict[str, list[str]] = {}
+    files: dict[str, list[Attached | File]] = {}
+    controls: dict[str, str] = {}
+    alts: dict[int, str] = {}
+    for full_name, value in fields:
+        name = split_name(full_name)
+        if isinstance(value, File):
+            if value.filename or value.data:
+                files.setdefault(name.base, []).append(value)
+        elif name.base in CONTROLS:
+            controls[name.base] = value
+        elif name.base == ALT_TEXTS:
+            alts[len(alts) if name.index is None else name.index] = read_text(value)
+        elif (known := FIELDS.get(name.base)) and known.widget == "files":
+            # An empty one says that the form has the field, though no file may be in it.
+            there = files.setdefault(name.base, [])
+            if value.strip():
+                there.append(Attached(value.strip()))
+        else:
+            key = (
+                full_name if name.keys and name.index is None and name.keys != ("",) else name.base
+            )
+            texts.setdefault(key, []).append(read_text(value))
+    attached, uploads = _described(files, alts)
+    given = {name: tuple(values) for name, values in texts.items()}
+    return SubmittedForm(FormValues(given, attached), controls, uploads)
+
+
+def read_text(text: str) -> str:
+    """Forms send line ends as CRLF, whatever was typed (HTML, "normalize newlines")."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _described(
+    files: Mapping[str, Sequence[Attached | File]], alts: Mapping[int, str]
+) -> tuple[dict[str, tuple[Attached, ...]], tuple[tuple[str, File, str], ...]]:
+    """Files with their alt texts, which say by their number which photo they mean."""
+    attached: dict[str, tuple[Attached, ...]] = {}
+    uploads: list[tuple[str, File, str]] = []
+    for name, given in files.items():
+        described = alts if name == "photo" else {}
+        # Photos that are there already come first: the form numbers them so.
+        old = [each for each in given if isinstance(each, Attached)]
+        new = [each for each in given if isinstance(each, File)]
+        attached[name] = tuple(
+            replace(each, alt=described.get(place, "")) for place, each in enumerate(old)
+        )
+        uploads += [
+            (name, each, described.get(place, "")) for place, each in enumerate(new, len(old))
+        ]
+    return attached, tuple(uploads)
+
+
+def moved(files: Sequence[Attached], place: int, by: int) -> tuple[Attached, ...]:
+    """The files with one of them further up or down; as they are where that cannot be."""
+    there = place + by
+    if not (0 <= place < len(files) and 0 <= there < len(files)):
+        return tuple(files)
+    changed = list(files)
+    changed.insert(there, changed.pop(place))
+    return tuple(changed)
+
+
+# --- from a post to a form ---------------------------------------------------------------------
+
+
+def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> FormValues:
+    """What stands in the form of a post."""
+    texts: dict[str, tuple[str, ...]] = {"mp-channel": (channel,)} if channel else {}
+    files: dict[str, tuple[Attached, ...]] = {}
+    for name, values in post.properties.items():
+        known = FIELDS.get(name)
+        if known is None or not values:
+            continue
+        match known.widget:
+            case "files":
+                files[name] = tuple(attached_of(name, each) for each in values)
+            case "tags":
+                texts[name] = (_joined([each for each in values if isinstance(each, str)]),)
+            case "lines":
+                texts[name] = ("\n".join(map(words_of, values)),)
+            case "moment":
+                texts[name] = (_shown_moment(values[0], zone),)
+            case "place":
+                texts.update(_shown_place(name, values[0]))
+            case _:
+                html = values[0].get("html") if isinstance(values[0], dict) else None
+                if name == "content" and isinstance(html, str):
+                    texts["content[html]"] = (read_text(html),)
+                elif known.widget == "text":
+                    texts[name] = (read_text(words_of(values[0])),)
+                else:
+                    texts[name] = (in_a_line(words_of(values[0])),)
+    return FormValues(texts, files)
+
+
+def words_of(value: Json) -> str:
+    """A value in words: a text, the address of what is cited, a name."""
+    if isinstance(value, dict):
+        inner = value.get("properties")
+        properties = inner if isinstance(inner, dict) else value
+        for name in ("url", "value", "name", "content"):
+            found = properties.get(name)
+            found = found[0] if isinstance(found, list) and found else found
+            if found:
+                return words_of(found)
+        return ""
+    return "" if value is None else str(value)
+
+
+def in_a_line(text: str) -> str:
+    """As a field of one line has it: a browser takes line ends out, and that is no change."""
+    return " ".join(text.split())
+
+
+def attached_of(name: str, value: Json) -> Attached:
+    """A file as the form has it: only photos have a field for their alt text."""
+    alt = value.get("alt") if isinstance(value, dict) and name == "photo" else None
+    return Attached(words_of(value).strip(), read_text(alt) if isinstance(alt, str) else "")
+
+
+def _joined(tags: Sequence[str]) -> str:
+    """Tags in one line; with semicolons where one has a comma in it."""
+    tags = list(map(in_a_line, tags))
+    if any("," in tag for tag in tags):
+        return "; ".join(tags) + ";"
+    return ", ".join(tags)
+
+
+def split_tags(line: str) -> list[str]:
+    """The tags of one line."""
+    parts = line.split(";" if ";" in line else ",")
+    return list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+
+
+def _shown_moment(value: Json, zone: tzinfo) -> str:
+    """As ``<input type=datetime-local>`` wants it, on the site's clock."""
+    try:
+        return f"{dates.parse(value, zone).astimezone(zone):%Y-%m-%dT%H:%M}"
+    except InvalidRequest:
+        return words_of(value)
+
+
+def _shown_place(name: str, value: Json) -> dict[str, tuple[str, ...]]:
+    properties = properties_of(value)
+    found = {key: _first(properties.get(key)) for key in PLACE}
+    if isinstance(value, str):
+        found["name"] = value
+    return {f"{name}[{key}]": (in_a_line(text),) for key, text in found.items() if text}
+
+
+def properties_of(value: Json) -> dict[str, Json]:
+    """The properties of a nested object; none of another value."""
+    inner = value.get("properties") if isinstance(value, dict) else None
+    return dict(inner) if isinstance(inner, dict) else {}
+
+
+def _first(values: Json) -> str:
+    value = values[0] if isinstance(values, list) and values else values
+    return "" if value is None or isinstance(value, list) else words_of(value)
+
+
+def shown_url(url: str) -> str:
+    """An address as people say it."""
+    parts = urlsplit(url)
+    return f"{parts.netloc}{parts.path}".rstrip("/") or url
