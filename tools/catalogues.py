@@ -29,6 +29,8 @@ LANGUAGES = ("de", "es", "fr")
 _CALLS: dict[str, tuple[int | str, ...]] = {
     "translated": (0,),
     "Notice": (0, "text", "button"),
+    "PasskeyRefused": (0,),
+    "_refusal": (1,),
     "PageError": (0, 1, "text"),
     **dict.fromkeys(
         (

@@ -27,6 +27,7 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.post("/desk/new", post_form(write.create)),
             web.get("/desk/edit", owner_page(change.show)),
             web.post("/desk/edit", post_form(change.change)),
+            web.post("/desk/context", owner_form(preview.look_up)),
             web.post("/desk/preview", post_form(preview.at_once)),
             web.get("/desk/look", owner_page(preview.in_theme)),
             web.post("/desk/publish", owner_form(preview.publish)),

@@ -608,12 +608,20 @@ async def test_the_page_that_is_answered_is_looked_up_while_writing(owner: Brows
     async with client_site(pages) as elsewhere:
         page = await owner.get("/desk/new?kind=reply")
         typed = {"do": "look", "content": "Mine", "in-reply-to": f"{elsewhere}/"}
+        csrf = dict(page.form("/desk/new"))["csrf"]
+        # A script of ours asks for the card alone; without our page's value it is told nothing.
+        forged = await owner.post("/desk/context", data={"url": f"{elsewhere}/"})
+        assert forged.status == 403
         looked = await owner.submit(page, "/desk/new", **typed)
         for _ in range(60):
             # The form waits for a moment only; what takes longer is there the next time.
             if "Sourdough" in looked.text:
                 break
             looked = await owner.submit(page, "/desk/new", **typed)
+        card = await owner.post("/desk/context", data={"csrf": csrf, "url": f"{elsewhere}/"})
+        assert json.loads(card.text)["name"] == "Sourdough, again"
+        none = await owner.post("/desk/context", data={"csrf": csrf, "url": "javascript:x"})
+        assert json.loads(none.text) == {}
     assert looked.status == 200
     assert "Sourdough, again" in said(looked)
     assert "Ann Writer" in said(looked)

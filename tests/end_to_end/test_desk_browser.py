@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import pytest
@@ -351,3 +351,21 @@ async def test_with_script_the_preview_opens_below_the_form(
         await expect(shown.locator("em")).to_have_text("stress")
         await expect(text).to_have_value("Some *stress*")
         await is_fit(page)
+
+
+async def test_with_script_the_page_that_is_answered_is_shown_as_soon_as_it_is_named(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in, viewport=PHONE) as page:
+        # A link has named it, as the bookmarklet does.
+        await page.goto(f"{there.desk}new?kind=reply&url={there.site}a-page-that-is-not-there/")
+        card = page.locator(".context")
+        named = card.locator("strong")
+        await expect(named).to_have_text(urlsplit(there.site).netloc)
+        await is_fit(page)
+        await page.get_by_label("In reply to").fill("no address")
+        await page.get_by_label("Text", exact=True).focus()
+        await expect(card).to_be_hidden()
+        await page.get_by_label("In reply to").fill(f"{there.site}about/")
+        await page.get_by_label("Text", exact=True).fill("An answer")
+        await expect(card).to_be_visible()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from bridge.content.markup import html
 from bridge.content.markup.body import encode
@@ -25,6 +26,7 @@ from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Post
 from bridge.micropub.values import is_empty
+from bridge.pages.language import translated
 from bridge.pages.navigation import Notice
 from bridge.pages.render import PageError, frame
 from bridge.site.known import KnownSite, without_guesses
@@ -108,6 +110,14 @@ async def publish(owner: Owner, sent: Form) -> web.StreamResponse:
         replaced["published"] = (now,)
     done = await desk.publisher.carry_out(Update(entry.url, replace=replaced), desk.token)
     return owner.back("/desk/", Notice("Published.", link=(done.url, "Look at it")))
+
+
+async def look_up(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST ``/desk/context`` (``url``), from a script of ours: what that page says, as JSON; empty
+    for what is no address of a page."""
+    found = await owner.request.app[DESK].contexts.of((sent.get("url") or "").strip())
+    told = {} if found is None else asdict(found) | {"problem": translated(found.problem)}
+    return web.json_response(told, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 def look_of(url: str) -> str:

@@ -28,6 +28,7 @@ from bridge.indieauth.webauthn.ceremony import (
     request_options,
 )
 from bridge.indieauth.webauthn.passkeys import PasskeyRefused, store_passkey
+from bridge.pages.language import preferred, speak, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +75,23 @@ class _Call:
         return challenge
 
 
+def _refusal(request: web.Request, text: str, *, status: int) -> web.Response:
+    """What the page's script shows, in the reader's language."""
+    speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+    return _json({"error": translated(text)}, status=status)
+
+
 def _script_endpoint(handler: Handler) -> Handler:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except (PasskeyRefused, LinkUsed) as error:
-            return _json({"error": str(error) or "This link does not work any more."}, status=403)
+            text = str(error) or "This link does not work any more."
+            return _refusal(request, text, status=403)
         except CsrfError:
-            return _json({"error": "Reload the page, and try again."}, status=403)
+            return _refusal(request, "Reload the page, and try again.", status=403)
         except TooManyRequests:
-            return _json({"error": "Too many attempts. Wait some minutes."}, status=429)
+            return _refusal(request, "Too many attempts. Wait some minutes.", status=429)
 
     return endpoint
 

@@ -195,6 +195,33 @@ for (const place of form.querySelectorAll("[data-place]")) {
   });
 }
 
+// --- the page that is answered: looked up as soon as its address stands there -------------------
+
+for (const card of form.querySelectorAll("[data-context]")) {
+  const field = form.elements[card.dataset.context];
+  let asked = card.hidden ? "" : field.value.trim();
+  const lookUp = async () => {
+    const url = field.value.trim();
+    if (url === asked) return;
+    asked = url;
+    card.hidden = true;
+    if (!/^https?:\/\/\S+$/.test(url)) return;
+    const body = new URLSearchParams({ csrf: form.elements.csrf.value, url });
+    const found = await fetch("/desk/context", { method: "POST", body })
+      .then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
+    if (asked !== url || !found.url) return;
+    card.querySelector("[data-problem]").hidden = !found.problem;
+    card.querySelector("[data-problem] span").textContent = found.problem;
+    card.querySelector("[data-found]").hidden = Boolean(found.problem);
+    card.querySelector("[data-name]").textContent = found.name || new URL(url).host;
+    card.querySelector("[data-author]").textContent = found.author;
+    card.querySelector("[data-excerpt]").textContent = found.excerpt;
+    card.hidden = false;
+  };
+  field.addEventListener("change", lookUp);
+  void lookUp();
+}
+
 // --- a time that is still to come: the post waits for it ----------------------------------------
 
 const date = form.elements.published;

@@ -57,9 +57,9 @@ async function confirm({ csrf }) {
   return call("/auth/confirm/passkey", { csrf, credential: describe(credential) });
 }
 
-function explain(error) {
-  if (error.name === "NotAllowedError") return "That was cancelled, or took too long.";
-  if (error.name === "InvalidStateError") return "This device has a passkey here already.";
+function explain(error, { cancelled, known }) {
+  if (error.name === "NotAllowedError") return cancelled;
+  if (error.name === "InvalidStateError") return known;
   return error.message;
 }
 
@@ -79,7 +79,7 @@ if (window.PublicKeyCredential) {
         if (form) form.submit();
         else location.assign(then);
       } catch (error) {
-        problem.textContent = explain(error);
+        problem.textContent = explain(error, box.dataset);
         problem.hidden = false;
         button.disabled = false;
       }
