@@ -25,7 +25,7 @@ from bridge.desk.owner import Owner
 from bridge.errors import BridgeError, Conflict
 from bridge.indieauth.login.browser_session import browser_session
 from bridge.pages.language import preferred, speak, translated
-from bridge.pages.render import HOST, public_page
+from bridge.pages.render import HOST, STATIC, STATIC_VERSION, public_page
 from bridge.store import StoreError
 
 #: More forms than a browser asks for at once; a name is 32 characters.
@@ -118,7 +118,8 @@ async def manifest(request: web.Request) -> web.Response:
 async def worker(request: web.Request) -> web.Response:
     """GET ``/desk/sw.js``: its bytes change whenever a file does that it keeps."""
     del request
-    script = f'const VERSION = "{_version()}";\n{(_PAGES / "static" / "sw.js").read_text()}'
+    names = f'const VERSION = "{_version()}", STATIC = "/auth/static/{STATIC_VERSION}";'
+    script = f"{names}\n{(STATIC / 'sw.js').read_text()}"
     headers = {hdrs.CACHE_CONTROL: "no-cache", "X-Content-Type-Options": "nosniff"}
     return web.Response(text=script, content_type="text/javascript", headers=headers)
 

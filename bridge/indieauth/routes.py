@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
 from aiohttp import hdrs, web
 
@@ -15,7 +14,7 @@ from bridge.indieauth.login.browser_session import PagesOwner
 from bridge.indieauth.oauth import consent, introspection, token_endpoint
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.navigation import NOTICES
-from bridge.pages.render import HOST
+from bridge.pages.render import HOST, STATIC, STATIC_VERSION
 from bridge.runtime.expiring_map import ExpiringMap
 
 METADATA = "/.well-known/oauth-authorization-server"
@@ -32,7 +31,7 @@ def _passkeys(name: str) -> Handler:
     return handler
 
 
-_STATIC = {file.name: file for file in (Path(__file__).parents[1] / "pages" / "static").iterdir()}
+_STATIC = {file.name: file for file in STATIC.iterdir()}
 _PAGES = (
     web.get("/auth/sign-in", sign_in.show),
     web.post("/auth/sign-in", sign_in.with_password),
@@ -84,15 +83,20 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
     for path in (METADATA, "/auth", "/token", "/introspect", "/revoke", "/userinfo"):
         app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
     app.router.add_get("/auth/static/{name}", static)
+    app.router.add_get("/auth/static/{version}/{name}", static)
 
 
 async def static(request: web.Request) -> web.StreamResponse:
     """A file of our pages. Any other name, however long, is none."""
     file = _STATIC.get(request.match_info["name"])
-    if file is None:
+    version = request.match_info.get("version", STATIC_VERSION)
+    if file is None or len(version) != len(STATIC_VERSION):
         raise web.HTTPNotFound
-    # A new version of the bridge shows at the next visit: a day is kept, then it is asked again.
-    return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: "public, max-age=86400"})
+    # A page names the version that it goes with: that one never changes (RFC 8246). A page of an
+    # older bridge that is still open gets what there is now, and keeps it for no longer.
+    is_named = request.match_info.get("version") == STATIC_VERSION
+    kept = "public, max-age=31536000, immutable" if is_named else "no-cache"
+    return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: kept})
 
 
 @json_endpoint

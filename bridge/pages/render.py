@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -50,6 +52,19 @@ def ago(moment: float | None, now: float | None = None) -> str:
     return language.ago((time.time() if now is None else now) - moment)
 
 
+STATIC = Path(__file__).parent / "static"
+
+
+def _fingerprint(folder: Path) -> str:
+    found = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        found.update(f"{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+#: Names the files of :data:`STATIC` as they are: where they are served is another address after a
+#: change, so that no browser has new pages with old scripts.
+STATIC_VERSION = _fingerprint(STATIC)
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("bridge.pages"),
     autoescape=True,
@@ -59,6 +74,7 @@ _TEMPLATES = jinja2.Environment(
     extensions=["jinja2.ext.i18n"],
 )
 language.install(_TEMPLATES)
+_TEMPLATES.globals["static"] = f"/auth/static/{STATIC_VERSION}"
 _TEMPLATES.filters.update(
     when=lambda moment: language.when(moment, _ZONE.get()),
     ago=ago,

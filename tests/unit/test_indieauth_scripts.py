@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,15 @@ async def test_a_name_that_is_no_file_of_ours_is_not_found(tmp_path: Path, name:
         assert (await stage.owner.get("/auth/static/pages.css")).status == 200
 
 
-async def test_a_browser_keeps_our_style_sheets_for_a_day(tmp_path: Path) -> None:
+async def test_a_browser_asks_once_for_each_version_of_our_files(tmp_path: Path) -> None:
     async with scene(tmp_path) as stage:
-        sheet = await stage.owner.get("/auth/static/pages.css")
-    assert sheet.headers["Cache-Control"] == "public, max-age=86400"
+        page = await stage.owner.get("/tokens")
+        (linked,) = re.findall(r'rel="stylesheet" href="([^"]+)"', page.text)
+        named = await stage.owner.get(linked)
+        older = await stage.owner.get(f"/auth/static/{'0' * 16}/pages.css")
+        plain = await stage.owner.get("/auth/static/pages.css")
+        other = await stage.owner.get("/auth/static/other/pages.css")
+    assert named.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert {older.headers["Cache-Control"], plain.headers["Cache-Control"]} == {"no-cache"}
+    assert (named.status, older.status, plain.status, other.status) == (200, 200, 200, 404)
+    assert named.text == older.text == plain.text

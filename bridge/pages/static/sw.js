@@ -1,10 +1,10 @@
 // The desk without a network: its own files, and a page to write on. It answers nothing while there
-// is one, and keeps no page of the owner's. VERSION is set by the line before.
-/* global VERSION */
+// is one, and keeps no page of the owner's. The line before sets VERSION and STATIC.
+/* global VERSION, STATIC */
 const CACHE = `desk-${VERSION}`;
 const OFFLINE = "/desk/offline";
 const FILES = ["pages.css", "desk.css", "icon.svg", "kept.js", "outbox.js", "waiting.js", "offline.js"];
-const OWN = [OFFLINE, ...FILES.map((name) => `/auth/static/${name}`)];
+const OWN = [OFFLINE, ...FILES.map((name) => `${STATIC}/${name}`)];
 
 async function install() {
   const cache = await caches.open(CACHE);
