@@ -66,7 +66,8 @@ def values_of(
         case "url":
             if text.strip() and not is_web(text.strip()):
                 raise InvalidRequest(
-                    "This is no address of a page. Write it whole, like https://example.com/a-page."
+                    "This is not the address of a page. Write it whole, like"
+                    " https://example.com/a-page."
                 )
             return [*filter(None, [text.strip()]), *old[1:]]
     if name == "content" and (html := typed.text("content[html]")).strip():

@@ -176,7 +176,7 @@ def words_of(value: Json) -> str:
 
 
 def in_a_line(text: str) -> str:
-    """As a field of one line has it: a browser takes line ends out, and that is no change."""
+    """As a field of one line has it: a browser takes line ends out, and that is not a change."""
     return " ".join(text.split())
 
 
