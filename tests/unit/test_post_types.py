@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.desk import fields
+from bridge.desk.compose import fields
 from bridge.micropub import post_type
 from bridge.settings import DEFAULT_CATEGORIES
 from pelican_indieauth.entry import kinds
