@@ -59,7 +59,8 @@ class ApiError(Exception):
     @property
     def revoked(self) -> bool:
         """Whether the account's token is good for nothing."""
-        tokens = {"InvalidToken", "ExpiredToken", "AuthMissing", "AccountTakedown"}
+        tokens = {"InvalidToken", "ExpiredToken", "AuthMissing"}
+        tokens |= {"AccountTakedown", "AccountSuspended", "AccountDeactivated"}
         return self.status == 401 or self.name in tokens
 
 

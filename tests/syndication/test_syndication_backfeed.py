@@ -380,3 +380,17 @@ async def test_of_a_server_that_shows_everything_only_what_is_public_comes_home(
     await close_bench(home.bench)
     assert (new, texts) == (1, ["Hello all"])
     assert SECRET not in git(tmp_path / "repo.git", "log", "-p", "--all")
+
+
+async def test_a_search_that_fails_is_repeated_when_it_is_due(home: Home) -> None:
+    backfeed, requests = home.backfeed(), home.bench.networks.requests
+    uid = home.bench.targets[0].uid
+    home.bench.networks.faults.append(Fault("GET", "", 99, status=500))
+    await backfeed.look(uid)
+    asked = len(requests)
+    await backfeed.look(uid)
+    assert len(requests) == asked
+    home.bench.networks.faults.clear()
+    home.answer(1)
+    home.bench.clock = timedelta(minutes=11)
+    assert await backfeed.look(uid) == 1

@@ -84,6 +84,30 @@ async def test_whatever_software_it_is_a_copy_made_by_hand_is_enough(other: Benc
     assert other.copies(path) == [copy]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "extra"),
+    [
+        ("GET", "/api/v2/search", "read:search", {"in-reply-to": ["https://a.example/@a/1"]}),
+        ("POST", "/api/v2/media", "write:media", {"photo": True}),
+    ],
+)
+async def test_a_token_that_is_good_for_most_posts_keeps_none_of_them_waiting(
+    mastodon: Bench, method: str, path: str, scope: str, extra: dict[str, Any]
+) -> None:
+    words = "This action is outside the authorized scopes"
+    mastodon.networks.faults.append(Fault(method, path, 9, status=403, words=words))
+    if "photo" in extra:
+        extra = {"photo": [await photo(mastodon, 1)]}
+    syndicator = mastodon.start()
+    mastodon.post("Special", name="special", **extra)
+    await mastodon.until(lambda: any(job.state == "failed" for job in mastodon.jobs()))
+    (job,) = mastodon.jobs()
+    assert scope in job.error
+    assert syndicator.ledger.trouble(mastodon.targets[0].uid) is None
+    await mastodon.done_with(mastodon.post("Plain", name="plain"))
+    assert there(mastodon) == ["Plain"]
+
+
 # ---- limits -----------------------------------------------------------------------------------
 
 

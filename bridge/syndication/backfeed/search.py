@@ -129,7 +129,10 @@ class Backfeed:
                     log.warning("answers to %s cannot be had: %s", work[1], error)
                     if error.revoked:
                         account.refuse(self.ledger, error, seconds)
-                    if error.denied or error.status == 429:
+                    if error.status == 429:
+                        break
+                    self._looked(work, seconds)
+                    if error.denied:
                         break
                 except Exception:
                     log.exception("answers to %s cannot be taken in", work[1])
@@ -180,6 +183,12 @@ class Backfeed:
         known.looked = seconds
         self.ledger.keep_answers(known)
         return new
+
+    def _looked(self, work: _Work, seconds: float) -> None:
+        """A look that has failed: the next comes when it is due."""
+        known = self.ledger.answers_to(work[1])
+        known.looked = seconds
+        self.ledger.keep_answers(known)
 
     async def _take_in(
         self, target: Target, entry: IndexedPost, known: Answers, found: CopyAnswers

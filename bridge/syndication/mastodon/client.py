@@ -178,7 +178,7 @@ class Mastodon:
             )
         except ApiError as error:
             if error.status not in {404, 405}:
-                raise
+                raise _lacks(error, "write:media") from error
             answer = await self._api.send(
                 "POST", "/api/v1/media", self._token, data=form, seconds=seconds
             )
@@ -196,7 +196,7 @@ class Mastodon:
             found = object_of(await self._get("/api/v2/search", **query))
         except ApiError as error:
             if error.passing or error.denied:
-                raise
+                raise _lacks(error, "read:search") from error
             return None
         statuses = [_status(each) for each in found.get("statuses", []) if isinstance(each, dict)]
         return statuses[0] if statuses else None
@@ -204,7 +204,11 @@ class Mastodon:
     async def do(self, status_id: str, action: str) -> dict[str, Any]:
         """``favourite`` or ``reblog`` a status, or take that back (``unfavourite``, …)."""
         path = f"/api/v1/statuses/{status_id}/{action}"
-        return object_of(await self._api.send("POST", path, self._token))
+        scope = "write:favourites" if "favourite" in action else "write:statuses"
+        try:
+            return object_of(await self._api.send("POST", path, self._token))
+        except ApiError as error:
+            raise _lacks(error, scope) from error
 
     async def context(self, status_id: str) -> list[dict[str, Any]]:
         """The answers to a status, and the answers to those."""
@@ -258,6 +262,13 @@ class Mastodon:
             if answer.status == 200:
                 return
         raise ApiError("the server has not finished a photo in five minutes", status=503)
+
+
+def _lacks(error: ApiError, scope: str) -> ApiError:
+    """A token that is good for other things keeps no other post waiting: 403 is this one's."""
+    if error.status != 403:
+        return error
+    return ApiError(f"{error}: does the token have the scope {scope}?", status=400)
 
 
 def _instance(found: Mapping[str, Any]) -> Instance:
