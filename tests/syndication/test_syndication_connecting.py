@@ -12,16 +12,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 from indieauth_kit import browser, running
+from partner_kit import MastodonMock
 from syndication_kit import Bench, Fault, Networks, close_bench, make_bench, start_networks
 
 from bridge.desk.syndication import PATH, SyndicationPages
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
 from bridge.store.git import GitStore
+from bridge.syndication.api import Api, ApiError
 from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.connecting import SCOPES, Connecting, NotConnected
 from bridge.syndication.environment import FileVault
 from bridge.syndication.fake.bluesky import APP_PASSWORD, HANDLE
+from bridge.syndication.mastodon.client import Mastodon
 
 CALLBACK = "https://bridge.example/desk/syndication/callback"
 
@@ -148,3 +151,34 @@ async def test_the_owner_sees_what_failed_and_says_what_is_to_be_done(
         await owner.post(PATH, data={"csrf": form["csrf"], "action": "retry", "id": job})
         await bench.done(path)
     assert bench.networks.toots == ["Hello, web"]
+
+
+@pytest.mark.cold
+async def test_a_server_that_others_have_written_lets_the_bridge_in_and_out(
+    connecting: Connecting, mastodon_mock: MastodonMock
+) -> None:
+    mastodon_mock.clear()
+    target = Target(uid=mastodon_mock.uid, name="M", type="mastodon")
+    asked = parse_qs(urlsplit(await connecting.begin(target)).query)
+    # The form on the server's page, with the account that the owner presses.
+    form = {name: asked[name][0] for name in ("redirect_uri", "client_id", "scope", "state")}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(
+            f"{mastodon_mock.url}/oauth/authorize",
+            data={**form, "username": "testuser"},
+            allow_redirects=False,
+        ) as answer,
+    ):
+        back = parse_qs(urlsplit(answer.headers["Location"]).query)
+    assert connecting.pending(target, back["state"][0])
+    assert await connecting.end(target, back["code"][0]) == "@testuser"
+    token = connecting.vault.get(target.uid, "token")
+    client = Mastodon(Api(connecting.own, target.base), token)
+    made = await client.post([("status", "Hello"), ("visibility", "public")], "key")
+    assert mastodon_mock.copies() == ["Hello"]
+    assert made.url.endswith(f"/@testuser/{made.id}")
+    await connecting.disconnect(target)
+    with pytest.raises(ApiError) as refused:
+        await client.account()
+    assert refused.value.denied
