@@ -262,6 +262,8 @@ class Syndicator:
         opened = await self._files.open(job.path)
         if job.copy:
             # Made by an earlier try, whose end was not written down.
+            if job.copy not in self.ledger.copies:
+                self._keep(job, Made(job.copy, job.copy_id, job.text))
             await self._finish(job, is_changed=True)
             return
         if opened is None:

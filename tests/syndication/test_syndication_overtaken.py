@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from git_kit import git
-from syndication_kit import Bench, Fault, there
+from syndication_kit import Bench, Fault, Killed, there
 
 from bridge.store import Change, Commit
 
@@ -165,6 +165,26 @@ async def test_an_edit_before_the_copy_is_written_down_reaches_it(
     mastodon.edit(path, "Two")
     mastodon.start()
     await mastodon.done(path)
+    await mastodon.until(lambda: mastodon.networks.toots == ["Two"])
+
+
+async def test_a_copy_that_was_hardly_written_down_is_edited_all_the_same(
+    mastodon: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bridge ends between the two files that say that there is a copy."""
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bridge.syndication.jobs.Ledger.keep", killed)
+        syndicator = mastodon.start()
+        path = mastodon.post("One")
+        await mastodon.until(lambda: any(task.done() for task in syndicator._tasks))
+        await mastodon.stop()
+    mastodon.start()
+    await mastodon.done(path)
+    mastodon.edit(path, "Two")
     await mastodon.until(lambda: mastodon.networks.toots == ["Two"])
 
 
