@@ -30,6 +30,8 @@ _ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Su
 #: What stands around the body of an HTML file.
 _FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
 _LINES = "\r\n"
+#: What stands around code in a note, and is no word of it.
+_FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
 _LANGUAGE = re.compile(r"[a-z0-9][a-z0-9+#.-]{0,29}")
 _NO_COMMANDS: Properties = MappingProxyType({})
 
@@ -425,8 +427,11 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
     content = post.first("content")
     if form == "markdown" and isinstance(content, str) and content.strip():
         return one_line(html.plain(rules.site.render(content).html))
-    words = _plain_content(post)
-    return words if isinstance(content, dict) else text.plain(words)
+    if isinstance(content, dict):
+        return _plain_content(post)
+    if isinstance(content, str):
+        post = post.with_properties({"content": (_FENCE.sub("", content),)})
+    return text.plain(_plain_content(post))
 
 
 def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:

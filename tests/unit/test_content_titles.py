@@ -50,6 +50,11 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"weight": h("measure", num=80.5, unit="kg")}, "Weight: 80.5 kg"),
         ({"mood": "happy"}, "Mood: happy"),
         ({"flag": True}, "Flag: true"),
+        (
+            {"content": "Look:\n```python\nif a < b:\n    pass\n```\nSo"},
+            "Look: if a &lt; b: pass So",
+        ),
+        ({"content": "~~~\nx ~~~ y\n~~~"}, "x ~~~ y"),
         ({"checkin": h("geo", u="35", latitude="48.2", longitude="16.4")}, "At 48.2, 16.4"),
         (
             {"content": {"html": f'<p><img src="{URL}" alt="The &lt;sea&gt;"></p>'}},
