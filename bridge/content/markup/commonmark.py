@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 _MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
 _RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
@@ -110,6 +110,8 @@ class _Writer:
     #: The end of HTML, or of a formula, that goes on.
     end: str = ""
     after_blank: bool = True
+    #: What the paragraph or list of the quotation is that the last line was in, if it was in one.
+    quoted: Literal["", "text", "list"] = ""
 
     def line(self, line: str, following: str) -> None:
         """One line, with the state after those before it."""
@@ -124,6 +126,7 @@ class _Writer:
             self._keep(line)
             self.in_paragraph = False
             self.after_blank = True
+            self.quoted = ""
             return
         self.ended_further = self.ended_list = False
         text = line.lstrip(" ")
@@ -213,8 +216,15 @@ class _Writer:
         if depth and self.after_blank:
             self._insert(" " * self._shift())
             self._go_on_after_blank()
+        if not text.startswith(">"):
+            self.quoted = ""
+        elif self.quoted == "text" and not depth and self._begins_list(_quoted(text)):
+            self._insert(">\n")
         self._keep(" " * indent)
-        if self._opens_raw(text):
+        if text.startswith(">"):
+            self._quote(text, following)
+            self.in_paragraph = True
+        elif self._opens_raw(text):
             self._keep(text)
             self.in_paragraph = not self.end and not _HTML.match(text)
         elif _HEADING.match(text) or _RULE.fullmatch(text):
@@ -223,6 +233,22 @@ class _Writer:
         else:
             self._text(text, following)
             self.in_paragraph = True
+
+    def _quote(self, text: str, following: str) -> None:
+        """A line of a quotation, in which lists and hashtags are read alike."""
+        inner = _quoted(text)
+        if not inner.strip() or _HEADING.match(inner):
+            self.quoted = ""
+        elif self._marker(inner):
+            self.quoted = "list"
+        else:
+            self.quoted = self.quoted or "text"
+        self._keep(text[: len(text) - len(inner)])
+        self._text(inner, following)
+
+    def _begins_list(self, text: str) -> bool:
+        marker = self._marker(text)
+        return marker is not None and self._interrupts(text, marker)
 
     def _shift(self) -> int:
         """By how much the content of the innermost item has to be indented further."""
@@ -298,6 +324,11 @@ class _Writer:
             return
         self.changes.append(Change(self.length, len(text), sent))
         self._keep(text)
+
+
+def _quoted(text: str) -> str:
+    """What stands behind the mark of a quotation."""
+    return text[1:].removeprefix(" ")
 
 
 def _is_table(text: str, following: str) -> bool:
