@@ -28,6 +28,7 @@ from bridge.posts.index_tables import (
     open_tables,
     translated,
 )
+from bridge.runtime.memory import give_back
 from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
@@ -320,6 +321,7 @@ class PostIndex:
         forget(self._database, [path for path, blob in known.items() if wanted.get(path) != blob])
         new = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
         self._learn(new, describe, then=self._database.commit)
+        give_back()
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._folder}/")

@@ -33,6 +33,7 @@ from bridge.rebuild.resident.messages import (
     UnsupportedSite,
 )
 from bridge.rebuild.resident.reuse.opened import denied
+from bridge.runtime.memory import give_back
 from bridge.site.starting import confine_by
 
 try:
@@ -141,11 +142,15 @@ class GarbageCollection:
     def collect(self) -> None:
         """Free it."""
         self._builds = 0
+        first, thorough = self._collections == 0, self._collections % _THOROUGHLY == 0
         self._collections += 1
-        if self._collections % _THOROUGHLY == 0:
+        if thorough and not first:
             gc.unfreeze()
         gc.collect()
         gc.freeze()
+        if thorough:
+            # The first build has compiled templates, and made everything.
+            give_back()
         gc.set_threshold(_VERY_MUCH)
 
 

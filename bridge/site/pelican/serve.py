@@ -29,6 +29,7 @@ import msgspec
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.site_view import Rendered
 from bridge.errors import BridgeError
+from bridge.runtime.memory import give_back
 from bridge.settings import SettingsError
 from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames, write_all
 from bridge.site.messages import (
@@ -129,6 +130,9 @@ class Supervisor:
 
     def run(self) -> None:
         """Answer until the bridge goes away."""
+        # What loading the site has left would be held twice.
+        gc.collect()
+        give_back()
         self._fork(TEXT)
         while True:
             for key, _ in self._selector.select(self._pause()):

@@ -35,8 +35,8 @@ from bridge.rebuild.resident.reuse.tracing import SiteList, Trace, asked, speaks
 
 #: Which content object: of which kind, from which file.
 ContentKey: TypeAlias = tuple[str, str]
-#: What a page was made from, with the numbers of that time.
-Dependencies: TypeAlias = Mapping[Hashable, Hashable]
+#: What a page was made from, and the numbers of that time, in the same order. Each page has this.
+Dependencies: TypeAlias = tuple[tuple[Hashable, ...], tuple[Hashable, ...]]
 
 _PLAIN = frozenset(
     {str, int, type(None), bytes, date, datetime, SafeDatetime, time, timedelta, ZoneInfo}
@@ -135,12 +135,14 @@ class BuildInputs:
         things += [("content", self.key(content)) for content in trace.contents.values()]
         things += [("file", path) for path in trace.files]
         things += [("mentions", path) for path in trace.mentions]
-        return {self._numbering.same(thing): self._look(thing, local) for thing in things}
+        same = tuple(map(self._numbering.same, things))
+        return same, tuple(self._look(thing, local) for thing in same)
 
     def still(self, dependencies: Dependencies, local: Mapping[str, Any]) -> bool:
         """Whether a page would be made from the same."""
         try:
-            return all(self._look(thing, local) == number for thing, number in dependencies.items())
+            pairs = zip(*dependencies, strict=True)
+            return all(self._look(thing, local) == number for thing, number in pairs)
         except Opaque:
             return False
 

@@ -1,0 +1,31 @@
+"""What a large piece of work leaves behind goes back to the system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+from bridge.runtime.memory import give_back
+
+def held():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+before = held()
+parts = [bytes(1000) for _ in range(60_000)]
+last = parts[-1]
+full = held()
+del parts
+give_back()
+print((held() - before) / (full - before))
+"""
+
+
+def test_what_was_freed_goes_back_also_below_what_is_still_held() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 0.2
