@@ -367,7 +367,11 @@ class Checkout:
 
     def _described(self, version: Version) -> Mapping[str, tuple[str, str]]:
         """Name and URL of each submodule, by its path."""
-        listed = self._git("config", "--null", f"--blob={version}:.gitmodules", "--list")
+        try:
+            listed = self._git("config", "--null", f"--blob={version}:.gitmodules", "--list")
+        except StoreBroken:
+            # There is none, or git cannot read it: a clone has the rest of the files all the same.
+            return {}
         settings: dict[str, dict[str, str]] = {}
         for line in filter(None, listed.split("\0")):
             key, _, value = line.partition("\n")

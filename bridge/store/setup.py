@@ -199,7 +199,12 @@ def clone_recursively(bare: Path, url: str, version: str, folder: Path) -> None:
         run([*here, "remote", "set-url", "origin", url or str(bare)])
         run([*here, "checkout", "--quiet", "--detach", version])
         update = ["submodule", "--quiet", "update", "--init", "--recursive"]
-        run(["git", *allowed, *update], env=_UNATTENDED)
+        try:
+            run(["git", *allowed, *update], env=_UNATTENDED)
+        except git.GitCommandError as error:
+            # A repo within the repo that is no submodule: the rest is there.
+            if "No url found" not in str(error):
+                raise
     except git.GitCommandError as error:
         raise StoreBroken(_reason(error)) from error
 

@@ -353,6 +353,21 @@ def test_a_submodule_that_cannot_be_had_is_named(
     assert (folder / "themes" / "t" / "base.html").exists()
 
 
+@pytest.mark.parametrize("described", [None, "[submodule\n"], ids=["not at all", "wrongly"])
+def test_a_repo_within_the_repo_that_nothing_describes_is_named(
+    described: str | None, owner: Owner, folder: Path, tmp_path: Path
+) -> None:
+    """As ``git add`` makes it of a clone that lies there: the rest of the site is there."""
+    theme = Owner(tmp_path / "theme")
+    theme.write({"base.html": "1"})
+    owner.module("themes/t", theme.bare)
+    version = owner.write({".gitmodules": described, "content/a.md": "Title: A"})
+    checkout = Checkout(owner.objects, folder, submodules=Known(theme))
+    checkout.bring_to(version)
+    assert checkout.warnings == ("themes/t: a submodule that .gitmodules does not describe",)
+    assert (folder / "content" / "a.md").exists()
+
+
 def test_a_link_out_of_a_submodule_into_the_repo_stays(
     owner: Owner, folder: Path, tmp_path: Path
 ) -> None:
