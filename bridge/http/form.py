@@ -17,8 +17,8 @@ from bridge.runtime.fair_queue import Account, fair_queue
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_FORM = "application/x-www-form-urlencoded"
-_MULTIPART = "multipart/form-data"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
 #: Fields of a form.
 _MOST = 100
 _MAX_BODY = 64 * 1024
@@ -26,6 +26,23 @@ _BODY_SECONDS = 30.0
 
 #: What stands for a byte that is not UTF-8.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def urlencoded(
+    encoded: str | bytes, max_fields: int, errors: str = "strict"
+) -> list[tuple[str, str]]:
+    """The fields of an urlencoded form or a query, blank ones included.
+
+    ``errors`` is what becomes of bytes that are not UTF-8. Raises :class:`InvalidRequest`.
+    """
+    try:
+        if isinstance(encoded, bytes):
+            encoded = encoded.decode("utf-8", errors)
+        return parse_qsl(encoded, keep_blank_values=True, errors=errors, max_num_fields=max_fields)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The form is not UTF-8.") from error
+    except ValueError as error:
+        raise InvalidRequest(f"The form has more than {max_fields} fields.") from error
 
 
 class Form:
@@ -38,11 +55,9 @@ class Form:
         """Raises :class:`OAuthError` (``invalid_request``)."""
         self._pairs: list[tuple[str, str]] = []
         try:
-            self._pairs += parse_qsl(
-                encoded, keep_blank_values=True, errors="surrogateescape", max_num_fields=_MOST
-            )
-        except ValueError as error:
-            raise OAuthError("invalid_request", "There are too many fields.") from error
+            self._pairs += urlencoded(encoded, _MOST, errors="surrogateescape")
+        except InvalidRequest as error:
+            raise OAuthError("invalid_request", error.description) from error
 
     @classmethod
     def from_multipart(cls, body: bytes, content_type: str) -> Form:
@@ -92,13 +107,13 @@ async def read_form(request: web.Request) -> Form:
     RFC 6749 4.1.3 wants it urlencoded. Apps that are written in JavaScript send a ``FormData`` as
     it comes, which is multipart.
     """
-    if request.content_type == _MULTIPART:
+    if request.content_type == MULTIPART:
         body, kind = await read_body(request), request.headers[hdrs.CONTENT_TYPE]
         return await fair_queue().run(
             Account(), len(body), partial(Form.from_multipart, body, kind)
         )
-    if hdrs.CONTENT_TYPE in request.headers and request.content_type != _FORM:
-        raise OAuthError("invalid_request", f"Send {_FORM}.")
+    if hdrs.CONTENT_TYPE in request.headers and request.content_type != FORM:
+        raise OAuthError("invalid_request", f"Send {FORM}.")
     encoded = (await read_body(request)).decode("utf-8", "surrogateescape")
     return await fair_queue().run(Account(), len(encoded), partial(Form, encoded))
 

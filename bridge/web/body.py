@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
-from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
 from bridge.http.body_stream import Take, receive
+from bridge.http.form import FORM, MULTIPART, urlencoded
 from bridge.http.json_body import read_json
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
@@ -26,8 +26,6 @@ MAX_FIELDS = 1000
 #: What a multipart body needs besides its file.
 WRAPPING = 64 * 1024
 
-FORM = "application/x-www-form-urlencoded"
-MULTIPART = "multipart/form-data"
 JSON = "application/json"
 
 _TOKEN = "access_token"  # noqa: S105 - a field's name
@@ -128,15 +126,7 @@ def _read_json(data: bytes) -> RequestBody:
 
 
 def _read_form(data: bytes) -> RequestBody:
-    try:
-        pairs = parse_qsl(
-            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
-        )
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The form is not UTF-8.") from error
-    except ValueError as error:
-        raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields.") from error
-    return _form(pairs)
+    return _form(urlencoded(data, MAX_FIELDS))
 
 
 def _form(fields: Sequence[Field]) -> RequestBody:

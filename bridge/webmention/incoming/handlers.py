@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from aiohttp import hdrs, web
 
 from bridge.errors import BridgeError, InvalidRequest, NotFound
 from bridge.http.body_stream import receive_all
+from bridge.http.form import FORM, urlencoded
 from bridge.http.rate_limit import address
 from bridge.pages.webmention import form_page, refusal_page, state_page, wants_page
 from bridge.webmention.incoming.inbox import Record, State
 from bridge.webmention.incoming.receiving import Receiver
 from bridge.webmention.mention import web_url
 
-_FORM = "application/x-www-form-urlencoded"
 _BYTES = 8 * 1024
 _SECONDS = 30.0
 _FIELDS = 20
@@ -92,15 +90,10 @@ class WebmentionHandlers:
 async def _read(request: web.Request) -> tuple[str, str]:
     """Source and target of a request. Raises :class:`InvalidRequest` and PayloadTooLarge."""
     # 3.1.3: the parameters are "x-www-form-urlencoded".
-    if request.content_type != _FORM:
-        raise InvalidRequest(f"Send 'source' and 'target' as {_FORM}.")
+    if request.content_type != FORM:
+        raise InvalidRequest(f"Send 'source' and 'target' as {FORM}.")
     body = await receive_all(request, max_bytes=_BYTES, seconds=_SECONDS)
-    try:
-        pairs = parse_qsl(
-            body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS
-        )
-    except ValueError as error:
-        raise InvalidRequest("The form is not UTF-8, or has too many fields.") from error
+    pairs = urlencoded(body, _FIELDS)
     found = {name: [value for key, value in pairs if key == name] for name, _ in pairs}
     if "code" in found:
         # To fetch and to publish what is for some alone would be wrong.
