@@ -72,7 +72,7 @@ class MediaLibrary:
         """Take an upload; when this returns it is safe on disk and served.
 
         The same bytes again give the file that is there already, as the last upload. Raises
-        InvalidRequest, UnsupportedMediaType, PayloadTooLarge, InsufficientStorage.
+        InvalidRequest, UnsupportedMediaType, PayloadTooLarge, InsufficientStorage, Unavailable.
         """
         if len(data) > self._max_bytes:
             raise PayloadTooLarge(

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bridge.errors import PayloadTooLarge
+from bridge.errors import PayloadTooLarge, Unavailable
 from bridge.media.formats.picture import REFUSALS, Picture, Rules
 from bridge.media.formats.sniff import Kind
 
@@ -30,7 +30,10 @@ class Cleaner:
 
     ``processor_seconds`` bounds what one may cost, ``seconds`` how long it may take on a machine
     that is busy otherwise. After ``patience`` seconds a file counts as slow, and gives way to
-    others: ``slow`` of them may go on beside the ``at_once`` that others come through.
+    others: ``slow`` of them may go on beside the ``at_once`` that others come through. No more than
+    ``most_waiting`` wait for their turn, and none longer than ``waiting`` seconds: the clients that
+    have sent them may be gone, but their work goes on, so that they find it done when they come
+    again.
     """
 
     def __init__(
@@ -42,20 +45,25 @@ class Cleaner:
         patience: float = 2.0,
         at_once: int = 2,
         slow: int = 2,
+        waiting: float = 120.0,
+        most_waiting: int = 30,
     ) -> None:
         self._rules = rules
         self._processor_seconds = processor_seconds
         self._seconds = seconds
         self._patience = patience
         self._turns = asyncio.Semaphore(at_once)
+        self._waiting = waiting
+        self._may_wait = most_waiting
         self._slow_left = slow
         self._one_large = asyncio.Lock()
 
     async def clean(self, data: bytes, kind: Kind) -> Picture:
         """What :func:`bridge.media.formats.clean.clean` makes of a file.
 
-        The one who cancels this ends the work, too. Raises what that does, and
-        :class:`PayloadTooLarge` for a file that costs too much time or memory.
+        The one who cancels this ends the work, too. Raises what that does,
+        :class:`PayloadTooLarge` for a file that costs too much time or memory, and
+        :class:`Unavailable` where too many wait for their turn.
         """
         async with self._turn():
             process = await asyncio.create_subprocess_exec(
@@ -77,7 +85,16 @@ class Cleaner:
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        await self._turns.acquire()
+        if not self._may_wait:
+            raise _too_many()
+        self._may_wait -= 1
+        try:
+            async with asyncio.timeout(self._waiting):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise _too_many() from error
+        finally:
+            self._may_wait += 1
         held = True
 
         def give_way() -> None:
@@ -132,6 +149,13 @@ class Cleaner:
         return Picture(
             whole, told["width"], told["height"], tuple(zip(told["copies"], copies, strict=True))
         )
+
+
+def _too_many() -> Unavailable:
+    return Unavailable(
+        "Many files are being prepared at the moment. Send this one again in a minute.",
+        retry_after=60,
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from media_samples import encoded, exif, jpeg, moving, picture
 from PIL import Image
 
-from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.errors import InvalidRequest, PayloadTooLarge, Unavailable
 from bridge.media import worker
 from bridge.media.formats.images import prepare
 from bridge.media.formats.picture import Rules
@@ -37,6 +37,7 @@ clean.clean = stubborn
 clean.main()
 """
 PATIENT = 60.0
+SMALL = encoded(picture(1, 1), "PNG")
 
 
 @pytest.fixture
@@ -124,9 +125,8 @@ async def test_slow_uploads_do_not_keep_others_waiting(pids: Path) -> None:
     cleaner = Cleaner(Rules(), patience=0.1, at_once=2, slow=2)
     slow = [asyncio.create_task(cleaner.clean(b"sleep", PNG)) for _ in range(2)]
     await begun(pids, 2)
-    small = encoded(picture(1, 1), "PNG")
     async with asyncio.timeout(PATIENT):
-        assert (await cleaner.clean(small, PNG)).width == 1
+        assert (await cleaner.clean(SMALL, PNG)).width == 1
     # Two more are as many as there may be: the next would wait.
     slow += [asyncio.create_task(cleaner.clean(b"sleep", PNG)) for _ in range(2)]
     await begun(pids, 5)
@@ -135,7 +135,32 @@ async def test_slow_uploads_do_not_keep_others_waiting(pids: Path) -> None:
     await asyncio.gather(*slow, return_exceptions=True)
     assert all(map(is_gone, await begun(pids)))
     async with asyncio.timeout(PATIENT):
-        assert (await cleaner.clean(small, PNG)).width == 1
+        assert (await cleaner.clean(SMALL, PNG)).width == 1
+
+
+async def test_no_file_waits_for_its_turn_without_end(pids: Path) -> None:
+    """Those who have sent the files before it may be gone."""
+    cleaner = Cleaner(Rules(), at_once=1, slow=0, waiting=0.1, most_waiting=2)
+    slow = asyncio.create_task(cleaner.clean(b"sleep", PNG))
+    await begun(pids)
+    with pytest.raises(Unavailable, match="again in a minute"):
+        await cleaner.clean(SMALL, PNG)
+    slow.cancel()
+    await asyncio.wait({slow})
+
+
+async def test_only_so_many_files_wait_for_their_turn(pids: Path) -> None:
+    cleaner = Cleaner(Rules(), at_once=1, slow=0, most_waiting=1)
+    slow = asyncio.create_task(cleaner.clean(b"sleep", PNG))
+    await begun(pids)
+    next_one = asyncio.create_task(cleaner.clean(SMALL, PNG))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="again in a minute"):
+        await cleaner.clean(SMALL, PNG)
+    slow.cancel()
+    # The one who has gone makes room.
+    assert (await next_one).width
+    assert (await cleaner.clean(SMALL, PNG)).width
 
 
 async def test_large_photos_take_turns_across_processes() -> None:
