@@ -99,6 +99,9 @@ class _Handler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The response to malformed HTTP, or to an error below the application."""
+        # aiohttp quotes what a client expects (RFC 9110 10.1.1), whose bytes may be no text.
+        if isinstance(exc, UnicodeEncodeError):
+            status = 400
         # A client that has gone is told nothing, and is not an error.
         if status >= 500 and not isinstance(exc, ConnectionError):
             response = super().handle_error(request, status, exc, message)

@@ -495,3 +495,11 @@ async def test_no_answer_names_a_version(tmp_path: Path, request_line: bytes) ->
     assert re.findall(rb"(?mi)^server: (.*?)\r$", answer) == [b"micropub-bridge"]
     assert b"aiohttp" not in answer
     assert b"Python" not in answer
+
+
+@pytest.mark.parametrize("name", [b"Expect", b"Content-Type", b"Accept", b"Cookie"])
+async def test_a_header_that_is_no_text_is_no_error_of_ours(tmp_path: Path, name: bytes) -> None:
+    async with listening(tmp_path) as port:
+        request = b"POST /micropub HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        answer = await say(port, request + name + b": \xff\xfe\r\nContent-Length: 0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 4")
