@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,31 @@ async def test_a_post_reaches_the_remote(world: World) -> None:
         status = await settled(remote)
     assert (status.behind, status.ahead, status.error) == (0, 0, None)
     assert world.on_remote("b.md") == "ours"
+    world.sound()
+
+
+async def test_posts_that_keep_coming_while_others_are_pushed_are_no_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push, numbers = Transport.push, iter(range(8))
+    loop = asyncio.get_running_loop()
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+
+        def pushed(transport: Transport, commit: bytes, seen: str | None) -> None:
+            push(transport, commit, seen)
+            for number in islice(numbers, 1):
+                version = put(store, f"more-{number}.md", "ours")
+                loop.call_soon_threadsafe(remote.changed, version)
+
+        monkeypatch.setattr(Transport, "push", pushed)
+        remote.changed(put(store, "b.md", "ours"))
+        await until(
+            remote, lambda status: status.state == "failed" or "more-7.md" in world.listed()
+        )
+        assert remote.status().error is None
+        status = await settled(remote)
+    assert (status.behind, status.error) == (0, None)
     world.sound()
 
 

@@ -193,6 +193,8 @@ class Remote:
                 status = replace(status, conflicts=await self._in_thread(self._round.conflicts))
             if counts is not None:
                 status = replace(status, behind=counts.behind, ahead=counts.ahead)
+                if counts.behind and not error:
+                    self._wake.set()
         except (StoreError, GitError, OSError) as trouble:
             error = error or str(trouble)
         retry = time.time() + self._pause() if error else None

@@ -75,6 +75,10 @@ class SyncRound:
                 self._transport.fetch()
             except RemoteIsBusy:
                 self._transport.pause(_MOMENT)
+            else:
+                # What was committed in the meantime is for the next run: this one has not failed.
+                self._transport.agree(ours)
+                return
         raise TransportError("the remote kept changing during the push")
 
     def _refuse_to_disturb(self, ours: Version, theirs: Version | None) -> None:
