@@ -53,9 +53,13 @@ def _value(text: str) -> tuple[str, str]:
 
 
 def _extended(value: str) -> str:
-    """Decode ``UTF-8''na%C3%AFve.jpg`` (RFC 8187); ``None`` for any other encoding."""
+    """Decode ``UTF-8''na%C3%AFve.jpg``; ``""`` for an encoding that no one has to know."""
     charset, _, encoded = value.split("'", 2) if value.count("'") >= 2 else ("", "", "")
+    # RFC 8187 has UTF-8 alone, RFC 5987 before it ISO-8859-1, too. Python knows many more, of
+    # which some raise errors of their own.
+    if charset.lower() not in {"", "utf-8", "iso-8859-1"}:
+        return ""
     try:
         return unquote(encoded, charset or "utf-8", "strict")
-    except (LookupError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return ""

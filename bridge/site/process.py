@@ -290,7 +290,8 @@ class SiteProcess:
         self, question: Question, expected: type[_Reply], kind: int, seconds: float | None
     ) -> _Reply:
         limit = seconds or (self._limits.quick if kind == QUICK else self._limits.text)
-        late = limit if kind == QUICK else 3 * limit + self._limits.overdue
+        # On a busy machine a process waits for the processor, too.
+        late = 5 * limit if kind == QUICK else 3 * limit + self._limits.overdue
         lost = 0
         while True:
             await self._may_ask.wait()

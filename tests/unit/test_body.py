@@ -216,7 +216,11 @@ class TestMultipart:
             ('filename="blob"', "blob"),
             ("filename*=UTF-8''na%C3%AFve.jpg", "naïve.jpg"),
             ("filename=\"n.jpg\"; filename*=UTF-8''na%C3%AFve.jpg", "naïve.jpg"),
-            ("filename*=klingon''%E4.jpg; filename=y.jpg", "y.jpg"),
+            ("filename*=iso-8859-1''na%EFve.jpg", "naïve.jpg"),
+            *(
+                (f"filename*={odd}''%E4.jpg; filename=y.jpg", "y.jpg")
+                for odd in ("klingon", "UTF-8\0", "undefined", "rot13", "idna", "zlib", "utf-16")
+            ),
             ('filename="unclosed.jpg', "unclosed.jpg"),
             (r'filename="C:\photos\a.jpg"', r"C:\photos\a.jpg"),
             ('FileName="caps.jpg";', "caps.jpg"),

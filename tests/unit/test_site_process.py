@@ -200,7 +200,7 @@ async def test_a_process_that_has_died_is_started_again(tmp_path: Path) -> None:
 
 
 async def test_a_process_that_does_not_answer_is_killed_and_started_again(tmp_path: Path) -> None:
-    async with opened(tmp_path, limits=Limits(loading=600, quick=0.5)) as site:
+    async with opened(tmp_path, limits=Limits(loading=600, quick=0.1)) as site:
         assert site._running is not None
         before = site._running.process
         os.kill(before.pid, signal.SIGSTOP)
