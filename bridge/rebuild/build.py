@@ -37,18 +37,18 @@ class Task:
 
     @property
     def since_last_try(self) -> frozenset[str]:
-        """Files that are other than whatever built last has seen."""
+        """The files that have changed since the last build that was tried."""
         return self.changed if self.new is None else self.new
 
     @property
     def excused(self) -> frozenset[str] | None:
-        """Files whose own fault it is if they cannot be read; ``None``: so it is with any."""
+        """The files that may be unreadable without failing the build; ``None``: any."""
         return None if self.unread is None else self.changed | self.unread
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A build that went well: output files that are other than before, written or removed.
+    """A successful build: the output files that changed, written or removed.
 
     ``left_out`` are source files that are not in it, with the reason; ``warnings`` are errors that
     were logged, and cost the site nothing.
@@ -74,7 +74,7 @@ class BuildFailed(Exception):
 
 
 class BuildTookTooLong(BuildFailed):
-    """The build was ended after its time: the machine was busy, or some file keeps it busy."""
+    """The build was ended at its time limit: the machine was busy, or a file keeps it busy."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, passing=True)
@@ -92,7 +92,7 @@ class Builder(Protocol):
         ...
 
     def stays_warm(self, changed: Collection[str]) -> bool:
-        """Whether a build of these changes counts on files that earlier ones have left behind."""
+        """Whether a build of these changes depends on files that earlier builds have left."""
         ...
 
     def needs_warm_up(self) -> bool:
@@ -111,11 +111,11 @@ class Builder(Protocol):
         ...
 
     async def abandon(self) -> None:
-        """No site comes of the builds since the last that went well: show that one again."""
+        """The builds since the last successful one have failed for good: restore its site."""
         ...
 
     async def close(self) -> None:
-        """Leave no process behind."""
+        """End every process."""
         ...
 
 
@@ -124,7 +124,7 @@ class Job(Protocol):
 
     @property
     def next_due(self) -> datetime | None:
-        """When there will be something to do although no version is new."""
+        """When there will be work without a new version."""
         ...
 
     async def do(self, version: Version, shown: Shown) -> Outcome:
@@ -143,5 +143,5 @@ class Job(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave no process behind."""
+        """End every process."""
         ...

@@ -88,13 +88,13 @@ class Worker:
         return self.output is not None
 
     async def start(self) -> None:
-        """Begin to work; what was committed while no one looked is built first."""
+        """Start the worker; what was committed while it was off is built first."""
         self._asked += 1
         self._task = asyncio.create_task(self._run(), name="rebuild")
         self._wake.set()
 
     def changed(self, version: Version) -> None:
-        """Have this version built soon."""
+        """Schedule a build of this version."""
         self._asked += 1
         self._order[version] = self._asked
         if len(self._order) > _REMEMBERED:
@@ -117,11 +117,11 @@ class Worker:
         return False
 
     def status(self) -> BuildStatus:
-        """What is going on."""
+        """The current status."""
         return replace(self._status, denied=tuple(self._denied))
 
     async def close(self) -> None:
-        """End cleanly."""
+        """Stop the worker."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -129,7 +129,7 @@ class Worker:
         await self._job.close()
 
     async def _settled(self, order: int, page: str) -> bool:
-        """Whether the page came to be live, once that can be told."""
+        """Whether the page is live, as soon as that is certain."""
         if self.output is None:
             raise RuntimeError("asked for a page where none are built")
         place = self.output / page
@@ -143,7 +143,7 @@ class Worker:
             await moved.wait()
 
     def _tell(self, **facts: object) -> None:
-        """A new status, and all that wait look again."""
+        """Change the status, and wake everything that waits for it."""
         self._status = replace(self._status, **facts)  # type: ignore[arg-type] # its own fields
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
@@ -153,7 +153,9 @@ class Worker:
         self._tell()
 
     def _may_preempt(self) -> bool:
-        """A site that is written to without pause is to be whole again now and then."""
+        """Whether builds may be preempted: under constant changes one has to finish now and
+        then.
+        """
         return time.monotonic() - self._complete < self._timing.whole
 
     async def _run(self) -> None:
@@ -190,7 +192,7 @@ class Worker:
             self._tell(reason=told, warnings=(told, *self._status.warnings))
 
     async def _woken(self) -> None:
-        """Return when there is something to do: a change, or a post whose time has come."""
+        """Wait for work: a change, or a scheduled post that is due."""
         while not self._wake.is_set():
             due = self._job.next_due
             left = (due - datetime.now(UTC)).total_seconds() if due else _LONGEST_SLEEP

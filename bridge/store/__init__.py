@@ -63,8 +63,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A file that history knows and the newest version does not; ``version`` removed it, at a
-    ``time`` in seconds since the epoch."""
+    """A file that was removed in history; ``version`` removed it, at a ``time`` in seconds since
+    the epoch.
+    """
 
     path: str
     blob: BlobId
@@ -83,7 +84,7 @@ class Logged:
 
 
 class StoreError(Exception):
-    """Base of what a store raises; nothing was written."""
+    """Base class of the store's errors; nothing was written."""
 
 
 class FileChanged(StoreError):
@@ -99,7 +100,7 @@ class BranchMoved(StoreError):
 
 
 class StoreBusy(StoreError):
-    """A lock of git's stayed taken for longer than a request may wait."""
+    """A lock of git's was held for longer than a request may wait."""
 
 
 class StoreFull(StoreError):
@@ -126,7 +127,7 @@ class ContentStore(Protocol):
         ...
 
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
-        """The bytes behind many ids, in their order. A stranger's id raises ``StoreBroken``."""
+        """The contents of many blobs, in their order. An unknown id raises ``StoreBroken``."""
         ...
 
     def diff(self, old: Version, new: Version) -> Sequence[Difference]:

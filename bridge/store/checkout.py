@@ -40,7 +40,7 @@ _SETTINGS = {
 
 
 class SubmoduleMissing(Exception):
-    """The files of a submodule cannot be had. The text says why."""
+    """The files of a submodule are not available. The text says why."""
 
 
 class Submodules(Protocol):
@@ -108,7 +108,7 @@ class Checkout:
 
     @property
     def version(self) -> Version | None:
-        """What is wholly on disk; ``None`` where that is not known."""
+        """The version that is completely checked out; ``None`` if that is not known."""
         try:
             head = self._git_dir.joinpath("HEAD").read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
@@ -139,7 +139,7 @@ class Checkout:
         return tuple(path for path, _, _ in self._listed(version))
 
     def bring_to(self, version: Version, *, exact: bool = True) -> None:
-        """Have the files of a version on disk.
+        """Check out a version.
 
         ``exact``: also undo whatever builds have left there. Otherwise only what differs between
         the versions is written, which takes a fraction of the time. Raises StoreBroken, OSError.
@@ -158,7 +158,7 @@ class Checkout:
         return tuple(filter(None, self._git("ls-files", "-z").split("\0")))
 
     def leave_out(self, paths: Iterable[str]) -> None:
-        """Take away files of the version on disk, and put back those left out before."""
+        """Remove files of the version from disk, and restore those left out before."""
         wanted = frozenset(paths)
         self._restore(self._left_out - wanted)
         for path in wanted:
@@ -169,7 +169,7 @@ class Checkout:
         self._hide()
 
     def _begin_anew(self) -> None:
-        """Half a version, a damaged repo, objects of one that is gone: nothing here is worth it."""
+        """Start from an empty folder: the checkout is incomplete or damaged."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._prepare()
 
@@ -213,7 +213,7 @@ class Checkout:
         self._known = True
 
     def _hide(self) -> None:
-        """Have ``git status`` find nothing changed although some files are taken away."""
+        """Make ``git status`` ignore files that are left out."""
         links = {path for path in self._links if not (self.folder / path).is_symlink()}
         absent = [path for path in self._left_out | links if not (self.folder / path).exists()]
         listed = self._git("ls-files", "-z", "--", *absent) if absent else ""
@@ -400,7 +400,7 @@ class Checkout:
 
 
 def git_said(error: GitCommandError) -> str:
-    """What git itself said, without GitPython's frame."""
+    """Git's own error message, without GitPython's wrapping."""
     lines = error.stderr.strip().removeprefix("stderr: '").removesuffix("'").splitlines()
     said = [line.strip(" .") for line in lines if not line.startswith("hint:")]
     return "; ".join(filter(None, said))[:1000]

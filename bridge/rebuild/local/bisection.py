@@ -18,7 +18,7 @@ SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm")
 def still_left_out(
     left_out: Mapping[str, str], changes: Iterable[Difference], content: str
 ) -> Mapping[str, str]:
-    """Which of the files that were left out are not worth another try after these changes.
+    """Which of the files that were left out need no other try after these changes.
 
     Files come back when one of them changes, and when something does that could have been in
     their way: another post edited or deleted, the settings, the theme. New posts cure nothing.
@@ -54,11 +54,11 @@ class Bisection:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """What the next build does without, and why."""
+        """The files that the next build leaves out, and why."""
         return {**dict.fromkeys(self._suspected, self._reason), **self.culprits}
 
     def failed(self, failure: BuildFailed) -> bool:
-        """Learn from a failure; whether it is worth building again."""
+        """Record a failure; whether to build again."""
         if len(self.culprits) >= _MOST:
             return False
         if failure.passing:
@@ -81,7 +81,7 @@ class Bisection:
         return True
 
     def built(self) -> bool:
-        """Learn from a build that went well; whether another is wanted, with files readmitted."""
+        """Record a success; whether to build again, with some files readmitted."""
         self._trying = []
         if not self._suspected:
             return False
@@ -93,7 +93,7 @@ class Bisection:
         return True
 
     def _narrow(self) -> bool:
-        """The culprit is among those that were just readmitted."""
+        """The bad file is among those that were just readmitted."""
         if len(self._trying) == 1:
             return self._mark_bad(self._trying.pop())
         half = len(self._trying) // 2

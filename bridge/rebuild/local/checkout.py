@@ -80,7 +80,7 @@ class Checkout:
         left_out: Iterable[str] = (),
         is_exact: Callable[[Collection[str]], bool] = lambda _: True,
     ) -> tuple[str, ...]:
-        """Have the files of a version on disk, without those ``left_out`` or not yet due.
+        """Check out a version, without the files that are ``left_out`` or not yet due.
 
         ``is_exact`` says for the paths that change whether what builds have left behind is to go.
         Returns the paths that are other than before.

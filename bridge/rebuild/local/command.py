@@ -94,7 +94,7 @@ class CommandBuilder:
         return Outcome(changed, said.left_out, said.warnings)
 
     async def make(self, task: Task, folder: Path) -> LogSummary:
-        """Build the whole site into a folder of its own; what was logged as errors.
+        """Build the whole site into a separate folder; return the errors that were logged.
 
         The build has gone well if the program ended with status 0, whatever it logged. Raises
         :class:`BuildFailed`.
@@ -117,19 +117,19 @@ class CommandBuilder:
         return said
 
     def stays_warm(self, changed: Collection[str]) -> bool:
-        """Each run begins with what git has."""
+        """``False``: each run starts from a clean checkout."""
         del changed
         return False
 
     def needs_warm_up(self) -> bool:
-        """One run is as slow as the other."""
+        """``False``: every run takes the same time."""
         return False
 
     def preempt(self) -> None:
-        """A program cannot be told; what is newer comes after it."""
+        """Nothing: a command cannot be interrupted; the newer version is built after it."""
 
     async def run_when_idle(self, task: Task) -> str | None:
-        """Every build of it is a clean one: there is nothing to look after."""
+        """Nothing: every build is a clean one."""
         del task
         return None
 
@@ -138,7 +138,7 @@ class CommandBuilder:
         await process.in_thread(self.output.restore)
 
     async def close(self) -> None:
-        """A running program ended with the task that waited for it."""
+        """Nothing: the command ended with the task that waited for it."""
 
     @property
     def _stages(self) -> bool:
@@ -204,7 +204,7 @@ class CommandBuilder:
         return self.environment if self.sandbox else process.environment(self.environment)
 
     def _failure(self, ended: process.Ended, logged: list[LoggedError]) -> BuildFailed:
-        """What to tell: the last error that was logged, or else the end of what was printed."""
+        """The reason of a failure: the last logged error, else the end of the output."""
         if logged:
             last = logged[-1]
             return BuildFailed(last.reason, file=last.file)
@@ -219,7 +219,7 @@ def _texts(checkout: Path, content: str) -> set[str]:
 
 
 def _with_folder(content: Path) -> None:
-    """Have a content folder. Git keeps no empty ones, and Pelican wants it even without a post."""
+    """Create the content folder if it is missing: git keeps no empty ones, and Pelican needs it."""
     content.mkdir(parents=True, exist_ok=True)
 
 

@@ -17,7 +17,7 @@ _SHOWN = 2_000
 
 
 class _Undeployed(msgspec.Struct, frozen=True):
-    """What the program has still to take: some files, or whatever is there."""
+    """What is not deployed yet: some files, or all."""
 
     files: frozenset[str] = frozenset()
     everything: bool = False
@@ -82,7 +82,7 @@ class Deployed:
         return outcome
 
     def preempt(self) -> None:
-        """The other job may give up; a deployment is not broken off."""
+        """Preempt the other job; a deployment is not interrupted."""
         self._job.preempt()
 
     async def run_when_idle(self) -> str | None:

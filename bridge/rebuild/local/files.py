@@ -15,11 +15,11 @@ _TEMPORARY = ".bridge-"
 
 
 class OutsideFolder(Exception):
-    """A path that does not lead to a place inside the folder. Nothing was written."""
+    """A path that leads outside of the folder. Nothing was written."""
 
 
 class Tree:
-    """One folder whose files come and go by rename.
+    """A folder whose files are replaced atomically.
 
     Every path is relative, with ``/``. A symbolic link on the way is never followed: who put one
     there could otherwise have us write anywhere.
@@ -47,7 +47,7 @@ class Tree:
             return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a file there, whole: a temporary file beside it takes its name."""
+        """Write a file atomically, by a temporary file beside it and a rename."""
         place = self._ready(path)
         temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{next(_COUNTER)}")
         try:
@@ -94,7 +94,7 @@ class Tree:
                 self.remove(path)
 
     def forget(self) -> None:
-        """Someone else may have worked in the folder: look again before trusting it."""
+        """Drop what is cached about the folder, since another process may have changed it."""
         self._real.clear()
 
     def _ready(self, path: str) -> Path:
@@ -118,7 +118,7 @@ class Tree:
         self._real.add(folder)
 
     def _reaches(self, folder: Path) -> bool:
-        """Whether the way to a folder is of real folders alone."""
+        """Whether the path to a folder contains no symbolic links."""
         way = [folder, *folder.parents]
         inside = way[: way.index(self.folder)]
         return not any(step.is_symlink() for step in inside)

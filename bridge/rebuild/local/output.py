@@ -42,7 +42,7 @@ class TooMuchOutput(BuildFailed):
 
 
 class Output:
-    """What the world sees. ``note`` is the file that remembers which files are ours.
+    """The output folder. ``note`` is the file that records which files are ours.
 
     ``most`` is by how many bytes one build may make it larger: a theme that lists all tags on the
     page of each tag makes gigabytes of some kilobytes of posts.
@@ -58,11 +58,11 @@ class Output:
         self._journal = Journal(note.with_name(f"{note.stem}-before"), self._tree)
 
     def remembered(self) -> set[str]:
-        """The files that are ours, as the process that wrote last has noted."""
+        """Our files, as the process that wrote last has recorded them."""
         return self._load()
 
     def missing(self) -> bool:
-        """Whether a file of ours is gone: someone has emptied the folder."""
+        """Whether one of our files is missing, for example since the folder was emptied."""
         self.ours = self._load()
         return not self.ours or any(not (self.folder / path).is_file() for path in self.ours)
 
@@ -76,13 +76,13 @@ class Output:
         return sum(sizes) if sizes else None
 
     def begin(self) -> None:
-        """A build begins, whose files come one by one."""
+        """Start a build whose files are written one by one."""
         some = [*islice(self.ours, _SOME)]
         there = bool(some) and all((self.folder / path).is_file() for path in some)
         self._left = self.most if there else None
 
     def expect(self, paths: Iterable[str]) -> None:
-        """Remember files that are about to be written, so that none outlives its post.
+        """Record files that are about to be written, so that they can be removed with their post.
 
         Raises :class:`~bridge.rebuild.local.files.OutsideFolder`.
         """
@@ -111,7 +111,7 @@ class Output:
         return True
 
     def keep_only(self, paths: Iterable[str]) -> list[str]:
-        """Remove files of ours that are not among these; which they were."""
+        """Remove our files except these; return the removed ones."""
         gone = sorted(self.ours - set(paths))
         for path in gone:
             self._journal.note(path, self._tree.read(path))
@@ -122,7 +122,7 @@ class Output:
         return gone
 
     def take_over(self, staging: Path) -> tuple[str, ...]:
-        """Make the folder show a whole site that stands elsewhere; what is other than before."""
+        """Replace the folder's files with a site built elsewhere; return what changed."""
         # Another process may have worked here since.
         self.ours, self._left = self._load(), None
         self._tree.forget()

@@ -37,7 +37,7 @@ class LoggedError:
 
     @property
     def passes_over(self) -> bool:
-        """Whether it says that Pelican has left the file out of the site."""
+        """Whether it says that Pelican has skipped the file."""
         return self.file is not None and _PASSED_OVER.match(self.reason) is not None
 
 
@@ -116,13 +116,13 @@ class LogSummary:
 
 
 def without_name(reason: str) -> str:
-    """What went wrong, without the file with which it did."""
+    """The error message without the name of its file."""
     before, colon, after = reason.partition(": ")
     return after if colon and before.startswith(("Could not process", "Skipping")) else reason
 
 
 def errors(log: str, sources: Sources) -> Iterator[LoggedError]:
-    """Every error in what a run of Pelican printed, in order."""
+    """Every error in the output of a Pelican run, in order."""
     for line in log.splitlines():
         match = _RECORD.match(line)
         if match:

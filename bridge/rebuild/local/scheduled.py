@@ -10,7 +10,7 @@ _HEADER_LIMIT = 64_000
 
 
 def due(path: str, data: bytes) -> datetime | None:
-    """The moment before which a post is not to be built, ``None`` where it may be at any time.
+    """The time before which a post must not be built, ``None`` for any time.
 
     Only posts that the bridge made wait (they have an ``Mf2:`` line): a post by hand is built as
     Pelican's own settings say. Drafts are built at once, since no one is led to them.

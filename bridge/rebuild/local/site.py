@@ -42,11 +42,11 @@ class SiteBuild:
 
     @property
     def next_due(self) -> datetime | None:
-        """When the next post of the future is to appear."""
+        """When the next scheduled post is due."""
         return self._checkout.next_due
 
     async def do(self, version: Version, shown: Shown) -> Outcome:
-        """Have the site show a version, without the files that nothing can be built with."""
+        """Build a version, leaving out the files that break the build."""
         bisection = await in_thread(self._bisection, version)
         record = self._ledger.record
         settled, unread = record.settled, record.unread
@@ -102,11 +102,11 @@ class SiteBuild:
         return BuildFailed(reason, file=failure.file, passing=True)
 
     def preempt(self) -> None:
-        """Something newer waits."""
+        """A newer version is waiting."""
         self._builder.preempt()
 
     async def run_when_idle(self) -> str | None:
-        """Look after what was built last."""
+        """Verify the last build."""
         record = self._ledger.record
         if record.version is None or not record.settled:
             return None
@@ -115,11 +115,11 @@ class SiteBuild:
         )
 
     async def close(self) -> None:
-        """End what builds."""
+        """Close the builder."""
         await self._builder.close()
 
     def _bisection(self, version: Version) -> Bisection:
-        """Who is left out to begin with, and who is under suspicion if the build fails."""
+        """The files that are left out from the start, and the suspects if the build fails."""
         record = self._ledger.record
         if record.version is None:
             return Bisection({}, ())

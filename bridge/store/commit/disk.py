@@ -21,7 +21,7 @@ class Disk:
         self._hands = ThreadPoolExecutor(_HANDS, thread_name_prefix="sync")
 
     def write(self, path: Path, data: bytes, mode: int = 0o666) -> None:
-        """Make a new file; it is on the disk only after :meth:`sync`."""
+        """Create a file; it is durable only after :meth:`sync`."""
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             self._fill(file, data)
@@ -29,7 +29,7 @@ class Disk:
             os.close(file)
 
     def append(self, path: Path, data: bytes) -> None:
-        """Add to the end of a file, in one piece."""
+        """Append to a file, in one write."""
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
             os.write(file, data)
@@ -37,7 +37,7 @@ class Disk:
             os.close(file)
 
     def sync(self, paths: Iterable[Path]) -> None:
-        """Wait until files, or the names in folders, are safe from a power cut; all at once.
+        """Make files, or the names in folders, durable; all at once.
 
         There is at least one.
         """
@@ -65,7 +65,7 @@ class Disk:
             path.mkdir(exist_ok=True)
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self._hands.shutdown()
 
     @staticmethod

@@ -27,7 +27,7 @@ _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometri
 
 
 class Housekeeper:
-    """Counts rounds of commits, and from time to time tidies up in a thread of its own."""
+    """Counts commits, and repacks from time to time in a thread of its own."""
 
     def __init__(self, bare_repo: BareRepo) -> None:
         self._bare_repo = bare_repo
@@ -39,7 +39,7 @@ class Housekeeper:
         self._closed = False
 
     def committed(self) -> None:
-        """There may be one pack more. Returns at once."""
+        """Count a commit. Returns at once."""
         self._rounds += 1
         busy = self._thread is not None and self._thread.is_alive()
         if self._rounds < _MANY or busy or time.monotonic() < self._rest:
@@ -49,7 +49,7 @@ class Housekeeper:
         self._thread.start()
 
     def close(self) -> None:
-        """Break off what is running: what git had begun it has not yet put into place."""
+        """Interrupt a running repack: git has not put anything into place yet."""
         self._closed = True
         process = self._running
         if process is not None:
@@ -58,7 +58,7 @@ class Housekeeper:
             self._thread.join()
 
     def _tidy(self) -> None:
-        """Repack, unless there is little to do, or another bridge is at it."""
+        """Repack, unless there is little to do, or another bridge is repacking."""
         try:
             packs = [*self._objects.joinpath("pack").glob("*.pack")]
             if len(packs) < _MANY:
