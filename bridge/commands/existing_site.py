@@ -20,7 +20,7 @@ from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import SiteFacts, Start
 from bridge.site.process import SiteProcess
 from bridge.site.starting import Sandbox
-from bridge.store.setup import files_named, has_files_below
+from bridge.store.setup import files_named, has_files_below, submodule_of
 
 _CONF = "pelicanconf.py"
 _CONTENT = "content"
@@ -73,6 +73,11 @@ class ExistingSite:
             raise Refused(
                 f"Pelican's PATH is {content}. Let it be a folder of its own inside {self.root}:"
                 " the bridge writes posts there, and nowhere else."
+            )
+        if submodule := submodule_of(self.root, content):
+            raise Refused(
+                f"{submodule} is a submodule, a repo of its own, and has your posts. The bridge"
+                f" commits into the site's repo: have the files of that folder in {self.root}."
             )
         return content.relative_to(self.root).as_posix()
 

@@ -136,6 +136,18 @@ def has_files_below(root: Path, folder: Path) -> bool:
         return bool(repo.git.ls_files("--", str(folder)))
 
 
+def submodule_of(root: Path, folder: Path) -> Path | None:
+    """The submodule of a working tree that a folder is, or is in."""
+    inside = [each for each in (folder, *folder.parents) if each.is_relative_to(root)]
+    with git.Repo(root, expand_vars=False) as repo:
+        for each in reversed(inside[:-1]):
+            path = each.relative_to(root).as_posix()
+            listed = repo.git.ls_files("--stage", "--", f":(literal){path}")
+            if listed.startswith("160000 "):
+                return each
+    return None
+
+
 def keep_out(root: Path, paths: Iterable[Path]) -> None:
     """Have git ignore files of ours in the owner's working tree, by a list that is in no commit.
 

@@ -380,6 +380,18 @@ def test_pages_that_the_owner_commits_are_not_ignored(
     assert f"{output}/new.html".removeprefix("./") in git("ls-files", cwd=site)
 
 
+def test_posts_in_a_submodule_are_refused(site: Path, bridge: Path) -> None:
+    """They are commits of another repo, which the bridge does not write to."""
+    posts = shutil.copytree(site, site.with_name("posts"))
+    allowed = ("-c", "protocol.file.allow=always")
+    git("rm", "-r", "-q", "content", cwd=site)
+    shutil.rmtree(site / "content", ignore_errors=True)
+    git(*allowed, "submodule", "--quiet", "add", posts, "content", cwd=site)
+    commit(site)
+    assert f"{site / 'content'} is a submodule" in refused("init", site, "--yes", cwd=bridge)
+    assert not (bridge / "bridge.toml").exists()
+
+
 def test_a_theme_outside_of_the_repo_is_named_with_both_ways_out(site: Path, bridge: Path) -> None:
     theme = site.parent / "themes" / "mine"
     (theme / "templates").mkdir(parents=True)

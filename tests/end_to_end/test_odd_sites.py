@@ -311,6 +311,18 @@ async def test_settings_that_never_could_be_read_are_the_owners_fault(tmp_path: 
         assert "not_there" in site.catalogue.report().problem
 
 
+async def test_what_is_not_installed_is_no_fault_of_the_app(tmp_path: Path) -> None:
+    conf = CONF + HEADINGS.replace(
+        "        content, metadata", "        import nonesuch\n        content, metadata"
+    )
+    async with bench(tmp_path, {"content/a.md": "Date: 2020-01-02\n\n# A\n"}, conf) as site:
+        with pytest.raises(SiteBroken, match="No module named 'nonesuch'") as caught:
+            await site.create(content="x")
+        assert (caught.value.status, caught.value.code) == (500, "server_error")
+        (unread,) = site.catalogue.report().unread
+        assert "nonesuch" in unread.reason
+
+
 async def test_files_that_pelican_passes_over_are_named(tmp_path: Path) -> None:
     files = {"content/a.md": "Title: no date\n\nx\n", "content/b.md": "Date: 2020-01-02\n\nx\n"}
     async with bench(tmp_path, files, CONF) as site:

@@ -28,7 +28,7 @@ import msgspec
 
 from bridge.content.file.front_matter import PelicanFile
 from bridge.content.site_view import Rendered
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, SiteBroken
 from bridge.runtime.memory import give_back
 from bridge.settings import SettingsError
 from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames, write_all
@@ -70,6 +70,8 @@ def answer(site: PelicanSite, question: Question) -> Reply:
                 return site.rivals(question)
             case Describe(files=files):
                 return Described(tuple(site.describe(each) for each in files))
+    except SiteBroken as error:
+        return Refusal("broken", error.description)
     except BridgeError as error:
         return Refusal("invalid", error.description)
     except MemoryError:

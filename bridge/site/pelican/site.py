@@ -46,7 +46,7 @@ from bridge.content.names.titles import label
 from bridge.content.read import read
 from bridge.content.rules import SiteRules
 from bridge.content.site_view import Rendered
-from bridge.errors import BridgeError, InvalidRequest
+from bridge.errors import BridgeError, InvalidRequest, SiteBroken
 from bridge.micropub.post import Post
 from bridge.micropub.post_type import discover
 from bridge.settings import Content as ContentSettings
@@ -556,6 +556,9 @@ class PelicanSite:
                     context=self._generator.context,
                     **listening,
                 )
+        except ImportError as error:
+            # Whatever the text: the owner has to install it.
+            raise SiteBroken(f"Pelican cannot read this post: {error}.") from error
         except (Exception, SystemExit) as error:
             told = str(error).replace(f"{self.root}/", "") or type(error).__name__
             raise InvalidRequest(f"Pelican cannot read this post: {told}.") from error
