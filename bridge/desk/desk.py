@@ -33,7 +33,7 @@ _SCOPES = frozenset({"create", "update", "delete", "media"})
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The parts that the desk reads from, and the publisher, through which alone it writes.
+    """What the desk reads from, and the publisher, through which alone it writes.
 
     ``max_bytes`` bounds what one form may bring along.
     """
@@ -61,7 +61,7 @@ class Desk:
 
     @property
     def token(self) -> Token:
-        """What the publisher is shown: the signed-in owner may do all, with no token anywhere."""
+        """The token for the publisher: the signed-in owner has every scope."""
         return Token(self.settings.site.me, scopes=_SCOPES, client_id=self.public_url)
 
     @property
@@ -77,7 +77,7 @@ class Desk:
         return str(self.zone)
 
     def new_name(self) -> str:
-        """A name for a form that is about to be filled in: sent twice, it is carried out once.
+        """A name (``once``) for a new form: if it is submitted twice, it is carried out once.
 
         It is not a secret, and opens nothing.
         """

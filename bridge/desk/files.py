@@ -68,7 +68,7 @@ def _shown(desk: Desk, file: MediaFile, uses: Uses) -> Shown:
 
 
 def _posts_with(file: MediaFile, uses: Uses) -> list[str]:
-    """The posts that use a file, or one of its smaller copies."""
+    """The posts that use a file, or one of its scaled copies."""
     return list(dict.fromkeys(post for path in file.paths for post in uses.get(path, ())))
 
 

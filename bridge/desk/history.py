@@ -73,7 +73,7 @@ def _versions(
 
 
 def _made_by(message: str, desk: Desk) -> str:
-    """The app that a commit came from; ``""`` for one that was made by hand."""
+    """The app that made a commit; ``""`` for a commit by hand."""
     found = _CLIENT.findall(message)
     if not found:
         return ""

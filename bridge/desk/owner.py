@@ -98,7 +98,7 @@ def check_origin(request: web.Request) -> None:
 
 
 def owner_page(handler: OwnerPage) -> Handler:
-    """A page for the owner alone. A browser that is not signed in is sent to do that, and back."""
+    """A handler of a page for the owner only. Other browsers are redirected to sign in."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         browser = browser_session(request)
@@ -111,7 +111,7 @@ def owner_page(handler: OwnerPage) -> Handler:
 
 
 def owner_form(handler: OwnerForm) -> Handler:
-    """A small form from one of the owner's pages: buttons, a few words.
+    """A handler of a small form on one of the owner's pages.
 
     The handler gets the form once it is known to come from a page of ours, in a browser that is
     signed in.
@@ -139,7 +139,7 @@ def _seen(request: web.Request) -> str:
 
 @contextmanager
 def store_errors_as_pages() -> Iterator[None]:
-    """What the store raises, as an error that a page can show."""
+    """Translate the store's errors into errors that a page can show."""
     try:
         yield
     except StoreError as error:
@@ -148,5 +148,5 @@ def store_errors_as_pages() -> Iterator[None]:
 
 
 def sign_in_first(request: web.Request) -> str:
-    """The sign-in page that leads back to what was asked for."""
+    """The sign-in page, which leads back to the requested page."""
     return f"/auth/sign-in?then={quote(request.rel_url.raw_path_qs, safe='')}"

@@ -124,7 +124,7 @@ async def _rows(desk: Desk, entries: Sequence[IndexedPost]) -> list[Row]:
 
 
 def title_of(post: Post) -> str:
-    """A post in a line: its name, its first words, what it is about."""
+    """One line for a post: its name, its first words, or what it is about."""
     content = post.first("content")
     markup = content.get("html") if isinstance(content, dict) else None
     words = html.plain(markup) if isinstance(markup, str) else plain(words_of(content))
@@ -133,7 +133,7 @@ def title_of(post: Post) -> str:
 
 
 async def _bin(owner: Owner, desk: Desk) -> web.Response:
-    """Deleted posts, the last deleted first; what of them lives again is left out."""
+    """Deleted posts, the last deleted first, without those that were restored."""
     offset = owner.request.query.get("from", "0")
     start = min(int(offset), 100_000) if offset.isascii() and offset.isdigit() else 0
     rows, more = await _deleted(desk, start)

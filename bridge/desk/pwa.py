@@ -126,7 +126,7 @@ async def worker(request: web.Request) -> web.Response:
 
 @cache
 def _version() -> str:
-    """What all that a browser may keep comes to."""
+    """A hash of everything that a browser may cache."""
     found = hashlib.sha256()
     for folder in ("static", "templates", "locale"):
         for file in sorted((_PAGES / folder).rglob("*")):

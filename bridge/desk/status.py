@@ -70,12 +70,12 @@ class StatusHandlers:
         self.with_pages = with_pages
 
     async def health(self, request: web.Request) -> web.Response:
-        """The bridge answers; a stranger is told no more."""
+        """200 without details: the bridge is up."""
         del request
         return web.json_response({"status": "ok"})
 
     async def status(self, request: web.Request) -> web.StreamResponse:
-        """JSON with a token, a page for the owner who is signed in."""
+        """JSON with a token, a page for the signed-in owner."""
         wants_page = "text/html" in request.headers.get(hdrs.ACCEPT, "")
         if hdrs.AUTHORIZATION in request.headers or not (wants_page and self.with_pages):
             await self._gate.admit(request, None)
@@ -112,7 +112,7 @@ class StatusHandlers:
         )
 
     async def _scheduled(self) -> list[IndexedPost]:
-        """Posts whose time is still to come, the next first, as far as the index knows."""
+        """Scheduled posts, the next one first, as far as the index knows."""
         index = self._catalogue.index
         if index.version is None:
             return []
@@ -254,7 +254,7 @@ def outbox_facts(report: Report) -> dict[str, Json]:
 
 
 def _headline(build: BuildStatus, remote: RemoteStatus, site: SiteReport) -> str:
-    """What the owner wants to know before anything else."""
+    """The most important state, as one sentence."""
     if site.problem:
         return "The site’s settings cannot be used"
     if build.state == "failed":

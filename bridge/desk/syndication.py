@@ -47,7 +47,7 @@ class SyndicationPages:
         )
 
     async def decide(self, owner: Owner, form: Form) -> web.StreamResponse:
-        """One button of the page's."""
+        """Carry out a button of the page."""
         action = form.need("action")
         if action in {"retry", "skip"}:
             return owner.back(PATH, Notice(await self._job(action, form.need("id"))))
@@ -72,7 +72,7 @@ class SyndicationPages:
         return owner.back(PATH, Notice(told))
 
     async def come_back(self, owner: Owner) -> web.StreamResponse:
-        """The owner comes back from their server, and has agreed or not."""
+        """The OAuth callback: the owner has agreed or not."""
         query = owner.request.query
         state, code = query.get("state", ""), query.get("code", "")
         accounts = self._syndicator.accounts.values()

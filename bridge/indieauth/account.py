@@ -154,7 +154,7 @@ async def change_password(request: web.Request) -> web.Response:
 
 
 async def _owner_form(request: web.Request) -> tuple[BrowserSession, Session, Form]:
-    """A form that the owner has sent from a page of ours. Raises :class:`CsrfError`."""
+    """A form submitted by the owner from a page of ours. Raises :class:`CsrfError`."""
     browser, form = browser_session(request), await read_form(request)
     browser.check_form(request, form)
     if browser.session is None:
@@ -169,7 +169,7 @@ def _tokens_page(
     problem: str | None = None,
     typed: Form | None = None,
 ) -> web.Response:
-    """``typed`` is a form that was refused: what stood in it stands there again."""
+    """The page of app tokens. ``typed`` is a rejected form whose values are shown again."""
     server = request.app[SERVER]
     return page(
         request,
@@ -198,7 +198,7 @@ def _sessions_page(
     problem: str | None = None,
     differ: bool = False,
 ) -> web.Response:
-    """``differ``: the two new passwords are not the same, which is said beside them."""
+    """The page of sessions. ``differ``: the two new passwords are not the same."""
     server = request.app[SERVER]
     return page(
         request,

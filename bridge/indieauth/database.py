@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class TooNew(Unavailable):
-    """The file was written by a newer version of this program."""
+    """The database was written by a newer version of this program."""
 
 
 def new_secret() -> str:
@@ -41,7 +41,9 @@ def as_bytes(text: str) -> bytes:
 
 
 def digest(secret: str) -> bytes:
-    """What is stored in a secret's place. With 256 random bits in it, no slow hash is needed."""
+    """The hash that is stored for a secret. Secrets have 256 random bits, so no slow hash is
+    needed.
+    """
     return hashlib.sha256(as_bytes(secret)).digest()
 
 
@@ -65,7 +67,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on disk when it is over, alone among all processes in the meantime."""
+        """An exclusive, durable transaction."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -78,7 +80,7 @@ class Database:
             raise Unavailable("The IndieAuth database cannot be written.") from error
 
     def note(self, sql: str, *values: object) -> None:
-        """Write something down that may as well be lost: at once, or not at all.
+        """Write something that may be lost: at once, or not at all.
 
         No request waits or fails because another program is writing just now.
         """

@@ -13,13 +13,13 @@ from bridge.http.form import Handler
 
 
 def answer(body: Mapping[str, object], *, status: int = 200) -> web.Response:
-    """JSON, whatever Accept says, and never stored (RFC 6749 5.1)."""
+    """A JSON response, whatever Accept says, that is never stored (RFC 6749 5.1)."""
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **cors.HEADERS}
     return web.json_response(dict(body), status=status, headers=headers)
 
 
 def json_endpoint(handler: Handler) -> Handler:
-    """An endpoint for programs: whatever is refused is refused in JSON."""
+    """A handler for programs: every error is JSON."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         try:
@@ -39,5 +39,5 @@ def json_endpoint(handler: Handler) -> Handler:
 
 
 async def preflight(_: web.Request) -> web.Response:
-    """What a browser asks before it lets a page call."""
+    """The response to a CORS preflight."""
     return web.Response(status=204, headers=cors.PREFLIGHT)

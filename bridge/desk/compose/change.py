@@ -42,7 +42,7 @@ _CHANGED = (
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A post as it is now: its place in the index, what it says, and what a form shows of it."""
+    """A post as it is now: its index entry, its content, and the form's values."""
 
     entry: IndexedPost
     post: Post
@@ -162,7 +162,7 @@ def _ask_for_status(
 async def _conflict(
     submission: Submission, sheet: Sheet, opened: _Opened, seen: FormValues | None
 ) -> web.StreamResponse:
-    """409: both texts. Where only one side has changed a field, that side's stands in the form."""
+    """409: show both versions. Where only one side has changed a field, the form has that one."""
     typed, theirs = sheet.typed, list[tuple[str, str, str]]()
     for asked in opened.fields:
         mine, now = _words(asked, typed), _words(asked, opened.typed)
@@ -184,7 +184,7 @@ async def _conflict(
 
 
 def _words(asked: Field, typed: FormValues) -> str:
-    """All that stands in one field."""
+    """All values of one field."""
     files = [f"{each.url} {each.alt}".strip() for each in typed.files.get(asked.name, ())]
     texts = [
         " ".join(values)
@@ -196,7 +196,7 @@ def _words(asked: Field, typed: FormValues) -> str:
 
 
 def _taken_from(asked: Field, source: FormValues, into: FormValues) -> FormValues:
-    """A form in which one field says what it does in another."""
+    """A form with one field's values taken from another form."""
 
     others = {
         name: values for name, values in into.texts.items() if name.partition("[")[0] != asked.name
@@ -215,8 +215,9 @@ def _differing(fields: Sequence[Field], one: FormValues, other: FormValues) -> l
 
 
 async def _as_seen(desk: Desk, entry: IndexedPost, blob: str) -> FormValues | None:
-    """What stood in the form, by the id of the bytes that it was made of; ``None`` where those are
-    no longer there."""
+    """The values that the form showed, by the blob id of its file; ``None`` if that no longer
+    exists.
+    """
     if not _BLOB.fullmatch(blob):
         return None
     try:

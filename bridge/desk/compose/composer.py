@@ -67,11 +67,11 @@ class Sheet:
 
     @property
     def fields(self) -> list[Field]:
-        """What is asked for."""
+        """The form's fields."""
         return fields_of(self.kind, self.also)
 
     def refused(self, error: Problems | BridgeError | StoreError) -> Sheet:
-        """The same with what is wrong, each at its field; all that was typed is still there."""
+        """The same page with errors at their fields, and all values kept."""
         found = _explained(error)
         return replace(self, problems={**self.problems, **found.by_field}, status=found.status)
 
@@ -90,7 +90,7 @@ def _explained(error: Problems | BridgeError | StoreError) -> Problems:
 
 
 async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
-    """The page with the form."""
+    """Render the page with the form."""
     index = desk.catalogue.index
     first = [each for each in sheet.fields if each.name not in (*MORE, *_OWN_PLACE)]
     more = [each for each in sheet.fields if each.name in MORE]
@@ -129,7 +129,7 @@ _OWN_PLACE = ("content", "photo", "video", "audio", "category")
 
 
 def _says_more(sheet: Sheet, more: Sequence[Field]) -> bool:
-    """Whether anything is set that would be hidden behind "More", or is wrong there."""
+    """Whether a field hidden behind "More" has a value or an error."""
     names = {each.name for each in more} | {"mp-slug", "mp-channel"}
     if names & sheet.problems.keys():
         return True
@@ -143,13 +143,13 @@ def _says_more(sheet: Sheet, more: Sequence[Field]) -> bool:
 
 
 def sheet_of(filled: SubmittedForm, desk: Desk, kind: PostType) -> Sheet:
-    """The page of a form that was sent."""
+    """The page of a submitted form."""
     once = filled.controls.get("once", "")[:100] or desk.new_name()
     return Sheet(kind, filled.typed, once, was=filled.controls.get("was", "")[:64])
 
 
 def with_target(typed: FormValues, kind: PostType) -> FormValues:
-    """What was typed for another kind: the page that it was about is that of this one, too."""
+    """The values for another post type, with the URL that the post refers to carried over."""
     mine = next((name for name in kind.properties if name in TARGETS), None)
     given = next((text for name in TARGETS if (text := typed.text(name).strip())), "")
     if mine is None or not given or typed.text(mine).strip():
@@ -158,7 +158,7 @@ def with_target(typed: FormValues, kind: PostType) -> FormValues:
 
 
 async def take_in(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
-    """The same with new files in the media library, each with its address."""
+    """Store the form's new files in the media library, and name their URLs in the form."""
     for name, upload, alt in filled.uploads:
         try:
             file = await desk.media.accept(upload.data, upload.filename, alt=alt)
@@ -174,7 +174,7 @@ async def take_in(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
 
 
 def step_of(word: str) -> Step | None:
-    """What a button beside a file does: ``up:photo:1``."""
+    """Parse the action of a button beside a file: ``up:photo:1``."""
     what, _, rest = word.partition(":")
     name, _, place = rest.partition(":")
     if what not in {"up", "down", "remove"} or not (place.isascii() and place.isdigit()):
@@ -183,7 +183,7 @@ def step_of(word: str) -> Step | None:
 
 
 def stepped(sheet: Sheet, step: Step) -> Sheet:
-    """The same with one of its files moved or taken out."""
+    """The page with one of its files moved or removed."""
     what, name, place = step
     files = sheet.typed.files.get(name, ())
     if what in _MOVES:
@@ -194,7 +194,7 @@ def stepped(sheet: Sheet, step: Step) -> Sheet:
 
 
 def others_of(post: Post) -> list[tuple[str, str]]:
-    """The properties of a post that no form shows; they stay as they are."""
+    """The properties of a post that no form shows; they are kept."""
     shown = {*FIELDS, "post-status"}
     return [
         (name, ", ".join(filter(None, map(_brief, values))))

@@ -22,7 +22,7 @@ _AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A page in a few words; ``problem`` where it could not be read just now."""
+    """A summary of a page; ``problem`` if it could not be read."""
 
     url: str
     name: str = ""
@@ -33,7 +33,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """Looks pages up, and remembers them for a while."""
+    """Fetches summaries of pages, and caches them for a while."""
 
     fetch: Fetch
     seconds: float = _SECONDS

@@ -96,7 +96,7 @@ COMMON = tuple(
 
 
 def kind_named(name: str) -> PostType:
-    """A kind by its name; a note for any other."""
+    """The post type of a name; ``note`` for an unknown one."""
     return KINDS.get(name, KINDS["note"])
 
 

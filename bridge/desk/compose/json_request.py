@@ -32,7 +32,7 @@ from bridge.micropub.values import normalise
 
 
 class Problems(Exception):
-    """What is wrong with what was typed: a sentence by the name of its field, ``""`` for all."""
+    """Errors in a form: a sentence by field name, ``""`` for the whole form."""
 
     def __init__(self, by_field: Mapping[str, str], status: int = 400) -> None:
         super().__init__(*by_field.values())
@@ -127,7 +127,7 @@ def read_values(fields: Iterable[Field], typed: FormValues, zone: tzinfo) -> dic
 
 
 def missing(kind: PostType, found: Mapping[str, Sequence[Json]]) -> dict[str, str]:
-    """What a kind cannot do without and the form does not say."""
+    """Errors for required fields without a value."""
     return {
         name: _WANTED.get(name, "Fill this in.") for name in kind.required if not found.get(name)
     }
@@ -149,7 +149,7 @@ _WANTED = {
 def creation(
     kind: PostType, found: Mapping[str, list[Json]], typed: FormValues, status: str
 ) -> dict[str, Json]:
-    """A new post, as an app would ask for it in JSON (Micropub 3.3.2)."""
+    """The Micropub create request of a form (3.3.2)."""
     properties: dict[str, Json] = dict(found)
     if status == "draft":
         properties["post-status"] = ["draft"]
@@ -169,7 +169,7 @@ def update(
     typed: FormValues,
     zone: tzinfo,
 ) -> dict[str, Json]:
-    """The change that a form asks for, as an app would (Micropub 3.4): what differs, and no more.
+    """The Micropub update request of a form (3.4): only what differs.
 
     ``old`` is the post that the form showed, ``was`` what stood in the form then. Raises
     :class:`Problems`.
@@ -204,8 +204,9 @@ def update(
 
 
 def differs(asked: Field, was: FormValues, typed: FormValues) -> bool:
-    """Whether another thing stands in a field than did before. What was not sent was not changed:
-    not every form has every field."""
+    """Whether a field's value has changed. A field that was not sent has not: not every form has
+    every field.
+    """
     if asked.widget == "files":
         new = typed.files.get(asked.name)
         return new is not None and new != was.files.get(asked.name, ())
@@ -218,7 +219,7 @@ def differs(asked: Field, was: FormValues, typed: FormValues) -> bool:
 
 
 def named_once(word: str, asked: Mapping[str, Json]) -> str:
-    """The name of a request: that of its form, and what it asks for.
+    """The name of a request (``once``): that of its form, and a hash of its action.
 
     A form that is sent again with other words, after a step back in the browser, is another.
     """

@@ -27,7 +27,7 @@ _OURS = frozenset({"csrf", "password", "username", "again"})
 async def sign_in_again(
     request: web.Request, browser: BrowserSession, fields: Sequence[Field]
 ) -> Owner | web.Response:
-    """The owner, who has just proven with a password to be that; else the page that asks for it.
+    """Verify the password in the form; otherwise show the page that asks for it.
 
     Raises what a sign-in does (:class:`~bridge.http.rate_limit.TooMany`).
     """
@@ -58,7 +58,7 @@ async def sign_in_again(
 
 
 def typed_in(fields: Sequence[Field]) -> tuple[tuple[str, str], ...]:
-    """What was typed in the form that came, without what was typed to sign in."""
+    """The fields of the form without those for signing in."""
     return tuple(
         (name, value) for name, value in fields if isinstance(value, str) and name not in _OURS
     )
@@ -77,7 +77,7 @@ def _signed_in(request: web.Request) -> Owner:
 
 
 def give_cookie(owner: Owner, response: web.StreamResponse) -> web.StreamResponse:
-    """Have the browser keep the session that has just begun."""
+    """Set the cookie of the new session."""
     server = owner.request.app[SERVER]
     set_cookie(server, response, owner.browser.secret, signed_in=True)
     return response

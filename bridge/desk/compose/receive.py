@@ -32,8 +32,9 @@ _FILES = " Choose your files again."
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A form of the owner's. ``doubt`` is there where it may only be shown again, not carried out,
-    and says why."""
+    """A form that the owner has submitted. ``doubt`` says why it may only be shown again, not
+    carried out.
+    """
 
     owner: Owner
     desk: Desk
@@ -42,12 +43,12 @@ class Submission:
 
     @property
     def does(self) -> str:
-        """Which button was pressed."""
+        """The button that was pressed."""
         return self.filled.controls.get("do", "")
 
     @property
     def status(self) -> int:
-        """How a form in doubt is answered."""
+        """The status code for a form in doubt."""
         return 200 if self.doubt == BACK else 403
 
 
@@ -55,7 +56,7 @@ Handle: TypeAlias = Callable[[Submission], Awaitable[web.StreamResponse]]
 
 
 def post_form(handler: Handle) -> Handler:
-    """An address that takes the form of a post, with files, and loses nothing of it.
+    """A handler of the form of a post, with files; nothing that was typed gets lost.
 
     A form from another site is refused. One whose session is over, or that carries an old value of
     ours, comes back as it was typed.
@@ -92,7 +93,7 @@ def post_form(handler: Handle) -> Handler:
 async def _handled(
     handler: Handle, submission: Submission, body: RequestBody
 ) -> web.StreamResponse:
-    """What the handler answers, or a page with all that was typed."""
+    """The handler's response, or a page with all that was typed."""
     try:
         with store_errors_as_pages():
             return await handler(submission)

@@ -26,7 +26,7 @@ _MOST_FILES = 100
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A file of a post: where it is, and what is to be seen on it."""
+    """A file of a post: its URL and its alt text."""
 
     url: str
     alt: str = ""
@@ -40,15 +40,15 @@ class FormValues:
     files: Mapping[str, tuple[Attached, ...]] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """What stands in one field."""
+        """The value of one field."""
         return next(iter(self.texts.get(name, ())), "")
 
     def with_files(self, name: str, files: Iterable[Attached]) -> FormValues:
-        """The same with other files."""
+        """A copy with other files."""
         return replace(self, files={**self.files, name: tuple(files)})
 
     def with_text(self, name: str, *values: str) -> FormValues:
-        """The same with other words in one field."""
+        """A copy with another value in one field."""
         return replace(self, texts={**self.texts, name: values})
 
 
@@ -64,7 +64,7 @@ class SubmittedForm:
 
 
 def read(fields: Sequence[Sent]) -> SubmittedForm:
-    """Sort what a browser has sent. New files come with their property and their alt text."""
+    """Sort the submitted fields into values, controls and files."""
     texts: dict[str, list[str]] = {}
     files: dict[str, list[Attached | File]] = {}
     controls: dict[str, str] = {}
@@ -119,7 +119,7 @@ def _described(
 
 
 def moved(files: Sequence[Attached], place: int, by: int) -> tuple[Attached, ...]:
-    """The files with one of them further up or down; as they are where that cannot be."""
+    """The files with one of them moved up or down, if that is possible."""
     there = place + by
     if not (0 <= place < len(files) and 0 <= there < len(files)):
         return tuple(files)
@@ -132,7 +132,7 @@ def moved(files: Sequence[Attached], place: int, by: int) -> tuple[Attached, ...
 
 
 def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> FormValues:
-    """What stands in the form of a post."""
+    """The form's values for a post."""
     texts: dict[str, tuple[str, ...]] = {"mp-channel": (channel,)} if channel else {}
     files: dict[str, tuple[Attached, ...]] = {}
     for name, values in post.properties.items():
@@ -162,7 +162,7 @@ def typed_of(post: Post, zone: tzinfo, *, channel: str = "") -> FormValues:
 
 
 def words_of(value: Json) -> str:
-    """A value in words: a text, the address of what is cited, a name."""
+    """A value as text: the text itself, the URL of a citation, or a name."""
     if isinstance(value, dict):
         inner = value.get("properties")
         properties = inner if isinstance(inner, dict) else value

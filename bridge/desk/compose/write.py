@@ -86,7 +86,7 @@ async def create(submission: Submission) -> web.StreamResponse:
 
 
 def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
-    """What the form asks for, as any app's request. Raises Problems, InvalidRequest."""
+    """The Micropub action of the form. Raises Problems, InvalidRequest."""
     found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
     if status != "draft" and (lacking := json_request.missing(sheet.kind, found)):
         raise Problems(lacking)
@@ -98,7 +98,7 @@ def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
 
 
 def _after(submission: Submission, action: Create, done: Published) -> web.Response:
-    """Where the owner goes on: to the post, or where they see how it is doing."""
+    """Redirect to the post, or to a page that shows its progress."""
     owner, desk = submission.owner, submission.desk
     if action.post.first("post-status") == "draft":
         if "look" in owner.request.query and desk.previews:

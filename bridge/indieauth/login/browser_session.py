@@ -28,7 +28,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
-    """One request of one browser. ``session`` is there where the owner has signed in."""
+    """A request's browser. ``session`` is set if the owner has signed in."""
 
     secret: str
     is_new: bool
@@ -36,17 +36,17 @@ class BrowserSession:
     server: IndieAuthServer
 
     def remember(self, response: web.Response) -> None:
-        """Give a browser that is here for the first time its cookie."""
+        """Set the cookie of a new browser."""
         if self.is_new:
             set_cookie(self.server, response, self.secret, signed_in=False)
 
     @property
     def csrf(self) -> str:
-        """What this browser's forms carry."""
+        """The CSRF token for this browser's forms."""
         return hmac.new(self.secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
     def check(self, request: web.Request, sent: str | None) -> None:
-        """Raise :class:`CsrfError` unless a form was filled in on a page of ours."""
+        """Raise :class:`CsrfError` unless ``sent`` is this browser's CSRF token."""
         # Browsers say where a request comes from; Origin cannot be used, since our pages
         # send no referrer, and browsers then blank it.
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
@@ -56,12 +56,12 @@ class BrowserSession:
             raise CsrfError
 
     def check_form(self, request: web.Request, form: Form) -> None:
-        """The same, for the field ``csrf``."""
+        """The same, for a form's field ``csrf``."""
         self.check(request, form.get("csrf"))
 
 
 def browser_session(request: web.Request) -> BrowserSession:
-    """Who this request comes from."""
+    """The browser session of a request."""
     server = request.app[SERVER]
     secret = request.cookies.get(_cookie(server), "")
     if not _SECRET.fullmatch(secret):
@@ -81,28 +81,28 @@ class PagesOwner:
 
     @property
     def me(self) -> str:
-        """The owner's address."""
+        """The owner's URL."""
         return self.server.me
 
     @property
     def name(self) -> str:
-        """What the owner is called."""
+        """The owner's name."""
         return self.server.config.name
 
     @property
     def zone(self) -> tzinfo:
-        """The site's clock."""
+        """The site's time zone."""
         return self.server.zone()
 
     def browser(self, request: web.Request) -> BrowserSession:
-        """Who this request comes from."""
+        """The browser session of a request."""
         return browser_session(request)
 
 
 def set_cookie(
     server: IndieAuthServer, response: web.StreamResponse, secret: str, *, signed_in: bool
 ) -> None:
-    """Give the browser its cookie: for a month where it is signed in, else until it closes."""
+    """Set the browser's cookie: for a month if it is signed in, else until it closes."""
     response.set_cookie(
         _cookie(server),
         secret,

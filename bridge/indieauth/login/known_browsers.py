@@ -18,7 +18,7 @@ SECONDS = 365 * 86400
 
 
 def attempt(request: web.Request, limiter: Limiter) -> bool:
-    """Count an attempt to sign in; gives whether the browser is known.
+    """Count a sign-in attempt; whether the browser is known.
 
     Raises :class:`~bridge.errors.TooManyRequests`.
     """
@@ -28,12 +28,12 @@ def attempt(request: web.Request, limiter: Limiter) -> bool:
 
 
 def succeeded(request: web.Request, limiter: Limiter) -> None:
-    """Forget the attempts so far: it was the owner."""
+    """Reset the attempts after the owner has signed in."""
     limiter.succeeded(_known(request) or address(request))
 
 
 def remember(request: web.Request, response: web.Response) -> None:
-    """The owner has signed in: know this browser from now on, also after it has signed out."""
+    """Remember this browser after a sign-in, also after it has signed out."""
     server, now = request.app[SERVER], time.time()
     secret = request.cookies[_cookie(server)] if _known(request) else new_secret()
     with server.db.transaction() as connection:
@@ -54,7 +54,7 @@ def remember(request: web.Request, response: web.Response) -> None:
 
 
 def _known(request: web.Request) -> str | None:
-    """The name under which a known browser is counted."""
+    """The key under which a known browser's attempts are counted."""
     server = request.app[SERVER]
     hashed = digest(request.cookies.get(_cookie(server), ""))
     sql = "SELECT 1 FROM browsers WHERE hash = ? AND expires > ?"
