@@ -369,3 +369,43 @@ async def test_with_script_the_page_that_is_answered_is_shown_as_soon_as_it_is_n
         await page.get_by_label("In reply to").fill(f"{there.site}about/")
         await page.get_by_label("Text", exact=True).fill("An answer")
         await expect(card).to_be_visible()
+
+
+async def test_a_link_is_copied_by_a_press_and_two_keys_lead_on_unless_switched_off(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in, permissions=["clipboard-read", "clipboard-write"]) as page:
+        await page.goto(there.desk)
+        row = page.get_by_role("listitem").filter(has_text="A book that opens flat")
+        await row.locator("summary").click()
+        await row.get_by_role("button", name="Copy link").click()
+        await expect(row.get_by_role("button", name="Copied")).to_be_visible()
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert copied == await row.get_by_role("link", name="View").get_attribute("href")
+        await page.keyboard.press("/")
+        await expect(page.get_by_label("Search")).to_be_focused()
+        # What is typed in a field is text.
+        await page.keyboard.press("n")
+        await expect(page.get_by_label("Search")).to_have_value("n")
+        keys = page.get_by_label("Keys on this page")
+        await keys.uncheck()
+        await page.reload()
+        await expect(keys).not_to_be_checked()
+        await page.keyboard.press("/")
+        await expect(page.get_by_label("Search")).not_to_be_focused()
+        await keys.check()
+        await keys.blur()
+        await page.keyboard.press("n")
+        await page.wait_for_url("**/desk/new")
+        # A time that is still to come is named on the button.
+        await page.get_by_label("Text", exact=True).fill("Of the year after next")
+        await page.locator(".more > summary").click()
+        await page.get_by_label("Date").fill("2099-01-02T03:04")
+        await expect(page.get_by_role("button", name="Schedule")).to_be_visible()
+        await page.get_by_label("Date").fill("")
+        await expect(page.get_by_role("button", name="Publish")).to_be_visible()
+        await page.get_by_label("Text", exact=True).fill("A draft of mine")
+        await page.get_by_role("button", name="Save draft", exact=True).click()
+        await expect(page.get_by_role("status")).to_contain_text("Draft saved.")
+        await expect(page.locator("main")).to_contain_text("last changed")
+        await expect(page.locator("main")).to_contain_text("by the desk")
