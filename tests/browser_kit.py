@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -32,7 +32,11 @@ async def tab(
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
+
+    def complain(message: ConsoleMessage) -> None:
+        complaints.append(f"{page.url}: {message.text} ({message.location['url']})")
+
+    page.on("console", complain)
     yield page
     await context.close()
     unexpected = [each for each in complaints if expected not in each]
