@@ -83,6 +83,12 @@ class Site:
         self._unbuilt.clear()
         return [name for name in self.shown if name.endswith((".html", ".xml"))]
 
+    async def when_idle(self) -> None:
+        """There is nothing to build."""
+        version = self.store.head()
+        assert version is not None
+        await self.builder.run_when_idle(Task(version, self._checkout.folder, frozenset()))
+
     def differing(self) -> list[str]:
         """Files that are not those of a clean build."""
         expected = clean(self._checkout.folder, self.folder / "clean", self._environment)
@@ -165,4 +171,15 @@ async def test_a_mention_is_on_its_page_before_anything_else(site: Site) -> None
     assert (await site.after({**answer}))[0] == "post-4.html"
     assert site.differing() == []
     assert await site.after(dict.fromkeys(like)) == ["post-3.html"]
+    assert site.differing() == []
+
+
+async def test_after_a_build_that_was_overtaken_the_process_is_started_when_there_is_time(
+    site: Site,
+) -> None:
+    await site.builder.close()
+    site.restart()
+    site.builder.preempt()
+    await site.when_idle()
+    assert not site.builder.needs_warm_up()
     assert site.differing() == []

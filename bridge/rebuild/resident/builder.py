@@ -268,6 +268,8 @@ class ResidentBuilder:
             # Settings may ask for the year, and what was asked yesterday stays warm too.
             await self._end()
         if self.needs_warm_up():
+            # What once overtook a build has been built since.
+            self._overtaken = False
             await self.build(task)
         if self._process is None or self._unverified < self._verify_at:
             return None
