@@ -63,7 +63,7 @@ class Partner:
 
 @dataclass
 class MastodonMock(Partner):
-    """https://pypi.org/project/mastodon-mock/, a Mastodon API with a database in memory."""
+    """mastodon-mock from PyPI: a Mastodon API with a database in memory."""
 
     url: str
     secret: str = "mock_token"
