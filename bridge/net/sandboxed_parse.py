@@ -1,4 +1,4 @@
-"""Parses an untrusted page in a subprocess, with limits of time and memory."""
+"""Reads what is untrusted in a subprocess, with limits of time and memory: pages, pictures."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ async def parse_in_subprocess(
     The program is run with the address and ``arguments``, and reads the page from its input. It
     limits its own memory and processor time. The one who cancels this ends it, too.
     """
+    output = await run_in_subprocess(str(program), url, *arguments, data=page, seconds=seconds)
+    return None if output is None else json.loads(output)
+
+
+async def run_in_subprocess(*arguments: str, data: bytes, seconds: float) -> bytes | None:
+    """What a Python program prints that reads ``data``; ``None`` if it fails or takes too long.
+
+    ``arguments`` are a path, or ``-m`` and a module, and the program's own. It limits its own
+    memory and processor time. The one who cancels this ends it, too.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         # Nothing is imported from wherever the bridge was started.
         "-P",
         *("-W", "ignore"),
-        str(program),
-        url,
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -38,16 +46,16 @@ async def parse_in_subprocess(
     )
     try:
         async with asyncio.timeout(seconds):
-            output, _ = await process.communicate(page)
+            output, _ = await process.communicate(data)
     except TimeoutError:
-        log.info("reading %s took too long", url)
+        log.info("%s took too long", " ".join(arguments))
         return None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    # A page that uses up what the process may use ends it.
-    return json.loads(output) if process.returncode == 0 else None
+    # What uses up what the process may use ends it.
+    return output if process.returncode == 0 else None
 
 
 def _environment() -> dict[str, str]:

@@ -6,7 +6,6 @@ may have arrived looks first.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import Protocol
 
 from bridge.syndication.backfeed.answers import CopyAnswers
 from bridge.syndication.compose.composing import Card, Source
-from bridge.syndication.compose.images import NoImage, Photo, fit
+from bridge.syndication.compose.images import NoImage, Photo, fit_in_subprocess
 from bridge.syndication.compose.shown import Picture
 from bridge.syndication.jobs import Copy, Job
 
@@ -94,15 +93,14 @@ async def fitting(
 ) -> Photo:
     """A photo as a network takes it. Raises :class:`Refused`."""
     data = await environment.picture(picture.url)
-    taken = tuple(mimes or ("image/jpeg", "image/png", "image/webp"))
-
-    def work() -> Photo:
-        return fit(
-            data, most_bytes=most_bytes, longest=longest, most_pixels=most_pixels, mimes=taken
-        )
-
     try:
-        return await asyncio.to_thread(work)
+        return await fit_in_subprocess(
+            data,
+            most_bytes=most_bytes,
+            longest=longest,
+            most_pixels=most_pixels,
+            mimes=tuple(mimes or ("image/jpeg", "image/png", "image/webp")),
+        )
     except NoImage as error:
         raise Refused(f"the photo {picture.url} cannot be sent: {error}") from error
 

@@ -17,7 +17,8 @@ from PIL import Image, PngImagePlugin
 from syndication_kit import Bench, Fault, close_bench, make_bench, there
 
 from bridge.store.git import GitStore
-from bridge.syndication.compose.images import fit
+from bridge.syndication.compose import images
+from bridge.syndication.compose.fit import fit
 from bridge.syndication.compose.measure import shorten_alt
 from bridge.syndication.fake.dialects import DIALECTS, Dialect
 
@@ -296,6 +297,21 @@ def test_what_is_sent_has_no_words_of_its_camera(tmp_path: Path) -> None:
             made = fit(data, most_bytes=most, longest=2_000)
             assert b"48.137" not in made.data
             assert len(made.data) <= most
+
+
+async def test_pictures_are_decoded_in_a_process_with_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "large.png"
+    Image.new("L", (9_000, 6_750)).save(file)
+    made = await images.fit_in_subprocess(file.read_bytes(), most_bytes=1_000_000, longest=2_000)
+    assert (made.width, made.height) == (2_000, 1_500)
+    assert made == fit(file.read_bytes(), most_bytes=1_000_000, longest=2_000)
+    with pytest.raises(images.NoImage, match="format that the bridge cannot convert"):
+        await images.fit_in_subprocess(b"no picture", most_bytes=1_000_000, longest=2_000)
+    monkeypatch.setattr(images, "_SECONDS", 0.001)
+    with pytest.raises(images.NoImage, match="too much time"):
+        await images.fit_in_subprocess(file.read_bytes(), most_bytes=1_000_000, longest=2_000)
 
 
 async def test_ten_posts_at_once_are_ten_copies(one: Bench) -> None:

@@ -1,20 +1,19 @@
-"""Fits photos to a network's limits: size, format, no metadata."""
+"""Photos as a network takes them: made in a process of its own (:mod:`~.fit`).
+
+A post may show pictures of other sites, and decoders can be kept busy, or be made to take much
+memory, by a small file: that process bounds both.
+"""
 
 from __future__ import annotations
 
-import io
+import json
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from bridge.net.sandboxed_parse import run_in_subprocess
 
-from bridge.media.formats.metadata import STRIP
-
-_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
-_QUALITIES = (85, 75, 65, 50)
-_SMALLER = 0.75
-_SMALLEST = 200
+_PROGRAM = "bridge.syndication.compose.fit"
+_SECONDS = 180.0
 
 
 class NoImage(Exception):
@@ -31,63 +30,22 @@ class Photo:
     height: int
 
 
-def fit(
+async def fit_in_subprocess(
     data: bytes,
     *,
     most_bytes: int,
     longest: int,
     most_pixels: int = 100_000_000,
-    mimes: Collection[str] = tuple(_FORMATS.values()),
+    mimes: Collection[str] = ("image/jpeg", "image/png", "image/webp"),
 ) -> Photo:
-    """The picture, as it is where that will do, else scaled down and compressed until it fits.
-
-    Takes processor time: call it in a thread. Raises :class:`NoImage`.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            mime = _FORMATS.get(image.format or "", "")
-            if _will_do(image, mime, data, most_bytes, longest, most_pixels, mimes):
-                with suppress(ValueError):
-                    return Photo(STRIP[mime](data), mime, image.width, image.height)
-            image.load()
-            return _made(ImageOps.exif_transpose(image), most_bytes, longest, most_pixels)
-    except UnidentifiedImageError as error:
-        raise NoImage("it is in a format that the bridge cannot convert") from error
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise NoImage(f"it cannot be read: {error}") from error
-
-
-def _will_do(
-    image: Image.Image,
-    mime: str,
-    data: bytes,
-    most_bytes: int,
-    longest: int,
-    most_pixels: int,
-    mimes: Collection[str],
-) -> bool:
-    fits = len(data) <= most_bytes and max(image.size) <= longest
-    fits = fits and image.width * image.height <= most_pixels
-    return fits and mime in mimes and not image.getexif()
-
-
-def _made(image: Image.Image, most_bytes: int, longest: int, most_pixels: int) -> Photo:
-    has_alpha = "A" in image.getbands() or "transparency" in image.info
-    plain = image.convert("RGBA" if has_alpha else "RGB")
-    kind, mime = ("WEBP", "image/webp") if has_alpha else ("JPEG", "image/jpeg")
-    # Comments and other words in it would be written again; colours are another matter.
-    profile = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA"} else None
-    plain.info = {}
-    pixels = plain.width * plain.height
-    factor = min(1.0, longest / max(plain.size), (most_pixels / pixels) ** 0.5)
-    while True:
-        size = (max(1, int(plain.width * factor)), max(1, int(plain.height * factor)))
-        scaled = plain if size == plain.size else plain.resize(size, Image.Resampling.LANCZOS)
-        for quality in _QUALITIES:
-            out = io.BytesIO()
-            scaled.save(out, kind, quality=quality, optimize=True, icc_profile=profile)
-            if out.tell() <= most_bytes:
-                return Photo(out.getvalue(), mime, *scaled.size)
-        if max(size) < _SMALLEST:
-            raise NoImage(f"it does not fit into {most_bytes:,} bytes")
-        factor *= _SMALLER
+    """What :func:`~.fit.fit` makes of a picture. Raises :class:`NoImage`."""
+    limits = {"most_bytes": most_bytes, "longest": longest, "most_pixels": most_pixels}
+    asked = json.dumps({**limits, "mimes": [*mimes]}).encode()
+    answer = await run_in_subprocess("-m", _PROGRAM, data=asked + b"\n" + data, seconds=_SECONDS)
+    if not answer:
+        raise NoImage("it takes too much time or memory")
+    line, _, made = answer.partition(b"\n")
+    told = json.loads(line)
+    if "why" in told:
+        raise NoImage(told["why"])
+    return Photo(made, told["mime"], told["width"], told["height"])
