@@ -135,13 +135,13 @@ class Spool:
         return opened
 
     def _make_room(self, size: int) -> None:
-        entries = sorted(
-            (
-                (entry.stat().st_mtime, entry.stat().st_size, entry)
-                for entry in self._cache.iterdir()
-            ),
-            key=lambda entry: entry[0],
-        )
+        entries: list[tuple[float, int, Path]] = []
+        for entry in self._cache.iterdir():
+            # Another thread's may just have been given its name, or made room.
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat()
+                entries.append((status.st_mtime, status.st_size, entry))
+        entries.sort(key=lambda entry: entry[0])
         total = size + sum(length for _, length, _ in entries)
         for _, length, entry in entries:
             if total <= _CACHE_BYTES:

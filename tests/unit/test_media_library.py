@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -524,3 +525,16 @@ async def test_a_library_without_a_content_folder_writes_at_the_root(
     assert plain(library.url_of(file)) == "http://127.0.0.1:1/media/2026/11/sea.jpg"
     (change,) = await library.pending([library.url_of(file)])
     assert plain(change.path) == "img/up/2026/11/sea.jpg"
+
+
+def test_files_that_are_asked_for_at_once_are_cached_beside_each_other(tmp_path: Path) -> None:
+    there = spool.Spool(tmp_path / "spool", tmp_path / "cache")
+    there.start()
+
+    def cached(number: int) -> bytes:
+        with there.cache(f"{number:040x}", b"%d" % number) as opened:
+            return opened.read()
+
+    # As a page of pictures asks for them: one is renamed while another looks what there is.
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(cached, range(400))) == [b"%d" % number for number in range(400)]
