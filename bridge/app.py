@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, tzinfo
 from functools import partial
+from html import unescape
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -148,6 +149,7 @@ def _start_identity(app: web.Application, core: Core) -> IndieAuthServer | None:
     )
     core.lifetime.close_later(server.close)
     server.zone = partial(_site_zone, core.repo.catalogue)
+    server.site_name = partial(_site_name, core.repo.catalogue)
     indieauth_routes.setup(app, server)
     return server
 
@@ -157,6 +159,15 @@ def _site_zone(catalogue: Catalogue) -> tzinfo:
     with suppress(SiteBroken, ZoneInfoNotFoundError):
         return ZoneInfo(catalogue.site.facts.timezone)
     return UTC
+
+
+def _site_name(catalogue: Catalogue) -> str:
+    """SITENAME; nothing until the site's settings could be read."""
+    with suppress(SiteBroken):
+        name = catalogue.site.facts.values.get("SITENAME", "")
+        # Themes print it as HTML.
+        return unescape(name) if isinstance(name, str) else ""
+    return ""
 
 
 async def _make_gate(core: Core, server: IndieAuthServer | None) -> Gate:

@@ -69,6 +69,8 @@ class IndieAuthServer:
         self.challenges = Challenges()
         #: The zone of the site's clock, as soon as that is known.
         self.zone: Callable[[], tzinfo] = lambda: UTC
+        #: SITENAME, as soon as that is known.
+        self.site_name: Callable[[], str] = lambda: ""
         self.just_made: ExpiringMap[str] = ExpiringMap(seconds=300)
 
     @property

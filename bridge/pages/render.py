@@ -150,7 +150,7 @@ class Host(Protocol):
 
     @property
     def name(self) -> str:
-        """What the owner is called."""
+        """What the owner or the site is called; ``""`` where that is not known."""
         ...
 
     @property

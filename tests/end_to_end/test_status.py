@@ -128,6 +128,9 @@ async def test_the_owner_signs_in_and_sees_that_all_is_well(
         ("Everything is live", "The site is being built", "Live, with warnings")
     )
     assert f"Bridge version {__version__}" in words
+    async with browser.get(f"{demo.site}status") as answer:
+        html = BeautifulSoup(await answer.text(), "html5lib")
+    assert [each.get_text() for each in html.select("header .site")] == ["Maren Vidal"]
 
 
 async def test_what_goes_wrong_is_told_with_reason_and_file(

@@ -86,8 +86,8 @@ class PagesOwner:
 
     @property
     def name(self) -> str:
-        """The owner's name."""
-        return self.server.config.name
+        """The owner's name, or else that of the site; ``""`` where neither is known."""
+        return self.server.config.name or self.server.site_name()
 
     @property
     def zone(self) -> tzinfo:
