@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -13,6 +14,7 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="
 
 #: Milliseconds: no test is to depend on how busy the machine is.
 _PATIENCE = 60_000
+_BETWEEN_LOOKS = 50
 expect.set_options(timeout=_PATIENCE)
 
 
@@ -41,6 +43,19 @@ async def tab(
     await context.close()
     unexpected = [each for each in complaints if expected not in each]
     assert unexpected == [], unexpected
+
+
+async def until(page: Page, script: str) -> None:
+    """Wait until ``script`` is true of a page.
+
+    It is asked from outside: Playwright's ``wait_for_function`` evaluates text within the page,
+    which a policy without ``unsafe-eval`` forbids as soon as the first look was in vain.
+    """
+    for _ in range(_PATIENCE // _BETWEEN_LOOKS):
+        if await page.evaluate(script):
+            return
+        await asyncio.sleep(_BETWEEN_LOOKS / 1000)
+    raise AssertionError(f"{page.url}: {script}")
 
 
 async def is_fit(page: Page) -> None:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from browser_kit import ARGUMENTS, is_fit, tab
+from browser_kit import ARGUMENTS, is_fit, tab, until
 from demo_kit import PATIENCE
 from desk_kit import OwnHost, bridge_in
 from git_kit import git
@@ -274,7 +274,7 @@ async def test_three_posts_written_offline_are_posted_in_order_and_once_each(
     async with tab(chromium, cookies, viewport=PHONE) as page:
         await page.goto(apart.desk)
         await page.evaluate("navigator.serviceWorker.ready")
-        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        await until(page, "navigator.serviceWorker.controller !== null")
         before = apart.commits()
         await page.context.set_offline(True)
         await page.goto(f"{apart.desk}new")
@@ -379,7 +379,7 @@ async def test_a_form_that_is_open_when_the_network_goes_is_posted_later(
     async with tab(chromium, cookies) as page:
         await page.goto(f"{apart.desk}new")
         await page.evaluate("navigator.serviceWorker.ready")
-        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        await until(page, "navigator.serviceWorker.controller !== null")
         before = apart.commits()
         await page.get_by_label("Text").fill("In a tunnel")
         await page.context.set_offline(True)

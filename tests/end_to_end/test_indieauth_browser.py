@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from browser_kit import until
 from indieauth_kit import (
     PASSWORD,
     Browser,
@@ -390,7 +391,7 @@ async def test_no_button_of_the_owners_pages_takes_a_click_at_once(
             async with first_moment(page):
                 await page.goto(up.base + path)
                 assert await page.evaluate(alive) == 0
-            await page.wait_for_function(alive)
+            await until(page, alive)
 
 
 def sign_in_is_old(up: Running) -> None:
