@@ -34,6 +34,8 @@ from bridge.webmention.outgoing.sending import Report, Sender
 #: Of each list, the newest.
 _SHOWN = 100
 _SCHEDULED = 100
+#: How long a look at the files of mentions may keep the page waiting.
+_REFRESH_SECONDS = 1.0
 _PUBLIC = ("published", "hidden")
 _BUILD_WORDS = {
     "idle": "up to date",
@@ -66,6 +68,7 @@ class StatusHandlers:
         self._catalogue = catalogue
         self._sender = sender
         self._receiver = receiver
+        self._refreshing: asyncio.Task[None] | None = None
         self._syndicator = syndicator
         self.with_pages = with_pages
 
@@ -159,12 +162,14 @@ class StatusHandlers:
         return msgspec.structs.replace(site, denied=tuple(denied))
 
     async def _received(self) -> dict[str, Json]:
-        """The inbox, and the files as the branch has them now; nothing where none are received."""
+        """The inbox, and the files as the branch has them now or a moment ago; nothing where none
+        are received."""
         if self._receiver is None:
             return {}
-        # A repo that cannot be read stops every build and push, and is told there.
-        with contextlib.suppress(StoreError):
-            await asyncio.to_thread(self._receiver.files.refresh)
+        # One thread, however often the page is asked for; a large site is first read for seconds.
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(_refresh(self._receiver))
+        await asyncio.wait({self._refreshing}, timeout=_REFRESH_SECONDS)
         return inbox_facts(self._receiver)
 
     def _facts(self, received: dict[str, Json]) -> dict[str, Json]:
@@ -206,6 +211,12 @@ class StatusHandlers:
                 **received,
             },
         }
+
+
+async def _refresh(receiver: Receiver) -> None:
+    # A repo that cannot be read stops every build and push, and is told there.
+    with contextlib.suppress(StoreError):
+        await asyncio.to_thread(receiver.files.refresh)
 
 
 def inbox_facts(receiver: Receiver) -> dict[str, Json]:

@@ -21,6 +21,8 @@ from bridge.micropub.post import Json, Post
 from bridge.posts.commits import commit_message
 from bridge.store import Change, StoreError
 
+log = logging.getLogger(__name__)
+
 #: Our own files, as a post's file names them.
 _OWN = re.compile(r"\{static\}/([^\s\"'()<>\\]+)")
 _PROPERTIES = {"image": "photo", "video": "video", "audio": "audio"}
@@ -54,8 +56,6 @@ class Attachments:
         """The files that a post uses and that no commit has yet."""
         return await self._library.pending(_OWN.findall(file.text()))
 
-
-log = logging.getLogger(__name__)
 
 #: How long a file may wait for the post that it was uploaded for.
 PATIENCE = timedelta(minutes=10)

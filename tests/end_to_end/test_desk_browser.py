@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from browser_kit import ARGUMENTS, is_fit, tab
+from browser_kit import is_fit, launched, tab
 from demo_kit import Demo, demo_in
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 from soak_kit import SOAK
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -43,12 +43,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=ARGUMENTS
-        )
-        yield launched
-        await launched.close()
+    async with launched() as browser:
+        yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

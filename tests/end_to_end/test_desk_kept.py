@@ -14,13 +14,13 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from browser_kit import ARGUMENTS, is_fit, tab, until
+from browser_kit import is_fit, launched, tab, until
 from demo_kit import PATIENCE
 from desk_kit import OwnHost, bridge_in
 from git_kit import git
 from indieauth_kit import PASSWORD
 from PIL import Image
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -45,12 +45,8 @@ async def apart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OwnHo
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=ARGUMENTS
-        )
-        yield launched
-        await launched.close()
+    async with launched() as browser:
+        yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from browser_kit import ARGUMENTS, tab
+from browser_kit import launched, tab
 from demo_kit import PATIENCE, Demo, demo_in
 from desk_kit import bridge_in
 from indieauth_kit import PASSWORD
-from playwright.async_api import Browser, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, Page, Request, expect
 
 pytestmark = [
     pytest.mark.nightly,
@@ -44,12 +44,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=ARGUMENTS
-        )
-        yield launched
-        await launched.close()
+    async with launched() as browser:
+        yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from browser_kit import until
+from browser_kit import launched, until
 from indieauth_kit import (
     PASSWORD,
     Browser,
@@ -25,7 +25,7 @@ from indieauth_kit import (
     running,
 )
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from bridge.indieauth.login.password import owner_reset
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens
@@ -34,24 +34,11 @@ from bridge.settings import IndieAuth
 # One browser for all of them; each test has a context of its own in it.
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Chromium]:
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=ARGUMENTS
-        )
-        yield launched
-        await launched.close()
+    async with launched() as browser:
+        yield browser
 
 
 @asynccontextmanager

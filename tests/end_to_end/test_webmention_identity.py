@@ -234,6 +234,11 @@ async def test_of_very_many_some_are_files_and_the_rest_is_counted(
         files = running.files()
         assert files.pop("2026/hello/more.json") == {"like-of": 2}
         assert len(files) == 2
+        assert await running.told(source) == "shown"
+        assert running.files()["2026/hello/more.json"] == {"like-of": 2}, "sent again, it is one"
+    async with hearing(tmp_path) as running:
+        assert await running.told(source) == "shown"
+        assert running.files()["2026/hello/more.json"] == {"like-of": 2}, "after a restart, too"
 
 
 async def test_what_was_found_elsewhere_goes_the_same_way(tmp_path: Path, bob: Elsewhere) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from browser_kit import launched
+from playwright.async_api import Browser
 from plugin_site import SITE, THEMES, build, note, post
 
 BODY = "Some words."
@@ -24,13 +25,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as play:
-        chromium = await play.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield chromium
-        await chromium.close()
+    async with launched() as browser:
+        yield browser
 
 
 @pytest.mark.parametrize("theme", THEMES)

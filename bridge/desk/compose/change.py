@@ -13,7 +13,7 @@ from aiohttp import web
 
 from bridge.content.file.front_matter import PelicanFile, refuse_other_formats
 from bridge.desk.compose import composer, json_request, values
-from bridge.desk.compose.composer import Edited, Sheet, sheet_of, step_of, stepped
+from bridge.desk.compose.composer import Edited, Sheet, sheet_of
 from bridge.desk.compose.fields import FIELDS, Field, fields_of, kind_named
 from bridge.desk.compose.json_request import Problems
 from bridge.desk.compose.preview import look_of
@@ -90,14 +90,9 @@ async def change(submission: Submission) -> web.StreamResponse:
     opened = await _open(desk, filled.controls.get("url", ""))
     sheet = sheet_of(filled, desk, kind_named(opened.entry.type))
     sheet = _about(desk, opened, replace(sheet, also=opened.sheet.also))
-    if submission.doubt:
-        sheet = replace(sheet, problems={"": submission.doubt}, status=submission.status)
+    sheet, is_to_be_sent = await composer.settled(submission, sheet)
+    if not is_to_be_sent:
         return await composer.show(owner, desk, sheet)
-    sheet = await composer.take_in(desk, sheet, filled)
-    if step := step_of(submission.does):
-        return await composer.show(owner, desk, stepped(sheet, step))
-    if submission.does or sheet.problems:
-        return await composer.show(owner, desk, replace(sheet, looks=True))
     try:
         return await _write(submission, sheet, opened)
     except Conflict:

@@ -14,6 +14,7 @@ from aiohttp import web
 from bridge.desk.compose import values
 from bridge.desk.compose.fields import COMMON, FIELDS, KINDS, MORE, Field, fields_of
 from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.receive import Submission
 from bridge.desk.compose.values import Attached, FormValues, SubmittedForm
 from bridge.desk.desk import Desk
 from bridge.desk.history import Revision
@@ -157,6 +158,23 @@ def with_target(typed: FormValues, kind: PostType) -> FormValues:
     return typed.with_text(mine, given)
 
 
+async def settled(submission: Submission, sheet: Sheet) -> tuple[Sheet, bool]:
+    """The submitted form with its new files stored, and whether it is to be sent.
+
+    Otherwise it is to be shown once more: because of a doubt or a problem, or since its button only
+    moves a file or asks for another look.
+    """
+    if submission.doubt:
+        problems = {"": submission.doubt}
+        return replace(sheet, problems=problems, status=submission.status), False
+    sheet = await take_in(submission.desk, sheet, submission.filled)
+    if step := _step_of(submission.does):
+        return _stepped(sheet, step), False
+    if submission.does or sheet.problems:
+        return replace(sheet, looks=True), False
+    return sheet, True
+
+
 async def take_in(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
     """Store the form's new files in the media library, and name their URLs in the form."""
     for name, upload, alt in filled.uploads:
@@ -173,7 +191,7 @@ async def take_in(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
     return sheet
 
 
-def step_of(word: str) -> Step | None:
+def _step_of(word: str) -> Step | None:
     """Parse the action of a button beside a file: ``up:photo:1``."""
     what, _, rest = word.partition(":")
     name, _, place = rest.partition(":")
@@ -182,7 +200,7 @@ def step_of(word: str) -> Step | None:
     return what, name, int(place[:4])
 
 
-def stepped(sheet: Sheet, step: Step) -> Sheet:
+def _stepped(sheet: Sheet, step: Step) -> Sheet:
     """The page with one of its files moved or removed."""
     what, name, place = step
     files = sheet.typed.files.get(name, ())

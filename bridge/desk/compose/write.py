@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bridge.content.file import dates
 from bridge.desk.compose import composer, json_request
-from bridge.desk.compose.composer import Sheet, sheet_of, step_of, stepped
+from bridge.desk.compose.composer import Sheet, sheet_of
 from bridge.desk.compose.fields import KINDS, kind_named
 from bridge.desk.compose.json_request import Problems
 from bridge.desk.compose.preview import look_of
@@ -68,14 +68,9 @@ async def create(submission: Submission) -> web.StreamResponse:
     kind = kind_named(wanted or filled.controls.get("kind", ""))
     sheet = sheet_of(filled, desk, kind)
     sheet = replace(sheet, typed=composer.with_target(sheet.typed, kind))
-    if submission.doubt:
-        sheet = replace(sheet, problems={"": submission.doubt}, status=submission.status)
+    sheet, is_to_be_sent = await composer.settled(submission, sheet)
+    if not is_to_be_sent:
         return await composer.show(owner, desk, sheet)
-    sheet = await composer.take_in(desk, sheet, filled)
-    if step := step_of(submission.does):
-        return await composer.show(owner, desk, stepped(sheet, step))
-    if submission.does or sheet.problems:
-        return await composer.show(owner, desk, replace(sheet, looks=True))
     status = filled.controls.get("post-status", "published")
     try:
         action = asked(sheet, status, desk)

@@ -47,6 +47,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``tries`` the looks at its source that failed one after the other; ``due`` is when to look
     again. ``missing`` is when the source of one that is shown was first not there, ``misses`` how
     often. ``mention`` is what will be the file, until it is one, and ``digest`` its ``HASH12``.
+    ``counted``: there were too many of its kind for a file, and it is in their number already.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     misses: int = 0
     mention: dict[str, Any] | None = None
     digest: str = ""
+    counted: bool = False
 
     @property
     def id(self) -> str:

@@ -51,6 +51,8 @@ class Changes:
     removed: int = 0
     posts: dict[str, set[str]] = field(default_factory=dict)
     counted: dict[str, Counter[str]] = field(default_factory=dict)
+    #: What is in these numbers for the first time.
+    newly_counted: list[Record] = field(default_factory=list)
 
     def add(self, change: Change) -> None:
         """One more file."""
@@ -147,6 +149,8 @@ class MentionCommits:
             return
         message = f"{_subject(changes)}\n\nMicropub-Action: mentions\n"
         await self._committer.commit([*changes.changes.values()], message, base)
+        for record in changes.newly_counted:
+            record.counted = True
         await asyncio.to_thread(self._files.refresh)
         for post, sources in changes.posts.items():
             for listener in self.listeners:
@@ -163,7 +167,9 @@ class MentionCommits:
             self._take_out(others, changes)
             return False
         if same is None and path not in changes.changes and files.is_full(folder, mention.kind):
-            changes.counted.setdefault(folder, Counter())[mention.kind] += 1
+            if not record.counted:
+                changes.counted.setdefault(folder, Counter())[mention.kind] += 1
+                changes.newly_counted.append(record)
             return False
         old = files.read(path) if same else None
         entry = self._entry(record, mention, photo, old[0] if old else {})

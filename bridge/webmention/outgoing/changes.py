@@ -1,4 +1,4 @@
-"""Finds the posts that changed for readers between two commits, whoever made them."""
+"""Finds the posts that changed for readers between two commits, of an app or by hand."""
 
 from __future__ import annotations
 
