@@ -121,7 +121,6 @@ async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_pat
     ("wrong", "reason"),
     [
         (b"1 / 0\n", "division by zero"),
-        (b'PLUGINS = ["nonesuch"]\n', "Cannot load plugin `nonesuch`"),
         (b'MARKDOWN = {"extension_configs": {"nonesuch": {}}}\n', "files could not be read"),
         (
             b"from pelican import signals\ndef read(generator):\n    import nonesuch\n"
@@ -131,7 +130,6 @@ async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_pat
     ],
     ids=[
         "that fail",
-        "with a plugin that is not there",
         "with which no post can be read",
         "for which something is not installed",
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -114,6 +115,65 @@ async def test_errors_of_a_plugin_are_warnings(
     assert "new.html" in deployed.read_text()
     assert site.differing() == []
     assert "takes over" not in caplog.text, "one build is enough"
+
+
+#: A reader of posts in a format that Pelican does not know.
+NOTEBOOKS = b"""
+import json
+from pelican import signals
+from pelican.readers import BaseReader
+
+class Notebooks(BaseReader):
+    enabled = True
+    file_extensions = ["ipynb"]
+
+    def read(self, path):
+        said = json.load(open(path))
+        return said["html"], {n: self.process_metadata(n, v) for n, v in said["about"].items()}
+
+def register():
+    signals.readers_init.connect(add)
+
+def add(readers):
+    readers.reader_classes["ipynb"] = Notebooks
+"""
+WITH_NOTEBOOKS = CONF.replace(
+    b"PLUGINS = []", b'PLUGINS = ["notebooks"]\nPLUGIN_PATHS = ["plugins"]'
+)
+
+
+async def test_a_plugin_that_cannot_be_loaded_is_a_warning(site: Site) -> None:
+    """`pelican` logs an error, builds the site without it, and exits with 0."""
+    broken = b"import nonesuch\n"
+    conf = CONF.replace(
+        b"PLUGINS = []", b'PLUGINS = ["gone", "broken", "stuck"]\nPLUGIN_PATHS = ["plugins"]'
+    )
+    stuck = b"def register():\n    1 / 0\n"
+    plugins = {"plugins/broken.py": broken, "plugins/stuck.py": stuck}
+    status = await site.after({"pelicanconf.py": conf, **plugins, "content/new.md": post("N", 6)})
+    assert status.state == "idle", status
+    told = "\n".join(status.warnings)
+    assert "Cannot load plugin `gone`" in told
+    assert "Cannot load plugin `broken` No module named 'nonesuch'" in told
+    assert "Cannot register plugin `stuck`" in told
+    assert site.differing() == []
+    assert "n.html" in (site.folder / "deployed").read_text()
+
+
+async def test_without_the_plugin_that_reads_its_posts_a_site_is_not_emptied(site: Site) -> None:
+    about = {"title": "A notebook", "date": "2026-11-09"}
+    notebook = json.dumps({"html": "<p>Cells</p>", "about": about}).encode()
+    gone = dict.fromkeys(["content/one.md", "content/two.md", "content/three.md"])
+    good = {"pelicanconf.py": WITH_NOTEBOOKS, "plugins/notebooks.py": NOTEBOOKS}
+    status = await site.after({**gone, **good, "content/a.ipynb": notebook})
+    assert status.state == "idle", status
+    before = files(site.folder / "output")
+    assert "a-notebook.html" in before
+    status = await site.after({"plugins/notebooks.py": b"import nonesuch\n" + NOTEBOOKS})
+    assert status.state == "failed"
+    assert "Cannot load plugin `notebooks`" in str(status.reason)
+    assert "no post of the site can be read" in str(status.reason)
+    assert files(site.folder / "output") == before
 
 
 async def test_a_site_of_which_most_files_are_no_posts_is_built(site: Site) -> None:

@@ -36,8 +36,8 @@ from bridge.store.sync.transport import Transport, TransportError
 
 _AT_ONCE = 50
 _SHOWN = 10
-#: A plugin that is not there. Pelican goes on without it; the bridge shows no such site.
-_PLUGIN = re.compile(r"Cannot (?:load|import) plugin")
+#: A plugin that is not there. Pelican goes on without it.
+_PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
 
 
 async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]:
@@ -313,7 +313,9 @@ def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
         yield Finding(
             "build",
             f"a plugin or Pelican logs an error: {warning}",
-            "The site is built all the same; look into it if something is missing from it.",
+            f"The site is built without that plugin. {_remedy(warning)}"
+            if _PLUGIN.search(warning)
+            else "The site is built all the same; look into it if something is missing from it.",
             broken=False,
         )
 

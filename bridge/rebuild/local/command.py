@@ -57,6 +57,8 @@ sys.argv[0] = "pelican"
 from pelican import main
 sys.exit(main())
 """
+#: What Pelican says last where it has read no article.
+_NO_ARTICLE = re.compile(r"Processed 0 articles, 0 drafts, 0 hidden articles,")
 #: What a post is written in, if it is not HTML, which may be anything.
 _TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".rst")
 
@@ -109,9 +111,8 @@ class CommandBuilder:
         if ended.code != 0:
             raise self._failure(ended, logged)
         said = LogSummary.of(logged)
-        if said.left_out and task.excused is not None:
-            sources = await process.in_thread(_texts, task.checkout, self.content)
-            said.check_some_are_read(sources, task.excused)
+        if task.excused is not None:
+            await process.in_thread(self._check_posts, task, said, ended.text)
         if self._stages and await process.in_thread(_is_empty, folder):
             raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
         return said
@@ -198,6 +199,13 @@ class CommandBuilder:
                 raise TooMuchOutput(most)
             # Looking costs time as well, on a large site.
             pause = max(_LOOK_EVERY, 20 * (time.monotonic() - begun))
+
+    def _check_posts(self, task: Task, said: LogSummary, log: str) -> None:
+        """Raise :class:`BuildFailed` where what could be read of the site no longer can."""
+        if said.left_out:
+            said.check_some_are_read(_texts(task.checkout, self.content), task.excused or ())
+        if _NO_ARTICLE.search(log):
+            said.check_not_emptied(task.checkout / self.content)
 
     def _environment(self) -> Mapping[str, str]:
         """Of its own where there is a sandbox; else ours, with what was given."""

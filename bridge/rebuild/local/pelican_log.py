@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from bridge.rebuild.build import BuildFailed
+from bridge.rebuild.local.files import Tree
 
 #: ``[12:00:00] ERROR    what happened          generators.py:721`` (the time not on every line).
 _RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:\d+)?\s*$")
@@ -18,8 +20,13 @@ _PASSED_OVER = re.compile(
     r"Could not process |Unknown status .* for file .*, skipping it"
     r"|Skipping .*: (?:could not find information about|file .* would be written outside)"
 )
-#: With these its loader goes on without a plugin: what comes of it is another site.
-_NO_PLUGIN = "Cannot load plugin"
+#: With these its loader goes on without a plugin.
+_NO_PLUGIN = ("Cannot load plugin", "Cannot register plugin")
+#: What is written in these is a post, if a plugin brings a reader for it.
+_OF_PLUGINS = (
+    *(".ipynb", ".adoc", ".asciidoc", ".asc", ".org", ".textile", ".creole", ".wiki"),
+    *(".mediawiki", ".dj", ".djot", ".typ", ".qmd", ".rmd"),
+)
 _WARNINGS = 20
 _WARNING_LENGTH = 500
 #: Up to so many files may be bad each for itself, even if there are hardly any others.
@@ -73,24 +80,25 @@ class LogSummary:
     """The errors that a successful run has logged.
 
     ``left_out`` are the files that Pelican passed over, with its reasons; ``warnings`` is the rest,
-    each once, and not without end.
+    each once, and not without end. ``plugin`` is the first of these that is about a plugin which
+    Pelican went on without, ``""`` if all could be loaded.
     """
 
     left_out: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    plugin: str = ""
 
     @classmethod
     def of(cls, logged: Iterable[LoggedError]) -> LogSummary:
-        """Sort errors; raises :class:`BuildFailed` where a plugin could not be loaded.
-
-        Any other error is one that Pelican, or a plugin, has gone on after: the site is built.
-        """
+        """Sort errors. Pelican, or a plugin, has gone on after each of them: the site is built."""
         left_out: dict[str, str] = {}
         warnings: dict[str, None] = {}
+        plugin = ""
         for error in logged:
             if error.reason.startswith(_NO_PLUGIN):
-                raise BuildFailed(error.reason)
-            if error.file is not None and error.passes_over:
+                plugin = plugin or " ".join(error.reason.split())
+                warnings.setdefault(" ".join(error.reason.split())[:_WARNING_LENGTH])
+            elif error.file is not None and error.passes_over:
                 left_out.setdefault(error.file, error.reason)
             else:
                 first_line = error.reason.strip().partition("\n")[0]
@@ -100,7 +108,16 @@ class LogSummary:
         return cls(
             tuple(left_out.items()),
             (*listed, f"and {more} more, which are in Pelican's own log") if more > 0 else listed,
+            plugin,
         )
+
+    def check_not_emptied(self, content: Path) -> None:
+        """Raise :class:`BuildFailed` where Pelican went on without a plugin, has read no article,
+        and has in its folder ``content`` what a plugin reads: the site would be emptied.
+        """
+        names = Tree(content).walk() if self.plugin else ()
+        if any(name.lower().endswith(_OF_PLUGINS) for name in names):
+            raise BuildFailed(f"{self.plugin}; without it no post of the site can be read")
 
     def check_some_are_read(self, sources: Collection[str], excused: Collection[str]) -> None:
         """Raise :class:`BuildFailed` where not one of the ``sources`` can be read any more.
@@ -123,8 +140,12 @@ def without_name(reason: str) -> str:
 
 def errors(log: str, sources: Sources) -> Iterator[LoggedError]:
     """Every error in the output of a Pelican run, in order."""
-    for line in log.splitlines():
+    for line, after in pairwise([*log.splitlines(), ""]):
         match = _RECORD.match(line)
         if match:
-            reason = match[2].replace(f"{sources.checkout}/", "")
+            said = match[2]
+            if said.startswith(_NO_PLUGIN) and after[:1].isspace() and not _RECORD.match(after):
+                # Which module it is that is not there.
+                said = f"{said}\n{after.strip()}"
+            reason = said.replace(f"{sources.checkout}/", "")
             yield LoggedError(reason, sources.named_in(match[2]))

@@ -17,7 +17,7 @@ import msgspec
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import LogSummary, Sources
+from bridge.rebuild.local.pelican_log import Sources
 from bridge.rebuild.resident import too_old
 from bridge.rebuild.resident.messages import (
     Build,
@@ -176,14 +176,10 @@ def main() -> int:
     try:
         output = Output(Path(start.output), Path(start.note), start.most)
         site = WarmSite(site_paths, output, shown=showing, newer=channel.waiting, logged=logged)
-        at_start = LogSummary.of(logged.take())
+        logged.end_start()
     except UnsupportedSiteError as reason:
         channel.tell(UnsupportedSite(str(reason)))
         return 0
-    except BuildFailed as failure:
-        # A plugin that cannot be loaded: what comes of it is not the owner's site.
-        channel.tell(Failed(failure.reason, final=True))
-        return 1
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
         return 1
@@ -191,7 +187,7 @@ def main() -> int:
     while (order := channel.order()) is not None:
         if isinstance(order, Build):
             showing.begin()
-            channel.tell(_build(site, order, logged, at_start))
+            channel.tell(_build(site, order, logged))
             if waste.grows() or not channel.waiting(_PAUSE):
                 waste.collect()
     return 0
@@ -208,7 +204,7 @@ def _unsupported() -> str | None:
     return None
 
 
-def _build(site: WarmSite, order: Build, logged: Logged, at_start: LogSummary) -> Report:
+def _build(site: WarmSite, order: Build, logged: Logged) -> Report:
     """One build; whatever happens in it is told, never raised."""
     logged.take()
     checkout = site.site_paths.checkout
@@ -231,7 +227,8 @@ def _build(site: WarmSite, order: Build, logged: Logged, at_start: LogSummary) -
         before = "".join(f"; before that: {one.reason}" for one in logged.take()[:1])
         reason = f"{type(error).__name__}: {error}{before}"
         return Failed(reason, _inside(checkout, [last]))
-    return Done(files, said.left_out, tuple(dict.fromkeys(at_start.warnings + said.warnings)))
+    warnings = dict.fromkeys(logged.at_start.warnings + said.warnings)
+    return Done(files, said.left_out, tuple(warnings))
 
 
 def _is_about_a_file(error: Exception) -> bool:

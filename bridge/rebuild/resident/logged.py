@@ -15,6 +15,8 @@ class Logged(logging.Handler):
         super().__init__(logging.ERROR)
         self._sources = sources
         self._messages: list[str] = []
+        #: What was logged before the first build, while settings and plugins were loaded.
+        self.at_start = LogSummary()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep an error, with the exception that Pelican does not mention."""
@@ -29,8 +31,12 @@ class Logged(logging.Handler):
         return len(self._messages)
 
     def said(self) -> LogSummary:
-        """What the errors so far say; raises :class:`~bridge.rebuild.build.BuildFailed`."""
+        """What the errors so far say."""
         return LogSummary.of(self._errors(self._messages))
+
+    def end_start(self) -> None:
+        """Settings and plugins are loaded: what is logged from here on is a build's."""
+        self.at_start = LogSummary.of(self.take())
 
     def take(self) -> list[LoggedError]:
         """The errors so far; from here on it collects anew."""

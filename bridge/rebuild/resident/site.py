@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ class WarmSite:
         give_up()
         self._begin()
         build = self._read(give_up)
-        self._check_posts(order.excused)
+        self._check_posts(build.context, order.excused)
         build.first = self._waited_for.posts(
             build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
         )
@@ -236,7 +236,7 @@ class WarmSite:
         """Files were opened while a template was compiled, and it stays compiled."""
         self._kept |= stamps(paths)
 
-    def _check_posts(self, excused: Collection[str] | None) -> None:
+    def _check_posts(self, context: Mapping[str, Any], excused: Collection[str] | None) -> None:
         """See that what changed are posts, and that some can be read at all."""
         # Builds that were given up before this have changes that no one has looked at.
         changed, self._unchecked = self._unchecked, set()
@@ -246,8 +246,12 @@ class WarmSite:
         for path in changed if before else ():
             if path not in before and path not in self._posts and not path.startswith(own):
                 raise CachedFileChanged(f"{path} has changed, which is not a post")
-        if excused is not None:
-            self._logged.said().check_some_are_read(self._posts, excused)
+        if excused is None:
+            return
+        self._logged.said().check_some_are_read(self._posts, excused)
+        if not any(context.get(name) for name in ("articles", "drafts", "hidden_articles")):
+            content = self.site_paths.checkout / self.site_paths.content
+            self._logged.at_start.check_not_emptied(content)
 
     def _copy_files(self, build: _Build, new: Collection[str]) -> None:
         """Pictures and the like come first, so that no page is there before what it shows.
