@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from bridge.store.commit.disk import Disk
+from bridge.store.transaction import Disk
 
 _CHANGING = ("write", "append", "sync", "link", "rename", "remove", "mkdir")
 

@@ -20,7 +20,7 @@ from bridge.runtime.command_name import command
 from bridge.settings import Settings, SettingsError
 from bridge.settings_file import load
 from bridge.store import StoreBroken
-from bridge.store.commit.opening import EARLIER_STATE
+from bridge.store.repo import EARLIER_STATE
 from bridge.store.setup import (
     OwnerRepo,
     clone_again,

@@ -7,15 +7,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bridge.store import (
     Blob,
     BlobId,
+    BranchMoved,
+    Change,
     Commit,
     Difference,
+    FileChanged,
     Logged,
     Removal,
     StoreBroken,
@@ -24,17 +27,21 @@ from bridge.store import (
     StoreFull,
     Version,
 )
-from bridge.store.commit.disk import Disk
-from bridge.store.commit.housekeeping import Housekeeper
-from bridge.store.commit.locks import writer
-from bridge.store.commit.opening import author as find_author
-from bridge.store.commit.opening import open_bare_repo
-from bridge.store.commit.transaction import Batch, Transaction
-from bridge.store.format.history import commits as logged_commits
-from bridge.store.format.history import removed_files
-from bridge.store.format.object_database import ObjectDatabase
-from bridge.store.format.objects import Object
-from bridge.store.format.trees import compare, find, walk
+from bridge.store.history import commits as logged_commits
+from bridge.store.history import removed_files
+from bridge.store.housekeeping import Housekeeper
+from bridge.store.object_database import (
+    ObjectDatabase,
+    TreeEditor,
+    check_path,
+    compare,
+    find,
+    walk,
+)
+from bridge.store.objects import EXECUTABLE, FILE, Format, Object, TreeEntry
+from bridge.store.repo import author as find_author
+from bridge.store.repo import open_bare_repo
+from bridge.store.transaction import Disk, Transaction, writer
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 20
@@ -192,17 +199,17 @@ class GitStore:
         """Commit on top of the branch as it is now; ``None`` when it has moved in between."""
         head = self.bare_repo.branch.read()
         self._notice(_version(head))
-        batch = Batch(self.database, self.bare_repo.format, self.author, head)
+        chain = _Chain(self.database, self.bare_repo.format, self.author, head)
         made: dict[Version | None, None] = {}
         answers: list[Version | StoreError] = []
         for commit in commits:
-            answer = batch.add(commit, lambda base: base in self._mine or base in made)
+            answer = chain.add(commit, lambda base: base in self._mine or base in made)
             answers.append(answer)
             if not isinstance(answer, StoreError):
                 made[answer] = None
-        reflog = f"{batch.ident}\tcommit: {batch.subject}"
+        reflog = f"{chain.ident}\tcommit: {chain.subject}"
         move = self._transaction.advance
-        if batch.tip and made and not move(head, batch.tip, batch.objects, reflog):
+        if chain.tip and made and not move(head, chain.tip, chain.objects, reflog):
             return None
         self._mine |= made
         while len(self._mine) > _OWN_COMMITS:
@@ -216,6 +223,63 @@ class GitStore:
 
     def _tree_of(self, at: Version) -> bytes:
         return self.database.tree_of(_oid(at))
+
+
+class _Chain:
+    """Commits on top of ``tip``, one upon the other, as objects that are not written yet."""
+
+    def __init__(
+        self, database: ObjectDatabase, fmt: Format, author: str, tip: bytes | None
+    ) -> None:
+        self._database = database
+        self._format = fmt
+        self.ident = f"{author} {int(time.time())} {time.strftime('%z')}"
+        self._tree = database.tree_of(tip) if tip else None
+        self.tip = tip
+        self.subject = ""
+        self.objects: list[Object] = []
+
+    def add(self, commit: Commit, known: Callable[[Version | None], bool]) -> Version | StoreError:
+        """Put one more commit on top; an error leaves the chain as it was.
+
+        ``known`` tells whether no one else has committed since a version.
+        """
+        try:
+            # The author may have seen that an address was free which someone has taken since.
+            if not known(commit.base):
+                raise BranchMoved("there is a newer commit")
+            return self._add(commit)
+        except StoreError as error:
+            return error
+
+    def _add(self, commit: Commit) -> Version:
+        editor = TreeEditor(self._database, self._format, self._tree)
+        blobs = [blob for change in commit.changes for blob in self._change(editor, change)]
+        tree, trees = editor.write()
+        parents = [self.tip] if self.tip else []
+        made = self._format.commit(tree, parents, self.ident, self.ident, commit.message)
+        self.objects += [*blobs, *trees, made]
+        self.subject = commit.message.partition("\n")[0]
+        self.tip, self._tree = made.oid, tree
+        self._database.remember_commit(made.oid, tree)
+        return Version(made.oid.hex())
+
+    def _change(self, editor: TreeEditor, change: Change) -> list[Object]:
+        """Make one change in the tree; the objects that it needs."""
+        check_path(change.path)
+        present = editor.get(change.path)
+        found = present.oid.hex() if present and present.is_file else None
+        if found != change.expected or (present and not present.is_file):
+            raise FileChanged(change.path)
+        if change.content is None:
+            if present:
+                editor.remove(change.path)
+            return []
+        blob = self._format.object("blob", change.content)
+        # A file that was executable stays so.
+        new = EXECUTABLE if change.executable else FILE
+        editor.put(change.path, TreeEntry(present.mode if present else new, blob.oid))
+        return [blob]
 
 
 def _version(commit: bytes | None) -> Version | None:

@@ -22,7 +22,7 @@ from bridge.store import (
     StoreError,
     Version,
 )
-from bridge.store.format.trees import check_path, is_below
+from bridge.store.object_database import check_path, is_below
 
 _Files = Mapping[str, BlobId]
 

@@ -19,10 +19,10 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.rebuild.none import NoRebuild
 from bridge.store import Commit, StoreBroken, StoreError, StoreFull, Version
-from bridge.store.commit.housekeeping import Housekeeper
-from bridge.store.commit.transaction import Transaction
 from bridge.store.git import GitStore
+from bridge.store.housekeeping import Housekeeper
 from bridge.store.sync.remote import Remote
+from bridge.store.transaction import Transaction
 
 FOLLOWERS = [
     (Catalogue, "changed"),

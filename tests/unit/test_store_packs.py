@@ -8,8 +8,7 @@ from random import Random
 
 import pytest
 
-from bridge.store.format.objects import EMPTY, FILE, FOLDER, Format, Object, TreeEntry
-from bridge.store.format.packs import make_pack
+from bridge.store.objects import EMPTY, FILE, FOLDER, Format, Object, TreeEntry, make_pack
 
 
 def git(folder: Path, *arguments: str, data: bytes = b"") -> bytes:

@@ -16,10 +16,9 @@ from pathlib import Path
 from git import GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.commit.opening import BareRepo
-from bridge.store.format.object_database import ObjectDatabase
-from bridge.store.format.objects import Object, TreeEntry
-from bridge.store.format.trees import TreeEditor, compare
+from bridge.store.object_database import ObjectDatabase, TreeEditor, compare
+from bridge.store.objects import Object, TreeEntry
+from bridge.store.repo import BareRepo
 
 _MARK = ".conflict-"
 _MARKED = re.compile(r"(.+)\.conflict-[0-9a-f]{8}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from git import GitCommandError
 
 from bridge.store import StoreBroken, Version
-from bridge.store.format.trees import compare, find
 from bridge.store.git import GitStore
+from bridge.store.object_database import compare, find
 from bridge.store.sync.rebase import Replay, conflicted
 from bridge.store.sync.transport import (
     RemoteHasMoved,

@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 
 from git import Git, GitCommandError
 
-from bridge.store.commit.disk import Disk
-from bridge.store.commit.opening import BareRepo
-from bridge.store.format.git_config import read_settings
+from bridge.store.repo import BareRepo, read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
+from bridge.store.transaction import Disk
 
 _SECONDS = 300.0
 _GRACE = 0.5  # for git to put away what it has begun

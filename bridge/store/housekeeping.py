@@ -17,7 +17,7 @@ from typing import Any
 
 from git import GitError
 
-from bridge.store.commit.opening import BareRepo
+from bridge.store.repo import BareRepo
 
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit

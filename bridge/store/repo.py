@@ -1,4 +1,4 @@
-"""Opens the bridge's bare repo, and refuses one in which the promises cannot be kept."""
+"""The bridge's bare repo: opened, checked for what would break the promises, its branch read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from pathlib import Path
 from git import GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
 
 from bridge.store import StoreBroken
-from bridge.store.format.git_config import read_settings
-from bridge.store.format.objects import Format
-from bridge.store.format.refs import Branch
+from bridge.store.objects import Format
 
 _AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
 #: Inside of the repo's folder, where what is now in ``[site] state`` once was.
@@ -23,6 +21,49 @@ _QUIET = {
     "GIT_LITERAL_PATHSPECS": "1",  # a "*" in a path is a star
     "LC_ALL": "C",
 }
+
+
+class Branch:
+    """A branch of the repo whose shared git folder is ``common``."""
+
+    def __init__(self, common: Path, name: str) -> None:
+        self._common = common
+        self.name = name
+        self.ref = f"refs/heads/{name}"
+        self.path = common / self.ref
+        self.log = common / "logs" / self.ref
+
+    def read(self) -> bytes | None:
+        """The branch's commit; ``None`` if it has none yet; :class:`StoreBroken` without a repo."""
+        try:
+            text = self.path.read_text("ascii").strip()
+        except (FileNotFoundError, IsADirectoryError):
+            return self._packed()
+        except UnicodeDecodeError as error:
+            raise StoreBroken(f"{self.path} is damaged") from error
+        try:
+            return bytes.fromhex(text)
+        except ValueError as error:
+            raise StoreBroken(f"{self.path} does not hold a commit id") from error
+
+    @staticmethod
+    def line(commit: bytes) -> bytes:
+        """What the ref's file holds for a commit."""
+        return commit.hex().encode() + b"\n"
+
+    def _packed(self) -> bytes | None:
+        """The same from ``packed-refs``, into which ``git gc`` moves refs."""
+        try:
+            text = (self._common / "packed-refs").read_text("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            text = ""
+        for line in text.splitlines():
+            commit, _, ref = line.partition(" ")
+            if ref == self.ref:
+                return bytes.fromhex(commit)
+        if not (self._common / "HEAD").exists():
+            raise StoreBroken(f"there is no repo at {self._common}")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +179,15 @@ def _branch(repo: Repo, common: Path, wanted: str) -> Branch:
     if branch.read() is None and name != current and repo.git.for_each_ref("refs/heads"):
         raise StoreBroken(f"there is no branch {name!r} in {common}; see: git branch --list")
     return branch
+
+
+def read_settings(repo: Repo, pattern: str) -> dict[str, str]:
+    """Git's own settings, from every file that it reads, whose names match; the last one wins.
+
+    Names are in lower case, except for the part in the middle.
+    """
+    try:
+        lines = repo.git.config("--null", "--get-regexp", pattern).split("\0")
+    except GitCommandError:
+        return {}  # none matches
+    return dict(line.split("\n", 1) for line in lines if "\n" in line)

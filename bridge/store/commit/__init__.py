@@ -1,1 +1,0 @@
-"""Commits that survive a power cut: locks, disk, packs, one transaction."""

@@ -1,1 +1,0 @@
-"""Git's own formats: objects, packs, trees, refs, configuration, history."""

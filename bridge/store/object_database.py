@@ -1,0 +1,298 @@
+"""Reads objects by id, and the files of a tree by path; makes the trees of a changed one.
+
+One ``git cat-file --batch`` answers for the life of the store. GitPython starts it; what it answers
+is read here, because GitPython knows no SHA-256.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from subprocess import PIPE
+from typing import Any
+
+from git import GitError, Repo
+
+from bridge.store import FileChanged, StoreBroken, StoreError
+from bridge.store.objects import EMPTY, FOLDER, Format, Kind, Listing, Object, TreeEntry
+
+_TOGETHER = 256  # questions: 17 kB at the most, where a pipe holds 64
+_COMMITS = 1_000  # commits whose trees are known
+_REMEMBERED = 50_000  # entries of trees: those along the paths of new posts are at hand
+
+
+class ObjectDatabase:
+    """The objects of a repo, by id. Threads may share it.
+
+    What was just written can be :meth:`remember`-ed, so that the next commit does not read it back.
+    """
+
+    def __init__(self, repo: Repo, fmt: Format) -> None:
+        self._git = repo.git
+        self._format = fmt
+        self._lock = threading.Lock()
+        self._process: Any = None  # GitPython's, which it does not annotate
+        self._closed = False
+        self._trees: OrderedDict[bytes, Listing] = OrderedDict()
+        self._entries = 0
+        self._roots: dict[bytes, bytes] = {}
+
+    def read(self, oid: bytes, kind: Kind) -> bytes:
+        """The bytes of an object; :class:`StoreBroken` where it is not there, or something else."""
+        with self._lock:
+            found, data = self._read(oid.hex())
+        if found != kind:
+            raise StoreBroken(f"object {oid.hex()} is a {found}, and not a {kind}")
+        return data
+
+    def read_many(self, oids: Iterable[bytes], kind: Kind) -> Iterator[bytes]:
+        """Many objects, in their order: the questions go out together, which is several times as
+        fast as one after the other. Raises as :meth:`read`.
+        """
+        waiting = iter(oids)
+        while group := [oid.hex() for oid in islice(waiting, _TOGETHER)]:
+            with self._lock:
+                answers = self._read_group(group)
+            for name, (found, data) in zip(group, answers, strict=True):
+                if found != kind:
+                    raise StoreBroken(f"object {name} is a {found}, and not a {kind}")
+                yield data
+
+    def tree(self, oid: bytes) -> Listing:
+        """The entries of a tree."""
+        with self._lock:
+            listing = self._trees.get(oid)
+            if listing is not None:
+                self._trees.move_to_end(oid)
+                return listing
+        listing = self._format.listing(self.read(oid, "tree"))
+        self.remember(oid, listing)
+        return listing
+
+    def tree_of(self, commit: bytes) -> bytes:
+        """The id of a commit's tree."""
+        tree = self._roots.get(commit)
+        if tree is None:
+            data = self.read(commit, "commit")
+            tree = bytes.fromhex(data[len(b"tree ") : data.index(b"\n")].decode("ascii"))
+            self.remember_commit(commit, tree)
+        return tree
+
+    def remember_commit(self, commit: bytes, tree: bytes) -> None:
+        """Keep the tree of a commit at hand."""
+        with self._lock:
+            self._roots[commit] = tree
+            while len(self._roots) > _COMMITS:
+                del self._roots[next(iter(self._roots))]
+
+    def remember(self, oid: bytes, listing: Listing) -> None:
+        """Keep a tree at hand; the oldest give way."""
+        with self._lock:
+            if oid in self._trees:
+                return
+            self._trees[oid] = listing
+            self._entries += len(listing)
+            while self._entries > _REMEMBERED:
+                self._entries -= len(self._trees.popitem(last=False)[1])
+
+    def close(self) -> None:
+        """End the git process behind it. A thread that still reads is refused, as no one would
+        end the process that it would begin.
+        """
+        with self._lock:
+            self._closed = True
+            self._restart()
+
+    def _read_group(self, names: list[str]) -> list[tuple[str, bytes]]:
+        try:
+            self._ask(*names)
+            return [self._answer() for _ in names]
+        except (_Missing, OSError):
+            self._restart()
+            return [self._read(name) for name in names]
+
+    def _read(self, name: str) -> tuple[str, bytes]:
+        try:
+            self._ask(name)
+            return self._answer()
+        except (_Missing, OSError):
+            # The git process has died, or looks at a repo that has been moved away and back:
+            # a new one either finds the object, or says for sure that it is not there.
+            self._restart()
+        try:
+            self._ask(name)
+            return self._answer()
+        except (_Missing, OSError, GitError) as error:
+            self._restart()
+            raise StoreBroken(f"object {name} cannot be read: {error}") from error
+
+    def _ask(self, *names: str) -> None:
+        """Each name, newline. All of them together have to fit into a pipe, or both would wait."""
+        if self._closed:
+            raise StoreBroken("the store is closed")
+        if self._process is None:
+            self._process = self._git.cat_file("--batch", as_process=True, istream=PIPE)
+        self._process.stdin.write("".join(f"{name}\n" for name in names).encode())
+        self._process.stdin.flush()
+
+    def _answer(self) -> tuple[str, bytes]:
+        """Name, kind, size, newline, the bytes, newline."""
+        back = self._process.stdout
+        header = back.readline().split()
+        if len(header) != 3:
+            raise _Missing(b" ".join(header).decode("utf-8", "replace") or "git has ended")
+        size = int(header[2])
+        data: bytes = back.read(size + 1)[:-1]
+        if len(data) != size:
+            raise _Missing(f"{len(data)} of {size} bytes came")
+        return header[1].decode(), data
+
+    def _restart(self) -> None:
+        """End the process (GitPython does, once no one has it); the next question begins one."""
+        self._process = None
+
+
+class _Missing(Exception):
+    """Git did not answer with an object."""
+
+
+def check_path(path: str) -> None:
+    """Raise :class:`StoreError` where a path is not a file's place inside a repo.
+
+    Callers choose good paths; this is the last check before the disk.
+    """
+    # git fsck: no empty name, no "." or "..", no ".git" in any case, none that Windows or macOS
+    # would read as ".git" (a trailing dot or space, "git~1").
+    for name in path.split("/"):
+        plain = name.lower().rstrip(". ")
+        if not plain or plain in {".git", "git~1"} or "\0" in name or "\\" in name:
+            raise StoreError(f"{path!r} cannot be the path of a file in a repo")
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is inside a folder; everything is inside ``""``."""
+    return not folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
+    """What is at a path: a file, a folder, a symlink; ``None`` where nothing is."""
+    entry = TreeEntry(FOLDER, tree)
+    for name in os.fsencode(path).split(b"/"):
+        if not entry.is_folder:
+            return None
+        below = database.tree(entry.oid).get(name)
+        if below is None:
+            return None
+        entry = below
+    return entry
+
+
+def walk(
+    database: ObjectDatabase, tree: bytes, prefix: bytes = b""
+) -> Iterator[tuple[str, TreeEntry]]:
+    """Every file below a tree, by path. Git's order of trees makes this sorted by itself."""
+    for name, entry in database.tree(tree).items():
+        if entry.is_folder:
+            yield from walk(database, entry.oid, prefix + name + b"/")
+        elif entry.is_file:
+            yield os.fsdecode(prefix + name), entry
+
+
+def compare(
+    database: ObjectDatabase, old: bytes | None, new: bytes | None, prefix: bytes = b""
+) -> Iterator[tuple[str, TreeEntry | None, TreeEntry | None]]:
+    """Everything but folders that differs between two trees; equal folders are not looked into."""
+    if old == new:
+        return
+    before = database.tree(old) if old else EMPTY
+    after = database.tree(new) if new else EMPTY
+    for name in sorted(before.differing(after)):
+        was, now = before.get(name), after.get(name)
+        yield from compare(database, _folder(was), _folder(now), prefix + name + b"/")
+        leaf_was, leaf_now = _leaf(was), _leaf(now)
+        if leaf_was != leaf_now:
+            yield os.fsdecode(prefix + name), leaf_was, leaf_now
+
+
+def _folder(entry: TreeEntry | None) -> bytes | None:
+    return entry.oid if entry and entry.is_folder else None
+
+
+def _leaf(entry: TreeEntry | None) -> TreeEntry | None:
+    return None if entry and entry.is_folder else entry
+
+
+@dataclass
+class _Folder:
+    """A folder that is being changed, what it was, and those below it that are changed."""
+
+    listing: Listing
+    oid: bytes | None = None
+    below: dict[bytes, _Folder] = field(default_factory=dict)
+
+
+class TreeEditor:
+    """A tree with some files changed. Only the folders along their paths are read and rewritten."""
+
+    def __init__(self, database: ObjectDatabase, fmt: Format, tree: bytes | None) -> None:
+        self._database = database
+        self._format = fmt
+        self._root = _Folder(database.tree(tree), tree) if tree else _Folder(EMPTY)
+
+    def get(self, path: str) -> TreeEntry | None:
+        """What is at a path now."""
+        folder, name = self._go(path, make=False)
+        return folder.listing.get(name) if folder else None
+
+    def put(self, path: str, entry: TreeEntry) -> None:
+        """Write a file. Raises :class:`FileChanged` where a folder is in its place, or a file
+        in the place of a folder above it."""
+        folder, name = self._go(path, make=True)
+        present = folder.listing.get(name) if folder else None
+        if folder is None or name in folder.below or (present and present.is_folder):
+            raise FileChanged(path)
+        folder.listing = folder.listing.replaced(name, entry)
+
+    def remove(self, path: str) -> None:
+        """Delete a file."""
+        folder, name = self._go(path, make=False)
+        if folder:
+            folder.listing = folder.listing.replaced(name, None)
+
+    def write(self) -> tuple[bytes, list[Object]]:
+        """The new tree's id, and the tree objects that have to be written."""
+        objects: list[Object] = []
+        return self._write(self._root, objects), objects
+
+    def _go(self, path: str, *, make: bool) -> tuple[_Folder | None, bytes]:
+        """The folder of a file, and the file's name; ``None`` where there is no such folder, or
+        (``make``) where there cannot be one."""
+        *folders, name = os.fsencode(path).split(b"/")
+        current = self._root
+        for folder in folders:
+            if folder not in current.below:
+                entry = current.listing.get(folder)
+                if entry is None and make:
+                    current.below[folder] = _Folder(EMPTY)
+                elif entry is None or not entry.is_folder:
+                    return None, name
+                else:
+                    current.below[folder] = _Folder(self._database.tree(entry.oid), entry.oid)
+            current = current.below[folder]
+        return current, name
+
+    def _write(self, folder: _Folder, objects: list[Object]) -> bytes:
+        for name, below in folder.below.items():
+            oid = self._write(below, objects)
+            # Git knows no empty folders.
+            entry = TreeEntry(FOLDER, oid) if len(below.listing) else None
+            folder.listing = folder.listing.replaced(name, entry)
+        tree = self._format.tree(folder.listing, folder.oid)
+        self._database.remember(tree.oid, folder.listing)
+        if len(folder.listing) or folder is self._root:
+            objects.append(tree)
+        return tree.oid

@@ -1,0 +1,333 @@
+"""Moves the branch such that a power cut between any two steps leaves a sound repo.
+
+1. Everything new is written to temporary files, and synced: pack, index of the pack, the ref's
+   next contents.
+2. The pack is given its place, then its index; their folder is synced. Nothing refers to them yet.
+3. The branch is locked and compared; the lock is renamed into place: the moment of the commit.
+4. The ref's folder is synced, and the answer may go out.
+
+What a bridge that was killed in between leaves behind is removed by :meth:`Transaction.recover`.
+The steps come first below; then what they use: temporary files, locks, and the disk itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bridge.store import (
+    StoreBusy,
+)
+from bridge.store.objects import Object, make_pack
+from bridge.store.repo import BareRepo
+
+_log = logging.getLogger(__name__)
+_READ_ONLY = 0o444  # as git has its packs
+_PAUSE = 0.005
+_ABANDONED = 600.0  # seconds; git itself holds the lock of a ref for milliseconds
+#: How many syncs go on at once: those that wait together cost the disk about as much as one.
+_SYNCS = 4
+#: How temporary files begin. ``git gc`` removes such files once they are weeks old, and readers
+#: ignore them.
+_PREFIX = "tmp_bridge_"
+
+
+class Transaction:
+    """The steps above. Only the holder of the writers' lock (:func:`writer`) may call it."""
+
+    def __init__(self, bare_repo: BareRepo, disk: Disk, patience: float) -> None:
+        """``patience`` is how many seconds git's own lock of the branch is waited for."""
+        self._common = bare_repo.common
+        self._branch = bare_repo.branch
+        self._format = bare_repo.format
+        self._refs = bare_repo.common / "refs" / "heads"
+        self._packs = bare_repo.common / "objects" / "pack"
+        self._disk = disk
+        self._scratch = Scratch(disk, self._packs)
+        self._patience = patience
+
+    def advance(
+        self, head: bytes | None, tip: bytes, objects: Sequence[Object], reflog: str
+    ) -> bool:
+        """Move the branch from ``head`` to ``tip``; ``False`` if it is no longer at ``head``.
+
+        ``objects`` are those that the repo lacks, ``reflog`` what the reflog says of the move.
+        """
+        self._write(objects, tip)
+        lock = self._branch_lock()
+        lock.take(self._patience)
+        try:
+            if self._branch.read() != head:
+                return False
+            lock.commit()
+        finally:
+            lock.release()
+        self._disk.sync([self._branch.path.parent])
+        self._log(head, tip, reflog)
+        return True
+
+    def recover(self) -> None:
+        """Remove what a bridge that was killed has left; nearly always there is nothing."""
+        if left := self._scratch.left():
+            self.unlock(left)
+            self._scratch.sweep()
+
+    def sweep(self) -> None:
+        """Remove the temporary files of this transaction."""
+        self._scratch.sweep()
+
+    def unlock(self, own: Container[int] = ()) -> None:
+        """Remove locks of branches that are a second name of a file of ours (its inode is in
+        ``own``), or from before the machine was started."""
+        for folder, _, names in os.walk(self._refs):
+            for lock in (Path(folder, name) for name in names if name.endswith(".lock")):
+                # Git's own come and go.
+                with suppress(FileNotFoundError):
+                    if lock.stat().st_ino in own or _outlived_reboot(lock):
+                        self._disk.remove(lock)
+
+    def _branch_lock(self) -> GitLock:
+        """The branch's lock, made of the temporary file that holds its next contents."""
+        path = self._branch.path
+        if not path.parent.is_dir():
+            for folder in reversed(path.relative_to(self._common).parents[:-1]):
+                self._disk.mkdir(self._common / folder)
+        return GitLock(self._disk, path, self._scratch.file("ref"))
+
+    def _write(self, objects: Sequence[Object], tip: bytes) -> None:
+        """Steps 1 and 2."""
+        disk, scratch = self._disk, self._scratch
+        files = [scratch.write("ref", self._branch.line(tip))]
+        pack = make_pack(objects, self._format) if objects else None
+        if pack:
+            files.append(scratch.write("pack", pack.pack, _READ_ONLY))
+            files.append(scratch.write("idx", pack.idx, _READ_ONLY))
+        disk.sync(files)
+        if pack:
+            disk.rename(scratch.file("pack"), self._packs / f"{pack.name}.pack")
+            disk.rename(scratch.file("idx"), self._packs / f"{pack.name}.idx")
+        # What was fetched, too, must have its name before the branch rests on it.
+        disk.sync([self._packs])
+
+    def _log(self, head: bytes | None, tip: bytes, reflog: str) -> None:
+        """Add to the reflog, if there is one. The commit is made by now: this never fails it."""
+        line = f"{(head or bytes(len(tip))).hex()} {tip.hex()} {reflog}\n".encode()
+        try:
+            if self._branch.log.exists():
+                self._disk.append(self._branch.log, line)
+        except OSError as error:
+            _log.warning("%s is made, but not in the reflog: %s", tip.hex(), error)
+
+
+class Scratch:
+    """The temporary files of a transaction, by name. They lie where packs do.
+
+    Only the holder of the writers' lock touches them, so whatever is there when it begins was left
+    by a bridge that was killed.
+    """
+
+    def __init__(self, disk: Disk, packs: Path) -> None:
+        """``packs`` is the repo's ``objects/pack``."""
+        self._disk = disk
+        self._packs = packs
+        self._files: dict[str, Path] = {}  # making a Path takes as long as some system calls
+
+    def file(self, name: str) -> Path:
+        """Where a temporary file is, or would be."""
+        if name not in self._files:
+            self._files[name] = self._packs / f"{_PREFIX}{name}"
+        return self._files[name]
+
+    def write(self, name: str, data: bytes, mode: int = 0o666) -> Path:
+        """Make a temporary file."""
+        path = self.file(name)
+        self._disk.write(path, data, mode)
+        return path
+
+    def left(self) -> set[int]:
+        """The inodes of all temporary files."""
+        return {entry.stat(follow_symlinks=False).st_ino for entry in self._entries()}
+
+    def sweep(self) -> None:
+        """Remove all temporary files."""
+        for entry in self._entries():
+            self._disk.remove(Path(entry.path))
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(self._packs) as entries:
+            yield from [entry for entry in entries if entry.name.startswith(_PREFIX)]
+
+
+@contextmanager
+def writer(folder: Path, patience: float) -> Iterator[None]:
+    """Hold the writers' lock: no other bridge writes to the repo until the block ends.
+
+    ``folder`` is one of the repo's that git never replaces. The system releases the lock when the
+    process dies. Raises :class:`StoreBusy` after ``patience`` seconds.
+    """
+    deadline = time.monotonic() + patience
+    while (held := _locked(folder)) is None:
+        if time.monotonic() > deadline:
+            raise StoreBusy("another bridge has been writing to the repo for too long")
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _locked(folder: Path) -> int | None:
+    """The folder, open and locked; ``None`` where another bridge has it."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A repo that was moved away and put back is another folder: only that one counts.
+        if folder.stat().st_ino == os.fstat(held).st_ino:
+            return held
+    except (BlockingIOError, FileNotFoundError):
+        pass  # another bridge's turn: the caller tries again
+    except BaseException:
+        os.close(held)
+        raise
+    os.close(held)
+    return None
+
+
+class GitLock:
+    """Git's lock of one of its files, ``target``: a file beside it, ``target.lock``.
+
+    Ours is a second name (a hard link) of ``own``, a temporary file of ours, so that one which a
+    killed bridge has left behind is known by its inode.
+    """
+
+    def __init__(self, disk: Disk, target: Path, own: Path) -> None:
+        self._disk = disk
+        self._own = own
+        self._held = False
+        self.target = target
+        self.path = target.with_name(target.name + ".lock")
+
+    def take(self, patience: float) -> None:
+        """Take the lock, waiting a while for git; :class:`StoreBusy` when it stays taken."""
+        deadline = time.monotonic() + patience
+        while not self._try():
+            self._clear_abandoned()
+            if time.monotonic() > deadline:
+                raise StoreBusy(
+                    f"{self.path} has stayed locked; if no git command is running, remove that file"
+                )
+            time.sleep(_PAUSE)
+        self._held = True
+
+    def commit(self) -> None:
+        """Make the lock file the file itself: new contents and unlocked, in one step."""
+        self._disk.rename(self.path, self.target)
+        self._held = False
+
+    def release(self) -> None:
+        """Unlock and leave the file as it was; nothing happens after :meth:`commit`."""
+        if self._held:
+            self._disk.remove(self.path)
+            self._held = False
+
+    def _try(self) -> bool:
+        try:
+            self._disk.link(self._own, self.path)
+        except FileExistsError:
+            return False
+        return True
+
+    def _clear_abandoned(self) -> None:
+        try:
+            age = time.time() - self.path.stat().st_mtime
+            if not (age > _ABANDONED or _outlived_reboot(self.path)):
+                return
+        except FileNotFoundError:
+            return
+        _log.warning("%s is %d minutes old and was left behind: removed", self.path, age / 60)
+        self._disk.remove(self.path)
+
+
+def _outlived_reboot(lock: Path) -> bool:
+    """Whether a lock is older than this machine's start (as ``/proc`` tells it): left behind."""
+    try:
+        lines = Path("/proc/stat").read_text("ascii").splitlines()
+    except FileNotFoundError:
+        return False
+    started = next((float(line[6:]) for line in lines if line.startswith("btime ")), 0.0)
+    return lock.stat().st_mtime < started
+
+
+class Disk:
+    """Every way in which the store changes files. One class, so that tests can break each step.
+
+    Raises what the system raises.
+    """
+
+    def __init__(self) -> None:
+        self._hands = ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync")
+
+    def write(self, path: Path, data: bytes, mode: int = 0o666) -> None:
+        """Create a file; it is durable only after :meth:`sync`."""
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            self._fill(file, data)
+        finally:
+            os.close(file)
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Append to a file, in one write."""
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(file, data)
+        finally:
+            os.close(file)
+
+    def sync(self, paths: Iterable[Path]) -> None:
+        """Make files, and the names in folders, durable: at least one, all at the same time."""
+        mine, *others = paths
+        waiting = [self._hands.submit(_sync, path) for path in others]
+        _sync(mine)
+        for each in waiting:
+            each.result()
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; ``FileExistsError`` where that is taken."""
+        target.hardlink_to(source)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move a file over another, in one step."""
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def mkdir(self, path: Path) -> None:
+        """Make a folder, if it is not there; its parent has to be."""
+        if not path.is_dir():
+            path.mkdir(exist_ok=True)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._hands.shutdown()
+
+    @staticmethod
+    def _fill(file: int, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
