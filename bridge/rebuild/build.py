@@ -25,7 +25,8 @@ class Task:
     ``changed`` are the files that are other than in the last build that went well, ``new`` those
     that are other than in the last one that was tried (``None``: the same). ``unread`` are those
     that Pelican passed over in the last that went well, ``None`` where there was none. ``shown`` is
-    to be called with output files as soon as they are in place, early ones first.
+    to be called with output files as soon as they are in place, early ones first. ``left_out`` are
+    posts to build the site without; their files are there, unless the builder cannot be told.
     """
 
     version: Version
@@ -34,6 +35,14 @@ class Task:
     shown: Shown = _ignore
     unread: frozenset[str] | None = None
     new: frozenset[str] | None = None
+    left_out: frozenset[str] = frozenset()
+
+    def left_out_below(self, content: str) -> tuple[str, ...]:
+        """What is left out of the content folder, as paths in there."""
+        inside = f"{content}/" if content else ""
+        return tuple(
+            sorted(path[len(inside) :] for path in self.left_out if path.startswith(inside))
+        )
 
     @property
     def since_last_try(self) -> frozenset[str]:

@@ -68,7 +68,7 @@ def make_rebuilder(
         submodules=submodules,
         may_read=sandbox.may_read,
         keep=settings.rebuild.keep,
-        hold_back=due,
+        due=due,
     )
     site = _Site(settings, store, checkout, folder, ledger, sandbox)
     most = settings.rebuild.max_growth
@@ -114,6 +114,7 @@ class _Site:
             self._ledger,
             content=self._settings.content.folder,
             gone=output.missing,
+            take_away=bool(self._settings.rebuild.command),
         )
         if self._settings.rebuild.deploy:
             job = Deployed(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Timing
+from bridge.runtime import process
 from bridge.store.git import GitStore
 
 QUICK = Timing(debounce=0.01, again=())
@@ -63,6 +66,64 @@ async def test_a_post_whose_page_is_taken(after: After, tmp_path: Path) -> None:
     assert "one.html" in left_out["content/again.md"]
     assert {"one.html", "fine.html"} <= files(tmp_path / "output").keys()
     assert b"Again" not in (tmp_path / "output" / "one.html").read_bytes()
+
+
+#: A plugin that looks at the files of posts, and asks git for their dates.
+LOOKING = b"""
+import subprocess
+from pathlib import Path
+from pelican import signals
+
+def look(generator):
+    folder = Path(generator.path)
+    asked = ["git", "log", "-1", "--format=%s", "--", "2020/bad.md"]
+    generator.context["LOOKED_AT"] = " ".join([
+        "log:", subprocess.run(asked, cwd=folder, capture_output=True, text=True).stdout.strip(),
+        "size:", str((folder / "2020" / "bad.md").stat().st_size),
+        "status:", subprocess.run(["git", "status", "--porcelain"], cwd=folder.parent,
+                                  capture_output=True, text=True).stdout,
+    ])
+
+def register():
+    signals.article_generator_finalized.connect(look)
+"""
+
+
+async def test_its_file_stays_for_all_but_pelicans_generators(after: After, tmp_path: Path) -> None:
+    """No page, no link to it, no copy; git, and plugins that look at the file, find it."""
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["looking"]\nPLUGIN_PATHS = ["plugins"]')
+    conf = conf.replace(b'["media"]', b'["media", "2020"]')
+    conf += b'THEME_TEMPLATES_OVERRIDES = ["over"]\n'
+    subtitle = b'{% extends "!simple/index.html" %}{% block title %}{{ LOOKED_AT }}{% endblock %}'
+    bad = post("Again", 5, Slug="one", Category="only here", Tags="nowhere;")
+    left_out = await after(
+        {
+            "pelicanconf.py": conf,
+            "plugins/looking.py": LOOKING,
+            "over/index.html": subtitle,
+            "content/2020/bad.md": bad,
+            "content/2020/beside.txt": b"beside",
+            "content/linking.md": post("L", 6, body="[x]({filename}2020/bad.md) [y](#y)"),
+        }
+    )
+    assert left_out.keys() == {"content/2020/bad.md"}
+    checkout, output = tmp_path / "state" / "rebuild" / "checkout", tmp_path / "output"
+    assert (checkout / "content" / "2020" / "bad.md").read_bytes() == bad
+    pages = files(output)
+    assert f"log: A change size: {len(bad)} status: </title>".encode() in pages["index.html"]
+    assert b'href="{filename}2020/bad.md"' in pages["l.html"]
+    assert "2020/beside.txt" in pages
+    assert not [name for name in pages if "bad" in name or "only-here" in name or "nowhere" in name]
+    # As plain pelican does without the post, which the plugin then only misses.
+    plain = tmp_path / "plain"
+    shutil.copytree(checkout, plain)
+    (plain / "content" / "2020" / "bad.md").unlink()
+    (plain / "plugins" / "looking.py").write_text("def register(): pass")
+    expected = clean(plain, tmp_path / "clean", importing_from(plain, process.environment({})))
+    assert set(differing(expected, pages)) <= {"index.html"}
+    # And it comes back without a new process or a new file.
+    assert await after({"content/one.md": None}) == {}
+    assert b"Again" in (output / "one.html").read_bytes()
 
 
 async def test_an_unlucky_tag(after: After, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rebuild_site import commit, make, post, settled, small_site
+from rebuild_site import CONFIGURED, commit, make, post, settled, small_site
 
 from bridge.store.git import GitStore
 
@@ -23,6 +23,7 @@ async def test_it_appears_when_it_is_due(
     version = commit(
         store,
         {
+            "pelicanconf.py": CONFIGURED,
             "content/soon.md": post("Soon", 1, Date=due.isoformat(), Mf2="{}"),
             "content/now.md": post("Now", 2, Mf2="{}"),
         },
@@ -34,6 +35,8 @@ async def test_it_appears_when_it_is_due(
     if datetime.now(UTC) < due:
         assert not soon.exists()
     assert await worker.live(version, "now.html", 60)
+    # The plugin holds it back, so that plain `pelican` does likewise.
+    assert (tmp_path / "state" / "rebuild" / "checkout" / "content" / "soon.md").exists()
     if restart:
         await worker.close()
         worker = make(store, tmp_path, mode)

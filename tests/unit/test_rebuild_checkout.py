@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from git_kit import git
 from rebuild_site import commit
 from rebuild_site import files as all_files
 
@@ -76,17 +77,17 @@ def test_a_file_becomes_a_folder_and_back(store: GitStore, folder: Path) -> None
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"version": 3}', None])
-def test_without_a_good_note_of_what_is_absent_it_looks_at_all_files(
+def test_without_a_good_note_of_what_waits_it_looks_at_all_files(
     store: GitStore, folder: Path, damage: str | None
 ) -> None:
     version = commit(store, {"content/soon.md": POST, "b/c": b"2"})
-    Checkout(store, folder, hold_back=due, clock=Clock()).bring_to(version)
+    Checkout(store, folder, due=due, clock=Clock()).bring_to(version)
     note = folder.with_name("checkout.json")
     note.unlink() if damage is None else note.write_text(damage)
     (folder / "foreign").write_bytes(b"x")
-    checkout = Checkout(store, folder, hold_back=due, clock=Clock())
-    assert checkout.bring_to(version) == ("b/c",)
-    assert files(folder).keys() == {"b/c"}
+    checkout = Checkout(store, folder, due=due, clock=Clock())
+    assert sorted(checkout.bring_to(version)) == ["b/c", "content/soon.md"]
+    assert files(folder).keys() == {"b/c", "content/soon.md"}
     assert checkout.next_due == NOON + timedelta(hours=1)
 
 
@@ -100,12 +101,12 @@ def test_a_folder_that_went_away_is_filled_again(store: GitStore, folder: Path) 
 
 def test_a_post_of_the_future_waits_for_its_time(store: GitStore, folder: Path) -> None:
     clock = Clock()
-    checkout = Checkout(store, folder, hold_back=due, clock=clock)
+    checkout = Checkout(store, folder, due=due, clock=clock)
     version = commit(store, {"content/soon.md": POST, "content/now.md": b"Title: Now\n\n"})
-    assert checkout.bring_to(version) == ("content/now.md",)
+    assert sorted(checkout.bring_to(version)) == ["content/now.md", "content/soon.md"]
     assert checkout.next_due == NOON + timedelta(hours=1)
 
-    again = Checkout(store, folder, hold_back=due, clock=clock)
+    again = Checkout(store, folder, due=due, clock=clock)
     kept = again.next_due
     assert kept == NOON + timedelta(hours=1), "a restart forgot it"
     assert again.bring_to(version) == ()
@@ -115,12 +116,14 @@ def test_a_post_of_the_future_waits_for_its_time(store: GitStore, folder: Path) 
     assert (folder / "content" / "soon.md").read_bytes() == POST
 
 
-def test_a_post_moved_to_the_future_leaves_the_disk(store: GitStore, folder: Path) -> None:
-    checkout = Checkout(store, folder, hold_back=due, clock=Clock())
+def test_a_post_moved_to_the_future_is_there_and_waits(store: GitStore, folder: Path) -> None:
+    """The plugin holds it back: for plain ``pelican`` elsewhere, too."""
+    checkout = Checkout(store, folder, due=due, clock=Clock())
     checkout.bring_to(commit(store, {"content/soon.md": POST.replace(b"T13", b"T11")}))
-    assert (folder / "content" / "soon.md").exists()
+    assert checkout.next_due is None
     checkout.bring_to(commit(store, {"content/soon.md": POST}))
-    assert not (folder / "content" / "soon.md").exists()
+    assert (folder / "content" / "soon.md").read_bytes() == POST
+    assert checkout.next_due == NOON + timedelta(hours=1)
     checkout.bring_to(commit(store, {"content/soon.md": None}))
     assert checkout.next_due is None, "a deleted post is still waited for"
 
@@ -142,11 +145,28 @@ def test_only_a_dated_post_of_the_bridge_waits(data: bytes, waits: bool) -> None
     assert (due("content/a.md", data) is not None) is waits
 
 
-def test_what_is_left_out_is_not_on_disk_and_comes_back(store: GitStore, folder: Path) -> None:
+def test_what_is_left_out_stays_on_disk_and_counts_as_changed(
+    store: GitStore, folder: Path
+) -> None:
     version = commit(store, {"content/bad.md": b"bad", "content/good.md": b"good"})
     checkout = Checkout(store, folder)
     checkout.bring_to(version)
     assert checkout.bring_to(version, left_out=["content/bad.md"]) == ("content/bad.md",)
+    assert checkout.bring_to(version, left_out=["content/bad.md"]) == ()
+    assert files(folder) == {"content/bad.md": b"bad", "content/good.md": b"good"}
+    assert git(folder, "status", "--porcelain") == ""
+    assert git(folder, "ls-files", "-v", "content/bad.md") == "H content/bad.md"
+    assert Checkout(store, folder).bring_to(version) == ("content/bad.md",)
+
+
+def test_from_a_program_of_the_owners_it_is_taken_away_and_comes_back(
+    store: GitStore, folder: Path
+) -> None:
+    version = commit(store, {"content/bad.md": b"bad", "content/good.md": b"good"})
+    checkout = Checkout(store, folder)
+    checkout.bring_to(version)
+    changed = checkout.bring_to(version, left_out=["content/bad.md"], take_away=True)
+    assert changed == ("content/bad.md",)
     assert files(folder) == {"content/good.md": b"good"}
     assert Checkout(store, folder).bring_to(version) == ("content/bad.md",)
     assert files(folder) == {"content/bad.md": b"bad", "content/good.md": b"good"}

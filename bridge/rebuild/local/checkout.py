@@ -1,4 +1,4 @@
-"""The builder's checkout, without posts that are scheduled or left out."""
+"""The builder's checkout, with the posts that it does without and those whose time comes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bridge.store.checkout import Checkout as GitCheckout
 from bridge.store.checkout import Submodules
 from bridge.store.git import GitStore
 
-#: When a file may be built first, from its path and bytes; ``None``: at any time.
+#: Until when the plugin holds a post back, from its path and bytes; ``None``: not at all.
 Due: TypeAlias = Callable[[str, bytes], datetime | None]
 
 
 class _State(msgspec.Struct, frozen=True):
-    """What is absent from ``version``, which is on disk: files with their times, files left out."""
+    """Of ``version``, which is on disk: scheduled posts with their times, posts left out."""
 
     version: str = ""
     waiting: dict[str, datetime] = {}
@@ -34,8 +34,8 @@ def _at_once(path: str, data: bytes) -> datetime | None:
 
 
 class Checkout:
-    """The files of one version below ``folder``, as git lays them out; ``hold_back`` says which
-    come at what time.
+    """The files of one version below ``folder``, as git lays them out; ``due`` says which are to
+    be built anew at what time.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Checkout:
         submodules: Submodules | None = None,
         may_read: Callable[[Path], bool] = lambda _: False,
         keep: Iterable[str] = (),
-        hold_back: Due = _at_once,
+        due: Due = _at_once,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """The others are those of :class:`bridge.store.checkout.Checkout`."""
@@ -58,7 +58,7 @@ class Checkout:
             may_read=may_read,
             keep=tuple(keep),
         )
-        self._hold_back = hold_back
+        self._due_at = due
         self._clock = clock
         self._note = folder.with_name(folder.name + ".json")
         self._state = self._load()
@@ -78,12 +78,15 @@ class Checkout:
         version: Version,
         *,
         left_out: Iterable[str] = (),
+        take_away: bool = False,
         is_exact: Callable[[Collection[str]], bool] = lambda _: True,
     ) -> tuple[str, ...]:
-        """Check out a version, without the files that are ``left_out`` or not yet due.
+        """Check out a version.
 
+        ``left_out`` are files that it is built without; only with ``take_away`` are they not there.
         ``is_exact`` says for the paths that change whether what builds have left behind is to go.
-        Returns the paths that are other than before.
+        Returns the paths that are other than before, or left out and were not, or the other way
+        round, or due.
         Raises what the store raises, and ``OSError``; the next call makes good what was left
         undone.
         """
@@ -94,7 +97,7 @@ class Checkout:
         self._save(_State())
         self._files.bring_to(version, exact=not known or is_exact(changed))
         if not known:
-            # What was absent is not known: the times of all files are looked at.
+            # What was left out is not known: the times of all files are looked at.
             before = _State()
             changed.update(self._files.paths())
         waiting = {path: due for path, due in before.waiting.items() if due > now}
@@ -103,10 +106,10 @@ class Checkout:
             due = self._due(path)
             if due is not None and due > now:
                 waiting[path] = due
-        absent, absent_before = out | set(waiting), before.left_out | set(before.waiting)
-        self._files.leave_out(absent)
+        self._files.leave_out(out if take_away else ())
         self._save(_State(version, waiting, out))
-        other = changed | (absent ^ absent_before)
+        came = before.waiting.keys() - waiting.keys()
+        other = changed | came | (out ^ before.left_out)
         return tuple(path for path in other if path in there or self._exists(path))
 
     def _exists(self, path: str) -> bool:
@@ -116,7 +119,7 @@ class Checkout:
         place = self.folder / path
         if place.is_symlink() or not place.is_file():
             return None
-        return self._hold_back(path, place.read_bytes())
+        return self._due_at(path, place.read_bytes())
 
     def _load(self) -> _State:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
+from bridge.rebuild.local import plain_pelican
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output, TooMuchOutput
 from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, Sources, errors
@@ -29,34 +31,6 @@ _SHOWN = 2_000
 #: How Python and other programs say that they may not open a file.
 _DENIED = re.compile(r"Permission denied: '(/[^'\n]+)'|(/[^\s:'\"]+): Permission denied")
 _LOOK_EVERY = 1.0
-
-
-#: Pelican does not say why it could not process a file, unless it prints a whole traceback.
-_PELICAN = """
-import builtins, io, logging, os, sys
-make = logging.getLogRecordFactory()
-def with_reason(*args, **options):
-    record, error = make(*args, **options), sys.exc_info()[1]
-    text = record.getMessage() if record.levelno == logging.ERROR else ""
-    if text.startswith("Could not process ") and error is not None and not record.exc_info:
-        why = f"{type(error).__name__}: {error}"
-        record.msg, record.args = " ".join(f"{text.splitlines()[0]}: {why}".split()), ()
-    return record
-logging.setLogRecordFactory(with_reason)
-def telling(function):
-    def opening(*args, **options):
-        try:
-            return function(*args, **options)
-        except PermissionError as error:
-            print(f"\\nPermission denied: {error.filename!r}", file=sys.stderr, flush=True)
-            raise
-    return opening
-builtins.open = io.open = telling(io.open)
-os.open = telling(os.open)
-sys.argv[0] = "pelican"
-from pelican import main
-sys.exit(main())
-"""
 #: What Pelican says last where it has read no article.
 _NO_ARTICLE = re.compile(r"Processed 0 articles, 0 drafts, 0 hidden articles,")
 #: What a post is written in, if it is not HTML, which may be anything.
@@ -65,7 +39,8 @@ _TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".rst")
 
 def pelican_argv(content: str, settings: str) -> tuple[str, ...]:
     """The command that builds a site as ``pelican`` does, run inside the checkout."""
-    return (sys.executable, "-c", _PELICAN, content, "-s", settings, "-o", OUTPUT)
+    program = Path(plain_pelican.__file__).read_text("utf-8")
+    return (sys.executable, "-c", program, content, "-s", settings, "-o", OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +131,7 @@ class CommandBuilder:
             "SITE_CHECKOUT": str(task.checkout),
             "SITE_VERSION": task.version,
             "SITE_OUTPUT": str(folder),
+            plain_pelican.LEFT_OUT: json.dumps(task.left_out_below(self.content)),
             # Pelican's log wraps at the width of the terminal, which tears file names apart.
             "COLUMNS": "1000",
             "NO_COLOR": "1",
@@ -203,7 +179,8 @@ class CommandBuilder:
     def _check_posts(self, task: Task, said: LogSummary, log: str) -> None:
         """Raise :class:`BuildFailed` where what could be read of the site no longer can."""
         if said.left_out:
-            said.check_some_are_read(_texts(task.checkout, self.content), task.excused or ())
+            texts = _texts(task.checkout, self.content) - task.left_out
+            said.check_some_are_read(texts, task.excused or ())
         if _NO_ARTICLE.search(log):
             said.check_not_emptied(task.checkout / self.content)
 

@@ -19,7 +19,9 @@ class SiteBuild:
     """A :class:`~bridge.rebuild.build.Job` that builds on this machine.
 
     ``content`` is the folder of posts in the repo. ``gone`` says that pages are missing in the
-    output, so that the site is built although no file of it has changed.
+    output, so that the site is built although no file of it has changed. Posts that are left out
+    stay in the checkout, and the builder is told of them; with ``take_away`` they do not, for a
+    program of the owner's that cannot be told.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class SiteBuild:
         *,
         content: str,
         gone: Callable[[], bool],
+        take_away: bool = False,
     ) -> None:
         self._store = store
         self._checkout = checkout
@@ -38,6 +41,7 @@ class SiteBuild:
         self._ledger = ledger
         self._content = content
         self._gone = gone
+        self._take_away = take_away
         self._unbuilt: set[str] = set()
 
     @property
@@ -61,6 +65,7 @@ class SiteBuild:
                     self._checkout.bring_to,
                     version,
                     left_out=bisection.left_out,
+                    take_away=self._take_away,
                     is_exact=lambda paths: not self._builder.stays_warm(paths),
                 )
             )
@@ -74,6 +79,7 @@ class SiteBuild:
                     shown,
                     unread=built_before,
                     new=frozenset(changed),
+                    left_out=frozenset(bisection.left_out),
                 )
                 try:
                     outcome = await self._builder.build(task)
@@ -111,7 +117,12 @@ class SiteBuild:
         if record.version is None or not record.settled:
             return None
         return await self._builder.run_when_idle(
-            Task(record.version, self._checkout.folder, frozenset())
+            Task(
+                record.version,
+                self._checkout.folder,
+                frozenset(),
+                left_out=frozenset(record.left_out),
+            )
         )
 
     async def close(self) -> None:

@@ -307,7 +307,8 @@ class ResidentBuilder:
         # Where the whole site is new, only what came since can be waited for.
         first = task.changed if len(task.changed) <= _WAITED_FOR else task.since_last_try
         first = first if len(first) <= _WAITED_FOR else frozenset()
-        await running.tell(Build(changed, task.excused, first))
+        without = task.left_out_below(self._resident.content)
+        await running.tell(Build(changed, task.excused, first, without))
         self._building = True
         try:
             while True:

@@ -24,6 +24,7 @@ from pelican.settings import read_settings
 from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.plain_pelican import leave_out
 from bridge.rebuild.resident.copying import Copies
 from bridge.rebuild.resident.logged import Logged
 from bridge.rebuild.resident.messages import Build
@@ -160,8 +161,8 @@ class WarmSite:
         give_up = self._give_up if self._cold and not order.first else _go_on
         give_up()
         self._begin()
-        build = self._read(give_up)
-        self._check_posts(build.context, order.excused)
+        build = self._read(give_up, frozenset(order.left_out))
+        self._check_posts(build.context, order)
         build.first = self._waited_for.posts(
             build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
         )
@@ -193,7 +194,7 @@ class WarmSite:
         if self._newer():
             raise Interrupted
 
-    def _read(self, give_up: Callable[[], None]) -> _Build:
+    def _read(self, give_up: Callable[[], None], left_out: Collection[str]) -> _Build:
         """Run the generators as far as Pelican's ``run`` does before it writes."""
         site = self._site
         context = site.settings.copy()
@@ -212,6 +213,9 @@ class WarmSite:
             )
             for kind in classes
         ]
+        for generator in running if left_out else ():
+            if isinstance(generator, Generator):
+                leave_out(generator, left_out)
         for generator in running:
             _call(generator, "generate_context")
             # Past reading: from here on no single file is what fails.
@@ -236,19 +240,21 @@ class WarmSite:
         """Files were opened while a template was compiled, and it stays compiled."""
         self._kept |= stamps(paths)
 
-    def _check_posts(self, context: Mapping[str, Any], excused: Collection[str] | None) -> None:
+    def _check_posts(self, context: Mapping[str, Any], order: Build) -> None:
         """See that what changed are posts, and that some can be read at all."""
         # Builds that were given up before this have changes that no one has looked at.
         changed, self._unchecked = self._unchecked, set()
         before, root = self._posts, f"{self.site_paths.checkout}/"
         self._posts = {path.removeprefix(root) for path in self.content_cache.posts()}
         own = tuple(f"{folder}/" for folder in self.site_paths.own)
+        left_out = {f"{self.site_paths.content}/{path}" for path in order.left_out}
         for path in changed if before else ():
-            if path not in before and path not in self._posts and not path.startswith(own):
+            known = path in before or path in self._posts or path in left_out
+            if not known and not path.startswith(own):
                 raise CachedFileChanged(f"{path} has changed, which is not a post")
-        if excused is None:
+        if order.excused is None:
             return
-        self._logged.said().check_some_are_read(self._posts, excused)
+        self._logged.said().check_some_are_read(self._posts, order.excused)
         if not any(context.get(name) for name in ("articles", "drafts", "hidden_articles")):
             content = self.site_paths.checkout / self.site_paths.content
             self._logged.at_start.check_not_emptied(content)

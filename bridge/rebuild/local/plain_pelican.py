@@ -1,0 +1,96 @@
+"""Runs ``pelican`` as a process, which leaves posts out and says why it skips others.
+
+Run as ``python -c`` with this file's text, in the site's folder: nothing of the bridge's is
+imported then, and no folder of the bridge's is on the way to the site's modules.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+#: The posts to leave out: a JSON list of paths below the content folder.
+LEFT_OUT = "PELICAN_LEFT_OUT"
+
+
+def leave_out(generator: Any, posts: Collection[str]) -> None:
+    """Have a generator of Pelican's find all files but these, which stay where they are.
+
+    ``posts`` are paths below the content folder. No link leads to them, as if they were not there.
+    """
+    found = generator.get_files
+
+    def get_files(*args: Any, **options: Any) -> Any:
+        files = found(*args, **options)
+        out = [file for file in files if os.path.normpath(file) in posts]
+        for file in out:
+            # Pelican's own mark of a file of which no page came: it is not copied either.
+            generator.context["generated_content"].setdefault(os.path.normpath(file), None)
+        if isinstance(files, set):
+            files.difference_update(out)
+            return files
+        return [file for file in files if file not in out]
+
+    generator.get_files = get_files
+
+
+def _say_why_files_are_skipped() -> None:
+    """Pelican does not say why it could not process a file, unless it prints a whole traceback."""
+    import logging  # noqa: PLC0415 - this file is also imported for the function above
+
+    make = logging.getLogRecordFactory()
+
+    def with_reason(*args: Any, **options: Any) -> logging.LogRecord:
+        record, error = make(*args, **options), sys.exc_info()[1]
+        text = record.getMessage() if record.levelno == logging.ERROR else ""
+        if text.startswith("Could not process ") and error is not None and not record.exc_info:
+            why = f"{type(error).__name__}: {error}"
+            record.msg, record.args = " ".join(f"{text.splitlines()[0]}: {why}".split()), ()
+        return record
+
+    logging.setLogRecordFactory(with_reason)
+
+
+def _say_what_is_denied() -> None:
+    """Many a plugin keeps to itself that it may not open a file."""
+    import builtins  # noqa: PLC0415
+    import io  # noqa: PLC0415
+
+    def telling(function: Callable[..., Any]) -> Callable[..., Any]:
+        def opening(*args: Any, **options: Any) -> Any:
+            try:
+                return function(*args, **options)
+            except PermissionError as error:
+                told = f"\nPermission denied: {error.filename!r}"
+                print(told, file=sys.stderr, flush=True)
+                raise
+
+        return opening
+
+    builtins.open = io.open = telling(io.open)
+    os.open = telling(os.open)
+
+
+def main() -> None:
+    """Pelican's own command line."""
+    _say_why_files_are_skipped()
+    _say_what_is_denied()
+    posts = frozenset(json.loads(os.environ.pop(LEFT_OUT, "[]")))
+    if posts:
+        from pelican.plugins import signals  # noqa: PLC0415
+
+        def leaving_out(generator: Any) -> None:
+            leave_out(generator, posts)
+
+        signals.generator_init.connect(leaving_out, weak=False)
+    sys.argv[0] = "pelican"
+    from pelican import main as pelican_main  # noqa: PLC0415
+
+    sys.exit(pelican_main())
+
+
+if __name__ == "__main__":
+    main()
