@@ -44,7 +44,7 @@ from bridge.runtime.background import Background
 from bridge.site.known import Settled, settle, without_guesses
 from bridge.site.messages import IndexedPost, Locate
 from bridge.store import BlobId, BranchMoved, Change, FileChanged, Version
-from bridge.webmention.outgoing.changes import Seen
+from bridge.webmention.outgoing.changes import PublicPost
 from bridge.webmention.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
@@ -330,7 +330,7 @@ class Publisher:
             changes = [
                 Change(entry.path, None, opened.blob),
                 *await asyncio.to_thread(
-                    self._tombstones.of_deleted, Seen(entry, opened.file), opened.base
+                    self._tombstones.of_deleted, PublicPost(entry, opened.file), opened.base
                 ),
             ]
             version = await self._commit(deadline, changes, message, opened.base)

@@ -19,12 +19,12 @@ from bridge.syndication.factory import make_backfeed, make_syndicator, make_vaul
 from bridge.syndication.syndicator import Syndicator
 from bridge.webmention.incoming.factory import make_receiver
 from bridge.webmention.incoming.handlers import WebmentionHandlers
-from bridge.webmention.incoming.moderation import Moderation, orders_folder
-from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.moderation import Moderation, commands_folder
+from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.reverification import Reverification
-from bridge.webmention.outgoing.build import make_sender, outbox_folder, own_pages
-from bridge.webmention.outgoing.outbox import begin_anew
-from bridge.webmention.outgoing.sending import Sender
+from bridge.webmention.outgoing.factory import make_sender, outbox_folder, own_pages
+from bridge.webmention.outgoing.outbox import forget_cursor
+from bridge.webmention.outgoing.sender import Sender
 from bridge.webmention.outgoing.websub import HubPing
 from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 
@@ -61,7 +61,7 @@ async def start_social(
 async def _start_sending(core: Core, tombstones: Tombstones, site: GuardedFetch) -> Sender | None:
     """Webmentions to the sites that posts link to."""
     if not core.settings.webmention.send:
-        begin_anew(outbox_folder(core.state))
+        forget_cursor(outbox_folder(core.state))
         return None
     sender = make_sender(
         core.settings,
@@ -111,7 +111,7 @@ async def _start_receiving(app: web.Application, core: Core) -> Receiver | None:
         app.router.add_post(f"/webmention{slash}", handlers.post)
     app.router.add_get("/webmention/{id}", handlers.state)
     app[RECEIVER] = receiver
-    moderation = Moderation(receiver, orders_folder(core.state))
+    moderation = Moderation(receiver, commands_folder(core.state))
     core.lifetime.run(moderation.run(), "moderation")
     checked = core.state / "mentions" / "checked.json"
     core.lifetime.run(Reverification(receiver, checked).run(), "reverification")

@@ -21,7 +21,7 @@ from bridge.app import make_app
 from bridge.settings import Rebuild, Settings, Site, Webmention
 from bridge.social import RECEIVER
 from bridge.webmention.incoming.inbox import Record
-from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.receiver import Receiver
 
 SITE = "https://example.com"
 POST = f"{SITE}/2026/hello/"

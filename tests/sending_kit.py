@@ -21,15 +21,15 @@ from bridge.posts.addresses import hosts
 from bridge.posts.commits import Committer
 from bridge.rebuild.none import NoRebuild
 from bridge.store.queue import CommitQueue
-from bridge.webmention.outgoing import links, live
+from bridge.webmention.outgoing import links, live_pages
 from bridge.webmention.outgoing.changes import Changes
-from bridge.webmention.outgoing.conversation import Conversation
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
-from bridge.webmention.outgoing.following import MOST_AT_ONCE, Follower
-from bridge.webmention.outgoing.live import LivePages
+from bridge.webmention.outgoing.follower import MOST_AT_ONCE, Follower
+from bridge.webmention.outgoing.live_pages import LivePages
 from bridge.webmention.outgoing.outbox import Outbox
 from bridge.webmention.outgoing.recipients import Recipients
-from bridge.webmention.outgoing.sending import Sender, Timing
+from bridge.webmention.outgoing.reply_changes import ReplyChangeFinder
+from bridge.webmention.outgoing.sender import Sender, Timing
 from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 
 QUICK = Timing(looks=(0.02,) * 500, again=0.05, upstream=0.0)
@@ -101,7 +101,7 @@ class Street:
             pages,
             recipients,
             box,
-            Conversation(store, "content/mentions"),
+            ReplyChangeFinder(store, "content/mentions"),
             TombstoneCommitter(
                 Tombstones(store, "content/mentions", enabled=True), catalogue, committer
             ),
@@ -143,7 +143,7 @@ async def _read_here(body: bytes, url: str) -> Mapping[str, Any]:
 @asynccontextmanager
 async def street(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Street]:
     """A site without posts, and another."""
-    monkeypatch.setattr(live, "read_page", _read_here)
+    monkeypatch.setattr(live_pages, "read_page", _read_here)
     async with elsewhere() as own, elsewhere() as other, GuardedFetch(allow_loopback=True) as fetch:
         conf = (
             f'SITEURL = "{own.base.rstrip("/")}"\nARTICLE_URL = "{{slug}}/"\n'

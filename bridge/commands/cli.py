@@ -267,9 +267,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _webmention(options: argparse.Namespace) -> int:
-    from bridge.webmention.outgoing.by_hand import send_by_hand
+    from bridge.webmention.outgoing.resend import resend
 
-    return send_by_hand(load_settings(options.config), options.url)
+    return resend(load_settings(options.config), options.url)
 
 
 def _token_create(options: argparse.Namespace) -> None:

@@ -12,10 +12,10 @@ from bridge.store.git import GitStore
 from bridge.webmention.files import MentionFiles
 from bridge.webmention.incoming.moderation import (
     Item,
-    leave_order,
+    commands_folder,
     of_record,
     open_inbox,
-    orders_folder,
+    send_command,
     shown_in,
 )
 
@@ -47,7 +47,7 @@ def list_mentions(settings: Settings, state: str) -> None:
 def decide(settings: Settings, action: str, ids: Sequence[str]) -> None:
     """Have a decision carried out by the bridge that serves. Raises :class:`Refused`."""
     _check(settings)
-    _told(leave_order(orders_folder(settings.site.state), action, ids, _SECONDS))
+    _told(send_command(commands_folder(settings.site.state), action, ids, _SECONDS))
 
 
 def import_mentions(settings: Settings, file: Path) -> None:
@@ -55,8 +55,8 @@ def import_mentions(settings: Settings, file: Path) -> None:
     _check(settings)
     data = file.read_bytes()
     del data  # it can be read: the one that serves reads it again
-    folder = orders_folder(settings.site.state)
-    _told(leave_order(folder, "import", [str(file.resolve())], 10 * _SECONDS))
+    folder = commands_folder(settings.site.state)
+    _told(send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS))
 
 
 def _told(answer: str) -> None:

@@ -27,9 +27,9 @@ from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.syndication.report import facts_of, report_of
 from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
-from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.rules import FILE as RULES
-from bridge.webmention.outgoing.sending import Report, Sender
+from bridge.webmention.outgoing.sender import Report, Sender
 
 #: Of each list, the newest.
 _SHOWN = 100

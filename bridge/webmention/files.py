@@ -1,7 +1,8 @@
-"""The index of received mentions in the site's repo, kept at the newest version.
+"""Index of the received mentions that are stored in the site's repo, kept at the branch's newest
+commit.
 
-One file for each mention (``FOLDER/PATH-OF-POST/KIND-HASH12.json``), so that making it twice is
-making it once, and two writers never meet in one file.
+Each mention has a file of its own (``FOLDER/PATH-OF-POST/KIND-HASH12.json``): storing one twice is
+idempotent, and two writers never conflict over a file.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ from bridge.webmention.mention import KINDS, Target, folder_of, key_of
 
 log = logging.getLogger(__name__)
 
-#: How many mentions of a post and kind have files; the rest is counted.
-MOST = 500
-COUNTED = "more.json"
-#: How many likes and reposts copies elsewhere have, where they are only counted.
-COUNTS = "counts.json"
+#: Largest number of files of one kind for one post. Further mentions are only counted, in
+#: ``more.json``.
+MAX_FILES = 500
+OVERFLOW_COUNTS = "more.json"
+#: Like and repost counts of the post's syndicated copies, for targets with ``likes = "count"``.
+COPY_COUNTS = "counts.json"
 _FILE = re.compile(rf"(?:{'|'.join(KINDS.values())})-[0-9a-f]{{12}}\.json")
 _LINK = re.compile(rb"https?://[^\s\"'<>()\[\]\\]{1,300}")
 _POSTS = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm", ".txt", ".org", ".adoc")
 
 
 class StoredMention(NamedTuple):
-    """A mention that has a file, as far as questions need it."""
+    """The fields of a mention's file that the index answers queries with; all are text as
+    stored.
+    """
 
     path: str
     blob: BlobId
@@ -51,145 +55,157 @@ class StoredMention(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What makes two mentions of one post the same."""
+        """Identity of a mention within its post: kind and canonical URL."""
         return key_of(self.kind, self.url)
 
     @property
     def digest(self) -> str:
-        """``HASH12`` of its file."""
+        """The ``HASH12`` of the file's name."""
         return digest_of(self.path)
 
 
 def digest_of(path: str) -> str:
-    """``HASH12`` of a mention's file."""
+    """The ``HASH12`` in the name of the mention file at ``path``."""
     return path.rpartition("-")[2].removesuffix(".json")
 
 
 class MentionFiles:
-    """An index of the mentions folder and of the hosts that posts link to.
+    """An index of the mentions folder, and of the hosts that the site's posts link to.
 
-    Its methods block, and may be called from any thread. What the store raises goes through.
+    The methods block and may be called from any thread. Errors of the store propagate.
     """
 
     def __init__(self, store: GitStore, content: str, folder: str) -> None:
-        """``content`` is the content folder in the repo, ``folder`` that of mentions inside it."""
+        """``content`` is the content folder, relative to the repo; ``folder`` the mentions folder,
+        relative to the content folder.
+        """
         self._store = store
         content = content.strip("/")
         self._content = f"{content}/" if content not in {"", "."} else ""
         self.folder = f"{self._content}{folder.strip('/')}"
         self._lock = threading.RLock()
         self._version: Version | None = None
-        self._kept: dict[str, StoredMention] = {}
+        self._mentions: dict[str, StoredMention] = {}
         self._by_key: defaultdict[str, set[str]] = defaultdict(set)
         self._by_source: defaultdict[str, set[str]] = defaultdict(set)
         self._hosts: dict[str, frozenset[str]] = {}
         self._rules: tuple[BlobId | None, Rules] = (None, Rules())
         self._removed: frozenset[str] | None = None
         self._known: Known | None = None
-        #: Files that are not mentions, with what is wrong with each.
+        #: Files that could not be parsed as mentions, by path, with the reason.
         self.unread: dict[str, str] = {}
 
     def refresh(self) -> Version | None:
-        """Follow the branch to its newest version, and return that."""
+        """Update the index to the branch's newest commit and return that; ``None`` while the branch
+        has no commit.
+        """
         with self._lock:
             head = self._store.head()
             if head == self._version or head is None:
                 return head
-            if self._version is None or not self._followed(self._version, head):
-                for each in (self._kept, self._by_key, self._by_source):
+            if self._version is None or not self._apply_diff(self._version, head):
+                for each in (self._mentions, self._by_key, self._by_source):
                     each.clear()
                 self._hosts.clear()
                 self.unread.clear()
                 self._removed = None
-                self._learn(self._store.files(self._content.rstrip("/"), head))
+                self._index_files(self._store.files(self._content.rstrip("/"), head))
             self._rules = self._read_rules(head)
             self._version, self._known = head, None
             return head
 
     @property
     def rules(self) -> Rules:
-        """The owner's rules, as the last :meth:`refresh` found them."""
+        """The moderation rules as of the last :meth:`refresh`."""
         return self._rules[1]
 
     @property
     def rules_blob(self) -> BlobId | None:
-        """The id of their file's bytes."""
+        """The blob id of ``rules.json``; ``None`` while there is no such file."""
         return self._rules[0]
 
     def all(self) -> list[StoredMention]:
-        """Every mention, the newest first."""
+        """Every stored mention, newest first."""
         with self._lock:
-            return sorted(self._kept.values(), key=lambda each: (each.received, each.path))[::-1]
+            return sorted(self._mentions.values(), key=lambda each: (each.received, each.path))[
+                ::-1
+            ]
 
     def get(self, path: str) -> StoredMention | None:
-        """The mention in a file."""
+        """The mention in the file at ``path``, or ``None``."""
         with self._lock:
-            return self._kept.get(path)
+            return self._mentions.get(path)
 
     def by_digest(self, digest: str) -> list[StoredMention]:
-        """The mentions whose files have this ``HASH12``."""
+        """The mentions whose file names have this ``HASH12``; two posts may each have one."""
         with self._lock:
-            return [each for each in self._kept.values() if each.digest == digest]
+            return [each for each in self._mentions.values() if each.digest == digest]
 
     def of(self, source: str, post: Target) -> list[StoredMention]:
-        """What a source has said of a post."""
+        """The mentions of ``post`` that were received from the URL ``source``."""
         with self._lock:
-            every = [self._kept[path] for path in sorted(self._by_source.get(source, ()))]
+            every = [self._mentions[path] for path in sorted(self._by_source.get(source, ()))]
         return [each for each in every if post.is_at(each.target)]
 
     def same(self, key: str, post: Target) -> StoredMention | None:
-        """The file that a mention of a post has already, perhaps under an earlier address."""
+        """The stored mention of ``post`` with this key, also under a former URL of the post."""
         with self._lock:
-            every = [self._kept[path] for path in sorted(self._by_key.get(key, ()))]
+            every = [self._mentions[path] for path in sorted(self._by_key.get(key, ()))]
         return next((each for each in every if post.is_at(each.target)), None)
 
     def about(self, post: Target) -> list[StoredMention]:
-        """Every mention of a post."""
+        """Every stored mention of ``post``."""
         with self._lock:
-            return [each for each in self._kept.values() if post.is_at(each.target)]
+            return [each for each in self._mentions.values() if post.is_at(each.target)]
 
-    def uses(self, photo: str) -> int:
-        """How many mentions show this picture."""
+    def count_with_photo(self, photo: str) -> int:
+        """How many mentions use this author picture (a path inside the content folder)."""
         with self._lock:
-            return sum(each.photo == photo for each in self._kept.values())
+            return sum(each.photo == photo for each in self._mentions.values())
 
     def face_of(self, author: str) -> StoredMention | None:
-        """The newest mention of an author that has a picture."""
+        """The newest mention by the author with this URL that has a picture."""
         with self._lock:
-            found = [each for each in self._kept.values() if each.author == author and each.photo]
+            found = [
+                each for each in self._mentions.values() if each.author == author and each.photo
+            ]
         return max(found, key=lambda each: each.received, default=None)
 
     def known(self) -> Known:
-        """Who was approved before, and where the owner's posts link to."""
+        """The authors that were approved before, and the hosts that the site's posts link to."""
         with self._lock:
             if self._known is not None:
                 return self._known
-            authors = {canonical(each.author, frozenset()) for each in self._kept.values()}
+            authors = {canonical(each.author, frozenset()) for each in self._mentions.values()}
             linked: set[str] = set()
             linked.update(*self._hosts.values())
             self._known = Known(frozenset(authors - {""}), frozenset(linked))
             return self._known
 
     def read(self, path: str) -> tuple[dict[str, Any], BlobId] | None:
-        """What a mention's file says, and the id of its bytes; ``None`` where there is none."""
+        """The JF2 object in the file at ``path`` and its blob id; ``None`` where the file is absent
+        or invalid.
+        """
         blob = self.blob(path)
         entry = None if blob is None else _entry(blob.data)
         return None if blob is None or isinstance(entry, str) or entry is None else (entry, blob.id)
 
     def blob(self, path: str) -> Blob | None:
-        """A file as it is in the newest version."""
+        """The file at ``path`` in the newest commit, or ``None``."""
         head = self._store.head()
         return None if head is None else self._store.read(path, head)
 
     def is_full(self, folder: str, kind: str) -> bool:
-        """Whether there are as many mentions of this kind in a post's folder as have files."""
+        """Whether a post's folder has reached :data:`MAX_FILES` mentions of this kind."""
         start = f"{self.folder}/{folder}/{KINDS[kind]}-"
         with self._lock:
-            return sum(path.startswith(start) for path in self._kept) >= MOST
+            return sum(path.startswith(start) for path in self._mentions) >= MAX_FILES
 
-    def counting(self, folder: str, kinds: Counter[str]) -> Change:
-        """The change that counts some more mentions that have no files."""
-        path = f"{self.folder}/{folder}/{COUNTED}"
+    def counts_change(self, folder: str, kinds: Counter[str]) -> Change:
+        """The change that adds ``kinds`` to the counts of mentions without files
+        (``more.json``).
+        """
+        path = f"{self.folder}/{folder}/{OVERFLOW_COUNTS}"
         blob = self.blob(path)
         said = _entry(blob.data) if blob else {}
         counts = dict(said) if isinstance(said, dict) else {}
@@ -199,9 +215,14 @@ class MentionFiles:
         data = f"{json.dumps(counts, indent=2, sort_keys=True)}\n".encode()
         return Change(path, data, blob.id if blob else None)
 
-    def counted_at(self, post: Target, copy: str, counts: Mapping[str, int]) -> Change | None:
-        """The change that says how many responses a copy elsewhere has; ``None`` for none."""
-        path = f"{self.folder}/{folder_of(post.url)}/{COUNTS}"
+    def copy_counts_change(
+        self, post: Target, copy: str, counts: Mapping[str, int]
+    ) -> Change | None:
+        """The change that stores the like and repost counts of the copy at the URL ``copy``.
+
+        ``None`` where the file would not change.
+        """
+        path = f"{self.folder}/{folder_of(post.url)}/{COPY_COUNTS}"
         blob = self.blob(path)
         said = _entry(blob.data) if blob else {}
         old = dict(said) if isinstance(said, dict) else {}
@@ -219,11 +240,12 @@ class MentionFiles:
         return Change(path, data, blob.id if blob else None)
 
     def was_removed_by_hand(self, folder: str, name: str) -> bool:
-        """Whether a file that is not there was taken away by a commit that is not the bridge's:
-        so the owner says that they do not want it."""
+        """Whether the owner has deleted this mention's file: a commit that the bridge did not make
+        removed it. Such a mention is not stored again.
+        """
         with self._lock:
             if self._removed is None:
-                # A walk through the history: once, and after each removal.
+                # Reads the history of the folder, so it is done once, and again after each removal.
                 self._removed = frozenset(self._by_hand())
             return f"{self.folder}/{folder}/{name}" in self._removed
 
@@ -237,7 +259,7 @@ class MentionFiles:
             if not ours[removal.version]:
                 yield removal.path
 
-    def _followed(self, old: Version, new: Version) -> bool:
+    def _apply_diff(self, old: Version, new: Version) -> bool:
         try:
             differences = self._store.diff(old, new)
         except StoreBroken:
@@ -248,35 +270,35 @@ class MentionFiles:
                 self._removed = None
             self._hosts.pop(each.path, None)
             self.unread.pop(each.path, None)
-        self._learn((each.path, each.new) for each in inside if each.new is not None)
+        self._index_files((each.path, each.new) for each in inside if each.new is not None)
         return True
 
-    def _learn(self, files: Iterable[tuple[str, BlobId]]) -> None:
-        wanted = [each for each in files if self._is_of_use(each[0])]
+    def _index_files(self, files: Iterable[tuple[str, BlobId]]) -> None:
+        wanted = [each for each in files if self._is_indexed(each[0])]
         for start in range(0, len(wanted), 500):
             some = wanted[start : start + 500]
             blobs = self._store.blobs(blob for _, blob in some)
             for (path, _), blob in zip(some, blobs, strict=True):
-                self._note(path, blob)
+                self._index_file(path, blob)
 
-    def _is_of_use(self, path: str) -> bool:
+    def _is_indexed(self, path: str) -> bool:
         if path.startswith(f"{self.folder}/"):
             return _FILE.fullmatch(path.rpartition("/")[2]) is not None
         return path.endswith(_POSTS)
 
-    def _note(self, path: str, blob: Blob) -> None:
+    def _index_file(self, path: str, blob: Blob) -> None:
         if not path.startswith(f"{self.folder}/"):
-            if linked := frozenset(_linked(blob.data)):
+            if linked := frozenset(_linked_hosts(blob.data)):
                 self._hosts[path] = linked
             return
         entry = _entry(blob.data)
         if isinstance(entry, str):
             self.unread[path] = entry
-            log.warning("%s is passed over: %s", path, entry)
+            log.warning("%s is ignored: %s", path, entry)
             return
         author = entry.get("author")
         card: Mapping[str, Any] = author if isinstance(author, dict) else {}
-        kept = self._kept[path] = StoredMention(
+        kept = self._mentions[path] = StoredMention(
             path,
             blob.id,
             kind=str(entry.get("wm-property", "mention-of")),
@@ -293,8 +315,8 @@ class MentionFiles:
         self._by_source[kept.source].add(path)
 
     def _forget(self, path: str) -> bool:
-        """Take a file out of the index; whether there was a mention in it."""
-        kept = self._kept.pop(path, None)
+        """Remove a file from the index; true if it was a mention."""
+        kept = self._mentions.pop(path, None)
         if kept is None:
             return False
         for index, key in ((self._by_key, kept.key), (self._by_source, kept.source)):
@@ -313,8 +335,8 @@ class MentionFiles:
         return (blob.id if blob else None), rules
 
 
-def _linked(data: bytes) -> Iterator[str]:
-    """The hosts that a post links to."""
+def _linked_hosts(data: bytes) -> Iterator[str]:
+    """The hosts of the absolute URLs in a post's source file."""
     for match in _LINK.findall(data):
         try:
             yield from hosts(match.decode("ascii", "replace"))
@@ -323,7 +345,7 @@ def _linked(data: bytes) -> Iterator[str]:
 
 
 def _entry(data: bytes) -> dict[str, Any] | str:
-    """What a file says, or what is wrong with it."""
+    """The file's JSON object, or a text that says why it is not one."""
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -1,5 +1,5 @@
-"""Converts a parsed source to the mention that is stored: a JF2 entry with webmention.io's
-names.
+"""Converts a parsed source page to the mention that is stored: a JF2 entry with webmention.io's
+``wm-*`` names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import grapheme
 
 from bridge.posts.addresses import canonical, hosts
 
-#: ``wm-property`` to what the file is called after, most telling first.
+#: File name prefix for each ``wm-property``. An entry with several of them has the first kind in
+#: this order.
 KINDS: Mapping[str, str] = {
     "rsvp": "rsvp",
     "repost-of": "repost",
@@ -27,19 +28,20 @@ KINDS: Mapping[str, str] = {
     "in-reply-to": "reply",
     "mention-of": "mention",
 }
-#: Services that show what was said elsewhere: who wrote it, and where, is another host's. None that
-#: converts any page it is asked for (granary.io): such a page says whatever its author wants.
+#: Services that republish responses from elsewhere, so that author and URL are legitimately on
+#: another host. Not services that convert any page on request (granary.io): the page's author
+#: controls everything those say.
 PROXIES = frozenset({"brid.gy", "www.brid.gy", "fed.brid.gy", "webmention.io"})
-_ANSWERS = frozenset({"yes", "no", "maybe", "interested"})
-#: What holds no words of its own.
-_SILENT = frozenset({"like-of", "repost-of"})
+_RSVPS = frozenset({"yes", "no", "maybe", "interested"})
+#: Kinds whose text is not kept.
+_WITHOUT_TEXT = frozenset({"like-of", "repost-of"})
 _GRAPHEMES = 500
 _NAME = 100
 _CHILD_GRAPHEMES = 300
 _CHILDREN = 20
 _WEB = re.compile(r"https?://[^\s<>\"'\\`{|}^]+", re.IGNORECASE)
-#: Turns the direction of text, or cannot be seen (the table of :mod:`bridge.context.cite`).
-_NO_TEXT = re.compile(
+#: Bidirectional controls and invisible characters (same table as :mod:`bridge.context.cite`).
+_INVISIBLE = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff0-\uffff"
     r"\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -48,23 +50,26 @@ _CLUSTER = 8
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The post, or page, that is mentioned: where it lives, and all its addresses."""
+    """The post or page that is mentioned: its present URL, and every path and host it is reachable
+    at.
+    """
 
     url: str
     addresses: frozenset[str]
     own: frozenset[str]
 
     def is_at(self, url: str) -> bool:
-        """Whether an address is one of its own."""
+        """Whether ``url`` is, or was, an address of this page."""
         return canonical(url.partition("#")[0], self.own) in self.addresses
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A verified response, ready to be a file.
+    """A verified mention, ready to be stored.
 
-    ``entry`` is the JF2 entry, ``photo`` where the author's picture is. ``vouched``: the author's
-    address is on the host that said so. ``plain``: the source has no h-entry.
+    ``entry`` is the JF2 entry, ``photo`` the URL of the author's picture. ``vouched``: the author's
+    URL is on the host that the source was fetched from, so it can be trusted. ``plain``: the source
+    has no h-entry.
     """
 
     kind: str
@@ -77,23 +82,23 @@ class Mention:
 
     @property
     def author_url(self) -> str:
-        """The author's address, as far as it can be believed."""
+        """The author's URL; ``""`` unless ``vouched``."""
         return str(self.entry["author"].get("url", "")) if self.vouched else ""
 
     @property
     def key(self) -> str:
-        """What makes two mentions of one post the same: what it is, and where it lives."""
+        """Identity of a mention within its post: kind and canonical URL."""
         return key_of(self.kind, self.url)
 
     def file_name(self, target: str) -> str:
-        """``KIND-HASH12.json``, for the post at ``target``."""
+        """``KIND-HASH12.json``; ``target`` is the URL of the post."""
         path = urlsplit(target).path
         digest = hashlib.sha256(f"{self.kind}\n{self.url}\n{path}".encode()).hexdigest()
         return f"{KINDS[self.kind]}-{digest[:12]}.json"
 
 
 def key_of(kind: str, url: str) -> str:
-    """What makes two mentions of one post the same: what it is, and where it lives."""
+    """Identity of a mention within its post: kind and canonical URL."""
     return f"{kind} {canonical(url, frozenset())}#{url.partition('#')[2]}"
 
 
@@ -106,10 +111,11 @@ def mention_of(
     via: str = "webmention",
     at: str = "",
 ) -> Mention:
-    """What a page that links to ``target``, an address of ``post``, is to it.
+    """Build the mention that the parsed source ``page`` makes of ``post``.
 
-    ``at`` is where the source was found after redirects. Many hosts lead on to whatever they are
-    asked for, so one host's page is never vouched for by another.
+    ``target`` is the URL that the source links to, one of ``post``'s; ``at`` the URL that
+    ``source`` was fetched from after redirects. An open redirect must not lend its host's name to
+    another site's page, so no author is vouched for across hosts.
     """
     said: Mapping[str, Any] | None = page["entry"]
     if said is None:
@@ -128,7 +134,7 @@ def mention_of(
         entry["published"] = published
     if kind == "rsvp":
         entry["rsvp"] = said["rsvp"]
-    if kind not in _SILENT:
+    if kind not in _WITHOUT_TEXT:
         if said["name"]:
             entry["name"] = line(said["name"], _NAME)
         if text := paragraphs(said["text"] or (said["name"] if kind == "in-reply-to" else "")):
@@ -139,20 +145,20 @@ def mention_of(
 
 
 def is_elsewhere(source: str, at: str) -> bool:
-    """Whether a source leads on to another site's page."""
+    """Whether ``source`` redirects to a page on another host."""
     return _host(source).removeprefix("www.") != _host(at).removeprefix("www.")
 
 
 def to_file(entry: Mapping[str, Any]) -> bytes:
-    """An entry as its file has it: pretty-printed, sorted, with a new line at the end."""
+    """The bytes of a mention's file: JSON, indented, keys sorted, newline at the end."""
     text = json.dumps(entry, ensure_ascii=False, indent=2, sort_keys=True)
     return f"{text}\n".encode()
 
 
 def folder_of(target: str) -> str:
-    """Where the mentions of the post at this address are, below the mentions folder.
+    """The folder for the mentions of the post at ``target``, relative to the mentions folder.
 
-    For people: which post a file belongs to is in the file itself.
+    The path is for people to read; the file's ``wm-target`` decides which post it belongs to.
     """
     parts = urlsplit(target)
     names = [_safe(unquote(name)) for name in parts.path.split("/") if name not in {"", ".", ".."}]
@@ -162,36 +168,37 @@ def folder_of(target: str) -> str:
         names[-1] = re.sub(r"\.html?$", "", names[-1], flags=re.IGNORECASE) or "_"
     if parts.query:
         names.append(hashlib.sha256(parts.query.encode()).hexdigest()[:12])
-    # "gone" is where deleted posts leave their tombstones.
+    # The folder "gone" holds the tombstones of deleted posts.
     if names and names[0].lower() == "gone":
         names[0] = "_gone"
     return "/".join(names[:20]) or "_home"
 
 
 def line(text: str, length: int) -> str:
-    """A text on one line, without what cannot be seen, and cut."""
-    return _cut(" ".join(_NO_TEXT.sub("", text).split()), length)
+    """``text`` on one line, without invisible characters, at most ``length`` graphemes."""
+    return _truncate(" ".join(_INVISIBLE.sub("", text).split()), length)
 
 
 def paragraphs(text: str, length: int = _GRAPHEMES) -> str:
-    """A text of lines, without what cannot be seen, and cut."""
-    lines = (" ".join(each.split()) for each in _NO_TEXT.sub("", text).split("\n"))
-    return _cut("\n".join(filter(None, lines)), length)
+    """``text`` with its line breaks, without invisible characters, at most ``length`` graphemes."""
+    lines = (" ".join(each.split()) for each in _INVISIBLE.sub("", text).split("\n"))
+    return _truncate("\n".join(filter(None, lines)), length)
 
 
 def web_url(value: object) -> str:
-    """An http(s) URL that may stand in a link, else ``""``."""
+    """``value`` if it is an http(s) URL that is safe in an ``href``, else ``""``."""
     if not isinstance(value, str) or len(value) > 2000 or not value.isprintable():
         return ""
     return value if _WEB.fullmatch(value) and _host(value) else ""
 
 
-def _cut(text: str, length: int) -> str:
+def _truncate(text: str, length: int) -> str:
     kept: list[str] = []
     for cluster in grapheme.graphemes(text):
         if len(kept) == length:
             return "".join(kept[: length - 1]).rstrip() + "…"
-        # What has more marks than any script needs would stand over its neighbours.
+        # Limits combining marks (no script needs so many), which would overprint neighbouring
+        # lines.
         kept.append(cluster[:_CLUSTER])
     return "".join(kept)
 
@@ -213,17 +220,20 @@ def _entry(kind: str, url: str, target: str, source: str, via: str) -> dict[str,
 
 
 def _kind(said: Mapping[str, Any], post: Target) -> str:
-    """What the entry is to the post: what points at it says so, and nothing else does."""
+    """The ``wm-property``: which property of the h-entry points at the post, else
+    ``mention-of``.
+    """
     responses: Mapping[str, Iterable[str]] = said["responses"]
     pointing = {name for name, urls in responses.items() if any(map(post.is_at, urls))}
-    if "in-reply-to" in pointing and said["rsvp"] in _ANSWERS:
+    if "in-reply-to" in pointing and said["rsvp"] in _RSVPS:
         return "rsvp"
     return next((kind for kind in KINDS if kind in pointing), "mention-of")
 
 
 def _canonical(urls: Iterable[str], source: str) -> str:
-    """Where the response lives: its own address if it is on the host that was asked, or one of
-    those that speak for others; else the source."""
+    """The URL of the response: its ``u-url`` if that is on the source's host or the source is on
+    one of :data:`PROXIES`, else the source.
+    """
     speaks_for_others = _host(source) in PROXIES
     for url in urls:
         if web_url(url) and (speaks_for_others or _host(url) == _host(source)):
@@ -232,19 +242,19 @@ def _canonical(urls: Iterable[str], source: str) -> str:
 
 
 def _author(said: Mapping[str, Any], source: str) -> tuple[dict[str, Any], bool]:
-    """The author's card, and whether the host may say that this is who wrote it."""
+    """The author's h-card, and whether it is vouched for by the host it was fetched from."""
     url, host = web_url(said.get("url")), _host(source)
     name = line(str(said.get("name", "")), _NAME) or _host(url) or host
     if not url:
         return {"type": "card", "name": name}, True
     if _host(url) == host or host in PROXIES:
         return {"type": "card", "name": name, "url": url}, True
-    # A page can claim any author's name and address.
+    # Any page can claim any author's name and URL.
     return {"type": "card", "name": f"{name} on {host}", "url": _origin(source)}, False
 
 
 def _children(comments: Iterable[Mapping[str, Any]], post: Target) -> Iterator[dict[str, Any]]:
-    """What others say of the response (Salmention), one level deep."""
+    """The responses to the response (Salmention), one level deep."""
     for comment in list(comments)[:_CHILDREN]:
         url = web_url(comment["url"])
         text = paragraphs(comment["text"], _CHILD_GRAPHEMES)
@@ -261,7 +271,9 @@ def _children(comments: Iterable[Mapping[str, Any]], post: Target) -> Iterator[d
 
 
 def _moment(text: str) -> str:
-    """A moment in ISO 8601; ``""`` for anything else, and for one that is none in UTC."""
+    """``text`` as an ISO 8601 date or time; ``""`` if it is not one, or cannot be converted
+    to UTC.
+    """
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -282,6 +294,6 @@ def _origin(url: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """A part of an address as the name of a folder on any system."""
+    """A path segment that is a valid folder name on every operating system."""
     kept = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip(".-") or "_"
     return kept if len(kept.encode()) <= 120 else hashlib.sha256(name.encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""What can be mentioned: the site's posts, its pages, and its home page."""
+"""The URLs that accept webmentions: the site's public posts, its pages, its home page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PUBLIC = frozenset({"published", "hidden"})
 
 
 class Targets:
-    """Finds what lives at an address. Drafts and posts of the future are not there yet."""
+    """Finds the post or page at a URL. Drafts and posts dated in the future do not count."""
 
     def __init__(
         self, catalogue: Catalogue, me: str, *, clock: Callable[[], float] = time.time
@@ -26,11 +26,11 @@ class Targets:
 
     @property
     def own(self) -> frozenset[str]:
-        """The hosts under which the site is known."""
+        """The host names of the site."""
         return self._catalogue.index.own
 
     async def find(self, url: str) -> Target | None:
-        """The post or page at an address, whatever its fragment, or ``None``.
+        """The post or page at ``url`` (its fragment is ignored), or ``None``.
 
         Raises what :meth:`~bridge.posts.catalogue.Catalogue.refresh` raises.
         """
@@ -38,7 +38,7 @@ class Targets:
         index, own = self._catalogue.index, self.own
         url = url.partition("#")[0]
         address = canonical(url, own)
-        # On any other host nothing is ours, whatever its path.
+        # A URL on another host is never the site's, whatever its path.
         if not address.startswith("/"):
             return None
         entry = index.find(url)
@@ -55,7 +55,9 @@ class Targets:
         return None
 
     def _pages_at(self, url: str) -> list[str]:
-        """The files in the output that a web server would answer with."""
+        """The output files that a web server may serve for ``url``, relative to the output
+        folder.
+        """
         root = urlsplit(self._catalogue.site.facts.siteurl or self._me).path.rstrip("/")
         path = unquote(urlsplit(url).path)
         if not path.startswith(f"{root}/"):

@@ -1,8 +1,8 @@
-"""Tombstones of deleted public posts: the address of the page, and none of its text.
+"""Tombstones: what remains at the URL of a deleted public post, without any of its text.
 
-A host of files answers 404 for what is not there, and receivers of webmentions keep what they
-were sent by a page that answers 404: it may be back tomorrow. The plugin makes a page that says
-that it is gone for good (Webmention 3.1.5), of a file in the mentions folder for each such post.
+A static host answers 404 for a missing file, and receivers may treat 404 as temporary and keep the
+mention. For each file in the mentions folder's ``gone/`` the plugin writes a page that reports
+``410 Gone`` in a meta element (Webmention 3.1.5).
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from bridge.content.file.mf2 import Mf2Line
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.store import Change, ContentStore, Version
-from bridge.webmention.outgoing.changes import PUBLIC, Seen
+from bridge.webmention.outgoing.changes import PUBLIC, PublicPost
 
 
 @dataclass(frozen=True, slots=True)
 class Tombstones:
-    """``folder`` is where received mentions are, in the repo. ``enabled``: deleted posts leave
-    one; without it they only go, when their posts come back."""
+    """Makes the changes that add and remove tombstones.
+
+    ``folder`` is the mentions folder, relative to the repo. Unless ``enabled`` no tombstones are
+    added; existing ones are still removed when their posts are restored.
+    """
 
     store: ContentStore
     folder: str
     enabled: bool
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def of_deleted(self, seen: Seen, at: Version) -> list[Change]:
-        """What the commit that deletes a post changes besides, on top of the version ``at``."""
+    def of_deleted(self, seen: PublicPost, at: Version) -> list[Change]:
+        """The changes to add to the commit that deletes ``seen``, made on top of version ``at``."""
         entry, now = seen.entry, self.now()
         if not self.enabled or entry.status not in PUBLIC or entry.published > now.timestamp():
             return []
@@ -43,7 +46,7 @@ class Tombstones:
         return [Change(path, text.encode(), there.id if there else None)]
 
     def of_restored(self, save_as: str, at: Version) -> list[Change]:
-        """What the commit that brings a post back changes besides."""
+        """The changes to add to the commit that restores the post at ``save_as``."""
         path = self._path(save_as)
         there = self.store.read(path, at)
         return [Change(path, None, there.id)] if there else []
@@ -55,14 +58,17 @@ class Tombstones:
 
 @dataclass(frozen=True, slots=True)
 class TombstoneCommitter:
-    """Commits the tombstones of posts that the owner has deleted by hand."""
+    """Commits tombstones for posts that were deleted by hand."""
 
     tombstones: Tombstones
     catalogue: Catalogue
     committer: Committer
 
-    async def commit_missing(self, deleted: Sequence[Seen]) -> Version | None:
-        """One commit for all of them; its version, or ``None`` where there is nothing to do."""
+    async def commit_missing(self, deleted: Sequence[PublicPost]) -> Version | None:
+        """Commit the missing tombstones of ``deleted`` in one commit.
+
+        Returns its version, or ``None`` where there was nothing to commit.
+        """
 
         async def attempt() -> Version | None:
             base = await self.catalogue.refresh(patient=True)

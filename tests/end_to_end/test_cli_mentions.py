@@ -87,6 +87,6 @@ async def test_an_export_is_taken_in(client: Client, demo: Demo, tmp_path: Path)
     file = tmp_path / "mentions.jf2"
     file.write_text(json.dumps({"type": "feed", "children": [entry]}))
     told = await asyncio.to_thread(demo.command, "mentions", "import", str(file))
-    assert told.startswith("1 new mention, 0 known already")
+    assert told.startswith("1 new mention, 0 already stored")
     shown = await client.page(post, lambda page: "https://amy.example/1" in page.html)
     assert shown.entry.select_one(".u-like.h-cite") is not None

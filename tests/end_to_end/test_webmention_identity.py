@@ -226,7 +226,7 @@ async def test_a_face_that_is_none_is_left_out(tmp_path: Path, bob: Elsewhere, b
 async def test_of_very_many_some_are_files_and_the_rest_is_counted(
     tmp_path: Path, bob: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mention_files, "MOST", 2)
+    monkeypatch.setattr(mention_files, "MAX_FILES", 2)
     async with hearing(tmp_path) as running:
         for number in range(4):
             source = bob.page(f"/{number}", entry(f'<a class="u-like-of" href="{POST}">x</a>'))
@@ -241,7 +241,9 @@ async def test_of_very_many_some_are_files_and_the_rest_is_counted(
         assert running.files()["2026/hello/more.json"] == {"like-of": 2}, "after a restart, too"
 
 
-async def test_what_was_found_elsewhere_goes_the_same_way(tmp_path: Path, bob: Elsewhere) -> None:
+async def test_a_backfed_response_is_moderated_like_any_other(
+    tmp_path: Path, bob: Elsewhere
+) -> None:
     del bob
     page = {"entry": {
         "url": ["https://social.example/@amy/1"], "responses": {"in-reply-to": [POST]}, "rsvp": "",
@@ -251,9 +253,9 @@ async def test_what_was_found_elsewhere_goes_the_same_way(tmp_path: Path, bob: E
     source = "https://social.example/@amy/1"
     mention = mention_of(page, source, POST, HOME, via="mastodon")
     async with hearing(tmp_path, approve="known") as running:
-        assert await running.receiver.hand_in(mention, source, f"{SITE}/nothing/") is None
-        assert await running.receiver.hand_in(mention, source, POST) == "pending"
+        assert await running.receiver.receive_verified(mention, source, f"{SITE}/nothing/") is None
+        assert await running.receiver.receive_verified(mention, source, POST) == "pending"
         running.receiver._approve = "all"
-        assert await running.receiver.hand_in(mention, source, POST) == "approved"
+        assert await running.receiver.receive_verified(mention, source, POST) == "approved"
         assert await running.receiver.commit_approved()
         assert running.only()["wm-via"] == "mastodon"

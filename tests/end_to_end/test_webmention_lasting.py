@@ -44,7 +44,7 @@ async def bob() -> AsyncIterator[Elsewhere]:
 
 
 @pytest.mark.parametrize("step", ["answered", "verified", "before the commit", "after the commit"])
-async def test_killed_at_any_step_it_is_there_once(
+async def test_a_mention_is_stored_once_whichever_step_is_killed(
     tmp_path: Path, bob: Elsewhere, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = bob.page("/1", reply())
@@ -58,9 +58,9 @@ async def test_killed_at_any_step_it_is_there_once(
             raise AssertionError
 
         if step == "answered":
-            monkeypatch.setattr(receiver._verifier, "look", never)
+            monkeypatch.setattr(receiver._verifier, "verify", never)
         elif step == "verified":
-            monkeypatch.setattr(receiver, "_take_in", never)
+            monkeypatch.setattr(receiver, "_moderate", never)
         elif step == "before the commit":
             monkeypatch.setattr(receiver.commits, "add", never)
         else:
@@ -149,7 +149,7 @@ async def _serving(folder: Path) -> AsyncIterator[tuple[str, Program]]:
         process.wait()
 
 
-async def test_what_comes_together_is_one_commit(tmp_path: Path, bob: Elsewhere) -> None:
+async def test_mentions_received_together_are_one_commit(tmp_path: Path, bob: Elsewhere) -> None:
     async with hearing(tmp_path, batch_seconds=3600.0) as running:
         for number in range(3):
             await running.send(bob.page(f"/{number}", reply()), POST)
@@ -159,13 +159,13 @@ async def test_what_comes_together_is_one_commit(tmp_path: Path, bob: Elsewhere)
         assert running.commits() == []
         states = {each.state for each in running.receiver.inbox.in_state("approved", "waiting")}
         assert states == {"approved"}
-        running.receiver._batch_seconds = 0.0
-        running.receiver._flush.set()
+        running.receiver.batches.seconds = 0.0
+        running.receiver.batches.added()
         await _until(lambda: running.commits() != [])
         assert running.commits() == ["Mentions: 3 replies and a like"]
 
 
-async def test_a_source_that_stays_away_for_a_week_is_taken_away(
+async def test_a_mention_is_removed_when_its_source_is_missing_for_a_week(
     tmp_path: Path, bob: Elsewhere
 ) -> None:
     async with hearing(tmp_path) as running:
@@ -175,13 +175,13 @@ async def test_a_source_that_stays_away_for_a_week_is_taken_away(
         start = time.time()
         for day, shown in ((0, True), (0.1, True), (3.5, True), (7.1, False)):
             running.receiver._clock = partial(_at, start, day)
-            await running.receiver.look_once_more(running.record(source))
+            await running.receiver.verify_again(running.record(source))
             await running.receiver.idle()
             assert (len(running.files()) == 1) is shown, day
         assert running.record(source).state == "gone"
 
 
-async def test_a_source_that_does_not_answer_is_tried_again_and_then_let_be(
+async def test_a_source_that_does_not_answer_is_retried_a_limited_number_of_times(
     tmp_path: Path, bob: Elsewhere
 ) -> None:
     async with hearing(tmp_path) as running:
@@ -228,10 +228,10 @@ async def test_a_full_queue_answers_503(tmp_path: Path, monkeypatch: pytest.Monk
     inbox = Inbox(tmp_path / "inbox")
     inbox.start(0.0)
     for number in range(3):
-        inbox.take(f"https://bob.example/{number}", POST, 0.0)
-    inbox.take("https://bob.example/1", POST, 1.0)
+        inbox.receive(f"https://bob.example/{number}", POST, 0.0)
+    inbox.receive("https://bob.example/1", POST, 1.0)
     with pytest.raises(Unavailable) as refused:
-        inbox.take("https://bob.example/3", POST, 0.0)
+        inbox.receive("https://bob.example/3", POST, 0.0)
     assert refused.value.retry_after > 0
     again = Inbox(tmp_path / "inbox")
     again.start(0.0)
@@ -244,8 +244,8 @@ async def test_what_was_settled_long_ago_is_forgotten_and_what_waits_is_not(
     inbox = Inbox(tmp_path / "inbox")
     inbox.start(0.0)
     for name, state in (("shown", "shown"), ("waits", "pending")):
-        record = inbox.take(f"https://bob.example/{name}", POST, 0.0)
-        record.settle(state, now=0.0)  # type: ignore[arg-type]
+        record = inbox.receive(f"https://bob.example/{name}", POST, 0.0)
+        record.set_state(state, now=0.0)  # type: ignore[arg-type]
         inbox.write(record)
     inbox.prune(40 * DAY)
     assert [each.source for each in inbox.in_state("shown", "pending")] == [
@@ -291,15 +291,15 @@ async def test_hostile_sources_cost_their_limits_and_nothing_else(
     try:
         async with GuardedFetch(allow_loopback=True) as fetch:
             verifier = Verifier(fetch, seconds=0.5)
-            assert (await verifier.look(f"{base}/slow", POST)).outcome == "unreachable"
+            assert (await verifier.verify(f"{base}/slow", POST)).outcome == "unreachable"
             patient = Verifier(fetch)
-            assert (await patient.look(f"{base}/endless", POST)).outcome == "linked"
-            assert (await patient.look(f"{base}/bomb", POST)).outcome == "linked"
-            assert (await patient.look(f"{bob.base}loop", POST)).outcome == "unreachable"
+            assert (await patient.verify(f"{base}/endless", POST)).outcome == "linked"
+            assert (await patient.verify(f"{base}/bomb", POST)).outcome == "linked"
+            assert (await patient.verify(f"{bob.base}loop", POST)).outcome == "unreachable"
             bob.page("/nested", "<div>" * 100_000 + link.decode())
-            nested = await Verifier(fetch, reading=2.0).look(f"{bob.base}nested", POST)
+            nested = await Verifier(fetch, reading=2.0).verify(f"{bob.base}nested", POST)
             assert nested.outcome == "unreachable"
-            assert (await patient.look(bob.page("/good", reply()), POST)).outcome == "linked"
+            assert (await patient.verify(bob.page("/good", reply()), POST)).outcome == "linked"
     finally:
         await runner.cleanup()
 

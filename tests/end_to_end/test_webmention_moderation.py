@@ -15,7 +15,7 @@ from webmention_kit import Elsewhere, elsewhere
 from bridge.errors import Conflict, InvalidRequest
 from bridge.store.git import GitStore
 from bridge.webmention.incoming import moderation as moderating
-from bridge.webmention.incoming.moderation import Moderation, leave_order
+from bridge.webmention.incoming.moderation import Moderation, send_command
 
 
 def reply(to: str = POST, text: str = "Agreed.") -> str:
@@ -120,7 +120,7 @@ async def test_of_a_host_of_many_no_one_is_trusted_or_blocked_for_another(
     assert await bridge.told(bob.page("/1", nameless)) == "pending"
     (item,) = moderation(bridge).pending()
     for action in ("trust", "block-author"):
-        with pytest.raises(InvalidRequest, match="Many people are at"):
+        with pytest.raises(InvalidRequest, match="is shared by many people"):
             await moderation(bridge).decide(action, [item.id])
     assert moderation(bridge).pending() == [item]
     assert bridge.commits() == []
@@ -203,20 +203,22 @@ async def test_unknown_ids_and_actions_are_refused_in_words(bridge: Hearing) -> 
             await moderation(bridge).decide(action, ids)
 
 
-async def test_the_command_line_has_the_one_that_serves_do_it(
+async def test_the_serving_process_carries_out_decisions_of_the_command_line(
     bridge: Hearing, bob: Elsewhere
 ) -> None:
     source = bob.page("/1", reply())
     await bridge.told(source)
     (item,) = moderation(bridge).pending()
-    folder = moderation(bridge)._orders
-    wrong = await asyncio.to_thread(leave_order, folder, "approve", ["0" * 24], 60)
+    folder = moderation(bridge)._commands
+    wrong = await asyncio.to_thread(send_command, folder, "approve", ["0" * 24], 60)
     assert wrong.startswith("refused: There is no mention")
-    assert await asyncio.to_thread(leave_order, folder, "approve", [item.id], 60) == (
+    assert await asyncio.to_thread(send_command, folder, "approve", [item.id], 60) == (
         "done: 1 mention"
     )
     assert kept(bridge) == [source]
-    assert await asyncio.to_thread(leave_order, folder / "nowhere", "approve", [], 0.1) == "waiting"
+    assert (
+        await asyncio.to_thread(send_command, folder / "nowhere", "approve", [], 0.1) == "waiting"
+    )
 
 
 EXPORT = {
@@ -257,8 +259,8 @@ EXPORT = {
 
 async def test_an_export_of_webmention_io_is_taken_in_once(bridge: Hearing) -> None:
     data = json.dumps(EXPORT).encode()
-    assert await moderation(bridge).take_over(data) == (
-        "2 new mentions, 0 known already, 1 of pages that are not there"
+    assert await moderation(bridge).import_file(data) == (
+        "2 new mentions, 0 already stored, 1 of pages that this site does not have"
     )
     files = bridge.files()
     by_kind = {said["wm-property"]: said for said in files.values()}
@@ -266,10 +268,10 @@ async def test_an_export_of_webmention_io_is_taken_in_once(bridge: Hearing) -> N
     assert by_kind["in-reply-to"]["wm-received"] == "2020-01-02T03:05:00Z"
     assert {said["wm-via"] for said in files.values()} == {"import"}
     assert "html" not in json.dumps(files)
-    assert (await moderation(bridge).take_over(data)).startswith("0 new mentions, 2 known")
+    assert (await moderation(bridge).import_file(data)).startswith("0 new mentions, 2 already")
     assert bridge.files() == files
     old = {"links": [{"source": "https://eve.example/", "target": POST, "data": {
         "author": {"name": "Eve"}, "content": "Old"}, "activity": {"type": "reply"}}]}  # fmt: skip
-    assert (await moderation(bridge).take_over(json.dumps(old).encode())).startswith("1 new")
+    assert (await moderation(bridge).import_file(json.dumps(old).encode())).startswith("1 new")
     with pytest.raises(InvalidRequest):
-        await moderation(bridge).take_over(b"<html>")
+        await moderation(bridge).import_file(b"<html>")

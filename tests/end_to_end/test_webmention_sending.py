@@ -233,7 +233,7 @@ async def test_by_hand_a_post_is_told_again(client: Client, demo: Demo, site: El
     printed = await asyncio.to_thread(demo.command, "webmention", url)
     assert site.mentions() == [(url, target)] * 2
     assert f"sent      {target}" in printed
-    assert f"skipped   {plain}: it takes no webmentions" in printed
+    assert f"skipped   {plain}: it does not accept webmentions" in printed
 
 
 async def test_many_posts_by_hand_wait_for_the_owners_word_on_the_status_page(

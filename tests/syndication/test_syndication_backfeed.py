@@ -21,7 +21,7 @@ from bridge.store.git import GitStore
 from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.fake.bluesky import DID
 from bridge.webmention.incoming.factory import make_receiver
-from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.receiver import Receiver
 
 SECRET = "what only friends may read"
 

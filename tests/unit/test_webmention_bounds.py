@@ -9,16 +9,16 @@ import pytest
 from hearing_kit import OTHER, POST, hearing
 from webmention_kit import elsewhere
 
+from bridge.webmention.incoming import batches, commits
 from bridge.webmention.incoming import inbox as inboxes
-from bridge.webmention.incoming import publishing, receiving
 from bridge.webmention.incoming.inbox import Inbox, Record
 from bridge.webmention.incoming.moderation import Moderation
 
 
 def put(inbox: Inbox, source: str, now: float) -> None:
     """One that waits for the owner."""
-    record = inbox.take(source, POST, now)
-    record.settle("pending", now=now)
+    record = inbox.receive(source, POST, now)
+    record.set_state("pending", now=now)
     inbox.write(record)
 
 
@@ -30,8 +30,8 @@ def test_what_is_kept_has_a_bound_while_the_bridge_runs(
     inbox = Inbox(tmp_path / "inbox")
     inbox.start(0.0)
     for number in range(60):
-        record = inbox.take(f"https://bob.example/{number}", POST, float(number))
-        record.settle("no-link", now=float(number))
+        record = inbox.receive(f"https://bob.example/{number}", POST, float(number))
+        record.set_state("no-link", now=float(number))
         inbox.write(record)
     assert len(list((tmp_path / "inbox").glob("*.json"))) <= 25
     assert len(inbox.in_state("no-link")) <= 25
@@ -73,9 +73,9 @@ async def test_what_cannot_be_judged_does_not_wait_for_ever(
     async with elsewhere() as bob, hearing(tmp_path) as bridge:
 
         async def stumble(*_: object) -> None:
-            raise ValueError("no one has thought of this")
+            raise ValueError("unexpected")
 
-        monkeypatch.setattr(bridge.receiver, "_take_in", stumble)
+        monkeypatch.setattr(bridge.receiver, "_moderate", stumble)
         source = bob.page("/1", f'<p class="h-entry"><a href="{POST}">x</a></p>')
         assert await bridge.told(source) == "unreachable"
 
@@ -83,8 +83,8 @@ async def test_what_cannot_be_judged_does_not_wait_for_ever(
 async def test_of_many_that_are_approved_at_once_none_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "_MOST", 2)
-    monkeypatch.setattr(receiving, "_BATCH", 2)
+    monkeypatch.setattr(commits, "_MAX_PER_COMMIT", 2)
+    monkeypatch.setattr(batches, "_BATCH", 2)
     async with elsewhere() as bob, hearing(tmp_path, approve="none") as bridge:
         for number in range(3):
             source = bob.page(f"/{number}", f'<p class="h-entry"><a href="{POST}">x</a></p>')

@@ -129,7 +129,7 @@ async def test_an_endpoint_that_only_this_machine_reaches_is_never_posted_to(
     async with GuardedFetch(admits=admits) as strict:
         outcome = await courier(strict).deliver(SOURCE, Delivery(page))
     assert outcome.state == "failed"
-    assert "may not be reached" in outcome.reason
+    assert "is not allowed" in outcome.reason
     assert site.posted == []
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from webmention_kit import ROCKS, Elsewhere, elsewhere, expected_endpoint, serve_rocks
 
 from bridge.net.fetch import FetchError, GuardedFetch
-from bridge.webmention.outgoing.discovery import AGENT, TryAgain, find_endpoint
+from bridge.webmention.outgoing.discovery import AGENT, TemporaryFailure, find_endpoint
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def test_a_server_in_trouble_is_asked_again_later(
     status: int, site: Elsewhere, fetch: GuardedFetch
 ) -> None:
     site.pages["/"] = lambda: web.Response(status=status, headers={"Retry-After": "90"})
-    with pytest.raises(TryAgain) as caught:
+    with pytest.raises(TemporaryFailure) as caught:
         await find_endpoint(fetch, site.base)
     assert caught.value.after == 90
 
@@ -142,7 +142,7 @@ async def test_a_page_that_is_not_there_takes_none(site: Elsewhere, fetch: Guard
 )
 async def test_what_only_this_machine_reaches_is_never_asked(target: str) -> None:
     async with GuardedFetch() as strict:
-        with pytest.raises(TryAgain):
+        with pytest.raises(TemporaryFailure):
             await find_endpoint(strict, target)
         with pytest.raises(FetchError):
             await strict.post(target, {"source": "a", "target": "b"})

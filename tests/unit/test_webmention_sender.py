@@ -13,7 +13,7 @@ from sending_kit import HASTE, Street, street, tombstone, until
 
 from bridge.webmention.outgoing.delivery import Courier, Outcome
 from bridge.webmention.outgoing.outbox import Delivery, Outbox
-from bridge.webmention.outgoing.sending import Timing
+from bridge.webmention.outgoing.sender import Timing
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ async def test_words_changed_by_hand_without_a_time_are_waited_for(town: Street)
     await town.idle(sender)
     await town.write("post", f"New words. [x]({target})")
     await until(lambda: sender.report().coming and sender.report().coming[0].looks > 3)
-    assert "showed before" in sender.report().coming[0].reason
+    assert "same content as before" in sender.report().coming[0].reason
     town.show("post", target, text="New words.")
     await town.idle(sender)
     assert town.other.targets() == ["/target"] * 2

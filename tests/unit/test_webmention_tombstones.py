@@ -20,7 +20,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Bench]:
         yield made
 
 
-def graves(site: Bench) -> list[str]:
+def tombstones(site: Bench) -> list[str]:
     head = site.store.head()
     assert head is not None
     return [path for path, _ in site.store.files("content/mentions", head)]
@@ -30,7 +30,7 @@ async def test_a_public_post_leaves_where_it_was_and_no_word_of_its_own(site: Be
     url = await site.create(content="Secret words", name="A name of its own")
     before = site.store.head()
     await site.delete(url)
-    (grave,) = graves(site)
+    (grave,) = tombstones(site)
     said = json.loads(site.read(grave))
     assert said.keys() == {"deleted", "pages", "url"}
     assert said["url"] == url
@@ -43,7 +43,7 @@ async def test_a_public_post_leaves_where_it_was_and_no_word_of_its_own(site: Be
     assert head is not None
     assert {each.path for each in site.store.diff(before, head)} > {grave}
     await site.undelete(url)
-    assert graves(site) == []
+    assert tombstones(site) == []
 
 
 async def test_its_former_addresses_are_gone_with_it(site: Bench) -> None:
@@ -52,14 +52,14 @@ async def test_its_former_addresses_are_gone_with_it(site: Bench) -> None:
     await site.arrived({"content/by-hand.md": text})
     entry = next(each for each in site.catalogue.index.newest(limit=9) if "hand" in each.path)
     await site.delete(entry.url)
-    (grave,) = graves(site)
+    (grave,) = tombstones(site)
     assert json.loads(site.read(grave))["pages"] == [entry.save_as, "once/index.html"]
 
 
 async def test_a_draft_leaves_nothing(site: Bench) -> None:
     url = await site.create({}, content="Not yet", **{"post-status": "draft"})
     await site.delete(url)
-    assert graves(site) == []
+    assert tombstones(site) == []
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ async def test_only_what_the_world_has_seen_is_buried(
     await site.arrived({"content/by-hand.md": BY_HAND.format(date=date, status=status)})
     entry = next(each for each in site.catalogue.index.newest(limit=9) if "hand" in each.path)
     await site.delete(entry.url)
-    assert len(graves(site)) == left
+    assert len(tombstones(site)) == left
 
 
 async def test_deleted_twice_it_has_one_grave(site: Bench) -> None:
@@ -81,7 +81,7 @@ async def test_deleted_twice_it_has_one_grave(site: Bench) -> None:
     await site.delete(url)
     await site.undelete(url)
     await site.delete(url)
-    assert len(graves(site)) == 1
+    assert len(tombstones(site)) == 1
 
 
 async def test_where_nothing_is_sent_nothing_is_left(tmp_path: Path) -> None:
@@ -89,4 +89,4 @@ async def test_where_nothing_is_sent_nothing_is_left(tmp_path: Path) -> None:
         tmp_path, {"content/old.md": "Title: Old\nDate: 2020-01-01\n\nx"}, CONF
     ) as site:
         await site.delete(await site.create(content="Words", name="Silent"))
-        assert graves(site) == []
+        assert tombstones(site) == []

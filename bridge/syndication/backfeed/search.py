@@ -2,7 +2,7 @@
 out.
 
 Only copies of posts at the owner's own accounts are looked at. What is found goes the way of every
-webmention (:mod:`bridge.webmention.incoming.receiving`): same files, same moderation.
+webmention (:mod:`bridge.webmention.incoming.receiver`): same files, same moderation.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ _URL = re.compile(r"https?://[^\s<>\"]+")
 
 
 class Receiver(Protocol):
-    """What becomes of responses (:class:`bridge.webmention.incoming.receiving.Receiver`)."""
+    """What becomes of responses (:class:`bridge.webmention.incoming.receiver.Receiver`)."""
 
-    async def hand_in(
+    async def receive_verified(
         self, mention: Mention, source: str, target: str, *, own: bool = False
     ) -> str | None:
         """Take a response, with the same moderation as any other; what became of it."""
         ...
 
-    async def take_back(self, sources: Iterable[str], target: str) -> None:
+    async def retract(self, sources: Iterable[str], target: str) -> None:
         """What is not there any more is not shown any more."""
         ...
 
@@ -204,11 +204,11 @@ class Backfeed:
             if known.sources.get(url) == mark:
                 continue
             mention = mention_of(response, entry.url, target.type)
-            state = await self.receiver.hand_in(mention, url, entry.url, own=response.own)
+            state = await self.receiver.receive_verified(mention, url, entry.url, own=response.own)
             new += state in {"approved", "pending"}
             known.sources[url] = mark
         if gone := [url for url in known.sources if url not in wanted]:
-            await self.receiver.take_back(gone, entry.url)
+            await self.receiver.retract(gone, entry.url)
             for url in gone:
                 del known.sources[url]
         is_counted = target.backfeed == "all" and target.likes == "count"

@@ -270,7 +270,9 @@ class AtMastodon:
 def _fields(
     composed: Composed, media: Sequence[str], parent: Status | None
 ) -> list[tuple[str, str]]:
-    """The form of a status (https://docs.joinmastodon.org/methods/statuses/#form-data-parameters)."""
+    """The form of a status
+    (https://docs.joinmastodon.org/methods/statuses/#form-data-parameters).
+    """
     fields = [("status", composed.text), ("visibility", composed.visibility)]
     fields += [("media_ids[]", each) for each in media]
     optional = {

@@ -1,5 +1,5 @@
-"""Small copies of the author pictures of mentions, kept with the site, so that readers load
-nothing from other sites.
+"""Thumbnails of the author pictures of mentions, stored in the site, so that readers' browsers load
+nothing from other hosts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bridge.webmention.mention import Mention
 
 log = logging.getLogger(__name__)
 
-#: The folder of faces, inside the media folder.
+#: The folder of the thumbnails, inside the media folder.
 FOLDER = "faces"
 _SIDE = 96
 _BYTES = 2 * 1024 * 1024
@@ -31,12 +31,14 @@ _PIXELS = 16_000_000
 
 
 class Faces:
-    """Fetches pictures, and makes them small in a process of its own (:mod:`bridge.media`)."""
+    """Fetches author pictures and scales them down in a subprocess (:mod:`bridge.media`)."""
 
     def __init__(
         self, fetch: GuardedFetch, files: MentionFiles, *, content: str, media: str, store: bool
     ) -> None:
-        """``content`` and ``media`` are the settings' folders; ``store``: whether any are kept."""
+        """``content`` and ``media`` are the folders of the settings; ``store`` is whether pictures
+        are kept at all (``[webmention] faces``).
+        """
         self._fetch = fetch
         self._files = files
         self._media = media.strip("/")
@@ -47,8 +49,11 @@ class Faces:
         self._cleaner = Cleaner(Rules(max_pixels=_PIXELS, square=_SIDE), processor_seconds=20)
 
     async def face(self, mention: Mention) -> tuple[str, Change | None]:
-        """How the author's picture is named in the file, and the change that brings it, if it is
-        new; ``""`` where there is none."""
+        """The picture's path for the mention's file, and the change that adds the picture if it is
+        new.
+
+        The path is ``""`` where the author has no usable picture.
+        """
         if not self._store or not mention.photo:
             return "", None
         author = mention.author_url
@@ -64,9 +69,11 @@ class Faces:
         return f"{{static}}/{path}", change
 
     def unused(self, photo: str, gone: int) -> Change | None:
-        """The change that removes a picture which only ``gone`` mentions show: those that go."""
+        """The change that removes a picture once its last ``gone`` mentions are removed; ``None``
+        while other mentions use it.
+        """
         start = f"{{static}}/{self._media}/{FOLDER}/"
-        if not photo.startswith(start) or self._files.uses(photo) > gone:
+        if not photo.startswith(start) or self._files.count_with_photo(photo) > gone:
             return None
         path = f"{self._root}{photo.removeprefix('{static}/')}"
         there = self._files.blob(path)

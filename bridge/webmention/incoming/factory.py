@@ -1,4 +1,4 @@
-"""Makes the receiver of webmentions."""
+"""Constructs the receiver of webmentions and its parts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.store.git import GitStore
 from bridge.webmention.files import MentionFiles
+from bridge.webmention.incoming.commits import MentionCommits
 from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Inbox
-from bridge.webmention.incoming.publishing import MentionCommits
-from bridge.webmention.incoming.receiving import Receiver
-from bridge.webmention.incoming.requests import Owner
+from bridge.webmention.incoming.receiver import Receiver
+from bridge.webmention.incoming.request_checks import Owner
 from bridge.webmention.incoming.verification import Verifier
 from bridge.webmention.targets import Targets
 
@@ -32,7 +32,7 @@ def make_receiver(
     *,
     public_url: str,
 ) -> Receiver:
-    """Everything that takes webmentions, not started yet."""
+    """The receiver with everything it needs; it is not started."""
     ours = settings.webmention
     content = settings.content.folder
     files = MentionFiles(store, content, ours.folder)
@@ -59,7 +59,7 @@ def make_receiver(
 
 
 def _accounts(settings: Settings) -> list[str]:
-    """The owner's addresses elsewhere, as far as the settings name them."""
+    """The URLs of the owner's accounts elsewhere, from the settings."""
     found = [settings.site.me, *settings.site.aliases]
     for target in settings.syndication.targets:
         found.append(target.uid)

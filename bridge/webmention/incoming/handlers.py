@@ -10,39 +10,43 @@ from bridge.http.form import FORM, urlencoded
 from bridge.http.rate_limit import address
 from bridge.pages.webmention import form_page, refusal_page, state_page, wants_page
 from bridge.webmention.incoming.inbox import Record, State
-from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.mention import web_url
 
 _BYTES = 8 * 1024
 _SECONDS = 30.0
 _FIELDS = 20
 
-#: What a sender is told of each state: a heading, and a sentence.
-_TOLD: dict[State, tuple[str, str]] = {
-    "waiting": ("Thank you", "Your page will be looked at in a moment."),
-    "approved": ("Thank you", "Your page was looked at, and will be shown soon."),
-    "pending": ("Waiting for the owner", "Your page was looked at; the owner decides next."),
-    "shown": ("It is shown", "Your page was looked at, and is shown with this one."),
+#: What the sender is told for each state: a heading and a sentence.
+_STATUS_TEXT: dict[State, tuple[str, str]] = {
+    "waiting": ("Thank you", "Your page will be verified in a moment."),
+    "approved": ("Thank you", "Your page was verified and will be shown soon."),
+    "pending": (
+        "Waiting for the owner",
+        "Your page was verified. The site’s owner decides whether to show it.",
+    ),
+    "shown": ("It is shown", "Your page was verified and is shown here."),
     "no-link": ("No link", "Your page does not link to this one."),
     "unreachable": ("Not reached", "Your page could not be read."),
-    "gone": ("Gone", "Your page was deleted, and is not shown any more."),
+    "gone": ("Gone", "Your page was deleted and is no longer shown here."),
     "refused": ("Not shown", "Your page is not shown here."),
 }
 
 
 class WebmentionHandlers:
-    """The endpoint. Anyone may ask, from anywhere: it has no cookie and needs no token."""
+    """Handlers of the endpoint. It uses no cookies and needs no token: anyone may send."""
 
     def __init__(self, receiver: Receiver, public_url: str) -> None:
         self._receiver = receiver
         self._endpoint = f"{public_url}webmention"
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """A form, for those whose sites send nothing by themselves."""
+        """Answer a form for people whose sites do not send webmentions."""
         return form_page(self._endpoint, web_url(request.query.get("target", "")))
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """Take a webmention: 201 and where its state can be looked up (Webmention 3.2).
+        """Accept a webmention: 201 with the URL of its status page in ``Location`` (Webmention
+        3.2).
 
         Raises the errors of :mod:`bridge.errors`; a browser gets them as a page.
         """
@@ -58,14 +62,18 @@ class WebmentionHandlers:
         return self._state(request, record, status=201)
 
     async def state(self, request: web.Request) -> web.StreamResponse:
-        """What became of one. Raises :class:`NotFound` where nothing is known of it any more."""
+        """Answer the state of one webmention. Raises :class:`NotFound` for an unknown or expired
+        id.
+        """
         record = self._receiver.inbox.get(request.match_info["id"])
         if record is None:
-            raise NotFound("Nothing is known of this webmention, or it was settled long ago.")
+            raise NotFound(
+                "There is no webmention with this id. The state of one is kept for 30 days."
+            )
         return self._state(request, record, status=200)
 
     def _state(self, request: web.Request, record: Record, *, status: int) -> web.Response:
-        title, text = _TOLD[record.state]
+        title, text = _STATUS_TEXT[record.state]
         text = record.why or text
         location = f"{self._endpoint}/{record.id}"
         if wants_page(request):
@@ -88,7 +96,9 @@ class WebmentionHandlers:
 
 
 async def _read(request: web.Request) -> tuple[str, str]:
-    """Source and target of a request. Raises :class:`InvalidRequest` and PayloadTooLarge."""
+    """The ``source`` and ``target`` of a request. Raises :class:`InvalidRequest` and
+    :class:`PayloadTooLarge`.
+    """
     # 3.1.3: the parameters are "x-www-form-urlencoded".
     if request.content_type != FORM:
         raise InvalidRequest(f"Send 'source' and 'target' as {FORM}.")
@@ -96,9 +106,9 @@ async def _read(request: web.Request) -> tuple[str, str]:
     pairs = urlencoded(body, _FIELDS)
     found = {name: [value for key, value in pairs if key == name] for name, _ in pairs}
     if "code" in found:
-        # To fetch and to publish what is for some alone would be wrong.
+        # A private webmention must not be fetched and published.
         raise InvalidRequest(
-            "Private webmentions ('code') are not taken: everything on this site is public."
+            "Private webmentions ('code') are not supported: send one without 'code'."
         )
     for name in ("source", "target"):
         if len(found.get(name, [])) != 1 or not found[name][0].strip():

@@ -1,4 +1,4 @@
-"""Imports mentions: an export of webmention.io, or another bridge's files."""
+"""Imports mentions from an export of webmention.io or from another bridge's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.mention import KINDS, Mention, line, paragraphs, web_url
 
 _MOST = 100_000
-#: Names of webmention.io's older API (``links``) for what JF2 calls otherwise.
+#: Activity names of webmention.io's older API (``links``), with the ``wm-property`` for each.
 _ACTIVITIES = {
     "reply": "in-reply-to",
     "like": "like-of",
@@ -25,11 +25,11 @@ _ACTIVITIES = {
 
 
 def records_of(data: bytes) -> Iterator[Record]:
-    """What an export says, as records of mentions that are approved.
+    """The mentions in an export, as records in the state ``approved``.
 
-    Takes webmention.io's ``mentions.jf2`` (a feed with ``children``), its ``mentions.json`` (an
-    object with ``links``), a list of entries, or one. Raises :class:`InvalidRequest` for anything
-    else; an entry without a usable source and target is passed over.
+    Accepts webmention.io's ``mentions.jf2`` (a feed with ``children``) and ``mentions.json`` (an
+    object with ``links``), a list of JF2 entries, or a single entry; raises :class:`InvalidRequest`
+    for anything else. Skips entries without a usable source and target.
     """
     try:
         said = json.loads(data)
@@ -39,7 +39,7 @@ def records_of(data: bytes) -> Iterator[Record]:
     if isinstance(said, dict):
         every = said.get("children", said.get("links", [said]))
     if not isinstance(every, list) or not all(isinstance(each, dict) for each in every):
-        raise InvalidRequest("The file is neither a JF2 feed nor a list of entries.")
+        raise InvalidRequest("The file is neither a JF2 feed nor a list of JF2 entries.")
     for entry in every[:_MOST]:
         record = _record(entry if "wm-target" in entry else _of_links(entry))
         if record is not None:
@@ -47,7 +47,7 @@ def records_of(data: bytes) -> Iterator[Record]:
 
 
 def _of_links(link: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of webmention.io's older API by the names of JF2."""
+    """Convert an entry of webmention.io's older API to JF2."""
     data, activity = _table(link.get("data")), _table(link.get("activity"))
     return {
         "url": data.get("url") or link.get("source"),

@@ -1,5 +1,5 @@
-"""Received webmentions that are not settled, on disk before they are answered:
-``STATE/keep/mentions/``.
+"""The queue of received webmentions, on disk in ``STATE/keep/mentions/`` before each is
+answered.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from bridge.webmention.mention import Mention
 
 log = logging.getLogger(__name__)
 
-#: ``waiting`` to be verified, ``approved`` and to be committed with the next batch, ``pending``
-#: the owner's word; all others are settled.
+#: ``waiting`` for verification, ``approved`` and waiting for the next commit, ``pending`` the
+#: owner's decision. All other states are final.
 State: TypeAlias = Literal[
     "waiting", "approved", "pending", "shown", "no-link", "unreachable", "gone", "refused"
 ]
 _OPEN = frozenset({"waiting", "approved", "pending"})
-#: So many may wait to be verified, so many for the owner, and so many are remembered.
+#: Largest numbers of records that wait for verification, that wait for the owner, and in all.
 _WAITING = 1_000
 _PENDING = 2_000
 _REMEMBERED = 20_000
-#: After so many new ones it is looked what can be forgotten.
+#: Old records are removed after this many new ones.
 _PRUNED = 100
-#: Seconds for which a sender can look up what became of a mention.
+#: For how many seconds a sender can look up the state of a mention.
 _KEPT = 30 * 86400.0
 _ID = re.compile(r"[0-9a-f]{24}")
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One webmention: a source that says it links to a target, and what became of that.
+    """One webmention (a source that claims to link to a target) and its state.
 
-    ``received`` and ``changed`` are in seconds since the epoch. ``sent`` counts how often it came,
-    ``tries`` the looks at its source that failed one after the other; ``due`` is when to look
-    again. ``missing`` is when the source of one that is shown was first not there, ``misses`` how
-    often. ``mention`` is what will be the file, until it is one, and ``digest`` its ``HASH12``.
-    ``counted``: there were too many of its kind for a file, and it is in their number already.
+    ``received``, ``changed`` and ``due`` (the next verification) are in seconds since the epoch.
+    ``sent`` counts how often it was received, ``tries`` the failed fetches in a row. ``missing`` is
+    when the source of a shown mention was first found missing, ``misses`` how often since.
+    ``mention`` is the verified mention until it has a file, ``digest`` the file's ``HASH12``.
+    ``counted``: it is counted in ``more.json`` in place of a file.
     """
 
     source: str
@@ -67,27 +67,29 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def id(self) -> str:
-        """The same for each time that it is sent: so the second is an update of the first."""
+        """A hash of source and target, so that a webmention that is sent again updates the same
+        record.
+        """
         return id_of(self.source, self.target)
 
     def of_mention(self) -> Mention:
-        """The mention in it. There has to be one."""
+        """The verified mention of this record, which must have one."""
         return Mention(**(self.mention or {}))
 
-    def settle(self, state: State, why: str = "", *, now: float) -> None:
-        """It has come to an end, or to where it waits for the owner."""
+    def set_state(self, state: State, why: str = "", *, now: float) -> None:
+        """Change the state; ``why`` is shown to the sender."""
         self.state, self.why, self.changed, self.tries, self.due = state, why, now, 0, 0.0
         if state not in _OPEN:
             self.mention = None
 
 
 def id_of(source: str, target: str) -> str:
-    """The name of a webmention in addresses and on disk."""
+    """The id of a webmention, in URLs and file names."""
     return hashlib.sha256(f"{source}\n{target}".encode()).hexdigest()[:24]
 
 
 class Inbox:
-    """Every record, in memory and in a file each. Its methods block; use it from any thread."""
+    """All records, in memory and one file each. The methods block and are thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -96,36 +98,36 @@ class Inbox:
         self._new = 0
 
     def start(self, now: float) -> None:
-        """Read what the last run has left."""
+        """Load the records of the previous run and remove old ones."""
         private.make_folder(self._folder)
         self.load()
         self.prune(now)
 
     def load(self) -> None:
-        """Read every record; changes nothing on disk."""
+        """Load every record; changes nothing on disk."""
         decoder = msgspec.json.Decoder(Record)
         for file in sorted(self._folder.glob("*.json")):
             try:
                 record = decoder.decode(file.read_bytes())
             except (OSError, msgspec.DecodeError) as error:
-                log.warning("%s cannot be read, and is passed over: %s", file, error)
+                log.warning("%s cannot be read and is ignored: %s", file, error)
                 continue
             self._records[record.id] = record
 
     def get(self, name: str) -> Record | None:
-        """The record of this id."""
+        """The record with this id, or ``None``."""
         return self._records.get(name) if _ID.fullmatch(name) else None
 
     def in_state(self, *states: State) -> list[Record]:
-        """Records in these states, the oldest first."""
+        """The records in these states, oldest first."""
         with self._lock:
             found = [each for each in self._records.values() if each.state in states]
         return sorted(found, key=lambda each: (each.received, each.id))
 
-    def take(self, source: str, target: str, now: float) -> Record:
-        """A webmention has come: when this returns it is on disk.
+    def receive(self, source: str, target: str, now: float) -> Record:
+        """Add or update the record of a received webmention; on disk when this returns.
 
-        Raises :class:`Unavailable` where too many wait already, :class:`InsufficientStorage` where
+        Raises :class:`Unavailable` where too many are waiting, :class:`InsufficientStorage` where
         the disk is full.
         """
         record = self.get(id_of(source, target))
@@ -145,7 +147,7 @@ class Inbox:
         return record
 
     def write(self, record: Record) -> None:
-        """Keep a record as it is now. Raises :class:`InsufficientStorage`."""
+        """Store a record's present state. Raises :class:`InsufficientStorage`."""
         try:
             write_durably(self._folder / f"{record.id}.json", msgspec.json.encode(record))
         except OSError as error:
@@ -161,21 +163,23 @@ class Inbox:
             self.prune(record.changed)
 
     def remove(self, record: Record) -> None:
-        """Forget a record."""
+        """Remove a record."""
         with self._lock:
             self._records.pop(record.id, None)
         (self._folder / f"{record.id}.json").unlink(missing_ok=True)
 
     def prune(self, now: float) -> None:
-        """Forget what was settled long ago, and the oldest where there is too much."""
-        for record in list(self._outlived(now)):
+        """Remove records that reached a final state long ago, and the oldest ones over the
+        limit.
+        """
+        for record in list(self._expired(now)):
             self.remove(record)
 
-    def _outlived(self, now: float) -> Iterator[Record]:
+    def _expired(self, now: float) -> Iterator[Record]:
         with self._lock:
             every = sorted(self._records.values(), key=lambda each: each.changed)
         pending = [each for each in every if each.state == "pending"]
-        yield from _too_many(pending)
+        yield from _over_limit(pending)
         settled = [each for each in every if each.state not in _OPEN and not each.misses]
         too_many = max(0, len(every) - _REMEMBERED)
         for number, record in enumerate(settled):
@@ -183,9 +187,10 @@ class Inbox:
                 yield record
 
 
-def _too_many(pending: Sequence[Record]) -> Iterator[Record]:
-    """Of more than may wait for the owner, the oldest of those sites that have sent the most: so a
-    flood pushes out itself, and not what others have said."""
+def _over_limit(pending: Sequence[Record]) -> Iterator[Record]:
+    """The records over the limit of pending ones, oldest first of the sites that have sent the
+    most: a flood evicts its own mentions and not those of others.
+    """
     by_site: defaultdict[str, deque[Record]] = defaultdict(deque)
     for record in pending:
         by_site[_site(record.source)].append(record)
@@ -194,6 +199,6 @@ def _too_many(pending: Sequence[Record]) -> Iterator[Record]:
 
 
 def _site(url: str) -> str:
-    """The last two labels of a host: the owner of a domain can have any number of hosts in it."""
+    """The last two labels of a host name: a domain's owner can make any number of hosts in it."""
     host = url.partition("://")[2].partition("/")[0].lower()
     return ".".join(host.split(".")[-2:])

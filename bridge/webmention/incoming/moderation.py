@@ -1,4 +1,4 @@
-"""The owner's decisions about mentions, each one commit, at once."""
+"""The owner's decisions about mentions. Each is committed at once."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, StoredMention
 from bridge.webmention.incoming.importing import records_of
 from bridge.webmention.incoming.inbox import Inbox, Record, id_of
-from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.rules import SHARED, Rules
 from bridge.webmention.mention import Mention
 
 log = logging.getLogger(__name__)
 
-#: What can be decided about one mention, by the word for it.
+#: The decisions, by the names that forms and commands use.
 ACTIONS = ("approve", "trust", "refuse", "block-author", "block-host", "restore")
 _POLL_SECONDS = 1.0
-#: Mentions in one commit of an import.
-_A_COMMIT = 100
+#: Mentions per commit during an import.
+_PER_COMMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One mention as the owner sees it. ``id`` names it in forms and commands."""
+    """One mention as shown to the owner; ``id`` identifies it in forms and commands."""
 
     id: str
     state: str
@@ -52,36 +52,36 @@ class Item:
 
 
 class Moderation:
-    """Lists mentions and carries out decisions.
+    """Lists mentions and applies the owner's decisions.
 
-    Orders of the command line come through files in ``folder``, so that one process alone, the one
-    that serves, changes anything.
+    The command line leaves its commands as files in ``folder``, so that only the serving process
+    changes anything.
     """
 
     def __init__(self, receiver: Receiver, folder: Path) -> None:
         self._receiver = receiver
-        self._orders = folder
+        self._commands = folder
 
     def pending(self) -> list[Item]:
-        """What waits for the owner, the oldest first."""
+        """The mentions that wait for the owner's decision, oldest first."""
         return [of_record(each) for each in self._receiver.inbox.in_state("pending")]
 
     def refused(self) -> list[Item]:
-        """What was refused of late, the newest first."""
+        """The mentions refused lately, newest first."""
         return [of_record(each) for each in self._receiver.inbox.in_state("refused")][::-1]
 
     async def shown(self, *, limit: int, offset: int = 0) -> tuple[list[Item], int]:
-        """Some of what is shown, the newest first, and how much there is in all."""
+        """One page of the shown mentions, newest first, and their total number."""
         return await asyncio.to_thread(shown_in, self._receiver.files, limit, offset)
 
     async def decide(self, action: str, ids: Sequence[str]) -> int:
-        """Do one of :data:`ACTIONS` to these; how many it was about.
+        """Apply one of :data:`ACTIONS` to the mentions with these ids; returns their number.
 
         Raises :class:`InvalidRequest` for an unknown action or id, :class:`Conflict` where the
-        rules file cannot be read, and what a commit raises.
+        rules file is invalid, and what a commit raises.
         """
         if action not in ACTIONS:
-            raise InvalidRequest(f"{action!r} is none of {', '.join(ACTIONS)}.")
+            raise InvalidRequest(f"{action!r} is not an action. Use one of {', '.join(ACTIONS)}.")
         await asyncio.to_thread(self._receiver.files.refresh)
         if self._receiver.files.rules.broken and action != "approve":
             raise Conflict(
@@ -101,43 +101,45 @@ class Moderation:
         return len(waiting) + len(kept)
 
     async def run(self) -> None:
-        """Carry out the orders of the command line, until cancelled."""
+        """Carry out the commands left by the command line, until cancelled."""
         while True:
-            for file in sorted(self._orders.glob("*.json")):
+            for file in sorted(self._commands.glob("*.json")):
                 await self._carry_out(file)
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _carry_out(self, file: Path) -> None:
         try:
             order = json.loads(await asyncio.to_thread(file.read_bytes))
-            answer = await self._obey(str(order["action"]), [str(each) for each in order["ids"]])
+            answer = await self._execute(str(order["action"]), [str(each) for each in order["ids"]])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            answer = f"refused: The order cannot be read: {error}."
+            answer = f"refused: The command file cannot be read: {error}."
         except (BridgeError, StoreError) as error:
             answer = f"refused: {error}"
         done = file.with_suffix(".done")
         await asyncio.to_thread(write_durably, done, answer.encode())
         await asyncio.to_thread(file.unlink, missing_ok=True)
 
-    async def _obey(self, action: str, ids: Sequence[str]) -> str:
+    async def _execute(self, action: str, ids: Sequence[str]) -> str:
         if action == "import":
             data = await asyncio.to_thread(Path(ids[0]).read_bytes)
-            return await self.take_over(data)
+            return await self.import_file(data)
         count = await self.decide(action, ids)
         return f"done: {count} mention{'' if count == 1 else 's'}"
 
-    async def take_over(self, data: bytes) -> str:
-        """Make files of what an export has; says how many. Raises :class:`InvalidRequest`, and what
-        a commit raises."""
+    async def import_file(self, data: bytes) -> str:
+        """Import the mentions of an export; returns a summary for the owner.
+
+        Raises :class:`InvalidRequest` and what a commit raises.
+        """
         records = await asyncio.to_thread(lambda: list(records_of(data)))
-        known = [each for each in records if await self._receiver.is_about_us(each)]
+        known = [each for each in records if await self._receiver.has_target(each)]
         before = len(await asyncio.to_thread(self._all))
-        for start in range(0, len(known), _A_COMMIT):
-            await self._receiver.commits.add(known[start : start + _A_COMMIT])
+        for start in range(0, len(known), _PER_COMMIT):
+            await self._receiver.commits.add(known[start : start + _PER_COMMIT])
         added = len(await asyncio.to_thread(self._all)) - before
         return (
-            f"{added} new mention{'' if added == 1 else 's'}, {len(known) - added} known already,"
-            f" {len(records) - len(known)} of pages that are not there"
+            f"{added} new mention{'' if added == 1 else 's'}, {len(known) - added} already stored,"
+            f" {len(records) - len(known)} of pages that this site does not have"
         )
 
     def _all(self) -> list[StoredMention]:
@@ -155,7 +157,9 @@ class Moderation:
             elif files:
                 kept += files
             else:
-                raise InvalidRequest(f"There is no mention {name[:40]!r} (any more).")
+                raise InvalidRequest(
+                    f"There is no mention {name[:40]!r}. It may have been removed."
+                )
         return waiting, kept
 
     async def _approve(
@@ -164,12 +168,12 @@ class Moderation:
         trusted = list[str]()
         if trust:
             mentions = [(each.of_mention(), each.source) for each in waiting if each.mention]
-            trusted = [_one(mention.author_url, source) for mention, source in mentions]
-            trusted += [_one(each.author, each.source) for each in kept]
+            trusted = [_rule_subject(mention.author_url, source) for mention, source in mentions]
+            trusted += [_rule_subject(each.author, each.source) for each in kept]
 
         def change(rules: Rules) -> Rules:
             for name in trusted:
-                rules = rules.adding(trust=name)
+                rules = rules.with_added(trust=name)
             return rules
 
         await self._receiver.show([each for each in waiting if each.mention], change)
@@ -178,13 +182,13 @@ class Moderation:
         digests = [each.digest for each in kept] + [each.digest for each in waiting if each.digest]
 
         def change(rules: Rules) -> Rules:
-            return rules.adding(refused=digests)
+            return rules.with_added(refused=digests)
 
         await self._receiver.commits.remove([each.path for each in kept], change)
         await self._receiver.refuse([*waiting, *map(self._record_of, kept)])
 
     def _record_of(self, kept: StoredMention) -> Record:
-        """What is remembered of a mention that has a file."""
+        """The record of a stored mention; a new one where the inbox has none."""
         known = self._receiver.inbox.get(id_of(kept.source, kept.target))
         now = time.time()
         record = known or Record(source=kept.source, target=kept.target, received=now, changed=now)
@@ -199,11 +203,11 @@ class Moderation:
             for each in waiting
             if each.mention
         ] + [(each.author, each.source) for each in kept]
-        blocked = {_one(who, source) if author else _host(source) for who, source in named}
+        blocked = {_rule_subject(who, source) if author else _host(source) for who, source in named}
 
         def change(rules: Rules) -> Rules:
             for name in sorted(blocked):
-                rules = rules.adding(block=name)
+                rules = rules.with_added(block=name)
             return rules
 
         rules = change(self._receiver.files.rules)
@@ -225,11 +229,11 @@ class Moderation:
 
         await self._receiver.commits.remove([], change)
         for record in refused:
-            await self._receiver.look_once_more(record)
+            await self._receiver.verify_again(record)
 
 
 def of_record(record: Record) -> Item:
-    """A mention that has no file (yet)."""
+    """A mention that has no file yet, as the owner sees it."""
     if record.mention is None:
         return Item(
             record.id, record.state, "", "", "", record.source, _host(record.source),
@@ -239,7 +243,7 @@ def of_record(record: Record) -> Item:
     said = mention.entry
     warnings = []
     if mention.plain:
-        warnings.append("The page says nothing about itself: it only links here.")
+        warnings.append("The page has no h-entry: it only links here.")
     elif not mention.vouched:
         warnings.append("The page is not on its author’s own site.")
     if mention.links > 1:
@@ -261,7 +265,7 @@ def of_record(record: Record) -> Item:
 
 
 def shown_in(files: MentionFiles, limit: int, offset: int = 0) -> tuple[list[Item], int]:
-    """Some of the mentions that have files, the newest first, and how many there are. Blocks."""
+    """One page of the stored mentions, newest first, and their total number. Blocks."""
     files.refresh()
     every = files.all()
     return [_of_file(files, each) for each in every[offset : offset + limit]], len(every)
@@ -290,16 +294,16 @@ def _of_file(files: MentionFiles, kept: StoredMention) -> Item:
     )
 
 
-def orders_folder(state: Path) -> Path:
-    """Where the command line leaves its orders."""
+def commands_folder(state: Path) -> Path:
+    """The folder in which the command line leaves its commands."""
     return state / "keep" / "mentions" / "orders"
 
 
-def leave_order(folder: Path, action: str, ids: Sequence[str], seconds: float) -> str:
-    """Have the bridge that serves carry out a decision (see :meth:`Moderation.run`).
+def send_command(folder: Path, action: str, ids: Sequence[str], seconds: float) -> str:
+    """Leave a command for the serving bridge (see :meth:`Moderation.run`) and wait for its answer.
 
-    Returns what it says; ``"waiting"`` where none has within ``seconds``; what begins with
-    ``"refused: "`` was not done.
+    Returns the answer, which begins with ``"refused: "`` if the command failed, or ``"waiting"`` if
+    there is none within ``seconds``.
     """
     file = folder / f"{time.time_ns()}-{uuid4().hex}.json"
     write_durably(file, json.dumps({"action": action, "ids": list(ids)}).encode())
@@ -314,22 +318,24 @@ def leave_order(folder: Path, action: str, ids: Sequence[str], seconds: float) -
 
 
 def open_inbox(folder: Path) -> Inbox:
-    """The records as they are on disk, to be read by another process than the one that serves."""
+    """The inbox as it is on disk, for a process other than the serving one to read."""
     inbox = Inbox(folder)
     inbox.load()
     return inbox
 
 
-def _one(author: str, source: str) -> str:
-    """Who is meant: an author by their address, else the site that they have for themselves.
+def _rule_subject(author: str, source: str) -> str:
+    """What a rule for this mention should name: the author's URL, else the source's host if it
+    belongs to one site.
 
-    Raises :class:`InvalidRequest` where there is neither: the people of Bridgy are not one author.
+    Raises :class:`InvalidRequest` where there is neither: a rule for a shared host would hit all of
+    its users.
     """
     host = _host(source)
     if not author and host in SHARED:
         raise InvalidRequest(
-            f"Many people are at {host}, and this page does not say for certain which of them wrote"
-            " it. Show it, or don’t, without a rule for its author."
+            f"{host} is shared by many people, and this page does not prove which of them wrote"
+            " it. Approve or refuse this mention alone."
         )
     return author or host
 

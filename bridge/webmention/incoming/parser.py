@@ -1,9 +1,9 @@
-"""Parses a webmention's source: does it link to the target, and what does it say? Run as a program:
-page in, JSON out.
+"""Parses a webmention's source: whether it links to the target, and its h-entry. Run as a program,
+page on standard input, JSON on standard output.
 
-A parser of HTML can be kept busy for minutes by a page that is made for it, so this runs in a
-process of its own, which limits itself and can be ended (:mod:`bridge.net.sandboxed_parse`). What
-comes out is plain text and http(s) URLs of bounded length and number; nothing of it is HTML.
+A hostile page can keep an HTML parser busy for minutes, so this runs in a subprocess with its own
+limits that can be killed (:mod:`bridge.net.sandboxed_parse`). The output is plain text and http(s)
+URLs, limited in length and number, and never HTML.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from bridge.context.cite import (
     utf8,
 )
 
-#: Attributes that hold an address: of links, of media, and of what is quoted (Webmention 3.2.2:
-#: "the receiver SHOULD look for <a href="*">, <img href="*">, <video src="*"> and other similar").
+#: Attributes that contain URLs of links, media and quotations (Webmention 3.2.2: "the receiver
+#: SHOULD look for <a href="*">, <img href="*">, <video src="*"> and other similar").
 _ADDRESSES = ("href", "src", "cite", "poster", "data")
-#: The properties of an entry that say what it is to another page, most telling first.
+#: Properties of an entry that define its relation to another page; the first that matches wins.
 RESPONSES = ("rsvp", "repost-of", "like-of", "bookmark-of", "in-reply-to")
 _COMMENTS = 50
 _VALUES = 100
@@ -53,10 +53,11 @@ _SPACE = re.compile(r"[ \t\r\f\v\n\x00-\x1f]+")
 def read(
     page: bytes, url: str, source: str, target: str, kind: str, charset: str
 ) -> dict[str, Any]:
-    """What a page at ``url`` (``source``, after redirects) of the media type ``kind`` says.
+    """Parse the page that was fetched from ``url`` (``source`` after redirects).
 
-    ``linked``: it links to ``target``, by the rules of its media type (Webmention 3.2.2); ``gone``:
-    it says that it was deleted; ``entry``: what its h-entry says, ``None`` where it has none.
+    ``kind`` is its media type. The result has ``linked``: whether it links to ``target`` by the
+    rules of its media type (Webmention 3.2.2); ``gone``: whether it is a tombstone; ``links``: the
+    number of its links; ``entry``: its h-entry in short, or ``None``.
     """
     if kind in {"text/html", "application/xhtml+xml"}:
         return _of_html(page, url, source, target, charset)
@@ -85,13 +86,13 @@ def _of_html(page: bytes, url: str, source: str, target: str, charset: str) -> d
         parsed = mf2py.parse(doc=soup, url=url)
         entry = _entry(parsed, url, source)
     except RecursionError:
-        # Nested too deeply to be parsed: it still links.
+        # Nested too deeply for the microformats parser. The link still counts.
         entry = None
     return _said(linked=True, gone=_is_tombstone(soup), links=len(links), entry=entry)
 
 
 def _links(soup: BeautifulSoup, url: str) -> Iterator[str]:
-    """Every address in a page, resolved."""
+    """Every URL in the page, resolved."""
     base = soup.find("base", href=True)
     start = _resolved(url, str(base["href"])) if isinstance(base, Tag) else url
     for element in soup.find_all(True):
@@ -109,8 +110,9 @@ def _resolved(base: str, reference: str) -> str:
 
 
 def exact(url: str) -> str:
-    """An address as it is compared: exactly, but for what resolving does to every address (the
-    case of scheme and host, an empty path, letters that no URL has)."""
+    """``url`` normalised for an exact comparison, with only what resolving does to every URL: lower
+    case scheme and host, ``/`` for an empty path, percent-encoding of characters no URL has.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -121,7 +123,7 @@ def exact(url: str) -> str:
 
 
 def _is_tombstone(soup: BeautifulSoup) -> bool:
-    """Whether a page that cannot send 410 says so (``<meta http-equiv="Status">``)."""
+    """Whether the page reports 410 in a ``<meta http-equiv="Status">``, as static hosts must."""
     for meta in soup.find_all("meta", attrs={"http-equiv": re.compile("^status$", re.IGNORECASE)}):
         if str(meta.get("content", "")).strip().startswith("410"):
             return True
@@ -145,7 +147,7 @@ def _in_json(text: str, target: str) -> bool:
 
 
 def _entry(parsed: dict[str, Any], url: str, source: str) -> dict[str, Any] | None:
-    """What the page's own h-entry says: the one with its address, or the only one."""
+    """The page's own h-entry: the one whose URL is the page's, or the only one."""
     items: list[dict[str, Any]] = parsed["items"]
     found = entry_of(items, source) or entry_of(items, url)
     if found is None:
@@ -172,7 +174,7 @@ def _short(url: str) -> bool:
 
 
 def _addresses(values: list[Any]) -> list[str]:
-    """The addresses in a property, whether they stand alone or in h-cites."""
+    """The URLs among a property's values, plain or in h-cites."""
     found: list[str] = []
     for value in values[:_VALUES]:
         urls = value.get("properties", {}).get("url", []) if isinstance(value, dict) else []
@@ -181,7 +183,7 @@ def _addresses(values: list[Any]) -> list[str]:
 
 
 def _title(entry: dict[str, Any], text: str) -> str:
-    """The name, unless it is only the beginning of the text again."""
+    """The name, or ``""`` where it only repeats the start of the text (an implied ``p-name``)."""
     name = line_of(entry, "name", _NAME_LENGTH)
     begin = re.sub(r"\s+", "", name.rstrip("…."))
     return "" if re.sub(r"\s+", "", text).startswith(begin) else name
@@ -190,7 +192,7 @@ def _title(entry: dict[str, Any], text: str) -> str:
 def _author(
     entry: dict[str, Any], items: list[dict[str, Any]], parsed: dict[str, Any]
 ) -> dict[str, str]:
-    """Who wrote it: the entry's author, else the page's only h-card, else its rel=author."""
+    """The author: of the entry, else the page's only h-card, else its ``rel=author``."""
     card = author_of(entry, items)
     said = {} if card is None else card["properties"]
     found = {name: str(said[name][0]) for name in ("name", "url", "photo") if name in said}
@@ -206,7 +208,7 @@ def _count_links(content: Any) -> int:
 
 
 def _comments(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What the page shows of the responses to itself, one level deep (Salmention)."""
+    """The comments that the page shows below its entry, one level deep (Salmention)."""
     for value in properties.get("comment", [])[:_COMMENTS]:
         if not isinstance(value, dict) or "properties" not in value:
             continue
@@ -229,7 +231,7 @@ def _comments(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _paragraphs(content: Any) -> str:
-    """A text without its markup: a line for each paragraph and each line break."""
+    """The text of an element without markup, one line for each block and line break."""
     if not isinstance(content, dict) or "html" not in content:
         return "\n".join(_lines(plain(content)))[:_TEXT_LENGTH]
     html = content["html"][: 10 * _TEXT_LENGTH]
@@ -257,10 +259,10 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Read a page from standard input and write what it says.
+    """Read a page from standard input and write the result of :func:`read` as JSON.
 
-    The arguments are the page's URL, the source and the target of the webmention, and the page's
-    media type and character encoding, which may be empty.
+    The arguments are the page's URL, the source and target of the webmention, and the page's media
+    type and character encoding, either of which may be empty.
     """
     limit_resources()
     url, source, target, kind, charset = sys.argv[1:]

@@ -1,4 +1,4 @@
-"""Verifies shown mentions again now and then: sources may change or go away."""
+"""Verifies shown mentions again from time to time, since sources change and disappear."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from bridge.errors import BridgeError
 from bridge.runtime.durable import write_durably
 from bridge.store import StoreError
 from bridge.webmention.files import StoredMention
-from bridge.webmention.incoming.receiving import Receiver
+from bridge.webmention.incoming.receiver import Receiver
 
 log = logging.getLogger(__name__)
 
 _DAY = 86400.0
-#: How long after it has come a mention is looked at again, and how often after that.
+#: Ages at which a mention is verified again, and the interval after the last of them.
 _AFTER = (1 * _DAY, 7 * _DAY, 30 * _DAY)
 _EVERY = 180 * _DAY
-#: Likes and reposts hold no words that could become others.
+#: Likes and reposts have no text that could change.
 _KINDS = frozenset({"in-reply-to", "mention-of", "bookmark-of", "rsvp"})
 _ROUND_SECONDS = 600.0
-#: Sources are asked one a second, and so many at most in a round.
+#: Pause between two fetches, in seconds, and the largest number of mentions in a round.
 _APART = 1.0
 _AT_ONCE = 300
 
 
 class Reverification:
-    """Has replies and mentions verified anew when they are due."""
+    """Queues replies and mentions for verification when they are due."""
 
     def __init__(
         self,
@@ -41,30 +41,32 @@ class Reverification:
         apart: float = _APART,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``file`` remembers when each was looked at last; without it some are looked at early."""
+        """``file`` stores when each mention was verified last; if it is lost some are verified
+        early.
+        """
         self._receiver = receiver
         self._file = file
         self._apart = apart
         self._clock = clock
 
     async def run(self) -> None:
-        """Look, from now on until cancelled."""
+        """Check for due mentions, until cancelled."""
         while True:
             await asyncio.sleep(_ROUND_SECONDS)
             try:
                 await self.look()
             except (BridgeError, StoreError, OSError) as error:
-                log.warning("mentions are not looked at again for now: %s", error)
+                log.warning("mentions could not be verified again, next try later: %s", error)
 
     async def look(self) -> int:
-        """Have everything verified that is due; how much that was."""
+        """Queue every mention that is due; returns their number."""
         files, now = self._receiver.files, self._clock()
         await asyncio.to_thread(files.refresh)
         every = await asyncio.to_thread(files.all)
         checked = await asyncio.to_thread(self._read)
         due = [each for each in every if now >= _due(each, checked.get(each.path, 0.0))][:_AT_ONCE]
         for each in due:
-            self._receiver.look_again(each.source, each.target, now)
+            self._receiver.reverify_shown(each.source, each.target, now)
             checked[each.path] = now
             await asyncio.sleep(self._apart)
         if due:
@@ -85,7 +87,7 @@ class Reverification:
 
 
 def _due(kept: StoredMention, looked: float) -> float:
-    """When a mention is to be looked at again, in seconds since the epoch."""
+    """When the mention is to be verified next, in seconds since the epoch."""
     if kept.kind not in _KINDS or kept.via not in {"webmention", "import"} or not kept.source:
         return float("inf")
     received = _seconds(kept.received)

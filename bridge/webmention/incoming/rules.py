@@ -1,5 +1,5 @@
-"""Moderation rules: ``rules.json`` of the mentions folder, and the decisions that follow from
-it.
+"""The moderation rules in ``rules.json`` of the mentions folder, and the decision they give for a
+mention.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bridge.webmention.mention import PROXIES, Mention
 FILE = "rules.json"
 
 Decision: TypeAlias = Literal["show", "wait", "drop"]
-#: Hosts of many people: that one of them is known says nothing of the others.
+#: Hosts shared by many authors: knowing one of them says nothing about the others.
 SHARED = PROXIES | {
     "granary.io",
     *("mastodon.social", "mastodon.online", "mstdn.social", "fosstodon.org", "hachyderm.io"),
@@ -32,15 +32,19 @@ SHARED = PROXIES | {
     *("lemmy.world", "neocities.org", "tilde.town", "tilde.club", "sdf.org", "glitch.me"),
     *("pastebin.com", "archive.org", "web.archive.org", "en.wikipedia.org", "docs.google.com"),
 }
-#: What links to more than this is a list of links.
+#: A page with more links than this may be a link list, and waits for the owner.
 _LINKS = 20
 _LENGTH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``trust`` and ``block`` are author addresses or host names; ``refused`` are the digests of
-    mentions that the owner has deleted. ``broken``: the file could not be read."""
+    """The content of ``rules.json``.
+
+    ``trust`` and ``block`` are author URLs or host names, ``refused`` the digests of mentions that
+    the owner deleted, ``other`` the keys the bridge does not know. ``broken`` says why the file is
+    invalid; ``""`` if it is valid.
+    """
 
     trust: tuple[str, ...] = ()
     block: tuple[str, ...] = ()
@@ -50,7 +54,7 @@ class Rules:
 
     @classmethod
     def read(cls, data: bytes | None) -> Rules:
-        """What the file says; the owner may have edited it by hand."""
+        """Parse the file, which the owner may have edited by hand."""
         if data is None:
             return cls()
         try:
@@ -68,52 +72,52 @@ class Rules:
         return cls(lists["trust"], lists["block"], lists["refused"], tuple(said.items()))
 
     def to_file(self) -> bytes:
-        """The file, with whatever else the owner has written into it."""
+        """The bytes of the file, unknown keys included."""
         said = dict(self.other)
         said |= {"trust": self.trust, "block": self.block, "refused": self.refused}
         return f"{json.dumps(said, ensure_ascii=False, indent=2, sort_keys=True)}\n".encode()
 
-    def adding(self, *, trust: str = "", block: str = "", refused: Iterable[str] = ()) -> Rules:
-        """The rules with one more of each; trusting ends a block of the same, and the reverse."""
+    def with_added(self, *, trust: str = "", block: str = "", refused: Iterable[str] = ()) -> Rules:
+        """The rules with these added. Trust removes a block of the same name, and the reverse."""
         new = self
         if trust:
             kept = tuple(each for each in new.block if not _same(each, trust))
-            new = replace(new, trust=_with(new.trust, trust), block=kept)
+            new = replace(new, trust=_appended(new.trust, trust), block=kept)
         if block:
             kept = tuple(each for each in new.trust if not _same(each, block))
-            new = replace(new, block=_with(new.block, block), trust=kept)
+            new = replace(new, block=_appended(new.block, block), trust=kept)
         for digest in refused:
-            new = replace(new, refused=_with(new.refused, digest))
+            new = replace(new, refused=_appended(new.refused, digest))
         return new
 
     def without_refused(self, digests: Iterable[str]) -> Rules:
-        """The rules without these digests: the owner has changed their mind."""
+        """The rules without these refused digests."""
         gone = frozenset(digests)
         return replace(self, refused=tuple(each for each in self.refused if each not in gone))
 
     def blocks(self, mention: Mention, source: str) -> bool:
-        """Whether its author, or any host that it comes from, is blocked."""
+        """Whether the mention's author or one of its hosts is blocked."""
         named = [source, mention.url, str(mention.entry["author"].get("url", ""))]
         return any(_covers(rule, url) for rule in self.block for url in named if url)
 
     def trusts(self, mention: Mention, source: str) -> bool:
-        """Whether its author, or the host that it comes from, is trusted."""
+        """Whether the mention's author or the source's host is trusted."""
         if mention.author_url and any(_covers(rule, mention.author_url) for rule in self.trust):
             return True
-        # A host may only speak for what is on it.
+        # A host vouches only for its own pages, so the rule is compared with the source alone.
         return any("://" not in rule and _covers(rule, source) for rule in self.trust)
 
 
 class Known(msgspec.Struct, frozen=True):
-    """Known authors and hosts: authors (by canonical address) that were approved before, and
-    hosts that the owner's posts link to.
+    """Authors (canonical URLs) that were approved before, and hosts that the site's posts
+    link to.
     """
 
     authors: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
 
     def includes(self, mention: Mention, source: str) -> bool:
-        """Whether a mention is one of someone's that the owner knows."""
+        """Whether the mention's author or the source's host is among these."""
         if mention.author_url and canonical(mention.author_url, frozenset()) in self.authors:
             return True
         host = next(iter(hosts(source)), "")
@@ -130,16 +134,17 @@ def decide(
     flood: bool,
     at: str = "",
 ) -> Decision:
-    """What becomes of a verified mention. ``flood``: its host has mentioned several posts of late.
-    ``at``: where its source was found after redirects; both hosts count.
+    """Decide whether a verified mention is shown, waits for the owner, or is dropped.
 
-    Where the rules cannot be read nothing is shown without the owner's word.
+    ``approve`` is the setting. ``flood``: its host has mentioned several posts lately. ``at``: the
+    URL of the source after redirects; the rules apply to both hosts. While ``rules.json`` is
+    invalid, nothing is shown without the owner's decision.
     """
     every = [source, at] if at else [source]
     if any(rules.blocks(mention, each) for each in every):
         return "drop"
     if at and hosts(source) & (SHARED - PROXIES) and not _is_below(source, mention.author_url):
-        # Where each of many writes pages of their own, one can name another as the author.
+        # On a shared host one user can name another as the author.
         mention = replace(mention, vouched=False)
     if approve == "none" or rules.broken:
         return "wait"
@@ -151,7 +156,7 @@ def decide(
 
 
 def _is_below(source: str, author: str) -> bool:
-    """Whether a page is in the part of its host that is its author's (``/@bob/1`` in ``/@bob``)."""
+    """Whether the source is below the author's URL on the same host (``/@bob/1`` in ``/@bob``)."""
     theirs = canonical(author, frozenset())
     return theirs.count("/") > 0 < len(theirs.partition("/")[2]) and canonical(
         source, frozenset()
@@ -159,7 +164,7 @@ def _is_below(source: str, author: str) -> bool:
 
 
 def _covers(rule: str, url: str) -> bool:
-    """Whether a rule means this address: an address itself, a host all that is on it."""
+    """Whether a rule matches ``url``: a URL matches itself, a host name every URL on the host."""
     if "://" in rule:
         return _same(rule, url)
     return rule.strip().lower().rstrip("/") in hosts(url)
@@ -171,5 +176,5 @@ def _same(one: str, other: str) -> bool:
     return one.strip().lower() == other.strip().lower()
 
 
-def _with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
+def _appended(values: tuple[str, ...], value: str) -> tuple[str, ...]:
     return values if value in values else (*values, value)[-_LENGTH:]

@@ -1,4 +1,6 @@
-"""Verifies a webmention: does its source link to its target (Webmention 3.2.2)?"""
+"""Verifies webmentions: fetches the source and checks that it links to the target (Webmention
+3.2.2).
+"""
 
 from __future__ import annotations
 
@@ -15,31 +17,33 @@ from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.net.web_url import BadURL, parse
 
-#: Run, never imported here: a parser of HTML is a third of what else the bridge needs in memory.
+#: Run as a subprocess and never imported: an HTML parser would add a third to the bridge's memory.
 _PROGRAM = Path(__file__).with_name("parser.py")
 _AGENT = "pelican-indieauth (Webmention)"
 _ACCEPT = (
     "text/html, application/xhtml+xml;q=0.9, application/json;q=0.8, text/plain;q=0.7, */*;q=0.1"
 )
 _KINDS = frozenset({"text/html", "application/xhtml+xml", "application/json", "text/plain"})
-#: "Receivers may wish to limit the time and size" (4.2): the specification's own examples, and
-#: time enough for a small machine to wake up.
+#: "Receivers may wish to limit the time and size" (4.2): the specification's own examples, with
+#: time for a small server to wake up.
 _PAGE_BYTES = 1024 * 1024
 _SECONDS = 10.0
 _REDIRECTS = 10
 _READING_SECONDS = 40.0
 _AT_ONCE = 2
 
-#: What came of a look: it links; it does not; it says that it was deleted (410); it is not there
-#: (404 and other refusals); it did not answer this time.
+#: Results of a verification: it links; it does not; it was deleted (410 or a tombstone); it is
+#: missing (404 and other refusals); it could not be fetched or parsed this time.
 Outcome: TypeAlias = Literal["linked", "no link", "gone", "missing", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a source was found to be; ``page`` is what
-    :mod:`bridge.webmention.incoming.parser` says of one that links,
-    ``why`` a sentence for the sender."""
+class Verification:
+    """The result of one verification.
+
+    ``why`` is a sentence for the sender. For ``linked``, ``page`` is the result of
+    :func:`bridge.webmention.incoming.parser.read` and ``url`` where the source was after redirects.
+    """
 
     outcome: Outcome
     why: str = ""
@@ -48,7 +52,7 @@ class Look:
 
 
 class Verifier:
-    """Fetches sources, two at a time and one from each host, and has them parsed elsewhere."""
+    """Fetches sources, at most two at a time and one per host, and parses them in a subprocess."""
 
     def __init__(
         self, fetch: GuardedFetch, *, seconds: float = _SECONDS, reading: float = _READING_SECONDS
@@ -59,8 +63,8 @@ class Verifier:
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._hosts: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def look(self, source: str, target: str) -> Look:
-        """Fetch and judge a source. Never raises for anything that the source does."""
+    async def verify(self, source: str, target: str) -> Verification:
+        """Fetch and parse ``source``. Raises nothing, whatever the source does."""
         host = _host(source)
         lock = self._hosts.get(host)
         if lock is None:
@@ -68,9 +72,9 @@ class Verifier:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(lock)
             await stack.enter_async_context(self._turns)
-            return await self._look(source, target)
+            return await self._fetch_and_parse(source, target)
 
-    async def _look(self, source: str, target: str) -> Look:
+    async def _fetch_and_parse(self, source: str, target: str) -> Verification:
         try:
             page = await self._fetch.fetch(
                 source,
@@ -83,29 +87,29 @@ class Verifier:
                 reads=lambda kind: _media_type(kind)[0] in _KINDS or "+json" in kind,
             )
         except FetchError as error:
-            return Look("unreachable", f"The source could not be fetched: {error}.")
+            return Verification("unreachable", f"The source could not be fetched: {error}.")
         # 3.2.4: "If the source URL returns HTTP 410 Gone, the receiver SHOULD delete" the mention.
         if page.status == 410:
-            return Look("gone", "The source says that it was deleted.")
+            return Verification("gone", "The source was deleted.")
         if page.status >= 500 or page.status == 429:
-            return Look("unreachable", f"The source's server answers {page.status}.")
+            return Verification("unreachable", f"The source's server answered {page.status}.")
         if page.status != 200:
-            return Look("missing", f"The source's server answers {page.status}.")
-        return await self._judge(page, source, target)
+            return Verification("missing", f"The source's server answered {page.status}.")
+        return await self._check_link(page, source, target)
 
-    async def _judge(self, page: Fetched, source: str, target: str) -> Look:
+    async def _check_link(self, page: Fetched, source: str, target: str) -> Verification:
         kind, charset = _media_type(page.headers.get("Content-Type", ""))
         said: dict[str, Any] | None = await parse_in_subprocess(
             _PROGRAM, page.url, source, target, kind, charset, page=page.body,
             seconds=self._reading,
         )  # fmt: skip
         if said is None:
-            return Look("unreachable", "The source is too much to be read.")
+            return Verification("unreachable", "The source is too large or too complex to parse.")
         if said["gone"]:
-            return Look("gone", "The source says that it was deleted.")
+            return Verification("gone", "The source was deleted.")
         if not said["linked"]:
-            return Look("no link", "The source does not link to the target.")
-        return Look("linked", page=said, url=page.url)
+            return Verification("no link", "The source does not link to the target.")
+        return Verification("linked", page=said, url=page.url)
 
 
 def _host(url: str) -> str:
@@ -116,7 +120,9 @@ def _host(url: str) -> str:
 
 
 def _media_type(header: str) -> tuple[str, str]:
-    """The media type and the character encoding that a header names; HTML where it is absent."""
+    """The media type and character encoding of a ``Content-Type`` header; HTML where it is
+    absent.
+    """
     message = Message()
     message["Content-Type"] = header or "text/html"
     charset = message.get_content_charset() or ""

@@ -1,4 +1,4 @@
-"""Finds the posts that changed for readers between two commits, of an app or by hand."""
+"""Finds the public posts that changed for readers between two commits, by an app or by hand."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from bridge.site.known import without_guesses
 from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId, ContentStore, Difference
 
-#: What the world is shown: ``hidden`` is unlisted, not secret.
+#: Statuses of posts that are on the site: ``hidden`` means unlisted, not secret.
 PUBLIC = frozenset({"published", "hidden"})
 _AT_ONCE = 500
-#: What the bridge writes into a post after it was sent, which its readers do not see change.
+#: Fields that the bridge itself updates, and that readers do not see.
 _NOT_FOR_READERS = frozenset({"modified", "mf2"})
-#: The properties that point at other pages, besides links in the text.
+#: Properties that link to other pages, besides the links in the content.
 RESPONSES = ("in-reply-to", "like-of", "repost-of", "bookmark-of", "tag-of", "quotation-of")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A public post as one version has it."""
+class PublicPost:
+    """A public post as of one commit."""
 
     entry: IndexedPost
     file: PelicanFile
 
     def said(self) -> tuple[object, ...]:
-        """What its readers may see change."""
+        """Everything in the file that readers can see; two equal values mean no visible change."""
         mf2 = Mf2Line.of(self.file)
         shown = {name: values for name, values in mf2.properties.items() if name != "syndication"}
-        # A synthetic title is not the owner's text: it improves when more is known.
+        # A title derived from the content may be derived anew, which is no edit.
         unseen = _NOT_FOR_READERS | ({"title"} if mf2.synthetic_title else set())
         heads = tuple(
             (line.key, line.value)
@@ -48,52 +48,53 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """One post that was public before, or is now; ``None`` where it was not, or is not."""
+class PostChange:
+    """A change of one post; ``old`` or ``new`` is ``None`` where it was or is not public."""
 
-    old: Seen | None
-    new: Seen | None
+    old: PublicPost | None
+    new: PublicPost | None
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Looks at what lies between two versions. ``folder`` is the content folder."""
+    """Finds changed posts in a diff. ``folder`` is the content folder, relative to the repo."""
 
     store: ContentStore
     catalogue: Catalogue
     folder: str
 
-    async def posts(self, differences: Sequence[Difference]) -> list[Changed]:
-        """The posts that changed for their readers, each once.
+    async def posts(self, differences: Sequence[Difference]) -> list[PostChange]:
+        """The posts with a visible change in a diff, each once, a renamed post included.
 
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError` where the
         site or the repo cannot be read now.
         """
         inside = [each for each in differences if each.path.startswith(f"{self.folder}/")]
-        old = await self._seen([(each.path, each.old) for each in inside if each.old])
-        new = await self._seen([(each.path, each.new) for each in inside if each.new])
-        changed = list[Changed]()
+        old = await self._public_posts([(each.path, each.old) for each in inside if each.old])
+        new = await self._public_posts([(each.path, each.new) for each in inside if each.new])
+        changed = list[PostChange]()
         used = set[str]()
         for url, seen in new.items():
-            # A post that moved was there before, under one of the URLs that it remembers.
+            # A post that moved keeps its former URLs as aliases.
             before = next((old[each] for each in (url, *seen.entry.aliases) if each in old), None)
             if before is not None:
                 used.add(before.entry.url)
             if before is None or before.said() != seen.said() or before.entry.url != url:
-                changed.append(Changed(before, seen))
+                changed.append(PostChange(before, seen))
         index = self.catalogue.index
         for url, seen in old.items():
-            # Another file may have the post by now, as where a folder was renamed in two steps.
+            # The post may be in another file by now, as after a folder was renamed in two commits.
             if url not in used and url not in new and not _is_public(index.find(url)):
-                changed.append(Changed(seen, None))
+                changed.append(PostChange(seen, None))
         return changed
 
-    async def links(self, seen: Seen) -> list[str]:
-        """What a post links to, as far as its file tells: its text as the site renders it, and
-        the pages that it responds to."""
+    async def links(self, seen: PublicPost) -> list[str]:
+        """The URLs in a post's file: of its response properties, then of the links in its rendered
+        content.
+        """
         file = seen.file
         shown = ""
-        # A format of the site's own may say anything; the page tells.
+        # A format that only the site can render; its links are read from the live page.
         with suppress(InvalidRequest):
             shown = await without_guesses(
                 self.catalogue.site, lambda site: site.render(file.body, file.syntax.suffix).html
@@ -107,11 +108,13 @@ class Changes:
         ]
         return list(dict.fromkeys((*answered, *hrefs(shown))))
 
-    async def _seen(self, blobs: Sequence[tuple[str, BlobId]]) -> Mapping[str, Seen]:
-        """The public posts among some files, by URL."""
+    async def _public_posts(self, blobs: Sequence[tuple[str, BlobId]]) -> Mapping[str, PublicPost]:
+        """The public posts among these files, by URL. Files with ``webmention: false`` in their Mf2
+        line are left out.
+        """
         suffixes = tuple(f".{suffix}" for suffix in self.catalogue.site.facts.suffixes)
         posts = [(path, blob) for path, blob in blobs if path.endswith(suffixes)]
-        found: dict[str, Seen] = {}
+        found: dict[str, PublicPost] = {}
         for start in range(0, len(posts), _AT_ONCE):
             some = posts[start : start + _AT_ONCE]
             sources = [
@@ -127,7 +130,7 @@ class Changes:
                     text = source.data.decode("utf-8", "replace")
                     file = PelicanFile.parse(text, source.path)
                     if Mf2Line.of(file).rest.get("webmention") is not False:
-                        found[entry.url] = Seen(entry, file)
+                        found[entry.url] = PublicPost(entry, file)
         return found
 
 
@@ -136,7 +139,7 @@ def _is_public(entry: IndexedPost | None) -> bool:
 
 
 def urls_of(value: Json) -> Iterable[str]:
-    """The addresses that a property's value names: itself, or that of what it cites."""
+    """The URLs in a property's value: the value itself, or the ``url`` of an h-cite."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -148,14 +151,14 @@ def urls_of(value: Json) -> Iterable[str]:
 
 
 def hrefs(html: str) -> list[str]:
-    """The links of a piece of HTML that lead to other pages, in order."""
+    """The absolute http(s) URLs in the ``href`` of the ``a`` elements, in document order."""
     reader = _Anchors()
     reader.feed(html)
     return reader.found
 
 
 class _Anchors(HTMLParser):
-    """Links, in one pass whose cost grows with the length alone."""
+    """Collects ``a[href]`` in one pass, in linear time."""
 
     def __init__(self) -> None:
         super().__init__()

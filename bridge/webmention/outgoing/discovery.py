@@ -21,14 +21,16 @@ _HTML = frozenset({"", "text/html", "application/xhtml+xml"})
 _PAGE_BYTES = 1024 * 1024
 _PAGE_SECONDS = 10.0
 _REDIRECTS = 10
-#: Elements whose content is text, or no part of the page.
+#: Elements whose content is raw text, or not part of the document.
 _OPAQUE = frozenset({"script", "style", "textarea", "title", "template", "iframe", "noframes"})
 _PIECE = 16 * 1024
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
-class TryAgain(Exception):
-    """The target cannot tell now. ``after``: seconds that its server asked for, if it did."""
+class TemporaryFailure(Exception):
+    """The target could not answer now. ``after``: its server's ``Retry-After`` in seconds, or
+    ``None``.
+    """
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
@@ -37,8 +39,9 @@ class TryAgain(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a page says. ``endpoint`` is ``None`` where it takes no webmentions; ``fresh`` is for
-    how many seconds that may be believed."""
+    """The result of discovery. ``endpoint`` is ``None`` where the page accepts no webmentions;
+    ``fresh`` for how many seconds that may be cached.
+    """
 
     endpoint: str | None
     reason: str = ""
@@ -46,9 +49,10 @@ class Found:
 
 
 async def find_endpoint(fetch: GuardedFetch, target: str) -> Found:
-    """The webmention endpoint of a page. Raises :class:`TryAgain` where that may be known later.
+    """Discover the webmention endpoint of ``target``. Raises :class:`TemporaryFailure` where a
+    retry may succeed.
 
-    One GET, and no HEAD before it: a page may be made to be seen once.
+    Makes one GET without a HEAD before it, since a page may be limited to one view.
     """
     try:
         page = await fetch.fetch(
@@ -61,18 +65,18 @@ async def find_endpoint(fetch: GuardedFetch, target: str) -> Found:
             reads=_is_html,
         )
     except FetchError as error:
-        raise TryAgain(str(error)) from error
+        raise TemporaryFailure(str(error)) from error
     if page.status == 429 or page.status >= 500:
-        raise TryAgain(f"its server answered {page.status}", retry_after(page))
+        raise TemporaryFailure(f"its server answered {page.status}", retry_after(page))
     if not 200 <= page.status < 300:
         return Found(None, f"its server answered {page.status}")
-    # Tags without end keep the parser busy for seconds: others go on in the meantime.
+    # Unclosed tags can keep the parser busy for seconds, so it runs in a thread.
     endpoint = await asyncio.to_thread(endpoint_of, page)
     if endpoint is None:
-        return Found(None, "it takes no webmentions", _max_age(page))
+        return Found(None, "it does not accept webmentions", _max_age(page))
     try:
-        # "If the endpoint is a relative URL, the sender MUST resolve it … ", done by now; what is
-        # no web address then cannot be posted to.
+        # "If the endpoint is a relative URL, the sender MUST resolve it": done by now. What is
+        # still not an http(s) URL cannot be posted to.
         parse(endpoint.partition("#")[0])
     except BadURL as error:
         return Found(None, f"its endpoint cannot be used: {error}", _max_age(page))
@@ -80,7 +84,7 @@ async def find_endpoint(fetch: GuardedFetch, target: str) -> Found:
 
 
 def endpoint_of(page: Fetched) -> str | None:
-    """The first endpoint that a page names, absolute; ``None`` where it names none.
+    """The first endpoint that a page names, as an absolute URL, or ``None``.
 
     "The endpoint MUST be … the first HTTP Link header …, the first <link> or <a> element in
     document order" (3.1.2), relative to the URL after redirects.
@@ -93,11 +97,11 @@ def endpoint_of(page: Fetched) -> str | None:
     text = decoded(page.body, content_type)
     bases = text.lower().count("<base")
     reader = _Links()
-    # What Python's parser cannot make sense of ends the reading; what came before counts.
+    # Markup that Python's parser rejects ends the search; what was found before it counts.
     with suppress(AssertionError):
         for start in range(0, len(text), _PIECE) if _REL in text.lower() else ():
             reader.feed(text[start : start + _PIECE])
-            # The base of a page counts for what is before it, too.
+            # A ``base`` element applies to links before it, too.
             if reader.found is not None and (reader.bases or not bases):
                 break
     if reader.found is None:
@@ -107,7 +111,9 @@ def endpoint_of(page: Fetched) -> str | None:
 
 
 def retry_after(answer: Fetched) -> float | None:
-    """The seconds that a ``Retry-After`` header asks for: a number, or a date (RFC 9110 10.2.3)."""
+    """The ``Retry-After`` header in seconds, from a number or a date (RFC 9110 10.2.3), or
+    ``None``.
+    """
     value = answer.headers.get("Retry-After", "").strip()
     if value.isdecimal() and value.isascii() and len(value) < 10:
         return float(value)
@@ -117,7 +123,7 @@ def retry_after(answer: Fetched) -> float | None:
 
 
 def _max_age(page: Fetched) -> float:
-    """For how long an answer is fresh ("respect the caching headers", 5)."""
+    """For how many seconds an answer is fresh ("respect the caching headers", 5)."""
     found = _MAX_AGE.search(page.headers.get("Cache-Control", ""))
     return float(found[1]) if found else 0.0
 
@@ -127,8 +133,9 @@ def _is_html(content_type: str) -> bool:
 
 
 class _Links(HTMLParser):
-    """The first link or anchor with the relation, and the page's base, in one pass whose cost
-    grows with the page's length alone."""
+    """Finds the first link or anchor with the relation, and the page's base, in one pass and linear
+    time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +151,7 @@ class _Links(HTMLParser):
         if tag in _OPAQUE:
             self._inside, self._depth = tag, 1
             return
-        # Of an attribute that is there twice the first counts (HTML 13.2.5.33).
+        # Of a duplicate attribute the first counts (HTML 13.2.5.33).
         given = {name: value or "" for name, value in reversed(attrs)}
         if "href" not in given:
             return
@@ -156,7 +163,7 @@ class _Links(HTMLParser):
             self.found = given["href"]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        # The slash of <script/> means nothing in HTML (13.1.2.1).
+        # The slash of ``<script/>`` has no meaning in HTML (13.1.2.1).
         self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:

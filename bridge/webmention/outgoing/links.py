@@ -1,9 +1,9 @@
-"""Parses one of the site's own pages for the links to send webmentions to. Run as a program: page
-in, JSON out.
+"""Parses one of the site's own pages for the links to send webmentions to. Run as a program, page
+on standard input, JSON on standard output.
 
-The page is read as a receiver of its webmentions will read it, in a process of its own
-(:mod:`bridge.net.sandboxed_parse`): a parser that builds the tree as browsers do takes memory that
-the bridge does without. It needs nothing of the bridge.
+It reads the page as a receiver of the webmentions will, in a subprocess
+(:mod:`bridge.net.sandboxed_parse`), since a parser that builds the tree as browsers do needs much
+memory. It imports nothing of the bridge.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ _ROOTS = frozenset(
     {name.removeprefix(".") for name in _ENTRIES}
     | {"h-cite", "h-card", "h-adr", "h-geo", "h-app", "h-listing", "h-news", "h-measure"}
 )
-#: Properties that point at what a post answers (``u-like-of``, ``u-tag-of``), or at people.
+#: Properties that link to what a post responds to (``u-like-of``, ``u-tag-of``), or to people.
 _RESPONSE = re.compile(r"u-(?:in-reply-to|[a-z]+-of|category|invitee|bridgy-fed)")
-#: Parts of an entry that are not its author's words, or lead back to itself.
-_APART = re.compile(
+#: Parts of an entry that its author did not write, or that link back to the entry.
+_NOT_AUTHORED = re.compile(
     r"[up]-(?:comment|like|repost|bookmark|rsvp-by|mention|syndication|url|uid|author)"
 )
 _OWN_URL = "a.u-url[href], link.u-url[href], data.u-url[value]"
 _PICTURES = "img[src], video[src], audio[src], source[src]"
 _WEB = re.compile(r"https?://[^\s<>\"'\\`{}|^]+", re.IGNORECASE)
-_LENGTH = 2000
-_MOST = 1000
+_URL_LENGTH = 2000
+_MAX_LINKS = 1000
 _CPU_SECONDS = 20
 _MEMORY = 1024**3
 
 
 def read(html: bytes, url: str) -> dict[str, Any]:
-    """What the page at ``url`` says.
+    """Parse the page at ``url``.
 
-    ``gone``: it is a tombstone. ``links`` are what its own entry links to, in order; ``replies``
-    those of them that it answers; ``seen`` every link of the page. ``published`` and ``updated``
-    are the entry's times as written, ``digest`` names everything that its readers see of it.
-    ``entry``: whether there is one.
+    The result has ``entry``: whether the page has an h-entry; ``gone``: whether it is a tombstone;
+    ``links``: the URLs that its entry links to, in order; ``replies``: those of them that it
+    responds to; ``seen``: every link of the page; ``published`` and ``updated`` as written;
+    ``digest``: a hash of everything in it that readers see.
     """
     page = BeautifulSoup(html, "html5lib", from_encoding=_utf8(html))
     base = page.select_one("base[href]")
     at = urljoin(url, str(base["href"])) if base else url
     said = {
         "gone": _is_tombstone(page),
-        "seen": [link for each in page.select("[href]") if (link := _link(each, at))][:_MOST],
+        "seen": [link for each in page.select("[href]") if (link := _link(each, at))][:_MAX_LINKS],
         "entry": False,
         "links": [],
         "replies": [],
@@ -77,7 +77,7 @@ def _said(entry: Tag, at: str) -> dict[str, Any]:
         for each in part.select("a[href]")
         if _is_own(each, entry) and (link := _link(each, at))
     ]
-    links = _without_doubles([*(link for _, link in responses), *written])
+    links = _unique([*(link for _, link in responses), *written])
     shown = [
         [_text(each) for each in entry.select(".p-name, .p-rsvp") if _is_direct(each, entry)],
         [_text(each) for each in content],
@@ -87,8 +87,8 @@ def _said(entry: Tag, at: str) -> dict[str, Any]:
     ]
     return {
         "entry": True,
-        "links": links[:_MOST],
-        "replies": _without_doubles([link for name, link in responses if name == "u-in-reply-to"]),
+        "links": links[:_MAX_LINKS],
+        "replies": _unique([link for name, link in responses if name == "u-in-reply-to"]),
         "published": _time(entry, ".dt-published"),
         "updated": _time(entry, ".dt-updated"),
         "digest": hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:32],
@@ -96,7 +96,7 @@ def _said(entry: Tag, at: str) -> dict[str, Any]:
 
 
 def _entry(page: BeautifulSoup, url: str, at: str) -> Tag | None:
-    """The entry that the page is about: the one with its URL, or the only one on its top level."""
+    """The page's own entry: the one with its URL, or the only one at the top level."""
     found = page.select(_ANY_ENTRY)
     top = [each for each in found if not any(map(_is_root, each.parents))]
     for each in top:
@@ -107,7 +107,7 @@ def _entry(page: BeautifulSoup, url: str, at: str) -> Tag | None:
 
 
 def _responses(entry: Tag, at: str) -> Iterator[tuple[str, str]]:
-    """Each property that points somewhere, with where: the page that it cites, not its author."""
+    """The response properties and the URL each links to: of the cited page, not of its author."""
     for each in entry.find_all(class_=_RESPONSE):
         names = [name for name in _classes(each) if _RESPONSE.fullmatch(name)]
         if not names or not _is_direct(each, entry):
@@ -115,38 +115,40 @@ def _responses(entry: Tag, at: str) -> Iterator[tuple[str, str]]:
         cited = each
         if not each.has_attr("href"):
             cited = each.select_one(_OWN_URL) or each.select_one("a[href]") or each
-        # A tag's link leads to a list of the site; a person is told that they are named.
+        # The link of a tag leads to a list on the site; a tagged person is notified.
         if link := _link(cited, at):
             yield from ((name, link) for name in names)
 
 
 def _is_own(each: Tag, entry: Tag) -> bool:
-    """Whether a part of an entry is the author's own, and not shown in it by the theme."""
+    """Whether an element of an entry was written by its author, and not added by the theme."""
     is_frame = False
     for part in (each, *each.parents):
         if part is entry:
             return not is_frame
         names = _classes(part)
-        if any(_APART.fullmatch(name) for name in names):
+        if any(_NOT_AUTHORED.fullmatch(name) for name in names):
             return False
-        # Menus and footers are the theme's; in the text they are the author's (of a quote, say).
+        # ``nav`` and ``footer`` are the theme's, except inside the content (a quotation's footer,
+        # say).
         is_frame = "e-content" not in names and (is_frame or part.name in {"nav", "footer"})
     return False
 
 
 def _is_direct(each: Tag, entry: Tag) -> bool:
-    """Whether a part is the entry's own words, and not those of a page which is cited in it."""
+    """Whether an element belongs to the entry itself, and not to a page that it cites."""
     return not _is_nested(each, entry) and _is_own(each, entry)
 
 
 def _is_nested(each: Tag, entry: Tag) -> bool:
-    """Whether a part belongs to something inside of the entry that has properties of its own."""
+    """Whether an element belongs to a nested microformat inside the entry."""
     return any(map(_is_root, takewhile(lambda part: part is not entry, each.parents)))
 
 
 def _is_root(each: Tag) -> bool:
-    """Whether an element is something of its own, by microformats: no class of a style sheet's
-    (``h-full``), and no list of entries."""
+    """Whether an element is the root of a microformat; CSS classes such as ``h-full`` and feeds are
+    not.
+    """
     return not _ROOTS.isdisjoint(_classes(each))
 
 
@@ -156,18 +158,18 @@ def _classes(each: Tag) -> list[str]:
 
 
 def _link(each: Tag, at: str) -> str:
-    """Where an element leads, as it is written; "" for what is not a page."""
+    """The URL that an element links to, as written; ``""`` if it is not a page's."""
     href = str(each.get("href") or each.get("value") or "").strip(" \t\n\f\r")
     try:
         if href and not _WEB.match(href):
             href = urljoin(at, href)
-        usable = len(href) <= _LENGTH and _WEB.fullmatch(href) and urlsplit(href).hostname
+        usable = len(href) <= _URL_LENGTH and _WEB.fullmatch(href) and urlsplit(href).hostname
     except ValueError:
         return ""
     return href if usable else ""
 
 
-def _without_doubles(links: list[str]) -> list[str]:
+def _unique(links: list[str]) -> list[str]:
     """Each page once, with the fragment of the first link to it."""
     found: dict[str, str] = {}
     for link in links:
@@ -176,7 +178,7 @@ def _without_doubles(links: list[str]) -> list[str]:
 
 
 def _is_tombstone(page: BeautifulSoup) -> bool:
-    """``<meta http-equiv="Status" content="410 Gone">``."""
+    """Whether the page has ``<meta http-equiv="Status" content="410 Gone">``."""
     for meta in page.select("meta[http-equiv]"):
         if str(meta["http-equiv"]).strip().lower() == "status":
             return str(meta.get("content", "")).strip().startswith("410")
@@ -185,7 +187,7 @@ def _is_tombstone(page: BeautifulSoup) -> bool:
 
 def _time(entry: Tag, selector: str) -> str:
     for each in entry.select(selector):
-        # Often in a footer, or in the link to the post itself.
+        # The time is often in a footer, or in the link to the post itself.
         if not _is_nested(each, entry):
             value = each.get("datetime") or each.get("value") or each.get("title")
             return str(value or each.get_text()).strip()[:64]
@@ -201,7 +203,9 @@ def _bare(url: str) -> str:
 
 
 def _utf8(html: bytes) -> str | None:
-    """UTF-8, where the bytes can be nothing else; ``None`` leaves it to what the page says."""
+    """The bytes as text if they are valid UTF-8; ``None`` leaves the encoding to the page's own
+    declaration.
+    """
     try:
         html.decode()
     except UnicodeDecodeError:
@@ -210,7 +214,9 @@ def _utf8(html: bytes) -> str | None:
 
 
 def main() -> None:
-    """Read a page from standard input; the argument is its address."""
+    """Read a page from standard input and write the result of :func:`read` as JSON. The argument is
+    the page's URL.
+    """
     os.nice(10)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     with contextlib.suppress(ValueError):  # macOS takes no limit on memory

@@ -1,7 +1,7 @@
-"""The outbox: what is to be sent, on disk before anything is; one file for each post.
+"""The outbox: what is to be sent, on disk before anything is sent; one file per post.
 
-A file is written beside its place, synced, and renamed over it. The files are kept for as long as
-their posts are there: they say who has heard of a post, and so who has to hear that it changed.
+Files are replaced atomically and synced. They are kept for as long as their posts exist, since they
+record which pages were notified and so must be notified of changes.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from bridge.runtime.durable import TEMPORARY, write_durably
 
 log = logging.getLogger(__name__)
 
-#: A post that links to more tells the first of them.
+#: A post with more links sends webmentions to the first of them.
 MOST_TARGETS = 100
-#: So many posts that are done are shown to the owner.
+#: Number of completed posts that are shown to the owner.
 _RECENT = 100
 _CURSOR = "cursor"
 
 
 class Delivery(msgspec.Struct, omit_defaults=True):
-    """One page that a post mentions.
+    """One target of a post's webmentions.
 
     ``state``: ``waiting`` until ``next`` (seconds since the epoch), ``sent``, ``failed`` for
-    ``reason``, or ``none`` where the page takes no webmentions. ``status`` is what its endpoint
-    last answered. ``linked``: the post links to it still; one that does not is forgotten once it
-    has been told. ``heard``: it has accepted a mention before.
+    ``reason``, or ``none`` where the target does not accept webmentions. ``status`` is the
+    endpoint's last HTTP status. ``linked``: the post still links to it; if not, it is forgotten
+    once notified. ``heard``: it has accepted a webmention before.
     """
 
     target: str
@@ -49,21 +49,21 @@ class Delivery(msgspec.Struct, omit_defaults=True):
 
 
 class Outgoing(msgspec.Struct, omit_defaults=True):
-    """What one post tells other sites.
+    """The webmentions of one post.
 
-    ``source`` is what they know it by: its first public address; ``url`` where it is now, in
-    ``save_as`` of the output, made of the file ``path`` of the repo. ``version`` is what is to be
-    seen there, ``gone`` that nothing is.
+    ``source`` is the URL that targets know: the post's first public one; ``url`` is its present
+    URL, served from ``save_as`` in the output and written in the file ``path`` of the repo.
+    ``version`` is the commit whose post must be live, ``gone`` means that it was deleted.
 
-    ``state``: ``held`` for the owner to release; ``waiting`` until the world sees that version
-    (looked for at ``next``, ``looks`` times so far, since ``since``); ``unseen`` where it never
-    did; ``live``. Then the deliveries are made, in ``round``.
+    ``state``: ``held`` until the owner releases it; ``waiting`` until that version is live (checked
+    at ``next``, ``looks`` times so far, since ``since``); ``unseen`` if it never was; ``live``.
+    Then the deliveries of this ``round`` are made.
 
-    ``published``, ``updated`` and ``links`` are what the page has to show to be that version,
-    ``before`` are the links of the version before, where no one wrote down who was told of it.
-    ``digest`` is what readers saw when it was last told. ``answered``: what is shown below a reply
-    has changed by word of these hosts, which the page that it replies to hears at most once an
-    hour (``told_upstream``); ``only_upstream``: no other is told, since nothing else changed.
+    ``published``, ``updated`` and ``links`` are what the page must show to be that version,
+    ``before`` the links of the previous version where no deliveries were recorded. ``digest`` is
+    the page's content when it was last sent. ``answered``: hosts whose replies below this post have
+    changed, which the page that it replies to itself is told of at most once an hour
+    (``told_upstream``); ``only_upstream``: nothing else changed, so no other target is notified.
     """
 
     source: str
@@ -90,32 +90,35 @@ class Outgoing(msgspec.Struct, omit_defaults=True):
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing to do about it."""
+        """Whether nothing is left to send."""
         return self.state == "live" and all(each.state != "waiting" for each in self.deliveries)
 
     @property
     def last(self) -> float:
-        """When something was last sent, or tried."""
+        """The time of the last attempt."""
         return max((each.at for each in self.deliveries), default=self.since)
 
 
 class Outbox:
-    """The files, and what is under way in memory. For use on the event loop; writing waits for
-    the disk in a thread."""
+    """The outbox files, and the entries in progress in memory.
+
+    Call it on the event loop; a thread of its own does the writing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        #: By source: everything that is not done, and what was done lately.
+        #: Entries that are not done, and those completed lately, by source.
         self.active: dict[str, Outgoing] = {}
-        #: What was done last, the newest at the end.
+        #: Entries completed last, newest at the end.
         self.recent: dict[str, Outgoing] = {}
         self.cursor: str | None = None
-        # One thread: a later state never comes before an earlier one.
+        # A single thread, so that an earlier state never overwrites a later one.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
 
     def load(self) -> None:
-        """Read what an earlier process has left; blocks. A file that cannot be read is logged, and
-        left for the owner to look at."""
+        """Load the entries of an earlier process; blocks. A file that cannot be read is logged and
+        left in place.
+        """
         private.make_folder(self._folder)
         for file in sorted(self._folder.iterdir()):
             if file.name.startswith(TEMPORARY):
@@ -128,12 +131,14 @@ class Outbox:
         self.recent = {each.source: each for each in newest}
 
     def find(self, source: str) -> Outgoing | None:
-        """What is known of a post; blocks for the disk where it is not under way."""
+        """The entry of a post, or ``None``; reads the disk (and blocks) if it is not in
+        progress.
+        """
         known = self.active.get(source) or self.recent.get(source)
         return known or self._read(self._file(source))
 
     async def put(self, outgoing: Outgoing) -> None:
-        """Write a post's state; when this returns it is on disk."""
+        """Store an entry; on disk when this returns."""
         self.active[outgoing.source] = outgoing
         data = msgspec.json.format(msgspec.json.encode(outgoing), indent=1)
         await self._in_turn(lambda: self._write(self._file(outgoing.source), data))
@@ -145,20 +150,20 @@ class Outbox:
                 del self.recent[next(iter(self.recent))]
 
     async def forget(self, source: str) -> None:
-        """There is no more to be told of a post, now or later."""
+        """Remove the entry of a post that has no more to send."""
         self.active.pop(source, None)
         self.recent.pop(source, None)
         await self._in_turn(lambda: self._file(source).unlink(missing_ok=True))
 
     async def move_cursor(self, version: str) -> None:
-        """Everything up to this version is in the outbox, on disk."""
+        """Record, on disk, that everything up to this commit is in the outbox."""
         if version != self.cursor:
             data = version.encode()
             await self._in_turn(lambda: self._write(self._folder / _CURSOR, data))
             self.cursor = version
 
     def close(self) -> None:
-        """Let the thread go; blocks until it has written what it was given."""
+        """Stop the thread; blocks until pending writes are done."""
         self._thread.shutdown()
 
     def _file(self, source: str) -> Path:
@@ -170,7 +175,7 @@ class Outbox:
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
-            log.warning("%s cannot be read, and is passed over: %s", file, error)
+            log.warning("%s cannot be read and is ignored: %s", file, error)
             return None
 
     async def _in_turn(self, work: Callable[[], None]) -> None:
@@ -181,6 +186,6 @@ class Outbox:
         write_durably(file, data)
 
 
-def begin_anew(folder: Path) -> None:
-    """Sending is off: what is committed in the meantime is old by the time that it is on again."""
+def forget_cursor(folder: Path) -> None:
+    """Remove the cursor while sending is off, so that commits made meanwhile are not sent later."""
     (folder / _CURSOR).unlink(missing_ok=True)

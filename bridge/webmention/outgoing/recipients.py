@@ -1,4 +1,4 @@
-"""Which pages get a webmention from a post."""
+"""Chooses the pages that get a webmention from a post."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from bridge.content.file.front_matter import PelicanFile
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import hosts
 from bridge.posts.reader import PostReader
-from bridge.webmention.outgoing.live import Page
+from bridge.webmention.outgoing.live_pages import Page
 
-#: Bridgy Fed makes a post known in the fediverse when it is told of it (fed.brid.gy/docs).
+#: Bridgy Fed publishes a post to the fediverse when it gets a webmention from it
+#: (fed.brid.gy/docs).
 BRIDGY_FED = "https://fed.brid.gy/"
 _LONGEST = 2_000
 
 
-def foreign(links: Iterable[str], own: frozenset[str], *, bridgy_fed: bool = False) -> list[str]:
-    """Those links that lead to other sites than the ``own`` hosts, each page once.
+def external_links(
+    links: Iterable[str], own: frozenset[str], *, bridgy_fed: bool = False
+) -> list[str]:
+    """The links to hosts other than ``own``, each page once.
 
-    ``bridgy_fed``: whether Bridgy Fed is one of them, which makes a post public elsewhere.
+    ``bridgy_fed``: whether Bridgy Fed may be among them, which publishes the post in the fediverse.
     """
     found: dict[str, str] = {}
     for link in links:
@@ -36,22 +39,25 @@ def foreign(links: Iterable[str], own: frozenset[str], *, bridgy_fed: bool = Fal
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """``own`` are the site's hosts: a site does not tell itself. ``bridgy_fed``: Bridgy Fed is
-    told of pages that link to it."""
+    """Selects targets. ``own`` are the site's host names, which get no webmentions; ``bridgy_fed``:
+    whether pages that link to Bridgy Fed send it one.
+    """
 
     posts: PostReader
     own: frozenset[str]
     bridgy_fed: bool = False
 
     def of_page(self, page: Page) -> list[str]:
-        """Whom a page mentions."""
-        return self.foreign(page.links)
+        """The targets of a parsed page."""
+        return self.external_links(page.links)
 
-    def foreign(self, links: Iterable[str]) -> list[str]:
-        """Those links that lead to other sites."""
-        return foreign(links, self.own, bridgy_fed=self.bridgy_fed)
+    def external_links(self, links: Iterable[str]) -> list[str]:
+        """The links to other sites, each page once."""
+        return external_links(links, self.own, bridgy_fed=self.bridgy_fed)
 
     def times(self, file: PelicanFile) -> tuple[str, str]:
-        """When a post says that it was published and updated, ISO 8601; "" where it does not."""
+        """The ``published`` and ``updated`` times of a post's file in ISO 8601; ``""`` where
+        absent.
+        """
         post = self.posts.read_without_asking(file)
         return post.text("published") or "", post.text("updated") or ""

@@ -1,7 +1,8 @@
-"""Notifies a WebSub hub of changed feeds (WebSub 7), once they are live.
+"""Notifies a WebSub hub of changed feeds (WebSub 7) once they are live.
 
-The hub is ``INDIEAUTH_HUB`` of the site's settings, which the plugin names in the feeds and on the
-home page. What they were at the last ping is derived: where it is lost, the next change is told.
+The hub is ``INDIEAUTH_HUB`` in the site's settings; the plugin names it in the feeds and on the
+home page. The hashes of the feeds as of the last ping are derived data: if they are lost, the next
+change is announced.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _FEEDS = (".xml", ".json", ".rss", ".atom")
 _HOME = "index.html"
-#: A feed names its hub and itself before its items.
+#: A feed names its hub and its own URL before its items.
 _BEGINNING = 16 * 1024
 _MOST = 500
 _MOST_BYTES = 20 * 1024 * 1024
@@ -42,15 +43,19 @@ _TRIES = (0.0, 60.0, 600.0)
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A file of the output that names the hub: its address and a name of its bytes."""
+    """An output file that names the hub: its topic URL and a hash of its bytes."""
 
     topic: str
     digest: str
 
 
 class HubPing:
-    """``rebuilder`` builds on this machine; ``note`` is a file for what was told last. ``site``
-    reaches the site itself, ``fetch`` the hub. ``looks`` and ``tries`` are pauses in seconds."""
+    """Pings the hub.
+
+    ``rebuilder`` builds on this machine; ``note`` is the file with the hashes as of the last ping.
+    ``site`` fetches the site's pages, ``fetch`` the hub. ``looks`` and ``tries`` are pauses in
+    seconds.
+    """
 
     def __init__(
         self,
@@ -74,20 +79,20 @@ class HubPing:
         self._version: Version | None = None
 
     def changed(self, version: Version) -> None:
-        """There is a new version. Returns at once."""
+        """Called after every new commit. Returns at once."""
         self._version = version
         self._moved.set()
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Ping after each build, until cancelled."""
         while True:
             await self._moved.wait()
             self._moved.clear()
             try:
                 await self._after(self._version)
             except Exception:
-                # The next version is told of; a hub that lacks one update asks for it by itself.
-                log.exception("the WebSub hub was not told")
+                # The next change is announced; a hub that missed one polls the feed anyway.
+                log.exception("the WebSub hub was not notified")
 
     async def _after(self, version: Version | None) -> None:
         if version is None or not await self._rebuilder.live(version, _HOME, _BUILD_SECONDS):
@@ -103,7 +108,7 @@ class HubPing:
         found = {feed.topic: feed.digest for feed in feeds}
         await asyncio.to_thread(self._save, found)
         if known is None:
-            return  # at the first start everything is old
+            return  # at the first start nothing is new
         for feed in feeds:
             if known.get(feed.topic) != feed.digest and await self._is_live(feed):
                 await self._ping(hub, feed.topic)
@@ -112,7 +117,7 @@ class HubPing:
         for pause in self._looks:
             await asyncio.sleep(pause)
             if self._moved.is_set():
-                return False  # a newer version is told of instead
+                return False  # a newer version is announced instead
             with suppress(FetchError):
                 page = await self._site.fetch(
                     feed.topic,
@@ -123,7 +128,7 @@ class HubPing:
                 )
                 if page.status == 200 and _digest(page.body) == feed.digest:
                     return True
-        log.warning("%s is not live as it was built: the hub is not told", feed.topic)
+        log.warning("%s is not live as it was built: the hub is not notified", feed.topic)
         return False
 
     async def _ping(self, hub: str, topic: str) -> None:
@@ -133,12 +138,12 @@ class HubPing:
             try:
                 answer = await self._fetch.post(hub, form, timeout=20.0, accept="*/*")
             except FetchError as error:
-                log.warning("the WebSub hub was not told of %s: %s", topic, error)
+                log.warning("the WebSub hub was not notified of %s: %s", topic, error)
                 continue
             if 200 <= answer.status < 300:
-                log.info("the WebSub hub was told of %s", topic)
+                log.info("the WebSub hub was notified of %s", topic)
                 return
-            log.warning("the WebSub hub answered %d to %s", answer.status, topic)
+            log.warning("the WebSub hub answered %d for %s", answer.status, topic)
 
     def _load(self) -> Mapping[str, str] | None:
         try:
@@ -152,7 +157,7 @@ class HubPing:
 
 
 def feeds_of(output: Path, hub: str, siteurl: str) -> Iterator[Feed]:
-    """The feeds below a folder that name a hub, and the home page if it does."""
+    """The feeds in the output folder that name the hub, and the home page if it does."""
     count = 0
     for folder, _, names in os.walk(output):
         for name in sorted(names):
@@ -176,7 +181,7 @@ def feeds_of(output: Path, hub: str, siteurl: str) -> Iterator[Feed]:
 
 
 def _said_of_itself(data: bytes, head: str) -> str:
-    """The address that a feed names as its own; "" where it names none."""
+    """The URL that a feed names as its own; ``""`` if it names none."""
     if data.lstrip()[:1] == b"{":
         with suppress(ValueError, AttributeError, RecursionError):
             return str(json.loads(data).get("feed_url") or "")

@@ -1,4 +1,6 @@
-"""Checks webmention requests: what the specification rejects at once, and rate limits."""
+"""Checks of webmention requests before anything is fetched: what Webmention 3.2.1 rejects, and rate
+limits.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +17,29 @@ from bridge.webmention.mention import web_url
 from bridge.webmention.targets import Targets
 
 _URL_LENGTH = 2000
-#: What has to be encoded in any part of an address; of a fragment, too (RFC 3986 2).
-_NEVER = re.compile(r"[\s<>\"\\`{|}^]")
+#: Characters that must be percent-encoded in every part of a URL (RFC 3986 2).
+_UNENCODED = re.compile(r"[\s<>\"\\`{|}^]")
 
-#: What is said of an address that is not a page, and of a draft alike.
-UNKNOWN = "The target is not a page of this site that takes webmentions."
+#: The same for an unknown URL and for a draft, so that drafts cannot be detected.
+UNKNOWN_TARGET = "'target' is not a page of this site that accepts webmentions."
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who the site's owner is: their accounts elsewhere are theirs, too."""
+    """The URLs of the owner: the site, and their accounts elsewhere."""
 
     accounts: frozenset[str] = frozenset()
     bridge: frozenset[str] = frozenset()
     on_loopback: bool = False
 
     def is_them(self, url: str) -> bool:
-        """Whether an address is one of the owner's accounts."""
+        """Whether ``url`` is one of the owner's accounts."""
         return bool(url) and canonical(url, frozenset()) in self.accounts
 
 
 @dataclass(slots=True)
 class Limits:
-    """Rate limits of webmentions: by client address, by source host, by pair of source and
-    target.
-    """
+    """Rate limits per client address, per source host, and per pair of source and target."""
 
     requests: Limiter = field(default_factory=lambda: Limiter(each=300, overall=None, seconds=600))
     clients: Limiter = field(default_factory=lambda: Limiter(each=30, overall=None, seconds=600))
@@ -48,7 +48,7 @@ class Limits:
 
 
 class RequestChecks:
-    """Judges requests before anything is fetched."""
+    """Validates webmention requests; fetches nothing."""
 
     def __init__(self, targets: Targets, owner: Owner, limits: Limits | None = None) -> None:
         self._targets = targets
@@ -56,8 +56,10 @@ class RequestChecks:
         self.limits = limits or Limits()
 
     async def check(self, source: str, target: str, client: str) -> None:
-        """Raise :class:`InvalidRequest` where the specification has a webmention refused (3.2.1),
-        :class:`TooManyRequests`, and what the site raises.
+        """Validate one request. ``client`` is the sender's IP address.
+
+        Raises :class:`InvalidRequest` where the specification rejects the request (3.2.1),
+        :class:`TooManyRequests`, and what :meth:`Targets.find` raises.
         """
         _count(self.limits.requests, client)
         where = self._checked_source(source)
@@ -70,33 +72,35 @@ class RequestChecks:
         # "The receiver SHOULD check that target is a valid resource for which it can accept
         # Webmentions. This check SHOULD happen synchronously." A draft is as unknown as anything.
         if await self._targets.find(target) is None:
-            raise InvalidRequest(UNKNOWN)
+            raise InvalidRequest(UNKNOWN_TARGET)
         if where & (self._targets.own | self._owner.bridge):
-            raise InvalidRequest("'source' is on this site itself: it cannot mention itself.")
+            raise InvalidRequest("'source' is on this site. Send a page of another site.")
         _count(self.limits.pairs, id_of(source, target))
         _count(self.limits.sources, next(iter(where)))
         _count(self.limits.clients, client)
 
     def _checked_source(self, source: str) -> frozenset[str]:
-        """The host of a source. Raises :class:`InvalidRequest` for what cannot be fetched."""
+        """The host names of a source. Raises :class:`InvalidRequest` for one that cannot be
+        fetched.
+        """
         if len(source) > _URL_LENGTH:
             raise InvalidRequest(f"'source' is longer than {_URL_LENGTH:,} characters.")
         try:
-            if not source.isprintable() or _NEVER.search(source):
-                raise BadURL("it has characters that no address has")
+            if not source.isprintable() or _UNENCODED.search(source):
+                raise BadURL("it contains characters that must be percent-encoded")
             url = parse(source.partition("#")[0])
         except BadURL as error:
             raise InvalidRequest(f"'source' cannot be used: {error}.") from error
         if url.is_loopback and self._owner.on_loopback:
             return hosts(str(url))
-        # 4.3: "the receiver SHOULD NOT" fetch what only this machine or its network can.
+        # 4.3: "the receiver SHOULD NOT" fetch addresses of its own machine or network.
         if url.is_loopback or (url.is_address and not _is_public(url.host)):
             raise InvalidRequest("'source' is not on the public Internet.")
         return hosts(str(url))
 
 
 def _count(limiter: Limiter, who: str) -> None:
-    """Count an attempt. Raises :class:`TooManyRequests`."""
+    """Count an attempt of ``who``. Raises :class:`TooManyRequests`."""
     try:
         limiter.attempt(who)
     except TooManyRequests as error:

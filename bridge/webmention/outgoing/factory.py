@@ -1,4 +1,4 @@
-"""Makes the sender of webmentions."""
+"""Constructs the sender of webmentions and its parts."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from bridge.rebuild import Rebuilder
 from bridge.settings import Settings
 from bridge.store.git import GitStore
 from bridge.webmention.outgoing.changes import Changes
-from bridge.webmention.outgoing.conversation import Conversation
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
-from bridge.webmention.outgoing.following import Follower
-from bridge.webmention.outgoing.live import LivePages
+from bridge.webmention.outgoing.follower import Follower
+from bridge.webmention.outgoing.live_pages import LivePages
 from bridge.webmention.outgoing.outbox import Outbox
 from bridge.webmention.outgoing.recipients import Recipients
-from bridge.webmention.outgoing.sending import Sender
+from bridge.webmention.outgoing.reply_changes import ReplyChangeFinder
+from bridge.webmention.outgoing.sender import Sender
 from bridge.webmention.tombstones import TombstoneCommitter
 
 
 def outbox_folder(state: Path) -> Path:
-    """Where the outbox is. It must not be deleted, as all in ``keep`` (``docs/settings.md``)."""
+    """The folder of the outbox. Like everything in ``keep/`` it must not be deleted
+    (``docs/settings.md``).
+    """
     return state / "keep" / "webmention" / "outbox"
 
 
 def own_hosts(settings: Settings, public_url: str) -> frozenset[str]:
-    """The hosts that are the site itself, which is told of nothing."""
+    """The host names of the site and the bridge, which get no webmentions."""
     return hosts(settings.site.me, *settings.site.aliases, public_url)
 
 
 def own_pages() -> GuardedFetch:
-    """What looks at the site's own pages: wherever the owner says that they are, which often is
-    this very machine."""
+    """A fetcher for the site's own pages, which may be on a private address or on this machine."""
     return GuardedFetch(admits=lambda _: True, any_port=True)
 
 
@@ -51,7 +52,9 @@ def make_sender(
     site: GuardedFetch,
     public_url: str,
 ) -> Sender:
-    """What sends, not started yet. ``fetch`` reaches others, ``site`` the site itself."""
+    """The sender with everything it needs; it is not started. ``fetch`` reaches other sites,
+    ``site`` the site itself.
+    """
     own = own_hosts(settings, public_url)
     content = settings.content.folder
     pages = LivePages(site, rebuilder, own)
@@ -64,7 +67,7 @@ def make_sender(
         pages,
         recipients,
         outbox,
-        Conversation(store, f"{content}/{settings.webmention.folder}"),
+        ReplyChangeFinder(store, f"{content}/{settings.webmention.folder}"),
         tombstones,
         time.time,
     )

@@ -1,4 +1,4 @@
-"""Follows the commits, and puts changed posts into the outbox."""
+"""Follows the branch and puts changed posts into the outbox."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import is_ours
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
-from bridge.webmention.outgoing.changes import PUBLIC, Changed, Changes, Seen
-from bridge.webmention.outgoing.conversation import Answered, Conversation
-from bridge.webmention.outgoing.live import LivePages
+from bridge.webmention.outgoing.changes import PUBLIC, Changes, PostChange, PublicPost
+from bridge.webmention.outgoing.live_pages import LivePages
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Outbox, Outgoing
 from bridge.webmention.outgoing.recipients import Recipients
+from bridge.webmention.outgoing.reply_changes import ReplyChangeFinder, ReplyChanges
 from bridge.webmention.tombstones import TombstoneCommitter
 
 log = logging.getLogger(__name__)
 
-#: More posts changed by the owner at once are not told of without a word.
+#: If more posts than this are changed by hand at once, their webmentions are held until the owner
+#: releases them.
 MOST_AT_ONCE = 20
-#: So many commits are looked through for those of the owner.
+#: Largest number of commits that are searched for those made by hand.
 _LOG = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """Puts into the outbox what has changed for readers since its cursor, then moves that.
+    """Puts the posts that changed since the outbox's cursor into the outbox, then moves the cursor.
 
-    ``most_at_once``: more posts that the owner has changed by hand wait for a word.
+    If more than ``most_at_once`` posts were changed by hand, they are held for the owner.
     """
 
     store: GitStore
@@ -40,13 +41,15 @@ class Follower:
     pages: LivePages
     recipients: Recipients
     outbox: Outbox
-    conversation: Conversation
-    graves: TombstoneCommitter
+    reply_changes: ReplyChangeFinder
+    tombstones: TombstoneCommitter
     now: Callable[[], float]
     most_at_once: int = MOST_AT_ONCE
 
     async def follow(self) -> None:
-        """Put everything that has changed since the cursor into the outbox, then move that."""
+        """Put everything that has changed since the cursor into the outbox, then move the
+        cursor.
+        """
         head = await self.catalogue.refresh(patient=True)
         cursor = self.outbox.cursor
         if cursor is None or cursor == head:
@@ -54,25 +57,29 @@ class Follower:
         try:
             differences = await asyncio.to_thread(self.store.diff, Version(cursor), head)
         except StoreBroken:
-            log.warning("the last version that webmentions were sent of is gone: none are sent")
+            log.warning(
+                "the last commit that webmentions were sent for is not in the repo any more:"
+                " none are sent for the changes since then"
+            )
             return await self.outbox.move_cursor(head)
         changed = await self.changes.posts(differences)
-        held = await self._are_too_many(changed, Version(cursor), head)
+        held = await self._exceeds_manual_limit(changed, Version(cursor), head)
         deleted = [each.old for each in changed if each.new is None and each.old is not None]
-        buried = None if held else await self.graves.commit_missing(deleted)
+        tombstones_at = None if held else await self.tombstones.commit_missing(deleted)
         for each in changed:
-            await self._put(each, buried or head, held=held)
-        answered = await self.conversation.changed(differences)
-        for url, what in answered.items():
-            await self._put_answered(url, what, head)
+            await self._put(each, tombstones_at or head, held=held)
+        replies = await self.reply_changes.find(differences)
+        for url, changes in replies.items():
+            await self._put_reply_changes(url, changes, head)
         await self.outbox.move_cursor(head)
         return None
 
-    async def _are_too_many(
-        self, changed: Sequence[Changed], cursor: Version, head: Version
+    async def _exceeds_manual_limit(
+        self, changed: Sequence[PostChange], cursor: Version, head: Version
     ) -> bool:
-        """Whether the owner has changed so many posts by hand that it may not be for readers: a
-        new theme of addresses, an import, a search and replace."""
+        """Whether more posts were changed by hand than an edit would: an import, a new URL scheme,
+        a search and replace.
+        """
         most = self.most_at_once
         if len(changed) <= most:
             return False
@@ -81,7 +88,7 @@ class Follower:
         return sum(path in by_hand for path in paths) > most
 
     def _changed_by_hand(self, cursor: Version, head: Version) -> set[str]:
-        """The paths that commits of the owner changed, and not the bridge."""
+        """The paths that were changed by commits the bridge did not make."""
         found = set[str]()
         newer = islice(takewhile(lambda each: each.version != cursor, self.store.log(head)), _LOG)
         commits = [(each.version, is_ours(each.message)) for each in newer]
@@ -90,13 +97,14 @@ class Follower:
                 found.update(each.path for each in self.store.diff(older, version))
         return found
 
-    async def _put(self, changed: Changed, head: Version, *, held: bool) -> None:
-        out = await self._known(changed)
+    async def _put(self, changed: PostChange, head: Version, *, held: bool) -> None:
+        out = await self._entry_of(changed)
         if changed.new is None and not (out.deliveries or out.before):
-            # No one was told of it, and no one is.
+            # It was never sent to anyone, so nothing has to be updated.
             return await self.outbox.forget(out.source)
         if out.gone and changed.new is not None:
-            # It is back: those who have heard that it was gone hear of it if it links to them.
+            # It was restored: targets that were told of the deletion are told again if it links to
+            # them.
             out.deliveries = [each for each in out.deliveries if each.state == "waiting"]
         now = self.now()
         out.version, out.since, out.next, out.looks = head, now, now, 0
@@ -105,15 +113,15 @@ class Follower:
         if (new := changed.new) is not None:
             entry = new.entry
             out.url, out.path, out.save_as = entry.url, entry.path, entry.save_as
-            # One whose time has not come is looked for when it has.
+            # A scheduled post is checked when it is published.
             out.since = out.next = max(now, entry.published)
             out.published, out.updated = self.recipients.times(new.file)
-            out.links = [] if self.pages.is_local else await self._foreign_links(new)
+            out.links = [] if self.pages.is_local else await self._external_links(new)
         await self.outbox.put(out)
         return None
 
-    async def _known(self, changed: Changed) -> Outgoing:
-        """What was written down of a post, under any address that it ever had, or a new page."""
+    async def _entry_of(self, changed: PostChange) -> Outgoing:
+        """The outbox entry of a post, under its present or any former URL, or a new one."""
         seen = changed.new or changed.old
         if seen is None:
             raise ValueError("a change without an old or a new post")
@@ -125,14 +133,14 @@ class Follower:
                 return out
         old = changed.old
         source = seen.entry.url if old is None else old.entry.url
-        before = [] if old is None else (await self._foreign_links(old))[:MOST_TARGETS]
+        before = [] if old is None else (await self._external_links(old))[:MOST_TARGETS]
         return Outgoing(source, seen.entry.url, save_as=seen.entry.save_as, before=before)
 
-    async def _foreign_links(self, seen: Seen) -> list[str]:
-        return self.recipients.foreign(await self.changes.links(seen))
+    async def _external_links(self, seen: PublicPost) -> list[str]:
+        return self.recipients.external_links(await self.changes.links(seen))
 
-    async def _put_answered(self, url: str, answered: Answered, head: Version) -> None:
-        """A page shows other replies than before: who it replies to may want to know."""
+    async def _put_reply_changes(self, url: str, changes: ReplyChanges, head: Version) -> None:
+        """Put a post whose replies changed into the outbox, for the pages it replies to itself."""
         entry = self.catalogue.index.find(url)
         if entry is None or entry.status not in PUBLIC:
             return
@@ -143,10 +151,10 @@ class Follower:
             return
         now = self.now()
         out.version = head
-        out.answered = [*dict.fromkeys([*out.answered, *answered.hosts])]
-        # What was taken away again before anyone has seen it is not waited for.
-        gone = frozenset(answered.hidden)
-        links = dict.fromkeys([*out.links, *answered.shown])
+        out.answered = [*dict.fromkeys([*out.answered, *changes.hosts])]
+        # A reply that was removed before the page was checked is not expected on it.
+        gone = frozenset(changes.hidden)
+        links = dict.fromkeys([*out.links, *changes.shown])
         out.links = [link for link in links if link not in gone]
         if out.state != "waiting" or out.only_upstream:
             out.state, out.since, out.next, out.looks = "waiting", now, now, 0

@@ -1,4 +1,4 @@
-"""Checks whether a version of a post is live, and what its page says."""
+"""Checks whether a version of a post is live, and reads its page."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ _READ_SECONDS = 40.0
 _BUILD_SECONDS = 20.0
 _PAGE_BYTES = 4 * 1024 * 1024
 _PAGE_SECONDS = 20.0
-#: Some minutes: a host that builds elsewhere may answer 404 before the tombstone is there.
-_LOOKS_FOR_A_TOMBSTONE = 9
-#: A day as it is written: what a theme shows of a time.
+#: Some minutes: a static host may answer 404 before it has the tombstone.
+_CHECKS_FOR_A_TOMBSTONE = 9
+#: Length of a date in ISO 8601; a theme may show no time of day.
 _DAY = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was found at a post's address. Unless it ``is_live`` the ``reason`` says what is not
-    as it is to be; ``is_certain`` is false where an older version would look the same.
-    ``parted``: the post has moved, and its old address does not lead there. The rest is as
-    :func:`bridge.webmention.outgoing.links.read` tells it."""
+    """The result of one check of a post's URL.
+
+    Unless ``is_live``, ``reason`` says what is missing. ``is_certain`` is false where an older
+    version would look the same. ``moved_without_redirect``: the post has moved, and its former URL
+    does not redirect to it. The rest is as :func:`bridge.webmention.outgoing.links.read` returns
+    it.
+    """
 
     is_live: bool
     reason: str = ""
     is_certain: bool = True
-    parted: bool = False
+    moved_without_redirect: bool = False
     links: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
     digest: str = ""
@@ -45,10 +48,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class LivePages:
-    """Looks at the site as the world does.
+    """Fetches the site's pages from outside, as their readers do.
 
-    ``fetch`` reaches the site wherever it is, since its address is the owner's word. ``own`` are
-    the site's hosts.
+    ``fetch`` may reach private addresses, since the site's URL is the owner's setting. ``own`` are
+    the site's host names.
     """
 
     fetch: GuardedFetch
@@ -57,38 +60,38 @@ class LivePages:
 
     @property
     def is_local(self) -> bool:
-        """Whether the pages are built on this machine."""
+        """Whether the site is built on this machine."""
         return self.rebuilder.is_local
 
     async def look(self, out: Outgoing) -> Page:
-        """Look at the post's address once, as soon as the version is built."""
+        """Fetch the post's URL once, as soon as its version is built."""
         built = await self.rebuilder.live(Version(out.version), out.save_as, _BUILD_SECONDS)
         try:
             if out.gone:
-                return await self._look_gone(out)
+                return await self._check_gone(out)
             if self.is_local and not built:
                 return Page(False, "its page is not built yet")
             page = await self._get(out.source)
-            parted = not self._is_at(page, out.url)
-            if parted:
-                # It moved, and the old address does not redirect as a program understands it.
+            moved_without_redirect = not self._is_at(page, out.url)
+            if moved_without_redirect:
+                # The post moved, and its former URL has no HTTP redirect.
                 page = await self._get(out.url)
-            found = await self._look_at(out, page)
-            return replace(found, parted=parted)
+            found = await self._check(out, page)
+            return replace(found, moved_without_redirect=moved_without_redirect)
         except FetchError as error:
-            return Page(False, f"{out.url} cannot be looked at: {error}")
+            return Page(False, f"{out.url} cannot be fetched: {error}")
 
-    async def _look_at(self, out: Outgoing, page: Fetched) -> Page:
+    async def _check(self, out: Outgoing, page: Fetched) -> Page:
         if page.status != 200:
             return Page(False, f"{out.url} answers {page.status}")
         if not self._is_at(page, out.url):
-            return Page(False, f"{out.url} leads to {page.url}")
+            return Page(False, f"{out.url} redirects to {page.url}")
         said = await read_page(page.body, out.url)
         if said is None:
-            return Page(False, f"{out.url} cannot be read")
+            return Page(False, f"{out.url} cannot be parsed")
         if said["gone"]:
-            return Page(False, f"{out.url} is a page of a deleted post")
-        if reason := await self._why_old(out, page, said):
+            return Page(False, f"{out.url} is still the tombstone of a deleted post")
+        if reason := await self._mismatch(out, page, said):
             return Page(False, reason)
         tells = self.is_local or bool(out.updated and said["updated"])
         return Page(
@@ -99,26 +102,26 @@ class LivePages:
             digest=said["digest"],
         )
 
-    async def _look_gone(self, out: Outgoing) -> Page:
-        """A deleted post answers 410, or shows a tombstone; 404 will do where it stays at that."""
+    async def _check_gone(self, out: Outgoing) -> Page:
+        """Check that a deleted post answers 410 or has a tombstone; a lasting 404 is accepted."""
         page = await self._get(out.source)
         if page.status == 410:
             return Page(True)
         if page.status == 404:
-            settled = self.is_local or out.looks >= _LOOKS_FOR_A_TOMBSTONE
+            settled = self.is_local or out.looks >= _CHECKS_FOR_A_TOMBSTONE
             return Page(settled, f"{out.source} answers 404, and not 410")
         said = await read_page(page.body, out.source)
         if said is not None and said["gone"]:
             return Page(True)
         return Page(False, f"{out.source} is still there")
 
-    async def _why_old(self, out: Outgoing, page: Fetched, said: dict[str, Any]) -> str:
-        """Why a page is not that of the wanted version; "" where it is."""
+    async def _mismatch(self, out: Outgoing, page: Fetched, said: dict[str, Any]) -> str:
+        """Why a page does not show the expected version; ``""`` if it does."""
         if self.is_local:
             built = await self._built(out, page, said)
             if built is None or built["digest"] != said["digest"]:
-                return f"{out.url} is not as it was built yet"
-            # What the page as it was built does not show, a theme leaves out.
+                return f"{out.url} does not show the latest build yet"
+            # A link that is not on the built page either is left out by the theme.
             missing = [link for link in out.links if link in built["seen"]]
         else:
             missing = out.links
@@ -134,9 +137,9 @@ class LivePages:
     async def _built(
         self, out: Outgoing, page: Fetched, said: dict[str, Any]
     ) -> dict[str, Any] | None:
-        """What the page says as it was built on this machine."""
+        """The same page as this machine built it, parsed."""
         if (output := self.rebuilder.output) is None:
-            raise RuntimeError("asked for pages that are built elsewhere")
+            raise RuntimeError("the site is not built on this machine")
         try:
             body = await asyncio.to_thread((output / out.save_as).read_bytes)
         except OSError:
@@ -147,7 +150,7 @@ class LivePages:
         return canonical(page.url, self.own) == canonical(url, self.own)
 
     async def _get(self, url: str) -> Fetched:
-        # Hosts that keep copies of pages are asked for what is there now.
+        # Asks caches for a fresh copy.
         return await self.fetch.fetch(
             url,
             max_bytes=_PAGE_BYTES,
@@ -159,7 +162,9 @@ class LivePages:
 
 
 async def read_page(body: bytes, url: str) -> dict[str, Any] | None:
-    """What a page of the site says (:func:`bridge.webmention.outgoing.links.read`)."""
+    """Parse a page of the site in a subprocess (see
+    :func:`bridge.webmention.outgoing.links.read`).
+    """
     said: dict[str, Any] | None = await parse_in_subprocess(
         _PROGRAM, url, page=body, seconds=_READ_SECONDS
     )
@@ -167,11 +172,13 @@ async def read_page(body: bytes, url: str) -> dict[str, Any] | None:
 
 
 def same_time(one: str, other: str) -> bool:
-    """Whether two times are the same, as far as both say it: to the second, or the day."""
+    """Whether two ISO 8601 times are equal to the precision of the coarser one: a second, or
+    a day.
+    """
     try:
         first, second = datetime.fromisoformat(one), datetime.fromisoformat(other)
         if len(one) > _DAY < len(other) and first.tzinfo and second.tzinfo:
             return abs((first - second).total_seconds()) < 1
     except ValueError:
-        return True  # written for people: it tells us nothing
+        return True  # not ISO 8601, so it proves nothing
     return one[:_DAY] == other[:_DAY]

@@ -1,4 +1,4 @@
-"""Commits approved mentions: one commit for those that come together, no mention twice."""
+"""Commits approved mentions: one commit per batch, one file per mention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.store import Change
-from bridge.webmention.files import COUNTS, MentionFiles, StoredMention
+from bridge.webmention.files import COPY_COUNTS, MentionFiles, StoredMention
 from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.rules import FILE as RULES
@@ -23,8 +23,8 @@ from bridge.webmention.targets import Targets
 
 log = logging.getLogger(__name__)
 
-#: Files in one commit.
-_MOST = 100
+#: Largest number of mention files in one commit.
+_MAX_PER_COMMIT = 100
 _WORDS: Mapping[str, tuple[str, str]] = {
     "in-reply-to": ("a reply", "replies"),
     "like-of": ("a like", "likes"),
@@ -33,38 +33,38 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "rsvp": ("an RSVP", "RSVPs"),
     "mention-of": ("a mention", "mentions"),
 }
-#: Keys that are written anew with each verification; whatever else is in a file stays.
-_OURS = frozenset({"name", "content", "published", "rsvp", "author", "wm-children", "url"})
+#: Keys that each verification overwrites. Other keys of a file are preserved.
+_VERIFIED_KEYS = frozenset({"name", "content", "published", "rsvp", "author", "wm-children", "url"})
 
-#: Is told of each post whose mentions have changed, and of the sources that changed them.
+#: Called with the URL of a post whose mentions have changed, and the sources that changed them.
 Listener = Callable[[str, frozenset[str]], object]
-#: Makes new rules of those that there are.
+#: Makes the new rules from the present ones.
 ChangeRules = Callable[[Rules], Rules]
 
 
 @dataclass(slots=True)
 class Changes:
-    """What becomes one commit, by path; and what it is about."""
+    """The content of one commit: changes by path, and what they concern."""
 
     changes: dict[str, Change] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     removed: int = 0
     posts: dict[str, set[str]] = field(default_factory=dict)
     counted: dict[str, Counter[str]] = field(default_factory=dict)
-    #: What is in these numbers for the first time.
+    #: Records that are counted in ``more.json`` for the first time.
     newly_counted: list[Record] = field(default_factory=list)
 
     def add(self, change: Change) -> None:
-        """One more file."""
+        """Add the change of one file."""
         self.changes[change.path] = change
 
     def concern(self, post: str, source: str) -> None:
-        """Note that a source has changed what is shown of a post."""
+        """Record that ``source`` has changed the mentions of ``post``."""
         self.posts.setdefault(post, set()).add(source)
 
 
 class MentionCommits:
-    """Writes mentions into the site's repo, and takes them out again."""
+    """Adds mentions to the site's repo and removes them."""
 
     def __init__(
         self,
@@ -85,11 +85,13 @@ class MentionCommits:
         self.listeners: list[Listener] = []
 
     async def add(self, records: Sequence[Record], rules: ChangeRules | None = None) -> None:
-        """Make files of the mentions in some records; and change the ``rules``.
+        """Commit the mentions of ``records``, and the rules as ``rules`` changes them.
 
-        Raises what a commit raises; then nothing was written, and it can be tried again.
+        Raises what a commit raises; then nothing was written and the call can be repeated.
         """
-        found = [(each, await self._targets.find(each.target)) for each in records[:_MOST]]
+        found = [
+            (each, await self._targets.find(each.target)) for each in records[:_MAX_PER_COMMIT]
+        ]
         wanted = [(record, post) for record, post in found if post is not None]
         faces = await asyncio.gather(*(self._faces.face(each.of_mention()) for each, _ in wanted))
 
@@ -99,10 +101,10 @@ class MentionCommits:
             def build() -> None:
                 self._files.refresh()
                 for (record, post), (photo, picture) in zip(wanted, faces, strict=True):
-                    if self._put(record, post, photo, changes) and picture is not None:
+                    if self._store(record, post, photo, changes) and picture is not None:
                         changes.add(picture)
                 for folder, kinds in changes.counted.items():
-                    changes.add(self._files.counting(folder, kinds))
+                    changes.add(self._files.counts_change(folder, kinds))
                 self._with_rules(rules, changes)
 
             await self._commit(build, changes)
@@ -110,7 +112,9 @@ class MentionCommits:
         await retry_on_conflict(attempt)
 
     async def remove(self, paths: Iterable[str], rules: ChangeRules | None = None) -> None:
-        """Take mentions out, and pictures that no other shows. Raises what a commit raises."""
+        """Commit the removal of the mention files at ``paths``, and of author pictures that no
+        other mention uses. Raises what a commit raises.
+        """
         paths = frozenset(paths)
 
         async def attempt() -> None:
@@ -119,7 +123,7 @@ class MentionCommits:
             def build() -> None:
                 self._files.refresh()
                 kept = [each for path in sorted(paths) if (each := self._files.get(path))]
-                self._take_out(kept, changes)
+                self._remove(kept, changes)
                 self._with_rules(rules, changes)
 
             await self._commit(build, changes)
@@ -127,13 +131,13 @@ class MentionCommits:
         await retry_on_conflict(attempt)
 
     async def count(self, post: Target, copy: str, counts: Mapping[str, int]) -> None:
-        """Note how many responses of each kind a copy elsewhere has, which have no files."""
+        """Commit the like and repost counts of the copy at the URL ``copy``."""
 
         async def attempt() -> None:
             changes = Changes()
 
             def build() -> None:
-                change = self._files.counted_at(post, copy, counts)
+                change = self._files.copy_counts_change(post, copy, counts)
                 if change is not None:
                     changes.add(change)
                     changes.concern(post.url, copy)
@@ -156,15 +160,15 @@ class MentionCommits:
             for listener in self.listeners:
                 listener(post, frozenset(sources))
 
-    def _put(self, record: Record, post: Target, photo: str, changes: Changes) -> bool:
-        """One mention's changes; whether there are any."""
+    def _store(self, record: Record, post: Target, photo: str, changes: Changes) -> bool:
+        """Add the changes for one mention; false where its file would not change."""
         mention, files = record.of_mention(), self._files
         folder = folder_of(post.url)
         same = files.same(mention.key, post)
         path = same.path if same else f"{files.folder}/{folder}/{mention.file_name(post.url)}"
         others = [each for each in files.of(record.source, post) if each.path != path]
         if same is not None and same.source != record.source and not _is_better(record, same):
-            self._take_out(others, changes)
+            self._remove(others, changes)
             return False
         if same is None and path not in changes.changes and files.is_full(folder, mention.kind):
             if not record.counted:
@@ -173,8 +177,8 @@ class MentionCommits:
             return False
         old = files.read(path) if same else None
         entry = self._entry(record, mention, photo, old[0] if old else {})
-        self._take_out([each for each in others if each.path not in changes.changes], changes)
-        if old is not None and _is_alike(old[0], entry):
+        self._remove([each for each in others if each.path not in changes.changes], changes)
+        if old is not None and _says_the_same(old[0], entry):
             return False
         there = files.blob(path)
         changes.add(Change(path, to_file(entry), there.id if there else None))
@@ -186,7 +190,7 @@ class MentionCommits:
         self, record: Record, mention: Mention, photo: str, old: Mapping[str, Any]
     ) -> dict[str, Any]:
         received = datetime.fromtimestamp(record.received, UTC)
-        entry = {key: value for key, value in old.items() if key not in _OURS}
+        entry = {key: value for key, value in old.items() if key not in _VERIFIED_KEYS}
         entry |= mention.entry
         author = dict(mention.entry["author"])
         if photo:
@@ -197,7 +201,7 @@ class MentionCommits:
             "wm-checked": _time(self._now()),
         }
 
-    def _take_out(self, kept: Sequence[StoredMention], changes: Changes) -> None:
+    def _remove(self, kept: Sequence[StoredMention], changes: Changes) -> None:
         photos = Counter(each.photo for each in kept if each.photo)
         for each in kept:
             changes.add(Change(each.path, None, each.blob))
@@ -216,15 +220,16 @@ class MentionCommits:
 
 
 def _is_better(record: Record, same: StoredMention) -> bool:
-    """Whether a response that has come on two ways is to be known by the new one: its own page
-    says more than a service that speaks for others."""
+    """Whether the new source replaces the stored one for the same response: the response's own page
+    is preferred to a proxy's.
+    """
     mention = record.of_mention()
     proxied = any(f"//{host}/" in same.source for host in PROXIES)
     return proxied and not any(f"//{host}/" in record.source for host in PROXIES) and bool(mention)
 
 
-def _is_alike(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a file says the same already, but for when it was looked at."""
+def _says_the_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two entries differ only in the time of verification."""
     bare = [{**each, "wm-checked": ""} for each in (old, new)]
     return bare[0] == bare[1]
 
@@ -234,7 +239,7 @@ def _time(moment: datetime) -> str:
 
 
 def _subject(changes: Changes) -> str:
-    """``Mentions: 2 replies and a like``."""
+    """The subject line, such as ``Mentions: 2 replies and a like``."""
     told = [
         one if changes.kinds[kind] == 1 else f"{changes.kinds[kind]} {many}"
         for kind, (one, many) in _WORDS.items()
@@ -243,7 +248,7 @@ def _subject(changes: Changes) -> str:
     if changes.removed:
         told.append("one removed" if changes.removed == 1 else f"{changes.removed} removed")
     if not told:
-        counted = any(path.endswith(COUNTS) for path in changes.changes)
+        counted = any(path.endswith(COPY_COUNTS) for path in changes.changes)
         return "Mentions: likes and reposts elsewhere" if counted else "Mentions: rules"
     *most, last = told
     return f"Mentions: {', '.join(most)} and {last}" if most else f"Mentions: {last}"

@@ -1,4 +1,4 @@
-"""``micropub-bridge webmention URL``: sends the webmentions of one post now, even if they were
+"""``micropub-bridge webmention URL``: sends the webmentions of one post now, again if they were
 sent before.
 """
 
@@ -15,22 +15,22 @@ from bridge.posts.addresses import hosts
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
-from bridge.webmention.outgoing.build import outbox_folder, own_hosts, own_pages
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming, Outcome
 from bridge.webmention.outgoing.discovery import AGENT
-from bridge.webmention.outgoing.live import read_page
+from bridge.webmention.outgoing.factory import outbox_folder, own_hosts, own_pages
+from bridge.webmention.outgoing.live_pages import read_page
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox
-from bridge.webmention.outgoing.recipients import foreign
+from bridge.webmention.outgoing.recipients import external_links
 
 _PAGE_BYTES = 4 * 1024 * 1024
 _PAGE_SECONDS = 20.0
 
 
-def send_by_hand(settings: Settings, url: str) -> int:
-    """Tell everyone that the page at ``url`` links to, and who was told of it before, and print
-    what came of it. Returns 1 where one of them could not be told.
+def resend(settings: Settings, url: str) -> int:
+    """Send webmentions to every page that the post at ``url`` links to or has notified before, and
+    print the result for each. Returns the exit status: 1 if any failed.
 
-    Raises :class:`~bridge.errors.Refused` for what is not a post that the world sees.
+    Raises :class:`~bridge.errors.Refused` if ``url`` is not a live post of this site.
     """
     public_url = settings.server.public_url or (
         f"http://127.0.0.1:{settings.server.port}/" if settings.server.port else settings.site.me
@@ -39,7 +39,7 @@ def send_by_hand(settings: Settings, url: str) -> int:
     with suppress(ValueError):
         if hosts(url) & own:
             return asyncio.run(_send(settings, url, own, public_url))
-    raise Refused(f"{url!r} is not on your site, {settings.site.me}. Write a post's whole address.")
+    raise Refused(f"{url!r} is not on your site, {settings.site.me}. Give a post's full URL.")
 
 
 async def _send(settings: Settings, url: str, own: frozenset[str], public_url: str) -> int:
@@ -52,12 +52,14 @@ async def _send(settings: Settings, url: str, own: frozenset[str], public_url: s
                 url, max_bytes=_PAGE_BYTES, timeout=_PAGE_SECONDS, agent=AGENT, cut=True
             )
         except FetchError as error:
-            raise Refused(f"{url} cannot be looked at: {error}.") from error
+            raise Refused(f"{url} cannot be fetched: {error}.") from error
         told = _told_before(settings, url)
-        linked = foreign(await _links(page, url), own, bridgy_fed=settings.webmention.bridgy_fed)
+        linked = external_links(
+            await _links(page, url), own, bridgy_fed=settings.webmention.bridgy_fed
+        )
         targets = list(dict.fromkeys([*linked, *told]))[:MOST_TARGETS]
         if not targets:
-            print(f"{url} links to no other site in its text, so there is no one to tell.")
+            print(f"{url} links to no other site in its text, so no webmention is sent.")
         courier = Courier(fetch, DeliveryTiming(), time.time)
         failed = False
         for target in targets:
@@ -68,28 +70,28 @@ async def _send(settings: Settings, url: str, own: frozenset[str], public_url: s
 
 
 async def _links(page: Fetched, url: str) -> list[str]:
-    """What the page links to; nothing where it is the tombstone of a post.
+    """The URLs that the page links to; none if it is a tombstone.
 
-    Raises :class:`Refused` where it is not a page of a post.
+    Raises :class:`Refused` if it is not the page of a post.
     """
     if page.status == 410:
         return []
     if page.status != 200:
         raise Refused(
-            f"{url} answers {page.status}: the world sees no such post. One that is not live yet"
-            " is sent by itself as soon as it is."
+            f"{url} answers {page.status}: the post is not live. The webmentions of a post that"
+            " is not live yet are sent by themselves once it is."
         )
     said = await read_page(page.body, page.url)
     if said is None or not (said["entry"] or said["gone"]):
         raise Refused(
-            f"{url} shows no post of its own (no h-entry), so it is not known which of its links"
-            f" are the post's. See {doc('themes.md')}."
+            f"{url} has no h-entry, so the bridge cannot tell which of its links"
+            f" belong to the post. See {doc('themes.md')}."
         )
     return [str(link) for link in said["links"]]
 
 
 def _told_before(settings: Settings, url: str) -> list[str]:
-    """Who has heard of a post, as the outbox remembers it."""
+    """The pages that the post has notified before, from the outbox."""
     outbox = Outbox(outbox_folder(settings.site.state))
     try:
         known = outbox.find(url)

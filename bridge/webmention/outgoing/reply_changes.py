@@ -1,4 +1,4 @@
-"""Posts whose replies changed: these are sent on upstream (Salmention)."""
+"""Finds posts whose displayed replies changed, which is a change to send upstream (Salmention)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _OF_THE_BRIDGE = frozenset({"wm-checked", "wm-received"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """The hosts whose replies changed, links that are new on the page, and those that are gone."""
+class ReplyChanges:
+    """The change of one post's replies: the hosts they are from, the URLs of new and of removed
+    ones.
+    """
 
     hosts: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
@@ -26,16 +28,18 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    """Looks at the files of received mentions, in ``folder`` of the repo."""
+class ReplyChangeFinder:
+    """Finds changes of stored replies in a diff. ``folder`` is the mentions folder, relative to the
+    repo.
+    """
 
     store: ContentStore
     folder: str
 
-    async def changed(self, differences: Sequence[Difference]) -> Mapping[str, Answered]:
-        """What changed, by the URLs of the posts that it is shown below."""
+    async def find(self, differences: Sequence[Difference]) -> Mapping[str, ReplyChanges]:
+        """The changed replies in a diff, by the URL of the post that they reply to."""
         inside = [each for each in differences if self._is_mention(each.path)]
-        found: dict[str, Answered] = {}
+        found: dict[str, ReplyChanges] = {}
         for each in inside:
             old, new = await asyncio.to_thread(self._read, each)
             told = new or old
@@ -43,18 +47,20 @@ class Conversation:
             if told.get("wm-property") != _REPLY or _shown(old) == _shown(new):
                 continue
             if isinstance(target, str) and isinstance(url, str):
-                answered = found.setdefault(target.partition("#")[0], Answered())
-                answered.hosts.append(host_of(url))
-                (answered.shown if new else answered.hidden).append(url)
+                changes = found.setdefault(target.partition("#")[0], ReplyChanges())
+                changes.hosts.append(host_of(url))
+                (changes.shown if new else changes.hidden).append(url)
         return found
 
     def _is_mention(self, path: str) -> bool:
-        """One file for each mention, in a folder for each post; rules and tombstones are others."""
+        """Whether ``path`` is in a post's folder of mentions; tombstones and ``rules.json`` are
+        not.
+        """
         inner = path.removeprefix(f"{self.folder}/")
         return inner != path and inner.endswith(".json") and not inner.startswith(_TOMBSTONES)
 
     def _read(self, each: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A file's JSON object before and after; empty where there is none that can be read."""
+        """A file's JSON object before and after; ``{}`` where it is absent or invalid."""
         said = [_object(b"")] * 2
         for place, blob in enumerate((each.old, each.new)):
             if blob is not None:
@@ -64,7 +70,7 @@ class Conversation:
 
 
 def _shown(told: dict[str, Any]) -> dict[str, Any]:
-    """What a page shows of a mention; not when it was looked at last."""
+    """The part of a mention's file that its page shows, without the times of verification."""
     return {name: value for name, value in told.items() if name not in _OF_THE_BRIDGE}
 
 

@@ -1,8 +1,7 @@
-"""Sends webmentions: follows the commits, waits until they are live, and delivers.
+"""Sends webmentions: follows the branch, waits until changed posts are live, and delivers.
 
-Everything is written to the outbox before it is done, so that a process that is killed at any
-moment goes on where it was. What may happen then is that a mention is sent twice, which receivers
-take for one.
+Every step is recorded in the outbox before it is taken, so a killed process resumes where it was.
+At worst a webmention is sent twice, which receivers treat as one.
 """
 
 from __future__ import annotations
@@ -18,37 +17,38 @@ from functools import partial
 from bridge.errors import BridgeError
 from bridge.store import ContentStore, StoreError, Version
 from bridge.webmention.outgoing.delivery import Courier, Outcome, host_of
-from bridge.webmention.outgoing.following import Follower
-from bridge.webmention.outgoing.live import LivePages, Page
+from bridge.webmention.outgoing.follower import Follower
+from bridge.webmention.outgoing.live_pages import LivePages, Page
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing
 from bridge.webmention.outgoing.recipients import Recipients
 
 log = logging.getLogger(__name__)
 
-#: Pauses between looks for a page, in seconds; then each minute, then each ten minutes for a day.
-_LOOKS = (2.0, 5.0, 10.0, 20.0, 40.0)
+#: Pauses between checks whether a post is live, in seconds; then every minute, then every ten
+#: minutes for a day.
+_CHECK_PAUSES = (2.0, 5.0, 10.0, 20.0, 40.0)
 _MINUTES, _LATER = 30, 144
 _AT_ONCE = 4
-_LOOKS_FOR_A_CHANGE = 15
-_AT_REST = frozenset({"held", "unseen"})
+_CHECKS_FOR_A_CHANGE = 15
+_NOT_DUE = frozenset({"held", "unseen"})
 _UPSTREAM_SECONDS = 3600.0
 _LONGEST_SLEEP = 600.0
-_AGAIN = 30.0
+_RETRY_SECONDS = 30.0
 _CLOSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Delays and pauses, in seconds; tests use shorter ones."""
+    """Delays and pauses in seconds; tests use shorter ones."""
 
-    looks: tuple[float, ...] = (*_LOOKS, *(60.0,) * _MINUTES, *(600.0,) * _LATER)
-    again: float = _AGAIN
+    looks: tuple[float, ...] = (*_CHECK_PAUSES, *(60.0,) * _MINUTES, *(600.0,) * _LATER)
+    again: float = _RETRY_SECONDS
     upstream: float = _UPSTREAM_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the owner should know of the outbox, the newest first."""
+    """The contents of the outbox as shown to the owner, newest first."""
 
     sent: Sequence[tuple[Outgoing, Delivery]]
     waiting: Sequence[tuple[Outgoing, Delivery]]
@@ -59,7 +59,7 @@ class Report:
 
 
 class Sender:
-    """Tells other sites of the posts that link to them."""
+    """Sends the webmentions of new, changed and deleted posts."""
 
     def __init__(
         self,
@@ -81,17 +81,17 @@ class Sender:
         self._outbox = outbox
         self._timing = timing or Timing()
         self._now = now
-        self._moved = asyncio.Event()
+        self._new_commit = asyncio.Event()
         self._due = asyncio.Event()
-        self._looking = set[str]()
-        self._visited = set[str]()
+        self._checking = set[str]()
+        self._busy_hosts = set[str]()
         self._work = set[asyncio.Task[None]]()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin to work, on what an earlier process left over first.
+        """Start, beginning with what an earlier process left.
 
-        At the very first start everything that is there is old: no one is told of it.
+        At the very first start no webmentions are sent for the posts that already exist.
         """
         await asyncio.to_thread(self._outbox.load)
         head = await asyncio.to_thread(self._store.head)
@@ -101,15 +101,15 @@ class Sender:
             asyncio.create_task(self._follow_always(), name="webmention changes"),
             asyncio.create_task(self._send_always(), name="webmention outbox"),
         ]
-        self._moved.set()
+        self._new_commit.set()
 
     def changed(self, version: Version) -> None:
-        """There is a new version, by whom ever. Returns at once."""
+        """Called after every new commit. Returns at once."""
         del version
-        self._moved.set()
+        self._new_commit.set()
 
     async def close(self) -> None:
-        """Stop; what is on its way to a host may come to its end for a moment."""
+        """Stop; requests in progress get a few seconds to finish."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -119,10 +119,10 @@ class Sender:
                 task.cancel()
         await asyncio.to_thread(self._outbox.close)
 
-    # What the owner sees and decides
+    # What the owner sees and decides.
 
     def report(self) -> Report:
-        """What was sent, what waits, what failed and why."""
+        """What was sent, what is waiting, what failed and why."""
         known = (*self._outbox.active.values(), *self._outbox.recent.values())
         each = [(out, one) for out in known for one in out.deliveries]
         each.sort(key=lambda pair: pair[1].at, reverse=True)
@@ -141,12 +141,12 @@ class Sender:
         )
 
     def is_idle(self, head: Version | None) -> bool:
-        """Whether everything up to a version is told, or held."""
-        left = [each for each in self._outbox.active.values() if each.state not in _AT_REST]
-        return self._outbox.cursor == head and not left and not self._moved.is_set()
+        """Whether everything up to the commit ``head`` was sent, or is held."""
+        left = [each for each in self._outbox.active.values() if each.state not in _NOT_DUE]
+        return self._outbox.cursor == head and not left and not self._new_commit.is_set()
 
     async def release(self) -> int:
-        """Send what was held, as the owner has decided; how many posts that are."""
+        """Send the held webmentions, as the owner decided; returns the number of posts."""
         held = [out for out in self._outbox.active.values() if out.state == "held"]
         for out in held:
             out.state, out.since, out.next, out.looks = "waiting", self._now(), self._now(), 0
@@ -155,8 +155,9 @@ class Sender:
         return len(held)
 
     async def try_again(self) -> int:
-        """Try once more what has failed, and look again for what was never seen live; how many
-        posts that are."""
+        """Retry failed deliveries, and check again for posts that were never seen live; returns the
+        number of posts.
+        """
         now = self._now()
         known = (*self._outbox.active.values(), *self._outbox.recent.values())
         failed = [
@@ -175,48 +176,48 @@ class Sender:
         return len(failed)
 
     async def discard(self) -> int:
-        """Do not send what was held; how many posts that are."""
+        """Discard the held webmentions; returns the number of posts."""
         held = [out for out in self._outbox.active.values() if out.state == "held"]
         for out in held:
             out.state = "live"
             for each in out.deliveries:
                 if each.state == "waiting":
-                    each.state, each.reason = "none", "you have decided not to send it"
+                    each.state, each.reason = "none", "the owner decided not to send it"
             await self._outbox.put(out)
         return len(held)
 
     async def _follow_always(self) -> None:
         failures = 0
         while True:
-            await self._moved.wait()
-            self._moved.clear()
+            await self._new_commit.wait()
+            self._new_commit.clear()
             try:
                 await self._follower.follow()
             except (BridgeError, StoreError, OSError) as error:
-                log.warning("webmentions of the last changes wait: %s", error)
+                log.warning("webmentions for the last changes are delayed: %s", error)
             except Exception:
-                # A file that nothing was prepared for must not end the sending for all others.
-                log.exception("webmentions of the last changes wait")
+                # One file that causes an unexpected error must not stop the sending for all others.
+                log.exception("webmentions for the last changes are delayed")
             else:
                 failures = 0
                 self._due.set()
                 continue
             pause = min(self._timing.again * 2**failures, _LONGEST_SLEEP)
             failures += 1
-            asyncio.get_running_loop().call_later(pause, self._moved.set)
+            asyncio.get_running_loop().call_later(pause, self._new_commit.set)
 
-    # From the outbox to other sites
+    # From the outbox to other sites.
 
     async def _send_always(self) -> None:
         while True:
             self._due.clear()
-            soonest = self._begin_what_is_due()
+            soonest = self._start_what_is_due()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(max(0.0, soonest - self._now()), _LONGEST_SLEEP)):
                     await self._due.wait()
 
-    def _begin_what_is_due(self) -> float:
-        """Start what can be done now; when there is more to do."""
+    def _start_what_is_due(self) -> float:
+        """Start everything that is due; returns when the next work is due."""
         now, soonest = self._now(), self._now() + _LONGEST_SLEEP
         free = self._courier.free_at()
         for out in list(self._outbox.active.values()):
@@ -224,7 +225,9 @@ class Sender:
                 if out.next > now:
                     soonest = min(soonest, out.next)
                 else:
-                    self._begin(self._looking, out.source, out, partial(self._look, out))
+                    self._start_task(
+                        self._checking, out.source, out, partial(self._check_live, out)
+                    )
             for each in out.deliveries if out.state == "live" else ():
                 if each.state != "waiting":
                     continue
@@ -232,15 +235,18 @@ class Sender:
                 if when > now:
                     soonest = min(soonest, when)
                 else:
-                    self._begin(
-                        self._visited, host_of(each.target), out, partial(self._deliver, out, each)
+                    self._start_task(
+                        self._busy_hosts,
+                        host_of(each.target),
+                        out,
+                        partial(self._deliver, out, each),
                     )
         return soonest
 
-    def _begin(
+    def _start_task(
         self, busy: set[str], key: str, out: Outgoing, work: Callable[[], Awaitable[None]]
     ) -> None:
-        """One thing at a time for each post and host, and a handful in all."""
+        """Start ``work`` unless work for the same key runs or too many tasks do."""
         if key in busy or len(busy) >= _AT_ONCE:
             return
         busy.add(key)
@@ -254,8 +260,8 @@ class Sender:
         try:
             await work()
         except Exception:
-            # Whatever is wrong with one post, the others go on; this one comes again later.
-            log.exception("webmentions of %s wait", out.source)
+            # An error with one post must not stop the others. This one is retried.
+            log.exception("webmentions of %s are delayed", out.source)
             out.next = self._now() + self._timing.again
             for each in out.deliveries:
                 if each.state == "waiting":
@@ -264,14 +270,15 @@ class Sender:
             busy.discard(key)
             self._due.set()
 
-    async def _look(self, out: Outgoing) -> None:
-        """Whether the world sees the post as it is to be; if so, who is to hear of it."""
+    async def _check_live(self, out: Outgoing) -> None:
+        """Check whether the post is live in the expected version, and if so choose its targets."""
         version = out.version
         page = await self._pages.look(out)
         if out.version != version or out.state != "waiting":
-            return None  # another commit came in the meantime, and is looked for anew
-        if page.is_live and not page.is_certain and self._looks_as_before(out, page):
-            page = replace(page, is_live=False, reason=f"{out.url} shows what it showed before")
+            return None  # a newer commit is checked for instead
+        if page.is_live and not page.is_certain and self._may_be_old_version(out, page):
+            reason = f"{out.url} shows the same content as before"
+            page = replace(page, is_live=False, reason=reason)
         if not page.is_live:
             looks = self._timing.looks
             out.reason = page.reason
@@ -282,24 +289,29 @@ class Sender:
                 out.next = self._now() + looks[out.looks]
                 out.looks += 1
             return await self._outbox.put(out)
-        if page.parted:
-            return await self._part(out)
-        self._address(out, page)
+        if page.moved_without_redirect:
+            return await self._resend_moved(out)
+        self._choose_deliveries(out, page)
         await self._outbox.put(out)
         if not out.deliveries and out.is_done:
             await self._outbox.forget(out.source)
         return None
 
     @staticmethod
-    def _looks_as_before(out: Outgoing, page: Page) -> bool:
-        """Whether a host may still show the last version: a post that was edited by hand, without
-        a word of when, and a page that is as it was. After some minutes readers see no change."""
+    def _may_be_old_version(out: Outgoing, page: Page) -> bool:
+        """Whether a host may still serve the previous version: the page is unchanged, and a post
+        edited by hand has no ``updated`` to compare. After some minutes the edit is taken to be
+        invisible.
+        """
         is_same = bool(out.digest) and page.digest == out.digest
-        return is_same and not out.answered and not out.gone and out.looks < _LOOKS_FOR_A_CHANGE
+        return is_same and not out.answered and not out.gone and out.looks < _CHECKS_FOR_A_CHANGE
 
-    async def _part(self, out: Outgoing) -> None:
-        """A post has moved, and its old address does not lead to the new one: it is told of anew,
-        and those who know the old address may see for themselves that the links are gone there."""
+    async def _resend_moved(self, out: Outgoing) -> None:
+        """Handle a post that moved without a redirect at its former URL.
+
+        It is sent anew from its present URL, and the targets that know the former one are told that
+        their links are gone from there.
+        """
         new = Outgoing(
             out.url,
             out.url,
@@ -319,8 +331,8 @@ class Sender:
         out.deliveries, out.before = [Delivery(each, linked=False) for each in targets], []
         await self._outbox.put(out)
 
-    def _address(self, out: Outgoing, page: Page) -> None:
-        """Decide who is told of the version that is live."""
+    def _choose_deliveries(self, out: Outgoing, page: Page) -> None:
+        """Choose the deliveries for the version that is live."""
         now = self._now()
         wanted = [] if out.gone else self._recipients.of_page(page)[:MOST_TARGETS]
         known = {each.target: each for each in out.deliveries}
@@ -340,16 +352,17 @@ class Sender:
             if target not in wanted and not (old and old.state == "none" and not old.heard):
                 deliveries.append(Delivery(target, heard=old.heard if old else False, linked=False))
         if out.answered:
-            self._tell_upstream(out, page, deliveries, now)
+            self._notify_upstream(out, page, deliveries, now)
         out.digest = "" if out.gone else page.digest
         out.deliveries, out.before, out.links, out.answered = deliveries, [], [], []
         out.state, out.reason, out.round = "live", "", out.round + 1
 
-    def _tell_upstream(
+    def _notify_upstream(
         self, out: Outgoing, page: Page, deliveries: Sequence[Delivery], now: float
     ) -> None:
-        """Salmention: what a reply is answered with is a change of it for those upstream, who
-        hear of it at most once an hour, and not of their own words."""
+        """Notify the pages that a reply replies to when its own replies changed (Salmention): at
+        most once an hour, and not for replies from their own host.
+        """
         waits = max(now, out.told_upstream + self._timing.upstream)
         for each in deliveries:
             if each.target not in page.replies or not set(out.answered) - {host_of(each.target)}:
@@ -362,11 +375,11 @@ class Sender:
         started = out.round
         outcome = await self._courier.deliver(out.source, delivery)
         if out.round != started or delivery.state != "waiting":
-            return  # the post has changed since: its newer version is told anew
-        self._note(out, delivery, outcome)
+            return  # the post has changed since, and its newer version is sent instead
+        self._record(out, delivery, outcome)
         await self._outbox.put(out)
 
-    def _note(self, out: Outgoing, delivery: Delivery, outcome: Outcome) -> None:
+    def _record(self, out: Outgoing, delivery: Delivery, outcome: Outcome) -> None:
         now = self._now()
         delivery.tries += 1
         delivery.at, delivery.status, delivery.reason = now, outcome.status, outcome.reason
@@ -383,6 +396,6 @@ class Sender:
                 log.warning(
                     "%r was not told of %s: %s", delivery.target, out.source, outcome.reason
                 )
-        # One that is not linked to any more has now heard so.
+        # A removed link is forgotten once its target was notified.
         if delivery.state in {"sent", "none"} and not delivery.linked and not out.gone:
             out.deliveries = [each for each in out.deliveries if each is not delivery]
