@@ -19,12 +19,11 @@ from zoneinfo import ZoneInfo
 
 from bridge.auth.scopes import is_draft_only
 from bridge.auth.token import Token
-from bridge.content.file.front_matter import PelicanFile, refuse_other_formats
-from bridge.content.file.mf2 import Mf2Line
-from bridge.content.markup.body import refuse_effects
-from bridge.content.names.path import slug_wishes
+from bridge.content.body import refuse_effects
+from bridge.content.file import Mf2Line, PelicanFile, refuse_other_formats
 from bridge.content.render import compose, edit, published_at
-from bridge.content.site_view import SiteView
+from bridge.content.rules import SiteView
+from bridge.content.slugs import slug_wishes
 from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.answers import slug_of

@@ -19,8 +19,7 @@ from partner_kit import Partner
 from site_kit import Posts, posts_of
 from yarl import URL
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.commits import Committer

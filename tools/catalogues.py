@@ -85,8 +85,8 @@ _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),
     *("micropub/post_type.py", "micropub/values.py", "micropub/address.py"),
-    *("content/file/dates.py", "content/file/front_matter.py", "content/names/categories.py"),
-    *("content/markup/body.py", "content/markup/html.py"),
+    *("content/dates.py", "content/file.py", "content/slugs.py"),
+    *("content/body.py", "content/html.py"),
     *("posts/reader.py", "posts/catalogue.py", "posts/reservations.py"),
 )
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bridge.content.file import keys
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
-from bridge.content.markup import body
-from bridge.content.names.titles import label
+from bridge.content import body, keys
+from bridge.content.characters import label
+from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post
-
-if TYPE_CHECKING:
-    from bridge.content.rules import SiteRules
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _IN_KEYS = frozenset(name for field in keys.FIELDS for name in field.properties)

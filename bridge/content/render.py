@@ -6,32 +6,21 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from bridge.content.file import dates, keys
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Form, Mf2Line
-from bridge.content.markup import body, html, text
-from bridge.content.markup.body import Allowlist, Verdict
-from bridge.content.markup.characters import one_line, printable
-from bridge.content.names import path, titles
-from bridge.content.names.categories import category_for
+from bridge.content import body, dates, html, keys, slugs
+from bridge.content.body import Allowlist, Verdict
+from bridge.content.characters import one_line, printable
+from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.rules import SiteRules
+from bridge.content.titles import earlier_title, plain_content, synthetic_title
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Json, Post, Properties
 
-if TYPE_CHECKING:
-    from bridge.content.rules import SiteRules
-
-_TITLE_LENGTH = 70
-_URL = re.compile(r"https?://[^\s<>\"]+")
 _ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Summary", "Author")
 #: What stands around the body of an HTML file.
 _FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
 _LINES = "\r\n"
-#: What stands around code in a note, and is no word of it.
-_FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
 _LANGUAGE = re.compile(r"[a-z0-9][a-z0-9+#.-]{0,29}")
 _NO_COMMANDS: Properties = MappingProxyType({})
 
@@ -50,7 +39,7 @@ def compose(
     for what the site cannot hold, with a word on what to change.
     """
     refuse_private(post)
-    written = _write_body(post, rules)
+    written = body.encode(_content(post), markdown=is_markdown(post), rules=rules)
     file = PelicanFile()
     values = {field.key: field.encode(post.properties, file, rules) for field in keys.FIELDS}
     mf2 = Mf2Line(
@@ -66,9 +55,9 @@ def compose(
         values["Title"] = synthetic_title(post, published, file, rules, mf2)
         mf2 = mf2.made_up(values["Title"])
     values["Date"] = dates.form(published)
-    wishes = path.slug_wishes(post, commands, published)
-    values["Slug"] = slug or path.first_slug(wishes, rules.site)
-    values["Category"] = category_for(post, commands, rules.categories, rules.site)
+    wishes = slugs.slug_wishes(post, commands, published)
+    values["Slug"] = slug or slugs.first_slug(wishes, rules.site)
+    values["Category"] = slugs.category_for(post, commands, rules.categories, rules.site)
     for key in _ORDER:
         file = file.with_header(key, values[key])
     file = file.with_body(written.text)
@@ -125,39 +114,6 @@ def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
     return when.astimezone(zone) if given is None else dates.on_the_clock(given, zone)
 
 
-def synthetic_title(
-    post: Post,
-    published: datetime,
-    file: PelicanFile,
-    rules: SiteRules,
-    mf2: Mf2Line,
-) -> str:
-    """A Title for a post without a name: the first words, what it is about, or the date.
-
-    ``mf2`` says what form the words have, and what is known of the pages that it points at.
-    """
-    content = _shown_content(post, mf2.form, rules)
-    words = one_line(rules.media.in_words(content, lambda _: " "))
-    if "://" in words.rpartition(" ")[2]:
-        words = words.removesuffix(".")
-    words = text.with_urls(words, titles.address) or titles.about(post, mf2.references)
-    if content and not words:
-        words = rules.media.in_words(content, titles.of_file)
-    if not words:
-        tag, alternative = html.in_place_of_words(_shown_html(post, mf2.form, rules))
-        words = alternative or titles.of_element(tag)
-    words = titles.breakable(words)
-    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
-    return made or f"{published:%Y-%m-%d %H:%M}"
-
-
-def _earlier_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
-    """The Title that earlier versions made up."""
-    words = _URL.sub(lambda found: _short(found.group()), _plain_content(post))
-    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
-    return made or f"{published:%Y-%m-%d %H:%M}"
-
-
 def with_references(
     file: PelicanFile, post: Post, references: Mapping[str, Json], rules: SiteRules
 ) -> PelicanFile:
@@ -169,7 +125,7 @@ def with_references(
     changed = line.with_changes(references={**line.references, **references})
     found = _with_mf2(file, changed)
     # What is known of other pages gives a name to a post without words of its own.
-    if not (line.synthetic_title and date) or _plain_content(post):
+    if not (line.synthetic_title and date) or plain_content(post):
         return found
     if file.get("Title") != synthetic_title(post, date, file, rules, line):
         return found
@@ -326,15 +282,15 @@ class _Change:
             return mf2.synthetic_title
         return file.get("Title") in {
             synthetic_title(self._old, date, file, self._rules, mf2.with_changes(form=None)),
-            _earlier_title(self._old, date, file, self._rules),
+            earlier_title(self._old, date, file, self._rules),
         }
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` beside an update."""
-        if slug := path.wished_slug(self._commands, self._rules.site):
+        if slug := slugs.wished_slug(self._commands, self._rules.site):
             file = file.with_header("Slug", slug)
         if self._commands.get("channel"):
-            category = category_for(
+            category = slugs.category_for(
                 self._new, self._commands, self._rules.categories, self._rules.site
             )
             file = file.with_header("Category", category)
@@ -359,10 +315,6 @@ def _in_zone(when: datetime, rules: SiteRules) -> datetime:
 
 def _texts(values: Iterable[Json]) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str) and value)
-
-
-def _write_body(post: Post, rules: SiteRules) -> body.PostBody:
-    return body.encode(_content(post), markdown=is_markdown(post), rules=rules)
 
 
 def _content_type(post: Post) -> str:
@@ -420,50 +372,3 @@ def _given_back(
 
 def _with_mf2(file: PelicanFile, mf2: Mf2Line) -> PelicanFile:
     return file.with_header("Mf2", mf2.text())
-
-
-def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
-    """The words of the content as a page shows them."""
-    content = post.first("content")
-    if form == "markdown" and isinstance(content, str) and content.strip():
-        return one_line(html.plain(rules.site.render(content).html))
-    if isinstance(content, dict):
-        return _plain_content(post)
-    if isinstance(content, str):
-        post = post.with_properties({"content": (_FENCE.sub("", content),)})
-    return text.plain(_plain_content(post))
-
-
-def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
-    """The content as HTML, as far as that is known before the site is asked."""
-    content = post.first("content")
-    if isinstance(content, dict):
-        sent = content.get("html")
-        return sent if isinstance(sent, str) else ""
-    if not isinstance(content, str) or not content.strip():
-        return ""
-    return rules.site.render(content if form == "markdown" else text.encode(content)).html
-
-
-def _plain_content(post: Post) -> str:
-    """The content's text, without markup that would look odd in a title."""
-    content: Any = post.first("content") or post.first("summary")
-    if isinstance(content, dict):
-        found = content.get("html")
-        content = html.plain(found) if isinstance(found, str) else content.get("value")
-    return one_line(printable(content)) if isinstance(content, str) else ""
-
-
-def _shortened(words: str) -> str:
-    if len(words) <= _TITLE_LENGTH:
-        return words
-    return f"{words[:_TITLE_LENGTH].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
-
-
-def _short(target: str) -> str:
-    """A URL without its scheme, as earlier versions wrote it."""
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        return target
-    return f"{parts.netloc}{parts.path}".rstrip("/") or target

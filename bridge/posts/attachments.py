@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.media.library import MediaLibrary

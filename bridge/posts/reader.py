@@ -7,12 +7,11 @@ import dataclasses
 from collections.abc import Sequence
 from itertools import islice
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.markup.media_links import MediaUrls
-from bridge.content.names.path import PathTemplate, candidates
+from bridge.content.file import PelicanFile
+from bridge.content.links import MediaUrls
 from bridge.content.read import read
-from bridge.content.rules import SiteRules
-from bridge.content.site_view import SiteView
+from bridge.content.rules import PathTemplate, SiteRules, SiteView
+from bridge.content.slugs import candidates
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Post
 from bridge.posts.addresses import canonical

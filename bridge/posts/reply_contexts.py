@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.render import with_references
 from bridge.context.fetcher import ContextFetcher, Fetch, targets
 from bridge.errors import BridgeError

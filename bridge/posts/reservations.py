@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.posts.catalogue import Catalogue
 from bridge.site.known import Settled, more_places

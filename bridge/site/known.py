@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.markup.intrasite import IntrasiteLinks
-from bridge.content.site_view import Rendered
+from bridge.content.file import PelicanFile
+from bridge.content.links import IntrasiteLinks
+from bridge.content.rules import Rendered
 from bridge.errors import Conflict
 from bridge.site.messages import Answer, Ask, Locate, SiteFacts, Sort
 from bridge.site.protocol import SiteReader

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from bridge.content.site_view import Rendered
+from bridge.content.rules import Rendered
 from bridge.errors import InvalidRequest, SiteBroken, Unavailable
 
 #: A kind of list that Pelican makes of posts.

@@ -11,8 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.posts.catalogue import Catalogue
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version

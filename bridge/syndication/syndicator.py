@@ -16,7 +16,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line
 from bridge.errors import BridgeError
 from bridge.micropub.post import Post
 from bridge.posts.catalogue import Catalogue

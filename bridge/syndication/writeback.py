@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.posts.reader import PostReader

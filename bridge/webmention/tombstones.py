@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.store import Change, ContentStore, Version

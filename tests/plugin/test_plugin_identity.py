@@ -15,14 +15,13 @@ import pytest
 from bs4 import BeautifulSoup
 from plugin_site import SITE, THEMES, Built, build, items, write_settings
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.markup import html
-from bridge.content.markup.body import Allowlist, encode
-from bridge.content.markup.media_links import MediaUrls
-from bridge.content.names.path import PathTemplate
+from bridge.content import html
+from bridge.content.body import Allowlist, encode
+from bridge.content.file import PelicanFile
+from bridge.content.links import MediaUrls
 from bridge.content.read import read
 from bridge.content.render import compose, edit
-from bridge.content.rules import SiteRules
+from bridge.content.rules import PathTemplate, SiteRules
 from bridge.micropub.action import Create
 from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from post_types import CASES
 
-from bridge.content.file.mf2 import title_digest
+from bridge.content.file import title_digest
 from bridge.micropub.post import Json
 from pelican_indieauth.entry.copies import Copies
 from pelican_indieauth.entry.reading import Reader

@@ -8,9 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridge.content.markup.media_links import MediaUrls
-from bridge.content.names.path import PathTemplate
-from bridge.content.rules import SiteRules
+from bridge.content.links import MediaUrls
+from bridge.content.rules import PathTemplate, SiteRules
 from bridge.micropub.post import Json, Post
 from bridge.site.pelican.loading import importing_from
 from bridge.site.pelican.site import PelicanSite

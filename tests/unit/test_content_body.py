@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.markup import body, html
+from bridge.content import body, html
+from bridge.content.file import PelicanFile
 from bridge.content.rules import SiteRules
 
 MEDIA_URL = "https://bridge.example/media/2026/x.jpg"

@@ -17,9 +17,9 @@ from test_content_properties import NASTY
 from test_content_text import SURPRISES
 from warm_kit import run_module
 
-from bridge.content.names.path import candidates
 from bridge.content.render import compose
 from bridge.content.rules import SiteRules
+from bridge.content.slugs import candidates
 from bridge.micropub.post import Post, Properties
 from bridge.site.messages import Location
 

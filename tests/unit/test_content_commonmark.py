@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from markdown import Markdown
 from markdown_it import MarkdownIt
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
-from bridge.content.markup.commonmark import adapt, restore
+from bridge.content.commonmark import adapt, restore
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.read import read
 from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pelican.utils import get_date
 
-from bridge.content.file import dates
+from bridge.content import dates
 from bridge.errors import InvalidRequest
 
 PARIS = ZoneInfo("Europe/Paris")

@@ -12,8 +12,7 @@ from content_site import WHEN, load_rules, post, properties_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.read import channel, read
 from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules

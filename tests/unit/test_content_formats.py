@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pelican.contents import Article
 from pelican.readers import Readers
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.content.read import read
 from bridge.content.render import edit
 from bridge.content.rules import SiteRules

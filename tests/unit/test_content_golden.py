@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from content_site import WHEN, load_rules, properties_of, site_of
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.content.read import read
 from bridge.content.render import compose
 from bridge.content.rules import SiteRules

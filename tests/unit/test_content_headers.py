@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 
 HAND_WRITTEN = (
     "\ufefftitle:   An old post\r\nDATE: 2010-12-03 10:20\r\nTags : not a key\r\n\r\nBody\r\n"

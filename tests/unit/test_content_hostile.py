@@ -13,9 +13,9 @@ from content_site import WHEN, load_rules, site_of
 from pelican.contents import Article
 from pelican.readers import Readers
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.markup import body, html, text
-from bridge.content.markup.intrasite import IntrasiteLinks
+from bridge.content import body, html, text
+from bridge.content.file import PelicanFile
+from bridge.content.links import IntrasiteLinks
 from bridge.content.read import read
 from bridge.content.render import edit
 from bridge.content.rules import SiteRules

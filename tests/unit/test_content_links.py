@@ -9,7 +9,7 @@ from content_site import MEDIA
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.content.markup.media_links import MediaUrls
+from bridge.content.links import MediaUrls
 from bridge.micropub.post import Json
 
 BRIDGE = "https://bridge.example/media/2026/11/sea.jpg"

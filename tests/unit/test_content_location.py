@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from content_site import load_site, read_site, write_settings
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
 

@@ -12,7 +12,8 @@ from content_site import PATH, load_site, post
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.content.names.path import PathTemplate, candidates, first_slug, slug_wishes, wished_slug
+from bridge.content.rules import PathTemplate
+from bridge.content.slugs import candidates, first_slug, slug_wishes, wished_slug
 from bridge.settings import SettingsError
 from bridge.site.pelican.site import PelicanSite as Site
 

@@ -18,7 +18,7 @@ from pelican.contents import Article
 from pelican.readers import Readers
 from soak_kit import rounds
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.content.read import read
 from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules

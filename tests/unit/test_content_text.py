@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
-from bridge.content.markup import text
-from bridge.content.markup.characters import printable
+from bridge.content import text
+from bridge.content.characters import printable
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.read import read
 from bridge.content.render import compose
 from bridge.content.rules import SiteRules

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from content_site import WHEN, load_rules
 
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line
 from bridge.content.read import read
 from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from babel.messages.catalog import Catalog
 
-from bridge.content.file import dates
-from bridge.content.file.front_matter import refuse_other_formats
+from bridge.content import dates
+from bridge.content.file import refuse_other_formats
 from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.micropub.address import link

@@ -15,8 +15,7 @@ from aiohttp.test_utils import TestServer
 from content_site import write_settings
 from site_kit import posts_of
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.commits import Committer

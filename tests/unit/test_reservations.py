@@ -12,7 +12,7 @@ import pytest
 from content_site import CHOOSY_MARKDOWN, write_settings
 from site_kit import Posts, posts_of
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest, Unavailable
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reservations import Reservation, Reservations

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from site_kit import CONF, Posts, posts_of
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.errors import Unavailable
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Settings, Site

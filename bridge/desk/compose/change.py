@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bridge.content.file.front_matter import PelicanFile, refuse_other_formats
+from bridge.content.file import PelicanFile, refuse_other_formats
 from bridge.desk.compose import composer, json_request, values
 from bridge.desk.compose.composer import Edited, Sheet, sheet_of
 from bridge.desk.compose.fields import FIELDS, Field, fields_of, kind_named

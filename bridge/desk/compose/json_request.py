@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
-from bridge.content.file import dates
+from bridge.content import dates
 from bridge.desk.compose.fields import Field
 from bridge.desk.compose.values import (
     PLACE,

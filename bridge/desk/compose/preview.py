@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from bridge.content.markup import html
-from bridge.content.markup.body import encode
+from bridge.content import html
+from bridge.content.body import encode
 from bridge.content.render import is_markdown
 from bridge.desk.compose import composer, json_request
 from bridge.desk.compose.composer import sheet_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from urllib.parse import urlsplit
 
-from bridge.content.file import dates
+from bridge.content import dates
 from bridge.desk.compose.fields import FIELDS
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import Field as Sent

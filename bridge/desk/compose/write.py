@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bridge.content.file import dates
+from bridge.content import dates
 from bridge.desk.compose import composer, json_request
 from bridge.desk.compose.composer import Sheet, sheet_of
 from bridge.desk.compose.fields import KINDS, kind_named

@@ -21,8 +21,8 @@ from pelican.readers import ensure_metadata_list, parse_path_metadata
 from pelican.urlwrappers import Author, Category
 from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
 
-from bridge.content.file.dates import as_pelican_reads
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.dates import as_pelican_reads
+from bridge.content.file import PelicanFile
 
 #: url, save_as, status, date, the category's name
 Found = tuple[str, str, str, datetime, str]

@@ -26,8 +26,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.site_view import Rendered
+from bridge.content.file import PelicanFile
+from bridge.content.rules import Rendered
 from bridge.errors import BridgeError, SiteBroken
 from bridge.runtime.memory import give_back
 from bridge.settings import SettingsError

@@ -36,16 +36,13 @@ from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import sanitised_join, slugify
 
 from bridge import __version__
-from bridge.content.file import dates, keys
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
-from bridge.content.markup.intrasite import IntrasiteLinks
-from bridge.content.markup.media_links import MediaUrls
-from bridge.content.names.path import PathTemplate, candidates, first_slug
-from bridge.content.names.titles import label
+from bridge.content import dates, keys
+from bridge.content.characters import label
+from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.links import IntrasiteLinks, MediaUrls
 from bridge.content.read import read
-from bridge.content.rules import SiteRules
-from bridge.content.site_view import Rendered
+from bridge.content.rules import PathTemplate, Rendered, SiteRules
+from bridge.content.slugs import candidates, first_slug
 from bridge.errors import BridgeError, InvalidRequest, SiteBroken
 from bridge.micropub.post import Post
 from bridge.micropub.post_type import discover

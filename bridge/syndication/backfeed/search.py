@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line
 from bridge.errors import BridgeError
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue

@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 from bridge.posts.catalogue import Catalogue

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bridge.content.file.front_matter import PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import hosts
 from bridge.posts.reader import PostReader

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import nh3
 
-from bridge.content.markup.characters import printable
+from bridge.content.characters import printable
 from bridge.errors import InvalidRequest
 
 #: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.

@@ -11,20 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import unescape
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bridge.content.file import dates
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Mf2Line
-from bridge.content.markup import text
-from bridge.content.markup.characters import one_line
-from bridge.content.names.titles import label, title
+from bridge.content import dates, text
+from bridge.content.characters import label, one_line, title
+from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Properties
-
-if TYPE_CHECKING:
-    from bridge.content.rules import SiteRules
 
 _Values = Mapping[str, tuple[Json, ...]]
 _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}

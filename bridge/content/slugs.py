@@ -1,67 +1,23 @@
-"""A post's slug and the path of its file, always inside the content folder."""
+"""A post's slug and its category: what its address and the path of its file are made of."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from string import Formatter
 
-from bridge.content.markup import html, text
-from bridge.content.markup.characters import one_line
-from bridge.content.names import titles
-from bridge.content.site_view import SiteView
+from bridge.content import html, text, titles
+from bridge.content.characters import label, one_line
+from bridge.content.rules import SiteView
+from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post, Properties
-from bridge.settings import SettingsError
+from bridge.micropub.post_type import discover
 
 _SLUG_LENGTH = 60
 _WORDS_OF_CONTENT = 8
-_NAME_BYTES = 200
+_SLUG_BYTES = 180
 _NUMBERS = 200  # posts with one slug that are told apart by a number
-_FIELDS = frozenset({"category", "published", "slug"})
 _NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class PathTemplate:
-    """``[content] path`` inside ``[content] folder``.
-
-    Knows ``{category}``, ``{published:%Y}`` and ``{slug}``. Raises :class:`SettingsError` if the
-    template names something else or two posts would always share a file.
-    """
-
-    folder: str
-    template: str
-
-    def __post_init__(self) -> None:
-        try:
-            names = {name for _, name, _, _ in Formatter().parse(self.template) if name is not None}
-        except ValueError as error:
-            raise self._wrong(str(error)) from error
-        if unknown := names - _FIELDS:
-            raise self._wrong(f"it names {', '.join(sorted(unknown))}")
-        if "slug" not in names:
-            raise self._wrong("it lacks {slug}, so that posts would overwrite each other")
-        if not self.template.endswith(".md"):
-            raise self._wrong("posts are Markdown files and end in .md")
-
-    def path(self, *, slug: str, category: str, published: datetime) -> str:
-        """The path from the repo's root. ``category`` is a slug already."""
-        filled = self.template.format(
-            slug=_segment(slug), category=_segment(category), published=published
-        )
-        parts = [_segment(part) for part in filled.split("/") if part.strip(". ")]
-        return "/".join([*filter(None, self.folder.strip("/").split("/")), *parts])
-
-    def _wrong(self, problem: str) -> SettingsError:
-        return SettingsError(
-            "bridge.toml",
-            "content.path",
-            f"{self.template!r} cannot be used: {problem}",
-            "Use {category}, {published:%Y} and {slug}, like "
-            '"{category}/{published:%Y}/{published:%m}/{slug}.md".',
-        )
 
 
 def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
@@ -145,7 +101,7 @@ def _slug(wish: str, site: SiteView) -> str:
     slug = re.sub(r"-{2,}", "-", _NOT_IN_A_SLUG.sub("-", slug)).strip("-._~")
     if len(slug) > _SLUG_LENGTH:
         slug = slug[: _SLUG_LENGTH + 1].rpartition("-")[0] or slug[:_SLUG_LENGTH]
-    while len(slug.encode()) > _NAME_BYTES - 20:
+    while len(slug.encode()) > _SLUG_BYTES:
         slug = slug[:-1]
     return slug.strip("-._~")
 
@@ -154,14 +110,19 @@ def _plus(match: re.Match[str]) -> str:
     return "-plus" * len(match.group())
 
 
-def _segment(part: str) -> str:
-    """One segment of a path: no separators, not hidden, not upwards, not too long."""
-    name = re.sub(r"[/\\\x00-\x1f\x7f]+", "-", part).strip(" ").lstrip(".")
-    stem, dot, end = name.rpartition(".")
-    while len(name.encode()) > _NAME_BYTES:
-        if not dot:
-            name = name[:-1]
-        else:
-            stem = stem[:-1]
-            name = f"{stem}{dot}{end}"
-    return name or "-"
+def category_for(
+    post: Post, commands: Properties, categories: Mapping[str, str], site: SiteView
+) -> str:
+    """The name of the post's Pelican category.
+
+    ``categories`` maps post types to names. ``mp-channel`` goes before the kind of post. Raises
+    :class:`InvalidRequest` for a channel whose name leaves nothing to make an address of.
+    """
+    channel = next((c for c in commands.get("channel", ()) if isinstance(c, str) and c.strip()), "")
+    if channel:
+        name = label(channel)
+        if not site.can_be_category(name):
+            raise InvalidRequest(f"The channel {channel[:60]!r} cannot be a category of this site.")
+        return name
+    kind = discover(post)
+    return categories.get(kind) or categories["note"]

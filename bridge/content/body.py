@@ -1,8 +1,8 @@
 """The content of a post as the body of a Pelican file, and back.
 
-A note's plain text is protected from Markdown (:mod:`bridge.content.markup.text`). An article's
+A note's plain text is protected from Markdown (:mod:`bridge.content.text`). An article's
 Markdown stays as it was sent, but for what Python-Markdown reads otherwise than CommonMark
-(:mod:`bridge.content.markup.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
+(:mod:`bridge.content.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
 Markdown leaves alone.
 
 Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists) and each
@@ -17,18 +17,14 @@ import hashlib
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
 
-from bridge.content.file.front_matter import PelicanFile
-from bridge.content.file.mf2 import Form, Mf2Line
-from bridge.content.markup import commonmark, html, text
-from bridge.content.markup.characters import printable
-from bridge.content.markup.commonmark import Changes
+from bridge.content import commonmark, html, text
+from bridge.content.characters import printable
+from bridge.content.commonmark import Changes
+from bridge.content.file import Form, Mf2Line, PelicanFile
+from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
-
-if TYPE_CHECKING:
-    from bridge.content.rules import SiteRules
 
 _OPEN, _CLOSE = "<div>", "</div>"
 TAB = "\t"

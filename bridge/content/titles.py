@@ -1,48 +1,24 @@
-"""Titles, also of posts without one, and names of tags as Pelican's themes can print them."""
+"""The Title of a post that has no name: its first words, what it is about, or its date."""
 
 from __future__ import annotations
 
 import mimetypes
 import re
 from collections.abc import Mapping
-from html import unescape
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from bridge.content.markup import html
-from bridge.content.markup.characters import one_line, printable
+from bridge.content import html, keys, text
+from bridge.content.characters import one_line, printable
+from bridge.content.file import Form, Mf2Line, PelicanFile
+from bridge.content.rules import SiteRules
 from bridge.micropub.post import Json, Post
 
-_REFERENCE = re.compile(r"&#?\w+;?")
-#: A tag can have no entities (``;`` separates tags), so markup's characters get look-alikes.
-_LOOK_ALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”", ";": ","})
-
-
-def title(name: str) -> str:
-    """A text as a Title. Themes print titles as HTML, so what HTML would take for markup is not."""
-    escaped = _REFERENCE.sub(_escaped_reference, one_line(name))
-    for character, reference in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        escaped = escaped.replace(character, reference)
-    # An attribute can only be smuggled in with "=", and an apostrophe is otherwise left readable.
-    return escaped.replace("'", "&#39;") if "=" in escaped else escaped
-
-
-def label(name: str) -> str:
-    """A text as the name of a tag, a category or an author: printed as HTML, too."""
-    shown = _REFERENCE.sub(_parted_reference, one_line(name)).translate(_LOOK_ALIKES)
-    return one_line(shown.replace("'", "’") if "=" in shown else shown)
-
-
-def _escaped_reference(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if unescape(found) == found else f"&amp;{found[1:]}"
-
-
-def _parted_reference(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if unescape(found) == found else f"& {found[1:]}"
-
-
+_TITLE_LENGTH = 70
+_URL = re.compile(r"https?://[^\s<>\"]+")
+#: What stands around code in a note, and is no word of it.
+_FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
 #: Post types that name another page, the first that is there, and what such a post is called.
 _TARGETS = {
     "like-of": "Like of",
@@ -71,11 +47,40 @@ _LONG = re.compile(rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|[!-~]{{{
 _DEEPEST = 3
 
 
+def synthetic_title(
+    post: Post, published: datetime, file: PelicanFile, rules: SiteRules, mf2: Mf2Line
+) -> str:
+    """A Title for a post without a name: the first words, what it is about, or the date.
+
+    ``mf2`` says what form the words have, and what is known of the pages that it points at.
+    """
+    content = _shown_content(post, mf2.form, rules)
+    words = one_line(rules.media.in_words(content, lambda _: " "))
+    if "://" in words.rpartition(" ")[2]:
+        words = words.removesuffix(".")
+    words = text.with_urls(words, address) or about(post, mf2.references)
+    if content and not words:
+        words = rules.media.in_words(content, of_file)
+    if not words:
+        tag, alternative = html.in_place_of_words(_shown_html(post, mf2.form, rules))
+        words = alternative or of_element(tag)
+    words = breakable(words)
+    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
+    return made or f"{published:%Y-%m-%d %H:%M}"
+
+
+def earlier_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
+    """The Title that earlier versions made up."""
+    words = _URL.sub(lambda found: _without_scheme(found.group()), plain_content(post))
+    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
+    return made or f"{published:%Y-%m-%d %H:%M}"
+
+
 def about(post: Post, references: Mapping[str, Json]) -> str:
     """What a post is about, in a few words; empty where it says nothing.
 
-    ``references`` is what is known of the pages that it names: until then a page is called by its
-    host name.
+    ``references`` is what is known of the pages that it points at: a page that is not known yet is
+    called by its host name.
     """
     if verb := _verb(post):
         return f"{verb[1]} {_called(post.first(verb[0]), references)}"
@@ -86,8 +91,8 @@ def about(post: Post, references: Mapping[str, Json]) -> str:
 
 
 def about_for_address(post: Post) -> str:
-    """The same for the post's own address, which is told at once and stays: a page without a name
-    is called by its own address. Empty for a picture that says no more than that it is one."""
+    """The same for the post's own address, which is fixed from the start: a page that it points at
+    is called by its address. Empty for a picture with no description."""
     if verb := _verb(post):
         value = post.first(verb[0])
         url = "" if _named(value) else _address(value)
@@ -108,23 +113,23 @@ def address_in_words(url: str) -> str:
 
 
 def of_file(name: str) -> str:
-    """What a file is called that is all that a post has, by what its name says it is."""
+    """What a post is called that has nothing but a file, by the type that its name says."""
     kind = (mimetypes.guess_type(name)[0] or "").partition("/")[0]
     return {"image": "Photo", "video": "Video", "audio": "Audio"}.get(kind, "File")
 
 
 def of_element(tag: str) -> str:
-    """What a post is called whose HTML has no words, by the first element that it shows."""
+    """What a post is called whose HTML has no words, by its first visible element."""
     return {"img": "Photo", "video": "Video", "audio": "Audio"}.get(tag, "")
 
 
 def breakable(words: str) -> str:
-    """The same without words that are longer than a phone's screen is wide."""
+    """The same with every word shortened that is wider than a phone's screen."""
     return _LONG.sub(lambda found: f"{found.group()[: _ADDRESS - 1]}…", words)
 
 
 def address(url: str) -> str:
-    """A URL as people say it: of a long one the host is enough."""
+    """A URL as people say it: without the scheme; of a long one, only the host."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -147,17 +152,17 @@ def _further(post: Post) -> str:
     """By any other property, or by its pictures."""
     for name, values in post.properties.items():
         if name not in _BESIDES and not name.startswith(("mp-", "p3k-")):
-            text = ", ".join(filter(None, map(_words, values[:3])))
-            if text:
-                return f"{_humanised(name)}: {_short(text)}"
+            told = ", ".join(filter(None, map(_words, values[:3])))
+            if told:
+                return f"{_humanised(name)}: {_short(told)}"
     for name, word in _FILES:
         if post.all(name):
             value = post.first(name)
             alt = value.get("alt") if isinstance(value, dict) else None
             return _short(_text(alt)) or word
     for name, word in (("rsvp", "RSVP"), ("rating", "Rating"), ("start", "On")):
-        if text := _words(post.first(name)):
-            return f"{word}: {_short(text)}"
+        if told := _words(post.first(name)):
+            return f"{word}: {_short(told)}"
     place = _words(post.first("location"))
     tags = ", ".join(filter(None, map(_words, post.all("category")[:3])))
     return f"At {_short(place)}" if place else _short(tags)
@@ -192,8 +197,8 @@ def _words(value: Json, depth: int = 0) -> str:
     """A value in words: of a nested object its name, its number and unit, or what it says first."""
     properties = _properties(value)
     if properties is None:
-        text = _text(value)
-        return _host(text) or text
+        shown = _text(value)
+        return _host(shown) or shown
     number = " ".join(filter(None, (_text(_first(properties, n)) for n in ("num", "unit"))))
     if not number and {"latitude", "longitude"} <= properties.keys():
         number = ", ".join(_text(_first(properties, n)) for n in ("latitude", "longitude"))
@@ -256,3 +261,50 @@ def _short(words: str) -> str:
     if len(words) <= _LENGTH:
         return words
     return f"{words[:_LENGTH].rpartition(' ')[0] or words[:_LENGTH]}…"
+
+
+def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
+    """The words of the content as a page shows them."""
+    content = post.first("content")
+    if form == "markdown" and isinstance(content, str) and content.strip():
+        return one_line(html.plain(rules.site.render(content).html))
+    if isinstance(content, dict):
+        return plain_content(post)
+    if isinstance(content, str):
+        post = post.with_properties({"content": (_FENCE.sub("", content),)})
+    return text.plain(plain_content(post))
+
+
+def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
+    """The content as HTML, as far as that is known before the site is asked."""
+    content = post.first("content")
+    if isinstance(content, dict):
+        sent = content.get("html")
+        return sent if isinstance(sent, str) else ""
+    if not isinstance(content, str) or not content.strip():
+        return ""
+    return rules.site.render(content if form == "markdown" else text.encode(content)).html
+
+
+def plain_content(post: Post) -> str:
+    """The content's text, without markup that would look odd in a title."""
+    content: Any = post.first("content") or post.first("summary")
+    if isinstance(content, dict):
+        found = content.get("html")
+        content = html.plain(found) if isinstance(found, str) else content.get("value")
+    return one_line(printable(content)) if isinstance(content, str) else ""
+
+
+def _shortened(words: str) -> str:
+    if len(words) <= _TITLE_LENGTH:
+        return words
+    return f"{words[:_TITLE_LENGTH].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
+
+
+def _without_scheme(target: str) -> str:
+    """A URL without its scheme, as earlier versions wrote it."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return target
+    return f"{parts.netloc}{parts.path}".rstrip("/") or target

@@ -1,0 +1,65 @@
+"""Characters that Pelican, Markdown, a feed or a theme cannot handle, and what replaces them.
+
+A control character in a body aborts the whole build once a feed is on; in a header a carriage
+return starts a new key. Nothing that a client sends gets past here into a file.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+#: Not allowed in XML 1.0, or invisible and harmful: C0 but tab and newline, DEL, C1, surrogates,
+#: noncharacters. U+FEFF is only harmful at the start of a file, but never useful.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
+)
+_LINE_ENDS = re.compile(r"\r\n|\r")
+_SPACES = re.compile(r"[\s\u2028\u2029]+")
+_REFERENCE = re.compile(r"&#?\w+;?")
+#: A tag can have no entities (``;`` separates tags), so markup's characters get look-alikes.
+_LOOK_ALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”", ";": ","})
+
+
+def printable(text: str) -> str:
+    """The text with ``\\n`` line ends and a space for each character that no file may hold."""
+    return _UNPRINTABLE.sub(" ", _LINE_ENDS.sub("\n", text))
+
+
+def one_line(text: str) -> str:
+    """The text on one line: any run of white space or unprintable characters is one space."""
+    return _SPACES.sub(" ", printable(text)).strip()
+
+
+def is_one_clean_line(value: str) -> bool:
+    """Whether a header can hold this value as it is."""
+    return (
+        value == value.strip()
+        and not re.search(r"[\n\r\t\x0b\x0c\x85\u2028\u2029]", value)
+        and not _UNPRINTABLE.search(value)
+    )
+
+
+def title(name: str) -> str:
+    """A text as a Title. Themes print titles as HTML, so what HTML would take for markup is not."""
+    escaped = _REFERENCE.sub(_escaped_reference, one_line(name))
+    for character, reference in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        escaped = escaped.replace(character, reference)
+    # An attribute can only be smuggled in with "=", and an apostrophe is otherwise left readable.
+    return escaped.replace("'", "&#39;") if "=" in escaped else escaped
+
+
+def label(name: str) -> str:
+    """A text as the name of a tag, a category or an author: printed as HTML, too."""
+    shown = _REFERENCE.sub(_parted_reference, one_line(name)).translate(_LOOK_ALIKES)
+    return one_line(shown.replace("'", "’") if "=" in shown else shown)
+
+
+def _escaped_reference(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if unescape(found) == found else f"&amp;{found[1:]}"
+
+
+def _parted_reference(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if unescape(found) == found else f"& {found[1:]}"

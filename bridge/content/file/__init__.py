@@ -1,1 +1,0 @@
-"""A Pelican source file: its front matter in each format, and its keys."""

@@ -1,0 +1,375 @@
+"""The formats of Pelican's source files: Markdown, which the bridge writes, and two others.
+
+All have headers, then a body. Each format knows how a file is taken apart, and how one header of it
+is written.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from html import escape, unescape
+from typing import Literal, Protocol
+
+_PHYSICAL_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A piece of a file's head. ``key`` is lower case; empty for what is not a header.
+
+    ``value`` is what Pelican gets to see of the header, on one line.
+    """
+
+    raw: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A file taken apart; put together again it is the same to the byte.
+
+    ``gap`` ends the head, ``""`` if nothing does; ``tail`` follows the body.
+    """
+
+    lines: tuple[Line, ...] = ()
+    gap: str = ""
+    body: str = ""
+    tail: str = ""
+
+
+class Syntax(Protocol):
+    """A format of source files."""
+
+    @property
+    def name(self) -> Literal["markdown", "rst", "html"]:
+        """The format."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """The usual suffix of its files."""
+        ...
+
+    def parse(self, text: str) -> Parts:
+        """Take a file apart. Never fails."""
+        ...
+
+    def changed(self, line: Line, value: str) -> Line:
+        """The line with another value, its spelling and spacing kept."""
+        ...
+
+    def added(self, key: str, value: str, newline: str) -> Line:
+        """A new line."""
+        ...
+
+    def html_body(self, html: str) -> str:
+        """A body that shows this HTML."""
+        ...
+
+
+def physical_line(text: str, position: int) -> str:
+    """The line that begins at a position, with its end."""
+    match = _PHYSICAL_LINE.match(text, position)
+    return match.group() if match else ""
+
+
+def physical_lines(text: str) -> list[str]:
+    """All lines, with their ends."""
+    return [line for line in _PHYSICAL_LINE.findall(text) if line]
+
+
+def line_end(raw: str) -> str:
+    """How a line ends: ``\\n``, ``\\r\\n``, ``\\r`` or not at all."""
+    return raw[len(raw.rstrip("\r\n")) :]
+
+
+#: Nearly every line of nearly every head: read at once, with the same result.
+_PLAIN = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9_-]*):(?P<value>[^\t\r\n\x02\x03]*)\n")
+_KEY = re.compile(r"[ ]{0,3}(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)")
+_MORE = re.compile(r"[ ]{4,}(?P<value>.*)")
+_OPENING_FENCE = re.compile(r"-{3}(\s.*)?$")
+_CLOSING_FENCE = re.compile(r"(-{3}|\.{3})(\s.*)?$")
+
+
+class MarkdownSyntax:
+    """``.md`` and its relatives: what the bridge itself writes."""
+
+    name: Literal["markdown"] = "markdown"
+    suffix = "md"
+
+    def parse(self, text: str) -> Parts:
+        """Whatever is not a header is body."""
+        lines: list[Line] = []
+        position, gap = 0, ""
+        while position < len(text):
+            if match := _PLAIN.match(text, position):
+                lines.append(Line(match.group(), match["key"].lower(), match["value"].strip()))
+                position = match.end()
+                continue
+            raw = physical_line(text, position)
+            seen = _as_markdown_sees(raw)
+            line = _read(raw, seen, lines)
+            if line is None:
+                if _ends_head(seen):
+                    gap, position = raw, position + len(raw)
+                break
+            lines.append(line)
+            position += len(raw)
+        return Parts(tuple(lines), gap, text[position:])
+
+    def changed(self, line: Line, value: str) -> Line:
+        """The line with its own key spelling, spacing and line end."""
+        key, _, rest = line.raw.partition(":")
+        space = rest[: len(rest) - len(rest.lstrip(" \t"))] if line.value else " "
+        raw = f"{key}:{space}{value}".rstrip(" \t") + line_end(line.raw)
+        return Line(raw, line.key, value)
+
+    def added(self, key: str, value: str, newline: str) -> Line:
+        """``Key: value``."""
+        return Line(f"{key}: {value}".rstrip(" ") + newline, key.lower(), value)
+
+    def html_body(self, html: str) -> str:
+        """HTML in Markdown."""
+        return html
+
+
+def _as_markdown_sees(raw: str) -> str:
+    return raw.rstrip("\r\n").replace("\x02", "").replace("\x03", "").expandtabs(4)
+
+
+def _ends_head(seen: str) -> bool:
+    """A blank line or a closing fence ends the head; anything else belongs to the body."""
+    return not seen.strip() or _CLOSING_FENCE.match(seen) is not None
+
+
+def _read(raw: str, seen: str, before: list[Line]) -> Line | None:
+    """The header line that ``raw`` is after these others, or ``None`` if the head is over."""
+    if not before and _OPENING_FENCE.match(seen):
+        return Line(raw, "", "")
+    if _ends_head(seen):
+        return None
+    if match := _KEY.match(seen):
+        return Line(raw, match["key"].lower(), match["value"].strip())
+    if before and before[-1].key and (match := _MORE.match(seen)):
+        return Line(raw, before[-1].key, match["value"].strip())
+    return None
+
+
+_FILE = re.compile(
+    r"(?P<head>.*?)(?P<gap>[ \t]*</head\s*>.*?<body\b[^>]*>)(?P<body>.*)(?P<tail></body\s*>.*)",
+    re.DOTALL | re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"""<title\b[^>]*>(?P<title>.*?)</title\s*>
+      | <meta\b(?=[^>]*?\bname\s*=\s*["']?(?P<name>[\w-]+))
+        (?=[^>]*?\bcontents?\s*=\s*(?P<quote>["'])(?P<content>.*?)(?P=quote))[^>"']*
+        (?:(?:"[^"]*"|'[^']*')[^>"']*)*>""",
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
+#: Pelican writes such a value between single quotes, whatever else is in it.
+_BOTH_QUOTES = re.compile(r"""="[^"<>]*&quot;[^"<>]*\"""")
+_CONTENT = re.compile(r"""(\bcontents?\s*=\s*)(["']).*?\2""", re.DOTALL | re.IGNORECASE)
+
+
+class HtmlSyntax:
+    """``.html``: headers of posts written by hand can be changed one by one."""
+
+    name: Literal["html"] = "html"
+    suffix = "html"
+
+    def parse(self, text: str) -> Parts:
+        """A file without head and body is a body without headers."""
+        match = _FILE.fullmatch(text)
+        if match is None:
+            return Parts(body=text)
+        return Parts(tuple(_lines(match["head"])), match["gap"], match["body"], match["tail"])
+
+    def changed(self, line: Line, value: str) -> Line:
+        """The element with another value, its other attributes kept."""
+        if line.key == "title":
+            raw = re.sub(r"(?<=>)[^<]*(?=<)", lambda _: value, line.raw, count=1)
+        else:
+            shown = f'"{escape(value)}"'
+            raw = _CONTENT.sub(lambda match: match[1] + shown, line.raw, count=1)
+        return Line(raw, line.key, value)
+
+    def added(self, key: str, value: str, newline: str) -> Line:
+        """``<meta name="key" content="value">``."""
+        raw = f'<meta name="{key.lower()}" content="{escape(value)}">{newline}'
+        return Line(raw, key.lower(), value)
+
+    def html_body(self, html: str) -> str:
+        """HTML is what the body is."""
+        written = _BOTH_QUOTES.sub(lambda match: match[0].replace("'", "’"), html)
+        return f"\n{written}\n"
+
+
+def _lines(head: str) -> list[Line]:
+    """The head's elements that are headers, and what stands between them."""
+    lines: list[Line] = []
+    position = 0
+    for match in _HEADER.finditer(head):
+        if match.start() > position:
+            lines.append(Line(head[position : match.start()], "", ""))
+        if match["name"]:
+            key = match["name"].lower()
+            value = " ".join(unescape(match["content"]).split())
+            lines.append(Line(match.group(), "tags" if key == "keywords" else key, value))
+        else:
+            lines.append(Line(match.group(), "title", " ".join(match["title"].split())))
+        position = match.end()
+    return [*lines, Line(head[position:], "", "")] if position < len(head) else lines
+
+
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*\s*")
+_FIELD = re.compile(r":(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)", re.DOTALL)
+#: A comment, which may be before the title; no directive, target, substitution or footnote.
+_COMMENT = re.compile(r"\.\.(?:\s+(?![_|\[]|\S+::).*)?$", re.DOTALL)
+#: Fields that only Pelican's headers have.
+_OF_PELICAN = {"date", "modified", "slug", "tags", "category", "author", "authors", "status"}
+#: What docutils would not take for text: markup; a scheme, of which it makes a link (of
+#: ``javascript:`` too); at the end, what announces a literal block.
+_MARKUP = re.compile(r"[\\*`|_]|(?<=[A-Za-z])(?<!http)(?<!https):(?=\S)|:(?=:$)")
+#: At the start, lists and directives: ``.. include::`` would bring any file into the site.
+_BLOCK = re.compile(r"\W|(?:\d+|[A-Za-z]|[ivxlcdmIVXLCDM]+)[.)](?=\s|$)")
+#: Headers whose value Pelican gets as HTML; the others it gets as text.
+_AS_HTML = frozenset({"title", "summary"})
+
+
+class RstSyntax:
+    """``.rst``: headers of posts written by hand can be changed one by one."""
+
+    name: Literal["rst"] = "rst"
+    suffix = "rst"
+
+    def parse(self, text: str) -> Parts:
+        """The title block and the field list; the rest is body."""
+        pieces = physical_lines(text)
+        lines, used = _title_block(pieces)
+        used += _fields(pieces[used:], lines)
+        gap = ""
+        if used < len(pieces) and not pieces[used].strip():
+            gap, used = pieces[used], used + 1
+        return Parts(tuple(lines), gap, "".join(pieces[used:]))
+
+    def changed(self, line: Line, value: str) -> Line:
+        """The line with another value; a title with adornments as long as it is."""
+        written = _escaped(line.key, value)
+        if not line.raw.startswith(":"):
+            return Line(_adorned(line.raw, written), line.key, value)
+        match = _FIELD.match(line.raw)
+        space = match["space"].strip("\r\n") if match and line.value else " "
+        name = line.raw.split(":", 2)[1]
+        raw = f":{name}:{space}{written}".rstrip() + line_end(line.raw)
+        return Line(raw, line.key, value)
+
+    def added(self, key: str, value: str, newline: str) -> Line:
+        """``:key: value``."""
+        written = f":{key.lower()}: {_escaped(key.lower(), value)}".rstrip() + newline
+        return Line(written, key.lower(), value)
+
+    def html_body(self, html: str) -> str:
+        """HTML goes past reStructuredText in a ``raw`` directive."""
+        # Docutils ends a line at more characters than others do; the block must not end there.
+        lines = html.splitlines()
+        return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in lines)
+
+
+def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
+    """What is before the fields: comments, the title, and a subtitle where there is one."""
+    start = _before_title(pieces)
+    before = [Line(piece, "", "") for piece in pieces[:start]]
+    size = _title_size(pieces[start:])
+    if not size:
+        blank = next((n for n, piece in enumerate(pieces) if piece.strip()), len(pieces))
+        return before[:blank], blank
+    block, end = pieces[start : start + size], _past_blank(pieces, start + size)
+    title = Line("".join(block), "title", _plain("title", block[-2].strip()))
+    # docutils takes the title of the only section, if it comes at once, for a subtitle: fields
+    # come after it.
+    further = _title_size(pieces[end:])
+    if further and pieces[end + further - 1][0] != block[-1][0]:
+        after, fields = _past_blank(pieces, end + further), list[Line]()
+        _fields(pieces[after:], fields)
+        if any(field.key in _OF_PELICAN for field in fields):
+            end = after
+    return [*before, title, *(Line(piece, "", "") for piece in pieces[start + size : end])], end
+
+
+def _before_title(pieces: list[str]) -> int:
+    """How many lines are blank or of comments, which docutils passes over."""
+    at = used = _past_blank(pieces, 0)
+    while at < len(pieces) and _COMMENT.match(pieces[at]):
+        at += 1
+        while at < len(pieces) and (not pieces[at].strip() or pieces[at][:1] in {" ", "\t"}):
+            at += 1
+        used = at
+    return used
+
+
+def _past_blank(pieces: list[str], at: int) -> int:
+    return next((n for n in range(at, len(pieces)) if pieces[n].strip()), len(pieces))
+
+
+def _title_size(pieces: list[str]) -> int:
+    """Of how many lines the title is with which this begins; 0 for none."""
+    sizes = (size for size in (3, 2) if len(pieces) >= size and _is_title(pieces[:size]))
+    return next(sizes, 0)
+
+
+def _is_title(block: list[str]) -> bool:
+    text, adornments = block[-2], [block[-1], *block[:-2]]
+    return bool(text.strip()) and all(
+        _ADORNMENT.fullmatch(adornment) and adornment.strip() for adornment in adornments
+    )
+
+
+def _fields(pieces: list[str], lines: list[Line]) -> int:
+    """Append the field list's lines; how many pieces it took."""
+    used = 0
+    for piece in pieces:
+        match = _FIELD.match(piece)
+        if match:
+            key = match["key"].lower()
+            lines.append(Line(piece, key, _plain(key, match["value"].strip())))
+        elif used and piece[:1] in {" ", "\t"} and piece.strip():
+            begun = lines.pop()
+            value = f"{begun.value} {_plain(begun.key, piece.strip())}".strip()
+            lines.append(Line(begun.raw + piece, begun.key, value))
+        else:
+            break
+        used += 1
+    return used
+
+
+def _plain(key: str, written: str) -> str:
+    text = re.sub(r"\\(.)", lambda match: match[1].strip(), written)
+    return escape(text, quote=False).replace('"', "&quot;") if key in _AS_HTML else text
+
+
+def _escaped(key: str, value: str) -> str:
+    """A value as docutils gives it back: a backslash before whatever could be markup."""
+    text = unescape(value) if key in _AS_HTML else value
+    # A backslash and a space are nothing at all, and then no block begins.
+    start = "\\ " if _BLOCK.match(text) else ""
+    return start + _MARKUP.sub(r"\\\g<0>", text)
+
+
+def _adorned(block: str, title: str) -> str:
+    """A title block with another text and adornments of its length."""
+    pieces = physical_lines(block)
+    width = max(_columns(title), 1)
+    pieces[-2] = title + line_end(pieces[-2])
+    for place in {len(pieces) - 1, *range(len(pieces) - 2)}:
+        pieces[place] = pieces[place][0] * width + line_end(pieces[place])
+    return "".join(pieces)
+
+
+def _columns(text: str) -> int:
+    """How wide docutils takes a text to be: East Asian characters are two columns wide, and
+    combining ones none."""
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) != 0 for each in text)

@@ -1,1 +1,0 @@
-"""Slugs, paths, titles and labels."""
