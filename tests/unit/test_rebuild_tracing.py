@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -10,13 +11,12 @@ from jinja2 import DictLoader, Undefined
 from pelican.contents import Article
 
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, Opaque, ValueNumbering
-from bridge.rebuild.resident.reuse.tracing import (
-    SiteList,
-    Trace,
+from bridge.rebuild.resident.reuse.templates import (
     TracingEnvironment,
+    forget_classes,
     trace_functions,
-    tracing,
 )
+from bridge.rebuild.resident.reuse.trace import SiteList, Trace, tracing
 from pelican_indieauth.entry.mention import Mention, Mentions
 from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.mentions import Found, OfPost
@@ -154,6 +154,64 @@ def test_what_may_look_at_anything_has_no_ingredients(source: str) -> None:
 )
 def test_what_uses_only_what_it_was_given_has(source: str) -> None:
     assert up_to_date(source, BEFORE, MORE)
+
+
+class _Shown:
+    """An object of a plugin's: its class has an attribute that an object may have itself, too."""
+
+    colour = "grey"
+
+    def __init__(self, **own: str) -> None:
+        self.__dict__ |= own
+
+
+def test_an_attribute_that_was_judged_in_one_object_is_judged_anew_in_the_next() -> None:
+    forget_classes()
+    _Shown.__module__ = "a_plugin"
+    for own, opaque in (({"colour": "red"}, False), ({}, True), ({"colour": "blue"}, False)):
+        trace = Trace()
+        with tracing(trace):
+            environment().from_string("{{ one.colour }}").render(one=_Shown(**own))
+        assert bool(trace.opaque) is opaque, own
+
+
+def test_a_class_that_a_plugin_changes_is_judged_anew_in_the_next_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    post = object.__new__(Article)
+    post.__dict__ |= {"title": "A", "settings": {}, "status": "published", "metadata": {}}
+
+    def opaque() -> bool:
+        forget_classes()
+        trace = Trace()
+        with tracing(trace):
+            page = environment().from_string("{{ post.title }}")
+            page.render(post=post)
+            page.render(post=post)
+        return bool(trace.opaque)
+
+    assert not opaque()
+    changed = property(lambda _: "anything", lambda *_: None)
+    monkeypatch.setattr(Article, "title", changed, raising=False)
+    assert opaque()
+
+
+def test_templates_read_the_same_attributes_again_and_again_at_little_cost() -> None:
+    """What a class says of an attribute is worked out once in a build, not for each read."""
+    post = object.__new__(Article)
+    post.__dict__ |= {"_status": "published", "settings": {}}
+    page = environment().from_string("{% for i in range(n) %}{{ post.status }}{% endfor %}")
+
+    def calls(reads: int) -> int:
+        profile = cProfile.Profile()
+        with tracing(Trace()), profile:
+            page.render(n=reads, post=post)
+        return sum(entry.callcount for entry in profile.getstats())
+
+    forget_classes()
+    calls(1)
+    # The environment's own method and Jinja's below it, and what these two call.
+    assert (calls(300) - calls(100)) / 200 <= 16
 
 
 def test_an_includes_reads_are_those_of_its_page() -> None:

@@ -1,11 +1,12 @@
-"""The resident build: one process that keeps Pelican warm.
+"""The resident build: a process that keeps Pelican and the parsed posts in memory.
 
-The bridge talks to it from :mod:`.builder`; everything else in this folder runs in the process
+The bridge talks to it through :mod:`.builder`; everything else in this folder runs in the process
 itself (``python -m bridge.rebuild.resident``), so that the bridge never imports Pelican for it.
 
-Read in this order: :mod:`.site` (one build), :mod:`.reading` (what is kept of parsed files),
-:mod:`.planning` (which pages there will be), :mod:`.tracing` and :mod:`.facts` (what a page was
-made from, and whether that is still so), :mod:`.plugins` (which plugins this bears).
+Read in this order: :mod:`.site` (one build), :mod:`.pelican.reading` (the cache of parsed files),
+:mod:`.pelican.planning` (which pages there will be), :mod:`.reuse.templates` and
+:mod:`.reuse.trace` (what a page is made from), :mod:`.reuse.inputs` (whether that has changed),
+:mod:`.pelican.plugins` (which plugins are supported).
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from importlib import metadata
 _OLDEST = (4, 12)
 
 
+class UnsupportedSiteError(Exception):
+    """The resident build does not support this site. The text says why."""
+
+
 def too_old() -> str | None:
-    """Why the Pelican that is installed is not one to be kept warm; ``None`` if it is."""
+    """Why the installed Pelican cannot be kept in memory; ``None`` if it can."""
     version = metadata.version("pelican")
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= _OLDEST:
         return None

@@ -18,7 +18,7 @@ import msgspec
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.pelican_log import Sources
-from bridge.rebuild.resident import too_old
+from bridge.rebuild.resident import UnsupportedSiteError, too_old
 from bridge.rebuild.resident.messages import (
     Build,
     BuildAbandoned,
@@ -41,7 +41,6 @@ try:
     from bridge.rebuild.resident.pelican.planning import Collision
     from bridge.rebuild.resident.pelican.reading import CachedFileChanged
     from bridge.rebuild.resident.reuse.pages import PageFailed
-    from bridge.rebuild.resident.reuse.tracing import UnsupportedSiteError
     from bridge.rebuild.resident.site import Interrupted, SitePaths, WarmSite
     from bridge.rebuild.resident.suspects import suspects
 except (ImportError, AttributeError) as error:

@@ -44,10 +44,10 @@ from bridge.rebuild.resident.reuse import opened
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, ValueNumbering
 from bridge.rebuild.resident.reuse.pages import Pages
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
-from bridge.rebuild.resident.reuse.tracing import (
+from bridge.rebuild.resident.reuse.templates import (
     CompiledTemplates,
     TracingEnvironment,
-    forget_looks,
+    forget_classes,
     known_to_pelican,
     trace_functions,
 )
@@ -92,7 +92,7 @@ class _Build:
 
 
 class WarmSite:
-    """The site, warm. Raises :class:`~.plugins.UnsupportedSiteError` where that is not possible.
+    """A site that is kept in memory. Raises :class:`UnsupportedSiteError` for some sites.
 
     ``shown`` is told of output files as soon as they are in place; ``newer`` says whether
     something newer is waiting, in which case a build is given up between two pages. ``logged`` is
@@ -179,7 +179,7 @@ class WarmSite:
         self._memory.forget()
         self._pictures.unclaimed.clear()
         contents.forget()
-        forget_looks()
+        forget_classes()
         self.content_cache.begin()
         self._links.begin()
         self._pages.begin()

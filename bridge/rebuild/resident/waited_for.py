@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bridge.rebuild.resident.reuse.tracing import is_mentions
+from bridge.rebuild.resident.reuse.trace import is_mentions
 
 
 class WaitedFor:

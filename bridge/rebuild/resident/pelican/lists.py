@@ -9,7 +9,7 @@ from typing import Any
 from pelican.contents import Content
 from pelican.urlwrappers import URLWrapper
 
-from bridge.rebuild.resident.reuse.tracing import SiteList
+from bridge.rebuild.resident.reuse.trace import SiteList
 
 
 class Findable(list[Any]):

@@ -19,8 +19,10 @@ from blinker import ANY, NamedSignal, Signal
 from pelican import Pelican
 from pelican.plugins import signals
 
+from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.pelican.reading import fresh
-from bridge.rebuild.resident.reuse.tracing import UnsupportedSiteError, current, replaced
+from bridge.rebuild.resident.reuse.trace import current
+from bridge.rebuild.resident.reuse.trusted import replaced
 
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"

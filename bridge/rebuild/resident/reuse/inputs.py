@@ -31,7 +31,8 @@ from pelican.utils import SafeDatetime
 
 from bridge.rebuild.resident.pelican.plugins import is_known
 from bridge.rebuild.resident.pelican.reading import stamp
-from bridge.rebuild.resident.reuse.tracing import SiteList, Trace, asked, speaks_for_itself
+from bridge.rebuild.resident.reuse.trace import SiteList, Trace, read_again
+from bridge.rebuild.resident.reuse.trusted import has_special_methods
 
 #: Which content object: of which kind, from which file.
 ContentKey: TypeAlias = tuple[str, str]
@@ -264,7 +265,7 @@ _slotted: dict[type, tuple[str, ...]] = {}
 def _speaks(kind: type) -> bool:
     known = _speaking.get(kind)
     if known is None:
-        known = _speaking[kind] = speaks_for_itself(kind)
+        known = _speaking[kind] = has_special_methods(kind)
     return known
 
 
@@ -290,7 +291,7 @@ def _file(path: str) -> Any:
 
 def _answer(items: list[Any], what: tuple[Any, ...]) -> Any:
     """What a read gives, in a form that is compared by content even for a list of the site's."""
-    answer = asked(items, what)
+    answer = read_again(items, what)
     if isinstance(answer, SiteList):
         return [item for item in answer]  # noqa: C416 - a plain list
     return answer

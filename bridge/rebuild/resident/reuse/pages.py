@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from pelican.contents import Content
 
+from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.pelican.planning import Page
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, Dependencies, Opaque
 from bridge.rebuild.resident.reuse.opened import noting
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
-from bridge.rebuild.resident.reuse.tracing import Trace, UnsupportedSiteError, tracing
+from bridge.rebuild.resident.reuse.trace import Trace, tracing
 
 #: What Pelican looks up in the context for each feed, besides the feed's posts.
 _OF_FEEDS = ("SITENAME", "SITESUBTITLE", "SITEURL", "localsiteurl", "RSS_FEED_SUMMARY_ONLY")
