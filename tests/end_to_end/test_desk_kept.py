@@ -35,6 +35,8 @@ AUTHENTICATOR = {
     "automaticPresenceSimulation": True,
 }
 Cookies = list[dict[str, object]]
+#: The very module that the pages have, whose address carries the version of all static files.
+OUTBOX = "document.querySelector('[href$=\"/pages.css\"]').href.replace('pages.css', 'outbox.js')"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -91,7 +93,7 @@ async def kept_until(page: Page, count: int, part: str = "", store: str = "draft
     async with asyncio.timeout(PATIENCE):
         while True:
             found: list[object] = await page.evaluate(
-                "async (store) => (await import('/auth/static/kept.js')).all(store)", store
+                f"async (store) => (await import({OUTBOX})).all(store)", store
             )
             if len(found) == count and part in str(found):
                 return
@@ -299,7 +301,7 @@ async def test_three_posts_written_offline_are_posted_in_order_and_once_each(
 async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_says_why(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
-    put = """async (item) => (await import('/auth/static/outbox.js')).queue(item)"""
+    put = f"async (item) => (await import({OUTBOX})).queue(item)"
     item = {"once": "lost", "kind": "note", "fields": [["content", "Sent twice"]], "files": []}
     async with tab(chromium, cookies) as page:
         await page.goto(f"{apart.desk}outbox")
@@ -311,7 +313,7 @@ async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_s
 
         await page.route("**/desk/outbox", lose)
         await page.evaluate(put, item)
-        await page.evaluate("async () => (await import('/auth/static/outbox.js')).flush()")
+        await page.evaluate(f"async () => (await import({OUTBOX})).flush()")
         await expect(page.locator("#outbox li")).to_contain_text("It was not posted.")
         assert apart.commits() == before + 1
         await page.unroute("**/desk/outbox", lose)
@@ -332,7 +334,7 @@ async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_s
 async def test_what_could_not_be_sent_is_tried_again_by_itself_and_then_by_hand(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
-    put = """async (item) => (await import('/auth/static/outbox.js')).queue(item)"""
+    put = f"async (item) => (await import({OUTBOX})).queue(item)"
     item = {"once": "later", "kind": "note", "fields": [["content", "Sent later"]], "files": []}
     async with tab(chromium, cookies, expected="status of 503") as page:
         await page.clock.install()
@@ -353,7 +355,7 @@ async def test_what_could_not_be_sent_is_tried_again_by_itself_and_then_by_hand(
 
         await page.route("**/desk/outbox", fail)
         await page.evaluate(put, item)
-        await page.evaluate("async () => (await import('/auth/static/outbox.js')).flush()")
+        await page.evaluate(f"async () => (await import({OUTBOX})).flush()")
         await tried()
         for seconds in (5, 30, 120):
             await page.clock.fast_forward((seconds - 1) * 1000)

@@ -1,8 +1,7 @@
 // Keeps what is typed in the form of a post, with files that are not sent yet, until the server
 // says that it is written. Nothing is restored unasked.
 import { addRow, form, take, waiting } from "./desk.js";
-import { all, put, remove } from "./kept.js";
-import { queue } from "./outbox.js";
+import { all, put, queue, remove } from "./outbox.js";
 
 const offers = document.getElementById("drafts");
 const about = form.elements.url?.value || "new";

@@ -1,6 +1,5 @@
 // A page to write on without a network. It holds nothing of the owner's but what they type here.
-import { put, remove } from "./kept.js";
-import { queue } from "./outbox.js";
+import { put, queue, remove } from "./outbox.js";
 import { show } from "./waiting.js";
 
 const form = document.getElementById("compose");

@@ -1,5 +1,31 @@
-// Posts that wait for a network: kept in this browser, and sent in their order, once each.
-import { all, put, remove } from "./kept.js";
+// What this browser keeps for a desk that has a host name of its own, in IndexedDB: drafts, and posts
+// that wait for a network. These are sent in their order, once each.
+const opened = new Promise((resolve, reject) => {
+  const asked = indexedDB.open("desk", 1);
+  asked.onupgradeneeded = () => {
+    for (const name of ["drafts", "outbox"]) asked.result.createObjectStore(name, { keyPath: "key" });
+  };
+  asked.onsuccess = () => resolve(asked.result);
+  asked.onerror = () => reject(asked.error);
+});
+
+async function run(store, mode, act) {
+  const database = await opened;
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction(store, mode);
+    const request = act(transaction.objectStore(store));
+    // At once: a page that is being closed would take an open transaction along.
+    transaction.commit?.();
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+export const all = (store) => run(store, "readonly", (kept) => kept.getAll());
+export const put = (store, value) => run(store, "readwrite", (kept) => kept.put(value));
+export const remove = (store, key) => run(store, "readwrite", (kept) => kept.delete(key));
+
+// --- posts that wait for a network --------------------------------------------------------------
 
 const KINDS = { image: "photo", video: "video", audio: "audio" };
 const JSON_TYPE = "application/json";
@@ -100,3 +126,17 @@ addEventListener("online", () => {
   tries = 0;
   void flush();
 });
+
+// --- every page of such a desk: what waits is sent, and the worker installed --------------------
+
+const link = document.getElementById("waiting");
+
+async function tell() {
+  link.hidden = !(await waitingPosts()).length;
+}
+
+if (link) {
+  addEventListener("flushed", tell);
+  void flush();
+  navigator.serviceWorker?.register("/desk/sw.js", { scope: "/desk/" }).catch(() => {});
+}

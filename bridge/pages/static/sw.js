@@ -3,7 +3,7 @@
 /* global VERSION, STATIC */
 const CACHE = `desk-${VERSION}`;
 const OFFLINE = "/desk/offline";
-const FILES = ["pages.css", "desk.css", "icon.svg", "kept.js", "outbox.js", "waiting.js", "offline.js"];
+const FILES = ["pages.css", "icon.svg", "outbox.js", "waiting.js", "offline.js"];
 const OWN = [OFFLINE, ...FILES.map((name) => `${STATIC}/${name}`)];
 
 async function install() {

@@ -1,6 +1,5 @@
 // The list of what waits in this browser, with what can be done about each.
-import { flush, waitingPosts } from "./outbox.js";
-import { put, remove } from "./kept.js";
+import { flush, put, remove, waitingPosts } from "./outbox.js";
 
 const list = document.getElementById("outbox");
 const words = list.dataset;
