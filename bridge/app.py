@@ -93,12 +93,15 @@ async def _assemble(app: web.Application, core: Core) -> None:
     with_previews = server is not None and core.rebuilder.is_local
     previews = Previews(core.rebuilder, core.public_url) if with_previews else None
     status = _make_status(core, gate, social, with_pages=server is not None)
-    _add_micropub(app, core, gate, publisher, previews)
+    queries = Queries(
+        core.repo.catalogue, core.repo.posts, core.settings, f"{core.public_url}media"
+    )
+    _add_micropub(app, core, gate, publisher, queries, previews)
     _add_status(app, core, status)
     if previews is not None:
         app.router.add_get("/preview/{path:.+}", previews.get)
     if server is not None:
-        _add_desk(app, core, publisher, previews)
+        _add_desk(app, core, publisher, queries, previews)
         if social.sender is not None:
             app.router.add_post("/status/webmentions", owner_form(status.decide_webmentions))
     app[STORE], app[REBUILDER] = core.repo.store, core.rebuilder
@@ -195,12 +198,12 @@ def _add_micropub(
     core: Core,
     gate: Gate,
     publisher: Publisher,
+    queries: Queries,
     previews: Previews | None,
 ) -> None:
     """Add the routes ``/micropub`` and ``/media``."""
     repo, settings, router = core.repo, core.settings, app.router
     media = MediaHandlers(repo.media, gate, core.committer, max_bytes=settings.media.max_bytes)
-    queries = Queries(repo.catalogue, repo.posts, settings, f"{core.public_url}media")
     micropub = MicropubHandlers(
         gate, publisher, queries, media, previews, max_bytes=app[MAX_REQUEST]
     )
@@ -228,7 +231,11 @@ def _add_status(app: web.Application, core: Core, status: StatusHandlers) -> Non
 
 
 def _add_desk(
-    app: web.Application, core: Core, publisher: Publisher, previews: Previews | None
+    app: web.Application,
+    core: Core,
+    publisher: Publisher,
+    queries: Queries,
+    previews: Previews | None,
 ) -> None:
     """Add the desk's routes; the owner has to sign in for them."""
     repo = core.repo
@@ -237,6 +244,7 @@ def _add_desk(
         catalogue=repo.catalogue,
         posts=repo.posts,
         publisher=publisher,
+        queries=queries,
         media=repo.media,
         rebuilder=core.rebuilder,
         previews=previews,

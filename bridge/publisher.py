@@ -145,6 +145,17 @@ class Publisher:
             raise Unavailable("The bridge is shutting down. Try again in a moment.")
         return acting.result()
 
+    async def address_of(self, action: Create) -> str:
+        """The URL that a new post would get now. Nothing is written, and no name is kept for it.
+
+        Raises what :meth:`carry_out` does for a post that the site cannot hold.
+        """
+        async with asyncio.timeout(_SECONDS):
+            base = await self._catalogue.for_new_post()
+            settled = await self._composed(action.post, action, self._now())
+            async with self._reservations.new(settled, base) as reservation:
+                return reservation.location.url
+
     async def carried_out(self, forms: Iterable[str]) -> list[str]:
         """Those of the forms that have been carried out. Raises what the store does.
 

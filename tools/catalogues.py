@@ -43,6 +43,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
     "PostType": (1,),
     "Section": (2, "label"),
     "_scope": (0,),
+    "Advice": (0, 2),
     "Scope": (0,),
 }
 #: Names that hold such words, or a table of them, or a pair of an address and words.
@@ -51,6 +52,7 @@ _NAMES = frozenset(
         "problem",
         "problems",
         "link",
+        "also",
         "told",
         "text",
         "label",
@@ -69,6 +71,7 @@ _TABLES = frozenset(
         "STALE",
         "BACK",
         "_WANTED",
+        "_NAMELESS",
         "_WORK",
         "_RSVP",
         "_READ",
@@ -80,7 +83,9 @@ _TABLES = frozenset(
     }
 )
 #: Functions that give such words.
-_TELLERS = frozenset({"_headline", "_building", "_pushing", "_job", "_seems", "_made_by"})
+_TELLERS = frozenset(
+    {"_headline", "_building", "_pushing", "_job", "_seems", "_made_by", "_way_on"}
+)
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),

@@ -55,6 +55,10 @@ OFFERED = tuple(word for word in SCOPES if word != "post")
 #: narrows one.
 ALL_SCOPES = tuple(word for word in OFFERED if word != "draft")
 
+#: What apps for reading ask for (Microsub 3.1). It opens nothing here, but perhaps at the owner's
+#: Microsub server, which asks here what a token is good for.
+READERS = frozenset({"read", "follow", "mute", "block", "channels"})
+
 #: The words that say who someone is, and open nothing (IndieAuth 5.3.4).
 IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.permissions)
 

@@ -212,6 +212,22 @@ def _decode_author(file: PelicanFile, rules: SiteRules) -> _Values:
     return {"author": authors} if authors else {}
 
 
+#: A language tag (BCP 47): Pelican puts it into pages, and into addresses where a setting says so.
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
+
+
+def _encode_lang(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
+    del file, rules
+    found = (_one_text(properties, "lang") or "").strip()
+    return found if LANGUAGE.fullmatch(found) else None
+
+
+def _decode_lang(file: PelicanFile, rules: SiteRules) -> _Values:
+    del rules
+    found = (file.get("Lang") or "").strip()
+    return {"lang": (found,)} if found else {}
+
+
 #: In the order in which a new file has them; Slug and Category stand between.
 TITLE = Field("Title", ("name",), _encode_title, _decode_title)
 DATE = Field("Date", ("published",), _encode_date("published"), _decode_date("Date", "published"))
@@ -222,5 +238,6 @@ TAGS = Field("Tags", ("category",), _encode_tags, _decode_tags)
 STATUS = Field("Status", ("post-status", "visibility"), _encode_status, _decode_status)
 SUMMARY = Field("Summary", ("summary",), _encode_summary, _decode_summary)
 AUTHOR = Field("Author", ("author",), _encode_author, _decode_author)
+LANG = Field("Lang", ("lang",), _encode_lang, _decode_lang)
 
-FIELDS = (TITLE, DATE, MODIFIED, TAGS, STATUS, SUMMARY, AUTHOR)
+FIELDS = (TITLE, DATE, MODIFIED, TAGS, STATUS, SUMMARY, AUTHOR, LANG)

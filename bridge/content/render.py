@@ -17,7 +17,10 @@ from bridge.content.titles import earlier_title, plain_content, synthetic_title
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Json, Post, Properties
 
-_ORDER = ("Title", "Date", "Modified", "Slug", "Category", "Tags", "Status", "Summary", "Author")
+_ORDER = (
+    *("Title", "Date", "Modified", "Slug", "Category"),
+    *("Tags", "Status", "Summary", "Author", "Lang"),
+)
 #: What stands around the body of an HTML file.
 _FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
 _LINES = "\r\n"

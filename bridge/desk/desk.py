@@ -26,6 +26,7 @@ from bridge.rebuild import Rebuilder
 from bridge.settings import Settings
 from bridge.store import ContentStore
 from bridge.web.preview import Previews
+from bridge.web.queries import Queries
 
 #: What the owner may do who sits at the desk: all that an app can be allowed.
 _SCOPES = frozenset({"create", "update", "delete", "media"})
@@ -42,6 +43,7 @@ class Desk:
     catalogue: Catalogue
     posts: PostReader
     publisher: Publisher
+    queries: Queries
     media: MediaLibrary
     rebuilder: Rebuilder
     previews: Previews | None

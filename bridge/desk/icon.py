@@ -1,14 +1,28 @@
-"""The desk's icon on a home screen: the first letter of its owner's name, or else a pencil."""
+"""The desk's icon on a home screen: the owner's photo, or the first letter of their name, or a
+pencil."""
 
 from __future__ import annotations
 
+import asyncio
 import io
+import logging
 import unicodedata
-from functools import cache
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 
+from bridge.context.fetcher import Fetch
+from bridge.desk.desk import DESK, Desk
+from bridge.errors import SiteBroken
+from bridge.micropub.address import is_web
+from bridge.net.fetch import FetchError
 from bridge.pages.render import HOST
+from bridge.runtime.expiring_map import ExpiringMap
+from bridge.syndication.compose.images import NoImage, fit_in_subprocess
+
+log = logging.getLogger(__name__)
 
 _PAPER, _ACCENT = "#fbf9f4", "#0e6163"
 #: The name of each, its width, and whether a phone cuts its own shape out of it: then it fills the
@@ -17,6 +31,56 @@ ICONS = {"192": (192, False), "512": (512, False), "maskable": (512, True)}
 #: The pencil of ``icon.svg``, in a square of 32.
 _PENCIL = ((9, 23), (11, 17), (21, 7), (23, 7), (25, 9), (25, 11), (15, 21))
 _SCALE = 4
+_PHOTO_BYTES, _LARGEST = 5_000_000, 512
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersPhoto:
+    """Fetches the owner's photo, and keeps it for an hour; that there is none, too."""
+
+    fetch: Fetch
+    known: ExpiringMap[bytes] = field(default_factory=lambda: ExpiringMap(seconds=3600, most=4))
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def of(self, url: str) -> bytes:
+        """A PNG or JPEG of :data:`_LARGEST` pixels a side at most; empty where there is none."""
+        async with self._turn:
+            if (known := self.known.get(url)) is None:
+                known = await self._fetched(url) if is_web(url) else b""
+                self.known.put(url, known)
+            return known
+
+    async def _fetched(self, url: str) -> bytes:
+        try:
+            found = await self.fetch.fetch(url, max_bytes=_PHOTO_BYTES, accept="image/*")
+            if found.status != 200:
+                return b""
+            fitted = await fit_in_subprocess(
+                found.body,
+                most_bytes=_PHOTO_BYTES,
+                longest=_LARGEST,
+                mimes=("image/png", "image/jpeg"),
+            )
+        except (FetchError, NoImage) as error:
+            log.info("no photo for the icon from %r: %s", url, error)
+            return b""
+        return fitted.data
+
+
+PHOTO = web.AppKey("photo", OwnersPhoto)
+
+
+def _photo_of(desk: Desk) -> str:
+    """The address of the owner's photo: of the bridge's settings, or else of the site's."""
+    if desk.settings.indieauth.photo:
+        return desk.settings.indieauth.photo
+    with suppress(SiteBroken):
+        facts = desk.catalogue.site.facts
+        photo = facts.values.get("INDIEAUTH_PHOTO")
+        if isinstance(photo, str):
+            root = facts.siteurl or desk.settings.site.me.rstrip("/")
+            return root + photo if photo.startswith("/") else photo
+    return ""
 
 
 async def icon(request: web.Request) -> web.Response:
@@ -26,7 +90,9 @@ async def icon(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     host = request.app[HOST]
     size, maskable = found
-    body = drawn((host.name or host.me.partition("://")[2])[:1].upper(), size, maskable=maskable)
+    photo = await request.app[PHOTO].of(_photo_of(request.app[DESK]))
+    letter = (host.name or host.me.partition("://")[2])[:1].upper()
+    body = drawn(letter, size, maskable=maskable, photo=photo)
     headers = {hdrs.CACHE_CONTROL: "public, max-age=86400"}
     return web.Response(body=body, content_type="image/png", headers=headers)
 
@@ -44,26 +110,31 @@ def described() -> list[dict[str, str]]:
     ]
 
 
-@cache
-def drawn(letter: str, size: int, *, maskable: bool) -> bytes:
-    """An icon as PNG, with a letter on it."""
+@lru_cache(maxsize=12)
+def drawn(letter: str, size: int, *, maskable: bool, photo: bytes = b"") -> bytes:
+    """An icon as PNG, with a photo (PNG or JPEG) or else a letter on it."""
     # Nothing else of the desk needs it, and hardly anyone asks for an icon twice.
-    from PIL import Image, ImageDraw, ImageFont, features  # noqa: PLC0415
+    from PIL import Image, ImageDraw, ImageFont, ImageOps, features  # noqa: PLC0415
 
     # Drawn larger and made smaller, so that its edges are smooth.
-    wide = size * _SCALE
-    image = Image.new("RGBA", (wide, wide))
-    draw = ImageDraw.Draw(image)
+    wide = size * (_SCALE if not photo else 2)
+    shape = Image.new("L", (wide, wide))
     radius = 0 if maskable else wide * 7 // 32
-    draw.rounded_rectangle((0, 0, wide - 1, wide - 1), radius, fill=_ACCENT)
+    ImageDraw.Draw(shape).rounded_rectangle((0, 0, wide - 1, wide - 1), radius, fill=255)
+    image = Image.new("RGBA", (wide, wide), _PAPER if photo else _ACCENT)
+    draw = ImageDraw.Draw(image)
     # The font that Pillow brings along has no letters but these.
     plain = unicodedata.normalize("NFKD", letter)[:1]
-    if plain.isascii() and plain.isalnum() and features.check("freetype2"):
+    if photo:
+        with Image.open(io.BytesIO(photo), formats=("PNG", "JPEG")) as seen:
+            image.alpha_composite(ImageOps.fit(seen.convert("RGBA"), image.size))
+    elif plain.isascii() and plain.isalnum() and features.check("freetype2"):
         font = ImageFont.load_default(wide * (9 if maskable else 11) // 20)
         draw.text((wide / 2, wide / 2), plain, fill=_PAPER, font=font, anchor="mm")
     else:
         each, shift = (wide / 40, wide / 10) if maskable else (wide / 32, 0)
         draw.polygon([(x * each + shift, y * each + shift) for x, y in _PENCIL], fill=_PAPER)
+    image.putalpha(shape)
     out = io.BytesIO()
     image.resize((size, size)).save(out, "PNG", optimize=True)
     return out.getvalue()

@@ -96,7 +96,9 @@ async def manifest(request: web.Request) -> web.Response:
         "background_color": "#fbf9f4",
         "icons": described(),
         "shortcuts": [
-            {"name": translated("Write"), "url": "/desk/new"},
+            {"name": translated("Note"), "url": "/desk/new"},
+            {"name": translated("Photo"), "url": "/desk/new?kind=photo"},
+            {"name": translated("Reply"), "url": "/desk/new?kind=reply"},
             {"name": translated("Drafts"), "url": "/desk/?show=drafts"},
         ],
         "share_target": {

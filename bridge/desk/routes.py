@@ -16,8 +16,9 @@ from bridge.pages.render import redirect
 def setup(app: web.Application, desk: Desk) -> None:
     """Add the desk to an application that has the built-in server's pages."""
     app[DESK] = desk
-    add_section(app, Section("posts", "/desk/", "Posts", 10))
-    add_section(app, Section("write", "/desk/new", "Write", 20))
+    app[icon.PHOTO] = icon.OwnersPhoto(desk.contexts.fetch)
+    add_section(app, Section("write", "/desk/new", "Write", 10))
+    add_section(app, Section("posts", "/desk/", "Posts", 20))
     add_section(app, Section("files", "/desk/files", "Files", 30))
     app.router.add_routes(
         [
@@ -28,6 +29,8 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.get("/desk/edit", owner_page(change.show)),
             web.post("/desk/edit", post_form(change.change)),
             web.post("/desk/context", owner_form(preview.look_up)),
+            web.post("/desk/places", owner_form(preview.places)),
+            web.post("/desk/address", post_form(write.address)),
             web.post("/desk/preview", post_form(preview.at_once)),
             web.get("/desk/look", owner_page(preview.in_theme)),
             web.post("/desk/publish", owner_form(preview.publish)),

@@ -7,7 +7,7 @@ import time
 
 from aiohttp import web
 
-from bridge.auth.scopes import OFFERED, SCOPES
+from bridge.auth.scopes import IDENTITY, OFFERED, SCOPES
 from bridge.errors import CsrfError
 from bridge.http.form import Form, read_form
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session
@@ -20,15 +20,24 @@ from bridge.indieauth.login.password import (
 from bridge.indieauth.login.sessions import Session, end_other_sessions, end_session, list_sessions
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.login.step_up import CONFIRM, ask_again, attempt_within
-from bridge.indieauth.oauth.app_tokens import create_token, list_tokens, revoke_token
+from bridge.indieauth.oauth.app_tokens import (
+    create_token,
+    list_tokens,
+    rename_token,
+    revoke_token,
+)
 from bridge.indieauth.oauth.consent import UNTICKED
 from bridge.indieauth.oauth.grants import connected_apps, revoke_grant
 from bridge.indieauth.server import SERVER
-from bridge.indieauth.webauthn.passkeys import list_passkeys, remove_passkey
+from bridge.indieauth.webauthn.passkeys import list_passkeys, remove_passkey, rename_passkey
 from bridge.pages.render import page, page_endpoint, redirect
 
 #: How long an app token may be good, in days; 0 is for ever.
-_DAYS = (0, 7, 30, 90, 365)
+_DAYS = (365, 90, 30, 7, 0)
+#: What a new token's form has ticked: what most apps do. Who the owner is an app learns otherwise.
+_TICKED = frozenset(OFFERED) - UNTICKED - IDENTITY
+_LONGEST_NAME = 80
+_NAMELESS = "Give it a name, so that you know it again."
 
 
 @page_endpoint
@@ -56,7 +65,7 @@ async def create(request: web.Request) -> web.Response:
     try:
         secret = create_token(
             server.db,
-            (form.get("name") or "")[:80],
+            (form.get("name") or "")[:_LONGEST_NAME],
             form.every("scope"),
             expires=time.time() + days * 86400 if days else None,
         )
@@ -78,6 +87,18 @@ async def revoke(request: web.Request) -> web.Response:
         revoke_token(server.db, token)
     if grant is not None:
         revoke_grant(server.db, grant)
+    return redirect("/tokens")
+
+
+@page_endpoint
+async def rename(request: web.Request) -> web.Response:
+    """POST /tokens/rename: call an app token (``token``) by another ``name``."""
+    browser, _, form = await _owner_form(request)
+    try:
+        name = (form.get("name") or "")[:_LONGEST_NAME]
+        rename_token(request.app[SERVER].db, _number(form, "token") or 0, name)
+    except ValueError:
+        return _tokens_page(request, browser, problem=_NAMELESS)
     return redirect("/tokens")
 
 
@@ -120,6 +141,18 @@ async def forget_passkey(request: web.Request) -> web.Response:
         )
     if passkey is not None:
         remove_passkey(server.db, passkey)
+    return redirect("/auth/sessions")
+
+
+@page_endpoint
+async def name_passkey(request: web.Request) -> web.Response:
+    """POST /auth/passkeys/rename: call a passkey (``passkey``) by another ``name``."""
+    browser, _, form = await _owner_form(request)
+    try:
+        name = (form.get("name") or "")[:_LONGEST_NAME]
+        rename_passkey(request.app[SERVER].db, _number(form, "passkey") or 0, name)
+    except ValueError:
+        return _sessions_page(request, browser, problem=_NAMELESS)
     return redirect("/auth/sessions")
 
 
@@ -181,8 +214,8 @@ def _tokens_page(
         apps=connected_apps(server.db),
         tokens=list_tokens(server.db),
         scopes=[(word, SCOPES[word].meaning) for word in OFFERED],
-        ticked=set(OFFERED) - UNTICKED if typed is None else typed.every("scope"),
-        typed_name="" if typed is None else (typed.get("name") or "")[:80],
+        ticked=_TICKED if typed is None else typed.every("scope"),
+        typed_name="" if typed is None else (typed.get("name") or "")[:_LONGEST_NAME],
         chosen=None if typed is None else _number(typed, "days"),
         unnamed=typed is not None and not (typed.get("name") or "").strip(),
         unticked=typed is not None and not typed.every("scope"),

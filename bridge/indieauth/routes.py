@@ -52,6 +52,7 @@ _PAGES = (
     web.post("/auth/passkeys/options", _passkeys("ask_creation")),
     web.post("/auth/passkeys", _passkeys("create")),
     web.post("/auth/passkeys/remove", account.forget_passkey),
+    web.post("/auth/passkeys/rename", account.name_passkey),
 )
 
 
@@ -74,6 +75,7 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
             web.get("/tokens", account.tokens),
             web.post("/tokens", account.create),
             web.post("/tokens/revoke", account.revoke),
+            web.post("/tokens/rename", account.rename),
             *_PAGES,
         ]
     )

@@ -151,6 +151,11 @@ def figure(number: int) -> str:
     return f"{number:,}".replace(",", _THOUSANDS.get(_CURRENT.get(), ","))
 
 
+def decimal(number: float) -> str:
+    """A number with one decimal place, as the reader writes it: 0.5 or 0,5."""
+    return f"{number:.1f}".replace(".", "." if _CURRENT.get() not in _THOUSANDS else ",")
+
+
 def _plural(one: str, many: str, number: int) -> str:
     return _catalogue(_CURRENT.get()).ngettext(one, many, number)
 

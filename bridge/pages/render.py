@@ -111,6 +111,8 @@ class PageError(Exception):
         self.text = text
         self.status = status
         self.link = link
+        #: A second way on.
+        self.also: tuple[str, str] | None = None
 
 
 class Session(Protocol):
@@ -288,7 +290,7 @@ def _way_on(request: web.Request) -> tuple[str, str]:
     if path.startswith("/tokens"):
         return "/tokens", "Back to your apps"
     if path.startswith(("/auth/sessions", "/auth/password", "/auth/passkeys")):
-        return "/auth/sessions", "Back to signing in"
+        return "/auth/sessions", "Back to your account"
     return "/auth/sign-in", "Sign in, or go on where you are signed in"
 
 
@@ -327,5 +329,6 @@ def error_page(request: web.Request, error: PageError) -> web.Response:
         title=error.title,
         text=error.text,
         link=error.link or _way_on(request),
+        also=error.also,
         advice=error.advice,
     )

@@ -143,6 +143,56 @@ async def test_the_first_post_is_live_at_the_address_that_the_form_leads_to(
         assert "Its page is being built." in (await owner.get("/desk/")).text
     else:
         assert "First words, at once" in (await owner.get(done.location)).text
+        told = said(await owner.get("/desk/"))
+        assert re.search(r"Live in [0-9]+[.][0-9] seconds[.] Look at it", told)
+
+
+async def test_the_address_of_a_post_is_told_before_it_is_written(
+    owner: Browser, there: Demo
+) -> None:
+    before = there.commits()
+    page = await owner.get("/desk/new?kind=article")
+    typed = {"name": "Told before", "content": "Words"}
+    csrf = ("csrf", dict(page.form("/desk/new"))["csrf"])
+
+    async def told(**changes: str) -> str:
+        fields = [csrf, ("kind", "article"), *(typed | changes).items()]
+        return str(json.loads((await owner.post("/desk/address", fields)).text)["url"])
+
+    url = await told()
+    assert url.startswith(there.site)
+    assert "told-before" in url
+    looked = await owner.submit(page, "/desk/new", do="look", **typed)
+    assert f"Its address: {url}" in said(looked)
+    assert there.commits() == before
+    assert await write(owner, there, "article", **typed) == url
+    assert "told-before-2" in await told()
+    assert "another-end" in await told(**{"mp-slug": "Another end"})
+    # What no post can be made of has no address yet.
+    assert await told(start="tomorrow", kind="event") == ""
+    assert (await owner.post("/desk/address", [("kind", "note"), ("content", "x")])).status == 403
+
+
+async def test_places_of_earlier_posts_are_suggested(owner: Browser, there: Demo) -> None:
+    typed = {"checkin[name]": "Old harbour", "checkin[latitude]": "54.5"}
+    await write(owner, there, "checkin", **typed, **{"checkin[longitude]": "9.5"})
+    csrf = dict((await owner.get("/desk/new")).form("/desk/new"))["csrf"]
+    near = {"csrf": csrf, "lat": "54.501", "lon": "9.5"}
+    found = json.loads((await owner.post("/desk/places", near)).text)
+    assert found["places"] == [{"name": "Old harbour", "latitude": 54.5, "longitude": 9.5}]
+    everywhere = json.loads((await owner.post("/desk/places", {"csrf": csrf})).text)
+    assert "Old harbour" in {each["name"] for each in everywhere["places"]}
+    assert (await owner.post("/desk/places", {"lat": "1", "lon": "1"})).status == 403
+
+
+async def test_a_post_in_another_language_says_so(owner: Browser, there: Demo) -> None:
+    url = await write(owner, there, content="Guten Tag, Welt", lang="de")
+    assert "\nLang: de\n" in file_of(there, url)
+    page = await form_of(owner, url)
+    assert dict(page.form("/desk/edit"))["lang"] == "de"
+    done = await owner.submit(page, "/desk/edit", lang="")
+    assert done.status == 303, said(done)
+    assert "Lang:" not in file_of(there, url)
 
 
 async def test_sent_twice_it_is_one_post(owner: Browser, there: Demo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -35,8 +36,11 @@ SITE = ("/", "/articles/", "/archives/", "/tags/", "/about/", "/notes/", "/photo
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    target = {"uid": "https://social.example/@me", "name": "Mastodon", "type": "mastodon"}
     with demo_in(
-        tmp_path_factory.mktemp("browser") / "demo", BRIDGE_WEBMENTION__SEND="false"
+        tmp_path_factory.mktemp("browser") / "demo",
+        BRIDGE_WEBMENTION__SEND="false",
+        BRIDGE_SYNDICATION__TARGETS=json.dumps([target]),
     ) as running:
         yield running
 
@@ -193,6 +197,44 @@ async def test_every_page_fits_and_can_be_read_aloud(
         await stale.get_by_role("button", name="Delete this post").click()
 
 
+#: What of a page is cut off, sticks out, or is too small to be hit (WCAG 1.4.4, 1.4.10, 2.5.8).
+LOST = """(large) => {
+  const found = [];
+  if (large) document.documentElement.style.fontSize = '212.5%';
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  if (wide > 0) found.push(`${wide} px too wide`);
+  for (const each of document.querySelectorAll('button, select, textarea, input, summary, nav a')) {
+    const { width, height } = each.getBoundingClientRect();
+    if (!each.checkVisibility() || each.closest('.visually-hidden, .skip') || !width) continue;
+    if (['checkbox', 'radio'].includes(each.type) && each.closest('label')) continue;
+    const least = each.closest('.bar') ? 44 : 24;
+    const start = each.outerHTML.slice(0, 80);
+    if (height < least || width < 24) found.push(`${start}: ${width} x ${height}`);
+    const cut = each.clientWidth && each.scrollWidth > each.clientWidth + 1;
+    if (cut && each.matches('button, summary, nav a')) found.push(`cut off: ${start}`);
+  }
+  return found;
+}"""
+
+
+async def test_text_of_twice_the_size_loses_nothing_and_what_is_pressed_is_large_enough(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    pages = (
+        *("/desk/", "/desk/new?kind=event", "/desk/new?kind=photo", "/desk/files"),
+        *("/tokens", "/auth/sessions", "/status"),
+    )
+    for width, large in ((320, False), (640, True)):
+        view = {"width": width, "height": 700}
+        async with tab(chromium, signed_in, viewport=view, locale="de-DE") as page:
+            for path in pages:
+                await page.goto(there.site.rstrip("/") + path)
+                await page.evaluate(
+                    "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+                )
+                assert await page.evaluate(LOST, large) == [], (path, width)
+
+
 async def test_the_desk_is_in_no_page_of_anothers(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
@@ -248,6 +290,54 @@ async def test_with_script_photos_are_sent_at_once_moved_and_published_by_a_key(
     assert "Sent by keys" in shown
     assert "Tags: lake" in shown
     assert shown.index('"alt":"Indigo"') < shown.index('"alt":"Gold"')
+
+
+async def test_characters_are_counted_where_a_copy_has_little_room_left(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in) as page:
+        await page.goto(f"{there.desk}new?kind=article")
+        text, told = page.get_by_label("Text", exact=True), page.locator("[data-room]")
+        # Two code points are one character, and a link counts as 23.
+        await text.fill("👍🏽" * 470 + f" https://example.org/{'x' * 200}")
+        await expect(told).to_be_hidden()
+        await page.locator(".more > summary").click()
+        await page.get_by_label("Mastodon").check()
+        await expect(told).to_have_text("Mastodon: 494 of 500 characters")
+        await text.press("End")
+        await text.press_sequentially(" seven words")
+        await expect(told).to_contain_text("506 of 500 characters. The copy there ends early")
+        await is_fit(page)
+        await page.get_by_label("Title").fill("With a title, that is what is copied")
+        await expect(told).to_be_hidden()
+
+
+async def test_a_place_of_an_earlier_post_fills_in_where_it_is_and_the_address_is_told(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    card = {"type": ["h-card"], "properties": {"name": ["Pier 3"], "latitude": ["54.5"],
+                                               "longitude": ["-9.25"]}}  # fmt: skip
+    asked = {"type": ["h-entry"], "properties": {"content": ["There"], "location": [card]}}
+    async with (
+        aiohttp.ClientSession(headers=there.headers) as http,
+        http.post(there.micropub, json=asked) as answer,
+    ):
+        assert answer.status in {201, 202}
+    async with tab(chromium, signed_in, viewport=PHONE) as page:
+        await page.goto(f"{there.desk}new?kind=checkin")
+        where = page.locator("[data-place=checkin]")
+        await where.get_by_label("Name").focus()
+        await expect(where.locator("datalist option[value='Pier 3']")).to_have_count(1)
+        await where.get_by_label("Name").fill("Pier 3")
+        await expect(where.get_by_label("Latitude")).to_have_value("54.5")
+        await expect(where.get_by_label("Longitude")).to_have_value("-9.25")
+        map_of = where.get_by_role("link", name="See it on a map")
+        assert "mlat=54.5&mlon=-9.25" in str(await map_of.get_attribute("href"))
+        await page.locator(".more > summary").click()
+        await page.get_by_label("Last part of its address").fill("at-the-pier")
+        await page.get_by_label("Summary").focus()
+        await expect(page.locator("[data-address]")).to_contain_text("at-the-pier")
+        await is_fit(page)
 
 
 async def test_the_toolbar_writes_markdown_and_can_be_undone(

@@ -535,7 +535,5 @@ async def test_a_script_of_the_same_origin_gets_no_hold_of_the_pages(
         await page.goto(f"{up.base}/.well-known/oauth-authorization-server")
         async with page.context.expect_page() as opened:
             await page.evaluate("window.hold = window.open('/tokens')")
-        await expect(
-            (await opened.value).get_by_text("Apps that you have signed in to")
-        ).to_be_visible()
+        await expect((await opened.value).get_by_text("Connected apps")).to_be_visible()
         assert await page.evaluate("window.hold.closed")

@@ -27,7 +27,7 @@ from bridge.micropub.post import Post
 
 LATER = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEYS = {"title", "date", "modified", "slug", "category", "tags", "status", "summary", "author",
-        "mf2"}  # fmt: skip
+        "lang", "mf2"}  # fmt: skip
 SLOW = settings(max_examples=rounds(40, 2_000), suppress_health_check=list(HealthCheck))
 
 NASTY = [
@@ -95,6 +95,7 @@ properties = st.fixed_dictionaries(
         "save_as": some(texts),
         "template": some(texts),
         "location": one(json_values),
+        "lang": one(st.one_of(texts, st.sampled_from(["de", "pt-BR", " de ", "../de"]))),
     },
 )
 posts = st.builds(

@@ -42,6 +42,7 @@ TYPED: dict[str, tuple[dict[str, str], Json]] = {
     "ingredient": ({"ingredient": "Flour\r\n\r\n Salt "}, "Flour"),
     "visibility": ({"visibility": "unlisted"}, "unlisted"),
     "category": ({"category": "sea, Paris"}, "sea"),
+    "lang": ({"lang": " pt-BR "}, "pt-BR"),
     **{name: ({f"{name}[]": URL}, URL) for name in ("photo", "video", "audio")},
     **{name: ({name: f" {URL} "}, URL) for name in FIELDS if FIELDS[name].widget == "url"},
 }  # fmt: skip
@@ -252,6 +253,7 @@ def test_a_form_without_a_field_does_not_change_it() -> None:
         ("checkin[latitude]", "91"),
         ("checkin[latitude]", "nan"),
         ("visibility", "private"),
+        ("lang", "German"),
     ],
 )
 def test_what_cannot_be_meant_is_told_at_its_field(name: str, text: str) -> None:

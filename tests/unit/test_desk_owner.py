@@ -168,10 +168,10 @@ async def test_a_page_is_for_no_frame_and_no_cache(owner: Browser) -> None:
 @pytest.mark.parametrize(
     ("wanted", "spoken", "heading", "button"),
     [
-        ("de-AT, en;q=0.5", "de", "Anmeldung", "Abmelden"),
-        ("fr", "fr", "Connexion", "Se déconnecter"),
-        ("es", "es", "Acceso", "Cerrar sesión"),
-        ("pt", "en", "Signing in", "Sign out"),
+        ("de-AT, en;q=0.5", "de", "Konto", "Abmelden"),
+        ("fr", "fr", "Compte", "Se déconnecter"),
+        ("es", "es", "Cuenta", "Cerrar sesión"),
+        ("pt", "en", "Account", "Sign out"),
     ],
 )
 async def test_a_page_speaks_the_language_of_its_reader(

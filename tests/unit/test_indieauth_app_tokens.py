@@ -111,7 +111,9 @@ async def test_what_deletes_is_not_ticked_by_itself(stage: Scene) -> None:
     page = await stage.owner.get("/tokens")
     ticked = {value for name, value in page.form("/tokens") if name == "scope"}
     assert {"create", "update", "media"} <= ticked
-    assert not {"delete", "undelete"} & ticked
+    assert not {"delete", "undelete", "profile", "email"} & ticked
+    # A token ends some day, unless the owner says otherwise.
+    assert re.findall(r'<option value="(\d+)"', page.text)[0] == "365"
     assert "not ticked by itself" in page.text
     # What was typed stays as it was.
     refused = await stage.owner.submit(page, "/tokens", name="", scope=["create", "delete"])
@@ -125,6 +127,25 @@ async def test_the_page_revokes(stage: Scene) -> None:
     await stage.owner.submit(page, "/tokens/revoke", token=list_tokens(stage.db)[0].id)
     with pytest.raises(InvalidToken):
         await stage.server.verifier.verify(secret)
+
+
+async def test_a_token_is_given_another_name(stage: Scene) -> None:
+    for name in ("laptop", "laptop"):
+        create_token(stage.db, name, ["create"])
+    newer, older = list_tokens(stage.db)
+    page = await stage.owner.get("/tokens")
+    fields = [("csrf", dict(page.form("/tokens"))["csrf"]), ("token", str(newer.id))]
+    done = await stage.owner.post("/tokens/rename", [*fields, ("name", "<old> laptop ")])
+    assert done.status == 303
+    assert {each.id: each.name for each in list_tokens(stage.db)} == {
+        newer.id: "<old> laptop",
+        older.id: "laptop",
+    }
+    assert "&lt;old&gt; laptop" in (await stage.owner.get("/tokens")).text
+    refused = await stage.owner.post("/tokens/rename", [*fields, ("name", " ")])
+    assert refused.status == 400
+    assert "Give it a name" in refused.text
+    assert (await stage.owner.post("/tokens/rename", [*fields[1:], ("name", "x")])).status == 403
 
 
 async def test_the_page_disconnects_an_app(stage: Scene) -> None:

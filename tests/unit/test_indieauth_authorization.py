@@ -71,6 +71,30 @@ async def test_deleting_is_not_ticked_by_itself(stage: Scene, scope: str) -> Non
     assert '"scope": "create"' in tokens.text
 
 
+async def test_where_nothing_is_ticked_the_question_says_what_that_means(stage: Scene) -> None:
+    question = await stage.owner.get(asking(stage.app, scope="delete"))
+    assert "Nothing is ticked yet" in question.text
+    answer = await stage.owner.submit(question, "/auth/consent", decision="allow", scope=["delete"])
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert '"scope": "delete"' in tokens.text
+    for others in ("create delete", "create", ""):
+        question = await stage.owner.get(asking(stage.app, scope=others))
+        assert "Nothing is ticked yet" not in question.text
+
+
+async def test_a_scope_that_means_nothing_is_named_without_a_box_and_not_given(
+    stage: Scene,
+) -> None:
+    question = await stage.owner.get(asking(stage.app, scope="create follow launch_rockets"))
+    assert "does not get it: launch_rockets" in rough_words(question.text)
+    assert 'value="launch_rockets"' not in question.text
+    answer = await stage.owner.submit(
+        question, "/auth/consent", decision="allow", scope=["create", "follow", "launch_rockets"]
+    )
+    tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
+    assert '"scope": "create follow"' in tokens.text
+
+
 async def test_the_question_says_what_the_old_word_post_allows(stage: Scene) -> None:
     text = rough_words((await stage.owner.get(asking(stage.app, scope="post"))).text)
     assert "Publish new posts with their files, change posts, and bring deleted posts back" in text
@@ -723,6 +747,10 @@ async def test_only_the_owner_is_told_how_an_old_app_is_let_in(tmp_path: Path) -
         refused = await made.owner.get(asking(made.app, **NO_PKCE))
         assert refused.status == 400
         assert "[[indieauth.clients]]" not in refused.text
+        # The way there leads back to this very request.
+        (way,) = re.findall(r'href="(/auth/sign-in[?]then=[^"]*)"', refused.text)
+        offer = await made.owner.sign_in(unescape(way))
+        assert lines_to_copy(offer).clients[0].pkce is False
 
 
 @pytest.mark.parametrize(

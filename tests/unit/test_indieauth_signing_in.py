@@ -216,7 +216,7 @@ async def creation_status(up: Running, guest: Browser, key: str = "") -> int:
 
 async def test_a_passkey_is_added_only_after_a_new_proof(up: Running, guest: Browser) -> None:
     page = await guest.sign_in("/auth/sessions")
-    assert "Signing in" in page.text
+    assert "Where you are signed in" in page.text
     assert await creation_status(up, guest) == 200
     sign_in_is_old(up)
     assert await creation_status(up, guest) == 403
@@ -267,6 +267,19 @@ async def test_a_passkey_is_removed_only_after_a_new_proof(up: Running, guest: B
     done = await guest.submit(asked, "/auth/passkeys/remove", proof=PASSWORD)
     assert done.status == 303
     assert list_passkeys(up.db) == []
+
+
+async def test_a_passkey_is_given_another_name(up: Running, guest: Browser) -> None:
+    page = await guest.sign_in("/auth/sessions")
+    with up.db.transaction() as connection:
+        store_passkey(connection, Proven(b"id", b"key", 0), "Chrome on Linux")
+    page = await guest.get("/auth/sessions")
+    done = await guest.submit(page, "/auth/passkeys/rename", passkey=1, name="Laptop")
+    assert done.status == 303
+    assert [each.name for each in list_passkeys(up.db)] == ["Laptop"]
+    refused = await guest.submit(page, "/auth/passkeys/rename", passkey=1, name=" ")
+    assert refused.status == 400
+    assert [each.name for each in list_passkeys(up.db)] == ["Laptop"]
 
 
 async def test_a_lasting_token_is_made_only_after_a_new_proof(up: Running, guest: Browser) -> None:

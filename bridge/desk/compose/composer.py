@@ -24,6 +24,7 @@ from bridge.micropub.post import Json, Post
 from bridge.micropub.post_type import PostType
 from bridge.pages.language import translated
 from bridge.store import StoreError
+from bridge.syndication.compose.measure import BLUESKY, mastodon
 
 #: Fields that say what a post is about; another kind asks for the same under another name.
 TARGETS = tuple(name for name in FIELDS if name == "in-reply-to" or name.endswith("-of"))
@@ -52,7 +53,8 @@ class Sheet:
     """Everything that the page of a form shows.
 
     ``theirs`` is what stands in the post where both sides have changed it: label, mine, theirs.
-    ``looks``: whether the page that the post is about is to be looked up.
+    ``looks``: whether the page that the post is about is to be looked up. ``address`` is where the
+    post would live.
     """
 
     kind: PostType
@@ -65,6 +67,7 @@ class Sheet:
     theirs: Sequence[tuple[str, str, str]] = ()
     also: Sequence[str] = ()
     looks: bool = False
+    address: str = ""
 
     @property
     def fields(self) -> list[Field]:
@@ -117,12 +120,15 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
         tags=index.recent_categories(10),
         all_tags=index.categories()[:_MOST_TAGS],
         targets=desk.settings.syndication.targets,
+        room=_ROOM,
         clock=desk.clock,
         is_own=lambda url: url.startswith(own),
         all_fields=FIELDS,
     )
 
 
+#: How many characters a copy has room for, by the type of its target; a server may allow more.
+_ROOM = {"mastodon": mastodon().most, "bluesky": BLUESKY.most}
 #: So many tags are suggested from while one is typed, those of most posts first: some 20 kB.
 _MOST_TAGS = 1000
 #: What has a place of its own on the page.

@@ -76,11 +76,14 @@ FIELDS: dict[str, Field] = {
             choices=(("public", "Everyone"), ("unlisted", "Only who has its address")),
         ),
         Field("published", "Date", "moment"),
+        Field("lang", "Language", "line", "A code such as de or pt-BR, if it is not your site’s."),
     )
 }
 
 #: What is rarely wanted stands behind "More".
-MORE = ("summary", "location", "visibility", "published")
+MORE = ("summary", "location", "visibility", "published", "lang")
+#: Fields of every kind that apps are not told of: Micropub has no word for it, Pelican has.
+_OURS = frozenset({"lang"})
 #: Which button is pressed says it.
 _BY_BUTTON = frozenset({"post-status"})
 
@@ -105,5 +108,5 @@ def fields_of(kind: PostType, also: Iterable[str] = ()) -> list[Field]:
 
     What a kind cannot do without comes first, apart from its text and files.
     """
-    wanted = {*kind.properties, *also} - _BY_BUTTON
+    wanted = {*kind.properties, *_OURS, *also} - _BY_BUTTON
     return [field for name, field in FIELDS.items() if name in wanted]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 from bridge.content import dates
+from bridge.content.keys import LANGUAGE
 from bridge.desk.compose.fields import Field
 from bridge.desk.compose.values import (
     PLACE,
@@ -70,6 +71,8 @@ def values_of(
                     " https://example.com/a-page."
                 )
             return [*filter(None, [text.strip()]), *old[1:]]
+    if name == "lang" and text.strip() and not LANGUAGE.fullmatch(text.strip()):
+        raise InvalidRequest("Write the language as a code, like de or pt-BR.")
     if name == "content" and (html := typed.text("content[html]")).strip():
         return [{"html": html}]
     shown = text if asked.widget == "text" else in_a_line(text)

@@ -120,6 +120,14 @@ async def look_up(owner: Owner, sent: Form) -> web.StreamResponse:
     return web.json_response(told, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
+async def places(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST ``/desk/places`` (``lat lon``, or neither), from a script of ours: places that posts
+    were made at, the nearest first, as ``q=geo`` has them."""
+    here = [(name, text) for name in ("lat", "lon") if (text := sent.get(name))]
+    found = await owner.request.app[DESK].queries.answer([("q", "geo"), *here])
+    return web.json_response(found, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
 def look_of(url: str) -> str:
     """The page on which a draft is seen in the site's own theme."""
     return f"/desk/look?url={quote(url, safe='')}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from bridge.content import dates
 from bridge.desk.compose import composer, json_request
@@ -22,6 +23,8 @@ from bridge.micropub.action import Create
 from bridge.micropub.address import is_web
 from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
+from bridge.micropub.post import Json
+from bridge.pages.language import decimal, translated
 from bridge.pages.navigation import Notice
 from bridge.publisher import Published
 from bridge.store import StoreError
@@ -63,6 +66,7 @@ async def show(owner: Owner) -> web.StreamResponse:
 async def create(submission: Submission) -> web.StreamResponse:
     """POST: publish, keep as a draft, or show the form again, as the button says."""
     owner, desk, filled = submission.owner, submission.desk, submission.filled
+    begun = time.monotonic()
     await desk.catalogue.refresh()
     wanted = owner.request.query.get("kind") if submission.does == "kind" else None
     kind = kind_named(wanted or filled.controls.get("kind", ""))
@@ -70,6 +74,7 @@ async def create(submission: Submission) -> web.StreamResponse:
     sheet = replace(sheet, typed=composer.with_target(sheet.typed, kind))
     sheet, is_to_be_sent = await composer.settled(submission, sheet)
     if not is_to_be_sent:
+        sheet = replace(sheet, address=await _address(sheet, desk) if sheet.looks else "")
         return await composer.show(owner, desk, sheet)
     status = filled.controls.get("post-status", "published")
     try:
@@ -77,7 +82,7 @@ async def create(submission: Submission) -> web.StreamResponse:
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:
         return await composer.show(owner, desk, sheet.refused(error))
-    return _after(submission, action, done)
+    return _after(submission, action, done, time.monotonic() - begun)
 
 
 def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
@@ -85,6 +90,10 @@ def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
     found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
     if status != "draft" and (lacking := json_request.missing(sheet.kind, found)):
         raise Problems(lacking)
+    return _create(sheet, found, status)
+
+
+def _create(sheet: Sheet, found: dict[str, list[Json]], status: str) -> Create:
     wanted = json_request.creation(sheet.kind, found, sheet.typed, status)
     match parse_action(RequestBody("json", json=wanted)):
         case Create() as action:
@@ -92,7 +101,28 @@ def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
     raise InvalidRequest("This form makes a new post, and nothing else.")
 
 
-def _after(submission: Submission, action: Create, done: Published) -> web.Response:
+async def address(submission: Submission) -> web.StreamResponse:
+    """POST ``/desk/address``, from a script of ours: ``url`` is where the post of this form would
+    live, as JSON; empty as long as no post can be made of it."""
+    desk, filled = submission.desk, submission.filled
+    sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
+    url, status = ("", 403) if submission.doubt else (await _address(sheet, desk), 200)
+    return web.json_response({"url": url}, status=status, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def _address(sheet: Sheet, desk: Desk) -> str:
+    """Where the post of a form would live; empty as long as no post can be made of it."""
+    try:
+        found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
+        if not found and not sheet.typed.text("mp-slug").strip():
+            return ""
+        return await desk.publisher.address_of(_create(sheet, found, "published"))
+    except (Problems, BridgeError, StoreError):
+        # What is wrong with it is told when it is sent.
+        return ""
+
+
+def _after(submission: Submission, action: Create, done: Published, seconds: float) -> web.Response:
     """Redirect to the post, or to a page that shows its progress."""
     owner, desk = submission.owner, submission.desk
     if action.post.first("post-status") == "draft":
@@ -107,7 +137,11 @@ def _after(submission: Submission, action: Create, done: Published) -> web.Respo
         return owner.back(
             "/desk/?show=scheduled", Notice("It will be published when its time comes.")
         )
-    if done.live or done.again:
+    if done.live:
+        # It is told on the next page of the desk: the post's own is the site's.
+        took = translated("Live in {seconds} seconds.").format(seconds=decimal(seconds))
+        return owner.back(done.url, Notice(took, link=(done.url, LOOK)))
+    if done.again:
         return owner.back(done.url)
     return owner.back(
         "/desk/", Notice("Published. Its page is being built.", link=(done.url, LOOK))

@@ -96,6 +96,17 @@ def revoke_token(db: Database, which: int | str) -> bool:
         )
 
 
+def rename_token(db: Database, token: int, name: str) -> None:
+    """Call an app token by another name. Raises ``ValueError`` for a name that is blank."""
+    if not name.strip():
+        raise ValueError("a token needs a name, so that you know it again")
+    with db.transaction() as connection:
+        connection.execute(
+            "UPDATE tokens SET name = ? WHERE id = ? AND grant_id IS NULL AND revoked IS NULL",
+            (name.strip(), token),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class StoredToken:
     """An access token that is good now: one of an app's, or a pasted one."""

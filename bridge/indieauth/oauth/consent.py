@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from bridge.auth.scopes import SCOPES, grants_any_access
+from bridge.auth.scopes import READERS, SCOPES, grants_any_access
 from bridge.errors import CsrfError, OAuthError
 from bridge.http.form import Form, read_form
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session
@@ -58,13 +58,18 @@ async def ask(request: web.Request) -> web.Response:
     try:
         wish = read_request(form, sender, server.known_client(sender.client_id))
     except OAuthError as error:
-        advice = None
-        if browser.session is not None:
-            advice = _advice(form, sender)
+        advice, is_owner = _advice(form, sender), browser.session is not None
+        if is_owner:
             await _trusted(server, sender, advice)
-        raise _incomplete(
-            server, sender, error, is_trusted=browser.session is not None, advice=advice
-        ) from error
+        refused = _incomplete(server, sender, error, is_trusted=is_owner)
+        if is_owner:
+            refused.advice = advice
+        elif advice is not None:
+            # What can be done about it is for the owner alone.
+            where = f"/auth/sign-in?then={quote(f'/auth?{query}', safe='')}"
+            also = (where, "Your site? Sign in to see what you can do")
+            refused.also = also
+        raise refused from error
     if browser.session is None:
         return sign_in_page(request, browser, then=f"/auth?{query}", app=sender.client_id)
     return _question(request, browser, wish, await _trusted(server, sender))
@@ -113,6 +118,7 @@ def _ticked(pending: Pending, form: Form) -> list[str]:
     if "profile" not in ticked:
         # 5.1: "email ... must also request the profile scope".
         ticked.discard("email")
+    ticked &= SCOPES.keys() | READERS
     return [scope for scope in pending.request.scopes if scope in ticked]
 
 
@@ -138,6 +144,7 @@ def _question(
     server = request.app[SERVER]
     if browser.session is None:
         raise CsrfError
+    known = [word for word in wish.scopes if word in SCOPES or word in READERS]
     # A name, no secret: it is worth something in this session only.
     key = secrets.token_hex(16)
     from_elsewhere = is_from_elsewhere(request)
@@ -152,7 +159,8 @@ def _question(
         on_web=redirect_to.scheme in {"http", "https"},
         host=redirect_to.netloc or f"{redirect_to.scheme}:",
         scheme=redirect_to.scheme,
-        scopes=[(word, SCOPES[word].meaning if word in SCOPES else None) for word in wish.scopes],
+        scopes=[(word, SCOPES[word].meaning if word in SCOPES else None) for word in known],
+        unknown=[word for word in wish.scopes if word not in known],
         unticked=UNTICKED,
         reads=grants_any_access(frozenset(wish.scopes)),
         without_pkce=wish.challenge is None,
@@ -218,7 +226,6 @@ def _incomplete(
     error: OAuthError,
     *,
     is_trusted: bool,
-    advice: Advice | None = None,
 ) -> PageError:
     """No one is redirected who has not clicked: that would serve the one who made the link,
     for whom any app's own address would do (RFC 9700 4.11.2). A link takes the error back to the
@@ -229,9 +236,7 @@ def _incomplete(
         back = _refusal(server, sender, error.code, error.description)
         place = urlsplit(sender.redirect_uri)
         link = (back, f"Back to {place.netloc or 'the app'}")
-    return PageError(
-        "The app's request is not complete", error.description, link=link, advice=advice
-    )
+    return PageError("The app's request is not complete", error.description, link=link)
 
 
 def _refusal(server: IndieAuthServer, sender: Sender, code: str, description: str) -> str:

@@ -58,6 +58,14 @@ def list_passkeys(db: Database) -> list[Passkey]:
     return [Passkey(row["id"], row["name"], row["created"], row["last_used"]) for row in rows]
 
 
+def rename_passkey(db: Database, passkey: int, name: str) -> None:
+    """Call a passkey by another name. Raises ``ValueError`` for a name that is blank."""
+    if not name.strip():
+        raise ValueError("a passkey needs a name, so that you know it again")
+    with db.transaction() as connection:
+        connection.execute("UPDATE passkeys SET name = ? WHERE id = ?", (name.strip(), passkey))
+
+
 def remove_passkey(db: Database, passkey: int) -> None:
     """No one can sign in with it any more."""
     with db.transaction() as connection:

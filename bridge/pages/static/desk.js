@@ -5,6 +5,16 @@ export const form = document.getElementById("compose");
 const said = form.querySelector("[data-said]");
 const words = said.dataset;
 
+const changed = () => form.dispatchEvent(new Event("change"));
+// What the server says to a script; nothing where it does not answer.
+const ask = (path, body) => fetch(path, { method: "POST", body })
+  .then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
+// Now, and whenever something of the form has changed.
+function follow(act) {
+  for (const event of ["input", "change"]) form.addEventListener(event, act);
+  act();
+}
+
 // --- keys: publish with Ctrl+Enter, keep as a draft with Ctrl+S, look with Ctrl+Shift+P ---------
 
 const preview = form.querySelector("[formtarget=preview]");
@@ -29,9 +39,7 @@ preview?.addEventListener("click", () => {
   let frame = document.getElementsByName("preview")[0];
   if (!frame) {
     frame = document.createElement("iframe");
-    frame.name = "preview";
-    frame.title = preview.textContent;
-    frame.className = "preview";
+    Object.assign(frame, { name: "preview", className: "preview", title: preview.textContent });
     form.after(frame);
   }
   frame.scrollIntoView({ block: "nearest" });
@@ -39,11 +47,8 @@ preview?.addEventListener("click", () => {
 
 // --- files: chosen, dropped or pasted, they are sent at once, each with its description ---------
 
-function fieldFor(file) {
-  const kind = file.type.split("/")[0];
-  const name = { image: "photo", video: "video", audio: "audio" }[kind];
-  return form.querySelector(`[data-files="${name}"]`);
-}
+const NAMES = { image: "photo", video: "video", audio: "audio" };
+const fieldFor = (file) => form.querySelector(`[data-files="${NAMES[file.type.split("/")[0]]}"]`);
 
 function renumber(field) {
   const rows = [...field.querySelectorAll(".attached > li")];
@@ -93,9 +98,7 @@ let sending = 0;
 // Files that are chosen, and not sent yet.
 export const waiting = new Set();
 
-function isSame(one, other) {
-  return one.name === other.name && one.size === other.size && one.lastModified === other.lastModified;
-}
+const isSame = (one, other) => ["name", "size", "lastModified"].every((key) => one[key] === other[key]);
 
 function forget(file) {
   for (const each of waiting) if (isSame(each, file)) waiting.delete(each);
@@ -108,14 +111,14 @@ export async function take(files) {
     forget(file);
     waiting.add(file);
   }
-  form.dispatchEvent(new Event("change"));
+  changed();
   for (const [file, field] of known) {
     sending += 1;
     said.textContent = `${file.name} (${done + 1}/${known.length}) …`;
     try {
       const row = addRow(field, await send(file), "");
       forget(file);
-      form.dispatchEvent(new Event("change"));
+      changed();
       if (done === 0) row.querySelector("textarea")?.focus();
       done += 1;
       said.textContent = `${done}/${known.length} ${words.added}`;
@@ -171,25 +174,49 @@ form.addEventListener("click", (event) => {
   if (button.dataset.move === "down") row.nextElementSibling?.after(row);
   if (button.dataset.move === "remove") row.remove();
   renumber(field);
-  form.dispatchEvent(new Event("change"));
+  changed();
   if (row.isConnected && !button.hidden) button.focus();
   else field.querySelector("input[type=file]").focus();
 });
 
-// --- where am I? --------------------------------------------------------------------------------
+// --- places: those of earlier posts are suggested; where am I? ----------------------------------
 
 for (const place of form.querySelectorAll("[data-place]")) {
+  const [name, latitude, longitude] = ["name", "latitude", "longitude"]
+    .map((key) => form.elements[`${place.dataset.place}[${key}]`]);
   const button = place.querySelector("[data-here]");
+  const map = place.querySelector("[data-map]");
+  let known = new Map();
+  const suggest = async (near = {}) => {
+    const body = new URLSearchParams({ csrf: form.elements.csrf.value, ...near });
+    const { places = [] } = await ask("/desk/places", body);
+    known = new Map(places.map((each) => [each.name, each]));
+    place.querySelector("datalist").replaceChildren(...[...known.keys()].map((each) => new Option("", each)));
+  };
+  const stand = (north, east) => {
+    latitude.value = north;
+    longitude.value = east;
+    changed();
+  };
+  name.addEventListener("focus", () => void suggest(), { once: true });
+  name.addEventListener("input", () => {
+    const there = known.get(name.value);
+    if (there?.latitude === undefined || there.longitude === undefined || latitude.value || longitude.value) return;
+    stand(there.latitude, there.longitude);
+  });
+  follow(() => {
+    const [north, east] = [latitude, longitude].map((each) => each.value.trim().replace(",", "."));
+    map.hidden = !north || !east;
+    map.search = new URLSearchParams({ mlat: north, mlon: east, zoom: "16" });
+  });
   if (!navigator.geolocation || !isSecureContext) continue;
   button.hidden = false;
   button.addEventListener("click", () => {
     navigator.geolocation.getCurrentPosition(
-      ({ coords }) => {
-        const { latitude, longitude } = coords;
-        const name = place.dataset.place;
-        form.elements[`${name}[latitude]`].value = latitude.toFixed(5);
-        form.elements[`${name}[longitude]`].value = longitude.toFixed(5);
-        form.dispatchEvent(new Event("change"));
+      async ({ coords }) => {
+        stand(coords.latitude.toFixed(5), coords.longitude.toFixed(5));
+        await suggest({ lat: latitude.value, lon: longitude.value });
+        if (!name.value) name.focus();
       },
       () => { said.textContent = words.nowhere; },
       { enableHighAccuracy: true, timeout: 20000 },
@@ -209,8 +236,7 @@ for (const card of form.querySelectorAll("[data-context]")) {
     card.hidden = true;
     if (!/^https?:\/\/\S+$/.test(url)) return;
     const body = new URLSearchParams({ csrf: form.elements.csrf.value, url });
-    const found = await fetch("/desk/context", { method: "POST", body })
-      .then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
+    const found = await ask("/desk/context", body);
     if (asked !== url || !found.url) return;
     card.querySelector("[data-problem]").hidden = !found.problem;
     card.querySelector("[data-problem] span").textContent = found.problem;
@@ -230,12 +256,52 @@ const date = form.elements.published;
 const publish = form.querySelector("[data-later-words]");
 if (date && publish) {
   const now = publish.textContent;
-  const name = () => {
+  follow(() => {
     // On the clock of this browser; the site's may be some hours off, and says so below the field.
     publish.textContent = date.value && new Date(date.value) > new Date() ? publish.dataset.laterWords : now;
+  });
+}
+
+// --- the address that it will have, as far as it is known by now -------------------------------
+
+const address = form.querySelector("[data-address]");
+const more = form.querySelector(".more");
+if (address) {
+  let last = null;
+  const tell = async () => {
+    if (!more.open) return;
+    const body = new FormData();
+    for (const [name, value] of new FormData(form)) if (typeof value === "string") body.append(name, value);
+    last = body;
+    const { url } = await ask("/desk/address", body);
+    if (last !== body) return;
+    address.hidden = !url;
+    address.querySelector(".url").textContent = url ?? "";
   };
-  for (const event of ["input", "change"]) form.addEventListener(event, name);
-  name();
+  more.addEventListener("toggle", tell);
+  form.addEventListener("change", tell);
+}
+
+// --- room in copies elsewhere: told when it gets short ------------------------------------------
+
+const room = form.querySelector("[data-room]");
+if (room) {
+  const graphemes = globalThis.Intl?.Segmenter && new Intl.Segmenter();
+  const count = (text) => (graphemes && text.length < 5000 ? [...graphemes.segment(text)].length : text.length);
+  follow(() => {
+    // What has a title is copied as that and a link.
+    const text = form.elements.name?.value.trim() ? "" : form.elements.content.value.trim();
+    const lines = [...form.querySelectorAll("[data-most]:checked")].map((copy) => {
+      const most = Number(copy.dataset.most);
+      // Links count as 23 characters at Mastodon.
+      const length = text.length < most * 0.8 ? 0 : count(text.replace(/https?:\/\/\S+/g, "x".repeat(23)));
+      const said = length > most ? room.dataset.over : room.dataset.near;
+      const told = { name: copy.parentElement.textContent.trim(), count: length, most };
+      return length < most * 0.8 ? "" : said.replace(/\{(\w+)\}/g, (_, name) => told[name]);
+    });
+    room.textContent = lines.filter(Boolean).join(" ");
+    room.hidden = !room.textContent;
+  });
 }
 
 // --- the text: Ctrl+B, Ctrl+I and Ctrl+K press a button of the toolbar -------------------------
@@ -281,7 +347,7 @@ function add(tag, place) {
   line.value = `${tags.join(`${mark} `)}${place || isOne ? `${mark} ` : ""}`;
   line.focus();
   line.setSelectionRange(line.value.length, line.value.length);
-  form.dispatchEvent(new Event("change"));
+  changed();
 }
 
 function matching(word) {
@@ -304,9 +370,8 @@ if (list) {
     hide();
     list.replaceChildren(...tags.map((tag, place) => {
       const option = document.createElement("li");
-      option.id = `tag-${place}`;
+      Object.assign(option, { id: `tag-${place}`, textContent: tag });
       option.setAttribute("role", "option");
-      option.textContent = tag;
       return option;
     }));
     if (!tags.length) return;
