@@ -30,7 +30,7 @@ _TABS = {"all": (), "drafts": ("draft",), "scheduled": ("published", "hidden")}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One post of the list."""
+    """One post of the list. ``later`` are the seconds until it is published."""
 
     url: str
     kind: str
@@ -39,7 +39,7 @@ class Row:
     status: str
     tags: Sequence[str] = ()
     photo: str = ""
-    later: bool = False
+    later: float = 0
     left_out: str = ""
     deleted: float | None = None
 
@@ -116,7 +116,7 @@ async def _rows(desk: Desk, entries: Sequence[IndexedPost]) -> list[Row]:
             photo=next(
                 (url for url in map(words_of, post.all("photo")) if url.startswith(own)), ""
             ),
-            later=entry.status != "draft" and entry.published > now,
+            later=0 if entry.status == "draft" else max(0, entry.published - now),
             left_out=left_out.get(entry.path, ""),
         )
         for entry, post in zip(entries, posts, strict=True)

@@ -186,6 +186,15 @@ def when(moment: float | None, zone: tzinfo = UTC) -> str:
     )
 
 
+def month(moment: float) -> str:
+    """The month of a time, where no more of it is known; empty where not even that is."""
+    at = datetime.fromtimestamp(moment, UTC)
+    if not moment:
+        return ""
+    named = translated(_MONTHS[at.month - 1])
+    return translated("{month} {year}").format(month=named, year=at.year)
+
+
 _MONTHS = (
     "January",
     "February",
@@ -200,6 +209,16 @@ _MONTHS = (
     "November",
     "December",
 )
+
+
+def until(seconds: float) -> str:
+    """How long it is until something, roughly."""
+    days, hours, minutes = (int(seconds // size) for size in (86400, 3600, 60))
+    if days > 0:
+        return counted("in {count} day", "in {count} days", days)
+    if hours > 0:
+        return counted("in {count} hour", "in {count} hours", hours)
+    return counted("in {count} minute", "in {count} minutes", max(1, minutes))
 
 
 def ago(seconds: float) -> str:

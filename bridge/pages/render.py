@@ -78,6 +78,8 @@ _TEMPLATES.globals["static"] = f"/auth/static/{STATIC_VERSION}"
 _TEMPLATES.filters.update(
     when=lambda moment: language.when(moment, _ZONE.get()),
     ago=ago,
+    until=language.until,
+    month=language.month,
     iso=lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(),
     host=lambda url: parse(url).host,
     path=lambda url: urlsplit(url).path or "/",

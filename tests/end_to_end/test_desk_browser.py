@@ -335,7 +335,7 @@ async def test_a_place_of_an_earlier_post_fills_in_where_it_is_and_the_address_i
         assert "mlat=54.5&mlon=-9.25" in str(await map_of.get_attribute("href"))
         await page.locator(".more > summary").click()
         await page.get_by_label("Last part of its address").fill("at-the-pier")
-        await page.get_by_label("Summary").focus()
+        await page.get_by_label("Category").focus()
         await expect(page.locator("[data-address]")).to_contain_text("at-the-pier")
         await is_fit(page)
 

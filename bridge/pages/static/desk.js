@@ -145,7 +145,7 @@ for (const field of form.querySelectorAll("[data-files]")) {
     chooser.value = "";
     await take(files);
   });
-  field.querySelector("[value=add]").hidden = true;
+  for (const each of field.querySelectorAll("[value=add], [data-plain]")) each.hidden = true;
   renumber(field);
 }
 
