@@ -36,6 +36,7 @@ _BESIDES = frozenset(
         *("name", "content", "summary", "published", "updated", "author", "category", "url", "uid"),
         *("post-status", "visibility", "syndication", "featured", "location", "read-status"),
         *("photo", "video", "audio", "rating", "best", "end", "checkin", "item", "rsvp", "start"),
+        "lang",
     }
 )
 _FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))

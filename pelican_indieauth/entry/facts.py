@@ -28,7 +28,7 @@ SAID_OTHERWISE = frozenset(
     {
         *("name", "summary", "content", "published", "updated", "category", "author", "url", "uid"),
         *("post-status", "visibility", "shortlink", "created", "deleted", "channel", "h-card"),
-        *("me", "rel", "key", "logo"),
+        *("me", "rel", "key", "logo", "lang"),
     }
 )
 #: What is not the post's own address, but that of what it is about: no ``u-url`` of the entry.
