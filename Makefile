@@ -7,14 +7,19 @@ TESTS = $(shell find tests -name '*.py')
 # Half of a start is compiling, if nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-pds lint bench soak nightly catalogues vendor pictures clean
+.PHONY: demo test linted tested test-pds lint bench soak nightly catalogues vendor pictures clean
 
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
 
-# Both at once: mypy keeps one processor busy.
+# Both at once: mypy keeps one processor busy. What is wrong is told as soon as it is found.
 test: .venv/dev
-	$(MAKE) --no-print-directory -j 2 lint .venv/collected
+	$(MAKE) --no-print-directory -j 2 linted tested
+
+linted: .venv/dev
+	@$(MAKE) --no-print-directory lint > .venv/lint.log 2>&1 || { cat .venv/lint.log; exit 1; }
+
+tested: .venv/collected
 	$(PYTEST) $(ARGS)
 
 # pytest compiles tests in its own way: else each of its processes would, at the same time.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any
 
 from playwright.async_api import (
     Browser,
@@ -79,13 +80,26 @@ async def until(page: Page, script: str) -> None:
     raise AssertionError(f"{page.url}: {script}")
 
 
-async def is_fit(page: Page) -> None:
-    """Nothing sticks out sideways, and axe finds nothing."""
-    wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert wide <= 0, page.url
+async def is_fit(page: Page, looks: Sequence[Mapping[str, Any]] = ({},)) -> None:
+    """Nothing sticks out sideways, and axe finds nothing, in any of the ways to look at a page.
+
+    A look is a ``viewport``, and what Playwright's ``emulate_media`` takes; the last one stays.
+    """
     await page.evaluate(AXE)
-    found = await page.evaluate(
-        """async () => (await axe.run(document)).violations.map((each) =>
-          each.id + ': ' + each.nodes.map((node) => node.html).join(' | '))"""
-    )
-    assert found == [], page.url
+    for look in looks:
+        media = dict(look)
+        if viewport := media.pop("viewport", None):
+            await page.set_viewport_size(viewport)
+        if media:
+            await page.emulate_media(**media)
+        wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, (page.url, look)
+        # What else axe has to say (of what passes, and why) would take it half of the time.
+        found = await page.evaluate(
+            """async () => {
+              const said = await axe.run(document, { resultTypes: ['violations'] });
+              return said.violations.map((each) =>
+                each.id + ': ' + each.nodes.map((node) => node.html).join(' | '));
+            }"""
+        )
+        assert found == [], (page.url, look)

@@ -80,8 +80,8 @@ settings.load_profile("soak" if SOAK else "every run")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """``-n auto``: a third of the time a test waits (for pushes, retries, pages in a browser)."""
-    return len(os.sched_getaffinity(0)) + 1
+    """``-n auto``: half of the time a test waits (for pushes, retries, pages in a browser)."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -29,8 +29,9 @@ import time
 import traceback
 import types
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -74,8 +75,9 @@ class Warm:
     child it could not learn how it ends (and ``subprocess`` takes ``ECHILD`` as status 0).
     """
 
-    def __init__(self, pipe: socket.socket) -> None:
-        self._pipe = pipe
+    def __init__(self, connect: Callable[[], socket.socket]) -> None:
+        """``connect`` leads to that process; it is asked when a program is to be started."""
+        self._connect = connect
         self._asker = os.getpid()
         self._lock = threading.Lock()
         self._cold = subprocess._fork_exec  # type: ignore[attr-defined] # how subprocess starts all
@@ -130,13 +132,14 @@ class Warm:
         """The pid of the fork. Raises :class:`ChildProcessError` if that is not a child of ours."""
         prctl = ctypes.CDLL(None).prctl
         with self._lock:
+            pipe = self._connect()
             # The fork is an orphan for a moment, and to become a child of this process.
             prctl(_SUBREAPER, 1, 0, 0, 0)
             try:
                 size = len(order).to_bytes(4, "big")
-                socket.send_fds(self._pipe, [size], streams)
-                self._pipe.sendall(order)
-                pid = int.from_bytes(_exactly(self._pipe, 4), "big")
+                socket.send_fds(pipe, [size], streams)
+                pipe.sendall(order)
+                pid = int.from_bytes(_exactly(pipe, 4), "big")
             finally:
                 prctl(_SUBREAPER, 0, 0, 0, 0)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -145,21 +148,27 @@ class Warm:
 
 @contextmanager
 def warm() -> Iterator[Warm]:
-    """A process that has imported everything, while it is needed. For Linux."""
-    ours, theirs = socket.socketpair()
+    """A process that has imported everything, from the first program to the end. For Linux."""
     here = Path(__file__).parent
     path = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
     # As builds have them: the order of sets, and the width of what is logged.
     asked = {"PYTHONHASHSEED": "0", "COLUMNS": "1000", "NO_COLOR": "1"}
     env = {**os.environ, **asked, "PYTHONPATH": os.pathsep.join(path)}
-    code = f"import warm_kit; warm_kit.main({theirs.fileno()})"
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], env=env, pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    with process, ours:
-        yield Warm(ours)
+    with ExitStack() as stack:
+
+        @cache
+        def connect() -> socket.socket:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                code = f"import warm_kit; warm_kit.main({theirs.fileno()})"
+                process = subprocess.Popen(
+                    [sys.executable, "-c", code], cwd=here, env=env, pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                )  # fmt: skip
+            stack.enter_context(process)
+            return stack.enter_context(ours)
+
+        yield Warm(connect)
 
 
 def _variables(env: Sequence[bytes] | None) -> dict[str, str]:
@@ -274,7 +283,7 @@ def _warm_for_the_bridge(streams: Sequence[int]) -> None:
             os.close(each)
         _serve(theirs)
     theirs.close()
-    Warm(ours).use()
+    Warm(lambda: ours).use()
 
 
 def _execvp(program: str, argv: Sequence[str]) -> NoReturn:

@@ -142,7 +142,9 @@ def installed(wheel: Path, environment: Path, *extras: str) -> Path:
             if ".." not in file.parts:
                 (packages / file).parent.mkdir(parents=True, exist_ok=True)
                 (packages / file).symlink_to(ours / file)
-    pip("--python", environment / "bin" / "python", "install", "--no-deps", "--no-index", wheel)
+    # What is imported is compiled then; the rest need not be.
+    quick = ("--no-deps", "--no-index", "--no-compile")
+    pip("--python", environment / "bin" / "python", "install", *quick, wheel)
     return environment
 
 
