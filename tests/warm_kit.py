@@ -1,5 +1,6 @@
 """Python programs as forks of a process that has imported them: they start in no time.
 
+It has found out what any of them would, too, and compiled the templates that most sites here have.
 Where this is switched on, whatever starts this interpreter (a test, the bridge, a command of the
 bridge's) gets a fork of a warm process in place of a new one, with the arguments, environment,
 folder, streams and session that it asked for, and as its own child. `make soak` starts all of them
@@ -55,6 +56,14 @@ _IMPORTED = [
     "pelican.plugins.related_posts", "pelican.plugins.seo", "pelican.plugins.series",
     "pelican.plugins.sitemap",
 ]  # fmt: skip
+#: Whose filters and tests do the same in any process.
+_TEMPLATING = {"_operator", "builtins", "jinja2", "markupsafe", "pelican", "pelican_indieauth"}
+_OPTIONS = (
+    "block_start_string", "block_end_string", "variable_start_string", "variable_end_string",
+    "comment_start_string", "comment_end_string", "line_statement_prefix", "line_comment_prefix",
+    "trim_blocks", "lstrip_blocks", "newline_sequence", "keep_trailing_newline", "optimized",
+    "autoescape", "is_async",
+)  # fmt: skip
 #: Those of Python's own variables that :func:`_become` sees to.
 _UNDERSTOOD = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED"}
 _SUBREAPER = 36
@@ -205,9 +214,88 @@ def main(pipe: int) -> None:
     """The warm process."""
     for name in _IMPORTED:
         importlib.import_module(name)
+    _know_markup()
+    _know_templates()
     gc.collect()
     gc.freeze()
     _serve(socket.socket(fileno=pipe))
+
+
+def _know_markup() -> None:
+    """What is found out once in a process: expressions, extensions that are installed."""
+    from docutils.core import publish_parts  # noqa: PLC0415 # the tests' own process has no use
+    from markdown import Markdown  # noqa: PLC0415
+    from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
+
+    extensions = DEFAULT_CONFIG["MARKDOWN"]["extension_configs"]
+    Markdown(extensions=list(extensions), extension_configs=extensions).convert("# A\n\n*b*\n")
+    publish_parts("A\n=\n\n*b*\n", writer_name="html5")
+
+
+def _know_templates() -> None:
+    """Builds compile no template of two themes and of the plugin: half of what small ones do."""
+    import jinja2  # noqa: PLC0415 # the tests' own process has no use for them
+    from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
+    from pelican.themes import simple  # noqa: PLC0415
+    from pelican.utils import DateFormatter  # noqa: PLC0415
+
+    from pelican_indieauth.templating import prepare  # noqa: PLC0415
+
+    known = dict[tuple[object, ...], types.CodeType]()
+    cold = jinja2.Environment.compile
+
+    def compile_warm(environment: jinja2.Environment, source: Any, *given: Any, **more: Any) -> Any:
+        key = _of_a_template(environment, source, *given, **more)
+        code = known.get(key) if key else None
+        return _from_file(code, given[1]) if code else cold(environment, source, *given, **more)
+
+    def learn(environment: jinja2.Environment, source: Any, *given: Any, **more: Any) -> Any:
+        code = cold(environment, source, *given, **more)
+        if key := _of_a_template(environment, source, *given, **more):
+            known[key] = code
+        return code
+
+    jinja2.Environment.compile = learn  # type: ignore[assignment, method-assign]
+    plain, ours = Path(simple.__path__[0]), Path(__file__).parents[1] / "sample_site" / "theme"
+    for theme, with_plugin in ((plain, False), (plain, True), (ours, True)):
+        loader = jinja2.FileSystemLoader(theme / "templates")
+        environment = jinja2.Environment(loader=loader, **DEFAULT_CONFIG["JINJA_ENVIRONMENT"])
+        environment.filters["strftime"] = DateFormatter()
+        if with_plugin:
+            prepare(environment)
+        for name in environment.list_templates(extensions=["html"]):
+            environment.get_template(name)
+    jinja2.Environment.compile = compile_warm  # type: ignore[assignment, method-assign]
+
+
+def _of_a_template(
+    environment: Any, source: Any, *given: Any, **more: Any
+) -> tuple[object, ...] | None:
+    """All that its code depends on, but for the file that the code says it is from; if known.
+
+    What is constant is worked out while a template is compiled: so filters and tests matter.
+    """
+    if not isinstance(source, str) or len(given) != 2 or more or environment.extensions:
+        return None
+    used = [
+        (name, getattr(function, "__module__", ""), getattr(function, "__qualname__", ""))
+        for functions in (environment.filters, environment.tests)
+        for name, function in functions.items()
+        if name in source
+    ]
+    if any(module.partition(".")[0] not in _TEMPLATING for _, module, _ in used):
+        return None
+    options = [getattr(environment, name) for name in _OPTIONS]
+    return source, given[0], environment.code_generator_class, *options, *used
+
+
+def _from_file(code: types.CodeType, file: str) -> types.CodeType:
+    """The same code, from another file."""
+    constants = (
+        _from_file(each, file) if isinstance(each, types.CodeType) else each
+        for each in code.co_consts
+    )
+    return code.replace(co_filename=file, co_consts=tuple(constants))
 
 
 def _serve(pipe: socket.socket) -> NoReturn:
