@@ -46,8 +46,16 @@ _APART = {
     "test_store_owner.py",
     "test_store_remote.py",
 }
+#: All of them use one demo, which takes longer to start than most of them take.
+_ONE_DEMO = {
+    "test_cli_mentions.py",
+    "test_cli_tokens.py",
+    "test_main_job.py",
+    "test_publishing.py",
+    "test_status.py",
+}
 #: Folders with long tests: they begin before the others.
-_LONG = {"end_to_end", "plugin", "clients", "protocol", "wire"}
+_LONG = {"end_to_end", "plugin", "clients", "protocol", "syndication", "wire"}
 #: Folders of which all tests share a bridge, or what is installed.
 _TOGETHER = {"clients", "protocol", "wire"}
 
@@ -106,6 +114,8 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
         file = PurePath(nodeid.partition("::")[0])
         if file.name in _APART:
             return nodeid
+        if file.name in _ONE_DEMO:
+            return "one demo"
         return file.parent.name if file.parent.name in _TOGETHER else file.name
 
 

@@ -222,14 +222,17 @@ def main(pipe: int) -> None:
 
 
 def _know_markup() -> None:
-    """What is found out once in a process: expressions, extensions that are installed."""
+    """What is found out once in a process: expressions, extensions, where packages are."""
     from docutils.core import publish_parts  # noqa: PLC0415 # the tests' own process has no use
     from markdown import Markdown  # noqa: PLC0415
     from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
 
+    from bridge.site.confinement import system_grants  # noqa: PLC0415
+
     extensions = DEFAULT_CONFIG["MARKDOWN"]["extension_configs"]
     Markdown(extensions=list(extensions), extension_configs=extensions).convert("# A\n\n*b*\n")
     publish_parts("A\n=\n\n*b*\n", writer_name="html5")
+    system_grants(protected=())
 
 
 def _know_templates() -> None:
