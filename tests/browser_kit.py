@@ -17,15 +17,21 @@ from playwright.async_api import (
     expect,
 )
 
+#: Pages of Chromium's own window, which no test sees: each tab would have two, in a process that
+#: takes longer to start than the tab.
+_UNSEEN = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
+#: What Playwright switches off: there is one list, and ours takes the place of its.
+_OFF = (
+    *("AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect"),
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
+    *("HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter"),
+    *("NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch"),
+    "ThirdPartyStoragePartitioning",
+)
 _ARGUMENTS = [
-    *(
-        "--no-sandbox",
-        "--disable-gpu",
-        "--in-process-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ),
-    *("--disable-component-update", "--disable-sync"),
+    *("--no-sandbox", "--disable-gpu", "--in-process-gpu", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    f"--disable-features={','.join((*_OFF, *_UNSEEN))}",
 ]
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
