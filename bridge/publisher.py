@@ -21,7 +21,7 @@ from bridge.auth.scopes import is_draft_only
 from bridge.auth.token import Token
 from bridge.content.body import refuse_effects
 from bridge.content.file import Mf2Line, PelicanFile, refuse_other_formats
-from bridge.content.render import compose, edit, published_at
+from bridge.content.render import compose, edit, published_at, refuse_nothing_to_see
 from bridge.content.rules import SiteView
 from bridge.content.slugs import slug_wishes
 from bridge.errors import Conflict, InsufficientScope, Unavailable
@@ -220,7 +220,9 @@ class Publisher:
         if "syndicate-to" not in action.commands:
             chosen = {**action.commands, "syndicate-to": self._targets(post)}
             action = replace(action, commands=chosen)
-        if action.uploads:
+        if not action.uploads:
+            refuse_nothing_to_see(post, self._posts.rules_without_asking)
+        else:
             # What the site cannot hold is refused before any file of the request is taken in.
             await self._catalogue.for_new_post()
             await self._composed(post, action, when)
@@ -289,9 +291,10 @@ class Publisher:
             if action.seen and action.seen != post.blob:
                 raise Conflict("This post has changed since you opened it. Nothing was written.")
             _require_draft_access(token, entry.status)
-            action = _without_what_is_told(action, entry)
+            action = _without_what_is_told(action, entry, self._catalogue.index.own)
             old = await self._posts.read(file, entry)
             new = apply(old, self._normalise_media_urls(action))
+            refuse_nothing_to_see(new, self._posts.rules_without_asking, old)
             settled = await self._edited(post, old, new, action)
             if settled is None:
                 return Published(entry.url)
@@ -416,7 +419,7 @@ class Publisher:
         )
 
 
-def _without_what_is_told(update: Update, entry: IndexedPost) -> Update:
+def _without_what_is_told(update: Update, entry: IndexedPost, own: frozenset[str]) -> Update:
     """The update without the slug, channel and URL that ``q=source`` has given: a client that
     sends a whole post back does not want to change them.
     """
@@ -426,9 +429,12 @@ def _without_what_is_told(update: Update, entry: IndexedPost) -> Update:
     }
 
     def changed(given: Properties) -> Properties:
-        return {name: values for name, values in given.items() if (name, values) != at_home}
+        return {name: values for name, values in given.items() if not is_at_home(name, values)}
 
-    at_home = ("url", (entry.url,))
+    def is_at_home(name: str, values: Sequence[object]) -> bool:
+        urls = [canonical(value, own) for value in values if isinstance(value, str)]
+        return name == "url" and urls == [canonical(entry.url, own)]
+
     return replace(
         update, commands=commands, replace=changed(update.replace), add=changed(update.add)
     )

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -28,6 +30,7 @@ from bridge.micropub.post import Json
 
 _OPEN, _CLOSE = "<div>", "</div>"
 TAB = "\t"
+_MOST_COMPARED = 200_000
 _LAYOUT = re.compile(
     r"""[ ](?:(?:border|frame|rules|width|height|valign|align)="[\w.%]*"
     |style="(?:(?:width|height):[ ][\d.]+(?:%|[a-z]{2})?;?[ ]?)+")(?=[ />])""",
@@ -179,11 +182,30 @@ def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> s
     says = [text.decode(line.removesuffix("  ")) for line in new]
     kept = written.removesuffix("\n").split("\n")
     before = _unix(file.body).removesuffix("\n").split("\n")
-    for start, there, length in SequenceMatcher(None, said, says, False).get_matching_blocks():
-        for step in range(length):
-            end = "  " if kept[there + step].endswith("  ") else ""
-            kept[there + step] = before[start + step].removesuffix("  ") + end
+    for start, there in _unchanged(said, says):
+        end = "  " if kept[there].endswith("  ") else ""
+        kept[there] = before[start].removesuffix("  ") + end
     return "\n".join(kept) + "\n"
+
+
+def _unchanged(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
+    """The places in two texts of lines that are the same in both, in order."""
+    shorter = min(len(old), len(new))
+    start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    most = shorter - start
+    end = next((n for n in range(most) if old[-1 - n] != new[-1 - n]), most)
+    yield from zip(range(start), range(start), strict=True)
+    inner, further = old[start : len(old) - end], new[start : len(new) - end]
+    counts = Counter(further)
+    # What it costs to compare each line with every one that is like it: of a text of equal lines
+    # all with all.
+    if sum(counts[line] for line in inner) <= _MOST_COMPARED:
+        matcher = SequenceMatcher(None, inner, further, autojunk=False)
+        for place, there, length in matcher.get_matching_blocks():
+            for step in range(length):
+                yield start + place + step, start + there + step
+    for n in range(end):
+        yield len(old) - end + n, len(new) - end + n
 
 
 def digest(body: str) -> str:

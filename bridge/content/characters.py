@@ -14,6 +14,14 @@ from html import unescape
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
 )
+#: White space, control characters, and what Unicode has no sign for (Default_Ignorable_Code_Point);
+#: the blank of Braille has none either.
+_UNSEEN = (
+    r"\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_SEEN = re.compile(f"[^{_UNSEEN}]")
 _LINE_ENDS = re.compile(r"\r\n|\r")
 _SPACES = re.compile(r"[\s\u2028\u2029]+")
 _REFERENCE = re.compile(r"&#?\w+;?")
@@ -29,6 +37,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The text on one line: any run of white space or unprintable characters is one space."""
     return _SPACES.sub(" ", printable(text)).strip()
+
+
+def is_seen(text: str) -> bool:
+    """Whether any character of the text can be seen."""
+    return _SEEN.search(text) is not None
 
 
 def is_one_clean_line(value: str) -> bool:

@@ -2,7 +2,8 @@
 
 Python-Markdown follows the first Markdown, where a list or a table has to stand apart from the text
 before it, what belongs to an item is indented by four, ``#hashtag`` is a heading, and no code block
-between fences stands in a list. Blank lines, blanks and backslashes are put in for what CommonMark
+between fences stands in a list; nor does it know ``~~struck~~``
+words, which most apps show. Blank lines, blanks and backslashes are put in for what CommonMark
 (the numbers below are its sections) reads differently; it reads the result as it did what was sent.
 What each :class:`Change` says is enough to take them out again.
 """
@@ -34,6 +35,11 @@ _DELIMITER_ROW = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 #: Formulas, which plugins read: no list begins in them.
 _FORMULA = re.compile(r"(?P<start>\$\$|\\\[|\\begin\{\w+\*?\})")
 _FORMULA_ENDS = {"$$": "$$", "\\[": "\\]"}
+#: Code, which stays as it is; and struck words (GitHub's extension of CommonMark, 6.5).
+_CODE_OR_STRUCK = re.compile(
+    r"(?<!`)(?P<marks>`+)(?!`).*?(?<!`)(?P=marks)(?!`)"
+    r"|(?<![\w\\~/<=\"'`])~~(?=[^\s~])(?P<struck>[^~`<>]+)(?<!\s)~~(?![\w~])"
+)
 #: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
 _TAB = 4
 
@@ -228,7 +234,7 @@ class _Writer:
             self._keep(text)
             self.in_paragraph = not self.end and not _HTML.match(text)
         elif _HEADING.match(text) or _RULE.fullmatch(text):
-            self._keep(text)
+            self._words(text)
             self.in_paragraph = False
         else:
             self._text(text, following)
@@ -261,10 +267,25 @@ class _Writer:
         end = len(text) - len(text.rstrip("\\"))
         if end % 2 and following.strip():
             # A backslash at the end of a line is a hard line break (6.7).
-            self._keep(text[:-1])
+            self._words(text[:-1])
             self._replace("\\", "  ")
         else:
+            self._words(text)
+
+    def _words(self, text: str) -> None:
+        """Text with its struck words; the same where code may go on to another line."""
+        if "~~" not in text or "`" in _CODE_OR_STRUCK.sub("", text):
             self._keep(text)
+            return
+        end = 0
+        for match in _CODE_OR_STRUCK.finditer(text):
+            if match["struck"]:
+                self._keep(text[end : match.start()])
+                self._replace("~~", "<del>")
+                self._keep(match["struck"])
+                self._replace("~~", "</del>")
+                end = match.end()
+        self._keep(text[end:])
 
     def _opens_raw(self, text: str) -> bool:
         """Whether HTML or a formula begins here, which stays as it is until its end."""

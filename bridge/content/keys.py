@@ -14,7 +14,7 @@ from html import unescape
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.content import dates, text
-from bridge.content.characters import label, one_line, title
+from bridge.content.characters import is_seen, label, one_line, title
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
@@ -63,7 +63,9 @@ def _decode_summary(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | None:
-    """A text as the site's themes show it; ``None`` for nothing."""
+    """A text as the site's themes show it; ``None`` for nothing that can be seen."""
+    if not is_seen(plain):
+        return None
     if _is_formatted(key, file, rules):
         return text.encode_line(one_line(plain)) or None
     return title(plain) or None
@@ -139,7 +141,7 @@ def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) ->
     own = file.get("Tags") or ""
     # A list of the owner's keeps its separators, as long as they can hold the tags.
     if own and not own.endswith(";") and not (len(shown) == 1 and "," in shown[0]):
-        separator = re.search(r"\s*;\s*" if ";" in own else r"\s*,\s*", own)
+        separator = re.search(r"\s*;\s*(?=\S)" if ";" in own else r"\s*,\s*(?=\S)", own)
         if ";" in own or not any("," in name for name in shown):
             return (separator[0] if separator else ", ").join(shown)
     # The last ";" keeps a single tag with a comma in one piece.
@@ -148,9 +150,19 @@ def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) ->
 
 def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:
     del rules
-    value = file.get("Tags") or ""
-    tags = tuple(filter(None, map(str.strip, value.split(";" if ";" in value else ","))))
+    tags = _listed(file, "Tags")
     return {"category": tags} if tags else {}
+
+
+def _listed(file: PelicanFile, key: str) -> tuple[str, ...]:
+    """The names in a list. Pelican takes the first line of one in Markdown, with a warning; what
+    the owner has written on further lines is meant all the same, and stays."""
+    lines = file.values(key)
+    if file.syntax.name == "html" and len(lines) > 1:
+        names = [line.strip() for line in lines]
+    else:
+        names = [name.strip() for line in lines for name in line.split(";" if ";" in line else ",")]
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def _encode_status(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
@@ -207,8 +219,7 @@ def _decode_author(file: PelicanFile, rules: SiteRules) -> _Values:
     del rules
     if author := file.get("Author"):
         return {"author": (author,)}
-    value = file.get("Authors") or ""
-    authors = tuple(filter(None, map(str.strip, value.split(";" if ";" in value else ","))))
+    authors = _listed(file, "Authors")
     return {"author": authors} if authors else {}
 
 

@@ -117,7 +117,7 @@ class MediaUrls:
             "_own": own,
             "_bare": f"<{known}>",
             "_bare_line": rf"^<{known}>(?=[ ]*$)",
-            "_written_bare": rf"!\[\]\({own}\)|\[(?P<name>[^\]\n]+)\]\({linked}\)",
+            "_written_bare": rf"!\[\]\({own}\)|\[(?P<name>[\w\\.~-]+)\]\({linked}\)",
         }
         for name, pattern in patterns.items():
             object.__setattr__(self, name, re.compile(pattern, re.MULTILINE))

@@ -10,13 +10,17 @@ from zoneinfo import ZoneInfo
 
 from bridge.content import body, dates, html, keys, slugs
 from bridge.content.body import Allowlist, Verdict
-from bridge.content.characters import one_line, printable
+from bridge.content.characters import is_seen, one_line, printable
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.content.titles import earlier_title, plain_content, synthetic_title
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Json, Post, Properties
 
+#: What says when, how and by whom something is published, and nothing that would be published.
+_UNSEEN = frozenset(
+    {"published", "updated", "post-status", "visibility", "post-type", "author", "lang", "uid"}
+)
 _ORDER = (
     *("Title", "Date", "Modified", "Slug", "Category"),
     *("Tags", "Status", "Summary", "Author", "Lang"),
@@ -111,6 +115,51 @@ def refuse_private(post: Post) -> None:
         )
 
 
+def refuse_nothing_to_see(post: Post, rules: SiteRules, before: Post | None = None) -> None:
+    """Raise :class:`InvalidRequest` for a post whose page would be empty.
+
+    ``before`` is what an update has found: a page may have been as empty before, and a draft may
+    become so, which has no page.
+    """
+    if _shows_something(post, rules):
+        return
+    if before and (_is_draft(post) or not (_is_draft(before) or _shows_something(before, rules))):
+        return
+    if before is None:
+        raise InvalidRequest(
+            "There is nothing to see in this post: its texts are empty, or of characters that show"
+            " nothing. Send 'content' with words or a picture, or another property."
+        )
+    raise InvalidRequest(
+        "This would leave nothing to see of the post. Delete the whole post ('action' is 'delete'),"
+        " or say what it is to show instead."
+    )
+
+
+def _is_draft(post: Post) -> bool:
+    return post.first("post-status") == "draft"
+
+
+def _shows_something(post: Post, rules: SiteRules) -> bool:
+    return any(
+        _is_shown(value, rules)
+        for name, values in post.properties.items()
+        if name not in _UNSEEN and not name.startswith(("mp-", "p3k-"))
+        for value in values
+    )
+
+
+def _is_shown(value: Json, rules: SiteRules) -> bool:
+    """Whether a value can be seen: words, numbers and nested objects; HTML with words, or with an
+    element that shows something by itself."""
+    if isinstance(value, str):
+        return is_seen(value)
+    sent = value.get("html") if isinstance(value, dict) else None
+    if not isinstance(sent, str) or (rules.html != "sanitize" and "<" in sent):
+        return True
+    return is_seen(html.plain(sent)) or bool(html.in_place_of_words(sent)[0])
+
+
 def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
     """The date that the client gives, else ``when`` in the site's zone."""
     given = post.first("published")
@@ -150,7 +199,7 @@ def is_markdown(post: Post) -> bool:
     if _language(post) is not None:
         return True
     name = one_line(post.text("name") or "")
-    return bool(name) and not one_line(post.text("content") or "").startswith(name)
+    return is_seen(name) and not one_line(post.text("content") or "").startswith(name)
 
 
 class _Change:

@@ -15,6 +15,8 @@ from bridge.micropub.post_type import discover
 
 _SLUG_LENGTH = 60
 _WORDS_OF_CONTENT = 8
+#: Characters in which there are so many words, unless they are no words.
+_ENOUGH = 10_000
 _SLUG_BYTES = 180
 _NUMBERS = 200  # posts with one slug that are told apart by a number
 _NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
@@ -67,7 +69,7 @@ def _beginning(post: Post) -> str:
     """The first words of the content, without URLs."""
     content = post.first("content") or post.first("summary")
     if isinstance(content, str):
-        content = text.plain(content)
+        content = text.plain(content[:_ENOUGH])
     words = text.with_urls(_plain(content), lambda _: " ").split()
     return " ".join(words[:_WORDS_OF_CONTENT])
 

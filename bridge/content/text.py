@@ -3,7 +3,7 @@
 What Markdown would take for structure is escaped (``#hashtag``, ``1.`` and dashes at a line's
 start, ``[id]: url``, indentation, HTML), a single newline becomes a line break, a bare URL a link.
 What is unmistakably meant stays Markdown: ``[words](https://...)``, ``**strong**``, ``*stressed*``
-and ``code`` between backticks.
+or ``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 _IN_TARGET = r"[^\s()<>\"`\\{}|&]|&(?!\#?\w+;)"
-_TARGET = (
-    r"(?:https?://|mailto:|tel:|/(?!/)|\.\.?/|\#(?=\w))"
-    rf"(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
-)
+_TARGET_STARTS = r"(?:https?://|mailto:|tel:|/(?!/)|\.\.?/|\#(?=\w))"
+_TARGET = rf"{_TARGET_STARTS}(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
+#: Between angle brackets, where blanks and any parentheses may stand (CommonMark 6.3).
+_ANGLED = rf"<{_TARGET_STARTS}(?:{_IN_TARGET}|[ ()])+>"
 #: A backtick after a letter is an apostrophe, but in scripts that put no blanks between words.
 _CODE = r"(?<![`0-9A-Za-z\u00c0-\u1fff])`(?![\s`])[^`\\<>&{}\t]*[^`\\<>&{}\s]`(?!`)"
 _ALT = r"[^\[\]<>\\`\t]*[^\[\]<>\\`\s]"
@@ -39,9 +39,12 @@ _LINK = rf"\[[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s]\]\({_TARGET}\)"
 #: have no blanks there.
 _CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 _BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?)\]…—–/{_CJK}-"
-_FIRST, _LAST = r"[^\W_]|[\"'“‘«(\[#@¿¡`]", r"(?<=[^\W_])|(?<=[\"'”’».,;:!?)…%+`])"
+_FIRST = r"[^\W_]|[\"'“‘«(\[#@¿¡`]|~~(?=[^\W_])"
+_LAST = r"(?<=[^\W_])|(?<=[\"'”’».,;:!?)…%+`])|(?<=[^\W_]~~)"
 _STRESSED = rf"{_LINK}|{_CODE}|[^*`\[\]\\<>{{}}&\t]"
-_STRONG = rf"(?:{_STRESSED}|\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
+#: A star between letters stresses nothing, as in Leser*innen.
+_BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
+_STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
 _EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
 _STARS = rf"""
     (?<![^\s{_BEFORE}])(?:
@@ -49,6 +52,20 @@ _STARS = rf"""
     | (?P<strong>\*\*(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*))\*\*)
     | (?P<emphasis>\*(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*))\*)
     )(?!\*)(?![^\s{_AFTER}])
+"""
+#: The same with underscores, of which two stand around several words: ``__init__`` is a name. And
+#: struck words, where no script without blanks can have the waves as a sound (はい~~).
+_ALONE = r"\s*\"'“‘«(\[—–/:-"
+_LOW = r"[^_`\[\]\\<>{}&\t]"
+_WAVED = r"[^~`\[\]\\<>{}&\t]"
+_LINES = rf"""
+      (?<![^{_ALONE}_])(?P<low>_(?={_FIRST})(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST})_)
+      (?![^\s*{_AFTER}])
+    | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?:{_LOW})+[ ](?:{_LOW})+(?:{_LAST})__)
+      (?![^\s*{_AFTER}])
+    | (?<![^{_ALONE}_])~~(?={_FIRST}|\*)
+      (?P<struck>(?:{_LINK}|{_CODE}|{_WAVED})+)(?:{_LAST}|(?<=\*))~~
+      (?![^\s*_{_AFTER}])
 """
 #: Single characters with a meaning.
 _CHARACTERS = r"""
@@ -63,9 +80,10 @@ _TOKEN = re.compile(
     rf"""
       (?P<code>{_CODE})
     | \[!\[(?P<alt>(?:{_ALT})?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
-    | !\[(?P<picture>(?:{_ALT})?)\]\((?P<file>[ ]*{_TARGET}{_TITLE}[ ]*)\)
-    | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*{_TARGET}{_TITLE}[ ]*)\)
+    | !\[(?P<picture>(?:{_ALT})?)\]\((?P<file>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
+    | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
     | {_STARS}
+    | {_LINES}
     | (?P<url>{_URL})
     | {_CHARACTERS}
     """,
@@ -73,10 +91,10 @@ _TOKEN = re.compile(
 )
 #: The same inside of a link, which holds no other.
 _IN_LABEL = re.compile(
-    rf"(?P<code>{_CODE}) | {_STARS} | (?P<closing>\]) | {_CHARACTERS}", re.VERBOSE
+    rf"(?P<code>{_CODE}) | {_STARS} | {_LINES} | (?P<closing>\]) | {_CHARACTERS}", re.VERBOSE
 )
 _URLS = re.compile(_URL)
-_STRESS = {"both": 3, "strong": 2, "emphasis": 1}
+_STRESS = {"both": "***", "strong": "**", "emphasis": "*", "low": "_", "lower": "__"}
 _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
 
 #: At a line's start: where the backslash or the entity goes that takes the meaning away.
@@ -90,9 +108,11 @@ _ENCODED = re.compile(
     | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
     | &(?:(?P<name>amp|lt)|\#(?P<number>\d{{1,5}}));
     | <(?P<url>{_URL})>
+    | </?(?P<struck>del)>
     """,
     re.VERBOSE,
 )
+_WAVES = "~~"
 _NAMES = {"amp": "&", "lt": "<"}
 
 # Text from a mail program or a terminal: full lines, each broken where the next word did not fit.
@@ -151,7 +171,7 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
     found, place, end = set[int](), 0, 0
     for match in _ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
-        length = len(match["url"] or "x")
+        length = len(match["url"] or (_WAVES if match["struck"] else "x"))
         if urls or not match["url"]:
             found.update(range(place, place + length))
         place += length
@@ -218,12 +238,15 @@ def _token(match: re.Match[str]) -> str:
     return _stressed(match, _inline) or _single(match)
 
 
-def _stressed(match: re.Match[str], written: Callable[[str], str], stars: str = "***") -> str:
-    """Stressed words, as ``written`` has them; empty for anything else. ``stars``: those that are
-    to stand around them, if there are any."""
-    for name, count in _STRESS.items():
+def _stressed(match: re.Match[str], written: Callable[[str], str], *, marked: bool = True) -> str:
+    """Stressed or struck words, as ``written`` has them; empty for anything else. ``marked``: with
+    what says so around them."""
+    if struck := match["struck"]:
+        return f"<del>{written(struck)}</del>" if marked else written(struck)
+    for name, mark in _STRESS.items():
         if found := match[name]:
-            return f"{stars[:count]}{written(found[count:-count])}{stars[:count]}"
+            words = written(found[len(mark) : -len(mark)])
+            return f"{mark}{words}{mark}" if marked else words
     return ""
 
 
@@ -245,7 +268,7 @@ def _words(match: re.Match[str]) -> str:
         return plain(match["picture"])
     if match["label"]:
         return plain(match["label"])
-    return _stressed(match, plain, "") or match.group()
+    return _stressed(match, plain, marked=False) or match.group()
 
 
 def _without_punctuation(url: str) -> str:
@@ -266,4 +289,6 @@ def _decoded(match: re.Match[str]) -> str:
         return "\n"
     if match["number"]:
         return unescape(match.group())
+    if match["struck"]:
+        return _WAVES
     return match["escaped"] or _NAMES.get(match["name"] or "") or match["url"]

@@ -10,12 +10,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bridge.content import html, keys, text
-from bridge.content.characters import one_line, printable
+from bridge.content.characters import is_seen, one_line, printable
 from bridge.content.file import Form, Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Json, Post
 
 _TITLE_LENGTH = 70
+#: Characters of a text in which there are enough words for a title.
+_ENOUGH = 10_000
 _URL = re.compile(r"https?://[^\s<>\"]+")
 #: What stands around code in a note, and is no word of it.
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
@@ -56,7 +58,7 @@ def synthetic_title(
     ``mf2`` says what form the words have, and what is known of the pages that it points at.
     """
     content = _shown_content(post, mf2.form, rules)
-    words = one_line(rules.media.in_words(content, lambda _: " "))
+    words = one_line(rules.media.in_words(content, lambda _: " ")) if is_seen(content) else ""
     if "://" in words.rpartition(" ")[2]:
         words = words.removesuffix(".")
     words = text.with_urls(words, address) or about(post, mf2.references)
@@ -272,7 +274,7 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
     if isinstance(content, dict):
         return plain_content(post)
     if isinstance(content, str):
-        post = post.with_properties({"content": (_FENCE.sub("", content),)})
+        post = post.with_properties({"content": (_FENCE.sub("", content[:_ENOUGH]),)})
     return text.plain(plain_content(post))
 
 

@@ -29,9 +29,15 @@ def apply(post: Post, update: Update) -> Post:
     What the update does not name stays as it is, in its place. A value that is already there is
     not added again, so that a request that is sent twice changes nothing the second time; what is
     not there can be deleted. Raises :class:`InvalidRequest` for a second ``content``, ``name`` or
-    ``summary``, and where the post would come to hold more than one may.
+    ``summary``, for a change of nothing but an entry's ``url``, and where the post would come to
+    hold more than one may.
     """
     old = post
+    if post.type == "entry" and _names_only_a_url(update):
+        raise InvalidRequest(
+            "'url' is where the post lives, which the site decides: send 'mp-slug' to move the"
+            " post."
+        )
     post = post.with_properties(
         {name: values for name, values in update.replace.items() if _is_ours(post, name)}
     )
@@ -59,6 +65,11 @@ def _refuse_growth(old: Post, new: Post) -> None:
         refuse_many_files(counts)
     if len(counts) > len(old.properties):
         refuse_many_properties(len(counts))
+
+
+def _names_only_a_url(update: Update) -> bool:
+    named = {*update.replace, *update.add, *update.delete_values, *update.delete_properties}
+    return named == {"url"} and not update.commands
 
 
 def _is_ours(post: Post, name: str) -> bool:

@@ -8,6 +8,7 @@ written again, and asked about again: nearly every post takes one question.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import TypeVar
@@ -106,7 +107,7 @@ async def without_guesses(reader: SiteReader, work: Callable[[KnownSite], _T]) -
     """
     known = KnownSite(reader.facts)
     for _ in range(_ROUNDS):
-        result = work(known)
+        result = await asyncio.to_thread(work, known)
         asked = known.questions()
         if asked == Ask():
             return result
@@ -125,7 +126,8 @@ async def settle(
     question, answer = None, Answer()
     for _ in range(_ROUNDS):
         try:
-            file = write(known)
+            # A text of a megabyte takes a second, in which other requests are answered.
+            file = await asyncio.to_thread(write, known)
         except Exception:
             # It may have come of a guess.
             if (asked := known.questions()) == Ask():

@@ -123,3 +123,15 @@ async def test_301_two_uploaded_photos(client: Client) -> None:
         ("photo[]", picture("indigo"), second),
     )
     assert len(set(await client.photos(await client.page(answer.location)))) == 2
+
+
+async def test_a_post_with_nothing_to_see_is_refused(client: Client) -> None:
+    for properties in (
+        {"content": ["\u200b"]},
+        {"content": [{"html": "<p><br></p>"}]},
+        {"content": [{"html": "<iframe src='https://a.example/'></iframe>"}]},
+        {"name": ["\u2800"], "content": ["\u3164\n\u200d"], "author": ["Ann"]},
+    ):
+        answer = await client.json({"type": ["h-entry"], "properties": properties}, 400)
+        assert "nothing to see" in answer.json["error_description"]
+    await client.create(content=[{"html": "<p><img src='https://a.example/i.png'></p>"}])

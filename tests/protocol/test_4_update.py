@@ -69,3 +69,30 @@ async def test_an_update_that_moves_the_post_says_where_and_the_old_address_lead
     await client.page(moved, lambda page: "On the move" in page.text)
     await client.wait(url, lambda status, page: status == 200 and moved in page.html)
     assert (await client.source(url))["content"] == ["On the move"]
+
+
+async def test_an_update_that_would_leave_an_empty_page_is_refused(client: Client) -> None:
+    url = await client.create(content=["All there is"])
+    for operations in (
+        {"delete": ["content"]},
+        {"replace": {"content": ["\u200b\u2060 \u3164"]}},
+        {"replace": {"content": [{"html": "<p><br></p><script>x</script>"}]}},
+    ):
+        answer = await client.json({"action": "update", "url": url, **operations}, 400)
+        assert "nothing to see" in answer.json["error_description"]
+    assert (await client.source(url))["content"] == ["All there is"]
+    await update(client, url, delete=["content"], add={"photo": ["https://a.example/i.jpg"]})
+    draft = await client.create(content=["A draft"], **{"post-status": ["draft"]})
+    await update(client, draft, delete=["content"])
+    answer = await client.json(
+        {"action": "update", "url": draft, "replace": {"post-status": ["published"]}}, 400
+    )
+    assert "nothing to see" in answer.json["error_description"]
+
+
+async def test_a_change_of_the_address_alone_is_refused(client: Client) -> None:
+    url = await client.create(content=["I live here"])
+    operations = {"replace": {"url": ["https://elsewhere.example/"]}}
+    answer = await client.json({"action": "update", "url": url, **operations}, 400)
+    assert "mp-slug" in answer.json["error_description"]
+    await update(client, url, replace={"url": [f"{url}?utm_source=app"]})

@@ -20,7 +20,7 @@ from bridge.content.render import compose, edit
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post
 
-COMMONMARK = MarkdownIt("commonmark").enable("table")
+COMMONMARK = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 DIFFERENT = [
     "Shopping:\n- milk\n- eggs\n\nEnd",
     "Steps:\n1. one\n2. two",
@@ -54,6 +54,9 @@ DIFFERENT = [
     "* a\n\n  more\n  1. b\n  2. c",
     "- a\n  - b\n\n    more\n  - c\n- d\n  1. e\n  2. f",
     "- a\nstill a\n#tag\n- b",
+    "~~struck~~ words, ~~two **bold**~~, `~~code~~`, ``a`~~b~~``\n- ~~item~~\n- b",
+    "# A ~~head~~\n\n> a ~~quote~~\n\n| a | ~~b~~ |\n|---|---|\n| ~~1~~ | 2 |",
+    "~~a~~\\\n~~b~~",
 ]
 ALIKE = [
     "# Head\n\nText\n\n- a\n- b\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",
@@ -71,13 +74,15 @@ ALIKE = [
     "Term\n: definition\n\nnote[^1]\n\n[^1]: text\n    - a",
     "<div>\n\ntext\n- a\n\n</div>",
     "$$\na\n+ b\n- c\n\\\\\n$$",
+    "a ~~ b ~~ c, ~~~d~~~, \\~~e~~, https://a.example/~~f~~, `g\n~~h~~`",
+    "```\n~~a~~\n```\n\n    ~~b~~\n\n<pre>\n~~c~~\n</pre>",
     "\\[\na\n- c\n\\]\n\n\\begin{align*}\na\n+ b\n\\end{align*}",
 ]
 
 
 def shown(html: str) -> str:
     """What a page shows, whether or not the items of a list are paragraphs."""
-    soup = BeautifulSoup(html, "html.parser")
+    soup = BeautifulSoup(re.sub(r"(</?)s>", r"\1del>", html), "html.parser")
     for element in soup.find_all(True):
         element.attrs = {}
         if element.name == "p":

@@ -76,6 +76,10 @@ def test_a_hand_written_post_is_understood(rules: SiteRules) -> None:
         ("Status: published", {"post-status": ("published",)}),
         ("Tags: Paris, France;", {"category": ("Paris, France",)}),
         ("Tags:", {}),
+        ("Tags: a, b,\n    c, d", {"category": ("a", "b", "c", "d")}),
+        ("Tags:\n    a\n    b", {"category": ("a", "b")}),
+        ("Tags: Paris, France;\nTags: Rome", {"category": ("Paris, France", "Rome")}),
+        ("Authors: Jane;\n    Joe", {"author": ("Jane", "Joe")}),
         ("Modified: 2011-01-01", {"updated": ("2011-01-01T00:00:00+01:00",)}),
         ("Date: never", {}),
         ("Date: 2010-12-03_10:20\nTimezone: UTC", {"published": ("2010-12-03T10:20:00+00:00",)}),
@@ -101,6 +105,18 @@ def test_tags_are_added_to_a_hand_written_post(rules: SiteRules) -> None:
         "+ Tags: a, b c, new",
         MODIFIED,
     ]
+
+
+def test_tags_on_several_lines_all_stay_when_one_is_added(rules: SiteRules) -> None:
+    written = HAND_WRITTEN.replace("a, b c", "a,\n    b c, d\n    e")
+    assert set(changes(written, rules, category=("a", "b c", "d", "e", "new"))) == {
+        "- Tags: a,",
+        "-     b c, d",
+        "-     e",
+        "+ Tags: a, b c, d, e, new",
+        MODIFIED,
+    }
+    assert changes(written, rules, name="Another")[-1] == MODIFIED
 
 
 def test_the_name_of_a_hand_written_post_changes_its_title(rules: SiteRules) -> None:

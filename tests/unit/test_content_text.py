@@ -43,7 +43,7 @@ SURPRISES = [
     "[[wiki]] [x] [x][y] ![x](y)",
     "<b>bold</b> <script>alert(1)</script> <!-- c --> <me@example.org> </p>",
     "&copy; &amp; &lt; AT&T & co &#35;",
-    "2*3*4 a * b snake_case __init__ _it_ *",
+    "2*3*4 a * b snake_case __init__ _it *",
     "`",
     "``x`` `a",
     "```\ncode\n```",
@@ -157,7 +157,7 @@ def test_references_of_characters_written_by_hand_are_read_as_browsers_do() -> N
 
 #: Without what is meant as Markdown in a note, too.
 LITERAL = ANY.filter(
-    lambda sent: not re.search(r"[*`]|\]\(", sent) and not re.search(r"http", sent)
+    lambda sent: not re.search(r"[*`_]|\]\(|~~", sent) and not re.search(r"http", sent)
 )
 
 
@@ -172,7 +172,7 @@ def test_any_literal_text_is_shown_as_it_is(sent: str) -> None:
 def test_no_text_brings_an_element_of_its_own(sent: str) -> None:
     html = Markdown(extensions=EXTENSIONS).convert(f"Title: x\n\n{text.encode(sent)}")
     tags = set(re.findall(r"<\s*/?([a-zA-Z]+)", html))
-    assert tags <= {"p", "br", "a", "em", "strong", "code", "img"}
+    assert tags <= {"p", "br", "a", "em", "strong", "code", "img", "del"}
     assert not re.search(r"""(?:href|src)="(?!https?://)""", html)
 
 
@@ -330,6 +330,8 @@ def test_a_note_of_a_file_alone_is_called_by_its_kind(
         "f(*args, **kwargs), **/*.py, 2**3**4",
         "(*´▽*)(*ノωノ)",
         "****a****",
+        "__init__ and _ so _ and a_b_c and ____ and (_ _) and o_O ^_^ T_T",
+        "5~~6 ~~~ a ~~ b ~~, そうだね~~楽しい~~ はい~~",
     ],
 )
 def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
@@ -398,6 +400,28 @@ def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
         ),
         ("これは`code`です", "これは<code>code</code>です", "これはcodeです"),
         ("it`s 5 o`clock", "it`s 5 o`clock", "it`s 5 o`clock"),
+        ("**Autor*innen** hier", "<strong>Autor*innen</strong> hier", "Autor*innen hier"),
+        (
+            "_so it is_ and (_so_), __very much so__.",
+            "<em>so it is</em> and (<em>so</em>), <strong>very much so</strong>.",
+            "so it is and (so), very much so.",
+        ),
+        (
+            "~~old **b** `c`~~ new, ~~[l](https://y.example/)~~.",
+            '<del>old <strong>b</strong> <code>c</code></del> new, <del><a href="https://y.example/">l'
+            "</a></del>.",
+            "old b c new, l.",
+        ),
+        (
+            "**~~b~~** [~~l~~](/y/)",
+            '<strong><del>b</del></strong> <a href="/y/"><del>l</del></a>',
+            "b l",
+        ),
+        (
+            '[l](<https://y.example/a (b) c>) ![i](</i j.png> "t")',
+            '<a href="https://y.example/a (b) c">l</a> <img alt="i" src="/i j.png" title="t">',
+            "l i",
+        ),
         ("[l]( https://y.example/ )", '<a href="https://y.example/">l</a>', "l"),
     ],
 )

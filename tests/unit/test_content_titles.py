@@ -112,3 +112,13 @@ def test_a_made_up_title_follows_what_it_was_made_of(rules: SiteRules) -> None:
     named = read(own, rules)
     new = named.with_properties({"mood": ("tired",)})
     assert edit(own, named, new, when=WHEN, rules=rules).get("Title") == "My own"
+
+
+@pytest.mark.parametrize("unseen", ["\u2800", "\u200b\u2060", "\u3164", "\u00ad"])
+def test_a_name_that_cannot_be_seen_is_no_title(unseen: str, rules: SiteRules) -> None:
+    sent = Post("entry", {"name": (unseen,), "content": ("Words",), "summary": (unseen,)})
+    file = compose(sent, when=WHEN, rules=rules)
+    assert file.get("Title") == "Words"
+    assert file.get("Summary") is None
+    assert read(file, rules).all("name") == (unseen,)
+    assert read(file, rules).all("summary") == (unseen,)

@@ -1,0 +1,46 @@
+"""What a post costs grows with its length and no faster, whatever stands in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from content_site import WHEN, load_rules, post
+
+from bridge.content.file import PelicanFile
+from bridge.content.read import read
+from bridge.content.render import compose, edit
+from bridge.content.rules import SiteRules
+
+#: This many characters took minutes; a tenth of a second is what the whole test takes now.
+LENGTH = 20_000
+SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
+    return load_rules(tmp_path_factory.mktemp("site"))
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+@pytest.mark.parametrize("piece", ["[a", "[[", "[a](", "\n", "a\n\n", "> \n", "**a ", "<![CDATA["])
+def test_a_note_of_any_characters_is_written_read_and_edited_at_once(
+    piece: str, rules: SiteRules
+) -> None:
+    sent = (piece * LENGTH)[:LENGTH]
+
+    def life() -> None:
+        file = PelicanFile.parse(compose(post(content=sent), when=WHEN, rules=rules).text())
+        found = read(file, rules)
+        assert found.all("content") == (sent,)
+        changed = found.with_properties({"content": (f"before\n{sent}\nafter",)})
+        edited = edit(file, found, changed, when=WHEN, rules=rules)
+        assert read(edited, rules).all("content") == changed.all("content")
+
+    assert processor_seconds(life) < SECONDS
