@@ -194,6 +194,7 @@ class StatusHandlers:
                 "time": _time(build.finished),
                 "left_out": [{"file": file, "reason": why} for file, why in build.left_out],
                 "warnings": list(build.warnings),
+                "slow": _slow(build),
             },
             "remote": {
                 "state": remote.state,
@@ -211,6 +212,13 @@ class StatusHandlers:
                 **received,
             },
         }
+
+
+def _slow(build: BuildStatus) -> Json:
+    """Why each change costs a whole run of Pelican; ``None`` where the site is kept warm."""
+    if build.slow is None:
+        return None
+    return {"reason": build.slow.reason, "remedy": build.slow.remedy}
 
 
 async def _refresh(receiver: Receiver) -> None:

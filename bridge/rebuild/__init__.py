@@ -10,13 +10,22 @@ from bridge.store import Version
 
 
 @dataclass(frozen=True, slots=True)
+class Slow:
+    """Why each change costs a whole run of Pelican, in the words of ``since …``, and what helps."""
+
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class BuildStatus:
     """What the builder is doing, and how the last build ended.
 
     ``reason`` and ``file`` say why a build failed and on which file, where that is known;
     ``left_out`` pairs files that were left out of the site with the reason; ``warnings`` are what
     else the owner should know of a build that went well, ``denied`` files that the site's code has
-    tried to read, and may not. ``finished`` is in seconds since the
+    tried to read, and may not. ``slow`` says why the site is not kept warm, where that is wanted.
+    ``finished`` is in seconds since the
     epoch, ``version`` the last version that is wholly on disk.
     """
 
@@ -28,6 +37,7 @@ class BuildStatus:
     left_out: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
+    slow: Slow | None = None
 
 
 class Rebuilder(Protocol):

@@ -8,13 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from bridge.rebuild import Slow
 from bridge.store import Version
 
 #: Told which output files are in place.
 Shown: TypeAlias = Callable[[Iterable[str]], None]
 
 
-def _ignore(pages: Iterable[str]) -> None:
+def ignore(pages: Iterable[str]) -> None:
+    """Whatever is shown, no one waits for it."""
     del pages
 
 
@@ -25,14 +27,16 @@ class Task:
     ``changed`` are the files that are other than in the last build that went well, ``new`` those
     that are other than in the last one that was tried (``None``: the same). ``unread`` are those
     that Pelican passed over in the last that went well, ``None`` where there was none. ``shown`` is
-    to be called with output files as soon as they are in place, early ones first. ``left_out`` are
-    posts to build the site without; their files are there, unless the builder cannot be told.
+    to be called with output files as soon as they are in place, early ones first, ``previewed``
+    with the previews of private drafts. ``left_out`` are posts to build the site without; their
+    files are there, unless the builder cannot be told.
     """
 
     version: Version
     checkout: Path
     changed: frozenset[str]
-    shown: Shown = _ignore
+    shown: Shown = ignore
+    previewed: Shown = ignore
     unread: frozenset[str] | None = None
     new: frozenset[str] | None = None
     left_out: frozenset[str] = frozenset()
@@ -60,12 +64,14 @@ class Outcome:
     """A successful build: the output files that changed, written or removed.
 
     ``left_out`` are source files that are not in it, with the reason; ``warnings`` are errors that
-    were logged, and cost the site nothing.
+    were logged, and cost the site nothing. ``slow``: why the warm builder did not build it, where
+    there is one.
     """
 
     files: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    slow: Slow | None = None
 
 
 class BuildFailed(Exception):
@@ -136,8 +142,11 @@ class Job(Protocol):
         """When there will be work without a new version."""
         ...
 
-    async def do(self, version: Version, shown: Shown) -> Outcome:
-        """Do it; raises what a builder raises, ``StoreError`` or ``OSError``."""
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
+        """Do it, telling of pages and previews as of a :class:`Task`.
+
+        Raises what a builder raises, ``StoreError`` or ``OSError``.
+        """
         ...
 
     def preempt(self) -> None:

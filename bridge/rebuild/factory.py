@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from bridge.runtime import process
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox
 from bridge.site.starting import Sandbox
+from bridge.store import Version
 from bridge.store.checkout import Submodules
 from bridge.store.git import GitStore
 
@@ -81,6 +82,45 @@ def importing_from(folder: Path, environment: Mapping[str, str]) -> dict[str, st
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, search))}
 
 
+def make_builder(
+    settings: Settings,
+    folder: Path,
+    output: Output,
+    *,
+    sandbox: Sandbox,
+    environment: Mapping[str, str],
+    listed: Callable[[Version], Iterable[tuple[str, str]]],
+) -> Builder:
+    """What builds as ``[rebuild]`` says: with a command, or by a warm process before that.
+
+    ``folder`` is for what it keeps; ``listed`` has every path of a version, with its object.
+    """
+    content = settings.content.folder
+    command = CommandBuilder(
+        argv=settings.rebuild.command or pelican_argv(content, settings.site.settings),
+        output=output,
+        staging=folder / "staging",
+        content=content,
+        environment=environment,
+        sandbox=sandbox,
+    )
+    if settings.rebuild.mode != "resident":
+        return command
+    resident = Resident(
+        settings=settings.site.settings,
+        content=content,
+        staged=folder / "shadow",
+        note=output.note,
+        environment=environment,
+        sandbox=sandbox,
+        own=tuple(
+            f"{content}/{own}" for own in (settings.media.folder, settings.webmention.folder)
+        ),
+        listed=listed,
+    )
+    return ResidentBuilder(resident, output, command, Verifier(command, output, folder / "clean"))
+
+
 class _Site:
     """The parts of a site that is built on this machine."""
 
@@ -110,7 +150,14 @@ class _Site:
         job: Job = SiteBuild(
             self._store,
             self._checkout,
-            self._builder(output),
+            make_builder(
+                self._settings,
+                self._folder,
+                output,
+                sandbox=self._sandbox,
+                environment=self._environment,
+                listed=self._store.listed,
+            ),
             self._ledger,
             content=self._settings.content.folder,
             gone=output.missing,
@@ -136,36 +183,4 @@ class _Site:
             previews=self._previews,
             timing=timing,
             denied=self._sandbox.denied,
-        )
-
-    def _builder(self, output: Output) -> Builder:
-        command = self._command(output)
-        if self._settings.rebuild.mode == "command":
-            return command
-        resident = Resident(
-            settings=self._settings.site.settings,
-            content=self._settings.content.folder,
-            staged=self._folder / "shadow",
-            note=output.note,
-            environment=self._environment,
-            sandbox=self._sandbox,
-            own=tuple(
-                f"{self._settings.content.folder}/{folder}"
-                for folder in (self._settings.media.folder, self._settings.webmention.folder)
-            ),
-            listed=self._store.listed,
-        )
-        verifier = Verifier(command, output, self._folder / "clean")
-        return ResidentBuilder(resident, output, command, verifier)
-
-    def _command(self, output: Output) -> CommandBuilder:
-        content = self._settings.content.folder
-        argv = self._settings.rebuild.command or pelican_argv(content, self._settings.site.settings)
-        return CommandBuilder(
-            argv=argv,
-            output=output,
-            staging=self._folder / "staging",
-            content=content,
-            environment=self._environment,
-            sandbox=self._sandbox,
         )

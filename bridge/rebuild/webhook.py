@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bridge.rebuild.build import BuildFailed, Outcome, Shown
+from bridge.rebuild.build import BuildFailed, Outcome, Shown, ignore
 from bridge.rebuild.ledger import Ledger
 from bridge.runtime.process import in_thread
 from bridge.store import Version
@@ -39,9 +39,9 @@ class Webhook:
         """The program that builds decides about posts of the future."""
         return None
 
-    async def do(self, version: Version, shown: Shown) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
         """Tell them; raises :class:`BuildFailed` when no one takes it."""
-        del shown
+        del shown, previewed
         record = self.ledger.record
         if record.settled and record.version == version:
             return Outcome()

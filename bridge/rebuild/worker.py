@@ -212,7 +212,7 @@ class Worker:
             return
         self._tell(state="building")
         started = time.monotonic()
-        outcome = await self._job.do(version, self._show)
+        outcome = await self._job.do(version, self._show, self._show)
         spent = time.monotonic() - started
         self._failures = 0
         self._done = self._underway
@@ -226,6 +226,7 @@ class Worker:
             file=None,
             left_out=outcome.left_out,
             warnings=outcome.warnings,
+            slow=outcome.slow,
         )
         for warning in outcome.warnings:
             _log.warning("While the site was built: %s", warning)

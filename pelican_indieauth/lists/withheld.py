@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,24 +50,31 @@ class Withheld:
     def write_previews(self) -> None:
         """Write the pages of what is withheld where the owner looks at them, if anywhere.
 
-        When all else is written, so that it makes no difference to anything else.
+        When all else is written, so that it makes no difference to anything else. Pages of what is
+        not withheld any longer go.
         """
         if not os.environ.get(PREVIEWS):
             return
-        folder, written = Path(os.environ[PREVIEWS]), set()
-        for generator, post in self.found:
-            place = folder.joinpath(*_parts(post.save_as))
-            half = place.with_name(f".{place.name}")
-            try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                half.write_text(_page(generator, post), "utf-8")
-                half.replace(place)
-                written.add(place)
-            except Exception as error:  # noqa: BLE001  (a theme fails on it: the site does not)
-                logger.warning("%s has no preview: %s: %s", post, type(error).__name__, error)
+        folder = Path(os.environ[PREVIEWS])
+        written = {_write(folder, generator, post) for generator, post in self.found}
         for place in folder.rglob("*"):
             if place.is_file() and place not in written:
                 place.unlink()
+
+    def write_early(self, files: Collection[str]) -> list[str]:
+        """Write the pages of posts in these files alone, before anything else is written.
+
+        For a builder that shows each page as soon as it is there. Returns the paths in the output
+        that they would have.
+        """
+        if not os.environ.get(PREVIEWS):
+            return []
+        folder = Path(os.environ[PREVIEWS])
+        return [
+            post.save_as
+            for generator, post in self.found
+            if post.source_path in files and _write(folder, generator, post) is not None
+        ]
 
 
 def is_early(metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
@@ -102,6 +109,20 @@ def _is_from_an_app(draft: Any) -> bool:
 def _parts(save_as: str) -> list[str]:
     """A path in the output as the names of folders and a file: none leads out of there."""
     return [name for name in save_as.split("/") if name not in {"", ".", ".."}]
+
+
+def _write(folder: Path, generator: Any, post: Any) -> Path | None:
+    """Write one page at once; where it is, ``None`` if the theme fails on it."""
+    place = folder.joinpath(*_parts(post.save_as))
+    half = place.with_name(f".{place.name}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(_page(generator, post), "utf-8")
+        half.replace(place)
+    except Exception as error:  # noqa: BLE001  (the theme's fault, not that of the site)
+        logger.warning("%s has no preview: %s: %s", post, type(error).__name__, error)
+        return None
+    return place
 
 
 def _page(generator: Any, post: Any) -> str:

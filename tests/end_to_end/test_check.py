@@ -302,6 +302,14 @@ async def test_a_plugin_that_is_not_installed(world: World) -> None:
     assert "take it out of PLUGINS" in told
 
 
+async def test_why_a_site_is_not_kept_warm(world: World) -> None:
+    world.commit("publishconf.py", "RELATIVE_URLS = True")
+    status, told = await world.check()
+    assert status == 0, told
+    assert "every post costs a whole run of Pelican, since RELATIVE_URLS is set" in told
+    assert "Set RELATIVE_URLS = False" in told
+
+
 async def test_a_locale_that_is_not_on_this_machine(world: World) -> None:
     world.commit("publishconf.py", 'LOCALE = ["xx_YY.utf8", "Nowhere"]')
     status, told = await world.check()

@@ -11,6 +11,7 @@ from rebuild_kinds import NoFallback, clean, comparable, differing
 from rebuild_site import CONFIGURED, commit, files, mention, post
 
 from bridge.rebuild.build import Superseded, Task
+from bridge.rebuild.factory import PREVIEWS
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import Resident, ResidentBuilder
@@ -50,7 +51,9 @@ class Site:
         self.folder = folder
         self.store = store
         self.shown: list[str] = []
-        self._environment = process.environment({})
+        self.previewed: list[tuple[str, int]] = []
+        self.previews = folder / "previews"
+        self._environment = process.environment({PREVIEWS: str(self.previews)})
         self._checkout = Checkout(store, folder / "checkout")
         self._output = Output(folder / "output", folder / "output.json")
         self._resident = Resident(
@@ -78,7 +81,11 @@ class Site:
         version = self.store.head()
         assert version is not None
         changed = frozenset(self._unbuilt)
-        task = Task(version, self._checkout.folder, changed, self._show, frozenset(), new)
+        task = Task(
+            *(version, self._checkout.folder, changed, self._show, self._preview),
+            unread=frozenset(),
+            new=new,
+        )
         await self.builder.build(task)
         self._unbuilt.clear()
         return [name for name in self.shown if name.endswith((".html", ".xml"))]
@@ -99,6 +106,10 @@ class Site:
         while not (self.folder / "reading").exists():
             assert not building.done(), building.result()
             await asyncio.sleep(0.01)
+
+    def _preview(self, pages: Iterable[str]) -> None:
+        # What has come before it counts.
+        self.previewed += [(page, len(self.shown)) for page in pages]
 
     def _show(self, pages: Iterable[str]) -> None:
         self.shown += pages
@@ -127,6 +138,33 @@ async def test_a_new_post_is_first_after_a_restart_then_the_home_page(site: Site
     assert {"index.html", "feeds/all.atom.xml"} == set(pages[1:3])
     assert {"media/late.png", "media/old.png"} <= set(site.shown[: site.shown.index("late.html")])
     assert len(pages) > POSTS, "the others follow"
+    assert site.differing() == []
+
+
+async def test_the_preview_of_a_draft_is_there_before_all_pages(site: Site) -> None:
+    """Warm, and by a process that has to read the site first; no page tells of it."""
+    mark = '{"type":["h-entry"],"properties":{},"draft":"app"}'
+
+    def draft(name: str, body: str) -> dict[str, bytes | None]:
+        text = post(name, 1, Slug=name, Status="draft", Mf2=mark, body=body)
+        return {f"content/{name}.md": text}
+
+    await site.after(draft("warm", "Hush-hush."))
+    assert (site.previews / "drafts" / "warm.html").is_file()
+    site.previewed.clear()
+    await site.after(draft("warm", "Other words."))
+    assert site.previewed == [("drafts/warm.html", 0)]
+    assert b"Other words." in (site.previews / "drafts" / "warm.html").read_bytes()
+    assert "drafts/warm.html" not in site.shown
+    assert site.differing() == []
+    await site.builder.close()
+    site.restart()
+    site.previewed.clear()
+    await site.after(draft("cold", "Hush-hush."))
+    ((page, before),) = site.previewed
+    assert page == "drafts/cold.html"
+    assert not [name for name in site.shown[:before] if name.endswith(".html")]
+    assert len(site.shown) > POSTS
     assert site.differing() == []
 
 

@@ -318,7 +318,7 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files_of_it", "why"),
+    ("files_of_it", "why", "remedy"),
     [
         (
             {
@@ -326,6 +326,7 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: Site) -> None:
                 b"    contents.Content.url = property(lambda self: self.slug + '.html')\n"
             },
             "a plugin has replaced Pelican's Content.url",
+            "Take that plugin out of PLUGINS",
         ),
         (
             {
@@ -335,9 +336,18 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: Site) -> None:
                 "templates/article.html": b'{% import "m.html" as m %}{{ m.next() }}',
             },
             "'n' in the template 'm.html' counts over all pages",
+            "inside of a macro",
+        ),
+        (
+            {
+                "plugins/odd.py": b"from pelican import signals\ndef see(path, context): pass\n"
+                b"def register(): signals.content_written.connect(see)\n"
+            },
+            "the plugin odd wants to see each file that is written (odd.see listens to",
+            "Take that plugin out of PLUGINS",
         ),
     ],
-    ids=["a replaced method", "a macro that counts"],
+    ids=["a replaced method", "a macro that counts", "a listener"],
 )
 async def test_what_cannot_be_kept_warm_is_built_by_command(
     tmp_path: Path,
@@ -345,6 +355,7 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
     caplog: pytest.LogCaptureFixture,
     files_of_it: Files,
     why: str,
+    remedy: str,
 ) -> None:
     site = Site(tmp_path, bare_store)
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["odd"]\nPLUGIN_PATHS = ["plugins"]')
@@ -354,9 +365,13 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
     try:
         assert await site.after({"content/one.md": post("One", 1)}) == []
         assert await site.after({"content/two.md": post("Two", 2)}) == []
+        slow = site.worker.status().slow
     finally:
         await site.worker.close()
     assert caplog.text.count(f"The site is built by command, since {why}") == 1
+    assert slow is not None
+    assert slow.reason.startswith(why)
+    assert remedy in slow.remedy
 
 
 async def test_an_older_pelican_is_told_in_one_line_and_builds_by_command(

@@ -158,6 +158,15 @@ async def test_what_goes_wrong_is_told_with_reason_and_file(
     assert "content/mentions/rules.json it is not JSON" in words
     assert "every new webmention waits for you" in words
 
+    assert found["rebuild"]["slow"] is None
+    commit(demo, "pelicanconf.py", "RELATIVE_URLS = True\n")
+    found = await become(http, demo, lambda now: now["rebuild"]["slow"])
+    assert found["rebuild"]["slow"]["reason"] == "RELATIVE_URLS is set"
+    assert "RELATIVE_URLS = False" in found["rebuild"]["slow"]["remedy"]
+    words = await page(browser, demo)
+    assert "Slower than it could be" in words
+    assert "RELATIVE_URLS is set Set RELATIVE_URLS = False" in words
+
     commit(demo, "pelicanconf.py", "import no_such_module\n")
     found = await become(http, demo, lambda now: now["rebuild"]["state"] == "failed")
     assert "no_such_module" in found["rebuild"]["reason"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rebuild_site import commit, settled
 
-from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded
+from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded, ignore
 from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.worker import Timing, Worker
 from bridge.store import Version
@@ -34,7 +34,7 @@ class Script:
         self.early: tuple[str, ...] = ()
         self.looked_after = asyncio.Event()
 
-    async def do(self, version: Version, shown: Shown) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
         self.running += 1
         assert self.running == 1, "two builds at a time"
         self.began.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import re
 import sys
@@ -10,18 +11,18 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bridge.commands.checks import Finding, address_of
 from bridge.commands.checks.comparison import check_comparison, check_folder
 from bridge.commands.progress import step
 from bridge.errors import SiteBroken
 from bridge.net.link_rels import html_links
 from bridge.rebuild.build import BuildFailed, Outcome, Task
-from bridge.rebuild.factory import importing_from
+from bridge.rebuild.factory import importing_from, make_builder
 from bridge.rebuild.local.checkout import Checkout
-from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.pelican_log import NO_MODULE
-from bridge.rebuild.resident import too_old
 from bridge.runtime import private
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
@@ -165,7 +166,7 @@ async def _check_pelican(
     output = checkout.with_name("output")
     try:
         with step("Building the site as the bridge does"):
-            outcome = await _build(checkout, output, head, settings)
+            outcome = await _build(store, checkout, output, head, settings)
     except BuildFailed as failure:
         where = f" because of {failure.file}" if failure.file else ""
         yield Finding(
@@ -181,13 +182,6 @@ async def _check_pelican(
     if facts.values.get("DEFAULT_DATE") == "fs":
         causes.append("DEFAULT_DATE is 'fs', and each checkout has its own times of files")
     yield await check_comparison(store, head, output, settings, causes)
-    if settings.rebuild.mode == "resident" and (old := too_old()) is not None:
-        yield Finding(
-            "build",
-            f"{old}: every post costs a whole build by Pelican's own command",
-            "Install a newer Pelican, if the theme and the plugins allow it.",
-            broken=False,
-        )
     yield _check_advertised(output, facts, settings)
 
 
@@ -282,19 +276,25 @@ def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
     )
 
 
-async def _build(checkout: Path, output: Path, head: Version, settings: Settings) -> Outcome:
-    """As the bridge builds, but for no one to see."""
+async def _build(
+    store: GitStore, checkout: Path, output: Path, head: Version, settings: Settings
+) -> Outcome:
+    """As the bridge builds, but for no one to see; a command of the owner's may do more."""
+    state = checkout.with_name("state")
+    sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
     beside = (checkout / settings.site.settings).parent
-    sandbox = make_sandbox(settings, checkout.with_name("state"))
-    builder = CommandBuilder(
-        argv=pelican_argv(settings.content.folder, settings.site.settings),
-        output=Output(output, output.with_name("output.json")),
-        staging=output.with_name("staging"),
-        content=settings.content.folder,
+    builder = make_builder(
+        replace(settings, rebuild=replace(settings.rebuild, command=())),
+        checkout.with_name("rebuild"),
+        Output(output, output.with_name("output.json")),
+        sandbox=dataclasses.replace(sandbox, confined=settings.rebuild.confined),
         environment=importing_from(beside, sandbox.environment()),
-        sandbox=sandbox if settings.rebuild.confined else None,
+        listed=store.listed,
     )
-    return await builder.build(Task(head, checkout, frozenset()))
+    try:
+        return await builder.build(Task(head, checkout, frozenset()))
+    finally:
+        await builder.close()
 
 
 def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
@@ -307,6 +307,13 @@ def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
             "build",
             f"Pelican builds the site ({pages} pages), but leaves out {files}",
             "Fix these files.",
+            broken=False,
+        )
+    if outcome.slow is not None:
+        yield Finding(
+            "build",
+            f"every post costs a whole run of Pelican, since {outcome.slow.reason}",
+            f"{outcome.slow.remedy}; or leave it, if you can wait for that.",
             broken=False,
         )
     for warning in outcome.warnings:

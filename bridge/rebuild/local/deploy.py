@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.rebuild.build import BuildFailed, Job, Outcome, Shown, Superseded
+from bridge.rebuild.build import BuildFailed, Job, Outcome, Shown, Superseded, ignore
 from bridge.rebuild.local.files import Tree
 from bridge.runtime import process
 from bridge.store import Version
@@ -60,21 +60,21 @@ class Deployed:
         """When the other job has something to do."""
         return self._job.next_due
 
-    async def do(self, version: Version, shown: Shown) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
         """Do the job, then deploy; raises what the job raises, and :class:`BuildFailed`."""
         del shown
-        outcome = await self._build(version)
+        outcome = await self._build(version, previewed)
         if self._waiting != _Undeployed():
             await self._deploy(version)
             await process.in_thread(self._keep, _Undeployed())
         return outcome
 
-    async def _build(self, version: Version) -> Outcome:
+    async def _build(self, version: Version, previewed: Shown) -> Outcome:
         """Do the job, and note what it has written, even if it does not come to its end."""
         before, written = self._waiting, set[str]()
         await process.in_thread(self._keep, _Undeployed(before.files, everything=True))
         try:
-            outcome = await self._job.do(version, written.update)
+            outcome = await self._job.do(version, written.update, previewed)
         except Superseded:
             await process.in_thread(self._keep, before.and_also(written))
             raise

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task
+from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task, ignore
 from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import Checkout
@@ -49,7 +49,7 @@ class SiteBuild:
         """When the next scheduled post is due."""
         return self._checkout.next_due
 
-    async def do(self, version: Version, shown: Shown) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
         """Build a version, leaving out the files that break the build."""
         bisection = await in_thread(self._bisection, version)
         record = self._ledger.record
@@ -77,6 +77,7 @@ class SiteBuild:
                     self._checkout.folder,
                     frozenset(self._unbuilt),
                     shown,
+                    previewed,
                     unread=built_before,
                     new=frozenset(changed),
                     left_out=frozenset(bisection.left_out),

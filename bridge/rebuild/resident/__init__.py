@@ -18,7 +18,15 @@ _OLDEST = (4, 12)
 
 
 class UnsupportedSiteError(Exception):
-    """The resident build does not support this site. The text says why."""
+    """The resident build does not support this site. The text says why, ``remedy`` what helps."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+#: What helps against a Pelican that is too old.
+NEWER_PELICAN = "Install a newer Pelican, if the theme and the plugins allow it"
 
 
 def too_old() -> str | None:

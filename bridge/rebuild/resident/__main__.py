@@ -18,7 +18,7 @@ import msgspec
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.pelican_log import Sources
-from bridge.rebuild.resident import UnsupportedSiteError, too_old
+from bridge.rebuild.resident import NEWER_PELICAN, UnsupportedSiteError, too_old
 from bridge.rebuild.resident.messages import (
     Build,
     BuildAbandoned,
@@ -26,6 +26,7 @@ from bridge.rebuild.resident.messages import (
     Failed,
     Order,
     Outdated,
+    Previewed,
     Refused,
     Report,
     Shown,
@@ -89,7 +90,7 @@ class Pipe:
 
     def tell(self, report: Report) -> None:
         """Say something; what was refused until then goes before it."""
-        if not isinstance(report, Shown | Refused) and (paths := denied()):
+        if not isinstance(report, Shown | Previewed | Refused) and (paths := denied()):
             self.tell(Refused(paths))
         data = msgspec.json.encode(report) + b"\n"
         while data:
@@ -161,8 +162,8 @@ def main() -> int:
     start = channel.order()
     if not isinstance(start, Start):
         return 2
-    if (reason := _unsupported()) is not None:
-        channel.tell(UnsupportedSite(reason))
+    if (unsupported := _unsupported()) is not None:
+        channel.tell(unsupported)
         return 0
     checkout, staged = Path(start.checkout), Path(start.staged)
     cache = Path(start.cache) if start.cache else None
@@ -174,10 +175,17 @@ def main() -> int:
     showing = Showing(channel)
     try:
         output = Output(Path(start.output), Path(start.note), start.most)
-        site = WarmSite(site_paths, output, shown=showing, newer=channel.waiting, logged=logged)
+        site = WarmSite(
+            site_paths,
+            output,
+            shown=showing,
+            previewed=lambda pages: channel.tell(Previewed(tuple(pages))),
+            newer=channel.waiting,
+            logged=logged,
+        )
         logged.end_start()
     except UnsupportedSiteError as reason:
-        channel.tell(UnsupportedSite(str(reason)))
+        channel.tell(UnsupportedSite(str(reason), reason.remedy))
         return 0
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
@@ -192,13 +200,15 @@ def main() -> int:
     return 0
 
 
-def _unsupported() -> str | None:
+def _unsupported() -> UnsupportedSite | None:
     """Why this release of Pelican is not one to be kept warm."""
     if (old := too_old()) is not None:
-        return old
+        return UnsupportedSite(old, NEWER_PELICAN)
     if _missing:
-        return (
-            f"the resident build does not know Pelican {metadata.version('pelican')} ({_missing})"
+        version = metadata.version("pelican")
+        return UnsupportedSite(
+            f"the resident build does not know Pelican {version} ({_missing})",
+            "Install a release of the bridge that knows it, or an older Pelican",
         )
     return None
 
@@ -215,7 +225,7 @@ def _build(site: WarmSite, order: Build, logged: Logged) -> Report:
     except CachedFileChanged as what:
         return Outdated(str(what))
     except UnsupportedSiteError as why:
-        return UnsupportedSite(str(why))
+        return UnsupportedSite(str(why), why.remedy)
     except BuildFailed as failure:
         return Failed(failure.reason, final=True)
     except (Collision, PageFailed) as error:

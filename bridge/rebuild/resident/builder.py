@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from bridge.rebuild import Slow
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Superseded, Task
 from bridge.rebuild.local.bisection import SOURCES
 from bridge.rebuild.local.output import Output
@@ -28,6 +29,7 @@ from bridge.rebuild.resident.messages import (
     Order,
     Outdated,
     Preempt,
+    Previewed,
     Refused,
     Report,
     Shown,
@@ -204,6 +206,8 @@ class ResidentBuilder:
         self._verifier = verifier
         self._process: _Process | None = None
         self._unfit: str | None = None
+        #: Why the command has built last, ``None`` if it has not.
+        self._slow: Slow | None = None
         self._told = ""
         self._failures = 0
         self._pause = 0
@@ -234,12 +238,15 @@ class ResidentBuilder:
         except _Gone:
             said = "\n".join(self._process.printed) if self._process else ""
             _log.error("The resident build exited unexpectedly. %s", said)
+            self._slow = _failed("the resident build exited unexpectedly")
         except TimeoutError:
             _log.error("The resident build does not answer")
+            self._slow = _failed("the resident build did not answer")
         except _NotWarm:
             pass
         else:
             self._failures, self._failed_alike, self._overtaken = 0, None, False
+            self._slow = None
             return outcome
         return await self._fall_back_for_now(task)
 
@@ -286,6 +293,8 @@ class ResidentBuilder:
             " changes"
         )
         _log.error("%s", self._told)
+        remedy = "See whether a setting or a plugin counts, or looks at something that changes"
+        self._slow = Slow(self._unfit, remedy)
         return self._told
 
     async def abandon(self) -> None:
@@ -315,6 +324,8 @@ class ResidentBuilder:
                 match await running.report():
                     case Shown(pages=pages):
                         task.shown(pages)
+                    case Previewed(pages=pages):
+                        task.previewed(pages)
                     case Done(files=files, left_out=left_out, warnings=warnings):
                         self._unverified += 1
                         return Outcome(files, left_out, warnings)
@@ -327,9 +338,9 @@ class ResidentBuilder:
                         _log.info("Pelican starts anew, since %s", reason)
                         await self._end()
                         return await self._ask(task, frozenset())
-                    case UnsupportedSite(reason=reason):
+                    case UnsupportedSite(reason=reason, remedy=remedy):
                         _log.warning("The site is built by command, since %s", reason)
-                        self._unfit = reason
+                        self._unfit, self._slow = reason, Slow(reason, remedy)
                         raise _NotWarm
                     case Failed() as failed:
                         await self._judge(failed, task)
@@ -358,6 +369,7 @@ class ResidentBuilder:
             raise BuildFailed(failed.reason)
         _log.error("The resident build failed, the command takes over: %s", failed.reason)
         self._reason = failed.reason
+        self._slow = _failed(f"the resident build failed ({failed.reason})")
         raise _NotWarm
 
     async def _fall_back_for_now(self, task: Task) -> Outcome:
@@ -384,7 +396,7 @@ class ResidentBuilder:
         await self._end()
         outcome = await self._fallback.build(task)
         warnings = (self._told, *outcome.warnings) if self._told else outcome.warnings
-        return replace(outcome, warnings=warnings)
+        return replace(outcome, warnings=warnings, slow=self._slow)
 
     async def _send_preempt(self, running: _Process) -> None:
         with contextlib.suppress(_Gone):
@@ -394,6 +406,11 @@ class ResidentBuilder:
         ending, self._process = self._process, None
         if ending is not None:
             await ending.end()
+
+
+def _failed(reason: str) -> Slow:
+    """A failure that may pass."""
+    return Slow(reason, "It is tried again by itself; the log has more")
 
 
 def _today() -> date:

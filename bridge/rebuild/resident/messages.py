@@ -52,6 +52,12 @@ class Shown(msgspec.Struct, frozen=True, tag=True):
     pages: tuple[str, ...]
 
 
+class Previewed(msgspec.Struct, frozen=True, tag=True):
+    """The previews of private drafts are in place, by the paths that pages in the output have."""
+
+    pages: tuple[str, ...]
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The whole site is up to date. ``left_out``: files that Pelican passed over, with reasons.
 
@@ -94,7 +100,10 @@ class UnsupportedSite(msgspec.Struct, frozen=True, tag=True):
     """This site is not supported by the resident build; the process ends."""
 
     reason: str
+    remedy: str
 
 
 Order: TypeAlias = Start | Build | Preempt
-Report: TypeAlias = Shown | Done | BuildAbandoned | Outdated | Failed | Refused | UnsupportedSite
+Report: TypeAlias = (
+    Shown | Previewed | Done | BuildAbandoned | Outdated | Failed | Refused | UnsupportedSite
+)

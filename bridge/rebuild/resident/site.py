@@ -94,7 +94,8 @@ class _Build:
 class WarmSite:
     """A site that is kept in memory. Raises :class:`UnsupportedSiteError` for some sites.
 
-    ``shown`` is told of output files as soon as they are in place; ``newer`` says whether
+    ``shown`` is told of output files as soon as they are in place, ``previewed`` of the previews of
+    private drafts; ``newer`` says whether
     something newer is waiting, in which case a build is given up between two pages. ``logged`` is
     where errors come to be.
     """
@@ -105,20 +106,22 @@ class WarmSite:
         output: Output,
         *,
         shown: Callable[[Iterable[str]], None],
+        previewed: Callable[[Collection[str]], None],
         newer: Callable[[], bool],
         logged: Logged,
     ) -> None:
         self.site_paths = site_paths
         self._shown = shown
+        self._previewed = previewed
         self._newer = newer
         self._logged = logged
         self._staged = StagedSite(site_paths.staged, output)
         opened.watch(site_paths.checkout / site_paths.content)
         with opened.noting() as at_start:
-            self._site = _pelican(site_paths)
+            self._site, names_plugins = _pelican(site_paths)
         self._kept = stamps(at_start)
         self._posts: set[str] = set()
-        plugins.check(self._site)
+        plugins.check(self._site, names_plugins=names_plugins)
         self._memory = plugins.PluginState(self._site)
         self._counting = plugins.Counting.take_off()
         self._pictures = plugins.Pictures()
@@ -277,6 +280,8 @@ class WarmSite:
         """Write at once what is waited for, and what people look at there first."""
         if not build.first:
             return
+        if previews := plugins.write_previews(self._site.settings, build.first):
+            self._previewed(previews)
         home = _first_pages(self._site.settings)
 
         def noted(page: Page, _: dict[str, Any]) -> None:
@@ -371,8 +376,11 @@ def _is_known(function: Any) -> bool:
     return known_to_pelican(function) or plugins.is_known(function)
 
 
-def _pelican(site_paths: SitePaths) -> Pelican:
-    """Pelican with the site's settings and plugins, as its command line makes it."""
+def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
+    """Pelican with the site's settings and plugins, as its command line makes it.
+
+    And whether the settings name plugins.
+    """
     os.chdir(site_paths.checkout)
     # Git keeps no empty folders, and Pelican wants this one even without a post.
     (site_paths.checkout / site_paths.content).mkdir(parents=True, exist_ok=True)
@@ -385,7 +393,10 @@ def _pelican(site_paths: SitePaths) -> Pelican:
         "CACHE_CONTENT": False,
         "LOAD_CONTENT_CACHE": False,
     }
-    return Pelican(read_settings(str(site_paths.checkout / site_paths.settings), override=override))
+    settings = read_settings(str(site_paths.checkout / site_paths.settings), override=override)
+    # Where none are named Pelican loads all that are installed, and puts their names there.
+    names_plugins = settings.get("PLUGINS") is not None
+    return Pelican(settings), names_plugins
 
 
 def _first_pages(settings: dict[str, Any]) -> set[str]:

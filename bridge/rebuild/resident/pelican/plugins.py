@@ -8,7 +8,7 @@ therefore be known here; with any other the site is built by Pelican's own comma
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +40,8 @@ _OF_A_PAGE = {
 }
 #: Where this project's plugin notes every page, to leave them alone with its redirects.
 _INDIEAUTH_WRITTEN = "indieauth_written"
+#: Where it has the drafts that get no page in the output, and writes their previews.
+_INDIEAUTH_WITHHELD = "indieauth_withheld"
 #: These want to know every page of the site, written or not.
 _COUNTING = {f"{_SITEMAP}.queue_page"}
 #: These write files of their own when all else is there, anew in every build.
@@ -80,27 +82,56 @@ _READING_SIGNALS = (
 _SAFE_MODULES = ("pelican_indieauth", "jinja2", "markupsafe")
 
 
-def check(site: Pelican) -> None:
-    """Raise :class:`UnsupportedSiteError` where a warm build could differ from a clean one."""
+def check(site: Pelican, *, names_plugins: bool) -> None:
+    """Raise :class:`UnsupportedSiteError` where a warm build could differ from a clean one.
+
+    ``names_plugins``: whether the owner's settings have PLUGINS.
+    """
     settings = site.settings
     if settings["RELATIVE_URLS"]:
         # What is written first decides about links in what is written later.
-        raise UnsupportedSiteError("RELATIVE_URLS is set")
+        raise UnsupportedSiteError(
+            "RELATIVE_URLS is set",
+            "Set RELATIVE_URLS = False in the settings that the bridge builds with ([site]"
+            " settings); links then begin with SITEURL",
+        )
     if any(isinstance(value, tuple) for value in settings["DATE_FORMATS"].values()):
         # Every post changes the locale of the posts after it.
-        raise UnsupportedSiteError("DATE_FORMATS names locales")
+        raise UnsupportedSiteError(
+            "DATE_FORMATS names locales",
+            "Name the site's locale in LOCALE, and let DATE_FORMATS hold formats alone",
+        )
     folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
     if any(Path(folder).absolute().is_relative_to(settings["PATH"]) for folder in folders):
         # Posts are looked at in every build, templates when the process begins.
-        raise UnsupportedSiteError("there are templates in the content folder")
+        raise UnsupportedSiteError(
+            "there are templates in the content folder",
+            "Move the theme, and the folders of THEME_TEMPLATES_OVERRIDES, out of that folder",
+        )
     if type(site) is not Pelican:
-        raise UnsupportedSiteError("PELICAN_CLASS is set")
+        raise UnsupportedSiteError("PELICAN_CLASS is set", "Take it out, if you can do without")
     if (method := replaced()) is not None:
-        raise UnsupportedSiteError(f"a plugin has replaced Pelican's {method}")
+        raise UnsupportedSiteError(
+            f"a plugin has replaced Pelican's {method}", _remedy(names_plugins=names_plugins)
+        )
     for signal, known in _OUTPUT_SIGNALS.items():
         for receiver in _receivers(signal):
             if _name(receiver) not in known:
-                raise UnsupportedSiteError(f"{_name(receiver)} listens to {signal.name}")
+                raise UnsupportedSiteError(
+                    f"the plugin {receiver.__module__} wants to see each file that is written"
+                    f" ({_name(receiver)} listens to {signal.name})",
+                    _remedy(names_plugins=names_plugins),
+                )
+
+
+def _remedy(*, names_plugins: bool) -> str:
+    """What helps against a plugin that is not known here."""
+    if not names_plugins:
+        return (
+            "Name the plugins that you use in PLUGINS: without it Pelican loads all that are"
+            " installed, this one too"
+        )
+    return "Take that plugin out of PLUGINS, if you can do without it"
 
 
 def sees_every_object() -> bool:
@@ -113,6 +144,15 @@ def sees_every_object() -> bool:
         for signal in _READING_SIGNALS
         for receiver in _receivers(signal)
     )
+
+
+def write_previews(settings: Mapping[str, Any], files: Collection[str]) -> list[str]:
+    """Have this project's plugin write the pages of private drafts in these files.
+
+    Returns the paths that they would have in the output.
+    """
+    withheld = settings.get(_INDIEAUTH_WITHHELD)
+    return [] if withheld is None else [*withheld.write_early(files)]
 
 
 def wants_all_pages(generator: object) -> bool:
@@ -200,7 +240,8 @@ class PluginState:
             ]
         except (TypeError, ValueError, RecursionError) as error:
             raise UnsupportedSiteError(
-                f"a plugin or a setting keeps what cannot be copied: {error}"
+                f"a plugin or a setting keeps what cannot be copied: {error}",
+                "Take out that plugin or setting, if you can do without it",
             ) from error
 
     def forget(self) -> None:

@@ -100,7 +100,8 @@ def _stateless(module: TemplateModule) -> TemplateModule:
         if isinstance(value, (Cycler, Joiner, Namespace)):
             # In a clean build it goes on from page to page, in the order in which pages are made.
             raise UnsupportedSiteError(
-                f"{name!r} in the template {module.__name__!r} counts over all pages"
+                f"{name!r} in the template {module.__name__!r} counts over all pages",
+                "Make the namespace, cycler or joiner inside of a macro of that template",
             )
     return module
 
