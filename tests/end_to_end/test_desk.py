@@ -144,7 +144,7 @@ async def test_the_first_post_is_live_at_the_address_that_the_form_leads_to(
     else:
         assert "First words, at once" in (await owner.get(done.location)).text
         told = said(await owner.get("/desk/"))
-        assert re.search(r"Live in [0-9]+[.][0-9] seconds[.] Look at it", told)
+        assert re.search(r"Live in [0-9]+[.][0-9] seconds: First words, at once", told)
 
 
 async def test_the_address_of_a_post_is_told_before_it_is_written(

@@ -18,6 +18,7 @@ from bridge.desk.compose.receive import Submission
 from bridge.desk.compose.values import Attached, FormValues
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
+from bridge.desk.posts import title_of
 from bridge.errors import BridgeError, InvalidRequest
 from bridge.micropub.action import Create
 from bridge.micropub.address import is_web
@@ -139,8 +140,8 @@ def _after(submission: Submission, action: Create, done: Published, seconds: flo
         )
     if done.live:
         # It is told on the next page of the desk: the post's own is the site's.
-        took = translated("Live in {seconds} seconds.").format(seconds=decimal(seconds))
-        return owner.back(done.url, Notice(took, link=(done.url, LOOK)))
+        took = translated("Live in {seconds} seconds:").format(seconds=decimal(seconds))
+        return owner.back(done.url, Notice(took, link=(done.url, title_of(action.post))))
     if done.again:
         return owner.back(done.url)
     return owner.back(

@@ -404,5 +404,3 @@ if (used) {
     button.addEventListener("click", () => add(button.textContent));
   }
 }
-
-document.getElementById("problems")?.focus();
