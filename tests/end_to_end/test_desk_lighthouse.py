@@ -20,6 +20,9 @@ SOURCE = Path(__file__).parents[2] / "tools" / "lighthouse"
 SECONDS = 600
 #: In hundredths. Speed is that of the best of several: the rest is what else a machine does.
 LEAST = {"performance": 0.95, "accessibility": 1.0, "best-practices": 1.0}
+#: Milliseconds on a slow phone, as Lighthouse works them out.
+MOST = {"first-contentful-paint": 1_000, "interactive": 1_500}
+WANTED = {**LEAST, **{name: -most for name, most in MOST.items()}}
 TRIES = 3
 
 
@@ -36,7 +39,7 @@ def lighthouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-async def measured(program: Path, url: str, headers: Path) -> dict[str, float]:
+async def measured(program: Path, url: str, headers: str) -> dict[str, float]:
     """The score of each category; what a page lacks is printed."""
     options = [
         *("--quiet", "--output=json", "--no-enable-error-reporting", f"--extra-headers={headers}"),
@@ -54,7 +57,8 @@ async def measured(program: Path, url: str, headers: Path) -> dict[str, float]:
     for name, audit in told["audits"].items():
         if audit["score"] is not None and audit["score"] < 1:
             print(url, name, audit["score"], audit.get("displayValue", ""))
-    return {name: told["categories"][name]["score"] for name in LEAST}
+    late = {name: -told["audits"][name]["numericValue"] for name in MOST}
+    return {**late, **{name: told["categories"][name]["score"] for name in LEAST}}
 
 
 async def test_every_page_gets_the_best_marks(lighthouse: Path, tmp_path: Path) -> None:
@@ -65,11 +69,8 @@ async def test_every_page_gets_the_best_marks(lighthouse: Path, tmp_path: Path) 
         page = await own.sign_in("/auth/sign-in?then=/desk/", PASSWORD)
         assert page.status == 200
         cookies = own.session.cookie_jar.filter_cookies(URL(up.desk))
-        headers = tmp_path / "headers.json"
         sent = "; ".join(f"{name}={cookie.value}" for name, cookie in cookies.items())
-        guest = tmp_path / "guest.json"
-        guest.write_text("{}")
-        headers.write_text(json.dumps({"Cookie": sent}))
+        guest, headers = "{}", json.dumps({"Cookie": sent})
         root = up.desk.removesuffix("desk/")
         for path, known in (
             *(("auth/sign-in", guest), ("desk/", headers), ("desk/new", headers)),
@@ -78,7 +79,9 @@ async def test_every_page_gets_the_best_marks(lighthouse: Path, tmp_path: Path) 
             best: dict[str, float] = {}
             for _ in range(TRIES):
                 found = await measured(lighthouse, root + path, known)
-                best = {name: max(score, best.get(name, 0)) for name, score in found.items()}
-                if all(best[name] >= least for name, least in LEAST.items()):
+                best = {name: max(score, best.get(name, score)) for name, score in found.items()}
+                if all(best[name] >= least for name, least in WANTED.items()):
                     break
-            assert {name: score for name, score in best.items() if score < LEAST[name]} == {}, path
+            missed = {name: score for name, score in best.items() if score < WANTED[name]}
+            assert missed == {}, path
+            print(path, best)

@@ -37,3 +37,23 @@ async def test_a_browser_asks_once_for_each_version_of_our_files(tmp_path: Path)
     assert {older.headers["Cache-Control"], plain.headers["Cache-Control"]} == {"no-cache"}
     assert (named.status, older.status, plain.status, other.status) == (200, 200, 200, 404)
     assert named.text == older.text == plain.text
+
+
+async def test_our_files_come_compressed_and_pages_with_a_secret_do_not(tmp_path: Path) -> None:
+    async with scene(tmp_path) as stage:
+        packed = await stage.owner.get(
+            "/auth/static/pages.css", headers={"Accept-Encoding": "gzip"}
+        )
+        plain = await stage.owner.get(
+            "/auth/static/pages.css", headers={"Accept-Encoding": "identity"}
+        )
+        page = await stage.owner.get("/tokens", headers={"Accept-Encoding": "gzip"})
+        known = {"If-None-Match": plain.headers["ETag"]}
+        again = await stage.owner.get("/auth/static/pages.css", headers=known)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) * 3 < int(plain.headers["Content-Length"])
+    assert packed.text == plain.text
+    assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert plain.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert "Content-Encoding" not in page.headers
+    assert again.status == 304
