@@ -23,7 +23,7 @@ LEAST = {"performance": 0.95, "accessibility": 1.0, "best-practices": 1.0}
 #: Milliseconds on a slow phone, as Lighthouse works them out.
 MOST = {"first-contentful-paint": 1_000, "interactive": 1_500}
 WANTED = {**LEAST, **{name: -most for name, most in MOST.items()}}
-TRIES = 3
+TRIES = 4
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def lighthouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 async def measured(program: Path, url: str, headers: str) -> dict[str, float]:
-    """The score of each category; what a page lacks is printed."""
+    """The score of each category, and the times, negative; what a page lacks is printed."""
     options = [
         *("--quiet", "--output=json", "--no-enable-error-reporting", f"--extra-headers={headers}"),
         f"--only-categories={','.join(LEAST)}",
@@ -52,7 +52,9 @@ async def measured(program: Path, url: str, headers: str) -> dict[str, float]:
     )
     async with asyncio.timeout(SECONDS):
         out, _ = await run.communicate()
-    assert run.returncode == 0
+    if run.returncode:
+        # On a machine that is busy it may miss the beginning of a page, and says so.
+        return {}
     told = json.loads(out)
     for name, audit in told["audits"].items():
         if audit["score"] is not None and audit["score"] < 1:
@@ -78,10 +80,10 @@ async def test_every_page_gets_the_best_marks(lighthouse: Path, tmp_path: Path) 
         ):
             best: dict[str, float] = {}
             for _ in range(TRIES):
-                found = await measured(lighthouse, root + path, known)
-                best = {name: max(score, best.get(name, score)) for name, score in found.items()}
-                if all(best[name] >= least for name, least in WANTED.items()):
+                for name, score in (await measured(lighthouse, root + path, known)).items():
+                    best[name] = max(score, best.get(name, score))
+                missed = {name for name, least in WANTED.items() if best.get(name, -1e9) < least}
+                if not missed:
                     break
-            missed = {name: score for name, score in best.items() if score < WANTED[name]}
-            assert missed == {}, path
+            assert not missed, (path, best)
             print(path, best)
