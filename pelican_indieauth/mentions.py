@@ -135,11 +135,7 @@ class Found:
 
     def __call__(self, path: str) -> Mentions:
         """What is said of one post."""
-        files = self._by_post.get(path)
-        if not files:
-            return NONE
-        read = (_entry(file) for file in files)
-        return _mentions([said for said in read if said is not None], self._urls)
+        return _read(self._by_post.get(path, ()), self._urls)
 
     def version(self, path: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Which files that is from."""
@@ -209,6 +205,12 @@ def attach(
     for article in articles:
         path, url = article.get_relative_source_path(), _url_of(article, urls)
         article.mentions = OfPost(path, url, article.date_format, found)
+
+
+def of_home(content: Path, folder: str, urls: Urls) -> Mentions:
+    """What others say of the site's home page, for the templates that show it."""
+    files = _targets(content / folder) if folder else {}
+    return _read([file for file, target in files.items() if _place(target, urls) == "/"], urls)
 
 
 def _url_of(content: Any, urls: Urls) -> str:
@@ -326,6 +328,13 @@ def _counted_elsewhere(said: Any) -> dict[str, Any] | None:
     counts = [count for each in kinds if isinstance(each, dict) for count in each.values()]
     more = sum(count for count in counts if isinstance(count, int) and count > 0)
     return {"wm-target": said["wm-target"], "more": more}
+
+
+def _read(files: Sequence[str], urls: Urls) -> Mentions:
+    if not files:
+        return NONE
+    read = (_entry(file) for file in files)
+    return _mentions([said for said in read if said is not None], urls)
 
 
 def _mentions(every: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:

@@ -99,6 +99,7 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
             if of is generator
         ]
         markup.add_entries([*articles, *private], site, context)
+        context["home_mentions"] = markup.home_mentions(site, context)
         if site.not_on_home:
             off_home.keep_off_home(generator, site.not_on_home)
         context[feeds.ARTICLES] = feeds.by_link(articles)

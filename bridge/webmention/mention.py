@@ -48,6 +48,33 @@ _INVISIBLE = re.compile(
 _CLUSTER = 8
 
 
+#: Services below which every host name is another person's.
+_OF_MANY = frozenset(
+    {"github.io", "gitlab.io", "codeberg.page", "wordpress.com", "blogspot.com", "tumblr.com"}
+    | {"micro.blog", "substack.com", "neocities.org", "bearblog.dev", "omg.lol", "write.as"}
+)
+#: The second level below a country's domain that is a registry's: ``co.uk``, ``com.au``, ``ac.jp``.
+_REGISTRY = re.compile(r"(?:com?|org?|net|edu|gov?|gob|ac|ne|nom|ltd|plc|me|sch|mil|id|web)")
+
+
+def domain_of(host: str) -> str:
+    """The domain that someone has registered, whose owner can make any number of hosts below it:
+    two labels, or three where a country's registry sells names below the second. On a service where
+    each host is another person's, and of an address in numbers, the host itself.
+
+    A rule without a list: where a registry sells names below another second level, its customers
+    share one limit, which is no more than a delay.
+    """
+    host = host.rpartition("@")[2].lower()
+    name = host.partition(":")[0].rstrip(".")
+    labels = name.split(".")
+    if len(labels) == 1 or labels[-1].isdecimal() or host.startswith("["):
+        return host
+    count = 3 if len(labels[-1]) == 2 and _REGISTRY.fullmatch(".".join(labels[-2:-1])) else 2
+    domain = ".".join(labels[-count:])
+    return ".".join(labels[-count - 1 :]) if domain in _OF_MANY else domain
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The post or page that is mentioned: its present URL, and every path and host it is reachable

@@ -10,6 +10,7 @@ from typing import Any
 
 from pelican_indieauth import mentions
 from pelican_indieauth.entry.copies import Copies
+from pelican_indieauth.entry.mention import Mentions
 from pelican_indieauth.entry.parts import Parts
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls, comparable
@@ -111,6 +112,11 @@ def add_mentions(pages: Iterable[Any], site: Site, generator: Any) -> None:
     context = generator.context
     files, content = _urls(site, context), Path(context["PATH"])
     mentions.attach(pages, content, site.mentions, files, site.words, site.mention_form)
+
+
+def home_mentions(site: Site, context: Mapping[str, Any]) -> Mentions:
+    """What others say of the site's home page."""
+    return mentions.of_home(Path(context["PATH"]), site.mentions, _urls(site, context))
 
 
 def _urls(site: Site, context: Mapping[str, Any]) -> Urls:

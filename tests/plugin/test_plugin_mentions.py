@@ -158,6 +158,18 @@ def test_a_page_has_its_mentions_for_a_theme_that_shows_them(tmp_path: Path) -> 
     assert page == "https://amy.example/like-of"
 
 
+def test_what_is_said_of_the_home_page_is_given_to_every_template(tmp_path: Path) -> None:
+    said = (
+        "{% for each in home_mentions.likes %}{{ each.url }} {% endfor %}{{ home_mentions.count }}"
+    )
+    own = theme(tmp_path, index=said, article=said)
+    assert build(tmp_path, POSTS, THEME=own).text("index.html") == "0"
+    put(tmp_path, mention("like-of", "amy", f"{SITE}/"), mention("like-of", "bob"))
+    built = build(tmp_path, POSTS, THEME=own)
+    assert built.text("index.html") == "https://amy.example/like-of 1"
+    assert built.text("hello.html") == "https://amy.example/like-of 1"
+
+
 def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hearing_kit import POST
 
+from bridge.errors import TooManyRequests
 from bridge.posts.addresses import canonical
 from bridge.syndication.backfeed.answers import Response, from_statuses
 from bridge.syndication.backfeed.search import mention_of as answer_of
 from bridge.syndication.mastodon.client import moment, plain
+from bridge.webmention.incoming.request_checks import Owner, RequestChecks
 from bridge.webmention.incoming.rules import Known, Rules, decide
-from bridge.webmention.mention import Mention, Target, mention_of, web_url
+from bridge.webmention.mention import Mention, Target, domain_of, mention_of, web_url
 
 HERE = Target(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))
 FRIEND = "https://friend.example/"
@@ -116,3 +118,60 @@ def test_on_a_host_of_many_one_cannot_name_another_as_the_author(
     assert decide(mention, source, "known", Rules(), known, flood=False, at=source) == decision
     rules = Rules(trust=(author,))
     assert decide(mention, source, "known", rules, Known(), flood=False, at=source) == decision
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("evil.example", "evil.example"),
+        ("a.b.evil.example:8443", "evil.example"),
+        ("A.Evil.Example.", "evil.example"),
+        ("x.evil.co.uk", "evil.co.uk"),
+        ("x.y.com.au", "y.com.au"),
+        ("a.t.co", "t.co"),
+        ("x.anna.github.io", "anna.github.io"),
+        ("anna.wordpress.com", "anna.wordpress.com"),
+        ("93.184.216.34", "93.184.216.34"),
+        ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ("localhost:8000", "localhost:8000"),
+    ],
+)
+def test_the_hosts_below_a_domain_are_its_owners(host: str, domain: str) -> None:
+    assert domain_of(host) == domain
+
+
+def test_a_blocked_host_name_blocks_those_below_it() -> None:
+    rules = Rules(block=("evil.example",), trust=("friend.example",))
+    for source, blocked in [
+        ("https://evil.example/1", True),
+        ("https://a.b.evil.example/1", True),
+        ("https://notevil.example/1", False),
+        ("https://evil.example.org/1", False),
+    ]:
+        assert rules.blocks(said(source), source) is blocked
+    below = "https://a.friend.example/1"
+    assert not rules.trusts(said(below, author={"name": "A"}), below), "trust is for the host alone"
+
+
+class Home:
+    """Targets of which each is there."""
+
+    own = frozenset({"me.example"})
+
+    async def find(self, url: str) -> Target:
+        return Target(url, frozenset({"/"}), self.own)
+
+
+async def test_any_number_of_hosts_below_one_domain_are_limited_together() -> None:
+    checks = RequestChecks(cast("Any", Home()), Owner())
+
+    async def sent(host: str, client: int) -> None:
+        await checks.check(f"https://{host}/", "https://me.example/", f"10.0.0.{client}")
+
+    for number in range(120):
+        await sent(f"h{number}.evil.example", number)
+    with pytest.raises(TooManyRequests):
+        await sent("new.evil.example", 121)
+    await sent("friend.example", 121)
+    for number in range(121):
+        await sent(f"person{number}.github.io", 122 + number % 100)

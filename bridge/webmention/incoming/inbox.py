@@ -13,13 +13,14 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
 from bridge.errors import InsufficientStorage, Unavailable
 from bridge.runtime import private
 from bridge.runtime.durable import write_durably
-from bridge.webmention.mention import Mention
+from bridge.webmention.mention import Mention, domain_of
 
 log = logging.getLogger(__name__)
 
@@ -193,12 +194,6 @@ def _over_limit(pending: Sequence[Record]) -> Iterator[Record]:
     """
     by_site: defaultdict[str, deque[Record]] = defaultdict(deque)
     for record in pending:
-        by_site[_site(record.source)].append(record)
+        by_site[domain_of(urlsplit(record.source).netloc)].append(record)
     for _ in range(len(pending) - _PENDING):
         yield max(by_site.values(), key=len).popleft()
-
-
-def _site(url: str) -> str:
-    """The last two labels of a host name: a domain's owner can make any number of hosts in it."""
-    host = url.partition("://")[2].partition("/")[0].lower()
-    return ".".join(host.split(".")[-2:])

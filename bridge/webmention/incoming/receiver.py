@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from bridge.errors import BridgeError
 from bridge.posts.addresses import canonical, hosts
@@ -25,7 +26,7 @@ from bridge.webmention.incoming.queue import VerificationQueue
 from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET, Owner, RequestChecks
 from bridge.webmention.incoming.rules import decide
 from bridge.webmention.incoming.verification import Verification, Verifier
-from bridge.webmention.mention import Mention, Target, folder_of, mention_of
+from bridge.webmention.mention import Mention, Target, domain_of, folder_of, mention_of
 from bridge.webmention.targets import Targets
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ _MISSES = 3
 _MISSING = 7 * 86400.0
 #: Pause after an error of the site, the repo or the disk, in seconds.
 _RETRY_SECONDS = 60.0
-#: A host that mentions this many posts within this many seconds needs the owner's approval.
+#: A domain whose hosts mention this many posts within this many seconds needs the owner's approval.
 _FLOOD, _FLOOD_SECONDS = 3, 3600.0
 
 NOT_SHOWN = "The site's owner does not show it."
@@ -347,10 +348,10 @@ class Receiver:
         )
 
     def _is_a_flood(self, record: Record) -> bool:
-        host, since = hosts(record.source), self._now() - _FLOOD_SECONDS
+        domain, since = _domain(record), self._now() - _FLOOD_SECONDS
         late = self.inbox.in_state("waiting", "approved", "pending", "shown")
         targets = {
-            each.target for each in late if each.received > since and hosts(each.source) == host
+            each.target for each in late if each.received > since and _domain(each) == domain
         }
         return len(targets | {record.target}) >= _FLOOD
 
@@ -364,3 +365,8 @@ class Receiver:
                 await self._set_state(record, "unreachable", UNUSABLE)
             except (BridgeError, OSError) as error:
                 log.warning("the state of a webmention could not be stored: %s", error)
+
+
+def _domain(record: Record) -> str:
+    """The registered domain that a mention comes from."""
+    return domain_of(urlsplit(record.source).netloc)

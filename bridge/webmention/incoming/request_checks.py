@@ -13,7 +13,7 @@ from bridge.net.address_guard import may_connect
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import canonical, hosts
 from bridge.webmention.incoming.inbox import id_of
-from bridge.webmention.mention import web_url
+from bridge.webmention.mention import domain_of, web_url
 from bridge.webmention.targets import Targets
 
 _URL_LENGTH = 2000
@@ -39,11 +39,13 @@ class Owner:
 
 @dataclass(slots=True)
 class Limits:
-    """Rate limits per client address, per source host, and per pair of source and target."""
+    """Rate limits per client address, per source host, per registered domain of the source, and
+    per pair of source and target."""
 
     requests: Limiter = field(default_factory=lambda: Limiter(each=300, overall=None, seconds=600))
     clients: Limiter = field(default_factory=lambda: Limiter(each=30, overall=None, seconds=600))
     sources: Limiter = field(default_factory=lambda: Limiter(each=60, overall=None, seconds=3600))
+    domains: Limiter = field(default_factory=lambda: Limiter(each=120, overall=None, seconds=3600))
     pairs: Limiter = field(default_factory=lambda: Limiter(each=3, overall=None, seconds=30))
 
 
@@ -76,7 +78,9 @@ class RequestChecks:
         if where & (self._targets.own | self._owner.bridge):
             raise InvalidRequest("'source' is on this site. Send a page of another site.")
         _count(self.limits.pairs, id_of(source, target))
-        _count(self.limits.sources, next(iter(where)))
+        host = next(iter(where))
+        _count(self.limits.domains, domain_of(host))
+        _count(self.limits.sources, host)
         _count(self.limits.clients, client)
 
     def _checked_source(self, source: str) -> frozenset[str]:

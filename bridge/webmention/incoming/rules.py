@@ -98,7 +98,7 @@ class Rules:
     def blocks(self, mention: Mention, source: str) -> bool:
         """Whether the mention's author or one of its hosts is blocked."""
         named = [source, mention.url, str(mention.entry["author"].get("url", ""))]
-        return any(_covers(rule, url) for rule in self.block for url in named if url)
+        return any(_covers_below(rule, url) for rule in self.block for url in named if url)
 
     def trusts(self, mention: Mention, source: str) -> bool:
         """Whether the mention's author or the source's host is trusted."""
@@ -168,6 +168,12 @@ def _covers(rule: str, url: str) -> bool:
     if "://" in rule:
         return _same(rule, url)
     return rule.strip().lower().rstrip("/") in hosts(url)
+
+
+def _covers_below(rule: str, url: str) -> bool:
+    """The same for a block, where a host name also matches every host below it."""
+    below = f".{rule.strip().lower().rstrip('/')}"
+    return _covers(rule, url) or any(host.endswith(below) for host in hosts(url))
 
 
 def _same(one: str, other: str) -> bool:
