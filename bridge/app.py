@@ -35,7 +35,7 @@ from bridge.posts.reply_contexts import ReplyContexts
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Lifetime
-from bridge.settings import Settings
+from bridge.settings import Settings, prefix_of
 from bridge.social import Social, start_social
 from bridge.store import ContentStore
 from bridge.syndication.factory import default_targets
@@ -110,7 +110,7 @@ async def _assemble(app: web.Application, core: Core) -> None:
 def _tombstones(core: Core) -> Tombstones:
     """What deleted posts leave behind."""
     wanted = core.settings.webmention
-    folder = f"{core.settings.content.folder}/{wanted.folder}"
+    folder = f"{prefix_of(core.settings.content.folder)}{wanted.folder}"
     return Tombstones(core.repo.store, folder, enabled=wanted.send)
 
 

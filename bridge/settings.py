@@ -115,8 +115,13 @@ DEFAULT_CATEGORIES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def prefix_of(folder: str) -> str:
+    """What the paths of files in a folder of the repo begin with; ``""`` is the repo's root."""
+    return f"{folder}/" if folder else ""
+
+
 class Content(_Section, frozen=True):
-    """``[content]``: how posts become files.
+    """``[content]``: how posts become files. ``folder`` is ``""`` where that is the repo's root.
 
     ``categories`` maps post types to the names of Pelican categories, where they are to be others
     than the bridge's own (``note = "stream"``).

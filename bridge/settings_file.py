@@ -76,6 +76,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     )
     return replace(
         settings,
+        content=replace(settings.content, folder=_folder(settings.content.folder)),
         site=replace(
             site,
             repo=folder / site.repo,
@@ -86,6 +87,12 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         rebuild=replace(rebuild, output=output),
         syndication=replace(settings.syndication, targets=targets),
     )
+
+
+def _folder(text: str) -> str:
+    """A folder in the repo without what may be left out, ``""`` for the root (``.``)."""
+    path = PurePosixPath(text).as_posix()
+    return "" if path == "." else path
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], str]:
@@ -265,7 +272,10 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
     }
     for key, value in given.items():
         path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
+        is_root = not path.parts
+        # Said, not left empty by mistake.
+        may_be_root = key == "content.folder" and value
+        if path.is_absolute() or ".." in path.parts or (is_root and not may_be_root):
             yield _Wrong(key, f"{value!r} leads outside", "Write a relative path without '..'")
 
 

@@ -116,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument(
         "site", nargs="?", default="", help="a clone of the site, or its repo's URL (default: .)"
     )
+    init.add_argument(
+        "--settings",
+        help="Pelican's settings, from the folder of the site (default: publishconf.py or"
+        " pelicanconf.py, or what looks like them)",
+    )
     init.add_argument("--me", help="the site's address, where you are not asked")
     init.add_argument("--public-url", help="where the world will reach the bridge")
     init.add_argument(
@@ -238,6 +243,7 @@ def _init(options: argparse.Namespace) -> None:
 
     init(
         options.site,
+        settings=options.settings or "",
         me=options.me,
         public_url=options.public_url,
         remote=options.remote or "",

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from bridge.errors import Refused
 from bridge.runtime.command_name import doc
+from bridge.settings import prefix_of
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import SiteFacts, Start
@@ -41,7 +42,32 @@ _RECIPES = (
 )
 #: Pelican itself, an action of that name, or its Makefile.
 _BUILDS = re.compile(r"pelican|\bmake (?:publish|github)\b", re.IGNORECASE)
+#: What people start Pelican with.
+_PROGRAMS = (
+    *("Makefile", "makefile", "GNUmakefile", "justfile", "tasks.py", "fabfile.py", "noxfile.py"),
+    *("tox.ini", "pyproject.toml", "package.json", "Dockerfile", "*.sh"),
+)
+#: ``pelican -s FILE``, ``PUBLISHCONF=$(BASEDIR)/FILE``, ``"settings_publish": "FILE"``.
+_NAMED = re.compile(
+    r"""(?:(?<!\S)-s|--settings|\bsettings\w*["']?[ \t]*[:=]|\b\w*CONF\w*[ \t]*[:?]?=)"""
+    r"""[= \t"',]*(?:\$[({]?\w+[)}]?/)?([\w./-]+\.py)\b""",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(
+    r"^(SITENAME|SITEURL|AUTHOR|TIMEZONE|DEFAULT_LANG|THEME|PATH|OUTPUT_PATH|DEFAULT_PAGINATION"
+    r"|PLUGINS|PLUGIN_PATHS|FEED_ALL_ATOM|FEED_DOMAIN|RELATIVE_URLS|STATIC_PATHS|ARTICLE_URL"
+    r"|ARTICLE_PATHS|PAGE_URL|MARKDOWN|DELETE_OUTPUT_DIRECTORY)[ \t]*(?::[^=\n]+)?=",
+    re.MULTILINE,
+)
+#: So many of these are in no other file of Python.
+_ENOUGH = 3
+_TAKES_OVER = re.compile(r"^from\s+\.?(\w+)\s+import\s+\*", re.MULTILINE)
 _PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
+
+
+def _none_of(found: list[str]) -> str:
+    del found
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +93,19 @@ class ExistingSite:
 
     @property
     def content(self) -> str:
-        """The folder of posts, inside the repo. Raises :class:`Refused`."""
+        """The folder of posts in the repo, ``""`` for the root of it. Raises :class:`Refused`."""
         content = (self.conf.parent / (self._usual or str(self.values["PATH"]))).resolve()
-        if content == self.root or not content.is_relative_to(self.root):
+        if not content.is_relative_to(self.root):
             raise Refused(
-                f"Pelican's PATH is {content}. Let it be a folder of its own inside {self.root}:"
-                " the bridge writes posts there, and nowhere else."
+                f"Pelican's PATH is {content}. Let it be a folder inside of {self.root}: the bridge"
+                " writes posts there, and nowhere else."
             )
         if submodule := submodule_of(self.root, content):
             raise Refused(
                 f"{submodule} is a submodule, a repo of its own, and has your posts. The bridge"
                 f" commits into the site's repo: have the files of that folder in {self.root}."
             )
-        return content.relative_to(self.root).as_posix()
+        return "" if content == self.root else content.relative_to(self.root).as_posix()
 
     @property
     def _usual(self) -> str:
@@ -107,11 +133,18 @@ class ExistingSite:
         if self.articles and len(places) > 1:
             others = ", ".join(places[1:])
             found.append(
-                f"New posts go to {self.content}/{self.articles}/, the first folder of"
+                f"New posts go to {prefix_of(self.content)}{self.articles}/, the first folder of"
                 f" ARTICLE_PATHS; Pelican also looks in {others}. Change [content] path in"
                 " bridge.toml if they belong elsewhere."
             )
         found += self._outside()
+        if not self.content and "" in places:
+            found.append(
+                "Your posts are at the root of the repo, where Pelican takes every text for a post,"
+                " README.md too. To name folders instead, as in"
+                f'\n\n    ARTICLE_PATHS = ["posts"]\n\nadd that to {self.conf.name}, and'
+                ' path = "posts/{category}/{slug}.md" to bridge.toml, below [content].'
+            )
         if has_files_below(self.root, self.output):
             output = self.output.relative_to(self.root).as_posix()
             found.append(
@@ -190,19 +223,39 @@ class ExistingSite:
         return ""
 
 
-def find_site(root: Path, start: Path) -> ExistingSite:
+def find_site(
+    root: Path, start: Path, *, named: str = "", choose: Callable[[list[str]], str] = _none_of
+) -> ExistingSite:
     """The site in the repo at ``root``, looked for from ``start``, a folder in it.
+
+    ``named`` is the file of the settings, from ``start``; without it ``choose`` gets the names of
+    those that may be them, where that is not clear, and says which (``""``: none).
 
     Raises :class:`Refused`, and :class:`~bridge.errors.SiteBroken` where Pelican cannot read its
     settings.
     """
+    if named:
+        settings = (start / named).resolve()
+        if not (settings.is_file() and settings.is_relative_to(root)):
+            raise Refused(f"{settings} is no file in {root}: name Pelican's settings there.")
+        return _with_settings(root, settings)
     conf = _find_conf(root, start)
+    if conf is None:
+        return _with_settings(root, _find_others(root, start, choose))
     settings, facts = conf, read_settings(root, conf)
     publish = conf.with_name("publishconf.py")
-    if publish.is_file():
-        published = read_settings(root, publish)
-        if is_url(str(published.values.get("SITEURL") or "")):
-            settings, facts = publish, published
+    for file in [publish] if publish.is_file() else _likely(root, conf.parent):
+        published = facts if file == conf else read_settings(root, file)
+        address = str(published.values.get("SITEURL") or "")
+        if is_url(address) and (file == publish or not _is_loopback(address)):
+            settings, facts = file, published
+            break
+    return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
+
+
+def _with_settings(root: Path, settings: Path) -> ExistingSite:
+    facts = read_settings(root, settings)
+    conf = _base_of(settings) or settings
     return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
 
 
@@ -222,16 +275,95 @@ def read_settings(root: Path, file: Path) -> SiteFacts:
         return asyncio.run(load(Path(folder)))
 
 
-def _find_conf(root: Path, start: Path) -> Path:
-    """In this folder or above it; else the only one that the repo has anywhere."""
-    for folder in (start, *start.parents):
+def _find_conf(root: Path, start: Path) -> Path | None:
+    """``pelicanconf.py`` in this folder or above it; else the only one that the repo has anywhere.
+
+    ``None`` where the settings have another name. Raises :class:`Refused`.
+    """
+    for folder in _upwards(root, start):
         if (folder / _CONF).is_file():
             return folder / _CONF
-        if folder == root:
-            break
+        if any(_is_settings(file) for file in folder.glob("*.py")):
+            return None
     anywhere = files_named(root, _CONF)
-    if len(anywhere) == 1:
-        return anywhere[0]
-    found = ", ".join(str(path.parent) for path in anywhere)
-    what = f"more than one {_CONF}: name one of {found}" if found else f"no {_CONF}"
-    raise Refused(f"{root} has {what}. Is this the folder of a Pelican site?")
+    if len(anywhere) > 1:
+        found = ", ".join(str(path.parent) for path in anywhere)
+        raise Refused(f"{root} has more than one {_CONF}: name one of {found}.")
+    return anywhere[0] if anywhere else None
+
+
+def _find_others(root: Path, start: Path, choose: Callable[[list[str]], str]) -> Path:
+    """Settings of another name: those that the site is published with. Raises :class:`Refused`."""
+    anywhere = [file for file in files_named(root, "*.py") if _is_settings(file)]
+    here = next(
+        filter(None, ([f for f in anywhere if f.parent == up] for up in _upwards(root, start))),
+        anywhere,
+    )
+    if not here:
+        raise Refused(
+            f"{root} has no {_CONF}, and no other file that looks like Pelican's settings. Is this"
+            " the folder of a Pelican site? Then name its settings with --settings FILE."
+        )
+    wanted = [file for file in _likely(root, here[0].parent) if file in here] or here
+    if len(wanted) > 1:
+        live = [file for file in wanted if _is_live(read_settings(root, file))]
+        wanted = live or wanted
+    if len(wanted) == 1:
+        return wanted[0]
+    names = [file.relative_to(root).as_posix() for file in wanted]
+    chosen = choose(names)
+    if chosen not in names:
+        raise Refused(
+            f"{root} has several settings of Pelican's ({', '.join(names)}). Name the one that your"
+            " site is published with: --settings FILE."
+        )
+    return root / chosen
+
+
+def _likely(root: Path, folder: Path) -> list[Path]:
+    """Settings in a folder that are likely those for publishing, the likeliest first: what a
+    recipe names for ``pelican -s``, and what takes over another file's settings."""
+    texts = [file for name in _PROGRAMS for file in sorted(folder.glob(name))]
+    texts += [file for name in _RECIPES for file in sorted(root.glob(name))]
+    found: dict[Path, None] = {}
+    for text in texts:
+        for match in _NAMED.finditer(_text(text)):
+            found[(folder / match[1]).resolve()] = None
+    for file in sorted(folder.glob("*.py")):
+        if _base_of(file) is not None:
+            found[file] = None
+    likely = [file for file in found if file.is_file() and _is_settings(file)]
+    # Those that take over another's settings say what is different where it is published.
+    return sorted(likely, key=lambda file: _base_of(file) is None)
+
+
+def _upwards(root: Path, start: Path) -> list[Path]:
+    return [each for each in (start, *start.parents) if each.is_relative_to(root)] or [root]
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+
+
+def _is_settings(file: Path) -> bool:
+    """Whether a file looks like Pelican's settings: some of them, or all of another file's."""
+    names = set(_SETTING.findall(_text(file)))
+    return len(names) >= _ENOUGH or bool(names and _base_of(file))
+
+
+def _base_of(file: Path) -> Path | None:
+    """The settings beside a file that it takes over."""
+    for match in _TAKES_OVER.finditer(_text(file)):
+        base = file.with_name(f"{match[1]}.py")
+        if base.is_file() and base != file and _SETTING.search(_text(base)):
+            return base
+    return None
+
+
+def _is_live(facts: SiteFacts) -> bool:
+    address = str(facts.values.get("SITEURL") or "")
+    return is_url(address) and not _is_loopback(address)
+
+
+def _is_loopback(address: str) -> bool:
+    return urlsplit(address).hostname in LOOPBACK

@@ -71,10 +71,13 @@ class Plan:
         return "" if self.found.is_local else self.site.built_elsewhere()
 
 
-def init(site: str, *, me: str | None, public_url: str | None, remote: str, ask: bool) -> None:
+def init(
+    site: str, *, settings: str, me: str | None, public_url: str | None, remote: str, ask: bool
+) -> None:
     """Write ``bridge.toml`` in the current folder and say what is left to do.
 
-    ``site`` is the owner's clone or the URL of the repo, ``remote`` where posts are to be pushed
+    ``site`` is the owner's clone or the URL of the repo, ``settings`` the file of Pelican's
+    settings in it (``""``: the one that is found), ``remote`` where posts are to be pushed
     (``""``: as :class:`~bridge.store.setup.OwnerRepo` has it). In a clone that is pushed to, git is
     set up for that; nothing else there changes. An existing ``bridge.toml`` is kept, and what an
     earlier version had made is brought to where it is now.
@@ -89,8 +92,14 @@ def init(site: str, *, me: str | None, public_url: str | None, remote: str, ask:
     with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
         found = _find(site, remote, Path(folder))
         start = found.root if is_remote(site) else Path(site).resolve()
-        existing = find_site(found.root, start)
         interview = Interview(ask)
+        existing = find_site(found.root, start, named=settings, choose=interview.settings)
+        if not existing.content and Path.cwd().is_relative_to(found.root):
+            raise Refused(
+                f"Your posts are at the root of {found.root} (PATH is '.'), where Pelican would"
+                " take files of the bridge's for posts. Make a folder outside of it for the"
+                f" bridge, and run there: {command()} init {found.root}"
+            )
         plan = Plan(
             site=existing,
             found=found,
@@ -108,12 +117,16 @@ def init(site: str, *, me: str | None, public_url: str | None, remote: str, ask:
 
 
 class Interview:
-    """The two questions, each with an answer to suggest."""
+    """The questions, each with an answer to suggest."""
 
     def __init__(self, ask: bool) -> None:
         """``ask``: whether someone is there."""
         self._ask = ask
         self._me = ""
+
+    def settings(self, found: list[str]) -> str:
+        """Which of several files has the settings; ``""`` where no one says."""
+        return self._answer(f"Which is your site published with: {', '.join(found)}", "")
 
     def me(self, given: str | None, suggested: str) -> str:
         """The site's address. Raises :class:`Refused` for none, or one that cannot sign in."""
@@ -224,7 +237,7 @@ public_url = {_quote(plan.public_url)}
 enabled = true   # the bridge signs you in; false where [auth] names another token endpoint
 {name}
 [content]
-folder = {_quote(content)}
+folder = {_quote(content or ".")}
 {rule}
 # Each kind of post has a category of its own; several may share one:
 # [content.categories]

@@ -91,7 +91,7 @@ def _leave_clone(config: Path, settings: Settings, remote: str) -> str:
         changes["publish", "author"] = found.author
     if not settings.rebuild.output and settings.rebuild.mode in {"resident", "command"}:
         # The pages stay where a web server may look for them.
-        site = find_site(found.root, (found.root / settings.site.settings).parent)
+        site = find_site(found.root, found.root, named=settings.site.settings)
         changes["rebuild", "output"] = str(site.output)
     text = _changed(config, changes)
     clone_again(found, bare, settings.site.branch)

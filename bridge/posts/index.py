@@ -29,6 +29,7 @@ from bridge.posts.index_tables import (
     translated,
 )
 from bridge.runtime.memory import give_back
+from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
@@ -324,7 +325,7 @@ class PostIndex:
         give_back()
 
     def _is_inside(self, path: str) -> bool:
-        return path.startswith(f"{self._folder}/")
+        return path.startswith(prefix_of(self._folder))
 
     def _learn(
         self,

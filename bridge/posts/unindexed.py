@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from html import unescape
 from itertools import islice
 
+from bridge.settings import prefix_of
 from bridge.site.messages import Ask, Source
 from bridge.site.protocol import SiteReader
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
@@ -117,7 +118,7 @@ class Unindexed:
             except StoreBroken:
                 pass
             else:
-                inside = [each for each in changes if each.path.startswith(f"{self._folder}/")]
+                inside = [each for each in changes if each.path.startswith(prefix_of(self._folder))]
                 for each in inside:
                     self._files.pop(each.path, None)
                 return [(each.path, each.new) for each in inside if each.new]

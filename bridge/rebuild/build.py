@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from bridge.rebuild import Slow
+from bridge.settings import prefix_of
 from bridge.store import Version
 
 #: Told which output files are in place.
@@ -43,7 +44,7 @@ class Task:
 
     def left_out_below(self, content: str) -> tuple[str, ...]:
         """What is left out of the content folder, as paths in there."""
-        inside = f"{content}/" if content else ""
+        inside = prefix_of(content)
         return tuple(
             sorted(path[len(inside) :] for path in self.left_out if path.startswith(inside))
         )

@@ -21,7 +21,7 @@ from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.webhook import Webhook
 from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, Timing, Worker
 from bridge.runtime import process
-from bridge.settings import Settings
+from bridge.settings import Settings, prefix_of
 from bridge.site.factory import make_sandbox
 from bridge.site.starting import Sandbox
 from bridge.store import Version
@@ -114,7 +114,8 @@ def make_builder(
         environment=environment,
         sandbox=sandbox,
         own=tuple(
-            f"{content}/{own}" for own in (settings.media.folder, settings.webmention.folder)
+            f"{prefix_of(content)}{own}"
+            for own in (settings.media.folder, settings.webmention.folder)
         ),
         listed=listed,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bridge.errors import SiteBroken
+from bridge.settings import prefix_of
 from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import SiteFacts, SiteReport
 from bridge.site.protocol import SiteReader
@@ -80,7 +81,7 @@ class CurrentSite:
         self._store = store
         self._checkout = checkout
         self._new_reader = new_reader
-        self._content = f"{content}/"
+        self._content = prefix_of(content)
         self._uploads = f"{uploads}/"
         self._mentions = f"{mentions}/"
         self._note = checkout.folder.with_name("good-version")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bridge.settings import Settings
+from bridge.settings import Settings, prefix_of
 from bridge.site.current import Checkout, CurrentSite
 from bridge.site.messages import Start
 from bridge.site.process import SiteProcess
@@ -28,8 +28,9 @@ def start_of(settings: Settings, checkout: Path) -> Start:
     return Start(
         checkout=str(checkout),
         settings=settings.site.settings,
-        content=content,
-        uploads=f"{content}/{settings.media.folder}",
+        # Nothing said would be the folder that the site's settings name.
+        content=content or ".",
+        uploads=f"{prefix_of(content)}{settings.media.folder}",
         template=settings.content.path,
         siteurl=settings.site.me,
     )
@@ -44,7 +45,7 @@ def make_current_site(
         store,
         checkout,
         lambda: SiteProcess(start, sandbox),
-        content=start.content,
+        content=settings.content.folder,
         uploads=start.uploads,
         mentions=settings.webmention.folder,
     )

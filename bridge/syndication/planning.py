@@ -13,6 +13,7 @@ import msgspec
 
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.posts.catalogue import Catalogue
+from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.accounts import Account
@@ -199,7 +200,7 @@ class Planner:
                 self._delete(path, old, there)
 
     def _is_inside(self, path: str) -> bool:
-        return path.startswith(f"{self._folder}/") and _is_post(path)
+        return path.startswith(prefix_of(self._folder)) and _is_post(path)
 
     def _wanted_again(self, job: Job, copy: str | None) -> Job | None:
         """What becomes of a job whose post has a new version."""

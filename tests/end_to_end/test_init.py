@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pelican
 import pytest
 from cli_kit import commit, done, git, publish, quickstart, refused, run, served, set_port
 from demo_kit import wait_until
@@ -354,11 +355,37 @@ def test_a_reader_of_the_sites_own_is_no_hindrance(site: Path, bridge: Path) -> 
     assert (bridge / "bridge.toml").exists()
 
 
-def test_posts_need_a_folder_of_their_own(site: Path, bridge: Path) -> None:
+async def test_posts_at_the_root_of_the_repo(
+    site: Path, bridge: Path, http: aiohttp.ClientSession
+) -> None:
+    """PATH = ".": beside the theme, the settings, a README and git's own files."""
     conf = site / "pelicanconf.py"
-    conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "."'))
+    text = conf.read_text().replace('PATH = "content"', 'PATH = "."')
+    text += 'ARTICLE_PATHS = ["posts"]\nPAGE_PATHS = []\nTHEME = "look"\nPLUGINS = []\n'
+    conf.write_text(text)
+    (site / "content").rename(site / "posts")
+    theme = Path(pelican.__file__).parent / "themes" / "simple"
+    shutil.copytree(theme, site / "look")
+    (site / "README.md").write_text("# How this site is made\n")
     commit(site)
-    assert "a folder of its own" in refused("init", site, "--yes", cwd=bridge)
+    assert "outside of it for the bridge" in refused("init", "--yes", cwd=site)
+    ended = run("init", site, "--yes", cwd=bridge, proving=True)
+    told = ended.stdout
+    assert "`pelican` makes the same" in told, ended
+    assert "whole run of Pelican" not in told
+    content = written(bridge)["content"]
+    assert content["folder"] == "."
+    assert content["path"].startswith("posts/{category}/")
+    await post_and_find(bridge, http, bridge / "output")
+    wait_until(lambda: [*site.glob("posts/notes/*/*/hello-from-an-app.md")])
+    assert not [*bridge.glob("output/**/README*"), *bridge.glob("output/**/look")]
+
+
+def test_posts_need_a_folder_in_the_repo(site: Path, bridge: Path) -> None:
+    conf = site / "pelicanconf.py"
+    conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = ".."'))
+    commit(site)
+    assert "outside the repo" in refused("init", site, "--yes", cwd=bridge)
 
 
 @pytest.mark.parametrize("output", ["docs", "."])

@@ -7,6 +7,7 @@ built by ``pelican`` in a clone: every post is where the bridge said that it wou
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,57 @@ async def test_settings_are_read_where_pelican_reads_them(
         if "THEME" not in conf:
             pages = await asyncio.to_thread(site.pages, tmp_path)
             assert {"2026/a-note/index.html", "2026/a-note-2/index.html"} <= pages
+
+
+#: As pelican-jupyter, asciidoc-reader and org-reader do, in small.
+FORMATS = """
+import json, re
+from pelican.readers import BaseReader
+
+class Notebooks(BaseReader):
+    enabled = True
+    file_extensions = ["ipynb"]
+
+    def read(self, path):
+        about = json.load(open(path))["metadata"]["pelican"]
+        return "<p>Cells</p>", {key: self.process_metadata(key, about[key]) for key in about}
+
+class Marked(BaseReader):
+    enabled = True
+    file_extensions = ["adoc", "org"]
+
+    def read(self, path):
+        found = re.findall(r"^(?:#[+]|:)(\\w+): (.*)$", open(path).read(), re.MULTILINE)
+        about = {key.lower(): value for key, value in found}
+        return "<p>Text</p>", {key: self.process_metadata(key, about[key]) for key in about}
+
+READERS = {"ipynb": Notebooks, "adoc": Marked, "org": Marked}
+"""
+
+
+async def test_posts_in_formats_of_plugins_are_listed_and_not_edited(tmp_path: Path) -> None:
+    about = {"title": "Cells", "date": "2020-01-02", "tags": "a, b"}
+    notebook = {"cells": [{"source": ["Title: not this"]}], "metadata": {"pelican": about}}
+    files = {
+        "content/a.ipynb": json.dumps(notebook, indent=1),
+        "content/b.adoc": "= An outline\n:title: Doc\n:date: 2020-01-03\n:tags: b\n\nText\n",
+        "content/c.org": "#+TITLE: Org\n#+DATE: 2020-01-04\n\n* Title: neither\n",
+    }
+    async with bench(tmp_path, files, CONF + FORMATS, path="{slug}.md") as site:
+        await site.catalogue.refresh()
+        assert site.catalogue.report().unread == ()
+        newest = site.catalogue.index.newest(limit=9)
+        assert [each.path for each in newest] == [*sorted(files, reverse=True)]
+        for slug, name in (("cells", "Cells"), ("doc", "Doc"), ("org", "Org")):
+            url = f"https://example.com/2020/{slug}/"
+            source = await site.source(url)
+            assert source["name"] == name
+            assert source["published"].startswith("2020-01-0")
+            with pytest.raises(InvalidRequest, match="format of the site's own"):
+                await site.update(url, content="Other words")
+            await site.delete(url)
+            assert await site.undelete(url) == url
+        assert site.read("content/a.ipynb") == files["content/a.ipynb"]
 
 
 async def test_posts_that_only_the_sites_own_reader_understands(tmp_path: Path) -> None:

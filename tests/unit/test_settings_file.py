@@ -67,6 +67,14 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     assert settings.auth.introspection_auth == "bearer:xyzzy"
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"), [(".", ""), ("./", ""), ("posts/", "posts"), ("./a/b", "a/b")]
+)
+def test_posts_may_be_at_the_root_of_the_repo(tmp_path: Path, said: str, meant: str) -> None:
+    text = LEAST + f'[content]\nfolder = "{said}"\n'
+    assert load(write(tmp_path, text), {}).content.folder == meant
+
+
 def test_the_environment_alone_is_enough() -> None:
     variables = {"BRIDGE_SITE__ME": "https://example.com/", "BRIDGE_SITE__REPO": "/srv/site.git"}
     assert load(None, variables).site.repo == Path("/srv/site.git")
@@ -85,7 +93,9 @@ def test_the_environment_alone_is_enough() -> None:
         (LEAST + '[rebuild]\nmode = "fast"', ["rebuild.mode", "'fast'", "resident, command"]),
         (LEAST + '[rebuild]\nmode = "webhook"', ["rebuild.webhook", "empty"]),
         (LEAST + '[content]\nfolder = "/etc"', ["content.folder", "/etc", "relative"]),
+        (LEAST + '[content]\nfolder = ""', ["content.folder", "leads outside"]),
         (LEAST + '[media]\nfolder = "../x"', ["media.folder", "../x"]),
+        (LEAST + '[media]\nfolder = "."', ["media.folder", "'.'"]),
         (LEAST + '[publish]\nauthor = "me"', ["publish.author", "Name <mail@host>"]),
         (LEAST + "[site", ["TOML"]),
     ],

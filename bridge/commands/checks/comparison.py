@@ -122,7 +122,7 @@ async def _build(settings: Settings, folder: Path, output: str) -> None:
     environment = importing_from((clone / file).parent, process.environment({}))
     # Posts of one moment have an order of their own only while the plugin is off.
     environment["PYTHONHASHSEED"] = "0"
-    argv = [sys.executable, "-m", "pelican", settings.content.folder, "-s", file]
+    argv = [sys.executable, "-m", "pelican", settings.content.folder or ".", "-s", file]
     (clone / settings.content.folder).mkdir(parents=True, exist_ok=True)
     try:
         ended = await process.run(

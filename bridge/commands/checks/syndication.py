@@ -14,7 +14,7 @@ from bridge.commands.checks import Finding
 from bridge.commands.checks.asking import ask
 from bridge.indieauth.database import Database
 from bridge.net.fetch import GuardedFetch
-from bridge.settings import Settings, Target
+from bridge.settings import Settings, Target, prefix_of
 from bridge.store import Blob, StoreError
 from bridge.store.git import GitStore
 from bridge.syndication.api import ApiError
@@ -91,7 +91,7 @@ async def _check_bridgy(settings: Settings, targets: Sequence[Target]) -> AsyncI
 
 def _sent_by_bridgy(settings: Settings) -> set[str]:
     """The networks from which Bridgy has sent mentions of late, as the site's files tell."""
-    folder = f"{settings.content.folder}/{settings.webmention.folder}"
+    folder = f"{prefix_of(settings.content.folder)}{settings.webmention.folder}"
     try:
         store = GitStore(settings.site.repo, branch=settings.site.branch)
     except StoreError:

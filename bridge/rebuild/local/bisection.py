@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from bridge.rebuild.build import BuildFailed, BuildTookTooLong
-from bridge.rebuild.local.pelican_log import FEW, NO_MODULE, without_name
+from bridge.rebuild.local.pelican_log import FEW, NO_MODULE, OF_PLUGINS, without_name
 from bridge.store import Difference
 
 #: With more files than this under suspicion it is not a post that is at fault.
 _MOST = 64
 #: What posts are written in; any of these may be something else all the same.
-SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm")
+SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm", *OF_PLUGINS)
 
 
 def still_left_out(
@@ -25,6 +25,8 @@ def still_left_out(
     """
     for change in changes:
         new_post = change.old is None and change.path.startswith(content)
+        # In a site whose posts are at the root of the repo, anything is there.
+        new_post = new_post and (bool(content) or change.path.endswith(SOURCES))
         if not new_post or change.path in left_out:
             return {}
     return left_out

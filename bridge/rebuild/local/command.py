@@ -21,6 +21,7 @@ from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output, TooMuchOutput
 from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, Sources, errors
 from bridge.runtime import process
+from bridge.settings import prefix_of
 from bridge.site.starting import Sandbox, confined_argv
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ _TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".rst")
 def pelican_argv(content: str, settings: str) -> tuple[str, ...]:
     """The command that builds a site as ``pelican`` does, run inside the checkout."""
     program = Path(plain_pelican.__file__).read_text("utf-8")
-    return (sys.executable, "-c", program, content, "-s", settings, "-o", OUTPUT)
+    return (sys.executable, "-c", program, content or ".", "-s", settings, "-o", OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,9 @@ class CommandBuilder:
         """Raise :class:`BuildFailed` where what could be read of the site no longer can."""
         if said.left_out:
             texts = _texts(task.checkout, self.content) - task.left_out
+            if not self.content and _NO_ARTICLE.search(log):
+                # At the repo's root there are texts that are no posts.
+                texts &= {path for path, _ in said.left_out}
             said.check_some_are_read(texts, task.excused or ())
         if _NO_ARTICLE.search(log):
             said.check_not_emptied(task.checkout / self.content)
@@ -200,7 +204,7 @@ class CommandBuilder:
 def _texts(checkout: Path, content: str) -> set[str]:
     """The files in the content folder that are posts by their names."""
     names = Tree(checkout / content).walk()
-    return {f"{content}/{name}" for name in names if name.endswith(_TEXTS)}
+    return {prefix_of(content) + name for name in names if name.endswith(_TEXTS)}
 
 
 def _with_folder(content: Path) -> None:

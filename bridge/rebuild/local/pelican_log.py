@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.files import Tree
+from bridge.settings import prefix_of
 
 #: ``[12:00:00] ERROR    what happened          generators.py:721`` (the time not on every line).
 _RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:\d+)?\s*$")
@@ -23,7 +24,7 @@ _PASSED_OVER = re.compile(
 #: With these its loader goes on without a plugin.
 _NO_PLUGIN = ("Cannot load plugin", "Cannot register plugin")
 #: What is written in these is a post, if a plugin brings a reader for it.
-_OF_PLUGINS = (
+OF_PLUGINS = (
     *(".ipynb", ".adoc", ".asciidoc", ".asc", ".org", ".textile", ".creole", ".wiki"),
     *(".mediawiki", ".dj", ".djot", ".typ", ".qmd", ".rmd"),
 )
@@ -62,7 +63,7 @@ class Sources:
         if start >= 0:
             return self._longest(message[start + len(root) :], "")
         for word in re.finditer(r"(?<!\S)['\"]?(?:\./)?(?=\w)", message):
-            found = self._longest(message[word.end() :], f"{self.content}/")
+            found = self._longest(message[word.end() :], prefix_of(self.content))
             if found:
                 return found
         return None
@@ -116,7 +117,7 @@ class LogSummary:
         and has in its folder ``content`` what a plugin reads: the site would be emptied.
         """
         names = Tree(content).walk() if self.plugin else ()
-        if any(name.lower().endswith(_OF_PLUGINS) for name in names):
+        if any(name.lower().endswith(OF_PLUGINS) for name in names):
             raise BuildFailed(f"{self.plugin}; without it no post of the site can be read")
 
     def check_some_are_read(self, sources: Collection[str], excused: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import Checkout
 from bridge.runtime.process import in_thread
+from bridge.settings import prefix_of
 from bridge.store import ContentStore, StoreBroken, Version
 
 
@@ -140,6 +141,6 @@ class SiteBuild:
         except StoreBroken:
             # The repo was made anew: no one knows what changed since the last build.
             return Bisection({}, ())
-        inside = f"{self._content}/"
+        inside = prefix_of(self._content)
         posts = [change.path for change in changes if change.new and change.path.startswith(inside)]
         return Bisection(still_left_out(record.left_out, changes, inside), posts)

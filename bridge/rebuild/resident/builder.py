@@ -38,6 +38,7 @@ from bridge.rebuild.resident.messages import (
 )
 from bridge.rebuild.resident.verify import Verifier
 from bridge.runtime import process
+from bridge.settings import prefix_of
 from bridge.site.confinement import Grants
 from bridge.site.starting import Sandbox
 from bridge.store import Version
@@ -90,12 +91,18 @@ class Resident:
             place.mkdir(parents=True, exist_ok=True)
         return self.sandbox.grants(write=places) if self.sandbox else None
 
+    def is_of_the_site(self, path: str) -> bool:
+        """Whether a file is no post, by its place: settings, the theme, a plugin."""
+        if not self.content:
+            return not self.may_stay_warm([path])
+        return not path.startswith(f"{self.content}/")
+
     def may_stay_warm(self, changed: Collection[str]) -> bool:
         """Whether a process may know of these changes: posts, by their names, and its own files.
 
         Anything else may be settings, theme, a plugin, or read by one of these at its start.
         """
-        inside, own = f"{self.content}/", tuple(f"{folder}/" for folder in self.own)
+        inside, own = prefix_of(self.content), tuple(f"{folder}/" for folder in self.own)
         return all(
             path.startswith(own) or (path.startswith(inside) and path.endswith(SOURCES))
             for path in changed
@@ -224,7 +231,7 @@ class ResidentBuilder:
         new = task.since_last_try
         if not self._resident.may_stay_warm(new):
             await self._end()
-            if any(not path.startswith(f"{self._resident.content}/") for path in new):
+            if any(self._resident.is_of_the_site(path) for path in new):
                 # Settings, theme or plugins are others: what did not go with them may go now.
                 self._try_again()
         if self._unfit is not None:

@@ -52,6 +52,7 @@ from bridge.rebuild.resident.reuse.templates import (
     trace_functions,
 )
 from bridge.rebuild.resident.waited_for import WaitedFor
+from bridge.settings import prefix_of
 
 
 class Interrupted(Exception):
@@ -250,7 +251,7 @@ class WarmSite:
         before, root = self._posts, f"{self.site_paths.checkout}/"
         self._posts = {path.removeprefix(root) for path in self.content_cache.posts()}
         own = tuple(f"{folder}/" for folder in self.site_paths.own)
-        left_out = {f"{self.site_paths.content}/{path}" for path in order.left_out}
+        left_out = {prefix_of(self.site_paths.content) + path for path in order.left_out}
         for path in changed if before else ():
             known = path in before or path in self._posts or path in left_out
             if not known and not path.startswith(own):

@@ -12,6 +12,7 @@ from bridge.content.file import Mf2Line, PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 from bridge.posts.catalogue import Catalogue
+from bridge.settings import prefix_of
 from bridge.site.known import without_guesses
 from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId, ContentStore, Difference
@@ -68,7 +69,8 @@ class Changes:
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError` where the
         site or the repo cannot be read now.
         """
-        inside = [each for each in differences if each.path.startswith(f"{self.folder}/")]
+        start = prefix_of(self.folder)
+        inside = [each for each in differences if each.path.startswith(start)]
         old = await self._public_posts([(each.path, each.old) for each in inside if each.old])
         new = await self._public_posts([(each.path, each.new) for each in inside if each.new])
         changed = list[PostChange]()

@@ -10,7 +10,7 @@ from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reader import PostReader
 from bridge.rebuild import Rebuilder
-from bridge.settings import Settings
+from bridge.settings import Settings, prefix_of
 from bridge.store.git import GitStore
 from bridge.webmention.outgoing.changes import Changes
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
@@ -67,7 +67,7 @@ def make_sender(
         pages,
         recipients,
         outbox,
-        ReplyChangeFinder(store, f"{content}/{settings.webmention.folder}"),
+        ReplyChangeFinder(store, f"{prefix_of(content)}{settings.webmention.folder}"),
         tombstones,
         time.time,
     )

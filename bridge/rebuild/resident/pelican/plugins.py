@@ -102,11 +102,12 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
             "Name the site's locale in LOCALE, and let DATE_FORMATS hold formats alone",
         )
     folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
-    if any(Path(folder).absolute().is_relative_to(settings["PATH"]) for folder in folders):
+    if any(_is_among_posts(Path(folder).absolute(), settings) for folder in folders):
         # Posts are looked at in every build, templates when the process begins.
         raise UnsupportedSiteError(
             "there are templates in the content folder",
-            "Move the theme, and the folders of THEME_TEMPLATES_OVERRIDES, out of that folder",
+            "Move the theme, and the folders of THEME_TEMPLATES_OVERRIDES, out of that folder; or"
+            " name the folders of posts in ARTICLE_PATHS, and those of pages in PAGE_PATHS",
         )
     if type(site) is not Pelican:
         raise UnsupportedSiteError("PELICAN_CLASS is set", "Take it out, if you can do without")
@@ -122,6 +123,17 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
                     f" ({_name(receiver)} listens to {signal.name})",
                     _remedy(names_plugins=names_plugins),
                 )
+
+
+def _is_among_posts(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether Pelican looks for posts or pages in this folder, or below it."""
+    for sort in ("ARTICLE", "PAGE"):
+        excluded = [Path(settings["PATH"], path) for path in settings[f"{sort}_EXCLUDES"]]
+        for place in (Path(settings["PATH"], path) for path in settings[f"{sort}_PATHS"]):
+            read = folder.is_relative_to(place) or place.is_relative_to(folder)
+            if read and not any(folder.is_relative_to(each) for each in excluded):
+                return True
+    return False
 
 
 def _remedy(*, names_plugins: bool) -> str:

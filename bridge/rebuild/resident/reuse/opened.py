@@ -22,6 +22,7 @@ class _Watch:
     def __init__(self) -> None:
         self.root = ""
         self.noting: list[set[str]] = []
+        self.git = ""
         self.watching = False
         #: Files that were to be read and may not be: the kernel keeps this process from them.
         self.denied: dict[str, None] = {}
@@ -29,7 +30,7 @@ class _Watch:
     def heard(self, path: Any) -> None:
         if isinstance(path, (str, bytes, os.PathLike)):
             whole = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - called very often
-            if whole.startswith(self.root):
+            if whole.startswith(self.root) and not whole.startswith(self.git):
                 self.noting[-1].add(whole)
 
 
@@ -39,6 +40,8 @@ _watch = _Watch()
 def watch(folder: Path) -> None:
     """Watch a folder, and no other, from here on. For a process that does nothing else."""
     _watch.root = f"{folder}/"
+    # Where the content folder is the checkout itself. git's files change with each commit.
+    _watch.git = f"{folder}/.git/"
     if not _watch.watching:
         _watch.watching = True
         builtins.open = io.open = _Opening(io.open)

@@ -1,0 +1,90 @@
+"""Which of a site's files ``init`` takes for Pelican's settings, whatever they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from cli_kit import commit
+
+from bridge.commands.existing_site import find_site
+from bridge.errors import Refused
+
+BASE = 'SITENAME = "A"\nAUTHOR = "Me"\nTIMEZONE = "UTC"\nPATH = "content"\n'
+LIVE = 'SITEURL = "https://example.com"\n'
+
+
+def repo(folder: Path, files: Mapping[str, str]) -> Path:
+    """The owner's clone, with a post."""
+    for name, text in {"content/a.md": "Title: A\nDate: 2026-01-02\n\nx\n", **files}.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    commit(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "conf", "settings"),
+    [
+        ({"publishconf.py": BASE + LIVE}, "publishconf.py", "publishconf.py"),
+        ({"settings.py": BASE + LIVE, "tools.py": "A = 1\n"}, "settings.py", "settings.py"),
+        (
+            {"pelicanconf_local.py": BASE, "live.py": f"from pelicanconf_local import *\n{LIVE}"},
+            "pelicanconf_local.py",
+            "live.py",
+        ),
+        (
+            {
+                "Makefile": "publish:\n\tpelican content -o out -s production.py\n",
+                "production.py": BASE + LIVE,
+                "staging.py": BASE + 'SITEURL = "https://try.example.com"\n',
+            },
+            "production.py",
+            "production.py",
+        ),
+        (
+            {
+                "pelicanconf.py": BASE,
+                "conf_local.py": 'from pelicanconf import *\nSITEURL = "http://localhost:8000"\n',
+                "live.py": BASE + LIVE,
+                "tasks.py": 'CONFIG = {"settings_publish": "live.py"}\n',
+            },
+            "pelicanconf.py",
+            "live.py",
+        ),
+        (
+            {"site/conf.py": BASE.replace("content", "../content") + LIVE},
+            "site/conf.py",
+            "site/conf.py",
+        ),
+    ],
+    ids=["publishconf alone", "settings.py", "a base", "a Makefile", "tasks.py", "in a folder"],
+)
+def test_it_finds_what_the_site_is_published_with(
+    tmp_path: Path, files: Mapping[str, str], conf: str, settings: str
+) -> None:
+    root = repo(tmp_path / "site", files)
+    site = find_site(root, root)
+    assert (site.conf, site.settings) == (root / conf, root / settings)
+    assert site.address == "https://example.com/"
+    assert site.content == "content"
+
+
+def test_where_it_is_not_clear_it_asks_or_says_how_to_name_them(tmp_path: Path) -> None:
+    one = BASE + LIVE
+    root = repo(tmp_path / "site", {"one.py": one, "two.py": one, "pelicanconf.txt": ""})
+    with pytest.raises(Refused, match=r"one\.py, two\.py.*--settings FILE"):
+        find_site(root, root)
+    asked: list[list[str]] = []
+
+    def choose(found: list[str]) -> str:
+        asked.append(found)
+        return "two.py"
+
+    assert find_site(root, root, choose=choose).settings == root / "two.py"
+    assert asked == [["one.py", "two.py"]]
+    assert find_site(root, root, named="one.py").settings == root / "one.py"
+    with pytest.raises(Refused, match="name Pelican's settings there"):
+        find_site(root, root, named="three.py")
