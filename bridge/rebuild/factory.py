@@ -27,6 +27,7 @@ from bridge.site.starting import Sandbox
 from bridge.store import Version
 from bridge.store.checkout import Submodules
 from bridge.store.git import GitStore
+from bridge.store.lfs import large_files_of
 
 #: The plugin writes the pages of drafts that the world does not see to the folder named by this
 #: (:mod:`pelican_indieauth.lists.withheld`).
@@ -69,6 +70,7 @@ def make_rebuilder(
         submodules=submodules,
         may_read=sandbox.may_read,
         keep=settings.rebuild.keep,
+        large_files=large_files_of(store, settings),
         due=due,
     )
     site = _Site(settings, store, checkout, folder, ledger, sandbox)

@@ -9,6 +9,7 @@ no remote and no configuration.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -55,6 +56,23 @@ class Submodules(Protocol):
         ...
 
 
+class LargeFiles(Protocol):
+    """Where a checkout gets what git-lfs keeps beside git's own objects."""
+
+    def find(self, version: str, wanted: Collection[str]) -> tuple[Mapping[str, Path], str]:
+        """The files of a version with these SHA-256 hashes, and why others are missing. Blocks."""
+        ...
+
+
+class NoLargeFiles:
+    """For a checkout that does without."""
+
+    def find(self, version: str, wanted: Collection[str]) -> tuple[Mapping[str, Path], str]:
+        """None."""
+        del version, wanted
+        return {}, "commit them without git-lfs"
+
+
 class NoSubmodules:
     """For a repo whose submodules are not wanted."""
 
@@ -66,6 +84,7 @@ class NoSubmodules:
 _ERRORS = "surrogateescape"
 #: How a pointer of git-lfs begins, and the largest that its specification allows.
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
+_OBJECT = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 _NAMED = 3
 
 
@@ -86,11 +105,13 @@ class Checkout:
         may_read: Callable[[Path], bool] = lambda _: False,
         keep: Sequence[str] = (),
         root: Path | None = None,
+        large_files: LargeFiles | None = None,
     ) -> None:
         """``keep``: patterns of files that builds leave behind and that stay, as caches do."""
         self.folder = folder
         self._objects = objects
         self._submodules = submodules or NoSubmodules()
+        self._large_files = large_files or NoLargeFiles()
         self._may_read = may_read
         self._keep = keep
         self._root = root or folder
@@ -104,6 +125,8 @@ class Checkout:
         self._left_out: frozenset[str] = frozenset()
         #: The paths of which git is told not to expect them on disk, each followed by a NUL.
         self._hidden = self._git_dir / "bridge-left-out"
+        #: The same of paths that git-lfs keeps elsewhere, and whose files are here.
+        self._filled = self._git_dir / "bridge-large-files"
         self._warnings: dict[str, str] = {}
 
     @property
@@ -207,7 +230,7 @@ class Checkout:
         self._warnings = {}
         self._check_links()
         self._fill_submodules(version, exact=before is None)
-        self._name_pointers()
+        self._fill_pointers(version)
         self._hide()
         self._moving.unlink()
         self._known = True
@@ -235,11 +258,7 @@ class Checkout:
         self._hidden.write_text("".join(f"{path}\0" for path in left), "utf-8", _ERRORS)
 
     def _not_expected(self) -> Set[str]:
-        try:
-            text = self._hidden.read_text("utf-8", _ERRORS)
-        except FileNotFoundError:
-            return frozenset()
-        return frozenset(filter(None, text.split("\0")))
+        return _listed_in(self._hidden)
 
     def _reset(self, version: Version) -> None:
         self._left_out = frozenset()
@@ -249,12 +268,15 @@ class Checkout:
         for folder in self._repos_inside():
             if folder not in self._modules:
                 shutil.rmtree(self.folder / folder)
+        self._empty_pointers(_listed_in(self._filled))
         self._git("reset", "--quiet", "--hard", version)
         self._git("clean", "--quiet", "-ffdx", *(f"--exclude={each}" for each in self._keep))
 
     def _step(self, before: Version, version: Version) -> None:
         """What ``git checkout`` does: files that differ between the two are written."""
-        for path, mode, oid in self._differences(before, version):
+        differences = list(self._differences(before, version))
+        self._empty_pointers([path for path, _, _ in differences])
+        for path, mode, oid in differences:
             if self._modules.pop(path, None) and mode != _MODULE:
                 # git leaves the files of a submodule behind, in the way of what comes instead.
                 shutil.rmtree(self.folder / path)
@@ -309,28 +331,60 @@ class Checkout:
             )
             link.unlink()
 
-    def _name_pointers(self) -> None:
-        """Files that git-lfs keeps elsewhere are pointers here: it is not run."""
+    def _fill_pointers(self, version: Version) -> None:
+        """Put the files that git-lfs keeps elsewhere in the place of its pointers."""
         attributes = self.folder / ".gitattributes"
         try:
             uses_lfs = b"filter=lfs" in attributes.read_bytes()
         except OSError:
             return
-        if uses_lfs and (found := [path for path in self.paths() if self._is_pointer(path)]):
-            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        named = {path: self._object_of(path) for path in self.paths()} if uses_lfs else {}
+        pointers = {path: name for path, name in named.items() if name}
+        if not pointers:
+            return
+        files, reason = self._large_files.find(version, set(pointers.values()))
+        filled = [path for path, name in pointers.items() if name in files]
+        there = _listed_in(self._filled).difference(pointers)
+        for path in filled:
+            place = self.folder / path
+            half = place.with_name(f".{place.name}.bridge")
+            shutil.copyfile(files[pointers[path]], half)
+            shutil.copymode(place, half)
+            half.replace(place)
+        if filled:
+            # Noted first: what is marked and not noted would be in the way of the next version.
+            self._filled.write_text(
+                "".join(f"{path}\0" for path in [*there, *filled]), "utf-8", _ERRORS
+            )
+            # It is what the owner has there, and git would call it a change without its filter.
+            self._git("update-index", "--assume-unchanged", "--", *filled)
+        if lacking := [path for path in pointers if path not in set(filled)]:
+            more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
             self._warnings[".gitattributes"] = (
-                f"git-lfs keeps {', '.join(found[:_NAMED])}{more} elsewhere, and pages get its"
-                " pointers instead of these files: commit them without git-lfs"
+                f"git-lfs keeps {', '.join(lacking[:_NAMED])}{more} elsewhere, and pages get its"
+                f" pointers instead of these files: {reason}"
             )
 
-    def _is_pointer(self, path: str) -> bool:
+    def _empty_pointers(self, paths: Collection[str]) -> None:
+        """Have the pointers themselves for these paths, as far as :meth:`_fill_pointers` put
+        files in their place: git writes over nothing that it has not written."""
+        noted = _listed_in(self._filled)
+        listed = self._git("ls-files", "-z", "--", *sorted(noted & set(paths))) if noted else ""
+        if emptied := list(filter(None, listed.split("\0"))):
+            self._git("update-index", "--no-assume-unchanged", "--", *emptied)
+            self._git("checkout-index", "--force", "--", *emptied)
+
+    def _object_of(self, path: str) -> str:
+        """The hash of the file that a pointer of git-lfs stands for; ``""`` if it is none."""
         place = self.folder / path
         try:
             if place.is_symlink() or place.stat().st_size > _POINTER_BYTES:
-                return False
-            return place.read_bytes().startswith(_POINTER)
+                return ""
+            data = place.read_bytes()
         except OSError:
-            return False
+            return ""
+        match = _OBJECT.search(data) if data.startswith(_POINTER) else None
+        return match[1].decode() if match else ""
 
     def _is_allowed(self, link: Path) -> bool:
         root, target = self._root.resolve(), Path(os.path.realpath(link))
@@ -397,6 +451,15 @@ class Checkout:
         except GitCommandError as error:
             raise StoreBroken(f"git {arguments[0]}: {git_said(error)}") from error
         return os.fsdecode(out)
+
+
+def _listed_in(file: Path) -> Set[str]:
+    """Paths that a file has, each followed by a NUL."""
+    try:
+        text = file.read_text("utf-8", _ERRORS)
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(filter(None, text.split("\0")))
 
 
 def git_said(error: GitCommandError) -> str:

@@ -32,6 +32,7 @@ from bridge.site.messages import SiteFacts, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
+from bridge.store.lfs import large_files_of
 from bridge.store.submodules import submodules_of
 from bridge.store.sync.transport import Transport, TransportError
 
@@ -68,7 +69,12 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
     """Whether the site at a version can be read and built by the bridge, as ``pelican`` does."""
     with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
         checkout = Path(folder, "site")
-        files = Checkout(store, checkout, submodules=submodules_of(store, settings))
+        files = Checkout(
+            store,
+            checkout,
+            submodules=submodules_of(store, settings),
+            large_files=large_files_of(store, settings),
+        )
         with step("Laying out the site's files and submodules"):
             await asyncio.to_thread(files.bring_to, head)
         for warning in files.warnings:

@@ -13,7 +13,7 @@ import msgspec
 from bridge.rebuild.local.files import Tree
 from bridge.store import Version
 from bridge.store.checkout import Checkout as GitCheckout
-from bridge.store.checkout import Submodules
+from bridge.store.checkout import LargeFiles, Submodules
 from bridge.store.git import GitStore
 
 #: Until when the plugin holds a post back, from its path and bytes; ``None``: not at all.
@@ -46,6 +46,7 @@ class Checkout:
         submodules: Submodules | None = None,
         may_read: Callable[[Path], bool] = lambda _: False,
         keep: Iterable[str] = (),
+        large_files: LargeFiles | None = None,
         due: Due = _at_once,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -57,6 +58,7 @@ class Checkout:
             submodules=submodules,
             may_read=may_read,
             keep=tuple(keep),
+            large_files=large_files,
         )
         self._due_at = due
         self._clock = clock
