@@ -61,7 +61,7 @@ _SETTING = re.compile(
 )
 #: So many of these are in no other file of Python.
 _ENOUGH = 3
-_TAKES_OVER = re.compile(r"^from\s+\.?(\w+)\s+import\s+\*", re.MULTILINE)
+_TAKES_OVER = re.compile(r"^from\s+(?:[\w.]*\.)?(\w+)\s+import\s+\*", re.MULTILINE)
 _PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
 
 
@@ -244,7 +244,8 @@ def find_site(
         return _with_settings(root, _find_others(root, start, choose))
     settings, facts = conf, read_settings(root, conf)
     publish = conf.with_name("publishconf.py")
-    for file in [publish] if publish.is_file() else _likely(root, conf.parent):
+    others = [] if _is_live(facts) else _likely(root, conf.parent)
+    for file in [publish] if publish.is_file() else others:
         published = facts if file == conf else read_settings(root, file)
         address = str(published.values.get("SITEURL") or "")
         if is_url(address) and (file == publish or not _is_loopback(address)):

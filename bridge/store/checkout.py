@@ -121,6 +121,7 @@ class Checkout:
         self._known = False  # whether the next two tell of what is on disk
         self._modules: dict[str, str] = {}  # path to commit
         self._links: set[str] = set()
+        self._attributes: set[str] = set()  # every .gitattributes
         self._below: dict[str, Checkout] = {}
         self._left_out: frozenset[str] = frozenset()
         #: The paths of which git is told not to expect them on disk, each followed by a NUL.
@@ -265,6 +266,7 @@ class Checkout:
         listed = list(self._listed(version))
         self._modules = {path: oid for path, mode, oid in listed if mode == _MODULE}
         self._links = {path for path, mode, _ in listed if mode == _LINK}
+        self._attributes = {path for path, _, _ in listed if _is_attributes(path)}
         for folder in self._repos_inside():
             if folder not in self._modules:
                 shutil.rmtree(self.folder / folder)
@@ -282,6 +284,9 @@ class Checkout:
                 shutil.rmtree(self.folder / path)
                 self._below.pop(path, None)
             self._links.discard(path)
+            self._attributes.discard(path)
+            if _is_attributes(path) and int(mode):
+                self._attributes.add(path)
             if mode == _MODULE:
                 self._modules[path] = oid
             elif mode == _LINK:
@@ -333,18 +338,14 @@ class Checkout:
 
     def _fill_pointers(self, version: Version) -> None:
         """Put the files that git-lfs keeps elsewhere in the place of its pointers."""
-        attributes = self.folder / ".gitattributes"
-        try:
-            uses_lfs = b"filter=lfs" in attributes.read_bytes()
-        except OSError:
-            return
+        uses_lfs = any(_names_lfs(self.folder / path) for path in self._attributes)
         named = {path: self._object_of(path) for path in self.paths()} if uses_lfs else {}
         pointers = {path: name for path, name in named.items() if name}
         if not pointers:
             return
         files, reason = self._large_files.find(version, set(pointers.values()))
         filled = [path for path, name in pointers.items() if name in files]
-        there = _listed_in(self._filled).difference(pointers)
+        there = _listed_in(self._filled) - pointers.keys()
         for path in filled:
             place = self.folder / path
             half = place.with_name(f".{place.name}.bridge")
@@ -451,6 +452,17 @@ class Checkout:
         except GitCommandError as error:
             raise StoreBroken(f"git {arguments[0]}: {git_said(error)}") from error
         return os.fsdecode(out)
+
+
+def _is_attributes(path: str) -> bool:
+    return path.rpartition("/")[2] == ".gitattributes"
+
+
+def _names_lfs(attributes: Path) -> bool:
+    try:
+        return b"filter=lfs" in attributes.read_bytes()
+    except OSError:
+        return False
 
 
 def _listed_in(file: Path) -> Set[str]:

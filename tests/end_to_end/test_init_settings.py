@@ -59,8 +59,34 @@ def repo(folder: Path, files: Mapping[str, str]) -> Path:
             "site/conf.py",
             "site/conf.py",
         ),
+        (
+            {
+                "conf/__init__.py": "",
+                "conf/base.py": BASE.replace("content", "../content"),
+                "conf/prod.py": f"from conf.base import *\n{LIVE}",
+            },
+            "conf/base.py",
+            "conf/prod.py",
+        ),
+        (
+            {
+                "pelicanconf.py": BASE + LIVE,
+                "try.py": 'from pelicanconf import *\nSITEURL = "https://try.example.com"\n',
+            },
+            "pelicanconf.py",
+            "pelicanconf.py",
+        ),
     ],
-    ids=["publishconf alone", "settings.py", "a base", "a Makefile", "tasks.py", "in a folder"],
+    ids=[
+        "publishconf alone",
+        "settings.py",
+        "a base",
+        "a Makefile",
+        "tasks.py",
+        "in a folder",
+        "a package",
+        "one for trying out",
+    ],
 )
 def test_it_finds_what_the_site_is_published_with(
     tmp_path: Path, files: Mapping[str, str], conf: str, settings: str

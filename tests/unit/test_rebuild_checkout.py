@@ -145,6 +145,20 @@ def test_only_a_dated_post_of_the_bridge_waits(data: bytes, waits: bool) -> None
     assert (due("content/a.md", data) is not None) is waits
 
 
+RST = b"Soon\n####\n\n:date: 2026-11-21T13:00:00+00:00\n:mf2: {}\n\nHello\n"
+HTML = (
+    b'<html><head><title>Soon</title><meta name="date" content="2026-11-21 13:00+00:00">'
+    b'<meta name="mf2" content="{&quot;a&quot;:1}"></head><body>x</body></html>'
+)
+
+
+@pytest.mark.parametrize(("path", "data"), [("content/a.rst", RST), ("content/a.html", HTML)])
+def test_posts_in_other_formats_wait_likewise(path: str, data: bytes) -> None:
+    """An app may have changed one that was written by hand: the plugin holds it back."""
+    assert due(path, data) == NOON + timedelta(hours=1)
+    assert due(path, data.replace(b"mf2", b"note")) is None
+
+
 def test_what_is_left_out_stays_on_disk_and_counts_as_changed(
     store: GitStore, folder: Path
 ) -> None:

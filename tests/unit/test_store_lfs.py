@@ -67,6 +67,17 @@ def test_files_of_a_remote_on_this_machine(owner: Owner, tmp_path: Path, where: 
     assert git(files.folder, "status", "--porcelain") == ""
 
 
+def test_attributes_in_a_folder_count_as_soon_as_they_come(owner: Owner, tmp_path: Path) -> None:
+    source = kept(owner.clone / ".git")
+    source.parent.mkdir(parents=True)
+    source.write_bytes(PICTURE)
+    files = checkout(owner, tmp_path, str(owner.clone))
+    files.bring_to(owner.write({"deep/b.jpg": POINTER}))
+    assert (files.folder / "deep" / "b.jpg").read_text() == POINTER
+    files.bring_to(owner.write({"deep/.gitattributes": "*.jpg filter=lfs\n"}), exact=False)
+    assert (files.folder / "deep" / "b.jpg").read_bytes() == PICTURE
+
+
 def test_what_the_remote_does_not_have_is_named_with_what_helps(
     owner: Owner, tmp_path: Path
 ) -> None:

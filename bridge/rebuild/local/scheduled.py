@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from html import unescape
 
 _HEADER_LIMIT = 64_000
+
+
+_FIELD = re.compile(r"^:(\w+):[ \t]*(.*)$", re.MULTILINE)
+_META = re.compile(r"""<meta\s+name=["']([^"']+)["']\s+content=["']([^"']*)["']""", re.IGNORECASE)
 
 
 def due(path: str, data: bytes) -> datetime | None:
@@ -15,9 +21,10 @@ def due(path: str, data: bytes) -> datetime | None:
     Only posts that the bridge made wait (they have an ``Mf2:`` line): a post by hand is built as
     Pelican's own settings say. Drafts are built at once, since no one is led to them.
     """
-    if not path.endswith(".md") or b"mf2:" not in data[:_HEADER_LIMIT].lower():
+    if b"mf2" not in data[:_HEADER_LIMIT].lower():
         return None
-    headers = dict(_headers(data[:_HEADER_LIMIT]))
+    suffix = path.rpartition(".")[2].lower()
+    headers = dict(_FORMATS.get(suffix, _headers)(_text(data)))
     if "mf2" not in headers or headers.get("status", "").lower() == "draft":
         return None
     try:
@@ -28,11 +35,27 @@ def due(path: str, data: bytes) -> datetime | None:
     return moment.astimezone() if moment.tzinfo is None else moment
 
 
-def _headers(data: bytes) -> Iterator[tuple[str, str]]:
+def _text(data: bytes) -> str:
+    return data[:_HEADER_LIMIT].decode("utf-8-sig", errors="replace")
+
+
+def _fields(text: str) -> Iterator[tuple[str, str]]:
+    """The fields of reStructuredText."""
+    return ((key.lower(), value.strip()) for key, value in _FIELD.findall(text))
+
+
+def _meta(text: str) -> Iterator[tuple[str, str]]:
+    """The metadata of an HTML file, as the bridge and most people write it."""
+    return ((key.lower(), unescape(value).strip()) for key, value in _META.findall(text))
+
+
+def _headers(text: str) -> Iterator[tuple[str, str]]:
     """``key: value`` lines up to the first blank one; of a repeated key the last is the first."""
-    lines = data.decode("utf-8-sig", errors="replace").splitlines()
-    block = itertools.takewhile(str.strip, lines)
+    block = itertools.takewhile(str.strip, text.splitlines())
     for line in reversed(list(block)):
         key, colon, value = line.partition(":")
         if colon:
             yield key.strip().lower(), value.strip()
+
+
+_FORMATS = {"rst": _fields, "html": _meta, "htm": _meta}
