@@ -1,18 +1,13 @@
-"""Extracts an h-cite from another site's page. Run as a program: page in, JSON out.
+"""Extracts an h-cite from another site's page.
 
-A parser of HTML can be kept busy for minutes by a page of some kilobytes that is made for it, so
-this runs in a process of its own, which limits itself and can be killed
-(:mod:`bridge.context.reader`). It needs nothing of the bridge.
+Only runs in :mod:`bridge.net.parser_process`, as does :mod:`bridge.webmention.incoming.parser`,
+which uses parts of it: a page of some kilobytes can be made to keep a parser of HTML busy for
+minutes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import resource
-import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urldefrag
@@ -33,8 +28,6 @@ _NO_TEXT = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
 )
 _WEB_URL = re.compile(r"https?://[^\s<>\"'\\`]+", re.IGNORECASE)
-_CPU_SECONDS = 20
-_MEMORY = 1024**3
 
 
 def cite(html: bytes, url: str, charset: str | None = None) -> dict[str, Any] | None:
@@ -154,25 +147,3 @@ def is_url(value: str) -> bool:
     return (
         len(value) <= URL_LENGTH and value.isprintable() and _WEB_URL.fullmatch(value) is not None
     )
-
-
-def limit_resources() -> None:
-    """Limit this process's memory and processor time before it parses an untrusted page."""
-    os.nice(10)
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    with contextlib.suppress(ValueError):  # macOS takes no limit on memory
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-
-
-def main() -> None:
-    """Read a page from standard input and write its h-cite, or ``null``.
-
-    The arguments are the page's URL and, where the server named it, its character encoding.
-    """
-    limit_resources()
-    url, charset = sys.argv[1:]
-    json.dump(cite(sys.stdin.buffer.read(), url, charset or None), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from email.message import Message
-from pathlib import Path
 from typing import Any
 
 from bridge.net.fetch import Fetched
 from bridge.net.sandboxed_parse import parse_in_subprocess
 
-#: Run, never imported here: a parser of HTML is a third of what else the bridge needs in memory.
-_PROGRAM = Path(__file__).with_name("cite.py")
+#: Never imported here: parsers of HTML need a third of the memory of the rest of the bridge.
+_CITE = "bridge.context.cite:cite"
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _SECONDS = 40.0
 
@@ -23,6 +22,6 @@ async def read_cite(page: Fetched) -> dict[str, Any] | None:
         return None
     charset = kind.get_content_charset() or ""
     cite: dict[str, Any] | None = await parse_in_subprocess(
-        _PROGRAM, page.url, charset, page=page.body, seconds=_SECONDS
+        _CITE, page.url, charset, page=page.body, seconds=_SECONDS
     )
     return cite

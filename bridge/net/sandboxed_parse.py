@@ -1,43 +1,152 @@
-"""Reads what is untrusted in a subprocess, with limits of time and memory: pages, pictures."""
+"""Parses untrusted pages and pictures in subprocesses with limits of time and memory.
+
+The process that parses pages (:mod:`bridge.net.parser_process`) is kept for a while: to start one
+takes a third of a second of processor time, ten times as long as to parse a page.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import logging
 import os
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+from bridge.net.parser_process import ANSWER, QUESTION
 
 log = logging.getLogger(__name__)
 
 _PROJECT = Path(__file__).parents[2]
+#: For so many seconds a process is kept that has nothing to do, and so many of them.
+_IDLE_SECONDS = 60.0
+_MOST_IDLE = 2
 
 
-async def parse_in_subprocess(
-    program: Path, url: str, *arguments: str, page: bytes, seconds: float
-) -> Any:
-    """What ``program`` prints, as JSON, about the page at ``url``; ``None`` if it fails.
+async def parse_in_subprocess(function: str, *arguments: str, page: bytes, seconds: float) -> Any:
+    """Call ``function`` (``"package.module:name"``) with the page and ``arguments`` elsewhere.
 
-    The program is run with the address and ``arguments``, and reads the page from its input. It
-    limits its own memory and processor time. The one who cancels this ends it, too.
+    Returns its result, which JSON can hold; ``None`` where it fails, or takes more time or memory
+    than it may. Cancelling this ends the call.
     """
-    output = await run_in_subprocess(str(program), url, *arguments, data=page, seconds=seconds)
-    return None if output is None else json.loads(output)
+    parser = _parsers.take()
+    keep = False
+    try:
+        async with asyncio.timeout(seconds):
+            answer, keep = await parser.ask(function, arguments, page)
+    except TimeoutError:
+        log.info("%s took too long", function)
+        return None
+    except (OSError, EOFError):
+        # What uses up what the process may use ends it.
+        return None
+    finally:
+        if keep:
+            _parsers.put_back(parser)
+        else:
+            await asyncio.to_thread(parser.end)
+    return json.loads(answer)
+
+
+class _Parser:
+    """A process that parses pages, and this end of the socket to it."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*_PYTHON, "-m", "bridge.net.parser_process"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        self._socket.setblocking(False)
+        self.since = time.monotonic()
+
+    async def ask(
+        self, function: str, arguments: tuple[str, ...], page: bytes
+    ) -> tuple[bytes, bool]:
+        """Have a page parsed; the answer, and whether the process takes another page.
+
+        Raises ``OSError`` or ``EOFError`` where the process has ended.
+        """
+        asked = json.dumps({"function": function, "arguments": arguments}).encode()
+        data = QUESTION.pack(len(asked), len(page)) + asked + page
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        size, more = ANSWER.unpack(await self._receive(ANSWER.size))
+        return await self._receive(size), more
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+
+    async def _receive(self, size: int) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            some = await asyncio.get_running_loop().sock_recv(self._socket, size - len(received))
+            if not some:
+                raise EOFError
+            received += some
+        return bytes(received)
+
+
+class _Parsers:
+    """The processes that have nothing to do at the moment. One pool for the whole process."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Parser] = []
+
+    def take(self) -> _Parser:
+        """A process that has nothing to do; a new one where there is none."""
+        while self._idle:
+            parser = self._idle.pop()
+            if not parser.has_ended():
+                return parser
+            parser.end()
+        return _Parser()
+
+    def put_back(self, parser: _Parser) -> None:
+        """Keep a process for the next page, for some time."""
+        parser.since = time.monotonic()
+        self._idle.append(parser)
+        while len(self._idle) > _MOST_IDLE:
+            self._idle.pop(0).end()
+        asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._end_idle)
+
+    def end_all(self) -> None:
+        """End every process that is kept."""
+        while self._idle:
+            self._idle.pop().end()
+
+    def _end_idle(self) -> None:
+        while self._idle and time.monotonic() - self._idle[0].since >= _IDLE_SECONDS:
+            self._idle.pop(0).end()
+
+
+_parsers = _Parsers()
+atexit.register(_parsers.end_all)
 
 
 async def run_in_subprocess(*arguments: str, data: bytes, seconds: float) -> bytes | None:
     """What a Python program prints that reads ``data``; ``None`` if it fails or takes too long.
 
-    ``arguments`` are a path, or ``-m`` and a module, and the program's own. It limits its own
-    memory and processor time. The one who cancels this ends it, too.
+    ``arguments`` are ``-m`` and a module, and the program's own. It limits its own memory and
+    processor time. Cancelling this ends it.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        # Nothing is imported from wherever the bridge was started.
-        "-P",
-        *("-W", "ignore"),
+        *_PYTHON,
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -56,6 +165,10 @@ async def run_in_subprocess(*arguments: str, data: bytes, seconds: float) -> byt
             await process.wait()
     # What uses up what the process may use ends it.
     return output if process.returncode == 0 else None
+
+
+#: ``-P``: nothing is imported from wherever the bridge was started.
+_PYTHON = (sys.executable, "-P", "-W", "ignore")
 
 
 def _environment() -> dict[str, str]:

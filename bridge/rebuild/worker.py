@@ -14,6 +14,7 @@ from pathlib import Path
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, Job, Superseded
 from bridge.rebuild.ledger import Ledger
+from bridge.runtime.backoff import next_pause
 from bridge.store import ContentStore, StoreError, Version
 
 _log = logging.getLogger(__name__)
@@ -238,9 +239,9 @@ class Worker:
         self._done = self._underway
         self._tell(state="failed", reason=reason, file=file, finished=time.time())
         _log.error("The site could not be built, the last good one stays: %s", reason)
-        pauses = self._timing.again
-        if passing and self._failures < len(pauses):
-            asyncio.get_running_loop().call_later(pauses[self._failures], self._wake.set)
+        pause = next_pause(self._timing.again, self._failures)
+        if passing and pause is not None:
+            asyncio.get_running_loop().call_later(pause, self._wake.set)
         self._failures += 1
 
 

@@ -17,6 +17,7 @@ from bridge.context import reader
 from bridge.context.fetcher import ContextFetcher
 from bridge.context.reader import read_cite
 from bridge.errors import Conflict
+from bridge.net import sandboxed_parse
 from bridge.net.fetch import Fetched, GuardedFetch
 
 Serve = Callable[[web.Application], Awaitable[TestServer]]
@@ -201,7 +202,10 @@ async def test_a_page_made_to_keep_a_parser_busy_is_given_up(
     assert await read_cite(fetched(b"<div>" * 100_000)) is None
 
 
-async def test_reading_ends_with_the_request_that_wanted_it() -> None:
+async def test_reading_ends_with_the_request_that_wanted_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sandboxed_parse, "_parsers", sandboxed_parse._Parsers())
     others = _children()
     task = asyncio.create_task(read_cite(fetched(b"<div>" * 100_000)))
     await until(lambda: bool(_children() - others))

@@ -9,7 +9,6 @@ import json
 import logging
 import unicodedata
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.link_rels import header_links, html_links
@@ -19,8 +18,8 @@ from bridge.settings import KnownClient
 
 _log = logging.getLogger(__name__)
 
-#: Run, never imported: see there.
-_H_APP = Path(__file__).with_name("h_app.py")
+#: Never imported here: see there.
+_H_APP = "bridge.indieauth.oauth.h_app:name"
 _SECONDS = 5.0
 _MAX_HTML = 256 * 1024
 #: "5 kilobytes" is what the Client ID Metadata Document draft recommends as a limit.

@@ -1,8 +1,7 @@
-"""Parses a webmention's source: whether it links to the target, and its h-entry. Run as a program,
-page on standard input, JSON on standard output.
+"""Parses a webmention's source: whether it links to the target, and its h-entry.
 
 A hostile page can keep an HTML parser busy for minutes, so this runs in a subprocess with its own
-limits that can be killed (:mod:`bridge.net.sandboxed_parse`). The output is plain text and http(s)
+limits that can be killed (:mod:`bridge.net.parser_process`). The result is plain text and http(s)
 URLs, limited in length and number, and never HTML.
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -24,7 +22,6 @@ from bridge.context.cite import (
     author_of,
     entry_of,
     first_url,
-    limit_resources,
     line_of,
     plain,
     utf8,
@@ -256,18 +253,3 @@ def _lines(text: str) -> Iterator[str]:
         stripped = _SPACE.sub(" ", line).strip()
         if stripped:
             yield stripped
-
-
-def main() -> None:
-    """Read a page from standard input and write the result of :func:`read` as JSON.
-
-    The arguments are the page's URL, the source and target of the webmention, and the page's media
-    type and character encoding, either of which may be empty.
-    """
-    limit_resources()
-    url, source, target, kind, charset = sys.argv[1:]
-    json.dump(read(sys.stdin.buffer.read(), url, source, target, kind, charset), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from email.message import Message
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -17,8 +16,8 @@ from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.net.web_url import BadURL, parse
 
-#: Run as a subprocess and never imported: an HTML parser would add a third to the bridge's memory.
-_PROGRAM = Path(__file__).with_name("parser.py")
+#: Never imported here: an HTML parser would add a third to the bridge's memory.
+_READ = "bridge.webmention.incoming.parser:read"
 _AGENT = "pelican-indieauth (Webmention)"
 _ACCEPT = (
     "text/html, application/xhtml+xml;q=0.9, application/json;q=0.8, text/plain;q=0.7, */*;q=0.1"
@@ -100,7 +99,7 @@ class Verifier:
     async def _check_link(self, page: Fetched, source: str, target: str) -> Verification:
         kind, charset = _media_type(page.headers.get("Content-Type", ""))
         said: dict[str, Any] | None = await parse_in_subprocess(
-            _PROGRAM, page.url, source, target, kind, charset, page=page.body,
+            _READ, page.url, source, target, kind, charset, page=page.body,
             seconds=self._reading,
         )  # fmt: skip
         if said is None:

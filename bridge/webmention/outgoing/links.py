@@ -1,20 +1,15 @@
-"""Parses one of the site's own pages for the links to send webmentions to. Run as a program, page
-on standard input, JSON on standard output.
+"""Parses one of the site's own pages for the links to send webmentions to.
 
 It reads the page as a receiver of the webmentions will, in a subprocess
-(:mod:`bridge.net.sandboxed_parse`), since a parser that builds the tree as browsers do needs much
+(:mod:`bridge.net.parser_process`), since a parser that builds the tree as browsers do needs much
 memory. It imports nothing of the bridge.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import resource
-import sys
 from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
@@ -39,8 +34,6 @@ _PICTURES = "img[src], video[src], audio[src], source[src]"
 _WEB = re.compile(r"https?://[^\s<>\"'\\`{}|^]+", re.IGNORECASE)
 _URL_LENGTH = 2000
 _MAX_LINKS = 1000
-_CPU_SECONDS = 20
-_MEMORY = 1024**3
 
 
 def read(html: bytes, url: str) -> dict[str, Any]:
@@ -211,18 +204,3 @@ def _utf8(html: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return "utf-8"
-
-
-def main() -> None:
-    """Read a page from standard input and write the result of :func:`read` as JSON. The argument is
-    the page's URL.
-    """
-    os.nice(10)
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    with contextlib.suppress(ValueError):  # macOS takes no limit on memory
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    json.dump(read(sys.stdin.buffer.read(), sys.argv[1]), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

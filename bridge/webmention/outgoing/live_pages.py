@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
@@ -16,7 +15,7 @@ from bridge.store import Version
 from bridge.webmention.outgoing.discovery import AGENT
 from bridge.webmention.outgoing.outbox import Outgoing
 
-_PROGRAM = Path(__file__).with_name("links.py")
+_READ = "bridge.webmention.outgoing.links:read"
 _READ_SECONDS = 40.0
 _BUILD_SECONDS = 20.0
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -166,7 +165,7 @@ async def read_page(body: bytes, url: str) -> dict[str, Any] | None:
     :func:`bridge.webmention.outgoing.links.read`).
     """
     said: dict[str, Any] | None = await parse_in_subprocess(
-        _PROGRAM, url, page=body, seconds=_READ_SECONDS
+        _READ, url, page=body, seconds=_READ_SECONDS
     )
     return said
 

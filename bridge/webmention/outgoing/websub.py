@@ -23,6 +23,7 @@ from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import Rebuilder
+from bridge.runtime.backoff import jittered
 from bridge.runtime.durable import write_durably
 from bridge.store import Version
 
@@ -114,7 +115,7 @@ class HubPing:
                 await self._ping(hub, feed.topic)
 
     async def _is_live(self, feed: Feed) -> bool:
-        for pause in self._looks:
+        for pause in map(jittered, self._looks):
             await asyncio.sleep(pause)
             if self._moved.is_set():
                 return False  # a newer version is announced instead
@@ -133,7 +134,7 @@ class HubPing:
 
     async def _ping(self, hub: str, topic: str) -> None:
         form = {"hub.mode": "publish", "hub.url": topic, "hub.topic": topic}
-        for pause in self._tries:
+        for pause in map(jittered, self._tries):
             await asyncio.sleep(pause)
             try:
                 answer = await self._fetch.post(hub, form, timeout=20.0, accept="*/*")
