@@ -19,6 +19,9 @@ from typing import Literal, TypeAlias
 _MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
 _RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
 _FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
+#: What Python-Markdown reads of the text behind a fence; and else what it can.
+_KNOWN_INFO = re.compile(r" *(?:\{[^\n]*\}|\.?[\w#.+-]* *(?:hl_lines=(?P<q>[\"']).*?(?P=q) *)?)")
+_FIRST_WORD = re.compile(r" *[\w#.+-]+(?=\s|$)")
 _HEADING = re.compile(r"#{1,6}(?:\s|$)")
 #: What ends a paragraph, and so is no further line of one in a list (5.2, "laziness").
 _BLOCK = re.compile(r"`{3,}|~{3,}|#{1,6}(?:\s|$)|>")
@@ -34,11 +37,14 @@ _HTML = re.compile(
 _DELIMITER_ROW = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 #: Formulas, which plugins read: no list begins in them.
 _FORMULA = re.compile(r"(?P<start>\$\$|\\\[|\\begin\{\w+\*?\})")
+_DETAILS = "<details"
 _FORMULA_ENDS = {"$$": "$$", "\\[": "\\]"}
-#: Code, which stays as it is; and struck words (GitHub's extension of CommonMark, 6.5).
+#: Code, which stays as it is; struck words (GitHub's extension of CommonMark, 6.5); and a star
+#: between letters in bold words, as in Autor*innen, which CommonMark shows (6.2, rules 9 and 10).
 _CODE_OR_STRUCK = re.compile(
     r"(?<!`)(?P<marks>`+)(?!`).*?(?<!`)(?P=marks)(?!`)"
     r"|(?<![\w\\~/<=\"'`])~~(?=[^\s~])(?P<struck>[^~`<>]+)(?<!\s)~~(?![\w~])"
+    r"|(?<![\w\\*])\*\*(?P<first>[^\W_](?:[^*`<>\\]*[^\W_])?)\*(?=[^\W_][^*`<>\\]*(?<!\s)\*\*(?![\w*]))"
 )
 #: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
 _TAB = 4
@@ -68,14 +74,16 @@ def restore(written: str, changes: Iterable[Change]) -> str:
 @lru_cache(maxsize=8)  # a post is written several times until nothing about it is guessed
 def adapt(sent: str) -> tuple[str, Changes]:
     """Text (with ``\\n``) as Python-Markdown has to have it, and what was changed."""
-    writer = _Writer()
     lines = sent.split("\n")
+    writer = _Writer(lines)
     for number, line in enumerate(lines):
+        writer.number = number
         following = lines[number + 1] if number + 1 < len(lines) else ""
         writer.line(line, following)
         if number + 1 < len(lines):
             writer.out.append("\n")
             writer.length += 1
+    writer.close()
     return "".join(writer.out), tuple(writer.changes)
 
 
@@ -83,12 +91,13 @@ def adapt(sent: str) -> tuple[str, Changes]:
 class _Item:
     """An item of a list: where its marker stands, and where its content begins (in columns).
 
-    ``has_further``: there is more in it after a blank line.
+    ``has_further``: there is more in it after a blank line. ``numbered``: its list has numbers.
     """
 
     marker: int
     content: int
     has_further: bool = False
+    numbered: bool = False
 
 
 @dataclass(slots=True)
@@ -103,6 +112,8 @@ class _Fence:
 
 @dataclass(slots=True)
 class _Writer:
+    lines: list[str]
+    number: int = 0
     out: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     length: int = 0
@@ -118,6 +129,8 @@ class _Writer:
     after_blank: bool = True
     #: What the paragraph or list of the quotation is that the last line was in, if it was in one.
     quoted: Literal["", "text", "list"] = ""
+    #: What the code between fences began with that is in the quotation.
+    quoted_fence: str = ""
 
     def line(self, line: str, following: str) -> None:
         """One line, with the state after those before it."""
@@ -168,9 +181,14 @@ class _Writer:
         return None if _RULE.fullmatch(text) else _MARKER.match(text)
 
     def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
+        numbered = marker["number"] is not None
         if self.items and indent < self.items[-1].content:
+            other = self.items[-1].numbered is not numbered
             self._end_item()
-            if self.ended_further and not self.after_blank:
+            if not self.items and other:
+                # "Changing the bullet or ordered list delimiter starts a new list" (5.3).
+                self._insert("<!-- -->\n\n" if self.after_blank else "\n<!-- -->\n\n")
+            elif self.ended_further and not self.after_blank:
                 self._insert("\n")
         elif self.in_paragraph and not self._interrupts(text, marker):
             self._keep(" " * indent + text)
@@ -181,7 +199,7 @@ class _Writer:
         gap = len(marker["gap"])
         if not 1 <= gap <= _TAB or marker["gap"] == "\t":
             gap = 1
-        self.items.append(_Item(indent, indent + len(marker["mark"]) + gap))
+        self.items.append(_Item(indent, indent + len(marker["mark"]) + gap, numbered=numbered))
         wanted = _TAB * (len(self.items) - 1)
         self._insert(" " * (wanted - indent))
         self._keep(" " * indent)
@@ -223,7 +241,12 @@ class _Writer:
             self._insert(" " * self._shift())
             self._go_on_after_blank()
         if not text.startswith(">"):
-            self.quoted = ""
+            begins = not (depth or self.after_blank or self.ended_list)
+            if begins and _RULE.fullmatch(text) and (self.quoted or not self.in_paragraph):
+                # "The setext heading underline cannot be a lazy continuation line" (4.3), nor
+                # stand below anything but a paragraph.
+                self._insert("\n")
+            self.quoted = self.quoted_fence = ""
         elif self.quoted == "text" and not depth and self._begins_list(_quoted(text)):
             self._insert(">\n")
         self._keep(" " * indent)
@@ -231,7 +254,7 @@ class _Writer:
             self._quote(text, following)
             self.in_paragraph = True
         elif self._opens_raw(text):
-            self._keep(text)
+            self._raw(text)
             self.in_paragraph = not self.end and not _HTML.match(text)
         elif _HEADING.match(text) or _RULE.fullmatch(text):
             self._words(text)
@@ -243,14 +266,34 @@ class _Writer:
     def _quote(self, text: str, following: str) -> None:
         """A line of a quotation, in which lists and hashtags are read alike."""
         inner = _quoted(text)
+        start = text[: len(text) - len(inner)]
+        fence = _FENCE.fullmatch(inner)
+        if self.quoted_fence or fence:
+            self._keep(start)
+            self._in_quoted_fence(inner, fence, start)
+            return
         if not inner.strip() or _HEADING.match(inner):
             self.quoted = ""
         elif self._marker(inner):
             self.quoted = "list"
         else:
             self.quoted = self.quoted or "text"
-        self._keep(text[: len(text) - len(inner)])
+        self._keep(start)
         self._text(inner, following)
+
+    def _in_quoted_fence(self, inner: str, fence: re.Match[str] | None, start: str) -> None:
+        """Code between fences in a quotation, which is written as an indented block."""
+        marks = self.quoted_fence
+        if not marks and fence:
+            self.quoted_fence = fence["fence"]
+            self._replace(inner, "")
+        elif _closes(inner, marks):
+            self.quoted_fence = ""
+            self._replace(inner, "")
+        else:
+            self._insert(" " * (_TAB if start.endswith(" ") else _TAB + 1) if inner.strip() else "")
+            self._keep(inner)
+        self.quoted = ""
 
     def _begins_list(self, text: str) -> bool:
         marker = self._marker(text)
@@ -265,16 +308,24 @@ class _Writer:
             # "The opening sequence of # characters must be followed by spaces or tabs" (4.2).
             self._insert("\\")
         end = len(text) - len(text.rstrip("\\"))
-        if end % 2 and following.strip():
+        if end % 2 and self._goes_on(following):
             # A backslash at the end of a line is a hard line break (6.7).
             self._words(text[:-1])
             self._replace("\\", "  ")
         else:
             self._words(text)
 
+    def _goes_on(self, following: str) -> bool:
+        """Whether the next line is more of the same paragraph."""
+        text = following.strip()
+        if not text or _BLOCK.match(text) or _RULE.fullmatch(text):
+            return False
+        marker = _MARKER.match(text)
+        return not (marker and (self.items or self._interrupts(text, marker)))
+
     def _words(self, text: str) -> None:
         """Text with its struck words; the same where code may go on to another line."""
-        if "~~" not in text or "`" in _CODE_OR_STRUCK.sub("", text):
+        if not ("~~" in text or "**" in text) or "`" in _CODE_OR_STRUCK.sub("", text):
             self._keep(text)
             return
         end = 0
@@ -285,6 +336,10 @@ class _Writer:
                 self._keep(match["struck"])
                 self._replace("~~", "</del>")
                 end = match.end()
+            elif match["first"]:
+                self._keep(text[end : match.end() - 1])
+                self._insert("\\")
+                end = match.end() - 1
         self._keep(text[end:])
 
     def _opens_raw(self, text: str) -> bool:
@@ -302,6 +357,25 @@ class _Writer:
             self.end = ""
         return True
 
+    def _raw(self, text: str) -> None:
+        """The first line of HTML, or of a formula."""
+        if text.lower().startswith(_DETAILS) and self._has_blank_line():
+            # "HTML blocks continue until … a blank line" (4.6). Python-Markdown's go on to their
+            # end, unless they say otherwise.
+            self._keep(text[: len(_DETAILS)])
+            self._insert(' markdown="1"')
+            text = text[len(_DETAILS) :]
+        self._keep(text)
+
+    def _has_blank_line(self) -> bool:
+        """Whether there is one before the end of the HTML that begins with this line."""
+        for line in self.lines[self.number + 1 :]:
+            if not line.strip():
+                return True
+            if self.end in line.lower():
+                break
+        return False
+
     def _open_fence(self, text: str, indent: int, marks: str) -> None:
         depth = len(self.items)
         if depth:
@@ -312,17 +386,33 @@ class _Writer:
                 self._insert("\n")
             self._replace(" " * indent + text, "")
         else:
-            self._keep(" " * indent + text)
+            self._replace(" " * indent, "")
+            self._keep(marks)
+            # "Info strings … can contain any" text (4.5); the first word is the language.
+            info = text[len(marks) :]
+            known = _KNOWN_INFO.fullmatch(info)
+            language = _FIRST_WORD.match(info)
+            self._replace(info, info if known else language[0] if language else "")
         self.in_paragraph = False
 
+    def close(self) -> None:
+        """End what the text has left open: "the closing code fence … is optional" (4.5)."""
+        if self.fence and not self.fence.indented:
+            line_end = "\n" if self.lines[-1] else ""
+            self._insert(f"{line_end}{self.fence.marks}")
+
     def _in_fence(self, line: str, fence: _Fence) -> None:
-        text = line.strip(" ")
-        closes = set(text) == {fence.marks[0]} and len(text) >= len(fence.marks)
+        closes = _closes(line, fence.marks)
         if closes:
             self.fence = None
             self.after_blank = fence.indented
         if not fence.indented:
-            self._keep(line)
+            had = min(len(line) - len(line.lstrip(" ")), fence.indent)
+            if closes:
+                self._replace(line, fence.marks)
+            else:
+                self._replace(line[:had], "")
+                self._keep(line[had:])
         elif closes:
             self._replace(line, "")
         elif line.strip():
@@ -345,6 +435,14 @@ class _Writer:
             return
         self.changes.append(Change(self.length, len(text), sent))
         self._keep(text)
+
+
+def _closes(line: str, marks: str) -> bool:
+    """Whether a line ends the code that began with these marks: "at least as many" of them, and
+    indented by less than four (4.5)."""
+    text = line.strip(" ")
+    few = len(line) - len(line.lstrip(" ")) < _TAB
+    return few and set(text) == {marks[0]} and len(text) >= len(marks)
 
 
 def _quoted(text: str) -> str:
