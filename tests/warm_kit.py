@@ -67,6 +67,7 @@ _OPTIONS = (
 #: Those of Python's own variables that :func:`_become` sees to.
 _UNDERSTOOD = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED"}
 _SUBREAPER = 36
+_NAME = 15
 _NOT_A_CHILD = 70
 
 #: Where Python and what is installed are, without what the tests have added.
@@ -424,6 +425,8 @@ def _interpret(argv: list[str]) -> None:
             warnings.simplefilter(words.pop(0))  # type: ignore[arg-type] # "ignore" alone
     kind = words.pop(0) if words[0] in ("-m", "-c") else ""
     program, *arguments = words
+    # Its command line stays that of the process that it is a fork of: its name tells what it is.
+    ctypes.CDLL(None).prctl(_NAME, program[-15:].encode(), 0, 0, 0)
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     places = {"-m": str(Path.cwd()), "-c": "", "": str(Path(program).parent)}
     first = [] if safe else [places[kind]]

@@ -27,9 +27,6 @@ from bridge.runtime import process
 from bridge.store import Version
 from bridge.store.git import GitStore
 
-#: Its processes are known by how they were started.
-pytestmark = pytest.mark.cold
-
 #: So many that a build is still at work when its first pages are seen.
 POSTS = 150 if SOAK else 60
 
@@ -51,7 +48,9 @@ def builders() -> list[int]:
         with contextlib.suppress(OSError):
             state, parent, *_ = (entry / "stat").read_text().rpartition(") ")[2].split()
             is_ours = parent == str(os.getpid()) and state != "Z"
-            if is_ours and b"bridge.rebuild.resident" in (entry / "cmdline").read_bytes():
+            # A fork has the command line of what it is a fork of, and a name.
+            said = (entry / "cmdline").read_bytes() + (entry / "comm").read_bytes()
+            if is_ours and b"build.resident" in said:
                 found.append(int(entry.name))
     return found
 

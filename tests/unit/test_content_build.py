@@ -27,8 +27,8 @@ SECRET = "the-secret-of-the-machine"
 
 
 def nasty_posts() -> list[tuple[Post, Properties]]:
-    """All of them in soak, and else every third, by turns of each kind."""
-    return [*all_nasty_posts()][:: 1 if SOAK else 3]
+    """All of them in soak, and else every fourth, by turns of each kind."""
+    return [*all_nasty_posts()][:: 1 if SOAK else 4]
 
 
 def all_nasty_posts() -> Iterator[tuple[Post, Properties]]:
