@@ -32,7 +32,7 @@ from bridge.posts.attachments import Attachments, Orphans
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.once import Once
 from bridge.posts.reply_contexts import ReplyContexts
-from bridge.publisher import Publisher
+from bridge.publisher import Following, Publisher
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Lifetime
 from bridge.settings import Settings, prefix_of
@@ -125,16 +125,13 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
     lifetime.run(reply_contexts.start(), "reply_contexts")
     lifetime.run(Orphans(repo.media, core.committer).run(), "orphans")
     publisher = Publisher(
-        catalogue=repo.catalogue,
-        posts=repo.posts,
-        reservations=core.reservations,
-        attachments=Attachments(repo.media),
-        committer=core.committer,
-        reply_contexts=reply_contexts,
-        tombstones=tombstones,
-        rebuilder=core.rebuilder,
-        once=Once(repo.store),
-        wait_seconds=core.settings.rebuild.wait_seconds,
+        repo.posts,
+        core.reservations,
+        Attachments(repo.media),
+        tombstones,
+        core.committer,
+        Following(core.rebuilder, reply_contexts, core.settings.rebuild.wait_seconds),
+        Once(repo.store),
         targets=partial(default_targets, core.settings.syndication.targets),
     )
     lifetime.close_later(publisher.close)

@@ -34,7 +34,7 @@ from bridge.posts.once import Once
 from bridge.posts.reader import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
-from bridge.publisher import Published, Publisher
+from bridge.publisher import Following, Published, Publisher
 from bridge.rebuild.none import NoRebuild
 from bridge.settings import Content, Settings, Site
 from bridge.site.current import CurrentSite
@@ -165,16 +165,13 @@ async def bench(
     async with GuardedFetch() as fetch:
         reply_contexts = ReplyContexts(catalogue, posts, reservations, committer, fetch)
         publisher = Publisher(
-            catalogue=catalogue,
-            posts=posts,
-            reservations=reservations,
-            attachments=Attachments(library),
-            committer=committer,
-            reply_contexts=reply_contexts,
-            tombstones=Tombstones(store, "content/mentions", enabled=send),
-            rebuilder=NoRebuild(),
-            once=Once(store),
-            wait_seconds=0,
+            posts,
+            reservations,
+            Attachments(library),
+            Tombstones(store, "content/mentions", enabled=send),
+            committer,
+            Following(NoRebuild(), reply_contexts, wait_seconds=0),
+            Once(store),
             now=lambda: WHEN,
         )
         try:

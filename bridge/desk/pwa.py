@@ -44,7 +44,7 @@ async def once(request: web.Request) -> web.Response:
         return _answer({"error": "unauthorized"}, 401)
     asked = [name for name in request.query.getall("once", []) if 0 < len(name) <= _LONGEST]
     try:
-        done = await request.app[DESK].publisher.carried_out(asked[:_MOST])
+        done = await request.app[DESK].publisher.once.carried_out(asked[:_MOST])
     except StoreError:
         return _answer({"error": "unavailable"}, 503)
     return _answer({"done": done}, 200)
@@ -69,8 +69,8 @@ async def post_waiting(submission: Submission) -> web.StreamResponse:
     try:
         await desk.catalogue.refresh()
         action = write.asked(sheet, "published", desk)
-        is_known = await desk.publisher.carried_out([sheet.once])
-        if is_known and not await desk.publisher.has_done(action.once):
+        is_known = await desk.publisher.once.carried_out([sheet.once])
+        if is_known and not await desk.publisher.once.has_done(action.once):
             raise Conflict("This form has been sent before, with other words. Look at your posts.")
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from bridge.posts.commits import once_of
@@ -59,6 +59,19 @@ class Once:
         """Whether any action of a form has been carried out."""
         half = _half(form)
         return any(name.startswith(half) for name in self._urls)
+
+    async def carried_out(self, forms: Iterable[str]) -> list[str]:
+        """Those of the forms of which any action has been carried out. Raises what the store does.
+
+        A form's name is the first word of the names of its actions.
+        """
+        await self.load()
+        return [form for form in forms if self.has_form(form)]
+
+    async def has_done(self, word: str) -> bool:
+        """Whether the action of this name has been carried out. Raises what the store does."""
+        await self.load()
+        return self.find(word) is not None
 
     def note(self, word: str, url: str) -> None:
         """Record that a request has been carried out."""

@@ -32,7 +32,7 @@ class PostReader:
         self, store: ContentStore, catalogue: Catalogue, settings: Settings, *, public_url: str
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._settings = settings
         self._public_url = public_url
         self._path = PathTemplate(settings.content.folder, settings.content.path)
@@ -40,7 +40,7 @@ class PostReader:
     @property
     def media(self) -> MediaUrls:
         """The URLs of the site's uploads."""
-        folder, siteurl = self._settings.media.folder, self._catalogue.site.facts.siteurl
+        folder, siteurl = self._settings.media.folder, self.catalogue.site.facts.siteurl
         return MediaUrls(folder, (f"{self._public_url}media/", f"{siteurl}/{folder}/"))
 
     def rules(self, site: SiteView) -> SiteRules:
@@ -68,11 +68,11 @@ class PostReader:
 
     def find_or_none(self, url: str) -> IndexedPost | None:
         """The post at a URL, if there is one."""
-        return self._catalogue.index.find(url)
+        return self.catalogue.index.find(url)
 
     def find(self, url: str) -> IndexedPost:
         """The post at a URL. Raises :class:`InvalidRequest`."""
-        entry = self._catalogue.index.find(url)
+        entry = self.catalogue.index.find(url)
         if entry is None:
             raise InvalidRequest(f"There is no post at {url[:200]}.")
         return entry
@@ -85,7 +85,7 @@ class PostReader:
         brings back one that had moved away when it was deleted. Raises :class:`InvalidRequest`
         where there never was one.
         """
-        index = self._catalogue.index
+        index = self.catalogue.index
         wanted, there = canonical(url, index.own), index.find(url)
         if there is not None and canonical(there.url, index.own) == wanted:
             return there
@@ -93,7 +93,7 @@ class PostReader:
         removals = self._store.removals(self._settings.content.folder, base)
         while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
             files = await asyncio.to_thread(self._sources, some)
-            described = await self._catalogue.site.describe(files)
+            described = await self.catalogue.site.describe(files)
             for gone, file, entry in zip(some, files, described, strict=True):
                 if not (isinstance(entry, IndexedPost) and index.is_at(entry, url)):
                     continue
@@ -135,7 +135,7 @@ class PostReader:
     @property
     def rules_without_asking(self) -> SiteRules:
         """The rules, as far as they are known without asking the site's process."""
-        return self.rules(KnownSite(self._catalogue.site.facts))
+        return self.rules(KnownSite(self.catalogue.site.facts))
 
     async def posts(self, entries: Sequence[IndexedPost]) -> list[Post]:
         """Decode the files of some indexed posts."""
@@ -158,4 +158,4 @@ class PostReader:
             rules = self.rules(site)
             return [read(file, rules, entry.found if entry else {}) for file, entry in files]
 
-        return await without_guesses(self._catalogue.site, work)
+        return await without_guesses(self.catalogue.site, work)

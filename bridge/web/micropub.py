@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from bridge.auth.scopes import require
-from bridge.micropub.action import Action, Create, Delete, Undelete, Update
+from bridge.micropub.action import Action, Create
 from bridge.micropub.parse import is_media_upload, parse_action
-from bridge.publisher import Published, Publisher
+from bridge.publisher import PERMISSIONS, Published, Publisher
 from bridge.web.gate import Gate
 from bridge.web.media import MediaHandlers
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
-
-_PERMISSION_FOR: dict[type[Action], str] = {
-    Create: "create",
-    Update: "update",
-    Delete: "delete",
-    Undelete: "undelete",
-}
 
 
 class MicropubHandlers:
@@ -53,10 +45,9 @@ class MicropubHandlers:
         if is_media_upload(body):
             return await self._media.upload(body, token)
         action = parse_action(body)
-        permission = _PERMISSION_FOR[type(action)]
-        require(token, permission)
         if not isinstance(action, Create):
             # What exists is not changed on the word of a token that was revoked a moment ago.
+            permission = PERMISSIONS[type(action)]
             token = await self._gate.admit(request, body.access_token, permission, fresh=True)
         return self._answer(action, await self._publisher.carry_out(action, token))
 
