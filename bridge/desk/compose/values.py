@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 from bridge.content import dates
 from bridge.desk.compose.fields import FIELDS
 from bridge.errors import InvalidRequest
+from bridge.micropub.body import ALT_TEXTS, File, split_name
 from bridge.micropub.body import Field as Sent
-from bridge.micropub.body import File, split_name
-from bridge.micropub.commands import ALT_TEXTS
 from bridge.micropub.post import Json, Post
 
 #: What a form says beside the post.
