@@ -20,7 +20,6 @@ from html import unescape
 from bridge.auth.scopes import is_draft_only, require
 from bridge.auth.token import Token
 from bridge.content.file import PelicanFile
-from bridge.content.render import refuse_nothing_to_see
 from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post
@@ -222,9 +221,7 @@ class Publisher:
 
     async def _create(self, action: Create, token: Token, deadline: asyncio.Timeout) -> Published:
         action, when = self._completed(action, token), self._now()
-        if not action.uploads:
-            refuse_nothing_to_see(action.post, self._posts.rules_without_asking)
-        else:
+        if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
             await self._catalogue.for_new_post()
             await self._writer.compose(action, when)

@@ -15,8 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
-from bridge.media.committed import Committed
-from bridge.media.file_store import FileStore, Incoming, OpenFile
+from bridge.media.file_store import Committed, FileStore, Incoming, OpenFile
 from bridge.media.formats.picture import Rules
 from bridge.media.formats.sniff import sniff
 from bridge.media.spool import Spool

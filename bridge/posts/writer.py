@@ -39,6 +39,8 @@ class PostWriter:
             return compose(action.post, commands=action.commands, when=when, rules=rules, slug="-")
 
         site = self.posts.catalogue.site
+        if not action.uploads:
+            refuse_nothing_to_see(action.post, self.posts.rules_without_asking)
         published = published_at(action.post, when, ZoneInfo(site.facts.timezone))
         wishes = slug_wishes(action.post, action.commands, published)
         settled = await settle(site, write, lambda text: Locate(text, wishes=wishes))

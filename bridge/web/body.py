@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
 from bridge.http.body_stream import Take, receive
 from bridge.http.form import FORM, MULTIPART, urlencoded
-from bridge.http.json_body import read_json
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json
@@ -152,3 +153,77 @@ def _with_token(body: RequestBody, tokens: Sequence[object]) -> RequestBody:
     if not isinstance(token, str) or any(other != token for other in others):
         raise InvalidRequest("Send one access token, as a text.")
     return replace(body, access_token=token)
+
+
+#: No microformats object is nested deeper; recursion over what comes out of here is safe.
+MAX_DEPTH = 32
+_MAX_DIGITS = 20
+
+
+def read_json(data: bytes) -> Json:
+    """The value in ``data``, which must be UTF-8.
+
+    Raises :class:`InvalidRequest` for what is not JSON, and for what is but could not be kept as it
+    came: two equal keys, ``NaN``, numbers out of range, half characters, deep nesting.
+    """
+    try:
+        value: Json = json.loads(
+            data.decode("utf-8-sig"),
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_int=_integer,
+            parse_float=_float,
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The JSON is not UTF-8 (byte {error.start}).") from error
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The JSON is malformed in line {error.lineno}, column {error.colno}: {error.msg}."
+        ) from error
+    except RecursionError as error:
+        raise InvalidRequest("The JSON is nested too deep.") from error
+    _check(value, MAX_DEPTH)
+    return value
+
+
+def _object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    # Readers differ in which of two equal keys counts; a guess could lose text.
+    if len(found) != len(pairs):
+        raise InvalidRequest("An object in the JSON has the same key twice.")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise InvalidRequest(f"{name} is not JSON.")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise InvalidRequest("A number in the JSON is too long: send it as a text.")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise InvalidRequest("A number in the JSON is too large: send it as a text.")
+    return number
+
+
+def _check(value: Json, depth: int) -> None:
+    """Refuse nesting beyond ``depth``, and halves of surrogate pairs, which no file can hold."""
+    if depth == 0:
+        raise InvalidRequest("The JSON is nested too deep.")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequest("A text in the JSON holds half a character.") from error
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check(key, depth - 1)
+            _check(inner, depth - 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner, depth - 1)
