@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import pelican
 import pytest
 from rebuild_kinds import differing
 from rebuild_site import CONF, commit, files, post, settled
@@ -14,9 +16,10 @@ from warm_kit import run_module
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import Timing, Worker
 from bridge.runtime import process
-from bridge.settings import Rebuild, Settings, Site
+from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store.git import GitStore
 
+SIMPLE = Path(pelican.__file__).parent / "themes" / "simple"
 POSTS: Mapping[str, bytes] = {
     "content/draft.md": post("Draft", 3, Status="draft"),
     "content/hidden.md": post("Hidden", 4, Status="hidden"),
@@ -124,10 +127,12 @@ async def worker(
     await worker.close()
 
 
-def clean(checkout: Path, settings: str, output: Path) -> dict[str, bytes]:
+def clean(
+    checkout: Path, settings: str, output: Path, content: str = "content"
+) -> dict[str, bytes]:
     """What ``pelican`` makes of it."""
     environment = importing_from((checkout / settings).parent, process.environment({}))
-    arguments = ("content", "-s", settings, "-o", output)
+    arguments = (content, "-s", settings, "-o", output)
     # Compiled settings are recognised by second and size; two versions can share both.
     env = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}
     ended = run_module("pelican", *arguments, cwd=checkout, env=env)
@@ -159,3 +164,73 @@ async def test_it_is_what_pelican_makes_of_it(
         expected = clean(checkout, files_and_settings[1], tmp_path / f"clean-{number}")
         assert expected.keys()
         assert differing(expected, files(tmp_path / "output")) == []
+
+
+#: Pelican's own theme, as people copy it into their repo.
+LOOK = {
+    f"look/{file.relative_to(SIMPLE).as_posix()}": file.read_bytes()
+    for file in SIMPLE.rglob("*.html")
+}
+AT_ROOT = CONF.replace(b'PATH = "content"', b'PATH = "."')
+IN_FOLDERS = AT_ROOT.replace(b'THEME = "simple"', b'THEME = "look"')
+IN_FOLDERS += b'ARTICLE_PATHS = ["posts"]\nPAGE_PATHS = ["pages"]\n'
+
+
+LINKS = "[x]({filename}linked.md) ![x]({static}/media/x.png)"
+
+
+@pytest.mark.parametrize(
+    ("conf", "folder", "unread"),
+    [(AT_ROOT, "", {"README.md", "notes/todo.md"}), (IN_FOLDERS, "posts/", set())],
+    ids=["beside everything", "in folders of the root"],
+)
+async def test_posts_at_the_root_of_the_repo(
+    bare_store: GitStore, tmp_path: Path, conf: bytes, folder: str, unread: set[str]
+) -> None:
+    """Neither git's files nor the theme's, a README or the built pages are posts, or in the way."""
+    store = bare_store
+    start = {
+        "pelicanconf.py": conf,
+        "README.md": b"# A site\n\nNo post.\n",
+        "notes/todo.md": b"Nothing to do.\n",
+        "media/x.png": b"not really a picture",
+        "pages/about.md": b"Title: About\n\nMe.\n",
+        f"{folder}linked.md": post("Linked", 2),
+        f"{folder}one.md": post("One", 3, body=LINKS),
+        **(LOOK if b"look" in conf else {}),
+    }  # fmt: skip
+    commit(store, start)
+    settings = Settings(
+        site=Site(me="https://example.com/", repo=tmp_path / "site.git"),
+        content=Content(folder=""),
+        rebuild=Rebuild(mode="resident"),
+    )
+    timing = Timing(debounce=0.01, again=())
+    output = tmp_path / "output"
+    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
+    assert isinstance(worker, Worker)
+    await worker.start()
+    changes: list[dict[str, bytes | None]] = [
+        {f"{folder}new.md": post("New", 20, Tags="a;"), "media/y.png": b"another"},
+        {f"{folder}bad.md": post("Bad", 21, Slug="one"), "README.md": b"# Another\n"},
+    ]
+    if folder:
+        article = LOOK["look/templates/article.html"].replace(b"{{ super() }}", b"", 1)
+        changes.append({"look/templates/article.html": article + b"<!-- changed -->"})
+    try:
+        for number, change in enumerate(changes):
+            version = commit(store, change)
+            worker.changed(version)
+            await settled(worker, version)
+            status = worker.status()
+            assert (status.state, status.slow) == ("idle", None), status
+            bad = {f"{folder}bad.md"} if number else set()
+            assert {path for path, _ in status.left_out} == unread | bad
+        plain = tmp_path / "plain"
+        shutil.copytree(tmp_path / "state" / "rebuild" / "checkout", plain)
+        (plain / folder / "bad.md").unlink()
+        expected = clean(plain, "pelicanconf.py", tmp_path / "clean", ".")
+        assert differing(expected, files(output)) == []
+        assert "new.html" in expected
+    finally:
+        await worker.close()
