@@ -1,1 +1,1 @@
-"""Posts as Pelican source files and back, and where Pelican puts them. Knows no git, no HTTP."""
+"""Posts as Pelican source files, and back. Knows no git and no HTTP."""

@@ -1,14 +1,14 @@
 """The content of a post as the body of a Pelican file, and back.
 
-A note's plain text is protected from Markdown (:mod:`bridge.content.text`). An article's
-Markdown stays as it was sent, but for what Python-Markdown reads otherwise than CommonMark
-(:mod:`bridge.content.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
+A note's plain text is escaped so that Markdown shows it as it is (:mod:`bridge.content.text`). An
+article's Markdown stays as it was sent, except for what Python-Markdown reads differently from
+CommonMark (:mod:`bridge.content.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
 Markdown leaves alone.
 
-Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists) and each
-of the site's extensions adds some, so not the Markdown is judged but what the site's own Markdown
-makes of it: if that could act, or reach for files (``{static}``), the body is the sanitised HTML
-instead. What was sent stays in ``Mf2`` wherever the body does not give it back exactly.
+Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists), and each
+of the site's extensions adds some. So the check is not of the Markdown, but of the HTML that the
+site makes of it: if that could act, or link to files of the site (``{static}``), the body is the
+sanitised HTML instead. The original stays in ``Mf2`` if the body does not give it back exactly.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ _LAYOUT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PostBody:
-    """A body, and how it encodes the content. ``text`` ends in a newline unless it is empty;
-    ``changes`` are what Python-Markdown needs other than it was sent."""
+    """A body and how it encodes the content. ``text`` ends in a newline unless it is empty;
+    ``changes`` are what was changed for Python-Markdown.
+    """
 
     text: str
     form: Form
@@ -50,8 +51,8 @@ class PostBody:
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """What a body may contain although a client may not send it: the owner's file has it
-    already.
+    """What a body may contain although a client may not send it, because the owner's file
+    contains it already.
     """
 
     links: frozenset[str] = frozenset()
@@ -60,7 +61,7 @@ class Allowlist:
 
     @classmethod
     def of(cls, text: str, suffix: str, rules: SiteRules) -> Allowlist:
-        """What is in the body that a client is about to replace."""
+        """What the body contains that a client is about to replace."""
         shown = rules.site.render(text, suffix)
         links = frozenset(rules.site.links.find(shown.html))
         return cls(links, _find_unsafe(shown.html, suffix), shown.effects)
@@ -68,8 +69,9 @@ class Allowlist:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the guard finds in what the site makes of a text: ``reaches`` are links to files of
-    the site, ``acts`` elements that the sanitiser would take out."""
+    """What is unsafe in the HTML that the site makes of a text: ``reaches`` are links to files
+    of the site, ``acts`` elements that the sanitiser would remove.
+    """
 
     html: str
     reaches: frozenset[str]
@@ -79,8 +81,8 @@ class Verdict:
 def judge(text: str, suffix: str, rules: SiteRules, allowlist: Allowlist) -> Verdict:
     """Check what the site renders from a client's text.
 
-    Raises :class:`InvalidRequest` for a text that has the site include a file or an address, or
-    pass raw HTML on: that is for the owner alone.
+    Raises :class:`InvalidRequest` for a text that makes the site include a file or an address, or
+    pass on raw HTML: only the owner may do that.
     """
     shown = rules.site.render(text, suffix)
     refuse_effects(shown.effects - allowlist.effects)
@@ -90,12 +92,12 @@ def judge(text: str, suffix: str, rules: SiteRules, allowlist: Allowlist) -> Ver
 
 
 def _find_unsafe(shown: str, suffix: str) -> frozenset[str]:
-    """What the sanitiser would take out; not how docutils lays tables and pictures out."""
+    """What the sanitiser would remove, except docutils' own layout of tables and pictures."""
     return html.find_unsafe(_LAYOUT.sub("", shown) if suffix == "rst" else shown)
 
 
 def refuse_effects(effects: frozenset[str]) -> None:
-    """Raise :class:`InvalidRequest` if a client's text has any."""
+    """Raise :class:`InvalidRequest` if a client's text has such effects."""
     if effects:
         raise InvalidRequest(
             f"This text would have the site use {', '.join(sorted(effects))[:200]}: only the owner"
@@ -111,11 +113,11 @@ def encode(
     allowlist: Allowlist | None = None,
     as_it_is: bool = False,
 ) -> PostBody:
-    """The body for a content value. ``markdown``: whether plain text is Markdown (an article);
-    ``as_it_is``: it is for the site's own Markdown, and not CommonMark.
+    """The body for a content value.
 
-    Raises :class:`InvalidRequest` for HTML that would grow without bounds, and for Markdown that
-    would have the site include something.
+    ``markdown``: plain text is Markdown (an article). ``as_it_is``: it is meant for the site's own
+    Markdown, not CommonMark. Raises :class:`InvalidRequest` for HTML that would grow without
+    bounds, and for Markdown that would make the site include something.
     """
     if isinstance(content, dict):
         sent = content.get("html")
@@ -133,10 +135,10 @@ def encode(
 
 
 def decode(file: PelicanFile, form: Form | None, rules: SiteRules, changes: Changes = ()) -> Json:
-    """The content value that a file's body stands for; ``None`` where it is empty.
+    """The content value that a file's body stands for; ``None`` if it is empty.
 
-    ``changes`` are those that this very body was written with.
-    A body without ``form`` is hand-written: HTML in an HTML file, else the text as it is.
+    ``changes`` are those with which this very body was written. A body without ``form`` was written
+    by hand: HTML in an HTML file, otherwise text that is returned as it is.
     """
     unix = _unix(file.body)
     if form == "html" or (form is None and file.syntax.name == "html"):
@@ -151,7 +153,7 @@ def decode(file: PelicanFile, form: Form | None, rules: SiteRules, changes: Chan
 
 
 def is_adapted(file: PelicanFile, mf2: Mf2Line) -> bool:
-    """Whether a body of Markdown is as :func:`encode` writes it: a hand has left it alone."""
+    """Whether a Markdown body is as :func:`encode` wrote it, not edited by hand."""
     if mf2.form != "markdown":
         return False
     written = _unix(file.body).removesuffix("\n")
@@ -160,13 +162,14 @@ def is_adapted(file: PelicanFile, mf2: Mf2Line) -> bool:
 
 
 def changes_of(file: PelicanFile, mf2: Mf2Line) -> Changes:
-    """The changes that a body was written with, unless a hand has changed it since."""
+    """The changes with which a body was written; none if it was edited by hand since."""
     return mf2.changes if mf2.changes and mf2.digest == digest(file.body) else ()
 
 
 def form_of(file: PelicanFile, form: Form | None, rules: SiteRules) -> Form | None:
-    """The form that a body has by now: a note's text that a hand has given a list, a picture or
-    any other structure is Markdown from then on."""
+    """The present form of a body: a note's text becomes Markdown when a list, a picture or any
+    other structure is added by hand.
+    """
     if form != "text":
         return form
     encoded = rules.media.externalise_note(_unix(file.body).removesuffix("\n"))
@@ -174,8 +177,9 @@ def form_of(file: PelicanFile, form: Form | None, rules: SiteRules) -> Form | No
 
 
 def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> str:
-    """A note's new body with the lines of the old one where they say the same, however a hand or an
-    earlier version has written them."""
+    """A note's new body, in which lines that say the same as before are kept as they were
+    written, whether by hand or by an earlier version.
+    """
     old = rules.media.externalise_note(_unix(file.body)).removesuffix("\n").split("\n")
     new = rules.media.externalise_note(written).removesuffix("\n").split("\n")
     said = [text.decode(line.removesuffix("  ")) for line in old]
@@ -209,7 +213,7 @@ def _unchanged(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def digest(body: str) -> str:
-    """A name for a body, whatever its line ends: says whether a hand has changed it since."""
+    """A hash of a body, ignoring line ends: shows whether it was edited by hand since."""
     unix = _unix(body).rstrip("\n")
     return hashlib.sha256(unix.encode(errors="surrogatepass")).hexdigest()[:16]
 
@@ -219,7 +223,9 @@ def _unix(body: str) -> str:
 
 
 def safe_html(sent: str, rules: SiteRules) -> str:
-    """A client's HTML as it may stand in a file: sanitised, own media in Pelican's notation."""
+    """A client's HTML as it may be written to a file: sanitised, own media in Pelican's
+    notation.
+    """
     shown = printable(sent)
     if rules.html == "sanitize":
         shown = html.sanitise(shown)

@@ -1,7 +1,8 @@
-"""Characters that Pelican, Markdown, a feed or a theme cannot handle, and what replaces them.
+"""Replaces characters that Pelican, Markdown, a feed or a theme cannot handle.
 
-A control character in a body aborts the whole build once a feed is on; in a header a carriage
-return starts a new key. Nothing that a client sends gets past here into a file.
+A control character in a body aborts the whole build once a feed is on; in a header, a carriage
+return starts a new key. Everything that a client sends passes through here before it is written to
+a file.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def is_one_clean_line(value: str) -> bool:
 
 
 def title(name: str) -> str:
-    """A text as a Title. Themes print titles as HTML, so what HTML would take for markup is not."""
+    """A text as a Title, escaped, because themes print titles as HTML."""
     escaped = _REFERENCE.sub(_escaped_reference, one_line(name))
     for character, reference in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         escaped = escaped.replace(character, reference)
@@ -63,7 +64,7 @@ def title(name: str) -> str:
 
 
 def label(name: str) -> str:
-    """A text as the name of a tag, a category or an author: printed as HTML, too."""
+    """A text as the name of a tag, a category or an author, which are printed as HTML, too."""
     shown = _REFERENCE.sub(_parted_reference, one_line(name)).translate(_LOOK_ALIKES)
     return one_line(shown.replace("'", "’") if "=" in shown else shown)
 

@@ -1,11 +1,11 @@
-"""Markdown as apps write it, CommonMark, so that Python-Markdown shows the same, and back.
+"""Adapts CommonMark, which apps write, so that Python-Markdown shows the same; and back.
 
-Python-Markdown follows the first Markdown, where a list or a table has to stand apart from the text
-before it, what belongs to an item is indented by four, ``#hashtag`` is a heading, and no code block
-between fences stands in a list; nor does it know ``~~struck~~``
-words, which most apps show. Blank lines, blanks and backslashes are put in for what CommonMark
-(the numbers below are its sections) reads differently; it reads the result as it did what was sent.
-What each :class:`Change` says is enough to take them out again.
+Python-Markdown follows the original Markdown: a list or a table has to be separated from the text
+before it, the content of an item is indented by four, ``#hashtag`` is a heading, and lists contain
+no fenced code; nor does it know ``~~struck~~`` words, which most apps show. Blank lines, spaces and
+backslashes are inserted where CommonMark (numbers below are its sections) reads the text
+differently; to CommonMark, the result means the same as the original. The list of changes
+(:class:`Change`) is enough to undo them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _TAB = 4
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was written at a place of the result, and what stood there."""
+    """What was inserted at a place of the result, and what it replaced."""
 
     place: int
     length: int
@@ -63,7 +63,7 @@ Changes: TypeAlias = tuple[Change, ...]
 
 
 def restore(written: str, changes: Iterable[Change]) -> str:
-    """What was sent, out of what :func:`adapt` made of it."""
+    """The original text, from the result of :func:`adapt`."""
     parts, end = [], 0
     for change in changes:
         parts += [written[end : change.place], change.sent]
@@ -73,7 +73,7 @@ def restore(written: str, changes: Iterable[Change]) -> str:
 
 @lru_cache(maxsize=8)  # a post is written several times until nothing about it is guessed
 def adapt(sent: str) -> tuple[str, Changes]:
-    """Text (with ``\\n``) as Python-Markdown has to have it, and what was changed."""
+    """A text (with ``\\n``) as Python-Markdown needs it, and the changes made."""
     lines = sent.split("\n")
     writer = _Writer(lines)
     for number, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""Dates as clients write them, and as Pelican reads them."""
+"""Dates as clients send them and as Pelican reads them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _EARLIEST, _LATEST = 1000, 9998
 
 
 def parse(value: Json, zone: tzinfo) -> datetime:
-    """A date with its zone; the site's ``zone`` where it has none of its own.
+    """A date with its zone; the site's ``zone`` if it has none of its own.
 
-    Takes ISO 8601 in the forms that clients send, Unix seconds and mail dates. Raises
+    Accepts ISO 8601 in the forms that clients send, Unix seconds and mail dates. Raises
     :class:`InvalidRequest` for anything else: a wrong date must never silently become "now".
     """
     text = "" if isinstance(value, bool) else str(value).strip()
@@ -42,20 +42,20 @@ def parse(value: Json, zone: tzinfo) -> datetime:
 
 
 def on_the_clock(value: Json, zone: tzinfo) -> datetime:
-    """The same moment as the site's own clocks show it, where it came in UTC.
+    """The date in the site's zone if it came in UTC; any other offset stays.
 
-    Apps send an instant in UTC because that is what programs count in: it says nothing of where
-    its author was. Any other offset does, and stays. Raises as :func:`parse`.
+    Apps send UTC because programs count in it, which says nothing about where the author was; any
+    other offset does. Raises as :func:`parse`.
     """
     moment = parse(value, zone)
     return moment if moment.utcoffset() else moment.astimezone(zone)
 
 
 def as_pelican_reads(value: str) -> datetime:
-    """The date of a ``Date`` header, without a zone if it names none. Raises ``ValueError``.
+    """The date of a ``Date`` header, without a zone if it has none. Raises ``ValueError``.
 
-    Pelican's ``get_date`` understands all that dateutil does, and takes its time; the form that
-    the bridge writes itself is read at once, with the same result.
+    Pelican's ``get_date`` accepts whatever dateutil does, which is slow; the form that the bridge
+    writes is parsed directly, with the same result.
     """
     if _AS_WRITTEN.fullmatch(value):
         return datetime.fromisoformat(value)
@@ -69,10 +69,11 @@ def as_pelican_reads(value: str) -> datetime:
 
 
 def form(moment: datetime) -> str:
-    """The one way in which the bridge writes a date: ISO 8601 with offset, whole seconds.
+    """The one form in which the bridge writes dates: ISO 8601 with offset, in whole seconds.
 
-    Local times of before the time zones differ by odd seconds, which neither ISO 8601 nor Pelican
-    knows (Paris: +00:09:21): the clock's time counts there.
+    Local times from before time zones have offsets with seconds (Paris: +00:09:21), which neither
+    ISO 8601 nor Pelican supports; then the local time is kept and the seconds of the offset are
+    dropped.
     """
     offset = moment.utcoffset()
     if offset is not None and offset.seconds % 60:

@@ -1,4 +1,4 @@
-"""A post's file, taken apart: its front matter, its body, and the ``Mf2:`` line.
+"""A post's file, parsed: its front matter, its body, and the ``Mf2:`` line.
 
 That line is one header of ASCII JSON for what Pelican's own keys cannot hold.
 """
@@ -30,8 +30,9 @@ _SYNTAXES: dict[str, Syntax] = {"rst": RstSyntax(), "html": _HTML, "htm": _HTML}
 
 
 def refuse_other_formats(path: str) -> None:
-    """Raise :class:`InvalidRequest` for a file in a format that only the site's own reader knows:
-    what a change would do to it cannot be told."""
+    """Raise :class:`InvalidRequest` for a file in a format that only a reader of the site's own
+    can read, because the effect of a change is unknown.
+    """
     suffix = path.rpartition(".")[2].lower()
     if suffix not in _FORMATS:
         raise InvalidRequest(
@@ -44,8 +45,8 @@ def refuse_other_formats(path: str) -> None:
 class PelicanFile:
     """The text of a post's file.
 
-    ``lines`` are its head, ``gap`` is what ends that (``""`` if nothing does), ``tail`` what
-    follows the body. ``newline`` is how the file's lines end.
+    ``lines`` are its head, ``gap`` is the line that ends the head (``""`` if there is none),
+    ``tail`` follows the body. ``newline`` is how the file's lines end.
     """
 
     lines: tuple[Line, ...] = ()
@@ -58,7 +59,7 @@ class PelicanFile:
 
     @classmethod
     def parse(cls, text: str, path: str = "") -> PelicanFile:
-        """Take a file's text apart, by the suffix of its path. Never fails."""
+        """Parse a file's text in the format that the suffix of its path names. Never fails."""
         syntax = _SYNTAXES.get(path.rpartition(".")[2].lower(), _MARKDOWN)
         bom = _BOM if text.startswith(_BOM) else ""
         parts = syntax.parse(text[len(bom) :])
@@ -66,29 +67,31 @@ class PelicanFile:
         return cls(parts.lines, parts.gap, parts.body, parts.tail, bom, newline, syntax)
 
     def text(self) -> str:
-        """The file, byte for byte what was parsed apart from what was changed since."""
+        """The file's text: byte for byte what was parsed, except for what was changed since."""
         head = "".join(line.raw for line in self.lines)
         return f"{self.bom}{head}{self.gap}{self.body}{self.tail}"
 
     def values(self, key: str) -> tuple[str, ...]:
-        """Every value of a key: repeated keys and continuation lines, as Pelican reads."""
+        """Every value of a key, from repeated keys and continuation lines, as Pelican reads
+        them.
+        """
         wanted = key.lower()
         return tuple(line.value for line in self.lines if line.key == wanted)
 
     def get(self, key: str) -> str | None:
-        """The value that counts where Pelican allows one (the first), or ``None``."""
+        """The first value of a key, which counts if Pelican allows only one, or ``None``."""
         wanted = key.lower()
         return next((line.value for line in self.lines if line.key == wanted), None)
 
     def keys(self) -> tuple[str, ...]:
-        """The keys that are there, lower case, each once, in order."""
+        """The keys that occur, in lower case and in order, each once."""
         return tuple(dict.fromkeys(line.key for line in self.lines if line.key))
 
     def with_header(self, key: str, value: str | None) -> PelicanFile:
-        """A copy in which ``key`` has exactly this value; ``None`` takes the key away.
+        """A copy in which ``key`` has exactly this value; ``None`` removes the key.
 
-        Raises ``ValueError`` for a value that would not stay on its line: the caller has to
-        clean what a client sent.
+        Raises ``ValueError`` for a value that would not stay on one line: callers must clean what a
+        client sent.
         """
         wanted = key.lower()
         if not _NAME.fullmatch(key) or not is_one_clean_line(value or ""):
@@ -152,22 +155,22 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 def title_digest(title: str) -> str:
-    """A name for the letters and digits of a Title, which typographers of the site leave alone."""
+    """A hash of the letters and digits of a Title, which typography plugins leave alone."""
     letters = filter(str.isalnum, unescape(_TAG.sub("", title)))
     return hashlib.sha256("".join(letters).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class Mf2Line:
-    """What the ``Mf2:`` line says. A file without it is a hand-written post.
+    """The contents of the ``Mf2:`` line. A file without one was written by hand.
 
-    ``properties`` are mf2 properties beyond Pelican's keys, or the exact value behind one of them.
-    ``synthetic_title``: the Title was made up; ``title_digest`` names that one (earlier versions
-    did not): another is the owner's. ``form``: how the body encodes the content, ``None`` for
-    hand-written Markdown; ``digest`` names the body that ``properties["content"]`` was written
-    as, or that was written with ``changes``. ``aliases``: output paths where the post once lived.
-    ``draft``: it is a draft that an app has made, for which the plugin makes no page. ``rest``:
-    keys of someone else.
+    ``properties`` are mf2 properties beyond Pelican's keys, or the exact value behind such a key.
+    ``synthetic_title``: the Title was made up; ``title_digest`` identifies that Title (earlier
+    versions wrote none), and any other one is the owner's. ``form``: how the body encodes the
+    content, ``None`` for Markdown written by hand; ``digest`` identifies the body that belongs to
+    ``properties["content"]`` or ``changes``. ``aliases``: output paths of the post's earlier pages.
+    ``draft``: the draft was made by an app, and the plugin makes no page for it. ``rest``: unknown
+    keys, which are kept.
     """
 
     type: str = "entry"
@@ -185,7 +188,9 @@ class Mf2Line:
 
     @classmethod
     def of(cls, file: PelicanFile) -> Mf2Line:
-        """What a file's line says; empty where there is none or a hand edit has broken it."""
+        """The contents of a file's line; empty if there is none, or if a hand edit has broken
+        it.
+        """
         text = file.get("Mf2")
         line = _line(text) if text else cls()
         made = line.title_digest
@@ -195,13 +200,13 @@ class Mf2Line:
 
     @staticmethod
     def is_broken(file: PelicanFile) -> bool:
-        """Whether there is a line that cannot be read: it must not be overwritten unseen."""
+        """Whether there is a line that cannot be parsed: it must not be overwritten."""
         text = file.get("Mf2")
         return bool(text) and _load(text or "") is None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Mf2Line:
-        """What the line's JSON object says; whatever has another shape counts as not there."""
+        """The contents of the line's JSON object; values of an unexpected type are ignored."""
         types, form = _strings(data.get("type")), data.get("content")
         synthetic, made = data.get("title") == "synthetic", data.get("title-digest")
         return cls(
@@ -220,7 +225,7 @@ class Mf2Line:
         )
 
     def text(self) -> str:
-        """The line's value. Raises :class:`InvalidRequest` for what JSON cannot hold."""
+        """The line as text. Raises :class:`InvalidRequest` for what JSON cannot hold."""
         data: dict[str, Any] = {
             "type": [f"h-{self.type}"],
             "properties": {name: list(values) for name, values in self.properties.items()},
@@ -247,7 +252,7 @@ class Mf2Line:
         return line.replace("\x7f", "\\u007f")
 
     def made_up(self, title: str | None) -> Mf2Line:
-        """A copy that says which Title was made up; ``None``: none was."""
+        """A copy that records which Title was made up; ``None``: none was."""
         digest = None if title is None else title_digest(title)
         return replace(self, synthetic_title=title is not None, title_digest=digest)
 
@@ -258,7 +263,7 @@ class Mf2Line:
 
 @lru_cache(maxsize=1024)
 def _line(text: str) -> Mf2Line:
-    """The same line stands in most notes of a site."""
+    """Parse a line. Cached, because most notes of a site have the same line."""
     data = _load(text)
     return Mf2Line.from_json(data) if data else Mf2Line()
 
@@ -279,7 +284,7 @@ def _properties(data: object) -> dict[str, tuple[Json, ...]]:
 
 
 def _changes(data: object) -> Changes:
-    """In order and apart, as they were written; none where that is not so."""
+    """The changes, if they are well-formed: in order and not overlapping."""
     found, end = [], 0
     for each in data if isinstance(data, list) else ():
         match each:

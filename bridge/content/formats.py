@@ -1,7 +1,6 @@
-"""The formats of Pelican's source files: Markdown, which the bridge writes, and two others.
+"""The formats of Pelican's source files: Markdown, which the bridge writes, reST and HTML.
 
-All have headers, then a body. Each format knows how a file is taken apart, and how one header of it
-is written.
+Each has headers, then a body, and can parse a file and write a single header.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ _PHYSICAL_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A piece of a file's head. ``key`` is lower case; empty for what is not a header.
+    """A piece of a file's head. ``key`` is in lower case; empty if the piece is not a header.
 
-    ``value`` is what Pelican gets to see of the header, on one line.
+    ``value`` is the header's value as Pelican sees it, on one line.
     """
 
     raw: str
@@ -29,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A file taken apart; put together again it is the same to the byte.
+    """A parsed file; its parts joined again are the same bytes.
 
     ``gap`` ends the head, ``""`` if nothing does; ``tail`` follows the body.
     """
@@ -54,11 +53,11 @@ class Syntax(Protocol):
         ...
 
     def parse(self, text: str) -> Parts:
-        """Take a file apart. Never fails."""
+        """Parse a file. Never fails."""
         ...
 
     def changed(self, line: Line, value: str) -> Line:
-        """The line with another value, its spelling and spacing kept."""
+        """The line with another value, keeping its spelling and spacing."""
         ...
 
     def added(self, key: str, value: str, newline: str) -> Line:
@@ -95,13 +94,13 @@ _CLOSING_FENCE = re.compile(r"(-{3}|\.{3})(\s.*)?$")
 
 
 class MarkdownSyntax:
-    """``.md`` and its relatives: what the bridge itself writes."""
+    """``.md`` and its other suffixes: what the bridge itself writes."""
 
     name: Literal["markdown"] = "markdown"
     suffix = "md"
 
     def parse(self, text: str) -> Parts:
-        """Whatever is not a header is body."""
+        """Everything that is not a header is body."""
         lines: list[Line] = []
         position, gap = 0, ""
         while position < len(text):
@@ -121,7 +120,7 @@ class MarkdownSyntax:
         return Parts(tuple(lines), gap, text[position:])
 
     def changed(self, line: Line, value: str) -> Line:
-        """The line with its own key spelling, spacing and line end."""
+        """The line with another value, keeping the key's spelling, the spacing and the line end."""
         key, _, rest = line.raw.partition(":")
         space = rest[: len(rest) - len(rest.lstrip(" \t"))] if line.value else " "
         raw = f"{key}:{space}{value}".rstrip(" \t") + line_end(line.raw)
@@ -175,7 +174,7 @@ _CONTENT = re.compile(r"""(\bcontents?\s*=\s*)(["']).*?\2""", re.DOTALL | re.IGN
 
 
 class HtmlSyntax:
-    """``.html``: headers of posts written by hand can be changed one by one."""
+    """``.html``: single headers of posts written by hand can be changed."""
 
     name: Literal["html"] = "html"
     suffix = "html"
@@ -208,7 +207,7 @@ class HtmlSyntax:
 
 
 def _lines(head: str) -> list[Line]:
-    """The head's elements that are headers, and what stands between them."""
+    """The head's elements that are headers, and the text between them."""
     lines: list[Line] = []
     position = 0
     for match in _HEADER.finditer(head):
@@ -240,7 +239,7 @@ _AS_HTML = frozenset({"title", "summary"})
 
 
 class RstSyntax:
-    """``.rst``: headers of posts written by hand can be changed one by one."""
+    """``.rst``: single headers of posts written by hand can be changed."""
 
     name: Literal["rst"] = "rst"
     suffix = "rst"
@@ -256,7 +255,7 @@ class RstSyntax:
         return Parts(tuple(lines), gap, "".join(pieces[used:]))
 
     def changed(self, line: Line, value: str) -> Line:
-        """The line with another value; a title with adornments as long as it is."""
+        """The line with another value; a title's adornments get its new length."""
         written = _escaped(line.key, value)
         if not line.raw.startswith(":"):
             return Line(_adorned(line.raw, written), line.key, value)
@@ -272,14 +271,14 @@ class RstSyntax:
         return Line(written, key.lower(), value)
 
     def html_body(self, html: str) -> str:
-        """HTML goes past reStructuredText in a ``raw`` directive."""
+        """HTML in a ``raw`` directive."""
         # Docutils ends a line at more characters than others do; the block must not end there.
         lines = html.splitlines()
         return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in lines)
 
 
 def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
-    """What is before the fields: comments, the title, and a subtitle where there is one."""
+    """Everything before the fields: comments, the title, and a subtitle if there is one."""
     start = _before_title(pieces)
     before = [Line(piece, "", "") for piece in pieces[:start]]
     size = _title_size(pieces[start:])
@@ -300,7 +299,7 @@ def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
 
 
 def _before_title(pieces: list[str]) -> int:
-    """How many lines are blank or of comments, which docutils passes over."""
+    """The number of blank and comment lines at the start, which docutils skips."""
     at = used = _past_blank(pieces, 0)
     while at < len(pieces) and _COMMENT.match(pieces[at]):
         at += 1
@@ -315,7 +314,7 @@ def _past_blank(pieces: list[str], at: int) -> int:
 
 
 def _title_size(pieces: list[str]) -> int:
-    """Of how many lines the title is with which this begins; 0 for none."""
+    """The number of lines of the title at the start; 0 if there is none."""
     sizes = (size for size in (3, 2) if len(pieces) >= size and _is_title(pieces[:size]))
     return next(sizes, 0)
 
@@ -328,7 +327,7 @@ def _is_title(block: list[str]) -> bool:
 
 
 def _fields(pieces: list[str], lines: list[Line]) -> int:
-    """Append the field list's lines; how many pieces it took."""
+    """Append the field list's lines; returns how many pieces they are."""
     used = 0
     for piece in pieces:
         match = _FIELD.match(piece)
@@ -351,7 +350,9 @@ def _plain(key: str, written: str) -> str:
 
 
 def _escaped(key: str, value: str) -> str:
-    """A value as docutils gives it back: a backslash before whatever could be markup."""
+    """A value escaped so that docutils returns it: with a backslash before anything that could
+    be markup.
+    """
     text = unescape(value) if key in _AS_HTML else value
     # A backslash and a space are nothing at all, and then no block begins.
     start = "\\ " if _BLOCK.match(text) else ""
@@ -359,7 +360,7 @@ def _escaped(key: str, value: str) -> str:
 
 
 def _adorned(block: str, title: str) -> str:
-    """A title block with another text and adornments of its length."""
+    """A title block with another text and adornments of the same width."""
     pieces = physical_lines(block)
     width = max(_columns(title), 1)
     pieces[-2] = title + line_end(pieces[-2])
@@ -369,7 +370,8 @@ def _adorned(block: str, title: str) -> str:
 
 
 def _columns(text: str) -> int:
-    """How wide docutils takes a text to be: East Asian characters are two columns wide, and
-    combining ones none."""
+    """The width of a text as docutils counts it: East Asian characters are two columns wide,
+    combining ones none.
+    """
     wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
     return len(text) + wide - sum(unicodedata.combining(each) != 0 for each in text)

@@ -101,13 +101,13 @@ _LONGEST_ESCAPE = len("&nbsp;")
 
 
 def sanitise(html: str) -> str:
-    """Remove scripts, styles and everything else that could act or impersonate the page.
+    """Remove scripts, styles and everything else that could act or impersonate the page's owner.
 
-    The former are scripts, event handlers, forms, frames, odd URLs; the latter relations and
-    microformats that make someone the author or the owner.
-    Balanced, so that it cannot end the element it is put in. Printable, too: a character reference
-    comes out as the character that it stands for, and ``&#1;`` would end the build of a feed.
-    Raises :class:`InvalidRequest` for HTML that would take too long, or grow.
+    What acts are scripts, event handlers, forms, frames and unusual URLs; what impersonates are
+    link relations and microformats that declare an author or the site's owner. The result is
+    balanced, so it cannot end the element that contains it, and printable: a character reference
+    becomes its character, and ``&#1;`` would break the build of a feed. Raises
+    :class:`InvalidRequest` for HTML that would take too long, or grow.
     """
     refuse_what_grows(html)
     clean = nh3.clean(
@@ -124,7 +124,7 @@ def sanitise(html: str) -> str:
 
 
 def _filtered(tag: str, name: str, value: str) -> str | None:
-    """An attribute's value as it may stand; ``None`` where the attribute has to go."""
+    """An attribute's value as it is allowed; ``None`` to remove the attribute."""
     del tag
     if name in _ALLOWED_WORDS:
         return " ".join(_allowed_words(name, value)) or None
@@ -149,8 +149,9 @@ _ALLOWED_WORDS: dict[str, Callable[[str], bool]] = {
 
 
 def _allowed_words(name: str, value: str) -> list[str]:
-    """Parsers disagree on what separates words, so any white space does; nor may a character stand
-    between them of which :func:`printable` makes a space later."""
+    """Parsers disagree on what separates words, so any white space does; a character that
+    :func:`printable` turns into a space counts, too.
+    """
     return [word for word in printable(value).split() if _ALLOWED_WORDS[name](word)]
 
 
@@ -158,9 +159,9 @@ def refuse_what_grows(html: str) -> None:
     """Raise :class:`InvalidRequest` for HTML that would make a parser use far more memory than its
     size.
 
-    A parser opens ``<b>`` anew in each paragraph after it until it is closed, and takes the longer
-    for each element the deeper it is. What is counted here are the openings, wherever they stand:
-    which of them are closed only a parser knows.
+    A parser opens an unclosed ``<b>`` again in each following paragraph, and takes longer for each
+    element the deeper it is. This counts opening tags wherever they are, because only a parser
+    knows which of them are closed.
     """
     tags = sum(1 for _ in _ANY_TAG.finditer(html))
     if tags > _MOST_TAGS:
@@ -183,9 +184,10 @@ def refuse_what_grows(html: str) -> None:
 
 
 def find_unsafe(html: str) -> frozenset[str]:
-    """What :func:`sanitise` would take out of rendered Markdown; empty for harmless HTML.
+    """What :func:`sanitise` would remove from rendered Markdown; empty for harmless HTML.
 
-    An allow-list: whatever is not recognised completely, down to each ``<``, is an offence.
+    This is an allow-list: anything that is not recognised completely, down to each ``<``, is
+    reported.
     """
     found: set[str] = set()
     position = 0
@@ -200,15 +202,16 @@ def find_unsafe(html: str) -> frozenset[str]:
 
 
 def plain(html: str) -> str:
-    """The text of some HTML, for titles and slugs; no element and no attribute of it."""
+    """The text of some HTML without elements and attributes, for titles and slugs."""
     refuse_what_grows(html)
     spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", printable(html))
     return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
 
 
 def in_place_of_words(html: str) -> tuple[str, str]:
-    """What HTML shows that has no words: the first element (``img``, ``video`` or ``audio``) and an
-    alternative text of one; each empty where there is none."""
+    """For HTML without words: its first visible element (``img``, ``video`` or ``audio``) and an
+    alternative text; each empty if there is none.
+    """
     elements = list(_SHOWN.finditer(sanitise(html)))
     texts = (_ALTERNATIVE.search(element["attributes"]) for element in elements)
     words = (stdlib_html.unescape(found[1]).strip() for found in texts if found)
@@ -216,7 +219,9 @@ def in_place_of_words(html: str) -> tuple[str, str]:
 
 
 def _end_of_unsafe(html: str, start: int) -> int:
-    """Up to the tag's end; for a script or style the whole element, as its text is what acts."""
+    """The end of the tag; for a script or style, of the whole element, because its text is what
+    acts.
+    """
     raw = _RAW_TEXT.match(html, start)
     ends = re.compile(f"</{raw['tag']}" if raw else ">", re.IGNORECASE)
     end = ends.search(html, start)
@@ -247,7 +252,7 @@ def _is_allowed(attribute: re.Match[str], allowed: set[str]) -> bool:
 
 
 def _is_safe_url(value: str) -> bool:
-    """Browsers ignore white space and control characters inside a scheme; so do we."""
+    """Browsers ignore white space and control characters in a scheme, and so does this."""
     url = re.sub(r"[\x00-\x20\x7f-\xa0]+", "", stdlib_html.unescape(value))
     try:
         scheme = urlsplit(url).scheme

@@ -1,7 +1,7 @@
-"""Pelican's own header keys and the mf2 properties that they hold.
+"""Pelican's own header keys, and the mf2 properties that they hold.
 
-Each :class:`Field` writes properties into one key and reads them back. Where the key cannot hold
-the exact value, the caller keeps the original in ``Mf2``.
+Each :class:`Field` writes properties into one key and reads them back. If the key cannot hold the
+exact value, the caller keeps the original in ``Mf2``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A header key and the properties in it.
+    """A header key and its properties.
 
-    ``encode`` gives the key's value for a file, ``None`` for no key; it raises
-    :class:`InvalidRequest` for what a site cannot show. ``decode`` gives the properties that the
-    file's key holds.
+    ``encode`` returns the key's value for a file, ``None`` for no key; it raises
+    :class:`InvalidRequest` for what a site cannot show. ``decode`` returns the properties in the
+    file's key.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Field:
 
 
 def _one_text(properties: Properties, name: str) -> str | None:
-    """The value where there is just one and it is a text."""
+    """The value, if there is exactly one and it is a string."""
     values = properties.get(name, ())
     return values[0] if len(values) == 1 and isinstance(values[0], str) else None
 
@@ -63,7 +63,7 @@ def _decode_summary(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | None:
-    """A text as the site's themes show it; ``None`` for nothing that can be seen."""
+    """A text as the site's themes show it; ``None`` if nothing in it can be seen."""
     if not is_seen(plain):
         return None
     if _is_formatted(key, file, rules):
@@ -72,7 +72,7 @@ def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | N
 
 
 def _formatted(file: PelicanFile, rules: SiteRules, key: str, name: str) -> _Values:
-    """The text that :func:`_shown` wrote, or someone else."""
+    """The text of a key, whether :func:`_shown` or the owner wrote it."""
     formatted = _is_formatted(key, file, rules)
     value = "\n".join(file.values(key)) if formatted else file.get(key)
     if not value:
@@ -102,7 +102,9 @@ def _decode_date(key: str, name: str) -> Callable[[PelicanFile, SiteRules], _Val
 
 
 def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
-    """A date as Pelican reads it, in the post's or the site's zone; ``None`` if it cannot."""
+    """A date as Pelican reads it, in the post's or the site's zone; ``None`` if it cannot be
+    read.
+    """
     value = file.get(key)
     if not value:
         return None
@@ -115,13 +117,13 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
 
 
 def is_same_moment(field: Field, original: Json, file: PelicanFile, rules: SiteRules) -> bool:
-    """Whether a date's key holds the moment of an original value, on whatever clock."""
+    """Whether a date's key holds the same moment as an original value, in any time zone."""
     held = date_of(file, field.key, rules)
     return held == dates.parse(original, _zone(file, rules)).replace(microsecond=0)
 
 
 def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
-    """The zone of a post that has one of its own, else the site's."""
+    """The post's own time zone, or else the site's."""
     try:
         return ZoneInfo(file.get("Timezone") or str(rules.site.zone))
     except (ValueError, ZoneInfoNotFoundError):
@@ -166,9 +168,10 @@ def _listed(file: PelicanFile, key: str) -> tuple[str, ...]:
 
 
 def _encode_status(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    """Pelican has one key where Micropub has ``post-status`` and ``visibility``.
+    """Pelican's one key for Micropub's ``post-status`` and ``visibility``.
 
-    A draft is not listed anyway, so it goes before ``unlisted``, Pelican's ``hidden``.
+    A draft is not listed anyway, so ``draft`` takes precedence over ``unlisted``, which is
+    Pelican's ``hidden``.
     """
     del file
     status = _STATUSES.get(_choice(properties, "post-status", _STATUSES))
@@ -201,9 +204,10 @@ def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    """The site's own author. A post from an app names no other: an app may not change whom a page
-    names as its author; what was sent stays in ``Mf2``. A post written by hand may have another
-    author, and be given another."""
+    """The site's own author. An app may not change whom a page names as its author, so for a
+    post from an app any other name is only kept in ``Mf2``. A post written by hand may have
+    another author, and be given another.
+    """
     author = _one_text(properties, "author")
     if author is None or "://" in author:
         return None

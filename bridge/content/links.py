@@ -1,8 +1,8 @@
 """Links in Pelican's notation for files of the site: ``{static}``, ``{attach}``, ``{filename}``.
 
-Pelican turns them into a copy of any file that the builder can read. Only links to the site's own
-media folder, made here, may have that form; the same notation in a client's values is neutralised,
-reversibly in properties.
+Pelican replaces them by a copy of any file that the builder can read. So only links to the site's
+own media folder, which are made here, may have this form. The same notation in what a client sends
+is escaped; in properties the escaping is reversible.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _BRACKETS = ("{", "|")
 class IntrasiteLinks:
     """Finds in HTML what Pelican would replace (``Content._get_intrasite_link_regex``).
 
-    Pelican's own expression takes hours for some kilobytes that are made for that. This reads once,
-    and also finds what Pelican would only come to after another replacement in the same tag.
+    Pelican's own expression can take hours for a few malicious kilobytes. This reads the text once,
+    and also finds what Pelican would only reach after another replacement in the same tag.
     """
 
     def __init__(self, notation: str) -> None:
@@ -34,10 +34,9 @@ class IntrasiteLinks:
         self._notation = re.compile(notation, re.VERBOSE)
 
     def find(self, html: str) -> Iterator[str]:
-        """The values of such attributes, like ``{static}/x``.
+        """The values of attributes that Pelican would replace, like ``{static}/x``.
 
-        Also those that only begin like it (``{x``, see :data:`_BRACKETS`), as far as they may be
-        told from others.
+        Includes values that only begin like one (``{x``, see :data:`_BRACKETS`).
         """
         for quote, value in _values(html):
             link = self._begins(html, value)
@@ -48,7 +47,7 @@ class IntrasiteLinks:
                 yield html[value : value + _LONGEST_NOTATION].partition(quote)[0]
 
     def neutralise(self, html: str) -> str:
-        """Escape the HTML such that Pelican finds no intrasite link in it."""
+        """Escape the HTML so that Pelican finds no intrasite link in it."""
         pieces, position = list[str](), 0
         for _, value in _values(html):
             if html.startswith(_BRACKETS, value) or self._begins(html, value):
@@ -62,7 +61,7 @@ class IntrasiteLinks:
 
 
 def _values(html: str) -> Iterator[tuple[str, int]]:
-    """Quote and beginning of each value that could be a link, in the order of the HTML."""
+    """Quote and start of each value that could be a link, in the order of the HTML."""
     read, tag = 0, -1
     for match in _LINKING.finditer(html):
         start, value = match.span()
@@ -86,10 +85,10 @@ _MARKDOWN_TARGET = r"(?P<before>\]\(<?|^[ ]{0,3}\[[^\]\n]+\]:[ ]*<?)"
 
 @dataclass(frozen=True, slots=True)
 class MediaUrls:
-    """Knows the URLs under which the media folder is seen.
+    """The URLs at which the media folder is visible.
 
     ``folder`` is inside the content folder (``media``); ``prefixes`` are absolute URLs that end in
-    ``/``: the bridge's first (what clients are told), then the site's own.
+    ``/``: first the bridge's, which clients are given, then the site's own.
     """
 
     folder: str
@@ -123,7 +122,9 @@ class MediaUrls:
             object.__setattr__(self, name, re.compile(pattern, re.MULTILINE))
 
     def internalise(self, value: Json) -> Json:
-        """A value as it stands in a file: own media in Pelican's notation, all else disarmed."""
+        """A value as it is written to a file: own media in Pelican's notation, the same notation
+        elsewhere escaped.
+        """
         if isinstance(value, str):
             if match := self._known.fullmatch(value):
                 return self._static(match["path"])
@@ -151,17 +152,18 @@ class MediaUrls:
         return value
 
     def internalise_html(self, html: str) -> str:
-        """HTML whose attributes name own media in Pelican's notation."""
+        """HTML with own media in Pelican's notation, in attributes."""
         return self._in_html.sub(lambda m: m["before"] + self._static(m["path"]), html)
 
     def internalise_markdown(self, text: str) -> str:
-        """Markdown whose links, images and HTML attributes name own media in that notation."""
+        """Markdown with own media in that notation, in links, images and HTML attributes."""
         linked = self._in_markdown.sub(lambda m: m["before"] + self._static(m["path"]), text)
         return self.internalise_html(linked)
 
     def internalise_note(self, encoded: str) -> str:
-        """A note's text, encoded as Markdown, whose links, images and bare URLs name own media in
-        that notation. A picture that has a line for itself is shown."""
+        """A note's text, encoded as Markdown, with own media in that notation, including bare
+        URLs. A picture that is alone on its line is shown.
+        """
         shown = self._bare_line.sub(self._picture, encoded)
         linked = self._bare.sub(
             lambda m: f"[{_label(m['path'])}]({self._static(m['path'])})", shown
@@ -175,7 +177,9 @@ class MediaUrls:
         return self.externalise_text(self._written_bare.sub(self._bare_again, body))
 
     def in_words(self, words: str, name: Callable[[str], str]) -> str:
-        """Words in which ``name`` says what stands in place of the URL of each upload."""
+        """A text in which the URL of each upload is replaced by what ``name`` returns for its
+        path.
+        """
         return self._known_anywhere.sub(lambda m: name(m["path"]), words)
 
     def _picture(self, match: re.Match[str]) -> str:
@@ -189,11 +193,11 @@ class MediaUrls:
         return f"<{self.prefixes[0]}{path}>"
 
     def internalise_text(self, text: str) -> str:
-        """A text of another format, which names own media in that notation."""
+        """A text in another format, with own media in that notation."""
         return self._known_anywhere.sub(lambda m: self._static(m["path"]), text)
 
     def externalise_text(self, text: str) -> str:
-        """A body in which own media have the bridge's URL again."""
+        """A body with the bridge's URLs for own media."""
         if not self.prefixes:
             return text
         return self._own.sub(lambda m: self.prefixes[0] + m["path"], text)
@@ -203,12 +207,12 @@ class MediaUrls:
 
 
 def _label(path: str) -> str:
-    """What a link to an upload is called that was sent as a URL and no more."""
+    """The label of a link to an upload that was sent as a bare URL."""
     return path.rpartition("/")[2].replace("_", "\\_")
 
 
 def _neutralise(match: re.Match[str]) -> str:
-    """``{`` as ``%7B``; what was ``%7B`` before as ``%257B``, so that nothing is lost."""
+    """``{`` as ``%7B``; an existing ``%7B`` as ``%257B``, so that this can be undone."""
     opening = match["open"]
     return {"{": "%7B", "|": "%7C"}.get(opening) or f"%25{opening[1:]}"
 

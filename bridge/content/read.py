@@ -1,7 +1,7 @@
-"""A Pelican file as a post: what ``q=source`` gives back.
+"""A Pelican file as a post: what ``q=source`` returns.
 
-Pelican's keys are the truth for what they hold, so that a hand edit counts. An original value in
-``Mf2`` counts as long as writing it again would give exactly what the key holds now.
+Pelican's keys are the truth for what they hold, so a hand edit counts. An original value in ``Mf2``
+counts as long as writing it again would give exactly what the key holds.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _IN_KEYS = frozenset(name for field in keys.FIELDS for name in field.properties)
 def read(
     file: PelicanFile, rules: SiteRules, known: Mapping[str, Sequence[Json]] = _NOTHING
 ) -> Post:
-    """The post in a file, written by the bridge or by hand. Never fails on what it finds.
+    """The post in a file, whether written by the bridge or by hand. Never fails.
 
-    ``known`` are properties that Pelican knows although no header gives them: a date from the
-    file's name, a title from the first heading.
+    ``known`` are properties that Pelican finds although no header has them: a date in the file's
+    name, a title in the first heading.
     """
     mf2 = Mf2Line.of(file)
     found: dict[str, tuple[Json, ...]] = {}
@@ -48,14 +48,14 @@ def read(
 
 
 def channel(file: PelicanFile) -> str | None:
-    """The name of the post's Pelican category, where the file says it."""
+    """The name of the post's Pelican category, if the file has it."""
     return (file.get("Category") or "").strip() or None
 
 
 def _of_key(
     field: keys.Field, file: PelicanFile, mf2: Mf2Line, rules: SiteRules
 ) -> dict[str, tuple[Json, ...]]:
-    """The properties of one key: the originals in ``Mf2`` unless a hand has changed the key."""
+    """The properties of one key: the originals in ``Mf2`` unless the key was edited by hand."""
     decoded = dict(field.decode(file, rules))
     originals = _originals(field, mf2, rules)
     if not originals:
@@ -77,7 +77,9 @@ def _of_key(
 def _exact_tags(
     decoded: dict[str, tuple[Json, ...]], originals: dict[str, tuple[Json, ...]]
 ) -> dict[str, tuple[Json, ...]]:
-    """The tags that a hand has added to or taken from, those that it left as they were sent."""
+    """The tags of a list that was edited by hand; those that are unchanged are as they were
+    sent.
+    """
     sent = {label(tag): tag for tag in originals["category"] if isinstance(tag, str)}
     return {name: tuple(sent.get(str(tag), tag) for tag in tags) for name, tags in decoded.items()}
 

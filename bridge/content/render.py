@@ -1,4 +1,4 @@
-"""A post as a Pelican file: a new one, or changes to one that is there."""
+"""Writes a post to a Pelican file: a new one, or changes to an existing one."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def compose(
     rules: SiteRules,
     slug: str | None = None,
 ) -> PelicanFile:
-    """The file of a new post. ``when`` dates one that has no date of its own.
+    """The file of a new post. ``when`` dates a post that has no date of its own.
 
-    ``slug`` is made of the post's own words where it is not given. Raises :class:`InvalidRequest`
-    for what the site cannot hold, with a word on what to change.
+    Without ``slug``, one is made of the post's own words. Raises :class:`InvalidRequest` for what
+    the site cannot hold, saying what to change.
     """
     refuse_private(post)
     written = body.encode(_content(post), markdown=is_markdown(post), rules=rules)
@@ -82,9 +82,9 @@ def edit(
 ) -> PelicanFile:
     """Apply the difference between ``old`` (as read from the file) and ``new``, and nothing else.
 
-    Sets ``Modified`` to ``when`` unless the change is about that itself. An unchanged post gives
-    an unchanged file. Raises :class:`InvalidRequest` as :func:`compose`, and
-    :class:`Conflict` if the ``Mf2`` line is damaged, as it would be lost.
+    Sets ``Modified`` to ``when`` unless the change itself sets it. An unchanged post gives an
+    unchanged file. Raises :class:`InvalidRequest` as :func:`compose`, and :class:`Conflict` if the
+    ``Mf2`` line is damaged, because it would be lost.
     """
     refuse_private(new)
     if Mf2Line.is_broken(file):
@@ -169,9 +169,9 @@ def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
 def with_references(
     file: PelicanFile, post: Post, references: Mapping[str, Json], rules: SiteRules
 ) -> PelicanFile:
-    """The file with what has been found of the pages that its post points at.
+    """The file with what is now known about the pages that its post links to.
 
-    A Title that was made up is made anew with that; one that the owner has written stays.
+    A made-up Title is made again with that; one that the owner has written stays.
     """
     line, date = Mf2Line.of(file), keys.date_of(file, "Date", rules)
     changed = line.with_changes(references={**line.references, **references})
@@ -188,10 +188,10 @@ def with_references(
 
 
 def is_markdown(post: Post) -> bool:
-    """Whether plain content is Markdown: in what has a name of its own, unlike a note.
+    """Whether plain content is Markdown: it is in a post with a name, but not in a note.
 
-    A name that only repeats the content's beginning is not a name (post type discovery). Quill says
-    it in so many words, in ``p3k-content-type``.
+    A name that only repeats the beginning of the content is not a name (post type discovery). Quill
+    says it explicitly, in ``p3k-content-type``.
     """
     kind = _content_type(post)
     if kind in {"text/markdown", "text/plain"}:
@@ -203,7 +203,7 @@ def is_markdown(post: Post) -> bool:
 
 
 class _Change:
-    """What an edit does, one part of the file at a time."""
+    """Carries out an edit, one part of the file at a time."""
 
     def __init__(
         self, old: Post, new: Post, commands: Properties, when: datetime, rules: SiteRules
@@ -219,7 +219,7 @@ class _Change:
         self._commands, self._when, self._rules = commands, when, rules
 
     def body(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
-        """A text stays in the format that it is in, and what the owner wrote may stay in it."""
+        """Change the text. It stays in its format, and what the owner wrote may stay in it."""
         if "content" not in self.names:
             return file, mf2
         if file.syntax.name != "markdown":
@@ -244,9 +244,9 @@ class _Change:
         return file.with_body(text), changed
 
     def _other_body(self, file: PelicanFile) -> PelicanFile:
-        """The new body of a post in reStructuredText or HTML, which was handed out as it is.
+        """Change the body of a post in reStructuredText or HTML, which clients get unchanged.
 
-        Raises :class:`InvalidRequest` for what may not stand in it.
+        Raises :class:`InvalidRequest` for what is not allowed in it.
         """
         content, suffix = self._new.first("content"), file.syntax.suffix
         sent = content.get("html") if isinstance(content, dict) else None
@@ -262,8 +262,9 @@ class _Change:
         return file.with_body(stored)
 
     def _html_body(self, file: PelicanFile, sent: str) -> PelicanFile:
-        """HTML in an HTML file stays as it is as long as nothing but harmless things are new in
-        it; what is new and does harm goes, with all else that the sanitiser does not know."""
+        """HTML in an HTML file stays as it is if everything new in it is harmless; otherwise all
+        that the sanitiser does not know is removed.
+        """
         rules, allowlist, suffix = self._rules, self._allowlist(file), file.syntax.suffix
         if suffix == "html" and not _FRAME.search(sent):
             written = _framed_like(file.body, rules.media.internalise_html(printable(sent)))
@@ -283,13 +284,14 @@ class _Change:
         return Allowlist.of(file.body, file.syntax.suffix, self._rules)
 
     def _foreign(self, verdict: Verdict) -> bool:
-        """Whether links reach for files of the site other than its own media."""
+        """Whether there are links to files of the site other than its own media."""
         media = self._rules.media
         return any(media.externalise(link) == link for link in verdict.reaches)
 
     def _refuse_harm(self, verdict: Verdict) -> None:
-        """Raise for content that acts, or reaches for files, once Pelican's reader of its format
-        has read it: that writes attributes anew, without their character references.
+        """Raise for content that acts, or links to files of the site, after Pelican's reader of
+        its format has read it: that reader writes attributes again, without their character
+        references.
         """
         if verdict.acts or self._foreign(verdict):
             raise InvalidRequest(
@@ -298,7 +300,7 @@ class _Change:
             )
 
     def keys(self, file: PelicanFile) -> PelicanFile:
-        """The keys whose properties have changed, apart from the Title."""
+        """Change the keys of the changed properties, except the Title."""
         for field in keys.FIELDS:
             if field is keys.TITLE or not self.names.intersection(field.properties):
                 continue
@@ -312,13 +314,15 @@ class _Change:
         return file
 
     def draft(self, file: PelicanFile, mf2: Mf2Line) -> Mf2Line:
-        """A draft that this change makes is an app's; one that was written by hand stays so."""
+        """A draft that this change creates is an app's; one that was written by hand stays so."""
         is_draft = (file.get("Status") or "").strip().lower() == "draft"
         by_this = "post-status" in self.names
         return mf2.with_changes(draft=is_draft and (by_this or mf2.draft))
 
     def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
-        """The Title follows the name, and a made-up one what it was made of."""
+        """Change the Title if the name changes, and a made-up Title if what it was made from
+        changes.
+        """
         date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
         # A Title that a hand has written in place of a made-up one stays.
         if not ("name" in self.names or self._is_made_up(file, mf2, date)):
@@ -338,7 +342,7 @@ class _Change:
         }
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
-        """``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` beside an update."""
+        """Carry out ``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` of an update."""
         if slug := slugs.wished_slug(self._commands, self._rules.site):
             file = file.with_header("Slug", slug)
         if self._commands.get("channel"):
@@ -352,7 +356,7 @@ class _Change:
 
 
 def _framed_like(old: str, new: str) -> str:
-    """A text with the blank lines before and after it that another one has."""
+    """A text with the same blank lines before and after it as another one."""
     start = old[: len(old) - len(old.lstrip("\r\n"))] if old.strip() else ""
     end = old[len(old.rstrip("\r\n")) :] if old.strip() else "\n"
     if not new.strip():
@@ -374,13 +378,13 @@ def _content_type(post: Post) -> str:
 
 
 def _language(post: Post) -> str | None:
-    """The programming language of a post that is a piece of code, ``""`` for an unknown one."""
+    """The programming language of a post that is a piece of code, ``""`` if it is unknown."""
     kind, _, language = _content_type(post).partition("/")
     return (language if _LANGUAGE.fullmatch(language) else "") if kind == "code" else None
 
 
 def _content(post: Post) -> Json:
-    """The content as it is to be written: code as a fenced block, and HTML as HTML."""
+    """The content as it will be written: code as a fenced block, HTML as HTML."""
     content, language = post.first("content"), _language(post)
     if not isinstance(content, str) or not content.strip():
         return content
@@ -394,7 +398,7 @@ def _content(post: Post) -> Json:
 def _with_originals(
     mf2: Mf2Line, file: PelicanFile, post: Post, names: Iterable[str], rules: SiteRules
 ) -> Mf2Line:
-    """The line with what keys and body of ``file`` do not give back, of these properties."""
+    """The line with those of these properties that the file's keys and body do not give back."""
     wanted = set(names)
     kept: dict[str, tuple[Json, ...]] = dict(mf2.properties)
     given_back = _given_back(file, mf2, rules)

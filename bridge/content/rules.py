@@ -21,10 +21,10 @@ _NAME_BYTES = 200
 
 
 class Rendered(msgspec.Struct, frozen=True):
-    """What the site makes of a text.
+    """The HTML that the site makes of a text.
 
-    ``effects`` name what the text has the site's code do besides: open a file or an address
-    (``include``, ``csv-table``, a snippet), pass raw HTML on.
+    ``effects`` name what else the text makes the site's code do: open a file or an address
+    (``include``, ``csv-table``, a snippet), or pass on raw HTML.
     """
 
     html: str
@@ -32,9 +32,9 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class SiteView(Protocol):
-    """What writing and reading a post asks of the site's settings.
+    """What writing and reading a post needs from the site's settings.
 
-    ``zone`` is the site's time zone, ``links`` knows Pelican's notation for files of the site.
+    ``zone`` is the site's time zone; ``links`` knows Pelican's notation for files of the site.
     """
 
     @property
@@ -44,12 +44,12 @@ class SiteView(Protocol):
 
     @property
     def author(self) -> str:
-        """Who writes the site."""
+        """The site's author."""
         ...
 
     @property
     def default_status(self) -> str:
-        """The status of a post that says none."""
+        """The status of a post that has none."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class SiteView(Protocol):
         ...
 
     def slugify(self, text: str) -> str:
-        """What Pelican makes of a title."""
+        """Pelican's slug of a title."""
         ...
 
     def can_be_category(self, name: str) -> bool:
@@ -71,7 +71,7 @@ class SiteView(Protocol):
         ...
 
     def tag_slug(self, name: str) -> str:
-        """The slug of a tag; ``""`` where it can have no pages."""
+        """The slug of a tag; ``""`` if it can have no pages."""
         ...
 
     def can_be_author(self, name: str) -> bool:
@@ -79,7 +79,7 @@ class SiteView(Protocol):
         ...
 
     def render(self, text: str, suffix: str = "md") -> Rendered:
-        """What the site makes of a body in the format of this suffix."""
+        """The HTML that the site makes of a body in the format of this suffix."""
         ...
 
 
@@ -87,8 +87,8 @@ class SiteView(Protocol):
 class PathTemplate:
     """``[content] path`` inside ``[content] folder``.
 
-    Knows ``{category}``, ``{published:%Y}`` and ``{slug}``. Raises :class:`SettingsError` if the
-    template names something else or two posts would always share a file.
+    Understands ``{category}``, ``{published:%Y}`` and ``{slug}``. Raises :class:`SettingsError` if
+    the template has any other field, or if two posts would always share a file.
     """
 
     folder: str
@@ -126,10 +126,10 @@ class PathTemplate:
 
 @dataclass(frozen=True, slots=True)
 class SiteRules:
-    """``site`` knows Pelican's settings; the rest is the bridge's ``[content]`` and ``[media]``.
+    """``site`` are Pelican's settings; the rest is the bridge's ``[content]`` and ``[media]``.
 
-    ``html``: whether a client's HTML is sanitised or trusted. ``categories``: post type to the
-    name of the Pelican category.
+    ``html``: whether a client's HTML is sanitised or trusted. ``categories``: the Pelican category
+    for each post type.
     """
 
     site: SiteView
@@ -140,7 +140,7 @@ class SiteRules:
 
 
 def _segment(part: str) -> str:
-    """One segment of a path: no separators, not hidden, not upwards, not too long."""
+    """One safe segment of a path: no separators, not hidden, not ``..``, not too long."""
     name = re.sub(r"[/\\\x00-\x1f\x7f]+", "-", part).strip(" ").lstrip(".")
     stem, dot, end = name.rpartition(".")
     while len(name.encode()) > _NAME_BYTES:

@@ -1,4 +1,4 @@
-"""A post's slug and its category: what its address and the path of its file are made of."""
+"""A post's slug and category, which make up its address and the path of its file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
 
 
 def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
-    """The texts that a new post's slug may be made of, the best first.
+    """The texts from which a new post's slug may be made, best first.
 
-    What the client wishes (``mp-slug``), else the name, else the first words of the content, else
-    what it is about, else the date, of which something is always left.
+    They are the client's wish (``mp-slug``), the name, the first words of the content, what the
+    post is about, and the date, which always gives a slug.
     """
     wishes = (
         _first_text(commands.get("slug", ())),
@@ -39,21 +39,21 @@ def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[
 
 
 def first_slug(wishes: Iterable[str], site: SiteView) -> str:
-    """The slug of the first of these texts that gives one: one path segment, or ``""``."""
+    """The slug of the first text that gives one: one path segment, or ``""``."""
     return next(filter(None, (_slug(wish, site) for wish in wishes)), "")
 
 
 def wished_slug(commands: Properties, site: SiteView) -> str | None:
-    """The slug that the client asks for, if it does and anything is left of it."""
+    """The slug that the client asks for, if it asks and anything is left of it."""
     wish = _first_text(commands.get("slug", ()))
     return (_slug(wish, site) or None) if wish else None
 
 
 def candidates(slug: str, stamp: str = "") -> Iterator[str]:
-    """``slug``, ``slug-2``, ``slug-3`` and so on, to be tried while they are taken.
+    """``slug``, ``slug-2``, ``slug-3`` and so on, to be tried while they are taken; finitely many.
 
-    There is an end to them. ``stamp`` (digits of the post's time) makes a second row where years
-    of posts with the same words have used up the first.
+    ``stamp`` (digits of the post's time) gives a second series, for sites where years of posts with
+    the same words have used up the first.
     """
     for base in (slug, f"{slug}-{stamp}") if stamp else (slug,):
         yield base
@@ -96,7 +96,9 @@ def _plain(content: Json) -> str:
 
 
 def _slug(wish: str, site: SiteView) -> str:
-    """A slug by the site's own rules, then by ours: Pelican takes it verbatim into a path."""
+    """A slug by the site's own rules, then by ours, because Pelican puts it into a path as it
+    is.
+    """
     # "C++" and "C#" are names; without this they would all be "c".
     spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, wish))
     slug = site.slugify(re.sub(r"[/\\.]+", "-", one_line(spelled)))
@@ -117,8 +119,8 @@ def category_for(
 ) -> str:
     """The name of the post's Pelican category.
 
-    ``categories`` maps post types to names. ``mp-channel`` goes before the kind of post. Raises
-    :class:`InvalidRequest` for a channel whose name leaves nothing to make an address of.
+    ``categories`` maps post types to names; ``mp-channel`` takes precedence. Raises
+    :class:`InvalidRequest` for a channel whose name cannot become an address.
     """
     channel = next((c for c in commands.get("channel", ()) if isinstance(c, str) and c.strip()), "")
     if channel:

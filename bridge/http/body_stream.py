@@ -1,4 +1,4 @@
-"""The bytes of a request's body, in small pieces, with an end to their number and to their time."""
+"""Reads a request's body in small pieces, with limits on its size and its time."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Take: TypeAlias = Callable[[int], None]
 
 
 class ByteBudget:
-    """A number of bytes that the bodies of all unauthenticated requests may use together."""
+    """A number of bytes that the bodies of all unauthenticated requests share."""
 
     def __init__(self, size: int) -> None:
         self._left = size
 
     @contextmanager
     def share(self) -> Iterator[Take]:
-        """Take from the budget for one body; everything is given back at the end.
+        """Take bytes from the budget for one body; all of them are returned at the end.
 
-        Taking raises :class:`Unavailable` where others hold the rest.
+        Taking raises :class:`Unavailable` if other bodies hold the rest.
         """
         taken = 0
 
@@ -64,11 +64,11 @@ def too_large(limit: int) -> PayloadTooLarge:
 async def receive(
     request: web.Request, use: Callable[[bytes], object], *, max_bytes: int, seconds: float
 ) -> None:
-    """Pass the body to ``use``, piece by piece, fairly beside other requests.
+    """Pass the body to ``use``, piece by piece, sharing the event loop fairly with other requests.
 
-    Raises what ``use`` raises, :class:`PayloadTooLarge` as soon as the client announces or sends
-    more than ``max_bytes``, and :class:`InvalidRequest` for a body that breaks off, is not encoded
-    as it says, or is not there after ``seconds``.
+    Raises what ``use`` raises; :class:`PayloadTooLarge` as soon as the client announces or sends
+    more than ``max_bytes``; :class:`InvalidRequest` for a body that breaks off, is not encoded as
+    its headers say, or has not arrived after ``seconds``.
     """
     # A client that says how much it will send is answered before it has sent it.
     if (request.content_length or 0) > max_bytes:

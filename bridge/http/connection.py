@@ -1,8 +1,8 @@
-"""One client's connection: its bytes are parsed fairly beside other clients', and it is closed in
-time.
+"""One client's connection: its bytes are parsed fairly among clients, and it is closed in time.
 
-aiohttp parses whatever has arrived in one go, waits without end for a client that does not read its
-answer, and reads chunk extensions of any length. Between the socket and its handler stand these.
+aiohttp parses everything that has arrived in one go, waits without limit for a client that does not
+read its answer, and accepts chunk extensions of any length. The classes here stand between the
+socket and aiohttp's handler.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST = 500
 
 
 class Listener:
-    """Makes a protocol for each client that connects, and limits their number."""
+    """Makes a protocol for each connecting client, and limits their number."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Listener:
         self._open[connection] = None
 
     def active(self, connection: Connection) -> None:
-        """Record activity: the connections that are idle longest come first."""
+        """Record activity, which keeps the connections sorted by how long they have been idle."""
         if self._open.pop(connection, 0) is None:
             self._open[connection] = None
 
@@ -87,7 +87,7 @@ class Listener:
 
 
 class _Handler(web.RequestHandler):
-    """aiohttp's handler, whose error responses show no versions, and which logs no request."""
+    """aiohttp's handler; its error responses reveal no versions, and it logs no requests."""
 
     __slots__ = ()
 
@@ -142,7 +142,7 @@ async def note_request(
 
 
 class _Transport:
-    """The transport as aiohttp sees it: reading resumes when both sides want it to."""
+    """The transport as aiohttp sees it: reading resumes when both sides are ready."""
 
     def __init__(self, inner: asyncio.Transport, connection: Connection) -> None:
         self._inner = inner
@@ -186,7 +186,9 @@ class _Transport:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Passes the socket's bytes to aiohttp's handler in turn, and everything else at once."""
+    """Passes the socket's bytes to aiohttp's handler when it is their turn, and everything else
+    at once.
+    """
 
     def __init__(self, listener: Listener, handler: web.RequestHandler, queue: FairQueue) -> None:
         self.has_unparsed = False
@@ -209,7 +211,7 @@ class Connection(asyncio.BufferedProtocol):
         return request is not None and request.content.is_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Start."""
         self._transport = cast("asyncio.Transport", transport)
         # Whatever the client has not read yet counts, the last bytes before the end, too.
         self._transport.set_write_buffer_limits(high=0)
@@ -232,7 +234,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes have come: have them parsed in turn, and read on after that."""
+        """Bytes have arrived: queue them for parsing, and read on afterwards."""
         self._listener.active(self)
         self._received += nbytes
         if self._received > self._listener.max_bytes:
@@ -262,7 +264,7 @@ class Connection(asyncio.BufferedProtocol):
         return None
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write: it has a limited time to read on."""
+        """The client reads more slowly than we write; it gets a limited time to catch up."""
         loop = asyncio.get_running_loop()
         self._unread = loop.call_later(self._listener.unread_seconds, self.abort)
         self._handler.pause_writing()
@@ -281,9 +283,9 @@ class Connection(asyncio.BufferedProtocol):
         self._listener.active(self)
 
     def linger(self) -> None:
-        """Wait for the client to close: what it still sends is discarded.
+        """Wait for the client to close; what it still sends is discarded.
 
-        A client that is told of a refusal by a reset may never see the answer (RFC 9112 9.6).
+        A client that gets a reset may never see the answer that refuses its request (RFC 9112 9.6).
         """
         if self.lingers or self._transport is None or self._transport.is_closing():
             return
@@ -295,7 +297,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end_answer()
 
     def _end_answer(self) -> None:
-        """Say that no more follows."""
+        """Signal the end of the answer."""
         try:
             if self._transport is not None:
                 self._transport.write_eof()

@@ -1,4 +1,4 @@
-"""Forms, decoded once: of a query, urlencoded, or multipart."""
+"""Decodes forms once: queries, urlencoded bodies, multipart bodies."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def urlencoded(
     encoded: str | bytes, max_fields: int, errors: str = "strict"
 ) -> list[tuple[str, str]]:
-    """The fields of an urlencoded form or a query, blank ones included.
+    """The fields of an urlencoded form or a query, including empty ones.
 
-    ``errors`` is what becomes of bytes that are not UTF-8. Raises :class:`InvalidRequest`.
+    ``errors`` says how to decode bytes that are not UTF-8. Raises :class:`InvalidRequest`.
     """
     try:
         if isinstance(encoded, bytes):
@@ -46,9 +46,9 @@ def urlencoded(
 
 
 class Form:
-    """The fields of a form or a query, decoded once. No field may come twice (RFC 6749 3.1, 3.2).
+    """The fields of a form or a query, decoded once. No field may be repeated (RFC 6749 3.1, 3.2).
 
-    Bytes that are not UTF-8 are refused wherever they would be read as text.
+    Bytes that are not UTF-8 are refused when a field is read as text.
     """
 
     def __init__(self, encoded: str) -> None:
@@ -61,7 +61,7 @@ class Form:
 
     @classmethod
     def from_multipart(cls, body: bytes, content_type: str) -> Form:
-        """The same from a multipart form, which has texts only. Raises :class:`OAuthError`."""
+        """The same from a multipart form, which may hold only texts. Raises :class:`OAuthError`."""
         form = cls("")
         try:
             reader = MultipartForm(content_type, max_fields=_MOST, max_text=_MAX_BODY)
@@ -90,7 +90,7 @@ class Form:
         return value
 
     def every(self, name: str) -> list[str]:
-        """All values of a field that may come often."""
+        """All values of a field that may be repeated."""
         values = self.as_sent(name)
         if any(_SURROGATE.search(value) for value in values):
             raise OAuthError("invalid_request", f"'{name}' is not UTF-8.")
@@ -104,8 +104,8 @@ class Form:
 async def read_form(request: web.Request) -> Form:
     """Read the form of a POST.
 
-    RFC 6749 4.1.3 wants it urlencoded. Apps that are written in JavaScript send a ``FormData`` as
-    it comes, which is multipart.
+    RFC 6749 4.1.3 requires it urlencoded. Apps written in JavaScript often send a ``FormData``
+    object unchanged, which is multipart.
     """
     if request.content_type == MULTIPART:
         body, kind = await read_body(request), request.headers[hdrs.CONTENT_TYPE]

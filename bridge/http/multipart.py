@@ -32,7 +32,7 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 @dataclass(slots=True)
 class _Part:
-    """One part as far as it has arrived; of equal headers the first counts."""
+    """One part, as far as it has arrived; of repeated headers the first one counts."""
 
     headers: dict[str, str] = field(default_factory=dict)
     data: bytearray = field(default_factory=bytearray)
@@ -42,7 +42,7 @@ class _Part:
 
 
 class MultipartForm:
-    """The fields of a form whose bytes are given to :meth:`feed`."""
+    """The fields of a form whose bytes are passed to :meth:`feed`."""
 
     def __init__(self, content_type: str, *, max_fields: int, max_text: int) -> None:
         """``max_text`` bounds each text. Raises :class:`InvalidRequest` without a boundary."""
@@ -167,7 +167,7 @@ def _field(part: _Part, max_text: int) -> Field:
 
 
 def _decoded(part: _Part) -> bytes:
-    """The data of a part, out of the encoding that it says.
+    """The data of a part, decoded as its headers say.
 
     RFC 7578 4.7: "Senders SHOULD NOT generate any parts with a Content-Transfer-Encoding header
     field", but some do.

@@ -1,4 +1,4 @@
-"""Rate limits of attempts, in memory: by address and, where guessing could help, overall."""
+"""Rate limits for attempts, in memory: per address and, where guessing could help, in total."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MOST = 10_000
 
 
 class Limiter:
-    """A limit of attempts within some time, for each address and overall.
+    """Limits attempts within a period, per address and in total.
 
-    ``None`` is for what cannot be guessed: there a limit for all would only help strangers to lock
-    the owner out.
+    ``overall`` is ``None`` for what cannot be guessed: there a total limit would only let strangers
+    lock the owner out.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Limiter:
     def attempt(self, who: str, *, exempt_from_total: bool = False) -> None:
         """Count one attempt, or raise :class:`TooManyRequests` without counting it.
 
-        ``who`` is mostly an address. An attempt that is ``exempt_from_total`` counts for ``who``
+        ``who`` is usually an address. An attempt that is ``exempt_from_total`` counts for ``who``
         alone.
         """
         now = self._clock()
@@ -65,10 +65,10 @@ class Limiter:
 
 
 def address(request: web.Request) -> str:
-    """The client's address, as far as it can be known; an IPv6 network counts as one.
+    """The client's address, as far as it is known; an IPv6 network counts as one address.
 
-    A proxy on this machine is believed about the address that it has seen itself, which is the
-    last that it names.
+    A proxy on this machine is trusted for the address of its own peer, which is the last one that
+    it lists.
     """
     peer = _ip(request.remote or "")
     if peer is not None and peer.is_loopback:

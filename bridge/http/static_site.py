@@ -61,8 +61,8 @@ def _is_tombstone(file: Path) -> bool:
 
 
 def file_below(folder: Path, relative: str) -> Path | None:
-    """The file at an untrusted path; never one outside of the folder, by ``..`` or by symbolic
-    links.
+    """The file at an untrusted path; never one outside of the folder, whether by ``..`` or by
+    symbolic links.
     """
     # A path that begins anew leads where it likes; inside the folder, too, it is not what is meant.
     if "\0" in relative or relative.startswith("/"):

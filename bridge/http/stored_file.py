@@ -1,4 +1,4 @@
-"""One stored file as an answer: whole, a part of it, or "you have it" (RFC 9110, 13 and 14)."""
+"""Answers with one stored file: all of it, a range, or 304 (RFC 9110, 13 and 14)."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def _has_it(request: web.Request, etag: str) -> bool:
 
 
 def _wanted(request: web.Request, opened: OpenFile) -> tuple[int, int]:
-    """The requested range: the first byte, and the one after the last.
+    """The requested range: its first byte, and the byte after its last.
 
-    They are the same, or in the wrong order, where there is nothing between them to be sent.
+    They are equal or reversed if there is nothing to send.
     """
     whole = (0, opened.size)
     match = _RANGE.fullmatch(request.headers.get(hdrs.RANGE, "").replace(" ", ""))
@@ -95,6 +95,8 @@ def _wanted(request: web.Request, opened: OpenFile) -> tuple[int, int]:
 
 
 def _unchanged(request: web.Request, etag: str) -> bool:
-    """RFC 9110 13.1.5: a part is only sent to one who has the rest of the very same bytes."""
+    """RFC 9110 13.1.5: a range is only sent to a client that has the rest of exactly these
+    bytes.
+    """
     condition = request.headers.get(hdrs.IF_RANGE)
     return condition is None or condition.strip() == f'"{etag}"'

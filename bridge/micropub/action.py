@@ -14,12 +14,12 @@ _NONE: Mapping[str, tuple[Json, ...]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file of a multipart request.
+    """A file in a multipart request.
 
-    ``property`` is the field it came in (``photo``, ``video``, ``audio``, ``file``); ``index`` its
-    place among that property's values, files and URLs counted together, so that the order of the
-    request survives. ``filename`` is what the client called it: untrusted, possibly empty. ``alt``
-    describes it for those who cannot see it.
+    ``property`` is its field (``photo``, ``video``, ``audio``, ``file``); ``index`` is its position
+    among that property's values, counting files and URLs together, so that the order of the request
+    is kept. ``filename`` is the client's: untrusted, possibly empty. ``alt`` describes it for those
+    who cannot see it.
     """
 
     property: str
@@ -31,9 +31,9 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create a post (3.3). ``commands`` are the ``mp-*`` values, names without the prefix.
+    """Create a post (3.3). ``commands`` are the ``mp-*`` values, by names without the prefix.
 
-    ``once`` names the request, where its sender gives it a name: sent again, it does nothing more.
+    ``once`` is the sender's name for the request: sending it again does nothing more.
     """
 
     post: Post
@@ -46,9 +46,9 @@ class Create:
 class Update:
     """Update a post (3.4).
 
-    ``delete_values`` removes single values, ``delete_properties`` whole properties. ``once`` as for
-    :class:`Create`; ``seen`` is the id of the bytes of the file that the sender has seen, ``""``
-    where it does not say: what it has not seen is then not overwritten.
+    ``delete_values`` removes single values, ``delete_properties`` whole properties. ``once`` is as
+    for :class:`Create`. ``seen`` is the blob id of the file that the sender has seen, or ``""``: a
+    file that has changed since is not overwritten.
     """
 
     url: str

@@ -48,9 +48,9 @@ def is_web(text: str) -> bool:
 
 
 def link(name: str, text: str) -> str:
-    """The URL that ``text`` is, or the only URL in it, as apps send what is shared.
+    """The URL that ``text`` is, or the only URL in it, as apps send shared texts.
 
-    Raises :class:`InvalidRequest` where there is none, or more than one.
+    Raises :class:`InvalidRequest` if it has none, or more than one.
     """
     text = text.strip()
     if (is_web(text) or _OTHERS.fullmatch(text)) and not re.search(r"\s", text):
@@ -85,8 +85,9 @@ def file_address(name: str, text: str) -> str:
 
 
 def refuse_what_is_none(name: str, text: str) -> None:
-    """Raise :class:`InvalidRequest` for what programs send that have no address, or one that
-    no one else can open."""
+    """Raise :class:`InvalidRequest` for what programs send if they have no address, or an
+    address that works only on their own device.
+    """
     if text.strip().casefold() in _NO_VALUES:
         raise InvalidRequest(
             f"'{name}' is '{text.strip()[:40]}': the app had no value for it. Leave it out, or send"
@@ -102,8 +103,9 @@ def refuse_what_is_none(name: str, text: str) -> None:
 
 
 def check_object(name: str, value: dict[str, Json]) -> None:
-    """Refuse a nested object (h-cite, h-card, …) whose own ``url`` is none. An object without one
-    is fine. Raises :class:`InvalidRequest`."""
+    """Refuse a nested object (h-cite, h-card, …) whose ``url`` is not an address. It may have no
+    ``url``. Raises :class:`InvalidRequest`.
+    """
     properties = value.get("properties")
     if not isinstance(properties, dict):
         return

@@ -99,7 +99,7 @@ def source_list(
 
 
 def _item(item: Item, wanted: Sequence[str]) -> Object:
-    """A post of a list. Its ``url`` is always told: without it a list is of no use."""
+    """A post of a list. Its ``url`` is always included, because a list is useless without it."""
     post = item.post.with_properties({"url": (item.url,)})
     found: Object = {"type": [f"h-{post.type}"], "properties": _properties(post)}
     if not wanted:

@@ -1,4 +1,4 @@
-"""A request's body once HTTP is out of it: a form or JSON, and both as one :class:`Raw`."""
+"""A request's body, free of HTTP: a form or JSON, and both as one :class:`Raw`."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Field: TypeAlias = tuple[str, "str | File"]
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """What came in a POST: ``fields`` of a form (multipart or not), or a ``json`` value.
+    """The body of a POST: ``fields`` of a form (multipart or not), or a ``json`` value.
 
-    The access token is taken out of both, so that nothing later can store it; it stays out of
-    ``repr`` as well.
+    The access token is removed from both, so that nothing later can store it; it is not in ``repr``
+    either.
     """
 
     kind: Literal["form", "json", "empty"]
@@ -57,22 +57,23 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True)
 class FieldName:
-    """A form field's name, taken apart: ``photo[0][alt]`` is ``photo`` with keys ``0``, ``alt``."""
+    """A form field's name, parsed: ``photo[0][alt]`` is ``photo`` with keys ``0``, ``alt``."""
 
     base: str
     keys: tuple[str, ...] = ()
 
     @property
     def index(self) -> int | None:
-        """The position that the first pair of brackets names, where it names one."""
+        """The position in the first pair of brackets, if it is one."""
         number = self.keys[0] if self.keys else ""
         return int(number) if number.isascii() and number.isdigit() and len(number) < 4 else None
 
 
 def split_name(name: str) -> FieldName:
-    """Take a name apart. One whose brackets make no sense is all base: no property has such.
+    """Parse a name. If its brackets make no sense, all of it is the base: no property has such a
+    name.
 
-    Neither has any so long a name as could keep the processor busy.
+    The same holds for a name so long that parsing would take long.
     """
     match = _NAME.fullmatch(name.strip()) if len(name) <= _LONGEST_NAME else None
     if match is None:
@@ -86,7 +87,7 @@ def base_name(name: str) -> str:
 
 
 def texts(fields: Iterable[Field], name: str) -> tuple[str, ...]:
-    """Every text under ``name``, whatever brackets it wears."""
+    """Every text under ``name``, with or without brackets."""
     return tuple(
         value for key, value in fields if isinstance(value, str) and base_name(key) == name
     )
@@ -105,7 +106,7 @@ _TYPE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 class Raw:
     """What a request says. ``values`` are properties and ``mp-*`` commands together.
 
-    ``operations`` holds ``replace``, ``add``, ``delete`` as JSON has them, where they are given.
+    ``operations`` holds ``replace``, ``add`` and ``delete`` as in JSON, if they are given.
     """
 
     action: str = "create"
@@ -116,7 +117,7 @@ class Raw:
 
 
 def read_json(value: Json) -> Raw:
-    """Sort a JSON body. Raises :class:`InvalidRequest` where its outer shape is wrong."""
+    """Sort a JSON body. Raises :class:`InvalidRequest` if its outer shape is wrong."""
     if not isinstance(value, dict):
         raise InvalidRequest("The JSON must be an object with 'type' and 'properties'.")
     properties = value.get("properties")
@@ -139,7 +140,7 @@ def read_json(value: Json) -> Raw:
 
 
 def wrapped(value: Json) -> list[Json]:
-    """A list of values, where one value came without its list; ``null`` is none."""
+    """A list of values, also if a single value came without a list; ``null`` is no value."""
     if value is None:
         return []
     # PHP writes a list from which it has dropped something as an object with numbers for keys.
@@ -149,7 +150,7 @@ def wrapped(value: Json) -> list[Json]:
 
 
 def h_type(name: str | None) -> str:
-    """The h-* class without its prefix. Where no type is given, it is an entry (3.3)."""
+    """The h-* class without its prefix; ``entry`` if no type is given (3.3)."""
     if name is None:
         return "entry"
     bare = name.removeprefix("h-")
@@ -161,7 +162,7 @@ def h_type(name: str | None) -> str:
 
 
 def _one_text(value: dict[str, Json], name: str) -> str | None:
-    """A text, or the first of a list of texts; ``None`` for nothing and for an empty one."""
+    """A text, or the first of a list of texts; ``None`` if it is missing or empty."""
     given = wrapped(value.get(name))
     if not given or given[0] is None:
         return None
@@ -190,7 +191,7 @@ def read_form(fields: Iterable[Field]) -> Raw:
 
 
 class _Form:
-    """A form while it is being sorted."""
+    """A form that is being sorted."""
 
     def __init__(self) -> None:
         self.words: dict[str, str] = {}
@@ -200,9 +201,9 @@ class _Form:
         self._deleted: list[Json] = []
 
     def place(self, name: FieldName, value: str | File) -> None:
-        """Put a value with its property's others.
+        """Add a value to its property.
 
-        Its name is ``x``, ``x[]`` or ``x[0]``; parts of an object are ``x[html]``, ``x[0][alt]``.
+        Its name is ``x``, ``x[]`` or ``x[0]``; parts of an object are ``x[html]`` or ``x[0][alt]``.
         """
         slots = self._values.setdefault(name.base, [])
         *group, word = name.keys or ("",)
@@ -219,7 +220,7 @@ class _Form:
         slots.append(value)
 
     def _part(self, slots: list[Slot], place: tuple[str, ...], word: str, value: str) -> None:
-        """Put a value into an object among the values, which begins with its first part."""
+        """Add a value to an object among the values; its first part starts the object."""
         known = self._objects.get(place)
         if known is None or word in known:
             self._objects[place] = known = {}
@@ -229,7 +230,7 @@ class _Form:
     def operate(self, name: FieldName, value: str) -> None:
         """``replace[content]=x``, ``add[category][]=x``, ``delete[]=category``, as PHP writes them.
 
-        The spec has updates in JSON only (3.4); this is for clients that can only write forms.
+        The spec has updates in JSON only (3.4); this is for clients that can only send forms.
         """
         target, *keys = name.keys
         if name.base == "delete" and (target == "" or name.index is not None):
@@ -242,7 +243,7 @@ class _Form:
             slots.append(item)
 
     def read(self) -> Raw:
-        """Everything that was sorted."""
+        """The sorted form."""
         url = next((slot for slot in self._values.get("url", ()) if isinstance(slot, str)), "")
         operations: dict[str, Json] = dict(self._changes)
         if self._deleted:

@@ -1,4 +1,4 @@
-"""Parses a request into one action (Micropub 3.2-3.5). ``mp-*`` commands are no part of a post."""
+"""Parses a request into one action (Micropub 3.2-3.5). ``mp-*`` commands are not part of a post."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"}
 
 
 def parse_action(body: RequestBody) -> Action:
-    """What the client asks for; the same value whatever the encoding.
+    """The action that the client asks for; the same value for every encoding.
 
-    Raises :class:`InvalidRequest` where it cannot be understood, with what to change.
+    Raises :class:`InvalidRequest` if it cannot be understood, saying what to change.
     """
     if body.kind == "empty":
         raise InvalidRequest("The request has no body: send a form or JSON with what to post.")
@@ -59,9 +59,9 @@ def parse_action(body: RequestBody) -> Action:
 
 
 def is_media_upload(body: RequestBody) -> bool:
-    """Whether this is a file for the media endpoint that came to the Micropub endpoint.
+    """Whether this is a file for the media endpoint that was sent to the Micropub endpoint.
 
-    Two living clients send a bare ``file`` part there. Commands beside it change nothing.
+    Two clients in use send a bare ``file`` part there. Commands beside it change nothing.
     """
     said = [
         base_name(name)
@@ -74,7 +74,7 @@ def is_media_upload(body: RequestBody) -> bool:
 def media_file(body: RequestBody) -> Upload:
     """The one file of an upload to the media endpoint, whatever its part is called (3.6.3).
 
-    Raises :class:`InvalidRequest` where there is none, or more than one, or an empty one.
+    Raises :class:`InvalidRequest` if there is none, more than one, or an empty one.
     """
     files = [file for file in body.files if file.filename or file.data]
     if len(files) != 1:
@@ -101,7 +101,7 @@ def _create(raw: Raw) -> Create:
 def _sort(
     values: Mapping[str, Sequence[Slot]],
 ) -> tuple[dict[str, tuple[Json, ...]], tuple[Upload, ...]]:
-    """Properties, and files with their places among them."""
+    """Properties, and files with their positions among them."""
     slots: dict[str, list[Slot]] = {}
     for name, given in values.items():
         for slot in given:
@@ -195,8 +195,9 @@ _NO_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add
 
 
 def _refuse_no_property(operation: str, name: str) -> None:
-    """Raise :class:`InvalidRequest` for what an update cannot change, which would be stored under
-    that name and change nothing."""
+    """Raise :class:`InvalidRequest` for a word that is not a property: stored under that name,
+    it would change nothing.
+    """
     if name == "type":
         raise InvalidRequest(
             f"'{operation}' names 'type': what a post is stays as it is. Change its properties, or"
@@ -210,7 +211,7 @@ def _refuse_no_property(operation: str, name: str) -> None:
 
 
 def _changes(given: Mapping[str, Sequence[Slot]], *, empty: bool) -> Properties:
-    """Normalised values; a property whose values are all ``empty`` stays, as nothing, if it may."""
+    """Normalised values; with ``empty``, a property without any value stays, to be emptied."""
     properties, _ = split_commands(given)
     changes: dict[str, tuple[Json, ...]] = {}
     for name, slots in properties.items():
@@ -221,7 +222,7 @@ def _changes(given: Mapping[str, Sequence[Slot]], *, empty: bool) -> Properties:
 
 
 def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
-    """``delete``: a list of property names, or an object of names with the values to take away."""
+    """``delete``: a list of property names, or an object of names with the values to remove."""
     if given is not None and not isinstance(given, list | dict):
         raise InvalidRequest("'delete' must be a list of property names, or an object of values.")
     values: dict[str, tuple[Json, ...]] = {}
@@ -256,7 +257,7 @@ def split_commands(
 ) -> tuple[dict[str, list[Slot]], Properties]:
     """Properties and commands, the latter without their prefix.
 
-    No one knows all commands, so one that makes no sense is left out and fails nothing. Alt texts
+    A command that makes no sense is ignored, because no server implements all of them. Alt texts
     have moved to their photos; an access token is in neither. Raises :class:`InvalidRequest` for
     more names, or more values of a command, than a post may have.
     """
@@ -284,7 +285,7 @@ def split_commands(
 
 
 def _texts(name: str, slots: Sequence[Slot]) -> tuple[str, ...]:
-    """What a command says; only texts and numbers say anything that a command could mean."""
+    """The values of a command: its texts and numbers; nothing else has a meaning."""
     plain = [
         slot for slot in slots if isinstance(slot, str | int | float) and not isinstance(slot, bool)
     ]
@@ -295,7 +296,7 @@ def _texts(name: str, slots: Sequence[Slot]) -> tuple[str, ...]:
 
 
 def _describe_photos(properties: dict[str, list[Slot]], alts: Sequence[Slot]) -> None:
-    """Give each photo the alt text at its own place; empty texts hold the places of others."""
+    """Give each photo the alt text at its position; empty texts are placeholders."""
     places = [(name, index) for name in _PHOTOS for index in range(len(properties.get(name, ())))]
     full = [(name, index) for name, index in places if not _is_blank(properties[name][index])]
     # A form whose file chooser stayed empty sends one photo more than it has alt texts.

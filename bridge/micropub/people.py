@@ -20,7 +20,9 @@ _EARTH = 6_371_000.0
 
 
 def contacts(posts: Iterable[Post], text: str = "") -> Object:
-    """``q=contact``: people whom posts name, with a card; those with ``text`` in it, if given."""
+    """``q=contact``: people named in posts, each with a card; only those containing ``text``, if
+    given.
+    """
     found: dict[str, Object] = {}
     for post in posts:
         for name, values in post.properties.items():
@@ -38,8 +40,9 @@ def contacts(posts: Iterable[Post], text: str = "") -> Object:
 def places(
     posts: Iterable[Post], point: tuple[float, float] | None = None, text: str = ""
 ) -> Object:
-    """``q=geo``: places that posts were made at, the nearest to ``point`` first, and no further
-    away than a kilometre. ``geo`` is the point, with the name of the nearest place."""
+    """``q=geo``: places of posts, nearest to ``point`` first and at most a kilometre away.
+    ``geo`` is the point, with the name of the nearest place.
+    """
     found: dict[tuple[str, str], tuple[float, Object]] = {}
     for post in posts:
         for name in _PLACES:
@@ -59,7 +62,7 @@ def places(
 
 
 def _objects(values: Iterable[Json], kind: str, depth: int = 0) -> Iterator[Mapping[str, Json]]:
-    """The properties of every object of this kind, at any depth that means something."""
+    """The properties of every object of this kind, at any meaningful depth."""
     for value in values:
         if not isinstance(value, dict) or depth > _DEEPEST:
             continue
@@ -103,7 +106,7 @@ def _place(card: Mapping[str, Json]) -> Object:
 
 
 def _distance(place: Mapping[str, Json], point: tuple[float, float] | None) -> float:
-    """Metres, endless for a place that does not say where it is; 0 where no point is given."""
+    """The distance in metres: infinite for a place without coordinates, 0 without a point."""
     if point is None:
         return 0.0
     latitude, longitude = place.get("latitude"), place.get("longitude")

@@ -1,4 +1,4 @@
-"""A post as microformats2: the one value in which every encoding ends."""
+"""A post as microformats2: the one value that every encoding becomes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Post:
         return values[0] if values else None
 
     def text(self, name: str) -> str | None:
-        """The first value of a property where that is a string, else ``None``."""
+        """The first value of a property if it is a string, else ``None``."""
         value = self.first(name)
         return value if isinstance(value, str) else None
 

@@ -16,10 +16,10 @@ RSVP = frozenset({"yes", "no", "maybe", "interested"})
 
 @dataclass(frozen=True, slots=True)
 class PostType:
-    """A kind of post that the site shows in its own way, and the properties that go with it.
+    """A kind of post that the site shows in its own way, and its properties.
 
-    ``mark`` is the property by which a post is one (:func:`discover`); ``h`` the root class of a
-    post that is one by its class.
+    A post with the property ``mark`` is of this type (:func:`discover`); ``h`` is the root class
+    for types that are recognised by their class.
     """
 
     type: str

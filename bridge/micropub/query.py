@@ -33,7 +33,7 @@ Cursor: TypeAlias = tuple[float, str]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked. What was left out, or left empty, is ``None``, ``""`` or the default."""
+    """A parsed query. What is missing or empty is ``None``, ``""`` or the default."""
 
     q: str = "config"
     url: str | None = None
@@ -52,10 +52,10 @@ class Query:
 def parse_query(
     parameters: Iterable[tuple[str, str]], supported: tuple[str, ...] = QUERIES
 ) -> Query:
-    """Read a URL's parameters, whatever brackets their names wear.
+    """Read a URL's parameters, with or without brackets.
 
-    Raises :class:`InvalidRequest` for a query that is not ``supported``, and for numbers, statuses
-    and pages that are none. Unknown parameters are ignored.
+    Raises :class:`InvalidRequest` for a query that is not ``supported``, and for invalid numbers,
+    statuses and pages. Unknown parameters are ignored.
     """
     given: dict[str, list[str]] = {}
     for name, value in parameters:
@@ -90,12 +90,12 @@ def parse_query(
 
 
 def page_name(cursor: Cursor) -> str:
-    """A cursor as clients see it: opaque, and fit for a URL."""
+    """A cursor as clients see it: opaque and safe in a URL."""
     return base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode().rstrip("=")
 
 
 def _cursor(given: Mapping[str, str], name: str) -> Cursor | None:
-    """The place that :func:`page_name` named."""
+    """The cursor that :func:`page_name` encoded."""
     text = given.get(name)
     if text is None:
         return None

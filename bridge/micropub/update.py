@@ -26,11 +26,11 @@ _ONE_FACT = frozenset({"published", "updated", "post-status", "visibility"})
 def apply(post: Post, update: Update) -> Post:
     """The post with ``replace``, then ``add``, then ``delete`` carried out.
 
-    What the update does not name stays as it is, in its place. A value that is already there is
-    not added again, so that a request that is sent twice changes nothing the second time; what is
-    not there can be deleted. Raises :class:`InvalidRequest` for a second ``content``, ``name`` or
-    ``summary``, for a change of nothing but an entry's ``url``, and where the post would come to
-    hold more than one may.
+    What the update does not name stays in its place. A value that is already there is not added
+    again, so a request that is sent twice changes nothing the second time, and deleting a missing
+    value is no error. Raises :class:`InvalidRequest` for a second ``content``, ``name`` or
+    ``summary``, for a change of nothing but an entry's ``url``, and if the post would exceed its
+    limits.
     """
     old = post
     if post.type == "entry" and _names_only_a_url(update):
@@ -55,7 +55,7 @@ def apply(post: Post, update: Update) -> Post:
 
 
 def _refuse_growth(old: Post, new: Post) -> None:
-    """Raise where the update made the post too large; one that has always been so may stay."""
+    """Raise if the update makes the post too large; one that was too large before may stay so."""
     counts = {name: len(values) for name, values in new.properties.items()}
     grown = {name for name, count in counts.items() if count > len(old.all(name))}
     for name in grown:
@@ -73,7 +73,9 @@ def _names_only_a_url(update: Update) -> bool:
 
 
 def _is_ours(post: Post, name: str) -> bool:
-    """An entry's ``url`` is not among what an update can change: it is where the post lives."""
+    """Whether an update can change a property: not an entry's ``url``, which is where the post
+    lives.
+    """
     return name != "url" or post.type != "entry"
 
 
@@ -94,7 +96,7 @@ def _without(name: str, present: tuple[Json, ...], unwanted: Iterable[Json]) -> 
 
 
 def _identity(name: str, value: Json) -> str:
-    """What makes two values the same one: a photo is its URL, whatever its alt text."""
+    """What makes two values equal: a photo is its URL, whatever its alt text."""
     if isinstance(value, dict) and (name in MEDIA or name == "content"):
         value = value.get("value") or value.get("html")
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -38,7 +38,7 @@ _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
 
 
 def property_name(name: str) -> str:
-    """The name, if a property can be called that. Raises :class:`InvalidRequest`."""
+    """The name, if a property can have it. Raises :class:`InvalidRequest`."""
     if not _NAME.fullmatch(name):
         # What a form parser makes of JSON looks like this.
         raise InvalidRequest(
@@ -48,15 +48,15 @@ def property_name(name: str) -> str:
 
 
 def is_empty(slot: Slot) -> bool:
-    """Whether a value says nothing: ``null``, no text, an empty list or object."""
+    """Whether a value is empty: ``null``, no text, an empty list or object."""
     return slot is None or slot in ([], {}) or (isinstance(slot, str) and not slot.strip())
 
 
 def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
-    """The values of one property in the one form that everything else relies on.
+    """The values of one property, in the one form on which everything else relies.
 
-    Empty ones are dropped, files pass. Raises :class:`InvalidRequest` for what cannot be meant, and
-    for more than a post may hold.
+    Empty values are dropped, files are passed on. Raises :class:`InvalidRequest` for invalid
+    values, and for more values than a post may have.
     """
     rule = _RULES.get(name, _of_something if name.endswith("-of") else _anything)
     given = _full(_unnumbered(slots))
@@ -68,7 +68,7 @@ def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
 
 
 def _unnumbered(slots: Iterable[Slot]) -> Iterator[Slot]:
-    """The values without the numbers that a list gets in PHP's and Ruby's forms.
+    """The values without the numbers that PHP's and Ruby's forms give to a list.
 
     Micropublish sends ``[["0", {"value": ...}]]`` for a photo, PHP ``[{"0": {"value": ...}}]``.
     """
@@ -82,7 +82,7 @@ def _unnumbered(slots: Iterable[Slot]) -> Iterator[Slot]:
 
 
 def _is_number(value: Json) -> bool:
-    """Whether this is the number of a place in a list."""
+    """Whether this is the number of a position in a list."""
     return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
 
 
@@ -105,8 +105,9 @@ def refuse_long(name: str, values: Iterable[Slot]) -> None:
 
 
 def refuse_many_files(counts: Mapping[str, int]) -> None:
-    """Raise :class:`InvalidRequest` for more photos, videos and sounds, in all, than a post may
-    have. ``counts`` is how many values each property has."""
+    """Raise :class:`InvalidRequest` for more photos, videos and sounds together than a post may
+    have. ``counts`` is the number of values of each property.
+    """
     files = sum(counts.get(name, 0) for name in (*MEDIA, "file"))
     if files > MOST_FILES:
         raise InvalidRequest(
@@ -127,7 +128,7 @@ def _full(slots: Iterable[Slot]) -> list[Slot]:
 
 
 def _anything(name: str, value: Json) -> Json:
-    """Strings, numbers, nested objects: kept whole. A list inside the list has no meaning."""
+    """Strings, numbers and nested objects are kept whole. A list inside the list has no meaning."""
     if isinstance(value, list):
         raise InvalidRequest(f"'{name}' must be a list of values, not a list of lists.")
     return value
@@ -153,7 +154,7 @@ def _plain(name: str, value: Json) -> str | None:
 
 
 def _content(name: str, value: Json) -> Json:
-    """Text byte for byte; or an object with ``html``, and ``value`` where that came with it."""
+    """Text, byte for byte; or an object with ``html``, and with ``value`` if that was sent."""
     if not isinstance(value, dict):
         return _plain(name, value)
     if not {"html", "value"} & value.keys():
@@ -168,7 +169,7 @@ def _only(value: Json) -> Json:
 
 
 def _one_content(values: tuple[Slot, ...]) -> tuple[Slot, ...]:
-    """HTML and plain text of one post may come as two values; more than that has no meaning."""
+    """HTML and plain text of one post may come as two values; any more have no meaning."""
     html = [value for value in values if isinstance(value, dict)]
     plain = [value for value in values if isinstance(value, str)]
     if len(html) == 1 and len(plain) == 1 and "value" not in html[0]:
@@ -198,7 +199,7 @@ def _media(name: str, value: Json) -> Json:
 
 
 def _link(name: str, value: Json) -> Json:
-    """An address, or an object that has one (h-cite)."""
+    """An address, or an object with one (h-cite)."""
     if isinstance(value, str):
         return link(name, value)
     if isinstance(value, dict):
@@ -212,7 +213,7 @@ def _link(name: str, value: Json) -> Json:
 
 
 def _of_something(name: str, value: Json) -> Json:
-    """What was read, heard, played …: an object, an address, or a title."""
+    """What was read, heard, played and so on: an object, an address, or a title."""
     if isinstance(value, str):
         refuse_what_is_none(name, value)
     elif isinstance(value, dict):
@@ -221,7 +222,7 @@ def _of_something(name: str, value: Json) -> Json:
 
 
 def _place(name: str, value: Json) -> Json:
-    """Where something is: a ``geo:`` address as the object that it stands for."""
+    """A location; a ``geo:`` address becomes the object that it stands for."""
     if isinstance(value, str) and value.strip().lower().startswith("geo:"):
         return from_geo(value.strip())
     return _anything(name, value)

@@ -1,8 +1,8 @@
-"""Canonical URLs: when two spellings are the same address.
+"""Canonical URLs: decides when two spellings are the same address.
 
-RFC 3986 6.2.2: case of the host, percent-encoding; RFC 3987 3.1: an IRI and the URI that it is
-mapped to; besides, what every site does alike: http and https, ``index.html``, the last slash, one
-slash for several; and without what mails and networks append to count their readers.
+RFC 3986 6.2.2 equates the case of the host and percent-encodings, RFC 3987 3.1 an IRI and its URI.
+In addition, http and https, ``index.html``, a slash at the end and repeated slashes make no
+difference, as on every site; tracking parameters of mailings and social networks are ignored.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _OUR_PORTS = {("http", 80), ("https", 443)}
 
 
 def canonical(url: str, own: frozenset[str]) -> str:
-    """One spelling for all of those of an address; hosts in ``own`` (lower case) are one.
+    """The canonical form of an address. All hosts in ``own`` (lower case) count as one.
 
-    ``""`` for what is not the address of a page.
+    Returns ``""`` for anything that is not the address of a page.
     """
     try:
         parts = urlsplit(url.strip())
@@ -40,7 +40,7 @@ def canonical(url: str, own: frozenset[str]) -> str:
 
 
 def hosts(*urls: str) -> frozenset[str]:
-    """The hosts of some URLs, with their ports where those are not the usual ones."""
+    """The hosts of some URLs, with their ports unless those are the defaults."""
     found = set[str]()
     for url in urls:
         parts = urlsplit(url)

@@ -1,6 +1,6 @@
-"""A post and its files: uploads into the library, what waits there into the post's commit.
+"""A post's uploads: stored when they arrive, and committed with the post that uses them.
 
-Uploads that no post came for get a commit of their own.
+Uploads that no post ever uses get a commit of their own.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ _PROPERTIES = {"image": "photo", "video": "video", "audio": "audio"}
 
 
 class Attachments:
-    """Joins the publisher and the media library."""
+    """Connects the publisher and the media library."""
 
     def __init__(self, library: MediaLibrary) -> None:
         self._library = library
 
     async def store_uploads(self, post: Post, uploads: Sequence[Upload]) -> Post:
-        """The post with each upload's URL among its properties, in the order of the request.
+        """Store the uploads and return the post with their URLs among its properties, in the order
+        of the request.
 
-        Raises UnsupportedMediaType before any of the files is stored.
+        Raises UnsupportedMediaType before any file is stored.
         """
         for upload in uploads:
             sniff(upload.data)
@@ -53,7 +54,7 @@ class Attachments:
         return post.with_properties({name: tuple(values) for name, values in properties.items()})
 
     async def pending(self, file: PelicanFile) -> tuple[Change, ...]:
-        """The files that a post uses and that no commit has yet."""
+        """The changes that add the files which a post uses and no commit contains yet."""
         return await self._library.pending(_OWN.findall(file.text()))
 
 
@@ -63,10 +64,10 @@ _EVERY = 60.0
 
 
 class MediaCommitter(Protocol):
-    """What can commit media that no post carries."""
+    """Commits media that no post uses."""
 
     async def commit_media(self, changes: Sequence[Change], message: str) -> None:
-        """Make one commit of these changes; when this returns it is on disk.
+        """Make one commit of these changes; when this returns, it is on disk.
 
         ``message`` is the whole commit message. Raises :class:`bridge.errors.BridgeError`.
         """
@@ -74,14 +75,14 @@ class MediaCommitter(Protocol):
 
 
 class Orphans:
-    """Looks after what waits."""
+    """Commits uploads that have been waiting for a post for too long."""
 
     def __init__(self, library: MediaLibrary, committer: MediaCommitter) -> None:
         self._library = library
         self._committer = committer
 
     async def run(self) -> None:
-        """Commit what has waited for too long, from now on until cancelled."""
+        """Look for such uploads from time to time, until cancelled."""
         while True:
             try:
                 await self.commit(PATIENCE)
@@ -90,7 +91,9 @@ class Orphans:
             await asyncio.sleep(_EVERY)
 
     async def commit(self, older_than: timedelta) -> None:
-        """Commit, each on its own, what has waited for as long. One that fails goes on waiting."""
+        """Commit each upload that is older than this, one by one. One that fails is tried again
+        later.
+        """
         for file in await self._library.orphans(older_than):
             changes = await self._library.pending([file.path])
             url = self._library.url_of(file)

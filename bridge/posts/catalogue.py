@@ -1,8 +1,9 @@
-"""The index of the site's posts, kept at the newest version; and the posts that it lacks as yet.
+"""Keeps the index of the site's posts at the newest version, and searches posts that are not in it
+yet.
 
-Reading 100,000 posts as Pelican does takes minutes on a site with plugins. A new post does not wait
-for that: an address nearly always comes from a slug, a title or the name of a file, so these are
-searched at once, and only the files that come into question are read (:class:`Unindexed`).
+Having Pelican read 100,000 posts takes minutes on a site with plugins. A new post does not wait for
+that: an address nearly always comes from a slug, a title or a file name, so these are searched at
+once, and only files that may conflict are read (:class:`Unindexed`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _LOOK_EVERY = 0.25
 
 
 class Catalogue:
-    """The index of posts, brought to the store's newest version by :meth:`refresh`."""
+    """The index of posts; :meth:`refresh` brings it to the store's newest version."""
 
     def __init__(
         self,
@@ -52,9 +53,10 @@ class Catalogue:
         indexing: float = 8.0,
         brief: float = 2.0,
     ) -> None:
-        """``file`` is what the index is kept in, ``folder`` the content folder, ``own`` are the
-        host names of the site. A request waits ``seconds`` for the site and its index, no longer
-        than ``indexing`` for posts to be described, or ``brief`` if it makes a new post."""
+        """``file`` is the index's database, ``folder`` the content folder, ``own`` the host
+        names of the site. A request waits at most ``seconds`` for the site and its index, of
+        which at most ``indexing`` for posts to be described, or ``brief`` if it creates a post.
+        """
         self._store = store
         self._site = site
         self._seconds = seconds
@@ -69,31 +71,31 @@ class Catalogue:
         self.unindexed = Unindexed(store, folder)
 
     def report(self) -> SiteReport:
-        """What the owner should know of the site as the bridge reads it."""
+        """What the owner should know about the site as the bridge reads it."""
         site = self._site.condition()
         unread = self.index.unread() if self.index.version is not None else []
         return msgspec.structs.replace(site, unread=tuple(unread), indexing=self.index.described)
 
     @property
     def site(self) -> SiteReader:
-        """The site as the last :meth:`refresh` found it."""
+        """The site as of the last :meth:`refresh`."""
         return self._site.reader
 
     async def refresh(self, *, patient: bool = False) -> Version:
-        """Bring everything to the newest version, and return that.
+        """Bring everything to the newest version and return that version.
 
-        Costs nothing where there is no new commit. Raises :class:`~bridge.store.StoreError` where
-        the repo cannot be read, :class:`SiteBroken` where the site's settings cannot be loaded;
-        and, unless ``patient``, :class:`Unavailable` where that takes long, as it does while the
-        posts of a large site are looked at for the first time.
+        Costs nothing if there is no new commit. Raises :class:`~bridge.store.StoreError` if the
+        repo cannot be read and :class:`SiteBroken` if the site's settings cannot be loaded; unless
+        ``patient``, also :class:`Unavailable` if it takes long, as it does while a large site is
+        indexed for the first time.
         """
         return await self._refreshed(None if patient else self._indexing)
 
     async def for_new_post(self) -> Version:
-        """The newest version, with its site, for a post that is new.
+        """The newest version, with its site loaded, for creating a post.
 
-        The index may not know all of its posts yet: :meth:`neighbours` tells of these. Raises as
-        :meth:`refresh`, but does not wait for the posts of a large site.
+        The index may not have all posts yet: :meth:`neighbours` finds the others. Raises as
+        :meth:`refresh`, but does not wait for a large site to be indexed.
         """
         try:
             return await self._refreshed(self._brief)
@@ -105,8 +107,9 @@ class Catalogue:
         return head
 
     async def neighbours(self, slugs: Sequence[str]) -> list[IndexedPost | Page]:
-        """The posts and pages that may be where a post with one of these slugs would be, of those
-        that the index may not know yet."""
+        """The posts and pages not yet in the index that may have the address of a post with one
+        of these slugs.
+        """
         if self._newest_known():
             self.unindexed.forget()
             return []
@@ -118,13 +121,12 @@ class Catalogue:
         return [each for each in found if isinstance(each, IndexedPost | Page)]
 
     def changed(self, version: Version) -> None:
-        """There is a new version: have it looked at beside the answer to the one who made it."""
+        """Start a refresh for a new version. Returns at once."""
         del version
         self._following = asyncio.create_task(self._follow(), name="catalogue")
 
     async def close(self) -> None:
-        """Let go of the index. One that is not complete keeps what it has: the next start goes on
-        from there."""
+        """Close the index. If it is not complete yet, the next start continues from there."""
         self._closing = True
         under_way = {each for each in (self._following, self._looking) if each is not None}
         if self._indexing_since is None:
@@ -139,7 +141,7 @@ class Catalogue:
         await asyncio.to_thread(self.index.close)
 
     def _newest_known(self) -> Version | None:
-        """What the index has, if that is all there is."""
+        """The index's version, if it is the newest one."""
         known = self.index.version
         return known if known is not None and self._store.head() == known else None
 
@@ -151,8 +153,9 @@ class Catalogue:
                 log.warning("%s", error)  # the next request looks again, and tells
 
     async def _refreshed(self, indexing: float | None) -> Version:
-        """:meth:`refresh`, which is done waiting ``indexing`` seconds after the index began to
-        follow; ``None``: never."""
+        """As :meth:`refresh`, but waits at most ``indexing`` seconds from when indexing began;
+        ``None``: no limit.
+        """
         begun = time.monotonic()
         if known := self._newest_known():
             return known
@@ -172,7 +175,7 @@ class Catalogue:
     async def _waited(
         self, looking: asyncio.Task[Version], begun: float, indexing: float | None
     ) -> None:
-        """Wait for a look. Raises :class:`Unavailable` where it takes long."""
+        """Wait for a refresh. Raises :class:`Unavailable` if it takes too long."""
         while not looking.done():
             left = math.inf
             if indexing is not None:
@@ -213,7 +216,9 @@ class Catalogue:
     async def _described(
         self, site: SiteReader, files: Sequence[Source]
     ) -> list[IndexedPost | Page | Unread | None]:
-        """What the site says of files. Raises :class:`Unavailable` when the bridge ends."""
+        """The site's description of some files. Raises :class:`Unavailable` while the bridge
+        shuts down.
+        """
         if self._closing:
             raise _ending()
         asking = asyncio.create_task(site.describe(files), name="describe")
@@ -255,7 +260,9 @@ _OTHER = re.compile(r"[^a-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A file: its bytes' id, the words of its name and head, and a title that becomes its slug."""
+    """A file: its blob id, the words of its name and front matter, and the title that becomes
+    its slug.
+    """
 
     blob: BlobId
     words: str
@@ -263,7 +270,7 @@ class _Known:
 
 
 class Unindexed:
-    """The names and heads of every file that may be a post. One call at a time."""
+    """File names and front matter of every file that may be a post. One call at a time."""
 
     def __init__(self, store: ContentStore, folder: str) -> None:
         """``folder`` is the content folder."""
@@ -275,13 +282,13 @@ class Unindexed:
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        """Drop everything: the index is complete."""
+        """Drop everything, because the index is complete."""
         with self._lock:
             self._version = None
             self._files = {}
 
     def bring_to(self, head: Version, suffixes: Iterable[str]) -> None:
-        """Read the files of a version with these suffixes. Raises what the store does."""
+        """Read the files of a version that have these suffixes. Raises what the store raises."""
         with self._lock:
             self._bring_to(head, suffixes)
 
@@ -298,7 +305,7 @@ class Unindexed:
         self._version = head
 
     async def slugify(self, site: SiteReader) -> None:
-        """Have the site slugify the titles, where they become the slugs."""
+        """Have the site turn the titles into slugs where files have no slug of their own."""
         titled = await asyncio.to_thread(self._titled)
         for start in range(0, len(titled), _BATCH):
             batch = titled[start : start + _BATCH]
@@ -328,7 +335,7 @@ class Unindexed:
             return [(path, each) for path, each in self._files.items() if each.title]
 
     def _new(self, head: Version) -> Iterable[tuple[str, BlobId]]:
-        """What is to be looked at; what is gone is forgotten."""
+        """The files to be read; those that have been deleted are dropped."""
         if self._version is not None:
             try:
                 changes = self._store.diff(self._version, head)
@@ -360,7 +367,7 @@ def _known(path: str, blob: BlobId, data: bytes) -> _Known:
 
 
 def _plain(text: str) -> str:
-    """The letters without their accents."""
+    """The text without accents."""
     if text.isascii():
         return text
     apart = unicodedata.normalize("NFKD", text)
@@ -368,5 +375,5 @@ def _plain(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """The words of a text as most sites have them in addresses, between hyphens."""
+    """The words of a text as most sites write them in addresses, joined by hyphens."""
     return _OTHER.sub("-", _plain(text).lower()).strip("-")

@@ -1,4 +1,4 @@
-"""The step from changes to a commit and its message, and to everything that follows a commit."""
+"""Commits changes with a message, then tells the parts that follow the branch."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def commit_message(
 ) -> str:
     """A subject line and trailers.
 
-    ``subject`` is any text, cut to a line. ``once`` names the request, so that it is known should
-    it come again. A client chooses its own ``client_id``: it must not be
-    able to begin a trailer of its own.
+    ``subject`` is any text and is shortened to one line. ``once`` is the name of the request, by
+    which a repetition is recognised. A client chooses its own ``client_id``, which must not be able
+    to start a trailer.
     """
     trailers = {
         _ACTION: action,
@@ -48,7 +48,7 @@ def is_ours(message: str) -> bool:
 
 
 def once_of(message: str) -> tuple[str, str] | None:
-    """The name of the request that a commit came of, and the post's URL; ``None`` without one."""
+    """The request's name and the post's URL from a commit message; ``None`` if it has no name."""
     # The subject is made of the post's own words.
     trailers = message.partition("\n\n")[2]
     found = {
@@ -63,7 +63,7 @@ def _line(text: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """At most ``length`` characters; an ellipsis at a word's end where something is cut."""
+    """At most ``length`` characters; a text that is cut ends in an ellipsis after a whole word."""
     if len(text) <= length:
         return text
     head = text[: length - 1]
@@ -83,8 +83,8 @@ _Done = TypeVar("_Done")
 class Committer:
     """Commits, then tells the listeners.
 
-    ``listeners`` are called with each new version, and return at once: the catalogue, the
-    rebuilder, the remote. No answer waits for what they do about it, or fails because they do.
+    ``listeners`` (the catalogue, the rebuilder, the remote) are called with each new version and
+    return at once. No answer waits for what they do, or fails because of it.
     """
 
     def __init__(
@@ -101,17 +101,17 @@ class Committer:
         self._background = Background()
 
     async def commit(self, changes: Sequence[Change], message: str, base: Version) -> Version:
-        """One commit; when this returns it is on disk.
+        """Make one commit; when this returns, it is on disk.
 
-        Raises the :class:`~bridge.store.StoreError` of the store; after FileChanged and
-        BranchMoved, another look helps (:func:`retry_on_conflict`). When the caller is
-        cancelled the commit is made all the same, and the listeners are told.
+        Raises the store's :class:`~bridge.store.StoreError`; after FileChanged and BranchMoved,
+        reading again helps (:func:`retry_on_conflict`). If the caller is cancelled, the commit is
+        still made and the listeners are still told.
         """
         commit = Commit(tuple(changes), message, base)
         return await asyncio.shield(self._background.start(self._commit(commit)))
 
     async def commit_media(self, changes: Sequence[Change], message: str) -> None:
-        """A commit of files alone, which rests on nothing but themselves."""
+        """Commit files alone, which depend on nothing else in the site."""
 
         async def attempt() -> None:
             await self.commit(changes, message, await self._catalogue.refresh())
@@ -135,9 +135,9 @@ class Committer:
 
 @contextmanager
 def after_commit(what: str) -> Iterator[None]:
-    """Around each step that follows a durable commit: what fails in it is logged, never raised.
+    """Guards a step that follows a durable commit: its errors are logged, never raised.
 
-    The client's post is safe by then. An error answer would have it sent again.
+    The client's post is safe by then, and an error answer would make it send the post again.
     """
     try:
         yield
@@ -152,7 +152,7 @@ def after_commit(what: str) -> Iterator[None]:
 
 
 async def retry_on_conflict(attempt: Callable[[], Awaitable[_Done]]) -> _Done:
-    """Look and commit again when others commit in between; raises Conflict after some tries."""
+    """Run an attempt again if others commit in between; raises Conflict after several attempts."""
     for _ in range(_TRIES):
         try:
             return await attempt()

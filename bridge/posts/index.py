@@ -1,7 +1,7 @@
-"""The index of the site's posts, in SQLite. Derived: it may be deleted at any time.
+"""The index of the site's posts, in SQLite. It is derived data and may be deleted at any time.
 
-The files are the truth. The index follows them by the difference between two versions, so that a
-question costs microseconds instead of a walk over the files.
+The files are the truth. The index follows them by the difference between two versions, so a query
+takes microseconds and reads no files.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[IndexedPost | Pag
 
 
 class Counts(NamedTuple):
-    """How many posts there are: all of them, drafts, and those whose time is still to come."""
+    """How many posts there are: in total, drafts, and scheduled ones."""
 
     all: int
     drafts: int
@@ -59,13 +59,14 @@ class Counts(NamedTuple):
 
 
 class PostIndex:
-    """Answers by URL, by date, by tag. Safe to use from any thread."""
+    """Finds posts by URL, date or tag. May be used from any thread."""
 
     def __init__(
         self, file: Path, store: ContentStore, folder: str, *, own: frozenset[str] = frozenset()
     ) -> None:
-        """``file`` is created where it is missing; ``folder`` is the content folder, ``own`` are
-        the hosts under which the site is known."""
+        """``file`` is created if it does not exist; ``folder`` is the content folder, ``own``
+        are the site's host names.
+        """
         self._store = store
         self._folder = folder
         self._configured = own
@@ -84,9 +85,9 @@ class PostIndex:
     def refresh(self, head: Version, facts: SiteFacts, describe: Describe) -> None:
         """Update the index to a version.
 
-        Where the site's settings (the fingerprint of its ``facts``) are not those of last time,
-        everything is described anew. Raises what the store does, and so where the index itself
-        cannot be written.
+        If the site's settings (the fingerprint of its ``facts``) have changed, every file is
+        described again. Raises what the store raises, and the same errors if the index cannot be
+        written.
         """
         rules = f"{facts.fingerprint} {' '.join(sorted(self._configured))}"
         with self._writing, translated():
@@ -108,7 +109,7 @@ class PostIndex:
             self.version = head
 
     def find(self, url: str) -> IndexedPost | None:
-        """The post whose URL this is, or was, in any spelling."""
+        """The post that has, or once had, this URL in any spelling."""
         found = self._one(f"SELECT {POST} FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)  # noqa: S608
         key = canonical(url, self._own)
         return (
@@ -126,7 +127,7 @@ class PostIndex:
         return self._one(f"SELECT {POST} FROM posts WHERE path = ?", path)  # noqa: S608
 
     def is_at(self, entry: IndexedPost, url: str) -> bool:
-        """Whether a post has, or had, this URL."""
+        """Whether a post has, or once had, this URL."""
         wanted = canonical(url, self._own)
         return any(canonical(each, self._own) == wanted for each in (entry.url, *entry.aliases))
 
@@ -136,20 +137,20 @@ class PostIndex:
         return self._own
 
     def has_page(self, paths: Sequence[str]) -> bool:
-        """Whether one of the site's pages is written to one of these paths of the output."""
+        """Whether a page of the site is written to one of these output paths."""
         marks = ", ".join("?" * len(paths))
         with self._reading:
             sql = f"SELECT 1 FROM pages WHERE save_as IN ({marks}) LIMIT 1"  # noqa: S608 - only ?
             return self._reader.execute(sql, tuple(paths)).fetchone() is not None
 
     def unread(self) -> list[Unread]:
-        """Files where posts are, of which Pelican makes none."""
+        """Files in the folders of posts from which Pelican makes no post."""
         with self._reading:
             rows = self._reader.execute("SELECT path, reason FROM unread ORDER BY path LIMIT 100")
             return [Unread(path, reason) for path, reason in rows]
 
     def taken_by(self, url: str, save_as: str, *, but: str = "") -> str | None:
-        """The file of a post other than ``but``, or of a page, that has, or had, this URL."""
+        """The file of the post other than ``but``, or of the page, that has or had this URL."""
         key = canonical(url, self._own)
         with self._reading:
             row = self._reader.execute(
@@ -196,8 +197,8 @@ class PostIndex:
     ) -> list[IndexedPost]:
         """Posts, newest first.
 
-        ``after`` and ``before`` are the date and path of a post: the page that follows it (older
-        posts), and the one that leads to it (newer ones).
+        ``after`` and ``before`` are the date and path of a post: ``after`` gives older posts,
+        ``before`` newer ones.
         """
         where, values = ["1"], list[object]()
         if after is not None:
@@ -233,7 +234,7 @@ class PostIndex:
         return entries[::-1] if before is not None else entries
 
     def sources(self) -> list[tuple[str, str]]:
-        """The URL of every post, and the id of the bytes of its file."""
+        """The URL of every post, with the blob id of its file."""
         with self._reading:
             return list(self._reader.execute("SELECT url, blob FROM posts ORDER BY published DESC"))
 
@@ -248,12 +249,12 @@ class PostIndex:
         return Counts(*row)
 
     def categories(self, text: str = "") -> list[str]:
-        """The tags in use, those of most posts first; only those that contain ``text``."""
+        """The tags in use that contain ``text``, most used first."""
         tags = self._words("SELECT tag FROM tags GROUP BY tag ORDER BY count(*) DESC, tag")
         return [tag for tag in tags if text.casefold() in tag.casefold()]
 
     def recent_categories(self, limit: int) -> list[str]:
-        """The tags that were used last, the last first."""
+        """The most recently used tags, newest first."""
         tags = self._words(
             "SELECT tag FROM tags JOIN posts USING (path)"
             " GROUP BY tag ORDER BY max(published) DESC, count(*) DESC, tag"
@@ -277,7 +278,7 @@ class PostIndex:
         return None if row is None else entry_of(row)
 
     def _words(self, query: str) -> list[str]:
-        """A query for one column over all posts, cached for the version."""
+        """The result of a query for one column over all posts, cached per version."""
         known = self._lists.get(query)
         if known is None or known[0] != self.version:
             version = self.version
@@ -296,7 +297,7 @@ class PostIndex:
         self._database.execute("INSERT INTO state VALUES (?, ?)", (version, rules))
 
     def _follow(self, known: Version, head: Version, describe: Describe) -> bool:
-        """Update the rows that differ; ``False`` where the difference is unknown."""
+        """Update the rows that differ; ``False`` if the difference cannot be determined."""
         try:
             differences = self._store.diff(known, head)
         except StoreBroken:
@@ -308,7 +309,9 @@ class PostIndex:
         return True
 
     def _begin(self, rules: str, *, unfinished: bool) -> None:
-        """Have nothing but what was described by these rules: all that an earlier run came to."""
+        """Drop what was described by other rules; keep what an interrupted run with these rules
+        described.
+        """
         # Few files are pages or come to nothing: these are described again.
         for table in ("pages", "unread") if unfinished else TABLES:
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - fixed names
@@ -316,7 +319,7 @@ class PostIndex:
         self._database.commit()
 
     def _describe_all(self, head: Version, describe: Describe) -> None:
-        """Describe every file in batches, each of which is kept if this is interrupted."""
+        """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
         wanted = dict(self._store.files(self._folder, head))
         forget(self._database, [path for path, blob in known.items() if wanted.get(path) != blob])
@@ -334,7 +337,7 @@ class PostIndex:
         *,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Describe files and write down what they are; ``then`` is called after each batch."""
+        """Describe files and store the result; ``then`` is called after each batch."""
         count, told = 0, time.monotonic()
         ahead: deque[tuple[int, Future[list[IndexedPost | Page | Unread | None]]]] = deque()
         batches = self._batches(files)
@@ -360,7 +363,7 @@ class PostIndex:
                 log.info("looking at the site's posts: %d files so far", count)
 
     def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
-        """Only what the site has a reader for can be a post."""
+        """The files that a reader of the site can read, in batches: only those can be posts."""
         posts = (each for each in files if each[0].endswith(self._suffixes))
         while batch := list(islice(posts, self._batch)):
             yield batch

@@ -1,4 +1,6 @@
-"""The index's SQLite file: its tables, its format version, and how an unusable file is replaced."""
+"""The index's SQLite file: its tables, its format version, and the replacement of a damaged
+file.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,7 @@ POST = ", ".join(f"posts.{name}" for name in _COLUMNS)
 
 
 def entry_of(row: Sequence[str]) -> IndexedPost:
-    """A post, from its columns."""
+    """A post from its row."""
     values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
     values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
     return IndexedPost(**{**values, "found": json.loads(values["found"])})
@@ -68,7 +70,7 @@ def insert(
     found: Sequence[IndexedPost | Page | Unread | None],
     own: frozenset[str],
 ) -> None:
-    """Insert what files are; ``own`` are the site's own hosts."""
+    """Insert the descriptions of files; ``own`` are the site's host names."""
     entries = [each for each in found if isinstance(each, IndexedPost)]
     marks = ", ".join("?" * (len(_COLUMNS) + 1))
     tables: dict[str, list[tuple[object, ...]]] = {
@@ -107,9 +109,9 @@ def _row(entry: IndexedPost, own: frozenset[str]) -> tuple[object, ...]:
 
 
 def open_tables(file: Path) -> sqlite3.Connection:
-    """Connect for writing; a file that is damaged, or of another format, is replaced.
+    """Connect for writing; a file that is damaged or of another format is replaced.
 
-    Raises :class:`StoreBroken` where none can be made anew, either.
+    Raises :class:`StoreBroken` if no new one can be made.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(2):

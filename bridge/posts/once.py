@@ -1,8 +1,8 @@
 """Idempotent requests (``Micropub-Once``): carried out once, however often they are sent.
 
-A form that is sent twice (a double tap, a reload, a retry after an answer that got lost) must not
-make two posts. Its sender gives it a name, a hash of which is in the commit that comes of it: so
-the names of the last thirty days are known again after a restart, a crash included.
+A form that is sent twice (a double tap, a reload, a retry after a lost answer) must not create two
+posts. Its sender gives it a name, and the commit records a hash of that name. So the names of the
+last thirty days are known again after a restart or a crash.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _MOST = 50_000
 
 
 def name_of(word: str) -> str:
-    """The hash of a request's name, as the commit's trailer has it.
+    """The hash of a request's name, as in the commit's trailer.
 
-    Where the name is that of a form, and after a space what it asked for, its first half is that
-    of the form alone.
+    A name may be that of a form followed by a space and what the form asked for. Then the first
+    half of the hash is that of the form alone.
     """
     form, space, _ = word.partition(" ")
     whole = hashlib.sha256(word.encode()).hexdigest()
@@ -37,7 +37,7 @@ def _half(form: str) -> str:
 
 
 class Once:
-    """The names of recent requests, and the URLs of the posts that they created."""
+    """The names of recent requests, with the URLs of their posts."""
 
     def __init__(self, store: ContentStore, *, now: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -46,13 +46,13 @@ class Once:
         self._reading: asyncio.Task[dict[str, str]] | None = None
 
     async def load(self) -> None:
-        """Load the names of earlier runs from the log. Raises what the store does."""
+        """Load the names of earlier runs from the log. Raises what the store raises."""
         if self._reading is None or (self._reading.done() and self._reading.exception()):
             self._reading = asyncio.create_task(asyncio.to_thread(self._logged), name="once")
         self._urls = await asyncio.shield(self._reading) | self._urls
 
     def find(self, word: str) -> str | None:
-        """The URL that a request has created, if it has been carried out."""
+        """The URL of the post, if the request has been carried out."""
         return self._urls.get(name_of(word))
 
     def has_form(self, form: str) -> bool:
@@ -61,7 +61,7 @@ class Once:
         return any(name.startswith(half) for name in self._urls)
 
     async def carried_out(self, forms: Iterable[str]) -> list[str]:
-        """Those of the forms of which any action has been carried out. Raises what the store does.
+        """The forms of which any action has been carried out. Raises what the store raises.
 
         A form's name is the first word of the names of its actions.
         """
@@ -69,7 +69,7 @@ class Once:
         return [form for form in forms if self.has_form(form)]
 
     async def has_done(self, word: str) -> bool:
-        """Whether the action of this name has been carried out. Raises what the store does."""
+        """Whether the action of this name has been carried out. Raises what the store raises."""
         await self.load()
         return self.find(word) is not None
 

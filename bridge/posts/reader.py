@@ -1,4 +1,4 @@
-"""Reads posts: joins ``content/``, which decodes files, and ``store/``, which has them."""
+"""Reads posts: takes files from ``store/`` and has ``content/`` decode them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AT_ONCE = 20
 
 
 class PostReader:
-    """Opens and reads posts, by the rules of the site and the bridge."""
+    """Opens and reads posts by the rules of the site and of the bridge."""
 
     def __init__(
         self, store: ContentStore, catalogue: Catalogue, settings: Settings, *, public_url: str
@@ -44,7 +44,7 @@ class PostReader:
         return MediaUrls(folder, (f"{self._public_url}media/", f"{siteurl}/{folder}/"))
 
     def rules(self, site: SiteView) -> SiteRules:
-        """The rules by which files are read and written; ``site`` are the site's settings."""
+        """The rules for reading and writing files, given the site's settings."""
         content = self._settings.content
         named = {kind: name for kind, name in content.categories.items() if name}
         return SiteRules(
@@ -81,9 +81,9 @@ class PostReader:
         """The change that restores the deleted post of ``url``: its last file in history, under a
         free name.
 
-        Where none was deleted there, the post that lives there, or has moved away; or else what
-        brings back one that had moved away when it was deleted. Raises :class:`InvalidRequest`
-        where there never was one.
+        If no post was deleted at that URL, the post that is there or has moved from there; failing
+        that, the change that restores a post which had moved from there before it was deleted.
+        Raises :class:`InvalidRequest` if there never was one.
         """
         index = self.catalogue.index
         wanted, there = canonical(url, index.own), index.find(url)
@@ -108,7 +108,7 @@ class PostReader:
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
-        """The same change with a free path, as similar as possible."""
+        """The same change with a free path, as close to its own as possible."""
         stem, _, suffix = change.path.rpartition(".")
         for name in candidates(stem):
             path = f"{name}.{suffix}"
@@ -124,17 +124,21 @@ class PostReader:
         ]
 
     async def read(self, file: PelicanFile, entry: IndexedPost | None = None) -> Post:
-        """Decode a file; ``entry`` adds what Pelican knows of the post besides its headers."""
+        """Decode a file; ``entry`` adds what Pelican knows about the post beyond its front
+        matter.
+        """
         (post,) = await self._read([(file, entry)])
         return post
 
     def read_without_asking(self, file: PelicanFile) -> Post:
-        """Decode a file without asking the site's process, where names of lists do not matter."""
+        """Decode a file without the site's process, for uses where names of categories and tags
+        do not matter.
+        """
         return read(file, self.rules_without_asking)
 
     @property
     def rules_without_asking(self) -> SiteRules:
-        """The rules, as far as they are known without asking the site's process."""
+        """The rules as far as they are known without the site's process."""
         return self.rules(KnownSite(self.catalogue.site.facts))
 
     async def posts(self, entries: Sequence[IndexedPost]) -> list[Post]:

@@ -1,4 +1,4 @@
-"""Adds reply contexts to posts: fetched in the background, committed later."""
+"""Adds reply contexts to posts: fetched in the background and committed later."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LOOKED_AT = 50
 
 
 class ReplyContexts:
-    """Joins the publisher and the fetcher of reply contexts.
+    """Connects the publisher and the fetcher of reply contexts.
 
-    The context of a post is in its file (``references`` of the ``Mf2:`` line), so that nothing
-    else has to be remembered: what a post lacks shows which pages are still to be fetched.
+    A post's file holds its contexts (``references`` in the ``Mf2:`` line), so nothing else has to
+    be stored: links without a context are the pages that are still to be fetched.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ReplyContexts:
         self._now = now
 
     async def start(self) -> None:
-        """Start, first with the recent posts that an earlier run has not finished."""
+        """Start with the recent posts for which an earlier run has not finished."""
         self._fetcher.start()
         try:
             await self._catalogue.refresh(patient=True)
@@ -70,7 +70,7 @@ class ReplyContexts:
         await self._fetcher.idle()
 
     async def close(self) -> None:
-        """Stop at once; the next start finds what is missing."""
+        """Stop at once; the next start finds what is still missing."""
         await self._fetcher.close()
 
     async def _attach(self, url: str, cites: Mapping[str, dict[str, Any]]) -> None:
@@ -102,7 +102,7 @@ class ReplyContexts:
         return [(entry.url, self._posts.open(entry)[0]) for entry in young]
 
     def _annotated(self, file: PelicanFile, cites: Mapping[str, dict[str, Any]]) -> PelicanFile:
-        """The file with what is said of the pages that it still points at."""
+        """The file with the contexts of the pages that it still links to."""
         post = self._posts.read_without_asking(file)
         wanted = targets(post, Mf2Line.of(file).references)
         found = {url: cites[url] for url in wanted if url in cites}

@@ -26,16 +26,16 @@ class Reservation:
 
     @property
     def names(self) -> frozenset[str]:
-        """The path, URL and output file, none of which a second post may have."""
+        """The path, URL and output file, none of which another post may have."""
         return frozenset({self.path, self.location.url, self.location.save_as})
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Names that are not free, and what has refused candidates so far.
+    """The names that are not free, and the candidates that have been refused so far.
 
-    ``own`` is the path of a post that is there already, ``""`` for a new one. ``near`` are posts
-    and pages that the index may not know.
+    ``own`` is the path of an existing post, ``""`` for a new one. ``near`` are posts and pages that
+    may be missing from the index.
     """
 
     base: Version
@@ -48,8 +48,8 @@ class _Taken:
 class Reservations:
     """Reserves files and addresses for posts that are not committed yet.
 
-    A file belongs to one request at a time: :meth:`lock` for a post that is there, :meth:`new` for
-    one that is coming. An address is reserved until the block of its request ends.
+    Only one request at a time works on a file: :meth:`lock` is for an existing post, :meth:`new`
+    for a new one. An address stays reserved until the request's block ends.
     """
 
     def __init__(self, catalogue: Catalogue, store: ContentStore) -> None:
@@ -62,9 +62,9 @@ class Reservations:
 
     @asynccontextmanager
     async def lock(self, path: str) -> AsyncIterator[None]:
-        """Hold the lock of the post in a file; requests get it in the order in which they came.
+        """Hold the lock of the post in a file; requests get it in the order in which they arrive.
 
-        What was known of the post before may have changed by then.
+        Read the post again once the lock is held: it may have changed.
         """
         lock = self._turns.get(path)
         if lock is None:
@@ -74,10 +74,10 @@ class Reservations:
 
     @asynccontextmanager
     async def new(self, settled: Settled, base: Version) -> AsyncIterator[Reservation]:
-        """Reserve the first free candidate for a new post, until the block ends.
+        """Reserve the first free candidate for a new post until the block ends.
 
-        Raises InvalidRequest where no slug gives it an address of its own; FileChanged where
-        another look helps.
+        Raises InvalidRequest if no slug gives it an address of its own, and FileChanged if a retry
+        helps.
         """
         async with self._reserving(settled, base, own="") as reservation:
             if (lock := self._turns.get(reservation.path)) is not None and lock.locked():
@@ -90,7 +90,7 @@ class Reservations:
     async def moved(self, settled: Settled, path: str, base: Version) -> AsyncIterator[Reservation]:
         """Reserve an address for a post that stays in its file, until the block ends.
 
-        For the request whose :meth:`lock` it is. Raises as :meth:`new`.
+        The request must hold its :meth:`lock`. Raises as :meth:`new`.
         """
         async with self._reserving(settled, base, own=path) as reservation:
             yield reservation
@@ -126,7 +126,7 @@ class Reservations:
             self._reserved -= reservation[0].names
 
     def _first_free(self, settled: Settled, taken: _Taken) -> tuple[Reservation, Candidate] | None:
-        """The first free candidate; ``None`` where others may be. Raises InvalidRequest."""
+        """The first free candidate; ``None`` if further ones may be free. Raises InvalidRequest."""
         for candidate in settled.answer.places:
             slug, location = candidate.slug, candidate.location
             file = settled.file if slug is None else settled.file.with_header("Slug", slug)
@@ -144,7 +144,7 @@ class Reservations:
         return None
 
     async def _refuse_rival_lists(self, candidate: Candidate, own: str) -> None:
-        """Raise where a list of the post would be written to another list's file."""
+        """Raise if a list that the post is on would be written to another list's file."""
         index, before = self._catalogue.index, self._catalogue.index.listings(own)
         new = {each.listing: each for each in candidate.listed if each.listing not in before}
         for listing, listed in new.items():
@@ -164,7 +164,9 @@ class Reservations:
     def _taken_by(
         self, reservation: Reservation, candidate: Candidate, taken: _Taken
     ) -> str | None:
-        """What has the address of a reservation: the path of a file, ``""`` for anything else."""
+        """What already has the reservation's address: the path of a file, ``""`` for anything
+        else.
+        """
         location = reservation.location
         if not taken.reserved.isdisjoint({location.url, location.save_as}):
             return ""
@@ -189,7 +191,7 @@ class Reservations:
 
 
 def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:
-    """The error for a post all of whose addresses are taken."""
+    """The error for a post all of whose possible addresses are taken."""
     (url, _), holder = next(iter(refused.items()), (("its address", ""), ""))
     fixed = any(file.get(key) is not None for key in ("URL", "Save_as"))
     if fixed:

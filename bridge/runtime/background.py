@@ -1,4 +1,4 @@
-"""Parts that are closed at shutdown, background tasks, and threads that can be stopped."""
+"""Closes parts at shutdown, runs background tasks, and stops threads."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _T = TypeVar("_T")
 
 
 class Lifetime:
-    """Closes the parts of an application at its end, last opened first."""
+    """Closes the parts of an application when it ends, in reverse order of opening."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
 
     def close_later(self, close: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Have a part closed at the end of the application, which no part may hold up."""
+        """Have a part closed when the application ends. No part can delay the others for long."""
         self._stack.push_async_callback(_close, close)
 
     def run(self, work: Coroutine[Any, Any, object], name: str) -> None:
-        """Run something for as long as the application does."""
+        """Run something as long as the application runs."""
         task = asyncio.create_task(work, name=name)
 
         async def end() -> None:
@@ -46,9 +46,9 @@ class Lifetime:
 
 
 async def _close(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Close a part; one that does not come to its end is left behind.
+    """Close a part; one that takes too long is left behind.
 
-    Not by a timeout, which would wait until the part has heeded it.
+    This is no timeout, because a timeout waits until the part has reacted to being cancelled.
     """
     closing = asyncio.create_task(close())
     await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
@@ -59,20 +59,20 @@ async def _close(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
 
 
 class Background:
-    """Tasks that go on when the request that began them is cancelled."""
+    """Tasks that go on when the request that started them is cancelled."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Run something to its end, awaited or not."""
+        """Run something to its end, whether or not it is awaited."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def close(self, seconds: float) -> None:
-        """Wait for what is running, and cancel what is not through after so many seconds."""
+        """Wait for running tasks, and cancel those that have not finished after so many seconds."""
         if self._tasks:
             _, late = await asyncio.wait(set(self._tasks), timeout=seconds)
             for task in late:
@@ -88,10 +88,11 @@ class Background:
 async def in_stoppable_thread(
     function: Callable[Concatenate[threading.Event, _P], _T], *args: _P.args, **kwargs: _P.kwargs
 ) -> _T:
-    """Run what blocks in a thread. A thread cannot be cancelled, but asked to stop.
+    """Run a blocking function in a thread. A thread cannot be cancelled, but it can be asked to
+    stop.
 
-    ``function`` gets an event as its first argument, which is set when no one waits for it any
-    more: what loops looks at it in each round.
+    ``function`` gets an event as its first argument, which is set when nothing waits for the result
+    any more; loops in it check the event in each round.
     """
     stopped = threading.Event()
     try:

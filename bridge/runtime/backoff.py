@@ -1,4 +1,4 @@
-"""The pauses between tries of what has failed: one list for each kind of work, with jitter."""
+"""Pauses between retries: one list for each kind of work, with jitter."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 
 def next_pause(pauses: Sequence[float], tries: int, *, jitter: float = 0.1) -> float | None:
-    """Seconds until the next try, after ``tries`` earlier pauses; ``None`` when there is none left.
+    """Seconds until the next try, after ``tries`` earlier pauses; ``None`` if none is left.
 
-    ``jitter`` is the largest part by which a pause is shorter or longer than its entry, so that
-    what failed together is not tried again together.
+    ``jitter`` is the largest fraction by which a pause is shortened or lengthened, so that work
+    that failed together is not retried together.
     """
     return jittered(pauses[tries], jitter) if tries < len(pauses) else None
 

@@ -11,9 +11,11 @@ TEMPORARY = ".incoming-"
 
 
 def write_durably(target: Path, data: bytes) -> None:
-    """Write a file for this user alone, its folders made; when this returns it is on disk.
+    """Write a file that only this user can read, creating its folders; when this returns, it is on
+    disk.
 
-    A reader sees what was there before, or all of it. Raises ``OSError``; then nothing changed.
+    Readers see either the old contents or all of the new ones. Raises ``OSError``; then nothing
+    changed.
     """
     created = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +35,7 @@ def write_durably(target: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names of a folder on disk, not its files."""
+    """Sync the names in a folder to disk, but not its files."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

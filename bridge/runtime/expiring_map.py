@@ -22,8 +22,9 @@ class ExpiringMap(Generic[T]):
         self._kept: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
 
     def put(self, key: Hashable, value: T, *, seconds: float | None = None) -> None:
-        """Keep a value, for ``seconds`` if they are given; the oldest go first where there are too
-        many."""
+        """Keep a value, for ``seconds`` if given; if there are too many values, the oldest are
+        dropped.
+        """
         self._kept.pop(key, None)
         lifetime = self._seconds if seconds is None else seconds
         self._kept[key] = (self._clock() + lifetime, value)

@@ -1,7 +1,8 @@
-"""Shares the event loop's time between clients: who has used least goes first, and no turn is long.
+"""Shares the event loop's time between clients: whoever has used least goes first, and turns are
+short.
 
-What strangers send costs time to read. Done as it arrives, the work for a hundred of them would
-stand between any two steps of all other requests.
+Parsing what strangers send takes time. If it were parsed as it arrives, the work for a hundred
+clients would delay every step of all other requests.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SECONDS_A_BYTE = 0.25e-6
 
 
 class Account:
-    """The processor time that a client has used of late. It is halved every second."""
+    """The processor time that a client has used recently. It is halved every second."""
 
     def __init__(self, used: float = 0.0) -> None:
         self._used = used
@@ -45,7 +46,7 @@ _Due: TypeAlias = tuple[float, int, Account, Callable[[], object]]
 
 
 class FairQueue:
-    """Short pieces of work, done one after another between the loop's other callbacks."""
+    """Short pieces of work, done one by one between the loop's other callbacks."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -54,7 +55,7 @@ class FairQueue:
         self._scheduled = False
 
     def soon(self, account: Account, size: int, work: Callable[[], object]) -> None:
-        """Have ``work`` done, on ``size`` bytes, when those are through who have used less."""
+        """Queue ``work`` on ``size`` bytes, behind clients that have used less time."""
         rank = account.used(self._loop.time()) + size * _SECONDS_A_BYTE
         heappush(self._due, (rank, next(self._number), account, work))
         if not self._scheduled:
@@ -62,7 +63,7 @@ class FairQueue:
             self._loop.call_soon(self._round)
 
     async def run(self, account: Account, size: int, work: Callable[[], T]) -> T:
-        """The same, and its outcome: what ``work`` returns or raises."""
+        """Queue ``work`` and wait for it; returns or raises what it does."""
         outcome: asyncio.Future[T] = self._loop.create_future()
 
         def settle() -> None:
@@ -98,7 +99,7 @@ _OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue] = WeakKeyDict
 
 
 def fair_queue() -> FairQueue:
-    """Those of the running loop: it is its time that is shared."""
+    """The queue of the running loop, whose time it shares."""
     loop = asyncio.get_running_loop()
     found = _OF_LOOPS.get(loop)
     if found is None:

@@ -1,4 +1,4 @@
-"""Memory that a large piece of work leaves behind, given back to the system."""
+"""Returns memory to the system after large pieces of work."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 def give_back() -> None:
-    """Give back what was freed, and what the C library keeps for later.
+    """Return freed memory, including what the C library keeps for later use.
 
-    By itself glibc gives back only what is free at the end of its heap. Does nothing where the C
-    library has no such call.
+    glibc itself only returns what is free at the end of its heap. Does nothing if the C library has
+    no such call.
     """
     _found()()
 

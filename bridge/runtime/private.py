@@ -1,5 +1,5 @@
-"""Files and folders with permissions for the bridge's user only: settings and databases hold
-secrets, the state folder drafts.
+"""Files and folders that only the bridge's user may access: settings and databases hold secrets,
+the state folder drafts.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def make_folder(path: Path) -> None:
 
 
 def tighten(paths: Iterable[Path]) -> list[Path]:
-    """Take from all others what they may do with these, where they are there; gives those that
-    were open to others. What cannot be changed, since it is someone else's, stays, and is logged.
+    """Take away everyone else's permissions on these paths, where they exist; returns those that
+    others could access. What cannot be changed, because it belongs to another user, is logged
+    and left.
     """
     opened = [path for path in paths if is_open(path)]
     for path in opened:
@@ -48,7 +49,7 @@ def tighten(paths: Iterable[Path]) -> list[Path]:
 
 
 def is_open(path: Path) -> bool:
-    """Whether others on this machine may do anything with it; what is not there is not open."""
+    """Whether other users of this machine have any permission on it; a missing file is not open."""
     try:
         return bool(path.stat().st_mode & _OTHERS)
     except FileNotFoundError:
@@ -56,5 +57,5 @@ def is_open(path: Path) -> bool:
 
 
 def database_files(path: Path) -> list[Path]:
-    """What SQLite keeps of a database: the file, and what is beside it while it is open."""
+    """The files of an SQLite database: the file itself, and those beside it while it is open."""
     return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]

@@ -1,4 +1,4 @@
-"""Runs a program from an argv list, in a process group of its own, with a time limit."""
+"""Runs programs from argv lists, each in a process group of its own, with a time limit."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _GRACE = 2.0  # less than the whole bridge has for its end
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended, and the last part of what it printed."""
+    """How a program ended, and the last part of its output."""
 
     code: int
     text: str
 
 
 class TookTooLong(Exception):
-    """The program was still running after its time, and was ended."""
+    """The program exceeded its time limit and was ended."""
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """What a build sees of our environment: all but the bridge's own settings, and secrets.
+    """The environment of a build: ours without the bridge's settings and secrets.
 
-    This project's plugin can be imported there, installed or not.
+    This project's plugin can be imported there, whether or not it is installed.
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     path = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
@@ -43,9 +43,9 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Run what blocks in a thread. A caller that is cancelled waits for its end all the same.
+    """Run a blocking function in a thread. A cancelled caller still waits for it to end.
 
-    No one else may touch the same files while it still runs.
+    Nothing else may touch the same files while it runs.
     """
     running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
@@ -63,9 +63,10 @@ async def run(
     seconds: float,
     text: bytes = b"",
 ) -> Ended:
-    """Run a program to its end; raises :class:`TookTooLong`, and ``OSError`` if it cannot start.
+    """Run a program to its end. Raises :class:`TookTooLong`, and ``OSError`` if it cannot be
+    started.
 
-    Cancelled, it takes the program along. ``text`` is what it reads.
+    If this is cancelled, the program is ended. ``text`` is the program's input.
     """
     process = await asyncio.create_subprocess_exec(
         *argv,
@@ -89,7 +90,7 @@ async def run(
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """End a program that :func:`run` or the like started, with all that it has started."""
+    """End a program started by :func:`run` or similar, with all its child processes."""
     if process.returncode is not None:
         return
     for kind in (signal.SIGTERM, signal.SIGKILL):
@@ -117,7 +118,7 @@ async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
 
 
 async def _tail(process: asyncio.subprocess.Process) -> str:
-    """All that a program prints, of which the last part is kept."""
+    """Read a program's whole output; the last part is kept."""
     stdout = piped(process.stdout)
     kept = b""
     while chunk := await stdout.read(65_536):

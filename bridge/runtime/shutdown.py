@@ -1,7 +1,7 @@
 """Ends the process in time, even if something hangs.
 
-A thread cannot be stopped from outside, and neither can a build that takes no notice of a signal,
-so that closing everything in order may never come to its end. What was answered is on disk by then.
+Threads cannot be stopped from outside, nor can a build that ignores signals, so closing everything
+in order may never finish. Whatever was acknowledged is on disk by then.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 class LastResort:
-    """Ends the process by force when it has not ended by itself some seconds after a signal.
+    """Ends the process by force if it has not ended some seconds after a signal.
 
-    It waits in a thread, since the event loop may be what hangs.
+    It waits in a thread, because the event loop itself may hang.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -32,7 +32,7 @@ class LastResort:
         threading.Thread(target=self._watch, name="last resort", daemon=True).start()
 
     def begin(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """Count from now on. Does as a signal handler: it takes no lock."""
+        """Start counting. Safe in a signal handler: it takes no lock."""
         del number, frame
         os.write(self._telling, b"!")
 
@@ -46,7 +46,7 @@ class LastResort:
 
 
 def kill_descendants(ancestor: int) -> None:
-    """End all that a process has started, as far as ``/proc`` can tell."""
+    """End all child processes, as far as ``/proc`` lists them."""
     parents = dict[int, int]()
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):

@@ -66,7 +66,7 @@ class GitStore:
         patience: float = 5.0,
         disk: Disk | None = None,
     ) -> None:
-        """``patience`` is how many seconds a commit waits for a lock of git's."""
+        """``patience`` is how many seconds a commit waits for one of git's locks."""
         self.bare_repo = bare_repo = open_bare_repo(repo, branch)
         self.disk = disk or Disk()
         self._patience = patience
@@ -117,14 +117,14 @@ class GitStore:
                 yield path, BlobId(entry.oid.hex())
 
     def listed(self, at: Version) -> Iterator[tuple[str, str]]:
-        """Everything but folders, submodules and links too, by path; with its mode and its id."""
+        """Mode and id of everything except folders, by path, including links and submodules."""
         with _translated():
             for path, _, entry in compare(self.database, None, self._tree_of(at)):
                 if entry is not None:
                     yield path, f"{entry.mode!r} {entry.oid.hex()}"
 
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
-        """The bytes behind many ids."""
+        """The contents of many blobs."""
         with _translated():
             wanted = list(ids)
             found = self.database.read_many(map(_oid, wanted), "blob")
@@ -186,7 +186,9 @@ class GitStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Be the only writer among threads and bridges, in a repo where nothing is half done."""
+        """Be the only writer among all threads and bridges, after clearing what a killed bridge
+        has left.
+        """
         with self._turn, writer(self._packs, self._patience):
             self._transaction.recover()
             try:
@@ -196,7 +198,9 @@ class GitStore:
                     self._transaction.sweep()
 
     def _attempt(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError] | None:
-        """Commit on top of the branch as it is now; ``None`` when it has moved in between."""
+        """Commit on top of the branch's present commit; ``None`` if the branch has moved in
+        between.
+        """
         head = self.bare_repo.branch.read()
         self._notice(_version(head))
         chain = _Chain(self.database, self.bare_repo.format, self.author, head)
@@ -217,7 +221,7 @@ class GitStore:
         return answers
 
     def _notice(self, head: Version | None) -> None:
-        """Remember which versions only our own commits have followed."""
+        """Remember the versions after which only our own commits have come."""
         if head not in self._mine:
             self._mine = {head: None}
 
@@ -226,7 +230,7 @@ class GitStore:
 
 
 class _Chain:
-    """Commits on top of ``tip``, one upon the other, as objects that are not written yet."""
+    """Commits on top of ``tip``, each on the one before, as objects that are not written yet."""
 
     def __init__(
         self, database: ObjectDatabase, fmt: Format, author: str, tip: bytes | None
@@ -240,9 +244,9 @@ class _Chain:
         self.objects: list[Object] = []
 
     def add(self, commit: Commit, known: Callable[[Version | None], bool]) -> Version | StoreError:
-        """Put one more commit on top; an error leaves the chain as it was.
+        """Add one more commit on top; an error leaves the chain as it was.
 
-        ``known`` tells whether no one else has committed since a version.
+        ``known`` tells whether only our own commits have come since a version.
         """
         try:
             # The author may have seen that an address was free which someone has taken since.
@@ -265,7 +269,7 @@ class _Chain:
         return Version(made.oid.hex())
 
     def _change(self, editor: TreeEditor, change: Change) -> list[Object]:
-        """Make one change in the tree; the objects that it needs."""
+        """Make one change in the tree; return the objects that it needs."""
         check_path(change.path)
         present = editor.get(change.path)
         found = present.oid.hex() if present and present.is_file else None
@@ -295,7 +299,9 @@ def _oid(text: str) -> bytes:
 
 @contextmanager
 def _after_commit(what: str) -> Iterator[None]:
-    """Around what follows a commit that is on disk: it must not look as if nothing was written."""
+    """Guards what follows a durable commit: an error here must not look as if nothing was
+    written.
+    """
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -304,7 +310,7 @@ def _after_commit(what: str) -> Iterator[None]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What the system says, in the words of the store."""
+    """Turns the system's errors into the store's."""
     try:
         yield
     except OSError as error:

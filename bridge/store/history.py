@@ -15,7 +15,7 @@ _FIRST_TIME = 100_000_000
 
 
 def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
-    """Every removal of a file below a folder, newest first, as far as one asks."""
+    """Every removal of a file below a folder, newest first, read lazily."""
     paths = [folder.rstrip("/") + "/"] if folder else []
     log = repo.git.log(
         "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct",
@@ -29,7 +29,7 @@ def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
 
 
 def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged]:
-    """Commits with their messages, newest first, as far as one asks."""
+    """Commits with their messages, newest first, read lazily."""
     paths = ["--", path] if path else []
     # Git takes numbers that are too small for a time of its own for now.
     late = [f"--since=@{since:.0f}"] if since > _FIRST_TIME else []
@@ -47,7 +47,9 @@ def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged
 
 
 def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
-    """``COMMIT TIME``, then ``:mode mode old new D`` and ``path`` for each file of it."""
+    """Parse ``COMMIT TIME``, followed by ``:mode mode old new D`` and ``path`` for each of its
+    files.
+    """
     version, time = Version(""), 0.0
     for piece in pieces:
         text = piece.strip(b"\n").decode("ascii")
@@ -62,7 +64,7 @@ def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    """What is before each NUL, and after the last."""
+    """The pieces of a stream between NULs."""
     rest = b""
     while chunk := stream.read1(_CHUNK):  # type: ignore[attr-defined]  # a pipe is buffered
         *whole, rest = (rest + chunk).split(b"\0")

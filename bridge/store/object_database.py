@@ -1,7 +1,7 @@
-"""Reads objects by id, and the files of a tree by path; makes the trees of a changed one.
+"""Reads objects by id and files by path, and writes the trees of a changed version.
 
-One ``git cat-file --batch`` answers for the life of the store. GitPython starts it; what it answers
-is read here, because GitPython knows no SHA-256.
+One ``git cat-file --batch`` serves for the life of the store. GitPython starts it, but its answers
+are read here, because GitPython does not support SHA-256.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _REMEMBERED = 50_000  # entries of trees: those along the paths of new posts are
 class ObjectDatabase:
     """The objects of a repo, by id. Threads may share it.
 
-    What was just written can be :meth:`remember`-ed, so that the next commit does not read it back.
+    Trees that have just been written are kept by :meth:`remember`, so that the next commit does not
+    read them back.
     """
 
     def __init__(self, repo: Repo, fmt: Format) -> None:
@@ -42,7 +43,9 @@ class ObjectDatabase:
         self._roots: dict[bytes, bytes] = {}
 
     def read(self, oid: bytes, kind: Kind) -> bytes:
-        """The bytes of an object; :class:`StoreBroken` where it is not there, or something else."""
+        """The bytes of an object. Raises :class:`StoreBroken` if it is missing or of another
+        kind.
+        """
         with self._lock:
             found, data = self._read(oid.hex())
         if found != kind:
@@ -50,8 +53,8 @@ class ObjectDatabase:
         return data
 
     def read_many(self, oids: Iterable[bytes], kind: Kind) -> Iterator[bytes]:
-        """Many objects, in their order: the questions go out together, which is several times as
-        fast as one after the other. Raises as :meth:`read`.
+        """The bytes of many objects, in order. Questions are sent in groups, which is several
+        times as fast as one by one. Raises as :meth:`read`.
         """
         waiting = iter(oids)
         while group := [oid.hex() for oid in islice(waiting, _TOGETHER)]:
@@ -83,14 +86,14 @@ class ObjectDatabase:
         return tree
 
     def remember_commit(self, commit: bytes, tree: bytes) -> None:
-        """Keep the tree of a commit at hand."""
+        """Keep the id of a commit's tree."""
         with self._lock:
             self._roots[commit] = tree
             while len(self._roots) > _COMMITS:
                 del self._roots[next(iter(self._roots))]
 
     def remember(self, oid: bytes, listing: Listing) -> None:
-        """Keep a tree at hand; the oldest give way."""
+        """Keep a tree; the least recently used ones are dropped."""
         with self._lock:
             if oid in self._trees:
                 return
@@ -100,8 +103,8 @@ class ObjectDatabase:
                 self._entries -= len(self._trees.popitem(last=False)[1])
 
     def close(self) -> None:
-        """End the git process behind it. A thread that still reads is refused, as no one would
-        end the process that it would begin.
+        """End the git process. A thread that reads later gets an error, so that it starts no
+        process that nothing would end.
         """
         with self._lock:
             self._closed = True
@@ -131,7 +134,9 @@ class ObjectDatabase:
             raise StoreBroken(f"object {name} cannot be read: {error}") from error
 
     def _ask(self, *names: str) -> None:
-        """Each name, newline. All of them together have to fit into a pipe, or both would wait."""
+        """Send names, one a line. Together they must fit into the pipe, or both sides would
+        wait.
+        """
         if self._closed:
             raise StoreBroken("the store is closed")
         if self._process is None:
@@ -152,7 +157,9 @@ class ObjectDatabase:
         return header[1].decode(), data
 
     def _restart(self) -> None:
-        """End the process (GitPython does, once no one has it); the next question begins one."""
+        """End the process (GitPython does, once nothing refers to it); the next question starts
+        another.
+        """
         self._process = None
 
 
@@ -161,9 +168,9 @@ class _Missing(Exception):
 
 
 def check_path(path: str) -> None:
-    """Raise :class:`StoreError` where a path is not a file's place inside a repo.
+    """Raise :class:`StoreError` if a path cannot be that of a file in a repo.
 
-    Callers choose good paths; this is the last check before the disk.
+    Callers choose valid paths; this is the last check before the disk.
     """
     # git fsck: no empty name, no "." or "..", no ".git" in any case, none that Windows or macOS
     # would read as ".git" (a trailing dot or space, "git~1").
@@ -179,7 +186,7 @@ def is_below(path: str, folder: str) -> bool:
 
 
 def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
-    """What is at a path: a file, a folder, a symlink; ``None`` where nothing is."""
+    """The entry at a path (a file, folder or symlink); ``None`` if there is none."""
     entry = TreeEntry(FOLDER, tree)
     for name in os.fsencode(path).split(b"/"):
         if not entry.is_folder:
@@ -194,7 +201,7 @@ def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
 def walk(
     database: ObjectDatabase, tree: bytes, prefix: bytes = b""
 ) -> Iterator[tuple[str, TreeEntry]]:
-    """Every file below a tree, by path. Git's order of trees makes this sorted by itself."""
+    """Every file below a tree, by path. Git's order of trees makes the result sorted."""
     for name, entry in database.tree(tree).items():
         if entry.is_folder:
             yield from walk(database, entry.oid, prefix + name + b"/")
@@ -205,7 +212,7 @@ def walk(
 def compare(
     database: ObjectDatabase, old: bytes | None, new: bytes | None, prefix: bytes = b""
 ) -> Iterator[tuple[str, TreeEntry | None, TreeEntry | None]]:
-    """Everything but folders that differs between two trees; equal folders are not looked into."""
+    """Everything except folders that differs between two trees; equal folders are skipped."""
     if old == new:
         return
     before = database.tree(old) if old else EMPTY
@@ -228,7 +235,7 @@ def _leaf(entry: TreeEntry | None) -> TreeEntry | None:
 
 @dataclass
 class _Folder:
-    """A folder that is being changed, what it was, and those below it that are changed."""
+    """A folder that is being changed: its entries, its id before, and its changed subfolders."""
 
     listing: Listing
     oid: bytes | None = None
@@ -236,7 +243,7 @@ class _Folder:
 
 
 class TreeEditor:
-    """A tree with some files changed. Only the folders along their paths are read and rewritten."""
+    """Changes files in a tree. Only the folders along their paths are read and rewritten."""
 
     def __init__(self, database: ObjectDatabase, fmt: Format, tree: bytes | None) -> None:
         self._database = database
@@ -249,8 +256,9 @@ class TreeEditor:
         return folder.listing.get(name) if folder else None
 
     def put(self, path: str, entry: TreeEntry) -> None:
-        """Write a file. Raises :class:`FileChanged` where a folder is in its place, or a file
-        in the place of a folder above it."""
+        """Write a file. Raises :class:`FileChanged` if its path is a folder, or leads through a
+        file.
+        """
         folder, name = self._go(path, make=True)
         present = folder.listing.get(name) if folder else None
         if folder is None or name in folder.below or (present and present.is_folder):
@@ -269,8 +277,9 @@ class TreeEditor:
         return self._write(self._root, objects), objects
 
     def _go(self, path: str, *, make: bool) -> tuple[_Folder | None, bytes]:
-        """The folder of a file, and the file's name; ``None`` where there is no such folder, or
-        (``make``) where there cannot be one."""
+        """The folder of a file, and the file's name; ``None`` if there is no such folder, or
+        (``make``) if there can be none.
+        """
         *folders, name = os.fsencode(path).split(b"/")
         current = self._root
         for folder in folders:

@@ -1,7 +1,7 @@
-"""Git's objects as bytes: ids, trees and commits, and many of them as one pack.
+"""Git's objects as bytes: ids, trees and commits, and packs of them.
 
 Nothing here touches a disk. GitPython's own writers do not sync what they write, so the store
-writes objects itself; what stands here is only as much of git's format as that takes.
+writes objects itself; this module implements only as much of git's formats as that needs.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class TreeEntry:
 
 
 class Listing:
-    """The entries of one folder, in git's order. Never changed: :meth:`replaced` makes a new one.
+    """The entries of one folder, in git's order. Immutable: :meth:`replaced` makes a new one.
 
-    Each entry is kept as the bytes that a tree has for it, so that a folder of thousands of posts
-    with one more is copied and joined, and not taken apart.
+    Each entry is kept as the bytes of its record in the tree, so that adding a post to a folder of
+    thousands copies and joins records without parsing them.
     """
 
     __slots__ = ("_keys", "_records")
@@ -69,7 +69,7 @@ class Listing:
             yield name, _entry(record, len(name))
 
     def replaced(self, name: bytes, entry: TreeEntry | None) -> Listing:
-        """The folder with something else, or (``None``) nothing, under a name."""
+        """A copy with another entry under a name, or none (``None``)."""
         keys, records = self._keys.copy(), self._records.copy()
         place = self._find(name)
         if place is not None:
@@ -82,7 +82,7 @@ class Listing:
         return Listing(keys, records)
 
     def differing(self, other: Listing) -> set[bytes]:
-        """The names under which the two folders hold something else."""
+        """The names under which the two folders differ."""
         records = set(self._records).symmetric_difference(other._records)
         return {record[record.index(b" ") + 1 : record.index(b"\0")] for record in records}
 
@@ -102,19 +102,19 @@ EMPTY = Listing([], [])
 
 
 def _key(name: bytes, mode: bytes) -> bytes:
-    """What git sorts by: a folder as if its name ended in a slash."""
+    """What git sorts entries by: the name, with a slash at the end for a folder."""
     return name + b"/" if mode == FOLDER else name
 
 
 def _entry(record: bytes, length: int) -> TreeEntry:
-    """What a record ``mode name NUL id`` says, the length of the name being known."""
+    """The entry in a record ``mode name NUL id``; ``length`` is that of the name."""
     space = record.index(b" ")
     return TreeEntry(record[:space], record[space + length + 2 :])
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object that is to be written. ``like`` is another one that is much the same."""
+    """One object to be written. ``like`` is the id of a similar object, as a base for a delta."""
 
     kind: Kind
     oid: bytes
@@ -124,7 +124,7 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a repo names its objects: ``sha1``, or ``sha256``."""
+    """How a repo names its objects: ``sha1`` or ``sha256``."""
 
     algorithm: str = "sha1"
 
@@ -138,13 +138,13 @@ class Format:
         return hashlib.new(self.algorithm, data, usedforsecurity=False).digest()
 
     def object(self, kind: Kind, data: bytes) -> Object:
-        """An object with the id that git gives to it."""
+        """An object, with the id that git gives it."""
         name = hashlib.new(self.algorithm, b"%s %d\0" % (kind.encode(), len(data)))
         name.update(data)
         return Object(kind, name.digest(), data)
 
     def tree(self, listing: Listing, before: bytes | None = None) -> Object:
-        """A folder as an object. ``before`` is the id of the folder that it is a change of."""
+        """A folder as an object. ``before`` is the id of the folder before the change."""
         return replace(self.object("tree", listing.data()), like=before)
 
     def listing(self, data: bytes) -> Listing:
@@ -186,7 +186,7 @@ _LONGEST_COPY = 0xFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack and its index, as the bytes of two files; ``name`` is what git calls them by."""
+    """A pack and its index, as the bytes of two files; ``name`` is their file name."""
 
     name: str
     pack: bytes
@@ -195,7 +195,7 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an object is in the pack, and upon how many others it rests."""
+    """Where an object is in the pack, and on how many other objects it is based."""
 
     offset: int
     depth: int
@@ -205,8 +205,8 @@ class _Place:
 def make_pack(objects: Iterable[Object], fmt: Format) -> Pack:
     """One pack of all these objects.
 
-    A folder of a thousand posts that gets sixty-four more, one commit each, is written once, and
-    then what each commit changes.
+    When sixty-four commits each add a post to a folder of a thousand, the folder's tree is written
+    in full once, and mostly as deltas after that.
     """
     unique = {item.oid: item for item in objects}
     parts = [struct.pack(">4sLL", b"PACK", 2, len(unique))]
@@ -277,8 +277,9 @@ def offset_number(value: int) -> bytes:
 
 
 def _deflate(item: Object) -> bytes:
-    """Compressed quickly. What would hardly get smaller is only wrapped: photos, and trees, which
-    are mostly ids (``git repack`` later makes deltas of them)."""
+    """Compress quickly. What would hardly get smaller is stored uncompressed: photos, and trees,
+    which are mostly ids (``git repack`` later makes deltas of them).
+    """
     data = item.data
     if item.kind == "tree":
         return zlib.compress(data, 0)
@@ -288,14 +289,14 @@ def _deflate(item: Object) -> bytes:
 
 
 def _changed(data: bytes, base: _Place, offset: int) -> bytes:
-    """An object as the change of one before it in the pack."""
+    """An object as a delta against an earlier one in the pack."""
     delta = _delta(base.data, data)
     head = _header(_DELTA, len(delta)) + offset_number(offset - base.offset)
     return head + zlib.compress(delta, 1)
 
 
 def _delta(old: bytes, new: bytes) -> bytes:
-    """The beginning that both share, what is new, and the end that both share."""
+    """The common beginning, what is new, and the common end."""
     shorter = min(len(old), len(new))
     start = _shared(shorter, lambda length: old[:length] == new[:length])
     rest = shorter - start
@@ -314,12 +315,12 @@ def _size(value: int) -> bytes:
 
 
 def _shared(most: int, same: Callable[[int], bool]) -> int:
-    """The greatest length for which something is the same, found by halving."""
+    """The greatest length for which ``same`` holds, found by bisection."""
     return bisect_left(range(1, most + 1), True, key=lambda length: not same(length))
 
 
 def _copies(offset: int, length: int) -> bytes:
-    """The order to copy bytes of the base: three bytes of length at a time."""
+    """Instructions to copy bytes of the base, with three bytes for each length."""
     parts = []
     while length:
         piece = min(length, _LONGEST_COPY)

@@ -1,6 +1,4 @@
-"""Groups the commits of concurrent requests: those that wait while one group is written are the
-next.
-"""
+"""Groups commits of concurrent requests: those that wait while a group is written form the next."""
 
 from __future__ import annotations
 
@@ -16,16 +14,17 @@ _TOGETHER = 256  # one group; enough that the syncs no longer count
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A commit, and who wants to know what became of it."""
+    """A commit, and the future of the request that waits for it."""
 
     commit: Commit
     answer: asyncio.Future[Version]
 
 
 class CommitQueue:
-    """The way to a store from asyncio: one thread commits, and requests share its rounds of syncs.
+    """Makes the store usable from asyncio: one thread commits, and requests share its rounds of
+    syncs.
 
-    Use it on one event loop. What was put in before is committed before.
+    For use on one event loop. Commits are made in the order in which they were added.
     """
 
     def __init__(self, store: ContentStore) -> None:
@@ -36,10 +35,10 @@ class CommitQueue:
         self._closed = False
 
     async def commit(self, commit: Commit) -> Version:
-        """The version that the commit has become. Raises its :class:`StoreError`.
+        """Make a commit and return its version. Raises its :class:`StoreError`.
 
-        The one who is cancelled while waiting may find the commit made or not, as with any request
-        whose connection breaks.
+        If the caller is cancelled while waiting, the commit may or may not be made, as with any
+        request whose connection breaks.
         """
         if self._closed:
             raise StoreBusy("the bridge is shutting down")
@@ -50,14 +49,14 @@ class CommitQueue:
         return await waiting.answer
 
     async def close(self) -> None:
-        """Take no more, finish what waits, and let the thread go."""
+        """Accept no more commits, finish those that wait, and end the thread."""
         self._closed = True
         if self._work is not None:
             await self._work
         self._thread.shutdown(wait=False)
 
     async def _drain(self) -> None:
-        """Commit group after group until no one waits."""
+        """Commit group after group until none is left."""
         try:
             while self._waiting:
                 group = [each for each in self._waiting[:_TOGETHER] if not each.answer.done()]

@@ -77,7 +77,7 @@ class BareRepo:
 
 
 def open_bare_repo(path: Path, branch: str) -> BareRepo:
-    """Look at a repo; :class:`StoreBroken` says what is wrong with it, and what to do."""
+    """Open and check a repo; :class:`StoreBroken` says what is wrong with it, and what to do."""
     try:
         repo = Repo(path, expand_vars=False)
     except NoSuchPathError as error:
@@ -99,7 +99,7 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
 
 
 def author(repo: Repo, wanted: str, otherwise: str) -> str:
-    """``Name <address>`` of commits: as wanted, else what git itself would take, else the last."""
+    """``Name <address>`` for commits: ``wanted``, else git's own, else ``otherwise``."""
     if wanted:
         return _author(wanted)
     try:
@@ -121,7 +121,7 @@ def _author(text: str) -> str:
 
 
 def _format(repo: Repo, common: Path) -> Format:
-    """How the repo names objects; refuses repos that hold less than all of them."""
+    """How the repo names objects. Refuses a repo that lacks objects."""
     if (common / "shallow").exists():
         raise StoreBroken(f"{common} is a shallow clone; run: git fetch --unshallow")
     extensions = read_settings(repo, r"^extensions\.")
@@ -135,8 +135,9 @@ def _format(repo: Repo, common: Path) -> Format:
 
 
 def _refuse_working_tree(repo: Repo, path: Path, common: Path) -> None:
-    """A branch that is checked out is not ours to move: files and index would stay behind, and
-    the owner's next commit would undo every post since."""
+    """Refuse a repo whose branch is checked out: its files and index would fall behind, and the
+    owner's next commit would undo every post since.
+    """
     bare = read_settings(repo, r"^core\.bare$").get("core.bare")
     if common.name == ".git" or Path(repo.git_dir).resolve() != common or bare == "false":
         raise StoreBroken(
@@ -151,7 +152,7 @@ def _refuse_working_tree(repo: Repo, path: Path, common: Path) -> None:
 
 
 def _refuse_worktrees(bare_repo: BareRepo) -> None:
-    """The same where a worktree was added to the bare repo."""
+    """Refuse a bare repo to which a worktree with the branch was added."""
     for head in bare_repo.common.glob("worktrees/*/HEAD"):
         if head.read_text("utf-8", "surrogateescape").strip() == f"ref: {bare_repo.branch.ref}":
             tree = Path(head.with_name("gitdir").read_text("utf-8", "surrogateescape").strip())

@@ -1,4 +1,4 @@
-"""Reads a request's body once: form, multipart or JSON, with limits, and takes the token out."""
+"""Reads a request's body once, within limits: form, multipart or JSON. Takes the token out."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _BYTES_A_SECOND = 32_000
 class BodyLimits:
     """How much a kind of client may send: forms without files and JSON of ``max_text`` bytes.
 
-    A body may take ``seconds``, and longer the larger it may be unless ``steady``. One large text
-    of each kind of client is parsed at a time.
+    A body may take ``seconds``, and longer the larger it may be, unless ``steady``. Only one large
+    text of each kind of client is parsed at a time.
     """
 
     max_text: int
@@ -51,7 +51,7 @@ class BodyLimits:
     steady: bool = False
 
     def patience(self, max_bytes: int) -> float:
-        """How many seconds a body of this size may take to arrive."""
+        """How many seconds a body of at most this size may take to arrive."""
         return self.seconds if self.steady else self.seconds + max_bytes / _BYTES_A_SECOND
 
 
@@ -74,10 +74,10 @@ async def read_body(
     limits: BodyLimits = AUTHENTICATED,
     take: Take = _unlimited,
 ) -> RequestBody:
-    """What came with a POST. ``max_bytes`` bounds the whole body; ``take`` is told of its pieces.
+    """The body of a POST. ``max_bytes`` limits all of it; ``take`` is told the size of each piece.
 
     Raises what ``take`` raises, :class:`InvalidRequest` for what cannot be read,
-    :class:`~bridge.errors.PayloadTooLarge`, :class:`UnsupportedMediaType`.
+    :class:`~bridge.errors.PayloadTooLarge` and :class:`UnsupportedMediaType`.
     """
     content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
     media_type = content_type.partition(";")[0].strip().lower()
@@ -131,7 +131,7 @@ def _read_form(data: bytes) -> RequestBody:
 
 
 def _form(fields: Sequence[Field]) -> RequestBody:
-    """A form without its token. Clients send it even if it is in the header already."""
+    """A form without its token, which clients send even if it is in the header, too."""
     kept = tuple(field for field in fields if base_name(field[0]) != _TOKEN)
     tokens = [value for name, value in fields if base_name(name) == _TOKEN]
     return _with_token(RequestBody("form", fields=kept), tokens)
@@ -161,10 +161,10 @@ _MAX_DIGITS = 20
 
 
 def read_json(data: bytes) -> Json:
-    """The value in ``data``, which must be UTF-8.
+    """Parse untrusted JSON in UTF-8, and refuse everything that Python's parser tolerates.
 
-    Raises :class:`InvalidRequest` for what is not JSON, and for what is but could not be kept as it
-    came: two equal keys, ``NaN``, numbers out of range, half characters, deep nesting.
+    Raises :class:`InvalidRequest` for what is not JSON, and for what could not be kept as it came:
+    two equal keys, ``NaN``, numbers out of range, lone surrogates, deep nesting.
     """
     try:
         value: Json = json.loads(
@@ -212,7 +212,7 @@ def _float(digits: str) -> float:
 
 
 def _check(value: Json, depth: int) -> None:
-    """Refuse nesting beyond ``depth``, and halves of surrogate pairs, which no file can hold."""
+    """Refuse nesting beyond ``depth``, and lone surrogates, which no file can hold."""
     if depth == 0:
         raise InvalidRequest("The JSON is nested too deep.")
     if isinstance(value, str):

@@ -26,7 +26,7 @@ _UNAUTHENTICATED_FILES = 4
 
 
 class Gate:
-    """Lets a request in, or raises the error for the client."""
+    """Admits a request, or raises the error for its client."""
 
     def __init__(self, verifier: TokenVerifier, settings: Settings) -> None:
         self._verifier = verifier
@@ -53,7 +53,7 @@ class Gate:
     async def _receive_unauthenticated(
         self, request: web.Request, max_bytes: int
     ) -> tuple[RequestBody, Token]:
-        """The same where the token may be in the form: within the budget of unauthenticated
+        """The same if the token may be in the form: within the budget of unauthenticated
         uploads.
         """
         most = min(max_bytes, self._unauthenticated_max_bytes)
@@ -78,8 +78,8 @@ class Gate:
     ) -> Token:
         """Verify and return the token of a request.
 
-        ``in_body`` is the form's ``access_token``, ``permission`` what the request wants to do
-        (``None``: only ask), ``fresh`` goes past the cache. Raises Unauthorized, InvalidRequest,
+        ``in_body`` is the form's ``access_token``, ``permission`` what the request needs (``None``
+        for a query), and ``fresh`` bypasses the cache. Raises Unauthorized, InvalidRequest,
         InvalidToken, Forbidden, InsufficientScope, Unavailable.
         """
         headers = request.headers.getall(hdrs.AUTHORIZATION, [])

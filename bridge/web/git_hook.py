@@ -18,7 +18,7 @@ _SECONDS = 60.0
 class GitHook:
     """Fetches the remote at once when its host calls.
 
-    What the call says is not believed, only that there is a reason to look.
+    The contents of the call are not trusted; it is only a reason to look.
     """
 
     def __init__(self, secret: str, fetch_now: Callable[[], Awaitable[None]]) -> None:
@@ -28,7 +28,7 @@ class GitHook:
     async def post(self, request: web.Request) -> web.Response:
         """Answer 202 if the signature is valid.
 
-        Raises Forbidden where it is not, and what :func:`~bridge.http.body_stream.receive` raises.
+        Raises Forbidden if it is not, and what :func:`~bridge.http.body_stream.receive` raises.
         """
         signature = hmac.new(self._secret, digestmod=hashlib.sha256)
         # Unauthenticated: nothing of the body is kept.

@@ -23,7 +23,7 @@ from bridge.web.gate import Gate
 class MediaHandlers:
     """Handlers of the media endpoint.
 
-    ``max_bytes`` bounds one file, and so a body.
+    ``max_bytes`` limits a file, and so a body.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class MediaHandlers:
         return web.json_response({"url": url}, status=201, headers={hdrs.LOCATION: url})
 
     async def get(self, request: web.Request) -> web.Response:
-        """A query about what was uploaded; without ``q``, which queries there are.
+        """A query about uploads; without ``q``, the list of queries.
 
-        Any of the owner's tokens may ask: it changes nothing.
+        Any of the owner's tokens may query, because that changes nothing.
         """
         await self._gate.admit(request, None)
         query = parse_query(request.query.items(), MEDIA_QUERIES)
@@ -83,7 +83,7 @@ class MediaHandlers:
         return web.json_response({"q": [*MEDIA_QUERIES]})
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """GET or HEAD of a file, from the moment of its upload."""
+        """GET or HEAD of a file, available as soon as it is uploaded."""
         opened = await self._library.open(request.match_info["path"])
         if opened is None:
             raise NotFound("There is no such file.")
@@ -121,9 +121,9 @@ class MediaHandlers:
 async def delete_file(
     library: MediaLibrary, committer: MediaCommitter, url: str, token: Token
 ) -> None:
-    """Delete a file from the library, and from the repo where it is committed.
+    """Delete a file from the library, and from the repo if it is committed.
 
-    Raises :class:`InvalidRequest` for what is not there.
+    Raises :class:`InvalidRequest` if there is no such file.
     """
     changes = await library.delete(url)
     if changes:

@@ -26,7 +26,7 @@ class MicropubHandlers:
         *,
         max_bytes: int,
     ) -> None:
-        """``previews`` where drafts can be looked at; ``max_bytes`` bounds a whole request."""
+        """``previews`` if drafts can be previewed; ``max_bytes`` limits a whole request."""
         self._gate = gate
         self._publisher = publisher
         self._queries = queries
@@ -35,7 +35,7 @@ class MicropubHandlers:
         self._max_bytes = max_bytes
 
     async def get(self, request: web.Request) -> web.Response:
-        """A query (3.7). Any of the owner's tokens may ask: it changes nothing."""
+        """A query (3.7). Any of the owner's tokens may query, because that changes nothing."""
         await self._gate.admit(request, None)
         return web.json_response(await self._queries.answer(request.query.items()))
 

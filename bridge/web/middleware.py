@@ -32,7 +32,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Render exceptions as the responses that their classes define (Micropub 3.8)."""
+    """Turn exceptions into the responses that their classes define (Micropub 3.8)."""
     try:
         return await handler(request)
     except (BridgeError, StoreError) as raised:
@@ -73,7 +73,7 @@ _SAID = {
 
 
 def for_people(request: web.Request, status: int, text: str) -> web.Response | None:
-    """An error as a page with a link to go on, for a browser.
+    """An error as a page with a link to continue, for a browser.
 
     ``None`` for apps: they send a token, or do not ask for HTML.
     """
@@ -114,8 +114,8 @@ def _of_the_store(error: StoreError) -> BridgeError:
 
 
 def _asked(request: web.Request) -> str:
-    """A request in the log: its path only, since a query may carry a secret; as it was encoded,
-    since a path may carry new lines and what else moves a terminal; its beginning.
+    """A request in the log: only its path, because a query may carry a secret; still encoded,
+    because a path may contain newlines and control sequences; and cut.
     """
     return f"{request.method} {request.rel_url.raw_path[:_LOGGED]}"
 

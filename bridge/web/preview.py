@@ -1,7 +1,7 @@
 """``/preview/…``: a draft's page as Pelican built it, for the signed-in owner.
 
-Drafts that came through an app are nowhere else; one that was written by hand may be in the output
-folder, too.
+Drafts made by an app are nowhere else; one that was written by hand may be in the output folder,
+too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Previews:
         return self._base + quote(save_as)
 
     def path(self, save_as: str) -> str:
-        """The path of a preview, for a frame in a page of ours."""
+        """The path of a preview, for a frame in one of the bridge's pages."""
         return f"/preview/{quote(save_as)}"
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -78,9 +78,9 @@ class Previews:
     def _of_the_theme(self, path: str) -> Path | None:
         """A public file of the site that is not a page, such as a style sheet.
 
-        A page in a sandbox has an origin of its own: the browser sends no cookie along when it
-        asks for its style sheets, and uses a font only if any origin may read it (Fetch 3.3.5,
-        CSS Fonts 4.9).
+        A sandboxed page has an origin of its own: the browser sends no cookie when it fetches the
+        page's style sheets, and uses a font only if any origin may read it (Fetch 3.3.5, CSS Fonts
+        4.9).
         """
         file = file_below(self._rebuilder.output, path) if self._rebuilder.output else None
         return file if file and file.suffix.lower() in _PARTS_OF_PAGES else None

@@ -105,7 +105,7 @@ class Queries:
 
 
 def _paging(query: Query, shown: Sequence[IndexedPost], *, more: bool) -> Paging:
-    """The cursors of the neighbouring pages, where there are any."""
+    """The cursors of the neighbouring pages, if there are any."""
     if not shown:
         return Paging()
     first, last = shown[0], shown[-1]
