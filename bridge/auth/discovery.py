@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from bridge.auth.endpoint import TokenEndpointVerifier
-from bridge.auth.introspection import IntrospectionVerifier
+from bridge.auth.endpoint import IntrospectionVerifier, TokenEndpointVerifier
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import Unavailable
 from bridge.net.bounded import read_bounded

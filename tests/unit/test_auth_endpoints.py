@@ -13,8 +13,7 @@ import pytest
 from aiohttp import web
 from indieauth_kit import listening
 
-from bridge.auth.endpoint import TokenEndpointVerifier
-from bridge.auth.introspection import IntrospectionVerifier
+from bridge.auth.endpoint import IntrospectionVerifier, TokenEndpointVerifier
 from bridge.auth.token import TokenVerifier
 from bridge.errors import InvalidToken, Unavailable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.auth.verdict import read_verdict
+from bridge.auth.endpoint import read_verdict
 from bridge.errors import InvalidToken, Unavailable
 
 NOW = 1_000_000.0

@@ -12,8 +12,7 @@ import aiohttp
 import pytest
 from indieauth_kit import VERIFIER, Page, Scene, allowed, client_site, exchange, scene
 
-from bridge.auth.endpoint import TokenEndpointVerifier
-from bridge.auth.introspection import IntrospectionVerifier
+from bridge.auth.endpoint import IntrospectionVerifier, TokenEndpointVerifier
 from bridge.errors import InvalidToken
 from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.settings import IndieAuth, KnownClient
