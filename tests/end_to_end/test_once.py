@@ -13,7 +13,7 @@ from git_kit import git
 from publishing_kit import ALL, Bench, bench
 from site_kit import CONF
 
-from bridge.errors import Conflict, InvalidRequest
+from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.post import Post
 from bridge.posts.commits import commit_message, once_of
@@ -29,6 +29,14 @@ async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     files = {"content/hand.md": HAND}
     async with bench(tmp_path_factory.mktemp("once"), files, CONF) as made:
         yield made
+
+
+@in_one_loop
+async def test_a_post_that_comes_before_the_settings_were_read_waits_for_them(up: Bench) -> None:
+    """The first test here: nothing has asked the bridge for anything since it was started."""
+    with pytest.raises(SiteBroken):
+        _ = up.catalogue.site
+    assert (await up.do(note("At once", "early"))).url
 
 
 def note(text: str, once: str) -> Create:
