@@ -238,10 +238,10 @@ def _markdown_body(
     adapt = _as_it_is if as_it_is else commonmark.adapt
     verdict = judge(adapt(markdown)[0], "md", rules, allowlist)
     if verdict.reaches or verdict.acts:
-        # Python-Markdown turns tabs into spaces, also inside <pre>.
+        # Python-Markdown turns tabs into spaces, even inside <pre>.
         shown = safe_html(verdict.html, rules).replace(TAB, "&#9;")
         return PostBody(f"{_OPEN}{shown}{_CLOSE}\n", "html")
-    # The places of the changes are those in the file, where addresses are shorter.
+    # Changes are recorded by their places in the file, where addresses are shorter.
     written, changes = adapt(rules.media.internalise_markdown(markdown))
     return PostBody(f"{written}\n", "markdown", changes)
 

@@ -26,7 +26,7 @@ _SEEN = re.compile(f"[^{_UNSEEN}]")
 _LINE_ENDS = re.compile(r"\r\n|\r")
 _SPACES = re.compile(r"[\s\u2028\u2029]+")
 _REFERENCE = re.compile(r"&#?\w+;?")
-#: A tag can have no entities (``;`` separates tags), so markup's characters get look-alikes.
+#: Tags cannot contain entities (``;`` separates tags), so characters of markup get look-alikes.
 _LOOK_ALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”", ";": ","})
 
 
@@ -59,7 +59,7 @@ def title(name: str) -> str:
     escaped = _REFERENCE.sub(_escaped_reference, one_line(name))
     for character, reference in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         escaped = escaped.replace(character, reference)
-    # An attribute can only be smuggled in with "=", and an apostrophe is otherwise left readable.
+    # An attribute needs "="; without it, an apostrophe stays readable.
     return escaped.replace("'", "&#39;") if "=" in escaped else escaped
 
 

@@ -118,7 +118,7 @@ class PelicanFile:
         """Add a line at the end, but before the long ``Mf2`` line, which stays last."""
         elements = [index for index, line in enumerate(kept) if line.key]
         if self.syntax.name == "html" and elements:
-            # Where the head's own elements are, indented as the last of them.
+            # Among the head's own elements, indented like the last of them.
             last = (
                 elements[-2] if kept[elements[-1]].key == "mf2" and elements[1:] else elements[-1]
             )

@@ -132,7 +132,7 @@ def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
 
 def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
     labels = [label(value) for value in properties.get("category", ()) if isinstance(value, str)]
-    # Pelican takes tags with one slug for one tag, and would list the post once for each.
+    # Tags with the same slug are one tag to Pelican, which would list the post once for each.
     by_slug: dict[str, str] = {}
     for name in labels:
         if slug := rules.site.tag_slug(name):
@@ -141,12 +141,12 @@ def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) ->
     if not shown:
         return None
     own = file.get("Tags") or ""
-    # A list of the owner's keeps its separators, as long as they can hold the tags.
+    # A list that the owner wrote keeps its separators, if these tags allow it.
     if own and not own.endswith(";") and not (len(shown) == 1 and "," in shown[0]):
         separator = re.search(r"\s*;\s*(?=\S)" if ";" in own else r"\s*,\s*(?=\S)", own)
         if ";" in own or not any("," in name for name in shown):
             return (separator[0] if separator else ", ").join(shown)
-    # The last ";" keeps a single tag with a comma in one piece.
+    # The final ";" keeps a single tag with a comma in one piece.
     return f"{'; '.join(shown)};"
 
 
@@ -212,7 +212,7 @@ def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) 
     if author is None or "://" in author:
         return None
     name = label(author)
-    # What the bridge has written says how.
+    # Every file that the bridge has written says its form.
     by_hand = bool(file.lines) and Mf2Line.of(file).form is None
     if not by_hand and name != rules.site.author:
         return None
@@ -243,7 +243,7 @@ def _decode_lang(file: PelicanFile, rules: SiteRules) -> _Values:
     return {"lang": (found,)} if found else {}
 
 
-#: In the order in which a new file has them; Slug and Category stand between.
+#: In the order of a new file, where Slug and Category are in between.
 TITLE = Field("Title", ("name",), _encode_title, _decode_title)
 DATE = Field("Date", ("published",), _encode_date("published"), _decode_date("Date", "published"))
 MODIFIED = Field(

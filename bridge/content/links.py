@@ -16,7 +16,7 @@ from bridge.micropub.post import Json
 _LINKING = re.compile(
     r"""(?:href|src|poster|data|cite|formaction|action|content)\s*=\s*(?P<quote>["'])"""
 )
-#: No word between the brackets that Pelican knows is nearly as long.
+#: No notation that Pelican knows is nearly as long.
 _LONGEST_NOTATION = 200
 #: Pelican looks for the end of anything that begins with one of these, closed or not.
 _BRACKETS = ("{", "|")
@@ -51,7 +51,7 @@ class IntrasiteLinks:
         pieces, position = list[str](), 0
         for _, value in _values(html):
             if html.startswith(_BRACKETS, value) or self._begins(html, value):
-                # The first character as a character reference.
+                # Replace the first character by a character reference.
                 pieces += html[position:value], f"&#{ord(html[value])};"
                 position = value + 1
         return "".join([*pieces, html[position:]])
@@ -69,7 +69,7 @@ def _values(html: str) -> Iterator[tuple[str, int]]:
         if ended >= 0 or tag < 0:
             tag = html.find("<", max(ended, read), start)
         read = start
-        # Something has to stand between the tag's bracket and the attribute.
+        # There must be something between the tag's bracket and the attribute.
         if 0 <= tag < start - 1:
             yield match["quote"], value
 

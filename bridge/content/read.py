@@ -33,7 +33,7 @@ def read(
     found: dict[str, tuple[Json, ...]] = {}
     for field in keys.FIELDS:
         if field is keys.TITLE and mf2.synthetic_title:
-            # A name that no Title could be made of, if there is one at all.
+            # A name from which no Title could be made, if there is a name at all.
             found.update(_originals(field, mf2, rules))
         else:
             found.update(_of_key(field, file, mf2, rules))
@@ -63,7 +63,7 @@ def _of_key(
     whole = decoded | originals
     try:
         unchanged = field.encode(whole, file, rules) == file.get(field.key) or (
-            # Earlier versions left an instant in UTC on the clock of UTC.
+            # Earlier versions left dates in UTC as they were.
             field in {keys.DATE, keys.MODIFIED}
             and keys.is_same_moment(field, whole[field.properties[0]][0], file, rules)
         )

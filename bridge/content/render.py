@@ -25,7 +25,7 @@ _ORDER = (
     *("Title", "Date", "Modified", "Slug", "Category"),
     *("Tags", "Status", "Summary", "Author", "Lang"),
 )
-#: What stands around the body of an HTML file.
+#: The elements around the body of an HTML file.
 _FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
 _LINES = "\r\n"
 _LANGUAGE = re.compile(r"[a-z0-9][a-z0-9+#.-]{0,29}")
@@ -176,7 +176,7 @@ def with_references(
     line, date = Mf2Line.of(file), keys.date_of(file, "Date", rules)
     changed = line.with_changes(references={**line.references, **references})
     found = _with_mf2(file, changed)
-    # What is known of other pages gives a name to a post without words of its own.
+    # Only a post without words of its own is called after other pages.
     if not (line.synthetic_title and date) or plain_content(post):
         return found
     if file.get("Title") != synthetic_title(post, date, file, rules, line):
@@ -210,7 +210,7 @@ class _Change:
     ) -> None:
         everything = {*old.properties, *new.properties}
         names = {name for name in everything if old.all(name) != new.all(name)}
-        # Properties that share a key change together: what the key no longer says has to be kept.
+        # Properties that share a key change together: what the key no longer holds must be kept.
         for field in keys.FIELDS:
             if names.intersection(field.properties):
                 names.update(field.properties)
@@ -234,7 +234,7 @@ class _Change:
             as_it_is=was_markdown and not body.is_adapted(file, mf2),
         )
         if was_markdown and mf2.form is None and written.form == "markdown":
-            # By hand it is Markdown without a word, and blank lines around it are the owner's.
+            # Markdown written by hand needs no mark, and keeps the owner's blank lines around it.
             return file.with_body(_framed_like(file.body, written.text)), mf2
         text = written.text
         if form == written.form == "text":
@@ -274,7 +274,7 @@ class _Change:
         clean = body.safe_html(sent, rules)
         stored = file.syntax.html_body(clean if suffix == "html" else f"<div>{clean}</div>")
         shown = rules.site.render(stored, suffix)
-        # What the bridge has written itself passes raw HTML on, and nothing else.
+        # What the bridge writes here passes on raw HTML, and has no other effects.
         links = frozenset(rules.site.links.find(shown.html)) - allowlist.links
         acts = html.find_unsafe(shown.html) if rules.html == "sanitize" else frozenset[str]()
         self._refuse_harm(Verdict(shown.html, links, acts))
@@ -324,7 +324,7 @@ class _Change:
         changes.
         """
         date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
-        # A Title that a hand has written in place of a made-up one stays.
+        # A Title that was written by hand in place of a made-up one stays.
         if not ("name" in self.names or self._is_made_up(file, mf2, date)):
             return file, mf2
         value = keys.TITLE.encode(self._new.properties, file, self._rules)

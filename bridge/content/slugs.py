@@ -99,7 +99,7 @@ def _slug(wish: str, site: SiteView) -> str:
     """A slug by the site's own rules, then by ours, because Pelican puts it into a path as it
     is.
     """
-    # "C++" and "C#" are names; without this they would all be "c".
+    # "C++" and "C#" are names; without this both would become "c".
     spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, wish))
     slug = site.slugify(re.sub(r"[/\\.]+", "-", one_line(spelled)))
     slug = re.sub(r"-{2,}", "-", _NOT_IN_A_SLUG.sub("-", slug)).strip("-._~")

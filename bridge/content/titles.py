@@ -19,9 +19,9 @@ _TITLE_LENGTH = 70
 #: Characters of a text in which there are enough words for a title.
 _ENOUGH = 10_000
 _URL = re.compile(r"https?://[^\s<>\"]+")
-#: What stands around code in a note, and is no word of it.
+#: The fences around code in a note, which are not words of it.
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
-#: Post types that name another page, the first that is there, and what such a post is called.
+#: Properties that name another page, in order of precedence, and how such a post is called.
 _TARGETS = {
     "like-of": "Like of",
     "repost-of": "Repost of",
@@ -32,7 +32,7 @@ _TARGETS = {
     "watch-of": "Watched",
     "play-of": "Played",
 }
-#: What says something else than what the post is about.
+#: Properties that do not say what the post is about.
 _BESIDES = frozenset(
     {
         *("name", "content", "summary", "published", "updated", "author", "category", "url", "uid"),
@@ -45,7 +45,7 @@ _FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))
 _LENGTH = 55
 _WORD = 30
 _ADDRESS = 20
-#: No phone can break such a word in a title's large letters. One of letters alone may be German.
+#: Words that a phone cannot break in a title's large type. Long ones of letters may be German.
 _LONG = re.compile(rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|[!-~]{{{_WORD + 1},}}")
 _DEEPEST = 3
 
@@ -217,7 +217,7 @@ def _properties(value: Json) -> Mapping[str, Any] | None:
     properties = value.get("properties")
     if isinstance(properties, dict):
         return properties
-    # A JSON object of an app's own making counts as a nested one; {"value"} and {"html"} are texts.
+    # An app's own JSON object counts as a nested one; {"value"} and {"html"} are texts.
     return None if value.keys() & {"value", "html"} else value
 
 

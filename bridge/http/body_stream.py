@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from bridge.errors import InvalidRequest, PayloadTooLarge, Unavailable
 from bridge.runtime.fair_queue import Account, fair_queue
 
-#: Told of bytes that are about to be held. Raises where there is no room for them.
+#: Called before bytes are kept. Raises if there is no room for them.
 Take: TypeAlias = Callable[[int], None]
 
 
@@ -48,11 +48,11 @@ class ByteBudget:
             self._left += taken
 
 
-#: What is worked on at a time. The dearest bytes that were found cost 4 ms.
+#: How many bytes are parsed at a time. The most expensive ones that were found take 4 ms.
 _PIECE = 8 * 1024
-#: What is read where it is waited for.
+#: How many bytes are read, at most, by the call that waits for more.
 _AT_ONCE = 64
-#: Those who wait to be answered come before those who are still sending.
+#: Clients that wait for an answer come before clients that are still sending.
 _HANDICAP = 0.05
 
 
@@ -70,13 +70,13 @@ async def receive(
     more than ``max_bytes``; :class:`InvalidRequest` for a body that breaks off, is not encoded as
     its headers say, or has not arrived after ``seconds``.
     """
-    # A client that says how much it will send is answered before it has sent it.
+    # A client that announces too much is answered before it has sent anything.
     if (request.content_length or 0) > max_bytes:
         raise too_large(max_bytes)
     account, size = Account(_HANDICAP), 0
 
     def use_more(piece: bytes) -> None:
-        # What arrived in chunks of one byte is dear to put together: in its turn, too.
+        # Joining chunks of one byte is expensive, so this waits for its turn, too.
         nonlocal size
         piece += request.content.read_nowait(_PIECE)
         size += len(piece)

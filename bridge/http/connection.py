@@ -15,19 +15,20 @@ from aiohttp import hdrs, web
 
 from bridge.runtime.fair_queue import Account, FairQueue, fair_queue
 
-#: All that clients are told of the program that answers.
+#: All that clients learn about the server program.
 SERVER = "micropub-bridge"
 
-#: The largest body that an application takes.
+#: The largest body that an application accepts.
 MAX_REQUEST = web.AppKey("max_request", int)
 
-#: As much as one step of the parser sees: some bytes cost a thousand times what others do.
+#: How much is parsed in one step: some bytes take a thousand times as long as others.
 _BUFFER = 8 * 1024
-#: So long a client may leave unread what was written to it.
+#: How long a client may leave its answer unread.
 _UNREAD_SECONDS = 60.0
-#: So long a client may go on sending a body that is not wanted.
+#: How long a client may go on sending a body that is not wanted.
 _LINGER_SECONDS = 5.0
-#: A process has a thousand files by default; when these are open, the most idle one makes room.
+#: A process may have a thousand open files by default. Beyond this number of connections, the one
+#: that was idle longest is closed.
 _MOST = 500
 
 
@@ -59,7 +60,7 @@ class Listener:
     def __call__(self) -> asyncio.BaseProtocol:
         """Make the protocol of one connection."""
         loop = asyncio.get_running_loop()
-        # aiohttp would parse what it does not want; linger() does not.
+        # aiohttp would parse what is not wanted; linger() does not.
         handler = _Handler(self._server, loop=loop, lingering_time=0, **self._options)
         return Connection(self, handler, fair_queue())
 
@@ -99,14 +100,14 @@ class _Handler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The response to malformed HTTP, or to an error below the application."""
-        # aiohttp quotes what a client expects (RFC 9110 10.1.1), whose bytes may be no text.
+        # aiohttp quotes the Expect header (RFC 9110 10.1.1), whose bytes may not be text.
         if isinstance(exc, UnicodeEncodeError):
             status = 400
-        # A client that has gone is told nothing, and is not an error.
+        # A client that has disconnected gets no answer, and is not an error.
         if status >= 500 and not isinstance(exc, ConnectionError):
             response = super().handle_error(request, status, exc, message)
         else:
-            # The message quotes the request, in which a secret may be.
+            # The message quotes the request, which may contain a secret.
             answer = {
                 "error": "invalid_request",
                 "error_description": "This is not a valid HTTP request.",
@@ -152,8 +153,9 @@ class _Transport:
         self.request: web.BaseRequest | None = None
 
     def __getattr__(self, name: str) -> Any:
-        # Files are written as everything else is: the kernel's sendfile would wait for a client
-        # that reads nothing, without end. To aiohttp this says that the loop cannot do it.
+        # Files are written like everything else, because the kernel's sendfile would wait without
+        # limit for a client that reads nothing. This tells aiohttp that the loop does not support
+        # it.
         if name == "_sendfile_compatible":
             raise NotImplementedError
         return getattr(self._inner, name)
@@ -213,7 +215,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start."""
         self._transport = cast("asyncio.Transport", transport)
-        # Whatever the client has not read yet counts, the last bytes before the end, too.
+        # Everything that the client has not read counts, including the last bytes.
         self._transport.set_write_buffer_limits(high=0)
         self._facade = _Transport(self._transport, self)
         self._listener.opened(self)

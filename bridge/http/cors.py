@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from aiohttp import hdrs
 
-#: Goes with every answer.
+#: Headers of every answer.
 HEADERS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Location, Link, WWW-Authenticate, Retry-After",
 }
 
-#: What a browser asks before it lets a page call. The wildcard of CORS does not cover
-#: Authorization: it must be allowed by name (Fetch 4.8).
+#: The answer to a browser's preflight request. The wildcard of CORS does not cover Authorization,
+#: which must be allowed by name (Fetch 4.8).
 PREFLIGHT: dict[str, str] = HEADERS | {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, OPTIONS",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Accept",

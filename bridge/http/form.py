@@ -19,12 +19,12 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-#: Fields of a form.
+#: How many fields a form may have.
 _MOST = 100
 _MAX_BODY = 64 * 1024
 _BODY_SECONDS = 30.0
 
-#: What stands for a byte that is not UTF-8.
+#: Stands for a byte that is not UTF-8.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 

@@ -20,14 +20,14 @@ _MAX_HEADERS = 16
 _MAX_HEADER_BYTES = 8190
 #: RFC 2046 5.1.1: "no longer than 70 characters".
 _MAX_BOUNDARY = 70
-#: More bytes at a time that are neither a header nor data are not a form: a delimiter is shorter.
+#: A form has no more bytes in a row that are neither header nor data: delimiters are shorter.
 _MAX_SILENCE = 1024
-#: Parts in an encoding of e-mail's are decoded in one go.
+#: Parts in one of e-mail's encodings are decoded as a whole, up to this size.
 _MAX_ENCODED = 1_000_000
 
 _TOKEN = "access_token"  # noqa: S105 - a field's name
 
-# Its warnings tell, byte by byte, what is wrong with a stranger's form: that is in our answer.
+# The library warns of every wrong byte in a stranger's form, which our answer reports anyway.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
@@ -188,11 +188,11 @@ def _decoded(part: _Part) -> bytes:
         raise InvalidRequest("A part of the form is not encoded as it says.") from error
 
 
-#: A quoted value ends at the first quote that is not escaped and after which a parameter ends. So
-#: ``filename="my "best" photo.jpg"`` is read as it was meant.
+#: A quoted value ends at the first unescaped quote that ends a parameter. So ``filename="my "best"
+#: photo.jpg"`` is read as intended.
 _END = re.compile(r'(?<!\\)"[ \t]{0,8}(?:;|$)')
 
-#: A part has a name and perhaps a file name, both perhaps in two ways.
+#: A part has a name and perhaps a file name, each perhaps in two forms.
 _MOST = 8
 
 #: What browsers write for the characters that a quoted value cannot hold (HTML, 4.10.21.8).
@@ -238,8 +238,8 @@ def _value(text: str) -> tuple[str, str]:
 def _extended(value: str) -> str:
     """Decode ``UTF-8''na%C3%AFve.jpg``; ``""`` for an encoding that no one has to know."""
     charset, _, encoded = value.split("'", 2) if value.count("'") >= 2 else ("", "", "")
-    # RFC 8187 has UTF-8 alone, RFC 5987 before it ISO-8859-1, too. Python knows many more, of
-    # which some raise errors of their own.
+    # RFC 8187 allows only UTF-8, its predecessor RFC 5987 also ISO-8859-1. Python supports many
+    # more, some of which raise errors of their own.
     if charset.lower() not in {"", "utf-8", "iso-8859-1"}:
         return ""
     try:

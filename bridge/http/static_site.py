@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from bridge.http import cors
 
 _PAGES = frozenset({".html", ".htm"})
-#: What the plugin writes into the page of a deleted post, and how far from its beginning.
+#: What the plugin writes into the page of a deleted post, and where it is at the latest.
 _GONE = b'<meta http-equiv="Status" content="410 Gone">'
 _BEGINNING = 4096
 _NO_LINKS: Mapping[str, str] = MappingProxyType({})
@@ -64,7 +64,7 @@ def file_below(folder: Path, relative: str) -> Path | None:
     """The file at an untrusted path; never one outside of the folder, whether by ``..`` or by
     symbolic links.
     """
-    # A path that begins anew leads where it likes; inside the folder, too, it is not what is meant.
+    # An absolute part would replace the folder, and is wrong inside of it, too.
     if "\0" in relative or relative.startswith("/"):
         return None
     try:

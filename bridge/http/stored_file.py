@@ -11,12 +11,12 @@ from bridge.media.file_store import OpenFile
 
 _CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
-#: Shown inside a page or alone; anything else is only ever saved to a disk.
+#: Types that browsers may display; anything else is only offered as a download.
 _SHOWN = ("image/", "audio/", "video/")
 
 _HEADERS = {
     hdrs.ACCEPT_RANGES: "bytes",
-    # A name is never used for other bytes again.
+    # A name is never used again for other contents.
     hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
     # Should a browser ever take a file for a page, that page can do nothing.

@@ -8,30 +8,30 @@ from urllib.parse import urlsplit
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 
-#: Properties whose text has to be an address; of other ``*-of`` it may be a title.
+#: Properties whose text must be an address; for other ``*-of`` it may be a title.
 LINKS = frozenset(
     {"in-reply-to", "like-of", "repost-of", "bookmark-of", "favorite-of", "quotation-of"}
     | {"follow-of", "tag-of", "mention-of", "invitee-of", "syndication"}
 )
 
-#: Quotation marks and the stops of Chinese and Japanese, which no blank follows, end one, too.
+#: Quotation marks end a URL, and so do Chinese and Japanese stops, which no blank follows.
 _URL = re.compile(
     r"https?://[^\s<>\"“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉]+", re.IGNORECASE
 )
-#: What ends a sentence rather than an address in it.
+#: What ends a sentence, rather than the address at its end.
 _AFTER = ".,;:!?'\"*_”’»…؟،؛।"
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
-#: Addresses that lead to something only on the device, or in the page, where they were made.
+#: Addresses that work only on the device, or in the page, where they were made.
 _OF_A_DEVICE = re.compile(
     r"(?:blob|file|data|content|ph|assets-library|cid|about|javascript|view-source"
     r"|[a-z-]+-extension):",
     re.IGNORECASE,
 )
-#: What programs make of a value that they do not have.
+#: What programs send if they have no value.
 _NO_VALUES = frozenset(
     {"undefined", "null", "none", "nan", "nil", "false", "true", "[object object]", "(null)"}
 )
-#: Networks other than the web that posts point to.
+#: Networks other than the web to which posts link.
 _OTHERS = re.compile(
     r"(?:at|gemini|gopher|ftp|ftps|ipfs|ipns)://\S+|(?:acct|doi|isbn|urn|magnet|did|tag|nostr):\S+",
     re.IGNORECASE,

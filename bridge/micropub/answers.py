@@ -71,7 +71,7 @@ def source(post: Post, wanted: Sequence[str] = (), *, url: str = "", channel: st
     told = {"url": url, "mp-slug": slug_of(url), "mp-channel": channel}
     properties = _properties(post)
     for name, value in told.items():
-        # What is not an entry may have a URL of its own.
+        # Anything but an entry may have a URL of its own.
         if value and not (name == "url" and "url" in properties):
             properties[name] = [value]
     if not wanted:
@@ -146,7 +146,7 @@ def _target(target: Target) -> Object:
     badges = {"service": target.service, "user": target.user}
     described: Object = {name: _badge(badge) for name, badge in badges.items() if badge}
     if target.default:
-        # What apps that know of it show as chosen.
+        # Apps that know this show the target as selected.
         described["checked"] = True
     return {"uid": target.uid, "name": target.name, **described}
 

@@ -93,10 +93,10 @@ def texts(fields: Iterable[Field], name: str) -> tuple[str, ...]:
     )
 
 
-#: A value of a property before it is understood.
+#: A value of a property, not yet interpreted.
 Slot: TypeAlias = "Json | File"
 
-#: What an update may ask for (3.4).
+#: The operations of an update (3.4).
 OPERATIONS = ("replace", "add", "delete")
 
 _TYPE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -143,7 +143,7 @@ def wrapped(value: Json) -> list[Json]:
     """A list of values, also if a single value came without a list; ``null`` is no value."""
     if value is None:
         return []
-    # PHP writes a list from which it has dropped something as an object with numbers for keys.
+    # PHP writes a list with gaps as an object with numbers for keys.
     if isinstance(value, dict) and value and all(key.isdigit() for key in value):
         return list(value.values())
     return value if isinstance(value, list) else [value]
@@ -214,7 +214,7 @@ class _Form:
         if isinstance(value, str) and word and (group or name.index is None):
             self._part(slots, (name.base, *group), word, value)
             return
-        # Alt texts say by their number which photo they mean; PHP leaves out the missing ones.
+        # The number of an alt text says which photo it is for; PHP leaves out missing ones.
         if name.base == ALT_TEXTS and name.index is not None:
             slots.extend([""] * (name.index - len(slots)))
         slots.append(value)
@@ -247,7 +247,7 @@ class _Form:
         url = next((slot for slot in self._values.get("url", ()) if isinstance(slot, str)), "")
         operations: dict[str, Json] = dict(self._changes)
         if self._deleted:
-            # Whole properties and single values in one request: a list of both.
+            # Whole properties and single values in one request become a list of both.
             operations["delete"] = [*self._deleted, *filter(None, [operations.get("delete")])]
         return Raw(
             action=self.words.get("action") or "create",

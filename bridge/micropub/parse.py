@@ -31,7 +31,7 @@ from bridge.micropub.values import (
     refuse_many_properties,
 )
 
-#: Properties that say how to publish; alone they are not a post.
+#: Properties that say how to publish; they alone are not a post.
 _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"})
 
 
@@ -87,11 +87,11 @@ def media_file(body: RequestBody) -> Upload:
 def _create(raw: Raw) -> Create:
     values, commands = split_commands(raw.values)
     if raw.type == "entry":
-        # An entry's URL is where it lives: the site gives it, not the client.
+        # An entry's URL is where it lives: the site decides it, not the client.
         values.pop("url", None)
     properties, uploads = _sort(values)
     if properties.get("visibility") == ("public",):
-        # What every post is need not be kept of one.
+        # This is the default, which is not stored.
         del properties["visibility"]
     if not uploads and properties.keys() <= _CIRCUMSTANCES:
         raise InvalidRequest("There is nothing to post: send 'content', or another property.")
@@ -108,7 +108,7 @@ def _sort(
             # A file chooser left empty sends a part without name or data.
             if isinstance(slot, File) and not (slot.filename or slot.data):
                 continue
-            # A file under any other name is sorted by what its bytes turn out to be.
+            # A file under any other name is sorted by its contents.
             place = "file" if isinstance(slot, File) and name not in MEDIA else name
             slots.setdefault(place, []).append(slot)
     full = {property_name(name): normalise(name, given) for name, given in slots.items()}
@@ -190,7 +190,7 @@ def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
     return {base_name(name): list(wrapped(values)) for name, values in given.items()}
 
 
-#: Words of a request that are not properties of a post.
+#: Words of a request that are not properties.
 _NO_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
 
 
@@ -244,11 +244,11 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
 
 PREFIX = "mp-"
 
-#: Commands that older clients send without the prefix.
+#: Commands that older clients send without a prefix.
 _ALIASES = frozenset({"slug", "syndicate-to"})
 _TARGETS = "syndicate-to"
 
-#: Where the alt texts of ``mp-photo-alt`` belong, ``file`` being uploads under any other name.
+#: Where the texts of ``mp-photo-alt`` belong; ``file`` are uploads under any other name.
 _PHOTOS = ("photo", "file")
 
 
@@ -279,7 +279,7 @@ def split_commands(
     given = aliases | {name: texts for name, texts in commands.items() if texts}
     said = {name: texts for name, texts in given.items() if texts}
     if _TARGETS in given or _TARGETS in commands:
-        # Said to be none is something else than not said.
+        # An empty list of targets differs from a missing one.
         said.setdefault(_TARGETS, ())
     return properties, MappingProxyType(said)
 
@@ -299,7 +299,7 @@ def _describe_photos(properties: dict[str, list[Slot]], alts: Sequence[Slot]) ->
     """Give each photo the alt text at its position; empty texts are placeholders."""
     places = [(name, index) for name in _PHOTOS for index in range(len(properties.get(name, ())))]
     full = [(name, index) for name, index in places if not _is_blank(properties[name][index])]
-    # A form whose file chooser stayed empty sends one photo more than it has alt texts.
+    # A form with an empty file chooser sends one photo more than alt texts.
     for (name, index), alt in zip(full if len(alts) == len(full) else places, alts, strict=False):
         if isinstance(alt, str) and alt.strip():
             properties[name][index] = _described(properties[name][index], alt)
@@ -312,7 +312,7 @@ def _is_blank(slot: Slot) -> bool:
 def _described(photo: Slot, alt: str) -> Slot:
     if isinstance(photo, File):
         return dataclasses.replace(photo, alt=alt)
-    # An alt text of the photo's own is nearer to it.
+    # The photo's own alt text takes precedence.
     if isinstance(photo, dict):
         return {"alt": alt, **photo}
     return {"value": photo, "alt": alt}

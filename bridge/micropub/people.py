@@ -10,11 +10,11 @@ from bridge.micropub.post import Json, Post
 
 Object: TypeAlias = dict[str, Json]
 
-#: Where a property is a place, although a place is an h-card, too.
+#: Properties whose h-cards are places, not people.
 _PLACES = frozenset({"checkin", "location"})
 _MOST = 50
 _DEEPEST = 5
-#: Metres around a point in which a place is said to be there.
+#: A place within so many metres of a point counts as being there.
 _NEAR = 1000.0
 _EARTH = 6_371_000.0
 

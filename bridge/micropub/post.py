@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-#: What JSON can hold. Nested objects (an h-cite, an h-card) are plain ``dict``; no one mutates one.
+#: What JSON can hold. Nested objects (an h-cite, an h-card) are plain dicts, never mutated.
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
-#: Property names to their values, in the order in which they came.
+#: Property names to values, in the order of the request.
 Properties: TypeAlias = Mapping[str, tuple[Json, ...]]
 
 

@@ -13,13 +13,13 @@ from typing import TypeAlias
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import base_name
 
-#: What the Micropub endpoint answers. ``config`` is also the answer where nothing is asked.
+#: The queries of the Micropub endpoint. ``config`` is also the answer if ``q`` is missing.
 QUERIES = (
     *("config", "source", "syndicate-to", "category", "channel", "post-types", "media-endpoint"),
     *("contact", "geo"),
 )
 
-#: What the media endpoint answers.
+#: The queries of the media endpoint.
 MEDIA_QUERIES = ("config", "source", "last")
 
 DEFAULT_LIMIT = 20
@@ -72,7 +72,7 @@ def parse_query(
             dict.fromkeys(
                 name.strip()
                 for names in given.get("properties", ())
-                # No property's name has a comma; clients join the names by one.
+                # No property has a comma in its name; clients separate names by one.
                 for name in names.split(",")
                 if name.strip()
             )
@@ -134,7 +134,7 @@ def _number(given: Mapping[str, str], name: str, default: int, *, least: int) ->
     text = given.get(name)
     if text is None:
         return default
-    # No one means more digits; int() would take signs, spaces and underscores.
+    # More digits make no sense; int() would accept signs, spaces and underscores.
     if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
         raise InvalidRequest(f"'{name}' is a whole number from {least} up, not '{text[:40]}'.")
     return int(text)

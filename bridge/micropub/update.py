@@ -16,10 +16,10 @@ from bridge.micropub.values import (
     refuse_many_properties,
 )
 
-#: Texts of which a post has one. Adding a second would lose one of the two.
+#: Texts of which a post has only one. Adding a second would lose one of them.
 _ONE_TEXT = frozenset({"content", "name", "summary"})
 
-#: Circumstances of which a post has one, often without having been told: adding one sets it.
+#: Facts of which a post always has one, if only by default: adding one sets it.
 _ONE_FACT = frozenset({"published", "updated", "post-status", "visibility"})
 
 
@@ -48,7 +48,7 @@ def apply(post: Post, update: Update) -> Post:
         post = post.with_properties({name: _without(name, post.all(name), unwanted)})
     post = post.with_properties(dict.fromkeys(update.delete_properties, ()))
     if post.all("visibility") == ("public",) and old.all("visibility") != ("public",):
-        # What every post is need not be kept of one.
+        # This is the default, which is not stored.
         post = post.with_properties({"visibility": ()})
     _refuse_growth(old, post)
     return post

@@ -22,7 +22,7 @@ from bridge.micropub.post import Json
 MEDIA = frozenset({"photo", "video", "audio", "featured"})
 
 #: How much one post may hold. A tag has pages and feeds of its own on every site, a property is a
-#: part of a page: without an end, one small request would fill the disk.
+#: part of a page: without limits, one small request would fill the disk.
 MOST_PROPERTIES = 300
 MOST_FILES = 100
 MOST_CHARACTERS = 100_000
@@ -31,7 +31,7 @@ _MOST_OF = {
     **dict.fromkeys(MEDIA | {"file"}, MOST_FILES),
     **dict.fromkeys(("syndication", "mp-syndicate-to", "syndicate-to"), 50),
 }
-#: Texts that are headers, in each list of posts, or pages of their own.
+#: Texts that become headers, appear in each list of posts, or have pages of their own.
 _SHORT_TEXTS = frozenset({"name", "summary", "category"})
 
 _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
 def property_name(name: str) -> str:
     """The name, if a property can have it. Raises :class:`InvalidRequest`."""
     if not _NAME.fullmatch(name):
-        # What a form parser makes of JSON looks like this.
+        # This is what a form parser makes of JSON.
         raise InvalidRequest(
             f"'{name[:40]}' is not a property name. If this is JSON, send it as application/json."
         )
@@ -190,7 +190,7 @@ def _media(name: str, value: Json) -> Json:
             return None
         if not isinstance(url, str) or not isinstance(given.get("alt", ""), str):
             raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
-        # An alt text may come without its photo's address, which is then among the values.
+        # An alt text may come without its photo's address, which is then another of the values.
         address = file_address(name, url) if url.strip() else ""
         return {"value": address, **given} if given else address
     if not isinstance(value, str):
@@ -252,7 +252,7 @@ def _word(name: str, value: Json) -> str:
     return (_plain(name, value) or "").strip().lower()
 
 
-#: What ``visibility`` may be; a private post is refused, never published by mistake.
+#: The values of ``visibility``; a private post is refused, never published by mistake.
 VISIBILITIES = ("public", "unlisted")
 
 _RULES: dict[str, Callable[[str, Json], Json]] = {

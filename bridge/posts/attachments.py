@@ -23,7 +23,7 @@ from bridge.store import Change, StoreError
 
 log = logging.getLogger(__name__)
 
-#: Our own files, as a post's file names them.
+#: Links to the site's own files, as they are written in a post's file.
 _OWN = re.compile(r"\{static\}/([^\s\"'()<>\\]+)")
 _PROPERTIES = {"image": "photo", "video": "video", "audio": "audio"}
 
@@ -46,7 +46,7 @@ class Attachments:
         for upload in sorted(uploads, key=lambda each: each.index):
             file = await self._library.accept(upload.data, upload.filename, alt=upload.alt)
             url = self._library.url_of(file)
-            # A file that came under no name of its own is what its bytes say it is.
+            # A file that was sent under no particular name is what its contents are.
             family = file.type.partition("/")[0]
             name = _PROPERTIES.get(family, "file") if upload.property == "file" else upload.property
             values = properties.setdefault(name, list(post.all(name)))

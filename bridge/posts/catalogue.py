@@ -34,7 +34,7 @@ from bridge.store import BlobId, ContentStore, StoreBroken, StoreError, Version
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at how far the index has come.
+#: Seconds between two checks of how far indexing has come.
 _LOOK_EVERY = 0.25
 
 
@@ -133,7 +133,7 @@ class Catalogue:
             for task in under_way:
                 task.cancel()
         else:
-            # The index's own thread comes to its end when it is told nothing more.
+            # The index's thread ends when it gets no more answers.
             for asking in self._describing:
                 asking.cancel()
         if under_way:
@@ -159,8 +159,8 @@ class Catalogue:
         begun = time.monotonic()
         if known := self._newest_known():
             return known
-        # A look that is under way may have missed the newest commit; one that begins after it, for
-        # this request or another, has not. It goes on when the request is cancelled.
+        # A refresh that is running may have missed the newest commit; one that starts now, for this
+        # request or another, has not. It goes on if the request is cancelled.
         if self._looking is not None and not self._looking.done():
             await self._waited(self._looking, begun, indexing)
             if known := self._newest_known():
@@ -247,7 +247,7 @@ _BATCH = 500
 #: How much of a file may be front matter.
 _HEAD = 16_384
 _LONGEST = 500
-#: So many files are read for one post; those come first that are likeliest to be in its way.
+#: How many files are read for one post, beginning with the likeliest to conflict.
 _MOST = 200
 _KEY = re.compile(
     r"^[ \t]*(?::|<meta\s+name=[\"'])?(title|slug|url|save_as)(?:[\"']\s+content=[\"']|:)\s*(.*)$",
@@ -278,7 +278,7 @@ class Unindexed:
         self._folder = folder
         self._version: Version | None = None
         self._files: dict[str, _Known] = {}
-        # A request that is given up leaves its look behind.
+        # A request that is given up may leave a thread here.
         self._lock = threading.Lock()
 
     def forget(self) -> None:
@@ -322,7 +322,7 @@ class Unindexed:
                 for path, each in self._files.items()
                 if any(words in each.words for words in wanted)
             ]
-        # One that says little else is the likeliest to have it for its slug.
+        # The fewer other words a file has, the likelier it is that this is its slug.
         chosen = sorted(found)[:_MOST]
         blobs = self._store.blobs(blob for _, _, blob in chosen)
         return [

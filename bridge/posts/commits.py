@@ -49,7 +49,7 @@ def is_ours(message: str) -> bool:
 
 def once_of(message: str) -> tuple[str, str] | None:
     """The request's name and the post's URL from a commit message; ``None`` if it has no name."""
-    # The subject is made of the post's own words.
+    # The subject consists of the post's own words.
     trailers = message.partition("\n\n")[2]
     found = {
         name: re.findall(rf"^{name}: (\S+)$", trailers, re.MULTILINE) for name in (_ONCE, _URL)
@@ -72,9 +72,9 @@ def shorten(text: str, length: int) -> str:
 
 log = logging.getLogger(__name__)
 
-#: How often an attempt is repeated after others have committed in between.
+#: How many attempts are made if others commit in between.
 _TRIES = 10
-#: Seconds that an answer waits for the media library to let go of what is committed.
+#: Seconds that an answer waits for the media library to release what is committed.
 _MEDIA_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
 _Done = TypeVar("_Done")
@@ -144,7 +144,8 @@ def after_commit(what: str) -> Iterator[None]:
     except Exception:
         log.exception("a commit is made, but %s failed after it", what)
     except asyncio.CancelledError:
-        # Our own end goes on; that of something we wait for is its failure.
+        # If this task is cancelled, it ends; if something it waits for is cancelled, that has
+        # failed.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise

@@ -36,17 +36,17 @@ from bridge.store import BlobId, ContentStore, StoreBroken, Version
 log = logging.getLogger(__name__)
 
 _BATCH = 500
-#: So many, where the site's readers and plugins take milliseconds for each: progress is to be seen.
+#: A batch on sites whose readers and plugins take milliseconds for a file, so that progress shows.
 _SLOW_BATCH = 100
-#: How many batches are with the site at once: one for each processor, and one to come.
+#: How many batches the site has at once: one for each processor, and one waiting.
 _AHEAD = 3
-#: Seconds between two lines of the log about how far a long refresh has come.
+#: Seconds between two log lines about the progress of a long refresh.
 _TELL_EVERY = 5.0
-#: Stands for the version while not every file of it is described.
+#: Stands in for the version until all of its files are described.
 _UNFINISHED = Version("")
 
 
-#: Tells what the index should know of some files, later: others are read in the meantime.
+#: Describes some files, in the background: others are read at the same time.
 Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[IndexedPost | Page | Unread | None]]]
 
 
@@ -71,7 +71,7 @@ class PostIndex:
         self._folder = folder
         self._configured = own
         self._own = own
-        # Questions have a connection of their own, so that none waits for a long refresh.
+        # Queries have a connection of their own, so that none waits for a long refresh.
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._database = open_tables(file)
         self._reader = sqlite3.connect(file, check_same_thread=False)
@@ -222,7 +222,7 @@ class PostIndex:
         if text:
             where.append("instr(text, ?)")
             values.append(text.casefold())
-        # Towards newer posts the nearest come first, so the page is read upwards and turned round.
+        # Towards newer posts the nearest come first, so the page is read backwards and reversed.
         order = "published ASC, path DESC" if before is not None else "published DESC, path ASC"
         query = (
             f"SELECT {POST} FROM posts WHERE {' AND '.join(where)}"  # noqa: S608 - fixed parts; values are bound
@@ -312,7 +312,7 @@ class PostIndex:
         """Drop what was described by other rules; keep what an interrupted run with these rules
         described.
         """
-        # Few files are pages or come to nothing: these are described again.
+        # Few files are pages, or no posts at all: these are described again.
         for table in ("pages", "unread") if unfinished else TABLES:
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - fixed names
         self._note_state(_UNFINISHED, rules)
@@ -342,7 +342,7 @@ class PostIndex:
         ahead: deque[tuple[int, Future[list[IndexedPost | Page | Unread | None]]]] = deque()
         batches = self._batches(files)
         while True:
-            # The site describes some while others are written down.
+            # The site describes some files while others are stored.
             while len(ahead) < _AHEAD and (batch := next(batches, None)):
                 blobs = self._store.blobs(blob for _, blob in batch)
                 sources = [

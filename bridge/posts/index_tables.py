@@ -21,7 +21,7 @@ from bridge.store import StoreBroken, StoreFull
 
 log = logging.getLogger(__name__)
 
-#: Raised whenever a column changes its meaning: an older file is then thrown away.
+#: Incremented whenever a column changes its meaning: an older file is then replaced.
 _FORMAT = 4
 #: Each of them has a column ``path``.
 TABLES = ("posts", "pages", "aliases", "tags", "listings", "unread")
@@ -143,7 +143,7 @@ def _connect(file: Path) -> sqlite3.Connection:
         raise StoreBroken(f"the index {file} cannot be made: {error.strerror}") from error
     database = sqlite3.connect(file, check_same_thread=False)
     try:
-        # Derived data: if a crash loses it, it is built anew. No sync is worth its time.
+        # Derived data: if a crash loses it, it is built again, so syncing is not worth the time.
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA journal_mode = WAL")
         (found,) = database.execute("PRAGMA user_version").fetchone()

@@ -17,7 +17,7 @@ from bridge.posts.commits import once_of
 from bridge.store import ContentStore
 
 _SECONDS = 30 * 86400
-#: More commits than a site sees in a month; looking through them takes a second.
+#: More commits than a site gets in a month; reading them takes a second.
 _MOST = 50_000
 
 

@@ -21,7 +21,7 @@ from bridge.site.known import KnownSite, without_guesses
 from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId, Change, ContentStore, Removal, Version
 
-#: How many deleted posts are looked at in one go.
+#: How many deleted posts are looked at at a time.
 _AT_ONCE = 20
 
 

@@ -20,7 +20,7 @@ from bridge.store import Change, StoreError
 
 log = logging.getLogger(__name__)
 
-#: After a restart, posts this young are looked at again; an older one lacks its context for good.
+#: After a restart, contexts are fetched for posts of this age; older ones stay without.
 _YOUNG = timedelta(days=1)
 _LOOKED_AT = 50
 

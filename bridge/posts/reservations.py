@@ -57,7 +57,7 @@ class Reservations:
         self._store = store
         self._reserved: set[str] = set()
         self._settling = asyncio.Lock()
-        # A lock is gone when the last request that has it, or waits for it, is through.
+        # A lock disappears with the last request that holds it or waits for it.
         self._turns = WeakValueDictionary[str, asyncio.Lock]()
 
     @asynccontextmanager
@@ -81,7 +81,7 @@ class Reservations:
         """
         async with self._reserving(settled, base, own="") as reservation:
             if (lock := self._turns.get(reservation.path)) is not None and lock.locked():
-                # Just now another request has begun to bring back the post that had this file.
+                # Another request has just started to restore the post that had this file.
                 raise FileChanged(reservation.path)
             async with self.lock(reservation.path):
                 yield reservation
@@ -102,8 +102,8 @@ class Reservations:
         refused: dict[tuple[str, str], str] = {}
         while True:
             async with self._settling:
-                # A request that has let go of a name by now has committed, so that a refresh tells
-                # of it: in this order none is overlooked.
+                # A request that has released a name by now has committed, so the refresh below sees
+                # its post. In this order none is overlooked.
                 busy = {name for name, lock in self._turns.items() if lock.locked()}
                 taken = _Taken(base, own, frozenset(self._reserved | busy), refused)
                 if own:
@@ -116,7 +116,7 @@ class Reservations:
                     await self._refuse_rival_lists(reservation[1], own)
                     self._reserved |= reservation[0].names
                     break
-            # The site is asked for more of them without keeping other requests from theirs.
+            # Other requests need not wait while the site is asked for more candidates.
             settled = await more_places(self._catalogue.site, settled)
             if not settled.answer.places:
                 raise _refusal(settled.file, refused)
@@ -133,7 +133,7 @@ class Reservations:
             reservation = Reservation(candidate.path, file, location)
             address = (location.url, location.save_as)
             if address in taken.refused:
-                # The site's addresses do not show this slug, or only the beginning of it.
+                # The site's addresses do not contain this slug, or only its beginning.
                 raise _refusal(settled.file, taken.refused)
             if (holder := self._taken_by(reservation, candidate, taken)) is not None:
                 taken.refused[address] = holder
@@ -178,7 +178,7 @@ class Reservations:
         holder = index.taken_by(location.url, location.save_as, but=taken.own)
         if holder is not None:
             return holder
-        # A post stays where it is even if the site has come to make another page of that name.
+        # A post stays where it is even if the site now makes another page of that name.
         return "" if not taken.own and candidate.reserved else None
 
     def _has_free_file(self, reservation: Reservation, taken: _Taken) -> bool:

@@ -123,8 +123,8 @@ class ObjectDatabase:
             self._ask(name)
             return self._answer()
         except (_Missing, OSError):
-            # The git process has died, or looks at a repo that has been moved away and back:
-            # a new one either finds the object, or says for sure that it is not there.
+            # The git process has died, or its repo was moved away and back: a new process either
+            # finds the object, or is certain that it is missing.
             self._restart()
         try:
             self._ask(name)
@@ -297,7 +297,7 @@ class TreeEditor:
     def _write(self, folder: _Folder, objects: list[Object]) -> bytes:
         for name, below in folder.below.items():
             oid = self._write(below, objects)
-            # Git knows no empty folders.
+            # Git has no empty folders.
             entry = TreeEntry(FOLDER, oid) if len(below.listing) else None
             folder.listing = folder.listing.replaced(name, entry)
         tree = self._format.tree(folder.listing, folder.oid)

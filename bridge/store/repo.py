@@ -12,7 +12,7 @@ from bridge.store import StoreBroken
 from bridge.store.objects import Format
 
 _AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
-#: Inside of the repo's folder, where what is now in ``[site] state`` once was.
+#: The folder inside the repo that earlier versions used in place of ``[site] state``.
 EARLIER_STATE = "micropub-bridge"
 _QUIET = {
     "GIT_TERMINAL_PROMPT": "0",  # there is no person to answer
@@ -85,7 +85,7 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
     except (InvalidGitRepositoryError, GitError, OSError) as error:
         raise StoreBroken(f"{path} is not a git repo: {error}") from error
     git_dir, common = Path(repo.git_dir).resolve(), Path(repo.common_dir).resolve()
-    # Whatever GIT_DIR says in our environment, this repo is meant.
+    # This repo is meant, whatever GIT_DIR in the environment says.
     repo.git.set_persistent_git_options(git_dir=str(git_dir))
     repo.git.update_environment(**_QUIET)
     try:

@@ -87,7 +87,7 @@ class Transaction:
         ``own``), or from before the machine was started."""
         for folder, _, names in os.walk(self._refs):
             for lock in (Path(folder, name) for name in names if name.endswith(".lock")):
-                # Git's own come and go.
+                # Git's own locks come and go.
                 with suppress(FileNotFoundError):
                     if lock.stat().st_ino in own or _outlived_reboot(lock):
                         self._disk.remove(lock)
@@ -112,7 +112,7 @@ class Transaction:
         if pack:
             disk.rename(scratch.file("pack"), self._packs / f"{pack.name}.pack")
             disk.rename(scratch.file("idx"), self._packs / f"{pack.name}.idx")
-        # What was fetched, too, must have its name before the branch rests on it.
+        # What was fetched must have its name on disk, too, before the branch depends on it.
         disk.sync([self._packs])
 
     def _log(self, head: bytes | None, tip: bytes, reflog: str) -> None:
@@ -187,7 +187,8 @@ def _locked(folder: Path) -> int | None:
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A repo that was moved away and put back is another folder: only that one counts.
+        # A repo that was moved away and replaced is another folder, and the lock must be on that
+        # one.
         if folder.stat().st_ino == os.fstat(held).st_ino:
             return held
     except (BlockingIOError, FileNotFoundError):

@@ -24,7 +24,7 @@ from bridge.runtime.fair_queue import Account, fair_queue
 T = TypeVar("T")
 
 MAX_FIELDS = 1000
-#: What a multipart body needs besides its file.
+#: What a multipart body needs in addition to its file.
 WRAPPING = 64 * 1024
 
 JSON = "application/json"
@@ -33,7 +33,7 @@ _TOKEN = "access_token"  # noqa: S105 - a field's name
 
 #: Texts of this size are parsed on the event loop, in their turn; larger ones in a thread.
 _QUICK = 8 * 1024
-#: A larger body may take longer, if it arrives at this rate.
+#: A larger body may take longer if it arrives at least at this rate.
 _BYTES_A_SECOND = 32_000
 
 
@@ -55,9 +55,9 @@ class BodyLimits:
         return self.seconds if self.steady else self.seconds + max_bytes / _BYTES_A_SECOND
 
 
-#: Clients whose token is good.
+#: Clients with a valid token.
 AUTHENTICATED = BodyLimits(4_000_000, 120.0, ThreadPoolExecutor(1, "authenticated bodies"))
-#: Clients that may have a token in the form.
+#: Clients that may send a token in the form.
 UNAUTHENTICATED = BodyLimits(
     128_000, 120.0, ThreadPoolExecutor(1, "unauthenticated bodies"), steady=True
 )
@@ -88,7 +88,7 @@ async def read_body(
     is_json = media_type == JSON or (
         media_type.startswith("application/") and "+json" in media_type
     )
-    # A POST that does not say what it is, is a form (INTEROP: shapes, 8).
+    # A POST without a Content-Type is a form (INTEROP: shapes, 8).
     if not is_json and media_type not in {FORM, ""}:
         raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
     data = bytearray()
@@ -155,7 +155,7 @@ def _with_token(body: RequestBody, tokens: Sequence[object]) -> RequestBody:
     return replace(body, access_token=token)
 
 
-#: No microformats object is nested deeper; recursion over what comes out of here is safe.
+#: No microformats object is nested deeper, and recursion over the result is safe.
 MAX_DEPTH = 32
 _MAX_DIGITS = 20
 
@@ -188,7 +188,7 @@ def read_json(data: bytes) -> Json:
 
 def _object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
-    # Readers differ in which of two equal keys counts; a guess could lose text.
+    # Parsers differ in which of two equal keys counts; a guess could lose text.
     if len(found) != len(pairs):
         raise InvalidRequest("An object in the JSON has the same key twice.")
     return found

@@ -21,7 +21,7 @@ from bridge.micropub.body import RequestBody
 from bridge.settings import Settings
 from bridge.web.body import UNAUTHENTICATED, WRAPPING, read_body
 
-#: How many of the largest files unauthenticated clients may have in memory, all together.
+#: How many of the largest files all unauthenticated clients together may have in memory.
 _UNAUTHENTICATED_FILES = 4
 
 
@@ -47,7 +47,7 @@ class Gate:
         except Unauthorized:
             return await self._receive_unauthenticated(request, max_bytes)
         body = await read_body(request, max_bytes=max_bytes)
-        # Again, since the form may hold another token, and may have taken its time.
+        # Again, because the form may hold another token, and may have taken long to arrive.
         return body, await self.admit(request, body.access_token)
 
     async def _receive_unauthenticated(

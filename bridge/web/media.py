@@ -41,7 +41,7 @@ class MediaHandlers:
 
     async def post(self, request: web.Request) -> web.Response:
         """POST to the media endpoint: an upload, or ``action=delete``."""
-        # Without a body, all that is said is in the query, whatever type the client declares.
+        # Without a body, everything is in the query, whatever type the client declares.
         if request.can_read_body:
             limit = self._max_bytes + WRAPPING
             body, token = await self._gate.receive(request, max_bytes=limit)

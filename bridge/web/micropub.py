@@ -46,7 +46,7 @@ class MicropubHandlers:
             return await self._media.upload(body, token)
         action = parse_action(body)
         if not isinstance(action, Create):
-            # What exists is not changed on the word of a token that was revoked a moment ago.
+            # Existing posts must not be changed by a token that has just been revoked.
             permission = PERMISSIONS[type(action)]
             token = await self._gate.admit(request, body.access_token, permission, fresh=True)
         return self._answer(action, await self._publisher.carry_out(action, token))

@@ -16,13 +16,13 @@ from bridge.indieauth.login.browser_session import browser_session
 from bridge.pages.render import PageError, page_endpoint, redirect
 from bridge.rebuild import Rebuilder
 
-#: The page's own scripts must not act where the owner's session is.
+#: The page's own scripts must not run with the owner's session.
 _HEADERS = {
     "Content-Security-Policy": "sandbox; frame-ancestors 'self'",
     "X-Robots-Tag": "noindex",
     hdrs.CACHE_CONTROL: "no-store",
 }
-#: What a page is made of, beside itself.
+#: The files of which a page consists, besides itself.
 _PARTS_OF_PAGES = frozenset(
     {
         *(".css", ".woff2", ".woff", ".ttf", ".otf"),
@@ -31,7 +31,7 @@ _PARTS_OF_PAGES = frozenset(
 )
 _OF_THE_THEME = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
-    # An SVG that is opened by itself is a page, too.
+    # An SVG that is opened directly is a page, too.
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
     hdrs.CACHE_CONTROL: "no-cache",

@@ -15,7 +15,7 @@ from bridge.settings import Settings
 from bridge.site.messages import IndexedPost
 from bridge.store import Version
 
-#: So many posts are looked through for people and places.
+#: How many posts are searched for people and places.
 _LATEST = 200
 _STATUSES = {"published": ("published", "hidden"), "draft": ("draft",), None: ()}
 
@@ -83,7 +83,7 @@ class Queries:
 
     async def _list(self, query: Query) -> Object:
         await self._catalogue.refresh()
-        # One more than asked for tells whether there is another page.
+        # One more than requested shows whether there is another page.
         found = self._catalogue.index.newest(
             limit=query.limit + 1,
             offset=query.offset,
