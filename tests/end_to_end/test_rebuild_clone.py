@@ -132,15 +132,15 @@ async def test_a_submodule_that_cannot_be_had_is_named_with_a_command(
 async def test_a_build_that_fails_says_what_the_checkout_lacks(
     owner: Owner, tmp_path: Path
 ) -> None:
-    plugins = Owner(tmp_path / "plugins")
-    plugins.write({"ours.py": "def register(): pass"})
-    owner.module("plugins", plugins.bare)
-    owner.write(configured(PLUGINS='["ours"]', PLUGIN_PATHS='["plugins"]'))
-    plugins.bare.rename(tmp_path / "away")
+    themes = Owner(tmp_path / "themes")
+    themes.write({"ours/templates/index.html": ""})
+    owner.module("themes", themes.bare)
+    owner.write(configured(THEME='"themes/ours"'))
+    themes.bare.rename(tmp_path / "away")
     status = await build(owner, tmp_path)
     assert status.state == "failed"
     assert status.reason is not None
-    assert "(what the checkout lacks: plugins: a submodule whose files are" in status.reason
+    assert "(what the checkout lacks: themes: a submodule whose files are" in status.reason
 
 
 async def test_links_modes_programs_and_git_dates(owner: Owner, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ async def test_an_error_that_the_command_has_as_well_costs_one_build_a_change(
     assert "takes over" in caplog.text, "it may be the fault of the process"
     for day in (5, 6):
         caplog.clear()
-        status = await site.after({f"content/{day}.md": post("Another", day)})
+        status = await site.after({f"content/{day}.md": post(f"Another {day}", day)})
         assert status.state == "failed"
         assert "ZeroDivisionError" in str(status.reason)
         assert "takes over" not in caplog.text
