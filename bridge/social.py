@@ -14,7 +14,7 @@ from bridge.desk.mentions import MentionPages
 from bridge.desk.syndication import SyndicationPages
 from bridge.indieauth.server import IndieAuthServer
 from bridge.net.fetch import GuardedFetch
-from bridge.syndication.connecting import Connecting
+from bridge.syndication.connector import AccountConnector
 from bridge.syndication.factory import make_backfeed, make_syndicator, make_vault
 from bridge.syndication.syndicator import Syndicator
 from bridge.webmention.incoming.factory import make_receiver
@@ -122,7 +122,7 @@ async def _start_receiving(app: web.Application, core: Core) -> Receiver | None:
 
 def _start_syndication(
     core: Core, server: IndieAuthServer | None
-) -> tuple[Syndicator, Connecting] | None:
+) -> tuple[Syndicator, AccountConnector] | None:
     """Copies at the targets that have a type, and what lets the bridge into the accounts."""
     if not any(target.type for target in core.settings.syndication.targets):
         return None
@@ -146,13 +146,13 @@ def _start_syndication(
     core.lifetime.close_later(syndicator.close)
     core.follow(syndicator.changed)
     callback = f"{core.public_url}desk/syndication/callback"
-    return syndicator, Connecting(own, core.fetch, vault, callback)
+    return syndicator, AccountConnector(own, core.fetch, vault, callback)
 
 
 def _start_backfeed(
     app: web.Application,
     core: Core,
-    copies: tuple[Syndicator, Connecting],
+    copies: tuple[Syndicator, AccountConnector],
     receiver: Receiver | None,
     *,
     with_pages: bool,

@@ -30,7 +30,7 @@ from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 from bridge.store.queue import CommitQueue
 from bridge.syndication.compose.page import read_html
-from bridge.syndication.compose.shown import PostPage
+from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.environment import BridgeEnvironment, FileVault
 from bridge.syndication.factory import make_account
 from bridge.syndication.fake.bluesky import APP_PASSWORD, DID, HANDLE
@@ -186,7 +186,7 @@ def proxy_of(partner: Partner, middleware: Any) -> web.Application:
 
 
 class FileLive:
-    """Every page is live at once, and says what its file says."""
+    """Every page is live at once, and visible_content what its file visible_content."""
 
     def __init__(self, store: GitStore) -> None:
         self._store = store

@@ -11,7 +11,7 @@ from bridge.pages.navigation import Notice, Section, add_section
 from bridge.pages.render import redirect
 from bridge.settings import Target
 from bridge.syndication.backfeed.search import Backfeed
-from bridge.syndication.connecting import Connecting, NotConnected
+from bridge.syndication.connector import AccountConnector, NotConnected
 from bridge.syndication.report import report_of
 from bridge.syndication.syndicator import Syndicator
 
@@ -22,7 +22,7 @@ class SyndicationPages:
     """The owner's page of copies. ``backfeed`` is ``None`` where no answers are taken home."""
 
     def __init__(
-        self, syndicator: Syndicator, connecting: Connecting, backfeed: Backfeed | None
+        self, syndicator: Syndicator, connecting: AccountConnector, backfeed: Backfeed | None
     ) -> None:
         self._syndicator = syndicator
         self._connecting = connecting
@@ -106,7 +106,7 @@ class SyndicationPages:
     async def _look(self, target: Target) -> str:
         if self._backfeed is None or target.backfeed == "none":
             return f"Answers at {target.name} are not taken home: see backfeed in the settings."
-        new = await self._backfeed.look(target.uid, now=True)
+        new = await self._backfeed.search(target.uid, now=True)
         if not new:
             return f"There are no new answers at {target.name}."
         return f"{new} new answer{'' if new == 1 else 's'} from {target.name}: see Mentions."

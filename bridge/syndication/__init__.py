@@ -1,6 +1,8 @@
-"""Copies of posts at Mastodon and Bluesky, exactly one each, and the answers that they get there.
+"""Syndicates posts to Mastodon and Bluesky (POSSE), exactly one copy each, and imports the
+responses (backfeed).
 
-``planning`` sees what a version of the site brings to do, ``jobs`` remembers it, ``syndicator``
-does it, and ``writeback`` commits what has become of it. ``compose`` makes of a post what a network
-gets; ``mastodon`` and ``bluesky`` speak to the networks, ``backfeed`` takes the answers home.
+``planning`` derives jobs from the commits, ``jobs`` stores them, ``syndicator`` schedules and
+``copier`` carries them out, ``writeback`` commits the results. ``compose`` turns a post into what a
+network accepts; ``mastodon`` and ``bluesky`` are the clients; ``backfeed`` imports responses as
+mentions.
 """

@@ -1,4 +1,4 @@
-"""A target together with its network, and why it may be off."""
+"""A syndication target with its network client, and whether it is paused."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from bridge.settings import Target
 from bridge.syndication.jobs import Ledger, Trouble
 from bridge.syndication.networks import Network
 
-#: A target that refuses its token is asked again this often, or at once with another token.
+#: Pause of a target whose token was refused, in seconds, unless it gets another token.
 _OFF_SECONDS = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A target, its network, and a name for its token, which changes with that."""
+    """A target, its network, and a hash of its token."""
 
     target: Target
     network: Network
     token: Callable[[], str]
 
     def is_off(self, ledger: Ledger, seconds: float) -> bool:
-        """Whether it has refused this very token within the hour."""
+        """Whether this token was refused within the last hour."""
         trouble = ledger.trouble(self.target.uid)
         if trouble is None or trouble.token != self.token():
             return False
         return 0 <= seconds - trouble.asked < _OFF_SECONDS
 
     def refuse(self, ledger: Ledger, error: Exception, seconds: float) -> None:
-        """Remember that it refuses its token, and since when. Raises ``OSError``."""
+        """Record that the token was refused at the time ``seconds``. Raises ``OSError``."""
         old = ledger.trouble(self.target.uid)
         since = old.since if old else seconds
-        ledger.off(self.target.uid, Trouble(str(error), since, self.token(), seconds))
+        ledger.set_trouble(self.target.uid, Trouble(str(error), since, self.token(), seconds))

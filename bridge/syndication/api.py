@@ -17,20 +17,21 @@ import aiohttp
 
 from bridge.net.fetch import Fetched, FetchError
 
-#: The longest that a server can have us wait.
+#: The longest pause that a server's rate limit can impose, in seconds.
 _LONGEST_WAIT = 86_400.0
 _WORDS = 300
-#: Of the requests that a server takes in a time, so many are left to the owner's other apps.
-_FEW = 20
-_NARROW = 100
+#: Requests of the server's rate limit that are left for the owner's other apps. Limits up to
+#: ``_ENDPOINT_LIMIT`` are of single endpoints and are ignored.
+_RESERVED = 20
+_ENDPOINT_LIMIT = 100
 
 
 class ApiError(Exception):
-    """A call has failed; the text says how, in the server's words where it has some.
+    """A request has failed; the text is the server's message where there is one.
 
-    ``status`` is ``0`` where no answer came: then, as after any 5xx, the call may have been carried
-    out all the same (``uncertain``). ``name`` is the error's own, ``retry_after`` are the seconds
-    that the server asks for.
+    ``status`` is ``0`` where there was no response: then, as after any 5xx, the request may have
+    been carried out (``uncertain``). ``name`` is the error's code, ``retry_after`` the pause in
+    seconds that the server asks for.
     """
 
     def __init__(
@@ -43,29 +44,29 @@ class ApiError(Exception):
 
     @property
     def uncertain(self) -> bool:
-        """Whether the call may have been carried out."""
+        """Whether the request may have been carried out."""
         return self.status == 0 or self.status >= 500
 
     @property
-    def passing(self) -> bool:
-        """Whether the same call may succeed later."""
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed later."""
         return self.uncertain or self.status in {408, 425, 429}
 
     @property
     def denied(self) -> bool:
-        """Whether the account's token is not good, or not good enough."""
+        """Whether the token is invalid or lacks a scope."""
         return self.status == 403 or self.revoked
 
     @property
     def revoked(self) -> bool:
-        """Whether the account's token is good for nothing."""
+        """Whether the token is invalid."""
         tokens = {"InvalidToken", "ExpiredToken", "AuthMissing"}
         tokens |= {"AccountTakedown", "AccountSuspended", "AccountDeactivated"}
         return self.status == 401 or self.name in tokens
 
 
 class Caller(Protocol):
-    """What makes a request (:class:`bridge.net.fetch.GuardedFetch`)."""
+    """An HTTP client, such as :class:`bridge.net.fetch.GuardedFetch`."""
 
     async def call(
         self,
@@ -76,37 +77,37 @@ class Caller(Protocol):
         data: bytes | aiohttp.FormData | None = ...,
         timeout: float = ...,  # noqa: ASYNC109 - bounds the whole call, and is ended inside
     ) -> Fetched:
-        """One request, in bounded time. Raises :class:`bridge.net.fetch.FetchError`."""
+        """Make one request, limited in time. Raises :class:`bridge.net.fetch.FetchError`."""
         ...
 
 
 class Server:
-    """What a server has said of itself with its answers: its time, and how much it still takes."""
+    """What a server's responses tell about it: its clock and its rate limit."""
 
     def __init__(self) -> None:
         self._date: tuple[datetime, float] | None = None
         self._full_until = 0.0
 
     def now(self) -> datetime | None:
-        """The time there, whatever clock is wrong; ``None`` where it has not said so."""
+        """The server's present time; ``None`` while it is not known."""
         if self._date is None:
             return None
-        told, heard = self._date
-        return told + timedelta(seconds=time.monotonic() - heard)
+        told, read_headers = self._date
+        return told + timedelta(seconds=time.monotonic() - read_headers)
 
     def pause(self) -> float:
-        """Seconds until it is to be asked again."""
+        """Seconds to wait before the next request."""
         return max(0.0, self._full_until - time.monotonic())
 
-    def heard(self, headers: Mapping[str, str]) -> None:
-        """Remember what an answer's headers say."""
+    def read_headers(self, headers: Mapping[str, str]) -> None:
+        """Take in the headers of a response."""
         with suppress(ValueError, TypeError):
             date = parsedate_to_datetime(headers.get("Date", ""))
             if date.tzinfo is not None:
                 self._date = (date, time.monotonic())
         left, most = (_limit(headers, name) for name in ("Remaining", "Limit"))
-        if left is None or left >= _FEW or (most is not None and most <= _NARROW):
-            # Narrow limits are those of single calls, such as of uploads: they end in 429.
+        if left is None or left >= _RESERVED or (most is not None and most <= _ENDPOINT_LIMIT):
+            # A small limit is that of one endpoint, such as uploads; exceeding it gives 429.
             return
         seconds = _seconds_until(_rate_header(headers, "Reset"))
         if seconds is not None:
@@ -114,7 +115,9 @@ class Server:
 
 
 class Api:
-    """One server. ``base`` has no slash at its end; ``server`` is what is known of it."""
+    """One server. ``base`` is its URL without a slash at the end; ``server`` its known clock
+    and rate limit.
+    """
 
     def __init__(self, caller: Caller, base: str, server: Server | None = None) -> None:
         self.base = base
@@ -122,7 +125,7 @@ class Api:
         self._caller = caller
 
     async def get(self, path: str, token: str = "", **query: Any) -> Fetched:
-        """GET with a query. Raises :class:`ApiError` for anything but 2xx."""
+        """GET with a query. Raises :class:`ApiError` unless the status is 2xx."""
         return await self.send("GET", path, token, query=query)
 
     async def send(
@@ -138,14 +141,13 @@ class Api:
         headers: Mapping[str, str] | None = None,
         seconds: float = 30.0,
     ) -> Fetched:
-        """A request; ``body`` is sent as JSON, ``form`` as a form, ``data`` as it is.
+        """Make a request; ``body`` is sent as JSON, ``form`` urlencoded, ``data`` as it is.
 
-        Raises :class:`ApiError`; at once, without a request, while the server has few left of
-        those that it takes in a time.
+        Raises :class:`ApiError`, without a request while the server's rate limit is nearly used up.
         """
         if pause := self.server.pause():
             raise ApiError(
-                f"{self.base} takes only a few more requests just now",
+                f"{self.base} has nearly reached its rate limit",
                 status=429,
                 retry_after=pause,
             )
@@ -164,31 +166,34 @@ class Api:
             answer = await self._caller.call(method, url, headers=sent, data=data, timeout=seconds)
         except FetchError as error:
             raise ApiError(f"{self.base} does not answer: {error}") from error
-        self.server.heard(answer.headers)
+        self.server.read_headers(answer.headers)
         if not 200 <= answer.status < 300:
             raise _failure(self.base, answer)
         return answer
 
 
 def json_of(answer: Fetched) -> Any:
-    """The JSON of an answer. Raises :class:`ApiError` where it is none: a proxy's page, half an
-    answer; what was asked for may have been done."""
+    """The JSON of a response.
+
+    Raises :class:`ApiError` where it is not JSON, as with a proxy's error page or a truncated
+    response; the request may have been carried out.
+    """
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise ApiError(f"{answer.url.partition('?')[0]} answers with no JSON") from error
+        raise ApiError(f"{answer.url.partition('?')[0]} did not answer with JSON") from error
 
 
 def object_of(answer: Fetched) -> dict[str, Any]:
-    """The JSON object of an answer. Raises :class:`ApiError`."""
+    """The JSON object of a response. Raises :class:`ApiError`."""
     found = json_of(answer)
     if not isinstance(found, dict):
-        raise ApiError(f"{answer.url.partition('?')[0]} answers with no JSON object")
+        raise ApiError(f"{answer.url.partition('?')[0]} did not answer with a JSON object")
     return found
 
 
 def list_of(answer: Fetched) -> list[dict[str, Any]]:
-    """The objects in the JSON list of an answer. Raises :class:`ApiError`."""
+    """The objects in the JSON list of a response. Raises :class:`ApiError`."""
     found = json_of(answer)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
@@ -206,7 +211,7 @@ def _failure(base: str, answer: Fetched) -> ApiError:
         words = answer.body[:_WORDS].decode("utf-8", "replace")
     shown = re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", words).strip()[:_WORDS]
     return ApiError(
-        f"{base} answers {answer.status}{f': {shown}' if shown else ''}",
+        f"{base} answered {answer.status}{f': {shown}' if shown else ''}",
         status=answer.status,
         name=name if isinstance(name, str) else "",
         retry_after=_retry_after(answer),
@@ -214,7 +219,7 @@ def _failure(base: str, answer: Fetched) -> ApiError:
 
 
 def _retry_after(answer: Fetched) -> float | None:
-    """``Retry-After`` (RFC 9110 10.2.3), else when a limit is lifted."""
+    """``Retry-After`` (RFC 9110 10.2.3), else the reset time of the rate limit, in seconds."""
     value = answer.headers.get("Retry-After", "").strip()
     if not value and answer.status == 429:
         value = _rate_header(answer.headers, "Reset")
@@ -231,13 +236,13 @@ def _limit(headers: Mapping[str, str], name: str) -> int | None:
 
 
 def _seconds_until(value: str) -> float | None:
-    """How long it is until a moment, as servers have it in headers; ``None`` for anything else."""
+    """The seconds until the time in a rate limit header; ``None`` for an invalid one."""
     if not value:
         return None
     now = datetime.now(UTC)
     try:
         if value.isdigit():
-            # Some tell the moment as seconds since 1970, others how long.
+            # Some servers give seconds since 1970, others the seconds to wait.
             seconds = float(value)
             seconds = seconds - now.timestamp() if seconds > 1e9 else seconds
         elif re.match(r"\d{4}-", value):
@@ -250,5 +255,5 @@ def _seconds_until(value: str) -> float | None:
 
 
 def digest(*parts: str) -> str:
-    """A name for these texts together."""
+    """A hash of these texts."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()

@@ -1,4 +1,4 @@
-"""What the networks need of the bridge: live pages, photos, link cards, and secrets."""
+"""What the networks need from the bridge: live pages, photos, link cards, and stored secrets."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from bridge.runtime import private
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore
 from bridge.syndication.bluesky.session import Sessions
-from bridge.syndication.compose.composing import Card
-from bridge.syndication.compose.shown import PostPage
+from bridge.syndication.compose.composer import Card
+from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.jobs import Job
 from bridge.syndication.networks import Refused
 
@@ -37,10 +37,10 @@ _DESCRIPTION = 300
 
 
 class PostPages:
-    """Pages of posts at their addresses.
+    """Fetches posts' pages.
 
-    Where the site's host is this machine, which it may not call by its public address, the file
-    that the page was built as stands for it.
+    Where the site's host is this machine, which may not be able to reach its own public address,
+    the built file is read instead.
     """
 
     def __init__(self, store: ContentStore, rebuilder: Rebuilder, fetch: GuardedFetch) -> None:
@@ -49,7 +49,10 @@ class PostPages:
         self._fetch = fetch
 
     async def page(self, entry: IndexedPost, stamps: Sequence[datetime]) -> PostPage | None:
-        """The page of a post; ``None`` while the world does not see this version of it."""
+        """The parsed page of a post; ``None`` while this version of the post is not live.
+
+        ``stamps`` are the times that the page must show to be this version.
+        """
         built = await self._built(entry)
         try:
             found = await self._fetch.fetch(
@@ -59,7 +62,7 @@ class PostPages:
                 headers={"Cache-Control": "no-cache"},
             )
         except FetchError as error:
-            log.info("%s cannot be looked at: %s", entry.url, error)
+            log.info("%s cannot be fetched: %s", entry.url, error)
             body = built
         else:
             body = found.body if found.status == 200 else None
@@ -67,7 +70,7 @@ class PostPages:
             return None
         page = await asyncio.to_thread(_read_page, body, entry.url)
         if page is None:
-            # A theme without microformats: the page is there, and says nothing of its text.
+            # The theme has no microformats: the page is live, but its text is not marked up.
             return PostPage() if built is not None or not self._rebuilder.is_local else None
         wanted = {each.astimezone(UTC).replace(microsecond=0) for each in stamps}
         known = {each.astimezone(UTC).replace(microsecond=0) for each in page.stamps}
@@ -75,11 +78,11 @@ class PostPages:
             return page
         if built is None or len(known) > 1:
             return None
-        # A theme need not show when a post was changed: then what was built here has to do.
+        # A theme need not show when a post was updated, so the built file is used instead.
         return await asyncio.to_thread(_read_page, built, entry.url)
 
     async def _built(self, entry: IndexedPost) -> bytes | None:
-        """The file of the page, once the newest version is built."""
+        """The page's output file, once the newest commit is built."""
         head = self._store.head()
         if head is None or not await self._rebuilder.live(head, entry.save_as, _BUILD_SECONDS):
             return None
@@ -91,14 +94,14 @@ class PostPages:
 
 
 def _read_page(html: bytes, url: str) -> PostPage | None:
-    """See :mod:`bridge.syndication.compose.page`, whose libraries are loaded when it is needed."""
+    """See :mod:`bridge.syndication.compose.page`; imported when first needed."""
     from bridge.syndication.compose.page import read_page  # noqa: PLC0415 - takes a while
 
     return read_page(html, url)
 
 
 class BridgeEnvironment:
-    """:class:`~bridge.syndication.networks.Environment` of the real bridge."""
+    """:class:`~bridge.syndication.networks.Environment` of a running bridge."""
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class BridgeEnvironment:
         self.now = now
 
     async def picture(self, url: str) -> bytes:
-        """The bytes of a photo: of the site's own from its files, of another's from there."""
+        """The bytes of a photo: read from the site's files, or fetched from another site."""
         own = self._posts.media.internalise(url)
         path = own.removeprefix("{static}/") if isinstance(own, str) else ""
         if path != url and (tail := path.removeprefix(f"{self._posts.media.folder}/")) != path:
@@ -133,13 +136,13 @@ class BridgeEnvironment:
                 url, max_bytes=_PHOTO_BYTES, timeout=30.0, accept="image/*"
             )
         except FetchError as error:
-            raise Refused(f"the photo {url} cannot be had: {error}") from error
+            raise Refused(f"the photo {url} cannot be fetched: {error}") from error
         if found.status != 200:
-            raise Refused(f"the photo {url} cannot be had: its server answers {found.status}")
+            raise Refused(f"the photo {url} cannot be fetched: its server answered {found.status}")
         return found.body
 
     async def card(self, card: Card) -> Card:
-        """A card with what the page says of itself, as far as it can be had."""
+        """The card completed from the linked page's metadata, where it can be fetched."""
         if card.own:
             return card
         name, said = "", ""
@@ -160,19 +163,19 @@ def _first(values: object) -> str:
 
 
 class Vault(Protocol):
-    """Keeps what lets the bridge into accounts, by the target's uid and a name."""
+    """Stores secrets of accounts, each under a target's uid and a name."""
 
     def get(self, uid: str, name: str) -> str:
-        """What was put there; ``""`` where nothing is."""
+        """The stored value, or ``""``."""
         ...
 
     def put(self, uid: str, name: str, value: str) -> None:
-        """Keep it; ``""`` forgets it."""
+        """Store a value; ``""`` deletes it."""
         ...
 
 
 class DatabaseVault:
-    """In the built-in server's database."""
+    """Stores secrets in the built-in server's database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -194,7 +197,7 @@ class DatabaseVault:
 
 
 class FileVault:
-    """In a file for the user alone who runs the bridge, where there is no built-in server."""
+    """Stores secrets in a file with mode 0600, where there is no built-in server."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -222,8 +225,8 @@ class FileVault:
         return found if isinstance(found, dict) else {}
 
 
-class KeptSessions(Sessions):
-    """A target's session at Bluesky, in the vault."""
+class VaultSessions(Sessions):
+    """Stores a target's Bluesky session in the vault."""
 
     def __init__(self, vault: Vault, uid: str) -> None:
         self._vault = vault

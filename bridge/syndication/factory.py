@@ -1,4 +1,4 @@
-"""Makes the syndicator with its accounts, from the settings."""
+"""Constructs the syndicator with its accounts from the settings."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from bridge.settings import Settings, Target
 from bridge.store import ContentStore
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import Api, ApiError, digest
-from bridge.syndication.backfeed.answers import CopyAnswers
+from bridge.syndication.backfeed.responses import CopyAnswers
 from bridge.syndication.backfeed.search import Backfeed, Receiver
 from bridge.syndication.bluesky.client import Bluesky
-from bridge.syndication.bluesky.copies import AtBluesky
+from bridge.syndication.bluesky.copies import BlueskyNetwork
 from bridge.syndication.bluesky.records import post_at
-from bridge.syndication.compose.composing import Source, source_of
-from bridge.syndication.compose.shown import PostPage
+from bridge.syndication.compose.composer import Source, source_of
+from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.environment import (
     BridgeEnvironment,
     DatabaseVault,
     FileVault,
-    KeptSessions,
     PostPages,
     Vault,
+    VaultSessions,
 )
 from bridge.syndication.jobs import Copy, Job, Ledger
 from bridge.syndication.mastodon.client import Mastodon
-from bridge.syndication.mastodon.copies import AtMastodon
-from bridge.syndication.networks import Environment, Made
+from bridge.syndication.mastodon.copies import MastodonNetwork
+from bridge.syndication.networks import CreatedCopy, Environment
 from bridge.syndication.syndicator import Syndicator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ANSWERS = frozenset({"reply", "like", "repost", "rsvp"})
-#: Addresses of posts at servers that speak ActivityPub: Mastodon's, Pleroma's, Misskey's, others'.
+#: URLs of statuses at ActivityPub servers: Mastodon, Pleroma, Misskey and others.
 _STATUS = re.compile(
     r"^https?://[^/]+/(?:@[\w.@-]+/(?:statuses/)?\w+|users/[\w.-]+/statuses/\w+|notice/\w+"
     r"|objects/[\w-]+|notes/\w+|p/[\w.-]+/\d+)/?$"
@@ -52,7 +52,7 @@ _STATUS = re.compile(
 
 
 def make_vault(settings: Settings, database: Database | None) -> Vault:
-    """Where tokens and sessions are kept."""
+    """The store for tokens and sessions: the database if there is one, else a file."""
     if database is not None:
         return DatabaseVault(database)
     return FileVault(settings.site.state / "keep" / "syndication" / "secrets.json")
@@ -71,7 +71,9 @@ def make_syndicator(
     own: GuardedFetch,
     vault: Vault,
 ) -> Syndicator:
-    """``own`` reaches the servers that the settings name, ``guarded`` what others name."""
+    """The syndicator, not started. ``own`` may reach the servers named in the settings,
+    ``guarded`` only public addresses.
+    """
     ledger = Ledger(settings.site.state / "keep" / "syndication")
     syndicator = Syndicator(
         store,
@@ -96,14 +98,14 @@ def make_syndicator(
 def make_backfeed(
     syndicator: Syndicator, catalogue: Catalogue, posts: PostReader, receiver: Receiver
 ) -> Backfeed:
-    """What looks for answers to the copies."""
+    """The importer of responses, not started."""
     return Backfeed(catalogue, posts, syndicator.ledger, receiver, syndicator.accounts)
 
 
 def make_account(
     target: Target, vault: Vault, environment: Environment, own: GuardedFetch, guarded: GuardedFetch
 ) -> Account:
-    """A target with its network; its token is read anew when it changes."""
+    """A target with its network; the token is read anew whenever it changes."""
 
     def token() -> str:
         try:
@@ -111,19 +113,19 @@ def make_account(
         except ApiError:
             return ""
 
-    return Account(target, _Renewed(target, vault, environment, own, guarded), token)
+    return Account(target, _TokenFollower(target, vault, environment, own, guarded), token)
 
 
 def token_of(target: Target, vault: Vault) -> str:
     """The access token or app password of a target.
 
-    Raises :class:`ApiError`, as for one that is refused, where there is none.
+    Raises :class:`ApiError` with status 401 where there is none.
     """
     if target.token_file:
         try:
             found = Path(target.token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            words = error.strerror if isinstance(error, OSError) else "it is not text"
+            words = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise ApiError(
                 f"token_file {target.token_file} cannot be read: {words}", status=401
             ) from error
@@ -132,12 +134,13 @@ def token_of(target: Target, vault: Vault) -> str:
         return found
     found = vault.get(target.uid, "token")
     if not found:
-        raise ApiError("it is not connected: set token_file, or connect it on the desk", status=401)
+        words = "it has no token: set token_file, or connect the account on the desk"
+        raise ApiError(words, status=401)
     return found
 
 
-class _Renewed:
-    """A network whose client is made anew when its token is another."""
+class _TokenFollower:
+    """A network whose client is replaced when the token changes."""
 
     def __init__(
         self,
@@ -150,29 +153,29 @@ class _Renewed:
         self._target, self._vault, self._environment = target, vault, environment
         self._own, self._guarded = own, guarded
         self._token = ""
-        self._network: AtMastodon | AtBluesky | None = None
+        self._network: MastodonNetwork | BlueskyNetwork | None = None
 
     @property
-    def current(self) -> AtMastodon | AtBluesky:
-        """The network as it is to be spoken to now. Raises :class:`ApiError`."""
+    def current(self) -> MastodonNetwork | BlueskyNetwork:
+        """The network client for the present token. Raises :class:`ApiError`."""
         token = token_of(self._target, self._vault)
         if self._network is None or token != self._token:
             self._token, self._network = token, self._made(token)
         return self._network
 
-    def _made(self, token: str) -> AtMastodon | AtBluesky:
+    def _made(self, token: str) -> MastodonNetwork | BlueskyNetwork:
         target = self._target
         if target.type == "mastodon":
             client = Mastodon(Api(self._own, target.base), token)
-            return AtMastodon(target, client, self._environment)
+            return MastodonNetwork(target, client, self._environment)
         bluesky = make_bluesky(target, self._vault, token, self._own, self._guarded)
-        return AtBluesky(target, bluesky, self._environment)
+        return BlueskyNetwork(target, bluesky, self._environment)
 
-    async def post(self, job: Job, source: Source) -> Made:
+    async def post(self, job: Job, source: Source) -> CreatedCopy:
         """See :class:`Network`."""
         return await self.current.post(job, source)
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> Made | None:
+    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
         """See :class:`Network`."""
         return await self.current.edit(job, source, copy)
 
@@ -190,15 +193,16 @@ class _Renewed:
         return network.is_mine(url)
 
 
-def _at_home(target: Target) -> bool:
-    """Whether the account's server is to be found by its handle."""
+def _needs_discovery(target: Target) -> bool:
+    """Whether the account's server has to be discovered from its handle."""
     return target.base == "https://bsky.social"
 
 
 def default_targets(targets: Iterable[Target], post: Post) -> tuple[str, ...]:
-    """What is chosen for a new post whose app says nothing of targets.
+    """The uids of the targets selected for a new post without ``mp-syndicate-to``.
 
-    An answer goes only where what it answers is; an unlisted post not where everybody sees it.
+    A response is copied only to the network of what it responds to, and an unlisted post not to
+    targets with public visibility.
     """
     kind = discover(post)
     about = source_of(post, PostPage(), "", _EPOCH).about
@@ -207,14 +211,14 @@ def default_targets(targets: Iterable[Target], post: Post) -> tuple[str, ...]:
     for target in targets:
         if not target.default or (unlisted and target.type == "bluesky"):
             continue
-        if kind in _ANSWERS and not any(_is_there(target, url) for url in about):
+        if kind in _ANSWERS and not any(_is_in_network(target, url) for url in about):
             continue
         chosen.append(target.uid)
     return tuple(chosen)
 
 
-def _is_there(target: Target, url: str) -> bool:
-    """Whether an address looks like that of a post in a target's network."""
+def _is_in_network(target: Target, url: str) -> bool:
+    """Whether ``url`` looks like a post in the target's network."""
     if target.type == "bluesky":
         return post_at(url) is not None
     return target.type == "mastodon" and post_at(url) is None and bool(_STATUS.search(url))
@@ -223,7 +227,7 @@ def _is_there(target: Target, url: str) -> bool:
 async def try_account(
     target: Target, vault: Vault, own: GuardedFetch, guarded: GuardedFetch
 ) -> str:
-    """Which account a target's token opens. Raises :class:`ApiError` where it opens none."""
+    """The name of the account that a target's token belongs to. Raises :class:`ApiError`."""
     token = token_of(target, vault)
     if target.type == "mastodon":
         return (await Mastodon(Api(own, target.base), token).account()).acct
@@ -233,13 +237,13 @@ async def try_account(
 def make_bluesky(
     target: Target, vault: Vault, password: str, own: GuardedFetch, guarded: GuardedFetch
 ) -> Bluesky:
-    """The client of a target at Bluesky."""
+    """The Bluesky client of a target."""
     return Bluesky(
         own,
         guarded,
-        server=target.server.rstrip("/") or ("" if _at_home(target) else target.base),
+        server=target.server.rstrip("/") or ("" if _needs_discovery(target) else target.base),
         appview=target.appview.rstrip("/"),
         handle=target.handle,
         password=password,
-        sessions=KeptSessions(vault, target.uid),
+        sessions=VaultSessions(vault, target.uid),
     )

@@ -1,4 +1,4 @@
-"""Pending jobs and existing copies, in files that survive a crash."""
+"""Pending jobs and existing copies, stored durably in files."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from bridge.syndication.api import digest
 log = logging.getLogger(__name__)
 
 Action: TypeAlias = Literal["post", "edit", "delete"]
-#: ``waiting``: it is tried again by itself. ``failed`` and ``held``: the owner has to say.
+#: ``waiting`` jobs are retried automatically; ``failed`` and ``held`` ones wait for the owner.
 State: TypeAlias = Literal["waiting", "failed", "held"]
-#: Seconds before a try that follows a failure; after the last it is the owner's turn.
+#: Pauses before retries, in seconds; after the last one a job fails.
 RETRIES = (20.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0)
 
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 
 
 class Job(msgspec.Struct, omit_defaults=True):
-    """One thing to do at one target for the post in one file.
+    """One action at one target for the post in the file ``path``.
 
-    ``text``, ``key``, ``created`` and ``media`` are what a try sends, so that the next sends the
-    same. ``maybe``: an earlier try may have arrived. ``copy`` is where the copy is, once that is
-    known; ``old`` the copy that is edited or deleted, or that was deleted before. ``looks`` counts
-    how often the page was not live.
+    ``text``, ``key``, ``created`` and ``media`` are the contents of the request, so that a retry
+    sends the same. ``maybe``: an earlier attempt may have succeeded. ``copy`` is the copy's URL
+    once it is known; ``old`` the copy to edit or delete, or one deleted before. ``looks`` counts
+    the checks in which the page was not live.
     """
 
     path: str
@@ -60,14 +60,15 @@ class Job(msgspec.Struct, omit_defaults=True):
 
     @property
     def name(self) -> str:
-        """Names the job: there is one for each post and target."""
+        """The job's id: there is one for each post and target."""
         return digest(self.path, self.uid)[:32]
 
 
 class Copy(msgspec.Struct, omit_defaults=True):
-    """A copy that the bridge has made: ``id`` is the network's own, ``text`` what it says.
+    """A copy that the bridge has made.
 
-    ``alts`` are the alt texts of its photos. ``deleted``: it is gone again.
+    ``id`` is the network's id, ``text`` its text, ``alts`` the alt texts of its photos.
+    ``deleted``: it was deleted.
     """
 
     url: str
@@ -81,9 +82,12 @@ class Copy(msgspec.Struct, omit_defaults=True):
 
 
 class Answers(msgspec.Struct, omit_defaults=True):
-    """What has been answered to a copy: ``sources`` are the responses that were taken home, with
-    what tells whether they have changed; ``counts`` those that are only counted. ``looked`` is when
-    they were asked for last, ``full`` when all of them; ``seen`` tells whether there is more."""
+    """The imported responses to a copy.
+
+    ``sources`` maps their URLs to hashes that change with their content; ``counts`` are those that
+    are only counted. ``looked`` and ``full`` are the times of the last search and the last complete
+    one; ``seen`` is a marker of what the network had at the last search.
+    """
 
     url: str
     sources: dict[str, str] = {}
@@ -94,7 +98,7 @@ class Answers(msgspec.Struct, omit_defaults=True):
 
 
 class Trouble(msgspec.Struct):
-    """Why a target is off, and since when. ``token`` tells whether it has another one by now."""
+    """Why and since when a target is paused. ``token`` is the hash of the refused token."""
 
     error: str
     since: float
@@ -103,9 +107,10 @@ class Trouble(msgspec.Struct):
 
 
 class Ledger:
-    """The files: ``jobs/``, ``copies/``, ``answers/``, ``targets/``, and the version seen last.
+    """The stored state: ``jobs/``, ``copies/``, ``answers/``, ``targets/``, and the last commit
+    seen.
 
-    Everything is on the disk when a method returns. Raises ``OSError``.
+    Everything is on disk when a method returns. Raises ``OSError``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -120,40 +125,40 @@ class Ledger:
             self.troubles[name] = trouble
 
     def save(self, job: Job) -> None:
-        """Remember a job as it is now."""
+        """Store a job."""
         self.jobs[job.name] = job
         self._write(f"jobs/{job.name}.json", job)
 
     def drop(self, job: Job) -> None:
-        """It is done."""
+        """Delete a finished job."""
         self.jobs.pop(job.name, None)
         self._remove(f"jobs/{job.name}.json")
 
     def job(self, path: str, uid: str) -> Job | None:
-        """What is to be done for a post at a target."""
+        """The job of a post at a target, or ``None``."""
         return self.jobs.get(digest(path, uid)[:32])
 
-    def keep(self, copy: Copy) -> None:
-        """Remember a copy as it is now."""
+    def save_copy(self, copy: Copy) -> None:
+        """Store a copy."""
         self.copies[copy.url] = copy
         self._write(f"copies/{digest(copy.url)[:32]}.json", copy)
 
-    def forget(self, url: str) -> None:
-        """There is no such copy any more, nor will there be one again."""
+    def forget_copy(self, url: str) -> None:
+        """Delete the record of a copy that was replaced."""
         self.copies.pop(url, None)
         self._remove(f"copies/{digest(url)[:32]}.json")
 
     def answers_to(self, url: str) -> Answers:
-        """What has been answered to a copy, as far as that is known."""
+        """The imported responses to the copy at ``url``."""
         return self.answers.get(url) or Answers(url)
 
-    def keep_answers(self, answers: Answers) -> None:
-        """Remember that."""
+    def save_answers(self, answers: Answers) -> None:
+        """Store the imported responses to a copy."""
         self.answers[answers.url] = answers
         self._write(f"answers/{digest(answers.url)[:32]}.json", answers)
 
-    def off(self, uid: str, trouble: Trouble | None) -> None:
-        """Remember why a target is off; ``None``: it is not."""
+    def set_trouble(self, uid: str, trouble: Trouble | None) -> None:
+        """Pause a target for this reason; ``None`` resumes it."""
         name = digest(uid)[:32]
         if trouble is None:
             if self.troubles.pop(name, None) is not None:
@@ -163,29 +168,29 @@ class Ledger:
         self._write(f"targets/{name}.json", trouble)
 
     def trouble(self, uid: str) -> Trouble | None:
-        """Why a target is off; ``None`` where it is not."""
+        """Why a target is paused; ``None`` if it is not."""
         return self.troubles.get(digest(uid)[:32])
 
     def cursor(self) -> Version | None:
-        """The version whose posts have been looked at."""
+        """The commit up to which jobs were planned."""
         with suppress(OSError, UnicodeDecodeError):
             return Version((self._folder / "version").read_text(encoding="ascii").strip()) or None
         return None
 
     def move_cursor(self, version: Version) -> None:
-        """What was to be done up to this version is written down."""
+        """Record that jobs are planned up to this commit."""
         self._put("version", version.encode())
 
     def uids(self) -> set[str] | None:
-        """The targets whose wishes up to that version are written down; ``None``: not known."""
+        """The targets for which jobs are planned up to that commit; ``None`` where not known."""
         with suppress(OSError, msgspec.DecodeError):
             return set(
                 msgspec.json.decode((self._folder / "uids.json").read_bytes(), type=list[str])
             )
         return None
 
-    def keep_uids(self, uids: Iterable[str]) -> None:
-        """Remember them."""
+    def save_uids(self, uids: Iterable[str]) -> None:
+        """Store the uids of these targets."""
         if (wanted := {*uids}) != self.uids():
             self._put("uids.json", msgspec.json.encode(sorted(wanted)))
 
@@ -197,7 +202,7 @@ class Ledger:
             try:
                 yield file.stem, msgspec.json.decode(file.read_bytes(), type=kind)
             except (OSError, msgspec.DecodeError) as error:
-                log.warning("%s cannot be read, and is passed over: %s", file, error)
+                log.warning("%s cannot be read and is ignored: %s", file, error)
 
     def _write(self, name: str, value: msgspec.Struct) -> None:
         self._put(name, msgspec.json.format(msgspec.json.encode(value), indent=1))

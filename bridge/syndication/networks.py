@@ -1,7 +1,7 @@
-"""What every network can do: make, edit and delete copies so that there is never more than one.
+"""The interface of a network: create, edit and delete copies, never more than one for a post.
 
-Before anything is sent that makes a copy, the job says so on the disk; a try that follows one that
-may have arrived looks first.
+A job is stored as possibly sent before each request that creates a copy; a later attempt then
+searches for the copy first.
 """
 
 from __future__ import annotations
@@ -11,44 +11,46 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from bridge.syndication.backfeed.answers import CopyAnswers
-from bridge.syndication.compose.composing import Card, Source
+from bridge.syndication.backfeed.responses import CopyAnswers
+from bridge.syndication.compose.composer import Card, Source
 from bridge.syndication.compose.images import NoImage, Photo, fit_in_subprocess
-from bridge.syndication.compose.shown import Picture
+from bridge.syndication.compose.post_page import Picture
 from bridge.syndication.jobs import Copy, Job
 
 
 class Refused(Exception):
-    """The copy cannot be made as things are; the text tells the owner why."""
+    """The copy cannot be made as things are; the text is for the owner."""
 
 
 class Environment(Protocol):
-    """What a network needs of the bridge."""
+    """What a network needs from the bridge."""
 
     async def picture(self, url: str) -> bytes:
-        """The bytes of a photo. Raises :class:`Refused` where they cannot be had."""
+        """The bytes of the photo at ``url``. Raises :class:`Refused` where it cannot be fetched."""
         ...
 
     async def card(self, card: Card) -> Card:
-        """A card with what the page says of itself."""
+        """A card completed from the linked page's metadata."""
         ...
 
     def save(self, job: Job) -> None:
-        """Have what a job says on the disk before going on."""
+        """Store the job durably before going on."""
         ...
 
     def is_taken(self, url: str) -> bool:
-        """Whether a copy is already known to be that of another post."""
+        """Whether the copy at ``url`` is already known as another post's."""
         ...
 
     def now(self) -> datetime:
-        """The time."""
+        """The present time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A copy that is there now; ``earlier``: an earlier try has made it, of the post as it was."""
+class CreatedCopy:
+    """A copy that exists now. ``earlier``: an earlier attempt made it, maybe of an older
+    version.
+    """
 
     url: str
     id: str
@@ -60,29 +62,31 @@ class Made:
 class Network(Protocol):
     """Copies at one account. Every method raises :class:`ApiError` and :class:`Refused`."""
 
-    async def post(self, job: Job, source: Source) -> Made:
-        """Make the copy, or find the one that an earlier try has made."""
+    async def post(self, job: Job, source: Source) -> CreatedCopy:
+        """Create the copy, or find the one that an earlier attempt created."""
         ...
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> Made | None:
-        """Have the copy say what the post says; ``None`` where it does."""
+    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
+        """Update the copy to the post's content; ``None`` where nothing was changed."""
         ...
 
     async def delete(self, job: Job) -> None:
-        """Have the copy gone."""
+        """Delete the copy; no error if it is gone already."""
         ...
 
     def is_mine(self, url: str) -> bool:
-        """Whether an address is that of a copy at this account."""
+        """Whether ``url`` is that of a status or post of this account."""
         ...
 
     async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
-        """The answers to a copy; ``None`` where, by a cheap look, there is nothing new since
-        ``seen``, unless it is to be ``full``."""
+        """The responses to a copy; ``None`` where a cheap request shows nothing new since ``seen``.
+
+        ``full`` fetches all of them in any case.
+        """
         ...
 
 
-async def fitting(
+async def fit_photo(
     environment: Environment,
     picture: Picture,
     *,
@@ -91,7 +95,7 @@ async def fitting(
     most_pixels: int = 100_000_000,
     mimes: Iterable[str] | None = None,
 ) -> Photo:
-    """A photo as a network takes it. Raises :class:`Refused`."""
+    """A photo scaled to a network's limits. Raises :class:`Refused`."""
     data = await environment.picture(picture.url)
     try:
         return await fit_in_subprocess(
@@ -105,6 +109,6 @@ async def fitting(
         raise Refused(f"the photo {picture.url} cannot be sent: {error}") from error
 
 
-def counted(value: object) -> int:
-    """A number that an API tells; 0 for anything else."""
+def count_of(value: object) -> int:
+    """A count from an API's response; 0 for an invalid value."""
     return value if isinstance(value, int) and value > 0 else 0

@@ -1,4 +1,4 @@
-"""The state of copies for the owner: targets that are off, waiting and failed jobs."""
+"""The state of syndication for the owner: paused targets, waiting and failed jobs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from bridge.micropub.post import Json
 from bridge.syndication.jobs import Job
 from bridge.syndication.syndicator import Syndicator
 
-#: Of each list, the newest.
+#: Largest number of entries in each list; the newest are kept.
 _SHOWN = 100
 _ACTIONS = {"post": "copy", "edit": "edit", "delete": "delete"}
 
 
 @dataclass(frozen=True, slots=True)
 class TargetReport:
-    """One target. ``error`` is ``""`` where all is well."""
+    """The state of one target. ``error`` is ``""`` unless it is paused."""
 
     uid: str
     name: str
@@ -27,7 +27,7 @@ class TargetReport:
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """Something that is still to be done, or that the owner has to decide about."""
+    """A job that is waiting, or that needs the owner."""
 
     name: str
     url: str
@@ -42,35 +42,35 @@ class JobReport:
 
     @property
     def needs_owner(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether it is not retried automatically."""
         return self.state in {"failed", "held"}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it."""
+    """The state of all targets and jobs."""
 
     targets: tuple[TargetReport, ...]
     jobs: tuple[JobReport, ...]
 
     @property
     def failed(self) -> tuple[JobReport, ...]:
-        """What waits for the owner's word."""
+        """The jobs that need the owner."""
         return tuple(each for each in self.jobs if each.needs_owner)
 
     @property
     def waiting(self) -> tuple[JobReport, ...]:
-        """What goes on by itself."""
+        """The jobs that are retried automatically."""
         return tuple(each for each in self.jobs if not each.needs_owner)
 
     @property
     def off(self) -> tuple[TargetReport, ...]:
-        """The targets that refuse."""
+        """The paused targets."""
         return tuple(each for each in self.targets if each.error)
 
 
 def report_of(syndicator: Syndicator) -> Report:
-    """How things are now."""
+    """The present state."""
     ledger, targets = syndicator.ledger, []
     for uid, account in syndicator.accounts.items():
         trouble = ledger.trouble(uid)
@@ -82,7 +82,7 @@ def report_of(syndicator: Syndicator) -> Report:
 
 
 def facts_of(syndicator: Syndicator | None) -> dict[str, Json]:
-    """The same for programs (``/status``)."""
+    """The same as JSON, for ``/status``."""
     if syndicator is None:
         return {"targets": [], "waiting": [], "failed": []}
     report = report_of(syndicator)

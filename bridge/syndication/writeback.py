@@ -1,4 +1,6 @@
-"""Moves targets in a post's own file from what is wanted to what is done."""
+"""Records finished copies in the posts' files: moves targets from ``syndicate-to`` to
+``syndication``.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from bridge.syndication.jobs import Job, Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A post's file as it is at a version."""
+class PostFile:
+    """A post's file as of one commit."""
 
     base: Version
     entry: IndexedPost
@@ -34,7 +36,7 @@ class Opened:
 
 
 class WriteBack:
-    """Reads posts' files, and commits to them what has become of their copies."""
+    """Reads posts' files and commits the results of syndication to them."""
 
     def __init__(
         self,
@@ -52,17 +54,17 @@ class WriteBack:
         self._ledger = ledger
         self._accounts = accounts
 
-    async def open(self, path: str) -> Opened | None:
-        """A post's file as it is now; ``None`` where there is none."""
+    async def open(self, path: str) -> PostFile | None:
+        """A post's file as of the newest commit, or ``None``."""
         base = await self._catalogue.refresh(patient=True)
         entry = self._catalogue.index.find_by_path(path)
         if entry is None:
             return None
         file, blob = await asyncio.to_thread(self._posts.open, entry)
-        return Opened(base, entry, file, blob)
+        return PostFile(base, entry, file, blob)
 
     async def record(self, job: Job) -> None:
-        """Commit where the copy is, together with the other copies of the post that are made."""
+        """Commit the copy's URL, together with those of the post's other finished copies."""
         others = [
             each
             for each in self._ledger.jobs.values()
@@ -71,7 +73,7 @@ class WriteBack:
         await self._record([job, *others])
 
     async def record_none(self, job: Job) -> None:
-        """Commit that no copy is wanted, or wanted no more."""
+        """Commit that a copy is no longer requested."""
         await self._record([job], is_made=False)
 
     async def _record(self, jobs: Sequence[Job], *, is_made: bool = True) -> None:

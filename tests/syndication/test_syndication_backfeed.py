@@ -55,7 +55,7 @@ class Home:
         if settings:
             await self.bench.stop()
             self.bench.start(**settings)
-        return await self.backfeed().look(self.bench.targets[0].uid, now=True)
+        return await self.backfeed().search(self.bench.targets[0].uid, now=True)
 
     @property
     def copy(self) -> str:
@@ -273,7 +273,7 @@ async def test_old_posts_are_asked_for_less_often_and_then_not_at_all(home: Home
     async def asks(later: timedelta) -> bool:
         home.bench.clock += later
         before = len(requests)
-        await backfeed.look(uid)
+        await backfeed.search(uid)
         return len(requests) > before
 
     assert await asks(timedelta())
@@ -296,20 +296,20 @@ async def test_an_address_that_is_none_spoils_nothing_for_the_others(home: Home)
     assert [each["content"]["text"] for each in home.files()] == ["Fine"]
 
 
-async def test_a_fault_of_ours_does_not_end_the_search_for_answers(
+async def test_an_unexpected_error_does_not_end_the_search_for_responses(
     home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     backfeed, tries = home.backfeed(), list[str]()
     backfeed.tick = 0.01
-    real = Backfeed.look
+    real = Backfeed.search
 
-    async def look(self: Backfeed, uid: str, *, now: bool = False) -> int:
+    async def search(self: Backfeed, uid: str, *, now: bool = False) -> int:
         tries.append(uid)
         if len(tries) < 3:
             raise KeyError("a bug")
         return await real(self, uid, now=now)
 
-    monkeypatch.setattr(Backfeed, "look", look)
+    monkeypatch.setattr(Backfeed, "search", search)
     home.answer(1)
     running = asyncio.create_task(backfeed.run())
     await home.bench.until(lambda: len(home.files()) == 1 or running.done())
@@ -324,14 +324,14 @@ async def test_a_token_that_is_revoked_is_told_of_before_the_next_post(home: Hom
     bench.networks.faults.append(Fault("GET", "", 99, status=401, words="revoked"))
     bench.networks.faults.append(Fault("POST", "Session", 99, status=401, words="revoked"))
     home.answer(1)
-    await backfeed.look(uid, now=True)
+    await backfeed.search(uid, now=True)
     if home.kind == "mastodon":
         assert bench.syndicator is not None
         trouble = bench.syndicator.ledger.trouble(uid)
         assert trouble is not None
         assert "revoked" in trouble.error
     bench.networks.faults.clear()
-    assert await backfeed.look(uid, now=True) == 1
+    assert await backfeed.search(uid, now=True) == 1
     assert bench.syndicator is not None
     assert bench.syndicator.ledger.trouble(uid) is None
 
@@ -386,11 +386,11 @@ async def test_a_search_that_fails_is_repeated_when_it_is_due(home: Home) -> Non
     backfeed, requests = home.backfeed(), home.bench.networks.requests
     uid = home.bench.targets[0].uid
     home.bench.networks.faults.append(Fault("GET", "", 99, status=500))
-    await backfeed.look(uid)
+    await backfeed.search(uid)
     asked = len(requests)
-    await backfeed.look(uid)
+    await backfeed.search(uid)
     assert len(requests) == asked
     home.bench.networks.faults.clear()
     home.answer(1)
     home.bench.clock = timedelta(minutes=11)
-    assert await backfeed.look(uid) == 1
+    assert await backfeed.search(uid) == 1

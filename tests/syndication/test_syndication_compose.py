@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.micropub.post import Post
 from bridge.settings import Target
 from bridge.syndication.compose import measure, text
-from bridge.syndication.compose.composing import (
+from bridge.syndication.compose.composer import (
     Composed,
     Source,
     for_bluesky,
@@ -24,8 +24,8 @@ from bridge.syndication.compose.composing import (
 )
 from bridge.syndication.compose.measure import mastodon, mastodon_length
 from bridge.syndication.compose.page import read_html, read_page
-from bridge.syndication.compose.shown import Picture, PostPage
-from bridge.syndication.compose.text import Rich, facets
+from bridge.syndication.compose.post_page import Picture, PostPage
+from bridge.syndication.compose.text import RichText, facets
 
 VECTORS: dict[str, Any] = json.loads(
     Path(__file__).with_name("syndication_vectors.json").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def skeet(post: Source, **settings: Any) -> Composed:
     return for_bluesky(post, Target(uid="u", name="B", **settings))
 
 
-def lists(rich: Rich) -> list[list[Any]]:
+def lists(rich: RichText) -> list[list[Any]]:
     return [[each.start, each.end, each.kind, each.value] for each in facets(rich)]
 
 

@@ -1,4 +1,4 @@
-"""Connecting an account: Mastodon by OAuth, Bluesky by an app password, and back again."""
+"""AccountConnector an account: Mastodon by OAuth, Bluesky by an app password, and back again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bridge.settings import Target
 from bridge.store.git import GitStore
 from bridge.syndication.api import Api, ApiError
 from bridge.syndication.backfeed.search import Backfeed
-from bridge.syndication.connecting import SCOPES, Connecting, NotConnected
+from bridge.syndication.connector import SCOPES, AccountConnector, NotConnected
 from bridge.syndication.environment import FileVault
 from bridge.syndication.fake.bluesky import APP_PASSWORD, HANDLE
 from bridge.syndication.mastodon.client import Mastodon
@@ -37,16 +37,16 @@ async def networks() -> AsyncIterator[Networks]:
 
 
 @pytest.fixture
-async def connecting(tmp_path: Path) -> AsyncIterator[Connecting]:
+async def connecting(tmp_path: Path) -> AsyncIterator[AccountConnector]:
     async with GuardedFetch(allow_loopback=True) as fetch:
-        yield Connecting(fetch, fetch, FileVault(tmp_path / "secrets.json"), CALLBACK)
+        yield AccountConnector(fetch, fetch, FileVault(tmp_path / "secrets.json"), CALLBACK)
 
 
 def mastodon(networks: Networks, name: str = "you") -> Target:
     return Target(uid=f"{networks.fake.base}/@{name}", name="M", type="mastodon")
 
 
-async def agreed(connecting: Connecting, target: Target) -> dict[str, str]:
+async def agreed(connecting: AccountConnector, target: Target) -> dict[str, str]:
     """The owner agrees at their server; what they come back with."""
     url = await connecting.begin(target)
     assert SCOPES.replace(" ", "+").replace(":", "%3A") in url
@@ -60,7 +60,7 @@ async def agreed(connecting: Connecting, target: Target) -> dict[str, str]:
 
 
 async def test_mastodon_is_connected_once_the_owner_agrees(
-    connecting: Connecting, networks: Networks
+    connecting: AccountConnector, networks: Networks
 ) -> None:
     target = mastodon(networks)
     assert not connecting.is_connected(target)
@@ -81,17 +81,17 @@ async def test_mastodon_is_connected_once_the_owner_agrees(
 
 
 async def test_another_account_than_the_targets_is_not_connected(
-    connecting: Connecting, networks: Networks
+    connecting: AccountConnector, networks: Networks
 ) -> None:
     target = mastodon(networks, "me")
     back = await agreed(connecting, target)
-    with pytest.raises(NotConnected, match=r"as @you; this target is @me"):
+    with pytest.raises(NotConnected, match=r"as @you; but this target is @me"):
         await connecting.end(target, back["code"])
     assert not connecting.is_connected(target)
 
 
 async def test_bluesky_is_connected_by_an_app_password_alone(
-    connecting: Connecting, networks: Networks
+    connecting: AccountConnector, networks: Networks
 ) -> None:
     base = networks.fake.base
     target = Target(uid=f"https://bsky.app/profile/{HANDLE}", name="B", type="bluesky", server=base)
@@ -126,7 +126,7 @@ async def bench(store: GitStore, tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_the_owner_sees_what_failed_and_says_what_is_to_be_done(
-    bench: Bench, connecting: Connecting, tmp_path: Path
+    bench: Bench, connecting: AccountConnector, tmp_path: Path
 ) -> None:
     bench.networks.faults.append(Fault("POST", "/api/v1/statuses", status=422, words="<b>no</b>"))
     syndicator, looks = bench.start(), Looks()
@@ -155,7 +155,7 @@ async def test_the_owner_sees_what_failed_and_says_what_is_to_be_done(
 
 @pytest.mark.cold
 async def test_a_server_that_others_have_written_lets_the_bridge_in_and_out(
-    connecting: Connecting, mastodon_mock: MastodonMock
+    connecting: AccountConnector, mastodon_mock: MastodonMock
 ) -> None:
     mastodon_mock.clear()
     target = Target(uid=mastodon_mock.uid, name="M", type="mastodon")

@@ -312,7 +312,7 @@ async def test_a_page_that_is_not_live_says_nothing_of_a_token(one: Bench) -> No
     one.live.live = False
     syndicator = one.start()
     uid = one.targets[0].uid
-    syndicator.ledger.off(uid, Trouble("refused", 1.0, "another token", 1.0))
+    syndicator.ledger.set_trouble(uid, Trouble("refused", 1.0, "another token", 1.0))
     one.post("One")
     await one.until(lambda: any(job.looks > 1 for job in one.jobs()))
     assert syndicator.ledger.trouble(uid) is not None

@@ -47,7 +47,7 @@ async def settled(bench: Bench) -> None:
 async def test_an_edit_while_an_edit_is_made_is_not_lost(
     mastodon: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.syndication.planning._BETWEEN_EDITS", 0.0)
+    monkeypatch.setattr("bridge.syndication.planner._BETWEEN_EDITS", 0.0)
     mastodon.start()
     path = mastodon.post("One")
     await mastodon.done(path)

@@ -72,7 +72,7 @@ async def test_it_goes_to_the_server_that_the_account_names() -> None:
 
 async def test_it_never_goes_out_in_the_clear() -> None:
     net = Net("http://pds.example")
-    with pytest.raises(ApiError, match="names no server"):
+    with pytest.raises(ApiError, match="names no PDS"):
         await account(net).did()
     assert not [url for url, data in net.sent if PASSWORD.encode() in data]
 
@@ -85,6 +85,6 @@ async def test_the_handles_own_host_tells_where_bluesky_does_not_know_it() -> No
 
 async def test_it_goes_to_no_account_that_does_not_call_itself_so() -> None:
     net = Net("https://pds.example", names="at://somebody.example")
-    with pytest.raises(ApiError, match="does not name it"):
+    with pytest.raises(ApiError, match="does not list that handle"):
         await account(net).did()
     assert not [url for url, data in net.sent if PASSWORD.encode() in data]

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from bridge.syndication.compose import measure, text
 from bridge.syndication.compose.measure import BLUESKY, cut, mastodon, mastodon_length
-from bridge.syndication.compose.text import Rich, Span, facets
+from bridge.syndication.compose.text import RichText, Span, facets
 
 VECTORS: dict[str, Any] = json.loads(
     Path(__file__).with_name("syndication_vectors.json").read_text(encoding="utf-8")
 )
 
 
-def as_lists(rich: Rich) -> list[list[Any]]:
+def as_lists(rich: RichText) -> list[list[Any]]:
     return [[each.start, each.end, each.kind, each.value] for each in facets(rich)]
 
 
@@ -29,7 +29,7 @@ def test_lengths_and_facets(vector: dict[str, Any]) -> None:
     assert mastodon_length(words) == vector["mastodon_length"]
     assert len(text.graphemes(words)) == vector["graphemes"]
     assert BLUESKY.size(words) == (vector["graphemes"], vector["utf8_bytes"])
-    assert as_lists(Rich(words)) == vector["facets"]
+    assert as_lists(RichText(words)) == vector["facets"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["truncation"], ids=lambda each: each["name"])
@@ -48,8 +48,8 @@ def test_cut_for_mastodon(vector: dict[str, Any]) -> None:
     assert mastodon_length(made.text) == vector["mastodon"]["length"]
 
 
-def cut_unless_fits(vector: dict[str, Any], measure: measure.Measure) -> Rich:
-    whole = Rich(vector["text"])
+def cut_unless_fits(vector: dict[str, Any], measure: measure.Measure) -> RichText:
+    whole = RichText(vector["text"])
     if measure.fits(whole.text):
         return whole
     return cut(whole, measure, f"\n\n{vector['permalink']}")
@@ -73,17 +73,17 @@ def test_words_after_an_at_sign_call_no_one(words: str, shielded: str) -> None:
 
 def test_ellipsis_never_becomes_part_of_a_link() -> None:
     words = "Look: https://example.net/a " + "and so on " * 60
-    made = cut(Rich(words), mastodon(60), "\n\nhttps://example.org/1")
+    made = cut(RichText(words), mastodon(60), "\n\nhttps://example.org/1")
     assert "https://example.net/a …" in made.text or "https://example.net/a and" in made.text
     for room in range(30, 120):
-        made = cut(Rich(words), mastodon(room), "\n\nhttps://example.org/1")
+        made = cut(RichText(words), mastodon(room), "\n\nhttps://example.org/1")
         assert "/a…" not in made.text
         assert "(…" not in made.text
 
 
 def test_link_in_brackets_goes_with_its_brackets() -> None:
     words = f"{'word ' * 50}cheese (https://cheese.example/{'x' * 120}) and more"
-    made = cut(Rich(words), BLUESKY, "\n\nhttps://example.org/1")
+    made = cut(RichText(words), BLUESKY, "\n\nhttps://example.org/1")
     assert made.text.endswith("cheese…\n\nhttps://example.org/1")
 
 
@@ -117,7 +117,7 @@ LINK = "https://example.org/1"
 
 @given(TEXTS, MEASURES)
 def test_what_is_cut_fits_and_is_a_beginning(words: str, measure: measure.Measure) -> None:
-    made = cut(Rich(words), measure, f"\n\n{LINK}").text
+    made = cut(RichText(words), measure, f"\n\n{LINK}").text
     assert measure.fits(made)
     assert made.endswith(LINK)
     head = made.removesuffix(LINK).rstrip("\n")
@@ -138,7 +138,7 @@ def test_facets_lie_in_the_text_on_characters_and_apart(
     links = tuple(
         Span(start, start + length, "link", "https://example.org/") for start, length in places
     )
-    made = cut(Rich(words, links), BLUESKY, f"\n\n{LINK}")
+    made = cut(RichText(words, links), BLUESKY, f"\n\n{LINK}")
     encoded, last = made.text.encode(), 0
     for facet in facets(made):
         assert last <= facet.start < facet.end <= len(encoded)

@@ -12,7 +12,7 @@ from hearing_kit import POST
 
 from bridge.errors import TooManyRequests
 from bridge.posts.addresses import canonical
-from bridge.syndication.backfeed.answers import Response, from_statuses
+from bridge.syndication.backfeed.responses import Response, from_statuses
 from bridge.syndication.backfeed.search import mention_of as answer_of
 from bridge.syndication.mastodon.client import moment, plain
 from bridge.webmention.incoming.request_checks import Owner, RequestChecks

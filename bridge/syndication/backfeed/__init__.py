@@ -1,1 +1,1 @@
-"""Answers to copies, taken home as mentions."""
+"""Backfeed: imports the responses to copies as mentions."""

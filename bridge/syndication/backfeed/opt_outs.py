@@ -1,4 +1,4 @@
-"""People who have opted out of having their posts shown elsewhere."""
+"""Authors who have opted out of having their posts shown elsewhere."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: Words in a profile that ask not to be taken elsewhere.
+#: Hashtags in a profile that opt out.
 _OPT_OUTS = re.compile(r"#(?:nobridge|nobot|noindex|noarchive)\b", re.IGNORECASE)
-#: Of an author who asks not to be shown to people who are not signed in.
+#: Bluesky's label of an author whose posts are only for signed-in users.
 _SIGNED_IN_ONLY = "!no-unauthenticated"
 
 
-def may_show(account: Mapping[str, Any]) -> bool:
-    """Whether an author at Mastodon has no wish against it."""
+def allows_at_mastodon(account: Mapping[str, Any]) -> bool:
+    """Whether a Mastodon account has not opted out."""
     if account.get("noindex") is True or account.get("suspended") is True:
         return False
     return not _OPT_OUTS.search(re.sub(r"<[^>]*>", "", str(account.get("note") or "")))
 
 
-def may_be_shown(actor: Mapping[str, Any]) -> bool:
-    """Whether an author at Bluesky has no wish against it."""
+def allows_at_bluesky(actor: Mapping[str, Any]) -> bool:
+    """Whether a Bluesky account has not opted out."""
     labels = actor.get("labels")
     values = [each.get("val") for each in labels or () if isinstance(each, dict)]
     return _SIGNED_IN_ONLY not in values and not _OPT_OUTS.search(

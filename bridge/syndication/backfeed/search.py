@@ -1,8 +1,7 @@
-"""Imports responses to copies as mentions: those that are public, and whose authors have not opted
-out.
+"""Imports responses to copies as mentions.
 
-Only copies of posts at the owner's own accounts are looked at. What is found goes the way of every
-webmention (:mod:`bridge.webmention.incoming.receiver`): same files, same moderation.
+Only copies of the owner's posts at their own accounts are searched. A response is handled like any
+other webmention (:mod:`bridge.webmention.incoming.receiver`): same files, same moderation.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from bridge.site.messages import IndexedPost
 from bridge.store import StoreError
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError, digest
-from bridge.syndication.backfeed.answers import CopyAnswers, Response
+from bridge.syndication.backfeed.responses import CopyAnswers, Response
 from bridge.syndication.jobs import Answers, Ledger
-from bridge.syndication.planning import copies_of
+from bridge.syndication.planner import copies_of
 from bridge.webmention.mention import Mention, line, paragraphs, web_url
 
 log = logging.getLogger(__name__)
 
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
-#: How old a post may be, and how often answers to it are asked for.
+#: Ages of a post, and how often responses to it are searched for up to that age.
 _SCHEDULE = ((_DAY, 10 * _MINUTE), (7 * _DAY, _HOUR), (60 * _DAY, _DAY))
-#: However little seems to have changed: likes that are taken back and edits show only in full.
+#: Interval of complete searches: edits and removed likes are found in no other.
 _FULL = _DAY
 _TICK = 60.0
 _LONGEST_PAUSE = 1_800.0
@@ -46,38 +45,40 @@ _URL = re.compile(r"https?://[^\s<>\"]+")
 
 
 class Receiver(Protocol):
-    """What becomes of responses (:class:`bridge.webmention.incoming.receiver.Receiver`)."""
+    """Takes imported responses (:class:`bridge.webmention.incoming.receiver.Receiver`)."""
 
     async def receive_verified(
         self, mention: Mention, source: str, target: str, *, own: bool = False
     ) -> str | None:
-        """Take a response, with the same moderation as any other; what became of it."""
+        """Accept a response; returns its state, or ``None`` where ``target`` is not a page of
+        the site.
+        """
         ...
 
     async def retract(self, sources: Iterable[str], target: str) -> None:
-        """What is not there any more is not shown any more."""
+        """Remove responses that no longer exist."""
         ...
 
     async def count(self, target: str, copy: str, counts: Mapping[str, int]) -> None:
-        """Say how many likes and reposts a copy has, where they are only counted."""
+        """Store the like and repost counts of a copy, where they are only counted."""
         ...
 
     async def commit_approved(self) -> bool:
-        """Commit at once what is to be shown."""
+        """Commit approved mentions at once; false where that failed."""
         ...
 
     async def sources_via(self, target: str, via: str) -> list[str]:
-        """The responses to a post that have come this way."""
+        """The sources of a post's mentions whose ``wm-via`` is ``via``."""
         ...
 
 
-#: A post, its copy's address, and the copy's id where it is known.
+#: A post, the URL of its copy, and the copy's id at the network where known.
 _Work: TypeAlias = tuple[IndexedPost, str, str]
 
 
 @dataclass(slots=True)
 class Backfeed:
-    """Looks for answers, on a schedule and when it is told to."""
+    """Searches for responses, on a schedule and on demand."""
 
     catalogue: Catalogue
     posts: PostReader
@@ -90,29 +91,31 @@ class Backfeed:
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
-        """Look, for ever; ever more rarely while that fails."""
+        """Search until cancelled; pauses grow while searches fail."""
         failures = 0
         while True:
-            failures = 0 if await self._look_everywhere() else failures + 1
+            failures = 0 if await self._search_all() else failures + 1
             await asyncio.sleep(min(self.tick * 2**failures, max(self.tick, _LONGEST_PAUSE)))
 
-    async def _look_everywhere(self) -> bool:
-        """Look at each target, however others fare; whether all could be looked at."""
+    async def _search_all(self) -> bool:
+        """Search at each target, whatever happens at others; true if none failed."""
         all_well = True
         for uid in self.accounts:
             try:
-                await self.look(uid)
+                await self.search(uid)
             except (BridgeError, StoreError, OSError) as error:
-                log.warning("answers are not looked for just now: %s", error)
+                log.warning("responses could not be searched for, next try later: %s", error)
                 all_well = False
             except Exception:
-                # A bug, which must not keep answers away until the bridge is started again.
-                log.exception("looking for answers at %s has failed unexpectedly", uid)
+                # A bug must not end the search until the next restart.
+                log.exception("searching for responses at %s has failed unexpectedly", uid)
                 all_well = False
         return all_well
 
-    async def look(self, uid: str, *, now: bool = False) -> int:
-        """Look for answers at a target where that is due, or at once; how many there are new."""
+    async def search(self, uid: str, *, now: bool = False) -> int:
+        """Search for responses at a target: to copies that are due, or to all with ``now``.
+        Returns the number of new ones.
+        """
         account, seconds = self.accounts[uid], self.now().timestamp()
         is_off = account.is_off(self.ledger, seconds) and not now
         if account.target.backfeed == "none" or is_off:
@@ -122,26 +125,26 @@ class Backfeed:
             await self.catalogue.refresh(patient=True)
             for work in await asyncio.to_thread(self._due, account, now):
                 try:
-                    new += await self._look(account, work, full=now)
+                    new += await self._search_copy(account, work, full=now)
                     if _needs_token(account.target):
-                        self.ledger.off(uid, None)
+                        self.ledger.set_trouble(uid, None)
                 except ApiError as error:
-                    log.warning("answers to %s cannot be had: %s", work[1], error)
+                    log.warning("responses to %s could not be fetched: %s", work[1], error)
                     if error.revoked:
                         account.refuse(self.ledger, error, seconds)
                     if error.status == 429:
                         break
-                    self._looked(work, seconds)
+                    self._mark_searched(work, seconds)
                     if error.denied:
                         break
                 except Exception:
-                    log.exception("answers to %s cannot be taken in", work[1])
+                    log.exception("responses to %s could not be imported", work[1])
         if now and new:
             await self.receiver.commit_approved()
         return new
 
     def _due(self, account: Account, now: bool) -> list[_Work]:
-        """The copies to look at, the newest first."""
+        """The copies to search, newest first."""
         seconds, due = self.now().timestamp(), list[_Work]()
         for entry in self.catalogue.index.newest(limit=_POSTS, statuses=("published", "hidden")):
             age = seconds - entry.published
@@ -155,7 +158,7 @@ class Backfeed:
                 if "#" in url or (known is None and not account.network.is_mine(url)):
                     continue
                 since = seconds - self.ledger.answers_to(url).looked
-                # What was looked for in the future was so by a clock that was wrong.
+                # A time in the future was stored while the clock was wrong.
                 if now or (pause is not None and not 0 <= since < pause):
                     due.append((entry, url, known.id if known else ""))
         return due
@@ -169,7 +172,7 @@ class Backfeed:
             self._known[entry.path] = known = (entry.blob, copies)
         return known[1]
 
-    async def _look(self, account: Account, work: _Work, *, full: bool) -> int:
+    async def _search_copy(self, account: Account, work: _Work, *, full: bool) -> int:
         entry, url, copy_id = work
         seconds, target = self.now().timestamp(), account.target
         known = self.ledger.answers_to(url)
@@ -177,25 +180,25 @@ class Backfeed:
         found = await account.network.answers(url, copy_id, known.seen, full=wants_full)
         new = 0
         if found is not None:
-            new = await self._take_in(target, entry, known, found)
+            new = await self._import(target, entry, known, found)
             known.seen = found.seen
             known.full = seconds if wants_full else known.full
         known.looked = seconds
-        self.ledger.keep_answers(known)
+        self.ledger.save_answers(known)
         return new
 
-    def _looked(self, work: _Work, seconds: float) -> None:
-        """A look that has failed: the next comes when it is due."""
+    def _mark_searched(self, work: _Work, seconds: float) -> None:
+        """Record a failed search, so that the next one is when it is due."""
         known = self.ledger.answers_to(work[1])
         known.looked = seconds
-        self.ledger.keep_answers(known)
+        self.ledger.save_answers(known)
 
-    async def _take_in(
+    async def _import(
         self, target: Target, entry: IndexedPost, known: Answers, found: CopyAnswers
     ) -> int:
-        wanted = {each.url: each for each in self._wanted(target, found)}
+        wanted = {each.url: each for each in self._selected(target, found)}
         if not known.full and not known.sources and self._is_only_one(target):
-            # Nothing is remembered: what has come this way before is told by the files.
+            # The record is lost: the sources are those of the mentions stored from this network.
             came = await self.receiver.sources_via(entry.url, target.type)
             known.sources = dict.fromkeys(came, "")
         new = 0
@@ -218,12 +221,12 @@ class Backfeed:
             known.counts = counts
         return new
 
-    def _wanted(self, target: Target, found: CopyAnswers) -> Iterable[Response]:
+    def _selected(self, target: Target, found: CopyAnswers) -> Iterable[Response]:
         own = self.catalogue.index.own
         copies = {*self.ledger.copies, *(url for _, urls in self._known.values() for url in urls)}
         for response in found.responses:
             if not web_url(response.url):
-                # Servers pass on what other servers have told them.
+                # A server returns posts of other servers, too.
                 continue
             if response.kind in {"like-of", "repost-of"}:
                 if target.backfeed == "all" and target.likes == "faces":
@@ -232,7 +235,7 @@ class Backfeed:
             if response.kind == "mention-of" and target.backfeed != "all":
                 continue
             if response.own and (response.url in copies or _links_to(response.text, own)):
-                # The copy of a post of the site's own, which is there already.
+                # The copy of one of the site's own posts is not a response.
                 continue
             yield response
 
@@ -241,12 +244,12 @@ class Backfeed:
 
 
 def _needs_token(target: Target) -> bool:
-    """Whether answers are told to who has a good token: Bluesky tells them to anyone."""
+    """Whether reading responses needs a token; at Bluesky they are public."""
     return target.type == "mastodon" or bool(target.server and not target.appview)
 
 
 def mention_of(response: Response, target: str, via: str) -> Mention:
-    """A response as a mention's file has it; all that strangers wrote becomes plain text."""
+    """Convert a response to a mention. All text of other people becomes plain text."""
     address = web_url(response.author_url)
     author = {"type": "card", "name": line(response.author, _NAME) or address or response.url}
     if address:

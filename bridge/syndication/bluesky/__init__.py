@@ -1,1 +1,1 @@
-"""Copies at Bluesky, and at other servers of AT protocol."""
+"""Copies at Bluesky and other AT Protocol servers."""

@@ -1,4 +1,6 @@
-"""The part of AT protocol that copies and their answers need: https://docs.bsky.app/docs/api/."""
+"""A client for the parts of AT Protocol that copies and their responses need:
+https://docs.bsky.app/docs/api/.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +8,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.syndication.api import ApiError, object_of
-from bridge.syndication.backfeed.opt_outs import may_be_shown
+from bridge.syndication.backfeed.opt_outs import allows_at_bluesky
 from bridge.syndication.bluesky.records import POST, Ref, post_at
 from bridge.syndication.bluesky.session import Session
 from bridge.syndication.compose.images import Photo
 
-#: ``getPosts`` takes no more.
+#: The largest number of posts in a ``getPosts`` request.
 AT_ONCE = 25
 
 
 class Bluesky(Session):
-    """What there is at an account. Every method raises
-    :class:`~bridge.syndication.api.ApiError`."""
+    """The records of an account. Every method raises :class:`~bridge.syndication.api.ApiError`."""
 
     async def put(self, collection: str, rkey: str, record: Mapping[str, Any]) -> Ref | None:
-        """Make a record with a key of its own: exactly one, however often this is called.
+        """Create a record under a given key, which is idempotent.
 
-        ``None`` where another record has this key (com.atproto.repo.putRecord with a
-        ``swapRecord`` of null is InvalidSwap then).
+        Returns ``None`` where the key has another record (``com.atproto.repo.putRecord`` with
+        ``swapRecord: null`` fails with InvalidSwap).
         """
         body = {
             "repo": await self.did(),
@@ -40,7 +41,7 @@ class Bluesky(Session):
             raise
 
     async def get(self, collection: str, rkey: str) -> tuple[Ref, dict[str, Any]] | None:
-        """An own record; ``None`` where there is none."""
+        """A record of the account; ``None`` where there is none."""
         query = {"repo": await self.did(), "collection": collection, "rkey": rkey}
         try:
             found = await self.call("GET", "com.atproto.repo.getRecord", query=query)
@@ -52,42 +53,42 @@ class Bluesky(Session):
         return _ref(found), value if isinstance(value, dict) else {}
 
     async def delete(self, collection: str, rkey: str) -> None:
-        """Have a record gone; one that is not there is."""
+        """Delete a record; no error if there is none."""
         body = {"repo": await self.did(), "collection": collection, "rkey": rkey}
         await self.call("POST", "com.atproto.repo.deleteRecord", body=body)
 
     async def upload(self, photo: Photo) -> dict[str, Any]:
-        """A picture as records refer to it (a blob)."""
+        """Upload a picture; returns its blob reference."""
         found = await self.call(
             "POST", "com.atproto.repo.uploadBlob", data=photo.data, mime=photo.mime
         )
         blob = found.get("blob")
         if not isinstance(blob, dict):
-            raise ApiError("the server's answer names no blob")
+            raise ApiError("the server's response has no blob")
         return blob
 
     async def resolve(self, handle: str) -> str | None:
-        """The DID of a handle; ``None`` where no account has it."""
+        """The DID of a handle; ``None`` where there is no such account."""
         try:
             query = {"handle": handle}
             found = await self.call("GET", "com.atproto.identity.resolveHandle", query=query)
         except ApiError as error:
-            if error.passing or error.denied:
+            if error.is_temporary or error.denied:
                 raise
             return None
         did = found.get("did")
         return did if isinstance(did, str) and did.startswith("did:") else None
 
-    # ---- what others see ------------------------------------------------------------------
+    # Public data.
 
     async def view(self, name: str, **query: Any) -> dict[str, Any]:
-        """Ask what everybody may see (``app.bsky.*``)."""
+        """Query public data (``app.bsky.*``)."""
         if base := self.appview():
             return object_of(await self.api(base).get(f"/xrpc/{name}", **query))
         return await self.call("GET", name, query=query)
 
     async def pages(self, name: str, key: str, **query: Any) -> list[dict[str, Any]]:
-        """All of a list that comes in pages, up to a thousand."""
+        """All items of a paginated list, at most a thousand."""
         found: list[dict[str, Any]] = []
         for _ in range(10):
             answer = await self.view(name, **query, limit=100)
@@ -98,23 +99,23 @@ class Bluesky(Session):
             query["cursor"] = cursor
         return found
 
-    async def who_minds(self, dids: Iterable[str]) -> frozenset[str]:
-        """Those of some accounts whose profiles ask not to be taken elsewhere."""
+    async def opted_out(self, dids: Iterable[str]) -> frozenset[str]:
+        """The DIDs among these whose profiles opt out of being shown elsewhere."""
         wanted, found = sorted(dids), list[dict[str, Any]]()
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             try:
                 answer = await self.view("app.bsky.actor.getProfiles", actors=some)
             except ApiError as error:
-                if error.passing or error.denied:
+                if error.is_temporary or error.denied:
                     raise
                 continue
             profiles = answer.get("profiles")
             found += [each for each in profiles or () if isinstance(each, dict)]
-        return frozenset(str(each.get("did")) for each in found if not may_be_shown(each))
+        return frozenset(str(each.get("did")) for each in found if not allows_at_bluesky(each))
 
     async def find(self, url: str) -> tuple[Ref, Ref] | None:
-        """The post that an address means, and the first post of its thread."""
+        """The references of the post at ``url`` and of its thread's root post, or ``None``."""
         uri = await self.uri_of(url)
         if uri is None:
             return None
@@ -127,7 +128,9 @@ class Bluesky(Session):
         return None
 
     async def uri_of(self, url: str) -> str | None:
-        """``at://DID/app.bsky.feed.post/RKEY`` of a post's page, or of itself."""
+        """The URI ``at://DID/app.bsky.feed.post/RKEY`` of a post's URL; ``None`` for any
+        other URL.
+        """
         named = post_at(url)
         if named is None:
             return None
@@ -139,5 +142,5 @@ class Bluesky(Session):
 def _ref(found: Mapping[str, Any]) -> Ref:
     uri, cid = found.get("uri"), found.get("cid")
     if not isinstance(uri, str):
-        raise ApiError("the server's answer names no record")
+        raise ApiError("the server's response has no record")
     return Ref(uri, cid if isinstance(cid, str) else "")

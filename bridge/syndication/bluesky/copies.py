@@ -1,4 +1,4 @@
-"""Copies at an account of Bluesky's."""
+"""Copies at a Bluesky account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urldefrag
 
 from bridge.settings import Target
 from bridge.syndication.api import ApiError
-from bridge.syndication.backfeed.answers import (
+from bridge.syndication.backfeed.responses import (
     CopyAnswers,
     dids_in,
     from_actors,
@@ -20,20 +20,20 @@ from bridge.syndication.bluesky import records
 from bridge.syndication.bluesky.client import Bluesky
 from bridge.syndication.bluesky.records import LIKE, POST, REPOST, Ref
 from bridge.syndication.compose import text
-from bridge.syndication.compose.composing import Composed, Source, for_bluesky
+from bridge.syndication.compose.composer import Composed, Source, for_bluesky
 from bridge.syndication.compose.images import Photo
-from bridge.syndication.compose.shown import Picture
+from bridge.syndication.compose.post_page import Picture
 from bridge.syndication.compose.text import Span
 from bridge.syndication.jobs import Copy, Job
-from bridge.syndication.networks import Environment, Made, Refused, counted, fitting
+from bridge.syndication.networks import CreatedCopy, Environment, Refused, count_of, fit_photo
 
-#: How many keys are tried where another post has the first.
+#: Number of record keys to try where another post has the first.
 _KEYS = 4
 _NAME_TRIES = 2
 
 
-class AtBluesky:
-    """An account at Bluesky."""
+class BlueskyNetwork:
+    """A Bluesky account as a network."""
 
     def __init__(self, target: Target, client: Bluesky, environment: Environment) -> None:
         self._target = target
@@ -41,8 +41,10 @@ class AtBluesky:
         self._environment = environment
         self._did = target.handle if target.handle.startswith("did:") else ""
 
-    async def post(self, job: Job, source: Source) -> Made:
-        """See :class:`Network`. Its key makes the record one: nothing else has to be remembered."""
+    async def post(self, job: Job, source: Source) -> CreatedCopy:
+        """See :class:`Network`. The record key is derived from the post, so no other state is
+        needed to create it once.
+        """
         self._did = await self._client.did()
         parent = await self._answered(source)
         if parent is not None and source.kind in {"like", "repost"}:
@@ -69,13 +71,13 @@ class AtBluesky:
             job.started = job.started or self._environment.now().timestamp()
             self._environment.save(job)
             if await self._client.put(POST, rkey, record) is not None:
-                return Made(records.page_of(self._did, rkey), rkey, composed.text, alts)
+                return CreatedCopy(records.page_of(self._did, rkey), rkey, composed.text, alts)
             if await self._is_ours(rkey, job, source, said):
-                return Made(records.page_of(self._did, rkey), rkey, composed.text, alts)
-        raise Refused("other posts have all the record keys that this one could have")
+                return CreatedCopy(records.page_of(self._did, rkey), rkey, composed.text, alts)
+        raise Refused("all record keys for this post's time are taken by other posts")
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> Made | None:
-        """Nothing: Bluesky's own pages would go on showing the first version."""
+    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
+        """Does nothing: Bluesky's AppView would go on showing the first version."""
         del job, source, copy
         return None
 
@@ -87,7 +89,7 @@ class AtBluesky:
         collection = {"liked": LIKE, "reposted": REPOST}.get(fragment.partition("-")[0], POST)
         named = records.post_at(url)
         if not rkey and collection == POST:
-            # Without an address: what a try may have made before the post was deleted.
+            # Without a URL: delete what an attempt may have created before the post was deleted.
             rkey = named[1] if named else job.key
         if rkey:
             await self._client.delete(collection, rkey)
@@ -117,7 +119,7 @@ class AtBluesky:
             return None
         asked = {"uri": uri, "depth": 10, "parentHeight": 0}
         thread = (await client.view("app.bsky.feed.getPostThread", **asked)).get("thread")
-        hidden = await client.who_minds(dids_in(thread) - {self._did})
+        hidden = await client.opted_out(dids_in(thread) - {self._did})
         found = [*from_thread(thread, self._did, hidden)]
         if target.backfeed == "all" and target.likes == "faces":
             likes = await client.pages("app.bsky.feed.getLikes", "likes", uri=uri)
@@ -129,14 +131,15 @@ class AtBluesky:
             quotes = await client.pages("app.bsky.feed.getQuotes", "posts", uri=uri)
             found += from_posts(quotes, self._did, hidden, "mention-of")
         counts = {
-            "like-of": counted(post.get("likeCount")),
-            "repost-of": counted(post.get("repostCount")),
+            "like-of": count_of(post.get("likeCount")),
+            "repost-of": count_of(post.get("repostCount")),
         }
         return CopyAnswers(tuple(found), counts, now)
 
     def _created(self, job: Job, source: Source) -> str:
-        """When the copy says that it was made, the same in each try: but never in the future, where
-        a clock that was wrong at the first would have it."""
+        """The copy's ``createdAt``, the same in each attempt; never in the future, where a
+        wrong clock may have put it.
+        """
         now = records.created_at(source.published, self._environment.now())
         latest = records.created_at(self._environment.now(), self._environment.now())
         return job.created if job.created and job.created <= latest else now
@@ -146,10 +149,10 @@ class AtBluesky:
         return records.tid(source.published, source.url, self._target.uid, *extra)
 
     async def _is_ours(self, rkey: str, job: Job, source: Source, said: Collection[str]) -> bool:
-        """Whether the record that has the key is this post's copy, made by an earlier try.
+        """Whether the record under the key is this post's copy from an earlier attempt.
 
-        It says what this or the last try wanted to say, was to be made at the same moment, or links
-        to the post; and it is not known to be another post's.
+        It is if it has the text of this or the last attempt, or the same ``createdAt``, or links to
+        the post, and is not known as another post's copy.
         """
         found, page = await self._client.get(POST, rkey), records.page_of(self._did, rkey)
         if found is None or (page != job.old and self._environment.is_taken(page)):
@@ -166,23 +169,24 @@ class AtBluesky:
                 return found
         return None
 
-    async def _react(self, job: Job, source: Source, subject: Ref) -> Made:
+    async def _react(self, job: Job, source: Source, subject: Ref) -> CreatedCopy:
         created = self._created(job, source)
         job.created, job.maybe = created, True
         self._environment.save(job)
         collection, word = (LIKE, "liked") if source.kind == "like" else (REPOST, "reposted")
         record = {"$type": collection, "subject": subject.as_json(), "createdAt": created}
         rkey = self._key(source)
-        # Where the key is taken it is by this very like: nothing else is made of these texts.
+        # A taken key means that this same like exists: the key is derived from its subject.
         await self._client.put(collection, rkey, record)
         named = records.post_at(subject.uri)
         page = records.page_of(*named) if named else subject.uri
-        return Made(f"{page}#{word}-by-{self._did}", rkey)
+        return CreatedCopy(f"{page}#{word}-by-{self._did}", rkey)
 
     async def _mentions(self, words: str, job: Job) -> list[Span]:
-        """The accounts that the text names, as far as there are such.
+        """The mentions in the text that are existing accounts.
 
-        Where asking fails again and again, a name is a word: no post waits for another's server.
+        Where resolving a handle keeps failing it stays plain text, so that no post waits for
+        another server.
         """
         found = []
         for span in text.handles(words):
@@ -211,12 +215,12 @@ class AtBluesky:
             try:
                 thumb = await self._client.upload(await self._photo(Picture(card.picture)))
             except Refused:
-                # A card without its picture is one all the same.
+                # The card is sent without its picture.
                 thumb = None
         return records.card_embed(card.url, card.title, card.description, thumb), ()
 
     async def _photo(self, picture: Picture) -> Photo:
-        return await fitting(
+        return await fit_photo(
             self._environment,
             picture,
             most_bytes=records.IMAGE_BYTES,

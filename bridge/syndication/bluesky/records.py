@@ -1,4 +1,4 @@
-"""Records of AT protocol, as Bluesky wants them: pure (https://atproto.com/specs/record-key)."""
+"""AT Protocol records for Bluesky. Pure functions (https://atproto.com/specs/record-key)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.syndication.compose.text import Facet
 POST = "app.bsky.feed.post"
 LIKE = "app.bsky.feed.like"
 REPOST = "app.bsky.feed.repost"
-#: What the newest lexicon and the servers of today both take (app.bsky.embed.images).
+#: Accepted by the newest lexicon and by present servers (app.bsky.embed.images).
 IMAGE_BYTES = 1_000_000
 IMAGE_SIDE = 2_000
 _TID = "234567abcdefghijklmnopqrstuvwxyz"
@@ -24,18 +24,18 @@ _TID = "234567abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A record: where it is, and which version of it (com.atproto.repo.strongRef)."""
+    """A reference to a version of a record (com.atproto.repo.strongRef)."""
 
     uri: str
     cid: str
 
     def as_json(self) -> dict[str, str]:
-        """As records refer to it."""
+        """The reference as JSON."""
         return {"uri": self.uri, "cid": self.cid}
 
 
 def post_at(url: str) -> tuple[str, str] | None:
-    """The account and the record key that the address of a post at Bluesky names."""
+    """The account (handle or DID) and record key in the URL of a Bluesky post, or ``None``."""
     if match := re.fullmatch(rf"at://([^/]+)/{re.escape(POST)}/([\w.~:-]+)", url):
         return match[1], match[2]
     parts = urlsplit(url)
@@ -44,15 +44,15 @@ def post_at(url: str) -> tuple[str, str] | None:
 
 
 def page_of(did: str, rkey: str) -> str:
-    """Where people see a post; by its DID, so that a new handle does not break it."""
+    """The URL of a post's page; with the DID, since handles change."""
     return f"https://bsky.app/profile/{did}/post/{rkey}"
 
 
 def tid(when: datetime, *parts: str) -> str:
-    """A record key that the moment and these texts always make (atproto.com/specs/tid).
+    """A record key derived from a time and these texts (atproto.com/specs/tid).
 
-    Posts are dated to the second: what is below comes from the texts, so that two of one second
-    have keys of their own.
+    Posts are dated to the second; the lower bits come from a hash of the texts, so that two posts
+    of one second have different keys.
     """
     seed = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:8], "big")
     seconds = max(0, int(when.timestamp()))
@@ -62,8 +62,9 @@ def tid(when: datetime, *parts: str) -> str:
 
 
 def created_at(published: datetime, now: datetime) -> str:
-    """When a copy says that it was made: its post's own date only within a day, since feeds are in
-    this order."""
+    """The ``createdAt`` of a copy: the post's date if that is within a day, else now, since
+    feeds are sorted by it.
+    """
     own = abs((now - published).total_seconds()) < 86_400 and published <= now
     when = (published if own else now).astimezone(UTC)
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
@@ -78,7 +79,9 @@ def post_record(
     embed: Mapping[str, Any] | None = None,
     reply: tuple[Ref, Ref] | None = None,
 ) -> dict[str, Any]:
-    """``app.bsky.feed.post``; ``reply`` are parent and root."""
+    """An ``app.bsky.feed.post`` record; ``reply`` are references to the parent and the root
+    post.
+    """
     record: dict[str, Any] = {"$type": POST, "text": text, "createdAt": created}
     if found := [each.as_json() for each in facets]:
         record["facets"] = found
@@ -92,7 +95,7 @@ def post_record(
 
 
 def images_embed(images: Iterable[tuple[Mapping[str, Any], str, Photo]]) -> dict[str, Any]:
-    """``app.bsky.embed.images``: blob, alt text, and the picture for its size."""
+    """``app.bsky.embed.images`` from blobs, alt texts and the photos (for their sizes)."""
     return {
         "$type": "app.bsky.embed.images",
         "images": [
@@ -109,7 +112,7 @@ def images_embed(images: Iterable[tuple[Mapping[str, Any], str, Photo]]) -> dict
 def card_embed(
     url: str, title: str, description: str, thumb: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """``app.bsky.embed.external``: no server makes a card by itself."""
+    """``app.bsky.embed.external``: a link card, which no server makes by itself."""
     external: dict[str, Any] = {"uri": url, "title": title, "description": description}
     if thumb is not None:
         external["thumb"] = dict(thumb)

@@ -1,4 +1,4 @@
-"""A session with an account's own server, found by its handle, kept, and renewed."""
+"""A session at an account's PDS: found by its handle, stored, and refreshed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LONGEST_DID = 2_048
 
 
 class Sessions:
-    """Where a session is kept between runs: 300 may be made a day, and no more."""
+    """Stores a session between runs; servers allow only 300 new ones a day."""
 
     def load(self) -> dict[str, str]:
-        """What :meth:`save` was given last."""
+        """The session stored last, or ``{}``."""
         raise NotImplementedError
 
     def save(self, session: Mapping[str, str]) -> None:
-        """Keep it, for the user alone who runs the bridge."""
+        """Store a session, readable only by the bridge's user."""
         raise NotImplementedError
 
 
@@ -47,8 +47,9 @@ class Session:
         sessions: Sessions,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """``own`` reaches what the owner has chosen (``server``, ``appview``, each ``""`` for the
-        usual one), ``guarded`` what documents of others name."""
+        """``own`` may reach the servers chosen by the owner (``server``, ``appview``; ``""``
+        for the default), ``guarded`` only public addresses, for what others' documents name.
+        """
         self._own, self._guarded = own, guarded
         self._server, self._appview = server, appview
         self._handle, self._password = handle, password
@@ -62,7 +63,7 @@ class Session:
         return (await self._session())["did"]
 
     async def _session(self, *, renew: str = "") -> dict[str, str]:
-        """A session whose access token is good; ``renew`` is one that has been refused."""
+        """A session with a valid access token; ``renew`` is a token that was refused."""
         known = self._known
         fresh = known.get("accessJwt", "")
         if known.get("identifier") != self._handle or known.get("secret") != self._secret():
@@ -76,14 +77,14 @@ class Session:
                 made = object_of(await api.send("POST", path, known["refreshJwt"]))
                 return self._keep({**known, **self._tokens(made)})
             except ApiError as error:
-                if error.passing:
+                if error.is_temporary:
                     raise
         return await self._sign_in()
 
     async def _sign_in(self) -> dict[str, str]:
         if not _APP_PASSWORD.fullmatch(self._password):
             raise ApiError(
-                "this is not an app password (xxxx-xxxx-xxxx-xxxx): make one at"
+                "this is not an app password (xxxx-xxxx-xxxx-xxxx). Create one at"
                 " https://bsky.app/settings/app-passwords",
                 status=401,
             )
@@ -96,7 +97,7 @@ class Session:
             pds = _pds_of(made.get("didDoc")) or server
         did, handle = made.get("did"), made.get("handle")
         if not isinstance(did, str):
-            raise ApiError(f"{server} does not say whose session it is")
+            raise ApiError(f"{server} named no account in its response")
         return self._keep(
             {
                 **self._tokens(made),
@@ -109,7 +110,7 @@ class Session:
         )
 
     def _secret(self) -> str:
-        """Tells whether the password is still the one that a session was made with."""
+        """A hash of the app password, to detect that it has changed since the session was made."""
         return hashlib.sha256(self._password.encode()).hexdigest()[:16]
 
     def _keep(self, session: dict[str, str]) -> dict[str, str]:
@@ -120,13 +121,13 @@ class Session:
     def _tokens(self, made: Mapping[str, Any]) -> dict[str, str]:
         access, refresh = made.get("accessJwt"), made.get("refreshJwt")
         if not isinstance(access, str) or not access:
-            raise ApiError("the server's answer has no token")
+            raise ApiError("the server's response has no token")
         refresh = refresh if isinstance(refresh, str) else ""
         until = str(self._now() + _lifetime(access, self._now()))
         return {"accessJwt": access, "refreshJwt": refresh, "until": until}
 
     def api(self, server: str) -> Api:
-        """How a server is asked."""
+        """The API client for a server."""
         known = self._servers.setdefault(server, Server())
         return Api(self._caller(server), server, known)
 
@@ -135,7 +136,7 @@ class Session:
         return self._own if server.rstrip("/") in chosen else self._guarded
 
     async def _find_server(self) -> str:
-        """The PDS that the account's DID document names; Bluesky's own have one entrance."""
+        """The PDS in the account's DID document; for Bluesky's own servers the common entryway."""
         did = self._handle if self._handle.startswith("did:") else await self._find_did()
         if did.startswith("did:web:"):
             host = did.removeprefix("did:web:").replace("%3A", ":")
@@ -144,18 +145,21 @@ class Session:
             )
         else:
             document = object_of(await Api(self._guarded, _DIRECTORY).get(f"/{did}"))
-        # "The handle must be listed in the DID document": else anyone could say whose it is.
+        # "The handle must be listed in the DID document": without that anyone could claim it.
         names = document.get("alsoKnownAs")
         if did != self._handle and f"at://{self._handle}".lower() not in _lowered(names):
-            raise ApiError(f"the DID document of {self._handle} does not name it", status=400)
+            raise ApiError(
+                f"the DID document of {self._handle} does not list that handle", status=400
+            )
         pds = _pds_of(document)
         if not pds:
-            raise ApiError(f"the DID document of {self._handle} names no server", status=400)
+            raise ApiError(f"the DID document of {self._handle} names no PDS", status=400)
         return "https://bsky.social" if _is_blueskys(pds) else pds
 
     async def _find_did(self) -> str:
-        """Whose the handle is (atproto.com/specs/handle): asked of Bluesky, which looks into DNS as
-        well, and where that knows of no such account of the handle's own host."""
+        """The DID of the handle (atproto.com/specs/handle): asked of Bluesky, which also uses
+        DNS, and if that knows no such account, of the handle's host.
+        """
         path = "/xrpc/com.atproto.identity.resolveHandle"
         try:
             found = object_of(await self.api(PUBLIC_APPVIEW).get(path, handle=self._handle))
@@ -168,7 +172,7 @@ class Session:
             answer = await own.get("/.well-known/atproto-did")
         except ApiError as error:
             raise ApiError(
-                f"no account is known by the handle {self._handle}", status=error.status
+                f"there is no account with the handle {self._handle}", status=error.status
             ) from error
         did = answer.body[:_LONGEST_DID].decode("ascii", "replace").strip()
         if not re.fullmatch(r"did:(?:plc|web):[\w.:%-]+", did):
@@ -187,7 +191,7 @@ class Session:
         data: bytes | None = None,
         mime: str = "",
     ) -> dict[str, Any]:
-        """A call with the account's session, which is renewed once where it is refused."""
+        """Call a method with the account's session, which is refreshed once if it is refused."""
         renew = ""
         while True:
             session = await self._session(renew=renew)
@@ -205,7 +209,7 @@ class Session:
                 )
                 return object_of(answer) if answer.body.strip() else {}
             except ApiError as error:
-                # A bad token is 400 InvalidToken, an old one 400 ExpiredToken.
+                # An invalid token gives 400 InvalidToken, an expired one 400 ExpiredToken.
                 if renew or not (
                     error.status == 401 or error.name in {"InvalidToken", "ExpiredToken"}
                 ):
@@ -213,14 +217,14 @@ class Session:
                 renew = session["accessJwt"]
 
     def appview(self) -> str:
-        """Whom to ask; ``""``: the account's own server, which passes it on."""
+        """The AppView to query; ``""`` means the account's PDS, which forwards the request."""
         if self._appview:
             return self._appview
         return PUBLIC_APPVIEW if not self._server or _is_blueskys(self._server) else ""
 
 
 def _until(session: Mapping[str, str]) -> float:
-    """When a session's access token ends, by our own clock."""
+    """When a session's access token expires, by the local clock."""
     try:
         return float(session.get("until", ""))
     except ValueError:
@@ -228,8 +232,9 @@ def _until(session: Mapping[str, str]) -> float:
 
 
 def _lifetime(token: str, now: float) -> float:
-    """How long a JWT is good, by its server's clock alone (RFC 7519 4.1.4, 4.1.6): ours may be
-    wrong. For ever where it does not say."""
+    """The lifetime of a JWT in seconds, from its own claims (RFC 7519 4.1.4, 4.1.6), since
+    the local clock may be wrong; infinite where it has none.
+    """
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -248,8 +253,9 @@ def _is_blueskys(server: str) -> bool:
 
 
 def _pds_of(document: object) -> str:
-    """The server that a DID document names (#atproto_pds). It gets the password, and so has to be
-    one that is spoken to by https."""
+    """The PDS that a DID document names (#atproto_pds). It is sent the password, so it must
+    use https.
+    """
     services = document.get("service") if isinstance(document, dict) else None
     for service in services if isinstance(services, list) else []:
         if isinstance(service, dict) and str(service.get("id", "")).endswith("#atproto_pds"):

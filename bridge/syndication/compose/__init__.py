@@ -1,1 +1,1 @@
-"""What a network gets of a post: its text counted and cut, its pictures, its card."""
+"""Composes what a network gets of a post: text within its limits, photos, link card."""

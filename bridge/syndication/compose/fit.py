@@ -1,6 +1,6 @@
-"""Fits one photo to a network's limits: size, format, no metadata.
+"""Scales one photo to a network's limits and removes its metadata.
 
-Run as a program: a line of JSON and the picture in, a line of JSON and the photo out.
+Run as a program: reads a line of JSON and the photo, writes a line of JSON and the result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF
 _QUALITIES = (85, 75, 65, 50)
 _SMALLER = 0.75
 _SMALLEST = 200
-#: For the largest picture that Pillow opens at all.
+#: Enough for the largest picture that Pillow opens.
 _MEMORY = 4 * 1024**3
 _CPU_SECONDS = 60
 
@@ -35,7 +35,7 @@ def fit(
     most_pixels: int = 100_000_000,
     mimes: Collection[str] = tuple(_FORMATS.values()),
 ) -> Photo:
-    """The picture, as it is where that will do, else scaled down and compressed until it fits.
+    """The photo unchanged where it fits the limits, else scaled down and compressed until it does.
 
     Raises :class:`NoImage`.
     """
@@ -48,7 +48,7 @@ def fit(
             image.load()
             return _made(ImageOps.exif_transpose(image), most_bytes, longest, most_pixels)
     except UnidentifiedImageError as error:
-        raise NoImage("it is in a format that the bridge cannot convert") from error
+        raise NoImage("its format is not supported") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise NoImage(f"it cannot be read: {error}") from error
 
@@ -71,7 +71,7 @@ def _made(image: Image.Image, most_bytes: int, longest: int, most_pixels: int) -
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     plain = image.convert("RGBA" if has_alpha else "RGB")
     kind, mime = ("WEBP", "image/webp") if has_alpha else ("JPEG", "image/jpeg")
-    # Comments and other words in it would be written again; colours are another matter.
+    # Comments would be written again; the colour profile is kept.
     profile = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA"} else None
     plain.info = {}
     pixels = plain.width * plain.height
@@ -85,12 +85,12 @@ def _made(image: Image.Image, most_bytes: int, longest: int, most_pixels: int) -
             if out.tell() <= most_bytes:
                 return Photo(out.getvalue(), mime, *scaled.size)
         if max(size) < _SMALLEST:
-            raise NoImage(f"it does not fit into {most_bytes:,} bytes")
+            raise NoImage(f"it cannot be reduced to {most_bytes:,} bytes")
         factor *= _SMALLER
 
 
 def main() -> None:
-    """Serve one picture."""
+    """Read one photo from standard input, write the result to standard output."""
     os.nice(5)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     with suppress(ValueError):  # macOS takes no limit on memory

@@ -1,7 +1,7 @@
-"""Photos as a network takes them: made in a process of its own (:mod:`~.fit`).
+"""Scales photos in a subprocess (:mod:`~.fit`).
 
-A post may show pictures of other sites, and decoders can be kept busy, or be made to take much
-memory, by a small file: that process bounds both.
+A post may show pictures of other sites, and a small malicious file can make a decoder use much time
+or memory; the subprocess limits both.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SECONDS = 180.0
 
 
 class NoImage(Exception):
-    """This is not a picture that can be sent; the text says why."""
+    """The file cannot be used as a photo; the text visible_content why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A picture as it is sent."""
+    """A photo as it is sent."""
 
     data: bytes
     mime: str
@@ -38,12 +38,12 @@ async def fit_in_subprocess(
     most_pixels: int = 100_000_000,
     mimes: Collection[str] = ("image/jpeg", "image/png", "image/webp"),
 ) -> Photo:
-    """What :func:`~.fit.fit` makes of a picture. Raises :class:`NoImage`."""
+    """Run :func:`~.fit.fit` in a subprocess. Raises :class:`NoImage`."""
     limits = {"most_bytes": most_bytes, "longest": longest, "most_pixels": most_pixels}
     asked = json.dumps({**limits, "mimes": [*mimes]}).encode()
     answer = await run_in_subprocess("-m", _PROGRAM, data=asked + b"\n" + data, seconds=_SECONDS)
     if not answer:
-        raise NoImage("it takes too much time or memory")
+        raise NoImage("decoding it takes too much time or memory")
     line, _, made = answer.partition(b"\n")
     told = json.loads(line)
     if "why" in told:

@@ -1,4 +1,4 @@
-"""How long texts are for the networks, and where they are cut: no I/O, no state."""
+"""Measures texts as the networks do, and cuts them. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Literal, TypeAlias
 
 import grapheme
 
-from bridge.syndication.compose.text import Kind, Rich, Span, count, graphemes, spans, urls
+from bridge.syndication.compose.text import Kind, RichText, Span, count, graphemes, spans, urls
 
 Counts: TypeAlias = Literal["links", "raw", "larger"]
 
-#: Mastodon counts each link as this many characters, however long it is.
+#: The length that Mastodon counts for a link.
 URL_LENGTH = 23
 _SPACE = re.compile(r"\s")
 _DOMAIN = re.compile(
@@ -24,7 +24,9 @@ _DOMAIN = re.compile(
 
 
 def has_known_ending(url: str) -> bool:
-    """Whether a link's host ends as domain names do: Mastodon counts others in full."""
+    """Whether a link's host ends in a known top-level domain; Mastodon counts other links in
+    full.
+    """
     host = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
     host = host.partition(":")[0].rstrip(".")
     name, dot, last = host.rpartition(".")
@@ -32,7 +34,9 @@ def has_known_ending(url: str) -> bool:
 
 
 def mastodon_length(text: str) -> int:
-    """How long a text is for Mastodon: graphemes, links as 23, remote accounts without hosts."""
+    """The length as Mastodon counts it: graphemes, links as 23, remote mentions without their
+    host.
+    """
     return sum(unit.cost for unit in _units(text, _mastodon_cost))
 
 
@@ -57,12 +61,12 @@ def _code_points(span: Span, text: str) -> int:
     return span.end - span.start
 
 
-# ---- limits and cutting ---------------------------------------------------------------------
+# Limits and cutting.
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is never cut in two: a link, a tag, an account, or one grapheme of the rest."""
+    """A part that is never cut: a link, hashtag or mention, or a single grapheme."""
 
     start: int
     end: int
@@ -73,7 +77,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How a network counts, and how much it takes: ``most`` of its own, ``bytes`` of UTF-8."""
+    """A network's way to count and its limits: ``most`` in its own unit, ``bytes`` in UTF-8."""
 
     most: int
     most_bytes: int
@@ -82,29 +86,32 @@ class Measure:
     by_code_point: bool = False
 
     def units(self, text: str) -> list[Unit]:
-        """The text in parts that stay whole."""
+        """Split a text into units."""
         return _units(
             text, self.cost, bare_domains=self.bare_domains, by_code_point=self.by_code_point
         )
 
     def size(self, text: str) -> tuple[int, int]:
-        """How long a text is, by the network's count and in bytes."""
+        """The length of a text by the network's count, and in bytes."""
         units = self.units(text)
         return sum(unit.cost for unit in units), sum(unit.size for unit in units)
 
     def fits(self, text: str) -> bool:
-        """Whether the network takes it."""
+        """Whether a text is within the limits."""
         length, size = self.size(text)
         return length <= self.most and size <= self.most_bytes
 
 
-#: app.bsky.feed.post: maxGraphemes and maxLength. A link counts by what is written.
+#: maxGraphemes and maxLength of app.bsky.feed.post. A link counts as it is written.
 BLUESKY = Measure(300, 3_000, _raw_cost)
 
 
 def mastodon(most: int = 500, *, counts: Counts = "links", url_length: int = URL_LENGTH) -> Measure:
-    """How a server with Mastodon's API counts: ``raw`` where it counts each code point, of links
-    and of emoji, too; ``larger`` where that is not known."""
+    """The measure of a server with Mastodon's API.
+
+    ``counts``: ``links`` as Mastodon does; ``raw`` for code points, in links and emoji, too;
+    ``larger`` for the larger of both where it is not known.
+    """
     if counts == "raw":
         return Measure(most, 10_000_000, _code_points, by_code_point=True)
     cost = partial(_mastodon_cost if counts == "links" else _larger_cost, url_length=url_length)
@@ -134,7 +141,8 @@ def _units(
 def _plain_units(
     text: str, offset: int, *, bare_domains: bool, by_code_point: bool
 ) -> Iterator[Unit]:
-    # The newest clients of Mastodon count a bare domain as a link, its servers do not: the more.
+    # Mastodon's web client counts a bare domain as a link and its server does not; the larger count
+    # is used.
     domains = {each.start(): each.end() for each in _DOMAIN.finditer(text)} if bare_domains else {}
     at = 0
     for each in grapheme.graphemes(text):
@@ -146,11 +154,11 @@ def _plain_units(
         at += len(each)
 
 
-def cut(rich: Rich, measure: Measure, tail: str) -> Rich:
-    """The text and ``tail``, or as many of its whole words as fit, "…" and ``tail``.
+def cut(rich: RichText, measure: Measure, tail: str) -> RichText:
+    """The text and ``tail`` if they fit, else as many whole words as fit, "…" and ``tail``.
 
-    Never cut are a grapheme, a link, a tag, an account: the whole goes. A word that takes more than
-    a third of the room, as in languages without spaces, is cut between graphemes.
+    Graphemes, links, hashtags and mentions are kept or dropped as a whole. A word longer than a
+    third of the limit, as in languages without spaces, is cut between graphemes.
     """
     whole = rich + tail
     if measure.fits(whole.text):
@@ -158,17 +166,17 @@ def cut(rich: Rich, measure: Measure, tail: str) -> Rich:
     shortened = _shortened(rich, measure, tail)
     head = shortened.text if shortened is not None else ""
     if shortened is None or not head:
-        return Rich(tail.lstrip("\n"))
+        return RichText(tail.lstrip("\n"))
     return shortened + tail
 
 
-def shorten(rich: Rich, measure: Measure) -> Rich:
-    """As many whole words as fit, with "…" where that is not all."""
+def shorten(rich: RichText, measure: Measure) -> RichText:
+    """As many whole words as fit, followed by "…" if something was cut."""
     return cut(rich, measure, "")
 
 
 def shorten_alt(alt: str, most: int) -> str:
-    """As many whole words of an alt text as fit: servers count its code points."""
+    """As many whole words of an alt text as fit into ``most`` code points."""
     if len(alt) <= most:
         return alt
     units, at = graphemes(alt), 0
@@ -180,15 +188,15 @@ def shorten_alt(alt: str, most: int) -> str:
     return f"{_without_loose_end(head or alt[:at])}…"
 
 
-def _shortened(rich: Rich, measure: Measure, tail: str) -> Rich | None:
+def _shortened(rich: RichText, measure: Measure, tail: str) -> RichText | None:
     length, size = measure.size(tail)
     room, room_bytes = measure.most - length - 1, measure.most_bytes - size - len("…".encode())
     text, units = rich.text, measure.units(rich.text)
-    fitting = _fitting(units, room, room_bytes)
-    end = _word_end(text, units, fitting, room)
+    fit_photo = _fitting(units, room, room_bytes)
+    end = _word_end(text, units, fit_photo, room)
     head = _without_loose_end(text[:end])
     if _ends_in_link(head):
-        # Mastodon's servers would take an ellipsis that follows at once for a part of the link.
+        # Mastodon would take an ellipsis directly after a link as a part of it.
         if measure.size(head + " …" + tail)[0] > measure.most:
             head = _without_loose_end(re.sub(r"\S+$", "", head))
         else:
@@ -197,7 +205,7 @@ def _shortened(rich: Rich, measure: Measure, tail: str) -> Rich | None:
 
 
 def _fitting(units: Sequence[Unit], room: int, room_bytes: int) -> int:
-    """How many units there is room for."""
+    """The number of units that fit."""
     for number, unit in enumerate(units):
         room, room_bytes = room - unit.cost, room_bytes - unit.size
         if room < 0 or room_bytes < 0:
@@ -206,7 +214,7 @@ def _fitting(units: Sequence[Unit], room: int, room_bytes: int) -> int:
 
 
 def _word_end(text: str, units: Sequence[Unit], count: int, room: int) -> int:
-    """Where the words that fit end, by characters."""
+    """The index at which the last fit_photo word ends."""
     if count == len(units):
         return len(text)
     end = units[count].start
@@ -219,13 +227,15 @@ def _word_end(text: str, units: Sequence[Unit], count: int, room: int) -> int:
     if word * 3 > room and units[count].kind is None:
         return end
     if word * 3 > room and units[count - 1].kind is None:
-        # What does not fit is a link amid a word of a language without spaces.
+        # A link inside a word of a language without spaces does not fit.
         return end
     return begin
 
 
 def _without_loose_end(text: str) -> str:
-    """Without spaces and punctuation that an ellipsis would follow oddly, and no open bracket."""
+    """The text without trailing spaces, punctuation or an unclosed bracket, for an ellipsis
+    to follow.
+    """
     while True:
         trimmed = text.rstrip().rstrip("-,;:.…")
         if re.search(r"(?:^|\s)[(\[]$", trimmed):

@@ -13,10 +13,10 @@ import mf2py
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from bridge.syndication.compose.shown import Picture, PostPage
-from bridge.syndication.compose.text import Rich, Span
+from bridge.syndication.compose.post_page import Picture, PostPage
+from bridge.syndication.compose.text import RichText, Span
 
-#: More of a post is never sent anywhere.
+#: The longest text that is read; no network accepts so much.
 _MOST = 60_000
 _DEEPEST = 200
 
@@ -30,9 +30,9 @@ _BLOCKS = _names(
     " figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav"
     " ol p pre section summary table tbody tfoot thead tr ul"
 )
-#: Blocks that stand on a line of their own, without a blank one before them.
+#: Blocks on a line of their own, without a blank line before them.
 _LINES = frozenset({"li", "tr", "dt", "dd", "figcaption", "summary", "caption", "legend"})
-#: What shows no text, or text that is only there for want of something else.
+#: Elements that show no text, or only fallback text.
 _SILENT = _names(
     "audio base button canvas embed head iframe img input link math meta noscript object option"
     " picture rp rt script select source style svg template textarea title track video"
@@ -48,7 +48,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
 
 
 def read_page(html: bytes | str, url: str) -> PostPage | None:
-    """The entry with this URL, or the only one of the page; ``None`` where there is none."""
+    """The entry with this URL, or the page's only one; ``None`` where there is none."""
     soup = BeautifulSoup(html, "html5lib")
     parsed = mf2py.Parser(doc=soup, url=url, expose_dom=True).to_dict()
     item = _entry(parsed["items"], url)
@@ -57,7 +57,7 @@ def read_page(html: bytes | str, url: str) -> PostPage | None:
     properties: Mapping[str, list[Any]] = item["properties"]
     contents = [each for each in properties.get("content", []) if isinstance(each, dict)]
     bodies = [each["dom"] for each in contents if isinstance(each.get("dom"), Tag)]
-    content, pictures = _read(bodies[0], url) if bodies else (Rich(), ())
+    content, pictures = _read(bodies[0], url) if bodies else (RichText(), ())
     stamps = [*properties.get("published", []), *properties.get("updated", [])]
     return PostPage(
         content=content,
@@ -70,24 +70,23 @@ def read_page(html: bytes | str, url: str) -> PostPage | None:
     )
 
 
-def read_html(html: str, base: str) -> tuple[Rich, tuple[Picture, ...]]:
-    """HTML as text with links, as the networks show it, and the pictures in it.
+def read_html(html: str, base: str) -> tuple[RichText, tuple[Picture, ...]]:
+    """Convert HTML to text with links as the networks show it, and the pictures in it.
 
-    Paragraphs are apart by a blank line; entities are decoded once, by the parser; pictures, their
-    alt texts and the marks of footnotes are left out.
+    Paragraphs are separated by a blank line. Pictures, alt texts and footnote marks are left out.
     """
     body = BeautifulSoup(html, "html5lib").body
-    return (Rich(), ()) if body is None else _read(body, base)
+    return (RichText(), ()) if body is None else _read(body, base)
 
 
-def _read(body: Tag, base: str) -> tuple[Rich, tuple[Picture, ...]]:
+def _read(body: Tag, base: str) -> tuple[RichText, tuple[Picture, ...]]:
     writer = _Writer(base)
     writer.children(body, 0)
     return writer.rich(), tuple(writer.pictures)
 
 
 class _Writer:
-    """Writes down what a page's text is, element by element."""
+    """Writes the text of a page, element by element."""
 
     def __init__(self, base: str) -> None:
         self.pictures: list[Picture] = []
@@ -99,14 +98,14 @@ class _Writer:
         self._space = False
         self._prefix = ""
         self._last_prefix = ""
-        #: What the next line begins with, as the first of a list's item, and what stands before it.
+        #: The prefix of the next line, for the first line of a list item and for the others.
         self._marker: tuple[str, str] | None = None
         self._link_start = -1
         self._in_link = False
         self._preformatted = False
 
-    def rich(self) -> Rich:
-        return Rich("".join(self._parts), tuple(self._links))
+    def rich(self) -> RichText:
+        return RichText("".join(self._parts), tuple(self._links))
 
     def children(self, parent: Tag, depth: int) -> None:
         for child in parent.children:
@@ -191,7 +190,7 @@ class _Writer:
     def _item(self, item: Tag, depth: int) -> None:
         for child in item.children:
             if isinstance(child, Tag) and child.name == "p":
-                # Loose lists have paragraphs in their items; a message has no room for that.
+                # Paragraphs in list items are not separated by blank lines.
                 self._break(1)
                 self.children(child, depth)
                 self._break(1)
@@ -229,7 +228,7 @@ class _Writer:
                 self._word(word)
 
     def _lines(self, text: str) -> None:
-        """Code, as it is; line ends at its end are those of the block."""
+        """Write preformatted text, without line breaks at its end."""
         for index, line in enumerate(text.split("\n")):
             if index:
                 self._breaks += 1 if self._parts else 0
@@ -248,7 +247,7 @@ class _Writer:
         self._append(word)
 
     def _begin_line(self) -> None:
-        """Blank lines belong to the quote that goes on over them."""
+        """Start a line with its prefix; blank lines within a quotation get its prefix, too."""
         if self._breaks:
             shorter = min(self._last_prefix, self._prefix, key=len)
             goes_on = self._last_prefix.startswith(shorter) and self._prefix.startswith(shorter)
@@ -281,7 +280,7 @@ def _is_silent(tag: Tag) -> bool:
         return True
     if tag.name != "sup":
         return False
-    # <sup id="fnref:1"><a class="footnote-ref">1</a></sup>, as Markdown makes it.
+    # Markdown's footnotes: ``<sup id="fnref:1"><a class="footnote-ref">1</a></sup>``.
     return str(tag.get("id") or "").startswith("fnref") or any(
         _MARKS.intersection(link.get("class") or []) for link in tag.find_all("a")
     )
@@ -348,7 +347,7 @@ def _pictures(values: list[Any]) -> Iterator[Picture]:
 
 
 def _times(values: list[Any]) -> Iterator[datetime]:
-    """Those that say which moment they mean."""
+    """The values that are a date and time with a time zone."""
     for value in values:
         try:
             time = datetime.fromisoformat(value)
@@ -359,7 +358,7 @@ def _times(values: list[Any]) -> Iterator[datetime]:
 
 
 def _language(contents: list[dict[str, Any]], soup: BeautifulSoup) -> str:
-    """The language of the text, as it or what is around it says."""
+    """The content's language, from its own or a surrounding ``lang`` attribute."""
     root = soup.find("html")
     outside = root.get("lang") if isinstance(root, Tag) else None
     for lang in (*(each.get("lang") for each in contents), outside):

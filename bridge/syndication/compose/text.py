@@ -1,4 +1,4 @@
-"""Text as Mastodon and Bluesky count it, find links in it, and show it: no I/O, no state."""
+"""Text as Mastodon and Bluesky count it, detect links in it, and display it. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import grapheme
 Kind: TypeAlias = Literal["link", "tag", "mention"]
 
 _TAG_LENGTH = 64
-#: What a grapheme cannot be told for cheaply is cut here: nothing that long is ever sent.
+#: Longer texts are cut here before they are split into graphemes; no network accepts so much.
 _LONGEST = 100_000
 
-#: A link begins where a word does, and ends before a space or a quote.
+#: A link starts at a word boundary and ends before a space or a quotation mark.
 _URL = re.compile(r"(?<![A-Za-z0-9@＠$#＃])https?://[^\s<>\"“”«»「」『』]+", re.IGNORECASE)
-#: What a sentence has after a link, which is not the link's.
+#: Punctuation after a link that belongs to the sentence.
 _AFTER_URL = ".,;:!?…'’*_~、。，．！？：；）】》〉"
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
-#: Invisible characters that end a tag at Bluesky.
+#: Invisible characters that end a hashtag at Bluesky.
 _BREAKS = "\u00ad\u2060\u200a\u200b\u200c\u200d\u20e2"
 _TAG = re.compile(rf"(?:(?<=\s)|(?<![\s\S]))[#＃](?!\ufe0f)([^\s{_BREAKS}]+)")
-#: A remote account, in full: what Mastodon counts without the host.
+#: A remote mention, which Mastodon counts without the host.
 _REMOTE = re.compile(r"(?<![=/\w@])@(\w+(?:[\w.-]*\w)?)@(\w+(?:[.-]\w+)*\.\w{2,}(?::\d+)?)")
-#: What Mastodon takes for a local account, no matter who that is.
+#: What Mastodon takes for a local mention.
 _LOCAL = re.compile(r"(?<![=/\w@])@(?=\w)")
 _HANDLE = re.compile(
     r"(?<![\w@./-])@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63})(?![\w@-])"
@@ -35,7 +35,9 @@ _HANDLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a text with a meaning, by characters; ``end`` is exclusive."""
+    """A part of a text with a meaning; ``start`` and ``end`` count characters, ``end`` is
+    exclusive.
+    """
 
     start: int
     end: int
@@ -44,30 +46,30 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Rich:
-    """A text, and the links that lie under its words (not those that are written out)."""
+class RichText:
+    """A text with links under some of its words; links that are written out are not among them."""
 
     text: str = ""
     links: tuple[Span, ...] = ()
 
-    def __add__(self, other: Rich | str) -> Rich:
+    def __add__(self, other: RichText | str) -> RichText:
         if isinstance(other, str):
-            return Rich(self.text + other, self.links)
+            return RichText(self.text + other, self.links)
         shift = len(self.text)
         moved = tuple(
             replace(each, start=each.start + shift, end=each.end + shift) for each in other.links
         )
-        return Rich(self.text + other.text, self.links + moved)
+        return RichText(self.text + other.text, self.links + moved)
 
-    def head(self, end: int) -> Rich:
-        """The first so many characters, with what of the links lies in them."""
+    def head(self, end: int) -> RichText:
+        """The first ``end`` characters, with the links in them."""
         links = (replace(each, end=min(each.end, end)) for each in self.links if each.start < end)
-        return Rich(self.text[:end], tuple(links))
+        return RichText(self.text[:end], tuple(links))
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A part of a text with a meaning, by bytes of UTF-8, as AT protocol wants it."""
+    """A part of a text with a meaning, counted in bytes of UTF-8 as AT Protocol requires."""
 
     start: int
     end: int
@@ -75,7 +77,7 @@ class Facet:
     value: str
 
     def as_json(self) -> dict[str, object]:
-        """``app.bsky.richtext.facet``."""
+        """The facet as JSON (``app.bsky.richtext.facet``)."""
         name = {"link": "uri", "tag": "tag", "mention": "did"}[self.kind]
         feature = {"$type": f"app.bsky.richtext.facet#{self.kind}", name: self.value}
         return {
@@ -85,17 +87,17 @@ class Facet:
 
 
 def graphemes(text: str) -> list[str]:
-    """What people take for single characters (Unicode, annex 29)."""
+    """Split a text into grapheme clusters (UAX 29)."""
     return list(grapheme.graphemes(text[:_LONGEST]))
 
 
 def count(text: str) -> int:
-    """How many of those there are."""
+    """The number of grapheme clusters."""
     return sum(1 for _ in grapheme.graphemes(text))
 
 
 def urls(text: str) -> Iterator[Span]:
-    """The http(s) links that are written out, without what a sentence has after them."""
+    """The http(s) links that are written out, without trailing punctuation."""
     for match in _URL.finditer(text):
         found = _trimmed(match.group())
         rest = found.partition("://")[2]
@@ -104,7 +106,7 @@ def urls(text: str) -> Iterator[Span]:
 
 
 def _trimmed(url: str) -> str:
-    """A link ends before punctuation, and before a bracket that was not opened in it."""
+    """A link without trailing punctuation, and without a closing bracket that it did not open."""
     while url:
         last = url[-1]
         opening = _BRACKETS.get(last)
@@ -116,7 +118,7 @@ def _trimmed(url: str) -> str:
 
 
 def tags(text: str) -> Iterator[Span]:
-    """The hashtags as Bluesky finds them: at most 64 graphemes, and not only digits."""
+    """The hashtags as Bluesky detects them: at most 64 graphemes, and not only digits."""
     for match in _TAG.finditer(text):
         name = match[1]
         while name and unicodedata.category(name[-1])[0] == "P":
@@ -132,7 +134,7 @@ def _is_digit_or_mark(char: str) -> bool:
 
 
 def handles(text: str) -> Iterator[Span]:
-    """What may be an account at Bluesky (``@alice.example``); only asking tells."""
+    """Possible Bluesky mentions (``@alice.example``); only resolving them tells."""
     taken = list(urls(text))
     for match in _HANDLE.finditer(text):
         if not any(each.start <= match.start() < each.end for each in taken):
@@ -140,13 +142,13 @@ def handles(text: str) -> Iterator[Span]:
 
 
 def accounts(text: str) -> Iterator[Span]:
-    """The remote accounts at Mastodon (``@alice@social.example``)."""
+    """The remote Mastodon mentions (``@alice@social.example``)."""
     for match in _REMOTE.finditer(text):
         yield Span(match.start(), match.end(), "mention", match.group()[1:])
 
 
 def spans(text: str) -> list[Span]:
-    """Links, tags and accounts, none over another; what comes first counts."""
+    """Links, hashtags and mentions without overlaps; the first one counts."""
     found = sorted([*urls(text), *tags(text), *accounts(text)], key=lambda each: each.start)
     kept: list[Span] = []
     for each in found:
@@ -155,10 +157,11 @@ def spans(text: str) -> list[Span]:
     return kept
 
 
-def facets(rich: Rich, mentions: Iterable[Span] = ()) -> tuple[Facet, ...]:
-    """What Bluesky shows as links, tags and accounts: sorted, none over another, none past the end.
+def facets(rich: RichText, mentions: Iterable[Span] = ()) -> tuple[Facet, ...]:
+    """The facets for Bluesky: sorted, without overlaps, within the text.
 
-    ``mentions`` have DIDs as their values. A link under words goes before what the words look like.
+    The values of ``mentions`` are DIDs. A link under words takes precedence over what the words
+    look like.
     """
     given = [each for each in (*rich.links, *mentions) if each.start < each.end <= len(rich.text)]
     kept: list[Span] = []
@@ -177,13 +180,13 @@ def _byte_offsets(text: str) -> list[int]:
     return offsets
 
 
-# ---- for Mastodon, where links lie open ------------------------------------------------------
+# For Mastodon, which has no links under words.
 
 
 def without_stray_mentions(text: str) -> str:
-    """``@word`` would call an account of that name on the server: a word joiner keeps it from that.
+    """Put a word joiner into ``@word``, which would otherwise mention a local account.
 
-    Full addresses (``@user@host``) are meant, and stay.
+    Full addresses (``@user@host``) are kept.
     """
     meant = [each.start for each in accounts(text)]
 
@@ -193,8 +196,8 @@ def without_stray_mentions(text: str) -> str:
     return _LOCAL.sub(shield, text)
 
 
-def with_links_written_out(rich: Rich) -> str:
-    """The text with ``words (https://…)`` for each link under words that does not say it itself."""
+def with_links_written_out(rich: RichText) -> str:
+    """The text with ``words (https://…)`` for each link whose words do not already show its URL."""
     parts, at = [], 0
     for link in sorted(rich.links, key=lambda each: each.start):
         if link.start < at:
@@ -212,7 +215,7 @@ def _written_out(words: str, url: str) -> str:
     if not shown:
         return words
     if re.fullmatch(r"[#＃]\w+", shown) or re.fullmatch(r"@\w[\w.-]*@\w[\w.-]*", shown):
-        # A tag or an account is a link there by itself.
+        # A hashtag or mention becomes a link at the server.
         return words
     space = words[len(words.rstrip()) :]
     return f"{words.rstrip()} ({url}){space}"
@@ -226,7 +229,7 @@ def _same_address(words: str, url: str) -> bool:
 
 
 def hashtags(names: Iterable[str], text: str) -> Iterator[str]:
-    """``#CamelCase`` of each tag that the text does not have: letters, digits and ``_`` only."""
+    """``#CamelCase`` for each tag that the text lacks; letters, digits and ``_`` only."""
     present = {each.value.casefold() for each in tags(text)}
     for name in names:
         words = re.findall(r"\w+", unicodedata.normalize("NFC", name))

@@ -1,1 +1,1 @@
-"""A network on this machine that looks like Mastodon and like Bluesky, for trying copies out."""
+"""A fake Mastodon and Bluesky server on this machine, for trying syndication out."""

@@ -1,4 +1,4 @@
-"""The half that looks like Bluesky: a PDS, and what everyone may see."""
+"""The Bluesky half of the fake network: a PDS and an AppView."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RKEY = re.compile(r"[2-7a-j][2-7a-z]{12}")
 
 @dataclass
 class FakeBluesky:
-    """``records`` and ``blobs`` are what is there; the rest as at Mastodon's half."""
+    """``records`` and ``blobs`` are its contents; the rest is as in the Mastodon half."""
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     blobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class FakeBluesky:
         return web.json_response({"posts": [self.view(each) for each in uris if self.view(each)]})
 
     def view(self, uri: str) -> dict[str, Any] | None:
-        """A post as an AppView tells it (app.bsky.feed.defs#postView)."""
+        """A post as an AppView returns it (app.bsky.feed.defs#postView)."""
         if uri in self.strangers:
             return self.strangers[uri]
         found = self.records.get(uri)
@@ -175,7 +175,7 @@ class FakeBluesky:
         return web.json_response({"uri": uri, "posts": self.quoted.get(uri, [])})
 
     def _check(self, collection: str, record: Any) -> None:
-        """What the lexicons say of a record."""
+        """Check a record against the lexicons."""
         if not isinstance(record, dict) or record.get("$type") != collection:
             raise _invalid("Record/$type must be the collection's")
         if not _DATE.fullmatch(str(record.get("createdAt", ""))):
@@ -195,7 +195,7 @@ class FakeBluesky:
         self._check_embed(record.get("embed"))
 
     def _check_facets(self, words: str, facets: Iterable[Mapping[str, Any]]) -> None:
-        """More strictly than the real one, which takes offsets past the end."""
+        """Check facets; stricter than the real server, which accepts offsets past the end."""
         encoded, last = words.encode(), 0
         for facet in facets:
             start, end = facet["index"]["byteStart"], facet["index"]["byteEnd"]

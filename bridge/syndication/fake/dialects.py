@@ -1,4 +1,4 @@
-"""How servers with Mastodon's API differ."""
+"""Differences between servers with Mastodon's API."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a server with Mastodon's API differs from Mastodon.
+    """The differences of a server from Mastodon.
 
-    ``too_long`` and ``refusal`` are the status and words for a long text and a bad token, ``page``
-    is where a status is shown; ``edits``: it can be changed.
+    ``too_long`` and ``refusal`` are status and message for a text over the limit and an invalid
+    token, ``page`` is the path of a status; ``edits``: statuses can be edited.
     """
 
     version: str = "4.5.0"

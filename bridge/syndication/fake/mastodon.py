@@ -1,4 +1,4 @@
-"""The half that looks like Mastodon."""
+"""The Mastodon half of the fake network."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from bridge.syndication.compose.measure import mastodon_length
 from bridge.syndication.fake.dialects import DIALECTS, Dialect
 from bridge.syndication.fake.refusals import error
 
-#: What opens it, for as long as this process runs.
+#: The access token, valid while this process runs.
 MASTODON_TOKEN = secrets.token_urlsafe(16)
 
 
 @dataclass
 class FakeMastodon:
-    """``statuses`` and ``media`` are what is there; ``processing``: looks until a picture is ready.
+    """``statuses`` and ``media`` are its contents; ``processing`` is how many times a picture is
+    reported as unfinished.
 
-    ``answers`` are replies, ``favourites``, ``reblogs`` and ``quoted`` those of others, by the id
-    or the URI of what they answer; ``strangers`` are posts of others.
+    ``answers`` are replies, ``favourites``, ``reblogs`` and ``quoted`` those by others, by the id
+    or URI of the status they refer to; ``strangers`` are statuses of other accounts.
     """
 
     base: str = ""
@@ -52,7 +53,7 @@ class FakeMastodon:
     _last: int = 115_000_000_000_000_000
 
     def account(self) -> dict[str, Any]:
-        """The account, as Mastodon tells it."""
+        """The account as JSON."""
         return {
             "id": "1",
             "username": "you",
@@ -93,7 +94,7 @@ class FakeMastodon:
         return web.json_response({"client_id": "fake-client", "client_secret": "fake-secret"})
 
     async def authorize(self, request: web.Request) -> web.Response:
-        """GET /oauth/authorize: everybody agrees at once."""
+        """GET /oauth/authorize; agrees without asking."""
         query = request.query
         if query.get("redirect_uri") not in self.apps or not query.get("code_challenge"):
             raise _refusal(400, "invalid_request")
@@ -294,7 +295,7 @@ class FakeMastodon:
 
 
 def as_html(words: str) -> str:
-    """A text as Mastodon shows it: paragraphs, and links that are links."""
+    """A text as Mastodon renders it: paragraphs, and links."""
     parts, at = [], 0
     for span in text.urls(words):
         parts.append(html.escape(words[at : span.start]))

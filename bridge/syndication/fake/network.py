@@ -1,7 +1,7 @@
-"""Both halves together, served, with a page that shows what has been copied.
+"""The fake network as an application, with a page that shows the copies.
 
-It keeps nothing, and takes only what the real ones take: texts of the right length, facets and
-records in the right shape. For ``demo --fake-network`` and for tests.
+It stores nothing on disk and validates as the real servers do: lengths of texts, facets, shapes of
+records. For ``demo --fake-network`` and for tests.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class FakeNetwork(FakeMastodon, FakeBluesky):
-    """A network; ``base`` is where it is reached, once it is."""
+    """A network; ``base`` is its URL once it is served."""
 
     async def page(self, request: web.Request) -> web.Response:
-        """All that has been copied here, the newest first."""
+        """A page with all copies, newest first."""
         del request
         toots = [
             f"<li>{each['content']}<p>Mastodon, {each['created_at']}</p></li>"
@@ -35,17 +35,18 @@ class FakeNetwork(FakeMastodon, FakeBluesky):
             f"<p>Bluesky, {html.escape(each['value'].get('createdAt', ''))}</p></li>"
             for each in reversed(self.records.values())
         ]
-        shown = "".join([*toots, *posts]) or "<li>Nothing yet: post something, and choose me.</li>"
+        nothing = "<li>Nothing yet: post something with this network as a target.</li>"
+        shown = "".join([*toots, *posts]) or nothing
         body = (
             '<!doctype html><html lang="en"><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width">'
-            "<title>A network that is not there</title>"
-            f"<h1>A network that is not there</h1><ul>{shown}</ul></html>"
+            "<title>A fake network</title>"
+            f"<h1>A fake network</h1><ul>{shown}</ul></html>"
         )
         return web.Response(text=body, content_type="text/html")
 
     def app(self, *middlewares: Any) -> web.Application:
-        """As an application to be served."""
+        """The application, to be served."""
         app = web.Application(middlewares=middlewares, client_max_size=60_000_000)
         add = app.router.add_route
         for method, path, handler in self._routes():

@@ -1,4 +1,4 @@
-"""Refusals in the form that the networks have for them."""
+"""Error responses in the networks' formats."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ _KINDS: dict[int, type[web.HTTPException]] = {
 
 
 def error(status: int, told: Mapping[str, str]) -> web.HTTPException:
-    """An answer with this status and JSON, to be raised."""
+    """An HTTP error with this status and JSON, to raise."""
     return _KINDS[status](text=json.dumps(dict(told)), content_type="application/json")

@@ -1,7 +1,7 @@
 """A client for the part of Mastodon's API that copies and their responses need.
 
-https://docs.joinmastodon.org/methods/ ; other servers have the same API with differences of their
-own, which are met here.
+https://docs.joinmastodon.org/methods/ ; the differences of other servers with this API are handled
+here.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bridge.syndication.api import Api, ApiError, list_of, object_of
 from bridge.syndication.compose.images import Photo
 from bridge.syndication.compose.measure import Counts
 
-#: Seconds between looks at a picture that the server still works on: five minutes in all.
+#: Pauses while the server processes a picture, in seconds: five minutes in all.
 _PATIENCE = (1, 2, 4, 8, *(15,) * 19)
 _NEWEST = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What a server takes (``configuration`` of ``/api/v2/instance``)."""
+    """A server's limits (``configuration`` of ``/api/v2/instance``)."""
 
     characters: int = 500
     url_length: int = 23
@@ -41,7 +41,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose token it is. ``privacy`` is what the account has chosen for its posts."""
+    """The account of a token. ``privacy`` is its default visibility."""
 
     id: str
     acct: str
@@ -51,7 +51,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A status as far as it matters here; ``text`` is plain."""
+    """The used fields of a status; ``text`` is plain text."""
 
     id: str
     url: str
@@ -62,7 +62,7 @@ class Status:
     media: tuple[str, ...] = ()
 
     def links_to(self, url: str) -> bool:
-        """Whether it links to a page."""
+        """Whether the status links to ``url``."""
         bare = url.rstrip("/")
         links = re.findall(r'href="([^"]*)"', self.content)
         return any(html.unescape(each).rstrip("/") == bare for each in links) or url in self.text
@@ -79,27 +79,27 @@ class Mastodon:
         self._sleep = sleep
 
     def now(self) -> datetime | None:
-        """The time by the server's clock, where that is known."""
+        """The time by the server's clock; ``None`` while that is not known."""
         return self._api.server.now()
 
     async def instance(self) -> Instance:
-        """What the server takes; Mastodon's own limits where it does not say."""
+        """The server's limits; Mastodon's defaults where it does not say."""
         for path in ("/api/v2/instance", "/api/v1/instance"):
             try:
-                # With the token: some servers answer no one else.
+                # Some servers require the token for this.
                 return _instance(object_of(await self._get(path)))
             except ApiError as error:
-                if error.passing:
+                if error.is_temporary:
                     raise
         return Instance()
 
     async def account(self) -> Account:
-        """Whose token this is."""
+        """The account that the token belongs to."""
         try:
             found = object_of(await self._get("/api/v1/accounts/verify_credentials"))
         except ApiError as error:
             if error.status in {400, 422}:
-                # So some servers say that the token is not good.
+                # Some servers answer so for an invalid token.
                 raise ApiError(str(error), status=401) from error
             raise
         source = found.get("source")
@@ -112,8 +112,9 @@ class Mastodon:
         )
 
     async def post(self, fields: Sequence[tuple[str, str]], key: str) -> Status:
-        """Make a status. ``key``: the same one again makes no second one, where the server knows
-        of that, for an hour."""
+        """Create a status. ``key`` is the Idempotency-Key: within an hour, servers that
+        support it create no second one.
+        """
         headers = {"Idempotency-Key": key}
         answer = await self._api.send(
             "POST", "/api/v1/statuses", self._token, form=fields, headers=headers
@@ -121,7 +122,7 @@ class Mastodon:
         return _made(object_of(answer))
 
     async def edit(self, status_id: str, fields: Sequence[tuple[str, str]]) -> Status | None:
-        """Change a status: all fields again. ``None`` where the server knows no such thing."""
+        """Edit a status; all fields are sent again. ``None`` where the server cannot edit."""
         path = f"/api/v1/statuses/{status_id}"
         try:
             return _made(object_of(await self._api.send("PUT", path, self._token, form=fields)))
@@ -131,7 +132,7 @@ class Mastodon:
             raise
 
     async def delete(self, status_id: str) -> None:
-        """Have a status gone; one that is not there is."""
+        """Delete a status; no error if it is gone already."""
         try:
             await self._api.send("DELETE", f"/api/v1/statuses/{status_id}", self._token)
         except ApiError as error:
@@ -148,11 +149,13 @@ class Mastodon:
             raise
 
     async def source(self, status_id: str) -> str | None:
-        """The plain text of an own status, where the server tells."""
+        """The plain text of the account's own status; ``None`` where the server does not
+        return it.
+        """
         try:
             found = object_of(await self._get(f"/api/v1/statuses/{status_id}/source"))
         except ApiError as error:
-            if error.passing:
+            if error.is_temporary:
                 raise
             return None
         text = found.get("text")
@@ -165,8 +168,8 @@ class Mastodon:
         return [_status(each) for each in found]
 
     async def upload(self, photo: Photo, description: str) -> str:
-        """Upload a picture, and wait until it can be attached; its id."""
-        # A minute, and what the slowest of lines takes.
+        """Upload a picture and wait until it is processed; returns its id."""
+        # A minute, and the time for a very slow connection.
         seconds = 60.0 + len(photo.data) / 20_000
         form = aiohttp.FormData()
         name = f"photo.{photo.mime.rpartition('/')[2]}"
@@ -184,25 +187,25 @@ class Mastodon:
             )
         made = object_of(answer)
         media_id = _id(made)
-        # 202: accepted, and still in work.
+        # 202: accepted and still being processed.
         if answer.status == 202 or (answer.status == 200 and made.get("url", "") is None):
             await self._processed(media_id)
         return media_id
 
     async def find(self, url: str) -> Status | None:
-        """The status that lives at an address, anywhere; ``None`` where the server finds none."""
+        """The status at a URL of any server; ``None`` where this server cannot find it."""
         try:
             query = {"q": url, "resolve": "true", "type": "statuses", "limit": 5}
             found = object_of(await self._get("/api/v2/search", **query))
         except ApiError as error:
-            if error.passing or error.denied:
+            if error.is_temporary or error.denied:
                 raise _lacks(error, "read:search") from error
             return None
         statuses = [_status(each) for each in found.get("statuses", []) if isinstance(each, dict)]
         return statuses[0] if statuses else None
 
     async def do(self, status_id: str, action: str) -> dict[str, Any]:
-        """``favourite`` or ``reblog`` a status, or take that back (``unfavourite``, …)."""
+        """``favourite`` or ``reblog`` a status, or undo that (``unfavourite``, ``unreblog``)."""
         path = f"/api/v1/statuses/{status_id}/{action}"
         scope = "write:favourites" if "favourite" in action else "write:statuses"
         try:
@@ -211,7 +214,7 @@ class Mastodon:
             raise _lacks(error, scope) from error
 
     async def context(self, status_id: str) -> list[dict[str, Any]]:
-        """The answers to a status, and the answers to those."""
+        """All statuses below a status in its thread."""
         found = object_of(await self._get(f"/api/v1/statuses/{status_id}/context"))
         listed = found.get("descendants")
         return (
@@ -219,7 +222,7 @@ class Mastodon:
         )
 
     async def raw(self, status_id: str) -> dict[str, Any] | None:
-        """A status as the server tells it; ``None`` where there is none."""
+        """A status as JSON; ``None`` where there is none."""
         try:
             return object_of(await self._get(f"/api/v1/statuses/{status_id}"))
         except ApiError as error:
@@ -228,7 +231,9 @@ class Mastodon:
             raise
 
     async def people(self, status_id: str, what: str, pages: int = 5) -> list[dict[str, Any]]:
-        """Who has ``favourited_by`` or ``reblogged_by`` a status, up to some pages."""
+        """The accounts in ``favourited_by`` or ``reblogged_by`` of a status, at most
+        ``pages`` pages.
+        """
         found: list[dict[str, Any]] = []
         query: dict[str, Any] = {"limit": 80}
         for _ in range(pages):
@@ -243,11 +248,11 @@ class Mastodon:
         return found
 
     async def quotes(self, status_id: str) -> list[dict[str, Any]]:
-        """Statuses that quote a status, where the server knows of such (4.5)."""
+        """The statuses that quote a status, where the server supports quotes (4.5)."""
         try:
             return list_of(await self._get(f"/api/v1/statuses/{status_id}/quotes"))
         except ApiError as error:
-            if error.passing or error.denied:
+            if error.is_temporary or error.denied:
                 raise
             return []
 
@@ -257,15 +262,15 @@ class Mastodon:
     async def _processed(self, media_id: str) -> None:
         for seconds in _PATIENCE:
             await self._sleep(seconds)
-            # 206: still in work; 422: it has failed, and will never be ready.
+            # 206: still being processed. 422: failed for good.
             answer = await self._get(f"/api/v1/media/{media_id}")
             if answer.status == 200:
                 return
-        raise ApiError("the server has not finished a photo in five minutes", status=503)
+        raise ApiError("the server did not process a photo within five minutes", status=503)
 
 
 def _lacks(error: ApiError, scope: str) -> ApiError:
-    """A token that is good for other things keeps no other post waiting: 403 is this one's."""
+    """An error for a missing scope. It fails this job alone, since the token may do for others."""
     if error.status != 403:
         return error
     return ApiError(f"{error}: does the token have the scope {scope}?", status=400)
@@ -291,8 +296,9 @@ def _instance(found: Mapping[str, Any]) -> Instance:
 
 
 def _is_mastodon(version: str) -> bool:
-    """``4.3.1``, ``4.4.0-beta.1+glitch``; not ``2.7.2 (compatible; Pleroma 2.5)``, nor
-    GoToSocial's ``0.19.1+git-2c0c2a0``."""
+    """Whether a version is Mastodon's: ``4.3.1``, ``4.4.0-beta.1+glitch``; not ``2.7.2
+    (compatible; Pleroma 2.5)``, nor GoToSocial's ``0.19.1+git-2c0c2a0``.
+    """
     return bool(re.fullmatch(r"[1-9]\d*\.\d+[\w.+-]*", version.strip()))
 
 
@@ -309,12 +315,12 @@ def _number(value: object, default: int) -> int:
 def _id(found: Mapping[str, Any]) -> str:
     value = found.get("id")
     if not isinstance(value, str | int) or not str(value):
-        raise ApiError("the server's answer names no id")
+        raise ApiError("the server's response has no id")
     return str(value)
 
 
 def _made(found: Mapping[str, Any]) -> Status:
-    """The status of an answer to POST or PUT, which has to have an address."""
+    """The status in the response to a POST or PUT; it must have a URL."""
     _id(found)
     return _status(found)
 
@@ -336,7 +342,7 @@ def _status(found: Mapping[str, Any]) -> Status:
 
 
 def moment(value: object) -> datetime | None:
-    """A time as an API tells it."""
+    """Parse a time of an API; ``None`` where it is invalid."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -347,8 +353,8 @@ def moment(value: object) -> datetime | None:
 
 
 def plain(content: str) -> str:
-    """The words of a status's HTML, lines and paragraphs apart."""
+    """The text of a status's HTML, with line breaks between lines and paragraphs."""
     text = re.sub(r"<br\s*/?>", "\n", content)
     text = re.sub(r"</p>\s*<p[^<>]*>", "\n\n", text)
-    # Without "<" inside: a text of nothing else would be looked through from each anew.
+    # The pattern excludes "<", so that its time is linear in a text of nothing else.
     return html.unescape(re.sub(r"<[^<>]*>", "", text)).strip()

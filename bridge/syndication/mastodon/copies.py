@@ -10,14 +10,14 @@ from urllib.parse import urldefrag, urlsplit
 
 from bridge.settings import Target
 from bridge.syndication.api import ApiError, digest
-from bridge.syndication.backfeed.answers import CopyAnswers, from_people, from_statuses
+from bridge.syndication.backfeed.responses import CopyAnswers, from_people, from_statuses
 from bridge.syndication.compose import measure
-from bridge.syndication.compose.composing import Composed, Source, for_mastodon
+from bridge.syndication.compose.composer import Composed, Source, for_mastodon
 from bridge.syndication.jobs import Copy, Job
 from bridge.syndication.mastodon.client import Account, Instance, Mastodon, Status
-from bridge.syndication.networks import Environment, Made, counted, fitting
+from bridge.syndication.networks import CreatedCopy, Environment, count_of, fit_photo
 
-#: Clocks differ: a copy may seem to be older than the try that made it.
+#: Clocks differ: a copy may seem older than the attempt that created it.
 _SKEW = timedelta(minutes=10)
 _DAY = 86_400.0
 _LONGEST_SIDE = 4_096
@@ -25,8 +25,8 @@ _LIKED = {"like": "favourite", "repost": "reblog"}
 _UNDONE = {"like": "unfavourite", "repost": "unreblog"}
 
 
-class AtMastodon:
-    """An account at a server with Mastodon's API."""
+class MastodonNetwork:
+    """An account at a server with Mastodon's API, as a network."""
 
     def __init__(self, target: Target, client: Mastodon, environment: Environment) -> None:
         self._target = target
@@ -36,26 +36,26 @@ class AtMastodon:
         self._account: Account | None = None
 
     async def account(self) -> Account:
-        """Whose token it is, asked for once."""
+        """The account of the token; fetched once."""
         if self._account is None:
             self._account = await self._client.account()
         return self._account
 
     async def instance(self) -> Instance:
-        """What the server takes, asked for daily."""
+        """The server's limits; fetched once a day."""
         now = self._environment.now().timestamp()
         if self._instance is None or now - self._instance[0] > _DAY:
             self._instance = (now, await self._client.instance())
         return self._instance[1]
 
-    async def post(self, job: Job, source: Source) -> Made:
+    async def post(self, job: Job, source: Source) -> CreatedCopy:
         """See :class:`Network`."""
         account = await self.account()
         parent = await self._answered(source)
         if parent is not None and source.kind in _LIKED:
             return await self._react(source.kind, parent, account)
-        if job.maybe and (found := await self._look(job, source, account)):
-            return Made(found.url, found.id, job.text or found.text, earlier=True)
+        if job.maybe and (found := await self._find_existing(job, source, account)):
+            return CreatedCopy(found.url, found.id, job.text or found.text, earlier=True)
         composed = await self._composed(source, parent, raw=job.raw)
         alts = await self._alts(composed)
         kept = {*job.media.values()}
@@ -63,7 +63,7 @@ class AtMastodon:
         key = digest(account.id, account.url, source.url, composed.text, job.old)
         fields = _fields(composed, media, parent)
         job.text, job.key, job.maybe = composed.text, key, True
-        # By the clock that the statuses have their dates from.
+        # By the server's clock, as the dates of the statuses are.
         job.started = job.started or (self._client.now() or self._environment.now()).timestamp()
         self._environment.save(job)
         try:
@@ -77,17 +77,17 @@ class AtMastodon:
                     self._environment.save(job)
                     return await self.post(job, source)
                 if kept.intersection(media) and error.status in {404, 422}:
-                    # What no status has is thrown away after a day.
+                    # The server discards uploads that are not attached within a day.
                     job.media.clear()
                     self._environment.save(job)
                     return await self.post(job, source)
                 if "processing" in str(error):
                     raise ApiError(str(error), status=503, retry_after=5) from error
             raise
-        return Made(made.url, made.id, composed.text, alts)
+        return CreatedCopy(made.url, made.id, composed.text, alts)
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> Made | None:
-        """See :class:`Network`. Photos stay as they are, but for their alt texts."""
+    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
+        """See :class:`Network`. Photos are not replaced; their alt texts are updated."""
         parent = await self._answered(source)
         if source.kind in _LIKED and parent is not None:
             return None
@@ -114,15 +114,17 @@ class AtMastodon:
             job.raw = True
             return await self.edit(job, source, copy)
         if made is None:
-            # The copy is there, and its server lets no one change it.
-            return Made(copy.url, copy.id, composed.text, alts)
-        return Made(copy.url, made.id, composed.text, alts)
+            # The copy exists, and its server does not support edits.
+            return CreatedCopy(copy.url, copy.id, composed.text, alts)
+        return CreatedCopy(copy.url, made.id, composed.text, alts)
 
     async def delete(self, job: Job) -> None:
         """See :class:`Network`."""
         url, status_id = job.old, job.old_id
         if not url:
-            found = await self._look(job, None, await self.account()) if job.maybe else None
+            found = (
+                await self._find_existing(job, None, await self.account()) if job.maybe else None
+            )
             if found is None:
                 return
             status_id = found.id
@@ -136,7 +138,7 @@ class AtMastodon:
     def is_mine(self, url: str) -> bool:
         """See :class:`Network`."""
         parts = urlsplit(url)
-        # The server may be reached at another name than the one that it shows.
+        # The server may be reached under another host name than its statuses show.
         homes = {urlsplit(each).netloc.lower() for each in (self._target.base, self._target.uid)}
         if not parts.netloc or parts.netloc.lower() not in homes:
             return False
@@ -147,13 +149,13 @@ class AtMastodon:
         if self._account is not None:
             names.add(self._account.acct.lower())
         if re.fullmatch(r"/(?:notice|objects|notes)/[\w-]+/?", parts.path):
-            # Pleroma's and others' name no account.
+            # Pleroma's URLs, and others', do not name the account.
             return True
         path = [part.removeprefix("@").lower() for part in parts.path.split("/") if part]
         return bool(names.intersection(path[:-1]) - {""})
 
     async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
-        """See :class:`Network`. A copy that is gone has no answers."""
+        """See :class:`Network`. A deleted copy has no responses."""
         target, client = self._target, self._client
         status_id = copy_id or urlsplit(url).path.rstrip("/").rpartition("/")[2]
         status = await client.raw(status_id)
@@ -164,7 +166,7 @@ class AtMastodon:
             "edited_at",
         )
         now = " ".join(str(status.get(name)) for name in names)
-        # Private answers are not in the counts, so that these alone tell too little.
+        # The counts leave out private replies, so they do not tell whether replies have changed.
         replies = await client.context(status_id)
         now += digest(*(f"{each.get('id')} {each.get('edited_at')}" for each in replies))
         if now == seen and not full:
@@ -183,13 +185,13 @@ class AtMastodon:
                 lambda: [*from_statuses(quotes, account.id, kind="mention-of")]
             )
         counts = {
-            "like-of": counted(status.get("favourites_count")),
-            "repost-of": counted(status.get("reblogs_count")),
+            "like-of": count_of(status.get("favourites_count")),
+            "repost-of": count_of(status.get("reblogs_count")),
         }
         return CopyAnswers(tuple(found), counts, now)
 
     async def _answered(self, source: Source) -> Status | None:
-        """The post there that this one answers."""
+        """The status that this post replies to, at this server."""
         if source.answers is None:
             return None
         for url in source.about:
@@ -197,14 +199,18 @@ class AtMastodon:
                 return found
         return None
 
-    async def _react(self, kind: str, status: Status, account: Account) -> Made:
+    async def _react(self, kind: str, status: Status, account: Account) -> CreatedCopy:
         word = _LIKED[kind]
         await self._client.do(status.id, word)
         page = f"{self._target.base}/@{status.account}/{status.id}"
-        return Made(f"{page}#{word}d-by-{account.id}", status.id)
+        return CreatedCopy(f"{page}#{word}d-by-{account.id}", status.id)
 
-    async def _look(self, job: Job, source: Source | None, account: Account) -> Status | None:
-        """The copy that an earlier try has made: one that links to the post, or says the same."""
+    async def _find_existing(
+        self, job: Job, source: Source | None, account: Account
+    ) -> Status | None:
+        """Search for a copy from an earlier attempt: a status that links to the post, or has
+        the same text.
+        """
         since = datetime.fromtimestamp(job.started or job.since, UTC) - _SKEW
         url = source.url if source else job.url
         for status in await self._client.newest(account.id):
@@ -247,13 +253,15 @@ class AtMastodon:
         return tuple(measure.shorten_alt(each.alt, most) for each in composed.photos)
 
     async def _uploaded(self, job: Job, composed: Composed, alts: Sequence[str]) -> tuple[str, ...]:
-        """The ids of the photos; what an earlier try has uploaded is used again, for a while."""
+        """The ids of the uploaded photos; uploads of an earlier attempt are used again for a
+        while.
+        """
         instance = await self.instance()
         for picture, alt in zip(composed.photos, alts, strict=True):
             name = digest(picture.url, alt)[:16]
             if name in job.media:
                 continue
-            photo = await fitting(
+            photo = await fit_photo(
                 self._environment,
                 picture,
                 most_bytes=instance.image_bytes,
@@ -270,7 +278,7 @@ class AtMastodon:
 def _fields(
     composed: Composed, media: Sequence[str], parent: Status | None
 ) -> list[tuple[str, str]]:
-    """The form of a status
+    """The form data of a status
     (https://docs.joinmastodon.org/methods/statuses/#form-data-parameters).
     """
     fields = [("status", composed.text), ("visibility", composed.visibility)]

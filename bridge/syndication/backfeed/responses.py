@@ -1,4 +1,4 @@
-"""Parses responses to a copy: those that are public, and whose authors have not opted out."""
+"""Parses responses to a copy. Only public ones whose authors have not opted out are returned."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.syndication.backfeed.opt_outs import may_be_shown, may_show
+from bridge.syndication.backfeed.opt_outs import allows_at_bluesky, allows_at_mastodon
 from bridge.syndication.bluesky.records import page_of, post_at
 from bridge.syndication.mastodon.client import moment, plain
 
 _DEEPEST = 60
-#: Of a longer text, or one of more tags than people write, no more is made than a few lines.
+#: Longer texts, or ones with more tags, are reduced to their first lines without parsing.
 _LONGEST = 50_000
 _TAGS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer. ``kind`` is a ``wm-property``, ``own``: the owner has written it there."""
+    """One response. ``kind`` is a ``wm-property``; ``own``: it is by the owner's account."""
 
     kind: str
     url: str
@@ -33,8 +33,11 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class CopyAnswers:
-    """Everything that a copy has been answered. ``counts`` by ``wm-property``; ``seen`` tells, if
-    it is asked for again, whether there is something new."""
+    """All responses to a copy.
+
+    ``counts`` is by ``wm-property``; ``seen`` is a marker to pass to the next search, to find out
+    cheaply whether there is anything new.
+    """
 
     responses: tuple[Response, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -44,14 +47,14 @@ class CopyAnswers:
 def from_statuses(
     statuses: Iterable[Mapping[str, Any]], owner: str, *, kind: str = "in-reply-to"
 ) -> Iterator[Response]:
-    """Replies at Mastodon. What is not public is left out here, whatever the server shows."""
+    """Replies at Mastodon. Private ones are skipped even if the server returns them."""
     for status in statuses:
         account = status.get("account")
         if status.get("visibility") != "public" or not isinstance(account, dict):
             continue
         url = status.get("url") or status.get("uri")
         is_own = str(account.get("id", "")) == owner
-        if not isinstance(url, str) or not (is_own or may_show(account)):
+        if not isinstance(url, str) or not (is_own or allows_at_mastodon(account)):
             continue
         content = "\n".join(
             filter(None, [str(status.get("spoiler_text") or ""), _words(status, url)])
@@ -72,9 +75,9 @@ def from_statuses(
 def from_people(
     accounts: Iterable[Mapping[str, Any]], copy: str, kind: str, word: str
 ) -> Iterator[Response]:
-    """Likes and reposts at Mastodon: each is known by its author."""
+    """Likes and reposts at Mastodon, which are identified by their authors."""
     for account in accounts:
-        if may_show(account) and account.get("id"):
+        if allows_at_mastodon(account) and account.get("id"):
             yield Response(
                 kind,
                 f"{copy}#{word}-by-{account['id']}",
@@ -85,13 +88,13 @@ def from_people(
 
 
 def _words(status: Mapping[str, Any], url: str) -> str:
-    """The text, without the accounts that it begins with: whom it answers."""
+    """The text of a status without the mentions at its start, which name whom it replies to."""
     content = str(status.get("content") or "")[:_LONGEST]
-    # A parser makes millions of elements of some kilobytes that are written for it.
+    # An HTML parser would use several kilobytes of memory per tag.
     if content.count("<") > _TAGS:
         text = plain(content)
     else:
-        # Its libraries are loaded when there is an answer to read: no start waits for them.
+        # The HTML libraries are imported only when there is a response to parse.
         from bridge.syndication.compose.page import read_html  # noqa: PLC0415
 
         text = read_html(content, url)[0].text
@@ -103,7 +106,9 @@ def _name(account: Mapping[str, Any]) -> str:
 
 
 def from_thread(thread: object, owner: str, hidden: frozenset[str]) -> Iterator[Response]:
-    """Replies at Bluesky, below the post itself; ``hidden`` are the DIDs of those who mind."""
+    """Replies at Bluesky, without the post itself. ``hidden`` are the DIDs of authors who
+    opted out.
+    """
     stack = [(thread, 0)]
     while stack:
         node, depth = stack.pop()
@@ -112,7 +117,7 @@ def from_thread(thread: object, owner: str, hidden: frozenset[str]) -> Iterator[
         replies = node.get("replies")
         stack += [(each, depth + 1) for each in (replies if isinstance(replies, list) else [])]
         post = node.get("post")
-        # What is gone or blocked has no post.
+        # A deleted or blocked post has no ``post`` key.
         if depth and isinstance(post, dict):
             yield from from_posts([post], owner, hidden)
 
@@ -123,14 +128,14 @@ def from_posts(
     hidden: frozenset[str],
     kind: str = "in-reply-to",
 ) -> Iterator[Response]:
-    """Posts at Bluesky that answer, or quote."""
+    """Posts at Bluesky that reply or quote."""
     for post in posts:
         author, record = post.get("author"), post.get("record")
         named = post_at(str(post.get("uri", "")))
         if named is None or not isinstance(author, dict) or not isinstance(record, dict):
             continue
         did = str(author.get("did", ""))
-        if did in hidden or (did != owner and not may_be_shown(author)):
+        if did in hidden or (did != owner and not allows_at_bluesky(author)):
             continue
         when = moment(record.get("createdAt"))
         who = did if did == owner else _known_as(author)
@@ -152,7 +157,7 @@ def from_actors(
     """Likes and reposts at Bluesky."""
     for actor in actors:
         did = str(actor.get("did", ""))
-        if did and did not in hidden and may_be_shown(actor):
+        if did and did not in hidden and allows_at_bluesky(actor):
             yield Response(
                 kind,
                 f"{copy}#{word}-by-{did}",
@@ -163,14 +168,15 @@ def from_actors(
 
 
 def _known_as(actor: Mapping[str, Any]) -> str:
-    """The handle, as in addresses that people and Bridgy use, so that what comes both ways is one;
-    the DID of who has none."""
+    """The author's handle, as in the URLs that Bridgy uses, so that a response received from
+    both is stored once; the DID where there is no valid handle.
+    """
     handle = str(actor.get("handle") or "")
     return handle if "." in handle and handle != "handle.invalid" else str(actor.get("did", ""))
 
 
 def dids_in(thread: object) -> set[str]:
-    """Everybody who has written in a thread."""
+    """The DIDs of all authors in a thread."""
     found, stack = set[str](), [thread]
     while stack:
         node = stack.pop()

@@ -1,4 +1,4 @@
-"""What each version of the site brings to do: which copies are to be made, changed, deleted."""
+"""Derives syndication jobs from commits: which copies to create, edit and delete."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from bridge.syndication.accounts import Account
 from bridge.syndication.jobs import Job, Ledger
 
 _DAY = 86_400.0
-#: Copies are edited no more often than this.
+#: Smallest pause between two edits of a copy, in seconds.
 _BETWEEN_EDITS = 600.0
 _TITLE = 80
 _POSTS = frozenset({"md", "markdown", "mkd", "mdown", "rst", "html", "htm"})
-_MEMORY_LOST = "it was wanted before the bridge's memory of copies was lost"
-_WAS_OFF = "it was wanted while this target was off"
+_RECORD_LOST = "it was requested before the record of copies was lost"
+_TARGET_IS_NEW = "it was requested while this target was not configured"
 
-#: A file of a post before and after.
+#: A post's file before and after a change, with its path.
 _Change: TypeAlias = tuple[str, PelicanFile | None, PelicanFile | None]
 
 
 class Planner:
-    """Compares versions of the site, and writes down what is to be done (:mod:`.jobs`).
+    """Compares commits and stores the jobs that follow (:mod:`.jobs`).
 
-    ``accounts`` are the targets that have a type, by their uids; ``running`` names the jobs that
-    are being done: those are changed, and never dropped.
+    ``accounts`` are the targets with a type, by uid; ``running`` has the names of jobs in progress,
+    which are changed but never dropped.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Planner:
         folder: str,
         seconds: Callable[[], float],
     ) -> None:
-        """``folder`` is the content folder, ``seconds`` tells the time."""
+        """``folder`` is the content folder, ``seconds`` returns the present time."""
         self._store = store
         self._catalogue = catalogue
         self._ledger = ledger
@@ -57,13 +57,13 @@ class Planner:
         self._running = running
         self._folder = folder
         self._seconds = seconds
-        self._adopt()
+        self._adopt_renamed_targets()
 
     async def catch_up(self, head: Version) -> None:
-        """Write down what there is to do up to a version.
+        """Plan jobs for all changes up to the commit ``head``.
 
-        Files are read in a thread; what is to be done about them is decided here.
-        Raises :class:`StoreError` and ``OSError``.
+        Files are read in a thread; jobs are decided on the event loop. Raises :class:`StoreError`
+        and ``OSError``.
         """
         cursor, known = self._ledger.cursor(), self._ledger.uids()
         changes = None
@@ -72,20 +72,20 @@ class Planner:
                 changes = await asyncio.to_thread(self._changes, cursor, head)
         new = {*self._accounts} - ({*self._accounts} if known is None else known)
         if changes is None:
-            await self._look_at_all(head, self._accounts, _MEMORY_LOST)
+            await self._plan_all(head, self._accounts, _RECORD_LOST)
         else:
-            self._look_at(changes)
+            self._plan(changes)
             if new:
-                await self._look_at_all(head, new, _WAS_OFF)
-        self._ledger.keep_uids(self._accounts)
+                await self._plan_all(head, new, _TARGET_IS_NEW)
+        self._ledger.save_uids(self._accounts)
         self._ledger.move_cursor(head)
 
-    def want(
+    def plan_copies(
         self, path: str, file: PelicanFile, *, uids: Collection[str] | None = None, late: str = ""
     ) -> None:
-        """Write down the copies that a file wants and has not.
+        """Plan the copies that a file requests in ``syndicate-to`` and does not have.
 
-        ``late`` says why what is wanted may have been wanted, and even done, long ago.
+        ``late`` is a reason to hold them for the owner, where they may have been made long ago.
         """
         mf2 = Mf2Line.of(file)
         entry = self._catalogue.index.find_by_path(path)
@@ -95,7 +95,7 @@ class Planner:
             copy = self.copy_at(uid, mf2)
             job = self._ledger.job(path, uid)
             if job is not None and not late:
-                job = self._wanted_again(job, copy)
+                job = self._replan(job, copy)
             known = self._ledger.copies.get(copy) if copy else None
             was_deleted = known is not None and known.deleted
             if job is not None or not (uid in mf2.syndicate_to or was_deleted):
@@ -104,14 +104,14 @@ class Planner:
             if was_deleted and copy and known:
                 made.old, made.old_id = copy, known.id
             if late:
-                # What dated it may be a clock that was wrong.
+                # The date may come from a clock that was wrong.
                 made.maybe, made.started = True, entry.published - _DAY
                 if entry.published < self._seconds() - _DAY:
                     made.state, made.error = "held", late
             self._ledger.save(made)
 
-    def edit(self, path: str, file: PelicanFile) -> None:
-        """Have the copies of a post say what it says by now, where they are edited."""
+    def plan_edits(self, path: str, file: PelicanFile) -> None:
+        """Plan edits of a post's copies at targets where copies are edited."""
         entry = self._catalogue.index.find_by_path(path)
         for url in copies_of(Mf2Line.of(file)):
             copy = self._ledger.copies.get(url)
@@ -130,10 +130,10 @@ class Planner:
             job.next = copy.edited + _BETWEEN_EDITS if copy.edited and is_public(file) else 0.0
             self._ledger.save(job)
 
-    def gone(self, job: Job, *, under_way: bool = False) -> None:
-        """The post of a job is there no more, or no longer for everyone: nor is its copy to be.
+    def cancel(self, job: Job, *, under_way: bool = False) -> None:
+        """Handle a job whose post was deleted or is no longer public: drop it, or delete the copy.
 
-        ``under_way``: the copy is being made just now.
+        ``under_way``: the copy is being created at this moment.
         """
         account = self._accounts.get(job.uid)
         old = self._ledger.copies.get(job.old)
@@ -149,7 +149,7 @@ class Planner:
         self._begin(job)
 
     def copy_at(self, uid: str, mf2: Mf2Line) -> str | None:
-        """The copy at a target that a file names."""
+        """The URL of a post's copy at a target, from its file, or ``None``."""
         network = self._accounts[uid].network
         for url in copies_of(mf2):
             known = self._ledger.copies.get(url)
@@ -157,8 +157,8 @@ class Planner:
                 return url
         return None
 
-    def _wanting(self, head: Version) -> list[tuple[str, PelicanFile]]:
-        """Where nothing is remembered: the files that want something."""
+    def _files_with_requests(self, head: Version) -> list[tuple[str, PelicanFile]]:
+        """The files that request copies, for when there is no earlier commit to compare with."""
         listed = self._store.files(self._folder, head)
         files = [(path, blob) for path, blob in listed if _is_post(path)]
         blobs = self._store.blobs(blob for _, blob in files)
@@ -181,43 +181,43 @@ class Planner:
             for each in inside
         ]
 
-    async def _look_at_all(self, head: Version, uids: Collection[str], late: str) -> None:
-        for path, file in await asyncio.to_thread(self._wanting, head):
-            self.want(path, file, uids=uids, late=late)
+    async def _plan_all(self, head: Version, uids: Collection[str], late: str) -> None:
+        for path, file in await asyncio.to_thread(self._files_with_requests, head):
+            self.plan_copies(path, file, uids=uids, late=late)
 
-    def _look_at(self, files: Sequence[_Change]) -> None:
+    def _plan(self, files: Sequence[_Change]) -> None:
         there = {url for _, _, new in files if new for url in copies_of(Mf2Line.of(new))}
-        new_places = {says(new): path for path, old, new in files if new and not old}
+        new_places = {visible_content(new): path for path, old, new in files if new and not old}
         for path, old, new in files:
-            if old is not None and new is None and (place := new_places.get(says(old))):
+            if old is not None and new is None and (place := new_places.get(visible_content(old))):
                 self._move(path, place)
         for path, old, new in files:
             if new is not None:
-                self.want(path, new)
-                if old is not None and says(old) != says(new):
-                    self.edit(path, new)
+                self.plan_copies(path, new)
+                if old is not None and visible_content(old) != visible_content(new):
+                    self.plan_edits(path, new)
             elif old is not None:
                 self._delete(path, old, there)
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(prefix_of(self._folder)) and _is_post(path)
 
-    def _wanted_again(self, job: Job, copy: str | None) -> Job | None:
-        """What becomes of a job whose post has a new version."""
+    def _replan(self, job: Job, copy: str | None) -> Job | None:
+        """What to do with a job after its post was edited: a replacement, or ``None``."""
         if job.action == "delete" and job.name not in self._running:
-            # Deleted, and there again before that was done.
+            # The post was deleted and restored before the deletion of its copy was carried out.
             if copy is not None or not (job.maybe or job.copy):
                 self._ledger.drop(job)
                 return None
             job.action, job.old = "post", "" if job.old == job.copy else job.old
             self._begin(job)
         elif job.state == "failed" and job.action != "delete":
-            # What was wrong with the post may be right by now.
+            # The edit may have corrected what made the job fail.
             self._begin(job)
         return job
 
     def _move(self, old: str, new: str) -> None:
-        """A file has another name: what is to be done for it is the same."""
+        """Move the jobs of a renamed file to its new path."""
         for uid in self._accounts:
             job = self._ledger.job(old, uid)
             if job is not None and job.name not in self._running:
@@ -225,7 +225,9 @@ class Planner:
                 self._ledger.drop(job)
 
     def _delete(self, path: str, old: PelicanFile, there: Collection[str]) -> None:
-        """A file is gone; ``there`` are the copies that others name: it may have been moved."""
+        """Plan the deletion of a deleted post's copies. ``there`` are the copies that other
+        files name, as after a move.
+        """
         mf2 = Mf2Line.of(old)
         for uid in self._accounts:
             job, url = self._ledger.job(path, uid), self.copy_at(uid, mf2)
@@ -237,7 +239,7 @@ class Planner:
                 continue
             job = job or Job(path, uid, "delete", url or "", self._seconds())
             job.old = url or job.old
-            self.gone(job, under_way=job.name in self._running)
+            self.cancel(job, under_way=job.name in self._running)
 
     def _new_job(self, path: str, uid: str, entry: IndexedPost, file: PelicanFile) -> Job:
         title = _shown(unescape(file.get("Title") or "")) or entry.url
@@ -248,25 +250,29 @@ class Planner:
         job.since = self._seconds()
         self._ledger.save(job)
 
-    def _adopt(self) -> None:
-        """Copies of a target whose uid was another are those of the account that they are at."""
+    def _adopt_renamed_targets(self) -> None:
+        """Assign the copies of a target whose uid was changed to the target with the same
+        account.
+        """
         for copy in list(self._ledger.copies.values()):
             if copy.uid in self._accounts:
                 continue
             for uid, account in self._accounts.items():
                 if account.network.is_mine(copy.url):
                     copy.uid = uid
-                    self._ledger.keep(copy)
+                    self._ledger.save_copy(copy)
                     break
 
 
 def copies_of(mf2: Mf2Line) -> list[str]:
-    """The copies that a file names."""
+    """The URLs of the copies that a file names in ``syndication``."""
     return [each for each in mf2.properties.get("syndication", ()) if isinstance(each, str)]
 
 
-def says(file: PelicanFile) -> str:
-    """What a file says to readers: without what the bridge notes in it, and when it was changed."""
+def visible_content(file: PelicanFile) -> str:
+    """The content of a file that readers can see, without the bridge's own keys and the
+    update time.
+    """
     mf2 = Mf2Line.of(file)
     properties = {name: value for name, value in mf2.properties.items() if name != "syndication"}
     bare = mf2.with_changes(
@@ -276,7 +282,7 @@ def says(file: PelicanFile) -> str:
 
 
 def is_public(file: PelicanFile) -> bool:
-    """Whether a file, by its own words, is for everyone."""
+    """Whether a file's metadata makes the post public."""
     status = (file.get("Status") or "").strip().lower()
     visibility = Mf2Line.of(file).properties.get("visibility", ())
     is_private = any(str(each or "").strip().lower() == "private" for each in visibility)

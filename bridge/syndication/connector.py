@@ -17,23 +17,23 @@ from bridge.syndication.environment import Vault
 from bridge.syndication.factory import make_bluesky
 from bridge.syndication.mastodon.client import Mastodon
 
-#: What the bridge does at Mastodon, and no more.
+#: The scopes that the bridge needs at Mastodon.
 SCOPES = (
     "read:accounts read:statuses read:notifications read:search"
     " write:statuses write:media write:favourites"
 )
 _NAME = "Pelican bridge"
-#: Seconds that the owner has to agree at their server.
+#: Seconds for which an authorization request is valid.
 _PATIENCE = 1_800.0
 
 
 class NotConnected(Exception):
-    """It has not worked; the text tells the owner why."""
+    """The account could not be connected; the text is for the owner."""
 
 
 @dataclass(frozen=True, slots=True)
-class Connecting:
-    """``callback`` is where Mastodon sends the owner back to."""
+class AccountConnector:
+    """Connects and disconnects accounts. ``callback`` is the redirect URI for Mastodon."""
 
     own: GuardedFetch
     guarded: GuardedFetch
@@ -41,11 +41,11 @@ class Connecting:
     callback: str
 
     def is_connected(self, target: Target) -> bool:
-        """Whether there is a token here, or a file for it."""
+        """Whether the target has a stored token or a ``token_file``."""
         return bool(target.token_file or self.vault.get(target.uid, "token"))
 
     async def begin(self, target: Target) -> str:
-        """Where the owner agrees that the bridge may post for them.
+        """Start to connect a Mastodon account; returns the authorization URL to redirect to.
 
         Raises :class:`NotConnected`.
         """
@@ -53,7 +53,7 @@ class Connecting:
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
         pending = {"state": state, "verifier": verifier, "until": str(time.time() + _PATIENCE)}
         self.vault.put(target.uid, "pending", json.dumps(pending))
-        # RFC 7636 4.2; servers that do not know it pass it over.
+        # RFC 7636 4.2; servers that do not support it ignore it.
         hashed = hashlib.sha256(verifier.encode()).digest()
         query = {
             "response_type": "code",
@@ -67,14 +67,17 @@ class Connecting:
         return f"{target.base}/oauth/authorize?{urlencode(query)}"
 
     def pending(self, target: Target, state: str) -> bool:
-        """Whether this is the target whose owner comes back with a ``state``."""
+        """Whether ``state`` is that of the authorization request in progress for this target."""
         kept = self._kept(target, "pending")
         in_time = float(kept.get("until", "0")) > time.time()
         known, given = kept.get("state", "").encode(), state.encode("utf-8", "replace")
         return in_time and secrets.compare_digest(known, given)
 
     async def end(self, target: Target, code: str) -> str:
-        """The owner has agreed; the name of the account. Raises :class:`NotConnected`."""
+        """Exchange the authorization code and store the token; returns the account's name.
+
+        Raises :class:`NotConnected`.
+        """
         client, kept = self._kept(target, "client"), self._kept(target, "pending")
         self.vault.put(target.uid, "pending", "")
         api = Api(self.own, target.base)
@@ -91,33 +94,35 @@ class Connecting:
             made = object_of(await api.send("POST", "/oauth/token", form=[*form.items()]))
             token = made.get("access_token")
             if not isinstance(token, str) or not token:
-                raise NotConnected(f"{target.base} has given no token.")
+                raise NotConnected(f"{target.base} did not issue a token. Try again.")
             account = await Mastodon(api, token).account()
         except ApiError as error:
-            raise NotConnected(f"It has not worked: {error}.") from error
+            raise NotConnected(f"The account could not be connected: {error}.") from error
         wanted = urlsplit(target.uid).path.strip("/").removeprefix("@")
         if target.uid.startswith(target.base) and wanted.casefold() != account.acct.casefold():
             await self._revoke(target, token)
             raise NotConnected(
-                f"You are signed in there as @{account.acct}; this target is @{wanted}."
-                " Sign in there as that one, and connect again."
+                f"You are signed in there as @{account.acct}, but this target is @{wanted}."
+                " Sign in there as @{wanted} and connect again."
             )
         self.vault.put(target.uid, "token", token)
         return f"@{account.acct}"
 
     async def by_password(self, target: Target, password: str) -> str:
-        """Connect with an app password; the account's DID. Raises :class:`NotConnected`."""
+        """Connect a Bluesky account with an app password; returns its DID. Raises
+        :class:`NotConnected`.
+        """
         password = password.strip()
         client = make_bluesky(target, self.vault, password, self.own, self.guarded)
         try:
             did = await client.did()
         except ApiError as error:
-            raise NotConnected(f"It has not worked: {error}.") from error
+            raise NotConnected(f"The account could not be connected: {error}.") from error
         self.vault.put(target.uid, "token", password)
         return did
 
     async def disconnect(self, target: Target) -> None:
-        """Forget the token, and have it end where that can be done."""
+        """Delete the token, and revoke it at the server if possible."""
         token = self.vault.get(target.uid, "token")
         if token and target.type == "mastodon":
             await self._revoke(target, token)
@@ -125,7 +130,7 @@ class Connecting:
             self.vault.put(target.uid, name, "")
 
     async def _client(self, target: Target) -> dict[str, str]:
-        """The bridge's registration at a server, made once."""
+        """The bridge's client registration at a server; registers it the first time."""
         kept = self._kept(target, "client")
         if kept.get("redirect_uri") == self.callback and kept.get("base") == target.base:
             return kept
@@ -139,7 +144,7 @@ class Connecting:
         try:
             made = object_of(await api.send("POST", "/api/v1/apps", form=[*form.items()]))
         except ApiError as error:
-            raise NotConnected(f"It has not worked: {error}.") from error
+            raise NotConnected(f"The account could not be connected: {error}.") from error
         client = {
             "client_id": str(made.get("client_id", "")),
             "client_secret": str(made.get("client_secret", "")),
@@ -159,7 +164,7 @@ class Connecting:
         try:
             await Api(self.own, target.base).send("POST", "/oauth/revoke", form=[*form.items()])
         except ApiError:
-            # The owner can end it there; here it is forgotten all the same.
+            # The token is deleted here all the same; the owner can revoke it at the server.
             return
 
     def _kept(self, target: Target, name: str) -> dict[str, str]:

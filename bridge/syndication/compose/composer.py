@@ -1,4 +1,4 @@
-"""Composes the copy of a post: text, pictures, card. Pure functions."""
+"""Composes the copy of a post: text, photos, card. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from bridge.micropub.post_type import discover
 from bridge.settings import Target
 from bridge.syndication.compose import text
 from bridge.syndication.compose.measure import BLUESKY, Measure, cut, shorten
-from bridge.syndication.compose.shown import Picture, PostPage
-from bridge.syndication.compose.text import Rich
+from bridge.syndication.compose.post_page import Picture, PostPage
+from bridge.syndication.compose.text import RichText
 
-#: Both networks take four pictures.
+#: Both networks accept four photos.
 MOST_PHOTOS = 4
 _DESCRIPTION = Measure(300, 3_000, BLUESKY.cost)
 _CARD_TITLE = Measure(150, 1_500, BLUESKY.cost)
-#: What a post may point at, and with that show before its permalink; the first that it has counts.
+#: Properties with the target of a response, and the symbol shown before the link; the first one
+#: present is used.
 _ABOUT = (
     *("repost-of", "like-of", "in-reply-to", "bookmark-of"),
     *("read-of", "listen-of", "watch-of", "play-of", "jam-of"),
@@ -34,7 +35,7 @@ Answer: TypeAlias = Literal["reply", "like", "repost"]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is shown of a link: ``own`` where that is the post's own permalink."""
+    """A link card; ``own``: the link is the post's permalink."""
 
     url: str
     title: str = ""
@@ -45,15 +46,16 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A post as it is published, with all that a copy may be made of.
+    """A published post, with everything that a copy may be composed of.
 
-    ``content`` is the text of its page; ``about`` what it replies to, likes, reposts or points at.
+    ``content`` is the text of its page; ``about`` the URLs that it replies to, likes, reposts or
+    bookmarks.
     """
 
     url: str
     kind: str
     name: str = ""
-    content: Rich = field(default_factory=Rich)
+    content: RichText = field(default_factory=RichText)
     summary: str = ""
     tags: tuple[str, ...] = ()
     photos: tuple[Picture, ...] = ()
@@ -68,16 +70,16 @@ class Source:
 
     @property
     def answers(self) -> Answer | None:
-        """Which kind of answer it is, where it is one."""
+        """The kind of response that the post is, or ``None``."""
         kinds: dict[str, Answer] = {"reply": "reply", "like": "like", "repost": "repost"}
         return kinds.get(self.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What goes to a network. ``cut``: not all of the post is in it."""
+    """What is sent to a network. ``cut``: the text was shortened."""
 
-    rich: Rich
+    rich: RichText
     photos: tuple[Picture, ...] = ()
     card: Card | None = None
     language: str = ""
@@ -93,11 +95,11 @@ class Composed:
 
 
 def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Source:
-    """What is known of a post: its properties, and how its page at ``url`` shows it."""
+    """Collect a post's properties and the content of its page at ``url``."""
     name = " ".join((post.text("name") or "").split())
     content = page.content
     if name and " ".join(content.text.split()).startswith(name):
-        # A name that only repeats the beginning is none (post type discovery).
+        # A name that only repeats the start of the content is not a title (post type discovery).
         name = ""
     photos = tuple(_pictures(post.all("photo")))
     return Source(
@@ -129,15 +131,18 @@ def for_mastodon(
     privacy: str = "public",
     most_photos: int = MOST_PHOTOS,
 ) -> Composed:
-    """The status. ``answers``: it is a reply there, to the account ``mention``; ``privacy`` is what
-    the account has chosen for its posts."""
-    body = Rich(text.without_stray_mentions(text.with_links_written_out(source.content)))
+    """The status for Mastodon.
+
+    ``answers``: it replies to a status, by the account ``mention``; ``privacy`` is the account's
+    default visibility.
+    """
+    body = RichText(text.without_stray_mentions(text.with_links_written_out(source.content)))
     if mention and f"@{mention}".casefold() not in body.text.casefold():
-        body = Rich(f"@{mention} ") + body
+        body = RichText(f"@{mention} ") + body
     warning = source.warning
     if warning:
-        # It counts, and must leave room for the text.
-        warning = shorten(Rich(warning), replace(measure, most=measure.most // 2)).text
+        # A content warning counts towards the limit and must leave room for the text.
+        warning = shorten(RichText(warning), replace(measure, most=measure.most // 2)).text
         measure = replace(measure, most=measure.most - measure.size(warning)[0])
     name = text.without_stray_mentions(source.name)
     composed = _compose(
@@ -159,11 +164,11 @@ def for_mastodon(
 
 
 def for_bluesky(source: Source, target: Target, *, answers: bool = False) -> Composed:
-    """The record; its card still lacks what another page says of itself."""
+    """The post for Bluesky; its card still lacks the linked page's metadata."""
     if source.warning:
-        # Nothing there hides a text until it is asked for: the post's own page does.
+        # Bluesky cannot hide a text behind a content warning, so the copy only links to the post.
         source = replace(
-            source, kind="article", name=source.warning, content=Rich(), summary="", photos=()
+            source, kind="article", name=source.warning, content=RichText(), summary="", photos=()
         )
         source = replace(source, featured=())
     composed = _compose(
@@ -183,7 +188,7 @@ def _compose(
     source: Source,
     target: Target,
     measure: Measure,
-    content: Rich,
+    content: RichText,
     *,
     name: str,
     answers: bool,
@@ -191,7 +196,7 @@ def _compose(
 ) -> Composed:
     is_article = source.kind == "article" and bool(name)
     about = () if answers else source.about[:1]
-    body = Rich(name) if is_article else _body(source, content, name, about)
+    body = RichText(name) if is_article else _body(source, content, name, about)
     photos = () if is_article else source.photos[:most_photos]
     never = target.link == "never"
     always = is_article or target.link == "always"
@@ -217,19 +222,19 @@ def _compose(
     )
 
 
-def _body(source: Source, content: Rich, name: str, about: Iterable[str]) -> Rich:
-    """What is said: the name and the text, or what stands in for both."""
-    body = Rich(name)
+def _body(source: Source, content: RichText, name: str, about: Iterable[str]) -> RichText:
+    """The name and content, or a substitute for a post without either."""
+    body = RichText(name)
     if content.text:
         body = body + "\n\n" + content if name else content
     if body.text:
         return body
     if source.summary:
-        return Rich(source.summary)
-    return Rich(_SYMBOLS.get(source.kind, "") if any(about) else "")
+        return RichText(source.summary)
+    return RichText(_SYMBOLS.get(source.kind, "") if any(about) else "")
 
 
-def _joined(body: Rich, links: Iterable[str]) -> Rich:
+def _joined(body: RichText, links: Iterable[str]) -> RichText:
     for link in links:
         if body.text in _SYMBOLS.values():
             body += f" {link}"
@@ -242,8 +247,8 @@ def _has(words: str, link: str) -> bool:
     return any(each.value == link for each in text.urls(words))
 
 
-def _with_tags(made: Rich, source: Source, target: Target, measure: Measure) -> Rich:
-    """With as many of the tags as there is room for."""
+def _with_tags(made: RichText, source: Source, target: Target, measure: Measure) -> RichText:
+    """Append as many of the post's hashtags as fit."""
     if not target.tags:
         return made
     joint = "\n\n" if made.text else ""
@@ -254,13 +259,13 @@ def _with_tags(made: Rich, source: Source, target: Target, measure: Measure) -> 
     return made
 
 
-def _card(source: Source, made: Rich, links: Iterable[str]) -> Card | None:
-    """Of the permalink, where the text has it, else of the first link to another site."""
+def _card(source: Source, made: RichText, links: Iterable[str]) -> Card | None:
+    """The card for the permalink if the text has it, else for the first external link."""
     if source.url in links and _has(made.text, source.url):
         first = next(iter((*source.featured, *source.photos)), None)
-        title = source.name or shorten(Rich(_one_line(source.content.text)), _CARD_TITLE).text
+        title = source.name or shorten(RichText(_one_line(source.content.text)), _CARD_TITLE).text
         said = source.summary or (_one_line(source.content.text) if source.name else "")
-        description = shorten(Rich(said), _DESCRIPTION).text
+        description = shorten(RichText(said), _DESCRIPTION).text
         return Card(source.url, title, description, first.url if first else "", own=True)
     spans = sorted([*made.links, *text.urls(made.text)], key=lambda each: each.start)
     for span in spans:
