@@ -1,1 +1,1 @@
-"""The owner's own IndieAuth server: optional, for one person, in one SQLite file."""
+"""The built-in IndieAuth server: optional, for a single owner, stored in one SQLite file."""

@@ -32,9 +32,9 @@ from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys, remove_passkey, rename_passkey
 from bridge.pages.render import page, page_endpoint, redirect
 
-#: How long an app token may be good, in days; 0 is for ever.
+#: Selectable lifetimes of an app token, in days; 0 means no expiry.
 _DAYS = (365, 90, 30, 7, 0)
-#: What a new token's form has ticked: what most apps do. Who the owner is an app learns otherwise.
+#: The scopes ticked by default for a new token. A pasted token need not identify the owner.
 _TICKED = frozenset(OFFERED) - UNTICKED - IDENTITY
 _LONGEST_NAME = 80
 _NAMELESS = "Give it a name, so that you know it again."
@@ -42,7 +42,7 @@ _NAMELESS = "Give it a name, so that you know it again."
 
 @page_endpoint
 async def tokens(request: web.Request) -> web.Response:
-    """GET /tokens: apps with access, pasted tokens, and the form for another."""
+    """GET /tokens: connected apps, app tokens, and the form for a new token."""
     browser = browser_session(request)
     if browser.session is None:
         return sign_in_page(request, browser, then="/tokens", status=401)
@@ -51,7 +51,7 @@ async def tokens(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def create(request: web.Request) -> web.Response:
-    """POST /tokens: make an app token, which the next page shows, once."""
+    """POST /tokens: create an app token, which is shown once on the next page."""
     server = request.app[SERVER]
     browser, session, form = await _owner_form(request)
     days = _number(form, "days")
@@ -79,7 +79,9 @@ async def create(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def revoke(request: web.Request) -> web.Response:
-    """POST /tokens/revoke: end an app token (``token``) or an app's access (``grant``)."""
+    """POST /tokens/revoke: revoke an app token (``token``) or a connected app's grant
+    (``grant``).
+    """
     server = request.app[SERVER]
     _, _, form = await _owner_form(request)
     token, grant = _number(form, "token"), _number(form, "grant")
@@ -113,7 +115,7 @@ async def sessions(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def end(request: web.Request) -> web.Response:
-    """POST /auth/sessions/end: one session by its number, or ``others``."""
+    """POST /auth/sessions/end: end one session by its id, or all ``others``."""
     server = request.app[SERVER]
     _, session, form = await _owner_form(request)
     number = _number(form, "session")
@@ -126,7 +128,7 @@ async def end(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def forget_passkey(request: web.Request) -> web.Response:
-    """POST /auth/passkeys/remove: unless it is the last way in."""
+    """POST /auth/passkeys/remove: remove a passkey, unless it is the only way to sign in."""
     server = request.app[SERVER]
     browser, _, form = await _owner_form(request)
     passkey = _number(form, "passkey")
@@ -146,7 +148,7 @@ async def forget_passkey(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def name_passkey(request: web.Request) -> web.Response:
-    """POST /auth/passkeys/rename: call a passkey (``passkey``) by another ``name``."""
+    """POST /auth/passkeys/rename: change the ``name`` of a passkey (``passkey``, its id)."""
     browser, _, form = await _owner_form(request)
     try:
         name = (form.get("name") or "")[:_LONGEST_NAME]
@@ -158,11 +160,14 @@ async def name_passkey(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def change_password(request: web.Request) -> web.Response:
-    """POST /auth/password: needs the present one, if there is one; ends the other sessions."""
+    """POST /auth/password: change the password and end the other sessions.
+
+    Needs the present password if there is one.
+    """
     server = request.app[SERVER]
     browser, session, form = await _owner_form(request)
     if not has_password(server.db):
-        # The new one is not sent through another page: it is typed again.
+        # The new password is not carried over the confirmation page; it has to be typed again.
         then = [("then", "/auth/sessions")]
         if again := await ask_again(request, browser, form, action=CONFIRM, fields=then):
             return again
@@ -187,7 +192,7 @@ async def change_password(request: web.Request) -> web.Response:
 
 
 async def _owner_form(request: web.Request) -> tuple[BrowserSession, Session, Form]:
-    """A form submitted by the owner from a page of ours. Raises :class:`CsrfError`."""
+    """A form submitted by the signed-in owner. Raises :class:`CsrfError`."""
     browser, form = browser_session(request), await read_form(request)
     browser.check_form(request, form)
     if browser.session is None:
@@ -231,7 +236,7 @@ def _sessions_page(
     problem: str | None = None,
     differ: bool = False,
 ) -> web.Response:
-    """The page of sessions. ``differ``: the two new passwords are not the same."""
+    """The page of sessions. ``differ``: the two new passwords are different."""
     server = request.app[SERVER]
     return page(
         request,

@@ -1,8 +1,8 @@
-"""The built-in server's SQLite database, and how secrets are made and hashed.
+"""The built-in server's SQLite database, and how secrets are generated and hashed.
 
-Every statement is short, so that it runs on the event loop: nothing else of this process comes
-between the statements of one method, and ``BEGIN IMMEDIATE`` keeps other processes (the command
-line) out.
+Statements are short enough to run on the event loop, so that the statements of one method are not
+interleaved with others of this process. ``BEGIN IMMEDIATE`` keeps out other processes, such as the
+command line.
 """
 
 from __future__ import annotations
@@ -29,29 +29,31 @@ class TooNew(Unavailable):
 
 
 def new_secret() -> str:
-    """256 random bits, as text that fits a header, a URL and a form."""
+    """256 random bits as text that can be used in a header, a URL and a form."""
     return secrets.token_urlsafe(32)
 
 
 def as_bytes(text: str) -> bytes:
-    """Any text that someone sent as a secret, for hashing and comparing: even one with lone
-    surrogates, which cookies and JSON can hold.
+    """A received secret as bytes, for hashing and comparing; accepts lone surrogates, which
+    cookies and JSON may contain.
     """
     return text.encode("utf-8", "surrogatepass")
 
 
 def digest(secret: str) -> bytes:
-    """The hash that is stored for a secret. Secrets have 256 random bits, so no slow hash is
-    needed.
+    """The hash under which a secret is stored. Secrets have 256 random bits, so SHA-256
+    suffices.
     """
     return hashlib.sha256(as_bytes(secret)).digest()
 
 
 class Database:
-    """One connection. Opening makes the file (readable by its owner alone) and migrates it."""
+    """A connection to the database. Opening creates the file with mode 0600 and migrates it."""
 
     def __init__(self, path: Path) -> None:
-        """Raises :class:`Unavailable` if it cannot be opened, :class:`TooNew` if it is too new."""
+        """Raises :class:`Unavailable` if the file cannot be opened, :class:`TooNew` if a
+        newer version wrote it.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             private.create(path)
@@ -67,7 +69,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """An exclusive, durable transaction."""
+        """An exclusive and durable transaction."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -80,9 +82,9 @@ class Database:
             raise Unavailable("The IndieAuth database cannot be written.") from error
 
     def note(self, sql: str, *values: object) -> None:
-        """Write something that may be lost: at once, or not at all.
+        """Execute a statement whose effect may be lost, without waiting for a lock.
 
-        No request waits or fails because another program is writing just now.
+        No request waits or fails because another process is writing.
         """
         try:
             self._connection.execute("PRAGMA busy_timeout = 0")
@@ -93,7 +95,7 @@ class Database:
             self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
 
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
-        """The first row of a query, if any."""
+        """The first row of a query, or ``None``."""
         rows = self.all(sql, *values)
         return rows[0] if rows else None
 

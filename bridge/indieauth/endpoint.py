@@ -1,4 +1,4 @@
-"""What the OAuth endpoints share: JSON responses, errors as RFC 6749 5.2 defines them."""
+"""Shared by the OAuth endpoints: JSON responses, and errors as defined in RFC 6749 5.2."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bridge.http.form import Handler
 
 
 def answer(body: Mapping[str, object], *, status: int = 200) -> web.Response:
-    """A JSON response, whatever Accept says, that is never stored (RFC 6749 5.1)."""
+    """A JSON response with ``Cache-Control: no-store`` (RFC 6749 5.1), whatever ``Accept`` says."""
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **cors.HEADERS}
     return web.json_response(dict(body), status=status, headers=headers)
 
 
 def json_endpoint(handler: Handler) -> Handler:
-    """A handler for programs: every error is JSON."""
+    """Wrap a handler so that every error is answered as JSON."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         try:
@@ -39,5 +39,5 @@ def json_endpoint(handler: Handler) -> Handler:
 
 
 async def preflight(_: web.Request) -> web.Response:
-    """The response to a CORS preflight."""
+    """The response to a CORS preflight request."""
     return web.Response(status=204, headers=cors.PREFLIGHT)

@@ -1,7 +1,7 @@
 """The database schema, as a list of migrations. A released migration never changes.
 
-``PRAGMA user_version`` counts the steps taken. No secret is stored: tokens, codes, cookies and
-links as SHA-256 of their 256 random bits, the password as argon2id. Times are seconds since the
+``PRAGMA user_version`` is the number of migrations applied. Secrets are stored hashed: tokens,
+codes, cookies and links with SHA-256, the password with argon2id. Times are in seconds since the
 epoch.
 """
 

@@ -66,7 +66,7 @@ _PAGES = (
 
 
 def setup(app: web.Application, server: IndieAuthServer) -> None:
-    """Add the built-in server's addresses to the application."""
+    """Add the built-in server's routes to the application."""
     app[SERVER] = server
     app[HOST] = PagesOwner(server)
     app[NOTICES] = ExpiringMap(seconds=300)
@@ -98,13 +98,13 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
 
 
 async def static(request: web.Request) -> web.StreamResponse:
-    """A file of our pages. Any other name, however long, is none."""
+    """Serve a style sheet, script or picture of the pages; 404 for any other name."""
     file = _STATIC.get(request.match_info["name"])
     version = request.match_info.get("version", STATIC_VERSION)
     if file is None or len(version) != len(STATIC_VERSION):
         raise web.HTTPNotFound
-    # A page names the version that it goes with: that one never changes (RFC 8246). A page of an
-    # older bridge that is still open gets what there is now, and keeps it for no longer.
+    # A page names the version of its files, which never change under that URL (RFC 8246). An open
+    # page of an older bridge gets the present files, without caching.
     is_named = request.match_info.get("version") == STATIC_VERSION
     kept = "public, max-age=31536000, immutable" if is_named else "no-cache"
     headers = {hdrs.CACHE_CONTROL: kept, hdrs.ETAG: f'"{STATIC_VERSION}"'}
@@ -130,5 +130,5 @@ def _contents(file: Path) -> tuple[bytes, bytes]:
 
 @json_endpoint
 async def metadata(request: web.Request) -> web.Response:
-    """What the server can do, and where (IndieAuth 4.1.1)."""
+    """The server's metadata (IndieAuth 4.1.1)."""
     return answer(request.app[SERVER].metadata())

@@ -1,6 +1,4 @@
-"""The built-in server: its configuration, database and parts, put together once for all
-handlers.
-"""
+"""The built-in server: its configuration, database and parts, shared by all handlers."""
 
 from __future__ import annotations
 
@@ -33,11 +31,10 @@ if TYPE_CHECKING:
 
 
 class IndieAuthServer:
-    """Who the owner is, what the server calls itself, and where it keeps what it knows.
+    """The state of the built-in server.
 
-    ``public_url`` is where the world reaches it: from the configuration, never from a request.
-    ``fetch`` reads what apps publish about themselves. Raises
-    :class:`bridge.settings.SettingsError`.
+    ``public_url`` is its public address, from the configuration and never from a request. ``fetch``
+    is for the pages of apps. Raises :class:`bridge.settings.SettingsError`.
     """
 
     def __init__(
@@ -52,34 +49,38 @@ class IndieAuthServer:
         self.verifier = BuiltinVerifier(database, self.me)
         self.mail = _mail(self.config)
         self.party = RelyingParty(self.public.host, self.issuer.rstrip("/"))
-        #: argon2id takes 64 MB and a core for a moment: one at a time. The owner, as far as can be
-        #: known before the password is, does not queue up with strangers.
+        #: argon2id takes 64 MB and a core for a moment, so one password is hashed at a time.
+        #: Browsers in which the owner has signed in before do not queue behind others.
         self.hashing = asyncio.Semaphore(1)
         self.owners_hashing = asyncio.Semaphore(1)
         self.attempts = Limiter(each=10, overall=100, seconds=600)
-        #: No signature can be guessed: this only keeps one address from keeping us busy.
+        #: Signatures cannot be guessed; this only limits the work that one address can cause.
         self.passkey_attempts = Limiter(each=30, overall=None, seconds=600)
         self.mails = Limiter(each=3, overall=10, seconds=3600)
-        #: Counted whether the address was right or not, so that nothing is learnt by it.
+        #: Counted for every e-mail address alike, so that the owner's is not revealed.
         self.app_sign_ins = Limiter(each=3, overall=None, seconds=3600)
-        #: The mails that came of it. Not among ``mails``, whose limit strangers can see.
+        #: The mails that are sent. Separate from ``mails``, whose limit an attacker could observe.
         self.app_mails = Limiter(each=10, overall=10, seconds=3600)
         self.app_links: ExpiringMap[str] = ExpiringMap(seconds=600)
         self.pending: ExpiringMap[Pending] = ExpiringMap(seconds=600)
         self.challenges = Challenges()
-        #: The zone of the site's clock, as soon as that is known.
+        #: The site's time zone, once it is known.
         self.zone: Callable[[], tzinfo] = lambda: UTC
-        #: SITENAME, as soon as that is known.
+        #: SITENAME, once it is known.
         self.site_name: Callable[[], str] = lambda: ""
         self.just_made: ExpiringMap[str] = ExpiringMap(seconds=300)
 
     @property
     def can_use_passkeys(self) -> bool:
-        """Passkeys are bound to a domain name; an IP address has none (WebAuthn 5.1.2)."""
+        """Whether passkeys are possible: they are bound to a domain name, not an IP address
+        (WebAuthn 5.1.2).
+        """
         return not self.public.is_address
 
     def known_client(self, canonical_id: str) -> KnownClient | None:
-        """What the settings say about an app, and what is known of it without them."""
+        """The settings for an app, merged with the built-in ones of apps that need
+        exceptions; or ``None``.
+        """
         said = next(
             (known for known in self.config.clients if _canonical(known.id) == canonical_id), None
         )
@@ -93,22 +94,22 @@ class IndieAuthServer:
         )
 
     async def close(self) -> None:
-        """Finish what is under way, and close the database."""
+        """Send pending mails and close the database."""
         if self.mail is not None:
             await self.mail.close()
         self.db.close()
 
     @property
     def secure(self) -> bool:
-        """Whether browsers reach it by https; otherwise it is on this machine only."""
+        """Whether the server is reached by https; otherwise only from this machine."""
         return self.public.scheme == "https"
 
     def url(self, path: str) -> str:
-        """An address of the server's own, absolute."""
+        """The absolute URL of one of the server's paths."""
         return self.issuer + path.lstrip("/")
 
     def metadata(self) -> dict[str, object]:
-        """What the server can do, and where (IndieAuth 4.1.1, RFC 8414)."""
+        """The server's metadata (IndieAuth 4.1.1, RFC 8414)."""
         return {
             "issuer": self.issuer,
             "authorization_endpoint": self.url("auth"),
@@ -129,7 +130,7 @@ class IndieAuthServer:
 
 
 def _mail(config: IndieAuth) -> Mail | None:
-    """What sends mail, where the settings say how; imported only there."""
+    """The mailer, where the settings have one; imported only then."""
     if not config.smtp_host or not config.email:
         return None
     from bridge.indieauth.login.mail import Mail  # noqa: PLC0415
@@ -138,13 +139,13 @@ def _mail(config: IndieAuth) -> Mail | None:
 
 
 def _public(url: str) -> WebURL:
-    """The server's own address: https, unless no one but this machine can reach it."""
+    """Parse the server's public URL, which must be https unless it is on loopback."""
     public = parse(url.rstrip("/") + "/")
     if public.scheme != "https" and not public.is_loopback:
         raise SettingsError(
             "settings",
             "server.public_url",
-            f"{url!r} is not https: passwords and tokens could be read on the way",
+            f"{url!r} is not https: passwords and tokens could be intercepted",
             f"Put a web server with TLS in front ({doc('proxies.md')}), and write its https URL",
         )
     return public

@@ -101,7 +101,7 @@ async def test_a_redirect_is_not_followed() -> None:
     }
     async with client_site(pages) as app, GuardedFetch(allow_loopback=True) as fetch:
         client = await read_client(f"{app}/id", fetch, None)
-    assert client == Client(f"{app}/id", problem="its server answers with status 302")
+    assert client == Client(f"{app}/id", problem="its server answered with status 302")
 
 
 @pytest.mark.parametrize("kind", ["h-app", "h-x-app"])

@@ -1,1 +1,1 @@
-"""The owner signs in: password, link by mail, sessions, limits."""
+"""Signing in: password, link by e-mail, sessions, rate limits."""

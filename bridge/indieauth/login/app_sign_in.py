@@ -1,11 +1,11 @@
-"""Signing in to an app by e-mail, in the shape that Micro.blog offers its apps.
+"""Signing in to an app by e-mail, with the API that Micro.blog offers its apps.
 
 ``/account/signin`` mails a link that opens the app with a temporary token; ``/account/verify``
-turns that into an app token. For clients written for it; only where mail is set up.
+exchanges it for an app token. Only available where mail is configured.
 
-The owner's address is not revealed: a right one and a wrong one get the same answer, at the same
-cost, and are counted alike. The temporary token is kept in memory alone, since a write to the disk
-for the right address could be measured; it ends when the bridge does.
+The owner's address is not revealed: the right address and any other get the same response after the
+same work, and count alike. The temporary token is kept in memory, since a write to disk for the
+right address could be measured; a restart invalidates it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from bridge.settings import KnownClient
 
 _MAX_NAME = 40
 
-#: How long an app that is not used any more keeps its access.
+#: Lifetime of an app's access since its last use, in seconds.
 _TOKEN_SECONDS = 365 * 86400
 
 
 @json_endpoint
 async def sign_in(request: web.Request) -> web.Response:
-    """POST /account/signin. ``{}``, whatever comes of it.
+    """POST /account/signin. Always answers ``{}``.
 
-    The link goes to the owner's address alone, and leads to an address registered in the settings.
+    The link is mailed to the owner's address only, and opens a redirect URI that is registered in
+    the settings.
     """
     server, form = request.app[SERVER], await read_form(request)
     email, app = form.need("email"), _spoken(form.need("app_name"))
@@ -57,7 +58,7 @@ async def sign_in(request: web.Request) -> web.Response:
 
 
 def _registered(server: IndieAuthServer, back: str) -> KnownClient | None:
-    """The app of the settings to which an address belongs."""
+    """The app in the settings that has registered this redirect URI, or ``None``."""
     return next((each for each in server.config.clients if back in each.redirect_uris), None)
 
 
@@ -75,8 +76,8 @@ def _text(server: IndieAuthServer, app: str, client: KnownClient, link: str) -> 
 
 
 def _spoken(name: str) -> str:
-    """A name of letters and digits alone: a stranger's words end up in the owner's mail, where
-    nothing may look like a link, an address or the end of a sentence.
+    """The letters and digits of an app's name: the sender of the request chooses it, and it
+    must not look like a link or the end of a sentence in the owner's mail.
     """
     kept = (char if unicodedata.category(char)[0] in "LMN" else " " for char in name)
     return " ".join("".join(kept).split())[:_MAX_NAME].strip() or "App"
@@ -84,7 +85,9 @@ def _spoken(name: str) -> str:
 
 @json_endpoint
 async def verify(request: web.Request) -> web.Response:
-    """POST /account/verify: a lasting token for a temporary one, which coming back renews."""
+    """POST /account/verify: exchange a temporary token for a lasting one; a lasting one is
+    renewed.
+    """
     server, form = request.app[SERVER], await read_form(request)
     secret, now = form.get("token") or "", time.time()
     app = server.app_links.pop(digest(secret).hex())

@@ -1,8 +1,7 @@
 """A browser's session: its cookie, whether the owner is signed in, and CSRF tokens.
 
-Every browser gets a random cookie at its first page and a new one when it signs in. What a form
-must bring along to be believed is derived from the cookie, which other sites can neither read
-nor set.
+Every browser gets a random cookie with its first page and a new one when it signs in. CSRF tokens
+are derived from the cookie, which other sites can neither read nor set.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from bridge.indieauth.database import as_bytes, new_secret
 from bridge.indieauth.login.sessions import SECONDS, Session, find_session
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
-#: What a browser says of a request that another site makes (Fetch Metadata).
+#: ``Sec-Fetch-Site`` of requests that another site makes (Fetch Metadata).
 CROSS_SITE = frozenset({"cross-site", "same-site"})
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
-    """A request's browser. ``session`` is set if the owner has signed in."""
+    """The browser of a request. ``session`` is set if the owner has signed in."""
 
     secret: str
     is_new: bool
@@ -47,8 +46,7 @@ class BrowserSession:
 
     def check(self, request: web.Request, sent: str | None) -> None:
         """Raise :class:`CsrfError` unless ``sent`` is this browser's CSRF token."""
-        # Browsers say where a request comes from; Origin cannot be used, since our pages
-        # send no referrer, and browsers then blank it.
+        # ``Origin`` cannot be used: the pages send no referrer, and browsers then send ``null``.
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site != "same-origin" or not hmac.compare_digest(
             as_bytes(sent or ""), self.csrf.encode()
@@ -56,7 +54,7 @@ class BrowserSession:
             raise CsrfError
 
     def check_form(self, request: web.Request, form: Form) -> None:
-        """The same, for a form's field ``csrf``."""
+        """The same for the field ``csrf`` of a form."""
         self.check(request, form.get("csrf"))
 
 
@@ -65,8 +63,8 @@ def browser_session(request: web.Request) -> BrowserSession:
     server = request.app[SERVER]
     secret = request.cookies.get(_cookie(server), "")
     if not _SECRET.fullmatch(secret):
-        # Another site's form comes without the cookie (SameSite), and a new one would take the
-        # place of the owner's: they would be signed out.
+        # A cross-site form is sent without the cookie (SameSite). A new cookie would replace the
+        # owner's and sign them out.
         is_new = request.headers.get("Sec-Fetch-Site") not in CROSS_SITE or request.method != "POST"
         return BrowserSession(new_secret(), is_new=is_new, session=None, server=server)
     session = find_session(server.db, secret)
@@ -75,7 +73,7 @@ def browser_session(request: web.Request) -> BrowserSession:
 
 @dataclass(frozen=True, slots=True)
 class PagesOwner:
-    """What the pages ask of the built-in server (:class:`bridge.pages.render.Host`)."""
+    """What the pages need from the built-in server (:class:`bridge.pages.render.Host`)."""
 
     server: IndieAuthServer
 
@@ -86,7 +84,7 @@ class PagesOwner:
 
     @property
     def name(self) -> str:
-        """The owner's name, or else that of the site; ``""`` where neither is known."""
+        """The owner's name, else the site's; ``""`` where neither is known."""
         return self.server.config.name or self.server.site_name()
 
     @property
@@ -102,7 +100,7 @@ class PagesOwner:
 def set_cookie(
     server: IndieAuthServer, response: web.StreamResponse, secret: str, *, signed_in: bool
 ) -> None:
-    """Set the browser's cookie: for a month if it is signed in, else until it closes."""
+    """Set the browser's cookie: for 30 days if signed in, else until the browser closes."""
     response.set_cookie(
         _cookie(server),
         secret,
@@ -115,5 +113,7 @@ def set_cookie(
 
 
 def _cookie(server: IndieAuthServer) -> str:
-    """``__Host-``: never from a sub-domain, never without https, which loopback does not have."""
+    """The cookie's name. The prefix ``__Host-`` excludes subdomains and requires https, which
+    loopback lacks.
+    """
     return "__Host-indieauth" if server.secure else "indieauth"

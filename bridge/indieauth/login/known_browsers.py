@@ -1,7 +1,8 @@
-"""Browsers in which the owner has signed in before: their attempts have a rate limit of their own.
+"""Browsers in which the owner has signed in before. Their sign-in attempts have a rate limit of
+their own.
 
-Otherwise strangers who try many passwords, from many addresses, would lock the owner out. Being
-known opens nothing: such a browser has as many attempts as one address has.
+Without it, others could lock the owner out by trying passwords from many addresses. A known browser
+gets no access by itself, only as many attempts as one address has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SECONDS = 365 * 86400
 
 
 def attempt(request: web.Request, limiter: Limiter) -> bool:
-    """Count a sign-in attempt; whether the browser is known.
+    """Count a sign-in attempt; returns whether the browser is known.
 
     Raises :class:`~bridge.errors.TooManyRequests`.
     """
@@ -28,12 +29,12 @@ def attempt(request: web.Request, limiter: Limiter) -> bool:
 
 
 def succeeded(request: web.Request, limiter: Limiter) -> None:
-    """Reset the attempts after the owner has signed in."""
+    """Reset the count after a successful sign-in."""
     limiter.succeeded(_known(request) or address(request))
 
 
 def remember(request: web.Request, response: web.Response) -> None:
-    """Remember this browser after a sign-in, also after it has signed out."""
+    """Remember this browser after a sign-in; signing out does not change that."""
     server, now = request.app[SERVER], time.time()
     secret = request.cookies[_cookie(server)] if _known(request) else new_secret()
     with server.db.transaction() as connection:
@@ -54,7 +55,7 @@ def remember(request: web.Request, response: web.Response) -> None:
 
 
 def _known(request: web.Request) -> str | None:
-    """The key under which a known browser's attempts are counted."""
+    """The rate limit's key for a known browser, or ``None``."""
     server = request.app[SERVER]
     hashed = digest(request.cookies.get(_cookie(server), ""))
     sql = "SELECT 1 FROM browsers WHERE hash = ? AND expires > ?"

@@ -1,4 +1,4 @@
-"""Mail to the owner, through the configured server, outside the request that caused it."""
+"""Sends mail to the owner through the configured server, outside the request that caused it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _CLOSING_SECONDS = 5.0
 
 
 class Mail:
-    """Sends plain text to one person. What goes wrong is in the log, without the text."""
+    """Sends plain text mails to the owner. Errors are logged without the text."""
 
     def __init__(self, config: IndieAuth) -> None:
         self._config = config
-        # Made once: it reads every certificate of the system's, which takes a moment that strangers
-        # could measure.
+        # Created once: it loads all certificates of the system, and the time for that could be
+        # measured.
         self._tls = None if config.smtp_security == "none" else ssl.create_default_context()
         self._under_way: set[asyncio.Task[None]] = set()
 
     def send_soon(self, subject: str, text: str) -> None:
-        """Send in the background, so that the answer tells nothing by the time it takes."""
+        """Send in the background, so that the response time reveals nothing."""
         task = asyncio.create_task(self._send(subject, text))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
     async def close(self) -> None:
-        """Wait a moment for what is under way, and give up the rest."""
+        """Wait briefly for mails in progress and drop the rest."""
         if not self._under_way:
             return
         _, late = await asyncio.wait(self._under_way, timeout=_CLOSING_SECONDS)
         for task in late:
             task.cancel()
         if late:
-            _log.error("%d mails were given up, since the bridge ends", len(late))
+            _log.error("%d mails were not sent because the bridge is stopping", len(late))
 
     async def _send(self, subject: str, text: str) -> None:
         config = self._config
@@ -66,5 +66,5 @@ class Mail:
                 timeout=_SECONDS,
             )
         except (aiosmtplib.SMTPException, OSError) as error:
-            # The server's words may quote the message: the kind of error must do.
+            # The server's error may quote the message, so only the type is logged.
             _log.error("a sign-in link could not be mailed: %s", type(error).__name__)

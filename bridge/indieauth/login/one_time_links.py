@@ -1,6 +1,6 @@
-"""One-time links: random, stored hashed, valid once, for one purpose, for a short time.
+"""One-time links: random, stored hashed, valid once, for one purpose and a short time.
 
-The one that sets up signing in is printed; the others are mailed.
+The link for setting up is printed in the terminal; others are mailed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class UsedLink:
-    """A link that has just been used. ``then`` is the path that it was to lead to, if any."""
+    """A link that has just been used. ``then`` is the path to continue to, if any."""
 
     then: str | None
 
@@ -31,8 +31,10 @@ def make(
     seconds: float = SECONDS,
     alone: bool = False,
 ) -> str:
-    """The secret of a new link. ``browser`` is the cookie of the only browser that may use it;
-    ``alone`` ends the older ones for this purpose.
+    """Create a link and return its secret.
+
+    ``browser`` is the cookie of the only browser that may use it; ``alone`` deletes older links for
+    this purpose.
     """
     secret, now = new_secret(), time.time()
     with db.transaction() as connection:
@@ -47,7 +49,7 @@ def make(
 
 
 def is_good(db: Database, secret: str, purpose: str) -> bool:
-    """Whether a link that is for no particular browser would work now."""
+    """Whether a link that is not bound to a browser is valid now."""
     found = db.one(
         "SELECT 1 FROM links WHERE hash = ? AND purpose = ? AND browser IS NULL AND expires > ?",
         *(digest(secret), purpose, time.time()),
@@ -56,7 +58,7 @@ def is_good(db: Database, secret: str, purpose: str) -> bool:
 
 
 def use(db: Database, secret: str, purpose: str, *, browser: str | None = None) -> UsedLink | None:
-    """Use a link up; ``None`` if it is unknown, used, too old, or another browser's."""
+    """Use up a link; ``None`` if it is unknown, used, expired, or bound to another browser."""
     with db.transaction() as connection:
         return use_within(connection, secret, purpose, browser=browser)
 
@@ -64,7 +66,7 @@ def use(db: Database, secret: str, purpose: str, *, browser: str | None = None) 
 def use_within(
     connection: sqlite3.Connection, secret: str, purpose: str, *, browser: str | None = None
 ) -> UsedLink | None:
-    """The same inside a transaction, together with what the link is used for."""
+    """The same inside a transaction, which can include what the link is used for."""
     row = connection.execute(
         "DELETE FROM links WHERE hash = ? AND purpose = ? AND browser IS ? AND expires > ?"
         " RETURNING name",
@@ -74,5 +76,5 @@ def use_within(
 
 
 def path(secret: str) -> str:
-    """Where the link leads, on this server. Nothing in it is of a stranger's choosing."""
+    """The link's path. It contains nothing that the client has sent."""
     return f"auth/sign-in/link?key={quote(secret)}"

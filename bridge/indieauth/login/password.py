@@ -1,4 +1,4 @@
-"""The owner's password, and the one-time link that sets one up."""
+"""The owner's password, and the one-time link for setting up."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _HASHER = argon2.PasswordHasher()
 
 
 class LinkUsed(Exception):
-    """A set-up link that was used, replaced, or is too old."""
+    """The set-up link was used, replaced, or has expired."""
 
 
 def owner_reset(db: Database) -> str:
-    """A new one-time set-up link, as a path; older ones stop to work."""
+    """Create a set-up link and return its path; older ones become invalid."""
     secret = one_time_links.make(db, _SET_UP, seconds=SETUP_SECONDS, alone=True)
     return f"/auth/set-up?key={quote(secret)}"
 
@@ -39,19 +39,19 @@ def is_set_up(db: Database) -> bool:
 
 
 def has_password(db: Database) -> bool:
-    """Whether a password is one of them."""
+    """Whether a password is set."""
     return db.one("SELECT 1 FROM owner WHERE password IS NOT NULL") is not None
 
 
 def set_password(db: Database, password: str) -> None:
-    """Set the owner's password. Blocks for a moment. Raises ``ValueError`` for a poor one."""
+    """Set the password; hashing blocks for a moment. Raises ``ValueError`` for a wrong length."""
     hashed = hash_password(password)
     with db.transaction() as connection:
         store_password(connection, hashed)
 
 
 def hash_password(password: str) -> str:
-    """What is stored of a password. Raises ``ValueError`` for one that is too short or too long."""
+    """The argon2id hash of a password. Raises ``ValueError`` if it is too short or too long."""
     if len(password) < MIN_PASSWORD:
         raise ValueError(f"A password needs at least {MIN_PASSWORD} characters.")
     if len(password) > MAX_PASSWORD:
@@ -60,13 +60,13 @@ def hash_password(password: str) -> str:
 
 
 def store_password(connection: sqlite3.Connection, hashed: str) -> None:
-    """Inside a transaction: this is the password from now on."""
+    """Inside a transaction: store the hash of the new password."""
     owner_handle(connection)
     connection.execute("UPDATE owner SET password = ?", (hashed,))
 
 
 def owner_handle(connection: sqlite3.Connection) -> bytes:
-    """Inside a transaction: the random id under which passkeys know the owner, made once."""
+    """Inside a transaction: the random WebAuthn user handle of the owner, created once."""
     connection.execute(
         "INSERT OR IGNORE INTO owner (id, handle) VALUES (1, ?)", (secrets.token_bytes(32),)
     )
@@ -75,7 +75,7 @@ def owner_handle(connection: sqlite3.Connection) -> bytes:
 
 
 async def check_password(db: Database, password: str) -> bool:
-    """Whether this is the owner's password. Takes as long where none is set."""
+    """Whether this is the owner's password. Takes the same time where none is set."""
     row = db.one("SELECT password FROM owner WHERE password IS NOT NULL")
     stored = row["password"] if row else None
     fits = await asyncio.to_thread(_fits, stored, password[:MAX_PASSWORD])
@@ -91,19 +91,19 @@ def _fits(stored: str | None, password: str) -> bool:
 
 @cache
 def _dummy_hash() -> str:
-    """Compared with where no password is set, so that both take the same time."""
+    """A hash to compare with where no password is set, so that both cases take the same time."""
     return _HASHER.hash(secrets.token_urlsafe(16))
 
 
 def setup_link_is_good(db: Database, key: str) -> bool:
-    """Whether a set-up link would work now."""
+    """Whether a set-up link is valid now."""
     return one_time_links.is_good(db, key, _SET_UP)
 
 
 def start_over(connection: sqlite3.Connection, key: str) -> None:
-    """Inside a transaction: use the set-up link up. Raises :class:`LinkUsed`.
+    """Inside a transaction: use up the set-up link and remove all ways to sign in.
 
-    Every older way in ends: the one who needs the link has lost them, perhaps to someone else.
+    They may have been lost to someone else. Raises :class:`LinkUsed`.
     """
     if one_time_links.use_within(connection, key, _SET_UP) is None:
         raise LinkUsed

@@ -1,6 +1,4 @@
-"""The sessions of signed-in browsers: what the cookie refers to, and the list that the owner
-sees.
-"""
+"""The sessions of signed-in browsers."""
 
 from __future__ import annotations
 
@@ -33,7 +31,9 @@ _SYSTEMS = (
 
 
 def device(user_agent: str) -> str:
-    """“Firefox on Linux”; the order of the lists matters, since browsers quote each other."""
+    """A name such as “Firefox on Linux”. The order of the lists matters, since browsers name
+    each other in their user agents.
+    """
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     return " on ".join(filter(None, (browser, system))) or "Unknown browser"
@@ -42,14 +42,16 @@ def device(user_agent: str) -> str:
 SECONDS = 30 * 86400
 _LAST_USE_SECONDS = 60
 
-#: How long a browser that has just proven to be the owner's may do what changes who gets in.
+#: For how many seconds after a proof of identity sensitive changes are allowed.
 RECENT_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One signed-in browser. ``way`` is how it signed in, ``device`` what it says it is, ``proven``
-    when the person at it last proved to be the owner.
+    """One signed-in browser.
+
+    ``way`` is how it signed in, ``device`` its name, ``proven`` when the owner last proved their
+    identity in it.
     """
 
     id: int
@@ -61,12 +63,12 @@ class Session:
 
     @property
     def is_recent(self) -> bool:
-        """Whether that was within the last minutes."""
+        """Whether that was within the last :data:`RECENT_SECONDS`."""
         return time.time() - self.proven <= RECENT_SECONDS
 
 
 def start_session(db: Database, *, way: str, device: str) -> str:
-    """Sign a browser in; returns its cookie's new value, so that no older one is worth anything."""
+    """Start a session; returns the new value of the browser's cookie."""
     secret, now = new_secret(), time.time()
     with db.transaction() as connection:
         connection.execute("DELETE FROM sessions WHERE expires < ?", (now,))
@@ -79,7 +81,7 @@ def start_session(db: Database, *, way: str, device: str) -> str:
 
 
 def find_session(db: Database, secret: str) -> Session | None:
-    """The session behind a cookie's value, its use written down; ``None`` if there is none."""
+    """The session of a cookie, with its last use updated; ``None`` if there is none."""
     now = time.time()
     row = db.one("SELECT * FROM sessions WHERE hash = ? AND expires > ?", digest(secret), now)
     if row is None:
@@ -98,13 +100,13 @@ def _session(row: sqlite3.Row) -> Session:
 
 
 def prove_again(db: Database, session: int) -> None:
-    """The person at this browser has proven again to be the owner."""
+    """Record that the owner has just proved their identity in this session."""
     with db.transaction() as connection:
         connection.execute("UPDATE sessions SET proven = ? WHERE id = ?", (time.time(), session))
 
 
 def list_sessions(db: Database) -> list[Session]:
-    """Every signed-in browser, the last used first."""
+    """All signed-in browsers, the most recently used first."""
     rows = db.all(
         "SELECT * FROM sessions WHERE expires > ? ORDER BY last_used DESC, id DESC", time.time()
     )
@@ -112,12 +114,12 @@ def list_sessions(db: Database) -> list[Session]:
 
 
 def end_session(db: Database, session: int) -> None:
-    """Sign one browser out."""
+    """End one session."""
     with db.transaction() as connection:
         connection.execute("DELETE FROM sessions WHERE id = ?", (session,))
 
 
 def end_other_sessions(db: Database, keep: int) -> None:
-    """Sign every browser out but one."""
+    """End all sessions but one."""
     with db.transaction() as connection:
         connection.execute("DELETE FROM sessions WHERE id <> ?", (keep,))

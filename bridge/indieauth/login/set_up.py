@@ -1,4 +1,4 @@
-"""The first sign-in, and recovery: by the one-time set-up link."""
+"""The first sign-in and recovery, with the one-time set-up link."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bridge.pages.render import PageError, page, page_endpoint, redirect
 
 
 def link_used() -> PageError:
-    """What to tell the one who comes with a link that does not work."""
+    """The error page for an invalid link."""
     return PageError(
         "This link does not work",
         "A set-up link works once, for a day. For a new one, run “micropub-bridge owner reset”"
@@ -33,16 +33,16 @@ def link_used() -> PageError:
 
 @page_endpoint
 async def show(request: web.Request) -> web.Response:
-    """GET /auth/set-up: choose how to sign in from now on. Opening the page uses nothing up."""
+    """GET /auth/set-up: choose a way to sign in. Opening the page does not use up the link."""
     key = request.query.get("key", "")
     return _page(request, key)
 
 
 @page_endpoint
 async def with_password(request: web.Request) -> web.Response:
-    """POST /auth/set-up: the first password.
+    """POST /auth/set-up: set the first password.
 
-    A link cannot be guessed, so attempts are not counted: strangers would use them up.
+    Links cannot be guessed, so attempts are not limited; others could use up the limit.
     """
     server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
     browser.check_form(request, form)
@@ -68,7 +68,7 @@ async def with_password(request: web.Request) -> web.Response:
 def _page(
     request: web.Request, key: str, *, problem: str | None = None, differ: bool = False
 ) -> web.Response:
-    """``differ``: the two passwords are not the same, which is said beside them."""
+    """The set-up page. ``differ``: the two passwords are different."""
     server = request.app[SERVER]
     if not setup_link_is_good(server.db, key):
         raise link_used()

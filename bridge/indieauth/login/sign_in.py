@@ -1,4 +1,4 @@
-"""The sign-in page: by password or by a link sent by e-mail, and what follows any sign-in."""
+"""The sign-in page: by password, or by a link sent by e-mail."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bridge.pages.render import PageError, page, page_endpoint, redirect
 
 HOME = "/tokens"
 
-#: One slash, then no second one in any disguise; nothing that a browser would drop or turn around.
+#: A path that begins with exactly one slash and has no character that browsers remove or convert.
 _LOCAL = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
 def local_path(raw: str | None) -> str:
-    """Where to go after signing in: a path of our own, or the start page for anything else."""
+    """The path to go to after signing in; the start page unless ``raw`` is a local path."""
     return raw if raw is not None and _LOCAL.fullmatch(raw) else HOME
 
 
@@ -37,7 +37,7 @@ def sign_in_page(
     problem: str | None = None,
     app: str | None = None,
 ) -> web.Response:
-    """The sign-in page. ``then`` is the path to go on to, ``app`` the app that asks, if any."""
+    """The sign-in page. ``then`` is the path to continue to, ``app`` the app that asks, if any."""
     server = request.app[SERVER]
     return page(
         request,
@@ -55,7 +55,7 @@ def sign_in_page(
 
 
 def signed_in(request: web.Request, response: web.Response, *, way: str) -> web.Response:
-    """Make this browser the owner's, under a new cookie, and send ``response``."""
+    """Sign this browser in, with a new cookie, and answer ``response``."""
     server = request.app[SERVER]
     name = device(request.headers.get(hdrs.USER_AGENT, ""))
     set_cookie(server, response, start_session(server.db, way=way, device=name), signed_in=True)
@@ -74,7 +74,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def is_password(request: web.Request, typed: str) -> bool:
-    """Whether this is the owner's password; each try is counted.
+    """Whether this is the owner's password. Each attempt counts.
 
     Raises :class:`~bridge.http.rate_limit.TooMany`.
     """
@@ -102,7 +102,7 @@ async def with_password(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def send_link(request: web.Request) -> web.Response:
-    """POST /auth/sign-in/link: send a link to the owner's address."""
+    """POST /auth/sign-in/link: mail a link to the owner's address."""
     server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
     browser.check_form(request, form)
     if server.mail is None:
@@ -122,7 +122,9 @@ async def send_link(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def open_link(request: web.Request) -> web.Response:
-    """GET /auth/sign-in/link: a button, since mail programs open links by themselves."""
+    """GET /auth/sign-in/link: a page with a button, since mail programs open links by
+    themselves.
+    """
     return page(
         request,
         browser_session(request),
@@ -133,7 +135,9 @@ async def open_link(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def with_link(request: web.Request) -> web.Response:
-    """POST /auth/sign-in/link/open: use the link up. It cannot be guessed, so none are counted."""
+    """POST /auth/sign-in/link/open: use up the link. Links cannot be guessed, so attempts are
+    not limited.
+    """
     server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
     browser.check_form(request, form)
     link = one_time_links.use(server.db, form.get("key") or "", "sign-in", browser=browser.secret)

@@ -1,7 +1,7 @@
 """Step-up authentication: the owner proves their identity again before sensitive changes.
 
-A browser that was left open, or led here by a page elsewhere, is signed in, too. What changes who
-gets in, and how, needs a passkey or the password of the last five minutes.
+A browser left open, or led here by a link on another site, is signed in as well. Changes of who can
+sign in, and how, need a passkey or the password within the last five minutes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ async def ask_again(
     fields: Fields,
     instead: tuple[str, str, str] | None = None,
 ) -> web.Response | None:
-    """``None`` where the proof is recent, or the form holds the right password (``proof``).
+    """``None`` if the last proof is recent, or the form has the right password in ``proof``.
 
-    Otherwise the page that asks for it, and then sends ``fields`` to ``action`` again. ``instead``
-    is a button on it that does without: its name, value and label. Raises
+    Otherwise a page that asks for it and then sends ``fields`` to ``action``. ``instead`` is an
+    additional button that needs no proof: its name, value and label. Raises
     :class:`~bridge.errors.TooManyRequests`.
     """
     server, session = request.app[SERVER], browser.session
@@ -64,7 +64,7 @@ async def _is_right(server: IndieAuthServer, session: Session, password: str) ->
 
 
 def attempt_within(server: IndieAuthServer, session: Session) -> str:
-    """Count an attempt of a signed-in browser, apart from those of strangers; gives its name.
+    """Count an attempt of a signed-in browser, separately from others; returns the limiter's key.
 
     Raises :class:`~bridge.errors.TooManyRequests`.
     """
@@ -75,7 +75,7 @@ def attempt_within(server: IndieAuthServer, session: Session) -> str:
 
 @page_endpoint
 async def show(request: web.Request) -> web.Response:
-    """GET /auth/confirm: prove it, and go on to ``then``."""
+    """GET /auth/confirm: ask for a proof, then continue to ``then``."""
     browser, then = browser_session(request), local_path(request.query.get("then"))
     if browser.session is None:
         return sign_in_page(request, browser, then=then, status=401)

@@ -1,4 +1,6 @@
-"""App tokens: made by the owner for apps that take a pasted token. Shown once, stored hashed."""
+"""App tokens: created by the owner for apps in which a token is pasted. Shown once, stored
+hashed.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ from bridge.auth.token import Token
 from bridge.errors import InvalidToken
 from bridge.indieauth.database import Database, digest, new_secret
 
-#: A token's last use is written down at most this often.
+#: Smallest interval between two updates of a token's last use, in seconds.
 _LAST_USE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class AppToken:
-    """An app token as the owner sees it; the secret itself is gone."""
+    """An app token as listed for the owner, without its secret."""
 
     id: int
     name: str
@@ -36,18 +38,18 @@ def create_token(
     expires: float | None = None,
     renewable: bool = False,
 ) -> str:
-    """Make an app token and return its secret, the only time that it is seen.
+    """Create an app token and return its secret, which is not stored.
 
-    ``client_id`` is what the token says about who uses it: for pasted tokens the server itself.
-    ``renewable`` lets the one who has it put its end off (:func:`renew_token`).
-    Raises ``ValueError`` for an unknown scope, none, or a name that is blank.
+    ``client_id`` is reported as the token's client; for pasted tokens it is the server itself.
+    ``renewable``: its holder can extend its lifetime (:func:`renew_token`). Raises ``ValueError``
+    for an unknown scope, no scope, or a blank name.
     """
     wanted = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in OFFERED]
     if unknown or not wanted:
-        raise ValueError(f"scopes are some of: {' '.join(OFFERED)}")
+        raise ValueError(f"unknown scope; the known ones are: {' '.join(OFFERED)}")
     if not name.strip():
-        raise ValueError("a token needs a name, so that you know it again")
+        raise ValueError("the name is empty; give the token a name to recognise it by")
     secret = new_secret()
     with db.transaction() as connection:
         connection.execute(
@@ -62,7 +64,7 @@ def create_token(
 
 
 def list_tokens(db: Database) -> list[AppToken]:
-    """The app tokens that work, newest first."""
+    """The valid app tokens, newest first."""
     rows = db.all(
         "SELECT id, name, scope, created, expires, last_used FROM tokens"
         " WHERE grant_id IS NULL AND revoked IS NULL AND (expires IS NULL OR expires > ?)"
@@ -83,7 +85,7 @@ def list_tokens(db: Database) -> list[AppToken]:
 
 
 def revoke_token(db: Database, which: int | str) -> bool:
-    """End the app token with this id, or every one with this name; whether there was any."""
+    """Revoke the app token with this id, or all with this name; true if there was any."""
     column = "id" if isinstance(which, int) else "name"
     with db.transaction() as connection:
         return (
@@ -109,7 +111,7 @@ def rename_token(db: Database, token: int, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """An access token that is good now: one of an app's, or a pasted one."""
+    """A valid access token, issued to an app or pasted."""
 
     id: int
     grant_id: int | None
@@ -121,7 +123,7 @@ class StoredToken:
 
 
 def find_token(db: Database, secret: str) -> StoredToken | None:
-    """The good token with this secret, its use written down; ``None`` for any other text."""
+    """The valid token with this secret, with its last use updated; ``None`` for any other text."""
     now = time.time()
     row = db.one(
         "SELECT tokens.id, grant_id, tokens.client_id, tokens.scope, tokens.created, expires,"
@@ -147,8 +149,9 @@ def find_token(db: Database, secret: str) -> StoredToken | None:
 
 
 def renew_token(db: Database, token: StoredToken, now: float) -> None:
-    """Let a renewable token last, from now on, as long as it was made to last. The end of any
-    other was the owner's choice, and stays.
+    """Extend a renewable token by its original lifetime from now on.
+
+    The expiry of other tokens was chosen by the owner and stays.
     """
     if token.expires is None or not token.renewable:
         return
@@ -160,14 +163,16 @@ def renew_token(db: Database, token: StoredToken, now: float) -> None:
 
 
 class BuiltinVerifier:
-    """A :class:`bridge.auth.token.TokenVerifier` that looks into the built-in server's database."""
+    """A :class:`bridge.auth.token.TokenVerifier` that reads the built-in server's database."""
 
     def __init__(self, db: Database, me: str) -> None:
         self._db = db
         self._me = me
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Look it up; there is nothing to be stale."""
+        """Look up a token. Raises :class:`InvalidToken`. Nothing is cached, so ``fresh`` has
+        no effect.
+        """
         found = find_token(self._db, token)
         if found is None:
             raise InvalidToken("This token is unknown, expired or revoked.")

@@ -1,4 +1,4 @@
-"""The authorization request (IndieAuth 5.2), as data."""
+"""Authorization requests (IndieAuth 5.2), parsed and validated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from bridge.indieauth.oauth.client_id import check_redirect, client_id
 from bridge.indieauth.oauth.clients import Client
 from bridge.settings import KnownClient
 
-#: What SHA-256 looks like in base64url (RFC 7636 4.2).
+#: A SHA-256 hash in base64url (RFC 7636 4.2).
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
-#: RFC 6749 3.3.
+#: A scope token (RFC 6749 3.3).
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
 _MOST_SCOPES = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Where an answer would go: all that is known before the rest of a request is judged."""
+    """Client and redirect URI of a request: known before the rest of it is validated, so that
+    errors can be returned to the app.
+    """
 
     client_id: str
     redirect_uri: str
@@ -31,8 +33,9 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A sound request. ``challenge`` is ``None`` for an app that may do without PKCE;
-    ``old_way`` is true for such an app: it finds ``me`` in its answer.
+    """A valid request. ``challenge`` is ``None`` for an app that needs no PKCE.
+
+    ``old_way`` is true for such an app, which also expects ``me`` in the response.
     """
 
     sender: Sender
@@ -43,8 +46,10 @@ class AuthorizationRequest:
 
 @dataclass(slots=True)
 class Pending:
-    """A question on the screen of one session. ``from_elsewhere``: a page of another site's led
-    there. ``answer`` is where the browser was sent then.
+    """A consent screen shown in one session.
+
+    ``from_elsewhere``: another site's page led to it. ``answer`` is the redirect that the owner's
+    decision was answered with.
     """
 
     request: AuthorizationRequest
@@ -55,9 +60,10 @@ class Pending:
 
 
 def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sender:
-    """Whom to answer. Raises :class:`OAuthError` where no one can be answered: a page must do.
+    """Parse client and redirect URI.
 
-    ``known`` looks up what the settings say about a client_id.
+    Raises :class:`OAuthError` where the error cannot be returned to the app and needs a page.
+    ``known`` looks up the settings for a client_id.
     """
     client = client_id(form.need("client_id"))
     redirect_uri = form.need("redirect_uri")
@@ -67,16 +73,16 @@ def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sende
 
 
 def read_request(form: Form, sender: Sender, known: KnownClient | None) -> AuthorizationRequest:
-    """The rest of the request. Raises :class:`OAuthError`."""
+    """Parse the rest of the request. Raises :class:`OAuthError`."""
     old_way = known is not None and known.pkce is False
     response_type = form.get("response_type")
-    # Before 2020 apps sent response_type=id, or none, to learn who someone is.
+    # Before 2020 apps sent ``response_type=id``, or none, to authenticate only.
     if response_type != "code" and not (old_way and response_type in {None, "id"}):
         if response_type is None:
             raise OAuthError("invalid_request", "'response_type' is missing.")
-        raise OAuthError("unsupported_response_type", "'response_type' has to be 'code'.")
+        raise OAuthError("unsupported_response_type", "'response_type' must be 'code'.")
     if not sender.state:
-        raise OAuthError("invalid_request", "'state' is missing, or comes twice.")
+        raise OAuthError("invalid_request", "'state' is missing or repeated.")
     return AuthorizationRequest(
         sender=sender,
         challenge=_challenge(form, needed=not old_way),
@@ -91,11 +97,11 @@ def _challenge(form: Form, *, needed: bool) -> str | None:
         if needed or method is not None:
             raise OAuthError("invalid_request", "'code_challenge' is missing (PKCE, RFC 7636).")
         return None
-    # RFC 7636 4.3: a missing method means "plain", and that protects nothing.
+    # RFC 7636 4.3: a missing method means "plain", which protects nothing.
     if method != "S256":
         raise OAuthError("invalid_request", "'code_challenge_method' must be S256.")
     if not _CHALLENGE.fullmatch(challenge):
-        raise OAuthError("invalid_request", "'code_challenge' is not the base64url of a SHA-256.")
+        raise OAuthError("invalid_request", "'code_challenge' is not a SHA-256 hash in base64url.")
     return challenge
 
 
@@ -103,12 +109,14 @@ def _scopes(scope: str) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(scope.split(" "))) if scope else ()
     words = tuple(word for word in words if word)
     if len(words) > _MOST_SCOPES or not all(_SCOPE.fullmatch(word) for word in words):
-        raise OAuthError("invalid_scope", "'scope' is made of words separated by spaces.")
+        raise OAuthError("invalid_scope", "'scope' must be scope names separated by spaces.")
     return words
 
 
 def answer_url(redirect_uri: str, answer: Mapping[str, str | None]) -> str:
-    """The redirect back to the app: its own query kept, the answer's values byte for byte."""
+    """The URL to redirect back to the app: the redirect URI, its own query kept, with
+    ``answer`` added.
+    """
     pairs = "&".join(
         f"{key}={quote(value, safe='', errors='surrogateescape')}"
         for key, value in answer.items()

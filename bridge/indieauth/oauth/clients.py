@@ -1,6 +1,6 @@
 """Client information discovery (IndieAuth 4.2): JSON metadata, else an h-app.
 
-Read only after the owner has signed in, once for each consent page, and never remembered.
+Fetched only after the owner has signed in, once for each consent screen, and not cached.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _log = logging.getLogger(__name__)
 _H_APP = "bridge.indieauth.oauth.h_app:name"
 _SECONDS = 5.0
 _MAX_HTML = 256 * 1024
-#: "5 kilobytes" is what the Client ID Metadata Document draft recommends as a limit.
+#: The Client ID Metadata Document draft recommends a limit of 5 kilobytes.
 _MAX_JSON = 5 * 1024
 _MAX_NAME = 80
 
 
-#: Apps in use that are older than PKCE, by client_id, with what each sends. Every one has its
-#: answers sent to its own origin, or to a program on the owner's own machine.
+#: Apps in use that do not support PKCE, by client_id, with what each sends. Their responses go to
+#: their own origin, or to a program on the owner's machine.
 OLD_APPS = {
     known.id: known
     for known in (
-        # The apps of Micro.blog, for a blog elsewhere; they also want ``me`` in the answer.
+        # The apps of Micro.blog with another blog; they also expect ``me`` in the response.
         KnownClient(
             id="https://micro.blog/",
             pkce=False,
@@ -59,9 +59,9 @@ OLD_APPS = {
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An app: its client_id, its name, and the addresses that it publishes as its own.
+    """An app: its client_id, its name, and the redirect URIs that it publishes.
 
-    ``problem`` is why its page could not be read, where that is so.
+    ``problem`` is why its page could not be read; ``None`` if it was.
     """
 
     client_id: str
@@ -71,10 +71,10 @@ class Client:
 
 
 async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | None) -> Client:
-    """What is to be known of an app. One that cannot be read is simply nameless."""
+    """Fetch an app's information. One that cannot be read is returned without a name."""
     client = Client(client_id)
     try:
-        # No redirect is followed: the one who controls where one leads is not the app.
+        # Redirects are not followed: their target may be under someone else's control.
         fetched = await fetch.fetch(
             client_id,
             max_bytes=_MAX_HTML,
@@ -85,7 +85,7 @@ async def read_client(client_id: str, fetch: GuardedFetch, known: KnownClient | 
         if fetched.status == 200:
             client = await _read(client_id, fetched)
         else:
-            client = replace(client, problem=f"its server answers with status {fetched.status}")
+            client = replace(client, problem=f"its server answered with status {fetched.status}")
     except (FetchError, BadURL, ValueError, RecursionError) as error:
         _log.info("client information of %s: %s", client_id, error)
         client = replace(client, problem=str(error) or "it is not written as it should be")
@@ -102,7 +102,9 @@ async def _read(client_id: str, fetched: Fetched) -> Client:
 
 
 def _from_json(client_id: str, body: bytes) -> Client:
-    """4.2.1. Raises ``ValueError`` where the document is not this client's."""
+    """Parse JSON metadata (4.2.1). Raises ``ValueError`` where it is invalid or another
+    client's.
+    """
     if len(body) > _MAX_JSON:
         raise ValueError(f"its metadata is longer than {_MAX_JSON} bytes")
     metadata = json.loads(body)
@@ -130,7 +132,9 @@ def _is_prefix(uri: str, client_id: str) -> bool:
 
 
 async def _from_html(client_id: str, fetched: Fetched) -> Client:
-    """4.2.2: the name of an h-app, redirect addresses from ``<link>``s and ``Link`` headers."""
+    """Parse a page (4.2.2): the name of an h-app, redirect URIs from ``<link>`` elements and
+    ``Link`` headers.
+    """
     link_headers = [value for key, value in fetched.headers.items() if key.lower() == "link"]
     redirects = [
         *header_links(link_headers, client_id, "redirect_uri"),
@@ -149,14 +153,16 @@ async def _from_html(client_id: str, fetched: Fetched) -> Client:
 
 
 async def _h_app(page: bytes, client_id: str) -> object:
-    """What :mod:`bridge.indieauth.oauth.h_app` says, if it ends well and in time."""
+    """The result of :mod:`bridge.indieauth.oauth.h_app`; ``None`` if it fails or takes too long."""
     if b"h-app" not in page and b"h-x-app" not in page:
         return None
     return await parse_in_subprocess(_H_APP, client_id, page=page, seconds=_SECONDS)
 
 
 def shown_name(value: object) -> str | None:
-    """A name that cannot pass for anything else: one line, no invisible or turning characters."""
+    """A name that is safe to display: one line, without invisible or bidirectional
+    characters; or ``None``.
+    """
     if not isinstance(value, str):
         return None
     visible = "".join(

@@ -41,16 +41,18 @@ from bridge.pages.render import (
 )
 from bridge.settings import KnownClient
 
-#: What can spoil what is there. Asked for by a page elsewhere, it needs a recent proof that it is
-#: the owner who says yes; what deletes is not ticked by itself. ``post`` is an older word for
-#: creating and changing.
+#: Scopes that can destroy content. If another site's page asks for them, the owner must have proved
+#: their identity recently. Scopes that delete are not ticked by default. ``post`` is an older name
+#: for ``create`` and ``update``.
 STRONG = frozenset({"update", "delete", "undelete", "post"})
 UNTICKED = frozenset({"delete", "undelete"})
 
 
 @page_endpoint
 async def ask(request: web.Request) -> web.Response:
-    """GET /auth: sign in first; only then is anything fetched, and the question put."""
+    """GET /auth: require a signed-in owner, then fetch the app's information and ask for
+    consent.
+    """
     server, browser = request.app[SERVER], browser_session(request)
     query = request.rel_url.raw_query_string
     form = Form(query)
@@ -77,9 +79,9 @@ async def ask(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def decide(request: web.Request) -> web.Response:
-    """POST /auth/consent: send the browser back to the app with the owner's answer.
+    """POST /auth/consent: redirect back to the app with the owner's decision.
 
-    Sent twice, as by a double click, it gives the same answer twice, and one code.
+    Sending the form twice, as by a double click, gives the same redirect and a single code.
     """
     server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
     browser.check_form(request, form)
@@ -102,7 +104,7 @@ async def decide(request: web.Request) -> web.Response:
             )
             if again is not None:
                 return again
-        # Unless a second click has come in between.
+        # A second click may have been answered in the meantime.
         pending.answer = pending.answer or _yes(server, pending, scopes)
     elif pending.answer is None:
         sender = pending.request.sender
@@ -111,7 +113,7 @@ async def decide(request: web.Request) -> web.Response:
 
 
 def _ticked(pending: Pending, form: Form) -> list[str]:
-    """What the owner allows, of what was asked for."""
+    """The requested scopes that the owner has ticked."""
     ticked = set(form.every("scope"))
     if form.get("without") == "strong":
         ticked -= STRONG
@@ -145,7 +147,7 @@ def _question(
     if browser.session is None:
         raise CsrfError
     known = [word for word in wish.scopes if word in SCOPES or word in READERS]
-    # A name, no secret: it is worth something in this session only.
+    # Not a secret: it is valid in this session only.
     key = secrets.token_hex(16)
     from_elsewhere = is_from_elsewhere(request)
     server.pending.put(key, Pending(wish, client, browser.session.id, from_elsewhere))
@@ -168,7 +170,7 @@ def _question(
 
 
 def _advice(form: Form, sender: Sender) -> Advice | None:
-    """How the owner lets an app in that would be let in as an old one; else ``None``."""
+    """How the owner can allow an app without PKCE; ``None`` for any other error."""
     lines = (
         "[[indieauth.clients]]",
         f"id = {json.dumps(sender.client_id)}",
@@ -190,12 +192,12 @@ def _advice(form: Form, sender: Sender) -> Advice | None:
 
 
 async def _trusted(server: IndieAuthServer, sender: Sender, advice: Advice | None = None) -> Client:
-    """The app behind a request, once it is sure that the answer would reach it.
+    """The app of a request, once the redirect URI is known to be its own.
 
-    5.2.1: an address elsewhere than the client_id must be one that the app publishes. Raises
-    :class:`PageError`: no one is sent to an address that is not. ``advice`` is for an old app whose
-    address leads to a program on the owner's own machine; for no other, since the address may be
-    that of the one who made the link.
+    5.2.1: a redirect URI of another origin than the client_id must be published by the app. Raises
+    :class:`PageError` if it is not, since redirecting would be unsafe. ``advice`` is for an old app
+    whose redirect URI opens a program on the owner's machine; it is not shown for other URIs, which
+    may belong to an attacker.
     """
     known = server.known_client(sender.client_id)
     client = await read_client(sender.client_id, server.fetch, known)
@@ -215,7 +217,7 @@ async def _trusted(server: IndieAuthServer, sender: Sender, advice: Advice | Non
         "This request is not safe to answer",
         f"{wanted}, which it does not publish as an address of its own.",
         link=("/tokens", "Your apps"),
-        # One that publishes others has said that this is none.
+        # An app that publishes redirect URIs has published others than this one.
         advice=advice if is_here and not client.redirect_uris else None,
     )
 
@@ -227,9 +229,10 @@ def _incomplete(
     *,
     is_trusted: bool,
 ) -> PageError:
-    """No one is redirected who has not clicked: that would serve the one who made the link,
-    for whom any app's own address would do (RFC 9700 4.11.2). A link takes the error back to the
-    app.
+    """The error page for an invalid request, with a link that returns the error to the app.
+
+    There is no automatic redirect before the owner has clicked, which would make this an open
+    redirector (RFC 9700 4.11.2).
     """
     link = None
     if is_trusted or same_origin(sender.client_id, sender.redirect_uri):

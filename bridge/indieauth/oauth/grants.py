@@ -1,8 +1,7 @@
-"""What the owner has granted to apps: codes, and the tokens that they are exchanged for (IndieAuth
-5).
+"""Grants: authorization codes, and the tokens that they are exchanged for (IndieAuth 5).
 
-A grant is one "yes" of the owner's. Its code, access tokens and refresh tokens all hang on it, so
-that ending the grant ends them together.
+A grant is one consent of the owner. Its code, access tokens and refresh tokens belong to it, so
+revoking the grant revokes all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bridge.indieauth.server import IndieAuthServer
 
 
 def profile(server: IndieAuthServer, scopes: Set[str]) -> dict[str, str]:
-    """Name, picture and address of the site; the e-mail address only with its own scope too."""
+    """Name, photo and URL of the owner; the e-mail address only with the scope ``email``."""
     about = {"name": server.config.name, "url": server.me, "photo": server.config.photo}
     if "email" in scopes:
         about["email"] = server.config.email
@@ -40,7 +39,7 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the owner has said yes to. ``challenge`` is ``None`` for an app without PKCE."""
+    """What the owner consented to. ``challenge`` is ``None`` for an app without PKCE."""
 
     client_id: str
     client_name: str
@@ -51,7 +50,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant that a code or a refresh token has just proven."""
+    """A grant whose code or refresh token was just redeemed."""
 
     id: int
     client_id: str
@@ -60,7 +59,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """An access token, with the refresh token that follows it."""
+    """An access token with its refresh token."""
 
     access: str
     refresh: str
@@ -70,7 +69,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class ConnectedApp:
-    """A grant as the owner sees it."""
+    """A grant as listed for the owner."""
 
     id: int
     client_id: str
@@ -81,12 +80,12 @@ class ConnectedApp:
 
 
 def gives_access(scope: str) -> bool:
-    """Whether these scopes allow anything, here or elsewhere, beyond knowing who the owner is."""
+    """Whether these scopes allow more than to identify the owner."""
     return bool(words(scope) - IDENTITY)
 
 
 def issue_code(db: Database, consent: Consent) -> str:
-    """Write the grant down and return its code, good once and for ten minutes."""
+    """Store the grant and return its code, which is valid once and for ten minutes."""
     code, now = new_secret(), time.time()
     with db.transaction() as connection:
         connection.execute("DELETE FROM codes WHERE expires < ?", (now - 86400,))
@@ -105,9 +104,9 @@ def issue_code(db: Database, consent: Consent) -> str:
 def redeem_code(
     db: Database, code: str, *, client_id: str, redirect_uri: str | None, verifier: str | None
 ) -> Grant:
-    """Use a code up and return what it grants; a second use ends all that the first one gave.
+    """Redeem a code and return its grant; a second use revokes the grant.
 
-    The code is consumed whatever comes of it. Raises :class:`OAuthError` (``invalid_grant``).
+    The code is used up in any case. Raises :class:`OAuthError` (``invalid_grant``).
     """
     with db.transaction() as connection:
         row = connection.execute(
@@ -117,40 +116,44 @@ def redeem_code(
         ).fetchone()
         if row is not None:
             _consume(connection, "codes", row)
-    # Refused only now that the code is consumed for good.
+    # Checked after the code is durably used up.
     if row is None or row["revoked"] is not None or row["expires"] <= time.time():
         raise OAuthError("invalid_grant", "This code is unknown or has expired.")
     if row["used"] is not None:
         # RFC 6749 4.1.2: a code used twice may have been stolen.
         raise OAuthError("invalid_grant", "This code has been used before; its tokens are revoked.")
     if row["client_id"] != client_id:
-        raise OAuthError("invalid_grant", "This code was given to another client_id.")
+        raise OAuthError("invalid_grant", "This code was issued to another client_id.")
     if row["redirect_uri"] != redirect_uri:
-        raise OAuthError("invalid_grant", "This code was sent to another redirect_uri.")
+        raise OAuthError("invalid_grant", "This code was issued for another redirect_uri.")
     _check_pkce(row["challenge"], verifier)
     return Grant(row["grant_id"], row["client_id"], row["scope"])
 
 
 def _check_pkce(challenge: str | None, verifier: str | None) -> None:
-    """RFC 7636 4.6, and RFC 9700 2.1.1 against downgrades: both or neither."""
+    """Verify PKCE (RFC 7636 4.6); against downgrades, challenge and verifier are both present
+    or both absent (RFC 9700 2.1.1).
+    """
     if challenge is None and verifier is None:
         return
     if challenge is None:
-        raise OAuthError("invalid_grant", "code_verifier came, but no code_challenge before it.")
+        raise OAuthError(
+            "invalid_grant", "code_verifier was sent, but the request had no code_challenge."
+        )
     if verifier is None:
         raise OAuthError("invalid_grant", "code_verifier is missing.")
     if not _VERIFIER.fullmatch(verifier) or not hmac.compare_digest(s256(verifier), challenge):
-        raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge.")
+        raise OAuthError("invalid_grant", "code_verifier does not match the code_challenge.")
 
 
 def s256(verifier: str) -> str:
-    """The challenge of a verifier (RFC 7636 4.2)."""
+    """The S256 challenge of a verifier (RFC 7636 4.2)."""
     hashed = hashlib.sha256(verifier.encode("ascii")).digest()
     return base64.urlsafe_b64encode(hashed).rstrip(b"=").decode("ascii")
 
 
 def issue_tokens(db: Database, grant: Grant) -> Issued:
-    """New tokens for a grant, in the place of its access token until now.
+    """Issue new tokens for a grant and revoke its previous access token.
 
     Its scope must give access (see :func:`gives_access`).
     """
@@ -172,10 +175,10 @@ def issue_tokens(db: Database, grant: Grant) -> Issued:
 
 
 def redeem_refresh(db: Database, secret: str, *, client_id: str, scope: str | None) -> Grant:
-    """Use a refresh token up; used twice, it ends the whole family (RFC 9700 4.14.2).
+    """Redeem a refresh token; a second use revokes the whole grant (RFC 9700 4.14.2).
 
-    ``scope`` may only narrow. A request that is refused for what it asks does not use the token
-    up. Raises :class:`OAuthError`.
+    ``scope`` may only narrow the granted one. A request that is rejected for its scope does not use
+    up the token. Raises :class:`OAuthError`.
     """
     if scope is not None and not gives_access(scope):
         raise OAuthError("invalid_scope", "A token needs a scope beyond profile and email.")
@@ -193,14 +196,16 @@ def redeem_refresh(db: Database, secret: str, *, client_id: str, scope: str | No
         if not reused and not words(scope or "") <= words(row["scope"]):
             raise OAuthError("invalid_scope", "Refreshing can narrow the scope, not widen it.")
         _consume(connection, "refreshes", row)
-    # Refused only now that the end of the family is written down.
+    # Checked after the revocation is durable.
     if reused:
-        raise OAuthError("invalid_grant", "This token has been used before; all are revoked.")
+        raise OAuthError(
+            "invalid_grant", "This token has been used before; all tokens of its grant are revoked."
+        )
     return Grant(row["grant_id"], client_id, " ".join(scope.split()) if scope else row["scope"])
 
 
 def _consume(connection: sqlite3.Connection, table: str, row: sqlite3.Row) -> None:
-    """Inside a transaction: use up what is good once; a second use ends the grant behind it."""
+    """Inside a transaction: mark a code or token as used; a second use revokes its grant."""
     if row["used"] is not None:
         _end(connection, row["grant_id"])
     else:
@@ -211,7 +216,7 @@ def _consume(connection: sqlite3.Connection, table: str, row: sqlite3.Row) -> No
 
 
 def revoke_secret(db: Database, secret: str) -> None:
-    """End whatever this secret belongs to: an app's whole grant, or one pasted token."""
+    """Revoke what this secret belongs to: a whole grant, or one pasted token."""
     hashed = digest(secret)
     with db.transaction() as connection:
         connection.execute(
@@ -228,7 +233,7 @@ def revoke_secret(db: Database, secret: str) -> None:
 
 
 def revoke_grant(db: Database, grant: int) -> None:
-    """End an app's access."""
+    """Revoke an app's access."""
     with db.transaction() as connection:
         _end(connection, grant)
 

@@ -1,5 +1,5 @@
-"""``/introspect``, ``GET /token``, ``/revoke``, ``/userinfo``: endpoints about tokens (IndieAuth
-6, 7, 9).
+"""Endpoints about tokens: ``/introspect``, ``GET /token``, ``/revoke``, ``/userinfo``
+(IndieAuth 6, 7, 9).
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from bridge.indieauth.server import SERVER, IndieAuthServer
 
 @json_endpoint
 async def introspect(request: web.Request) -> web.Response:
-    """Whether a token is good, for servers that were given it (6, RFC 7662).
+    """POST /introspect: whether a token is valid (6, RFC 7662).
 
-    RFC 7662 2.1 requires authorization: any good token of this server's will do, the very token
-    that is asked about included, so that no one can try out guesses.
+    RFC 7662 2.1 requires authorization against token guessing: any valid token of this server, the
+    one in question included.
     """
     server = request.app[SERVER]
     _caller(request)
     asked = (await read_form(request)).need("token")
     found = find_token(server.db, asked)
     if found is None:
-        # 6.2: no more than this, whatever the reason.
+        # 6.2: no further information, whatever the reason.
         return answer({"active": False})
     return answer({"active": True, "iat": int(found.created), **_facts(server, found)})
 
 
 @json_endpoint
 async def verify(request: web.Request) -> web.Response:
-    """What the bearer token allows, as token endpoints answered GET before introspection."""
+    """GET /token: what the bearer token allows (the way to verify tokens before introspection)."""
     found = _caller(request)
     issued = {"issued_at": int(found.created)}
     return answer(_facts(request.app[SERVER], found) | issued)
@@ -42,7 +42,9 @@ async def verify(request: web.Request) -> web.Response:
 
 @json_endpoint
 async def revoke(request: web.Request) -> web.Response:
-    """End a token (7, RFC 7009). 200 for any token at all, so that nothing is learnt."""
+    """POST /revoke: revoke a token (7, RFC 7009). Answers 200 for any text, so that nothing
+    is revealed.
+    """
     form = await read_form(request)
     revoke_secret(request.app[SERVER].db, form.need("token"))
     return answer({})
@@ -50,7 +52,7 @@ async def revoke(request: web.Request) -> web.Response:
 
 @json_endpoint
 async def userinfo(request: web.Request) -> web.Response:
-    """Who the owner is, for an app with the scope ``profile`` (9)."""
+    """GET /userinfo: the owner's profile, for a token with the scope ``profile`` (9)."""
     scopes = frozenset(_caller(request).scope.split())
     if "profile" not in scopes:
         raise InsufficientScope("This needs a token with the scope 'profile'.", scope="profile")
@@ -58,7 +60,7 @@ async def userinfo(request: web.Request) -> web.Response:
 
 
 def _facts(server: IndieAuthServer, token: StoredToken) -> dict[str, object]:
-    """What both ways of asking say of a good token."""
+    """The response about a valid token, for both ways to ask."""
     facts: dict[str, object] = {
         "me": server.me,
         "client_id": token.client_id or server.issuer,
@@ -68,7 +70,10 @@ def _facts(server: IndieAuthServer, token: StoredToken) -> dict[str, object]:
 
 
 def _caller(request: web.Request) -> StoredToken:
-    """The good token in the request's header; raises what a client without one is told."""
+    """The valid token in the ``Authorization`` header.
+
+    Raises :class:`Unauthorized` without a token and :class:`InvalidToken` for an invalid one.
+    """
     headers = request.headers.getall(hdrs.AUTHORIZATION, [])
     found = find_token(request.app[SERVER].db, bearer_token(headers, None, strict=True))
     if found is None:

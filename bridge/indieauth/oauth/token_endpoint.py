@@ -23,13 +23,15 @@ from bridge.indieauth.server import SERVER, IndieAuthServer
 
 @json_endpoint
 async def token(request: web.Request) -> web.Response:
-    """POST: IndieAuth 5.3.3 and 5.5; the older ``action=revoke`` besides."""
+    """POST /token: redeem a code or a refresh token (IndieAuth 5.3.3, 5.5), or revoke a token
+    with the older ``action=revoke``.
+    """
     server = request.app[SERVER]
     form = await read_form(request)
     if form.get("action") == "revoke":
         revoke_secret(server.db, form.need("token"))
         return answer({})
-    # Old clients leave grant_type out where they bring a code.
+    # Old clients omit ``grant_type`` with a code.
     kind = form.get("grant_type") or "authorization_code"
     if kind == "authorization_code":
         grant = exchange(server, form)
@@ -37,7 +39,7 @@ async def token(request: web.Request) -> web.Response:
             # 5.2: without a scope "the authorization server MUST NOT issue an access token".
             raise OAuthError(
                 "invalid_scope",
-                "This code only says who its owner is: exchange it at the authorization endpoint.",
+                "This code has no scope: redeem it at the authorization endpoint.",
             )
     elif kind == "refresh_token":
         grant = redeem_refresh(
@@ -47,13 +49,18 @@ async def token(request: web.Request) -> web.Response:
             scope=form.get("scope"),
         )
     else:
-        raise OAuthError("unsupported_grant_type", "Known: authorization_code, refresh_token.")
+        raise OAuthError(
+            "unsupported_grant_type",
+            "'grant_type' must be 'authorization_code' or 'refresh_token'.",
+        )
     return answer(_reply(server, grant, issue_tokens(server.db, grant)))
 
 
 @json_endpoint
 async def identify(request: web.Request) -> web.Response:
-    """POST at the authorization endpoint: a code into who someone is (5.3.2), never a token."""
+    """POST at the authorization endpoint: redeem a code for the owner's URL (5.3.2), never
+    for a token.
+    """
     server = request.app[SERVER]
     grant = exchange(server, await read_form(request))
     return answer({"me": server.me, **_about(server, grant)})
@@ -83,6 +90,6 @@ def _reply(server: IndieAuthServer, grant: Grant, issued: Issued) -> dict[str, o
 
 
 def _about(server: IndieAuthServer, grant: Grant) -> dict[str, object]:
-    """5.3.4: profile information where its scope was granted."""
+    """The ``profile`` of a response (5.3.4), where its scope was granted."""
     scopes = frozenset(grant.scope.split())
     return {"profile": profile(server, scopes)} if "profile" in scopes else {}

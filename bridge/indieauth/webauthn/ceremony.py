@@ -1,6 +1,6 @@
 """WebAuthn ceremonies (WebAuthn 7): options for the browser, and verification of its response.
 
-py_webauthn does that. It is large, so this module is imported when a passkey is first used.
+A wrapper of py_webauthn, which is large, so this module is imported on first use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bridge.indieauth.webauthn.passkeys import PasskeyRefused, Proven, RelyingPa
 
 
 def challenge_in(credential: dict[str, object]) -> bytes:
-    """The challenge that a credential says it has signed. Raises :class:`PasskeyRefused`."""
+    """The challenge that a credential claims to have signed. Raises :class:`PasskeyRefused`."""
     try:
         response: Any = credential["response"]
         signed = webauthn.base64url_to_bytes(response["clientDataJSON"])
@@ -35,7 +35,7 @@ def challenge_in(credential: dict[str, object]) -> bytes:
 
 
 def creation_options(db: Database, party: RelyingParty, owner: str, challenge: bytes) -> str:
-    """What the browser is asked to make, as JSON."""
+    """The options for creating a passkey, as JSON."""
     with db.transaction() as connection:
         handle = owner_handle(connection)
     options = webauthn.generate_registration_options(
@@ -45,8 +45,8 @@ def creation_options(db: Database, party: RelyingParty, owner: str, challenge: b
         user_name=owner,
         challenge=challenge,
         authenticator_selection=AuthenticatorSelectionCriteria(
-            # Signing in asks for no name, so the authenticator has to know whose key it is; and it
-            # is the only proof, so it must make sure of the person as well.
+            # The sign-in page asks for no user name, so the authenticator must store the key
+            # (discoverable credential); as the only factor it must verify the user.
             resident_key=ResidentKeyRequirement.REQUIRED,
             user_verification=UserVerificationRequirement.REQUIRED,
         ),
@@ -59,7 +59,7 @@ def creation_options(db: Database, party: RelyingParty, owner: str, challenge: b
 
 
 def check_creation(party: RelyingParty, challenge: bytes, credential: dict[str, object]) -> Proven:
-    """Verify what the browser made (WebAuthn 7.1). Raises :class:`PasskeyRefused`."""
+    """Verify a created passkey (WebAuthn 7.1). Raises :class:`PasskeyRefused`."""
     try:
         verified = webauthn.verify_registration_response(
             credential=json.dumps(credential),
@@ -74,9 +74,9 @@ def check_creation(party: RelyingParty, challenge: bytes, credential: dict[str, 
 
 
 def request_options(party: RelyingParty, challenge: bytes) -> str:
-    """What the browser is asked to prove, as JSON.
+    """The options for signing in with a passkey, as JSON.
 
-    No passkey is named in it, so that no one learns which there are.
+    They name no passkeys, so that existing ones are not revealed.
     """
     options = webauthn.generate_authentication_options(
         rp_id=party.host,
@@ -89,7 +89,7 @@ def request_options(party: RelyingParty, challenge: bytes) -> str:
 def check_proof(
     db: Database, party: RelyingParty, challenge: bytes, credential: dict[str, object]
 ) -> None:
-    """Verify a signature of one of the owner's passkeys (7.2). Raises :class:`PasskeyRefused`."""
+    """Verify a signature by one of the owner's passkeys (7.2). Raises :class:`PasskeyRefused`."""
     try:
         raw_id = webauthn.base64url_to_bytes(str(credential.get("rawId", "")))
         row = db.one("SELECT * FROM passkeys WHERE credential = ?", raw_id)

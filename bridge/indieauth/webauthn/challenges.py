@@ -1,7 +1,7 @@
 """WebAuthn challenges (13.4.3): random, bound to one browser, valid once and for a short time.
 
-Strangers may ask for as many as they like, so nothing is kept of those that are asked for: a
-challenge proves by itself that it was made here. Only those that the owner has answered are kept.
+Anyone may ask for any number of them, so no state is kept for a challenge: it has a MAC. Only those
+that a passkey has signed are remembered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RANDOM, _TIME = 16, 8
 
 
 class Challenges:
-    """Makes challenges, and knows them again; a restart forgets them all."""
+    """Issues and recognises challenges; they do not survive a restart."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -33,7 +33,7 @@ class Challenges:
         return head + self._seal(head, browser)
 
     def is_open(self, challenge: bytes, browser: str) -> bool:
-        """Whether it was made here, for this browser, not long ago, and is not answered yet."""
+        """Whether a challenge was issued for this browser, has not expired, and was not used."""
         head, seal = challenge[: _RANDOM + _TIME], challenge[_RANDOM + _TIME :]
         return (
             hmac.compare_digest(seal, self._seal(head, browser))
@@ -42,7 +42,7 @@ class Challenges:
         )
 
     def answered(self, challenge: bytes) -> None:
-        """A passkey of the owner's has signed it: no one can use the same signature again."""
+        """Mark a challenge as used, so that its signature cannot be replayed."""
         self._answered.put(challenge.hex(), True)
 
     def _seal(self, head: bytes, browser: str) -> bytes:

@@ -1,6 +1,6 @@
-"""The JSON endpoints that the passkey script calls, each with a CSRF token.
+"""JSON endpoints for the passkey script. Each call has a CSRF token.
 
-Imported at its first use (:mod:`bridge.indieauth.routes`), since py_webauthn is large.
+Imported on first use (:mod:`bridge.indieauth.routes`), since py_webauthn is large.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ class _Call:
     body: dict[str, Any]
 
     def text(self, name: str) -> str:
-        """A field that should be text; empty where it is not."""
+        """A text field of the body; ``""`` where it is absent or not text."""
         value = self.body.get(name)
         return value if isinstance(value, str) else ""
 
     def credential(self) -> dict[str, object]:
-        """What the authenticator has made."""
+        """The authenticator's response. Raises :class:`PasskeyRefused` where it is missing."""
         value = self.body.get("credential")
         if not isinstance(value, dict):
             raise PasskeyRefused("The browser sent no passkey.")
         return value
 
     def check_may_create(self) -> None:
-        """A good set-up link may, and a browser whose owner has just proven to be there.
+        """Require a valid set-up link, or a session with a recent proof of identity.
 
         Raises :class:`LinkUsed`, :class:`PasskeyRefused`.
         """
@@ -64,11 +64,13 @@ class _Call:
             raise PasskeyRefused("Reload the page, and confirm first that it is you.")
 
     def new_challenge(self) -> bytes:
-        """A challenge for this browser."""
+        """A new challenge for this browser."""
         return self.server.challenges.make(self.browser.secret)
 
     def challenge(self) -> bytes:
-        """The challenge that was signed: one of ours, for this browser, and open still."""
+        """The signed challenge, if it was issued for this browser and is still valid. Raises
+        :class:`PasskeyRefused`.
+        """
         challenge = challenge_in(self.credential())
         if not self.server.challenges.is_open(challenge, self.browser.secret):
             raise PasskeyRefused("That took too long. Please try again.")
@@ -76,7 +78,7 @@ class _Call:
 
 
 def _refusal(request: web.Request, text: str, *, status: int) -> web.Response:
-    """What the page's script shows, in the reader's language."""
+    """An error that the script shows, in the reader's language."""
     speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
     return _json({"error": translated(text)}, status=status)
 
@@ -98,7 +100,7 @@ def _script_endpoint(handler: Handler) -> Handler:
 
 @_script_endpoint
 async def ask_creation(request: web.Request) -> web.Response:
-    """POST /auth/passkeys/options: for the owner, or the holder of a set-up link."""
+    """POST /auth/passkeys/options: for the signed-in owner, or with a set-up link."""
     call = await _call(request)
     call.check_may_create()
     challenge = call.new_challenge()
@@ -108,7 +110,7 @@ async def ask_creation(request: web.Request) -> web.Response:
 
 @_script_endpoint
 async def create(request: web.Request) -> web.Response:
-    """POST /auth/passkeys: store what was made. With a set-up link, that also signs in."""
+    """POST /auth/passkeys: store a created passkey. With a set-up link, also sign in."""
     call = await _call(request)
     call.check_may_create()
     key = call.text("key")
@@ -145,7 +147,7 @@ async def sign_in(request: web.Request) -> web.Response:
 
 @_script_endpoint
 async def prove(request: web.Request) -> web.Response:
-    """POST /auth/confirm/passkey: the owner, who is signed in, proves it again."""
+    """POST /auth/confirm/passkey: prove the signed-in owner's identity again."""
     call = await _call(request)
     session = call.browser.session
     if session is None:

@@ -1,4 +1,4 @@
-"""Stored passkeys. :mod:`bridge.indieauth.webauthn.ceremony` makes and verifies them."""
+"""The stored passkeys. :mod:`bridge.indieauth.webauthn.ceremony` creates and verifies them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bridge.indieauth.database import Database
 
 
 class PasskeyRefused(Exception):
-    """What the browser sent is not proof."""
+    """The browser's response is not a valid proof."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passkey:
-    """A passkey as the owner sees it."""
+    """A passkey as listed for the owner."""
 
     id: int
     name: str
@@ -25,7 +25,7 @@ class Passkey:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A new passkey that its authenticator has proven to hold; not stored yet."""
+    """A new passkey that was verified but not stored yet."""
 
     credential: bytes
     public_key: bytes
@@ -34,14 +34,16 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class RelyingParty:
-    """Whom passkeys are for: the host that they are bound to, and the only origin to use them."""
+    """The relying party of passkeys: the host that they are bound to, and the only allowed
+    origin.
+    """
 
     host: str
     origin: str
 
 
 def store_passkey(connection: sqlite3.Connection, proven: Proven, name: str) -> None:
-    """Inside a transaction: the owner can sign in with it from now on."""
+    """Inside a transaction: store a passkey."""
     try:
         connection.execute(
             "INSERT INTO passkeys (credential, public_key, sign_count, name, created)"
@@ -67,6 +69,6 @@ def rename_passkey(db: Database, passkey: int, name: str) -> None:
 
 
 def remove_passkey(db: Database, passkey: int) -> None:
-    """No one can sign in with it any more."""
+    """Remove a passkey."""
     with db.transaction() as connection:
         connection.execute("DELETE FROM passkeys WHERE id = ?", (passkey,))
