@@ -1,5 +1,5 @@
-"""Uploads: what they are, what is taken out of them, and where they wait for their commit.
+"""Uploads: type detection, removal of metadata, storage until their commit.
 
-Knows neither HTTP nor git: :mod:`bridge.web.media` speaks for it, and it sees the site through
-:class:`bridge.store.ContentStore`.
+Knows neither HTTP nor git: :mod:`bridge.web.media` is the endpoint, and the repo is accessed
+through :class:`bridge.store.ContentStore`.
 """

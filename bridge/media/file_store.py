@@ -1,4 +1,4 @@
-"""Every stored file, pending and committed, under one lock. Blocks: for threads only."""
+"""All stored files, pending and committed, under one lock. The methods block."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bridge.store import BlobId, Change, ContentStore, StoreBroken, Version
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A checked and cleaned upload that has no name yet."""
+    """A checked and cleaned upload that has no path yet."""
 
     filename: str
     alt: str
@@ -37,7 +37,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A stored file, open for reading; the caller closes it."""
+    """A stored file, opened for reading; the caller closes it."""
 
     file: BinaryIO
     type: str
@@ -46,7 +46,7 @@ class OpenFile:
 
 
 class FileStore:
-    """Files by their path (``media/2026/11/sea.jpg``), wherever their bytes are at the moment."""
+    """Files by path (``media/2026/11/sea.jpg``), whether pending or committed."""
 
     def __init__(self, spool: Spool, committed: Committed, folder: str) -> None:
         self._spool = spool
@@ -56,7 +56,9 @@ class FileStore:
         self._lock = threading.RLock()
 
     def start(self) -> None:
-        """Load what the last run left; files that are committed by now are no longer pending."""
+        """Load what the previous run left; files committed since then are removed from the
+        spool.
+        """
         with self._lock:
             self._known = self._spool.start()
             waiting = self._spool.paths()
@@ -66,32 +68,33 @@ class FileStore:
             self.settle(waiting)
 
     def same_upload(self, digest: str, now: datetime) -> MediaFile | None:
-        """The file that came from the same bytes before, if it is still there: from now on it
-        counts as uploaded ``now``."""
+        """The existing file of an earlier upload of the same bytes, with ``now`` as its
+        upload time; or ``None``.
+        """
         with self._lock:
             same = (file for file in self._known.values() if file.digest == digest)
             found = next((file for file in same if self._is_there(file)), None)
             return None if found is None else self._again(found, now)
 
     def place(self, incoming: Incoming, now: datetime) -> MediaFile:
-        """Store a file under a free name, or find it there already."""
+        """Store a file under a free path, or return the existing file with the same bytes."""
         with self._lock:
             same = self._same_bytes(incoming.data)
             if same is None:
                 return self._added(incoming, now)
-            # What came by git alone is known from now on.
+            # A file that came by git has no record of its original until now.
             known = replace(same, digest=same.digest or incoming.digest)
             return self._again(replace(known, blob=_blob_id(incoming.data)), now)
 
     def _again(self, file: MediaFile, now: datetime) -> MediaFile:
-        """The same upload once more: it is the last one, and waits for its post from now on."""
+        """Record the same upload once more: it becomes the newest, and pending files wait anew."""
         told = replace(file, published=now)
         self._spool.remember(told)
         self._known[file.path] = told
         return told
 
     def describe(self, file: MediaFile, alt: str) -> MediaFile:
-        """The file with an alternative text, remembered if it is new."""
+        """Set a file's alternative text, if ``alt`` is not empty and different."""
         if not alt or alt == file.alt:
             return file
         with self._lock:
@@ -101,7 +104,7 @@ class FileStore:
             return told
 
     def pending(self, paths: Iterable[str]) -> tuple[Change, ...]:
-        """What of these files (and their copies) is not committed yet."""
+        """The changes that commit the pending ones of these files, with their scaled copies."""
         with self._lock:
             wanted = [
                 part for path in paths if (file := self._known.get(path)) for part in file.paths
@@ -113,7 +116,7 @@ class FileStore:
             )
 
     def media_among(self, changes: Iterable[Change]) -> list[str]:
-        """The paths of those files that are media."""
+        """The paths of those changed files that are media."""
         paths = (self._committed.from_repo(change.path) for change in changes)
         return [path for path in paths if path is not None]
 
@@ -126,13 +129,13 @@ class FileStore:
                     self._spool.remove(path)
 
     def orphans(self, before: datetime) -> tuple[MediaFile, ...]:
-        """The files that have been pending since ``before``."""
+        """The files that have been pending since before ``before``."""
         with self._lock:
             waiting = (self._known.get(path) for path in self._spool.paths())
             return tuple(file for file in waiting if file and file.published <= before)
 
     def open(self, path: str) -> OpenFile | None:
-        """A file's bytes; ``None`` where there is none."""
+        """Open a file; ``None`` where there is none."""
         with self._lock:
             known = self._known.get(path)
             waiting = self._spool.open(path)
@@ -148,7 +151,7 @@ class FileStore:
         return None if cached is None else _opened(cached, blob)
 
     def all(self) -> list[MediaFile]:
-        """Every file but the scaled copies and others' faces, the newest first."""
+        """Every file, newest first, without scaled copies and author pictures of mentions."""
         with self._lock:
             paths = {*self._spool.paths(), *self._committed.blobs()}
             shown = (path for path in paths if not (is_scaled(path) or is_face(path)))
@@ -156,12 +159,12 @@ class FileStore:
         return sorted(files, key=lambda file: (file.published, file.path), reverse=True)
 
     def find(self, path: str) -> MediaFile | None:
-        """One file."""
+        """The file at a path, or ``None``."""
         with self._lock:
             return self._described(path) if self._exists(path) else None
 
     def delete(self, path: str) -> tuple[Change, ...] | None:
-        """Delete a pending file, and return the changes that delete a committed one.
+        """Delete a pending file, or return the changes that delete a committed one.
 
         ``None`` where there is no such file.
         """
@@ -182,18 +185,20 @@ class FileStore:
         return self._spool.has(path) or path in self._committed.blobs()
 
     def _is_there(self, file: MediaFile) -> bool:
-        """Whether a file still is what it was when it came."""
+        """Whether the file's bytes are still those that were uploaded."""
         path = file.path
         return self._spool.has(path) or self._committed.blobs().get(path) == file.blob
 
     def _is_committed(self, path: str) -> bool:
-        """Whether the newest commit has exactly the bytes that wait here."""
+        """Whether the newest commit has the same bytes as the pending file."""
         return path in self._committed.blobs() and self._committed.read(path) == self._spool.read(
             path
         )
 
     def _name_blob(self, path: str, blob: str) -> None:
-        """From now on the store's own name for the bytes counts, should it not be git's."""
+        """Record the store's blob id of a file; in a SHA-256 repo it differs from the
+        computed one.
+        """
         known = self._known.get(path)
         if known is not None and known.blob != blob:
             self._known[path] = replace(known, blob=blob)
@@ -210,12 +215,12 @@ class FileStore:
         names = candidates(
             self._folder, incoming.filename, incoming.digest, incoming.kind.extension, now
         )
-        # A name is not used again even after its file was deleted: browsers keep what it was.
+        # The name of a deleted file is not used again, since browsers may have it cached.
         free = (name for name in names if name not in self._known and not self._exists(name))
         path = next(free, None)
         if path is None:
             raise Conflict(
-                f"There have been {MOST_ALIKE:,} files of this name and content this month:"
+                f"{MOST_ALIKE:,} files with this name and content were uploaded this month:"
                 " upload it under another name."
             )
         file = MediaFile(
@@ -236,16 +241,16 @@ class FileStore:
         return file
 
     def _described(self, path: str) -> MediaFile:
-        """What is known of a file that exists; what its path tells, where that is all."""
+        """The record of an existing file, else what its path tells."""
         known = self._known.get(path)
         if known is None:
             return from_path(path)
         blob = self._committed.blobs().get(path, known.blob)
-        # Where the owner has put other bytes in its place, what was known is not true of them.
+        # If the owner has replaced the bytes, the record no longer applies.
         return known if blob == known.blob else replace(from_path(path), blob=blob)
 
     def _recovered(self, path: str, waiting: tuple[str, ...]) -> MediaFile:
-        """A waiting file whose line in the journal was lost."""
+        """The record of a pending file whose journal line was lost."""
         data = self._spool.read(path)
         base, _, extension = path.rpartition(".")
         copy = re.compile(rf"{re.escape(base)}-(\d+)w\.{re.escape(extension)}")
@@ -266,7 +271,7 @@ def _opened(file: BinaryIO, tag: str | None) -> OpenFile:
     kind = identify(head)
     return OpenFile(
         file,
-        # What came here past the library (by git) is told by its bytes, too.
+        # The type of a file that came by git is detected from its bytes.
         type=kind.type if kind else UNKNOWN_TYPE,
         size=status.st_size,
         etag=tag or f"{status.st_mtime_ns:x}-{status.st_size:x}",
@@ -274,7 +279,7 @@ def _opened(file: BinaryIO, tag: str | None) -> OpenFile:
 
 
 def _blob_id(data: bytes) -> str:
-    """Git's name for these bytes."""
+    """The git blob id (SHA-1) of these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 

@@ -1,8 +1,8 @@
-"""The media library: stores uploads, finds them, and hands them to a commit.
+"""The media library: stores uploads, finds them, and adds them to commits.
 
-An upload is on disk before it is answered, and served at once. It becomes part of the site with
-the commit of the post that uses it (``pending``), or with a commit of its own if no post comes
-(``orphans``). Pages show the site's own copy; the bridge's is there for the time until then.
+An upload is on disk before it is answered, and served at once. It is committed with the post that
+uses it (``pending``), or by itself if no post does (``orphans``). Pages link to the site's own
+copy; the bridge serves the file until that is live.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from bridge.store import Change, ContentStore
 
 
 class MediaLibrary:
-    """Every upload, waiting or committed.
+    """All uploads, pending and committed.
 
-    A ``path`` is relative to the content folder (``media/2026/11/sea.jpg``), a ``url`` is where
-    the bridge serves it (``https://bridge.example/media/2026/11/sea.jpg``). What the store raises
-    (:class:`bridge.store.StoreError`) goes through.
+    A ``path`` is relative to the content folder (``media/2026/11/sea.jpg``), a ``url`` is the
+    file's URL at the bridge (``https://bridge.example/media/2026/11/sea.jpg``). Errors of the store
+    (:class:`bridge.store.StoreError`) propagate.
     """
 
     def __init__(
@@ -45,8 +45,9 @@ class MediaLibrary:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         cleaner: Cleaner | None = None,
     ) -> None:
-        """``spool`` is the folder of what is not committed yet; ``cache``, by default inside of
-        it, that of committed files as they are served."""
+        """``spool`` is the folder for pending files, ``cache`` the one for committed files
+        that were served; it defaults to a folder in the spool.
+        """
         folder = settings.media.folder.strip("/")
         content = settings.content.folder.strip("/")
         root = f"{content}/" if content not in {"", "."} else ""
@@ -64,14 +65,14 @@ class MediaLibrary:
         self._now = now
 
     async def start(self) -> None:
-        """Pick up what the last run left. To be awaited before anything else."""
+        """Load what the previous run left. Await this before anything else."""
         await asyncio.to_thread(self._file_store.start)
 
     async def accept(self, data: bytes, filename: str, *, alt: str = "") -> MediaFile:
-        """Take an upload; when this returns it is safe on disk and served.
+        """Store an upload; on disk and served when this returns.
 
-        The same bytes again give the file that is there already, as the last upload. Raises
-        InvalidRequest, UnsupportedMediaType, PayloadTooLarge, InsufficientStorage, Unavailable.
+        If the same bytes exist, that file is returned, as the newest upload. Raises InvalidRequest,
+        UnsupportedMediaType, PayloadTooLarge, InsufficientStorage, Unavailable.
         """
         if len(data) > self._max_bytes:
             raise PayloadTooLarge(
@@ -88,49 +89,49 @@ class MediaLibrary:
         return await asyncio.to_thread(self._file_store.describe, file, alt)
 
     async def pending(self, uses: Iterable[str]) -> tuple[Change, ...]:
-        """What of the files that a post uses is not committed yet, to go into the post's commit.
+        """The changes that commit the pending ones of the files that a post uses.
 
-        ``uses`` are URLs or paths; what is not a file of this library is passed over.
+        ``uses`` are URLs or paths; others than this library's are ignored.
         """
         paths = [path for use in uses if (path := self._path(use)) is not None]
         return await asyncio.to_thread(self._file_store.pending, paths) if paths else ()
 
     async def committed(self, changes: Iterable[Change]) -> None:
-        """Say that these changes are in the store now; their files need not wait any more."""
+        """Called after these changes were committed: removes their files from the spool."""
         if paths := self._file_store.media_among(changes):
             await asyncio.to_thread(self._file_store.settle, paths)
 
     async def orphans(self, older_than: timedelta) -> tuple[MediaFile, ...]:
-        """Uploads that no post came for, each to get a commit of its own (see ``pending``)."""
+        """Pending uploads that no post has used for this long; each gets a commit of its own."""
         return await asyncio.to_thread(self._file_store.orphans, self._now() - older_than)
 
     async def open(self, tail: str) -> OpenFile | None:
-        """What is served at ``/media/`` + ``tail`` (any string of a stranger's), if anything."""
+        """Open the file served at ``/media/`` + ``tail``, which may be any string; or ``None``."""
         path = self._addresses.path_at(tail)
         return None if path is None else await asyncio.to_thread(self._file_store.open, path)
 
     async def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[MediaFile]:
-        """Every file, the newest first; scaled copies are not listed."""
+        """All files, newest first, without scaled copies."""
         files = await asyncio.to_thread(self._file_store.all)
         return files[offset:] if limit is None else files[offset : offset + limit]
 
     async def last(self) -> MediaFile | None:
-        """The newest file."""
+        """The newest file, or ``None``."""
         return next(iter(await self.list(1)), None)
 
     async def find(self, url: str) -> MediaFile | None:
-        """The file behind a URL; ``None`` where it is not one of this library's."""
+        """The file with this URL; ``None`` where it is not one of this library's."""
         path = self._path(url)
         return None if path is None else await asyncio.to_thread(self._file_store.find, path)
 
     async def describe(self, file: MediaFile, alt: str) -> MediaFile:
-        """Keep another alternative text for a file; an empty one leaves it as it is."""
+        """Set a file's alternative text; an empty one changes nothing."""
         return await asyncio.to_thread(self._file_store.describe, file, alt)
 
     async def delete(self, url: str) -> tuple[Change, ...]:
-        """Take a file away: the changes to commit, none where it only waited.
+        """Delete a file; returns the changes to commit, ``()`` if it was only pending.
 
-        Raises InvalidRequest for a URL that is not that of a file of this library.
+        Raises InvalidRequest for a URL that is not of this library.
         """
         path = self._addresses.path_of(url)
         changes = None if path is None else await asyncio.to_thread(self._file_store.delete, path)
@@ -139,11 +140,11 @@ class MediaLibrary:
         return changes
 
     def url_of(self, file: MediaFile | str) -> str:
-        """Where the bridge serves a file (or a path)."""
+        """The URL of a file, or of a path, at the bridge."""
         return self._addresses.url_of(file if isinstance(file, str) else file.path)
 
     def path_of(self, url: str) -> str | None:
-        """The reverse of :meth:`url_of`; ``None`` for any other URL. Nothing is looked up."""
+        """The path for a URL of the bridge; ``None`` for any other URL. The file need not exist."""
         return self._addresses.path_of(url)
 
     def _path(self, use: str) -> str | None:

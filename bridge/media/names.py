@@ -1,4 +1,4 @@
-"""Names for stored files: readable, safe in a URL, in a shell and on any disk, hard to guess."""
+"""File names for uploads: readable, valid in URLs and on any file system, hard to guess."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from datetime import datetime
 
 _LENGTH = 60
 _DIGITS = 12
-#: So many files of one name and content a month; each upload looks at the names before its own.
+#: Largest number of files with one name and content in a month; each upload tries the names one by
+#: one.
 MOST_ALIKE = 1_000
 
-#: Names that say nothing: what programs call a file that has none.
+#: Names without meaning, which programs give to unnamed files.
 _EMPTY_NAMES = frozenset(
     {"audio", "blob", "data", "download", "file", "filename", "image", "img", "media", "photo"}
     | {"picture", "null", "temp", "tmp", "undefined", "unnamed", "untitled", "upload", "video"}
 )
-#: What Pelican, or a plugin of it, reads as a post or a page.
+#: Extensions that Pelican or its plugins read as posts or pages.
 _SOURCES = frozenset(
     {"md", "markdown", "mkd", "mdown", "mdwn", "rst", "html", "htm", "xhtml"}
     | {"adoc", "asc", "asciidoc", "org", "textile", "t2t", "ipynb"}
 )
-#: Names that Windows keeps for devices; a site is cloned there, too.
+#: Device names on Windows, where a site may be cloned.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
 
 
 def stem(filename: str, digest: str) -> str:
-    """A stored file's name without its extension.
+    """A stored file's name without its extension; only ``a-z``, ``0-9`` and ``-``.
 
-    ``filename`` is what the client called the file: any string. Only ``a-z``, ``0-9`` and ``-``
-    come out: what can be read of it, and the start of ``digest``, the hexadecimal digest of the
-    bytes, since a file can be had before its post is public ("the URL SHOULD be unguessable",
-    Micropub 3.6.4).
+    ``filename`` is what the client sent, any string. The name has what is readable of it and the
+    start of ``digest``, the hexadecimal hash of the bytes, since a file is served before its post
+    is public ("the URL SHOULD be unguessable", Micropub 3.6.4).
     """
     last = re.split(r"[/\\]", filename)[-1]
     bare = re.sub(r"\.[^.]{1,5}$", "", last)
@@ -46,9 +46,9 @@ def stem(filename: str, digest: str) -> str:
 def candidates(
     folder: str, filename: str, digest: str, extension: str, when: datetime
 ) -> Iterator[str]:
-    """Paths under which a file may be stored, the best first: :data:`MOST_ALIKE` of them.
+    """Paths to store a file under, in order of preference, at most :data:`MOST_ALIKE`.
 
-    ``media/2026/11/sea-0a1b2c3d4e5f.jpg``, then with ``-2``, ``-3`` ...
+    ``media/2026/11/sea-0a1b2c3d4e5f.jpg``, then with ``-2``, ``-3`` and so on.
     """
     base = f"{folder}/{when:%Y}/{when:%m}/{stem(filename, digest)}"
     yield f"{base}.{extension}"
@@ -57,18 +57,18 @@ def candidates(
 
 
 def scaled(path: str, width: int) -> str:
-    """The path of the copy of a picture that is ``width`` pixels wide: ``sea-800w.jpg``."""
+    """The path of the copy that is ``width`` pixels wide: ``sea-800w.jpg``."""
     base, _, extension = path.rpartition(".")
     return f"{base}-{width}w.{extension}"
 
 
 def is_source(path: str) -> bool:
-    """Whether a path is that of a post's or a page's source, which was not uploaded."""
+    """Whether a path is that of a post's or page's source."""
     return path.rpartition(".")[2].lower() in _SOURCES
 
 
 def is_face(path: str) -> bool:
-    """Whether a path is that of a small picture of someone who responded to a post."""
+    """Whether a path is that of an author picture of a mention."""
     return re.search(r"/faces/[0-9a-f]{24}\.webp$", path) is not None
 
 

@@ -1,9 +1,8 @@
-"""Uploads that are not committed yet: on disk, and synced before the answer goes out.
+"""Pending uploads, durably on disk before they are answered.
 
-``files/`` holds what is not committed yet, at the path it will have in the content folder.
-``uploads.jsonl`` remembers of every upload what its bytes do not tell (when, alt text, digest of
-the original); a line is appended with each. The cache holds committed files as they are asked for,
-and may be deleted at any time.
+``files/`` has the pending files at their paths in the content folder. ``uploads.jsonl`` is a
+journal with a line for each upload, for what its bytes do not tell (time, alt text, hash of the
+original). The cache has committed files that were requested; it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _CACHE_BYTES = 256 * 1024 * 1024
 
 
 class Spool:
-    """The pending uploads. Its methods block; the library calls them under its own lock."""
+    """The pending uploads. The methods block; the library calls them under its own lock."""
 
     def __init__(self, root: Path, cache: Path) -> None:
         self._files = root / "files"
@@ -37,7 +36,7 @@ class Spool:
         self._journal = root / "uploads.jsonl"
 
     def start(self) -> dict[str, MediaFile]:
-        """Make the folders, sweep away what a crash left half written, read the journal."""
+        """Create the folders, remove partly written files of a crash, and read the journal."""
         for folder in (self._files, self._cache):
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.rglob(f"{TEMPORARY}*"):
@@ -52,13 +51,13 @@ class Spool:
             try:
                 yield decoder.decode(line)
             except msgspec.DecodeError as error:
-                # A line torn by a crash: its file's bytes tell nearly as much.
-                log.warning("media journal, line %d is unreadable: %s", number, error)
+                # A line cut off by a crash. Most of it is recovered from the file itself.
+                log.warning("line %d of the media journal is invalid: %s", number, error)
 
     def add(self, file: MediaFile, contents: Mapping[str, bytes]) -> None:
-        """Put an upload and its copies (``contents`` by path) on disk.
+        """Write an upload and its scaled copies (``contents`` by path).
 
-        Raises :class:`InsufficientStorage` when the disk is full; then nothing of it stays.
+        Raises :class:`InsufficientStorage` where the disk is full; then nothing is left behind.
         """
         try:
             for path, data in contents.items():
@@ -72,10 +71,10 @@ class Spool:
             raise
 
     def remember(self, file: MediaFile) -> None:
-        """Append what is known of a file to the journal; the last line about a path counts."""
+        """Append a file's record to the journal; the last line for a path counts."""
         new = not self._journal.exists()
         with self._journal.open("ab") as journal:
-            # After a torn line, the next one must begin on its own.
+            # If the last line was cut off by a crash, start a new one.
             journal.write(b"" if new or _ends_line(self._journal) else b"\n")
             journal.write(msgspec.json.encode(file) + b"\n")
             journal.flush()
@@ -84,7 +83,7 @@ class Spool:
             sync_folder(self._journal.parent)
 
     def paths(self) -> tuple[str, ...]:
-        """Everything that waits, sorted."""
+        """The paths of all pending files, sorted."""
         found = (path for path in self._files.rglob("*") if path.is_file())
         return tuple(
             sorted(
@@ -95,35 +94,37 @@ class Spool:
         )
 
     def has(self, path: str) -> bool:
-        """Whether a file waits under this path."""
+        """Whether there is a pending file at this path."""
         return (self._files / path).is_file()
 
     def read(self, path: str) -> bytes:
-        """A waiting file's bytes."""
+        """The bytes of a pending file."""
         return (self._files / path).read_bytes()
 
     def modified(self, path: str) -> float:
-        """When a waiting file was written, in seconds since the epoch."""
+        """When a pending file was written, in seconds since the epoch."""
         return (self._files / path).stat().st_mtime
 
     def open(self, path: str) -> BinaryIO | None:
-        """A waiting file, open for reading; ``None`` where none waits (any more)."""
+        """Open a pending file; ``None`` where there is none."""
         with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return (self._files / path).open("rb")
         return None
 
     def remove(self, path: str) -> None:
-        """Let a waiting file go, because it is committed or not wanted."""
+        """Remove a pending file."""
         (self._files / path).unlink(missing_ok=True)
 
     def open_cached(self, blob: str) -> BinaryIO | None:
-        """A committed file that was asked for before, open for reading."""
+        """Open a committed file from the cache, or ``None``."""
         with contextlib.suppress(FileNotFoundError):
             return (self._cache / blob).open("rb")
         return None
 
     def cache(self, blob: str, data: bytes) -> BinaryIO:
-        """Keep a committed file at hand, and open it. The oldest make room."""
+        """Store a committed file in the cache and open it. The least recently used files are
+        removed.
+        """
         self._make_room(len(data))
         target = self._cache / blob
         with tempfile.NamedTemporaryFile(
@@ -137,7 +138,7 @@ class Spool:
     def _make_room(self, size: int) -> None:
         entries: list[tuple[float, int, Path]] = []
         for entry in self._cache.iterdir():
-            # Another thread's may just have been given its name, or made room.
+            # Another thread may have renamed or removed it.
             with contextlib.suppress(FileNotFoundError):
                 status = entry.stat()
                 entries.append((status.st_mtime, status.st_size, entry))

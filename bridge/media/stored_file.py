@@ -1,4 +1,4 @@
-"""A stored file, as other packages see it."""
+"""The record of a stored file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import msgspec
 from bridge.media.formats.sniff import KINDS
 from bridge.media.names import scaled
 
-#: What a file is served as that is in the media folder without having come through here.
+#: The type of a file in the media folder that was not uploaded here and is not recognised.
 UNKNOWN_TYPE = "application/octet-stream"
 
 
 class MediaFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An upload and what is known of it.
+    """A stored file and what is known about it.
 
-    ``path`` is relative to the content folder (``media/2026/11/sea.jpg``), so that
-    ``{static}/`` and it make a link in Pelican's notation. ``digest`` is the SHA-256 of the bytes
-    that the client sent, ``blob`` git's name for the bytes that are stored. ``copies`` are the
-    widths of the scaled copies beside it (``sea-800w.jpg``).
+    ``path`` is relative to the content folder (``media/2026/11/sea.jpg``); ``{static}/`` and the
+    path make a Pelican link. ``digest`` is the SHA-256 of the uploaded bytes, ``blob`` the git blob
+    id of the stored ones. ``copies`` are the widths of the scaled copies (``sea-800w.jpg``).
     """
 
     path: str
@@ -35,12 +34,12 @@ class MediaFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """This file's path and those of its copies."""
+        """The paths of this file and its scaled copies."""
         return (self.path, *(scaled(self.path, width) for width in self.copies))
 
 
 def from_path(path: str) -> MediaFile:
-    """What a path alone tells of a file: its type by its extension, the month of its upload."""
+    """The record that a path alone gives: type by extension, upload time by month."""
     kind = KINDS.get(path.rpartition(".")[2].lower())
     return MediaFile(path=path, type=kind.type if kind else UNKNOWN_TYPE, published=_month(path))
 

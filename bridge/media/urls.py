@@ -1,19 +1,19 @@
-"""Where a media file is: its path in the content folder, and the URL at the bridge."""
+"""Paths of media files in the content folder, and their URLs at the bridge."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote, unquote, urlsplit
 
-#: What a path in the media folder may be made of: no hidden file, nothing that leads upwards.
+#: A path segment in the media folder: not hidden, not ``..``.
 _SEGMENT = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,255}")
 
 
 class Addresses:
-    """Paths to URLs and back.
+    """Converts paths to URLs and back.
 
-    ``folder`` is the media folder inside the content folder, ``public_url`` where the world
-    reaches the bridge. The URL does not show the folder's name: it always begins with ``/media/``.
+    ``folder`` is the media folder inside the content folder, ``public_url`` the bridge's public
+    URL. URLs always begin with ``/media/``, whatever the folder's name.
     """
 
     def __init__(self, folder: str, public_url: str) -> None:
@@ -21,11 +21,11 @@ class Addresses:
         self._base = f"{public_url.rstrip('/')}/media/"
 
     def url_of(self, path: str) -> str:
-        """Where the bridge serves a path."""
+        """The URL of a path at the bridge."""
         return self._base + quote(path.removeprefix(self._prefix))
 
     def path_of(self, url: str) -> str | None:
-        """The path behind a URL of the bridge's, ``None`` for any other. Nothing is looked up."""
+        """The path for a URL of the bridge; ``None`` for any other URL. The file need not exist."""
         base = urlsplit(self._base)
         try:
             given = urlsplit(url)
@@ -39,12 +39,12 @@ class Addresses:
         return self.path_at(unquote(given.path.removeprefix(base.path)))
 
     def path_at(self, tail: str) -> str | None:
-        """The path for what stands behind ``/media/`` in a URL; ``None`` where none can be."""
+        """The path for what follows ``/media/`` in a URL; ``None`` where it cannot be one."""
         path = self._prefix + tail
         return path if self.is_media(path) else None
 
     def is_media(self, path: str) -> bool:
-        """Whether a path is inside the media folder, and of a form that a file there may have."""
+        """Whether a path is a valid one inside the media folder."""
         if not path.startswith(self._prefix):
             return False
         inside = path.removeprefix(self._prefix)

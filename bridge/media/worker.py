@@ -1,5 +1,5 @@
-"""Cleans uploads in subprocesses: a limited number at once, for a limited time, one large one at
-a time.
+"""Cleans uploads in subprocesses: a limited number at once, for a limited time, one large
+photo at a time.
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ log = logging.getLogger(__name__)
 
 _PROGRAM = "bridge.media.formats.clean"
 _PROJECT = Path(__file__).parents[2]
-_TOO_LONG = "This file takes too long to be prepared. Make it smaller and send it again."
+_TOO_LONG = "This file takes too long to process. Make it smaller and send it again."
 
 
 class Cleaner:
     """Cleans uploads by these rules.
 
-    ``processor_seconds`` bounds what one may cost, ``seconds`` how long it may take on a machine
-    that is busy otherwise. After ``patience`` seconds a file counts as slow, and gives way to
-    others: ``slow`` of them may go on beside the ``at_once`` that others come through. No more than
-    ``most_waiting`` wait for their turn, and none longer than ``waiting`` seconds: the clients that
-    have sent them may be gone, but their work goes on, so that they find it done when they come
-    again.
+    ``processor_seconds`` limits the processor time of one file, ``seconds`` its elapsed time on a
+    busy machine. After ``patience`` seconds a file counts as slow and gives its place to others:
+    ``slow`` of them may run in addition to the ``at_once`` regular ones. At most ``most_waiting``
+    files wait for a place, none longer than ``waiting`` seconds. A file whose client has
+    disconnected is still processed, so that a retry finds it done.
     """
 
     def __init__(
@@ -59,16 +58,16 @@ class Cleaner:
         self._one_large = asyncio.Lock()
 
     async def clean(self, data: bytes, kind: Kind) -> Picture:
-        """What :func:`bridge.media.formats.clean.clean` makes of a file.
+        """Run :func:`bridge.media.formats.clean.clean` on a file.
 
-        The one who cancels this ends the work, too. Raises what that does,
-        :class:`PayloadTooLarge` for a file that costs too much time or memory, and
-        :class:`Unavailable` where too many wait for their turn.
+        Cancelling ends the subprocess. Raises what that function raises, :class:`PayloadTooLarge`
+        for a file that costs too much time or memory, and :class:`Unavailable` where too many files
+        wait.
         """
         async with self._turn():
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                # Nothing is imported from wherever the bridge was started.
+                # ``-P``: nothing is imported from the current folder.
                 *("-P", "-W", "ignore", "-m", _PROGRAM),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -133,7 +132,7 @@ class Cleaner:
                 await stdin.drain()
                 told = json.loads(await stdout.readline())
                 if told.get("wait"):
-                    # Another large photo has its own deadline: waiting for it costs this one none.
+                    # Waiting for another large photo does not count as this one's time.
                     deadline.reschedule(None)
                     await stack.enter_async_context(self._one_large)
                     deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
@@ -143,8 +142,8 @@ class Cleaner:
                     raise REFUSALS[told["refused"]](told["why"])
                 whole, *copies = [await stdout.readexactly(size) for size in told["sizes"]]
         except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError) as error:
-            # At its limits the process ends without a word, or with half of one.
-            log.info("a file of type %s could not be prepared: %r", kind.type, error)
+            # At its limits the process dies, maybe in the middle of its answer.
+            log.info("a file of type %s could not be processed: %r", kind.type, error)
             raise PayloadTooLarge(_TOO_LONG) from error
         return Picture(
             whole, told["width"], told["height"], tuple(zip(told["copies"], copies, strict=True))
@@ -153,13 +152,15 @@ class Cleaner:
 
 def _too_many() -> Unavailable:
     return Unavailable(
-        "Many files are being prepared at the moment. Send this one again in a minute.",
+        "Many files are being processed at the moment. Send this one again in a minute.",
         retry_after=60,
     )
 
 
 def _environment() -> dict[str, str]:
-    """Nothing secret; and the memory that threads would only reserve does not count."""
+    """An environment without secrets; the second variable keeps thread stacks from counting
+    as memory.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     search = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
     return {**ours, "PYTHONPATH": os.pathsep.join(search), "MALLOC_ARENA_MAX": "2"}

@@ -1,12 +1,12 @@
 """Removes private metadata from ISO base media files (ISO/IEC 14496-12): MP4, QuickTime, M4A, AVIF.
 
-What a player needs is kept, by its name; every other box is renamed ``free`` and filled with
-zeros, so that nothing in the file moves and no table of offsets has to be changed. The same goes
-for what stands inside of kept boxes: times, names of programs and of devices; and for the samples
-of tracks that are neither picture, sound nor captions (a camera's position, second by second).
+The boxes that a player needs are kept, by name; every other box is renamed ``free`` and zeroed, so
+that nothing moves and no offset table has to be changed. Zeroed as well are times and the names of
+programs and devices in kept boxes, and the samples of tracks that are neither picture, sound nor
+captions (such as a camera's GPS positions).
 
-Each function takes a whole file and gives one of the same length, but for what follows the last
-box. Each raises ``ValueError`` for a file that breaks off or makes no sense.
+Each function takes a whole file and returns one of the same length, without what follows the last
+box, and raises ``ValueError`` for a truncated or invalid file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _names(words: str) -> frozenset[bytes]:
     return frozenset(word.ljust(4).encode() for word in words.split())
 
 
-#: What each box that holds others may hold.
+#: The child boxes that are kept, by parent.
 _CHILDREN: dict[bytes, frozenset[bytes]] = {
     b"moov": _names("mvhd trak mvex"),
     b"mvex": _names("mehd trex leva"),
@@ -48,15 +48,14 @@ _CHILDREN: dict[bytes, frozenset[bytes]] = {
         "ispe pixi av1C colr auxC irot imir clap pasp a1op a1lx lsel clli mdcv cclv amve ndwt"
     ),
 }
-#: The children of an AVIF's ``meta``; everywhere else such a box tells, and shows nothing.
+#: The kept children of an AVIF's ``meta``; in other files that box has only metadata.
 _META = _names("hdlr pitm iloc iinf iref iprp idat grpl")
 _ITEMS = _names("av01 grid iovl iden tmap sato")
-#: What libavif calls the pictures of every photo.
+#: The item names that libavif writes.
 _ITEM_NAMES = frozenset({b"Color", b"Alpha"})
 _TRACKS = _names("vide soun text sbtl subt clcp pict auxv")
 _DEEPEST = 8
-#: Where a sample's description has the name of the program that compressed it (12.1.3.2), and
-#: QuickTime its vendor.
+#: Where a sample description has the compressor's name (12.1.3.2) and QuickTime's vendor.
 _VENDOR, _COMPRESSOR, _PICTURE = slice(12, 16), slice(42, 74), 78
 _OF_PICTURES = _names(
     "avcC hvcC lhvC hvcE av1C vpcC vvcC esds colr pasp clap btrt fiel gama chrm mdcv clli SmDm CoLL"
@@ -67,7 +66,7 @@ _CAPTIONS = _names("tx3g text wvtt stpp sbtt stxt c608 c708 mp4s")
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """A box: where it, its content and what follows begin."""
+    """A box: the offsets of its start, its content, and its end."""
 
     name: bytes
     start: int
@@ -76,17 +75,17 @@ class _Box:
 
 
 def strip_video(data: bytes) -> bytes:
-    """A film or a sound without place, time, owner, device and program."""
+    """A video or audio file without location, times, owner, device and program."""
     return _Blanking(bytearray(data)).film()
 
 
 def strip_avif(data: bytes) -> bytes:
-    """An AVIF without Exif, XMP and whatever else is not a picture."""
+    """An AVIF without Exif, XMP and other items that are not pictures."""
     return _Blanking(bytearray(data)).avif()
 
 
 class _Blanking:
-    """A file while it is being blanked."""
+    """A file whose metadata is being zeroed."""
 
     def __init__(self, data: bytearray) -> None:
         self._data = data
@@ -112,7 +111,7 @@ class _Blanking:
         self._media = [box for box in boxes if box.name == b"mdat"]
         for box in boxes:
             if box.name == b"meta":
-                # Pictures that follow one another are in tracks, which share the data.
+                # Pictures of a sequence are in tracks, which share the data.
                 self._items(box, alone=all(other.name != b"moov" for other in boxes))
             elif box.name != b"mdat" and box.name in _TOP:
                 self._keep(box, 0)
@@ -124,7 +123,7 @@ class _Blanking:
         return bytes(self._data[: boxes[-1].end] if boxes else self._data)
 
     def _boxes(self, position: int, stop: int) -> Iterator[_Box]:
-        """The boxes of a stretch; what follows the last of a file is not one any more."""
+        """The boxes in a range; trailing bytes after the last one are not a box."""
         whole = position == 0 and stop == len(self._data)
         seen = set[bytes]()
         while position + 8 <= stop:
@@ -139,15 +138,15 @@ class _Blanking:
             if whole and (broken or not name.strip(b"\0")) and b"mdat" in seen and len(seen) > 2:
                 return
             if broken:
-                raise ValueError("the film breaks off")
+                raise ValueError("the video is truncated")
             seen.add(name)
             yield _Box(name, position, inside, end)
             position = end
 
     def _keep(self, box: _Box, depth: int) -> None:
-        """Go through a box that stays."""
+        """Zero the metadata inside a kept box."""
         if depth > _DEEPEST:
-            raise ValueError("the film's boxes are nested too deep")
+            raise ValueError("the video's boxes are nested too deeply")
         if box.name in _CHILDREN:
             for child in self._boxes(box.inside, box.end):
                 if child.name in _CHILDREN[box.name] or child.name == box.name:
@@ -161,19 +160,22 @@ class _Blanking:
             self._zero(box.inside + 12, box.end)
         elif box.name == b"dref":
             for entry in self._boxes(box.inside + 8, box.end):
-                # A file's own data needs no address (8.7.2); QuickTime writes the maker's path.
+                # Data in the same file needs no URL (8.7.2); QuickTime writes the maker's path
+                # there.
                 self._zero(entry.inside + 4, entry.end)
         elif box.name == b"stsd":
             self._descriptions(box)
 
     def _descriptions(self, box: _Box) -> None:
-        """Blank programs' names in the descriptions of pictures and sounds (8.5.2, 12.1.3)."""
+        """Zero the program names in the sample descriptions of pictures and sound (8.5.2,
+        12.1.3).
+        """
         for entry in self._boxes(box.inside + 8, box.end):
             if entry.name in _CAPTIONS:
                 continue
             self._zero(entry.inside + _VENDOR.start, min(entry.end, entry.inside + _VENDOR.stop))
             size = entry.end - entry.inside
-            # One frame a sample: what a picture says, where a sound has nothing of the kind.
+            # The frame count of a picture description is 1; sound descriptions have no such field.
             frames = self._data[entry.inside + 40 : entry.inside + 42]
             if size < _PICTURE or int.from_bytes(frames, "big") != 1:
                 continue
@@ -199,7 +201,7 @@ class _Blanking:
             self._blank(track)
 
     def _first(self, box: _Box, *path: bytes) -> _Box | None:
-        """The first box under a path of names."""
+        """The first box at a path of names, or ``None``."""
         for name in path:
             found = next((b for b in self._boxes(box.inside, box.end) if b.name == name), None)
             if found is None:
@@ -208,7 +210,7 @@ class _Blanking:
         return box
 
     def _samples(self, table: _Box) -> Iterator[tuple[int, int]]:
-        """Where a track's chunks are (8.7.3 to 8.7.5)."""
+        """The ranges of a track's chunks (8.7.3 to 8.7.5)."""
         boxes = {box.name: box for box in self._boxes(table.inside, table.end)}
         wide = b"co64" in boxes
         offsets = self._numbers(boxes.get(b"co64") or boxes.get(b"stco"), "Q" if wide else "I")
@@ -233,7 +235,7 @@ class _Blanking:
             yield from (size for (size,) in struct.iter_unpack(">I", content[: len(content) & ~3]))
 
     def _numbers(self, box: _Box | None, form: str) -> Iterator[tuple[int, ...]]:
-        """The entries of a table."""
+        """The entries of a table, unpacked by ``form``."""
         if box is None:
             return
         count = int.from_bytes(self._data[box.inside + 4 : box.inside + 8], "big")
@@ -242,7 +244,7 @@ class _Blanking:
         yield from struct.iter_unpack(f">{form}", content[: len(content) // size * size])
 
     def _items(self, meta: _Box, *, alone: bool) -> None:
-        """Leave the items of an AVIF that are pictures (8.11)."""
+        """Zero the items of an AVIF that are not pictures (8.11)."""
         boxes = {box.name: box for box in self._boxes(meta.inside + 4, meta.end)}
         for name, box in boxes.items():
             if name not in _META:
@@ -250,7 +252,7 @@ class _Blanking:
             elif name in {b"hdlr", b"iprp"}:
                 self._keep(box, 0)
         if b"iinf" not in boxes:
-            raise ValueError("the AVIF names no picture")
+            raise ValueError("the AVIF has no picture")
         kept = self._pictures(boxes[b"iinf"])
         idat = boxes.get(b"idat")
         shown = list[tuple[int, int]]()
@@ -265,7 +267,7 @@ class _Blanking:
             self._zero_between(sorted(shown))
 
     def _pictures(self, iinf: _Box) -> frozenset[int]:
-        """Write the list of items anew, with pictures alone and without names; their numbers."""
+        """Rewrite the item list with pictures only and without names; returns their ids."""
         short = self._data[iinf.inside] == 0
         first = iinf.inside + (6 if short else 8)
         kept, entries = set[int](), bytearray()
@@ -289,7 +291,7 @@ class _Blanking:
     def _extents(
         self, iloc: _Box | None, idat: _Box | None
     ) -> Iterator[tuple[int, bool, int, int]]:
-        """Item, whether in ``idat``, beginning and end of each stretch of an item (8.11.3)."""
+        """The extents of the items (8.11.3): item id, whether in ``idat``, start, end."""
         if iloc is None:
             return
         reader = _Reader(self._data, iloc.inside, iloc.end)
@@ -310,7 +312,7 @@ class _Blanking:
                 yield item, inside, start, start + length if length else len(self._data)
 
     def _zero_between(self, shown: list[tuple[int, int]]) -> None:
-        """Blank what of the data belongs to no picture."""
+        """Zero the data that belongs to no picture."""
         for box in self._media:
             position = box.inside
             for start, end in shown:
@@ -333,7 +335,7 @@ class _Blanking:
 
 
 class _Reader:
-    """Reads numbers of a box, one after the other."""
+    """Reads big-endian numbers from a box, one after the other."""
 
     def __init__(self, data: bytearray, position: int, end: int) -> None:
         self._data, self._position, self._end = data, position, end
@@ -342,5 +344,5 @@ class _Reader:
         place = self._position
         self._position += size
         if self._position > self._end:
-            raise ValueError("the file breaks off")
+            raise ValueError("the file is truncated")
         return int.from_bytes(self._data[place : self._position], "big")

@@ -1,8 +1,9 @@
-"""Cleans one upload. Run as a program: JSON and bytes in, JSON and bytes out.
+"""Removes metadata from one upload. Run as a program: reads JSON and the file, writes JSON and the
+result.
 
-Decoders of pictures can be kept busy for long by a file of some kilobytes, and take hundreds of
-megabytes for one of some more. So they run in a process of their own, which bounds its memory and
-its processor time, and can be ended (:mod:`bridge.media.worker`).
+A small file can keep a picture decoder busy for long or make it use hundreds of megabytes, so this
+runs in a subprocess with limits on memory and processor time that can be killed
+(:mod:`bridge.media.worker`).
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from bridge.media.formats.metadata import STRIP
 from bridge.media.formats.picture import REFUSALS, Picture, Rules
 from bridge.media.formats.sniff import KINDS, Kind
 
-#: Memory for each pixel that the rules allow, and for everything else.
+#: Memory per pixel that the rules allow, and for everything else, in bytes.
 _FOR_EACH_PIXEL, _FOR_THE_REST = 24, 512 * 1024**2
 
 
 def clean(data: bytes, kind: Kind, rules: Rules) -> Picture:
-    """A file without private metadata, and a photo upright and in the wanted sizes.
+    """A file without private metadata; a photo also upright and in the configured sizes.
 
-    Raises :class:`InvalidRequest` for one that is damaged, :class:`PayloadTooLarge` for a photo
-    with too many pixels. A file that is not a photo has no width and no height.
+    Raises :class:`InvalidRequest` for a damaged file, :class:`PayloadTooLarge` for a photo with too
+    many pixels. The result for other files has no width and height.
     """
     if kind.family == "image":
         return images.prepare(data, kind, rules)
@@ -42,7 +43,7 @@ def clean(data: bytes, kind: Kind, rules: Rules) -> Picture:
 
 
 class _LargePhotoLock:
-    """Stands for the lock on large photos: the parent says whose turn it is."""
+    """The lock on large photos, held by the parent process: asks it and waits."""
 
     def __init__(self, asked: BinaryIO, answers: BinaryIO) -> None:
         self._asked, self._answers = asked, answers
@@ -56,22 +57,22 @@ class _LargePhotoLock:
 
 
 def write(stream: BinaryIO, value: dict[str, object], *blobs: bytes) -> None:
-    """A line of JSON, which says how long the bytes are that follow it."""
+    """Write a line of JSON, with the lengths of the ``blobs`` that follow it."""
     stream.write(json.dumps({**value, "sizes": [*map(len, blobs)]}).encode() + b"\n")
     stream.writelines(blobs)
     stream.flush()
 
 
 def read(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
-    """What :func:`write` has written."""
+    """Read what :func:`write` wrote."""
     value: dict[str, Any] = json.loads(stream.readline())
     return value, [stream.read(size) for size in value["sizes"]]
 
 
 def main() -> None:
-    """Serve one file."""
+    """Read one file from standard input, write the result to standard output."""
     os.nice(5)
-    # What a library prints is not an answer.
+    # Standard output is the channel of the answer, so what libraries print goes elsewhere.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     asked, (data,) = read(sys.stdin.buffer)

@@ -1,7 +1,7 @@
 """Prepares photos: upright, without private metadata, scaled down.
 
-A photo that needs nothing is stored as it came. Metadata is cut out without decoding
-(:mod:`bridge.media.formats.metadata`); pixels are encoded again only to turn or to scale them.
+Metadata is cut out without decoding (:mod:`bridge.media.formats.metadata`). Pixels are encoded
+again only to rotate or scale; otherwise the photo is stored as uploaded.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from bridge.media.formats.sniff import AVIF, GIF, JPEG, PNG, WEBP, Kind
 
 _ORIENTATION = 0x0112
 
-#: What Pillow and its decoders raise on damaged files.
+#: The exceptions of Pillow and its decoders for damaged files.
 _DAMAGED = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError),
     struct.error,
 )
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-#: Pillow warns between its limit and twice that, and refuses beyond; here the limit is the limit.
+#: Pillow only warns between its limit and twice that; here the limit is strict.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-#: How pixels are written anew, where they have to be. A GIF never is: it has no Exif to act on.
+#: Encoder options by type. A GIF is never encoded again: it has no Exif orientation.
 _ENCODINGS: dict[str, dict[str, Any]] = {
     JPEG.type: {"format": "JPEG", "quality": 88, "optimize": True, "progressive": True},
     PNG.type: {"format": "PNG", "optimize": True},
@@ -44,24 +44,24 @@ _ENCODINGS: dict[str, dict[str, Any]] = {
     WEBP.type: {"format": "WEBP", "quality": 88},
     AVIF.type: {"format": "AVIF", "quality": 80, "speed": 8},
 }
-#: What of Pillow's ``info`` belongs to the picture itself. A JPEG's comment, for one, does not.
+#: Entries of Pillow's ``info`` that affect the display. Others, such as comments, are dropped.
 _KEPT_INFO = frozenset({"icc_profile", "transparency", "gamma"})
 _SCALABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK"})
 
-#: Turning a photo takes up to 10 bytes of memory for each pixel; in these formats three times that.
+#: Rotating a photo takes up to 10 bytes of memory per pixel; three times that in these formats.
 _WEIGHTS = {WEBP.type: 3, AVIF.type: 3}
-#: Photos of more pixels than this (so weighted) are worked on one at a time.
+#: Photos with more (weighted) pixels than this are processed one at a time.
 _LARGE = 20_000_000
 ONE_LARGE: AbstractContextManager[object] = threading.Lock()
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
-    """Make a photo fit to be shown. Blocks for as long as decoding takes.
+    """Process a photo. Blocks while decoding.
 
-    Raises :class:`PayloadTooLarge` for one with more pixels than ``rules.max_pixels`` (before any
-    of them is decoded; a third of that in WebP and AVIF; of an animation those of all its pictures
-    count together), :class:`InvalidRequest` for one that is damaged.
+    Raises :class:`InvalidRequest` for a damaged photo, and :class:`PayloadTooLarge`, before
+    decoding, for one with more pixels than ``rules.max_pixels`` (a third of that in WebP and AVIF;
+    the frames of an animation are added up).
     """
     Image.MAX_IMAGE_PIXELS = rules.max_pixels
     weight = _WEIGHTS.get(kind.type, 1)
@@ -73,8 +73,8 @@ def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
             raise Image.DecompressionBombError
         if pixels * _frames(image, kind) > rules.max_pixels:
             raise PayloadTooLarge(
-                f"The pictures of the animation have more than {rules.max_pixels:,} pixels, all of"
-                " them together ([media] max_pixels). Make it smaller or shorter and send it again."
+                f"The frames of the animation have more than {rules.max_pixels:,} pixels"
+                " in all ([media] max_pixels). Make it smaller or shorter and send it again."
             )
         with ONE_LARGE if pixels * weight > _LARGE else nullcontext():
             return _prepare(data, kind, rules)
@@ -90,17 +90,17 @@ def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
 
 
 def _opened(data: bytes, kind: Kind) -> Image.Image:
-    """A photo of which nothing is decoded yet."""
+    """A photo that is not decoded yet."""
     return Image.open(io.BytesIO(data), formats=(_ENCODINGS[kind.type]["format"],))
 
 
 def _frames(image: Image.Image, kind: Kind) -> int:
-    """How many pictures a file says it has; those behind a JPEG's first are cut off."""
+    """The number of frames that a file declares; the further pictures of a JPEG are cut off."""
     return 1 if kind is JPEG else int(getattr(image, "n_frames", 1))
 
 
 def _square(image: Image.Image, side: int) -> Picture:
-    """The middle of a picture, as small as a face needs to be."""
+    """The square middle of a picture, scaled to ``side`` pixels."""
     image.draft("RGB", (2 * side, 2 * side))
     upright = ImageOps.exif_transpose(image)
     mode = "RGBA" if upright.has_transparency_data else "RGB"
@@ -115,13 +115,13 @@ def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
     image = _opened(data, kind)
     if rules.square:
         return _square(image, rules.square)
-    # A JPEG of several pictures (MPO) is one photo with others behind it, not an animation.
+    # A JPEG with several pictures (MPO) is a photo with previews, not an animation.
     if kind is GIF or (getattr(image, "is_animated", False) and kind is not JPEG):
         return Picture(_cleaned(data, kind, rules), image.width, image.height)
     turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
     compression = _compression(image)
     if turned:
-        # The one before goes at once, with its decoder: each takes hundreds of megabytes.
+        # The previous image is freed at once with its decoder: each uses hundreds of megabytes.
         image = ImageOps.exif_transpose(image)
     large = 0 < rules.max_side < max(image.size)
     if large:
@@ -134,17 +134,18 @@ def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
 
 
 def _compression(image: Image.Image) -> Mapping[str, Any]:
-    """How to compress a JPEG that is only turned: exactly as hard as it was, so that it neither
-    grows nor visibly loses."""
+    """Encoder options for a JPEG that is only rotated: the original's quantisation, so that
+    size and quality stay the same.
+    """
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return _NO_OPTIONS
-    # 0 is 4:4:4, 2 is 4:2:0; anything else would have to be turned, too.
+    # 0 is 4:4:4 and 2 is 4:2:0; other subsamplings would have to be rotated, too.
     subsampling = 2 if JpegImagePlugin.get_sampling(image) == 2 else 0
     return {"quality": -1, "qtables": image.quantization, "subsampling": subsampling}
 
 
 def _cleaned(data: bytes, kind: Kind, rules: Rules) -> bytes:
-    """The photo without its private metadata, pixels untouched."""
+    """The photo without its private metadata, pixels unchanged."""
     if rules.keep_exif:
         return data
     return STRIP[kind.type](data)
@@ -158,7 +159,7 @@ def _resized(image: Image.Image, factor: float) -> Image.Image:
 
 
 def _copies(image: Image.Image, kind: Kind, rules: Rules) -> tuple[tuple[int, bytes], ...]:
-    """Smaller copies for ``srcset``; none that would not be smaller."""
+    """Smaller copies for ``srcset``, by width; none where the photo is not larger."""
     widths = sorted({width for width in rules.sizes if width < image.width})
     bare = replace(rules, keep_exif=False)
     return tuple(
@@ -169,10 +170,10 @@ def _copies(image: Image.Image, kind: Kind, rules: Rules) -> tuple[tuple[int, by
 def _encoded(
     image: Image.Image, kind: Kind, rules: Rules, compression: Mapping[str, Any] = _NO_OPTIONS
 ) -> bytes:
-    """A picture as bytes; no one needs all of its ``info`` afterwards."""
+    """Encode a picture. Its ``info`` is modified."""
     options = {**_ENCODINGS[kind.type], **compression}
     if kind is JPEG and math.prod(image.size) > _LARGE:
-        # Either would have the encoder keep all of the photo, a second time.
+        # Either option would make the encoder hold the whole photo in memory again.
         options |= {"optimize": False, "progressive": False}
     if rules.keep_exif:
         options["exif"] = image.getexif()

@@ -1,13 +1,12 @@
-"""Removes private metadata from images without touching a pixel.
+"""Removes private metadata from images without changing pixels.
 
-Cameras write where a photo was taken, when, with which camera and lens, and a small picture of it
-as it was before it was cropped. None of that is needed to show it. Kept are the colour profile
-and all that a decoder needs, by lists of what is kept; gone is everything else, and whatever
-follows the picture's end. ISO base media files (MP4, AVIF) are in
+Cameras record place, time, camera and lens, and a thumbnail from before cropping, none of which is
+needed for display. Kept are the colour profile and what a decoder needs, by allow-lists; everything
+else is removed, and what follows the image's end. ISO base media files (MP4, AVIF) are in
 :mod:`bridge.media.formats.boxes`, sounds in :mod:`bridge.media.formats.sound`.
 
-Each function takes a whole file and gives a whole file; where there is nothing to remove it gives
-the same bytes. Each raises ``ValueError`` for a file that breaks off.
+Each function takes and returns a whole file, unchanged where there is nothing to remove, and raises
+``ValueError`` for a truncated one.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from bridge.media.formats.boxes import strip_avif, strip_video
 from bridge.media.formats.sniff import AVIF, GIF, JPEG, M4A, MOV, MP4, PNG, WEBP
 from bridge.media.formats.sound import STRIP_SOUND, riff_chunk, riff_chunks
 
-#: What a JPEG decoder needs of the application segments (ITU-T T.81 B.2.4.6): JFIF's header,
-#: the colour profile, Adobe's colour transform.
+#: The application segments that a JPEG decoder needs (ITU-T T.81 B.2.4.6): JFIF header, colour
+#: profile, Adobe's colour transform.
 _APPLICATION = range(0xE0, 0xF0)
 _NEEDED_IN_JPEG = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
-#: Any number of FF. Inside scan data they are data when a zero or a restart marker follows; else a
-#: marker begins. Never looked at twice: a file may have nothing else in it.
+#: FF bytes in scan data. They are data if a zero or a restart marker follows, else a marker.
+#: Possessive, so that a file of nothing else is searched in linear time.
 _MARKER = re.compile(rb"\xff++([^\x00\xd0-\xd7])?")
 _END_OF_IMAGE = 0xD9
 
-#: Frames, tables, scans and what belongs to them (table B.1).
+#: Markers of frames, tables and scans (table B.1).
 _MARKERS_OF_JPEG = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0)} - {0xC8})
-#: JFIF's header without the small picture that may stand in it (JFIF 1.02).
+#: The JFIF header without the thumbnail that it may have (JFIF 1.02).
 _JFIF, _WITHOUT_THUMBNAIL = 12, b"\0\0"
 
 _PNG_SIGNATURE = 8
-#: What shows, where and for how long (PNG 5.6, 11.2, 11.3).
+#: Chunks for the picture, its colours, size and animation (PNG 5.6, 11.2, 11.3).
 _NEEDED_IN_PNG = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs"
     b" acTL fcTL fdAT".split()
@@ -42,12 +41,12 @@ _NEEDED_IN_PNG = frozenset(
 
 _NEEDED_IN_WEBP = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
 _NEEDED_IN_FRAME = frozenset({b"VP8 ", b"VP8L", b"ALPH"})
-#: ICC profile, alpha, animation (RFC 9649 2.7.1): neither Exif nor XMP, and nothing reserved.
+#: ICC profile, alpha and animation (RFC 9649 2.7.1), without Exif, XMP and reserved flags.
 _FLAGS_OF_WEBP = 0x32
 
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_END = 0x21, 0x2C, 0x3B
 _GIF_CONTROL, _GIF_APPLICATION = 0xF9, 0xFF
-#: How often an animation is shown, and the colour profile.
+#: The application extensions for the number of loops and the colour profile.
 _GIF_LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _GIF_PROFILE = b"ICCRGBG1012"
 
@@ -66,8 +65,8 @@ def strip_jpeg(data: bytes) -> bytes:
             return b"".join(kept)
         end = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
         if end < match.end() + 2 or end > len(data):
-            raise ValueError("the JPEG breaks off")
-        # Before a marker stands scan data, or nothing.
+            raise ValueError("the JPEG is truncated")
+        # Before a marker there is scan data, or nothing.
         kept.append(data[position : match.start()])
         payload = data[match.end() + 2 : end]
         if code == _APPLICATION.start and payload.startswith(b"JFIF\0") and any(payload[_JFIF:]):
@@ -82,21 +81,21 @@ def strip_jpeg(data: bytes) -> bytes:
 def _jpeg_needs(code: int, payload: bytes) -> bool:
     if code in _APPLICATION:
         name = _NEEDED_IN_JPEG.get(code)
-        # Adobe's segment has 12 bytes; a longer one tells something else.
+        # Adobe's segment has 12 bytes; a longer one is something else.
         fits = code != 0xEE or len(payload) == 12
         return name is not None and payload.startswith(name) and fits
     return code in _MARKERS_OF_JPEG
 
 
 def strip_png(data: bytes) -> bytes:
-    """A PNG with the chunks alone that show something; animations stay."""
+    """A PNG with only the chunks that affect its display; animations are kept."""
     kept = [data[:_PNG_SIGNATURE]]
     position = _PNG_SIGNATURE
     while True:
         name = data[position + 4 : position + 8]
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         if len(name) < 4 or end > len(data):
-            raise ValueError("the PNG breaks off")
+            raise ValueError("the PNG is truncated")
         if name in _NEEDED_IN_PNG:
             kept.append(data[position:end])
         if name == b"IEND":
@@ -105,10 +104,10 @@ def strip_png(data: bytes) -> bytes:
 
 
 def strip_webp(data: bytes) -> bytes:
-    """A WebP with the chunks alone that show something (RFC 9649 2.7); animations stay."""
+    """A WebP with only the chunks that affect its display (RFC 9649 2.7); animations are kept."""
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
-        raise ValueError("the WebP breaks off")
+        raise ValueError("the WebP is truncated")
     chunks = list(riff_chunks(data, 12, end))
     kept = [riff_chunk(*each) for each in map(_needed_of_webp, chunks) if each]
     return riff_chunk(b"RIFF", b"WEBP" + b"".join(kept))
@@ -128,7 +127,7 @@ def _needed_of_webp(chunk: tuple[bytes, bytes]) -> tuple[bytes, bytes] | None:
 
 
 def strip_gif(data: bytes) -> bytes:
-    """A GIF without comments, texts and what programs left in it (GIF89a 15 to 27)."""
+    """A GIF without comments, texts and programs' extensions (GIF89a 15 to 27)."""
     position = 13 + _colours(data[10:11])
     kept, control = [data[:position]], b""
     while position < len(data) and data[position] != _GIF_END:
@@ -142,16 +141,16 @@ def strip_gif(data: bytes) -> bytes:
             position = _after_blocks(data, position + 2)
             label, extension = data[start + 1], data[start:position]
             if label == _GIF_CONTROL:
-                # It is about the next picture; one about a text goes with that.
+                # It applies to the next picture; the one of a text is dropped with the text.
                 control = extension
             elif label == _GIF_APPLICATION:
                 kept.append(_needed_of_application(extension))
             else:
                 control = b""
         elif data[position] == 0:
-            position += 1  # some programs end a row of blocks twice
+            position += 1  # some programs write two block terminators
         else:
-            raise ValueError("the GIF makes no sense")
+            raise ValueError("the GIF is invalid")
     return b"".join([*kept, bytes([_GIF_END])])
 
 
@@ -159,28 +158,28 @@ def _needed_of_application(extension: bytes) -> bytes:
     name = extension[3:14]
     if name == _GIF_PROFILE:
         return extension
-    # Block 1 has the count; others tell of buffers, which no browser asks for.
+    # Sub-block 1 has the number of loops; others are about buffering, which browsers ignore.
     if name in _GIF_LOOPS and extension[14:16] == b"\3\1" and len(extension) > 18:
         return extension[:18] + b"\0"
     return b""
 
 
 def _colours(flags: bytes) -> int:
-    """The size of the table of colours that these flags announce."""
+    """The size of the colour table that these flags declare, in bytes."""
     return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
 
 
 def _after_blocks(data: bytes, position: int) -> int:
-    """Where a row of blocks, each with its size before it, has ended."""
+    """The offset after a sequence of sub-blocks."""
     while position < len(data):
         size = data[position]
         position += 1 + size
         if not size:
             return position
-    raise ValueError("the GIF breaks off")
+    raise ValueError("the GIF is truncated")
 
 
-#: How each kind of file that may tell something private is freed of it, by its media type.
+#: The function that removes metadata, by media type.
 STRIP: dict[str, Callable[[bytes], bytes]] = {
     JPEG.type: strip_jpeg,
     PNG.type: strip_png,

@@ -1,4 +1,4 @@
-"""What is wanted of a photo, and what it has become: values that both processes know."""
+"""Settings and results of image processing: the values that are passed between the processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 
-#: What a refusal is called between the bridge and the process that looks at an upload.
+#: Names of the errors that the subprocess reports.
 REFUSALS: dict[str, type[InvalidRequest | PayloadTooLarge]] = {
     "invalid": InvalidRequest,
     "large": PayloadTooLarge,
@@ -17,11 +17,11 @@ REFUSALS: dict[str, type[InvalidRequest | PayloadTooLarge]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the owner wants done with photos (the ``[media]`` section).
+    """What to do with photos (the ``[media]`` section).
 
-    ``max_side`` scales a larger photo down to that many pixels on its longer side (0: never);
-    ``sizes`` are the widths of the copies for ``srcset``. ``square`` makes it a square of so many
-    pixels, in WebP and of its first picture alone, as faces are (0: not).
+    ``max_side`` is the largest side in pixels, to which larger photos are scaled (0: never);
+    ``sizes`` are the widths of the copies for ``srcset``. ``square`` crops to a square WebP of that
+    side, from the first frame (0: not), for author pictures.
     """
 
     keep_exif: bool = False
@@ -32,13 +32,13 @@ class Rules:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
-        """Rules that went through JSON."""
+        """The rules from decoded JSON."""
         return cls(**{**told, "sizes": tuple(told["sizes"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A photo ready to be stored, and its scaled copies by their width."""
+    """A processed photo, and its scaled copies by width."""
 
     data: bytes
     width: int

@@ -1,7 +1,7 @@
-"""Detects the type of a file from its bytes, whatever its name and declared type say.
+"""Detects the type of a file from its bytes, whatever its name and declared type.
 
-A list of what is accepted, not of what is refused: a file whose first bytes are not those of a
-photo, a sound, a video or a PDF is not taken. So SVG, HTML, scripts and programs never get in.
+This is an allow-list: only files that begin as a known photo, sound, video or PDF does are
+accepted, so SVG, HTML, scripts and programs never are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
 
-#: How many of a file's first bytes :func:`identify` looks at.
+#: Number of bytes at a file's start that :func:`identify` reads.
 HEAD = 4096
 
 Family = Literal["image", "audio", "video", "document"]
@@ -21,14 +21,14 @@ Family = Literal["image", "audio", "video", "document"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of file that is accepted: its media type, the extension it is stored under."""
+    """An accepted file type: its media type and the extension for stored files."""
 
     type: str
     extension: str
 
     @property
     def family(self) -> Family:
-        """Which of an entry's properties such a file belongs to; a PDF to none of them."""
+        """The Micropub property for such files; ``document`` (a PDF) has none."""
         match self.type.partition("/")[0]:
             case "image":
                 return "image"
@@ -57,7 +57,7 @@ MOV = Kind("video/quicktime", "mov")
 OGV = Kind("video/ogg", "ogv")
 PDF = Kind("application/pdf", "pdf")
 
-#: Every kind that is accepted, by its extension.
+#: All accepted types, by extension.
 KINDS = {
     kind.extension: kind
     for kinds in (
@@ -73,17 +73,18 @@ _ACCEPTED = (
     "Accepted are JPEG, PNG, GIF, WebP and AVIF; MP3, M4A, Ogg, WAV and FLAC; MP4, WebM, MOV; PDF"
 )
 
-#: ISO base media files (ISO/IEC 14496-12) name what they are in a brand of four letters.
+#: ISO base media files (ISO/IEC 14496-12) declare their type in a four-letter brand.
 _AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"F4A "})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _OLD_QUICKTIME = re.compile(rb".{4}(moov|mdat|wide|free|skip|pnot)", re.DOTALL)
 
-#: A frame header of MPEG audio (ISO/IEC 11172-3, 2.4.1.3): layer III, a real bit rate and rate.
+#: A frame header of MPEG audio (ISO/IEC 11172-3, 2.4.1.3): layer III, valid bit rate and sample
+#: rate.
 _MP3_FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")
 
 
 def _iso_media(head: bytes) -> Kind | None:
-    """The kind of an ISO base media file, by the brands that it names."""
+    """The type of an ISO base media file by its brands, or ``None``."""
     size = int.from_bytes(head[:4], "big")
     major, others = head[8:12], head[16:size]
     brands = {major, *(others[i : i + 4] for i in range(0, len(others), 4))}
@@ -101,7 +102,7 @@ def _ogg(head: bytes) -> Kind:
 
 
 def _matroska(head: bytes) -> Kind | None:
-    """WebM is a Matroska file that says so in its DocType (RFC 9559, 11.1)."""
+    """WebM is Matroska with the DocType ``webm`` (RFC 9559 11.1)."""
     if b"webm" not in head[:64]:
         return None
     has_picture = any(codec in head for codec in (b"V_VP8", b"V_VP9", b"V_AV1"))
@@ -129,10 +130,7 @@ _SIGNATURES: tuple[tuple[bytes, int, Kind | Callable[[bytes], Kind | None]], ...
 
 
 def identify(data: bytes) -> Kind | None:
-    """The kind of these bytes, ``None`` where it is not one that is accepted.
-
-    The first ``HEAD`` bytes of a file are enough.
-    """
+    """The type of a file from its first :data:`HEAD` bytes; ``None`` where it is not accepted."""
     head = data[:HEAD]
     for magic, offset, kind in _SIGNATURES:
         if head.startswith(magic, offset):
@@ -143,10 +141,10 @@ def identify(data: bytes) -> Kind | None:
 
 
 def sniff(data: bytes) -> Kind:
-    """The kind of an upload.
+    """The type of an upload.
 
-    Raises :class:`InvalidRequest` for an empty file and :class:`UnsupportedMediaType`, which says
-    what the file seems to be, for one that is not accepted.
+    Raises :class:`InvalidRequest` for an empty file, and :class:`UnsupportedMediaType`, which names
+    the apparent type, for one that is not accepted.
     """
     if not data:
         raise InvalidRequest("The uploaded file is empty. Choose the file again and send it.")
@@ -156,12 +154,11 @@ def sniff(data: bytes) -> Kind:
     return kind
 
 
-#: Files that people have, and that are not accepted, by their first bytes. The first that fits
-#: counts.
+#: Common types that are not accepted, by their first bytes. The first match counts.
 _REFUSED = (
-    (rb"....ftyp", "A HEIC photo, which most browsers cannot show,"),
+    (rb"....ftyp", "A HEIC photo, which most browsers cannot display,"),
     (rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
-    (rb"\x00\x00\x00\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL, which most browsers cannot show,"),
+    (rb"\x00\x00\x00\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL, which most browsers cannot display,"),
     (rb"II[*+]\x00|MM\x00[*+]|IIRO|IIRS|IIU\x00", "A TIFF or a camera's raw photo"),
     (rb"FUJIFILMCCD-RAW|\x00MRM", "A camera's raw photo"),
     (rb"BM....\x00\x00\x00\x00", "A BMP picture"),
@@ -174,21 +171,21 @@ _REFUSED = (
     (rb"\.snd", "AU sound"),
     (rb"MThd", "A MIDI file"),
     (rb"\xff[\xf0\xf1\xf8\xf9]|ADIF", "AAC sound without its container"),
-    (rb"MAC |wvpk|MPCK|MP\+|DSD |TTA1", "This kind of sound"),
+    (rb"MAC |wvpk|MPCK|MP\+|DSD |TTA1", "This audio format"),
     (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (WMA, WMV)"),
-    (rb"RIFF....AVI ", "An AVI film"),
-    (rb"FLV\x01", "A Flash film"),
+    (rb"RIFF....AVI ", "An AVI video"),
+    (rb"FLV\x01", "A Flash video"),
     (rb"[FCZ]WS", "A Flash program"),
-    (rb"\x1a\x45\xdf\xa3", "A Matroska (MKV) film"),
-    (rb"\x00\x00\x01[\xba\xb3]|\x47.{187}\x47", "An MPEG film"),
+    (rb"\x1a\x45\xdf\xa3", "A Matroska (MKV) video"),
+    (rb"\x00\x00\x01[\xba\xb3]|\x47.{187}\x47", "An MPEG video"),
     (rb"\.RMF|\.ra\xfd", "RealMedia"),
     (rb"\{\\rtf", "An RTF document"),
-    (rb"\xd0\xcf\x11\xe0", "A document of Microsoft Office"),
+    (rb"\xd0\xcf\x11\xe0", "A Microsoft Office document"),
     (rb"%!PS", "PostScript"),
     (
         rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|word/|xl/|ppt/|mimetypeapplication/"
         rb"(?:vnd\.oasis|epub))",
-        "A document of an office program, or an e-book,",
+        "An office document or an e-book",
     ),
     (
         rb"PK\x03\x04|PK\x05\x06|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd",
@@ -200,7 +197,7 @@ _REFUSED = (
 
 
 def _seems(data: bytes) -> str:
-    """A refused file, in words that its owner understands."""
+    """The apparent type of a rejected file, for the error message."""
     head = data[:HEAD]
     for beginning, words in _REFUSED:
         if re.match(beginning, head, re.DOTALL):

@@ -1,7 +1,7 @@
 """Removes private metadata from audio, and from video in the same containers.
 
-Titles, names, pictures, times and programs go; what a player needs stays. Each function takes a
-whole file and gives a whole file, the same bytes where there is nothing to remove.
+Titles, names, pictures, times and programs are removed. Each function takes and returns a whole
+file, unchanged where there is nothing to remove.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from bridge.media.formats.sniff import FLAC, MP3, OGG, OGV, WAV, WEBM, WEBM_AUDIO
 
 _ID3_HEADER = 10
-#: An ID3v2 tag in which nothing is told.
+#: An empty ID3v2 tag.
 _EMPTY_ID3 = b"ID3\4\0\0\0\0\0\0"
 
 _STREAMINFO, _SEEKTABLE = 0, 3
 _LAST = 0x80
 
 _OGG_HEADER = 27
-#: How the first packet of a stream begins, and how its second, with the comments, does.
+#: How the first packet of a stream begins, and how its comment packet does.
 _OGG_COMMENTS = {
     b"\1vorbis": b"\3vorbis",
     b"OpusHead": b"OpusTags",
@@ -29,8 +29,8 @@ _OGG_COMMENTS = {
 
 _VOID = 0xEC
 _SEGMENT, _CLUSTER, _INFO, _TRACKS, _ENTRY = 0x18538067, 0x1F43B675, 0x1549A966, 0x1654AE6B, 0xAE
-#: What an element that holds others may hold (RFC 9559 5.1); a cluster whose size was not known
-#: when it was written is read as if its blocks were the segment's own.
+#: The child elements that are kept, by parent (RFC 9559 5.1). Of a cluster with unknown size the
+#: blocks are read as the segment's own.
 _ELEMENTS: dict[int, frozenset[int]] = {
     0: frozenset({0x1A45DFA3, _SEGMENT}),
     _SEGMENT: frozenset({0x114D9B74, _INFO, _TRACKS, 0x1C53BB6B, _CLUSTER})
@@ -44,12 +44,12 @@ _ELEMENTS: dict[int, frozenset[int]] = {
         | {0xAA, 0x56AA, 0x56BB, 0xE0, 0xE1, 0xE2, 0x6D80}
     ),
 }
-#: Every file has these, though they tell the program that wrote it: they are emptied.
+#: Required elements that name the writing program: their content is emptied.
 _EMPTIED = frozenset({0x4D80, 0x5741})
 
 
 def strip_mp3(data: bytes) -> bytes:
-    """An MP3 without ID3, APE and Lyrics3 tags, before and after it."""
+    """An MP3 without ID3, APE and Lyrics3 tags at its start and end."""
     start, end = 0, len(data)
     while data.startswith(b"ID3", start) and start + _ID3_HEADER <= end:
         size = 0
@@ -80,7 +80,7 @@ def strip_mp3(data: bytes) -> bytes:
 
 
 def strip_wav(data: bytes) -> bytes:
-    """A WAV with its samples and their form alone; also where it breaks off."""
+    """A WAV with only its format and samples; a truncated one is accepted."""
     end = min(8 + int.from_bytes(data[4:8], "little"), len(data))
     needed = {b"fmt ", b"fact", b"data"}
     chunks = [each for each in riff_chunks(data, 12, end) if each[0] in needed]
@@ -88,7 +88,7 @@ def strip_wav(data: bytes) -> bytes:
 
 
 def riff_chunks(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Names and contents of RIFF's chunks; the last may break off."""
+    """Names and contents of RIFF chunks; the last one may be truncated."""
     while position + 8 <= end:
         size = int.from_bytes(data[position + 4 : position + 8], "little")
         inside = position + 8
@@ -97,12 +97,12 @@ def riff_chunks(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, b
 
 
 def riff_chunk(name: bytes, content: bytes) -> bytes:
-    """One chunk, padded."""
+    """A chunk as bytes, padded."""
     return name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2)
 
 
 def strip_flac(data: bytes) -> bytes:
-    """A FLAC with the form of its stream and the table of its places alone (RFC 9639 8)."""
+    """A FLAC with only its stream info and seek table (RFC 9639 8)."""
     blocks = list[bytes]()
     position = 4
     while position + 4 <= len(data):
@@ -123,7 +123,7 @@ def strip_flac(data: bytes) -> bytes:
 
 
 def strip_ogg(data: bytes) -> bytes:
-    """An Ogg whose streams have empty comments: zeros in their place, so that no page moves."""
+    """An Ogg whose streams have empty comments, zero-filled so that no page moves."""
     whole = bytearray(data)
     packets = dict[bytes, int]()
     comments = dict[bytes, bytes | None]()
@@ -154,12 +154,12 @@ def strip_ogg(data: bytes) -> bytes:
         if changed:
             whole[start + 22 : start + 26] = bytes(4)
             whole[start + 22 : start + 26] = _ogg_crc(whole[start:end]).to_bytes(4, "little")
-    # What follows the last page is none of it.
+    # Drops what follows the last page.
     return bytes(whole[:end]) if packets else data
 
 
 def _ogg_pages(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Where each page, its body and the next page begin (RFC 3533 6)."""
+    """The offsets of each page, its body and the next page (RFC 3533 6)."""
     start = 0
     while data.startswith(b"OggS", start) and start + _OGG_HEADER <= len(data):
         body = start + _OGG_HEADER + data[start + 26]
@@ -171,7 +171,7 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _ogg_packets(lacing: bytes) -> Iterator[tuple[int, bool]]:
-    """The sizes of the packets, or their parts, in a page; and whether each ends there."""
+    """The sizes of the packets or parts in a page, and whether each packet ends there."""
     size = 0
     for value in lacing:
         size += value
@@ -203,15 +203,15 @@ def _ogg_crc(page: bytes | bytearray) -> int:
 
 
 def strip_webm(data: bytes) -> bytes:
-    """A WebM in which everything is void that shows nothing and plays nothing (RFC 9559)."""
+    """A WebM in which every element that is not needed for playing is made void (RFC 9559)."""
     whole = bytearray(data)
     end = _void_elements(whole, 0, 0, len(data))
-    # Without anything to play there is nothing to tell of either.
+    # A file without a segment has nothing to play and no metadata.
     return bytes(whole[:end]) if _SEGMENT.to_bytes(4, "big") in data else data
 
 
 def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> int:
-    """Go through the elements of a stretch; where the last one ends."""
+    """Void elements in a range; returns where the last one ends."""
     while position < stop:
         name, after = _vint(data, position, stop, marked=True)
         size, inside = _vint(data, after, stop, marked=False)
@@ -220,7 +220,7 @@ def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> in
         unknown = size == (1 << 7 * (inside - after)) - 1
         end = stop if unknown else inside + (size or 0)
         if end > stop:
-            # An upload that breaks off plays as far as it goes.
+            # A truncated upload plays up to its end.
             if parent not in {0, _SEGMENT}:
                 break
             end = stop
@@ -242,7 +242,7 @@ def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> in
 
 
 def _make_void(data: bytearray, start: int, end: int) -> None:
-    """One element of the same size that says nothing."""
+    """Make a range a void element of the same size."""
     for width in range(1, 9):
         size = end - start - 1 - width
         if 0 <= size < (1 << 7 * width) - 1:
@@ -250,13 +250,13 @@ def _make_void(data: bytearray, start: int, end: int) -> None:
                 bytes([_VOID]) + (size | 1 << 7 * width).to_bytes(width, "big") + bytes(size)
             )
             return
-    raise ValueError("the WebM makes no sense")
+    raise ValueError("the WebM is invalid")
 
 
 def _vint(
     data: bytearray, position: int | None, stop: int, *, marked: bool
 ) -> tuple[int | None, int | None]:
-    """A number of variable size (RFC 8794 4), with its marker or without; and what follows it."""
+    """A variable-size integer (RFC 8794 4), with or without its marker, and the offset after it."""
     if position is None or position >= stop or not data[position]:
         return None, None
     width = 9 - data[position].bit_length()
