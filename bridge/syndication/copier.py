@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from bridge.content.file.mf2 import Mf2Line
+from bridge.content.file import Mf2Line
 from bridge.micropub.post import Post
 from bridge.posts.reader import PostReader
 from bridge.site.messages import IndexedPost
