@@ -112,7 +112,7 @@ class Looks:
 
     asked: list[str] = field(default_factory=list)
 
-    async def look(self, uid: str, *, now: bool = False) -> int:
+    async def search(self, uid: str, *, now: bool = False) -> int:
         assert now
         self.asked.append(uid)
         return 2
