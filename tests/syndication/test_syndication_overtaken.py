@@ -177,7 +177,7 @@ async def test_a_copy_that_was_hardly_written_down_is_edited_all_the_same(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("bridge.syndication.jobs.Ledger.keep", killed)
+        patch.setattr("bridge.syndication.jobs.Ledger.save_copy", killed)
         syndicator = mastodon.start()
         path = mastodon.post("One")
         await mastodon.until(lambda: any(task.done() for task in syndicator._tasks))
