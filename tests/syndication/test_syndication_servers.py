@@ -135,7 +135,9 @@ async def test_a_server_is_left_alone_before_its_limit_is_reached(fake: Bench) -
     await fake.done(fake.post("Two", name="b"))
     before, begun = len(fake.networks.requests), time.monotonic()
     third = fake.post("Three", name="c")
-    await fake.until(lambda: any("nearly reached its rate limit" in job.error for job in fake.jobs()))
+    await fake.until(
+        lambda: any("nearly reached its rate limit" in job.error for job in fake.jobs())
+    )
     (job,) = fake.jobs()
     # It is not a failed try, and it asks for nothing.
     assert job.tries == 0
