@@ -1,6 +1,7 @@
-"""Puts the parts together; nothing else does. Read this first, then ``publisher.py``.
+"""Wires all parts together; nothing else does. Read this first, then ``publisher.py``.
 
-``core.py`` opens the repo and starts what follows it, ``social.py`` what talks with other sites.
+``core.py`` opens the repo and starts what follows the branch, ``social.py`` what communicates with
+other sites.
 """
 
 from __future__ import annotations
@@ -51,16 +52,16 @@ from bridge.webmention.tombstones import Tombstones
 STORE = web.AppKey("store", ContentStore)
 REBUILDER = web.AppKey("rebuilder", Rebuilder)
 
-#: A post with a handful of photos comes in one request.
+#: Number of full-size files for which a request's limit leaves room.
 _FILES_IN_A_POST = 10
 
 
 async def make_app(settings: Settings, *, public_url: str) -> web.Application:
-    """Build the whole bridge as an aiohttp application, ready to be served.
+    """Build the bridge as an aiohttp application, ready to be served.
 
-    ``public_url`` is where the world reaches it. Everything that is opened here is closed by the
-    application's clean-up, last opened first. Raises :class:`~bridge.settings.SettingsError`, and
-    what the store raises where the repo cannot be used.
+    ``public_url`` is its public URL. Everything that is opened here is closed by the application's
+    clean-up, last opened first. Raises :class:`~bridge.settings.SettingsError`, and what the store
+    raises where the repo cannot be used.
     """
     public_url = public_url.rstrip("/") + "/"
     app = web.Application(
@@ -84,7 +85,7 @@ async def make_app(settings: Settings, *, public_url: str) -> web.Application:
 
 
 async def _assemble(app: web.Application, core: Core) -> None:
-    """Build everything on top of the core, and add the routes."""
+    """Build everything on top of the core and add the routes."""
     tombstones = _tombstones(core)
     publisher = _start_publisher(core, tombstones)
     server = _start_identity(app, core)
@@ -108,7 +109,7 @@ async def _assemble(app: web.Application, core: Core) -> None:
 
 
 def _tombstones(core: Core) -> Tombstones:
-    """What deleted posts leave behind."""
+    """The maker of tombstones."""
     wanted = core.settings.webmention
     folder = f"{prefix_of(core.settings.content.folder)}{wanted.folder}"
     return Tombstones(core.repo.store, folder, enabled=wanted.send)
@@ -121,7 +122,7 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
         repo.catalogue, repo.posts, core.reservations, core.committer, core.fetch
     )
     lifetime.close_later(reply_contexts.close)
-    # Looks at the whole site first, which takes seconds where nothing is known of it yet.
+    # Reads the whole index first, which takes seconds while there is none.
     lifetime.run(reply_contexts.start(), "reply_contexts")
     lifetime.run(Orphans(repo.media, core.committer).run(), "orphans")
     publisher = Publisher(
@@ -139,7 +140,7 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
 
 
 def _start_identity(app: web.Application, core: Core) -> IndieAuthServer | None:
-    """Build the owner's own IndieAuth server, if the settings want it."""
+    """Build the built-in IndieAuth server, if it is on."""
     settings = core.settings
     if not settings.indieauth.enabled:
         return None
@@ -162,16 +163,16 @@ def _site_zone(catalogue: Catalogue) -> tzinfo:
 
 
 def _site_name(catalogue: Catalogue) -> str:
-    """SITENAME; nothing until the site's settings could be read."""
+    """SITENAME; ``""`` until the site's settings could be read."""
     with suppress(SiteBroken):
         name = catalogue.site.facts.values.get("SITENAME", "")
-        # Themes print it as HTML.
+        # Themes print SITENAME as HTML.
         return unescape(name) if isinstance(name, str) else ""
     return ""
 
 
 async def _make_gate(core: Core, server: IndieAuthServer | None) -> Gate:
-    """Build what authenticates and authorises requests."""
+    """Build the authentication and authorization of requests."""
     session = await core.lifetime.enter(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
     builtin = server.verifier if server else None
     return Gate(await make_verifier(core.settings, session, builtin), core.settings)
@@ -204,7 +205,7 @@ def _add_micropub(
     micropub = MicropubHandlers(
         gate, publisher, queries, media, previews, max_bytes=app[MAX_REQUEST]
     )
-    # What an owner types into an app may end in a slash.
+    # Owners may type the endpoint into an app with a slash at its end.
     for slash in ("", "/"):
         router.add_get(f"/micropub{slash}", micropub.get)
         router.add_post(f"/micropub{slash}", micropub.post)
@@ -219,9 +220,9 @@ def _add_status(app: web.Application, core: Core, status: StatusHandlers) -> Non
     app.router.add_get("/status", status.status)
     app.router.add_get("/healthz", status.health)
     if urlsplit(core.settings.site.me).netloc != urlsplit(core.public_url).netloc:
-        # On the site's own host name it is the site's home page.
+        # On the site's own host name ``/`` is the site's home page.
         app.router.add_get("/", desk_routes.begin if status.with_pages else status.begin)
-    # Without a remote there is nothing that a git host could tell.
+    # Without a remote there is nothing for a git host to report.
     secret = core.settings.publish.hook_secret
     if secret and core.remote.status().state != "none":
         app.router.add_post("/hook/git", GitHook(secret, core.remote.fetch_now).post)

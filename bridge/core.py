@@ -1,6 +1,6 @@
-"""What everything else stands on: the repo, the site, and what follows each commit.
+"""The foundation of all parts: the repo, the site, and what follows each commit.
 
-:func:`open_core` makes these parts, each from those before it; ``app.py`` puts the rest on top.
+:func:`open_core` creates these parts in order; ``app.py`` adds the rest.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from bridge.store.sync.remote import Remote
 
 log = logging.getLogger(__name__)
 
-#: Is told of each new version of the branch.
+#: Called with each new commit of the branch.
 Listener = Callable[[Version], None]
 
 
@@ -60,8 +60,8 @@ class Repo:
 class Core:
     """The parts that most others depend on.
 
-    ``public_url`` is where the world reaches the bridge, with a slash at the end. ``fetch`` is for
-    addresses that others have named. ``lifetime`` closes what is opened, last opened first.
+    ``public_url`` is the bridge's public URL, with a slash at its end. ``fetch`` is for untrusted
+    URLs. ``lifetime`` closes what is opened, last opened first.
     """
 
     settings: Settings
@@ -73,12 +73,12 @@ class Core:
     fetch: GuardedFetch
     committer: Committer
     reservations: Reservations
-    #: Are told of our own commits, and of versions that come from the remote.
+    #: Called with our own commits, and with those that come from the remote.
     committed: list[Listener] = field(default_factory=list)
     moved: list[Listener] = field(default_factory=list)
 
     def follow(self, listener: Listener) -> None:
-        """Notify a part of every new version, including commits made by others."""
+        """Call ``listener`` with every new commit, including commits made by others."""
         self.committed.append(listener)
         self.moved.append(listener)
 
@@ -89,7 +89,7 @@ class Core:
 
 
 async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> Core:
-    """Open the repo, and start the parts that follow its branch.
+    """Open the repo and start the parts that follow its branch.
 
     Raises what the store raises where the repo cannot be used.
     """
@@ -104,18 +104,19 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
         on_moved=partial(_tell, moved),
         token=publish.token,
         poll=publish.poll_seconds,
-        # The owner may take back commits of their own by force; posts are kept all the same.
+        # The owner may force-push their own commits away; the bridge's posts are kept.
         is_post=is_ours,
     )
 
     async def close() -> None:
-        # Side by side: each may wait for a program of its own.
+        # Concurrently: each may wait for a subprocess.
         await asyncio.gather(rebuilder.close(), remote.close())
 
     lifetime.close_later(close)
     await rebuilder.start()
     await remote.start()
-    # On loopback there is no one but the owner: the demo's own apps and pages live there, too.
+    # With a loopback URL only the owner can reach the bridge, and the demo's own apps and pages are
+    # on loopback, too.
     fetch = GuardedFetch(allow_loopback=urlsplit(public_url).hostname in LOOPBACK)
     lifetime.close_later(fetch.close)
     committed: list[Listener] = [repo.catalogue.changed, rebuilder.changed, remote.changed]
@@ -180,7 +181,7 @@ async def _open_repo(settings: Settings, public_url: str, lifetime: Lifetime) ->
 
 
 def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
-    """Make the rebuilder; it is not started yet."""
+    """Construct the rebuilder; it is not started."""
     state = settings.site.state
     make = partial(make_rebuilder, settings, repo.store, state, submodules=repo.submodules)
     if (output := _output_folder(settings)) is not None:
@@ -195,13 +196,13 @@ def _output_folder(settings: Settings) -> Path | None:
     if settings.rebuild.output:
         return Path(settings.rebuild.output)
     if settings.rebuild.mode in {"webhook", "none"}:
-        # No page comes to this machine.
+        # The site is not built on this machine.
         return settings.site.state / "output"
     return None
 
 
 async def _output_of_site(repo: Repo, state: Path) -> Path:
-    """Pelican's ``OUTPUT_PATH``; a relative one is in the state folder."""
+    """Pelican's ``OUTPUT_PATH``; a relative one is inside the state folder."""
     try:
         if (head := repo.store.head()) is not None:
             await repo.site.bring_to(head)

@@ -1,8 +1,8 @@
-"""Every error of the bridge: for clients, as exceptions that know their HTTP status; for commands.
+"""All errors: exceptions with an HTTP status for clients, and one for commands.
 
-Raised deep, rendered once, in :mod:`bridge.web.middleware` or :mod:`bridge.commands.cli`. ``code``
+They are rendered in one place, :mod:`bridge.web.middleware` or :mod:`bridge.commands.cli`. ``code``
 is the ``error`` of the JSON body (Micropub 3.8, RFC 6749 5.2, RFC 6750 3.1); the exception's text
-is its ``error_description``: what was wrong and how to put it right, never a secret.
+is its ``error_description``: what was wrong and what to do, never a secret.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import ClassVar
 
 
 def _text(description: str) -> str:
-    """It may quote bytes of a request that are not text: aiohttp hands them on as surrogates."""
+    """``description`` without lone surrogates, in which aiohttp passes on bytes that are not
+    text.
+    """
     return description.encode("utf-8", "replace").decode()
 
 
 class BridgeError(Exception):
-    """Base of all errors that reach a client."""
+    """Base class of the errors that are returned to clients."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "server_error"
@@ -27,14 +29,14 @@ class BridgeError(Exception):
 
 
 class InvalidRequest(BridgeError):
-    """The request cannot be understood, or asks for what is not there (Micropub 3.8)."""
+    """The request is invalid, or refers to something that does not exist (Micropub 3.8)."""
 
     status = 400
     code = "invalid_request"
 
 
 class Unauthorized(BridgeError):
-    """No token came with the request (Micropub 3.8; RFC 6750 3.1: no ``error`` in the header)."""
+    """The request has no token (Micropub 3.8; RFC 6750 3.1: no ``error`` in the header)."""
 
     status = 401
     code = "unauthorized"
@@ -48,14 +50,14 @@ class InvalidToken(BridgeError):
 
 
 class Forbidden(BridgeError):
-    """The token is good, but its ``me`` may not do this (Micropub 3.8)."""
+    """The token is valid, but its ``me`` may not do this (Micropub 3.8)."""
 
     status = 403
     code = "forbidden"
 
 
 class InsufficientScope(BridgeError):
-    """The token is good, but lacks a scope (RFC 6750 3.1). ``scope`` is what was needed."""
+    """The token is valid but lacks a scope (RFC 6750 3.1). ``scope`` is the required one."""
 
     status = 403
     code = "insufficient_scope"
@@ -66,14 +68,14 @@ class InsufficientScope(BridgeError):
 
 
 class NotFound(BridgeError):
-    """Nothing is at this address."""
+    """There is nothing at this URL."""
 
     status = 404
     code = "not_found"
 
 
 class Conflict(BridgeError):
-    """The file has changes of the owner's that are not committed, or the post has just changed."""
+    """The post or file has been changed in the meantime."""
 
     status = 409
     code = "conflict"
@@ -87,16 +89,14 @@ class PayloadTooLarge(BridgeError):
 
 
 class UnsupportedMediaType(BridgeError):
-    """A body or a file of a type that is not accepted."""
+    """The type of a body or file is not accepted."""
 
     status = 415
     code = "invalid_request"
 
 
 class TooManyRequests(BridgeError):
-    """An unauthenticated client is over its rate limit (RFC 6585 4). ``retry_after`` is in
-    seconds.
-    """
+    """A client is over a rate limit (RFC 6585 4). ``retry_after`` is in seconds."""
 
     status = 429
     code = "too_many_requests"
@@ -107,7 +107,7 @@ class TooManyRequests(BridgeError):
 
 
 class Unavailable(BridgeError):
-    """A service that the bridge depends on does not answer. ``retry_after`` is in seconds."""
+    """The bridge, or a service it depends on, cannot answer now. ``retry_after`` is in seconds."""
 
     status = 503
     code = "temporarily_unavailable"
@@ -118,7 +118,7 @@ class Unavailable(BridgeError):
 
 
 class SiteBroken(BridgeError):
-    """The site's own settings or code cannot be used, until the owner has changed them."""
+    """The site's own settings or code are broken until the owner changes them."""
 
 
 class InsufficientStorage(BridgeError):
@@ -129,7 +129,7 @@ class InsufficientStorage(BridgeError):
 
 
 class OAuthError(Exception):
-    """A refusal in the words of RFC 6749 5.2; ``description`` tells a developer what to change."""
+    """An OAuth error (RFC 6749 5.2); ``description`` tells a developer what to change."""
 
     def __init__(self, code: str, description: str) -> None:
         self.code = code
@@ -138,8 +138,8 @@ class OAuthError(Exception):
 
 
 class CsrfError(Exception):
-    """A form that was not submitted from our own page in this browser."""
+    """A form was not submitted from the bridge's own page in this browser."""
 
 
 class Refused(Exception):
-    """A command cannot do what was asked: why, and what to do instead."""
+    """A command cannot do what was asked; the text says why, and what to do instead."""

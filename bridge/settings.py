@@ -1,4 +1,4 @@
-"""Every setting, as one frozen object. :mod:`bridge.settings_file` reads it."""
+"""All settings, as one frozen object. :mod:`bridge.settings_file` reads it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import msgspec
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-#: A text that no error and no log shows.
+#: A text that is never shown in errors or logs.
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every section is frozen and knows its keys."""
+    """A section; frozen, and unknown keys are errors."""
 
 
 class Site(_Section, frozen=True):
-    """``[site]``: whose site it is and where its files are.
+    """``[site]``: the owner's URL and where the site's files are.
 
-    ``repo`` is the bridge's own bare clone, ``state`` the folder of what it derives from that and
-    of what it keeps (in ``keep/``). ``folders`` are further ones that the site's own
-    code may read: themes or plugins outside of the repo.
+    ``repo`` is the bridge's own bare clone, ``state`` the folder of derived and kept (``keep/``)
+    state. ``folders`` are further folders that the site's own code may read, for themes or plugins
+    outside of the repo.
     """
 
     me: str
@@ -38,7 +38,7 @@ class Site(_Section, frozen=True):
 
 
 class Server(_Section, frozen=True):
-    """``[server]``: where the bridge listens, and where the world reaches it."""
+    """``[server]``: the address that the bridge listens on, and its public URL."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
@@ -46,7 +46,7 @@ class Server(_Section, frozen=True):
 
 
 class Auth(_Section, frozen=True):
-    """``[auth]``: who is asked whether a token is good."""
+    """``[auth]``: how tokens are verified."""
 
     token_endpoint: str = ""
     introspection_endpoint: str = ""
@@ -56,11 +56,11 @@ class Auth(_Section, frozen=True):
 
 
 class KnownClient(_Section, frozen=True):
-    """One ``[[indieauth.clients]]``: an app that cannot do what today's IndieAuth asks of it.
+    """One ``[[indieauth.clients]]``: an app that does not follow the current IndieAuth.
 
-    ``id`` is its client_id; ``pkce = false`` lets it sign in without PKCE (RFC 7636) and in the
-    older ways, ``pkce = true`` does not even where the app is one of those known to be old;
-    ``redirect_uris`` are addresses of the app's own that it does not publish.
+    ``id`` is its client_id. ``pkce = false`` lets it sign in without PKCE (RFC 7636) and in the
+    older ways; ``pkce = true`` forbids that to an app with a built-in exception. ``redirect_uris``
+    are the app's own redirect URIs that it does not publish.
     """
 
     id: str
@@ -71,8 +71,8 @@ class KnownClient(_Section, frozen=True):
 class IndieAuth(_Section, frozen=True):
     """``[indieauth]``: the built-in IndieAuth server.
 
-    ``name`` and ``photo`` are what apps with the scope ``profile`` see, ``email`` with the scope
-    ``email``. Where ``smtp_host`` is set, ``email`` also gets sign-in links.
+    ``name`` and ``photo`` are for apps with the scope ``profile``, ``email`` for those with
+    ``email``. If ``smtp_host`` is set, sign-in links are sent to ``email``.
     """
 
     enabled: bool = False
@@ -89,7 +89,7 @@ class IndieAuth(_Section, frozen=True):
     smtp_from: str = ""
 
 
-#: Post type (post type discovery) to category; ``[content.categories]`` changes single ones.
+#: Category by post type (post type discovery); ``[content.categories]`` overrides single ones.
 DEFAULT_CATEGORIES: Mapping[str, str] = MappingProxyType(
     {
         "note": "notes",
@@ -123,8 +123,8 @@ def prefix_of(folder: str) -> str:
 class Content(_Section, frozen=True):
     """``[content]``: how posts become files. ``folder`` is ``""`` where that is the repo's root.
 
-    ``categories`` maps post types to the names of Pelican categories, where they are to be others
-    than the bridge's own (``note = "stream"``).
+    ``categories`` maps post types to names of Pelican categories, where they differ from the
+    default (``note = "stream"``).
     """
 
     folder: str = "content"
@@ -136,10 +136,10 @@ class Content(_Section, frozen=True):
 class Media(_Section, frozen=True):
     """``[media]``: uploads. ``folder`` is inside the content folder.
 
-    ``keep_exif`` leaves place, time and camera in photos and films. ``max_pixels`` is the largest
-    photo that is taken (a third of it in WebP and AVIF); one longer than ``max_side`` pixels is
-    scaled down to that (0: never).
-    ``sizes`` are the widths of the smaller copies that are made of each photo, for ``srcset``.
+    ``keep_exif`` keeps place, time and camera in photos and videos. ``max_pixels`` is the largest
+    photo that is accepted (a third of that in WebP and AVIF); photos with a side over ``max_side``
+    pixels are scaled down (0: never). ``sizes`` are the widths of the smaller copies for
+    ``srcset``.
     """
 
     folder: str = "media"
@@ -151,11 +151,11 @@ class Media(_Section, frozen=True):
 
 
 class Publish(_Section, frozen=True):
-    """``[publish]``: where commits go, and whose they are.
+    """``[publish]``: the remote, and the author of commits.
 
-    ``token`` is for a remote over https, perhaps as ``user:token``; the remote is asked for news
-    every ``poll_seconds``. ``hook_secret`` is what a git host signs its calls of ``/hook/git``
-    with; without one there is no such address.
+    ``token`` is for a remote over https, optionally as ``user:token``; the remote is polled every
+    ``poll_seconds``. ``hook_secret`` is the key with which a git host signs its requests to
+    ``/hook/git``; without one that endpoint does not exist.
     """
 
     remote: str = "origin"
@@ -166,12 +166,12 @@ class Publish(_Section, frozen=True):
 
 
 class Rebuild(_Section, frozen=True):
-    """``[rebuild]``: how pages come from commits.
+    """``[rebuild]``: how the site is built from commits.
 
-    An answer waits up to ``wait_seconds`` for its change to be live (0: never). A build that makes
-    the site larger by more than ``max_growth`` bytes is ended. ``confined``: whether builds see
-    nothing but the site (:mod:`bridge.site.confinement`).
-    ``keep``: patterns of files that builds leave in the checkout for the next, as caches are.
+    A response waits up to ``wait_seconds`` for its change to be live (0: never). A build that adds
+    more than ``max_growth`` bytes to the output is stopped. ``confined``: whether builds can access
+    only the site (:mod:`bridge.site.confinement`). ``keep``: patterns of files that builds leave in
+    the checkout for the next one, such as caches.
     """
 
     mode: Literal["resident", "command", "webhook", "none"] = "resident"
@@ -187,12 +187,12 @@ class Rebuild(_Section, frozen=True):
 
 
 class Webmention(_Section, frozen=True):
-    """``[webmention]``: what other sites say of posts, and are told of them.
+    """``[webmention]``: received and sent webmentions; without the section there are none.
 
-    Without the section nothing is sent or received. ``folder`` is inside the content folder;
-    ``approve`` says whose mentions are shown without the owner's word, ``faces`` whether pictures
-    of their authors are stored. Received mentions that come within ``batch_seconds`` of the first
-    are one commit (0: each at once). ``bridgy_fed`` also tells Bridgy Fed of each post.
+    ``folder`` is inside the content folder; ``approve`` says whose mentions are shown without the
+    owner's approval, ``faces`` whether author pictures are stored. Mentions received within
+    ``batch_seconds`` of the first are one commit (0: each at once). ``bridgy_fed`` sends a
+    webmention for each post to Bridgy Fed.
     """
 
     send: bool = True
@@ -205,7 +205,7 @@ class Webmention(_Section, frozen=True):
 
 
 class Badge(_Section, frozen=True):
-    """A service, or an account there, as apps show it: its name, its page and a picture."""
+    """A service or account as apps show it: name, URL and picture."""
 
     name: str
     url: str = ""
@@ -215,13 +215,13 @@ class Badge(_Section, frozen=True):
 class Target(_Section, frozen=True):
     """One ``[[syndication.targets]]``: where posts can be syndicated to (Micropub 3.7.3).
 
-    Without a ``type`` it is only offered to apps. With one the bridge makes a copy of each post for
-    which it is chosen, by itself where ``default`` is true. ``uid`` names the account; ``server``
-    is the instance, or the account's PDS, ``appview`` where answers at Bluesky are asked for.
-    ``token_file`` holds an access token, or the app password of Bluesky. ``visibility`` may be
-    lower than the post's. Copies follow edits and deletions of the post as ``edit`` and ``delete``
-    say; ``require_alt`` keeps photos without alt texts from being copied. ``backfeed`` says which
-    answers are taken home, ``likes`` whether with names and faces.
+    Without ``type`` it is only offered to apps; with one the bridge copies the posts for which it
+    is selected, or by ``default``. ``uid`` identifies the account; ``server`` is the instance or
+    PDS, ``appview`` the server to ask for responses at Bluesky. ``token_file`` contains an access
+    token, or Bluesky's app password. ``visibility`` can lower that of the post. ``edit`` and
+    ``delete``: whether copies follow edits and deletions; ``require_alt``: whether photos need alt
+    texts to be copied. ``backfeed`` says which responses are imported, ``likes`` whether with names
+    and faces.
     """
 
     uid: str
@@ -244,14 +244,14 @@ class Target(_Section, frozen=True):
 
     @property
     def handle(self) -> str:
-        """The account at Bluesky that the uid names, or its DID; ``""`` where it names none."""
+        """The handle or DID of the Bluesky account in the uid; ``""`` where it has none."""
         name = self.uid.rstrip("/").rpartition("/")[2].removeprefix("@")
         is_account = name.startswith("did:") or ("." in name and ":" not in name)
         return name if is_account and name not in self._hosts() else ""
 
     @property
     def base(self) -> str:
-        """Where the server is, without a slash at its end."""
+        """The server's URL without a slash at its end."""
         if self.server:
             return self.server.rstrip("/")
         parts = urlsplit(self.uid)
@@ -260,13 +260,13 @@ class Target(_Section, frozen=True):
         return f"{parts.scheme}://{parts.netloc}"
 
     def _hosts(self) -> set[str]:
-        """What may stand last in an address without a path."""
+        """The uid's host: the last segment of a URL without a path, which is not a handle."""
         parts = urlsplit(self.uid)
         return {parts.netloc} if parts.scheme in {"http", "https"} else set()
 
 
 class Syndication(_Section, frozen=True):
-    """``[syndication]``: what ``q=syndicate-to`` offers, and where copies are made."""
+    """``[syndication]``: the targets for ``q=syndicate-to`` and copies."""
 
     targets: tuple[Target, ...] = ()
 
@@ -287,7 +287,7 @@ class Settings(_Section, frozen=True):
 
 
 class SettingsError(Exception):
-    """A setting cannot be used. The text names file, key, value, and what to write instead."""
+    """An invalid setting. The text names file, key, value and remedy."""
 
     def __init__(self, source: str, key: str, problem: str, remedy: str) -> None:
         super().__init__(f"{source}: {key}: {problem}. {remedy}")

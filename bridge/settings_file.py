@@ -1,8 +1,8 @@
 """Reads ``bridge.toml`` and the environment into :class:`bridge.settings.Settings`.
 
-A setting comes from the file, is overridden by ``BRIDGE_SECTION__KEY`` in the environment, and that
-by the contents of the file that ``BRIDGE_SECTION__KEY_FILE`` names (for secrets). Unknown keys and
-wrong values are :class:`SettingsError`, which names file, key, value and remedy.
+A value in the file is overridden by ``BRIDGE_SECTION__KEY`` in the environment, and that by the
+content of the file that ``BRIDGE_SECTION__KEY_FILE`` names (for secrets). Unknown keys and invalid
+values raise :class:`SettingsError`, which names file, key, value and remedy.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from msgspec.structs import replace
 from bridge.runtime.command_name import command
 from bridge.settings import Rebuild, Secret, Settings, SettingsError, Target
 
-#: Hosts that only this machine reaches.
+#: Host names that only this machine reaches.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class _Wrong(NamedTuple):
-    """A setting that cannot work: which, why, and what to write instead."""
+    """An invalid setting: its key, the problem, and what to write instead."""
 
     key: str
     problem: str
@@ -41,9 +41,9 @@ def load(
     *,
     over: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Settings:
-    """Read ``file`` (``None``: the environment alone) and the ``BRIDGE_*`` variables.
+    """Read ``file`` (``None``: only the environment) and the ``BRIDGE_*`` variables.
 
-    ``over`` has sections with keys that go before those of the file. Relative paths are resolved
+    ``over`` has sections with keys that override those of the file. Relative paths are resolved
     against the folder of ``file``. Raises :class:`SettingsError`.
     """
     values, source = _read_file(file) if file else ({}, "environment")
@@ -67,7 +67,7 @@ def load(
 
 
 def _resolved(settings: Settings, folder: Path) -> Settings:
-    """The settings with every path absolute."""
+    """The settings with absolute paths."""
     site, indieauth, rebuild = settings.site, settings.indieauth, settings.rebuild
     output = str(folder / rebuild.output) if rebuild.output else ""
     targets = tuple(
@@ -101,7 +101,7 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(file.read_text(encoding="utf-8")), source
     except FileNotFoundError:
         raise SettingsError(
-            source, "file", "is not there", f"Run `{command()} init`, or name it with -c"
+            source, "file", "does not exist", f"Run `{command()} init`, or name it with -c"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
@@ -112,7 +112,9 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
-    """Each ``BRIDGE_SECTION__KEY``: its name, section, key and value, files read."""
+    """Each ``BRIDGE_SECTION__KEY``: variable, section, key, and value, read from a file if it
+    names one.
+    """
     for name in sorted(environ):
         match = re.fullmatch(r"BRIDGE_([A-Z]+)__([A-Z_]+?)(_FILE)?", name)
         if match is None:
@@ -133,7 +135,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, st
 
 
 def _from_text(name: str, section: str, key: str, text: str) -> Any:
-    """An environment value: JSON where the setting is a list or a table, else the text itself."""
+    """Parse an environment value: JSON where the setting is a list or a table, else the text."""
     section_type = get_type_hints(Settings).get(section)
     hint = get_type_hints(section_type).get(key) if section_type else None
     if get_origin(hint) not in (tuple, dict):
@@ -156,7 +158,7 @@ def _convert(values: dict[str, Any], source: str, origins: Mapping[str, str]) ->
         raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
 
     try:
-        # Values from the environment are text: lax conversion turns "8080" and "true" around.
+        # Values from the environment are text, so "8080" and "true" need lax conversion.
         return msgspec.convert(values, Settings, strict=not origins, dec_hook=decode_path)
     except msgspec.ValidationError as error:
         text, _, where = str(error).partition(" - at ")
@@ -167,12 +169,12 @@ def _convert(values: dict[str, Any], source: str, origins: Mapping[str, str]) ->
 def _explain(
     text: str, key: str, values: dict[str, Any], source: str, origins: Mapping[str, str]
 ) -> SettingsError:
-    """Turn the converter's message into one that names key, value and remedy."""
+    """An error with key, value and remedy from the converter's message."""
     if unknown := re.search(r"unknown field `(.*)`", text):
         known = _known_keys(key)
         near = difflib.get_close_matches(unknown[1], known, n=1)
         full = ".".join(filter(None, [key, unknown[1]]))
-        remedy = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}"
+        remedy = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}"
         where = _origin(full, source, origins)
         return SettingsError(where, full, "is not a setting", remedy)
     if missing := re.search(r"missing required field `(.*)`", text):
@@ -190,12 +192,12 @@ def _explain(
 
 
 def _origin(key: str, source: str, origins: Mapping[str, str]) -> str:
-    """Where a setting, or the list that it stands in, comes from."""
+    """The source of a setting, or of the list that it is in."""
     return origins.get(key) or origins.get(key.partition("[")[0], source)
 
 
 def _parts(key: str) -> list[str]:
-    """``syndication.targets[0].type`` in its parts."""
+    """The parts of a key such as ``syndication.targets[0].type``."""
     return re.findall(r"\w+", key)
 
 
@@ -208,13 +210,13 @@ def _item(value: Any, part: str) -> Any:
 
 
 def _hint_at(key: str) -> Any:
-    """The type of a setting, ``None`` for what is none."""
+    """The type of a setting, or ``None``."""
     hint: Any = Settings
     for part in _parts(key):
         if get_origin(hint) is tuple:
             hint = get_args(hint)[0]
         else:
-            # An optional table is looked into as one that is there.
+            # An optional table is treated like a present one.
             kinds = [
                 each for each in get_args(hint) or [hint] if hasattr(each, "__struct_fields__")
             ]
@@ -228,7 +230,7 @@ def _known_keys(section: str) -> list[str]:
 
 
 def _wrong_values(settings: Settings) -> Iterator[_Wrong]:
-    """Each value that has the right type and still cannot work."""
+    """Values of the right type that are still invalid."""
     yield from _wrong_urls(settings)
     yield from _wrong_paths(settings)
     yield from _wrong_command(settings.rebuild)
@@ -236,7 +238,7 @@ def _wrong_values(settings: Settings) -> Iterator[_Wrong]:
     auth = settings.auth.introspection_auth
     if not re.fullmatch(r"none|same-token|bearer:.+|basic:[^:]+:.+", auth):
         remedy = "Write none, same-token, bearer:SECRET or basic:USER:PASSWORD"
-        yield _Wrong("auth.introspection_auth", "the value is in no known form", remedy)
+        yield _Wrong("auth.introspection_auth", "its value is not in a known form", remedy)
     author = settings.publish.author
     if author and not re.fullmatch(r"[^<>\n]+ <[^<>\n]+>", author):
         yield _Wrong("publish.author", f"{author!r} is not an author", "Write 'Name <mail@host>'")
@@ -258,8 +260,8 @@ def _wrong_urls(settings: Settings) -> Iterator[_Wrong]:
     if settings.rebuild.mode == "webhook" and not settings.rebuild.webhook:
         yield _Wrong("rebuild.webhook", "is empty, but mode is webhook", remedy)
     if not settings.server.public_url and settings.server.host not in LOOPBACK:
-        problem = "is empty, but the bridge does not listen on this machine alone"
-        remedy = "Write the URL at which the world reaches the bridge"
+        problem = "is empty, but the bridge listens on a public address"
+        remedy = "Write the bridge's public URL"
         yield _Wrong("server.public_url", problem, remedy)
 
 
@@ -280,17 +282,17 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
 
 
 def _wrong_command(rebuild: Rebuild) -> Iterator[_Wrong]:
-    # A confined command may write to the checkout and to the folder that it is given, nowhere else.
+    # A confined command can only write to the checkout and the output folder.
     builds_here = rebuild.mode in {"resident", "command"}
     if not (builds_here and rebuild.confined and rebuild.command):
         return
     if not any("{output}" in word for word in rebuild.command):
         yield _Wrong(
             "rebuild.command",
-            "has no word with {output}",
-            "Put {output} where your command takes the folder for the pages, as in"
-            ' ["make", "publish", "OUTPUT={output}"]; with confined = false a command may bring its'
-            " pages where it wants itself",
+            "contains no {output}",
+            "Put {output} where your command takes the output folder, as in"
+            ' ["make", "publish", "OUTPUT={output}"]; with confined = false a command may write'
+            " its output anywhere",
         )
 
 
@@ -299,10 +301,10 @@ def _wrong_targets(targets: Sequence[Target]) -> Iterator[_Wrong]:
     for index, target in enumerate(targets):
         key = f"syndication.targets[{index}]"
         if not target.uid.strip():
-            yield _Wrong(f"{key}.uid", "is empty", "Write the account's address")
+            yield _Wrong(f"{key}.uid", "is empty", "Write the account's URL")
         elif target.uid in uids[:index]:
             remedy = "Give each target a uid of its own"
-            yield _Wrong(f"{key}.uid", f"{target.uid!r} is there twice", remedy)
+            yield _Wrong(f"{key}.uid", f"{target.uid!r} is used twice", remedy)
         if target.type:
             yield from _wrong_addresses(key, target)
 
@@ -313,11 +315,11 @@ def _wrong_addresses(key: str, target: Target) -> Iterator[_Wrong]:
         if value and not _is_secure(value):
             yield _Wrong(f"{key}.{name}", f"{value!r} cannot be used", secure)
     if target.type == "mastodon" and not target.server and not _is_secure(target.uid):
-        problem = "is missing, and the uid is not the account's address"
+        problem = "is missing, and the uid is not the account's URL"
         yield _Wrong(f"{key}.server", problem, secure)
     if target.type == "bluesky" and not target.handle:
         remedy = "Write 'https://bsky.app/profile/you.example', with your handle or DID"
-        yield _Wrong(f"{key}.uid", f"{target.uid!r} names no account", remedy)
+        yield _Wrong(f"{key}.uid", f"{target.uid!r} does not name an account", remedy)
 
 
 def _is_secure(text: str) -> bool:
@@ -328,7 +330,7 @@ def _is_secure(text: str) -> bool:
 
 
 def _shown(key: str, value: object) -> str:
-    """A value as an error may show it."""
+    """A value as shown in an error; secrets are not."""
     return "the value" if _hint_at(key) == Secret else repr(value)
 
 

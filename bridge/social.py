@@ -1,6 +1,6 @@
-"""Puts together what talks with other sites: webmentions in and out, WebSub, copies elsewhere.
+"""Wires the parts that communicate with other sites: webmentions in and out, WebSub, syndication.
 
-Each part is off where the settings do not want it, and is then ``None``.
+Each is ``None`` where the settings have it off.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RECEIVER = web.AppKey("receiver", Receiver)
 
 @dataclass(frozen=True, slots=True)
 class Social:
-    """What is told at ``/status`` of these parts."""
+    """These parts, for ``/status``."""
 
     sender: Sender | None
     receiver: Receiver | None
@@ -43,9 +43,9 @@ class Social:
 async def start_social(
     app: web.Application, core: Core, tombstones: Tombstones, server: IndieAuthServer | None
 ) -> Social:
-    """Start all of them, and add their addresses to ``app``.
+    """Start all of them and add their routes to ``app``.
 
-    ``server`` is the built-in one, without which the owner has no pages here.
+    ``server`` is the built-in server; without it the owner has no pages here.
     """
     site = own_pages()
     core.lifetime.close_later(site.close)
@@ -59,7 +59,7 @@ async def start_social(
 
 
 async def _start_sending(core: Core, tombstones: Tombstones, site: GuardedFetch) -> Sender | None:
-    """Webmentions to the sites that posts link to."""
+    """Start sending webmentions, if it is on."""
     if not core.settings.webmention.send:
         forget_cursor(outbox_folder(core.state))
         return None
@@ -81,7 +81,7 @@ async def _start_sending(core: Core, tombstones: Tombstones, site: GuardedFetch)
 
 
 def _start_hub(core: Core, site: GuardedFetch) -> None:
-    """WebSub: a hub hears of feeds that are built here."""
+    """Start notifying a WebSub hub of feeds built here."""
     if not core.rebuilder.is_local:
         return
     note = core.state / "webmention" / "feeds.json"
@@ -91,7 +91,7 @@ def _start_hub(core: Core, site: GuardedFetch) -> None:
 
 
 async def _start_receiving(app: web.Application, core: Core) -> Receiver | None:
-    """``/webmention``: what other sites say of posts."""
+    """Start ``/webmention``, if receiving is on."""
     if not core.settings.webmention.receive:
         return None
     receiver = make_receiver(
@@ -123,10 +123,10 @@ async def _start_receiving(app: web.Application, core: Core) -> Receiver | None:
 def _start_syndication(
     core: Core, server: IndieAuthServer | None
 ) -> tuple[Syndicator, AccountConnector] | None:
-    """Copies at the targets that have a type, and what lets the bridge into the accounts."""
+    """Start syndication to the targets with a type, and the connection of accounts."""
     if not any(target.type for target in core.settings.syndication.targets):
         return None
-    # The settings' own servers may be anywhere; what they lead to may not.
+    # Servers named in the settings may be on any network; what they refer to may not.
     own = GuardedFetch(admits=lambda _: True, any_port=True)
     core.lifetime.close_later(own.close)
     vault = make_vault(core.settings, server.db if server else None)
@@ -157,7 +157,7 @@ def _start_backfeed(
     *,
     with_pages: bool,
 ) -> None:
-    """Answers to copies, where mentions are taken; and the owner's page of both."""
+    """Start importing responses, where webmentions are received; add the owner's page of both."""
     syndicator, connecting = copies
     backfeed = None
     if receiver is not None:

@@ -1,1 +1,1 @@
-"""Who asks: the bearer token of a request, and what it allows."""
+"""Authorization of requests: the bearer token and what its scopes allow."""

@@ -1,5 +1,5 @@
-"""Extracts the bearer token from a request's headers or form (RFC 6750 2, Micropub 3.1), and
-builds the WWW-Authenticate challenge when there is no valid one (RFC 6750 3).
+"""Extracts the bearer token of a request (RFC 6750 2, Micropub 3.1), and builds the
+``WWW-Authenticate`` challenge of an error response (RFC 6750 3).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bridge.errors import (
 
 MAX_LENGTH = 4096
 
-#: RFC 6749 A.12: an access token is made of visible ASCII characters.
+#: An access token is visible ASCII characters (RFC 6749 A.12).
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -25,14 +25,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def bearer_token(
     authorization_headers: Sequence[str], form_value: str | None, *, strict: bool
 ) -> str:
-    """Return the one token of a request.
+    """The token of a request.
 
-    ``authorization_headers`` are all ``Authorization`` values as they came, ``form_value`` the
-    form field ``access_token``. A token in the URL is not looked for (RFC 6750 2.3). ``strict``
-    refuses one token sent in both places, which living clients do.
+    ``authorization_headers`` are all ``Authorization`` values as received, ``form_value`` the form
+    field ``access_token``. Tokens in the URL are ignored (RFC 6750 2.3). ``strict`` rejects the
+    same token in both places, which some clients in use send.
 
-    Raises :class:`Unauthorized` where there is none, :class:`InvalidRequest` where what is there
-    cannot be one token.
+    Raises :class:`Unauthorized` where there is no token, :class:`InvalidRequest` where what was
+    sent cannot be a single token.
     """
     in_header = _from_headers(authorization_headers)
     in_form = _checked(form_value) if form_value else None
@@ -49,7 +49,7 @@ def bearer_token(
 
 
 def challenge(error: BridgeError) -> str | None:
-    """The ``WWW-Authenticate`` of a refusal; ``None`` for one that no other token would satisfy."""
+    """The ``WWW-Authenticate`` value for an error; ``None`` where another token would not help."""
     match error:
         case Unauthorized():
             # RFC 6750 3.1: without authentication information, no error code in the header.
@@ -62,13 +62,15 @@ def challenge(error: BridgeError) -> str | None:
 
 
 def _from_headers(values: Sequence[str]) -> str | None:
-    """The token of the only ``Authorization`` header; ``None`` without a bearer token."""
+    """The token of the single ``Authorization`` header; ``None`` for no header or another
+    scheme.
+    """
     if len(values) > 1:
         raise InvalidRequest("Send one Authorization header, not several.")
     if not values:
         return None
     if _CONTROL.search(values[0]):
-        raise InvalidRequest("The Authorization header has control characters in it.")
+        raise InvalidRequest("The Authorization header contains control characters.")
     scheme, _, rest = values[0].strip(" ").partition(" ")
     # RFC 9110 11.1: the scheme is case-insensitive.
     if scheme.lower() != "bearer":
@@ -81,5 +83,5 @@ def _checked(token: str) -> str:
     if len(token) > MAX_LENGTH:
         raise InvalidRequest(f"The access token is longer than {MAX_LENGTH} characters.")
     if not _TOKEN.fullmatch(token):
-        raise InvalidRequest("An access token is one word of visible ASCII characters.")
+        raise InvalidRequest("An access token consists of visible ASCII characters without spaces.")
     return token

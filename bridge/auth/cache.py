@@ -1,5 +1,5 @@
-"""Caches the verdicts of a remote token verifier for a moment, since some clients send a dozen
-requests a page, and limits how many unknown tokens may be verified at once.
+"""Caches verified tokens for a short time, since some clients send a dozen requests for a
+page, and limits how many unknown tokens are verified at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import InvalidToken, Unavailable
 from bridge.runtime.expiring_map import ExpiringMap
 
-#: The address that a request comes from. Tokens that were never good share by it.
+#: The client address of the current request; the limit on unknown tokens applies to each.
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 
 _MOST = 1024
@@ -31,13 +31,13 @@ _WAIT_SECONDS = 5.0
 
 
 class CachingVerifier:
-    """A :class:`bridge.auth.token.TokenVerifier` in front of a slower one.
+    """A :class:`bridge.auth.token.TokenVerifier` with a cache in front of another one.
 
-    Keeps verdicts under a hash of the whole token: good ones at most ``seconds``, never past the
-    token's own expiry; a refusal for some seconds. One question at a time is asked about a token.
-    Tokens that were the owner's before (``is_owners``) are asked about at once; all others take
-    turns (``turns``) and are not remembered, so that the owner's apps go on however many tokens
-    are made up, or belong to another site. ``clock`` never jumps; ``now`` is the time of day.
+    The cache key is a hash of the token. Valid tokens are cached for ``seconds``, at most until
+    they expire; invalid ones briefly. A token is verified by one request at a time. Tokens that
+    were the owner's before (``is_owners``) are verified at once; others are limited by ``turns``
+    and not cached, so that made-up or foreign tokens cannot slow down the owner's apps. ``clock``
+    is monotonic; ``now`` is the time of day.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class CachingVerifier:
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
         """Verify a token, from the cache unless ``fresh``.
 
-        Raises :class:`InvalidToken`, and :class:`Unavailable` also where too many tokens that were
-        never good are being asked about.
+        Raises :class:`InvalidToken`, and :class:`Unavailable`, also where too many unknown tokens
+        are being verified.
         """
         key = hashlib.sha256(token.encode()).digest()
         remembered = self._verdicts.get(key)
@@ -73,19 +73,19 @@ class CachingVerifier:
         if self._refused.get(key):
             raise InvalidToken("This token was refused a moment ago.")
         if fresh:
-            # A question that was put before this request came may be answered with what was then.
+            # A verification that began before this request may not have seen a recent revocation.
             return await self._ask(key, token, fresh=True)
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.create_task(self._ask(key, token, fresh=False))
             task.add_done_callback(lambda done: self._answered(key, done))
-        # One client that hangs up does not end the question for the others.
+        # Shielded: a client that disconnects must not cancel the verification for others.
         return await asyncio.shield(task)
 
     def _answered(self, key: bytes, task: asyncio.Task[Token]) -> None:
         del self._under_way[key]
         if not task.cancelled():
-            # If every caller has been cancelled, the error was not retrieved by any of them.
+            # If all callers were cancelled, no one has retrieved the error.
             task.exception()
 
     async def _ask(self, key: bytes, token: str, *, fresh: bool) -> Token:
@@ -116,17 +116,17 @@ class CachingVerifier:
 
 @dataclass(slots=True)
 class _Caller:
-    """One client address: its verifications that may run at once, and how many are waiting."""
+    """One client address: its running verifications, and the number of waiting ones."""
 
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_EACH))
     questions: int = 0
 
 
 class CallerLimit:
-    """Limits how many verifications run at once: overall, and fewer for each caller, so that one
-    caller cannot use up all of them.
+    """Limits concurrent verifications, overall and per client address, so that one client cannot
+    use up all of them.
 
-    The one who would wait longer than ``seconds`` is refused.
+    A verification that would wait longer than ``seconds`` is rejected.
     """
 
     def __init__(self, *, at_once: int = _AT_ONCE, seconds: float = _WAIT_SECONDS) -> None:
@@ -136,7 +136,7 @@ class CallerLimit:
 
     @asynccontextmanager
     async def one(self, who: str) -> AsyncIterator[None]:
-        """Hold one of the verifications that may run at once. Raises :class:`Unavailable`."""
+        """Hold one of the concurrent verifications. Raises :class:`Unavailable`."""
         caller = self._callers.setdefault(who, _Caller())
         if caller.questions >= _AT_ONCE_EACH + _WAITING_EACH:
             raise _too_many()
@@ -164,6 +164,6 @@ class CallerLimit:
 
 def _too_many() -> Unavailable:
     return Unavailable(
-        "Too many tokens that were never seen here are being verified. Try again in a moment.",
+        "Too many unknown tokens are being verified. Try again in a moment.",
         retry_after=5,
     )

@@ -1,7 +1,7 @@
-"""Finds the token endpoint on the site's own home page, where the settings name none.
+"""Discovers the token endpoint from the site's home page, where the settings name none.
 
-Looked up at start, and again at the first request if the site did not answer then. Nothing in a
-request has any influence on it.
+Done at start, and again at the first request if the site could not be reached. Nothing in a request
+influences it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ _RETRY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The endpoints that a home page advertises; ``None`` for those it does not."""
+    """The endpoints that a home page advertises; ``None`` for each that it does not."""
 
     token: str | None = None
     introspection: str | None = None
 
 
 class DiscoveryError(Exception):
-    """The home page cannot be read, or an advertised endpoint cannot be used; says why."""
+    """The home page could not be read, or an advertised endpoint is unusable; the text says why."""
 
 
 async def discover(session: aiohttp.ClientSession, me: str) -> Endpoints:
-    """Discover the endpoints of ``me`` (IndieAuth 4.1): from the metadata, else the older link.
+    """Discover the endpoints of ``me`` (IndieAuth 4.1), from the metadata or else the older ``rel``
+    links.
 
     Raises :class:`DiscoveryError`.
     """
@@ -74,14 +75,14 @@ async def _metadata(session: aiohttp.ClientSession, url: str) -> dict[str, objec
     issuer = metadata.get("issuer") if isinstance(metadata, dict) else None
     # 4.1.1: the issuer "MUST be a prefix of the indieauth-metadata URL".
     if not isinstance(issuer, str) or not found_at.startswith(issuer):
-        raise DiscoveryError(f"the issuer in {url} is not the beginning of that URL")
+        raise DiscoveryError(f"the issuer in {url} is not a prefix of that URL")
     return dict(metadata)
 
 
 async def _get(
     session: aiohttp.ClientSession, url: str, accept: str
 ) -> tuple[str, CIMultiDictProxy[str], bytes]:
-    """Fetch a page: its final URL, headers and body."""
+    """Fetch a page: its URL after redirects, headers and body."""
     try:
         _refuse_open(url)
         async with (
@@ -113,18 +114,18 @@ def _usable(url: object) -> str | None:
 
 
 def _refuse_open(url: str) -> None:
-    """Refuse plain http, except on loopback: an attacker on the network could change the
-    response, and the endpoint it names decides which tokens are valid.
+    """Reject plain http except on loopback: someone on the network could change the response,
+    and the endpoint in it decides which tokens are valid.
     """
     if not url.startswith("https:") and not parse(url).is_loopback:
         raise DiscoveryError(
-            f"{url} is not https: an attacker on the network could change who may post."
+            f"{url} is not https: someone on the network could take over who may post."
             " Set [auth] token_endpoint, or serve the site by https"
         )
 
 
 class DiscoveredVerifier:
-    """A :class:`bridge.auth.token.TokenVerifier` for a site whose settings name no endpoint."""
+    """A :class:`bridge.auth.token.TokenVerifier` that uses the discovered endpoint."""
 
     def __init__(
         self,
@@ -141,14 +142,18 @@ class DiscoveredVerifier:
         self._lock = asyncio.Lock()
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Verify at the discovered endpoint; :class:`Unavailable` until there is one."""
+        """Verify a token at the discovered endpoint. Raises :class:`Unavailable` while there
+        is none.
+        """
         verifier = self._found or await self.look()
         if verifier is None:
-            raise Unavailable("The site's home page does not say where tokens are verified.")
+            raise Unavailable(
+                "The token endpoint is not known: the site's home page does not name one."
+            )
         return await verifier.verify(token, fresh=fresh)
 
     async def look(self) -> TokenVerifier | None:
-        """Discover the endpoints, unless that has just failed; the result is logged."""
+        """Discover the endpoints and log the result; skipped shortly after a failure."""
         async with self._lock:
             if self._found is None and time.monotonic() - self._failed > _RETRY_SECONDS:
                 try:
@@ -159,8 +164,8 @@ class DiscoveredVerifier:
             return self._found
 
     def _choose(self, endpoints: Endpoints) -> TokenVerifier:
-        # Introspection needs an authorisation that no page can tell; without one configured,
-        # the older way is tried first, which needs none.
+        # Introspection needs credentials that no page can advertise. Without configured ones the
+        # token endpoint is preferred, which needs none.
         if endpoints.introspection and (self._auth != "none" or not endpoints.token):
             _log.info("tokens are verified by introspection at %s", endpoints.introspection)
             return IntrospectionVerifier(self._session, endpoints.introspection, auth=self._auth)

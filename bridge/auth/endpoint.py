@@ -78,7 +78,7 @@ def _authorization(auth: str) -> str | None:
 
 
 class TokenEndpointVerifier:
-    """A :class:`bridge.auth.token.TokenVerifier` that asks a configured token endpoint."""
+    """A :class:`bridge.auth.token.TokenVerifier` that asks a token endpoint."""
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, *, seconds: float = SECONDS
@@ -88,7 +88,7 @@ class TokenEndpointVerifier:
         self.url = url
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Verify now; nothing is cached here."""
+        """Verify a token with a request. Nothing is cached, so ``fresh`` has no effect."""
         body = await ask(
             self._session,
             "GET",

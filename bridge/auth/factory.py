@@ -1,4 +1,4 @@
-"""Which verifier the settings ask for."""
+"""Constructs the token verifier from the settings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bridge.settings import Settings, SettingsError
 async def make_verifier(
     settings: Settings, session: aiohttp.ClientSession, builtin: TokenVerifier | None
 ) -> TokenVerifier:
-    """Make the verifier of these settings; its endpoint is discovered where they name none.
+    """The verifier for these settings; the endpoint is discovered where they name none.
 
-    ``session`` should keep no cookies (``aiohttp.DummyCookieJar``). ``builtin`` is the built-in
-    server's own, where that runs: it needs no cache. Raises :class:`SettingsError`.
+    ``session`` should store no cookies (``aiohttp.DummyCookieJar``). ``builtin`` is the built-in
+    server's verifier, which needs no cache. Raises :class:`SettingsError`.
     """
     check_site(settings)
     auth = settings.auth
@@ -35,7 +35,7 @@ async def make_verifier(
             )
         except ValueError as error:
             raise SettingsError(
-                "settings", "auth.introspection_auth", "its value is not understood", f"{error}"
+                "settings", "auth.introspection_auth", "its value is invalid", f"{error}"
             ) from error
     elif auth.token_endpoint:
         _check_url("token_endpoint", auth.token_endpoint)
@@ -51,7 +51,7 @@ async def make_verifier(
 
 def check_site(settings: Settings) -> None:
     """Raise :class:`SettingsError` where ``me`` or an alias is not a valid profile URL."""
-    remedy = "Write your home page's address, such as 'https://example.com/'"
+    remedy = "Write your home page's URL, such as 'https://example.com/'"
     try:
         profile_url(settings.site.me)
     except BadURL as error:
@@ -78,7 +78,9 @@ def _check_url(key: str, value: str) -> None:
 
 
 def _refuse_both(settings: Settings) -> None:
-    """Raise where the settings name two verifiers that are not the same."""
+    """Raise :class:`SettingsError` where the settings name an endpoint and the built-in
+    server is on.
+    """
     own = settings.server.public_url.rstrip("/")
     for key, value, path in [
         ("auth.token_endpoint", settings.auth.token_endpoint, "/token"),

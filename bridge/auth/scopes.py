@@ -1,6 +1,6 @@
-"""What a token's scopes allow (IndieAuth 5.1, RFC 6749 3.3). Sets of words, never substrings.
+"""What a token's scopes allow (IndieAuth 5.1, RFC 6749 3.3).
 
-One table is what the owner reads before saying yes, and what is enforced afterwards.
+The same table is shown on the consent screen and enforced.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bridge.errors import InsufficientScope
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A scope: what it means to the owner, and the permissions that it grants."""
+    """A scope: its meaning on the consent screen, and the permissions that it grants."""
 
     meaning: str
     permissions: frozenset[str] = frozenset()
@@ -23,8 +23,7 @@ def _scope(meaning: str, *permissions: str) -> Scope:
     return Scope(meaning, frozenset(permissions))
 
 
-#: Every word that means something here. A draft is created and updated too, with what
-#: :func:`is_draft_only` says about it.
+#: The known scopes. ``draft`` grants creating and updating, restricted by :func:`is_draft_only`.
 SCOPES: dict[str, Scope] = {
     "create": _scope(
         "Publish new posts with their files, and bring deleted posts back",
@@ -47,37 +46,38 @@ SCOPES: dict[str, Scope] = {
     ),
 }
 
-#: The words that are offered. ``post`` is what apps called creating and updating before there were
-#: words for each: it is understood, and not spread.
+#: The scopes that are offered. ``post``, an older name for creating and updating, is accepted but
+#: not offered.
 OFFERED = tuple(word for word in SCOPES if word != "post")
 
-#: What an app that may do everything gets: every scope that adds a permission, and none that only
-#: narrows one.
+#: The scopes for full access: all that add a permission, without ``draft``, which restricts.
 ALL_SCOPES = tuple(word for word in OFFERED if word != "draft")
 
-#: What apps for reading ask for (Microsub 3.1). It opens nothing here, but perhaps at the owner's
-#: Microsub server, which asks here what a token is good for.
+#: The scopes of reader apps (Microsub 3.1). They grant nothing here, but the owner's Microsub server
+#: may verify the same token with this server.
 READERS = frozenset({"read", "follow", "mute", "block", "channels"})
 
-#: The words that say who someone is, and open nothing (IndieAuth 5.3.4).
+#: The scopes that only identify the owner (IndieAuth 5.3.4).
 IDENTITY = frozenset(word for word, scope in SCOPES.items() if not scope.permissions)
 
 
 def words(scope: str) -> frozenset[str]:
-    """The scopes of a ``scope`` value. A blank value has none, and so grants nothing."""
+    """Parse a ``scope`` value. A blank one has no scopes and grants nothing."""
     return frozenset(scope.split())
 
 
 def grants_any_access(scopes: frozenset[str]) -> bool:
-    """Whether any of these scopes grants a permission here. Drafts and scheduled posts are not
-    shown to a token that only identifies someone (IndieAuth 5.2), or has scopes unknown here.
+    """Whether any of these scopes grants a permission.
+
+    Drafts and scheduled posts are not shown to a token that only identifies the owner (IndieAuth
+    5.2) or has only unknown scopes.
     """
     return any(scope.permissions for word, scope in SCOPES.items() if word in scopes)
 
 
 def require(token: Token, permission: str) -> None:
-    """Raise :class:`InsufficientScope` unless the token grants the permission (``create``,
-    ``update``, ``delete``, ``undelete``, ``media``).
+    """Raise :class:`InsufficientScope` unless the token grants ``permission``, one of
+    ``create``, ``update``, ``delete``, ``undelete`` and ``media``.
     """
     if not token.scopes & _scopes_granting(permission):
         raise InsufficientScope(
@@ -86,14 +86,14 @@ def require(token: Token, permission: str) -> None:
 
 
 def is_draft_only(token: Token, permission: str = "create") -> bool:
-    """Whether the permission comes from the scope ``draft`` alone.
+    """Whether only the scope ``draft`` grants the permission.
 
-    Then every post is saved as a draft, and only drafts may be updated. A token with ``create``
-    or ``update`` besides is not made weaker by one word more.
+    Then every new post is saved as a draft, and only drafts may be updated. A token that has
+    ``create`` or ``update`` as well is not restricted.
     """
     return "draft" in token.scopes and not token.scopes & (_scopes_granting(permission) - {"draft"})
 
 
 def _scopes_granting(permission: str) -> frozenset[str]:
-    """The scopes each of which grants a permission."""
+    """The scopes that grant a permission."""
     return frozenset(word for word, scope in SCOPES.items() if permission in scope.permissions)

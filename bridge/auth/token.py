@@ -1,4 +1,4 @@
-"""A verified token, and the protocol of what verifies one."""
+"""Verified tokens, and the interface of token verifiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What an access token says (IndieAuth 6, RFC 7662 2.2). The secret itself is not in it.
+    """The contents of an access token (IndieAuth 6, RFC 7662 2.2), without the token itself.
 
     ``expires`` is in seconds since the epoch, ``None`` where the token does not expire.
     """
@@ -25,7 +25,7 @@ class TokenVerifier(Protocol):
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
         """Verify a token with its issuer.
 
-        ``fresh`` goes past any cache. Raises :class:`bridge.errors.InvalidToken` when the issuer
-        says no, :class:`bridge.errors.Unavailable` when it cannot be asked: never a guess.
+        ``fresh`` bypasses any cache. Raises :class:`bridge.errors.InvalidToken` where the issuer
+        rejects it, :class:`bridge.errors.Unavailable` where the issuer cannot be asked.
         """
         ...

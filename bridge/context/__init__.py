@@ -1,5 +1,5 @@
 """Reply contexts: excerpts of the pages that a post replies to, likes, reposts or bookmarks.
 
-Found out after the answer has gone out, in a process of its own, and handed on as h-cites that
-hold nothing but plain text and http(s) URLs of bounded length.
+They are fetched after the request was answered and parsed in a subprocess; the results are h-cites
+with plain text and http(s) URLs of limited length.
 """

@@ -23,7 +23,7 @@ URL_LENGTH = 2000
 _ENTRIES = frozenset(
     {"h-entry", "h-event", "h-review", "h-recipe", "h-product", "h-cite", "h-resume", "h-item"}
 )
-#: Runs of white space, of control characters, and of those that turn the direction of text.
+#: Runs of white space, control characters and bidirectional controls.
 _NO_TEXT = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
 )
@@ -31,9 +31,9 @@ _WEB_URL = re.compile(r"https?://[^\s<>\"'\\`]+", re.IGNORECASE)
 
 
 def cite(html: bytes, url: str, charset: str | None = None) -> dict[str, Any] | None:
-    """What a page says of itself, as an h-cite; ``None`` where it says nothing.
+    """The h-cite of a page, or ``None`` where there is nothing to cite.
 
-    Its microformats come first, then Open Graph and the like, then its title.
+    From its microformats, else from Open Graph and similar metadata, else from its title.
     """
     page = BeautifulSoup(html, "html5lib", from_encoding=charset or utf8(html))
     items: list[dict[str, Any]] = mf2py.parse(doc=page, url=url, metaformats=True)["items"]
@@ -51,7 +51,9 @@ def cite(html: bytes, url: str, charset: str | None = None) -> dict[str, Any] | 
 
 
 def utf8(html: bytes) -> str | None:
-    """UTF-8, where the bytes can be nothing else; ``None`` leaves it to what the page says."""
+    """The bytes as text if they are valid UTF-8; ``None`` leaves the encoding to the page's
+    own declaration.
+    """
     try:
         html.decode()
     except UnicodeDecodeError:
@@ -60,7 +62,7 @@ def utf8(html: bytes) -> str | None:
 
 
 def entry_of(items: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
-    """The entry that a page is about: the one with its URL, or the only one on its top level."""
+    """The entry that a page is about: the one with its URL, or the only one at the top level."""
     entries = [item for item in flat(items) if _ENTRIES & set(item["type"])]
     mine = [item for item in entries if _same(url, _urls(item))]
     top = [item for item in items if _ENTRIES & set(item["type"])]
@@ -70,7 +72,7 @@ def entry_of(items: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
 
 
 def flat(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Items, each followed by those inside of it."""
+    """All items, each followed by the ones nested in it."""
     for item in items:
         yield item
         yield from flat(item.get("children", []))
@@ -83,7 +85,7 @@ def _urls(item: dict[str, Any]) -> list[str]:
 
 
 def plain(value: Any) -> str:
-    """A property's value as text, whether it stands alone or inside an object."""
+    """A property's value as text, plain or from an object."""
     text = value.get("value") if isinstance(value, dict) else value
     return text if isinstance(text, str) else ""
 
@@ -97,7 +99,7 @@ def _bare(url: str) -> str:
 
 
 def _name(entry: dict[str, Any]) -> str:
-    """The title; of a note, whose "name" is only its text again, none."""
+    """The title; ``""`` for a note, whose implied name only repeats its text."""
     name = line_of(entry, "name", NAME_LENGTH)
     content = line_of(entry, "content", EXCERPT_LENGTH)
     begin = name.rstrip("….").strip()
@@ -109,7 +111,9 @@ def _excerpt(entry: dict[str, Any]) -> str:
 
 
 def author_of(entry: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Who wrote it, as an h-card (indieweb.org/authorship-spec, without following links)."""
+    """The author as an h-card (indieweb.org/authorship-spec, without following links), or
+    ``None``.
+    """
     cards = [item for item in flat(items) if "h-card" in item["type"]]
     named = next(iter(entry["properties"].get("author", [])), None)
     if named is None and len(cards) == 1:
@@ -130,20 +134,20 @@ def author_of(entry: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, A
 
 
 def line_of(item: dict[str, Any], name: str, length: int) -> str:
-    """The first value of a property as one line of plain text."""
+    """The first value of a property as one line of plain text, at most ``length`` characters."""
     value = plain(next(iter(item["properties"].get(name, [])), ""))
     line = _NO_TEXT.sub(" ", value[: length * 20]).strip()
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
 def first_url(item: dict[str, Any], name: str) -> str:
-    """The first value of a property that may stand in a link; ``""`` where there is none."""
+    """The first value of a property that is a valid http(s) URL, else ``""``."""
     urls = (plain(value) for value in item["properties"].get(name, []))
     return next((url for url in urls if is_url(url)), "")
 
 
 def is_url(value: str) -> bool:
-    """Whether a value may stand in a link."""
+    """Whether a value is an http(s) URL that is safe in an ``href``."""
     return (
         len(value) <= URL_LENGTH and value.isprintable() and _WEB_URL.fullmatch(value) is not None
     )

@@ -1,4 +1,4 @@
-"""What a post points at, looked up one after the other. No request waits for it."""
+"""Fetches reply contexts in the background."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bridge.micropub.post import Json, Post
 from bridge.net.fetch import Fetched, FetchError
 from bridge.runtime.backoff import next_pause
 
-#: The properties whose pages are looked up.
+#: The properties whose targets are fetched.
 PROPERTIES = ("in-reply-to", "like-of", "repost-of", "bookmark-of")
 _MOST = 5
 
 
 def targets(post: Post, known: Container[str] = ()) -> tuple[str, ...]:
-    """The URLs whose context a post lacks: not in ``known``, nor described by the client."""
+    """The URLs for which a post needs a context: not in ``known``, nor described by the client."""
     values = [value for name in PROPERTIES for value in post.all(name)]
     urls = dict.fromkeys(url for value in values for url in _undescribed(value))
     return tuple(url for url in urls if url not in known)[:_MOST]
@@ -30,7 +30,7 @@ def _undescribed(value: Json) -> Iterator[str]:
         yield value
     elif isinstance(value, dict) and isinstance(properties := value.get("properties"), dict):
         urls = properties.get("url")
-        # An h-cite that says more than where it is needs nothing from us.
+        # An h-cite that has more than its URL is the client's own context.
         if isinstance(urls, list) and not properties.keys() - {"url"}:
             for url in urls[:1]:
                 yield from _undescribed(url)
@@ -38,7 +38,7 @@ def _undescribed(value: Json) -> Iterator[str]:
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a page that did not answer is tried again; after the last it is let be.
+#: Pauses before retries of a page that did not answer, in seconds.
 RETRIES = (60.0, 600.0)
 _WAITING = 200
 _AT_ONCE = 2
@@ -50,16 +50,16 @@ Deliver = Callable[[str, Cites], Awaitable[None]]
 
 
 class Fetch(Protocol):
-    """What fetches a page from the public web (:class:`bridge.net.fetch.GuardedFetch`)."""
+    """A fetcher of public web pages (:class:`bridge.net.fetch.GuardedFetch`)."""
 
     async def fetch(self, url: str, *, max_bytes: int, accept: str) -> Fetched:
-        """GET a page, in bounded time. Raises :class:`bridge.net.fetch.FetchError`."""
+        """GET a page, limited in time. Raises :class:`bridge.net.fetch.FetchError`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What a post points at, and how often that was tried."""
+    """The requested contexts of one post, and the number of tries."""
 
     post: str
     targets: tuple[str, ...]
@@ -67,11 +67,11 @@ class _Wish:
 
 
 class ContextFetcher:
-    """Fetches reply contexts in the background, and retries.
+    """Fetches reply contexts in the background, with retries.
 
-    ``deliver`` gets a post's name, as it was given to :meth:`want`, and the h-cites by their URLs;
-    it is not called where nothing was found. What is waiting is forgotten at the end of the
-    process: the one who starts it again asks again for posts of late that lack their context.
+    ``deliver`` is called with a post's name, as passed to :meth:`request`, and the h-cites by URL,
+    if there are any. The queue is in memory: after a restart :class:`ReplyContexts` requests the
+    contexts that recent posts lack.
     """
 
     def __init__(
@@ -86,18 +86,20 @@ class ContextFetcher:
         self._workers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the workers."""
         self._workers = [asyncio.create_task(self._work()) for _ in range(_AT_ONCE)]
 
     def request(self, post: str, targets: Iterable[str]) -> None:
-        """Ask for the context of a post. Returns at once; what is under way is not asked twice."""
+        """Request the contexts of a post. Returns at once; targets in progress are not
+        requested twice.
+        """
         new = tuple(url for url in dict.fromkeys(targets) if (post, url) not in self._asked)
         if new:
             self._asked.update((post, url) for url in new)
             self._enqueue(_Wish(post, new))
 
     async def idle(self) -> None:
-        """Wait until all is done that was asked for, but for what is to be tried again later."""
+        """Wait until everything requested is done, except for retries."""
         await self._queue.join()
 
     async def close(self) -> None:
@@ -112,7 +114,7 @@ class ContextFetcher:
         try:
             self._queue.put_nowait(wish)
         except asyncio.QueueFull:
-            log.warning("too many reply contexts are waiting; %s goes without", wish.post)
+            log.warning("too many reply contexts are waiting; none is fetched for %s", wish.post)
             self._forget(wish.post, wish.targets)
 
     def _forget(self, post: str, urls: Iterable[str]) -> None:
@@ -124,8 +126,8 @@ class ContextFetcher:
             try:
                 await self._fulfil(wish)
             except Exception:
-                # One page, or one commit that fails, must not end the work for all others.
-                log.exception("the reply context of %s is lost", wish.post)
+                # An error with one page or commit must not end the work for others.
+                log.exception("the reply context of %s could not be stored", wish.post)
                 self._forget(wish.post, wish.targets)
             finally:
                 self._queue.task_done()
@@ -137,7 +139,7 @@ class ContextFetcher:
             try:
                 cite = await look_up(self._fetch, url)
             except FetchError as error:
-                # Quoted: a client can have any character in it, a new line too.
+                # Quoted, since a client's URL may contain any character, such as a line break.
                 log.info("no reply context from %r: %s", url, error)
                 silent.append(url)
             else:
@@ -163,9 +165,9 @@ class ContextFetcher:
 
 
 async def look_up(fetch: Fetch, url: str) -> dict[str, Any] | None:
-    """The h-cite of a page; ``None`` where there is nothing to be known.
+    """The h-cite of a page; ``None`` where it has nothing to cite.
 
-    Raises :class:`bridge.net.fetch.FetchError` where there may be something another time.
+    Raises :class:`bridge.net.fetch.FetchError` where a retry may succeed.
     """
     page = await fetch.fetch(url, max_bytes=_PAGE_BYTES, accept=_ACCEPT)
     if page.status >= 500 or page.status == 429:
@@ -173,5 +175,5 @@ async def look_up(fetch: Fetch, url: str) -> dict[str, Any] | None:
     cite = await read_cite(page) if page.status == 200 else None
     if cite is None:
         return None
-    # The post keeps pointing where its author pointed, wherever that redirects to.
+    # The h-cite keeps the URL that the author gave, not that of a redirect.
     return {**cite, "properties": {**cite["properties"], "url": [url]}}

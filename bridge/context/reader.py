@@ -1,4 +1,4 @@
-"""Parses a page that a post refers to, in a subprocess."""
+"""Parses a page for a reply context in a subprocess."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECONDS = 40.0
 
 
 async def read_cite(page: Fetched) -> dict[str, Any] | None:
-    """What a page says of itself, as an h-cite; ``None`` for no page, or one that says nothing."""
+    """The h-cite of a page, or ``None`` where it is not HTML or has nothing to cite."""
     kind = Message()
     kind["Content-Type"] = page.headers.get("Content-Type", "")
     if kind.get_content_type() not in _HTML:

@@ -1,1 +1,1 @@
-"""HTTP as bytes: bodies, forms, connections, files. Knows no Micropub and no posts."""
+"""HTTP below the application: bodies, forms, connections, files. Knows no Micropub and no posts."""

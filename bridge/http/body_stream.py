@@ -57,8 +57,10 @@ _HANDICAP = 0.05
 
 
 def too_large(limit: int) -> PayloadTooLarge:
-    """The error for a body over ``limit``."""
-    return PayloadTooLarge(f"The request is larger than the {limit:,} bytes that are accepted.")
+    """The error for a body over ``limit`` bytes."""
+    return PayloadTooLarge(
+        f"The request is larger than {limit:,} bytes, the largest that is accepted."
+    )
 
 
 async def receive(
@@ -90,10 +92,11 @@ async def receive(
                 await fair_queue().run(account, _PIECE, partial(use_more, some))
     except TimeoutError as error:
         raise InvalidRequest(
-            f"The body had not arrived after {seconds:.0f} seconds. Send it again, or less at once."
+            f"The body was not complete after {seconds:.0f} seconds."
+            " Send it again, or send less at once."
         ) from error
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        raise InvalidRequest("The body broke off, or is not encoded as it says.") from error
+        raise InvalidRequest("The body is truncated, or not encoded as its headers say.") from error
 
 
 async def receive_all(request: web.Request, *, max_bytes: int, seconds: float) -> bytes:

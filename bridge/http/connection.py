@@ -45,9 +45,9 @@ class Listener:
         linger_seconds: float = _LINGER_SECONDS,
         **handler_options: Any,
     ) -> None:
-        """Between two answers a client may send ``max_bytes``, counting all bytes.
+        """``max_bytes`` is what a client may send between two responses, counting all bytes.
 
-        ``handler_options`` go to aiohttp's :class:`~aiohttp.web.RequestHandler`.
+        ``handler_options`` are passed to aiohttp's :class:`~aiohttp.web.RequestHandler`.
         """
         self.max_bytes = max_bytes
         self.unread_seconds = unread_seconds
@@ -58,7 +58,7 @@ class Listener:
         self._open = dict[Connection, None]()
 
     def __call__(self) -> asyncio.BaseProtocol:
-        """Make the protocol of one connection."""
+        """Create the protocol of one connection."""
         loop = asyncio.get_running_loop()
         # aiohttp would parse what is not wanted; linger() does not.
         handler = _Handler(self._server, loop=loop, lingering_time=0, **self._options)
@@ -71,7 +71,7 @@ class Listener:
         await asyncio.sleep(0)
 
     def opened(self, connection: Connection) -> None:
-        """Register a connection; over the limit, close the one that was idle longest."""
+        """Register a connection; above the limit, close the one that was idle longest."""
         if len(self._open) >= self._most:
             idle = (each for each in self._open if not each.works_on_answer)
             next(idle, next(iter(self._open))).abort()
@@ -120,7 +120,9 @@ class _Handler(web.RequestHandler):
 
 
 async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """For ``on_response_prepare``: remove version headers; prepare for a body that was not read."""
+    """An ``on_response_prepare`` handler: removes version headers, and notes a body that was
+    not read.
+    """
     response.headers[hdrs.SERVER] = SERVER
     transport: object = request.transport
     if isinstance(transport, _Transport):
@@ -131,7 +133,7 @@ async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse)
 async def note_request(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Tell the connection that a request is being handled: it is not idle."""
+    """Middleware that marks the connection as active while a request is handled."""
     transport: object = request.transport
     if not isinstance(transport, _Transport):
         return await handler(request)
@@ -222,7 +224,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handler.connection_made(cast("asyncio.Transport", self._facade))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """See :class:`asyncio.BaseProtocol`."""
         self._stop_waiting()
         if self._lingering is not None:
             self._lingering.cancel()
@@ -231,7 +233,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handler.connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """Where the next bytes are to be put."""
+        """The buffer for the next bytes."""
         del sizehint
         return self._buffer
 
@@ -261,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool | None:
-        """The client has closed its side: aiohttp closes the connection."""
+        """Called when the client has closed its side: aiohttp closes the connection."""
         self._handler.eof_received()
         return None
 
@@ -272,7 +274,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """The write buffer is empty again."""
+        """Called when the write buffer is empty again."""
         self._stop_waiting()
         self._listener.active(self)
         self._handler.resume_writing()
@@ -280,7 +282,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end_answer()
 
     def answering(self) -> None:
-        """A response is being written: the client may send its next request."""
+        """Called when a response is written: the client may send its next request."""
         self._received = 0
         self._listener.active(self)
 
@@ -304,11 +306,11 @@ class Connection(asyncio.BufferedProtocol):
             if self._transport is not None:
                 self._transport.write_eof()
         except OSError:
-            # The client is gone already.
+            # The client has disconnected.
             self.abort()
 
     def abort(self) -> None:
-        """Close now, discarding what is unread."""
+        """Close at once, discarding unread data."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -1,6 +1,6 @@
-"""CORS headers, so that apps in browsers may call from their own origin.
+"""CORS headers, for apps that run in browsers.
 
-Any origin may: tokens travel in a header that the app sets itself, never in a cookie.
+Every origin is allowed: tokens are sent in a header that the app sets, never in a cookie.
 """
 
 from __future__ import annotations

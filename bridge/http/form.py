@@ -76,14 +76,14 @@ class Form:
         return form
 
     def get(self, name: str) -> str | None:
-        """A field's value; ``None`` where it is absent. Empty counts as absent (RFC 6749 3.1)."""
+        """A field's value; ``None`` where it is absent or empty (RFC 6749 3.1)."""
         values = self.every(name)
         if len(values) > 1:
-            raise OAuthError("invalid_request", f"'{name}' may come only once.")
+            raise OAuthError("invalid_request", f"'{name}' is repeated: send it once.")
         return values[0] or None if values else None
 
     def need(self, name: str) -> str:
-        """A field's value; raises :class:`OAuthError` where it is absent."""
+        """A required field's value. Raises :class:`OAuthError` where it is absent."""
         value = self.get(name)
         if value is None:
             raise OAuthError("invalid_request", f"'{name}' is missing.")
@@ -97,12 +97,12 @@ class Form:
         return values
 
     def as_sent(self, name: str) -> list[str]:
-        """All values of a field that is only passed on, with invalid UTF-8 as surrogates."""
+        """All values of a field that is only passed on, with surrogates for invalid UTF-8."""
         return [value for key, value in self._pairs if key == name]
 
 
 async def read_form(request: web.Request) -> Form:
-    """Read the form of a POST.
+    """Read the form of a POST request.
 
     RFC 6749 4.1.3 requires it urlencoded. Apps written in JavaScript often send a ``FormData``
     object unchanged, which is multipart.

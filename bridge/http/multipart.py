@@ -1,4 +1,4 @@
-"""A multipart form, read as it arrives (RFC 7578; RFC 2046, 5.1)."""
+"""Parses a multipart form as it arrives (RFC 7578; RFC 2046 5.1)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class MultipartForm:
     """The fields of a form whose bytes are passed to :meth:`feed`."""
 
     def __init__(self, content_type: str, *, max_fields: int, max_text: int) -> None:
-        """``max_text`` bounds each text. Raises :class:`InvalidRequest` without a boundary."""
+        """``max_text`` is the largest text field in bytes. Raises :class:`InvalidRequest`
+        without a boundary.
+        """
         boundary = parameters(content_type).get("boundary", "")
         if not (
             0 < len(boundary) <= _MAX_BOUNDARY and boundary.isascii() and boundary.isprintable()
@@ -80,7 +82,7 @@ class MultipartForm:
 
     def feed(self, data: bytes) -> None:
         """Parse more bytes. Raises :class:`InvalidRequest`, :class:`PayloadTooLarge`."""
-        # RFC 2046 5.1.1 lets a preamble come first; no client in use sends one.
+        # RFC 2046 5.1.1 allows a preamble; no client in use sends one.
         expected, self._opening = self._opening[: len(data)], self._opening[len(data) :]
         if not data.startswith(expected):
             raise InvalidRequest("The multipart body does not begin with its boundary.")
@@ -95,12 +97,14 @@ class MultipartForm:
             raise InvalidRequest("The multipart body is malformed.") from error
         self._silence = self._silence + len(data) if self._events == before else 0
         if self._silence > _MAX_SILENCE:
-            raise InvalidRequest("The multipart body has more than its parts in it.")
+            raise InvalidRequest("The multipart body contains data outside of its parts.")
 
     def finish(self) -> list[Field]:
-        """All fields. Raises :class:`InvalidRequest` where the last boundary is missing."""
+        """All fields. Raises :class:`InvalidRequest` where the closing boundary is missing."""
         if not self._ended:
-            raise InvalidRequest("The multipart body broke off before its last boundary.")
+            raise InvalidRequest(
+                "The multipart body is truncated: its closing boundary is missing."
+            )
         return self._fields
 
     def _too_many(self) -> InvalidRequest:
@@ -122,7 +126,7 @@ class MultipartForm:
         self._value += data[start:end]
 
     def _end_header(self) -> None:
-        # A question mark for each byte that is not UTF-8.
+        # Each byte that is not UTF-8 becomes a question mark.
         value = self._value.decode(errors="surrogateescape").encode(errors="replace").decode()
         self._part.headers.setdefault(self._name.decode("ascii").lower(), value.strip())
         self._name.clear()
@@ -142,11 +146,13 @@ class MultipartForm:
 
 
 def _field(part: _Part, max_text: int) -> Field:
-    """One part as a field. A part is a file if it has a file name, is a picture, or is not text."""
+    """Convert a part to a field. It is a file if it has a file name, is an image, or is not
+    text.
+    """
     kind = part.header(hdrs.CONTENT_TYPE).partition("/")[0].strip().lower()
     # RFC 7578 4.3: multipart/mixed for several files is deprecated.
     if kind == "multipart":
-        raise InvalidRequest("A part of the form is itself multipart: send the parts one by one.")
+        raise InvalidRequest("A part of the form is itself multipart: send its parts separately.")
     given = parameters(part.header(hdrs.CONTENT_DISPOSITION))
     name, filename = given.get("name", ""), file_name(given)
     if base_name(name) == _TOKEN and filename is not None:
@@ -162,7 +168,7 @@ def _field(part: _Part, max_text: int) -> Field:
                 raise InvalidRequest(f"The field '{name[:40]}' is not UTF-8.") from error
     elif base_name(name) not in MEDIA | {"file"}:
         raise PayloadTooLarge(
-            f"The field '{name[:40]}' is larger than the {max_text:,} bytes that a text may have."
+            f"The field '{name[:40]}' is larger than {max_text:,} bytes, the most that is accepted."
         )
     return name, File("", data)
 
@@ -177,9 +183,7 @@ def _decoded(part: _Part) -> bytes:
     if encoding in {"", "binary", "8bit", "7bit"}:
         return bytes(part.data)
     if len(part.data) > _MAX_ENCODED or encoding not in {"base64", "quoted-printable"}:
-        raise InvalidRequest(
-            "Send the parts of the form as they are, without a Content-Transfer-Encoding."
-        )
+        raise InvalidRequest("Send the parts of the form without a Content-Transfer-Encoding.")
     try:
         if encoding == "base64":
             return binascii.a2b_base64(part.data)

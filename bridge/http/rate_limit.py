@@ -60,7 +60,7 @@ class Limiter:
             attempts.append(now)
 
     def succeeded(self, who: str) -> None:
-        """Reset the attempts of a client that has signed in."""
+        """Reset the count of a client that has signed in."""
         self._by_who.pop(who, None)
 
 

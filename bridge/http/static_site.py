@@ -1,4 +1,4 @@
-"""Serves a folder of generated pages, as a static host does. For the demo."""
+"""Serves the generated pages as a static host does, for the demo."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NO_LINKS: Mapping[str, str] = MappingProxyType({})
 
 
 class StaticSite:
-    """Pages of one output folder: ``/a/`` is ``a/index.html``, what is missing is ``404.html``.
+    """The pages of an output folder: ``/a/`` is ``a/index.html``, a missing page ``404.html``.
 
-    Every page may be read by apps in a browser, which look for the endpoints in it (CORS), and
-    says where those are in ``Link`` headers, too. ``links`` are their addresses by their rel.
+    Pages have CORS headers, so that apps in a browser can discover the endpoints, and ``Link``
+    headers with ``links``, the endpoints by relation.
     """
 
     def __init__(self, output: Path, links: Mapping[str, str] = _NO_LINKS) -> None:
@@ -29,7 +29,7 @@ class StaticSite:
         self._links = ", ".join(f'<{href}>; rel="{rel}"' for rel, href in links.items())
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """The file at the request's path; GET and HEAD."""
+        """GET and HEAD: the file at the request's path."""
         relative = request.match_info["path"]
         file = file_below(self._output, relative or "index.html")
         if file is None and (inner := file_below(self._output, f"{relative}/index.html")):

@@ -19,7 +19,7 @@ _HEADERS = {
     # A name is never used again for other contents.
     hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
-    # Should a browser ever take a file for a page, that page can do nothing.
+    # If a browser should take a file for a page, that page can do nothing.
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
     ),
@@ -36,7 +36,7 @@ async def send_file(request: web.Request, opened: OpenFile) -> web.StreamRespons
             return unchanged
         start, end = _wanted(request, opened)
         if start >= end > 0:
-            # RFC 9110 15.5.17: the answer says how long the file is.
+            # RFC 9110 15.5.17: a 416 response states the file's size.
             span = {hdrs.CONTENT_RANGE: f"bytes */{opened.size}"}
             return web.Response(status=416, headers=span)
         response = _head(opened, start, end)
@@ -68,7 +68,9 @@ def _head(opened: OpenFile, start: int, end: int) -> web.StreamResponse:
 
 
 def _has_it(request: web.Request, etag: str) -> bool:
-    """RFC 9110 13.1.2: If-None-Match compares weakly, and ``*`` matches whatever is there."""
+    """Whether the client has this file (RFC 9110 13.1.2: If-None-Match compares weakly, ``*``
+    matches any).
+    """
     given = request.if_none_match or ()
     return any(tag.value in {etag, "*"} for tag in given)
 
@@ -80,7 +82,7 @@ def _wanted(request: web.Request, opened: OpenFile) -> tuple[int, int]:
     """
     whole = (0, opened.size)
     match = _RANGE.fullmatch(request.headers.get(hdrs.RANGE, "").replace(" ", ""))
-    # RFC 9110 14.2: a Range that is not understood is ignored; so is one of several parts here.
+    # RFC 9110 14.2: an invalid Range is ignored; here one with several parts, too.
     if match is None or request.method != hdrs.METH_GET or not _unchanged(request, opened.etag):
         return whole
     first, last, final = match.groups()

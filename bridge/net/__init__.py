@@ -1,1 +1,1 @@
-"""Fetches and parses other sites' pages safely."""
+"""Safe access to other sites' pages: fetching, parsing, URLs."""

@@ -1,7 +1,7 @@
-"""Which IP addresses may be connected to for an untrusted URL: those of the public Internet only.
+"""Decides which IP addresses may be connected to for an untrusted URL: only public ones.
 
-This machine's own addresses are refused as well, public ones included: what a firewall keeps from
-the world is open from within.
+This machine's own addresses are rejected even if they are public, since a firewall does not filter
+connections from within.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import socket
 
-#: Addresses that the ``ipaddress`` module takes for the public Internet's, and that are not.
+#: Ranges that the ``ipaddress`` module counts as global although they are not public hosts.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -24,15 +24,16 @@ _NOT_PUBLIC = tuple(
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
-#: What stands before an IPv4 address in the last half of an ISATAP address (RFC 5214 6.1).
+#: The prefix of the IPv4 address in an ISATAP interface identifier (RFC 5214 6.1).
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
-#: Documentation's (RFC 5737, RFC 3849): they belong to no one.
+#: Documentation addresses (RFC 5737, RFC 3849), which no machine has.
 _UNASSIGNED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
-    """Whether an IP address is one of the public Internet's, seen through every disguise, and
-    none of this machine's own. ``allow_loopback``: or a loopback address.
+    """Whether an IP address is public, embedded IPv4 addresses included, and not this machine's.
+
+    ``allow_loopback`` also accepts loopback addresses.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
@@ -51,11 +52,11 @@ def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
 
 
 def is_own(address: str) -> bool:
-    """Whether an IP address is one of this machine's own, on any of its interfaces.
+    """Whether an IP address belongs to one of this machine's interfaces.
 
-    The kernel is asked: only to its own addresses can a socket be bound. Where it is set up to
-    bind to any (``ip_nonlocal_bind``), it says which address it would call from, which for one of
-    its own is that very address.
+    Asks the kernel, which lets a socket bind only to its own addresses. Where it is configured to
+    bind to any (``ip_nonlocal_bind``), the source address for a connection to it tells, which for
+    an own address is that address.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -63,7 +64,7 @@ def is_own(address: str) -> bool:
             return False
         return not _can_bind(family, _UNASSIGNED[family]) or _is_called_from_itself(family, address)
     except OSError as error:
-        # Without this kind of address there is no way to it. Whatever else is wrong: refuse.
+        # Without this address family it cannot be reached anyway. Any other error: reject.
         return error.errno != errno.EAFNOSUPPORT
 
 
@@ -79,7 +80,7 @@ def _can_bind(family: socket.AddressFamily, address: str) -> bool:
 
 
 def _is_called_from_itself(family: socket.AddressFamily, address: str) -> bool:
-    """Whether the kernel would call this address from this address; nothing is sent."""
+    """Whether the kernel would connect to this address from the same address; sends nothing."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((address, 80))
@@ -91,7 +92,9 @@ def _is_called_from_itself(family: socket.AddressFamily, address: str) -> bool:
 
 
 def _hidden_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64, ISATAP."""
+    """The IPv4 address embedded in an IPv6 address: mapped, 6to4, Teredo, NAT64, ISATAP; or
+    ``None``.
+    """
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     if ip.sixtofour is not None:
@@ -100,10 +103,10 @@ def _hidden_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
         return ip.teredo[1]
     if ip in _NAT64 or (int(ip) >> 32) & 0xFFFF_FFFF in _ISATAP:
         return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-    # The local-use NAT64 prefix leads wherever the network's operator wants.
+    # The local NAT64 prefix may lead to any address the network's operator chose.
     return ipaddress.IPv4Address(0) if ip in _NAT64_LOCAL else None
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an IP address leads back to this machine's loopback interface."""
+    """Whether an IP address is a loopback address, an embedded one included."""
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback

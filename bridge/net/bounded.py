@@ -8,10 +8,10 @@ import aiohttp
 
 
 class Decompressor(Protocol):
-    """What :func:`zlib.decompressobj` returns, as far as it is needed here."""
+    """The used part of what :func:`zlib.decompressobj` returns."""
 
     def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
-        """Some of the decompressed bytes, at most ``max_length`` of them."""
+        """At most ``max_length`` of the decompressed bytes."""
         ...
 
 
@@ -20,8 +20,8 @@ async def read_bounded(
 ) -> tuple[bytes, bool]:
     """The body, cut after ``max_bytes``, and whether it was longer.
 
-    It is decompressed piece by piece, so that a bomb ends at the limit, too. Raises what aiohttp
-    raises for a broken connection, and ``zlib.error``.
+    It is decompressed piece by piece, so that a decompression bomb ends at the limit. Raises what
+    aiohttp raises for a broken connection, and ``zlib.error``.
     """
     body = bytearray()
     async for chunk in response.content.iter_any():

@@ -1,12 +1,11 @@
 """Fetches untrusted URLs, guarded against server-side request forgery (SSRF).
 
-Every address is checked where it counts: at the moment a socket is made for it, after all
-resolving, for every hop. A name that changes between a check and the connection has no second
-chance, since there is no other check.
+Addresses are checked when the socket is created, after name resolution and for every redirect, so a
+name that resolves differently later (DNS rebinding) gains nothing.
 
-This machine's own addresses are refused as well, public ones included: what a firewall keeps from
-the world is open from within. Elsewhere only the web's own ports are reached, since the same holds
-for the host that a container runs on, whose addresses are not the container's.
+This machine's own addresses are rejected even if they are public, since a firewall does not filter
+connections from within. The same holds for a container's host, whose addresses are not known here,
+so on other machines only the ports 80 and 443 are allowed.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from bridge.net.web_url import BadURL, parse
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: "The user agent MUST NOT change the request method" (RFC 9110 15.4.8, 15.4.9).
 _KEEP_METHOD = frozenset({307, 308})
-#: How we are known: some hosts refuse requests without a name.
+#: The User-Agent; some hosts reject requests without one.
 AGENT = "pelican-indieauth"
 
 _WEB_PORTS = frozenset({80, 443})
@@ -41,7 +40,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page: the URL it was finally found at, status, headers, and decompressed body."""
+    """A response: the URL after redirects, status, headers, and decompressed body."""
 
     url: str
     status: int
@@ -49,7 +48,7 @@ class Fetched:
     body: bytes
 
     def all(self, name: str) -> list[str]:
-        """Every value of a header that may be repeated."""
+        """All values of a header."""
         if isinstance(self.headers, CIMultiDict | CIMultiDictProxy):
             return list(self.headers.getall(name, []))
         return [value for key, value in self.headers.items() if key.lower() == name.lower()]
@@ -57,8 +56,9 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """How much of a body is read: at most so many bytes, of these Content-Types alone. A longer
-    one is ``cut``, or an error."""
+    """How much of a body is read: at most ``max_bytes``, and only of Content-Types that
+    ``reads`` accepts. A longer body is ``cut`` or an error.
+    """
 
     max_bytes: int
     cut: bool = False
@@ -66,24 +66,24 @@ class _Limit:
 
 
 class FetchError(Exception):
-    """The page cannot be had; says why, without anything secret."""
+    """The page could not be fetched; the text says why, without secrets."""
 
 
 class ForbiddenAddress(FetchError):
-    """The address is none that may be reached, now or later."""
+    """The URL's address is not allowed, now or later."""
 
 
 class _ForbiddenAddressError(OSError):
-    """An address that no stranger may have us connect to."""
+    """An address that is not allowed."""
 
 
 class GuardedFetch:
-    """Fetches public http(s) URLs, within bounds. Use as an async context manager, or ``close``.
+    """Fetches public http(s) URLs within limits. Use as an async context manager, or call
+    ``close``.
 
-    ``allow_loopback`` lets loopback addresses be reached as well, at any port: for the demo and
-    for tests. ``resolver`` turns names into addresses; by default the system's. ``admits`` judges
-    each address (:func:`may_connect`). ``any_port``: at others than the web's own, too: only for
-    addresses that no stranger has chosen.
+    ``allow_loopback`` also allows loopback addresses at any port, for the demo and for tests.
+    ``resolver`` resolves names, by default the system's. ``admits`` decides about each address
+    (default :func:`may_connect`). ``any_port`` allows all ports, for URLs from the settings only.
     """
 
     def __init__(
@@ -112,12 +112,13 @@ class GuardedFetch:
         reads: Callable[[str], bool] | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Fetched:
-        """GET a page. ``timeout`` is for everything together, ``max_bytes`` for the plain body.
+        """GET a page.
 
-        ``cut``: of a longer body its beginning is returned. ``reads`` says by its Content-Type
-        whether a body is worth reading; others stay empty. ``headers`` are sent as well.
-        Any status that is not a redirect is returned. Raises :class:`FetchError` for a forbidden
-        address, a broken connection, a body over the limit.
+        ``timeout`` covers all redirects, ``max_bytes`` the decompressed body. ``cut`` returns the
+        start of a longer body in place of an error. ``reads`` decides by Content-Type whether the
+        body is read; otherwise it is empty. ``headers`` are sent in addition. Returns responses of
+        any status but redirects. Raises :class:`FetchError` for a forbidden address, a network
+        error or a body over the limit.
         """
         sent = {"Accept": accept, "User-Agent": agent, **headers}
         try:
@@ -143,9 +144,9 @@ class GuardedFetch:
         redirects: int = 3,
         agent: str = AGENT,
     ) -> Fetched:
-        """POST a form, and again where the answer is a redirect that keeps the method.
+        """POST a form, again at each redirect that keeps the method.
 
-        Only the beginning of the answer is read. Raises as :meth:`fetch`.
+        Only the start of the response is read. Raises as :meth:`fetch`.
         """
         sent = {"Accept": accept, "User-Agent": agent}
         try:
@@ -170,7 +171,7 @@ class GuardedFetch:
         max_bytes: int = 4 * 1024 * 1024,
         timeout: float = 30.0,  # noqa: ASYNC109 - bounds the whole call, and is ended inside
     ) -> Fetched:
-        """One request of any method to an API, whose redirects are not followed.
+        """Make one API request with any method. Redirects are not followed.
 
         Raises as :meth:`fetch`.
         """
@@ -182,7 +183,7 @@ class GuardedFetch:
             raise FetchError("it took too long") from error
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
@@ -202,9 +203,9 @@ class GuardedFetch:
     ) -> Fetched:
         headers = {"Accept-Encoding": "identity", **headers}
         try:
-            # The raw string is judged first; a fragment is ours to drop, not a reason to refuse.
+            # The URL is validated as received. Its fragment is dropped, not an error.
             target = str(parse(url.partition("#")[0]))
-            # As it is written: to some servers "%2F" and "/" are not the same.
+            # As written: some servers treat "%2F" and "/" differently.
             exact = URL(target, encoded=target.isascii())
             async with self._open().request(
                 method, exact, headers=headers, data=form, allow_redirects=False
@@ -212,15 +213,15 @@ class GuardedFetch:
                 body = await _body(response, limit)
                 return Fetched(target, response.status, response.headers, body)
         except BadURL as error:
-            raise ForbiddenAddress(f"its address cannot be used: {error}") from error
+            raise ForbiddenAddress(f"its URL cannot be used: {error}") from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _ForbiddenAddressError):
                 raise ForbiddenAddress(str(error.os_error)) from error
-            raise FetchError("it cannot be reached") from error
+            raise FetchError("it could not be reached") from error
         except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
             if isinstance(error, TimeoutError):
                 raise
-            raise FetchError("it cannot be reached") from error
+            raise FetchError("it could not be reached") from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -238,24 +239,24 @@ class GuardedFetch:
         return self._session
 
     def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
-        """Make the socket for exactly this address, which is connected to next, or refuse."""
+        """Create the socket for this address, or reject the address."""
         family, kind, protocol, _, address = info
         if not self._admits(str(address[0])):
             raise _ForbiddenAddressError("its address is not on the public Internet")
         is_usual = address[1] in _WEB_PORTS or self._any_port
         if not is_usual and not is_loopback(str(address[0])):
-            raise _ForbiddenAddressError("its port is not one of the web's, 80 and 443")
+            raise _ForbiddenAddressError("its port is neither 80 nor 443")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
 
 
 def _joined(base: str, target: str) -> str:
-    """Where a redirect leads. Raises :class:`FetchError` for what is not an address."""
+    """The target of a redirect. Raises :class:`FetchError` where it is not a URL."""
     try:
         return urljoin(base, target)
     except ValueError as error:
-        raise FetchError("it redirects to what is not an address") from error
+        raise FetchError("it redirects to an invalid URL") from error
 
 
 async def _body(response: aiohttp.ClientResponse, limit: _Limit) -> bytes:
@@ -270,10 +271,12 @@ async def _body(response: aiohttp.ClientResponse, limit: _Limit) -> bytes:
 
 
 def _decompressor(encoding: str) -> zlib._Decompress | None:
-    """For servers that compress although they were asked not to."""
+    """A decompressor, for servers that compress although they were asked not to; ``None`` for
+    identity.
+    """
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:
         return None
     if encoding in {"gzip", "x-gzip", "deflate"}:
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    raise FetchError("it is compressed in a way that is not understood")
+    raise FetchError("its content encoding is not supported")

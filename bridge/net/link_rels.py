@@ -1,5 +1,5 @@
-"""Finds the ``rel`` links of a page: Link headers and ``<link>`` elements (RFC 8288; IndieAuth
-4.1).
+"""Finds a page's links with a relation: ``Link`` headers and ``<link>`` elements (RFC 8288;
+IndieAuth 4.1).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from urllib.parse import urldefrag, urljoin
 
 import webencodings
 
-#: A ``Link`` header piece by piece (RFC 8288 3): the target of a link, a parameter of the one
-#: before, or the comma that ends it. A quoted text that nothing closes goes on to the end.
+#: A part of a ``Link`` header (RFC 8288 3): the target of a link, a parameter of the previous
+#: target, or the comma after them. An unclosed quoted string extends to the end.
 _PIECE = re.compile(
     r"""<(?P<target>[^<>]*)>|(?P<comma>,)
     |;\s*(?P<name>[\w*!#$&+.^`|~-]+)
@@ -24,14 +24,14 @@ _PIECE = re.compile(
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _WHITE_SPACE = " \t\n\f\r"
 
-#: What may stand in a head (HTML 13.2.6.4.4); anything else opens the body.
+#: Elements allowed in a head (HTML 13.2.6.4.4); any other starts the body.
 _EMPTY = frozenset({"link", "base", "meta", "basefont", "bgsound"})
 _FULL = frozenset({"title", "style", "script", "noscript", "template", "noframes"})
 _FRAME = frozenset({"html", "head"})
-#: End tags that open it as well: those of the head are none of them.
+#: End tags that start the body.
 _ENDS_OF_BODY = frozenset({"body", "html", "br"})
 
-#: Where browsers look for the encoding that a page itself declares (HTML 13.2.3.2).
+#: Where browsers look for the encoding that a page declares (HTML 13.2.3.2).
 _PRESCAN = 1024
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 _META = re.compile(rb"<meta[\s/][^>]*", re.IGNORECASE)
@@ -40,9 +40,9 @@ _CHARSET_OF_TYPE = re.compile(r"""charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECA
 
 
 def header_links(values: Iterable[str], base: str, rel: str) -> list[str]:
-    """The targets of a page's ``Link`` headers with this relation, absolute, in order.
+    """The absolute targets of a page's ``Link`` headers with relation ``rel``, in order.
 
-    ``base`` is the page's own address. ``rev`` says nothing here.
+    ``base`` is the page's URL. ``rev`` is ignored.
     """
     found = []
     for value in values:
@@ -54,7 +54,7 @@ def header_links(values: Iterable[str], base: str, rel: str) -> list[str]:
 
 
 def _links(value: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Each link of a header with its parameters."""
+    """The links of a header, each as target and parameters."""
     target: str | None = None
     parameters: dict[str, str] = {}
     for piece in _PIECE.finditer(value):
@@ -72,8 +72,9 @@ def _links(value: str) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 
 def _is_about(page: str, anchor: str | None) -> bool:
-    """Whether a link is the page's own. "The context of a link … can be overridden by the anchor
-    parameter" (RFC 8288 3.2): then it is someone else's, or that of a part of the page.
+    """Whether a link's context is the page itself.
+
+    "The context of a link … can be overridden by the anchor parameter" (RFC 8288 3.2).
     """
     if anchor is None:
         return True
@@ -83,25 +84,27 @@ def _is_about(page: str, anchor: str | None) -> bool:
 
 
 def html_links(html: bytes, base: str, rel: str, *, content_type: str = "") -> list[str]:
-    """The targets of ``<link>`` elements in the page's head, absolute, in order.
+    """The absolute targets of ``<link>`` elements with relation ``rel`` in the page's head, in
+    order.
 
-    ``content_type`` is the header's, which may name the page's encoding. Only the head: a page's
-    body may quote strangers. Never ``<a rel>``, for the same reason.
+    ``content_type`` is the header, which may name the encoding. The body is not searched, nor are
+    ``<a rel>`` elements, since a page may contain text by others.
     """
     head = _Head()
-    # What Python's parser cannot make sense of ends the reading; what came before counts.
+    # Markup that Python's parser rejects ends the search; what was found before it counts.
     with suppress(AssertionError):
         head.feed(decoded(html, content_type))
     for base_url in absolute(base, head.bases[:1]):
-        # "If urlRecord's scheme is data or javascript", the page's own address stays (HTML 4.2.3).
+        # A base URL with the scheme data or javascript is ignored (HTML 4.2.3).
         if base_url.startswith(("http:", "https:")):
             base = base_url
     return absolute(base, [target for words, target in head.links if rel in words])
 
 
 def decoded(html: bytes, content_type: str) -> str:
-    """A page's text: by its byte order mark, the header, its own word, else UTF-8
-    (HTML 13.2.3.2)."""
+    """A page's text, decoded by its byte order mark, header, or declaration, else as UTF-8
+    (HTML 13.2.3.2).
+    """
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8"),
         (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -120,17 +123,17 @@ def _declared(beginning: bytes) -> webencodings.Encoding:
     for meta in _META.finditer(_COMMENT.sub(b"", beginning)):
         named = _CHARSET.search(meta[0])
         encoding = webencodings.lookup(named[1].decode("ascii", "replace")) if named else None
-        # A page in which this could be read is not in UTF-16, whatever it says (13.2.3.2).
+        # A page whose declaration could be read as ASCII is not UTF-16 (13.2.3.2).
         if encoding and not encoding.name.startswith("utf-16"):
             return encoding
     return webencodings.UTF8
 
 
 class _Head(HTMLParser):
-    """Reads a page's head, in one pass whose cost grows with its length alone.
+    """Reads a page's head in one pass and linear time.
 
-    A parser that builds the tree as browsers do can be made to build millions of elements from
-    some kilobytes, and these pages are strangers'.
+    A parser that builds the tree as browsers do can be made to build millions of elements from some
+    kilobytes, and these pages are untrusted.
     """
 
     def __init__(self) -> None:
@@ -145,7 +148,7 @@ class _Head(HTMLParser):
         if self._over:
             return
         if self._inside:
-            # Only templates hold elements, and so templates.
+            # Of these elements only templates may contain elements, such as nested templates.
             self._depth += tag == self._inside == "template"
             return
         given = {name: value or "" for name, value in reversed(attrs)}
@@ -159,7 +162,7 @@ class _Head(HTMLParser):
             self._over = True
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        # The slash of <template/> and <title/> means nothing in HTML (13.1.2.1).
+        # The slash of ``<template/>`` and ``<title/>`` has no meaning in HTML (13.1.2.1).
         self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
@@ -171,18 +174,18 @@ class _Head(HTMLParser):
             self._over = True
 
     def handle_data(self, data: str) -> None:
-        # Text of its own opens the body, too.
+        # Text outside of these elements starts the body.
         if not self._inside and data.strip(_WHITE_SPACE):
             self._over = True
 
 
 def rel_words(value: str) -> list[str]:
-    """Relations, which are parted by ASCII white space alone and compared without case."""
+    """The relations in a ``rel`` value: separated by ASCII white space, case-insensitive."""
     return re.split(f"[{_WHITE_SPACE}]+", value.lower())
 
 
 def absolute(base: str, targets: Iterable[str]) -> list[str]:
-    """Targets seen from their page; what is not a URL at all is left out."""
+    """Resolve targets against their page; invalid URLs are left out."""
     found = []
     for target in targets:
         try:

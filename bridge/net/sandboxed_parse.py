@@ -140,7 +140,8 @@ atexit.register(_parsers.end_all)
 
 
 async def run_in_subprocess(*arguments: str, data: bytes, seconds: float) -> bytes | None:
-    """What a Python program prints that reads ``data``; ``None`` if it fails or takes too long.
+    """Run a Python program on ``data``; returns its output, or ``None`` if it fails or takes too
+    long.
 
     ``arguments`` are ``-m`` and a module, and the program's own. It limits its own memory and
     processor time. Cancelling this ends it.
@@ -163,7 +164,7 @@ async def run_in_subprocess(*arguments: str, data: bytes, seconds: float) -> byt
         if process.returncode is None:
             process.kill()
             await process.wait()
-    # What uses up what the process may use ends it.
+    # A process over its limits is killed.
     return output if process.returncode == 0 else None
 
 
@@ -172,7 +173,7 @@ _PYTHON = (sys.executable, "-P", "-W", "ignore")
 
 
 def _environment() -> dict[str, str]:
-    """Nothing secret; and the way to the bridge's own modules, wherever it is installed."""
+    """An environment without secrets, in which the bridge's modules can be imported."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     search = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
     return {**ours, "PYTHONPATH": os.pathsep.join(search)}

@@ -1,4 +1,4 @@
-"""A strict parser of http(s) URLs, which does not normalise them."""
+"""A strict parser of http(s) URLs that does not normalise them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import idna
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
-#: The raw string, before any URL library tidies it up (RFC 3986 appendix B, made strict).
+#: Matches the raw string, before any library normalises it (RFC 3986 appendix B, stricter).
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?"
     r"(?P<query>\?[^#]*)?(?P<fragment>#.*)?",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:@]+)(:(?P<port>[0-9]{0,5}))?")
-#: Surrogates stand for bytes that are not UTF-8: there is no way to write them down again.
+#: Surrogates stand for bytes that are not UTF-8 and cannot be written to a file.
 _NEVER = re.compile(r"[\x00-\x20\x7f-\xa0\\<>\"`{}|^\u2028\u2029\ud800-\udfff]")
 _DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 class BadURL(ValueError):
-    """The text is not a URL of the wanted kind; says why."""
+    """The text is not a valid URL of the required kind; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebURL:
-    """An http(s) URL, taken apart without changing its path or query.
+    """A parsed http(s) URL with its path and query as written.
 
-    ``port`` is the effective one, ``port_given`` whether it was written down.
+    ``port`` is the effective port, ``port_given`` whether the URL has one.
     """
 
     scheme: str
@@ -48,26 +48,26 @@ class WebURL:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: what makes two URLs the same site to a browser."""
+        """Scheme, host and port: the web origin."""
         return (self.scheme, self.host, self.port)
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this very machine."""
+        """Whether the host is on this machine."""
         return self.host in _LOOPBACK
 
     @property
     def is_address(self) -> bool:
-        """Whether the host is an IP address in any notation that a resolver takes for one."""
+        """Whether the host is an IP address, in any notation that a resolver accepts."""
         last = self.host.rstrip(".").rpartition(".")[2]
         return self.host.startswith("[") or bool(re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last))
 
 
 def parse(raw: str) -> WebURL:
-    """Take a raw http(s) URL apart; scheme and host in lower case, an empty path as ``/``.
+    """Parse an http(s) URL; scheme and host become lower case, an empty path ``/``.
 
     Raises :class:`BadURL` for anything else: other schemes, userinfo, fragments, ``.`` and ``..``
-    segments, control characters, hosts that cannot be.
+    segments, control characters, invalid hosts.
     """
     match = _URL.fullmatch(raw)
     if match is None or _NEVER.search(raw):
@@ -102,7 +102,7 @@ def _authority(raw: str) -> tuple[str, int | None]:
 
 
 def _host(raw: str) -> str:
-    """A host as it is compared: lower case, names in their ASCII form, IPv6 compressed."""
+    """A host in canonical form: lower case, names in ASCII (IDNA), IPv6 compressed."""
     if raw.startswith("["):
         try:
             return f"[{ipaddress.IPv6Address(raw[1:-1]).compressed}]"

@@ -1,1 +1,1 @@
-"""The process itself: tasks, threads, subprocesses, private files, shutdown."""
+"""The process: tasks, threads, subprocesses, private files, shutdown."""

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 log = logging.getLogger(__name__)
 
-#: Seconds for each part to close. Most take none; :mod:`bridge.runtime.shutdown` bounds all of them
+#: Seconds for each part to close. Most need none; :mod:`bridge.runtime.shutdown` limits all
 #: together.
 _CLOSE_SECONDS = 4.0
 
@@ -41,7 +41,7 @@ class Lifetime:
         self.close_later(end)
 
     async def enter(self, part: AbstractAsyncContextManager[_T]) -> _T:
-        """Open a part that closes itself."""
+        """Enter a context manager that is exited at shutdown."""
         return await self._stack.enter_async_context(part)
 
 
@@ -53,7 +53,9 @@ async def _close(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
     closing = asyncio.create_task(close())
     await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
     if not closing.done():
-        log.warning("%s takes too long: left behind", getattr(close, "__qualname__", close))
+        log.warning(
+            "%s takes too long to close and is abandoned", getattr(close, "__qualname__", close)
+        )
         return
     closing.result()
 
@@ -80,7 +82,7 @@ class Background:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        # An error whose request has been cancelled has no one to go to.
+        # Retrieves the error, which no one else does if the request was cancelled.
         if not task.cancelled():
             task.exception()
 

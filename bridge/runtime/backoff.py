@@ -16,5 +16,5 @@ def next_pause(pauses: Sequence[float], tries: int, *, jitter: float = 0.1) -> f
 
 
 def jittered(seconds: float, jitter: float = 0.1) -> float:
-    """A pause that is a little shorter or longer."""
+    """A pause with a random deviation."""
     return seconds * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""Atomic, durable writes of files outside of git's own."""
+"""Atomic and durable writes of files, outside of git's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-#: What the names of files begin with that are still being written.
+#: Prefix of temporary files.
 TEMPORARY = ".incoming-"
 
 

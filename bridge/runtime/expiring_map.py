@@ -1,4 +1,4 @@
-"""A map whose values expire. In memory: a restart forgets them."""
+"""A map whose values expire. In memory: a restart empties it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class ExpiringMap(Generic[T]):
-    """Values by key, each for a limited time, and at most ``most`` of them."""
+    """Values by key, each kept for ``seconds``, at most ``most`` of them."""
 
     def __init__(
         self, *, seconds: float, most: int = 1000, clock: Callable[[], float] = time.monotonic
@@ -32,12 +32,12 @@ class ExpiringMap(Generic[T]):
             self._kept.popitem(last=False)
 
     def get(self, key: Hashable) -> T | None:
-        """The value, while it is kept."""
+        """The value, or ``None`` if it is absent or expired."""
         until, value = self._kept.get(key, (0.0, None))
         return value if value is not None and self._clock() < until else None
 
     def pop(self, key: Hashable) -> T | None:
-        """The value, for the last time."""
+        """Remove and return the value, or ``None``."""
         value = self.get(key)
         self._kept.pop(key, None)
         return value

@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
-#: So long the loop is kept from everything else; then it has a round of its own.
+#: Largest time for which the loop is blocked at once, in seconds; afterwards other callbacks run.
 _ROUND_SECONDS = 0.004
-#: What a byte costs where it is made to cost much: a chunk of one byte, a delimiter that is none.
+#: Cost of a byte in the most expensive input: chunks of one byte, false delimiters.
 _SECONDS_A_BYTE = 0.25e-6
 
 
@@ -31,17 +31,17 @@ class Account:
         self._at = 0.0
 
     def used(self, now: float) -> float:
-        """Seconds, as of ``now``."""
+        """The used time in seconds, as of ``now``."""
         self._used *= 0.5 ** max(now - self._at, 0.0) if self._at else 1.0
         self._at = now
         return self._used
 
     def charge(self, seconds: float) -> None:
-        """Add to it."""
+        """Add to the used time."""
         self._used += seconds
 
 
-#: When it is due, then in which order it came.
+#: Used time when queued, sequence number, account, work.
 _Due: TypeAlias = tuple[float, int, Account, Callable[[], object]]
 
 

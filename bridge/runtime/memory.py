@@ -17,7 +17,7 @@ def give_back() -> None:
 
 
 def _nothing() -> None:
-    """There is no such call."""
+    """Does nothing, where there is no such call."""
 
 
 @functools.cache

@@ -15,19 +15,19 @@ _OTHERS = 0o077
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text file that only its owner can ever read. Raises ``OSError``."""
+    """Write a text file with mode 0600. Raises ``OSError``."""
     create(path)
     path.write_text(text, encoding="utf-8")
 
 
 def create(path: Path) -> None:
-    """Make an empty file, or tighten the one that is there. Raises ``OSError``."""
+    """Create an empty file with mode 0600, or restrict an existing one. Raises ``OSError``."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     tighten([path])
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, or tighten the one that is there. Raises ``OSError``."""
+    """Create a folder with mode 0700, or restrict an existing one. Raises ``OSError``."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     tighten([path])
 
@@ -42,9 +42,9 @@ def tighten(paths: Iterable[Path]) -> list[Path]:
         try:
             path.chmod(path.stat().st_mode & 0o7777 & ~_OTHERS)
         except OSError as error:
-            log.warning("%s is open to others on this machine: %s", path, error.strerror)
+            log.warning("%s is accessible to other users of this machine: %s", path, error.strerror)
         else:
-            log.warning("%s was open to others on this machine; now it is not", path)
+            log.warning("%s was accessible to other users of this machine; no longer", path)
     return opened
 
 

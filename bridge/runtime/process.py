@@ -103,7 +103,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 def piped(stream: _Stream | None) -> _Stream:
-    """A stream of a process that was started with a ``PIPE`` for it."""
+    """A stream of a process, which must have been started with a ``PIPE`` for it."""
     if stream is None:
         raise RuntimeError("the process was started without this pipe")
     return stream

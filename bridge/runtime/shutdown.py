@@ -39,7 +39,9 @@ class LastResort:
     def _watch(self) -> None:
         os.read(self._waiting, 1)
         time.sleep(self._seconds)
-        log.error("not ended in %g seconds; what still runs is left where it is:", self._seconds)
+        log.error(
+            "shutdown took longer than %g seconds and is forced; still running:", self._seconds
+        )
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
         kill_descendants(os.getpid())
         os._exit(1)
@@ -50,14 +52,14 @@ def kill_descendants(ancestor: int) -> None:
     parents = dict[int, int]()
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
-            # "42 (a name, perhaps with brackets) S 41 …"
+            # The format is "42 (a name, perhaps with brackets) S 41 …".
             parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
     found = [ancestor]
     for process in found:
         found += [child for child, parent in parents.items() if parent == process]
     for process in found[1:]:
         with suppress(ProcessLookupError, PermissionError):
-            # A build is the first of a group of its own, and may have left children behind.
+            # A build leads a process group of its own, which may have further members.
             if os.getpgid(process) == process:
                 os.killpg(process, signal.SIGKILL)
             os.kill(process, signal.SIGKILL)

@@ -47,7 +47,7 @@ def change(bridge: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("command", [["serve"], ["check"], ["token", "list"], ["owner", "reset"]])
 def test_without_a_settings_file_init_is_named(tmp_path: Path, command: list[str]) -> None:
-    assert refused(*command, cwd=tmp_path).startswith("bridge.toml: file: is not there")
+    assert refused(*command, cwd=tmp_path).startswith("bridge.toml: file: does not exist")
     assert "other.toml" in refused(*command, "-c", "other.toml", cwd=tmp_path)
 
 

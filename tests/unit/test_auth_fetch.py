@@ -409,7 +409,7 @@ async def test_a_drip_is_given_up(local: GuardedFetch) -> None:
 async def test_no_one_there(local: GuardedFetch) -> None:
     async with client_site() as base:
         pass
-    with pytest.raises(FetchError, match="cannot be reached"):
+    with pytest.raises(FetchError, match="could not be reached"):
         await local.fetch(base)
 
 

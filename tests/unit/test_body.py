@@ -405,8 +405,8 @@ class TestJson:
             (b'{"a": ' + b"9" * 5000 + b"}", "too long"),
             (b"[" * 33 + b"]" * 33, "too deep"),
             (b"[" * 500_000, "too deep"),
-            (b'{"a": ["\\ud83d"]}', "half a character"),
-            (b'{"\\ud83d": 1}', "half a character"),
+            (b'{"a": ["\\ud83d"]}', "a lone surrogate"),
+            (b'{"\\ud83d": 1}', "a lone surrogate"),
             (b'{"a": "line\nbreak"}', "malformed"),
         ],
     )

@@ -172,7 +172,7 @@ async def test_a_post_that_cannot_be_changed_ends_nothing(
     for number in range(3):
         fetcher.request(f"{number}", [f"{base}/page"])
     await fetcher.idle()
-    assert "the reply context of 2 is lost" in caplog.text
+    assert "the reply context of 2 could not be stored" in caplog.text
     posts.fails = False
     fetcher.request("later", [f"{base}/page"])
     await fetcher.idle()

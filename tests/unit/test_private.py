@@ -47,7 +47,7 @@ def test_what_is_open_to_others_is_tightened_and_told(
     caplog.set_level(logging.WARNING)
     assert private.tighten([file, tmp_path / "absent"]) == [file]
     assert mode(file) == 0o600
-    assert "bridge.toml was open to others" in caplog.text
+    assert "bridge.toml was accessible to other users" in caplog.text
     assert private.tighten([file]) == []
 
 
@@ -70,7 +70,7 @@ def test_what_is_someone_elses_is_left_and_told(
 
     monkeypatch.setattr(Path, "chmod", refuse)
     assert private.tighten([file]) == [file]
-    assert "is open to others on this machine: Operation not permitted" in caplog.text
+    assert "is accessible to other users of this machine: Operation not permitted" in caplog.text
 
 
 def test_databases_are_private_with_all_that_is_beside_them(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_webmentions_are_off_without_their_section_and_on_with_it(tmp_path: Path
     assert (told.send, told.receive, told.batch_seconds) == (False, True, 0)
     with pytest.raises(SettingsError, match=r"webmention\.approve.*one of known, all, none"):
         load(write(tmp_path, LEAST + '[webmention]\napprove = "some"\n'), {})
-    with pytest.raises(SettingsError, match=r"webmention\.folder.*leads outside"):
+    with pytest.raises(SettingsError, match=r"webmention\.folder.*is outside of its folder"):
         load(write(tmp_path, LEAST + '[webmention]\nfolder = "../x"\n'), {})
 
 
@@ -193,7 +193,7 @@ def test_the_account_at_bluesky_is_named_by_the_uid(uid: str, handle: str, base:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('colour = "red"', r"targets\[0\]\.colour: is not a setting.*Known here: uid, name"),
+        ('colour = "red"', r"targets\[0\]\.colour: is not a setting.*Known keys: uid, name"),
         ("tag = true", r"targets\[0\]\.tag: is not a setting.*Did you mean 'tags'"),
         (
             'link = "often"',
