@@ -1,1 +1,1 @@
-"""What the owner types: ``micropub-bridge`` and its sub-commands."""
+"""The command line: ``micropub-bridge`` and its subcommands."""

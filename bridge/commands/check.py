@@ -1,4 +1,4 @@
-"""``micropub-bridge check``: every check, a line each."""
+"""``micropub-bridge check``: runs every check and prints a line for each."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from bridge.store.git import GitStore
 
 
 def check(settings: Settings, file: Path) -> int:
-    """Print what was found. ``file`` is where the settings are. Returns 1 if anything is broken."""
+    """Print the findings; returns the exit status, 1 if anything is broken. ``file`` is the
+    settings file.
+    """
     add_plugin_to_pythonpath()
     return asyncio.run(_report(settings, file))
 
 
 def prove(settings: Settings) -> None:
-    """Build the site once as the bridge will, beside ``pelican``, and print what differs."""
+    """Build the site once with the bridge and once with ``pelican``, and print what differs."""
     add_plugin_to_pythonpath()
     asyncio.run(_prove(settings))
 
 
 async def _prove(settings: Settings) -> None:
-    print("The site is built once, by the bridge and by pelican:", flush=True)
+    print("The site is built once with the bridge and once with pelican:", flush=True)
     store = GitStore(
         settings.site.repo, branch=settings.site.branch, author=settings.publish.author
     )
@@ -43,10 +45,10 @@ async def _prove(settings: Settings) -> None:
 
 
 def _once_added(finding: Finding) -> Finding:
-    """What ``init`` has just said to add is not there yet, which is nothing broken."""
+    """Downgrade a finding that follows from lines which ``init`` has just said to add."""
     if finding.subject != "plugin" or finding.is_good:
         return finding
-    remedy = "Add the lines above, and commit them; check tells whether it does then."
+    remedy = "Add the lines above, commit them, and run check."
     return replace(finding, broken=False, remedy=remedy)
 
 

@@ -1,7 +1,8 @@
-"""The command ``micropub-bridge``: each sub-command is one function, imported when it is called.
+"""The command ``micropub-bridge``. Each subcommand is a function whose imports are made when it
+runs.
 
-Only the standard library is imported before that: where the plugin alone is installed, the command
-is there all the same, and says what to install.
+Until then only the standard library is imported, so that the command exists where only the plugin
+is installed, and says what to install.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bridge.indieauth.database import Database
     from bridge.settings import Settings
 
-#: What ``pelican-indieauth[bridge]`` brings besides the plugin, by the names of the modules.
+#: Modules that ``pelican-indieauth[bridge]`` installs in addition to the plugin's.
 EXTRA = (
     *("aiohttp", "aiosmtplib", "argon2", "bs4", "git", "grapheme", "html5lib", "idna"),
     *("mf2py", "msgspec", "python_multipart", "rich", "webauthn", "webencodings"),
@@ -36,7 +37,7 @@ EXTRA = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the process's exit status: 0 done, 1 refused, 2 misused."""
+    """Run one command; returns the exit status: 0 done, 1 refused, 2 wrong usage."""
     options = _parser().parse_args(arguments)
     if missing := [name for name in EXTRA if find_spec(name) is None]:
         print(f"micropub-bridge: {_what_to_install(missing)}", file=sys.stderr)
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
-    # Access lines carry queries, and queries may carry secrets.
+    # Access logs contain query strings, which may contain secrets.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         return int(options.run(options) or 0)
@@ -70,23 +71,23 @@ def _what_to_install(missing: Sequence[str]) -> str:
 
 
 def _prepare_git() -> None:
-    """Have git there, and no other repo in mind than the one that it will be shown.
+    """Require git, and remove git's environment variables for a particular repo.
 
-    A hook of git's that starts us says by ``GIT_DIR``, ``GIT_INDEX_FILE`` and others which repo
-    it belongs to: every git that we run, builds included, would take that one for ours.
+    In a git hook, ``GIT_DIR``, ``GIT_INDEX_FILE`` and others would make every git process of ours,
+    builds included, use the hook's repo.
     """
     if shutil.which("git") is None:
-        # GitPython says it at length, and as an error of an import.
+        # GitPython reports this as a long ImportError.
         raise Refused("git is not installed, or not in PATH. Install it: apt-get install git")
     asked = ["git", "rev-parse", "--local-env-vars"]
     for name in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
-        # Settings that someone gives to git in the environment are meant.
+        # Configuration passed in the environment is kept.
         if not name.startswith("GIT_CONFIG"):
             os.environ.pop(name, None)
 
 
 def _explain(error: Exception) -> str:
-    """What is wrong, and what the system said where it was the system that refused."""
+    """The error's text, with that of the operating system error that caused it."""
     cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else cause
     told = isinstance(cause, OSError | sqlite3.Error) and str(reason) not in str(error)
@@ -136,32 +137,65 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, run, text in (
         ("serve", _serve, "run the bridge"),
-        ("check", _check, "find out what would not work, and how to fix it"),
+        ("check", _check, "find what does not work, and how to fix it"),
     ):
         command = commands.add_parser(name, help=text)
         _add_settings(command)
         command.set_defaults(run=run)
 
     webmention = commands.add_parser(
-        "webmention", help="send, or send again, the webmentions of one post"
+        "webmention", help="send the webmentions of one post, or send them again"
     )
-    webmention.add_argument("url", help="the post's address on your site")
+    webmention.add_argument("url", help="the post's URL on your site")
     _add_settings(webmention)
     webmention.set_defaults(run=_webmention)
 
     token = commands.add_parser("token", help="app tokens of the built-in IndieAuth server")
     _add_token_commands(token.add_subparsers(required=True, metavar="ACTION"))
 
-    mentions = commands.add_parser("mentions", help="what other sites say of posts")
+    mentions = commands.add_parser("mentions", help="webmentions received from other sites")
     _add_mention_commands(mentions.add_subparsers(required=True, metavar="ACTION"))
 
-    owner = commands.add_parser("owner", help="the owner's way in to the built-in server")
+    owner = commands.add_parser("owner", help="the owner's sign-in to the built-in server")
     reset = owner.add_subparsers(required=True, metavar="ACTION").add_parser(
-        "reset", help="print a new one-time set-up link"
+        "reset", help="print a new one-time link for setting a password or passkey"
     )
     _add_settings(reset)
     reset.set_defaults(run=_owner_reset)
     return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser("demo", help="try everything on a sample site, on this machine")
+    demo.add_argument(
+        "--dir", type=Path, help="the folder to use (default: a new temporary folder)"
+    )
+    demo.add_argument("--port", type=int, default=0, help="default: a free port")
+    demo.add_argument(
+        "--fake-network",
+        action="store_true",
+        help="with a fake Mastodon and Bluesky on this machine, to try syndication",
+    )
+    demo.set_defaults(run=_demo)
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
+    init.add_argument(
+        "site", nargs="?", default="", help="a clone of the site, or its repo's URL (default: .)"
+    )
+    init.add_argument("--me", help="the site's URL (default: asked for)")
+    init.add_argument("--public-url", help="the bridge's public URL (default: asked for)")
+    init.add_argument(
+        "--remote",
+        help="where the bridge pushes posts to (default: the upstream of the clone's branch if"
+        " that is on the network, else the clone)",
+    )
+    init.add_argument("--yes", action="store_true", help="use all defaults, ask nothing")
+    init.add_argument(
+        "--skip-build", action="store_true", help="do not test whether the site can be built"
+    )
+    init.set_defaults(run=_init)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -171,12 +205,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_token_commands(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    create = actions.add_parser("create", help="make one; it is shown this once")
-    create.add_argument("name", help="what it is for, such as 'iA Writer'")
+    create = actions.add_parser("create", help="create a token, which is printed once")
+    create.add_argument("name", help="a name, such as the app's: 'iA Writer'")
     create.add_argument(
         "--scope",
         default="create update delete undelete media",
-        help="words separated by spaces (default: %(default)s)",
+        help="scopes separated by spaces (default: %(default)s)",
     )
     create.add_argument("--days", type=_days, help="days until it expires (default: never)")
     listing = actions.add_parser("list", help="list them")
@@ -188,24 +222,24 @@ def _add_token_commands(actions: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _add_mention_commands(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    listing = actions.add_parser("list", help="list them: what waits for you first")
+    listing = actions.add_parser("list", help="list mentions, those that wait for you first")
     listing.add_argument(
         "--state", choices=("all", "pending", "shown", "refused"), default="all",
         help="only these (default: %(default)s)",
     )  # fmt: skip
     listing.set_defaults(run=_mentions_list)
     for name, text in (
-        ("approve", "show some that wait"),
-        ("trust", "the same, and what their authors say from now on"),
-        ("refuse", "do not show some, or not any more"),
-        ("block-author", "show nothing of their authors"),
-        ("block-host", "show nothing from their sites"),
-        ("restore", "look again at some that were refused"),
+        ("approve", "show pending mentions"),
+        ("trust", "show them, and future mentions by their authors"),
+        ("refuse", "do not show mentions, or no longer"),
+        ("block-author", "block all mentions by their authors"),
+        ("block-host", "block all mentions from their sites"),
+        ("restore", "verify refused mentions again"),
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument("ids", nargs="+", metavar="ID", help="from `mentions list`")
         action.set_defaults(run=_mentions_decide, action=name)
-    taken = actions.add_parser("import", help="take in an export of webmention.io")
+    taken = actions.add_parser("import", help="import an export of webmention.io")
     taken.add_argument("file", type=Path, help="mentions.jf2 or mentions.json")
     taken.set_defaults(run=_mentions_import)
     for parser in actions.choices.values():
@@ -213,16 +247,16 @@ def _add_mention_commands(actions: argparse._SubParsersAction[argparse.ArgumentP
 
 
 def _days(text: str) -> int:
-    """How long a token lasts: a type for argparse, which tells what is wrong."""
+    """An argparse type for a number of days; its error says what is wrong."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
     return int(text)
 
 
 def load_settings(file: Path) -> Settings:
-    """The settings of a command that was given ``-c FILE``.
+    """The settings for ``-c FILE``.
 
-    Without the file the environment alone may do, as in a container.
+    Without the file the environment may suffice, as in a container.
     """
     from bridge.settings_file import load
 
@@ -292,7 +326,7 @@ def _token_create(options: argparse.Namespace) -> None:
                 expires=expires,
             )
         except ValueError as error:
-            raise Refused(f"{error}. Correct it and run the command again.") from error
+            raise Refused(f"{error}. Run the command again with that corrected.") from error
     print(secret)
 
 
@@ -302,7 +336,7 @@ def _token_list(options: argparse.Namespace) -> None:
     with _database(options) as (_, database):
         tokens = list_tokens(database)
         if not tokens:
-            print("There are none. `token create NAME` makes one.", file=sys.stderr)
+            print("There are no tokens. `token create NAME` creates one.", file=sys.stderr)
         for token in tokens:
             used = _day(token.last_used) if token.last_used else "never used"
             until = f"until {_day(token.expires)}" if token.expires else "until revoked"
@@ -315,7 +349,9 @@ def _token_revoke(options: argparse.Namespace) -> None:
     with _database(options) as (_, database):
         which = int(options.id) if options.id.isdecimal() else options.id
         if not revoke_token(database, which):
-            raise Refused(f"There is no token {options.id!r}. `token list` shows which there are.")
+            raise Refused(
+                f"There is no token {options.id!r}. `token list` shows the existing ones."
+            )
     print("revoked")
 
 
@@ -350,7 +386,7 @@ def _owner_reset(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _database(options: argparse.Namespace) -> Iterator[tuple[Settings, Database]]:
-    """The built-in server's database, as the settings name it."""
+    """Open the built-in server's database named in the settings."""
     from bridge.indieauth.database import Database
 
     settings = load_settings(options.config)

@@ -38,7 +38,7 @@ from bridge.syndication.fake.mastodon import MASTODON_TOKEN
 from bridge.syndication.fake.network import FakeNetwork
 
 _PACKAGE = Path(__file__).parents[1]
-#: Beside the package in a clone; inside it where it was installed.
+#: Beside the package in a clone, inside it in an installation.
 _SAMPLES = (_PACKAGE.parent / "sample_site", _PACKAGE / "sample_site")
 _FIRST_BUILD_SECONDS = 60
 _OWNER = {"name": "Demo Owner", "email": "owner@example.com"}
@@ -49,7 +49,7 @@ _ADDRESSES = "\n# Where this demo is.\n"
 
 @dataclass(frozen=True, slots=True)
 class DemoFacts:
-    """What ``demo.json`` says."""
+    """The contents of ``demo.json``."""
 
     site: str
     me: str
@@ -68,11 +68,11 @@ class DemoFacts:
 
 
 def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
-    """Set up ``folder`` (a new temporary one) and serve until Ctrl-C.
+    """Set up ``folder`` (by default a new temporary one) and serve until Ctrl-C.
 
-    A folder that holds a demo already goes on where it was, at the same address if that is free.
-    ``fake_network``: with a network on this machine that copies go to.
-    Raises :class:`~bridge.errors.Refused` for one that holds anything else.
+    An existing demo is continued, at the same port if that is free. ``fake_network`` adds a network
+    on this machine to syndicate to. Raises :class:`~bridge.errors.Refused` for a folder with other
+    content.
     """
     folder = (folder or Path(tempfile.mkdtemp(prefix="micropub-bridge-demo-"))).resolve()
     config = folder / "bridge.toml"
@@ -94,7 +94,7 @@ def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
 
 
 def _links(facts: DemoFacts) -> dict[str, str]:
-    """What the plugin advertises in every page, for its headers."""
+    """The endpoints that the plugin advertises, by relation, for ``Link`` headers."""
     return {
         "authorization_endpoint": facts.authorization,
         "token_endpoint": facts.token_endpoint,
@@ -107,18 +107,18 @@ def _links(facts: DemoFacts) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    """A network that is not there, for copies to appear at; ``folder`` is for its tokens."""
+    """The fake network for syndication; ``folder`` is for its tokens."""
 
     listener: socket.socket
     folder: Path
 
     @property
     def base(self) -> str:
-        """Where it is reached."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """An account at each network, chosen by itself."""
+        """Settings for a default target at each network."""
         private.make_folder(self.folder)
         accounts = {
             "mastodon": ("https://mastodon.test/@you", MASTODON_TOKEN),
@@ -133,7 +133,7 @@ class _Network:
         return {"syndication": {"targets": targets}}
 
     async def start(self) -> web.AppRunner:
-        """Have it answer."""
+        """Start serving it."""
         runner = web.AppRunner(FakeNetwork(base=self.base).app(), access_log=None)
         await runner.setup()
         await web.SockSite(runner, self.listener).start()
@@ -162,7 +162,7 @@ async def _serve_demo(
             app[REBUILDER].changed(head)
             with step("Building the site for the first time"):
                 await app[REBUILDER].live(head, "index.html", _FIRST_BUILD_SECONDS)
-        # A program that waits for this file must never read half of it.
+        # Written atomically: a program that waits for this file must not read a part of it.
         half = Path(facts.output).with_name(".demo.json")
         private.write(half, json.dumps(asdict(facts), indent=2))
         half.rename(half.with_name("demo.json"))
@@ -172,14 +172,16 @@ async def _serve_demo(
 
 
 def _refuse_others(folder: Path, config: Path) -> None:
-    """A folder of someone's own things stays as it is."""
+    """Raise :class:`Refused` for a folder that has content of its own."""
     is_demo = config.is_file() and config.read_text(encoding="utf-8").startswith(_MARK)
     if not is_demo and folder.exists() and any(folder.iterdir()):
         raise Refused(f"{folder} is neither empty nor a demo. Name another folder with --dir.")
 
 
 def _listen(config: Path, port: int) -> socket.socket:
-    """On the wanted port; where any will do, on the one of last time, which apps may know."""
+    """Listen on ``port``; for 0 on the port of the previous start, which apps may know, if it
+    is free.
+    """
     if not port and config.is_file():
         last = load(config, os.environ).server.port
         with suppress(Refused):
@@ -188,7 +190,9 @@ def _listen(config: Path, port: int) -> socket.socket:
 
 
 def _prepare(folder: Path, config: Path, origin: str) -> None:
-    """The owner's clone, which knows the demo's address, the bridge's repo, and its settings."""
+    """Create the owner's clone with the demo's URL in its settings, the bridge's repo, and
+    ``bridge.toml``.
+    """
     clone, repo = folder / "site", folder / "site.git"
     if not config.is_file():
         sample = next((each for each in _SAMPLES if each.is_dir()), None)
@@ -205,13 +209,13 @@ def _prepare(folder: Path, config: Path, origin: str) -> None:
     if not repo.exists():
         upgrade(config, "", str(clone))
     if _addresses(origin) not in (clone / _CONF).read_text(encoding="utf-8"):
-        # Pages are built from commits, so that their address has to be in one.
+        # The site is built from commits, so its URL has to be committed.
         change = partial(_move, clone / _CONF, origin)
-        commit_file(clone, _CONF, change, f"The site lives at {origin} now")
+        commit_file(clone, _CONF, change, f"Move the site to {origin}")
 
 
 def _move(settings: Path, origin: str) -> None:
-    """Have Pelican's settings say where the site and its bridge are."""
+    """Set the URLs of site and bridge in Pelican's settings."""
     text, _, _ = settings.read_text(encoding="utf-8").partition(_ADDRESSES)
     settings.write_text(text + _addresses(origin), encoding="utf-8")
 
@@ -225,7 +229,7 @@ def _addresses(origin: str) -> str:
 
 
 def _overlay(origin: str) -> dict[str, dict[str, Any]]:
-    """What is so for this run, whatever ``bridge.toml`` says: another port may be free."""
+    """Settings of this run that override ``bridge.toml``: the port may differ from last time."""
     port = urlsplit(origin).port or 80
     return {"site": {"me": origin}, "server": {"port": port, "public_url": origin}}
 
@@ -252,7 +256,7 @@ author = "{_OWNER["name"]} <{_OWNER["email"]}>"
 output = "output"
 
 [webmention]
-batch_seconds = 0   # what is approved is shown at once; in real use mentions share commits
+batch_seconds = 0   # approved mentions are shown at once; elsewhere they are committed together
 """
 
 
@@ -276,7 +280,7 @@ def _facts(folder: Path, origin: str) -> DemoFacts:
 
 
 def _let_in(database: Path, facts: DemoFacts) -> DemoFacts:
-    """A password and an app token for the newcomer: new ones each time, since old ones are gone."""
+    """Set a new password and create an app token. Earlier ones cannot be shown again."""
     opened = Database(database)
     try:
         set_password(opened, facts.password)
@@ -295,7 +299,7 @@ def _again(folder: Path) -> str:
 
 def _welcome(facts: DemoFacts, network: str = "") -> str:
     folder = Path(facts.repo).parent
-    copies = f"  Copies of your posts   {network}/\n" if network else ""
+    copies = f"  The fake network       {network}/\n" if network else ""
     return f"""
 The demo is ready.
 
@@ -308,9 +312,9 @@ The demo is ready.
   The posts, as files    {facts.clone} (your clone: edit and commit there)
   The bridge's own repo  {facts.repo}
   The pages              {facts.output}
-  What the bridge does   {facts.site}status
+  The bridge's status    {facts.site}status
 {copies}
-Ctrl-C ends it. Everything is in {folder}; to go on there:
+Ctrl-C ends it. Everything is in {folder}; to continue there:
 
   {_again(folder)}
 """

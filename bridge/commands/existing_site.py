@@ -1,4 +1,4 @@
-"""A Pelican site as ``init`` finds it in its owner's clone."""
+"""An existing Pelican site in its owner's clone, as ``init`` analyses it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bridge.store.setup import files_named, has_files_below, submodule_of
 
 _CONF = "pelicanconf.py"
 _CONTENT = "content"
-#: What hosts read that build a site themselves.
+#: Build recipes of hosts that build the site themselves.
 _RECIPES = (
     ".github/workflows/*.y*ml",
     ".gitlab-ci.yml",
@@ -40,7 +40,7 @@ _RECIPES = (
     "render.yaml",
     "wrangler.toml",
 )
-#: Pelican itself, an action of that name, or its Makefile.
+#: Matches Pelican, an action of that name, or its Makefile.
 _BUILDS = re.compile(r"pelican|\bmake (?:publish|github)\b", re.IGNORECASE)
 #: What people start Pelican with.
 _PROGRAMS = (
@@ -72,11 +72,12 @@ def _none_of(found: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ExistingSite:
-    """``conf`` is where the owner's settings are written; ``settings`` what is published by them.
+    """A site's settings.
 
-    Pelican's own quick start splits them: ``publishconf.py`` takes over all of ``pelicanconf.py``,
-    and it alone knows the site's address. ``values`` are what ``settings`` comes to,
-    ``missing_locales`` those that it names, and this machine has not.
+    ``conf`` is the file that the owner edits, ``settings`` the one that the published site is built
+    with: Pelican's quickstart has ``publishconf.py``, which imports ``pelicanconf.py`` and has the
+    site's URL. ``values`` are the evaluated ``settings``; ``missing_locales`` those that they name
+    and this machine lacks.
     """
 
     root: Path
@@ -87,7 +88,7 @@ class ExistingSite:
 
     @property
     def address(self) -> str:
-        """The site's address, ``""`` where no settings know it."""
+        """The site's URL, ``""`` where the settings have none."""
         address = str(self.values.get("SITEURL") or "")
         return address.rstrip("/") + "/" if is_url(address) else ""
 
@@ -102,31 +103,33 @@ class ExistingSite:
             )
         if submodule := submodule_of(self.root, content):
             raise Refused(
-                f"{submodule} is a submodule, a repo of its own, and has your posts. The bridge"
-                f" commits into the site's repo: have the files of that folder in {self.root}."
+                f"{submodule} is a submodule, a separate repo, and contains your posts. The bridge"
+                f" commits to the site's repo: move the files of that folder into {self.root}."
             )
         return "" if content == self.root else content.relative_to(self.root).as_posix()
 
     @property
     def _usual(self) -> str:
-        """The folder of quick starts before 3.4, whose Makefile names it, and no setting does."""
+        """The content folder of quickstarts before 3.4, whose Makefile names it and no setting."""
         is_unset = self.values["PATH"] == os.curdir
         return _CONTENT if is_unset and self.conf.with_name(_CONTENT).is_dir() else ""
 
     @property
     def articles(self) -> str:
-        """The folder inside :attr:`content` in which alone Pelican looks for posts, if any."""
+        """The only folder in :attr:`content` that Pelican searches for posts; ``""`` where it
+        searches all.
+        """
         places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
         return "" if "" in places else next(iter(places), "")
 
     @property
     def notes(self) -> list[str]:
-        """What the owner should look at, since a site alone cannot tell it."""
+        """Advice for the owner on what the bridge cannot decide."""
         found = []
         if self._usual:
             found.append(
-                f"Your settings do not say where posts are: the bridge takes {self.content}/, as"
-                f" the Makefile does. So that `pelican` alone does, too, add to {self.conf.name}:"
+                f"Your settings do not name the content folder: the bridge uses {self.content}/, as"
+                f" the Makefile does. To make `pelican` use it, too, add to {self.conf.name}:"
                 f'\n\n    PATH = "{_CONTENT}"'
             )
         places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
@@ -148,9 +151,9 @@ class ExistingSite:
         if has_files_below(self.root, self.output):
             output = self.output.relative_to(self.root).as_posix()
             found.append(
-                f"Your repo has the built pages, too (in {output}/). The bridge commits posts, and"
-                " no pages: where your site is served from the repo, let its host build it instead"
-                f" ({doc('deploy.md')}), or a post has no page until you build and commit it."
+                f"Your repo has the built pages, too (in {output}/). The bridge commits posts,"
+                " but no pages: if your site is served from the repo, have its host build it instead"
+                f" ({doc('deploy.md')}), or a post has no page until you build and commit."
             )
         if missing := self.missing_locales:
             told = told_of_locales(missing)
@@ -158,15 +161,15 @@ class ExistingSite:
         host = urlsplit(self.address).hostname or ""
         if host in LOOPBACK:
             found.append(
-                f"SITEURL is {self.address}, which only this machine can reach. If your site lives"
-                " elsewhere, set SITEURL to its address, delete bridge.toml, and run init again"
+                f"SITEURL is {self.address}, which only this machine can reach. If your site is"
+                " elsewhere, set SITEURL to its URL, delete bridge.toml, and run init again"
                 " with --me."
             )
         if self.values.get("DISPLAY_CATEGORIES_ON_MENU", True):
             found.append(
-                "Likes, photos and other kinds of posts each get a category of their own, which"
-                " most themes list in their menu, and stand on the home page. If you would rather"
-                " not:"
+                "Each type of post (likes, photos and so on) gets a category of its own, which"
+                " most themes list in their menu, and is shown on the home page. To change"
+                " that:"
                 "\n\n    DISPLAY_CATEGORIES_ON_MENU = False"
                 '\n    INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]'
                 f"\n\nin the same file ({doc('plugin.md')})."
@@ -174,7 +177,7 @@ class ExistingSite:
         return found
 
     def _outside(self) -> list[str]:
-        """What to do about folders outside of the repo that the settings name."""
+        """Advice about folders outside of the repo that the settings name."""
         paths = self.values.get("PLUGIN_PATHS") or []
         named = [("THEME", self.values.get("THEME")), *(("PLUGIN_PATHS", path) for path in paths)]
         inside = (str(self.root), sys.prefix, sys.base_prefix, "/usr")
@@ -185,19 +188,19 @@ class ExistingSite:
             if outside and not any(folder.is_relative_to(place) for place in inside):
                 value = f'"{folder}"' if setting == "THEME" else f'["{folder}"]'
                 found.append(
-                    f"{setting} names {folder}, which is not in the repo, and the bridge builds the"
-                    " site in a checkout elsewhere. Have it in the repo (git submodule add, or a"
-                    f" copy); or write its whole path in {self.conf.name}:"
+                    f"{setting} names {folder}, which is not in the repo. The bridge builds the"
+                    " site in a checkout elsewhere. Add it to the repo (git submodule add, or a"
+                    f" copy), or write its absolute path in {self.conf.name}:"
                     f"\n\n    {setting} = {value}"
                     f'\n\nand in bridge.toml, below [site]:\n\n    folders = ["{folder}"]'
                 )
         return found
 
     def additions(self, bridge: str, me: str) -> list[str]:
-        """The lines that the owner's settings lack, to be added at the end of :attr:`conf`."""
+        """The lines to add at the end of :attr:`conf`."""
         lines = []
         plugins = self.values.get("PLUGINS")
-        # Where nothing is said, Pelican takes every plugin that is installed, so this one, too.
+        # Without PLUGINS Pelican loads every installed plugin, and so this one.
         if isinstance(plugins, Sequence) and not _PLUGIN_NAMES & {str(each) for each in plugins}:
             lines.append('PLUGINS = [*PLUGINS, "pelican_indieauth"]')
         if self.values.get("INDIEAUTH_BRIDGE") != bridge:
@@ -210,11 +213,11 @@ class ExistingSite:
 
     @property
     def output(self) -> Path:
-        """Where the owner's own builds put the pages."""
+        """The output folder of the owner's own builds."""
         return (self.conf.parent / str(self.values["OUTPUT_PATH"])).resolve()
 
     def built_elsewhere(self) -> str:
-        """The file by which a host builds this site from its repo; ``""`` where there is none."""
+        """The file with which a host builds this site from its repo; ``""`` where there is none."""
         for pattern in _RECIPES:
             for file in sorted(self.root.glob(pattern)):
                 text = file.read_text(encoding="utf-8", errors="replace")
@@ -261,8 +264,11 @@ def _with_settings(root: Path, settings: Path) -> ExistingSite:
 
 
 def read_settings(root: Path, file: Path) -> SiteFacts:
-    """Pelican's settings, read as ``pelican`` reads them in the owner's clone, by a process that
-    may change nothing. Raises :class:`SiteBroken`."""
+    """Pelican's settings as ``pelican`` reads them in the owner's clone, read by a confined
+    process.
+
+    Raises :class:`SiteBroken`.
+    """
 
     async def load(state: Path) -> SiteFacts:
         start = Start(str(root), file.relative_to(root).as_posix())

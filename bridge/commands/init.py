@@ -1,4 +1,4 @@
-"""``micropub-bridge init``: looks at a Pelican site, asks little, writes ``bridge.toml``."""
+"""``micropub-bridge init``: analyses a Pelican site, asks two questions, writes ``bridge.toml``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ _RULE = Content().path
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``bridge.toml`` is going to say about a site; ``repo`` is the bridge's bare clone."""
+    """The contents of ``bridge.toml`` for a site; ``repo`` is the path of the bridge's bare
+    clone.
+    """
 
     site: ExistingSite
     found: OwnerRepo
@@ -50,24 +52,24 @@ class Plan:
 
     @property
     def conf(self) -> Path:
-        """The owner's settings: where they are, or in the repo where there is no clone."""
+        """The owner's settings file, in their clone or, without one, in the repo."""
         conf = self.site.conf
         return conf if self.found.branch else conf.relative_to(self.site.root)
 
     @property
     def settings(self) -> str:
-        """Pelican's settings, as a path inside the repo."""
+        """Pelican's settings file, relative to the repo."""
         return self.site.settings.relative_to(self.site.root).as_posix()
 
     @property
     def name(self) -> str:
-        """What the owner is called: as on the site, else as in their commits."""
+        """The owner's name, from the site, else from their commits."""
         named = str(self.site.values.get("AUTHOR") or "") or self.found.author.partition(" <")[0]
         return " ".join(named.split())
 
     @property
     def recipe(self) -> str:
-        """The file by which the remote's host builds the site; ``""`` where it does not."""
+        """The file with which the remote's host builds the site; ``""`` where it does not."""
         return "" if self.found.is_local else self.site.built_elsewhere()
 
 
@@ -83,7 +85,7 @@ def init(
     earlier version had made is brought to where it is now.
 
     Raises :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for
-    Pelican's; then no ``bridge.toml`` was written.
+    Pelican's settings; then no ``bridge.toml`` was written.
     """
     if DEFAULT_FILE.exists():
         print(upgrade(DEFAULT_FILE, site, remote))
@@ -120,7 +122,7 @@ class Interview:
     """The questions, each with an answer to suggest."""
 
     def __init__(self, ask: bool) -> None:
-        """``ask``: whether someone is there."""
+        """``ask``: whether to ask, or to use the suggestions."""
         self._ask = ask
         self._me = ""
 
@@ -129,7 +131,7 @@ class Interview:
         return self._answer(f"Which is your site published with: {', '.join(found)}", "")
 
     def me(self, given: str | None, suggested: str) -> str:
-        """The site's address. Raises :class:`Refused` for none, or one that cannot sign in."""
+        """The site's URL. Raises :class:`Refused` where it is missing or not a profile URL."""
         answer = given or self._answer("The address of your site", suggested)
         if not answer:
             raise Refused("What is the address of your site? Give it with --me https://you.example")
@@ -140,12 +142,12 @@ class Interview:
         return self._me
 
     def bridge(self, given: str | None) -> str:
-        """The bridge's address."""
-        answer = given or self._answer("Where the world will reach the bridge", _beside(self._me))
+        """The bridge's public URL. Raises :class:`Refused`."""
+        answer = given or self._answer("The public URL of the bridge", _beside(self._me))
         try:
             return str(parse(_with_scheme(answer).rstrip("/") + "/"))
         except BadURL as error:
-            raise Refused(f"{answer!r} is not an address for the bridge: {error}.") from error
+            raise Refused(f"{answer!r} cannot be the bridge's URL: {error}.") from error
 
     def _answer(self, question: str, suggested: str) -> str:
         if not self._ask:
@@ -171,21 +173,21 @@ def _beside(me: str) -> str:
 
 
 def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
-    """The repo of a site: where its clone is, or laid out in ``folder``. Raises Refused."""
+    """The repo of a site: its clone, or one made in ``folder``. Raises :class:`Refused`."""
     try:
         if not is_remote(site):
             return look_at(Path(site), remote)
         if remote:
-            raise Refused(f"{site} is a remote already: leave out --remote, or name a clone.")
+            raise Refused(f"{site} is itself a remote: omit --remote, or name a clone.")
         return look_into(site, _BARE.resolve(), folder)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
 
 
 def _make_repo(plan: Plan) -> None:
-    """The bare clone, which is not a working tree that two could change at once.
+    """Create the bare clone.
 
-    Raises :class:`Refused`; then there is none that was not there before.
+    Raises :class:`Refused`; then nothing is left behind.
     """
     found, was_there = plan.found, plan.repo.exists()
     try:
@@ -199,11 +201,11 @@ def _make_repo(plan: Plan) -> None:
             if not was_there:
                 shutil.rmtree(plan.repo)
             lacks = "commit it" if found.is_local else f"push it to {found.remote}"
-            raise Refused(f"{path} is not in the repo that the bridge works with: {lacks} first.")
+            raise Refused(f"{path} is not in the repo that the bridge uses: {lacks} first.")
 
 
 def _set_up_remote(found: OwnerRepo) -> str:
-    """Where posts go, and what that has changed there. Raises :class:`Refused`."""
+    """Set up the remote; returns what was changed there, for the owner. Raises :class:`Refused`."""
     if is_remote(found.remote):
         return f"It pushes to {found.remote}."
     try:
@@ -211,8 +213,8 @@ def _set_up_remote(found: OwnerRepo) -> str:
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     return f"""\
-It pushes to your clone, {found.remote}, whose files git brings along. What you
-have not committed there is never touched: posts wait for it, and /status says so.
+It pushes to your clone, {found.remote}, where git updates the files. What you
+have not committed is never touched: then posts wait, and /status says so.
 {changed}"""
 
 
@@ -220,7 +222,7 @@ def _toml(plan: Plan) -> str:
     content, articles = plan.site.content, plan.site.articles
     rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
     author = f"author = {_quote(plan.found.author)}\n" if plan.found.author else ""
-    name = f"name = {_quote(plan.name)}   # who you are to apps\n" if plan.name else ""
+    name = f"name = {_quote(plan.name)}   # your name, for apps\n" if plan.name else ""
     return f"""\
 # What each setting does, and all the others: {doc("settings.md")}
 [site]
@@ -239,7 +241,7 @@ enabled = true   # the bridge signs you in; false where [auth] names another tok
 [content]
 folder = {_quote(content or ".")}
 {rule}
-# Each kind of post has a category of its own; several may share one:
+# Each type of post has a category of its own; several may share one:
 # [content.categories]
 # like = "stream"
 # repost = "stream"
@@ -262,7 +264,9 @@ def _rebuild(plan: Plan) -> str:
 
 
 def _quote(text: str) -> str:
-    """A JSON string is a TOML basic string, once no character is torn into two escapes."""
+    """A TOML basic string. JSON strings are valid ones, unless a character is split into two
+    escapes.
+    """
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -270,11 +274,11 @@ def _what_next(plan: Plan, remote: str) -> str:
     push = "" if plan.found.is_local else " and push"
     additions = plan.site.additions(plan.public_url, plan.me)
     lines = "\n".join(f"    {line}" for line in additions)
-    steps = [f"{plan.conf} says all that it should."]
+    steps = [f"{plan.conf} needs no changes."]
     if additions:
-        steps = [f"Add at the end of {plan.conf}:", lines, f"and commit{push} that."]
+        steps = [f"Add these lines at the end of {plan.conf}:", lines, f"and commit{push} that."]
     if not plan.site.address:
-        steps.append("Wherever you set SITEURL to something else, set it to that, too.")
+        steps.append("If you set SITEURL elsewhere, too, change it there as well.")
     if plan.recipe:
         steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
     todo = "\n\n".join([*steps, *plan.site.notes])
@@ -287,5 +291,5 @@ Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
 Then:
 
     {command()} serve     prints a link to set your password or passkey
-    {command()} check     what would not work, and how to fix it
+    {command()} check     finds what does not work, and how to fix it
 """

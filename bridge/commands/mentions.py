@@ -1,4 +1,4 @@
-"""``micropub-bridge mentions``: what ``/desk/mentions`` does, from a terminal."""
+"""``micropub-bridge mentions``: the decisions of ``/desk/mentions`` in a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST = 1000
 
 
 def list_mentions(settings: Settings, state: str) -> None:
-    """Print one line for each mention: id, state, kind, who, where, about what, and the text."""
+    """Print a line for each mention: id, state, kind, author, URL, target, and text."""
     _check(settings)
     inbox = open_inbox(_keep(settings))
     items = [of_record(each) for each in inbox.in_state("pending")]
@@ -39,29 +39,31 @@ def list_mentions(settings: Settings, state: str) -> None:
         items += [of_record(each) for each in inbox.in_state("refused")]
     items = [each for each in items if state in {"all", each.state}]
     if not items:
-        print("There are none.", file=sys.stderr)
+        print("There are no mentions.", file=sys.stderr)
     for item in items:
         print(_line(item))
 
 
 def decide(settings: Settings, action: str, ids: Sequence[str]) -> None:
-    """Have a decision carried out by the bridge that serves. Raises :class:`Refused`."""
+    """Have the serving bridge apply a decision. Raises :class:`Refused`."""
     _check(settings)
     _told(send_command(commands_folder(settings.site.state), action, ids, _SECONDS))
 
 
 def import_mentions(settings: Settings, file: Path) -> None:
-    """Have an export of webmention.io taken in. Raises :class:`Refused`, and ``OSError``."""
+    """Have the serving bridge import an export of webmention.io. Raises :class:`Refused`, and
+    ``OSError``.
+    """
     _check(settings)
     data = file.read_bytes()
-    del data  # it can be read: the one that serves reads it again
+    del data  # only to check that it can be read; the serving process reads it again
     folder = commands_folder(settings.site.state)
     _told(send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS))
 
 
 def _told(answer: str) -> None:
     if answer == "waiting":
-        print("No bridge is serving: it is done as soon as one does.")
+        print("The bridge is not running. It does this when it is started.")
     elif answer.startswith("refused: "):
         raise Refused(answer.removeprefix("refused: "))
     else:
@@ -70,7 +72,7 @@ def _told(answer: str) -> None:
 
 def _check(settings: Settings) -> None:
     if not settings.webmention.receive:
-        raise Refused("No webmentions are received here. Set [webmention] receive = true.")
+        raise Refused("Receiving webmentions is off. Set [webmention] receive = true.")
 
 
 def _keep(settings: Settings) -> Path:

@@ -1,6 +1,6 @@
-"""Progress of long steps: a moving line on a terminal, plain lines elsewhere.
+"""Progress of long steps: an updated line in a terminal, plain lines elsewhere.
 
-On standard error, so that what a command prints can be read by programs.
+Written to standard error, so that programs can read a command's output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.markup import escape
 
-#: Seconds after which a step is worth a word, and between plain lines about how far it has come.
+#: Seconds after which progress is shown, and between two plain lines.
 _AFTER = 1.0
 _BETWEEN = 10.0
 
@@ -24,9 +24,9 @@ _BETWEEN = 10.0
 def step(
     what: str, *, out: TextIO | None = None, after: float = _AFTER, between: float = _BETWEEN
 ) -> Iterator[Callable[[str], None]]:
-    """Around something that may take more than a second; call what it yields with how far it is.
+    """Show the progress of the enclosed step if it takes longer than ``after`` seconds.
 
-    ``what`` is a phrase such as "Cloning the site".
+    ``what`` is a phrase such as "Cloning the site". The yielded function is called with details.
     """
     said = _Said(what, out or sys.stderr, between)
     timer = threading.Timer(after, said.begin)
@@ -40,7 +40,7 @@ def step(
 
 
 class _Said:
-    """What has been said of one step."""
+    """The progress output of one step."""
 
     def __init__(self, what: str, out: TextIO, between: float) -> None:
         self._what = what
@@ -54,7 +54,7 @@ class _Said:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """It takes a while."""
+        """Show the step."""
         with self._lock:
             if self._ended:
                 return
@@ -68,14 +68,14 @@ class _Said:
                 self._print(self._line())
 
     def tell(self, detail: str) -> None:
-        """How far it has come."""
+        """Show the details."""
         with self._lock:
             self._detail = detail
             if self._update is not None:
                 self._update(self._line())
 
     def end(self) -> None:
-        """It is done, or has failed."""
+        """End the output."""
         with self._lock:
             self._ended = True
             if self._stop is not None:

@@ -22,24 +22,23 @@ from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Longer than a proxy keeps an idle connection to us, so that it is never us who hang up on one.
+#: Longer than proxies keep idle connections, so that the bridge never closes one in use.
 _IDLE_SECONDS = 300.0
 _BACKLOG = 128
 
-#: After a signal, requests have so long to end, and then as long again to be cancelled.
+#: After a signal requests have this many seconds to end, and as many again to be cancelled.
 _REQUEST_SECONDS = 2
-#: After a signal, everything together. Service managers and people wait for ten.
+#: Seconds for the whole shutdown. Service managers wait for ten.
 _END_SECONDS = 8.0
 
 _CLONE = Path(__file__).parents[2]
 
 
 def serve(settings: Settings) -> None:
-    """Listen as ``[server]`` says; ends on SIGINT and SIGTERM.
+    """Serve on the address of ``[server]`` until SIGINT or SIGTERM.
 
-    The line ``listening on URL`` on standard output says that the bridge answers. Raises
-    :class:`~bridge.errors.Refused` where it cannot listen there, and what
-    :func:`~bridge.app.make_app` raises.
+    Prints ``listening on URL`` once the bridge answers. Raises :class:`~bridge.errors.Refused`
+    where it cannot listen there, and what :func:`~bridge.app.make_app` raises.
     """
     listener = listen(settings.server.host, settings.server.port)
     host, port = listener.getsockname()[:2]
@@ -66,11 +65,11 @@ async def _announce(app: web.Application, local: str) -> None:
     if server is not None and not is_set_up(server.db):
         print(f"Set up how you sign in: {server.url(owner_reset(server.db))}", flush=True)
         reset = f"{command()} owner reset"
-        print(f"The link is good once, for a day. `{reset}` prints another.", flush=True)
+        print(f"The link is valid once, for a day. `{reset}` prints another.", flush=True)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that no one else can have; port 0 is a free one. Raises Refused."""
+    """A listening socket on ``host`` and ``port`` (0: a free one). Raises :class:`Refused`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,7 +86,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def add_plugin_to_pythonpath() -> None:
-    """From a clone nothing is installed: have the builds find the plugin where this package is."""
+    """In a clone, where nothing is installed, let builds import the plugin from it."""
     if (_CLONE / "pyproject.toml").is_file():
         search = [str(_CLONE), str(_CLONE / "namespace"), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, search))
@@ -98,18 +97,19 @@ async def run(
 ) -> None:
     """Serve ``app`` until SIGINT or SIGTERM; ``ready`` is called once it answers.
 
-    After the signal the process ends within ten seconds: in order if nothing hangs, else by force
-    and with exit status 1.
+    After the signal the process ends within ten seconds, by force and with exit status 1 if
+    something hangs.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     last_resort = LastResort(_END_SECONDS)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-        # The loop is told by its own pipe all the same; this handler runs even if it is stuck.
+        # The event loop gets the signal by its own pipe in addition; this handler runs even if it
+        # hangs.
         signal.signal(number, last_resort.begin)
         signal.siginterrupt(number, False)
-    # The access log stays off: a request line may carry a secret in its query.
+    # No access log: a request line may contain a secret in its query.
     runner = web.AppRunner(app, shutdown_timeout=_REQUEST_SECONDS)
     server: asyncio.Server | None = None
     clients: Listener | None = None
@@ -123,7 +123,7 @@ async def run(
         )
         server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
         await ready()
-        # What is there now stays: looking through it for garbage would hold up requests.
+        # Long-lived objects are left out of garbage collections, which would delay requests.
         gc.collect()
         gc.freeze()
         await ended.wait()

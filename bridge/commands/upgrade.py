@@ -1,7 +1,7 @@
-"""``init`` with an existing ``bridge.toml``: moves what an earlier version made.
+"""``init`` with an existing ``bridge.toml``: upgrades a set-up of an earlier version.
 
-The bridge once committed in the owner's own clone, too, and kept its things inside of the repo's
-folder. Now it has a bare clone of its own, and keeps them in ``[site] state``.
+Earlier versions could commit in the owner's own clone, and kept their state in the repo's folder.
+Now the bridge has a bare clone of its own and keeps its state in ``[site] state``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bridge.store.setup import (
     look_at,
 )
 
-#: What cannot be derived from the repo, and where it is now.
+#: State that cannot be derived from the repo, and its present path.
 _KEPT = {
     "media/files": "keep/media/files",
     "media/uploads.jsonl": "keep/media/uploads.jsonl",
@@ -43,9 +43,9 @@ _KEPT = {
 
 
 def upgrade(config: Path, site: str, remote: str) -> str:
-    """Bring what an earlier version made to where it is now; what was done, in words.
+    """Upgrade an earlier set-up; returns what was done, for the owner.
 
-    ``config`` is kept but for the settings that must change. ``site`` and ``remote`` are as for
+    ``config`` is kept except for settings that must change. ``site`` and ``remote`` are as for
     :func:`~bridge.commands.init.init`. Raises :class:`~bridge.errors.Refused` where there is
     nothing to do, or something is in the way.
     """
@@ -57,30 +57,30 @@ def upgrade(config: Path, site: str, remote: str) -> str:
         if not is_remote(str(repo)):
             return _leave_clone(config, settings, remote)
         if not (repo / EARLIER_STATE).is_dir():
-            raise Refused(f"{config} is there already. Edit it, or delete it to start over.")
+            raise Refused(f"{config} exists already. Edit it, or delete it to start over.")
         return f"Kept {config}.\n{_move_state(repo, settings)}"
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
 
 
 def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str:
-    """The bare clone that ``bridge.toml`` names and that is not there."""
+    """Create the missing bare clone that ``bridge.toml`` names."""
     repo = settings.site.repo
     if not site:
         raise Refused(
-            f"{config} is there already, and its repo, {repo}, is not. To have that made again,"
-            f" name your clone, or its remote: {command()} init CLONE"
+            f"{config} exists, but its repo, {repo}, does not. To create it again,"
+            f" give your clone or its remote: {command()} init CLONE"
         )
     found = OwnerRepo(Path(), site, settings.site.branch, "")
     if not is_remote(site):
         found = look_at(Path(site), remote)
     with step("Cloning the site"):
         clone_bare(found.remote, repo, settings.site.branch or found.branch)
-    return f"Kept {config}, and made {repo}. {_set_up(found)}"
+    return f"Kept {config} and created {repo}. {_set_up(found)}"
 
 
 def _leave_clone(config: Path, settings: Settings, remote: str) -> str:
-    """From the owner's clone to a bare one that has all that the clone has, pushed or not."""
+    """Replace the owner's clone by a bare one that has all its commits, pushed or not."""
     clone = settings.site.repo
     found = look_at(clone, remote or ("" if settings.publish.remote else str(clone)))
     bare = config.parent.resolve() / "site.git"
@@ -107,7 +107,7 @@ def _leave_clone(config: Path, settings: Settings, remote: str) -> str:
     named = "BRIDGE_SITE__REPO" in os.environ
     also = f"\nSet BRIDGE_SITE__REPO to {bare}, too." if named else ""
     return f"""\
-The bridge has a bare clone of its own now. In {config} these settings have changed:
+The bridge now has a bare clone of its own. These settings in {config} have changed:
 
 {settings_told}
 
@@ -122,7 +122,7 @@ def _set_up(found: OwnerRepo) -> str:
 
 
 def _move_state(repo: Path, settings: Settings) -> str:
-    """Everything out of the repo's folder; what can be made anew is not taken along."""
+    """Move the state out of the repo's folder. Derived state is dropped."""
     common = git_folder(repo)
     earlier, state = common / EARLIER_STATE, settings.site.state
     if not earlier.is_dir():
@@ -136,14 +136,14 @@ def _move_state(repo: Path, settings: Settings) -> str:
         if source.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)
-    # Should the state be on another disk: it has the copies before the originals are gone.
+    # If the state is on another disk, the copies are on it before the originals are removed.
     os.sync()
     shutil.rmtree(earlier)
-    return f"What the bridge keeps is in {state} now, and nothing of it in {common}."
+    return f"The bridge's state was moved from {common} to {state}."
 
 
 def _unlock(common: Path, earlier: Path) -> None:
-    """Locks that an earlier version left when it was killed: second names of its own files."""
+    """Remove locks that a killed earlier version left: hard links of its own files."""
     own = {file.stat().st_ino for file in earlier.glob("tmp/*")}
     for lock in [*common.glob("*.lock"), *common.rglob("refs/heads/**/*.lock")]:
         if lock.stat().st_ino in own:
@@ -151,7 +151,7 @@ def _unlock(common: Path, earlier: Path) -> None:
 
 
 def _changed(config: Path, changes: dict[tuple[str, str], str]) -> str:
-    """The text of ``bridge.toml`` with other values; the rest, comments too, as it is."""
+    """The text of ``bridge.toml`` with changed values, otherwise unchanged."""
     text = config.read_text(encoding="utf-8")
     wanted: dict[str, Any] = tomllib.loads(text)
     for (section, key), value in changes.items():
@@ -161,9 +161,9 @@ def _changed(config: Path, changes: dict[tuple[str, str], str]) -> str:
         if tomllib.loads(text) == wanted:
             return text
     except tomllib.TOMLDecodeError:
-        pass  # a way of writing that is not known here: the owner is asked
+        pass  # an unusual notation: the owner has to change it
     todo = "; ".join(f"[{section}] {key} = {value!r}" for (section, key), value in changes.items())
-    raise SettingsError(str(config), "file", "cannot be changed by a program", f"Set {todo}")
+    raise SettingsError(str(config), "file", "cannot be changed automatically", f"Set {todo}")
 
 
 def _set(text: str, section: str, key: str, value: str) -> str:

@@ -248,7 +248,7 @@ async def test_what_a_proxy_does_to_requests(world: World) -> None:
 async def test_metadata_of_another_issuer(world: World) -> None:
     world.configure(r'(?m)^public_url = "(.*)/"$', r'public_url = "\1/elsewhere/"')
     found = await world.broken()
-    assert "public_url be the same" in found["IndieAuth metadata"]
+    assert "public_url to the same URL" in found["IndieAuth metadata"]
 
 
 async def test_a_bridge_that_is_not_running(world: World) -> None:
@@ -358,12 +358,12 @@ async def test_a_token_endpoint_elsewhere(world: World) -> None:
 
         answers[0] = 200
         found = await world.broken()
-        assert "where it should refuse a false token" in found["token endpoint"]
+        assert "where it should reject an invalid token" in found["token endpoint"]
 
 
 async def test_the_bridges_own_sign_in_is_not_named_where_it_is_off(world: World) -> None:
     world.configure("enabled = true", "enabled = false")
     found = await world.broken()
-    assert "where the built-in server is off" in found["rel=token_endpoint"]
-    assert "where the built-in server is off" in found["rel=authorization_endpoint"]
+    assert "but the built-in server is off" in found["rel=token_endpoint"]
+    assert "but the built-in server is off" in found["rel=authorization_endpoint"]
     assert "rel=micropub" not in found

@@ -99,7 +99,7 @@ def test_at_another_address_every_page_says_the_new_one(tmp_path: Path) -> None:
     # Someone else has the port of last time by now.
     with socket.create_server(("127.0.0.1", port)), demo_in(tmp_path / "demo") as again:
         assert again.site != demo.site
-        assert again.git("log", "-1", "--format=%s") == f"The site lives at {again.site} now"
+        assert again.git("log", "-1", "--format=%s") == f"Move the site to {again.site}"
         wait_until(lambda: not [page for page in pages(again) if demo.site in page.read_text()])
         assert again.micropub in (again.output / "index.html").read_text()
 

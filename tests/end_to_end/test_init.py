@@ -191,7 +191,7 @@ def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
     conf.write_text(f"{conf.read_text()}{line}\n{bridge_line}\n{mentions}\n")
     commit(site)
     (bridge / "bridge.toml").unlink()
-    assert "says all that it should" in done("init", site, "--yes", cwd=bridge)
+    assert "needs no changes" in done("init", site, "--yes", cwd=bridge)
 
 
 def test_a_host_that_builds_the_site_is_left_to_it(
@@ -212,7 +212,7 @@ def test_the_url_of_a_repo_will_do_where_there_is_no_clone(
 ) -> None:
     remote = publish(site, tmp_path / "remote.git")
     told = done("init", remote.as_uri(), "--yes", cwd=bridge)
-    assert "Add at the end of pelicanconf.py" in told
+    assert "Add these lines at the end of pelicanconf.py" in told
     assert "DISPLAY_CATEGORIES_ON_MENU = False" in told
     assert git("remote", "get-url", "origin", cwd=bridge / "site.git") == remote.as_uri()
     assert written(bridge)["site"]["me"] == "https://example.com/"
@@ -239,7 +239,7 @@ def test_in_the_owners_clone_git_status_stays_clean(site: Path) -> None:
 def test_two_questions_each_with_an_answer_to_suggest(site: Path, bridge: Path) -> None:
     told = done("init", site, cwd=bridge, text="www.ada.example\n\n")
     assert "The address of your site [https://example.com/]:" in told
-    assert "Where the world will reach the bridge [https://bridge.ada.example/]:" in told
+    assert "The public URL of the bridge [https://bridge.ada.example/]:" in told
     assert written(bridge)["site"]["me"] == "https://www.ada.example/"
 
 
@@ -266,7 +266,7 @@ def test_an_address_that_cannot_sign_in_is_refused(site: Path, bridge: Path, add
 def test_a_second_time_changes_nothing(site: Path, bridge: Path) -> None:
     done("init", site, "--yes", cwd=bridge)
     before = (bridge / "bridge.toml").read_bytes()
-    assert "is there already" in refused("init", site, "--yes", cwd=bridge)
+    assert "exists already" in refused("init", site, "--yes", cwd=bridge)
     assert (bridge / "bridge.toml").read_bytes() == before
 
     (bridge / "bridge.toml").unlink()

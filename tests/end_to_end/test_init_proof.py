@@ -38,8 +38,8 @@ def add(site: Path, path: str, text: str) -> None:
 
 def test_a_plain_site_is_the_same(site: Path, bridge: Path) -> None:
     told = proof(site, bridge)
-    assert "ok   comparison: `pelican` makes the same " in told, told
-    assert "ok   articles: each one can be read" in told
+    assert "ok   comparison: `pelican` builds the same " in told, told
+    assert "ok   articles: all can be read" in told
     assert "BAD" not in told, told
     assert "note plugin: " in told, "the line that init says to add is not there yet"
 
@@ -52,7 +52,7 @@ def test_what_only_the_owners_folder_has_is_listed(site: Path, bridge: Path) -> 
     add(site, "content/second.md", "Title: Second\n\n")
     told = proof(site, bridge)
     (line,) = [line for line in told.splitlines() if "your folder" in line]
-    assert "has what is in no commit: " in line
+    assert "has files that are not committed: " in line
     for name in ("secret-theme/", "content/first.md", "content/second.md"):
         assert name in line
 
@@ -66,7 +66,7 @@ def test_a_theme_that_is_only_in_the_owners_folder_fails_with_that_said(
     add(site, "plugins/mine.py", "def register(): pass\n")
     told = proof(site, bridge)
     assert "BAD  build: Pelican fails" in told
-    assert "has what is in no commit: plugins/" in told
+    assert "has files that are not committed: plugins/" in told
 
 
 def test_a_page_that_is_made_of_what_the_bridge_may_not_read_is_named_with_the_cause(
@@ -91,7 +91,7 @@ def test_a_page_that_is_made_of_what_the_bridge_may_not_read_is_named_with_the_c
     told = proof(site, bridge)
     assert "note comparison: " in told
     assert "index.html" in told
-    assert f"It may come from this: the site's code is not let read {outside}" in told
+    assert f"Possible causes: the site's code may not read {outside}" in told
 
 
 def test_submodules_that_can_be_had_make_no_difference(
@@ -105,5 +105,5 @@ def test_submodules_that_can_be_had_make_no_difference(
     commit(site)
     publish(site, tmp_path / "remote.git")
     told = proof(site, bridge)
-    assert "ok   comparison: `pelican` makes the same " in told, told
+    assert "ok   comparison: `pelican` builds the same " in told, told
     assert "checkout" not in told, told

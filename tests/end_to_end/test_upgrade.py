@@ -118,7 +118,7 @@ async def test_a_bridge_that_committed_in_the_owners_clone(
     await it_works(bridge, http, site / "output")
     wait_until(lambda: git("log", "-1", "--format=%s", cwd=site) == "Note: Hello from an app")
     assert git("status", "--porcelain", cwd=site) == "?? content/draft.txt"
-    assert "is there already" in refused("init", cwd=bridge)
+    assert "exists already" in refused("init", cwd=bridge)
 
 
 async def test_a_bridge_with_a_bare_clone_of_its_own(
@@ -158,7 +158,7 @@ def test_a_bare_clone_that_is_gone_is_made_again(site: Path, tmp_path: Path) -> 
     before = (bridge / "bridge.toml").read_bytes()
     shutil.rmtree(bridge / "site.git")
     assert "micropub-bridge init CLONE" in refused("init", cwd=bridge)
-    assert "Kept bridge.toml, and made" in done("init", site, cwd=bridge)
+    assert "Kept bridge.toml and created" in done("init", site, cwd=bridge)
     assert (bridge / "bridge.toml").read_bytes() == before
     assert git("rev-parse", "main", cwd=bridge / "site.git") == git("rev-parse", "main", cwd=site)
 

@@ -60,7 +60,7 @@ async def test_mentions_by_bridgy_beside_our_own_search_are_told_of(
     assert await notes(store, tmp_path) == []
     came(store, COMMENT, datetime.now(UTC))
     (note,) = await notes(store, tmp_path)
-    assert note.startswith("note answers from Mastodon: Bridgy takes them home as well")
+    assert note.startswith("note answers from Mastodon: both Bridgy and the bridge import them")
     assert "https://brid.gy/" in note
     assert await notes(store, tmp_path, backfeed="none") == []
     assert git(tmp_path / "repo.git", "log", "--format=%s").splitlines()[0] == "mention"

@@ -108,9 +108,9 @@ async def test_check_has_a_line_about_it(tmp_path: Path, monkeypatch: pytest.Mon
     )
     line = await privacy(file, settings)
     assert line.startswith("ok ")
-    assert f"{file} could be opened by others" in line or f"{file}, " in line
+    assert f"{file} could be opened by other users" in line or f"{file}, " in line
     assert mode(file) == 0o600
-    assert "for this user alone" in await privacy(file, settings)
+    assert "accessible to this user only" in await privacy(file, settings)
 
     file.chmod(0o644)
     monkeypatch.setattr(Path, "chmod", lambda *_: None)

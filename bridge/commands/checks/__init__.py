@@ -1,5 +1,5 @@
-"""``micropub-bridge check``: finds what would not work before an app does. Each check says how
-to fix what it finds.
+"""``micropub-bridge check``: finds what does not work before an app does, with a remedy for
+each finding.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bridge.settings import Settings
 class Finding:
     """One line of ``micropub-bridge check``.
 
-    ``remedy`` is empty where everything is well. ``broken`` is false for what only could be better.
+    ``remedy`` is empty where all is well. ``broken`` is false for mere advice.
     """
 
     subject: str
@@ -33,6 +33,6 @@ class Finding:
 
 
 def address_of(settings: Settings) -> str:
-    """Where the bridge of these settings is reached, with a slash at the end."""
+    """The public URL of the bridge, with a slash at its end."""
     local = f"http://127.0.0.1:{settings.server.port}/"
     return (settings.server.public_url or local).rstrip("/") + "/"

@@ -1,4 +1,4 @@
-"""Requests an address as an app would. A failed request is an answer, too, not an exception."""
+"""HTTP requests of the checks. A failed request is a result and not an exception."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; ``status`` 0 and the reason in ``text`` where nothing did."""
+    """The response; ``status`` is 0 and ``text`` the reason where there was none."""
 
     status: int
     text: str
@@ -27,7 +27,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, object]:
-        """The JSON object that came back; empty where it was none."""
+        """The JSON object in the body; ``{}`` where it is not one."""
         try:
             value = json.loads(self.text)
         except ValueError:
@@ -36,7 +36,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """How it went, for a sentence."""
+        """The result as a part of a sentence."""
         return f"answers {self.status}" if self.status else f"cannot be reached: {self.text}"
 
 
@@ -49,7 +49,7 @@ async def ask(
     data: bytes | None = None,
     form: Mapping[str, str] | None = None,
 ) -> Answer:
-    """GET, or POST where there is ``data`` or a ``form``."""
+    """GET ``url``, or POST if there is ``data`` or a ``form``."""
     headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token else {})
     body: io.BytesIO | aiohttp.FormData | None = None if data is None else io.BytesIO(data)
     if form is not None:

@@ -1,4 +1,4 @@
-"""Compares what the bridge builds with what ``pelican`` builds in a fresh clone of the repo."""
+"""Compares the bridge's build with that of ``pelican`` in a fresh clone of the repo."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from bridge.store.sync.transport import Transport
 _SECONDS = 900.0
 _SHOWN = 10
 _TIME = re.compile(rb"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b")
-_USUAL_CAUSES = "Look for a plugin that asks the network, the clock, or for files elsewhere."
+_USUAL_CAUSES = "Look for a plugin that uses the network, the time, or files outside of the repo."
 
 
 async def check_comparison(
     store: GitStore, head: Version, built: Path, settings: Settings, causes: Sequence[str]
 ) -> Finding:
-    """Compare ``built``, the bridge's pages, with those of ``pelican``.
+    """Compare the output in ``built``, made by the bridge, with that of ``pelican``.
 
-    ``causes`` are what the bridge's build is known to lack: a difference may come from them.
+    ``causes`` are known limits of the bridge's build that may explain differences.
     """
     folder = built.with_name("plain")
     try:
@@ -41,8 +41,8 @@ async def check_comparison(
     except StoreBroken as error:
         return Finding(
             "comparison",
-            f"no fresh clone of the repo can be made: {error}",
-            "See that `git clone --recurse-submodules` works for your repo.",
+            f"the repo cannot be cloned: {error}",
+            "Make `git clone --recurse-submodules` work for your repo.",
             broken=False,
         )
     try:
@@ -51,8 +51,8 @@ async def check_comparison(
         names = {*Tree(folder / "first").walk(), *Tree(built).walk()}
         other = await asyncio.to_thread(differing, built, folder / "first", names)
         if other:
-            # A page that tells the time differs from itself as well.
-            with step("Building the clone once more, for what differs each time"):
+            # A page with the time of the build differs from itself.
+            with step("Building the clone once more, to find what differs with each build"):
                 await _build(settings, folder, "second")
             other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
             other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
@@ -60,25 +60,27 @@ async def check_comparison(
         return Finding(
             "comparison",
             f"`pelican` fails in a fresh clone of the repo: {failure}",
-            "Commit what it needs, or name in the settings where that is.",
+            "Commit the files that it needs, or name their folder in the settings.",
             broken=False,
         )
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     if not other:
-        return Finding("comparison", f"`pelican` makes the same {len(names)} files in a clone")
+        return Finding("comparison", f"`pelican` builds the same {len(names)} files in a clone")
     more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
     return Finding(
         "comparison",
-        f"{len(other)} of {len(names)} files are other than `pelican` makes in a clone:"
+        f"{len(other)} of {len(names)} files differ from what `pelican` builds in a clone:"
         f" {', '.join(other[:_SHOWN])}{more}",
-        f"It may come from this: {'; '.join(causes)}" if causes else _USUAL_CAUSES,
+        f"Possible causes: {'; '.join(causes)}" if causes else _USUAL_CAUSES,
         broken=False,
     )
 
 
 def check_folder(settings: Settings, store: GitStore) -> Finding | None:
-    """What only the owner's clone has, where that is on this machine; ``None`` for nothing."""
+    """Uncommitted and ignored files in the owner's clone, if that is on this machine;
+    ``None`` if there are none.
+    """
     name, state = settings.publish.remote, settings.site.state
     if not name:
         return None
@@ -91,14 +93,15 @@ def check_folder(settings: Settings, store: GitStore) -> Finding | None:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return Finding(
         "your folder",
-        f"{transport.local.path} has what is in no commit: {', '.join(names[:_SHOWN])}{more}",
-        "What the site is built with has to be committed: the bridge builds commits.",
+        f"{transport.local.path} has files that are not committed:"
+        f" {', '.join(names[:_SHOWN])}{more}",
+        "Commit the ones that the site needs: the bridge builds from commits.",
         broken=False,
     )
 
 
 def _differ_by_time(built: Path, plain: Path, name: str) -> bool:
-    """Whether only the time of day differs: a sitemap tells it to the minute, for instance."""
+    """Whether two files differ only in times of day, such as those of a sitemap."""
     one, other = built / name, plain / name
     if not (one.is_file() and other.is_file()):
         return False
@@ -106,7 +109,7 @@ def _differ_by_time(built: Path, plain: Path, name: str) -> bool:
 
 
 class _PelicanFailed(Exception):
-    """The text is the end of what it has printed."""
+    """The build failed; the text is the end of its output."""
 
 
 def _clone(store: GitStore, head: Version, settings: Settings, folder: Path) -> None:
@@ -117,10 +120,10 @@ def _clone(store: GitStore, head: Version, settings: Settings, folder: Path) -> 
 
 
 async def _build(settings: Settings, folder: Path, output: str) -> None:
-    """As the owner does by hand, in the environment that this command was started in."""
+    """Build as the owner would by hand, in this command's environment."""
     clone, file = folder / "clone", settings.site.settings
     environment = importing_from((clone / file).parent, process.environment({}))
-    # Posts of one moment have an order of their own only while the plugin is off.
+    # Without the plugin the order of posts with equal dates depends on the hash seed.
     environment["PYTHONHASHSEED"] = "0"
     argv = [sys.executable, "-m", "pelican", settings.content.folder or ".", "-s", file]
     (clone / settings.content.folder).mkdir(parents=True, exist_ok=True)

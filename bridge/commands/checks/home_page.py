@@ -1,4 +1,4 @@
-"""What the live home page says about where to sign in and where to post."""
+"""Checks the endpoints that the live home page advertises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _METADATA = ".well-known/oauth-authorization-server"
 async def check_home_page(
     session: aiohttp.ClientSession, base: str, settings: Settings
 ) -> AsyncIterator[Finding]:
-    """Each link against what the settings say that it must be; metadata against the links."""
+    """Compare each link with the settings, and the metadata with the links."""
     me = settings.site.me
     page = await ask(session, me, accept="text/html")
     if page.status != 200:
@@ -30,7 +30,7 @@ async def check_home_page(
         if settings.webmention.receive:
             yield await _check_webmention(session, page, base, settings)
     own = [f"{base}{_METADATA}"] if settings.indieauth.enabled else []
-    # Clients that find metadata believe it alone, and several fail hard where it is not there.
+    # Clients that support metadata use nothing else, and several fail if it is missing.
     for url in _links(page, "indieauth-metadata") or own:
         yield _check_metadata(url, await ask(session, url), base, settings)
 
@@ -46,7 +46,7 @@ def _check_links(page: Answer, base: str, settings: Settings) -> Iterator[Findin
 
 
 def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Finding:
-    """``right`` is ``None`` where any address will do that is not the bridge's own."""
+    """``right`` is ``None`` where any URL but the bridge's own is correct."""
     if not found:
         return Finding(
             f"rel={rel}",
@@ -58,7 +58,7 @@ def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Fin
         return Finding(f"rel={rel}", told)
     if found == [right]:
         return Finding(f"rel={rel}", told)
-    but = f"not {right}" if right else "where the built-in server is off"
+    but = f"not {right}" if right else "but the built-in server is off"
     return Finding(
         f"rel={rel}",
         f"the live home page says {told}, {but}",
@@ -69,14 +69,15 @@ def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Fin
 async def _check_webmention(
     session: aiohttp.ClientSession, page: Answer, base: str, settings: Settings
 ) -> Finding:
-    """Whether a mention would arrive: one is sent that the bridge has to refuse (a page that
-    mentions itself, Webmention 3.2.1), to where the home page says."""
+    """Check that a webmention would arrive: sends one that the bridge must reject (a page
+    that mentions itself, Webmention 3.2.1) to the advertised endpoint.
+    """
     right = f"{base}webmention"
     found = _links(page, "webmention")
     if not found:
         return Finding(
             "webmentions",
-            "the live home page does not say where to send them: no one can",
+            "the live home page does not name an endpoint, so none can be sent",
             f'Set INDIEAUTH_WEBMENTION = "{right}" in your Pelican settings, build and publish; or'
             " [webmention] receive = false.",
             broken=False,
@@ -90,19 +91,24 @@ async def _check_webmention(
     me = settings.site.me
     answer = await ask(session, right, form={"source": me, "target": me})
     if answer.status == 400 and "same" in str(answer.json.get("error_description")):
-        return Finding("webmentions", f"a mention of {me} would arrive at {right}")
+        return Finding("webmentions", f"webmentions for {me} arrive at {right}")
     if not answer.status or answer.status >= 500:
-        # That the bridge does not answer at all is told as such.
-        return Finding("webmentions", f"{right} {answer.words}", "See there.", broken=False)
+        # That the bridge does not answer is reported by another check.
+        return Finding(
+            "webmentions",
+            f"{right} {answer.words}",
+            "See the finding about the bridge.",
+            broken=False,
+        )
     return Finding(
         "webmentions",
         f"{right} {answer.words}, where it should refuse a page that mentions itself",
-        f"Lead /webmention to the bridge, too ({doc('proxies.md')}).",
+        f"Have your proxy forward /webmention to the bridge, too ({doc('proxies.md')}).",
     )
 
 
 def _links(page: Answer, rel: str) -> list[str]:
-    """Every different address that the page names, in headers or in its head."""
+    """The distinct URLs with this relation in the page's headers and head."""
     if page.status != 200:
         return []
     named = header_links(page.links, page.url, rel)
@@ -111,18 +117,18 @@ def _links(page: Answer, rel: str) -> list[str]:
 
 
 def _check_metadata(url: str, answer: Answer, base: str, settings: Settings) -> Finding:
-    """The issuer is what apps compare with `iss` in each answer of the server (IndieAuth 4.1.1)."""
+    """Check the issuer, which apps compare with ``iss`` in responses (IndieAuth 4.1.1)."""
     issuer = answer.json.get("issuer")
     if answer.status != 200 or not isinstance(issuer, str):
         return Finding(
             "IndieAuth metadata",
             f"{url} {answer.words}" + (", but no metadata" if answer.status == 200 else ""),
-            "Lead /.well-known/ to the bridge, too, or remove INDIEAUTH_METADATA.",
+            "Have your proxy forward /.well-known/ to the bridge, or remove INDIEAUTH_METADATA.",
         )
     if not url.startswith(issuer) or (settings.indieauth.enabled and issuer != base):
         return Finding(
             "IndieAuth metadata",
             f"{url} names {issuer} as issuer",
-            f"Let INDIEAUTH_BRIDGE and [server] public_url be the same: {base}",
+            f"Set INDIEAUTH_BRIDGE and [server] public_url to the same URL: {base}",
         )
     return Finding("IndieAuth metadata", f"{url} names {issuer} as issuer")

@@ -1,4 +1,4 @@
-"""The checks of this machine: the repo, its remote, Pelican's settings, a dry build."""
+"""The checks on this machine: the repo, its remote, Pelican's settings, a test build."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from bridge.store.sync.transport import Transport, TransportError
 
 _AT_ONCE = 50
 _SHOWN = 10
-#: A plugin that is not there. Pelican goes on without it.
+#: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
 _PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
 
 
 async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]:
-    """The repo first: without it nothing else can be looked at. ``file`` is ``bridge.toml``."""
+    """Check the repo first, which all other checks need. ``file`` is ``bridge.toml``."""
     try:
         store = GitStore(
             settings.site.repo, branch=settings.site.branch, author=settings.publish.author
@@ -66,7 +66,7 @@ async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]
 
 
 async def check_site(store: GitStore, head: Version, settings: Settings) -> AsyncIterator[Finding]:
-    """Whether the site at a version can be read and built by the bridge, as ``pelican`` does."""
+    """Check that the bridge can read and build the site at a commit as ``pelican`` does."""
     with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
         checkout = Path(folder, "site")
         files = Checkout(
@@ -78,7 +78,7 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
         with step("Laying out the site's files and submodules"):
             await asyncio.to_thread(files.bring_to, head)
         for warning in files.warnings:
-            yield Finding("checkout", warning, "What is built by the bridge lacks this.")
+            yield Finding("checkout", warning, "The bridge builds the site without it.")
         if finding := await asyncio.to_thread(check_folder, settings, store):
             yield finding
         async for finding in _check_pelican(store, checkout, head, settings, files.warnings):
@@ -90,8 +90,8 @@ def _check_repo(store: GitStore, settings: Settings) -> Finding:
     try:
         private.make_folder(state)
     except OSError as error:
-        remedy = "Make it for the user that runs the bridge, or set [site] state."
-        return Finding("repo", f"the folder {state} cannot be made: {error.strerror}", remedy)
+        remedy = "Create it for the user that runs the bridge, or set [site] state."
+        return Finding("repo", f"the folder {state} cannot be created: {error.strerror}", remedy)
     places = [state, store.bare_repo.common, store.bare_repo.common / "objects"]
     closed = next((place for place in places if not os.access(place, os.W_OK)), None)
     if closed is None:
@@ -99,38 +99,42 @@ def _check_repo(store: GitStore, settings: Settings) -> Finding:
     return Finding(
         "repo",
         f"{closed} cannot be written",
-        "Give the user that runs the bridge write access to the whole of it.",
+        "Give the user that runs the bridge write access to all of it.",
     )
 
 
 def _check_private(file: Path, state: Path, settings: Settings) -> Finding:
-    """Whether others on this machine can read secrets and drafts; where they could, no longer."""
+    """Check that other users cannot read secrets and drafts; restricts permissions where they
+    could.
+    """
     database = private.database_files(settings.indieauth.database)
     paths = [file, state, *database, *private.database_files(state / "index.sqlite")]
     opened = private.tighten(paths)
     if still := [str(path) for path in opened if private.is_open(path)]:
         return Finding(
             "privacy",
-            f"others on this machine may open {', '.join(still)}",
+            f"other users of this machine can open {', '.join(still)}",
             f"As their owner run: chmod go= {' '.join(still)}",
             broken=False,
         )
     if opened:
         told = ", ".join(str(path) for path in opened)
-        return Finding("privacy", f"{told} could be opened by others on this machine; no longer")
-    return Finding("privacy", "settings, state and database are for this user alone")
+        return Finding(
+            "privacy", f"{told} could be opened by other users of this machine; no longer"
+        )
+    return Finding("privacy", "settings, state and database are accessible to this user only")
 
 
 def _check_remote(store: GitStore, settings: Settings) -> Finding:
     name = settings.publish.remote
     if not name:
-        return Finding("remote", "none is wanted ([publish] remote is empty)")
+        return Finding("remote", "none is configured ([publish] remote is empty)")
     state, token = settings.site.state, settings.publish.token
     transport = Transport(store.bare_repo, name, token, state, store.disk)
     if not transport.url():
         return Finding(
             "remote",
-            f"the repo has no remote of the name {name!r}",
+            f"the repo has no remote named {name!r}",
             f"git -C {settings.site.repo} remote add {name} URL, or set [publish] remote.",
         )
     try:
@@ -140,7 +144,7 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
         return Finding(
             "remote",
             f"{name} cannot be pushed to: {error}",
-            f"See that this user has a key for it, or set [publish] token ({doc('git.md')}).",
+            f"Give this user a key for it, or set [publish] token ({doc('git.md')}).",
         )
     return Finding("remote", f"{name} can be read and pushed to")
 
@@ -184,9 +188,9 @@ async def _check_pelican(
         return
     for finding in _check_pages(output, outcome):
         yield finding
-    causes = [f"the site's code is not let read {path}" for path in site.denied] + list(lacking)
+    causes = [f"the site's code may not read {path}" for path in site.denied] + list(lacking)
     if facts.values.get("DEFAULT_DATE") == "fs":
-        causes.append("DEFAULT_DATE is 'fs', and each checkout has its own times of files")
+        causes.append("DEFAULT_DATE is 'fs', and file times differ in each checkout")
     yield await check_comparison(store, head, output, settings, causes)
     yield _check_advertised(output, facts, settings)
 
@@ -194,7 +198,7 @@ async def _check_pelican(
 async def _unread(
     store: GitStore, head: Version, site: SiteProcess, settings: Settings
 ) -> list[Unread]:
-    """The articles of which Pelican makes no page."""
+    """The articles that Pelican cannot read."""
     suffixes = tuple(f".{suffix}" for suffix in site.facts.suffixes)
 
     def sources() -> list[Source]:
@@ -230,41 +234,43 @@ def _check_confinement(site: SiteProcess) -> Finding:
     if not site.confined:
         return Finding(
             "confinement",
-            "this kernel has no Landlock: the site's own code, and anyone who may commit posts, can"
+            "this kernel has no Landlock: the site's own code, and anyone who can commit posts, can"
             " read every file that the bridge can",
             "Run the bridge on Linux 5.13 or newer, with Landlock switched on.",
             broken=False,
         )
     if not site.denied:
-        return Finding("confinement", "the site's own code sees the site, and no other files")
+        return Finding("confinement", "the site's own code can access the site and no other files")
     return Finding(
         "confinement",
-        f"the site's own code is not let read {', '.join(site.denied)}",
+        f"the site's own code may not read {', '.join(site.denied)}",
         "If it needs to, name the folder in [site] folders.",
         broken=False,
     )
 
 
 def _remedy(reason: str) -> str:
-    """What helps against a failure of Pelican's."""
+    """The remedy for a failure of Pelican."""
     if NO_MODULE.search(reason) or _PLUGIN.search(reason):
         line = f"{sys.executable} -m pip install PACKAGE"
         instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
-        return f"Install what has it into the bridge's environment, too ({line}){instead}."
-    return "Build the site by hand with these settings, and fix that."
+        return (
+            f"Install the package that has it in the bridge's environment, too ({line}){instead}."
+        )
+    return "Build the site by hand with these settings, and fix the error."
 
 
 def _check_articles(unread: Sequence[Unread]) -> Finding:
     if not unread:
-        return Finding("articles", "each one can be read")
+        return Finding("articles", "all can be read")
     shown = "; ".join(f"{each.path} ({each.reason})" for each in unread[:_SHOWN])
     more = f"; and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
     return Finding(
         "articles",
-        f"Pelican makes no page of {shown}{more}",
+        f"Pelican makes no page for {shown}{more}",
         _remedy(shown)
         if NO_MODULE.search(shown)
-        else "Correct these files, or move them to where the site looks for no articles.",
+        else "Correct these files, or move them out of the articles' folders.",
         broken=False,
     )
 
@@ -272,12 +278,12 @@ def _check_articles(unread: Sequence[Unread]) -> Finding:
 def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
     configured = str(facts.values.get("SITEURL") or "").rstrip("/")
     if configured:
-        return Finding("SITEURL", f"apps are told addresses below {configured}")
+        return Finding("SITEURL", f"apps get URLs below {configured}")
     return Finding(
         "SITEURL",
-        f"it is empty in {settings.site.settings}: apps are told addresses below"
-        f" {settings.site.me}, but feeds and what the plugin writes need it",
-        "Set it there, or name your publishing settings in [site] settings.",
+        f"it is empty in {settings.site.settings}: apps get URLs below"
+        f" {settings.site.me}, but feeds and the plugin need it",
+        "Set it there, or set [site] settings to your publishing settings.",
         broken=False,
     )
 
@@ -311,7 +317,7 @@ def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
         files = "; ".join(f"{file} ({reason})" for file, reason in outcome.left_out)
         yield Finding(
             "build",
-            f"Pelican builds the site ({pages} pages), but leaves out {files}",
+            f"Pelican builds the site ({pages} pages), but without {files}",
             "Fix these files.",
             broken=False,
         )
@@ -328,13 +334,13 @@ def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
             f"a plugin or Pelican logs an error: {warning}",
             f"The site is built without that plugin. {_remedy(warning)}"
             if _PLUGIN.search(warning)
-            else "The site is built all the same; look into it if something is missing from it.",
+            else "The site is built nevertheless; see whether something is missing.",
             broken=False,
         )
 
 
 def _check_advertised(output: Path, facts: SiteFacts, settings: Settings) -> Finding:
-    """Whether the plugin is on: what is not in the pages here will never be in the live ones."""
+    """Whether the plugin is active: endpoints missing in these pages will be missing live, too."""
     base = address_of(settings)
     index = output / str(facts.values.get("INDEX_SAVE_AS") or "index.html")
     html = index.read_bytes() if index.is_file() else b""
@@ -350,5 +356,5 @@ def _check_advertised(output: Path, facts: SiteFacts, settings: Settings) -> Fin
 
 
 def _builds_here(settings: Settings) -> bool:
-    """Whether it matters that the site can be built on this machine."""
+    """Whether the site is to be built on this machine."""
     return settings.rebuild.mode in {"resident", "command"}

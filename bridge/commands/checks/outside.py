@@ -15,14 +15,14 @@ from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 
 _SECONDS = 10
-#: Not a valid token: only to see where it arrives.
+#: An invalid token, to see whether it arrives.
 _PROBE = "check-" + "0" * 24
-#: Proxies that were told nothing stop at a megabyte, and photos do not.
+#: A body that proxies reject by default (over a megabyte), but a photo may be that large.
 _PHOTO = 4_000_000
 
 
 async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
-    """As an app would: the bridge, the home page, then whatever that names."""
+    """Check, as an app would, the bridge, then the home page, then the endpoints that it names."""
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         base = address_of(settings)
@@ -40,7 +40,9 @@ def _check_scheme(base: str) -> Finding:
     if parts.scheme == "https" or parts.hostname in LOOPBACK:
         return Finding("public_url", base)
     return Finding(
-        "public_url", f"{base} is not https: tokens can be read on the way", "Put TLS before it."
+        "public_url",
+        f"{base} is not https: tokens can be intercepted",
+        "Put a proxy with TLS in front of it.",
     )
 
 
@@ -49,7 +51,7 @@ async def _check_bridge(
 ) -> AsyncIterator[Finding]:
     health = await ask(session, f"{base}healthz")
     if health.json.get("status") != "ok":
-        remedy = f"Start it (`{command()} serve`), and see that your proxy leads there."
+        remedy = f"Start it (`{command()} serve`), and make your proxy forward to it."
         yield Finding("bridge", f"{base} {health.words}", remedy)
         return
     yield Finding("bridge", f"{base} answers")
@@ -61,28 +63,29 @@ async def _check_bridge(
 def _check_header(asked: Answer) -> Finding:
     error = asked.json.get("error")
     if error == "invalid_token":
-        return Finding("Authorization header", "it arrives, and a false token is refused")
+        return Finding("Authorization header", "it arrives, and an invalid token is rejected")
     if error == "unauthorized":
         return Finding(
             "Authorization header",
-            "it does not arrive: something before the bridge takes it away",
-            f"Have your proxy pass it on: {doc('proxies.md')} shows how for each.",
+            "it does not arrive: something in front of the bridge removes it",
+            f"Have your proxy pass it on: see {doc('proxies.md')}.",
         )
     told = f"{asked.words} {error or ''}".rstrip()
     return Finding(
         "Authorization header",
-        f"a false token is not refused as it should be: the bridge {told}",
+        f"an invalid token is not rejected as it should be: the bridge {told}",
         "See the bridge's log: its token endpoint may not answer.",
     )
 
 
 def _check_size(asked: Answer, settings: Settings) -> Finding:
-    """The bridge refuses in JSON, a proxy does not."""
+    """Check that a photo-sized body arrives: the bridge rejects it with JSON, a proxy does not."""
     if asked.json.get("error"):
-        return Finding("uploads", "a photo's worth of bytes arrives")
+        return Finding("uploads", "a body of the size of a photo arrives")
     return Finding(
         "uploads",
-        f"a photo's worth of bytes does not arrive: something before the bridge {asked.words}",
+        "a body of the size of a photo does not arrive: something in front of the bridge"
+        f" {asked.words}",
         f"Have your proxy let bodies of {settings.media.max_bytes} bytes through"
         f" ({doc('proxies.md')}).",
     )
@@ -93,12 +96,12 @@ async def _check_token_endpoint(session: aiohttp.ClientSession, url: str) -> Fin
     if answer.status in {400, 401, 403}:
         return Finding(
             "token endpoint",
-            f"{url} refuses a false token; whether it checks `me` cannot be seen from here",
+            f"{url} rejects an invalid token; whether it checks `me` cannot be tested from here",
             "Prefer [auth] introspection_endpoint, or [indieauth] enabled = true.",
             broken=False,
         )
     return Finding(
         "token endpoint",
-        f"{url} {answer.words}, where it should refuse a false token",
+        f"{url} {answer.words}, where it should reject an invalid token",
         "See [auth] token_endpoint.",
     )

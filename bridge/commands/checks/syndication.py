@@ -1,4 +1,4 @@
-"""Whether the accounts that copies go to let the bridge in."""
+"""Checks the accounts that posts are syndicated to."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from bridge.syndication.factory import make_vault, try_account
 from bridge.syndication.jobs import Ledger
 
 _BRIDGY = "https://brid.gy/"
-#: What Bridgy sends: https://brid.gy/KIND/NETWORK/…
+#: The source URLs of Bridgy's webmentions: https://brid.gy/KIND/NETWORK/…
 _SENT = re.compile(rb"https?://(?:www\.)?brid\.gy/\w+/(mastodon|bluesky)/")
-#: What says on a home page that it is used.
+#: Links on a home page that show that Bridgy is used.
 _NAMED = re.compile(rb"https?://(?:www\.)?brid\.gy/(?:publish/)?(mastodon|bluesky)\b")
-#: Mentions that came longer ago do not tell whether it is used still.
+#: Older mentions do not show that Bridgy is still used.
 _RECENTLY = timedelta(days=60)
 
 
 async def check_syndication(settings: Settings) -> AsyncIterator[Finding]:
-    """Each target with a type is asked whose account it is."""
+    """Ask each target with a type for the account of its token."""
     targets = [target for target in settings.syndication.targets if target.type]
     if not targets:
         return
@@ -52,18 +52,22 @@ async def check_syndication(settings: Settings) -> AsyncIterator[Finding]:
                 except ApiError as error:
                     remedy = "Set token_file, or connect the account at /desk/syndication."
                     if not error.denied:
-                        remedy = "See whether its server is up, and its address in the settings."
+                        remedy = "Check whether its server is up, and its URL in the settings."
                     told = f"{error}{_since(settings, target.uid)}"
                     yield Finding(f"copies at {target.name}", told, remedy)
                 else:
-                    yield Finding(f"copies at {target.name}", f"the bridge is {account} there")
+                    yield Finding(
+                        f"copies at {target.name}", f"the bridge is signed in as {account}"
+                    )
     finally:
         if database is not None:
             database.close()
 
 
 def _since(settings: Settings, uid: str) -> str:
-    """Since when the running bridge knows of it."""
+    """Since when the running bridge has had this trouble, for the message; ``""`` where it
+    has not.
+    """
     folder = settings.site.state / "keep" / "syndication"
     trouble = Ledger(folder).trouble(uid) if folder.is_dir() else None
     if trouble is None:
@@ -72,7 +76,7 @@ def _since(settings: Settings, uid: str) -> str:
 
 
 async def _check_bridgy(settings: Settings, targets: Sequence[Target]) -> AsyncIterator[Finding]:
-    """Bridgy takes the same answers home from outside: one of both is enough."""
+    """Check that responses are not imported by both the bridge and Bridgy."""
     wanted = {target.type for target in targets if target.backfeed != "none"}
     if not (wanted and settings.webmention.receive):
         return
@@ -83,7 +87,7 @@ async def _check_bridgy(settings: Settings, targets: Sequence[Target]) -> AsyncI
     for kind in sorted(wanted & used):
         yield Finding(
             f"answers from {kind.title()}",
-            "Bridgy takes them home as well as the bridge",
+            "both Bridgy and the bridge import them",
             f'Switch it off at {_BRIDGY}, or set backfeed = "none".',
             broken=False,
         )
