@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def register() -> None:
-    """Connects the plugin to Pelican's signals. Registering twice is the same as once."""
+    """Connect the plugin to Pelican's signals. Calling it twice has no further effect."""
     from pelican.plugins import signals  # noqa: PLC0415  (importing the plugin must cost nothing)
 
     from pelican_indieauth import plugin  # noqa: PLC0415

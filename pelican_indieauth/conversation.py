@@ -1,6 +1,6 @@
-"""Renders the mentions of a post: the macro, and what is appended to posts in other themes.
+"""Renders the mentions of a post, for the macro and for themes without it.
 
-Every value passes through :func:`markupsafe.escape`, and no other HTML comes in.
+All values are escaped with :func:`markupsafe.escape`; no HTML of others is included.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pelican.utils import strftime
 
 from pelican_indieauth.entry.mention import Mention, Mentions
 
-#: A link that a stranger has set: not the site's recommendation.
+#: The site does not endorse links set by others.
 _REL = 'rel="nofollow ugc"'
-#: How each list is marked up (microformats2), and whether it is one of faces.
+#: The microformats2 classes of each list, and whether it is shown as author pictures.
 _CLASSES = {
     "replies": ("u-comment", False),
     "rsvps": ("u-comment", False),
@@ -50,7 +50,7 @@ def conversation(
 
 
 def form(endpoint: str, target: str, words: Mapping[str, str]) -> str:
-    """A form to tell of a reply that stands elsewhere."""
+    """A form for submitting a reply on another site to the webmention endpoint."""
     label = e(words["mention-form"])
     return (
         f'<form class="indieauth-mention-form" method="post" action="{e(endpoint)}">'
@@ -61,7 +61,7 @@ def form(endpoint: str, target: str, words: Mapping[str, str]) -> str:
 
 
 def put_into(page: str, opening: str, html: str) -> str:
-    """A page with ``html`` at the end of the entry that begins with ``opening``."""
+    """The page with ``html`` inserted at the end of the entry that starts with ``opening``."""
     start = page.find(opening) if html else -1
     if start < 0:
         return page
@@ -90,7 +90,7 @@ def _group(
 
 
 def _person(mention: Mention) -> str:
-    """Someone who likes it: a face or a name, which leads to where they said so."""
+    """A like or the like: the author's picture or name, linked to the like."""
     url = ""
     if mention.author_url:
         url = f'<data class="u-url" value="{e(mention.author_url)}"></data>'
@@ -100,7 +100,7 @@ def _person(mention: Mention) -> str:
 
 
 def _said(mention: Mention, root: str, words: Mapping[str, str], date_format: str) -> str:
-    """What someone has written, and under it what was said of that."""
+    """A reply or the like with its text, and below it the responses to it."""
     name = e(mention.author)
     author = f'<span class="p-name">{name}</span>'
     if mention.author_url:
@@ -123,7 +123,7 @@ def _said(mention: Mention, root: str, words: Mapping[str, str], date_format: st
 
 
 def _link(mention: Mention, date_format: str) -> str:
-    """Where it stands: by its date, or by its host."""
+    """A link to the mention: its date, else its host."""
     if mention.published is None:
         host = mention.url.partition("://")[2].partition("/")[0]
         return f'<a class="u-url" href="{e(mention.url)}" {_REL}>{e(host)}</a>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SettingError(ValueError):
-    """A setting cannot be used. The text names it, its value, and what to write instead."""
+    """An invalid setting. The text names it, its value, and what to write instead."""
 
     def __init__(self, setting: str, value: object, problem: str, remedy: str) -> None:
         super().__init__(f"{setting} = {value!r} {problem}. {remedy}")

@@ -1,4 +1,4 @@
-"""Finishes a page on its way to the output folder."""
+"""Adds the plugin's links and markup to finished pages."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pelican_indieauth.discovery.card import with_card
 from pelican_indieauth.mentions import OfPost
 from pelican_indieauth.site import KEY, Site
 
-#: Where a page's context says that its text has been finished before it was written.
+#: The key in a page's context that marks it as finished while rendering.
 _FINISHED = "indieauth_finished"
 _ENDINGS = (".html", ".htm", ".xhtml")
 
 
 class PageTemplate(Template):
-    """A template that finishes whole pages as it renders them.
+    """A template that adds the plugin's markup to whole pages while rendering.
 
-    So no page is ever on disk without its links, and none is read and written twice, which would
-    be most of what the plugin costs (``benchmarks/plugin.py``).
+    So no page is written without its links, and none is read and written twice, which would be most
+    of the plugin's cost (``benchmarks/plugin.py``).
     """
 
     def render(self, *args: Any, **kwargs: Any) -> str:
-        """The text; with the links, where it is that of a page of the site."""
+        """Render the template; a page of the site gets its links."""
         context = args[0] if args else kwargs
         if not (isinstance(context, dict) and KEY in context and "output_file" in context):
             return super().render(*args, **kwargs)
@@ -35,7 +35,7 @@ class PageTemplate(Template):
             chunks = [*self.root_render_func(self.new_context(context))]
         except Exception:  # noqa: BLE001  (Jinja's own way: it raises again, and names the line)
             self.environment.handle_exception()
-        # Only the head is looked at and copied; the rest of the page is as long as it likes.
+        # Only the head is searched and copied; the rest of the page may be long.
         home = context["output_file"] == context[KEY].index
         said = _said(context, self.environment.getattr)
         heads = (at for at, chunk in enumerate(chunks, 1) if "<body" in chunk)
@@ -45,11 +45,11 @@ class PageTemplate(Template):
 
 
 def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
-    """The same for a page that something else than Jinja has rendered."""
+    """Add the same to a page that was not rendered with Jinja."""
     if _FINISHED in context:
         return
     file = Path(path)
-    # Undecodable bytes come back as they were: only what is added is ours.
+    # Undecodable bytes are written back unchanged.
     page = file.read_bytes().decode("utf-8", "surrogateescape")
     amended = finished(page, context, _said(context, getattr))
     if amended != page:
@@ -57,22 +57,23 @@ def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
 
 
 def _said(context: MutableMapping[str, Any], look: Callable[[Any, str], Any]) -> str:
-    """What others say of the post that a page is of, where the theme has no place for it.
+    """The mentions of the page's post as HTML, where the theme does not show them.
 
-    ``look`` gets an attribute as a template does, so that a build knows what the page depends on.
+    ``look`` gets an attribute as a template does, so that a build records what the page depends on.
     """
     site: Site = context[KEY]
     article = context.get("article")
     if not site.wraps or article is None or context["output_file"] != article.save_as:
         return ""
     mentions = look(article, "mentions")
-    # A post that another plugin has made up is none of ours.
+    # An article made by another plugin has no mentions of this plugin's.
     return str(look(mentions, "html")()) if isinstance(mentions, OfPost) else ""
 
 
 def finished(page: str, context: MutableMapping[str, Any], said: str = "") -> str:
-    """A page, or its beginning, with the links, the home page with the owner's h-card, and a
-    post's with what is ``said`` of it."""
+    """A page, or its start, with the links added; the home page with the owner's h-card, a
+    post's page with its mentions ``said``.
+    """
     site: Site = context[KEY]
     name: str = context["output_file"]
     if name.lower().endswith(_ENDINGS) or "." not in name.rpartition("/")[2]:

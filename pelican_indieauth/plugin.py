@@ -1,4 +1,4 @@
-"""Handlers of Pelican's signals (held weakly: functions of a module)."""
+"""Handlers of Pelican's signals (module functions, since Pelican holds them weakly)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pelican_indieauth.site import KEY, Site, site_of, warn_of_unknown
 
 
 def initialized(pelican: Any) -> None:
-    """Reads the settings before anything is built, so that a wrong one ends the run here.
+    """Read the settings before anything is built, so that an invalid one ends the run here.
 
-    Without this nothing else happens: each of the others looks for the site first.
+    All other handlers do nothing unless this one has stored the site.
     """
     settings = pelican.settings
     settings.pop(KEY, None)
@@ -32,16 +32,16 @@ def initialized(pelican: Any) -> None:
 
 
 def get_generators(pelican: Any) -> tuple[type, ...] | None:
-    """What the plugin writes besides: redirects, and a JSON Feed.
+    """The plugin's own generators: redirects and tombstones, and the JSON Feed.
 
-    Each build begins here, those of ``pelican -r`` too: the first upload may have come since.
+    Every build begins here, also with ``pelican -r``: the media folder may exist only now.
     """
     settings = pelican.settings
     site: Site | None = settings.get(KEY)
     if site is None:
         return None
     if site.media and (Path(settings["PATH"]) / site.media).is_dir():
-        # An upload is a file to serve, never a post to read.
+        # Uploads are static files, never posts.
         for name in ("STATIC_PATHS", "ARTICLE_EXCLUDES", "PAGE_EXCLUDES"):
             others = [path for path in settings[name] if path != site.media]
             settings[name] = [*others, site.media]
@@ -49,7 +49,7 @@ def get_generators(pelican: Any) -> tuple[type, ...] | None:
 
 
 def generator_init(generator: Any) -> None:
-    """Prepares a generator's templates, and the order in which it reads."""
+    """Prepare a generator's templates, and the order in which it reads files."""
     if KEY in generator.settings:
         site: Site = generator.settings[KEY]
         if site.mentions:
@@ -59,14 +59,14 @@ def generator_init(generator: Any) -> None:
 
 
 def article_generator_context(generator: Any, metadata: dict[str, Any]) -> None:
-    """A post has just been read."""
+    """Called when a post has been read."""
     if KEY in generator.settings and withheld.is_early(metadata, generator.settings):
-        # Pelican's own word for a file that it is to leave alone.
+        # Pelican's status for a file to leave out.
         metadata["status"] = "skip"
 
 
 def article_generator_pretaxonomy(generator: Any) -> None:
-    """All posts are read, and no list of them is made yet."""
+    """Called when all posts are read, before any list of them is made."""
     site: Site | None = generator.settings.get(KEY)
     if site is not None:
         found = generator.settings[withheld.KEY] = withheld.Withheld()
@@ -75,7 +75,7 @@ def article_generator_pretaxonomy(generator: Any) -> None:
 
 
 def page_generator_finalized(generator: Any) -> None:
-    """The same of pages, of which none is an app's."""
+    """The same for pages, which apps do not create."""
     site: Site | None = generator.settings.get(KEY)
     if site is not None and site.private_drafts:
         found = generator.settings.setdefault(withheld.KEY, withheld.Withheld())
@@ -83,9 +83,9 @@ def page_generator_finalized(generator: Any) -> None:
 
 
 def all_generators_finalized(generators: Sequence[Any]) -> None:
-    """Every post and every static file is known now, and nothing is written yet."""
+    """Called when all posts and static files are known, before anything is written."""
     for generator in generators:
-        # Another plugin's generator may be any class at all.
+        # A generator of another plugin may be of any class.
         site: Site | None = getattr(generator, "settings", {}).get(KEY)
         articles = list(markup.articles_of(generator))
         if site is None or not hasattr(generator, "articles"):
@@ -108,14 +108,14 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
 
 
 def content_written(path: str, context: Any) -> None:
-    """A page has just been written."""
+    """Called when a page has been written."""
     if KEY in context and "output_file" in context:
         context.get(redirects.WRITTEN, set()).add(context["output_file"])
         pages.finish_file(path, context)
 
 
 def feed_generated(context: Any, feed: Any) -> None:
-    """Makes a feed's items fit to be read, before it is written."""
+    """Improve a feed's items before the feed is written."""
     site: Site | None = context.get(KEY)
     if site is None:
         return
@@ -126,7 +126,7 @@ def feed_generated(context: Any, feed: Any) -> None:
 
 
 def finalized(pelican: Any) -> None:
-    """Everything is in the output folder, the site's own copies of our files too."""
+    """Called when everything is in the output folder, the site's static files included."""
     site: Site | None = pelican.settings.get(KEY)
     if site is not None:
         headers.write(

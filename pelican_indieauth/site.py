@@ -1,4 +1,4 @@
-"""The plugin's settings, checked: one value for each build."""
+"""The plugin's settings, validated: one object for each build."""
 
 from __future__ import annotations
 
@@ -26,23 +26,22 @@ _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_PRIVATE_DRAFTS", "INDIEAUTH_BRIDGY_FED", off_home.SETTING),
     *(mentions.SETTING, mentions.FORM),
 }
-#: Where a build's :class:`Site` is, in Pelican's settings and in the context made of them.
+#: The key of a build's :class:`Site` in Pelican's settings and contexts.
 KEY = "indieauth_site"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The settings that count, checked.
+    """The validated settings.
 
-    ``head`` is ``links`` for pages.
-    ``home`` is the address of the pages that are being built and ``root`` that of the whole site
-    (they differ in a sub-site of another language), both without a slash at the end. ``wraps``:
-    the plugin marks up posts itself; ``carded``: and the home page, whose output path is ``index``.
-    ``media`` is the folder of uploads, inside the content folder. ``private_drafts``: drafts that
-    were written by hand get no page either. ``bridgy_fed``: posts say that they are for Bridgy Fed.
-    ``not_on_home``: kinds of posts that stay out of the home page and the main feeds. ``mentions``
-    is the folder of what others say of posts, inside the content folder, empty where none is shown;
-    ``mention_form`` where a form for more sends to.
+    ``head`` inserts ``links`` into pages. ``home`` is the URL of the pages being built and ``root``
+    that of the whole site, both without a slash at the end (they differ in a subsite for another
+    language). ``wraps``: the plugin marks up posts itself; ``carded``: and the home page, whose
+    output path is ``index``. ``media`` is the folder of uploads, inside the content folder.
+    ``private_drafts``: drafts written by hand get no page. ``bridgy_fed``: posts link to Bridgy
+    Fed. ``not_on_home``: post types that are left out of the home page and the main feeds.
+    ``mentions`` is the mentions folder inside the content folder, ``""`` where they are not shown;
+    ``mention_form`` the endpoint for the form below posts, or ``""``.
     """
 
     links: tuple[Link, ...]
@@ -66,7 +65,7 @@ class Site:
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:
-    """The site that settings describe. Raises :class:`SettingError`."""
+    """The site for Pelican's settings. Raises :class:`SettingError`."""
     home = str(settings.get("SITEURL") or "").rstrip("/")
     root = home.removesuffix(f"/{_language(settings)}") if _language(settings) else home
     feed = _json_feed(settings)
@@ -82,7 +81,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
         home=home,
         root=root,
         owner=owner,
-        # A theme with markup of its own is left alone: a page has one entry, not two.
+        # A theme with microformats of its own is not changed: a page must have one entry.
         wraps=markup and own.isdisjoint({"h-entry", "h-event", "h-review"}),
         carded=markup and owner is not None and "h-card" not in own,
         index=str(settings.get("INDEX_SAVE_AS") or "index.html"),
@@ -102,24 +101,26 @@ def site_of(settings: Mapping[str, Any]) -> Site:
 
 
 def warn_of_unknown(settings: Mapping[str, Any]) -> None:
-    """A misspelt setting would do nothing, and say nothing."""
+    """Log a warning for each unknown ``INDIEAUTH_`` setting, which would have no effect."""
     for name in sorted(settings):
         if name.startswith(endpoints.PREFIX) and name not in _SETTINGS:
             import difflib  # noqa: PLC0415  (for mistakes alone)
 
             near = difflib.get_close_matches(name, _SETTINGS, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "See docs/plugin.md for those that are"
+            hint = (
+                f"Did you mean {near[0]}?" if near else "See docs/plugin.md for the existing ones"
+            )
             logger.warning("%s is not a setting of the IndieAuth plugin. %s", name, hint)
 
 
 def _media_folder(settings: Mapping[str, Any]) -> str:
-    """The folder of uploads, inside the content folder; empty where there is none."""
+    """The folder of uploads, inside the content folder; ``""`` where there is none."""
     name = "INDIEAUTH_MEDIA_FOLDER"
     value = settings.get(name, "media")
     if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
         remedy = 'Write the name of a folder in the content folder, such as "media"'
         raise SettingError(name, value, "is not a folder inside the content folder", remedy)
-    # A sub-site of another language links to the files of the main one.
+    # A subsite for another language uses the files of the main site.
     return "" if _language(settings) else value.strip("/")
 
 
@@ -127,19 +128,19 @@ def _json_feed(settings: Mapping[str, Any]) -> str:
     name = "INDIEAUTH_JSON_FEED"
     value = settings.get(name) or ""
     if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
-        remedy = 'Write where in the output it belongs, such as "feeds/all.json"'
+        remedy = 'Write a path in the output folder, such as "feeds/all.json"'
         raise SettingError(name, value, "is not a path below the output folder", remedy)
     return value
 
 
 def _language(settings: Mapping[str, Any]) -> str:
-    """The language of the sub-site that is being built (i18n_subsites), empty in the main one."""
+    """The language of the subsite that is being built (i18n_subsites); ``""`` for the main site."""
     language = settings.get("DEFAULT_LANG")
     return language if language and language in (settings.get("I18N_SUBSITES") or ()) else ""
 
 
 def _templates(settings: Mapping[str, Any]) -> list[Path]:
-    """Where the theme's templates are, and those that stand in for them."""
+    """The template folders of the theme and of its overrides."""
     theme_folder = settings.get("THEME")
     own = [Path(theme_folder).expanduser() / "templates"] if theme_folder else []
     return [*map(Path, settings.get("THEME_TEMPLATES_OVERRIDES", ())), *own]
@@ -152,7 +153,7 @@ def _owner(settings: Mapping[str, Any], root: str) -> Person | None:
     photo = settings.get("INDIEAUTH_PHOTO")
     if photo and not (isinstance(photo, str) and photo.startswith(("https://", "http://", "/"))):
         remedy = 'Write an absolute URL, or a path of the site such as "/media/me.jpg"'
-        raise SettingError("INDIEAUTH_PHOTO", photo, "is not an address", remedy)
+        raise SettingError("INDIEAUTH_PHOTO", photo, "is not a URL", remedy)
     own = root + photo if photo and photo.startswith("/") else photo
     return Person(str(name), f"{root}/", own or None)
 

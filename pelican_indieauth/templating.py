@@ -1,4 +1,4 @@
-"""What the plugin adds to Pelican's templates: links, macros, and a ``striptags`` that is safe."""
+"""Additions to Pelican's template environment: links, macros, and a safe ``striptags``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _TEMPLATES = FileSystemLoader(Path(__file__).parent / "templates")
 
 
 class Stripped(Markup):
-    """Text without tags, escaped: safe to print as it is, in a template that escapes or not."""
+    """Text without tags, escaped: safe to print, with autoescaping or without."""
 
 
 def prepare(environment: Environment) -> None:
-    """Adds them. A theme's own ``indieauth/entry.html`` goes before the plugin's."""
+    """Add them. A theme's own ``indieauth/entry.html`` takes precedence over the plugin's."""
     loader = environment.loader
     environment.loader = ChoiceLoader([loader, _TEMPLATES]) if loader else _TEMPLATES
     environment.template_class = PageTemplate
@@ -31,22 +31,22 @@ def prepare(environment: Environment) -> None:
 
 
 def striptags(value: Any) -> Stripped:
-    """Text without its tags, still safe to print.
+    """The text without its tags, safe to print.
 
-    Jinja's own filter unescapes what is left, so that a title written as ``&lt;script&gt;`` comes
-    out as a script wherever a theme prints ``title|striptags`` (Pelican does not autoescape).
+    Jinja's filter unescapes the result, so that a title written as ``&lt;script&gt;`` would become
+    a script wherever a theme prints ``title|striptags`` (Pelican does not autoescape).
     """
     return _stripped(str(value.__html__() if hasattr(value, "__html__") else value))
 
 
 @lru_cache(maxsize=1024)
 def _stripped(markup: str) -> Stripped:
-    """Themes print the same title in several places of a page, and in lists."""
+    """Cached, since themes print a title several times in a page and in lists."""
     return Stripped(escape(stripped(markup)))
 
 
 def _bare(encode: Callable[[Any], str]) -> Callable[[Any], str]:
-    """A filter that encodes for itself: what ``striptags`` has escaped, it gets as it was."""
+    """Wrap a filter that escapes by itself: it gets the result of ``striptags`` unescaped."""
 
     def encode_once(value: Any) -> str:
         return encode(value.unescape() if isinstance(value, Stripped) else value)

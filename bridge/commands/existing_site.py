@@ -152,7 +152,7 @@ class ExistingSite:
             output = self.output.relative_to(self.root).as_posix()
             found.append(
                 f"Your repo has the built pages, too (in {output}/). The bridge commits posts,"
-                " but no pages: if your site is served from the repo, have its host build it instead"
+                " but no pages: if your site is served from the repo, let its host build it instead"
                 f" ({doc('deploy.md')}), or a post has no page until you build and commit."
             )
         if missing := self.missing_locales:

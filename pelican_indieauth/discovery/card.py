@@ -1,4 +1,4 @@
-"""The owner's h-card on the home page of a theme that has none."""
+"""The owner's h-card on the home page, for themes without one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _BODY = re.compile(r"""<body(?=[\s>])(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""", re.IG
 
 
 def with_card(page: str, owner: Person) -> str:
-    """The page with the owner's h-card at the start of its body, for machines alone.
+    """The page with the owner's h-card, invisible, at the start of its body.
 
-    Its ``url`` and ``uid`` are the page's own address: so it is the page's representative h-card.
+    Its ``url`` and ``uid`` are the page's URL, which makes it the representative h-card.
     """
     body = _BODY.search(page)
     if body is None or _card(owner) in page:

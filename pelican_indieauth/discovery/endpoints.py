@@ -1,4 +1,4 @@
-"""Which links the site advertises, worked out from its settings."""
+"""The links to advertise, from the site's settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MICRO_BLOG = {
     "INDIEAUTH_MICROSUB": "https://micro.blog/microsub",
 }
 
-#: A name to the settings that it stands for; each of them can still be set by itself.
+#: Values of ``INDIEAUTH_SERVER``, and the settings each stands for; single ones can be overridden.
 PRESETS: Mapping[str, Mapping[str, str]] = {
     "indieauth.com": {
         "INDIEAUTH_AUTHORIZATION_ENDPOINT": "https://indieauth.com/auth",
@@ -29,7 +29,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
 
 PREFIX = "INDIEAUTH_"
 
-#: A link's rel to the setting that holds its address, in the order in which they are advertised.
+#: The setting for each link relation, in the order in which the links are advertised.
 _RELS = {
     "authorization_endpoint": "INDIEAUTH_AUTHORIZATION_ENDPOINT",
     "token_endpoint": "INDIEAUTH_TOKEN_ENDPOINT",
@@ -48,7 +48,7 @@ _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"'<>\\^`{|}]")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One link that clients look for. ``type`` is that of the file behind it, where it matters."""
+    """An advertised link. ``type`` is the media type of its target, where clients need it."""
 
     rel: str
     href: str
@@ -56,7 +56,7 @@ class Link:
 
 
 def configured(settings: Mapping[str, Any]) -> bool:
-    """Whether the site asks anything of the plugin; if not, nothing changes at all."""
+    """Whether any of the plugin's settings is set; if not, the plugin changes nothing."""
     return any(
         name.startswith(PREFIX) and value not in (None, "", (), [])
         for name, value in settings.items()
@@ -64,7 +64,7 @@ def configured(settings: Mapping[str, Any]) -> bool:
 
 
 def links(settings: Mapping[str, Any]) -> tuple[Link, ...]:
-    """Every link to advertise, in order. Raises :class:`SettingError`."""
+    """All links to advertise, in order. Raises :class:`SettingError`."""
     given = _given(settings)
     derived = {**_preset(settings), **_bridge(settings, given)}
     found = {**derived, **given}
@@ -73,12 +73,12 @@ def links(settings: Mapping[str, Any]) -> tuple[Link, ...]:
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The addresses that are set one by one."""
+    """The URLs that are set one by one."""
     return {name: _address(name, settings[name]) for name in _RELS.values() if settings.get(name)}
 
 
 def _preset(settings: Mapping[str, Any]) -> Mapping[str, str]:
-    """The addresses of a hosted server."""
+    """The URLs of a hosted server."""
     name = settings.get("INDIEAUTH_SERVER")
     if not name:
         return {}
@@ -89,21 +89,21 @@ def _preset(settings: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _bridge(settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """The addresses that follow from the bridge's own."""
+    """The URLs that follow from the bridge's URL."""
     value = settings.get("INDIEAUTH_BRIDGE")
     if not value:
         return {}
     base = _address("INDIEAUTH_BRIDGE", value)
     if urlsplit(base).query or urlsplit(base).fragment:
-        remedy = 'Write the bridge\'s own address, such as "https://bridge.example.com/"'
+        remedy = 'Write the bridge\'s URL, such as "https://bridge.example.com/"'
         raise SettingError("INDIEAUTH_BRIDGE", value, "has a query or a fragment", remedy)
     base = base.rstrip("/") + "/"
     posting = {
         "INDIEAUTH_MICROPUB": base + "micropub",
         "INDIEAUTH_MICROPUB_MEDIA": base + "media",
     }
-    # With an IndieAuth server elsewhere the bridge publishes no metadata: clients that find
-    # metadata believe it alone, and several fail hard when it is not there.
+    # With an IndieAuth server elsewhere the bridge publishes no metadata. Clients that find a
+    # metadata link use nothing else, and several fail if it leads nowhere.
     auth = {"INDIEAUTH_AUTHORIZATION_ENDPOINT", "INDIEAUTH_TOKEN_ENDPOINT"}
     if settings.get("INDIEAUTH_SERVER") or not auth.isdisjoint(given):
         return posting
@@ -115,11 +115,11 @@ def _bridge(settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, 
 
 
 def _me(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The owner's other profiles (``rel=me``): one address or a list of them."""
+    """The owner's other profiles (``rel=me``): one URL or a list."""
     value = settings.get(_ME) or ()
     if not isinstance(value, (str, list, tuple)):
         remedy = 'Write ["https://social.example/@me", "mailto:me@example.com"]'
-        raise SettingError(_ME, value, "is neither an address nor a list of them", remedy)
+        raise SettingError(_ME, value, "is neither a URL nor a list of URLs", remedy)
     for address in (value,) if isinstance(value, str) else value:
         yield _address(_ME, address, _ME_SCHEMES)
 
@@ -127,13 +127,15 @@ def _me(settings: Mapping[str, Any]) -> Iterator[str]:
 def _address(
     setting: str, value: Any, schemes: frozenset[str] = frozenset({"http", "https"})
 ) -> str:
-    """An absolute URL, as some clients do not resolve relative ones."""
+    """Validate an absolute URL; some clients do not resolve relative ones."""
     remedy = 'Write an absolute URL, such as "https://example.com/micropub"'
     if not isinstance(value, str):
         raise SettingError(setting, value, "is not a string", remedy)
     address = value.strip()
     if _UNSAFE.search(address):
-        raise SettingError(setting, value, "holds a character that no URL has", remedy)
+        raise SettingError(
+            setting, value, "contains a character that is not allowed in a URL", remedy
+        )
     try:
         parts = urlsplit(address)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Inserts the links into the head of a page, and changes nothing else."""
+"""Inserts the links into the head of a page, leaving the rest unchanged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from html import escape, unescape
 from pelican_indieauth.discovery.endpoints import Link
 
 _ATTRIBUTES = r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+"""
-#: The markup of a document's beginning. Comments, and elements whose text is not markup, are one
-#: piece each, so that a ``<head>`` inside them is none.
+#: A piece of markup at the start of a document. Comments and raw text elements are one piece each,
+#: so that a ``<head>`` inside them does not count.
 _PIECE = re.compile(
     r"<!--.*?(?:-->|\Z)"
     rf"|<(?P<raw>title|script|style|noscript|template)(?=[\s/>]){_ATTRIBUTES}>"
@@ -18,7 +18,7 @@ _PIECE = re.compile(
     rf"|<(?P<tag>[!?/]?[a-z]+)(?=[\s/>]){_ATTRIBUTES}>",
     re.IGNORECASE | re.DOTALL,
 )
-#: Browsers look for the encoding in the first 1,024 bytes: it keeps its place before the links.
+#: Browsers look for the encoding in the first 1,024 bytes, so the links come after it.
 _CHARSET = re.compile(rf"\s*<meta\s(?=[^>]*charset){_ATTRIBUTES}>", re.IGNORECASE)
 _END = re.compile(r"</head[\s>]|<body[\s>]", re.IGNORECASE)
 _LINK = re.compile(rf"<!--.*?-->|<(?P<link>link)\s{_ATTRIBUTES}>", re.IGNORECASE | re.DOTALL)
@@ -26,16 +26,18 @@ _ATTRIBUTE = re.compile(r"""([a-zA-Z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+
 
 
 class HeadLinks:
-    """The links of a site as they stand in heads: worked out once, and put into every page."""
+    """The link elements of a site, rendered once and inserted into every page."""
 
     def __init__(self, links: tuple[Link, ...]) -> None:
         self._links = links
-        # One rel and one absolute address each, rel first: some clients compare nothing but text.
+        # One rel and one absolute URL each, rel first: some clients search the text for just that.
         self._elements = "".join(map(_element, links))
         self._addresses = {form for link in links for form in (link.href, escape(link.href))}
 
     def put_into(self, page: str) -> str:
-        """The page with each link that it does not have yet. A fragment stays as it is."""
+        """The page with each link that it lacks. A fragment without head and body is not
+        changed.
+        """
         place = _place(page)
         if place is None:
             return page
@@ -45,13 +47,13 @@ class HeadLinks:
         return f"{page[:place]}{elements}{page[place:]}"
 
     def _present(self, page: str, place: int) -> set[Link]:
-        """The links that a head has by itself, one for each rel."""
+        """The links whose relation the head already has."""
         end = page.find("</head>", place)
         if end < 0:
             match = _END.search(page, place)
             end = match.start() if match else len(page)
         head = page[place:end]
-        # Hardly a theme has any of them, and that is seen without parsing.
+        # A quick search without parsing; themes rarely have any of these links.
         if not any(map(head.__contains__, self._addresses)):
             return set()
         found = [match[0] for match in _LINK.finditer(head) if match["link"]]
@@ -69,10 +71,11 @@ def _element(link: Link) -> str:
 
 
 def _place(page: str) -> int | None:
-    """Where links belong: at the start of the head, where nothing of the theme's can end it early.
+    """The offset for the links: at the start of the head, before anything of the theme's that could
+    end it early.
 
-    A page may leave out its ``<head>`` tag: then after the title, or else before the body. What
-    comes before the title is the same on most pages of a site, and is looked at once.
+    Where the ``<head>`` tag is omitted: after the title, or else before the body. The markup before
+    the title is the same on most pages, so the result is cached.
     """
     title = page.find("<title", 0, 1000)
     place = _place_before_title(page[:title]) if title >= 0 else None

@@ -1,4 +1,6 @@
-"""The same links as HTTP headers, in the formats that static hosts read from the output folder."""
+"""Writes the links as HTTP headers, in the formats that static hosts read from the output
+folder.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _RULE_FOR_ALL = re.compile(r"^/\*[ \t\r]*(?:\n|\Z)", re.MULTILINE)
 
 
 def chosen(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The formats to write: all of them, unless the setting names some or none."""
+    """The formats to write: all of them, or the ones that the setting names."""
     value = settings.get(_SETTING)
     if value is None:
         return tuple(_FORMATS)
@@ -25,21 +27,21 @@ def chosen(settings: Mapping[str, Any]) -> tuple[str, ...]:
     for name in names:
         if name not in _FORMATS:
             remedy = f"Use any of {', '.join(map(repr, _FORMATS))}, or [] for none"
-            raise SettingError(_SETTING, name, "is not a format known here", remedy)
+            raise SettingError(_SETTING, name, "is not a known format", remedy)
     return names
 
 
 def write(
     output: Path, formats: Iterable[str], links: Iterable[Link], gone: Sequence[str] = ()
 ) -> None:
-    """Writes one file for each format, or adds to the one that the site brings itself.
+    """Write a file for each format, or add to the site's own file of that name.
 
-    ``gone`` are the paths of deleted posts, for the hosts that can be told to answer 410 there.
+    ``gone`` are the paths of deleted posts, for hosts that can be configured to answer 410.
     """
     for name in formats:
         filename, merged = _FORMATS[name]
         file = output / filename
-        # Every byte of the site's own comes back, whatever its encoding and its ends of lines.
+        # The site's own bytes are kept, whatever their encoding and line ends.
         there = file.read_bytes() if file.is_file() else b""
         text = merged(_without_block(there.decode("utf-8", "surrogateescape")), links, gone)
         made = text.encode("utf-8", "surrogateescape")
@@ -48,7 +50,7 @@ def write(
 
 
 def _replace(file: Path, made: bytes) -> None:
-    """A new file in the place of the old: that one may be a link to the site's own source."""
+    """Replace a file by a new one: the old one may be a link to the site's source."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.indieauth")
     temporary.write_bytes(made)
@@ -56,7 +58,7 @@ def _replace(file: Path, made: bytes) -> None:
 
 
 def _without_block(text: str) -> str:
-    """What is not ours: lines between the two marks are from an earlier build."""
+    """The text without the block between the two marks, which is from an earlier build."""
     kept = []
     ours = False
     for line in text.splitlines(keepends=True):
@@ -69,15 +71,16 @@ def _without_block(text: str) -> str:
 
 
 def _value(link: Link) -> str:
-    """The header's value, rel first after the address (RFC 8288 3)."""
+    """The header's value, with rel as the first parameter (RFC 8288 3)."""
     kind = f'; type="{link.type}"' if link.type else ""
     return f'<{link.href}>; rel="{link.rel}"{kind}'
 
 
 def _netlify(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
-    """``_headers``, which knows no status: beneath the site's own rule for every path, or as one.
+    """``_headers``, which has no status codes: adds to the site's own rule for all paths, or adds
+    one.
 
-    Hosts differ in what a second rule for the same path does; in one rule, values add up.
+    Hosts differ on a second rule for the same path; headers in one rule are combined.
     """
     del gone
     headers = [f"  Link: {_value(link)}" for link in links]
@@ -90,24 +93,24 @@ def _netlify(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
 
 
 def _block(lines: Iterable[str]) -> Callable[[str], str]:
-    """Adds a block at the end of a file."""
+    """A function that appends a block to a file's text."""
     text = "\n".join([_BEGIN, *lines, _END]) + "\n"
     return lambda there: there + ("\n" if there and not there.endswith("\n") else "") + text
 
 
 def _apache(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
-    """``.htaccess``. A ``%`` begins a format specifier there, and is doubled."""
+    """``.htaccess``. ``%`` starts a format specifier there and is doubled."""
     headers = [f"Header add Link '{_value(link).replace('%', '%%')}'" for link in links]
     block = ["<IfModule mod_headers.c>", *(f"  {line}" for line in headers), "</IfModule>"]
     if gone:
-        # "Redirect" would take everything below the path as well.
+        # "Redirect" would match everything below the path as well.
         rules = [f'RedirectMatch gone "^{re.escape(path)}$"' for path in gone]
         block += ["<IfModule mod_alias.c>", *(f"  {line}" for line in rules), "</IfModule>"]
     return _block(block)(text)
 
 
 def _nginx(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
-    """For ``include`` in a ``server`` block. A ``$`` begins a variable, and cannot be escaped."""
+    """For ``include`` in a ``server`` block. ``$`` starts a variable and cannot be escaped."""
     values = (_value(link).replace("$", "%24") for link in links)
     headers = [f"add_header Link '{value}' always;" for value in values]
     return _block([*headers, *(f"location = {path} {{ return 410; }}" for path in gone)])(text)

@@ -1,1 +1,1 @@
-"""A post as an h-entry: read from its article, written as microformats."""
+"""Posts as h-entries: read from Pelican articles, written as microformats2."""

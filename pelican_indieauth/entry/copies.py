@@ -1,4 +1,4 @@
-"""Smaller copies of the site's own photos (``sea-800w.jpg`` beside ``sea.jpg``), as a srcset."""
+"""Scaled copies of the site's photos (``sea-800w.jpg`` beside ``sea.jpg``), for ``srcset``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _COPY = re.compile(r"(?P<stem>.+)-(?P<width>\d+)w(?P<suffix>\.[A-Za-z0-9]+)")
 
 
 class StaticFile(Protocol):
-    """What Pelican knows of a copied file."""
+    """A static file as Pelican records it."""
 
     source_path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """A photo in pixels, and its copies: their widths, smallest first, with their paths."""
+    """A photo's size in pixels and its copies: widths, smallest first, with their paths."""
 
     width: int
     height: int
@@ -30,10 +30,10 @@ class Sizes:
 
 
 class Copies:
-    """Finds the copies of a photo among the site's static files, by their names."""
+    """Finds the scaled copies of a photo among the site's static files by their names."""
 
     def __init__(self, files: Mapping[str, StaticFile]) -> None:
-        """``files`` is Pelican's own record of the static files by source path."""
+        """``files`` is Pelican's record of the static files, by source path."""
         self._files = files
         self._widths: defaultdict[str, list[int]] = defaultdict(list)
         for path in files:
@@ -42,17 +42,17 @@ class Copies:
                 self._widths[match["stem"] + match["suffix"]].append(int(match["width"]))
 
     def of(self, path: str | None) -> Sizes | None:
-        """The sizes in which the photo at ``path`` is there; ``None`` for just one, or no photo."""
+        """The sizes of the photo at ``path``; ``None`` where it has no copies or is not a photo."""
         if path is None or path not in self._widths or path not in self._files:
             return None
-        # Only for sites that have copies: a browser must know how wide the original is.
+        # Imported only for sites with copies: the original's width has to be read.
         from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
 
         try:
             with Image.open(self._files[path].source_path) as photo:
                 width, height = photo.size
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            logger.warning("%s has no size that could be read: %s", path, error)
+            logger.warning("the size of %s could not be read: %s", path, error)
             return None
         stem, _, suffix = path.rpartition(".")
         widths = sorted(each for each in self._widths[path] if each < width)

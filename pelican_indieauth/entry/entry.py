@@ -1,7 +1,7 @@
-"""A post as the markup needs it: ``article.entry``, read from ``Mf2`` and Pelican's own keys.
+"""``article.entry``: a post's data for markup, from ``Mf2`` and Pelican's own metadata.
 
-Every text in these values is plain text, to be escaped where it is printed; every URL has been
-checked (:mod:`pelican_indieauth.entry.urls`) and is absolute.
+All texts are plain text, to be escaped when printed; all URLs are validated
+(:mod:`pelican_indieauth.entry.urls`) and absolute.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A photo, a video or a sound. ``shown``: the body has it already, where it belongs."""
+    """A photo, video or sound. ``shown``: the body already contains it."""
 
     url: str
     alt: str = ""
@@ -25,9 +25,9 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Cite:
-    """What the post speaks about, and what is known of it: a page, or a thing without an address.
+    """The target of a response with what is known of it: a page, or a thing without a URL.
 
-    ``uid`` names it where that is not a web address: ``isbn:9780141439600``.
+    ``uid`` is an identifier that is not a web URL, such as ``isbn:9780141439600``.
     """
 
     url: str | None
@@ -39,18 +39,18 @@ class Cite:
 
     @property
     def label(self) -> str:
-        """What a link to it says: its name, else its address without the scheme."""
+        """The text of a link to it: its name, else its URL without the scheme."""
         return self.name or without_scheme(self.url or "")
 
 
 def without_scheme(url: str) -> str:
-    """An address as people read it."""
+    """A URL without its scheme, for display."""
     return url.partition("://")[2].rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where someone was: a venue, an address, a point, or any of them in part."""
+    """A place: venue, address, coordinates, or some of these."""
 
     name: str | None = None
     url: str | None = None
@@ -65,7 +65,7 @@ class Place:
 
     @property
     def address(self) -> tuple[tuple[str, str], ...]:
-        """The parts of the address that are known, each with its microformats2 property."""
+        """The known parts of the address, each with its microformats2 property."""
         parts = (
             ("street-address", self.street_address),
             ("locality", self.locality),
@@ -76,7 +76,7 @@ class Place:
 
     @property
     def geo(self) -> str | None:
-        """A ``geo:`` address of the point (RFC 5870)."""
+        """The coordinates as a ``geo:`` URI (RFC 5870), or ``None``."""
         if self.latitude is None or self.longitude is None:
             return None
         return f"geo:{self.latitude},{self.longitude}"
@@ -84,7 +84,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a review is about. ``type`` is its root class."""
+    """The subject of a review. ``type`` is its root class."""
 
     type: str = "h-item"
     name: str | None = None
@@ -94,12 +94,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of a property that has no field of its own.
+    """A value of a property without a field of its own.
 
-    It is one of: ``html`` (harmless, without attributes), a ``moment``, a ``duration`` (ISO 8601,
-    with how to read it as ``text``), a nested object whose root class is ``type``, an address, a
-    ``text`` (of several lines, perhaps). A nested object has its name as ``text``, a measure as
-    ``number`` and ``unit``, and everything else as ``facts``.
+    It has one of: ``html`` (sanitised, without attributes), a ``moment``, a ``duration`` (ISO 8601,
+    with a readable form in ``text``), a nested object with root class ``type``, a URL, or a
+    ``text``, maybe of several lines. A nested object has its name in ``text``, a measure in
+    ``number`` and ``unit``, and the rest in ``facts``.
     """
 
     text: str = ""
@@ -115,7 +115,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A property that has no field of its own, by its microformats2 name."""
+    """A property without a field of its own, by its microformats2 name."""
 
     name: str
     values: tuple[Value, ...]
@@ -123,7 +123,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who wrote it."""
+    """An author."""
 
     name: str
     url: str | None = None
@@ -131,16 +131,17 @@ class Person:
 
 
 class Entry(NamedTuple):
-    """One post. (A build makes one for each; a frozen dataclass of this size takes long to make.)
+    """One post. (A NamedTuple, since every build creates one per post and frozen dataclasses are
+    slow to create.)
 
-    ``kind`` is what post type discovery finds (``note``, ``article``, ``reply``, ``like``,
+    ``kind`` is the post type by post type discovery (``note``, ``article``, ``reply``, ``like``,
     ``repost``, ``bookmark``, ``rsvp``, ``photo``, ``video``, ``audio``, ``checkin``, ``event``,
     ``review``, ``recipe``, ``product``, ``resume``, ``read``, ``watch``, ``listen``, ``play``,
-    ``jam``, ``eat``, ``drink``); ``type`` is the root class. ``titled`` is false where the Title
-    was made up for Pelican's sake; ``name`` is empty then. ``bodiless``: the post has no text, so
-    that its summary is all there is to read. ``cited`` are further things that it speaks about
-    (``jam-of``), by property; ``facts`` is all else that was said of it. ``guests`` are others whom
-    the app that posted it names as its authors.
+    ``jam``, ``eat``, ``drink``); ``type`` is the root class. ``titled`` is false where the title
+    exists only because Pelican requires one; then ``name`` is empty. ``bodiless``: the post has no
+    content, so its summary is shown. ``cited`` are targets of further ``*-of`` properties
+    (``jam-of``), by property; ``facts`` are all other properties. ``guests`` are further authors
+    that the posting app named.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Properties without a field of their own: read by one general rule."""
+"""Reads properties without a field of their own, all by the same rule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pelican_indieauth.entry.entry import Fact, Value, without_scheme
 from pelican_indieauth.entry.mf2 import Mf2, plain
 from pelican_indieauth.entry.urls import Urls
 
-#: What a class of microformats2 can be made of.
+#: A valid microformats2 name.
 NAME = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _DURATION = re.compile(
     r"P(?=\d|T\d)(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
@@ -20,10 +20,10 @@ _DURATION = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}\S*)?")
-#: Roots that a nested object may have: any but those that would be a post or a site of their own.
+#: Root classes that a nested object must not have: a post or site of its own.
 _OWN_ROOTS = frozenset({"h-entry", "h-feed", "h-app", "h-x-app", "h-resume"})
-#: What Pelican's keys hold, what the page says anyway, and what was meant for the bridge. A post
-#: has one author and one address, whatever an app says of them.
+#: Properties that are in Pelican's metadata, that the page has anyway, or that are for the bridge.
+#: A post's author and URL are the site's to say, not the app's.
 SAID_OTHERWISE = frozenset(
     {
         *("name", "summary", "content", "published", "updated", "category", "author", "url", "uid"),
@@ -31,10 +31,10 @@ SAID_OTHERWISE = frozenset(
         *("me", "rel", "key", "logo", "lang"),
     }
 )
-#: What is not the post's own address, but that of what it is about: no ``u-url`` of the entry.
+#: The URL of what a post is about; it must not be a ``u-url`` of the entry.
 WEBSITE = "website"
 _FOR_THE_BRIDGE = ("mp-", "p3k-")
-#: What of a nested object is its name and address.
+#: Properties that are a nested object's name and URL.
 _NAMING = frozenset({"name", "url", "uid", "num", "unit"})
 _DEEPEST = 4
 
@@ -42,9 +42,9 @@ _DEEPEST = 4
 def facts(
     properties: Mapping[str, Any], urls: Urls, elsewhere: Callable[[str | None], str | None]
 ) -> tuple[Fact, ...]:
-    """What these properties say.
+    """The facts in ``properties``.
 
-    ``elsewhere`` gives an address only if it is not the owner's (for cards of people).
+    ``elsewhere`` returns a URL unless it is the owner's, which cards of other people must not have.
     """
     return tuple(_Reader(urls, elsewhere).facts(properties, 1))
 
@@ -80,7 +80,7 @@ class _Reader:
             return Value(str(value).lower())
         if not isinstance(value, (str, int, float)):
             return None
-        # A link has to be no more than that: of a text that has links the text is shown.
+        # Only a text that is a URL as a whole becomes a link.
         url = self._urls.web(value)
         if url:
             return Value(without_scheme(url), url=url)
@@ -95,7 +95,7 @@ class _Reader:
         return Value(words)
 
     def _nested(self, value: dict[str, Any], depth: int) -> Value | None:
-        """An object, or a JSON object of an app's own making, which counts as one."""
+        """A nested microformats2 object, or another JSON object, which is treated as one."""
         found = Mf2.of(value) or Mf2({n: v for n, v in value.items() if n not in {"type", "value"}})
         if depth > _DEEPEST:
             return None
@@ -115,8 +115,10 @@ class _Reader:
 
 
 def _but(properties: Mapping[str, Any], type_: str) -> dict[str, Any]:
-    """What a nested object says besides its name and address. Of people that is enough: a card
-    says who its owner is, and is believed."""
+    """A nested object's properties besides its name and URL.
+
+    A person has none: a card could claim the owner's identity.
+    """
     if type_ == "h-card":
         kept = frozenset({"note", "org", "role", "locality", "region", "country-name"})
         return {name: values for name, values in properties.items() if name in kept}
@@ -124,7 +126,7 @@ def _but(properties: Mapping[str, Any], type_: str) -> dict[str, Any]:
 
 
 def readable_duration(written: str) -> str:
-    """``PT1H30M`` as ``1 h 30 min``; the text itself where it is not an ISO 8601 duration."""
+    """``PT1H30M`` as ``1 h 30 min``; the text unchanged where it is not an ISO 8601 duration."""
     found = _DURATION.fullmatch(written)
     parts = found.groupdict() if found else {}
     return " ".join(f"{amount} {unit}" for unit, amount in parts.items() if amount) or written

@@ -1,4 +1,4 @@
-"""Kinds of posts, and post type discovery (indieweb.org/post-type-discovery).
+"""Post types and post type discovery (indieweb.org/post-type-discovery).
 
 The same tables as in ``bridge.micropub.post_type``, which the plugin cannot import; a test compares
 them.
@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-#: Properties that need an address to count, and the kind that each makes; the first one wins.
+#: Properties that need a URL to count, with the type that each makes, in order of precedence.
 BY_URL = {
     "repost-of": "repost",
     "like-of": "like",
@@ -16,7 +16,7 @@ BY_URL = {
     "listen-of": "listen",
     "watch-of": "watch",
 }
-#: Properties that count with any value; likewise in order.
+#: Properties that count with any value, in order of precedence.
 BY_PRESENCE = {
     "read-of": "read",
     "listen-of": "listen",
@@ -31,14 +31,14 @@ BY_PRESENCE = {
     "ate": "eat",
     "drank": "drink",
 }
-#: Root classes that make a kind by themselves.
+#: Root classes that determine the type.
 ROOTS = {
     **{"h-event": "event", "h-review": "review", "h-recipe": "recipe", "h-product": "product"},
     "h-resume": "resume",
 }
-#: Answers to an invitation.
+#: Valid values of ``rsvp``.
 RSVP = frozenset({"yes", "no", "maybe", "interested"})
-#: Every kind.
+#: All post types.
 KINDS = frozenset(
     {"note", "article", "rsvp", *BY_URL.values(), *BY_PRESENCE.values(), *ROOTS.values()}
 )

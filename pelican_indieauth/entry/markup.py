@@ -1,4 +1,4 @@
-"""Puts ``entry`` on every article, and the h-entry around its content."""
+"""Sets ``entry`` on every article, and wraps its content in an h-entry."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LISTS = (
     *("articles", "translations", "drafts", "drafts_translations"),
     *("hidden_articles", "hidden_translations"),
 )
-#: What of the markup is for pages alone: quotations, values for machines, what the body shows.
+#: Markup that is left out of feeds and summaries: quotations, invisible values, classes.
 _PAGE_ONLY = re.compile(
     r"<blockquote.*?</blockquote>|<data[^>]*></data>|<p[^>]* hidden>.*?</p>| class=\"[^\"]*\"",
     re.DOTALL,
 )
-#: A long address, or another word that no phone is as wide as, is broken where the line ends.
+#: A long URL or word may be broken at the end of a line.
 _WIDE = re.compile(r">[^<\s]{30,}")
-#: Hebrew, Arabic, Syriac and their like: such a text says by its letters where it begins.
+#: Letters of right-to-left scripts: such a text sets its direction by ``dir=auto``.
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _BREAKING = 'style="overflow-wrap: break-word">'
 _START_OF_BODY = re.compile(rf'^<div class="e-content"(?: dir="auto")?(?:>| {_BREAKING})')
@@ -36,10 +36,10 @@ _BREAKING_SUMMARY = f"<div {_BREAKING}"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands around a post's body.
+    """The markup around a post's content.
 
-    ``before`` and ``after`` are for people, and so for feeds and summaries too; ``opening`` is the
-    markup of the whole, empty where the theme marks up posts itself.
+    ``before`` and ``after`` are visible, and so are in feeds and summaries, too; ``opening`` is the
+    start tag of the entry, ``""`` where the theme marks up posts itself.
     """
 
     opening: str
@@ -47,7 +47,7 @@ class Frame:
     after: str
 
     def around(self, body: str) -> str:
-        """The post as its page shows it."""
+        """The content for the post's page."""
         if body:
             direction = ' dir="auto"' if _RIGHT_TO_LEFT.search(body) else ""
             breaking = f" {_BREAKING}" if _WIDE.search(body) else ">"
@@ -55,13 +55,15 @@ class Frame:
         return f"{self.opening}{self.before}{body}{self.after}</div>"
 
     def plain(self, body: str) -> str:
-        """The post as a feed or a summary shows it: without values and classes for machines."""
+        """The content for feeds and summaries, without invisible values and classes."""
         if not (self.before or self.after):
             return body
         return f"{_PAGE_ONLY.sub('', self.before)}{body}{_PAGE_ONLY.sub('', self.after)}"
 
     def in_feed(self, content: str) -> str:
-        """The plain form of what :meth:`around` has made, with what others have added since."""
+        """The plain form of the result of :meth:`around`, including what other plugins have
+        added to it.
+        """
         if not self.opening:
             return self.plain(content)
         prepended, begun, rest = content.partition(self.opening + self.before)
@@ -73,29 +75,29 @@ class Frame:
 
 
 def summary_in_feed(summary: str | None) -> str | None:
-    """A summary as it was before it was made to fit a narrow page."""
+    """A summary for feeds, without the style for narrow pages."""
     if summary is None or not summary.startswith(_BREAKING_SUMMARY):
         return summary
     return summary.removeprefix(_BREAKING_SUMMARY).removesuffix("</div>")
 
 
 def articles_of(generator: Any) -> Iterator[Any]:
-    """Every article that a generator will write, drafts and translations too."""
+    """All articles that a generator will write, with drafts and translations."""
     for name in _LISTS:
         yield from getattr(generator, name, ())
 
 
 def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any]) -> None:
-    """Sets ``entry``, ``entry_parts`` (its HTML), ``entry_frame`` and ``mentions`` of each article.
+    """Set ``entry``, ``entry_parts`` (its HTML), ``entry_frame`` and ``mentions`` of each article.
 
-    Where the plugin marks up the site, an article's content becomes the whole entry.
+    Where the plugin marks up posts, an article's content becomes the whole entry.
     """
     files = _urls(site, context)
     reader = Reader(files, Copies(context["static_content"]), site.owner)
     articles = list(articles)
     for article in articles:
-        # Pelican puts an address together anew each time that it is asked, and themes ask often:
-        # keeping it saves a build more than all else here costs.
+        # Pelican computes the URL at every access, and themes access it often: caching it saves
+        # more than all of this costs.
         article.override_url = article.url
         article.entry = reader.entry(article)
         article.entry_parts = Parts(article.entry, site.words, article.date_format, site.bridgy_fed)
@@ -108,7 +110,7 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
 
 
 def add_mentions(pages: Iterable[Any], site: Site, generator: Any) -> None:
-    """Sets ``mentions`` of each of the site's pages, for themes that show them."""
+    """Set ``mentions`` of each of the site's pages, for themes that show them."""
     context = generator.context
     files, content = _urls(site, context), Path(context["PATH"])
     mentions.attach(pages, content, site.mentions, files, site.words, site.mention_form)
@@ -133,10 +135,10 @@ def _frame(parts: Parts, *, wrap: bool) -> Frame:
 
 @dataclass(slots=True)
 class _Content:
-    """What Pelican takes for an article's content: the whole entry.
+    """Replaces an article's ``content`` by the whole entry.
 
-    Pelican resolves links in the body alone, where all links are that need it, and keeps that: so
-    a summary is made of it without looking through the body once more.
+    Pelican resolves and caches the links of the body alone, the only part that needs it, so that a
+    summary can be made without resolving them again.
     """
 
     frame: Frame
@@ -148,7 +150,7 @@ class _Content:
 
 @dataclass(slots=True)
 class _Plain(_Content):
-    """The same as people read it."""
+    """The same without invisible values and classes."""
 
     def __call__(self, siteurl: str) -> str:
         return self.frame.plain(self.get_body(siteurl) or "")
@@ -156,9 +158,9 @@ class _Plain(_Content):
 
 @dataclass(slots=True)
 class _Summary:
-    """Pelican's own summary, of the plain form; made when it is first asked for.
+    """Pelican's summary, made of the plain form on first access.
 
-    Several themes print a summary beside the content, and a page should have one entry.
+    Several themes print a summary beside the content, and a page must have one entry.
     """
 
     article: Any
@@ -171,7 +173,7 @@ class _Summary:
         return f"{_BREAKING_SUMMARY}{summary}</div>" if _WIDE.search(summary) else summary
 
     def _pelicans_own(self) -> Callable[[str], str]:
-        """What Pelican would do for the same article with the plain content."""
+        """Pelican's own computation of the summary, with the plain content."""
         article, content = self.article, self.article.get_content
         summarised = object.__new__(type(article))
         summarised.__dict__.update(article.__dict__)

@@ -1,4 +1,4 @@
-"""What others say of a post: one response, and all of them."""
+"""The mentions of a post: a single response, and all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-#: ``wm-property`` to the list that it is in.
+#: The list for each ``wm-property``.
 LISTS = {
     "in-reply-to": "replies",
     "like-of": "likes",
@@ -22,11 +22,12 @@ _EMPTY = Markup()
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One response. ``face`` is the site's own small copy of its author's picture; ``text`` has a
-    line for each paragraph; ``rsvp`` is the answer to an invitation; ``children`` are responses to
-    it; ``via`` is the way by which it came (``webmention``, ``mastodon``, ``bluesky``, ``import``).
+    """One response.
 
-    Texts are escaped already, and ``|e`` does not escape them once more.
+    ``face`` is the URL of the site's copy of the author's picture; ``text`` has a line for each
+    paragraph; ``rsvp`` is the answer to an invitation; ``children`` are responses to it; ``via`` is
+    how it was received (``webmention``, ``mastodon``, ``bluesky``, ``import``). Texts are already
+    escaped, and ``|e`` does not escape them again.
     """
 
     url: str
@@ -42,13 +43,13 @@ class Mention:
 
     @property
     def paragraphs(self) -> tuple[Markup, ...]:
-        """The text, paragraph by paragraph."""
+        """The text as paragraphs."""
         return tuple(filter(None, self.text.split("\n")))
 
 
 @dataclass(frozen=True, slots=True)
 class Mentions:
-    """All responses to a post, the oldest first. ``more`` were counted and not kept."""
+    """All responses to a post, oldest first. ``more`` is the number of those without a file."""
 
     replies: tuple[Mention, ...] = ()
     likes: tuple[Mention, ...] = ()
@@ -60,7 +61,7 @@ class Mentions:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The total number."""
         return sum(len(getattr(self, name)) for name in LISTS.values()) + self.more
 
 

@@ -1,4 +1,4 @@
-"""Reads the ``Mf2`` line of a post: microformats2 as JSON, untrusted."""
+"""Reads a post's ``Mf2`` line: microformats2 as JSON, untrusted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pelican_indieauth.entry import text
 
 logger = logging.getLogger(__name__)
 
-#: What has no place in a line of text, and would end the build in a page or a feed.
+#: Characters that are invalid in a line of text and in XML.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _TYPE = re.compile(r"h-[a-z0-9-]+")
 _EXCERPT = 500
@@ -23,9 +23,9 @@ _EXCERPT = 500
 
 @dataclass(frozen=True, slots=True)
 class Mf2:
-    """One microformats2 object; nested objects are read with :meth:`of`.
+    """A microformats2 object; nested ones are read with :meth:`of`.
 
-    ``whole`` has what stands beside the properties.
+    ``whole`` is the JSON object that has the properties.
     """
 
     properties: Mapping[str, Any] = field(default_factory=dict)
@@ -40,13 +40,13 @@ class Mf2:
 
     @property
     def type(self) -> str:
-        """Its root class, empty where none can be read."""
+        """The root class, ``""`` where there is no valid one."""
         types = listed(self.whole.get("type"))
         name = types[0] if types else None
         return name if isinstance(name, str) and _TYPE.fullmatch(name) else ""
 
     def all(self, name: str) -> list[Any]:
-        """Every value of a property; a scalar counts as a list of one."""
+        """All values of a property; a scalar counts as a list of one."""
         return listed(self.properties.get(name))
 
     def first(self, name: str) -> Any:
@@ -55,27 +55,29 @@ class Mf2:
         return values[0] if values else None
 
     def text(self, name: str) -> str | None:
-        """The first value of a property as one line of plain text."""
+        """The first value of a property as one line of plain text, or ``None``."""
         return plain(self.first(name))
 
 
 def read(article: Any) -> Mf2 | None:
-    """What the post's ``Mf2`` line holds; ``None`` without one, or (logged) with a broken one."""
+    """The contents of a post's ``Mf2`` line; ``None`` where it is absent, or (with a warning)
+    invalid.
+    """
     line = article.metadata.get("mf2")
     if not line:
         return None
     try:
         found = Mf2.of(json.loads(line))
     except (ValueError, TypeError, RecursionError) as error:
-        logger.warning("%s: the Mf2 line is not JSON (%s): it is left out", article, error)
+        logger.warning("%s: the Mf2 line is not JSON (%s) and is ignored", article, error)
         return None
     if found is None:
-        logger.warning('%s: the Mf2 line has no "properties" object: it is left out', article)
+        logger.warning('%s: the Mf2 line has no "properties" object and is ignored', article)
     return found
 
 
 def is_made_up(title: str, post: Mf2) -> bool:
-    """Whether a post's title was made up by the bridge, and no hand has written another since."""
+    """Whether a post's title was made by the bridge and has not been edited since."""
     if post.whole.get("title") != "synthetic":
         return False
     made = post.whole.get("title-digest")
@@ -85,7 +87,9 @@ def is_made_up(title: str, post: Mf2) -> bool:
 
 
 def plain(value: Any) -> str | None:
-    """One line of plain text from a string, a number, ``{"value"}``, ``{"html"}`` or an object."""
+    """One line of plain text from a string, a number, ``{"value"}``, ``{"html"}`` or an
+    object; or ``None``.
+    """
     if isinstance(value, dict):
         nested = Mf2.of(value)
         if nested:
@@ -100,7 +104,7 @@ def plain(value: Any) -> str | None:
 
 
 def excerpt(value: Any) -> str | None:
-    """The beginning of what someone wrote, as plain text."""
+    """The start of a text as plain text."""
     words = plain(value)
     if words and len(words) > _EXCERPT:
         words = words[:_EXCERPT].rsplit(" ", 1)[0] + " …"
@@ -108,7 +112,7 @@ def excerpt(value: Any) -> str | None:
 
 
 def moment(value: Any) -> date | datetime | None:
-    """A date, or a date with a time, in any of ISO 8601's forms."""
+    """A date, or a date and time, in any form of ISO 8601; ``None`` where it is invalid."""
     written = plain(value) or ""
     for read_as in (date.fromisoformat, datetime.fromisoformat):
         try:
@@ -119,12 +123,12 @@ def moment(value: Any) -> date | datetime | None:
 
 
 def listed(value: Any) -> list[Any]:
-    """What should be a list; a scalar counts as a list of one."""
+    """The value as a list; a scalar becomes a list of one."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
 
 
 def value_of(value: Any) -> Any:
-    """The plain value of ``{"value"}``, or what is one already."""
+    """The plain value of ``{"value"}``; any other value unchanged."""
     return value.get("value") if isinstance(value, dict) else value

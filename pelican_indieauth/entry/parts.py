@@ -1,7 +1,7 @@
-"""The HTML of an entry, part by part: what the macros print, and what goes around a post's body.
+"""The HTML of an entry's parts, for the macros and for wrapping a post's content.
 
-Every value passes through :func:`html.escape`, and no other HTML comes in. These are plain
-functions and no template, as a build calls them for every post (``benchmarks/plugin.py``).
+All values are escaped with :func:`html.escape`; no HTML of others is included. These are functions
+and not templates, since every build calls them for every post (``benchmarks/plugin.py``).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pelican_indieauth.entry.entry import (
 from pelican_indieauth.entry.facts import NAME
 from pelican_indieauth.entry.text import sanitised
 
-#: A phone's photo is wider than any page, and not every theme thinks of that.
+#: Phone photos are wider than pages, and not every theme limits their width.
 _NOT_WIDER = 'style="max-width: 100%"'
 _FITTING = 'style="max-width: 100%; height: auto"'
 _WIDE = 30
-#: What says by itself what it is, without a label.
+#: Properties that need no label.
 _ADDRESS = frozenset(
     {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
 )
@@ -44,14 +44,16 @@ _TARGETS = (
 )
 
 
-#: By this Bridgy Fed knows that a post is meant for it (fed.brid.gy/docs); people do not see it.
+#: The invisible link by which Bridgy Fed accepts a post (fed.brid.gy/docs).
 _BRIDGY_FED = '<a class="u-bridgy-fed" href="https://fed.brid.gy/" hidden="from-humans"></a>'
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """An entry's HTML, without the element around it. ``words`` are in the site's language, dates
-    in the form that it gives them (``DEFAULT_DATE_FORMAT``). ``bridgy_fed``: it is for Bridgy Fed.
+    """The HTML of an entry, without the element around it.
+
+    ``words`` are in the site's language; dates are formatted with ``DEFAULT_DATE_FORMAT``.
+    ``bridgy_fed``: add the link to Bridgy Fed.
     """
 
     entry: Entry
@@ -60,16 +62,15 @@ class Parts:
     bridgy_fed: bool = False
 
     def opening(self) -> str:
-        """How a whole entry begins: root class, and what machines read of every post.
+        """The start of a whole entry: root classes, and the invisible values of every post.
 
-        An event, a review or a recipe is an entry besides, for readers that know nothing else.
+        An event, review or recipe is also an h-entry, for readers that support nothing else.
         """
         classes = "h-entry" if self.entry.type == "h-entry" else f"h-entry {self.entry.type}"
         return f'<div class="{classes}">{self.facts()}{self.author()}{self.categories()}'
 
     def facts(self) -> str:
-        """Address, dates, name where there is one, summary (unless that is all there is to read):
-        for machines."""
+        """Invisible values: URL, dates, name if there is one, and summary unless it is shown."""
         entry = self.entry
         found = _data("u-url u-uid", entry.url)
         if entry.name:
@@ -83,33 +84,36 @@ class Parts:
         return found + (_BRIDGY_FED if self.bridgy_fed else "")
 
     def author(self, *, visible: bool = False) -> str:
-        """Who wrote it (p-author), for machines alone or for people too."""
+        """The author (p-author), invisible or ``visible``."""
         person = self.entry.author
         if person is None:
             return ""
         return _visible_author(person) if visible else _author(person)
 
     def categories(self) -> str:
-        """The tags, for machines (p-category)."""
+        """The tags (p-category), invisible."""
         return "".join(map(_category, self.entry.categories))
 
     def context(self) -> str:
-        """Why the post was written: what it replies to, likes, reposts, attends, reads, reviews;
-        and whatever else was said in it (:meth:`details`)."""
+        """The context of the post: what it replies to, likes, reposts, attends, reads or
+        reviews, and :meth:`details`.
+        """
         about = self._targets() + self._review() + self._schedule()
         return about + self.details() + self._summary()
 
     def details(self) -> str:
-        """All that has no place of its own: guests who wrote it, any other ``*-of``, and any other
-        property by name."""
+        """Everything without a place of its own: further authors, other ``*-of`` properties,
+        other properties.
+        """
         found = self._guests()
         for name, cites in self.entry.cited:
             found += "".join(_cited(cite, name, self._word(name), self) for cite in cites)
         return found + "".join(map(self._fact, self.entry.facts))
 
     def _guests(self) -> str:
-        """Others who wrote it, beside the owner, whose page it is: names and links, and no cards,
-        which would be believed of the page."""
+        """Further authors beside the owner: names and links, without h-cards, which could be
+        taken for the page's author.
+        """
         if not self.entry.guests:
             return ""
         names = (
@@ -137,13 +141,13 @@ class Parts:
         return "".join(found)
 
     def _summary(self) -> str:
-        """The summary, where it is all that there is to read."""
+        """The summary, where the post has no content."""
         if not (self.entry.bodiless and self.entry.summary):
             return ""
         return f'<p class="indieauth-summary p-summary">{e(self.entry.summary)}</p>\n'
 
     def media(self) -> str:
-        """Photos with their alternative texts, videos, sounds."""
+        """Photos with alt texts, videos, sounds."""
         entry = self.entry
         if not (entry.photos or entry.videos or entry.audios or entry.featured):
             return ""
@@ -158,11 +162,11 @@ class Parts:
         )
 
     def place(self) -> str:
-        """The place that it checks in at (u-checkin), and where it was written (p-location)."""
+        """The place of a check-in (u-checkin), and where the post was written (p-location)."""
         found = ""
         if self.entry.checkin:
             word = e(self.words["checkin"])
-            # Without an address it has to be p-: a name is not a relative URL.
+            # Without a URL it is a p- property: a parser would resolve a name as a relative URL.
             name = "u-checkin" if self.entry.checkin.url else "p-checkin"
             found += _sentence(f"{word} {_placed(self.entry.checkin, f'{name} h-card')}", "place")
         location = self.entry.location
@@ -172,7 +176,7 @@ class Parts:
         return found
 
     def syndication(self) -> str:
-        """Copies of the post elsewhere (u-syndication)."""
+        """Links to copies of the post (u-syndication)."""
         if not self.entry.syndication:
             return ""
         links = [
@@ -246,7 +250,7 @@ class Parts:
         return f"<span{_class('p', name)}>{_lines(value.text)}</span>"
 
     def _nested(self, value: Value) -> str:
-        """An object by its name, or its number and unit, or its address; and what else it says."""
+        """An object by its name, its number and unit, or its URL, with its other facts."""
         shown = ""
         if value.text:
             shown = _named(value.text, value.url)
@@ -263,31 +267,31 @@ class Parts:
         return f"{shown} ({told})" if shown and told else shown or told
 
     def _inside(self, name: str, value: Value) -> str:
-        """A value within a line: its HTML as text."""
+        """A value inside a line: its HTML becomes text."""
         if value.html:
             return self._value(name, Value(sanitised(value.html).strip()))
         return self._value(name, value)
 
 
 def _data(name: str, value: str) -> str:
-    """A property for machines: an element that shows nothing, with or without a style sheet."""
+    """An invisible value: a ``data`` element."""
     return f'<data class="{name}" value="{e(value)}"></data>'
 
 
 def _sentence(html: str, name: str = "context") -> str:
-    """A paragraph. Where a theme strips the tags, the end of its line keeps words apart."""
+    """A paragraph. The line break separates words where a theme strips the tags."""
     return f'<p class="indieauth-{name}">{html}</p>\n'
 
 
 def _named(name: str, url: str | None) -> str:
-    """A name, as a link where there is one to follow."""
+    """A name, linked if there is a URL."""
     if url is None:
         return f'<span class="p-name">{e(name)}</span>'
     return f'<a class="p-name u-url" href="{e(url)}">{e(name)}</a>'
 
 
 def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> str:
-    """What the post speaks about: a link, or an h-cite where more is known of it."""
+    """The target of a response: a link, or an h-cite where more is known."""
     if cite.url and not (cite.name or cite.author or cite.excerpt):
         link = _link(f' class="u-{name}"', cite.url, cite.label)
         return _sentence(f"{before}{e(word)} {link}")
@@ -304,7 +308,7 @@ def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> 
     elif cite.name:
         named = f'<span class="p-name">{e(cite.name)}</span>'
     uid = _data("p-uid", cite.uid) if cite.uid else ""
-    # Its name would be taken for a relative address as the value of a u- property.
+    # A name as the value of a u- property would be taken for a relative URL.
     prefix = "u" if cite.url else "p"
     return (
         f'<div class="indieauth-context">{before}<div class="{prefix}-{name} h-cite">'
@@ -313,7 +317,7 @@ def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> 
 
 
 def _class(prefix: str, name: str, *roots: str) -> str:
-    """The attribute for a value of a property."""
+    """The class attribute for a property's value."""
     classes = [f"{prefix}-{name}", *roots] if name else roots
     return f' class="{" ".join(classes)}"' if classes else ""
 
@@ -323,7 +327,7 @@ def _time(attribute: str, written: str, readable: str) -> str:
 
 
 def _link(attribute: str, url: str, label: str) -> str:
-    """A link. A long address may be broken anywhere: no phone is as wide."""
+    """A link. A long URL may be broken anywhere, to fit on a phone."""
     style = ' style="overflow-wrap: anywhere"' if len(label) > _WIDE and " " not in label else ""
     return f'<a{attribute} href="{e(url)}"{style}>{e(label)}</a>'
 
@@ -333,7 +337,7 @@ def _lines(text: str) -> str:
 
 
 def _photo(photo: Media, name: str = "photo") -> str:
-    """A photo; hidden where the body shows it already, as its alternative text belongs here too."""
+    """A photo; hidden where the body shows it, since its alt text belongs here, too."""
     size = ""
     if photo.srcset:
         size += f' srcset="{e(photo.srcset)}"'
@@ -345,10 +349,10 @@ def _photo(photo: Media, name: str = "photo") -> str:
 
 
 def _played(kind: str, media: Media) -> str:
-    """A video or a sound."""
+    """A video or audio player."""
     if media.shown:
         return _data(f"u-{kind}", media.url)
-    # A player of sounds has no height of its own that a browser could find.
+    # An audio player has no intrinsic height for browsers to compute.
     style = _FITTING if kind == "video" else _NOT_WIDER
     return _sentence(
         f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata" {style}>'
@@ -358,7 +362,7 @@ def _played(kind: str, media: Media) -> str:
 
 
 def _placed(place: Place, classes: str) -> str:
-    """A place, with as much of it as is known."""
+    """A place, with everything that is known of it."""
     shown = []
     if place.name:
         shown.append(_named(place.name, place.url))

@@ -1,4 +1,4 @@
-"""Parses places, in every form in which clients send them."""
+"""Parses places, in all forms that clients send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOWHERE = Place()
 
 
 def place(value: Any, urls: Urls) -> Place | None:
-    """An h-card, h-adr or h-geo, a ``geo:`` address, a URL, or just words."""
+    """A place from an h-card, h-adr or h-geo, a ``geo:`` URI, a URL, or text."""
     found = Mf2.of(value)
     if found is None:
         return _written(plain(value), urls)
@@ -29,7 +29,7 @@ def place(value: Any, urls: Urls) -> Place | None:
         latitude=_number(point.text("latitude")),
         longitude=_number(point.text("longitude")),
         altitude=_number(point.text("altitude")),
-        # Of a "geo:" address it has the name that it has there (RFC 5870 3.3).
+        # The accuracy of a ``geo:`` URI is its parameter ``u`` (RFC 5870 3.3).
         accuracy=_number(point.text("u") or point.text("accuracy")),
         street_address=address.text("street-address"),
         locality=address.text("locality"),
@@ -52,5 +52,5 @@ def _written(text: str | None, urls: Urls) -> Place | None:
 
 
 def _number(text: str | None) -> str | None:
-    """A coordinate, kept as it was written."""
+    """A coordinate as it was written, or ``None`` where it is not a number."""
     return text if text and _NUMBER.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""Reads a Pelican article into an :class:`~pelican_indieauth.entry.entry.Entry`."""
+"""Converts Pelican articles to :class:`~pelican_indieauth.entry.entry.Entry`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pelican_indieauth.entry.mf2 import Mf2, plain
 from pelican_indieauth.entry.text import stripped
 from pelican_indieauth.entry.urls import Urls
 
-#: By the field of an entry: an answer or an address that could be read counts.
+#: Post types by the field of an entry. Only valid URLs and RSVPs count.
 _KINDS_AS_READ = {"rsvp": "rsvp"} | {name.replace("-", "_"): kind for name, kind in BY_URL.items()}
-#: What a review may be about. An h-card, an h-app or an h-feed would say more of the page.
+#: Root classes of a review's subject. An h-card, h-app or h-feed would describe the page itself.
 _ITEMS = frozenset(
     {"h-item", "h-product", "h-event", "h-recipe", "h-adr", "h-geo", "h-listing", "h-cite"}
 )
@@ -34,7 +34,7 @@ _NOTHING = Mf2()
 
 @dataclass(frozen=True, slots=True)
 class _PostContext:
-    """What the reading of a property looks at besides its values."""
+    """What reading a property needs besides its values."""
 
     references: Mapping[str, Any]
     body: str
@@ -42,14 +42,14 @@ class _PostContext:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the articles of one site. ``owner`` is the person behind it."""
+    """Reads the articles of one site. ``owner`` is the site's author."""
 
     urls: Urls
     copies: Copies
     owner: Person | None
 
     def entry(self, article: Any) -> Entry:
-        """The whole post. An article without an ``Mf2`` line has only what Pelican's keys say."""
+        """The entry of an article. Without an ``Mf2`` line it has only Pelican's metadata."""
         post = mf2.read(article)
         if post is None:
             name = stripped(article.title)
@@ -57,7 +57,8 @@ class Reader:
         titled = not mf2.is_made_up(article.title, post)
         type_ = post.type
         read = self._properties(post, article)
-        # "If the post has an h-event root class, it is an event": as with every class but h-entry.
+        # "If the post has an h-event root class, it is an event"; likewise for other classes but
+        # h-entry.
         kind = ROOTS.get(type_) or (
             _kind(read, post.properties) if type_ in {"h-entry", ""} else None
         )
@@ -69,14 +70,14 @@ class Reader:
             titled,
             name=stripped(article.title) if titled else "",
             aliases=tuple(filter(None, map(plain, mf2.listed(post.whole.get("aliases"))))),
-            # What the owner has put into Pelican's own key is the whole truth.
+            # An author in Pelican's metadata was set by the owner and excludes others.
             guests=self._guests(post) if common["author"] == self.owner else (),
             **common,
             **read,
         )
 
     def _common(self, article: Any) -> dict[str, Any]:
-        """What Pelican's own keys hold, for every post alike."""
+        """The fields from Pelican's metadata."""
         summary = article.metadata.get("summary")
         return {
             "author": self._author(article),
@@ -98,8 +99,10 @@ class Reader:
         return Person(name, self.urls.site(author.url) if author.save_as else None)
 
     def _guests(self, post: Mf2) -> tuple[Person, ...]:
-        """Others whom an app names as authors. The post's author is the site's own all the same:
-        that is not an app's to say, and a post is as much its site's as its author's."""
+        """Further authors that an app named.
+
+        The post's author remains the site's: an app must not be able to change that.
+        """
         found: dict[str, Person] = {}
         for value in post.all("author"):
             card = Mf2.of(value) or (Mf2(value) if isinstance(value, dict) else None)
@@ -113,7 +116,7 @@ class Reader:
         return tuple(found.values())
 
     def _properties(self, post: Mf2, article: Any) -> dict[str, Any]:
-        """What the ``Mf2`` line holds, property by property; unknown ones are left out."""
+        """The fields from the ``Mf2`` line; unknown properties are left out."""
         references = post.whole.get("references")
         around = _PostContext(
             references if isinstance(references, dict) else {}, article._content or ""
@@ -136,7 +139,7 @@ class Reader:
         return read
 
     def _website(self, post: Mf2) -> dict[str, Any]:
-        """Where an event or a product is at home. (An entry's ``url`` is the entry's own.)"""
+        """The website of an event or product. (``url`` is the entry's own.)"""
         url = self._elsewhere(self.urls.web(post.first("url")))
         return {facts.WEBSITE: [url]} if url else {}
 
@@ -145,9 +148,9 @@ class Reader:
         return tuple([cite for cite in found if cite])
 
     def _cite(self, value: Any, references: Mapping[str, Any]) -> Cite | None:
-        """A URL, or an h-cite in its place; what that does not say comes from the references.
+        """A citation from a URL or h-cite, completed from the post's references.
 
-        What has no address of the web, a book say, is called by its name, or by what was sent.
+        Something without a web URL, such as a book, is identified by its name, or by what was sent.
         """
         cite = Mf2.of(value)
         address = cite.first("url") if cite else mf2.value_of(value)
@@ -173,7 +176,7 @@ class Reader:
         return tuple([media for media in found if media])
 
     def _media(self, value: Any, body: str) -> Media | None:
-        """``"url"``, or ``{"value", "alt"}`` with what else is known of the file."""
+        """A media file from ``"url"``, or ``{"value", "alt"}`` and more."""
         known = value if isinstance(value, dict) else {"value": value}
         url = self.urls.web(known.get("value"))
         if url is None:
@@ -185,7 +188,7 @@ class Reader:
             width=sizes.width if sizes else _pixels(known.get("width")),
             height=sizes.height if sizes else _pixels(known.get("height")),
             srcset=self._srcset(url, sizes) if sizes else self.urls.srcset(known.get("srcset")),
-            # The body names the site's own files by their path, whatever stands before it.
+            # The body links to the site's own files by path, with various prefixes.
             shown=url.removeprefix(self.urls.root) in body,
         )
 
@@ -196,7 +199,7 @@ class Reader:
         return ", ".join([*smaller, f"{url} {sizes.width}w"])
 
     def _item(self, values: list[Any], _: _PostContext) -> Item | None:
-        """What a review is about: an object, or its address or name."""
+        """The subject of a review: from an object, a URL or a name."""
         value = values[0] if values else None
         item = Mf2.of(value)
         if item is None:
@@ -219,10 +222,10 @@ class Reader:
         return replace(place, url=self._elsewhere(place.url))
 
     def _elsewhere(self, url: str | None) -> str | None:
-        """The address of someone or something that is not the owner, on a card of theirs.
+        """A URL for another person's or thing's card; ``None`` if it is the owner's.
 
-        A card with an address of the site's, or of the owner's elsewhere, would say who the owner
-        is (representative h-card, authorship), no matter who wrote it.
+        A card with a URL of the site or of the owner's profiles would claim the owner's identity
+        (representative h-card, authorship).
         """
         return None if url is None or self.urls.is_owners(url) else url
 
@@ -237,7 +240,7 @@ class Reader:
         return answer if answer in RSVP else None
 
 
-#: How each property of microformats2 is read.
+#: The method that reads each property.
 _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
     **dict.fromkeys(("in-reply-to", "like-of", "repost-of", "bookmark-of"), Reader._cites),
     **dict.fromkeys(("read-of", "watch-of", "listen-of"), Reader._cites),
@@ -249,14 +252,14 @@ _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
     "item": Reader._item,
     "syndication": Reader._syndication,
 }
-#: And which field of an entry holds it.
+#: The field of an entry for each property.
 _FIELDS = {name: name.replace("-", "_") for name in _READERS} | {
     name: f"{name}s" for name in ("photo", "video", "audio")
 }
 
 
 def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
-    """The kind that a property makes; an address or an answer that could not be read makes none."""
+    """The post type that the properties make; invalid URLs and RSVPs do not count."""
     for found, kinds in ((read, _KINDS_AS_READ), (properties, BY_PRESENCE)):
         for name, kind in kinds.items():
             value = found.get(name)
@@ -268,7 +271,7 @@ def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
 
 
 def _unaddressed(cite: Mf2 | None, value: Any) -> Cite | None:
-    """A cited thing that has no address; ``None`` where nothing is known of it."""
+    """A cited thing without a URL; ``None`` where nothing is known of it."""
     if cite is None:
         words = plain(value)
         return Cite(None, name=words) if words else None
@@ -280,15 +283,16 @@ def _unaddressed(cite: Mf2 | None, value: Any) -> Cite | None:
 
 
 def _of(others: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The properties that name what a post speaks about: ``jam-of``, ``follow-of``."""
+    """The ``*-of`` properties that have no field, such as ``jam-of`` and ``follow-of``."""
     for name, values in others.items():
         if facts.NAME.fullmatch(name) and name.endswith("-of"):
             yield name, values
 
 
 def _unread(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
-    """What no field could take: an answer that is none of the four, a second start, a time in
-    words, a status of reading without anything read."""
+    """Values that no field could take, such as an unknown RSVP, a second start, a time in
+    words, or a read status without a book.
+    """
     left: dict[str, Any] = {}
     if post.all("rsvp") and not read.get("rsvp"):
         left["rsvp"] = post.all("rsvp")

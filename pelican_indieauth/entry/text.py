@@ -1,4 +1,4 @@
-"""Plain text out of HTML."""
+"""Plain text from HTML."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _TEXT = {
 
 
 def stripped(markup: str) -> str:
-    """What a reader sees of a title or a summary, which Pelican keeps as HTML.
+    """The visible text of a title or summary, which Pelican keeps as HTML.
 
-    It is bare text again: to be escaped where it is printed.
+    It is unescaped, so it must be escaped when printed.
     """
     if "<" not in markup and "&" not in markup:
         return markup
@@ -23,14 +23,14 @@ def stripped(markup: str) -> str:
 
 
 def without_attributes(markup: str) -> str:
-    """Harmless HTML that is no more than paragraphs, lists and stress: nothing links or loads."""
+    """Sanitised HTML of paragraphs, lists and emphasis only: nothing that links or loads."""
     import nh3  # noqa: PLC0415  (as below)
 
     return nh3.clean(markup, tags=_TEXT, attributes={}).strip()
 
 
 def sanitised(markup: str) -> str:
-    """The same for a page of someone else's: scripts and styles go with all that they hold."""
+    """Sanitised HTML of another site's page, without scripts and styles."""
     import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
 
     return html.unescape(nh3.clean(markup, tags=set()))

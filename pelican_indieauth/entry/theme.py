@@ -1,4 +1,4 @@
-"""Which microformats a theme has already."""
+"""Detects the microformats in a theme."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CLASS = re.compile(r"(?<![\w-])h-(?:entry|event|review|card|feed)(?![\w-])")
 
 
 def classes(folders: Iterable[Path]) -> frozenset[str]:
-    """The root classes of microformats2 that stand in a theme's templates."""
+    """The microformats2 root classes in a theme's templates."""
     found: set[str] = set()
     for folder in folders:
         for template in folder.rglob("*.html"):

@@ -1,4 +1,4 @@
-"""Which untrusted URLs may appear in a page, and the site's own files."""
+"""Validates untrusted URLs, and resolves the site's own files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-#: What nearly every address looks like: nothing in it needs a second look.
+#: Matches nearly all URLs, without characters that need a closer look.
 _USUAL = re.compile(r"https?://[\w.-]+(?::\d+)?(?:[/?#][\w/?#:@!$&()*+,;=.~%-]*)?", re.ASCII)
-#: A URL never holds these raw (RFC 3986 2); ``{`` and ``|`` would also wake Pelican's own links.
+#: Characters that must be percent-encoded (RFC 3986 2). ``{`` and ``|`` would also start one of
+#: Pelican's internal links.
 _ENCODED = {ord(char): quote(char, safe="") for char in "\"'<>\\^`{|}"}
 _STATIC = re.compile(r"[{|]static[|}]/?(?P<path>[^?#\x00-\x1f\x7f\ud800-\udfff]*)")
 _CANDIDATE = re.compile(r"(?P<url>\S+)(?P<size>(?:\s\d+(?:\.\d+)?[wx])?)")
@@ -19,19 +20,19 @@ _CONTACT = frozenset({"mailto", "tel", "geo"})
 
 
 class StaticFile(Protocol):
-    """What Pelican knows of a copied file."""
+    """A static file as Pelican records it."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """Checks URLs for one site.
+    """Validates URLs for one site.
 
-    ``home`` is the address of its pages and ``root`` that of its files, both without a slash at
-    the end (they differ in the sub-sites of other languages); ``files`` is Pelican's own record of
-    the static files by source path, ``static_url`` the pattern for those that it does not know;
-    ``profiles`` are the owner's addresses elsewhere, made :func:`comparable`.
+    ``home`` is the URL of its pages and ``root`` that of its files, both without a slash at the end
+    (they differ in subsites for other languages); ``files`` is Pelican's record of the static files
+    by source path, ``static_url`` the pattern for files not in it; ``profiles`` are the owner's
+    other URLs, as :func:`comparable` returns them.
     """
 
     home: str
@@ -43,8 +44,8 @@ class Urls:
     def web(self, value: object) -> str | None:
         """An absolute http(s) URL that is safe in an attribute, or ``None``.
 
-        Site-relative addresses (``/a``) and the site's own media (``{static}/media/a.jpg``) are
-        made absolute; everything else (``javascript:``, ``data:``, relative paths) is refused.
+        Site-relative URLs (``/a``) and the site's own files (``{static}/media/a.jpg``) are made
+        absolute; everything else (``javascript:``, ``data:``, relative paths) is rejected.
         """
         if not isinstance(value, str):
             return None
@@ -67,7 +68,7 @@ class Urls:
         return None
 
     def any(self, value: object) -> str | None:
-        """Like :meth:`web`, and ``mailto:``, ``tel:`` and ``geo:`` besides."""
+        """Like :meth:`web`, also accepting ``mailto:``, ``tel:`` and ``geo:``."""
         if isinstance(value, str) and not _UNSAFE.search(value):
             scheme, colon, rest = value.partition(":")
             if colon and rest and scheme.lower() in _CONTACT:
@@ -75,7 +76,7 @@ class Urls:
         return self.web(value)
 
     def srcset(self, value: object) -> str | None:
-        """A list of candidates, each of its URLs checked; ``None`` when one is not in order."""
+        """A ``srcset`` whose URLs are all valid, else ``None``."""
         if not isinstance(value, str):
             return None
         checked = []
@@ -93,11 +94,11 @@ class Urls:
         return match["path"] if match else None
 
     def site(self, path: str) -> str:
-        """The absolute address of a page of the site, from its path below the site's root."""
+        """The absolute URL of a page, from its path below the site's root."""
         return f"{self.home}/{path.lstrip('/')}"
 
     def is_owners(self, url: str) -> bool:
-        """Whether a URL is one of the site's pages or one of the owner's profiles elsewhere."""
+        """Whether a URL is one of the site's pages or of the owner's profiles."""
         known = comparable(url)
         host, _, _ = known.partition("/")
         site, _, _ = comparable(self.root).partition("/")
@@ -112,7 +113,7 @@ class Urls:
 
 
 def comparable(url: str) -> str:
-    """Host and path of a URL, the same for all its spellings; any other address as it is."""
+    """Host and path of a URL in a canonical spelling; any other URI unchanged."""
     parts = urlsplit(url)
     host = unquote(parts.hostname or "").rstrip(".").removeprefix("www.")
     return f"{host}{unquote(parts.path).rstrip('/')}".lower() if host else url.lower()

@@ -1,4 +1,4 @@
-"""The plugin's texts, which sites in other languages replace."""
+"""The plugin's texts in English; a site can replace them by its own language's."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ ENGLISH: Mapping[str, str] = {
 
 
 def words(settings: Mapping[str, Any]) -> Mapping[str, str]:
-    """The English words, with those of the site in their place. Raises :class:`SettingError`."""
+    """The texts, with those of the site's settings in place of the English ones.
+
+    Raises :class:`SettingError`.
+    """
     own = settings.get(_SETTING)
     if not own:
         return ENGLISH
@@ -79,5 +82,5 @@ def words(settings: Mapping[str, Any]) -> Mapping[str, str]:
     for name, word in own.items():
         if name not in ENGLISH or not isinstance(word, str):
             remedy = f"Use texts for any of {', '.join(ENGLISH)}"
-            raise SettingError(_SETTING, {name: word}, "is not known here", remedy)
+            raise SettingError(_SETTING, {name: word}, "is not a known key", remedy)
     return {**ENGLISH, **own}

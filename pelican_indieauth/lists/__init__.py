@@ -1,1 +1,1 @@
-"""Which posts are in which list, feed and page."""
+"""Selects and orders the posts in lists, feeds and pages."""

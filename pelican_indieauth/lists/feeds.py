@@ -1,4 +1,4 @@
-"""Feeds that make sense: a like is not an empty item, and a note has no invented title."""
+"""Improves feeds: a like is not an empty item, and a note has no made-up title."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from feedgenerator.django.utils.encoding import iri_to_uri
 
 from pelican_indieauth.entry.markup import summary_in_feed
 
-#: Where a build keeps its articles by the address that feeds name them by.
+#: The key of a build's articles by the links that feeds have.
 ARTICLES = "indieauth_articles"
 
 
 def by_link(articles: Iterable[Any]) -> dict[str, Any]:
-    """Articles by their links, spelt as the feed library does."""
+    """The articles by link, as the feed library spells it."""
     return {iri_to_uri(article.entry.url): article for article in articles}
 
 
 def amend(feed: Any, articles: Mapping[str, Any], *, summary_only: bool) -> None:
-    """Makes each item what its post is: plain HTML, with a title only where the post has one."""
+    """Give each item its post's plain HTML, and a title only where the post has one."""
     for item in feed.items:
         article = articles.get(item["link"].removesuffix("?ref=feed"))
         if article is None:
@@ -27,7 +27,7 @@ def amend(feed: Any, articles: Mapping[str, Any], *, summary_only: bool) -> None
         if not article.entry.titled:
             item["title"] = ""
         item["description"] = summary_in_feed(item["description"])
-        # Atom has the content and a summary beside it; RSS has one of both, as the description.
+        # Atom has content and summary; RSS has either as the description.
         if item["content"] is not None:
             item["content"] = article.entry_frame.in_feed(item["content"])
             description = _summary(article, item["description"])
@@ -39,9 +39,9 @@ def amend(feed: Any, articles: Mapping[str, Any], *, summary_only: bool) -> None
 
 
 def _summary(article: Any, summary: str | None) -> str | None:
-    """A post's summary; one that Pelican has made of the bare body has the frame put around it.
+    """A post's summary; Pelican's own summary of the body gets the frame around it.
 
-    The plugin's own is made of the whole, the author's stands for the whole.
+    The plugin's and the author's summaries are complete.
     """
     made = summary is not None and "summary" not in article.metadata
     if made and not article.entry_frame.opening:
@@ -50,7 +50,7 @@ def _summary(article: Any, summary: str | None) -> str | None:
 
 
 def add_hub(feed: Any, hub: str) -> None:
-    """Names the WebSub hub in the feed, where subscribers look for it (WebSub 4)."""
+    """Add the WebSub hub to a feed (WebSub 4)."""
     name = "link" if feed.content_type.startswith("application/atom") else "atom:link"
     theirs = feed.add_root_elements
 

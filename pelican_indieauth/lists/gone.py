@@ -1,8 +1,8 @@
-"""Pages at the addresses of deleted posts: they say that the post is gone.
+"""Pages at the URLs of deleted posts, which say that the post is gone.
 
-The bridge leaves a file for each such post in ``mentions/gone/`` of the content folder. Who was
-told of the post by a webmention and asks again reads there that it is gone for good, whatever
-status the host answers with (Webmention 3.1.5).
+The bridge leaves a file for each in ``mentions/gone/`` of the content folder. A webmention receiver
+that fetches the URL again reads there that the post was deleted, whatever status the host sends
+(Webmention 3.1.5).
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from pelican_indieauth.site import KEY, Site
 logger = logging.getLogger(__name__)
 
 FOLDER = "gone"
-#: Where a build's settings have the tombstones that it has written.
+#: The key of the tombstones that a build has written, in the settings.
 WRITTEN = "indieauth_gone"
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~-]*")
-#: Where what others say of posts is not shown, deleted posts are gone all the same.
+#: The default folder; tombstones are written even where mentions are not shown.
 _MENTIONS = "mentions"
 _MOST = 100_000
 _MOST_BYTES = 100_000
 
 
 def addresses(settings: Mapping[str, Any]) -> list[str]:
-    """The paths, on the site's host, at which this build has left a tombstone: those that the
-    settings of any web server can hold."""
+    """The URL paths of the tombstones in this build that are valid in any web server's
+    configuration.
+    """
     root = urlsplit(str(settings.get("SITEURL") or "")).path.rstrip("/")
     found: list[str] = []
     for page in settings.get(WRITTEN, ()):
@@ -43,10 +44,9 @@ def addresses(settings: Mapping[str, Any]) -> list[str]:
 
 
 def pages(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The addresses of deleted posts, as their pages were saved. What is no such file is passed
-    over with a warning."""
+    """The output paths of deleted posts. Invalid files are skipped with a warning."""
     site: Site | None = settings.get(KEY)
-    # In a sub-site of another language there is nothing of the main one.
+    # A subsite for another language has no tombstones of the main site.
     if site is None or site.home != site.root:
         return
     folder = Path(settings["PATH"], site.mentions or _MENTIONS, FOLDER)
@@ -57,6 +57,6 @@ def pages(settings: Mapping[str, Any]) -> Iterator[str]:
             if not isinstance(found, list):
                 raise TypeError(f"{found!r} is not a list")
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            logger.warning("%s does not say which page is gone: %s", file, error)
+            logger.warning("%s is not a valid tombstone: %s", file, error)
             continue
         yield from (page for page in found if isinstance(page, str))

@@ -1,4 +1,4 @@
-"""A JSON Feed (version 1.1) of the newest posts, in which a note needs no title."""
+"""Writes a JSON Feed (version 1.1) of the newest posts; notes need no title in it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _VERSION = "https://jsonfeed.org/version/1.1"
 
 
 class JsonFeed(Generator):  # type: ignore[misc]  # Pelican's classes are not typed
-    """Writes the feed where the site's settings name one."""
+    """Writes the feed, if the settings name one."""
 
     def generate_output(self, writer: Any) -> None:
-        """One file, through Pelican's own writer."""
+        """Write the file with Pelican's writer."""
         site: Site = self.settings[KEY]
         if site.json_feed:
             listed = off_home.on_home(self.context["articles"], site.not_on_home)
@@ -72,7 +72,7 @@ def _authors(person: Person | None) -> list[dict[str, Any]]:
 
 
 def _attachments(entry: Entry) -> list[dict[str, str]]:
-    """Videos and sounds, of those types that their names tell."""
+    """Videos and sounds whose media type follows from their names."""
     found = []
     for media in (*entry.videos, *entry.audios):
         kind, _ = mimetypes.guess_type(media.url.partition("?")[0])

@@ -1,6 +1,6 @@
-"""Post types that are left out of the home page and the main feeds (``INDIEAUTH_NOT_ON_HOME``).
+"""Leaves post types out of the home page and the main feeds (``INDIEAUTH_NOT_ON_HOME``).
 
-They have their pages, and are in archives, categories, tags and the feeds of those.
+Their posts still have pages, and are in archives, categories, tags and the feeds of those.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ SETTING = "INDIEAUTH_NOT_ON_HOME"
 
 
 def chosen(settings: Mapping[str, Any]) -> frozenset[str]:
-    """The kinds that the settings name. Raises :class:`SettingError`."""
+    """The post types that the setting names. Raises :class:`SettingError`."""
     value = settings.get(SETTING) or ()
     if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
         raise SettingError(SETTING, value, "is not a list", 'Write ["like", "repost", "rsvp"]')
     for kind in value:
         if not isinstance(kind, str) or kind not in KINDS:
             remedy = f"Use any of {', '.join(sorted(KINDS))}"
-            raise SettingError(SETTING, kind, "is not a kind of post", remedy)
+            raise SettingError(SETTING, kind, "is not a post type", remedy)
     return frozenset(value)
 
 
 def on_home(articles: Iterable[Any], kinds: Collection[str]) -> list[Any]:
-    """The articles of other kinds."""
+    """The articles of other types."""
     return [article for article in articles if article.entry.kind not in kinds]
 
 
 def keep_off_home(generator: Any, kinds: Collection[str]) -> None:
-    """Have a generator of articles write its home page and its main feeds without these kinds."""
+    """Make an articles generator write its home page and main feeds without these types."""
     direct, feeds = generator.generate_direct_templates, generator.generate_feeds
 
     def generate_direct_templates(write: Callable[..., None]) -> None:
@@ -44,7 +44,7 @@ def keep_off_home(generator: Any, kinds: Collection[str]) -> None:
         direct(write_home)
 
     def generate_feeds(writer: Any) -> None:
-        # Those of a category, a tag or an author are made of other lists.
+        # Feeds of categories, tags and authors use other lists.
         everything, generator.articles = generator.articles, on_home(generator.articles, kinds)
         try:
             feeds(writer)

@@ -1,7 +1,7 @@
-"""A deterministic order of a site's files, so that posts equal in date and slug have one as well.
+"""A deterministic order of a site's files, and so of posts with equal date and slug.
 
-Pelican finds its files as a set: their order is that of Python's string hashes, another in each
-run. Posts are sorted by date and slug after that, which leaves equal ones as they came.
+Pelican finds files as a set, whose order depends on string hashes and differs in each run. Posts
+are then sorted by date and slug, which keeps the order of equal ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class _Sorted(set[str]):
-    """A set that is gone through in order. What it is united with is, too."""
+    """A set that iterates in sorted order; so do its unions."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(super().__iter__()))
@@ -25,7 +25,7 @@ class _Sorted(set[str]):
 
 
 def sort_files(generator: Any) -> None:
-    """Have a generator find its files in the order of their paths."""
+    """Make a generator find its files in the order of their paths."""
     found = generator.get_files
 
     @functools.wraps(found)

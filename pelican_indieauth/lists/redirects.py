@@ -1,4 +1,4 @@
-"""Redirect pages at earlier addresses of posts."""
+"""Redirect pages at former URLs of posts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pelican_indieauth.lists import gone
 
 logger = logging.getLogger(__name__)
 
-#: Where a build keeps its posts by their former output paths.
+#: The key of a build's posts by their former output paths.
 MOVED = "indieauth_moved"
-#: Where it notes the output paths that it has written.
+#: The key of the output paths written so far.
 WRITTEN = "indieauth_written"
 
 
 def moved(articles: Iterable[Any]) -> dict[str, Any]:
-    """Posts by the output paths where they once were. A draft is not for strangers to find."""
+    """The posts by their former output paths, without drafts, which must not be discoverable."""
     found: dict[str, Any] = {}
     for article in articles:
         if article.status == "draft":
@@ -36,11 +36,12 @@ def moved(articles: Iterable[Any]) -> dict[str, Any]:
 
 
 class Redirects(Generator):  # type: ignore[misc]  # Pelican's classes are not typed
-    """Runs after the generators of pages, so that it knows what is really there."""
+    """Writes the redirects, after other generators, so that it knows which paths are in use."""
 
     def generate_output(self, writer: Any) -> None:
-        """Writes a page at each former address, unless the site has something else there now:
-        one that leads on for a post that moved, a tombstone for one that is gone."""
+        """Write a page at each former path that is not in use: a redirect for a post that
+        moved, a tombstone for a deleted one.
+        """
         posts: Mapping[str, Any] = self.context.get(MOVED, {})
         deleted = {path for page in gone.pages(self.settings) if (path := _output_path(page))}
         taken = self._taken() if posts or deleted else set()
@@ -55,7 +56,7 @@ class Redirects(Generator):  # type: ignore[misc]  # Pelican's classes are not t
                 writer.write_file(path, self.get_template("indieauth/gone"), self.context)
 
     def _taken(self) -> set[str]:
-        """Output paths of everything that is really there, of this build or kept from the last."""
+        """The output paths in use, of this build or kept from the last."""
         known = [self.context[name] for name in ("generated_content", "static_content")]
         contents = [content for of in known for content in of.values() if content is not None]
         lists = [item for name in ("categories", "tags", "authors") for item in self._listed(name)]
@@ -67,13 +68,15 @@ class Redirects(Generator):  # type: ignore[misc]  # Pelican's classes are not t
         return [item for item, _ in self.context.get(name) or ()]
 
     def _free(self, path: str) -> bool:
-        """Whether a file can be there: no folder has the name, and no file that of its folder."""
+        """Whether a file can be written there: the path is no folder, and its folders are no
+        files.
+        """
         file = Path(self.output_path, path)
         return not file.is_dir() and not any(parent.is_file() for parent in file.parents)
 
 
 def _output_path(alias: str) -> str | None:
-    """An alias as a path below the output folder, ``None`` where it is none."""
+    """An alias as a path in the output folder; ``None`` where it is not one."""
     path = normpath(alias.lstrip("/") + ("index.html" if alias.endswith("/") else ""))
     outside = path in {".", ".."} or path.startswith("../") or "\\" in path
     return None if outside else path

@@ -1,9 +1,9 @@
-"""Posts that are not public yet: drafts from apps, and scheduled posts.
+"""Withholds posts that are not public: drafts from apps, and scheduled posts.
 
-Pelican gives a draft a page like any other, which is only not linked: its address can be guessed.
-A draft that came through an app has ``"draft": "app"`` in its ``Mf2`` line, and gets no page at
-all; with ``INDIEAUTH_PRIVATE_DRAFTS`` no draft does. A post that came through an app with a date in
-the future is not built before that.
+Pelican writes a page for each draft, only without links to it, and its URL can be guessed. A draft
+that an app created has ``"draft": "app"`` in its ``Mf2`` line and gets no page; with
+``INDIEAUTH_PRIVATE_DRAFTS`` no draft does. A post that an app created with a future date is not
+built before that date.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 logger = logging.getLogger(__name__)
 
-#: Where the settings have what a build withholds.
+#: The key of what a build withholds, in the settings.
 KEY = "indieauth_withheld"
-#: Names a folder that only the owner sees, for the pages of what is withheld.
+#: The environment variable with the folder for previews, which only the owner sees.
 PREVIEWS = "PELICAN_INDIEAUTH_PREVIEWS"
 
 
 @dataclass(slots=True)
 class Withheld:
-    """What one build keeps to itself: a generator of Pelican's, and posts that it has read."""
+    """The posts that a build withholds, with the generator that read them."""
 
     found: list[tuple[Any, Any]] = field(default_factory=list)
 
     def take_from(self, generator: Any, lists: Iterable[str], *, every: bool) -> None:
         """Take drafts out of these lists, and out of what other posts can link to.
 
-        ``every``: those that someone has written by hand, too.
+        ``every``: also those written by hand.
         """
         posts = generator.context["generated_content"]
         for name in lists:
             drafts = getattr(generator, name)
             private = [draft for draft in drafts if every or _is_from_an_app(draft)]
-            # In place: others may have this list already.
+            # In place: other code may hold this list already.
             drafts[:] = [draft for draft in drafts if draft not in private]
             for draft in private:
                 posts[draft.get_relative_source_path()] = None
                 self.found.append((generator, draft))
 
     def write_previews(self) -> None:
-        """Write the pages of what is withheld where the owner looks at them, if anywhere.
+        """Write the pages of withheld posts to the previews' folder, if there is one.
 
         When all else is written, so that it makes no difference to anything else. Pages of what is
         not withheld any longer go.
@@ -78,7 +78,7 @@ class Withheld:
 
 
 def is_early(metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    """Whether a post that came through an app has a date in the future. Drafts have no time."""
+    """Whether an app created this post with a future date. Drafts do not count."""
     when = metadata.get("date")
     if "mf2" not in metadata or metadata.get("status") == "draft" or not isinstance(when, datetime):
         return False
@@ -101,13 +101,13 @@ def _is_from_an_app(draft: Any) -> bool:
     try:
         said = json.loads(line)
     except (ValueError, TypeError, RecursionError):
-        # No one can tell; a page can still be given to it later, and not be taken back.
+        # If in doubt it is withheld: a page can be published later, but not taken back.
         return True
     return not isinstance(said, dict) or said.get("draft") == "app"
 
 
 def _parts(save_as: str) -> list[str]:
-    """A path in the output as the names of folders and a file: none leads out of there."""
+    """The parts of an output path, without any that lead out of the folder."""
     return [name for name in save_as.split("/") if name not in {"", ".", ".."}]
 
 
@@ -126,7 +126,7 @@ def _write(folder: Path, generator: Any, post: Any) -> Path | None:
 
 
 def _page(generator: Any, post: Any) -> str:
-    """A post's page, as Pelican's writer makes it."""
+    """Render a post's page as Pelican's writer does."""
     kind = "page" if hasattr(generator, "draft_pages") else "article"
     variables = {
         **generator.context,
