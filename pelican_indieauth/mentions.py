@@ -1,124 +1,104 @@
-"""Received mentions of posts, read from the files in the mentions folder.
-
-They are JF2 entries with webmention.io's names, one file each. Which post a file belongs to is in
-it (``wm-target``); the folders' names are for people. Texts in them are plain, and are escaped
-here, since Pelican's templates escape nothing by themselves; addresses are checked like any
-stranger's.
-"""
+"""``article.mentions``: the received mentions of posts and pages, and the settings for them."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from markupsafe import Markup, escape
-
 from pelican_indieauth.conversation import conversation, form
-from pelican_indieauth.entry.mention import LISTS, NONE, Mention, Mentions
+from pelican_indieauth.entry.mention import NONE, Mention, Mentions, mentions_of
 from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.errors import SettingError
-
-logger = logging.getLogger(__name__)
+from pelican_indieauth.mention_files import read, stamp_of, targets
 
 SETTING = "INDIEAUTH_MENTIONS"
 FORM = "INDIEAUTH_MENTIONS_FORM"
 _FOLDER = "mentions"
-_COUNTED = "more.json"
-#: How many likes and reposts the post's copies elsewhere have.
-_COUNTS = "counts.json"
-_SILENT = frozenset({"likes", "reposts"})
-#: How deep responses to responses are shown: files may be nested as deep as anyone likes.
-_DEEPEST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class OfPost:
-    """``article.mentions``: looked up when a template asks.
+class PostMentions:
+    """``article.mentions``: read when a template accesses it.
 
-    So a page that only lists the post does not depend on what is said of it: a mention rebuilds
-    the post's own page (``bridge.rebuild.resident`` knows this class by its name).
+    So a page that only lists the post does not depend on its mentions, and a new mention rebuilds
+    only the post's own page (``bridge.rebuild.resident`` knows this class by its name).
     """
 
     path: str
     url: str
     date_format: str
-    found: Found
+    index: MentionIndex
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Whether the post has mentions."""
         return self.count > 0
 
     def html(self, level: int = 2) -> str:
-        """All of them as a section with headings of this level, and a form where the site wants
-        one; nothing where there is nothing."""
-        site = self.found
+        """The HTML of all mentions, with headings of this level, and of the form if it is on."""
+        site = self.index
         shown = conversation(self.now(), site.words, self.date_format, level=level)
         return shown + (form(site.form, self.url, site.words) if site.form else "")
 
     @property
     def replies(self) -> tuple[Mention, ...]:
-        """Replies."""
+        """The replies."""
         return self.now().replies
 
     @property
     def likes(self) -> tuple[Mention, ...]:
-        """Likes."""
+        """The likes."""
         return self.now().likes
 
     @property
     def reposts(self) -> tuple[Mention, ...]:
-        """Reposts."""
+        """The reposts."""
         return self.now().reposts
 
     @property
     def bookmarks(self) -> tuple[Mention, ...]:
-        """Bookmarks."""
+        """The bookmarks."""
         return self.now().bookmarks
 
     @property
     def rsvps(self) -> tuple[Mention, ...]:
-        """Answers to an invitation."""
+        """The RSVPs."""
         return self.now().rsvps
 
     @property
     def mentions(self) -> tuple[Mention, ...]:
-        """Pages that link here without being any of these."""
+        """Links from other pages, without a more specific relation."""
         return self.now().mentions
 
     @property
     def more(self) -> int:
-        """How many more there are that were not kept."""
+        """The number of mentions without files."""
         return self.now().more
 
     @property
     def count(self) -> int:
-        """How many there are in all."""
+        """The total number."""
         return self.now().count
 
     def now(self) -> Mentions:
-        """All of them, as this build has found them."""
-        return self.found(self.path)
+        """All mentions, as of this build."""
+        return self.index(self.path)
 
     def version(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Which files they are in: equal in two builds only if they are the same."""
-        return self.found.version(self.path)
+        """The files and their stamps: equal in two builds only if the mentions are the same."""
+        return self.index.version(self.path)
 
 
-class Found:
-    """The mentions of each post of one build, by the path of the post's file. Files are read when
-    a page asks for what is in them.
+class MentionIndex:
+    """The mention files of each post in one build, by the path of the post's file.
 
-    ``form`` is where a form to tell of more posts to; ``""`` where the site wants none.
+    Files are read when a page accesses their mentions. ``form`` is the endpoint that a form below
+    posts sends to, ``""`` for no form.
     """
 
     def __init__(
@@ -138,12 +118,12 @@ class Found:
         return _read(self._by_post.get(path, ()), self._urls)
 
     def version(self, path: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Which files that is from."""
-        return tuple([(file, _KNOWN[file][0]) for file in self._by_post.get(path, ())])
+        """The files of these mentions, with their stamps."""
+        return tuple([(file, stamp_of(file)) for file in self._by_post.get(path, ())])
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:
-    """The mentions folder, inside the content folder; ``""`` where they are switched off.
+    """The mentions folder, inside the content folder; ``""`` where mentions are off.
 
     Raises :class:`SettingError`.
     """
@@ -157,7 +137,7 @@ def folder_of(settings: Mapping[str, Any]) -> str:
 
 
 def keep_out(generator: Any, folder: str) -> None:
-    """Have no generator take a file of the mentions folder for a file of the site."""
+    """Hide the files in the mentions folder from a generator."""
     found = generator.get_files
     inside = f"{normpath(folder)}/"
 
@@ -170,7 +150,7 @@ def keep_out(generator: Any, folder: str) -> None:
 
 
 def form_of(settings: Mapping[str, Any], endpoint: str) -> str:
-    """Where a form under each post sends to; ``""`` where the site wants none.
+    """The endpoint for the form below each post; ``""`` where the form is off.
 
     Raises :class:`SettingError`.
     """
@@ -178,8 +158,8 @@ def form_of(settings: Mapping[str, Any], endpoint: str) -> str:
     if not isinstance(value, bool):
         raise SettingError(FORM, value, "is neither True nor False", "Write True or False")
     if value and not endpoint:
-        remedy = "Set INDIEAUTH_WEBMENTION to the address that takes webmentions"
-        raise SettingError(FORM, value, "has nowhere to send to", remedy)
+        remedy = "Set INDIEAUTH_WEBMENTION to your webmention endpoint"
+        raise SettingError(FORM, value, "needs a webmention endpoint", remedy)
     return endpoint if value else ""
 
 
@@ -191,20 +171,20 @@ def attach(
     words: Mapping[str, str],
     form: str = "",
 ) -> None:
-    """Set ``mentions`` of each article or page, which is empty where there are none."""
+    """Set ``mentions`` of each article or page."""
     articles = list(articles)
     by_post: defaultdict[str, list[str]] = defaultdict(list)
-    files = _targets(content / folder) if folder else {}
+    files = targets(content / folder) if folder else {}
     if files:
-        places = _places(articles, urls)
+        paths = _by_url(articles, urls)
         for file, target in files.items():
-            path = places.get(_place(target, urls))
+            path = paths.get(_path_of(target, urls))
             if path is not None:
                 by_post[path].append(file)
-    found = Found(by_post, urls, words, form)
+    index = MentionIndex(by_post, urls, words, form)
     for article in articles:
         path, url = article.get_relative_source_path(), _url_of(article, urls)
-        article.mentions = OfPost(path, url, article.date_format, found)
+        article.mentions = PostMentions(path, url, article.date_format, index)
 
 
 def of_home(content: Path, folder: str, urls: Urls) -> Mentions:
@@ -214,25 +194,27 @@ def of_home(content: Path, folder: str, urls: Urls) -> Mentions:
 
 
 def _url_of(content: Any, urls: Urls) -> str:
-    """Where a post or a page lives. Only posts are entries."""
+    """The URL of a post or a page; only posts have an entry."""
     return str(content.entry.url) if hasattr(content, "entry") else urls.site(content.url)
 
 
-def _places(articles: Iterable[Any], urls: Urls) -> dict[str, str]:
-    """Posts (by the path of their files) by each address that they have, or had."""
+def _by_url(articles: Iterable[Any], urls: Urls) -> dict[str, str]:
+    """The file of each post, by the path of its present URL and of its former ones."""
     found: dict[str, str] = {}
     former: dict[str, str] = {}
     for article in articles:
         path = article.get_relative_source_path()
-        found.setdefault(_place(_url_of(article, urls), urls), path)
+        found.setdefault(_path_of(_url_of(article, urls), urls), path)
         for alias in article.entry.aliases if hasattr(article, "entry") else ():
-            former.setdefault(_place(urls.site(alias), urls), path)
+            former.setdefault(_path_of(urls.site(alias), urls), path)
     return {**former, **found}
 
 
-def _place(url: str, urls: Urls) -> str:
-    """The path of an address below the site, in one spelling. The host does not count: a site that
-    moves keeps its mentions."""
+def _path_of(url: str, urls: Urls) -> str:
+    """A URL's path below the site's root, in canonical form.
+
+    The host is ignored, so that a site that moves keeps its mentions.
+    """
     try:
         parts, root = urlsplit(url), urlsplit(urls.root)
     except ValueError:

@@ -10,7 +10,7 @@ from jinja2 import Template
 
 from pelican_indieauth.conversation import put_into
 from pelican_indieauth.discovery.card import with_card
-from pelican_indieauth.mentions import OfPost
+from pelican_indieauth.mentions import PostMentions
 from pelican_indieauth.site import KEY, Site
 
 #: The key in a page's context that marks it as finished while rendering.
@@ -67,7 +67,7 @@ def _said(context: MutableMapping[str, Any], look: Callable[[Any, str], Any]) ->
         return ""
     mentions = look(article, "mentions")
     # An article made by another plugin has no mentions of this plugin's.
-    return str(look(mentions, "html")()) if isinstance(mentions, OfPost) else ""
+    return str(look(mentions, "html")()) if isinstance(mentions, PostMentions) else ""
 
 
 def finished(page: str, context: MutableMapping[str, Any], said: str = "") -> str:

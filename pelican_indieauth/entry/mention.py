@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
+
+from pelican_indieauth.entry.urls import Urls
 
 #: The list for each ``wm-property``.
 LISTS = {
@@ -17,6 +23,10 @@ LISTS = {
     "mention-of": "mentions",
 }
 
+#: Lists whose texts are not shown.
+_WITHOUT_TEXT = frozenset({"likes", "reposts"})
+#: Depth to which nested responses are shown; files may be nested deeper.
+_DEEPEST = 5
 _EMPTY = Markup()
 
 
@@ -66,3 +76,86 @@ class Mentions:
 
 
 NONE = Mentions()
+
+
+def mentions_of(entries: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
+    """Convert a post's JF2 entries, as :func:`pelican_indieauth.mention_files.read` returns them.
+
+    Their texts are plain and are escaped here, since Pelican does not autoescape; their URLs are
+    untrusted.
+    """
+    lists: defaultdict[str, dict[str, tuple[str, Mention]]] = defaultdict(dict)
+    more = 0
+    for said in entries:
+        if "more" in said and "wm-property" not in said:
+            more += said["more"]
+            continue
+        name = LISTS.get(str(said.get("wm-property")), "mentions")
+        mention = _mention(said, urls, with_text=name not in _WITHOUT_TEXT)
+        if mention is not None:
+            when = str(said.get("published") or said.get("wm-received") or "")
+            # A response may be in two files, such as after a manual merge; it is shown once.
+            lists[name].setdefault(mention.url, (_sortable(when), mention))
+    in_order = {
+        name: tuple(mention for _, mention in sorted(found.values(), key=lambda each: each[0]))
+        for name, found in lists.items()
+    }
+    return Mentions(**in_order, more=more)
+
+
+def _mention(
+    said: Mapping[str, Any], urls: Urls, *, with_text: bool = True, depth: int = 0
+) -> Mention | None:
+    url = _web(said.get("url"), urls) or _web(said.get("wm-source"), urls)
+    if url is None:
+        return None
+    author = said.get("author")
+    card: Mapping[str, Any] = author if isinstance(author, dict) else {}
+    content = said.get("content")
+    text = content.get("text") if isinstance(content, dict) else content
+    children = said.get("wm-children") if depth < _DEEPEST else None
+    photo = card.get("photo")
+    return Mention(
+        url,
+        author=_text(card.get("name")) or escape(urlsplit(url).netloc),
+        author_url=_web(card.get("url"), urls),
+        face=urls.web(photo) if urls.own(photo) else None,
+        text=_text(text) if with_text else Markup(),
+        name=_text(said.get("name")) if with_text else Markup(),
+        published=_moment(said.get("published")),
+        via=_text(said.get("wm-via")),
+        rsvp=_text(said.get("rsvp")),
+        children=tuple(
+            child
+            for each in (children if isinstance(children, list) else [])
+            if isinstance(each, dict)
+            and (child := _mention(each, urls, depth=depth + 1)) is not None
+        ),
+    )
+
+
+def _web(value: Any, urls: Urls) -> str | None:
+    """A URL of another site; ``None`` for a relative one."""
+    return urls.web(value) if isinstance(value, str) and "://" in value[:8] else None
+
+
+def _text(value: Any) -> Markup:
+    return escape(value) if isinstance(value, str) else Markup()
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
+
+
+def _sortable(text: str) -> str:
+    moment = _moment(text)
+    if moment is None:
+        return text
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except OverflowError:
+        # In UTC it would be before the year 1 or after 9999.
+        return text

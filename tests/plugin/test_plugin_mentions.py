@@ -197,7 +197,7 @@ def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
     assert "eve.example/x.png" not in page, "a picture elsewhere would tell who reads the page"
     assert "And 12 more" in page
     assert "https://c.example/" in page
-    assert sum("passed over" in record.message for record in caplog.records) == 3
+    assert sum("is ignored" in record.message for record in caplog.records) == 3
 
 
 def test_likes_of_copies_elsewhere_are_counted_without_names(tmp_path: Path) -> None:

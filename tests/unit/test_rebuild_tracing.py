@@ -19,7 +19,7 @@ from bridge.rebuild.resident.reuse.templates import (
 from bridge.rebuild.resident.reuse.trace import SiteList, Trace, tracing
 from pelican_indieauth.entry.mention import Mention, Mentions
 from pelican_indieauth.entry.urls import Urls
-from pelican_indieauth.mentions import Found, OfPost
+from pelican_indieauth.mentions import MentionIndex, PostMentions
 
 Names = Mapping[str, Any]
 
@@ -260,7 +260,7 @@ def test_what_jinja_asks_by_itself_may_look_at_anything(
         inputs(ValueNumbering(), BEFORE).dependencies(trace, {})
 
 
-class Told(Found):
+class Told(MentionIndex):
     """Mentions that are in no files."""
 
     likes: tuple[str, ...] = ()
@@ -272,7 +272,7 @@ class Told(Found):
         return self.likes
 
 
-Told.__module__ = Found.__module__
+Told.__module__ = MentionIndex.__module__
 
 
 def mentioned(*likes: str) -> Names:
@@ -280,7 +280,8 @@ def mentioned(*likes: str) -> Names:
     post = object.__new__(Article)
     found = Told({}, Urls("", "", {}, ""), {"likes": "Likes", "mentions-more": ""})
     found.likes = likes
-    post.__dict__ |= {"title": "A", "mentions": OfPost("a.md", "/a", "%Y", found), "settings": {}}
+    mentions = PostMentions("a.md", "/a", "%Y", found)
+    post.__dict__ |= {"title": "A", "mentions": mentions, "settings": {}}
     return {"post": post, "generated_content": {"a.md": post}}
 
 
