@@ -53,8 +53,8 @@ OFFERED = tuple(word for word in SCOPES if word != "post")
 #: The scopes for full access: all that add a permission, without ``draft``, which restricts.
 ALL_SCOPES = tuple(word for word in OFFERED if word != "draft")
 
-#: The scopes of reader apps (Microsub 3.1). They grant nothing here, but the owner's Microsub server
-#: may verify the same token with this server.
+#: The scopes of reader apps (Microsub 3.1). They grant nothing here, but the owner's Microsub
+#: server may verify the same token with this server.
 READERS = frozenset({"read", "follow", "mute", "block", "channels"})
 
 #: The scopes that only identify the owner (IndieAuth 5.3.4).
