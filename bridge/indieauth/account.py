@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 
 from bridge.auth.scopes import IDENTITY, OFFERED, SCOPES
 from bridge.errors import CsrfError
 from bridge.http.form import Form, read_form
+from bridge.indieauth.database import Database
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session
 from bridge.indieauth.login.password import (
     check_password,
@@ -94,12 +96,9 @@ async def revoke(request: web.Request) -> web.Response:
 
 @page_endpoint
 async def rename(request: web.Request) -> web.Response:
-    """POST /tokens/rename: call an app token (``token``) by another ``name``."""
+    """POST /tokens/rename: change the ``name`` of an app token (``token``, its id)."""
     browser, _, form = await _owner_form(request)
-    try:
-        name = (form.get("name") or "")[:_LONGEST_NAME]
-        rename_token(request.app[SERVER].db, _number(form, "token") or 0, name)
-    except ValueError:
+    if not _renamed(request, form, "token", rename_token):
         return _tokens_page(request, browser, problem=_NAMELESS)
     return redirect("/tokens")
 
@@ -150,10 +149,7 @@ async def forget_passkey(request: web.Request) -> web.Response:
 async def name_passkey(request: web.Request) -> web.Response:
     """POST /auth/passkeys/rename: change the ``name`` of a passkey (``passkey``, its id)."""
     browser, _, form = await _owner_form(request)
-    try:
-        name = (form.get("name") or "")[:_LONGEST_NAME]
-        rename_passkey(request.app[SERVER].db, _number(form, "passkey") or 0, name)
-    except ValueError:
+    if not _renamed(request, form, "passkey", rename_passkey):
         return _sessions_page(request, browser, problem=_NAMELESS)
     return redirect("/auth/sessions")
 
@@ -189,6 +185,18 @@ async def change_password(request: web.Request) -> web.Response:
     end_other_sessions(server.db, session.id)
     server.attempts.succeeded(tries)
     return redirect("/auth/sessions")
+
+
+def _renamed(
+    request: web.Request, form: Form, field: str, rename: Callable[[Database, int, str], None]
+) -> bool:
+    """Rename what has the id in ``field``; false where the new name is blank."""
+    try:
+        name = (form.get("name") or "")[:_LONGEST_NAME]
+        rename(request.app[SERVER].db, _number(form, field) or 0, name)
+    except ValueError:
+        return False
+    return True
 
 
 async def _owner_form(request: web.Request) -> tuple[BrowserSession, Session, Form]:

@@ -121,17 +121,11 @@ class GuardedFetch:
         error or a body over the limit.
         """
         sent = {"Accept": accept, "User-Agent": agent, **headers}
-        try:
-            async with asyncio.timeout(timeout):
-                for _ in range(redirects + 1):
-                    fetched = await self._hop("GET", url, sent, _Limit(max_bytes, cut, reads))
-                    target = fetched.headers.get("Location")
-                    if redirects == 0 or fetched.status not in _REDIRECTS or target is None:
-                        return fetched
-                    url = _joined(fetched.url, target)
-        except TimeoutError as error:
-            raise FetchError("it took too long") from error
-        raise FetchError("it redirects too often")
+        limit = _Limit(max_bytes, cut, reads)
+        if redirects == 0:
+            # A redirect is returned like any other response.
+            return await self._follow("GET", url, sent, limit, frozenset(), timeout)
+        return await self._follow("GET", url, sent, limit, _REDIRECTS, timeout, redirects)
 
     async def post(
         self,
@@ -149,17 +143,10 @@ class GuardedFetch:
         Only the start of the response is read. Raises as :meth:`fetch`.
         """
         sent = {"Accept": accept, "User-Agent": agent}
-        try:
-            async with asyncio.timeout(timeout):
-                for _ in range(redirects + 1):
-                    answer = await self._hop("POST", url, sent, _Limit(max_bytes, cut=True), form)
-                    target = answer.headers.get("Location")
-                    if answer.status not in _KEEP_METHOD or target is None:
-                        return answer
-                    url = _joined(answer.url, target)
-        except TimeoutError as error:
-            raise FetchError("it took too long") from error
-        raise FetchError("it redirects too often")
+        limit = _Limit(max_bytes, cut=True)
+        return await self._follow(
+            "POST", url, sent, limit, _KEEP_METHOD, timeout, redirects, form=form
+        )
 
     async def call(
         self,
@@ -192,6 +179,33 @@ class GuardedFetch:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _follow(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        limit: _Limit,
+        statuses: frozenset[int],
+        seconds: float,
+        redirects: int = 0,
+        form: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        """Make a request, and the same again at each redirect with one of these ``statuses``.
+
+        ``seconds`` is for all of them together.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                for _ in range(redirects + 1):
+                    fetched = await self._hop(method, url, headers, limit, form)
+                    target = fetched.headers.get("Location")
+                    if fetched.status not in statuses or target is None:
+                        return fetched
+                    url = _joined(fetched.url, target)
+        except TimeoutError as error:
+            raise FetchError("it took too long") from error
+        raise FetchError("it redirects too often")
 
     async def _hop(
         self,

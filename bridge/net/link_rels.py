@@ -129,54 +129,84 @@ def _declared(beginning: bytes) -> webencodings.Encoding:
     return webencodings.UTF8
 
 
-class _Head(HTMLParser):
-    """Reads a page's head in one pass and linear time.
+class ElementReader(HTMLParser):
+    """Reads elements one by one, skipping the content of ``opaque`` ones (text, no markup).
 
-    A parser that builds the tree as browsers do can be made to build millions of elements from some
-    kilobytes, and these pages are untrusted.
+    It takes one pass and linear time: a parser that builds the tree as browsers do can be made to
+    build millions of elements from some kilobytes, and pages of others are untrusted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opaque: frozenset[str]) -> None:
         super().__init__()
-        self.links: list[tuple[list[str], str]] = []
-        self.bases: list[str] = []
+        self._opaque = opaque
         self._inside: str | None = None
         self._depth = 0
-        self._over = False
+
+    def element(self, tag: str, given: Mapping[str, str]) -> None:
+        """A start tag with its attributes, which is not inside an opaque element."""
+
+    def end(self, tag: str) -> None:
+        """An end tag that is not inside an opaque element."""
+
+    def text(self, data: str) -> None:
+        """Text that is not inside an opaque element."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._over:
-            return
+        """See :class:`~html.parser.HTMLParser`."""
         if self._inside:
             # Of these elements only templates may contain elements, such as nested templates.
             self._depth += tag == self._inside == "template"
             return
-        given = {name: value or "" for name, value in reversed(attrs)}
-        if tag == "link" and "href" in given:
-            self.links.append((rel_words(given.get("rel", "")), given["href"]))
-        elif tag == "base" and "href" in given:
-            self.bases.append(given["href"])
-        elif tag in _FULL:
+        if tag in self._opaque:
             self._inside, self._depth = tag, 1
-        elif tag not in _EMPTY | _FRAME:
-            self._over = True
+        # Of a duplicate attribute the first counts (HTML 13.2.5.33).
+        self.element(tag, {name: value or "" for name, value in reversed(attrs)})
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """See :class:`~html.parser.HTMLParser`."""
         # The slash of ``<template/>`` and ``<title/>`` has no meaning in HTML (13.1.2.1).
         self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
+        """See :class:`~html.parser.HTMLParser`."""
         if tag == self._inside:
             self._depth -= 1
             if not self._depth:
                 self._inside = None
-        elif not self._inside and tag in _ENDS_OF_BODY:
-            self._over = True
+        elif not self._inside:
+            self.end(tag)
 
     def handle_data(self, data: str) -> None:
-        # Text outside of these elements starts the body.
-        if not self._inside and data.strip(_WHITE_SPACE):
+        """See :class:`~html.parser.HTMLParser`."""
+        if not self._inside:
+            self.text(data)
+
+
+class _Head(ElementReader):
+    """Reads the links in a page's head."""
+
+    def __init__(self) -> None:
+        super().__init__(_FULL)
+        self.links: list[tuple[list[str], str]] = []
+        self.bases: list[str] = []
+        self._over = False
+
+    def element(self, tag: str, given: Mapping[str, str]) -> None:
+        if self._over:
+            return
+        if tag == "link" and "href" in given:
+            self.links.append((rel_words(given.get("rel", "")), given["href"]))
+        elif tag == "base" and "href" in given:
+            self.bases.append(given["href"])
+        elif tag not in _EMPTY | _FULL | _FRAME:
             self._over = True
+
+    def end(self, tag: str) -> None:
+        self._over = self._over or tag in _ENDS_OF_BODY
+
+    def text(self, data: str) -> None:
+        # Text outside of these elements starts the body.
+        self._over = self._over or bool(data.strip(_WHITE_SPACE))
 
 
 def rel_words(value: str) -> list[str]:

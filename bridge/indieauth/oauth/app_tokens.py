@@ -99,9 +99,9 @@ def revoke_token(db: Database, which: int | str) -> bool:
 
 
 def rename_token(db: Database, token: int, name: str) -> None:
-    """Call an app token by another name. Raises ``ValueError`` for a name that is blank."""
+    """Rename an app token. Raises ``ValueError`` for a blank name."""
     if not name.strip():
-        raise ValueError("a token needs a name, so that you know it again")
+        raise ValueError("the name is empty; give the token a name to recognise it by")
     with db.transaction() as connection:
         connection.execute(
             "UPDATE tokens SET name = ? WHERE id = ? AND grant_id IS NULL AND revoked IS NULL",

@@ -61,9 +61,9 @@ def list_passkeys(db: Database) -> list[Passkey]:
 
 
 def rename_passkey(db: Database, passkey: int, name: str) -> None:
-    """Call a passkey by another name. Raises ``ValueError`` for a name that is blank."""
+    """Rename a passkey. Raises ``ValueError`` for a blank name."""
     if not name.strip():
-        raise ValueError("a passkey needs a name, so that you know it again")
+        raise ValueError("the name is empty; give the passkey a name to recognise it by")
     with db.transaction() as connection:
         connection.execute("UPDATE passkeys SET name = ? WHERE id = ?", (name.strip(), passkey))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from html.parser import HTMLParser
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
-from bridge.net.link_rels import absolute, decoded, header_links, rel_words
+from bridge.net.link_rels import ElementReader, absolute, decoded, header_links, rel_words
 from bridge.net.web_url import BadURL, parse
 
 #: "MAY … include the string 'Webmention' in the User-Agent" (3.1.2, 5).
@@ -132,28 +132,16 @@ def _is_html(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() in _HTML
 
 
-class _Links(HTMLParser):
-    """Finds the first link or anchor with the relation, and the page's base, in one pass and linear
-    time.
-    """
+class _Links(ElementReader):
+    """Finds the first link or anchor with the relation, and the page's base."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_OPAQUE)
         self.found: str | None = None
         self.bases: list[str] = []
-        self._inside: str | None = None
-        self._depth = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._inside:
-            self._depth += tag == self._inside == "template"
-            return
-        if tag in _OPAQUE:
-            self._inside, self._depth = tag, 1
-            return
-        # Of a duplicate attribute the first counts (HTML 13.2.5.33).
-        given = {name: value or "" for name, value in reversed(attrs)}
-        if "href" not in given:
+    def element(self, tag: str, given: Mapping[str, str]) -> None:
+        if "href" not in given or tag in _OPAQUE:
             return
         if tag == "base":
             self.bases.append(given["href"])
@@ -161,13 +149,3 @@ class _Links(HTMLParser):
             tag in {"link", "a"} and self.found is None and _REL in rel_words(given.get("rel", ""))
         ):
             self.found = given["href"]
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        # The slash of ``<script/>`` has no meaning in HTML (13.1.2.1).
-        self.handle_starttag(tag, attrs)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self._inside:
-            self._depth -= 1
-            if not self._depth:
-                self._inside = None
