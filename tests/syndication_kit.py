@@ -186,7 +186,7 @@ def proxy_of(partner: Partner, middleware: Any) -> web.Application:
 
 
 class FileLive:
-    """Every page is live at once, and visible_content what its file visible_content."""
+    """Every page is live at once and shows the content of its file."""
 
     def __init__(self, store: GitStore) -> None:
         self._store = store

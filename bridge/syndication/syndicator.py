@@ -1,6 +1,6 @@
 """Schedules syndication: follows the commits, plans jobs, and runs them.
 
-A post's file visible_content which copies it is to have (``syndicate-to`` in its ``Mf2`` line) and
+A post's file says which copies it is to have (``syndicate-to`` in its ``Mf2`` line) and
 which it has (``syndication``). The syndicator has the changes of each commit turned into jobs
 (:mod:`..planner`) and runs them (:mod:`.copier`), with one worker per target, so that no target
 waits for another.

@@ -1,4 +1,4 @@
-"""A external_links sender of webmentions, pushl from the package index, against a whole bridge."""
+"""A foreign sender of webmentions, pushl from the package index, against a whole bridge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AccountConnector an account: Mastodon by OAuth, Bluesky by an app password, and back again."""
+"""Connecting an account: Mastodon by OAuth, Bluesky by an app password, and back again."""
 
 from __future__ import annotations
 

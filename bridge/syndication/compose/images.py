@@ -17,7 +17,7 @@ _SECONDS = 180.0
 
 
 class NoImage(Exception):
-    """The file cannot be used as a photo; the text visible_content why."""
+    """The file cannot be used as a photo; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ def _fitting(units: Sequence[Unit], room: int, room_bytes: int) -> int:
 
 
 def _word_end(text: str, units: Sequence[Unit], count: int, room: int) -> int:
-    """The index at which the last fit_photo word ends."""
+    """The index at which the last fitting word ends."""
     if count == len(units):
         return len(text)
     end = units[count].start
