@@ -1,4 +1,4 @@
-"""The command line as a newcomer uses it: a site from Pelican's quick start, and our commands."""
+"""Runs the command line as a new owner does, on a site made by ``pelican-quickstart``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ OWNER = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without what git or a bridge may have left in it; the bridge is run from the clone."""
+    """Our environment without git's and the bridge's variables; the bridge is run from the
+    clone.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -39,9 +41,8 @@ def run(
     env: Mapping[str, str] | None = None,
     proving: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """``micropub-bridge`` with these arguments; ``text`` is what someone types.
-
-    ``proving``: have ``init`` build the site, which takes a while.
+    """Run ``micropub-bridge`` with these arguments; ``text`` is typed in. ``proving``: let
+    ``init`` build the site, which takes a while.
     """
     if arguments[0] == "init" and not proving:
         arguments = (*arguments, "--skip-build")
@@ -49,7 +50,7 @@ def run(
 
 
 def done(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
-    """What a command prints that must succeed."""
+    """The output of a command that must succeed."""
     ended = run(*arguments, cwd=cwd, text=text)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
@@ -58,7 +59,9 @@ def done(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
 def refused(
     *arguments: str | Path, cwd: Path, text: str | None = "", env: Mapping[str, str] | None = None
 ) -> str:
-    """The one line that a command says which must be refused: no trace, and no 2 for misuse."""
+    """The error line of a command that must be refused: no traceback, and no exit status 2
+    for wrong usage.
+    """
     ended = run(*arguments, cwd=cwd, text=text, env=env)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
@@ -68,7 +71,7 @@ def refused(
 
 
 def git(*arguments: str | Path, cwd: Path) -> str:
-    """What git prints."""
+    """The output of git."""
     ended = subprocess.run(
         ["git", *map(str, arguments)],
         cwd=cwd,
@@ -81,7 +84,7 @@ def git(*arguments: str | Path, cwd: Path) -> str:
 
 
 def quickstart(folder: Path, *, url: str = "https://example.com") -> Path:
-    """A site as ``pelican-quickstart`` makes it: the address is in ``publishconf.py`` alone."""
+    """A site as ``pelican-quickstart`` makes it: its URL is in ``publishconf.py`` only."""
     answers = [str(folder), "A site", "Me", "en", "y" if url else "n", *([url] if url else [])]
     answers += ["y", "10", "Europe/Paris", "n"]
     subprocess.run(
@@ -97,7 +100,7 @@ def quickstart(folder: Path, *, url: str = "https://example.com") -> Path:
 
 
 def commit(folder: Path, message: str = "My site") -> None:
-    """Everything in the owner's clone, in one commit of the owner's."""
+    """Commit everything in the owner's clone, as the owner."""
     if not (folder / ".git").exists():
         git("init", "--initial-branch=main", cwd=folder)
     git("config", "user.name", "Ada Owner", cwd=folder)
@@ -107,7 +110,7 @@ def commit(folder: Path, message: str = "My site") -> None:
 
 
 def publish(folder: Path, remote: Path) -> Path:
-    """A bare remote that has everything."""
+    """A bare remote with all commits."""
     git("init", "--bare", "--initial-branch=main", remote, cwd=folder)
     git("remote", "add", "origin", remote, cwd=folder)
     git("push", "--quiet", "--set-upstream", "origin", "main", cwd=folder)
@@ -115,14 +118,14 @@ def publish(folder: Path, remote: Path) -> Path:
 
 
 def set_port(config: Path, port: int = 0) -> None:
-    """Have a written ``bridge.toml`` take a free port."""
+    """Make a written ``bridge.toml`` use a free port."""
     text = config.read_text()
     config.write_text(re.sub(r"(?m)^port = .*$", f"port = {port}", text))
 
 
 @dataclass(frozen=True)
 class Served:
-    """A bridge that ``serve`` runs: where it listens, and what it has printed."""
+    """A running ``serve``: its URL and its output so far."""
 
     url: str
     folder: Path
@@ -130,11 +133,11 @@ class Served:
     process: Program
 
     def token(self) -> str:
-        """A new app token."""
+        """Create an app token."""
         return done("token", "create", "a test", cwd=self.folder).strip()
 
     async def post(self, http: aiohttp.ClientSession, content: str) -> str:
-        """Post a note; where it is going to live."""
+        """Post a note; returns its URL."""
         form = {"h": "entry", "content": content}
         headers = {"Authorization": f"Bearer {self.token()}"}
         async with http.post(f"{self.url}micropub", data=form, headers=headers) as answer:
@@ -144,7 +147,9 @@ class Served:
 
 @contextmanager
 def served(folder: Path, **env: str) -> Iterator[Served]:
-    """``micropub-bridge serve`` in a folder with a ``bridge.toml``, from ready to a clean end."""
+    """Run ``micropub-bridge serve`` in a folder with a ``bridge.toml``, from ready to a clean
+    exit.
+    """
     log = folder / "serve.log"
     process = Program("bridge", "serve", cwd=folder, env=environment(**env), stdout=log)
     try:

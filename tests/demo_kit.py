@@ -1,4 +1,4 @@
-"""A whole demo, running: real git, real Pelican, a real server, as a newcomer would start it."""
+"""A running demo: real git, real Pelican, a real server, started as a new owner would."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE = 300
 
 @dataclass(frozen=True)
 class Demo:
-    """What ``demo.json`` says, and the process behind it."""
+    """The contents of ``demo.json``, and the demo's process."""
 
     site: str
     me: str
@@ -47,26 +47,28 @@ class Demo:
         return {"Authorization": f"Bearer {self.token}"}
 
     def git(self, *arguments: str, repo: Path | None = None) -> str:
-        """What git prints, in the bridge's repo unless told otherwise."""
+        """The output of git, in the bridge's repo unless ``where`` is given."""
         command = ["git", "-C", str(repo or self.repo), *arguments]
         return subprocess.run(
             command, check=True, capture_output=True, encoding="utf-8"
         ).stdout.strip()
 
     def command(self, *arguments: str) -> str:
-        """What ``micropub-bridge`` prints, run beside the server."""
+        """The output of ``micropub-bridge``, run beside the server."""
         file = self.folder / "bridge.toml"
         ended = run_module("bridge", *arguments, "-c", file, cwd=ROOT, env=os.environ)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     def token_for(self, scope: str) -> str:
-        """A new app token with these scopes."""
+        """Create an app token with these scopes."""
         words = self.command("token", "create", "test", "--scope", scope).split()
         return max(words, key=len)
 
     def in_step(self) -> Path:
-        """The owner's clone, once it and the bridge's repo have the same commits, and no more."""
+        """Wait until the owner's clone and the bridge's repo have the same commits; returns
+        the clone.
+        """
         heads = [lambda: self.git("rev-parse", "main"),
                  lambda: self.git("rev-parse", "main", repo=self.clone)]  # fmt: skip
         wait_until(lambda: heads[0]() == heads[1]())
@@ -77,13 +79,13 @@ class Demo:
         return int(self.git("rev-list", "--count", "HEAD"))
 
     def page(self, url: str) -> Path:
-        """The file behind a URL of the site."""
+        """The output file for a URL of the site."""
         path = self.output / url.removeprefix(self.site)
         return path / "index.html" if url.endswith("/") else path
 
 
 def start_demo(folder: Path, *options: str, **environment: str) -> tuple[Demo, Program]:
-    """Run ``micropub-bridge demo`` until it is ready."""
+    """Start ``micropub-bridge demo`` and wait until it is ready."""
     log = folder.with_name(f"{folder.name}.log")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     program = Program(
@@ -102,10 +104,10 @@ def start_demo(folder: Path, *options: str, **environment: str) -> tuple[Demo, P
 def demo_in(
     folder: Path, *options: str, ending: int = signal.SIGINT, **environment: str
 ) -> Iterator[Demo]:
-    """``micropub-bridge demo`` in a folder, from ready to a clean end.
+    """Run ``micropub-bridge demo`` in a folder, from ready to a clean exit.
 
-    Where no test looks at mentions, ``BRIDGE_WEBMENTION__SEND`` is ``false``: to read each page for
-    links, in a process of its own, is a third of a demo's work.
+    Tests that do not need webmentions set ``BRIDGE_WEBMENTION__SEND`` to ``false``: parsing each
+    page for links in a subprocess is a third of a demo's work.
     """
     demo, program = start_demo(folder, *options, **environment)
     try:
@@ -117,7 +119,7 @@ def demo_in(
 
 
 def wait_until(true: object, seconds: float = PATIENCE) -> None:
-    """Poll until a callable says yes; fail when it does not in time."""
+    """Poll until a callable returns true; fail after a time limit."""
     assert callable(true)
     deadline = time.monotonic() + seconds
     while not true():
@@ -127,7 +129,7 @@ def wait_until(true: object, seconds: float = PATIENCE) -> None:
 
 
 async def live(http: aiohttp.ClientSession, url: str, seconds: float = PATIENCE) -> str:
-    """The page at ``url``, once it is there."""
+    """The page at ``url``, once it is live."""
     deadline = time.monotonic() + seconds
     while True:
         async with http.get(url) as answer:

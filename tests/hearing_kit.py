@@ -1,4 +1,6 @@
-"""A bridge that takes webmentions for a small site, on a socket, with its repo and other sites."""
+"""A bridge that receives webmentions for a small site, on a socket, with its repo and other
+sites.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ _PATIENCE = 60.0
 
 
 def article(title: str, **keys: str) -> str:
-    """A post as a person writes it."""
+    """A post as written by hand."""
     head = {"Title": title, "Date": "2026-11-01T12:00:00+01:00", **keys}
     return "".join(f"{key}: {value}\n" for key, value in head.items()) + "\nText.\n"
 
@@ -45,7 +47,7 @@ FILES: Mapping[str, str | bytes] = {
 
 @dataclass
 class Hearing:
-    """The bridge, as other sites see it, and its repo."""
+    """The bridge as other sites see it, and its repo."""
 
     url: str
     bare: Path
@@ -63,7 +65,7 @@ class Hearing:
         return answer
 
     async def settled(self, answer: aiohttp.ClientResponse) -> dict[str, Any]:
-        """What became of it, once it is neither waiting nor to be committed."""
+        """The final state of a webmention, once it is neither waiting nor approved."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             await self.receiver.idle()
@@ -75,18 +77,18 @@ class Hearing:
             assert time.monotonic() < deadline, said
 
     async def told(self, source: str, target: str = POST) -> str:
-        """Send one and wait; the state that it has come to."""
+        """Send a webmention and wait; returns its final state."""
         return str((await self.settled(await self.send(source, target)))["state"])
 
     def record(self, source: str, target: str = POST) -> Record:
-        """What the bridge keeps of it."""
+        """The bridge's record of a webmention."""
         every = self.receiver.inbox.in_state(
             "waiting", "approved", "pending", "shown", "no-link", "unreachable", "gone", "refused"
         )
         return next(each for each in every if (each.source, each.target) == (source, target))
 
     def files(self) -> dict[str, dict[str, Any]]:
-        """The mentions in the newest commit, by their paths below the folder."""
+        """The mentions in the newest commit, by their paths below the mentions folder."""
         names = git(self.bare, "ls-tree", "-r", "--name-only", "main", "content/mentions/")
         return {
             name.removeprefix("content/mentions/"): json.loads(
@@ -96,7 +98,7 @@ class Hearing:
         }
 
     def only(self) -> dict[str, Any]:
-        """The one mention that there is."""
+        """The only mention in the repo."""
         (entry,) = self.files().values()
         return entry
 
@@ -117,7 +119,7 @@ async def hearing(
 ) -> AsyncIterator[Hearing]:
     """A bridge in this process; ``settings`` are those of ``[webmention]``.
 
-    In a folder where there was one before it goes on with what that has left.
+    In the folder of a previous one it continues with that one's state.
     """
     bare = folder / "site.git"
     if not bare.exists():

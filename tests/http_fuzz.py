@@ -1,5 +1,4 @@
-"""Requests that go wrong in every way: made from what clients really send, by chance, by a seed.
-
+"""Malformed requests, made at random from requests of real clients, with a seed.
 ``FUZZ_SEED=N`` repeats a run.
 """
 
@@ -23,7 +22,7 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True)
 class Request:
-    """One request; ``whole`` as long as its framing is right, so that it has to be answered."""
+    """One request; ``whole`` while its framing is valid, so that it must be answered."""
 
     method: str
     target: str
@@ -34,7 +33,7 @@ class Request:
     raw: bytes = b""
 
     def encoded(self) -> bytes:
-        """The bytes on the wire: ``raw``, where a request is no longer made of its parts."""
+        """The bytes on the wire: ``raw`` if the request is no longer made of its parts."""
         if self.raw:
             return self.raw
         named = {name.lower() for name, _ in self.headers}
@@ -175,7 +174,7 @@ PIECES = (
 
 
 def corpus(folder: Path, files: Mapping[bytes, bytes]) -> list[Request]:
-    """What clients send: the requests of ``folder``, and one or more for each address."""
+    """Valid requests: those in ``folder``, and at least one for each endpoint."""
     found = [_read(file.read_text(encoding="utf-8"), files) for file in folder.glob("*.http")]
     bearer: Header = ("Authorization", "Bearer {token}")
     for path in PATHS:
@@ -269,7 +268,7 @@ SECRETS = ("token", "create-only", "other", "csrf", "cookie")
 
 
 class Fuzzer:
-    """Makes requests out of others."""
+    """Makes requests by changing others."""
 
     def __init__(self, seed: int, requests: list[Request], words: Mapping[str, str]) -> None:
         self._random = random.Random(seed)
@@ -278,11 +277,11 @@ class Fuzzer:
         self._known = [words["post"]]
 
     def learn(self, url: str) -> None:
-        """A post that there is now: it will be asked for."""
+        """Add the URL of an existing post, for later requests."""
         self._known = [*self._known[-30:], url]
 
     def next(self) -> Request:
-        """Another request."""
+        """The next request."""
         draw = self._random
         request = draw.choice(self._requests)
         for _ in range(draw.choice((0, 1, 1, 1, 2, 2, 3, 5))):
@@ -327,7 +326,7 @@ class Fuzzer:
         return replace(request, target=clean, headers=tuple(headers), body=body)
 
     def _without_secrets(self, body: bytes, allowed: Sequence[re.Match[bytes]] = ()) -> bytes:
-        """What a client publishes itself has not leaked: what looks like a secret stands for it."""
+        """Replace what looks like a secret: what a client publishes itself is not leaked."""
         kept = [found.span() for found in allowed]
         for word in SECRETS:
             secret = self._words[word].encode()
@@ -341,9 +340,9 @@ class Fuzzer:
 
 
 def _fields_with_secrets(body: bytes, headers: list[Header]) -> list[re.Match[bytes]]:
-    """Where a token or the csrf stands in the field that is for it, and is not published.
+    """Put the token or CSRF token into its own field, which is never published.
 
-    One field alone: what has no second way in is authorised by it, and so is not another's text.
+    Only one field, since a second one could be published as text.
     """
     has_header = any(name.lower() == "authorization" for name, _ in headers)
     name = rb"csrf" if has_header else rb"(?:csrf|access_token)"
@@ -531,7 +530,7 @@ _MUTATIONS: tuple[_Mutation, ...] = (
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, 0 for none; how long it took; where a new post is."""
+    """A status (0 for none), the response time, and the URL of a new post."""
 
     status: int
     seconds: float
@@ -540,7 +539,7 @@ class Answer:
 
 
 async def ask(host: str, port: int, data: bytes, patience: float) -> Answer:
-    """Send exact bytes on a connection of their own, and no more; the answer to them."""
+    """Send exactly these bytes on a connection of their own; returns the response."""
     began = time.monotonic()
     text = b""
     try:

@@ -1,4 +1,4 @@
-"""What the IndieAuth tests share: a running server, and a browser-like client for its forms."""
+"""Shared by the IndieAuth tests: a running server, and a browser-like client for its forms."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ CHALLENGE = (
 
 @cache
 def hashed(password: str) -> str:
-    """What is stored of a password; made once, since that is slow by design."""
+    """The stored hash of a password; made once, since hashing is slow by design."""
     return hash_password(password)
 
 
 def free_socket() -> socket.socket:
-    """A bound socket on a free port of 127.0.0.1."""
+    """A socket bound to a free port of 127.0.0.1."""
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
     return bound
@@ -54,7 +54,7 @@ def free_socket() -> socket.socket:
 
 @asynccontextmanager
 async def listening(app: web.Application, bound: socket.socket | None = None) -> AsyncIterator[str]:
-    """Serve an application; gives its address without a trailing slash."""
+    """Serve an application; gives its URL without a trailing slash."""
     bound = bound or free_socket()
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -81,7 +81,7 @@ class _Forms(HTMLParser):
 
 @dataclass
 class Page:
-    """An answer, read to the end."""
+    """A response with its body."""
 
     status: int
     headers: Mapping[str, str]
@@ -93,7 +93,7 @@ class Page:
 
     @property
     def answer(self) -> dict[str, str]:
-        """The query of the address that the browser is sent to."""
+        """The query of the URL that the browser is redirected to."""
         return {key: values[0] for key, values in parse_qs(urlsplit(self.location).query).items()}
 
     def form(self, action: str) -> list[tuple[str, str]]:
@@ -105,7 +105,7 @@ class Page:
 
 @dataclass
 class Browser:
-    """Keeps cookies, fills in forms, follows nothing by itself."""
+    """Keeps cookies and fills in forms; follows no redirects by itself."""
 
     base: str
     session: aiohttp.ClientSession
@@ -125,14 +125,14 @@ class Browser:
         return await self.post(action, data=fields)
 
     async def sign_in(self, path: str = "/tokens", password: str = PASSWORD) -> Page:
-        """Sign in by password at a page that asks for it, and follow."""
+        """Sign in by password on a page that asks for it, and follow the redirect."""
         page = await self.get(path)
         done = await self.submit(page, "/auth/sign-in", password=password)
         assert done.status == 303, done.text
         return await self.get(done.location)
 
     def enter(self, secret: str) -> None:
-        """Carry the cookie of a session that exists already."""
+        """Use the cookie of an existing session."""
         self.session.cookie_jar.update_cookies({"indieauth": secret}, URL(self.base))
 
     async def _send(self, method: str, path: str, **options: Any) -> Page:
@@ -172,9 +172,9 @@ async def running(
     host: str = "127.0.0.1",
     extend: Callable[[web.Application], object] = lambda app: None,
 ) -> AsyncIterator[Running]:
-    """The built-in server on a free port, with a password set, fetching from loopback too.
+    """The built-in server on a free port, with a password set, fetching from loopback, too.
 
-    ``extend`` adds pages to its application.
+    ``extend`` adds routes to its application.
     """
     bound = free_socket()
     base = f"http://{host}:{bound.getsockname()[1]}"
@@ -195,9 +195,9 @@ async def running(
 
 @asynccontextmanager
 async def client_site(pages: Pages | None = None) -> AsyncIterator[str]:
-    """An app's own web site: paths to what they answer; ``/`` says that it is Quillpen.
+    """An app's web site: paths with their responses; ``/`` has the name Quillpen.
 
-    An answer may be a function of the site's own address.
+    A response may be a function of the site's own URL.
     """
     given: dict[str, web.Response | str | Callable[[str], web.Response]] = {
         "/": lambda base: web.json_response({"client_id": f"{base}/", "client_name": "Quillpen"}),
@@ -221,7 +221,7 @@ async def client_site(pages: Pages | None = None) -> AsyncIterator[str]:
 
 
 def asking(client: str, **changes: str | None) -> str:
-    """The path to ``/auth`` of a sound request by the app at ``client``, with changes."""
+    """The path of a valid authorization request by the app at ``client``, with changes."""
     values: dict[str, str | None] = {
         "response_type": "code",
         "client_id": f"{client}/",
@@ -236,7 +236,7 @@ def asking(client: str, **changes: str | None) -> str:
 
 
 async def allowed(owner: Browser, client: str, **changes: str | None) -> str:
-    """Have a signed-in owner allow a request; gives the code."""
+    """Let a signed-in owner allow a request; gives the code."""
     question = await owner.get(asking(client, **changes))
     answer = await owner.submit(question, "/auth/consent", decision="allow")
     assert answer.status == 302, answer.text
@@ -244,7 +244,7 @@ async def allowed(owner: Browser, client: str, **changes: str | None) -> str:
 
 
 async def exchange(owner: Browser, client: str, code: str, /, **changes: str | None) -> Page:
-    """Redeem a code at the token endpoint, with changes to the sound form."""
+    """Redeem a code at the token endpoint, with changes to the valid form."""
     values: dict[str, str | None] = {
         "grant_type": "authorization_code",
         "code": code,
@@ -258,7 +258,7 @@ async def exchange(owner: Browser, client: str, code: str, /, **changes: str | N
 
 
 def rough_words(html: str) -> str:
-    """The text of a page on one line, for looking for words."""
+    """The text of a page on one line, for searching."""
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
 
@@ -268,7 +268,7 @@ def random_state() -> str:
 
 @dataclass
 class Scene:
-    """A running server, an app's site, and the owner's browser, signed in."""
+    """A running server, an app's site, and the owner's signed-in browser."""
 
     running: Running
     app: str
@@ -291,7 +291,7 @@ async def scene(
     *,
     sign_in: bool = True,
 ) -> AsyncIterator[Scene]:
-    """Everything that a sign-in to an app needs."""
+    """Everything that signing in to an app needs."""
     async with (
         client_site(pages) as app,
         running(folder, config) as up,
@@ -304,7 +304,9 @@ async def scene(
 
 @asynccontextmanager
 async def mailbox() -> AsyncIterator[tuple[int, list[str]]]:
-    """A mail server that accepts everything: its port, and what has come (subject and text)."""
+    """A mail server that accepts everything: its port, and the received mails (subject and
+    text).
+    """
     mails: list[str] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

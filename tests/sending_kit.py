@@ -1,5 +1,6 @@
-"""A sender of webmentions over a real repo, a site that the test shows to the world as it likes,
-and other sites that listen."""
+"""A sender of webmentions with a real repo, a site whose live pages a test controls, and
+other sites.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ PATIENCE = 60
 
 @dataclass
 class Street:
-    """The owner's site as the world sees it, and another site."""
+    """The owner's live site, and another site."""
 
     bench: Bench
     other: Elsewhere
@@ -53,7 +54,7 @@ class Street:
         return f"{self.own.base}{slug}/"
 
     def show(self, slug: str, *hrefs: str, text: str = "", **times: str) -> str:
-        """Put a page of a post before the world; its URL."""
+        """Make a page of a post live; returns its URL."""
         url = self.url(slug)
         anchors = "".join(f'<a href="{href}">x</a>' for href in hrefs)
         stamps = "".join(
@@ -67,11 +68,11 @@ class Street:
         )
 
     def hide(self, slug: str) -> None:
-        """Take a page away."""
+        """Remove a live page."""
         self.own.pages.pop(f"/{slug}/", None)
 
     async def write(self, slug: str, text: str | None, **headers: str) -> None:
-        """The owner commits a post, or removes it."""
+        """Commit a post, or its removal, as the owner."""
         lines = {"Title": slug, "Date": "2026-01-02 10:00", "Slug": slug, **headers}
         head = "".join(f"{name}: {value}\n" for name, value in lines.items())
         body = None if text is None else f"{head}\n{text}\n"
@@ -87,7 +88,7 @@ class Street:
         timing: Timing = QUICK,
         most: int = MOST_AT_ONCE,
     ) -> Sender:
-        """A sender that has begun to work, on the outbox that the last one left."""
+        """A started sender, with the outbox of the previous one."""
         store, catalogue = self.bench.store, self.bench.catalogue
         own = hosts(self.own.base)
         committer = Committer(self.queue, catalogue, self.bench.media, [])
@@ -119,7 +120,7 @@ class Street:
         await sender.close()
 
     async def idle(self, sender: Sender) -> None:
-        """Wait until everything is followed and nothing is left to do."""
+        """Wait until all commits are processed and nothing is left to send."""
         await until(lambda: sender.is_idle(self.bench.store.head()))
 
     queue: CommitQueue = field(init=False)
@@ -136,13 +137,13 @@ async def until(true: Callable[[], object]) -> None:
 
 
 async def _read_here(body: bytes, url: str) -> Mapping[str, Any]:
-    """What a program of its own reads in use: that costs a third of a second each time."""
+    """Parse in this process: a subprocess costs a third of a second each time."""
     return links.read(body, url)
 
 
 @asynccontextmanager
 async def street(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Street]:
-    """A site without posts, and another."""
+    """A site without posts, and another site."""
     monkeypatch.setattr(live_pages, "read_page", _read_here)
     async with elsewhere() as own, elsewhere() as other, GuardedFetch(allow_loopback=True) as fetch:
         conf = (

@@ -47,11 +47,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Fault:
-    """What happens to the next requests of one method and path: ``status`` is answered instead, or
-    ``headers`` are added,
-    ``lose``: it is carried out, and no answer comes; ``half``: half an answer; ``hang``: it never
-    ends, or, with ``hold``, when that is set; ``early``: without being carried out; ``answered``
-    is set when it has been."""
+    """What happens to the next requests with one method and path.
+
+    ``status`` is answered instead, or ``headers`` are added. ``lose``: it is carried out, without a
+    response; ``half``: with half a response; ``hang``: it never ends or, with ``hold``, when that
+    is set; ``early``: it is not carried out. ``answered`` is set afterwards.
+    """
 
     method: str
     path: str
@@ -69,9 +70,9 @@ class Fault:
 
 @dataclass
 class Networks:
-    """The fake, served, with its faults and a list of all requests.
+    """The fake network, served, with its faults and a list of all requests.
 
-    With a ``partner`` all requests go on to that server, if no fault comes in between.
+    With a ``partner`` all requests are forwarded to that server, unless a fault intervenes.
     """
 
     fake: FakeNetwork
@@ -162,7 +163,7 @@ async def start_networks(partner: Partner | None = None) -> Networks:
 
 
 def proxy_of(partner: Partner, middleware: Any) -> web.Application:
-    """What passes everything on to a server."""
+    """An application that forwards all requests to a server."""
     app = web.Application(middlewares=[middleware], client_max_size=60_000_000)
 
     async def session(app: web.Application) -> AsyncIterator[None]:
@@ -205,12 +206,12 @@ class FileLive:
 
 
 class Killed(BaseException):
-    """The process has ended here."""
+    """The process ends here."""
 
 
 @dataclass
 class Bench:
-    """All of it."""
+    """Everything together."""
 
     folder: Path
     store: GitStore
@@ -232,7 +233,7 @@ class Bench:
         return datetime.now(UTC) + self.clock
 
     def start(self, **settings: Any) -> Syndicator:
-        """A new run of the bridge, with what the last has left behind."""
+        """Start the bridge again with its previous state."""
         import msgspec  # noqa: PLC0415
 
         targets = [msgspec.structs.replace(each, **settings) for each in self.targets]
@@ -270,7 +271,7 @@ class Bench:
             self.syndicator = None
 
     def put(self, path: str, text: str | None) -> None:
-        """Commit a file, or its end, as its owner would."""
+        """Commit a file, or its deletion, as the owner."""
         head = self.store.head()
         old = self.store.read(path, head) if head else None
         change = Change(path, text.encode() if text is not None else None, old.id if old else None)
@@ -280,7 +281,7 @@ class Bench:
             self.syndicator.changed(answer)
 
     def post(self, body: str = "Hello, web", *, name: str = "a", head: str = "", **mf2: Any) -> str:
-        """A note that wants a copy at every target; its path."""
+        """Commit a note that requests a copy at every target; returns its path."""
         when = mf2.pop("when", None) or self.now().replace(microsecond=0)
         wanted = mf2.pop("wanted", [each.uid for each in self.targets])
         line = {"type": ["h-entry"], "properties": mf2, "title": "synthetic", "content": "text"}
@@ -295,7 +296,7 @@ class Bench:
         return path
 
     def edit(self, path: str, words: str) -> None:
-        """Have a post say something else."""
+        """Change a post's text."""
         head, _, _ = self.text(path).partition("\n\n")
         self.put(path, f"{head}\n\n{words}\n")
 
@@ -312,7 +313,7 @@ class Bench:
         return list(self.mf2(path).properties.get("syndication", ()))
 
     def commits(self) -> list[str]:
-        """The subjects of all commits, the newest first."""
+        """The subjects of all commits, newest first."""
         from git_kit import git  # noqa: PLC0415
 
         return git(self.folder / "repo.git", "log", "--format=%s", "main").splitlines()
@@ -324,11 +325,11 @@ class Bench:
             await asyncio.sleep(0.01)
 
     async def done(self, path: str) -> None:
-        """Nothing is wanted any more, and nothing is left to do."""
+        """Whether no copies are requested any more and no job is left."""
         await self.until(lambda: not self.mf2(path).syndicate_to and not self.jobs())
 
     async def done_with(self, path: str) -> None:
-        """The same, whatever else there is to do."""
+        """The same for one post."""
         await self.until(lambda: not self.mf2(path).syndicate_to)
 
     def jobs(self) -> list[Any]:
@@ -339,7 +340,7 @@ class Bench:
 
 
 def there(bench: Bench) -> list[str]:
-    """What all copies say."""
+    """The texts of all copies."""
     return [*bench.networks.toots, *bench.networks.skeets]
 
 

@@ -1,5 +1,6 @@
-"""Other sites, on sockets of their own: what the public tests of webmentions serve, and what was
-posted to them."""
+"""Other sites, on sockets of their own: the pages of the public webmention tests, and
+received webmentions.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ ROCKS: dict[str, Any] = json.loads(Path(__file__).with_name("webmention_rocks.js
 
 @dataclass(frozen=True)
 class Posted:
-    """One webmention as it arrived: at which path and query, and its whole form."""
+    """One received webmention: path, query, and the whole form."""
 
     path: str
     form: dict[str, str]
@@ -30,7 +31,7 @@ class Posted:
 
 @dataclass
 class Elsewhere:
-    """Another site: pages by path, and what was asked of it."""
+    """Another site: pages by path, and the requests that it got."""
 
     base: str = ""
     posted: list[Posted] = field(default_factory=list)
@@ -42,22 +43,22 @@ class Elsewhere:
     takes: Callable[[Posted], web.Response] = lambda _: web.Response(status=202)
 
     def page(self, path: str, body: str, **headers: str) -> str:
-        """Serve a page of HTML; its URL."""
+        """Serve an HTML page; returns its URL."""
         self.pages[path] = lambda: web.Response(
             text=body.replace("{base}", self.base), content_type="text/html", headers=headers
         )
         return self.base + path.lstrip("/")
 
     def taker(self, path: str) -> str:
-        """Serve a page that takes webmentions at ``/webmention``; its URL."""
+        """Serve a page that accepts webmentions at ``/webmention``; returns its URL."""
         return self.page(path, f"<h1>{path}</h1>", Link='</webmention>; rel="webmention"')
 
     def mentions(self) -> list[tuple[str, str]]:
-        """Source and target of everything that was posted, in order."""
+        """Source and target of all received webmentions, in order."""
         return [(each.form["source"], each.form["target"]) for each in self.posted]
 
     def targets(self) -> list[str]:
-        """The paths that were mentioned, in order."""
+        """The paths of the targets, in order."""
         return [each.form["target"].removeprefix(self.base.rstrip("/")) for each in self.posted]
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -95,7 +96,7 @@ async def elsewhere() -> AsyncIterator[Elsewhere]:
 
 
 def serve_rocks(site: Elsewhere, test: dict[str, Any]) -> str:
-    """Serve one of the tests of discovery; its target. Keys are new for each request."""
+    """Serve one of the discovery tests; returns its target. Keys are new for each request."""
     keys: dict[str, str] = {}
     for response in test["responses"]:
         path = response["path"]
@@ -137,7 +138,7 @@ def _rock(
 
 
 def expected_endpoint(site: Elsewhere, test: dict[str, Any]) -> str:
-    """The endpoint that has to be found, absolute, with the key of the last request."""
+    """The endpoint that must be discovered, absolute, with the key of the last request."""
     path = str(test["expect_endpoint"])
     for name, value in site.keys[test["id"]].items():
         path = path.replace("{" + name + "}", value)

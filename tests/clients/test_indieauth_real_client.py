@@ -1,6 +1,6 @@
-"""A living client signs in to the demo: micropub-helper (npm), with PKCE, from discovery to a post.
+"""A client in use signs in to the demo: micropub-helper (npm), with PKCE, from discovery to a post.
 
-The owner's side (password, consent) is played over HTTP, as a browser would.
+The owner's part (password, consent) is done over HTTP, as a browser would.
 """
 
 from __future__ import annotations

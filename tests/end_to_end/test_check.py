@@ -1,4 +1,4 @@
-"""``check``: a served site passes, and each thing that is broken on purpose is named."""
+"""``check``: passes for a working set-up, and names each part that a test breaks."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ def _as_it_comes(request: web.Request, headers: dict[str, str]) -> None:
 
 @dataclass
 class World:
-    """A site, its bridge, and the way to both.
-
-    ``home`` stands between the world and the pages, ``proxy`` between the world and the bridge.
+    """A site and its bridge. ``home`` is the server of the pages, ``proxy`` the one in front
+    of the bridge.
     """
 
     site: Path
@@ -47,13 +46,13 @@ class World:
     proxy: Proxy = _as_it_comes
 
     async def check(self) -> tuple[int, str]:
-        """Exit status and output of ``check``."""
+        """The exit status and output of ``check``."""
         ended = await asyncio.to_thread(run, "check", cwd=self.bridge)
         assert "Traceback" not in ended.stderr, ended.stderr
         return ended.returncode, ended.stdout
 
     async def broken(self) -> dict[str, str]:
-        """What ``check`` finds to be broken, each with its remedy."""
+        """What ``check`` reports as broken, by name, with the remedy."""
         status, told = await self.check()
         found = dict(re.findall(r"(?m)^BAD  ([^:]+): (.*\n     -> .*)$", told))
         assert status == (1 if found else 0), told
@@ -61,7 +60,7 @@ class World:
         return found
 
     def commit(self, path: str, text: str) -> None:
-        """Add to a file of the site, and have the bridge's repo know."""
+        """Add to a file of the site, commit, and update the bridge's repo."""
         with (self.site / path).open("a") as file:
             file.write(f"{text}\n")
         commit(self.site, "A change")
@@ -90,7 +89,7 @@ async def listening(handler: Callable[[web.Request], object]) -> AsyncIterator[s
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """A stock site, set up by ``init``, served behind a proxy, its pages on a host of their own."""
+    """A stock site, set up by ``init``, served behind a proxy, with its pages on another host."""
     folder = tmp_path_factory.mktemp("check")
     place = World(quickstart(folder / "site"), folder / "remote.git", folder / "bridge")
     place.bridge.mkdir()
@@ -139,7 +138,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 @pytest.fixture
 def world(place: World) -> Iterator[World]:
-    """Everything in order; whatever a test breaks is fixed after it."""
+    """A working set-up; whatever a test breaks is repaired afterwards."""
     config = place.bridge / "bridge.toml"
     before, commit_before = config.read_text(), git("rev-parse", "HEAD", cwd=place.site)
     yield place
@@ -292,7 +291,7 @@ async def test_a_build_that_is_broken(world: World) -> None:
 
 
 async def test_a_plugin_that_is_not_installed(world: World) -> None:
-    """The site is built without it, as `pelican` does."""
+    """The site is built without it, as by `pelican`."""
     world.commit("publishconf.py", 'PLUGINS = ["nonesuch", "pelican_indieauth"]')
     status, told = await world.check()
     assert status == 0, told
@@ -319,7 +318,7 @@ async def test_a_locale_that_is_not_on_this_machine(world: World) -> None:
 
 
 async def test_an_address_that_the_settings_do_not_know(world: World) -> None:
-    """Then it is ``me``, for what apps are told; the site itself would be better off with it."""
+    """URLs for apps are then based on ``me``; the site should set SITEURL."""
     world.commit("publishconf.py", 'SITEURL = ""\nPLUGINS = ["pelican_indieauth"]')
     status, told = await world.check()
     assert status == 0, told

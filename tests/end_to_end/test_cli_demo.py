@@ -1,4 +1,4 @@
-"""``demo`` and ``serve`` as processes: what they print, and how they end."""
+"""``demo`` and ``serve`` as processes: output and shutdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_printed_curl_line_posts(tmp_path: Path) -> None:
 
 
 def assert_secrets_are_private(folder: Path) -> None:
-    """Settings, tokens, and what is derived from drafts: for this user alone."""
+    """Settings, tokens, and files derived from drafts are accessible to this user only."""
     private = [folder / "bridge.toml", folder / "demo.json", *folder.rglob("*.sqlite*")]
     (index,) = folder.rglob("index.sqlite")
     private.append(index.parent)
@@ -76,7 +76,7 @@ async def test_what_was_changed_in_the_settings_stays_and_the_environment_goes_b
 async def test_a_post_is_in_the_owners_clone_a_moment_later(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
-    """Promised within a second; the bound here is for machines that are busy."""
+    """The promise is within a second; the limit here is for busy machines."""
     with demo_in(tmp_path / "demo") as demo:
         demo.in_step()
         note = {"h": "entry", "content": "Hello", "mp-slug": "hello-from-here"}
@@ -137,7 +137,7 @@ def test_the_demo_needs_no_folder_and_bridge_commands_work_beside_it(tmp_path: P
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Processes that still work below a folder."""
+    """The processes that are still running in a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

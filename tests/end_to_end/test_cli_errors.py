@@ -1,4 +1,4 @@
-"""What is expected to go wrong ends in one line that says what to do, never in a trace."""
+"""Expected errors end in one line that says what to do, never in a traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demo_kit import wait_until
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site and a bridge that ``init`` has set up in its folder."""
+    """A site and a bridge that ``init`` has set up."""
     folder = tmp_path_factory.mktemp("stock")
     site = quickstart(folder / "site")
     commit(site)
@@ -30,7 +30,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bridge(stock: Path, tmp_path: Path) -> Path:
-    """A copy of it to break; relative paths make it movable."""
+    """A copy of it to break; its relative paths make it movable."""
     shutil.copytree(stock, tmp_path, dirs_exist_ok=True)
     config = tmp_path / "bridge" / "bridge.toml"
     config.write_text(config.read_text().replace(str(stock), ".."))
@@ -184,7 +184,7 @@ def test_the_log_has_no_secret(bridge: Path) -> None:
 
 @pytest.mark.cold
 def test_token_commands_start_no_web_server(bridge: Path) -> None:
-    """They are quick: what a web server needs is not even imported."""
+    """They are fast: they do not even import what a web server needs."""
     code = (
         "import sys; from bridge.commands.cli import main; main(['token', 'list']);"
         " sys.exit('aiohttp' in sys.modules)"

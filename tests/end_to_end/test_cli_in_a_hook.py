@@ -1,4 +1,4 @@
-"""Started from a hook of some repo's, the bridge works in the one that its settings name."""
+"""Started from another repo's git hook, the bridge uses the repo in its settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from demo_kit import wait_until
 
 @pytest.fixture
 def hook(tmp_path: Path) -> dict[str, str]:
-    """What git tells a hook of ``elsewhere``, and what someone may have told that git."""
+    """The variables that git sets in a hook of ``elsewhere``, and git configuration from the
+    environment.
+    """
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").write_text("mine")

@@ -1,4 +1,4 @@
-"""``micropub-bridge mentions`` beside a bridge that serves, and its page for the world."""
+"""``micropub-bridge mentions`` beside a serving bridge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def bob() -> AsyncIterator[Elsewhere]:
 
 
 async def settled(http: aiohttp.ClientSession, location: str) -> str:
-    """The state of a mention once it is looked at."""
+    """The state of a mention after its verification."""
     deadline = time.monotonic() + PATIENCE
     while True:
         async with http.get(location) as answer:

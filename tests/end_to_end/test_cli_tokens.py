@@ -1,4 +1,4 @@
-"""App tokens and the owner's way in, made on the command line beside a running bridge."""
+"""App tokens and the owner's reset link, created by commands beside a running bridge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From nothing to a post by the README alone: our wheel in a new environment beside Pelican."""
+"""From the installation to a post with the README's commands: the wheel in a new environment."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ MOVED = {"namespace/": "", "sample_site/": "bridge/sample_site/", "docs/": "brid
 
 
 def tracked(*folders: str) -> list[str]:
-    """Every file that is in git, or may come to be: new ones, but none that git ignores."""
+    """Every file that git tracks, and new files that it does not ignore."""
     which = ("--cached", "--others", "--exclude-standard")
     return git("ls-files", "-z", *which, "--", *folders, cwd=ROOT).rstrip("\0").split("\0")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what is in git, so that nothing else can be in it."""
+    """A wheel built from a copy of the tracked files, so that it can contain nothing else."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in tracked("."):
         if (ROOT / name).is_file():
@@ -63,13 +63,13 @@ def pip(*arguments: str | Path) -> None:
 
 @dataclass(frozen=True)
 class Newcomer:
-    """Someone at a terminal, who types what the README says."""
+    """A terminal in which the README's commands are typed."""
 
     home: Path
     environment: Path
 
     def types(self, line: str, text: str = "") -> str:
-        """Run a line of the README; what it prints."""
+        """Run a command of the README; returns its output."""
         assert re.search(rf"(?m)^{re.escape(line)}$", README), line
         done = self.run(*line.replace("~", str(self.home)).split(), text=text)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -85,12 +85,12 @@ class Newcomer:
         return [str(self.environment.parent / command), *rest]
 
     def variables(self) -> dict[str, str]:
-        """A plain shell's: nothing leads to the clone."""
+        """A plain shell's variables, without any that lead to the clone."""
         return {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **OWNER}
 
     @contextmanager
     def left_running(self, line: str, ready: str, *more: str) -> Iterator[str]:
-        """A line of the README that runs until Ctrl-C; what it has printed once it is ready."""
+        """Run a command of the README until Ctrl-C; gives its output once it is ready."""
         assert line in README, line
         log = self.home / "log"
         with log.open("wb") as output:
@@ -109,7 +109,7 @@ class Newcomer:
 
 
 def requirements(wheel: Path, *extras: str) -> set[str]:
-    """The names of all distributions that `pip install` of the wheel brings along."""
+    """The names of all distributions that `pip install` of the wheel installs."""
     with zipfile.ZipFile(wheel) as opened:
         (name,) = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
         needed = Parser().parsestr(opened.read(name).decode()).get_all("Requires-Dist")
@@ -133,7 +133,7 @@ def requirements(wheel: Path, *extras: str) -> set[str]:
 
 
 def installed(wheel: Path, environment: Path, *extras: str) -> Path:
-    """A new environment with the wheel; what it needs is lent to it by ours, which is quick."""
+    """A new environment with the wheel; its dependencies are linked from ours, which is fast."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
     ours = Path(sysconfig.get_path("purelib"))
@@ -150,14 +150,14 @@ def installed(wheel: Path, environment: Path, *extras: str) -> Path:
 
 @pytest.fixture
 def newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
-    """As after `pip install 'pelican-indieauth[bridge]'`."""
+    """The state after `pip install 'pelican-indieauth[bridge]'`."""
     environment = installed(wheel, tmp_path / "bridge" / "bridge-env", "bridge")
     return Newcomer(tmp_path, environment)
 
 
 @pytest.fixture
 def host(wheel: Path, tmp_path: Path) -> Newcomer:
-    """As after `pip install pelican-indieauth`, where the site is built and nothing else."""
+    """The state after `pip install pelican-indieauth`, on a host that only builds the site."""
     return Newcomer(tmp_path, installed(wheel, tmp_path / "bridge" / "bridge-env"))
 
 
@@ -281,7 +281,9 @@ def test_pip_brings_what_is_needed(wheel: Path, tmp_path: Path, extra: str) -> N
 def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
     host: Newcomer, wheel: Path, tmp_path: Path
 ) -> None:
-    """GitHub's workflow, Netlify's file and Cloudflare's table have one command; it is run."""
+    """GitHub's workflow, Netlify's file and Cloudflare's table have the same command, which
+    is run.
+    """
     docs = ROOT / "docs"
     texts = [
         (docs / "deploy" / "github-pages.yml").read_text(),
@@ -338,7 +340,9 @@ async def test_the_demo_needs_no_clone(newcomer: Newcomer, http: aiohttp.ClientS
 async def test_an_older_pelican_builds_by_command_and_says_so_in_one_line(
     wheel: Path, tmp_path: Path, http: aiohttp.ClientSession, version: str
 ) -> None:
-    """Themes in use pin one: the plugin is at work in it, and posts of the bridge go live."""
+    """Themes in use pin an older version: the plugin works in it, and the bridge's posts go
+    live.
+    """
     environment = tmp_path / "bridge" / "bridge-env"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin" / "python"
@@ -364,7 +368,7 @@ async def test_an_older_pelican_builds_by_command_and_says_so_in_one_line(
 
 
 def curl(bridge: str, token: str) -> str:
-    """The README's own line, to this bridge with this token; where the post is to live."""
+    """The README's own command, with this bridge and token; returns the post's URL."""
     found = re.search(r'(?m)^curl https://bridge\.example\.com/micropub .*\\\n +.*"$', README)
     assert found
     line = found[0].replace("https://bridge.example.com/", bridge).replace("TOKEN", token)
@@ -390,7 +394,7 @@ def read(file: Path) -> str:
 
 @contextmanager
 def web_server(folder: Path, port: int) -> Iterator[None]:
-    """Someone's web server, which serves the folder of pages."""
+    """A web server that serves the output folder."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     process = subprocess.Popen(

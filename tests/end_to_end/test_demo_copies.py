@@ -1,4 +1,4 @@
-"""``demo --fake-network``: a newcomer posts, and sees the copies appear."""
+"""``demo --fake-network``: a new owner posts, and the copies appear."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_a_newcomers_post_appears_elsewhere(tmp_path: Path) -> None:
 
 
 async def copies_on(http: aiohttp.ClientSession, url: str) -> list[str]:
-    """The links to copies that the post's page shows, once there are two."""
+    """The links to copies on the post's page, once there are two."""
     deadline = time.monotonic() + PATIENCE
     while True:
         async with http.get(url) as answer:

@@ -1,4 +1,4 @@
-"""Whatever is sent to a whole bridge is answered, in time, and never with a 5xx."""
+"""Any request to a whole bridge is answered, in time, and never with 5xx."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def bridge(tmp_path: Path, run: int, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @dataclass
 class Client:
-    """Sends requests, and notes what was wrong with the answers."""
+    """Sends requests and records what was wrong with the responses."""
 
     bridge: Demo
     fuzzer: Fuzzer
@@ -106,7 +106,7 @@ class Client:
 
 
 async def words_of(bridge: Demo) -> dict[str, str]:
-    """What the placeholders in the requests stand for."""
+    """The values of the placeholders in the requests."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         form = await (await http.get(f"{bridge.site}auth/sign-in")).text()
         csrf = re.findall(r'name="csrf" value="([^"]+)"', form)[0]

@@ -1,4 +1,4 @@
-"""The owner at a real browser: setting up, signing in, saying yes to apps, with keys alone."""
+"""The owner in a real browser: setting up, signing in, giving consent, by keyboard."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def chromium() -> AsyncIterator[Chromium]:
 
 @asynccontextmanager
 async def tab(chromium: Chromium, **options: object) -> AsyncIterator[Page]:
-    """A page in a browser of its own. Nothing may go wrong in its console."""
+    """A page in a browser of its own. Errors in its console fail the test."""
     context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
     page = await context.new_page()
     complaints: list[str] = []
@@ -68,7 +68,7 @@ async def up(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def give_authenticator(page: Page) -> None:
-    """A virtual authenticator that knows its user, as a phone or a laptop has."""
+    """A virtual authenticator with user verification, as phones and laptops have."""
     devtools = await page.context.new_cdp_session(page)
     await devtools.send("WebAuthn.enable")
     await devtools.send(
@@ -163,7 +163,9 @@ async def test_a_passkey_that_was_removed_opens_nothing(up: Running, chromium: C
 
 
 async def test_a_full_sign_in_to_an_app_on_another_origin(up: Running, chromium: Chromium) -> None:
-    """The policy of our pages lets the browser go back to the app; the app's code works."""
+    """The pages' security policy allows the redirect to the app, and the app's code can be
+    redeemed.
+    """
     async with (
         client_site({"/back": "Back at the app"}) as app,
         tab(chromium) as page,
@@ -194,7 +196,7 @@ async def verified(program: Browser, token: str) -> bool:
 
 
 async def test_a_sign_in_to_an_app_on_this_device(up: Running, chromium: Chromium) -> None:
-    """A custom scheme: the browser hands the address on to whichever app has registered it."""
+    """A custom scheme: the browser passes the URL to the app that has registered it."""
     home = '<head><link rel="redirect_uri" href="com.example.quillpen://signed-in"></head>'
     async with client_site({"/": home}) as app, tab(chromium) as page:
         await page.goto(up.base + asking(app, redirect_uri="com.example.quillpen://signed-in"))
@@ -273,7 +275,7 @@ async def test_the_keyboard_alone_is_enough(up: Running, chromium: Chromium) -> 
 
 
 async def nothing_was_sent(page: Page, question: str, up: Running) -> None:
-    """What a click sends takes a moment to arrive: one that came to something has by now."""
+    """Wait long enough for a click's request to have arrived, and check that there was none."""
     await page.wait_for_timeout(500)
     assert page.url == question
     assert codes(up) == 0
@@ -285,7 +287,7 @@ def codes(up: Running) -> int:
 
 @asynccontextmanager
 async def first_moment(page: Page) -> AsyncIterator[None]:
-    """The moment in which buttons wait lasts as long as this, however slow the machine is."""
+    """Make the time for which buttons are disabled last this long, however slow the machine is."""
     devtools = await page.context.new_cdp_session(page)
     await devtools.send("Animation.enable")
     await devtools.send("Animation.setPlaybackRate", {"playbackRate": 0})
@@ -297,7 +299,7 @@ async def first_moment(page: Page) -> AsyncIterator[None]:
 async def at_the_question(
     up: Running, chromium: Chromium, *, script: bool = True
 ) -> AsyncIterator[tuple[Page, str, tuple[float, float]]]:
-    """A signed-in owner's page, the question's address, and where its button will be."""
+    """A signed-in owner's page, the consent screen's URL, and where its button will be."""
     async with (
         client_site({"/back": "Back at the app"}) as app,
         tab(chromium, java_script_enabled=script, viewport={"width": 900, "height": 1200}) as page,
@@ -316,7 +318,7 @@ async def at_the_question(
 async def test_a_button_that_has_just_appeared_takes_no_click(
     up: Running, chromium: Chromium, script: bool
 ) -> None:
-    """As the second of a double click whose first has led here."""
+    """As with the second click of a double click whose first one led here."""
     async with at_the_question(up, chromium, script=script) as (page, question, (x, y)):
         async with first_moment(page):
             await page.goto(question)
@@ -353,7 +355,9 @@ async def test_enter_in_a_tick_box_allows_nothing(up: Running, chromium: Chromiu
 async def test_a_window_that_comes_to_the_front_wins_no_click(
     up: Running, chromium: Chromium
 ) -> None:
-    """As when a popup closes under the pointer, whose opener was led to the question behind it."""
+    """As when a popup closes under the pointer, whose opener was led to the consent screen
+    behind it.
+    """
     async with at_the_question(up, chromium) as (page, question, (x, y)):
         await expect(page.get_by_role("button", name="Allow")).to_be_visible()
         async with first_moment(page):
@@ -389,7 +393,7 @@ def sign_in_is_old(up: Running) -> None:
 async def test_a_page_elsewhere_gets_strong_scopes_only_with_the_password(
     up: Running, chromium: Chromium
 ) -> None:
-    """A real browser says by itself that the request comes from another site."""
+    """A real browser states by itself that the request comes from another site."""
     async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
         await page.goto(up.base + "/auth/sessions")
         await sign_in(page)
@@ -459,7 +463,7 @@ async def test_pages_fit_a_small_phone_and_name_every_field(
 
 
 async def looks_right(page: Page) -> None:
-    """Nothing sticks out sideways, every control has a name, one main heading, a language."""
+    """No horizontal overflow, a name for every control, one main heading, a language."""
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320, page.url
     assert await page.evaluate("document.documentElement.lang") == "en"
     assert await page.get_by_role("heading", level=1).count() == 1
@@ -474,7 +478,7 @@ async def looks_right(page: Page) -> None:
 
 
 async def too_faint(page: Page) -> list[str]:
-    """Texts below the contrast that WCAG 1.4.3 asks for (4.5 to 1)."""
+    """Texts below the contrast of WCAG 1.4.3 (4.5 to 1)."""
     found: list[str] = await page.evaluate(
         """() => {
           const parse = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
@@ -527,7 +531,7 @@ async def test_the_pages_cannot_be_framed(up: Running, chromium: Chromium) -> No
 async def test_a_script_of_the_same_origin_gets_no_hold_of_the_pages(
     up: Running, chromium: Chromium
 ) -> None:
-    """On one host name the site's own scripts could else open the pages and read what is there."""
+    """On a shared host name the site's own scripts could otherwise open the pages and read them."""
     async with tab(chromium) as page:
         await page.goto(f"{up.base}/tokens")
         await sign_in(page)

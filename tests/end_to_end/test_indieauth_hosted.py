@@ -1,7 +1,7 @@
-"""The bridge before a site that leaves signing in to a hosted token endpoint, as many still do.
+"""A site whose tokens are from a hosted token endpoint, as many still are.
 
-The home page delegates by link tags; the endpoint answers JSON only to exactly that Accept, else a
-form; its scope may be blank; without a token it shows a page.
+The home page delegates by link tags; the endpoint answers JSON only to exactly that ``Accept``,
+else a form; its scope may be blank; without a token it answers an HTML page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Hosted:
-    """A site with its home page and, on the same server, someone else's token endpoint."""
+    """A site with its home page and, on the same server, a hosted token endpoint."""
 
     def __init__(self) -> None:
         self.asked: list[web.Request] = []
@@ -74,7 +74,7 @@ class Hosted:
 
 @dataclass
 class Stage:
-    """The hosted endpoint, and where the bridge is."""
+    """The hosted endpoint, and the bridge's URL."""
 
     hosted: Hosted
     micropub: str

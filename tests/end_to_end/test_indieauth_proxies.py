@@ -1,6 +1,5 @@
-"""The files of ``docs/proxies``, run as they are in front of a real server.
-
-Only what cannot be the same here is replaced: name, ports, certificate, log files.
+"""The files in ``docs/proxies``, run unchanged in front of a real server, except for names,
+ports, certificates and log files.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def free_port() -> int:
 
 
 def settle(text: str, folder: Path, https: int, http: int, upstream: str) -> str:
-    """A file of the docs, for this machine."""
+    """A file of the docs, adapted to this machine."""
     for old, new in (
         ("127.0.0.1:8080", upstream),
         ("bridge.example.com/fullchain.pem", "cert.pem"),
@@ -139,7 +138,7 @@ async def proxy(command: list[str], folder: Path, port: int) -> AsyncIterator[No
 
 
 async def tell(request: web.Request) -> web.Response:
-    """What has come through the proxy."""
+    """The request as it came through the proxy."""
     body = await request.read()
     return web.json_response(
         {

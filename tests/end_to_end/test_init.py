@@ -1,4 +1,4 @@
-"""``init`` on sites as people have them, and what comes of the file that it writes."""
+"""``init`` on sites as people have them, and the result of using the file that it writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bridge.store.setup import clone_bare, look_at
 
 @pytest.fixture(scope="session")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stock site, committed, without a remote: copied by each test."""
+    """A stock site, committed, without a remote; each test copies it."""
     site = quickstart(tmp_path_factory.mktemp("stock") / "site")
     commit(site)
     return site
@@ -35,7 +35,7 @@ def site(stock: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bridge(tmp_path: Path) -> Path:
-    """The folder in which the bridge is to keep its things."""
+    """The folder for the bridge."""
     folder = tmp_path / "bridge"
     folder.mkdir()
     return folder
@@ -46,7 +46,7 @@ def written(folder: Path) -> dict[str, Any]:
 
 
 async def post_and_find(bridge: Path, http: aiohttp.ClientSession, output: Path) -> None:
-    """The written file serves: a post is live where the app was told."""
+    """The written file works: a post is live at the URL that the app was given."""
     set_port(bridge / "bridge.toml")
     with served(bridge) as running:
         url = await running.post(http, "Hello from an app")
@@ -340,7 +340,7 @@ def test_settings_that_are_in_no_commit_are_to_be_committed_first(
 
 
 def test_a_reader_of_the_sites_own_is_no_hindrance(site: Path, bridge: Path) -> None:
-    """``init`` reads the clone, in which it may write nothing: not even a text to try it with."""
+    """``init`` reads the clone without write access, so it cannot even write a test post."""
     with (site / "pelicanconf.py").open("a") as conf:
         conf.write(
             "from pelican.readers import MarkdownReader\n"
@@ -392,7 +392,7 @@ def test_posts_need_a_folder_in_the_repo(site: Path, bridge: Path) -> None:
 def test_pages_that_the_owner_commits_are_not_ignored(
     output: str, site: Path, bridge: Path
 ) -> None:
-    """As sites do that GitHub Pages serves from their repo."""
+    """As in repos whose pages GitHub Pages serves."""
     with (site / "pelicanconf.py").open("a") as conf:
         conf.write(f'OUTPUT_PATH = "{output}"\n')
     with (site / "publishconf.py").open("a") as conf:
@@ -455,7 +455,7 @@ def test_what_a_host_builds_by_is_found_however_it_says_so(
 async def test_a_site_whose_makefile_names_the_folder_of_posts(
     site: Path, bridge: Path, http: aiohttp.ClientSession
 ) -> None:
-    """As quick starts before 3.4 have it: the settings say nothing of it."""
+    """As in quickstarts before 3.4, whose settings do not name it."""
     conf = site / "pelicanconf.py"
     conf.write_text(conf.read_text().replace('PATH = "content"', ""))
     commit(site)

@@ -1,4 +1,4 @@
-"""``init`` and ``check`` build the site once, and say what is other than ``pelican`` makes it."""
+"""``init`` and ``check`` build the site once, and report differences to ``pelican``'s output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which mentions are one and the same, which are none, and the faces that come with them."""
+"""Which mentions are duplicates, which are not mentions at all, and author pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HOME = Target(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))
 
 
 def shaped(page: str, source: str) -> tuple[str, str, dict[str, object]]:
-    """What a page is taken for: kind, address, author."""
+    """How a page is interpreted: kind, URL, author."""
     said = read(page.encode(), source, source, POST, "text/html", "")
     mention = mention_of(said, source, POST, HOME)
     return mention.kind, mention.url, mention.entry["author"]

@@ -1,4 +1,4 @@
-"""Mentions over time: crashes, sources that go away for good, batches, second looks, floods."""
+"""Mentions over time: crashes, sources that disappear, batches, reverification, floods."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def _until(true: object) -> None:
 async def test_a_process_that_is_killed_has_what_it_has_answered(
     tmp_path: Path, bob: Elsewhere
 ) -> None:
-    """``kill -9`` right after the answers; the next process makes each mention once."""
+    """``kill -9`` right after the responses; the next process stores each mention once."""
     clone = lay_out(tmp_path / "clone", FILES, CONF)
     git(clone, "init", "-q", "-b", "main")
     git(clone, "add", "--all")
@@ -122,7 +122,7 @@ async def test_a_process_that_is_killed_has_what_it_has_answered(
 
 @asynccontextmanager
 async def _serving(folder: Path) -> AsyncIterator[tuple[str, Program]]:
-    """``serve`` in a process of its own; its address."""
+    """``serve`` in a process of its own; its URL."""
     settings = {
         "BRIDGE_SITE__ME": "https://example.com/",
         "BRIDGE_SITE__REPO": str(folder / "site.git"),

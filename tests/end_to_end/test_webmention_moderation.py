@@ -1,4 +1,4 @@
-"""What the owner decides about mentions: one decision, one commit, and it lasts."""
+"""The owner's decisions about mentions: one commit each, and permanent."""
 
 from __future__ import annotations
 

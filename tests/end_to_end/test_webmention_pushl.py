@@ -1,4 +1,4 @@
-"""A foreign sender of webmentions, pushl from the package index, against a whole bridge."""
+"""Another implementation sends webmentions to a whole bridge: pushl, from the package index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mentions in the resident build: it stays warm, and what it makes is what a clean build makes."""
+"""Mentions in the resident build: it stays warm, and its output equals a clean build's."""
 
 from __future__ import annotations
 

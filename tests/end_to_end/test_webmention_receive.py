@@ -1,4 +1,4 @@
-"""Receiving webmentions, over sockets: what is refused, what is shown, what is taken away."""
+"""Receiving webmentions over sockets: what is rejected, shown, and removed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def bob() -> AsyncIterator[Elsewhere]:
 
 
 def unlimited(running: Hearing) -> None:
-    """All tests of this file come from one address."""
+    """Lifts the rate limits: all tests of this file send from one address."""
     for limiter in (running.receiver.checks.limits.clients, running.receiver.checks.limits.sources):
         limiter._each = 10_000
 

@@ -1,5 +1,4 @@
-"""A bridge tells other sites, over sockets, what its posts say of them: the public tests of
-webmention.rocks for senders, and what becomes of a post that is deleted."""
+"""Sending webmentions over sockets: webmention.rocks' tests for senders, and deleted posts."""
 
 from __future__ import annotations
 
@@ -105,7 +104,7 @@ async def test_a_post_that_is_deleted_leaves_a_tombstone_and_comes_back(
 
 
 def serve_updates(site: Elsewhere, number: int) -> tuple[str, str, list[str]]:
-    """The two pages of a public test of updates; their endpoints take each key once."""
+    """The two pages of a public test of updates; each endpoint accepts a key once."""
     keys = set[str]()
     refused = list[str]()
 

@@ -1,4 +1,4 @@
-"""Two bridges that answer each other: the real sender against the real receiver."""
+"""Two bridges that reply to each other: the real sender with the real receiver."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_reply_arrives_is_edited_and_goes_and_is_answered(
 
 
 def _comments(page: Page) -> list[str]:
-    """The addresses of the replies on a page."""
+    """The URLs of the replies on a page."""
     return [
         str(each["href"]).partition("#")[0]
         for each in page.entry.select(".u-comment > .answer-body > .answer-meta > .u-url")

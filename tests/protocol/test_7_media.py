@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def large_gif() -> bytes:
-    """Over two megabytes, more than aiohttp takes unless it is told to."""
+    """A GIF of over two megabytes, more than aiohttp accepts by default."""
     frame = Image.frombytes("P", (1600, 1500), os.urandom(1600 * 1500))
     file = io.BytesIO()
     frame.save(file, "GIF")

@@ -1,4 +1,4 @@
-"""Sites whose posts are copied to networks on this machine."""
+"""Sites whose posts are syndicated to networks on this machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[GitStore]:
 async def fake(
     request: pytest.FixtureRequest, store: GitStore, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    """One target at our own fake: each network in turn."""
+    """A target at our own fake: each network in turn."""
     bench = await make_bench(tmp_path, store, [request.param])
     yield bench
     await close_bench(bench)
@@ -48,7 +48,7 @@ async def fake(
 async def one(
     request: pytest.FixtureRequest, store: GitStore, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    """One target: each network in turn, at our own fake and at a server of others."""
+    """A target: each network in turn, at our own fake and at another implementation."""
     kinds = {"mastodon-mock": "mastodon", "pds": "bluesky"}
     partner: Partner | None = None
     if request.param in kinds:

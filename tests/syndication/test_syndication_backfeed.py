@@ -1,4 +1,4 @@
-"""Answers to copies come home as mentions: what is public, with the owner's moderation."""
+"""Responses to copies are imported as mentions: public ones, with the owner's moderation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "what only friends may read"
 
 @dataclass
 class Home:
-    """A post with a copy, and what looks for answers."""
+    """A post with a copy, and the search for responses."""
 
     bench: Bench
     receiver: Receiver
@@ -51,7 +51,7 @@ class Home:
         )
 
     async def look(self, **settings: Any) -> int:
-        """As the owner's button does, with other settings."""
+        """Search as the owner's button does, with other settings."""
         if settings:
             await self.bench.stop()
             self.bench.start(**settings)
@@ -63,7 +63,7 @@ class Home:
         return next(iter(fake.statuses if self.kind == "mastodon" else fake.records))
 
     def answer(self, number: int, words: str = "Nice", **extra: Any) -> dict[str, Any]:
-        """Someone answers at the network."""
+        """Reply to the copy at the network."""
         answers = self.bench.networks.fake.answers.setdefault(self.copy, [])
         if self.kind == "mastodon":
             account = {"id": "7", "acct": "alice@a.example", "display_name": "Alice",
@@ -100,7 +100,7 @@ class Home:
         return [json.loads(git(repo, "show", f"main:{each}")) for each in wanted]
 
     def counted(self) -> dict[str, int]:
-        """What is only counted, by kind."""
+        """The counts of responses without files, by kind."""
         repo = self.bench.folder / "repo.git"
         names = git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()
         (found, *_) = [*(each for each in names if each.endswith("counts.json")), ""]
@@ -367,7 +367,7 @@ async def test_counts_go_where_likes_are_counted_no_more(home: Home) -> None:
 async def test_of_a_server_that_shows_everything_only_what_is_public_comes_home(
     store: GitStore, tmp_path: Path, mastodon_mock: MastodonMock
 ) -> None:
-    """mastodon-mock tells anyone of private and direct answers."""
+    """mastodon-mock returns private and direct replies to anyone."""
     mastodon_mock.clear()
     home = await home_of("mastodon", store, tmp_path, "all", mastodon_mock)
     (status,) = mastodon_mock.statuses()

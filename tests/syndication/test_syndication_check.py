@@ -1,4 +1,4 @@
-"""``check``: where answers come home twice."""
+"""``check``: responses that are imported twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bridge.store.git import GitStore
 
 
 async def notes(store: GitStore, folder: Path, page: str = "", **target: Any) -> list[str]:
-    """What is not broken, and could be better."""
+    """The findings that are advice."""
 
     async def home(_: web.Request) -> web.Response:
         return web.Response(text=page, content_type="text/html")

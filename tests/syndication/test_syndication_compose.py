@@ -1,4 +1,4 @@
-"""What Mastodon and Bluesky get of each kind of post."""
+"""The copy of each type of post at Mastodon and Bluesky."""
 
 from __future__ import annotations
 

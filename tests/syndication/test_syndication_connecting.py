@@ -1,4 +1,4 @@
-"""Connecting an account: Mastodon by OAuth, Bluesky by an app password, and back again."""
+"""Connecting accounts: Mastodon by OAuth, Bluesky by an app password; and disconnecting them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def mastodon(networks: Networks, name: str = "you") -> Target:
 
 
 async def agreed(connecting: AccountConnector, target: Target) -> dict[str, str]:
-    """The owner agrees at their server; what they come back with."""
+    """The owner authorizes the bridge at their server; returns the redirect's parameters."""
     url = await connecting.begin(target)
     assert SCOPES.replace(" ", "+").replace(":", "%3A") in url
     async with (
@@ -108,7 +108,7 @@ async def test_bluesky_is_connected_by_an_app_password_alone(
 
 @dataclass
 class Looks:
-    """Stands for what looks for answers."""
+    """Stands in for the search for responses."""
 
     asked: list[str] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The bridge as a process, ended by SIGKILL at each step of copying to two targets."""
+"""The bridge as a process, killed (SIGKILL) at each step of copying to two targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REMOVE = {"mastodon": ("DELETE", "/api/v1/statuses"), "bluesky": ("POST", "repo.
 
 @dataclass
 class Run:
-    """A site, a network that outlives the bridge, and the bridge, started again and again."""
+    """A site, a network that outlives the bridge, and the bridge, started repeatedly."""
 
     repos: Repos
     networks: Networks
@@ -51,7 +51,7 @@ class Run:
         self.networks.faults.clear()
 
     async def say(self, **body: Any) -> str:
-        """A Micropub request; the address that it is about."""
+        """Send a Micropub request; returns the post's URL."""
         assert self.bridge is not None
         url = f"{self.bridge.url}/micropub".replace("//micropub", "/micropub")
         async with self.http.post(url, json=body, headers=self.bridge.headers) as answer:
@@ -64,17 +64,17 @@ class Run:
         return await self.say(type=["h-entry"], properties=properties)
 
     def copies(self, words: str) -> list[str]:
-        """What of both networks says this."""
+        """The copies at both networks with this text."""
         return [each for each in (*self.networks.toots, *self.networks.skeets) if each == words]
 
     def file(self, words: str) -> str:
-        """The file of the post, ``""`` where there is none."""
+        """The post's file, ``""`` where there is none."""
         found = [text for text in self.repos.files().values() if text.rstrip().endswith(words)]
         assert len(found) <= 1
         return found[0] if found else ""
 
     def named(self, words: str) -> list[str]:
-        """The copies that the file of the post names, once nothing more is wanted."""
+        """The copies that the post's file names, once no more are requested."""
         mf2 = re.search(r"^Mf2: (.*)$", self.file(words), re.MULTILINE)
         assert mf2
         line = json.loads(mf2[1])
@@ -133,8 +133,9 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
 
 @dataclass(frozen=True)
 class Moment:
-    """When the bridge is killed: at a request of this kind, that was carried out or not, or, where
-    ``other`` is set, when it was answered, and the other target's request was not."""
+    """When the bridge is killed: at a request of this kind, carried out or not, or, if
+    ``other`` is set, after its response and before the other target's.
+    """
 
     what: str
     kind: str
@@ -165,7 +166,7 @@ SOME = MOMENTS if SOAK else [MOMENTS[1], MOMENTS[5], MOMENTS[7]]
 
 
 def fault_at(run: Run, moment: Moment) -> asyncio.Event:
-    """What happens to the request; set when the bridge is to be killed."""
+    """The fault for this request; set when the bridge is to be killed."""
     table = {"create": CREATE, "edit": CHANGE, "delete": REMOVE}[moment.what]
     killing = asyncio.Event()
     if moment.other:

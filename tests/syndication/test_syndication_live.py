@@ -1,4 +1,4 @@
-"""Nothing is copied before the world sees it: when a page counts as live."""
+"""Nothing is copied before the page is live: when a page counts as live."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def page(*stamps: datetime, words: str = "Hello") -> bytes:
 
 @dataclass
 class World:
-    """The built site, and what is at its address."""
+    """The built site, and what is served at its URLs."""
 
     folder: Path
     built: bytes | None = None

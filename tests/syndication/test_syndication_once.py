@@ -1,4 +1,4 @@
-"""Exactly one copy, one commit, nothing lost: whatever happens in between."""
+"""Exactly one copy and one commit, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -473,7 +473,7 @@ AROUND_THE_COPY = range(1, 9) if SOAK else range(3, 7)
 async def test_killed_at_any_request_there_is_one_copy_and_one_commit(
     one: Bench, step: int, lost: bool
 ) -> None:
-    """The request is carried out, and the bridge is gone before the answer."""
+    """The request is carried out, and the bridge is killed before the response."""
     one.networks.fake.honours_keys = False
     gone, seen = asyncio.Event(), one.networks.requests
     url = await photo(one)
@@ -516,7 +516,7 @@ async def test_killed_at_any_request_there_is_one_copy_and_one_commit(
 
 
 async def rerouted(bench: Bench) -> None:
-    """Have the middleware ask the list of faults that is set now."""
+    """Make the middleware use the present list of faults."""
     faults = bench.networks.faults
     for middleware in bench.networks.server.app.middlewares:
         for cell in getattr(middleware, "__closure__", None) or ():

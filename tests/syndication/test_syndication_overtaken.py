@@ -1,4 +1,4 @@
-"""What changes while copies are made: posts, targets, the bridge itself."""
+"""Changes while copies are made: of posts, targets, the bridge itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def begun(fault: Fault) -> asyncio.Event:
 
 
 async def settled(bench: Bench) -> None:
-    """The site's newest version has been looked at."""
+    """Wait until jobs are planned for the site's newest commit."""
     assert bench.syndicator is not None
     ledger = bench.syndicator.ledger
     await bench.until(lambda: ledger.cursor() == bench.store.head())
@@ -98,7 +98,7 @@ async def test_a_deletion_while_the_copy_is_made_takes_it_along(one: Bench) -> N
 
 
 async def test_a_post_that_is_gone_before_the_second_try_leaves_no_copy(one: Bench) -> None:
-    """The first try has arrived, and its answer was lost."""
+    """The first attempt succeeded, and its response was lost."""
     method, path = CREATE[kind(one)]
     one.networks.faults.append(Fault(method, path, lose=True))
     one.retries = (3_600.0,)
@@ -151,7 +151,7 @@ async def test_what_is_changed_after_a_lost_answer_makes_no_second_copy(one: Ben
 async def test_an_edit_before_the_copy_is_written_down_reaches_it(
     mastodon: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bridge ends after the copy and before its commit; the owner edits; it starts again."""
+    """The bridge ends between the copy and its commit; the owner edits; the bridge starts again."""
 
     async def never(*_: object) -> None:
         await asyncio.sleep(3_600)
@@ -171,7 +171,7 @@ async def test_an_edit_before_the_copy_is_written_down_reaches_it(
 async def test_a_copy_that_was_hardly_written_down_is_edited_all_the_same(
     mastodon: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bridge ends between the two files that say that there is a copy."""
+    """The bridge ends between writing the two files that record the copy."""
 
     def killed(*_: object) -> None:
         raise Killed

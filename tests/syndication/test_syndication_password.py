@@ -1,4 +1,4 @@
-"""An app password goes to the account's own server, and never in the clear."""
+"""An app password is sent only to the account's own server, and never unencrypted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSWORD = "abcd-efgh-ijkl-mnop"
 
 @dataclass
 class Net:
-    """Answers what the directories of AT protocol say; writes down what was sent where."""
+    """Answers as the directories of AT Protocol do, and records all requests."""
 
     pds: str
     known: bool = True

@@ -1,4 +1,4 @@
-"""What servers do in their own ways: other software, limits, clocks, names that no one has."""
+"""Peculiarities of servers: other software, rate limits, clocks, unknown handles."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_a_token_that_is_good_for_most_posts_keeps_none_of_them_waiting(
 
 
 def limits(kind: str, left: int, seconds: float, most: int) -> dict[str, str]:
-    """As Mastodon tells them, and as Bluesky's servers do."""
+    """Rate limit headers as of Mastodon and of Bluesky's servers."""
     when = time.time() + seconds
     if kind == "bluesky":
         names = {"Limit": most, "Remaining": left, "Reset": int(when)}
@@ -187,7 +187,7 @@ async def test_a_lost_answer_is_found_whatever_our_clock_says(one: Bench, hours:
 
 
 async def test_a_clock_that_is_put_right_delays_nothing(fake: Bench) -> None:
-    """What was to be tried in a minute was to be tried in a year, by that clock."""
+    """By the wrong clock, a retry in a minute was due in a year."""
     method, path = {
         "mastodon": ("POST", "/api/v1/statuses"),
         "bluesky": ("POST", "repo.putRecord"),
@@ -328,7 +328,7 @@ async def test_ten_posts_at_once_are_ten_copies(one: Bench) -> None:
 async def test_the_servers_own_faults_make_no_second_copy(
     one: Bench,
 ) -> None:
-    """mastodon-mock breaks its answers off, is slow, and limits rates by itself."""
+    """mastodon-mock truncates responses, is slow, and has rate limits."""
     partner = one.networks.partner
     assert isinstance(partner, MastodonMock)
     effects: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Counting, facets and cutting, by the vectors that a real Bluesky server has accepted."""
+"""Counting, facets and cutting, with vectors that a real Bluesky server has accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of every kind, made on the spot: no photo of anybody's is in this repo."""
+"""Files of every type, generated; the repo contains nobody's photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECRETS = (b"Someone's Camera", b"GPS-SECRET", b"Owner Name")
 
 
 def picture(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image:
-    """A picture whose corners differ, so that turning shows."""
+    """A picture with different corners, so that rotation can be detected."""
     image = Image.new("RGB", (width, height), (20, 90, 200))
     image.paste((220, 30, 30), (0, 0, width // 2, height // 2))
     image.paste((240, 240, 40), (width // 2, height // 2, width, height))
@@ -21,7 +21,7 @@ def picture(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image
 
 
 def exif(orientation: int = 1) -> Image.Exif:
-    """What a phone writes: place, time, camera, owner."""
+    """Exif as a phone writes it: place, time, camera, owner."""
     data = Image.Exif()
     data[0x0112] = orientation
     data[0x010F] = "Someone's Camera"
@@ -47,7 +47,7 @@ def jpeg(width: int = 60, height: int = 40, **options: Any) -> bytes:
 
 
 def png_with_text() -> bytes:
-    """A PNG with what image editors like to tell."""
+    """A PNG with text chunks as image editors write them."""
     told = PngImagePlugin.PngInfo()
     told.add_text("Author", "Owner Name")
     told.add_itxt("XML:com.adobe.xmp", "<x>GPS-SECRET</x>")
@@ -55,7 +55,7 @@ def png_with_text() -> bytes:
 
 
 def moving(form: str) -> bytes:
-    """Three pictures, one after the other."""
+    """An animation of three frames."""
     frames = [picture(), picture().rotate(90, expand=False), picture().rotate(180)]
     return encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=80, loop=0)
 
@@ -67,7 +67,7 @@ def box(name: bytes, *content: bytes) -> bytes:
 
 
 def film(brand: bytes = b"isom") -> bytes:
-    """An MP4 as a phone writes it: the place in ``udta``, the owner in a ``uuid`` of XMP."""
+    """An MP4 as a phone writes it: place in ``udta``, owner in a ``uuid`` box with XMP."""
     return b"".join(
         (
             box(b"ftyp", brand, b"\0\0\2\0", brand, b"mp42"),

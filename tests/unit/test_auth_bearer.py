@@ -1,4 +1,4 @@
-"""Where a request's token is, and what is not a token."""
+"""Extracting a request's token, and what is not a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a good verdict is remembered."""
+"""The cache of verified tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.errors import InvalidToken, Unavailable
 
 
 class Issuer:
-    """Counts how often it is asked; says what it is told to say."""
+    """Counts its requests and returns preset verdicts."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -27,7 +27,7 @@ class Issuer:
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -146,7 +146,7 @@ async def test_memory_is_bounded(issuer: Issuer, cached: CachingVerifier) -> Non
 
 
 class SlowIssuer:
-    """Answers when it is told to; only one token is good."""
+    """Answers when it is told to; only one token is valid."""
 
     def __init__(self, good: str) -> None:
         self.good = good
@@ -169,7 +169,7 @@ class SlowIssuer:
 
 
 async def asking(verifier: CachingVerifier, token: str, who: str) -> str:
-    """Verify a token as a request from an address would; gives how that ended."""
+    """Verify a token as a request from an address would; returns the outcome."""
     CALLER.set(who)
     try:
         await verifier.verify(token)
@@ -204,7 +204,7 @@ async def test_made_up_tokens_have_some_places_and_known_ones_do_not_wait(clock:
 
 
 async def test_one_address_cannot_take_every_place(clock: Clock) -> None:
-    """A token that is new here has its turn beside a flood from elsewhere."""
+    """A new token is verified despite a flood from another address."""
     slow = SlowIssuer("new")
     verifier = CachingVerifier(slow, 60, clock=clock, now=clock)
     flood = [
@@ -223,7 +223,7 @@ async def test_one_address_cannot_take_every_place(clock: Clock) -> None:
 async def test_tokens_that_are_good_for_someone_else_push_none_of_the_owners_out(
     issuer: Issuer, clock: Clock
 ) -> None:
-    """At a hosted endpoint anybody may have as many as they like."""
+    """At a hosted endpoint anyone can have any number of them."""
 
     def is_owners(token: Token) -> bool:
         return token.me == "https://me.example/"

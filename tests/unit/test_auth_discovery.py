@@ -1,4 +1,4 @@
-"""Finding the endpoints on the site's own home page, and choosing a verifier by the settings."""
+"""Discovering the endpoints on the site's home page, and choosing a verifier by the settings."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ async def test_a_site_without_endpoints_is_told_what_to_do(
 
 
 class Builtin:
-    """Stands for the built-in server's verifier."""
+    """Stands in for the built-in server's verifier."""
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
         raise InvalidToken("no")
@@ -331,7 +331,7 @@ async def test_a_me_that_can_be_no_one_is_an_error(session: aiohttp.ClientSessio
 
 
 class OnThisMachine(AbstractResolver):
-    """Every name leads here."""
+    """Resolves every name to loopback."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -342,7 +342,7 @@ class OnThisMachine(AbstractResolver):
         return [found]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 async def test_nothing_that_came_without_encryption_says_who_may_post() -> None:

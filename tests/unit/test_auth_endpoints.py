@@ -1,4 +1,4 @@
-"""Asking a real endpoint on this machine: an honest one, and one with every bad habit."""
+"""Asking a real endpoint on this machine: a correct one, and one with every fault."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def endpoint(handler: Handler) -> AsyncIterator[str]:
 async def wire(
     reply: bytes, *, stall: bool = False, until: bytes = b"\r\n\r\n"
 ) -> AsyncIterator[str]:
-    """A server that answers any request with these bytes, and then hangs up or falls silent.
+    """A server that answers any request with these bytes, then disconnects or goes silent.
 
-    ``until``: where a request ends; without it any byte is one.
+    ``until`` is the end of a request; without it any byte is one.
     """
     ended = asyncio.Event()
 
@@ -192,7 +192,7 @@ async def test_silence_is_no_verdict(session: aiohttp.ClientSession) -> None:
 
 
 async def test_a_drip_is_cut_off_as_well(session: aiohttp.ClientSession) -> None:
-    """Time is bounded for the whole answer, not for each piece of it."""
+    """The time limit is for the whole response, not for each piece of it."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -1,4 +1,4 @@
-"""Fetching what strangers point at: which addresses are never reached, and how much is read."""
+"""Fetching untrusted URLs: which addresses are never reached, and how much is read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def local() -> AsyncIterator[GuardedFetch]:
 
 
 class Names(AbstractResolver):
-    """Says for any name what it is told, one answer after the other."""
+    """A resolver with preset answers, one after the other."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -223,7 +223,7 @@ ip route add local 8.8.8.0/24 dev lo
 
 @pytest.mark.parametrize("nonlocal_bind", [0, 1])
 def test_on_a_real_network_no_address_of_the_machine_is_reached(nonlocal_bind: int) -> None:
-    """First, second and routed addresses, also where the kernel binds to any address."""
+    """Primary, secondary and routed addresses, also where the kernel binds to any address."""
     unshare = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-n"]
     if (
         not shutil.which("unshare")
@@ -249,7 +249,7 @@ def test_on_a_real_network_no_address_of_the_machine_is_reached(nonlocal_bind: i
 
 @pytest.mark.parametrize("port", [22, 81, 6379, 8080, 9200, 8443])
 async def test_elsewhere_only_the_webs_own_ports_are_reached(port: int) -> None:
-    """A container's host, and what else is near, has more ports open than the world sees."""
+    """A container's host and its neighbours have more open ports than the internet can reach."""
     async with GuardedFetch(resolver=Names("93.184.216.34")) as guarded:
         with pytest.raises(FetchError, match="port"):
             await guarded.fetch(f"http://innocent.example:{port}/")
@@ -295,7 +295,7 @@ async def test_a_name_that_leads_inside_is_refused(inside: str) -> None:
 
 
 async def test_a_name_that_changes_between_two_looks_gains_nothing() -> None:
-    """The address that is checked is the one that is connected to: there is only one look."""
+    """The address that is checked is the one that is connected to."""
     names = Names("93.184.216.34", "127.0.0.1")
     async with GuardedFetch(resolver=names) as guarded:
         await names.resolve("rebinding.example")  # what a check beforehand would have seen
@@ -305,7 +305,7 @@ async def test_a_name_that_changes_between_two_looks_gains_nothing() -> None:
 
 
 async def test_every_hop_of_a_redirect_is_checked() -> None:
-    """The first hop is let through by a switch of the test's; the second has another address."""
+    """A test switch allows the first hop; the second has another address."""
     names = Names("127.0.0.1", "10.0.0.1")
     app = web.Application()
 

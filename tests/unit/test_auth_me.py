@@ -1,4 +1,4 @@
-"""When two addresses are the same person, and which can be a person at all."""
+"""Comparing profile URLs, and which URLs can be one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What replies of verification endpoints mean, and everything that must not mean yes."""
+"""Parsing responses of verification endpoints; everything unclear is rejected."""
 
 from __future__ import annotations
 

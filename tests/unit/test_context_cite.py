@@ -1,4 +1,4 @@
-"""What a quoted page says of itself."""
+"""The h-cite of a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reply contexts, fetched from real servers while no one waits."""
+"""Reply contexts, fetched from real servers in the background."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE = '<div class="h-entry"><h1 class="p-name">{}</h1><p class="e-content">Text
 
 
 class Site:
-    """Someone else's web site."""
+    """Another web site."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -49,7 +49,7 @@ class Site:
 
 
 class Posts:
-    """Takes what is delivered, and can fail as a publisher does."""
+    """Takes the delivered contexts, and can fail as a publisher does."""
 
     def __init__(self) -> None:
         self.delivered: list[tuple[str, dict[str, Any]]] = []
@@ -62,7 +62,7 @@ class Posts:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that happens beside the test."""
+    """Wait for something that happens concurrently."""
     async with asyncio.timeout(300):
         while not condition():
             await asyncio.sleep(0.01)
@@ -217,7 +217,7 @@ async def test_reading_ends_with_the_request_that_wanted_it(
 
 
 def _children() -> set[str]:
-    """The processes that this one has started and that still run."""
+    """The running subprocesses of this process."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""App tokens: on the page, by the command's functions, and in Micro.blog's shape."""
+"""App tokens: on the page, by the command's functions, and with Micro.blog's API."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ async def blog(tmp_path: Path) -> AsyncIterator[tuple[Browser, list[str], Databa
 
 
 async def sign_in(app: Browser, mails: list[str], **changes: str) -> str | None:
-    """Ask for a link; gives what was mailed behind the app's address, if anything."""
+    """Ask for a link; returns the mailed secret, if any."""
     form = {
         "email": "maren@ME.example",
         "app_name": "Blog App",
@@ -330,7 +330,7 @@ async def test_a_bad_token(blog: tuple[Browser, list[str], Database], token: str
 
 
 async def test_a_mailed_sign_in_is_no_way_to_an_app_token(tmp_path: Path) -> None:
-    """The two kinds of mailed links do not stand for each other."""
+    """The two kinds of mailed links are not interchangeable."""
     async with mailbox() as (port, mails):
         config = IndieAuth(
             email="a@b.example", smtp_host="127.0.0.1", smtp_port=port, smtp_security="none"
@@ -350,7 +350,7 @@ async def test_a_mailed_sign_in_is_no_way_to_an_app_token(tmp_path: Path) -> Non
 async def test_the_owners_address_costs_no_more_than_any_other(
     blog: tuple[Browser, list[str], Database], monkeypatch: pytest.MonkeyPatch, email: str
 ) -> None:
-    """What is written to the disk could be measured: nothing is, for either."""
+    """Disk writes could be measured, so there are none for either."""
     app, _, _ = blog
     statements: list[str] = []
     for name in ("transaction", "note", "all"):
@@ -443,7 +443,7 @@ async def test_a_strangers_words_in_the_owners_mail_are_letters_and_digits(
 
 
 def mailing(port: int) -> IndieAuth:
-    """With a mail server, and one app registered."""
+    """A server with mail and one registered app."""
     return IndieAuth(
         email="Maren@me.example",
         smtp_host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""``/auth``: what may be asked, who is believed, and what the app gets back."""
+"""``/auth``: valid requests, trusted apps, and the response to the app."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ async def test_me_in_the_request_is_only_a_hint(stage: Scene) -> None:
 async def test_a_bad_request_is_told_to_the_app(
     stage: Scene, changes: dict[str, str | None], error: str
 ) -> None:
-    """By a link: a site that has the owner follow one must not choose where they end up."""
+    """With a link: a site that makes the owner follow a URL must not choose where they end up."""
     refused = await stage.owner.get(asking(stage.app, **changes))
     answer = told(refused, stage.app)
     assert answer["error"] == error
@@ -279,7 +279,7 @@ async def test_a_bad_request_is_told_to_the_app(
 
 
 def told(page: Page, app: str) -> dict[str, str]:
-    """What the link on an error page tells the app; no one is sent there."""
+    """The parameters of the link on an error page, which is not followed automatically."""
     assert page.status == 400
     assert "Location" not in page.headers
     (link,) = re.findall(rf'href="({re.escape(app)}/back[^"]*)"', page.text)
@@ -414,7 +414,7 @@ async def test_what_cannot_be_redirected_to_is_answered_nowhere(
 async def test_an_unpublished_address_gets_a_page_and_no_redirect(
     stage: Scene, redirect_uri: str
 ) -> None:
-    """Not even the app's errors are sent there."""
+    """Not even errors are sent to it."""
     uri = redirect_uri.format(app=stage.app)
     for changes in ({}, {"response_type": "x"}):
         answer = await stage.owner.get(asking(stage.app, redirect_uri=uri, **changes))
@@ -441,7 +441,7 @@ async def test_nothing_is_fetched_before_the_owner_has_signed_in(tmp_path: Path)
 
 
 async def test_a_stranger_is_not_redirected_but_given_a_link(tmp_path: Path) -> None:
-    """RFC 9700 4.11.2: an error redirect without sign-in would serve the author of the link."""
+    """RFC 9700 4.11.2: an error redirect before signing in would serve an attacker."""
     async with scene(tmp_path, sign_in=False) as made:
         refused = await made.owner.get(asking(made.app, code_challenge=None))
         assert refused.status == 400
@@ -681,7 +681,7 @@ async def test_an_old_app_may_use_pkce_all_the_same_but_not_half_of_it(tmp_path:
 
 
 async def test_only_an_old_app_must_not_have_me_in_its_own_query(tmp_path: Path) -> None:
-    """It finds me in the answer, too; others are not told it there."""
+    """Only such apps get ``me`` in the response."""
     async with client_site() as app, scene(tmp_path, old(app)) as made:
         for client, status in ((app, 400), (made.app, 200)):
             uri = f"{client}/back?me=https://evil.example/"
@@ -713,7 +713,7 @@ NO_PKCE = {"code_challenge": None, "code_challenge_method": None}
 
 
 def lines_to_copy(page: Page) -> IndieAuth:
-    """The settings that a page offers, read as ``bridge.toml`` is."""
+    """The settings that a page offers, parsed as ``bridge.toml``."""
     (shown,) = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", page.text, re.DOTALL)
     section = tomllib.loads(unescape(shown))["indieauth"]
     return msgspec.convert(section, IndieAuth)
@@ -808,7 +808,7 @@ async def test_known_old_apps_sign_in_as_they_are(
     owners: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also where the settings name one of them, for an address more."""
+    """Also if the settings name one of them, for a further redirect URI."""
     monkeypatch.setattr(GuardedFetch, "fetch", no_network)
     config = IndieAuth(
         enabled=True, clients=(KnownClient(id=client_id, redirect_uris=owners),) if owners else ()

@@ -1,4 +1,4 @@
-"""What a passkey signs is made for one browser, is good once and not long, and floods nothing."""
+"""WebAuthn challenges: for one browser, valid once and briefly, without any state for new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What apps publish about themselves, and how much of it is believed."""
+"""Client information: what apps publish, and how much of it is trusted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bridge.net.fetch import GuardedFetch
 def metadata(
     status: int = 200, kind: str = "application/json", **values: object
 ) -> Callable[[str], web.Response]:
-    """The metadata of the app at ``/id``; ``{app}`` in a text is its site."""
+    """The metadata of the app at ``/id``; ``{app}`` stands for its site."""
 
     def answer(base: str) -> web.Response:
         text = json.dumps({"client_id": "{app}/id", **values}).replace("{app}", base)
@@ -30,7 +30,7 @@ def metadata(
 
 @pytest.fixture(autouse=True)
 def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page may take as long as a busy machine needs."""
+    """Pages may take as long as a busy machine needs."""
     monkeypatch.setattr(clients, "_SECONDS", 60.0)
 
 
@@ -113,7 +113,7 @@ async def test_an_app_in_microformats(kind: str) -> None:
 
 
 async def test_a_page_that_is_a_trap_for_parsers_costs_little() -> None:
-    """Twelve kilobytes from which a browser's way of parsing makes a million elements."""
+    """Twelve kilobytes of which a browser-like parser makes a million elements."""
     trap = "<p class=h-app>" + "".join(f"<b a{number}>" for number in range(500)) + "<p>x" * 2000
     started = time.process_time()
     assert (await read(trap)).name is None
@@ -142,7 +142,7 @@ async def test_invisible_and_turning_characters_are_taken_out() -> None:
 
 
 async def test_an_app_inside_the_network_is_never_read(tmp_path: Path) -> None:
-    """With the guard as it is in earnest, an app on loopback is asked nothing, and still served."""
+    """With the real address guard, an app on loopback is not fetched, and still served."""
     async with scene(tmp_path) as made:
         async with GuardedFetch() as strict:
             made.server.fetch = strict

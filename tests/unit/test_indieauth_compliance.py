@@ -1,4 +1,4 @@
-"""Every test that a compliance table names is there."""
+"""Every test that a compliance table names exists."""
 
 from __future__ import annotations
 

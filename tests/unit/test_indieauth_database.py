@@ -1,4 +1,4 @@
-"""The database: its file, its migrations, and that no secret is in it."""
+"""The database: its file, its migrations, and that it contains no secret."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_opening_again_keeps_everything(tmp_path: Path) -> None:
 
 
 def test_two_processes_may_have_it_open(tmp_path: Path) -> None:
-    """The command line makes tokens while the server runs."""
+    """Commands create tokens while the server runs."""
     path = tmp_path / "indieauth.sqlite"
     server, command = Database(path), Database(path)
     secret = create_token(command, "x", ["create"])
@@ -49,7 +49,7 @@ def test_two_processes_may_have_it_open(tmp_path: Path) -> None:
 
 
 def test_a_use_is_found_though_another_program_writes(tmp_path: Path) -> None:
-    """Nothing waits to write down that a token or a session was used."""
+    """Updating the last use of a token or session does not wait for a lock."""
     here, there = Database(tmp_path / "x.sqlite"), Database(tmp_path / "x.sqlite")
     token = create_token(here, "Phone", ["create"])
     session = start_session(here, way="password", device="Test")
@@ -99,7 +99,7 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
 
 
 async def test_no_secret_is_stored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """After a whole life, none of the secrets that were handed out is in file or log."""
+    """After all operations, no issued secret is in the file or the log."""
     caplog.set_level("DEBUG")
     async with scene(tmp_path, sign_in=False) as made:
         await made.owner.sign_in()

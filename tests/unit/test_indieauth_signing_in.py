@@ -1,4 +1,4 @@
-"""Signing in: password, mailed link, set-up link, and what protects the pages."""
+"""Signing in: password, mailed link, set-up link, and protection of the pages."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_the_session_gets_a_new_cookie(guest: Browser) -> None:
 
 
 async def test_a_cookie_that_someone_planted_is_worth_nothing(up: Running) -> None:
-    """Session fixation: what was known before signing in does not work after it."""
+    """Session fixation: a cookie from before signing in is invalid afterwards."""
     async with browser(up.base) as owner, browser(up.base) as thief:
         await owner.get("/auth/sign-in")
         planted = cookie(owner)
@@ -119,7 +119,7 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(guest: Browser) -
 
 
 async def test_on_the_web_the_cookie_is_host_bound_and_secure(up: Running) -> None:
-    """The address in the configuration decides, not how the request came in."""
+    """By the URL in the configuration, not by the request."""
     up.server.public = up.server.public.__class__(
         "https", "bridge.example", 443, port_given=False, path="/", query=""
     )
@@ -153,7 +153,7 @@ async def test_forms_from_elsewhere_do_nothing(guest: Browser) -> None:
 
 
 async def test_another_sites_form_signs_the_owner_out_of_nothing(up: Running) -> None:
-    """It comes without the cookie, and must not have it replaced by a new one."""
+    """It is sent without the cookie, which must not be replaced by a new one."""
     async with browser(up.base) as without_cookie:
         for path in ("/auth/sign-out", "/auth/sign-in", "/tokens"):
             for site in ("cross-site", "same-site"):
@@ -204,7 +204,7 @@ def sign_in_is_old(up: Running) -> None:
 
 
 async def creation_status(up: Running, guest: Browser, key: str = "") -> int:
-    """What the script is answered that wants to add a passkey."""
+    """The status of the script's request to add a passkey."""
     page = await guest.get(f"/auth/set-up?key={key}" if key else "/auth/sessions")
     csrf = dict(page.form("/auth/set-up" if key else "/auth/password"))["csrf"]
     call = json.dumps({"csrf": csrf, "key": key})
@@ -294,7 +294,7 @@ async def test_a_lasting_token_is_made_only_after_a_new_proof(up: Running, guest
 
 
 async def test_ending_things_needs_no_new_proof(up: Running, guest: Browser) -> None:
-    """An owner who sees an unknown browser among them needs to act fast."""
+    """An owner who sees an unknown browser has to act fast."""
     create_token(up.db, "Phone", ["create"])
     page = await guest.sign_in("/tokens")
     sign_in_is_old(up)
@@ -334,7 +334,7 @@ async def test_attempts_are_limited_by_address(up: Running, guest: Browser) -> N
 
 
 async def test_a_made_up_chain_of_proxies_does_not_help(up: Running, guest: Browser) -> None:
-    """Only what the nearest proxy has seen counts."""
+    """Only the address added by the nearest proxy counts."""
     up.server.attempts = Limiter(each=2, overall=100, seconds=600)
     chains = [f"203.0.113.{number}, 192.0.2.1" for number in range(4)]
     assert [await try_password(guest, chain) for chain in chains] == [403, 403, 429, 429]
@@ -374,7 +374,7 @@ async def test_strangers_do_not_lock_a_known_browser_out(up: Running, guest: Bro
 async def test_strangers_passwords_do_not_hold_a_known_browser_up(
     up: Running, guest: Browser
 ) -> None:
-    """Each takes a core for a moment, and a hundred may be tried at once."""
+    """Each hash takes a core for a moment, and a hundred passwords may be tried at once."""
     await guest.submit(await guest.sign_in("/tokens"), "/auth/sign-out")
     async with up.server.hashing:
         assert (await guest.sign_in("/tokens")).status == 200
@@ -409,7 +409,7 @@ async def junk_passkey(guest: Browser, address: str) -> int:
 
 
 async def test_strangers_do_not_lock_passkeys(up: Running, guest: Browser) -> None:
-    """However many they are: no signature can be guessed, so only each address is counted."""
+    """Signatures cannot be guessed, so only attempts from the same address count."""
     for network in range(1000):
         for _ in range(30):
             up.server.passkey_attempts.attempt(f"2001:db8:{network:x}::/64")
@@ -419,7 +419,7 @@ async def test_strangers_do_not_lock_passkeys(up: Running, guest: Browser) -> No
 
 
 async def test_strangers_do_not_lock_what_cannot_be_guessed(up: Running, guest: Browser) -> None:
-    """Set-up links, and the password of who is signed in already."""
+    """Set-up links, and the password of a signed-in owner."""
     up.server.attempts = Limiter(each=10, overall=1, seconds=600)
     up.server.attempts.attempt("192.0.2.1")
     assert await try_password(guest) == 429

@@ -55,7 +55,7 @@ def error(reply: Page) -> str:
 
 
 def rewind(stage: Scene, table: str, seconds: float) -> None:
-    """Let time pass for what is in a table."""
+    """Move the times in a table into the past."""
     with stage.db.transaction() as connection:
         connection.execute(f"UPDATE {table} SET expires = expires - ?", (seconds,))
 
@@ -64,7 +64,7 @@ def rewind(stage: Scene, table: str, seconds: float) -> None:
 
 
 async def test_a_code_may_come_in_a_multipart_form(stage: Scene) -> None:
-    """Epilogue and other apps in JavaScript send a FormData as it is."""
+    """Epilogue and other JavaScript apps send FormData."""
     code = await allowed(stage.owner, stage.app)
     fields = aiohttp.FormData(default_to_multipart=True)
     for name, value in {

@@ -1,4 +1,4 @@
-"""What becomes of a photo before it is stored."""
+"""Processing of photos before they are stored."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def test_a_film_with_sizes_in_64_bits_and_to_the_end_is_understood() -> None:
 
 
 def test_a_photo_of_nothing_but_markers_is_looked_at_once() -> None:
-    """It took hours, in which no one else was answered."""
+    """It took hours, and blocked everything else."""
     whole = jpeg()
     end = whole.rindex(b"\xff\xd9")
     padded = whole[:end] + b"\xff" * 1_000_000 + b"\0" + whole[end:]

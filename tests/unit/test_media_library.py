@@ -1,4 +1,4 @@
-"""From an upload to a committed file, over crashes and repetitions."""
+"""From an upload to a committed file, with crashes and repetitions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BASE = "https://bridge.example/media/2026/11/"
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.time = NOW
@@ -56,7 +56,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Iterator[GitStore]:
-    """A real repo, where bytes have git's own names."""
+    """A real repo, with git's own blob ids."""
     folder = tmp_path / "repo.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
     store = GitStore(folder, otherwise="Owner <owner@example.org>")
@@ -67,7 +67,7 @@ def repo(tmp_path: Path) -> Iterator[GitStore]:
 async def started(
     store: ContentStore, folder: Path, clock: Clock | None = None, media: Media = USUAL
 ) -> MediaLibrary:
-    """A library; on the same folder again, what it is after a restart."""
+    """A started library; on the same folder again, after a restart."""
     settings = Settings(site=Site(me="https://example.org/", repo=folder), media=media)
     library = MediaLibrary(
         store, folder, settings, public_url="https://bridge.example", now=clock or Clock()
@@ -77,7 +77,7 @@ async def started(
 
 
 def commit(store: ContentStore, *changes: Change) -> None:
-    """What the publisher does."""
+    """Commit as the publisher does."""
     answer: Sequence[Version | Exception] = store.commit(
         [Commit(tuple(changes), "A post", store.head())]
     )
@@ -85,12 +85,12 @@ def commit(store: ContentStore, *changes: Change) -> None:
 
 
 def plain(path: str) -> str:
-    """A path or URL without what makes it hard to guess."""
+    """A path or URL without the random part of its name."""
     return re.sub(r"-[0-9a-f]{12}(?=[.-])", "", path)
 
 
 def tail(file: MediaFile) -> str:
-    """What stands behind ``/media/`` in the file's URL."""
+    """The part of the file's URL after ``/media/``."""
     return file.path.removeprefix("media/")
 
 

@@ -1,4 +1,4 @@
-"""Of a stored file only what it shows or plays is left: not who, where, when and with what."""
+"""A stored file contains only what it displays or plays: no person, place, time or program."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pixels(data: bytes) -> list[bytes]:
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
-    """Of a PNG."""
+    """A PNG chunk."""
     body = name + content
     return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
@@ -143,7 +143,7 @@ WHEN = struct.pack(">II", 0xE1234567, 0xE1234568)
 
 
 def described(name: bytes) -> bytes:
-    """How a track's pictures are compressed, and by whom."""
+    """A sample description with a compressor's name."""
     content = bytes(6) + b"\0\1" + bytes(4) + b"appl" + bytes(8) + b"\0\x40\0\x30"
     content += bytes(12) + b"\0\1" + b"\x0aGPS-SECRET".ljust(32, b"\0") + b"\0\x18\xff\xff"
     return box(name, content, box(b"avcC", b"needed"), box(b"uuid", bytes(16), SECRET))
@@ -171,7 +171,7 @@ def track(handler: bytes, offset: int, size: int, *, of: bytes = b"mhlr") -> byt
 
 
 def film(brand: bytes) -> bytes:
-    """With boxes in all places that phones, cameras and editors have thought of."""
+    """A video with metadata boxes in all places that phones, cameras and editors use."""
     start = box(b"ftyp", brand, b"\0\0\2\0", brand) + box(b"free", SECRET) + box(b"wide")
     data = box(b"mdat", b"picture!", b"GPS-SECRET of a track")
     pictures, places = len(start) + 8, len(start) + 16
@@ -250,7 +250,7 @@ def test_a_flac_keeps_its_frames() -> None:
 
 
 def page(number: int, packets: list[bytes], *, flags: int = 0, unfinished: bool = False) -> bytes:
-    """Of an Ogg, with its checksum worked out bit by bit."""
+    """An Ogg page, with its checksum computed bit by bit."""
     lacing = b""
     for index, packet in enumerate(packets):
         last = unfinished and index == len(packets) - 1

@@ -1,4 +1,4 @@
-"""What an upload is, by its bytes alone."""
+"""The type of an upload, by its bytes alone."""
 
 from __future__ import annotations
 

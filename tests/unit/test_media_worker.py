@@ -1,4 +1,6 @@
-"""What a file may cost: its work is done apart, bounded in time and memory, and ended with it."""
+"""Limits of processing a file: in a subprocess, limited in time and memory, killed when
+cancelled.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def begun(pids: Path, count: int = 1) -> list[int]:
-    """The processes, once there are so many."""
+    """The running processes, once there are so many."""
     async with asyncio.timeout(PATIENT):
         while not pids.exists() or len(pids.read_text().split()) < count:
             await asyncio.sleep(0.01)
@@ -58,7 +60,9 @@ async def begun(pids: Path, count: int = 1) -> list[int]:
 
 
 def started(pids: Path) -> list[int]:
-    """Those that have come so far as to say so: a busy machine may have ended one before."""
+    """The processes that have reported their start; on a busy machine others may have been
+    killed before.
+    """
     return [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
 
 
@@ -139,7 +143,7 @@ async def test_slow_uploads_do_not_keep_others_waiting(pids: Path) -> None:
 
 
 async def test_no_file_waits_for_its_turn_without_end(pids: Path) -> None:
-    """Those who have sent the files before it may be gone."""
+    """The clients that sent the earlier files may have disconnected."""
     cleaner = Cleaner(Rules(), at_once=1, slow=0, waiting=0.1, most_waiting=2)
     slow = asyncio.create_task(cleaner.clean(b"sleep", PNG))
     await begun(pids)

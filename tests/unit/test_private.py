@@ -1,4 +1,4 @@
-"""What holds secrets and drafts is for the user alone who runs the bridge."""
+"""Files with secrets and drafts are accessible to the bridge's user only."""
 
 from __future__ import annotations
 

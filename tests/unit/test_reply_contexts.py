@@ -1,4 +1,4 @@
-"""A reply's context, from a stranger's server into the post's file in git."""
+"""A reply's context, from another server to the post's file in git."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WRITTEN = datetime(2026, 11, 21, 17, 37, tzinfo=UTC)
 
 @dataclass
 class Bench:
-    """A site with a real repo, and what annotates its posts."""
+    """A site with a real repo, and its reply contexts."""
 
     store: GitStore
     reply_contexts: ReplyContexts
@@ -43,7 +43,7 @@ class Bench:
     target: str
 
     def put(self, path: str, text: str) -> PelicanFile:
-        """Commit a file as its owner would."""
+        """Commit a file as the owner."""
         head = self.store.head()
         old = self.store.read(path, head) if head else None
         change = Change(path, text.encode(), old.id if old else None)
@@ -59,7 +59,7 @@ class Bench:
         return self.put(PATH, f"{head}\n\nYes.\n")
 
     def text(self) -> str:
-        """The reply's file as it is now."""
+        """The present text of the reply's file."""
         head = self.store.head()
         assert head is not None
         blob = self.store.read(PATH, head)

@@ -1,4 +1,4 @@
-"""Settings: a wrong one is an error that names file, key, value and remedy."""
+"""Settings: an invalid one is an error that names file, key, value and remedy."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ Connect: TypeAlias = Callable[[web.Application], Awaitable[Client]]
 
 
 class Words:
-    """A verifier to which a token is its own list of scopes."""
+    """A verifier for which a token is its own list of scopes."""
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
         if token == "bad":
@@ -41,7 +41,7 @@ class Words:
 
 
 class Committer:
-    """Commits at once; or finds, when told to, that someone else was faster."""
+    """Commits at once, or reports a conflict if told to."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -98,7 +98,7 @@ def bearer(scopes: str = "media") -> dict[str, str]:
 
 
 async def upload(client: Client, data: bytes, filename: str = "sea.jpg", **more: str) -> str:
-    """The path at which an uploaded file is served."""
+    """The path of an uploaded file's URL."""
     answer = await client.post(
         "/media", data=form(data, filename=filename, **more), headers=bearer()
     )
@@ -375,7 +375,7 @@ async def test_what_waits_too_long_is_committed_on_its_own(
 
 
 async def test_what_is_uploaded_again_is_the_last_upload(client: Client) -> None:
-    """Quill's button for the last photo asks for it at once."""
+    """Quill's button for the last photo requests it at once."""
     old = await upload(client, jpeg(), "old.jpg")
     await upload(client, moving("GIF"), "new.gif")
     assert await upload(client, jpeg(), "again.jpg") == old

@@ -1,4 +1,4 @@
-"""How much strangers may have the bridge keep, and what one bad record does to the others."""
+"""Limits on stored webmentions, and the effect of one bad record on others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.webmention.incoming.moderation import Moderation
 
 
 def put(inbox: Inbox, source: str, now: float) -> None:
-    """One that waits for the owner."""
+    """Add a record that waits for the owner."""
     record = inbox.receive(source, POST, now)
     record.set_state("pending", now=now)
     inbox.write(record)

@@ -1,4 +1,4 @@
-"""What becomes of one webmention, by what its target answers, and how politely it is asked."""
+"""The outcome of one delivery, by the target's response, and rate limits towards targets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def site() -> AsyncIterator[Elsewhere]:
 
 
 class Clock:
-    """A day passes at once."""
+    """A clock on which sleeping takes no time."""
 
     def __init__(self) -> None:
         self.time = 1_000_000.0
@@ -117,7 +117,7 @@ async def test_a_host_that_is_down_is_asked_again(fetch: GuardedFetch, site: Els
 async def test_an_endpoint_that_only_this_machine_reaches_is_never_posted_to(
     endpoint: str, site: Elsewhere
 ) -> None:
-    """The page may be a stranger's; where it sends us to is judged as well (4.3)."""
+    """The page may be untrusted, so the endpoint that it names is checked as well (4.3)."""
     reached = list[str]()
 
     def admits(address: str) -> bool:

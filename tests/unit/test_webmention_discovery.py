@@ -1,4 +1,4 @@
-"""Where pages take webmentions: the public tests over real sockets, and what they do not ask."""
+"""Endpoint discovery: the public tests over real sockets, and further cases."""
 
 from __future__ import annotations
 

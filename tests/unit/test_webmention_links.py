@@ -1,4 +1,4 @@
-"""Which links of a page other sites are told of, and what counts as a change of it."""
+"""Which links of a page get a webmention, and what counts as a change of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read of a source: whether it links, and what its h-entry says."""
+"""Parsing a source: whether it links, and its h-entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When webmentions are sent, and to whom: whatever the commits, the host and the machine do."""
+"""When webmentions are sent, and to which pages, with all kinds of commits, hosts and crashes."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ async def test_what_the_owner_does_not_want_sent_is_not(town: Street) -> None:
 
 
 async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
-    """Salmention: the page that a reply answers hears of what the reply was answered with."""
+    """Salmention: the page that a reply replies to is told of responses to the reply."""
     upstream, aside = town.other.taker("/upstream"), town.other.taker("/aside")
     sender = await town.sender()
     line = f'{{"type":["h-entry"],"properties":{{"in-reply-to":["{upstream}"]}}}}'
@@ -299,7 +299,7 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
 
 
 async def test_an_answer_that_is_taken_away_again_holds_nothing_up(town: Street) -> None:
-    """Who answers and then deletes that cannot have the bridge wait for a link for ever."""
+    """A removed response must not make the sender wait for its link for ever."""
     upstream = town.other.taker("/upstream")
     sender = await town.sender()
     line = f'{{"type":["h-entry"],"properties":{{"in-reply-to":["{upstream}"]}}}}'

@@ -1,5 +1,4 @@
-"""What strangers may write into a page that mentions a post, or into a request, and what they gain
-by it: nothing."""
+"""Hostile content in a page that mentions a post, or in a request, has no effect."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ FRIEND = "https://friend.example/"
 
 
 def said(source: str, at: str = "", **more: Any) -> Mention:
-    """What a page that answers the post is taken for."""
+    """How a page that replies to the post is interpreted."""
     entry: Mapping[str, Any] = {
         "url": [], "responses": {"in-reply-to": [POST]}, "rsvp": "", "name": "", "text": "Hi.",
         "links": 1, "published": "", "author": {}, "comments": [], **more,

@@ -1,4 +1,4 @@
-"""What is left of a deleted post, in the commit that deletes it."""
+"""The tombstone of a deleted post, in the commit that deletes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A WebSub hub is told of feeds that have changed, once the world sees them."""
+"""A WebSub hub is notified of changed feeds, once they are live."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Built:
 
 
 class Scene:
-    """A site's output, what the world sees of it, and a hub."""
+    """A site's output, its live pages, and a hub."""
 
     def __init__(self, output: Path, site: Elsewhere, hub: Elsewhere, ping: HubPing) -> None:
         self.output, self.site, self.hub, self.ping = output, site, hub, ping
 
     def write(self, name: str, text: str, *, shown: bool = True) -> str:
-        """Build a file; its address."""
+        """Write a file to the output; returns its URL."""
         body = text.replace("{hub}", self.hub.base).replace("{site}", self.site.base)
         (self.output / name).write_text(body)
         if shown:
