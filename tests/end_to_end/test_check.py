@@ -162,7 +162,7 @@ async def test_a_served_site_passes(world: World) -> None:
         assert f"ok   {subject}: " in told
 
 
-async def test_whether_a_mention_would_arrive(world: World) -> None:
+async def test_webmention_endpoint_is_checked(world: World) -> None:
     world.home = lambda html: re.sub(r"<link[^>]*rel=.?webmention[^>]*>", "", html)
     status, told = await world.check()
     assert (status, "INDIEAUTH_WEBMENTION" in told) == (0, True), told
@@ -199,7 +199,7 @@ async def test_links_of_the_live_home_page(world: World) -> None:
     assert set(found) == {"IndieAuth metadata"}
 
 
-async def test_a_home_page_that_is_not_there(world: World) -> None:
+async def test_a_missing_home_page(world: World) -> None:
     def gone(html: str) -> str:
         raise web.HTTPNotFound
 
@@ -210,7 +210,7 @@ async def test_a_home_page_that_is_not_there(world: World) -> None:
     assert "Publish your site" in found["home page"]
 
 
-async def test_what_a_proxy_does_to_requests(world: World) -> None:
+async def test_a_proxy_that_drops_headers_or_bodies(world: World) -> None:
     def eats_the_header(request: web.Request, headers: dict[str, str]) -> None:
         headers.pop("Authorization", None)
 
@@ -256,7 +256,7 @@ async def test_a_bridge_that_is_not_running(world: World) -> None:
     assert "cannot be reached" in found["bridge"]
 
 
-async def test_a_remote_that_is_gone_or_was_never_there(world: World) -> None:
+async def test_a_missing_remote(world: World) -> None:
     moved = world.remote.rename(world.remote.with_suffix(".moved"))
     found = await world.broken()
     moved.rename(world.remote)
@@ -332,7 +332,7 @@ async def test_a_plugin_that_is_off(world: World) -> None:
     assert '"pelican_indieauth" to PLUGINS' in found["plugin"]
 
 
-async def test_a_post_that_pelican_leaves_out_is_told_and_breaks_nothing(world: World) -> None:
+async def test_a_post_that_pelican_skips_is_reported_and_breaks_nothing(world: World) -> None:
     world.commit("content/odd.md", "Title: Odd\nDate: some day\n\nText.")
     status, told = await world.check()
     assert status == 0, told
@@ -360,7 +360,7 @@ async def test_a_token_endpoint_elsewhere(world: World) -> None:
         assert "where it should reject an invalid token" in found["token endpoint"]
 
 
-async def test_the_bridges_own_sign_in_is_not_named_where_it_is_off(world: World) -> None:
+async def test_links_to_the_built_in_server_are_wrong_if_it_is_off(world: World) -> None:
     world.configure("enabled = true", "enabled = false")
     found = await world.broken()
     assert "but the built-in server is off" in found["rel=token_endpoint"]

@@ -41,7 +41,7 @@ def assert_secrets_are_private(folder: Path) -> None:
     assert [path for path in private if path.stat().st_mode & 0o077] == []
 
 
-async def test_a_second_start_goes_on_at_the_same_address_with_the_same_posts(
+async def test_a_second_start_continues_at_the_same_url_with_the_same_posts(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     with demo_in(tmp_path / "demo") as demo:
@@ -53,7 +53,7 @@ async def test_a_second_start_goes_on_at_the_same_address_with_the_same_posts(
             assert answer.status == 200
 
 
-async def test_what_was_changed_in_the_settings_stays_and_the_environment_goes_before_it(
+async def test_changed_settings_are_kept_and_the_environment_overrides_them(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     with demo_in(tmp_path / "demo") as demo:
@@ -93,7 +93,7 @@ async def test_a_post_is_in_the_owners_clone_a_moment_later(
         }  # fmt: skip
 
 
-def test_at_another_address_every_page_says_the_new_one(tmp_path: Path) -> None:
+def test_at_another_url_every_page_has_the_new_one(tmp_path: Path) -> None:
     with demo_in(tmp_path / "demo") as demo:
         port = int(demo.site.split(":")[2].rstrip("/"))
     # Someone else has the port of last time by now.
@@ -108,7 +108,7 @@ def pages(demo: Demo) -> list[Path]:
     return [*demo.output.rglob("*.html")]
 
 
-def test_what_an_earlier_end_by_force_left_behind_is_not_taken_for_running(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_demo_do_not_count_as_running(tmp_path: Path) -> None:
     demo, process = start_demo(tmp_path / "demo")
     process.kill()
     process.wait()

@@ -114,16 +114,16 @@ def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "demo").exists()
 
 
-def test_a_port_that_no_machine_has(tmp_path: Path) -> None:
+def test_an_invalid_port(tmp_path: Path) -> None:
     assert "ports end at 65535" in refused("demo", "--port", "70000", cwd=tmp_path)
 
 
-def test_an_address_that_no_one_can_sign_in_with(bridge: Path) -> None:
+def test_a_url_that_cannot_be_a_profile(bridge: Path) -> None:
     change(bridge, 'me = "https://example.com/"', 'me = "https://example.com:8443/"')
     assert "site.me" in refused("serve", cwd=bridge)
 
 
-def test_a_database_that_is_none(bridge: Path) -> None:
+def test_a_file_that_is_not_a_database(bridge: Path) -> None:
     (bridge / "indieauth.sqlite").write_text("Something else entirely, and long enough for that.")
     for command in (["serve"], ["token", "list"]):
         told = refused(*command, cwd=bridge)
@@ -131,7 +131,7 @@ def test_a_database_that_is_none(bridge: Path) -> None:
         assert "not a database" in told
 
 
-def test_a_database_in_a_place_that_cannot_be(bridge: Path) -> None:
+def test_a_database_in_a_missing_folder(bridge: Path) -> None:
     change(bridge, "[indieauth]", '[indieauth]\ndatabase = "bridge.toml/indieauth.sqlite"')
     assert "cannot be opened" in refused("token", "list", cwd=bridge)
 
@@ -155,9 +155,7 @@ def test_a_database_of_a_newer_version(bridge: Path) -> None:
         assert "newer version" in refused(*command, cwd=bridge)
 
 
-def test_a_folder_that_holds_something_else_is_no_place_for_a_demo(
-    bridge: Path, tmp_path: Path
-) -> None:
+def test_a_folder_with_other_content_is_refused_for_a_demo(bridge: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("Long.")
     for folder in (tmp_path / "mine", bridge):
@@ -166,7 +164,7 @@ def test_a_folder_that_holds_something_else_is_no_place_for_a_demo(
         assert sorted(folder.iterdir()) == before
 
 
-def test_a_command_that_does_not_exist_is_misuse(tmp_path: Path) -> None:
+def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
     ended = run("publish", cwd=tmp_path)
     assert ended.returncode == 2
     assert "invalid choice: 'publish'" in ended.stderr

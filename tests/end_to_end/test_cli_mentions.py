@@ -38,7 +38,7 @@ async def settled(http: aiohttp.ClientSession, location: str) -> str:
         await asyncio.sleep(0.1)
 
 
-async def test_from_a_stranger_to_the_page_and_away_again(
+async def test_a_mention_from_receipt_to_removal(
     client: Client, demo: Demo, bob: Elsewhere
 ) -> None:
     post = await client.create(content="Who has a spare bone folder?")
@@ -72,7 +72,7 @@ async def test_from_a_stranger_to_the_page_and_away_again(
     assert rules["refused"] == [line.split("\t")[0]]
 
 
-async def test_an_export_is_taken_in(client: Client, demo: Demo, tmp_path: Path) -> None:
+async def test_an_export_is_imported(client: Client, demo: Demo, tmp_path: Path) -> None:
     post = await client.create(content="Long ago.")
     await client.page(post)
     entry = {

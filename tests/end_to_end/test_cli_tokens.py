@@ -17,7 +17,7 @@ async def status_with(http: aiohttp.ClientSession, demo: Demo, token: str) -> in
         return answer.status
 
 
-async def test_a_token_is_good_from_creation_to_revocation(
+async def test_a_token_is_valid_from_creation_to_revocation(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     secret = command(demo, "token", "create", "iA Writer", "--scope", "create media").strip()
@@ -40,13 +40,13 @@ async def test_a_token_can_be_revoked_by_its_name(demo: Demo, http: aiohttp.Clie
     assert await status_with(http, demo, secret) == 401
 
 
-def test_a_token_may_end_by_itself(demo: Demo) -> None:
+def test_a_token_can_expire(demo: Demo) -> None:
     command(demo, "token", "create", "for a week", "--days", "7")
     assert "\tfor a week\t" in command(demo, "token", "list")
     assert "until 20" in command(demo, "token", "list")
 
 
-def test_what_cannot_be_is_refused_with_what_can(demo: Demo) -> None:
+def test_invalid_values_are_refused_with_the_valid_ones(demo: Demo) -> None:
     folder = demo.repo.parent
     told = refused("token", "create", "x", "--scope", "create everything", cwd=folder)
     assert "create update delete" in told
@@ -55,7 +55,7 @@ def test_what_cannot_be_is_refused_with_what_can(demo: Demo) -> None:
     assert "`token list` shows" in refused("token", "revoke", "nobody", cwd=folder)
 
 
-async def test_the_owner_gets_a_link_that_replaces_the_one_before(
+async def test_owner_reset_prints_a_link_that_replaces_the_previous_one(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     first, second = (command(demo, "owner", "reset").strip() for _ in range(2))

@@ -221,7 +221,7 @@ async def test_from_nothing_to_a_post(
     assert file.read_text().endswith("Hello, web\n")
 
 
-def test_the_plugin_brings_no_more_than_it_needs(wheel: Path) -> None:
+def test_the_plugin_installs_only_its_own_dependencies(wheel: Path) -> None:
     brought = requirements(wheel)
     bridges = requirements(wheel, "bridge") - brought
     assert {"pelican", "markdown", "nh3"} <= brought
@@ -229,7 +229,7 @@ def test_the_plugin_brings_no_more_than_it_needs(wheel: Path) -> None:
     assert {"aiohttp", "msgspec", "gitpython", "cryptography", "argon2-cffi"} <= bridges
 
 
-def test_the_command_knows_what_the_extra_brings(wheel: Path) -> None:
+def test_the_command_knows_the_modules_of_the_extra(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         (name,) = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
         needed = Parser().parsestr(opened.read(name).decode()).get_all("Requires-Dist") or []

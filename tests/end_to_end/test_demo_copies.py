@@ -12,7 +12,7 @@ import pytest
 from demo_kit import PATIENCE, demo_in
 
 
-async def test_a_newcomers_post_appears_elsewhere(tmp_path: Path) -> None:
+async def test_a_post_is_syndicated_to_the_fake_network(tmp_path: Path) -> None:
     with demo_in(tmp_path / "demo", "--fake-network") as demo:
         async with aiohttp.ClientSession(headers=demo.headers) as http:
             form = {"h": "entry", "content": "Hello & welcome"}

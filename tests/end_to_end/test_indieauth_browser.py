@@ -209,7 +209,7 @@ async def test_a_sign_in_to_an_app_on_this_device(up: Running, chromium: Chromiu
         assert location.startswith("com.example.quillpen://signed-in?code=")
 
 
-async def test_no_goes_back_to_the_app_too(up: Running, chromium: Chromium) -> None:
+async def test_denial_redirects_to_the_app(up: Running, chromium: Chromium) -> None:
     async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
         await page.goto(up.base + asking(app))
         await sign_in(page)

@@ -161,7 +161,7 @@ async def test_a_site_that_delegates_to_a_hosted_token_endpoint(stage: Stage) ->
     assert stage.commits() == before + 1
 
 
-async def test_one_that_answers_in_form_encoding_alone(stage: Stage) -> None:
+async def test_a_token_endpoint_that_answers_only_form_encoded(stage: Stage) -> None:
     stage.hosted.form_only = True
     assert (await stage.post("good"))[0] in {201, 202}
     assert (await stage.post("blank"))[0] == 403

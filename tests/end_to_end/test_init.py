@@ -194,7 +194,7 @@ def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
     assert "needs no changes" in done("init", site, "--yes", cwd=bridge)
 
 
-def test_a_host_that_builds_the_site_is_left_to_it(
+def test_a_site_built_by_its_host_is_not_built_here(
     site: Path, bridge: Path, tmp_path: Path
 ) -> None:
     workflow = site / ".github" / "workflows" / "pages.yml"
@@ -243,12 +243,12 @@ def test_two_questions_each_with_an_answer_to_suggest(site: Path, bridge: Path) 
     assert written(bridge)["site"]["me"] == "https://www.ada.example/"
 
 
-def test_no_one_there_to_answer_is_taken_for_yes(site: Path, bridge: Path) -> None:
+def test_without_a_terminal_the_suggestions_are_used(site: Path, bridge: Path) -> None:
     done("init", site, cwd=bridge, text="")
     assert written(bridge)["site"]["me"] == "https://example.com/"
 
 
-def test_an_address_that_no_settings_know_must_be_given(bridge: Path, tmp_path: Path) -> None:
+def test_a_url_missing_in_the_settings_must_be_given(bridge: Path, tmp_path: Path) -> None:
     site = quickstart(tmp_path / "site", url="")
     commit(site)
     assert "--me" in refused("init", site, cwd=bridge)
@@ -258,7 +258,7 @@ def test_an_address_that_no_settings_know_must_be_given(bridge: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("address", ["https://ada.example:8443/", "192.0.2.1", "ftp://x.example"])
-def test_an_address_that_cannot_sign_in_is_refused(site: Path, bridge: Path, address: str) -> None:
+def test_a_url_that_cannot_sign_in_is_refused(site: Path, bridge: Path, address: str) -> None:
     assert "cannot be your address" in refused("init", site, "--me", address, cwd=bridge)
     assert not list(bridge.iterdir())
 
@@ -285,7 +285,7 @@ def test_a_detached_head_matters_only_without_a_remote(
     done("init", site, "--remote", remote, "--yes", cwd=bridge)
 
 
-def test_what_is_no_site_is_refused_with_what_to_do(bridge: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_site_is_refused_with_a_remedy(bridge: Path, tmp_path: Path) -> None:
     assert "is not there" in refused("init", tmp_path / "nothing", cwd=bridge)
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -442,9 +442,7 @@ def test_a_theme_outside_of_the_repo_is_named_with_both_ways_out(site: Path, bri
         ("vercel.json", '{"buildCommand": "pelican content"}'),
     ],
 )
-def test_what_a_host_builds_by_is_found_however_it_says_so(
-    recipe: str, text: str, tmp_path: Path
-) -> None:
+def test_build_recipes_of_hosts_are_found(recipe: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / recipe
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
@@ -465,7 +463,7 @@ async def test_a_site_whose_makefile_names_the_folder_of_posts(
     await post_and_find(bridge, http, bridge / "output")
 
 
-def test_what_only_the_owner_can_tell_is_said(site: Path, bridge: Path) -> None:
+def test_advice_on_what_the_bridge_cannot_decide(site: Path, bridge: Path) -> None:
     (site / "publishconf.py").unlink()
     conf = site / "pelicanconf.py"
     lines = 'ARTICLE_PATHS = ["2020", "2021"]\nSITEURL = "http://localhost:8000"\n'

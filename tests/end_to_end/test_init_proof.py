@@ -44,7 +44,7 @@ def test_a_plain_site_is_the_same(site: Path, bridge: Path) -> None:
     assert "note plugin: " in told, "the line that init says to add is not there yet"
 
 
-def test_what_only_the_owners_folder_has_is_listed(site: Path, bridge: Path) -> None:
+def test_uncommitted_files_are_listed(site: Path, bridge: Path) -> None:
     add(site, ".gitignore", "secret-theme/\n")
     commit(site)
     add(site, "secret-theme/templates/index.html", "x")
@@ -94,9 +94,7 @@ def test_a_page_that_is_made_of_what_the_bridge_may_not_read_is_named_with_the_c
     assert f"Possible causes: the site's code may not read {outside}" in told
 
 
-def test_submodules_that_can_be_had_make_no_difference(
-    site: Path, bridge: Path, tmp_path: Path
-) -> None:
+def test_available_submodules_make_no_difference(site: Path, bridge: Path, tmp_path: Path) -> None:
     theme = Owner(tmp_path / "theme")
     theme.write({"templates/index.html": "{% extends '!simple/index.html' %}", "static/a.css": "a"})
     allowed = ("-c", "protocol.file.allow=always")

@@ -62,7 +62,7 @@ BRIDGY = """<!doctype html><html><head><meta charset="utf-8"></head><body>
          "repost-of"),
     ],
 )  # fmt: skip
-def test_pages_of_bridgy_are_what_was_said_where_it_was_said(
+def test_bridgys_pages_are_attributed_to_the_original(
     path: str, url: str, inside: str, kind: str
 ) -> None:
     source = f"https://brid.gy/{path}/mastodon/@me@social.example/1/2"
@@ -81,7 +81,7 @@ def test_only_a_proxy_speaks_for_another_host() -> None:
     assert author["name"] == "Amy on evil.example"
 
 
-def test_what_points_elsewhere_is_a_mention_and_the_most_telling_counts() -> None:
+def test_the_kind_is_that_of_the_property_pointing_at_the_post() -> None:
     like = f'<a class="u-like-of" href="{POST}"></a>'
     cite = f'<div class="u-in-reply-to h-cite"><a class="u-url" href="{POST}">x</a></div>'
     assert shaped(entry(like + cite), "https://b.example/")[0] == "like-of"
@@ -111,7 +111,9 @@ def test_folders_are_named_after_the_post_and_safe_anywhere(url: str, folder: st
     assert not {"..", ".", ""} & set(folder.split("/"))
 
 
-async def test_one_response_that_comes_on_two_ways_is_one(tmp_path: Path, bob: Elsewhere) -> None:
+async def test_a_response_received_in_two_ways_is_stored_once(
+    tmp_path: Path, bob: Elsewhere
+) -> None:
     own = f'<a class="u-url" href="{bob.base}reply"></a>'
     first = bob.page("/reply", entry(f'{own}<a class="u-in-reply-to" href="{POST}">x</a>'))
     second = bob.page("/copy", entry(f'{own}<a class="u-in-reply-to" href="{POST}">x</a>'))
@@ -127,7 +129,7 @@ async def test_one_response_that_comes_on_two_ways_is_one(tmp_path: Path, bob: E
         assert running.files() == {}
 
 
-async def test_the_owners_own_words_and_copies_are_no_answers(
+async def test_the_owners_own_posts_and_copies_are_not_mentions(
     tmp_path: Path, bob: Elsewhere
 ) -> None:
     copy = f"{bob.base}copy"
@@ -155,9 +157,7 @@ async def test_a_post_that_moves_has_no_mention_twice(tmp_path: Path, bob: Elsew
         assert set(running.files()) == {path}
 
 
-async def test_a_deleted_post_answers_like_one_that_never_was(
-    tmp_path: Path, bob: Elsewhere
-) -> None:
+async def test_a_deleted_post_is_an_unknown_target(tmp_path: Path, bob: Elsewhere) -> None:
     async with hearing(tmp_path) as running:
         source = bob.page("/1", REPLY)
         assert await running.told(source) == "shown"
@@ -211,7 +211,9 @@ async def test_faces_are_small_shared_and_go_with_the_last_mention(
 
 
 @pytest.mark.parametrize("body", [b"<svg onload=alert(1)>", b"GIF89a", b"\x89PNG" + b"x" * 100])
-async def test_a_face_that_is_none_is_left_out(tmp_path: Path, bob: Elsewhere, body: bytes) -> None:
+async def test_an_invalid_author_picture_is_left_out(
+    tmp_path: Path, bob: Elsewhere, body: bytes
+) -> None:
     card = (
         '<span class="p-author h-card"><a class="u-url p-name" href="/">Bob</a>'
         '<img class="u-photo" src="/bob.png" alt=""></span>'
@@ -223,7 +225,7 @@ async def test_a_face_that_is_none_is_left_out(tmp_path: Path, bob: Elsewhere, b
         assert "photo" not in running.only()["author"]
 
 
-async def test_of_very_many_some_are_files_and_the_rest_is_counted(
+async def test_mentions_above_the_limit_are_only_counted(
     tmp_path: Path, bob: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mention_files, "MAX_FILES", 2)

@@ -194,9 +194,7 @@ async def test_a_source_that_does_not_answer_is_retried_a_limited_number_of_time
         assert await running.told(source) == "shown"
 
 
-async def test_replies_are_looked_at_again_and_likes_are_not(
-    tmp_path: Path, bob: Elsewhere
-) -> None:
+async def test_replies_are_verified_again_and_likes_are_not(tmp_path: Path, bob: Elsewhere) -> None:
     async with hearing(tmp_path) as running:
         source = bob.page("/1", reply(text="First."))
         like = bob.page(
@@ -238,7 +236,7 @@ async def test_a_full_queue_answers_503(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(again.in_state("waiting")) == 3
 
 
-async def test_what_was_settled_long_ago_is_forgotten_and_what_waits_is_not(
+async def test_old_records_are_removed_and_pending_ones_are_kept(
     tmp_path: Path,
 ) -> None:
     inbox = Inbox(tmp_path / "inbox")
@@ -304,7 +302,7 @@ async def test_hostile_sources_cost_their_limits_and_nothing_else(
         await runner.cleanup()
 
 
-async def test_elsewhere_than_on_loopback_no_source_on_this_machine_is_fetched(
+async def test_a_public_bridge_fetches_no_source_on_this_machine(
     tmp_path: Path, bob: Elsewhere
 ) -> None:
     async with hearing(tmp_path, public_url="https://bridge.example/") as running:

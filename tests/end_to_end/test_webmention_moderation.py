@@ -63,7 +63,7 @@ def kept(bridge: Hearing) -> list[str]:
     )
 
 
-async def test_a_stranger_waits_and_who_was_approved_is_known(
+async def test_unknown_authors_wait_and_approved_ones_are_known(
     bridge: Hearing, bob: Elsewhere, amy: Elsewhere
 ) -> None:
     first = bob.page("/1", reply())
@@ -112,7 +112,7 @@ async def test_trust_and_block_are_rules_in_git(
     assert await bridge.told(bob.page("/2", reply())) == "refused"
 
 
-async def test_of_a_host_of_many_no_one_is_trusted_or_blocked_for_another(
+async def test_on_a_shared_host_no_author_is_trusted_or_blocked_for_another(
     bridge: Hearing, bob: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moderating, "SHARED", frozenset({bob.base.split("/")[2]}))
@@ -184,7 +184,7 @@ async def test_a_host_that_a_post_links_to_is_known_unless_many_share_it(
         assert await running.told(bob.page("/famous", famous)) == "pending"
 
 
-async def test_rules_that_cannot_be_read_show_nothing_unseen_and_are_not_written_over(
+async def test_with_invalid_rules_everything_waits_and_the_file_is_kept(
     tmp_path: Path, bob: Elsewhere
 ) -> None:
     broken = {**FILES, "content/mentions/rules.json": "{"}
@@ -197,7 +197,7 @@ async def test_rules_that_cannot_be_read_show_nothing_unseen_and_are_not_written
         assert git(running.bare, "show", "main:content/mentions/rules.json") == "{"
 
 
-async def test_unknown_ids_and_actions_are_refused_in_words(bridge: Hearing) -> None:
+async def test_unknown_ids_and_actions_are_refused_with_a_message(bridge: Hearing) -> None:
     for action, ids in (("approve", ["x"]), ("approve", ["0" * 12]), ("explode", [])):
         with pytest.raises(InvalidRequest):
             await moderation(bridge).decide(action, ids)
@@ -257,7 +257,7 @@ EXPORT = {
 }
 
 
-async def test_an_export_of_webmention_io_is_taken_in_once(bridge: Hearing) -> None:
+async def test_an_export_of_webmention_io_is_imported_once(bridge: Hearing) -> None:
     data = json.dumps(EXPORT).encode()
     assert await moderation(bridge).import_file(data) == (
         "2 new mentions, 0 already stored, 1 of pages that this site does not have"

@@ -157,7 +157,7 @@ REFUSED = [
 @pytest.mark.parametrize(("source", "target"), [each[1:] for each in REFUSED], ids=[
     each[0] for each in REFUSED
 ])  # fmt: skip
-async def test_what_is_refused_is_refused_in_words(
+async def test_rejections_have_a_message(
     bridge: Hearing, bob: Elsewhere, source: str | None, target: str | None
 ) -> None:
     before = bridge.files()
@@ -169,7 +169,7 @@ async def test_what_is_refused_is_refused_in_words(
     assert bridge.files() == before
 
 
-async def test_drafts_are_answered_as_what_is_not_there(bridge: Hearing, bob: Elsewhere) -> None:
+async def test_drafts_are_unknown_targets(bridge: Hearing, bob: Elsewhere) -> None:
     answers = [
         await (await bridge.send(bob.base, target, 400)).json()
         for target in (f"{SITE}/drafts/draft.html", f"{SITE}/nothing/")
@@ -201,7 +201,7 @@ async def test_the_home_page_and_pages_can_be_mentioned(bridge: Hearing, bob: El
     assert {"_home", "pages/about"} <= folders
 
 
-async def test_a_link_is_looked_for_by_media_type(bridge: Hearing, bob: Elsewhere) -> None:
+async def test_the_link_is_searched_for_by_media_type(bridge: Hearing, bob: Elsewhere) -> None:
     for number, (body, kind, state) in enumerate(
         (
             (f"See {POST} there", "text/plain", "shown"),
@@ -214,9 +214,7 @@ async def test_a_link_is_looked_for_by_media_type(bridge: Hearing, bob: Elsewher
         assert await bridge.told(f"{bob.base}match/{number}", POST) == state
 
 
-async def test_sent_twice_it_is_one_and_the_second_an_update(
-    bridge: Hearing, bob: Elsewhere
-) -> None:
+async def test_a_webmention_sent_again_is_an_update(bridge: Hearing, bob: Elsewhere) -> None:
     source = bob.page("/twice", reply(text="First."))
     assert await bridge.told(source) == "shown"
     before = {path for path, said in bridge.files().items() if said["wm-source"] == source}
@@ -241,7 +239,9 @@ async def test_a_reply_that_becomes_a_like_is_one_file(bridge: Hearing, bob: Els
 
 
 @pytest.mark.parametrize("how", ["410", "no link", "tombstone"])
-async def test_what_is_gone_is_taken_away(bridge: Hearing, bob: Elsewhere, how: str) -> None:
+async def test_a_mention_is_removed_when_its_source_is_gone(
+    bridge: Hearing, bob: Elsewhere, how: str
+) -> None:
     path = f"/gone/{how.replace(' ', '-')}"
     source = bob.page(path, reply())
     assert await bridge.told(source) == "shown"
@@ -258,7 +258,7 @@ async def test_what_is_gone_is_taken_away(bridge: Hearing, bob: Elsewhere, how: 
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 503])
-async def test_what_is_not_there_for_once_is_kept(
+async def test_a_mention_is_kept_when_its_source_is_missing_once(
     bridge: Hearing, bob: Elsewhere, status: int
 ) -> None:
     source = bob.page(f"/once/{status}", reply())
@@ -284,7 +284,7 @@ async def test_a_source_that_redirects_keeps_its_own_address(
     assert bridge.record(f"{bob.base}loop").tries == 1
 
 
-async def test_a_person_gets_a_form_and_pages(bridge: Hearing, bob: Elsewhere) -> None:
+async def test_a_browser_gets_a_form_and_pages(bridge: Hearing, bob: Elsewhere) -> None:
     asks = {"Accept": "text/html,application/xhtml+xml"}
     async with bridge.http.get(f"{bridge.url}webmention?target={POST}", headers=asks) as form:
         assert form.status == 200
@@ -312,7 +312,7 @@ XSS = (
 )
 
 
-async def test_nothing_of_a_strangers_html_is_in_a_file(bridge: Hearing, bob: Elsewhere) -> None:
+async def test_no_html_of_others_is_in_a_file(bridge: Hearing, bob: Elsewhere) -> None:
     page = (
         f'<article class="h-entry"><a class="u-in-reply-to" href="{POST}"></a>'
         f'<p class="p-name">{XSS}</p><div class="p-author h-card"><span class="p-name">{XSS}</span>'
@@ -333,9 +333,7 @@ async def test_nothing_of_a_strangers_html_is_in_a_file(bridge: Hearing, bob: El
     assert said["author"].keys() == {"type", "name"}
 
 
-async def test_anothers_name_is_shown_with_the_host_that_uses_it(
-    bridge: Hearing, bob: Elsewhere
-) -> None:
+async def test_an_unverified_author_is_shown_with_the_host(bridge: Hearing, bob: Elsewhere) -> None:
     page = reply().replace('href="/">Bob', 'href="https://famous.example/">Famous')
     source = bob.page("/impostor", page)
     assert await bridge.told(source) == "shown"

@@ -158,7 +158,7 @@ async def test_public_test_update_2_a_link_is_removed(client: Client, site: Else
     assert site.mentions()[4] == (url, one)
 
 
-async def test_drafts_are_told_to_no_one_until_they_are_published(
+async def test_drafts_send_nothing_until_they_are_published(
     client: Client, site: Elsewhere
 ) -> None:
     target, marker = site.taker("/draft"), site.taker("/marker")
@@ -173,7 +173,7 @@ async def test_drafts_are_told_to_no_one_until_they_are_published(
     assert site.mentions()[1] == (url, target)
 
 
-async def test_a_commit_of_the_owner_is_told_like_one_of_an_app(
+async def test_a_commit_by_hand_sends_webmentions_like_an_apps(
     client: Client, demo: Demo, site: Elsewhere
 ) -> None:
     target, other = site.taker("/by-hand"), site.taker("/other")
@@ -224,7 +224,9 @@ async def test_status_tells_what_was_sent_and_what_failed_and_why(
     assert found["held"] == found["not_live"] == []
 
 
-async def test_by_hand_a_post_is_told_again(client: Client, demo: Demo, site: Elsewhere) -> None:
+async def test_a_post_can_be_sent_again_by_hand(
+    client: Client, demo: Demo, site: Elsewhere
+) -> None:
     target = site.taker("/again")
     plain = site.page("/plain", "<p>takes none</p>")
     url = await client.create(content=f"{target} {plain}")
@@ -235,7 +237,7 @@ async def test_by_hand_a_post_is_told_again(client: Client, demo: Demo, site: El
     assert f"skipped   {plain}: it does not accept webmentions" in printed
 
 
-async def test_many_posts_by_hand_wait_for_the_owners_word_on_the_status_page(
+async def test_many_posts_changed_by_hand_are_held_for_the_owner(
     demo: Demo, client: Client, site: Elsewhere
 ) -> None:
     target = site.taker("/many")

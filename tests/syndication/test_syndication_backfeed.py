@@ -139,7 +139,7 @@ async def home(
     await close_bench(home.bench)
 
 
-async def test_a_reply_comes_home_once_follows_its_edits_and_goes_with_its_end(home: Home) -> None:
+async def test_a_reply_is_imported_once_updated_and_removed(home: Home) -> None:
     made = home.answer(1, "Nice <b>one</b>" if home.kind == "bluesky" else "Nice one")
     assert await home.look() == 1
     (file,) = home.files()
@@ -179,7 +179,7 @@ async def test_what_is_not_public_is_never_in_git(
     await close_bench(home.bench)
 
 
-async def test_people_who_do_not_want_it_are_left_alone(home: Home) -> None:
+async def test_people_who_have_opted_out_are_left_out(home: Home) -> None:
     if home.kind == "mastodon":
         home.answer(1, account={"note": "<p>Hi. #nobridge</p>"})
         home.answer(2, account={"noindex": True})
@@ -223,7 +223,7 @@ async def test_the_owners_answers_are_shown_and_copies_of_posts_are_not(home: Ho
         ("all", "faces", {"in-reply-to", "like-of", "repost-of"}),
     ],
 )
-async def test_what_is_taken_home_is_as_set(
+async def test_the_setting_backfeed_selects_what_is_imported(
     home: Home, backfeed: str, likes: str, kinds: set[str]
 ) -> None:
     home.answer(1)
@@ -255,7 +255,7 @@ def fans(home: Home) -> None:
         fake.reblogs[home.copy] = [bob]
 
 
-async def test_an_outage_takes_nothing_away(home: Home) -> None:
+async def test_an_outage_removes_nothing(home: Home) -> None:
     from syndication_kit import Fault  # noqa: PLC0415
 
     home.answer(1)
@@ -285,7 +285,7 @@ async def test_old_posts_are_asked_for_less_often_and_then_not_at_all(home: Home
     assert not await asks(timedelta(days=80))
 
 
-async def test_an_address_that_is_none_spoils_nothing_for_the_others(home: Home) -> None:
+async def test_an_invalid_url_does_not_affect_other_responses(home: Home) -> None:
     if home.kind == "mastodon":
         home.answer(1, url="javascript:alert(1)")
         home.answer(2, url="https://a.example:99999/2")
@@ -318,7 +318,7 @@ async def test_an_unexpected_error_does_not_end_the_search_for_responses(
     running.cancel()
 
 
-async def test_a_token_that_is_revoked_is_told_of_before_the_next_post(home: Home) -> None:
+async def test_a_revoked_token_is_reported_before_the_next_post(home: Home) -> None:
     backfeed, bench = home.backfeed(), home.bench
     uid = bench.targets[0].uid
     bench.networks.faults.append(Fault("GET", "", 99, status=401, words="revoked"))
@@ -336,7 +336,7 @@ async def test_a_token_that_is_revoked_is_told_of_before_the_next_post(home: Hom
     assert bench.syndicator.ledger.trouble(uid) is None
 
 
-async def test_quotes_come_home_as_mentions_where_that_is_set(home: Home) -> None:
+async def test_quotes_are_imported_as_mentions_if_set(home: Home) -> None:
     made = home.answer(5, "Look at this")
     fake = home.bench.networks.fake
     fake.answers.clear()
@@ -350,7 +350,7 @@ async def test_quotes_come_home_as_mentions_where_that_is_set(home: Home) -> Non
     assert home.files() == []
 
 
-async def test_counts_go_where_likes_are_counted_no_more(home: Home) -> None:
+async def test_counts_are_removed_when_likes_are_no_longer_counted(home: Home) -> None:
     fake = home.bench.networks.fake
     if home.kind == "mastodon":
         fake.statuses[home.copy]["favourites_count"] = 3

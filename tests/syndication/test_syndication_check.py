@@ -54,7 +54,7 @@ def came(store: GitStore, source: str, when: datetime) -> None:
 COMMENT = "https://brid.gy/comment/mastodon/@you@a.example/1/2"
 
 
-async def test_mentions_by_bridgy_beside_our_own_search_are_told_of(
+async def test_mentions_by_bridgy_in_addition_to_backfeed_are_reported(
     store: GitStore, tmp_path: Path
 ) -> None:
     assert await notes(store, tmp_path) == []
@@ -74,7 +74,7 @@ async def test_mentions_by_bridgy_beside_our_own_search_are_told_of(
         ("https://a.example/brid.gy/comment", 0),
     ],
 )
-async def test_what_does_not_show_that_bridgy_is_used_is_no_reason(
+async def test_unrelated_mentions_do_not_count_as_bridgys(
     store: GitStore, tmp_path: Path, source: str, days: int
 ) -> None:
     came(store, source, datetime.now(UTC) - timedelta(days=days))

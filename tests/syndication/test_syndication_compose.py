@@ -138,7 +138,7 @@ def test_pictures_of_the_text_are_photos_and_no_words() -> None:
     assert made.photos == (Picture("https://example.org/a.jpg", "A sea"),)
 
 
-def test_a_film_is_seen_at_home() -> None:
+def test_a_video_is_linked_to() -> None:
     made = skeet(source("<p>Look</p>", video="https://example.org/a.mp4"))
     assert made.text == f"Look\n\n{URL}"
     assert made.card is not None
@@ -168,7 +168,7 @@ def test_the_first_link_to_elsewhere_gets_a_card() -> None:
         ({"name": "A walk", "checkin": {"type": ["h-card"]}}, "A walk\n\nAgreed"),
     ],
 )
-def test_what_points_at_a_page_shows_its_address(properties: dict[str, Any], words: str) -> None:
+def test_a_response_shows_the_url_of_its_target(properties: dict[str, Any], words: str) -> None:
     assert toot(source("<p>Agreed</p>", **properties)).text == words
     assert skeet(source("<p>Agreed</p>", **properties)).text == words
 
@@ -183,7 +183,7 @@ def test_a_bookmark_that_is_cut_has_both_addresses() -> None:
     assert measure.BLUESKY.fits(made.text)
 
 
-def test_a_reply_there_says_nothing_of_what_it_replies_to_and_calls_its_author() -> None:
+def test_a_reply_in_the_network_mentions_the_author_and_not_the_url() -> None:
     post = source("<p>Agreed, @bob</p>", in_reply_to="https://social.example/@alice/1")
     target = Target(uid="u", name="M")
     made = for_mastodon(post, target, mastodon(), answers=True, mention="alice@social.example")

@@ -125,7 +125,7 @@ async def bench(store: GitStore, tmp_path: Path) -> AsyncIterator[Bench]:
     await close_bench(bench)
 
 
-async def test_the_owner_sees_what_failed_and_says_what_is_to_be_done(
+async def test_the_owner_sees_failed_jobs_and_decides_about_them(
     bench: Bench, connecting: AccountConnector, tmp_path: Path
 ) -> None:
     bench.networks.faults.append(Fault("POST", "/api/v1/statuses", status=422, words="<b>no</b>"))
@@ -154,7 +154,7 @@ async def test_the_owner_sees_what_failed_and_says_what_is_to_be_done(
 
 
 @pytest.mark.cold
-async def test_a_server_that_others_have_written_lets_the_bridge_in_and_out(
+async def test_connecting_and_disconnecting_at_another_implementation(
     connecting: AccountConnector, mastodon_mock: MastodonMock
 ) -> None:
     mastodon_mock.clear()

@@ -180,7 +180,7 @@ def fault_at(run: Run, moment: Moment) -> asyncio.Event:
     return killing
 
 
-async def test_killed_at_any_step_nothing_is_lost_and_nothing_doubled(run: Run) -> None:
+async def test_a_kill_at_any_step_loses_and_doubles_nothing(run: Run) -> None:
     await run.start()
     for number, moment in enumerate(SOME):
         words = f"Number {number}"

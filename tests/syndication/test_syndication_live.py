@@ -79,7 +79,7 @@ async def test_what_is_served_with_the_posts_dates_is_live(world: World) -> None
     assert await world.shown(WRITTEN, output=False) is None
 
 
-async def test_where_this_machine_may_not_call_its_own_address_the_built_page_tells(
+async def test_the_built_page_counts_if_the_own_address_is_unreachable(
     world: World,
 ) -> None:
     assert await world.shown(WRITTEN) is None

@@ -45,7 +45,7 @@ async def test_a_post_gets_one_copy_at_each_target_and_its_file_says_where(both:
     assert len(there(both)) == 2
 
 
-async def test_what_no_one_has_chosen_is_not_copied(both: Bench) -> None:
+async def test_a_post_that_was_not_selected_is_not_copied(both: Bench) -> None:
     both.start()
     both.post("Mine alone", name="alone", wanted=[])
     path = both.post("For Mastodon", name="one", wanted=[both.targets[0].uid])
@@ -54,7 +54,7 @@ async def test_what_no_one_has_chosen_is_not_copied(both: Bench) -> None:
 
 
 @pytest.mark.parametrize("head", ["Status: draft\n", ""])
-async def test_what_is_not_public_waits(one: Bench, head: str) -> None:
+async def test_a_post_that_is_not_public_waits(one: Bench, head: str) -> None:
     one.start()
     extra: dict[str, Any] = {} if head else {"visibility": ["private"]}
     path = one.post("Secret", head=head, **extra)
@@ -149,7 +149,7 @@ async def test_one_target_does_not_wait_for_another(both: Bench) -> None:
     assert both.mf2(path).syndicate_to == (both.targets[0].uid,)
 
 
-async def test_retry_after_wins(mastodon: Bench) -> None:
+async def test_retry_after_overrides_the_pauses(mastodon: Bench) -> None:
     fault = Fault("POST", "/api/v1/statuses", status=429, headers={"Retry-After": "1234"})
     mastodon.networks.faults.append(fault)
     mastodon.start()
@@ -559,7 +559,7 @@ async def test_killed_at_any_write_there_is_one_copy_and_one_commit(
     assert len([each for each in one.commits() if each.startswith("Copy")]) == 1
 
 
-def test_what_is_remembered_is_for_the_user_alone(tmp_path: Path) -> None:
+def test_stored_state_is_accessible_to_the_user_only(tmp_path: Path) -> None:
     from bridge.syndication.jobs import Job  # noqa: PLC0415
 
     ledger = Ledger(tmp_path / "l")

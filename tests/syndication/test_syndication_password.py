@@ -70,7 +70,7 @@ async def test_it_goes_to_the_server_that_the_account_names() -> None:
     ]
 
 
-async def test_it_never_goes_out_in_the_clear() -> None:
+async def test_it_is_never_sent_unencrypted() -> None:
     net = Net("http://pds.example")
     with pytest.raises(ApiError, match="names no PDS"):
         await account(net).did()
@@ -83,7 +83,7 @@ async def test_the_handles_own_host_tells_where_bluesky_does_not_know_it() -> No
     assert net.sent[-1][0] == "https://pds.example/xrpc/com.atproto.server.createSession"
 
 
-async def test_it_goes_to_no_account_that_does_not_call_itself_so() -> None:
+async def test_the_did_document_must_list_the_handle() -> None:
     net = Net("https://pds.example", names="at://somebody.example")
     with pytest.raises(ApiError, match="does not list that handle"):
         await account(net).did()

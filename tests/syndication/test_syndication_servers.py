@@ -148,7 +148,7 @@ async def test_a_server_is_left_alone_before_its_limit_is_reached(fake: Bench) -
 
 
 @pytest.mark.parametrize(("left", "most"), [(20, 300), (3, 30)])
-async def test_enough_is_enough_and_the_limit_of_one_call_is_no_limit_of_all(
+async def test_a_rate_limit_of_one_endpoint_does_not_stop_the_others(
     fake: Bench, left: int, most: int
 ) -> None:
     headers = limits(fake.targets[0].type, left, 3_600, most)
@@ -158,7 +158,7 @@ async def test_enough_is_enough_and_the_limit_of_one_call_is_no_limit_of_all(
     await fake.done(fake.post("Two", name="b"))
 
 
-async def test_a_server_that_asks_for_patience_again_and_again_gets_it(mastodon: Bench) -> None:
+async def test_repeated_retry_after_is_respected(mastodon: Bench) -> None:
     mastodon.retries = (0.01,) * 2
     headers = {"Retry-After": "0"}
     fault = Fault("POST", "/api/v1/statuses", 9, status=429, headers=headers)

@@ -67,7 +67,7 @@ def cut_unless_fits(vector: dict[str, Any], measure: measure.Measure) -> RichTex
         ("@ bob, @.", "@ bob, @."),
     ],
 )
-def test_words_after_an_at_sign_call_no_one(words: str, shielded: str) -> None:
+def test_words_after_an_at_sign_mention_no_one(words: str, shielded: str) -> None:
     assert text.without_stray_mentions(words) == shielded
 
 

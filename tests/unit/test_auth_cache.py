@@ -51,7 +51,7 @@ def cached(issuer: Issuer, clock: Clock) -> CachingVerifier:
     return CachingVerifier(issuer, 60, clock=clock, now=clock)
 
 
-async def test_a_good_verdict_is_remembered_for_a_minute(
+async def test_a_valid_token_is_cached_for_a_minute(
     issuer: Issuer, clock: Clock, cached: CachingVerifier
 ) -> None:
     first = await cached.verify("abc")
@@ -101,7 +101,7 @@ async def test_an_endpoint_that_cannot_be_asked_is_asked_again(
     assert (await cached.verify("abc")).me == "https://me.example/"
 
 
-async def test_a_refusal_is_remembered_for_some_seconds(
+async def test_an_invalid_token_is_cached_for_some_seconds(
     issuer: Issuer, clock: Clock, cached: CachingVerifier
 ) -> None:
     good, issuer.says = issuer.says, InvalidToken("no")
@@ -183,7 +183,7 @@ async def until_still() -> None:
         await asyncio.sleep(0)
 
 
-async def test_made_up_tokens_have_some_places_and_known_ones_do_not_wait(clock: Clock) -> None:
+async def test_unknown_tokens_are_limited_and_known_ones_do_not_wait(clock: Clock) -> None:
     slow = SlowIssuer("owners")
     verifier = CachingVerifier(slow, 60, clock=clock, now=clock)
     await verifier.verify("owners")
@@ -238,7 +238,7 @@ async def test_tokens_that_are_good_for_someone_else_push_none_of_the_owners_out
     assert len(issuer.asked) == asked
 
 
-async def test_who_waits_too_long_for_a_turn_is_told_so(clock: Clock) -> None:
+async def test_waiting_too_long_is_unavailable(clock: Clock) -> None:
     slow = SlowIssuer("good")
     turns = CallerLimit(at_once=1, seconds=0.01)
     verifier = CachingVerifier(slow, 60, turns=turns, clock=clock, now=clock)
@@ -250,7 +250,7 @@ async def test_who_waits_too_long_for_a_turn_is_told_so(clock: Clock) -> None:
     assert await asking(verifier, "more", "192.0.2.2") == "InvalidToken"
 
 
-async def test_one_question_at_a_time_is_asked_about_a_token(clock: Clock) -> None:
+async def test_a_token_is_verified_once_at_a_time(clock: Clock) -> None:
     slow = SlowIssuer("good")
     verifier = CachingVerifier(slow, 60, clock=clock, now=clock)
     tasks = [asyncio.create_task(asking(verifier, "junk", f"{number}")) for number in range(50)]
@@ -264,7 +264,7 @@ async def test_one_question_at_a_time_is_asked_about_a_token(clock: Clock) -> No
     assert slow.asked == 1
 
 
-async def test_a_token_that_was_revoked_is_a_strangers_again(issuer: Issuer, clock: Clock) -> None:
+async def test_a_revoked_token_is_unknown_again(issuer: Issuer, clock: Clock) -> None:
     turns = CallerLimit(at_once=1, seconds=0.01)
     verifier = CachingVerifier(issuer, 60, turns=turns, clock=clock, now=clock)
     await verifier.verify("abc")

@@ -195,13 +195,13 @@ def test_pages_in_any_encoding(page: bytes, content_type: str) -> None:
     assert found in {"https://a.example/ä", "https://a.example/中"}
 
 
-def test_an_encoding_that_the_page_names_late_or_in_a_comment_is_none() -> None:
+def test_an_encoding_declared_late_or_in_a_comment_is_ignored() -> None:
     late = f"<head><!--{' ' * 1024}--><meta charset=shift_jis><link rel=x href=/ä>"
     assert html_links(late.encode(), "https://a.example/", "x") == ["https://a.example/ä"]
 
 
 @pytest.mark.parametrize("base", ["javascript:x", "data:text/html,x", "http://[", ""])
-def test_a_base_that_is_no_address_changes_nothing(base: str) -> None:
+def test_an_invalid_base_is_ignored(base: str) -> None:
     page = f'<base href="{base}"><base href="https://b.example/"><link rel=x href=/a>'.encode()
     assert html_links(page, "https://a.example/", "x") == ["https://a.example/a"]
 
@@ -325,7 +325,7 @@ async def test_two_sources_of_truth_are_an_error(session: aiohttp.ClientSession)
 
 
 @pytest.mark.parametrize("me", ["https://192.0.2.1/", "https://a.example:8443/", "a.example"])
-async def test_a_me_that_can_be_no_one_is_an_error(session: aiohttp.ClientSession, me: str) -> None:
+async def test_an_invalid_me_is_an_error(session: aiohttp.ClientSession, me: str) -> None:
     with pytest.raises(SettingsError, match=r"site\.me"):
         await make_verifier(Settings(site=Site(me=me, repo=Path())), session, None)
 
@@ -345,7 +345,7 @@ class OnThisMachine(AbstractResolver):
         """Nothing to close."""
 
 
-async def test_nothing_that_came_without_encryption_says_who_may_post() -> None:
+async def test_pages_fetched_without_tls_are_not_trusted() -> None:
     page = home('<link rel="token_endpoint" href="/token">')
     moved = web.Response(status=302)
     connector = aiohttp.TCPConnector(resolver=OnThisMachine())

@@ -132,7 +132,7 @@ async def test_json_under_a_wrong_content_type_is_understood(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-async def test_a_no_is_a_bad_token(session: aiohttp.ClientSession, status: int) -> None:
+async def test_a_rejection_is_an_invalid_token(session: aiohttp.ClientSession, status: int) -> None:
     async def handler(_: web.Request) -> web.Response:
         # Even if the body says otherwise.
         return web.json_response(GOOD, status=status)
@@ -144,7 +144,7 @@ async def test_a_no_is_a_bad_token(session: aiohttp.ClientSession, status: int) 
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 402, 405, 406, 429, 500, 502, 503, 504])
-async def test_any_other_status_is_no_verdict(session: aiohttp.ClientSession, status: int) -> None:
+async def test_any_other_status_is_unavailable(session: aiohttp.ClientSession, status: int) -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.json_response(GOOD, status=status)
 
@@ -173,7 +173,7 @@ async def test_a_redirect_is_never_followed_with_the_token(
     assert followed == []
 
 
-async def test_a_page_of_html_is_no_verdict(session: aiohttp.ClientSession) -> None:
+async def test_an_html_page_is_unavailable(session: aiohttp.ClientSession) -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><p>Welcome!", content_type="text/html")
 
@@ -183,7 +183,7 @@ async def test_a_page_of_html_is_no_verdict(session: aiohttp.ClientSession) -> N
                 await verifier.verify(TOKEN)
 
 
-async def test_silence_is_no_verdict(session: aiohttp.ClientSession) -> None:
+async def test_silence_is_unavailable(session: aiohttp.ClientSession) -> None:
     for head in (b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"):
         async with wire(head, stall=True) as url:
             for verifier in both(session, url, seconds=0.1):
@@ -261,7 +261,7 @@ async def test_a_compressed_bomb_is_not_opened(session: aiohttp.ClientSession) -
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
-async def test_an_answer_that_breaks_off_is_no_verdict(
+async def test_a_truncated_response_is_unavailable(
     session: aiohttp.ClientSession, reply: bytes
 ) -> None:
     async with wire(reply) as url:
@@ -270,7 +270,7 @@ async def test_an_answer_that_breaks_off_is_no_verdict(
                 await verifier.verify(TOKEN)
 
 
-async def test_no_one_there_is_no_verdict(session: aiohttp.ClientSession) -> None:
+async def test_a_refused_connection_is_unavailable(session: aiohttp.ClientSession) -> None:
     async with wire(b"") as url:
         pass
     for verifier in both(session, url):
@@ -278,7 +278,7 @@ async def test_no_one_there_is_no_verdict(session: aiohttp.ClientSession) -> Non
             await verifier.verify(TOKEN)
 
 
-async def test_bad_tls_is_no_verdict(session: aiohttp.ClientSession) -> None:
+async def test_invalid_tls_is_unavailable(session: aiohttp.ClientSession) -> None:
     async with wire(b"HTTP/1.1 200 OK\r\n\r\n", until=b"") as url:
         for verifier in both(session, url.replace("http:", "https:")):
             with pytest.raises(Unavailable) as failed:

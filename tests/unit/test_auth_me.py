@@ -61,7 +61,7 @@ def test_case_of_the_host_an_empty_path_and_the_default_port_make_no_difference(
         "",
     ],
 )
-def test_anything_else_is_someone_else(claimed: str) -> None:
+def test_any_other_difference_is_another_profile(claimed: str) -> None:
     assert not is_me(claimed, ME)
 
 
@@ -120,7 +120,7 @@ def test_no_profile_urls(url: str) -> None:
         profile_url(url)
 
 
-def test_this_machine_can_be_someone_for_the_demo() -> None:
+def test_loopback_urls_can_be_profiles_for_the_demo() -> None:
     assert str(profile_url("http://127.0.0.1:8080/")) == "http://127.0.0.1:8080/"
     assert str(profile_url("http://localhost:8080")) == "http://localhost:8080/"
 

@@ -50,7 +50,7 @@ def test_what_a_scope_allows(scope: str, permissions: list[str]) -> None:
     assert allowed(scope) == permissions
 
 
-def test_every_word_that_opens_something_has_a_meaning_for_people() -> None:
+def test_every_scope_with_a_permission_has_a_description() -> None:
     assert {"profile", "email"} == IDENTITY
     assert set(OFFERED) | {"post"} == set(SCOPES)
     for word, scope in SCOPES.items():
@@ -81,7 +81,7 @@ def test_a_draft_token_writes_drafts_alone() -> None:
     assert is_draft_only(token("draft"), "update")
 
 
-def test_one_word_more_takes_nothing_away() -> None:
+def test_an_additional_scope_restricts_nothing() -> None:
     assert not is_draft_only(token("create draft"))
     assert not is_draft_only(token("create"))
     assert not is_draft_only(token("draft update"), "update")

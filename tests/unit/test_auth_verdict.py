@@ -84,7 +84,7 @@ def test_introspection_has_to_say_active() -> None:
         "scope=create",
     ],
 )
-def test_a_reply_that_does_not_clearly_say_yes_says_no(body: str) -> None:
+def test_an_unclear_response_rejects_the_token(body: str) -> None:
     with pytest.raises(InvalidToken):
         read(body)
 
@@ -107,12 +107,12 @@ def test_a_reply_that_does_not_clearly_say_yes_says_no(body: str) -> None:
         '{"exp": ' + "9" * 5_000 + "}",
     ],
 )
-def test_a_reply_of_another_kind_is_no_verdict(body: str) -> None:
+def test_another_kind_of_response_is_unavailable(body: str) -> None:
     with pytest.raises(Unavailable):
         read(body)
 
 
-def test_bytes_that_are_no_text_are_no_verdict() -> None:
+def test_undecodable_bytes_are_unavailable() -> None:
     with pytest.raises(Unavailable):
         read_verdict(b'{"me": "\xff"}', now=NOW, needs_active=False)
 

@@ -103,7 +103,7 @@ def test_without_microformats_open_graph_speaks_then_the_title() -> None:
 
 
 @pytest.mark.parametrize("html", [b"", b"<p>nothing</p>", b"\0\1\2", b"<title></title>"])
-def test_a_page_that_says_nothing_gives_nothing(html: bytes) -> None:
+def test_a_page_without_metadata_has_no_cite(html: bytes) -> None:
     assert cite(html, URL) is None
 
 
@@ -137,7 +137,7 @@ def test_emoji_of_several_signs_stay_whole() -> None:
         "https://a/" + "x" * 3000,
     ],
 )
-def test_a_link_that_is_none_is_dropped(link: str) -> None:
+def test_an_invalid_link_is_dropped(link: str) -> None:
     entry = f'<div class="h-entry"><a class="p-author h-card" href="{link}">Ada</a></div>'
     assert said(entry)["author"][0]["properties"] == {"name": ["Ada"]}
 

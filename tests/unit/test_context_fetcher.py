@@ -115,7 +115,7 @@ async def test_nothing_is_delivered_where_nothing_was_found(
     assert site.asked == ["/missing"]
 
 
-async def test_one_that_hangs_holds_up_no_one_else(
+async def test_a_hanging_server_delays_no_other(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
     fetcher.request("slow", [f"{base}/hangs"])
@@ -142,7 +142,7 @@ async def test_a_server_that_is_down_is_tried_again_but_not_for_ever(
     assert len(posts.delivered) == 1
 
 
-async def test_what_is_under_way_is_not_asked_twice(
+async def test_a_context_in_progress_is_not_requested_twice(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
     for _ in range(3):
@@ -154,7 +154,7 @@ async def test_what_is_under_way_is_not_asked_twice(
     assert len(posts.delivered) == 2
 
 
-async def test_more_than_can_wait_is_left_out(
+async def test_requests_above_the_limit_are_dropped(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(300):
@@ -165,7 +165,7 @@ async def test_more_than_can_wait_is_left_out(
     assert posts.delivered == []
 
 
-async def test_a_post_that_cannot_be_changed_ends_nothing(
+async def test_a_failed_delivery_does_not_stop_the_worker(
     fetcher: ContextFetcher, posts: Posts, base: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     posts.fails = True

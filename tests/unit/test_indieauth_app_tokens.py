@@ -82,7 +82,7 @@ async def test_revoking_by_number_and_by_name(db: Database) -> None:
 @pytest.mark.parametrize(
     ("name", "scopes"), [("x", []), ("x", ["root"]), ("x", ["create update"]), (" ", ["create"])]
 )
-def test_what_makes_no_token(db: Database, name: str, scopes: list[str]) -> None:
+def test_invalid_arguments_create_no_token(db: Database, name: str, scopes: list[str]) -> None:
     with pytest.raises(ValueError, match=r"scopes|name"):
         create_token(db, name, scopes)
 
@@ -177,7 +177,7 @@ async def test_a_time_that_is_not_offered_makes_no_token(stage: Scene, days: str
     assert list_tokens(stage.db) == []
 
 
-async def test_no_one_else_makes_or_revokes(stage: Scene) -> None:
+async def test_only_the_owner_creates_or_revokes(stage: Scene) -> None:
     create_token(stage.db, "Phone", ["create"])
     page = await stage.owner.get("/tokens")
     fields = [*page.form("/tokens"), ("name", "x")]
@@ -294,7 +294,7 @@ async def test_a_token_that_the_owner_made_to_end_is_not_renewed(
         {"redirect_url": "blogapp://signin/x"},
     ],
 )
-async def test_no_one_learns_what_was_wrong(
+async def test_responses_do_not_reveal_what_was_wrong(
     blog: tuple[Browser, list[str], Database], changes: dict[str, str]
 ) -> None:
     app, mails, db = blog
@@ -303,7 +303,7 @@ async def test_no_one_learns_what_was_wrong(
 
 
 @pytest.mark.parametrize("email", ["maren@me.example", "stranger@me.example"])
-async def test_nor_whose_address_it_is_from_a_name_that_is_no_text(
+async def test_an_invalid_name_does_not_reveal_the_owners_address(
     blog: tuple[Browser, list[str], Database], email: str
 ) -> None:
     app, _, _ = blog
@@ -453,7 +453,7 @@ def mailing(port: int) -> IndieAuth:
     )
 
 
-async def test_without_mail_there_is_no_such_address(stage: Scene) -> None:
+async def test_without_mail_the_endpoint_does_not_exist(stage: Scene) -> None:
     assert (await stage.owner.post("/account/signin", {})).status == 404
 
 
@@ -470,7 +470,7 @@ async def test_what_was_typed_for_a_token_is_still_there_after_a_mistake(stage: 
     assert re.search(r'<input id="name"[^>]* aria-invalid="true"', refused.text)
 
 
-async def test_one_who_has_just_arrived_is_told_what_to_do_next(stage: Scene) -> None:
+async def test_the_empty_page_says_what_to_do_next(stage: Scene) -> None:
     arrived = (await stage.owner.get("/tokens")).text
     assert "What now?" in arrived
     assert stage.server.me in arrived

@@ -135,7 +135,7 @@ async def test_email_comes_only_with_profile(stage: Scene) -> None:
     assert '"scope": "create"' in tokens.text
 
 
-async def test_no_is_told_with_state_and_iss(stage: Scene) -> None:
+async def test_denial_has_state_and_iss(stage: Scene) -> None:
     question = await stage.owner.get(asking(stage.app))
     answer = await stage.owner.submit(question, "/auth/consent", decision="deny")
     assert answer.answer["error"] == "access_denied"
@@ -143,7 +143,7 @@ async def test_no_is_told_with_state_and_iss(stage: Scene) -> None:
     assert answer.answer["iss"] == stage.server.issuer
 
 
-async def test_a_form_without_a_decision_is_no_yes(stage: Scene) -> None:
+async def test_a_form_without_a_decision_gives_no_consent(stage: Scene) -> None:
     question = await stage.owner.get(asking(stage.app))
     answer = await stage.owner.submit(question, "/auth/consent")
     assert answer.answer["error"] == "access_denied"
@@ -175,7 +175,7 @@ async def test_state_comes_back_byte_for_byte(stage: Scene, state: str) -> None:
     assert _raw_state(answer.location) == state.encode()
 
 
-async def test_even_a_state_that_is_no_text(stage: Scene) -> None:
+async def test_a_state_that_is_not_text_comes_back(stage: Scene) -> None:
     path = asking(stage.app).replace("state=s", "state=%FF%00%80x")
     question = await stage.owner.get(path)
     answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
@@ -218,7 +218,7 @@ async def test_a_redirect_uri_keeps_its_own_query(stage: Scene, query: str) -> N
         "a?code=x",
     ],
 )
-async def test_a_redirect_uri_that_says_the_answer_already_is_answered_nowhere(
+async def test_a_redirect_uri_with_response_parameters_is_rejected(
     tmp_path: Path, query: str
 ) -> None:
     uri = f"com.example.quillpen://back?{query}"
@@ -293,7 +293,7 @@ async def test_a_parameter_that_comes_twice_is_refused(stage: Scene, name: str) 
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
-async def test_a_second_sender_is_answered_nowhere(stage: Scene, name: str) -> None:
+async def test_a_repeated_client_or_redirect_uri_is_rejected(stage: Scene, name: str) -> None:
     answer = await stage.owner.get(asking(stage.app) + f"&{name}=https://evil.example/")
     assert answer.status == 400
     assert "Location" not in answer.headers
@@ -323,16 +323,14 @@ async def test_a_second_sender_is_answered_nowhere(stage: Scene, name: str) -> N
         "https://app.example\\@evil.example/",
     ],
 )
-async def test_what_cannot_be_a_client_id_is_answered_nowhere(
-    stage: Scene, client_id: str | None
-) -> None:
+async def test_an_invalid_client_id_is_rejected(stage: Scene, client_id: str | None) -> None:
     answer = await stage.owner.get(asking(stage.app, client_id=client_id))
     assert answer.status == 400
     assert "Location" not in answer.headers
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "scope", "code_challenge"])
-async def test_what_is_no_text_is_refused(stage: Scene, name: str) -> None:
+async def test_invalid_utf_8_is_refused(stage: Scene, name: str) -> None:
     path = asking(stage.app, **{name: f"{stage.app}/\ue000"}).replace("%EE%80%80", "%FF")
     answer = await stage.owner.get(path)
     if name in {"client_id", "redirect_uri"}:
@@ -392,9 +390,7 @@ async def test_an_app_on_this_machine_may_be_a_client(stage: Scene, client_id: s
         "a..b://x",
     ],
 )
-async def test_what_cannot_be_redirected_to_is_answered_nowhere(
-    stage: Scene, redirect_uri: str | None
-) -> None:
+async def test_an_invalid_redirect_uri_is_rejected(stage: Scene, redirect_uri: str | None) -> None:
     answer = await stage.owner.get(asking(stage.app, redirect_uri=redirect_uri))
     assert answer.status == 400
     assert "Location" not in answer.headers
@@ -471,7 +467,7 @@ async def test_a_question_belongs_to_the_session_that_was_asked(stage: Scene) ->
     assert stage.db.all("SELECT * FROM codes") == []
 
 
-async def test_without_the_csrf_word_nothing_is_granted(stage: Scene) -> None:
+async def test_without_the_csrf_token_nothing_is_granted(stage: Scene) -> None:
     question = await stage.owner.get(asking(stage.app))
     for csrf in (None, "", "wrong", "é"):
         answer = await stage.owner.submit(question, "/auth/consent", decision="allow", csrf=csrf)
@@ -558,7 +554,7 @@ async def test_without_one_of_the_three_reasons_no_proof_is_asked_for(
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-site"}])
-async def test_what_cannot_be_told_or_is_a_neighbour_is_elsewhere(
+async def test_unknown_and_same_site_requests_count_as_cross_site(
     stage: Scene, headers: dict[str, str]
 ) -> None:
     sign_in_is_old(stage)
@@ -636,7 +632,7 @@ async def test_a_custom_scheme_is_shown_as_what_it_is(tmp_path: Path) -> None:
         assert "opens com.example.quillpen: addresses" in rough_words(question.text)
 
 
-async def test_an_app_that_cannot_be_read_is_nameless_and_still_answered(tmp_path: Path) -> None:
+async def test_an_unreadable_app_has_no_name_and_is_answered(tmp_path: Path) -> None:
     for page in (web.Response(status=500), "", "\x00<<<", web.Response(body=b"\xff\xfe")):
         async with scene(tmp_path, pages={"/": page}) as made:
             question = await made.owner.get(asking(made.app))
@@ -688,7 +684,7 @@ async def test_only_an_old_app_must_not_have_me_in_its_own_query(tmp_path: Path)
             assert (await made.owner.get(asking(client, redirect_uri=uri))).status == status
 
 
-async def test_no_other_app_gains_by_it(tmp_path: Path) -> None:
+async def test_other_apps_get_no_exception(tmp_path: Path) -> None:
     async with client_site() as app, scene(tmp_path, old(app)) as made:
         answer = await made.owner.get(asking(made.app, code_challenge=None))
         assert told(answer, made.app)["error"] == "invalid_request"
@@ -765,7 +761,7 @@ async def test_only_the_owner_is_told_how_an_old_app_is_let_in(tmp_path: Path) -
         ("com.example.old://in", {"redirect_uri": "com.example.evil://in", **NO_PKCE}),
     ],
 )
-async def test_no_other_fault_is_said_to_be_cured_by_a_setting(
+async def test_other_errors_do_not_suggest_a_setting(
     tmp_path: Path, published: str | None, changes: dict[str, str | None]
 ) -> None:
     page = f'<link rel="redirect_uri" href="{published}">' if published else ""

@@ -17,7 +17,7 @@ def challenges(now: list[float]) -> Challenges:
     return Challenges(clock=lambda: now[0])
 
 
-def test_a_challenge_is_good_for_the_browser_that_asked(challenges: Challenges) -> None:
+def test_a_challenge_is_valid_for_its_browser_only(challenges: Challenges) -> None:
     challenge = challenges.make("mine")
     assert challenges.is_open(challenge, "mine")
     assert not challenges.is_open(challenge, "another")
@@ -69,7 +69,7 @@ def test_a_challenge_of_before_a_restart_is_none(challenges: Challenges, now: li
     assert not challenges.is_open(before, "mine")
 
 
-def test_strangers_who_ask_for_many_push_none_out(challenges: Challenges) -> None:
+def test_requests_for_many_challenges_evict_none(challenges: Challenges) -> None:
     challenge = challenges.make("mine")
     for number in range(5000):
         challenges.make(f"stranger {number}")

@@ -89,7 +89,7 @@ async def test_metadata_that_is_not_the_apps_own_is_not_believed(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '"x"', "[" * 4000])
-async def test_metadata_that_is_no_object_is_nothing(text: str) -> None:
+async def test_metadata_that_is_not_an_object_is_ignored(text: str) -> None:
     page = web.Response(text=text, content_type="application/json")
     assert (await read(page)).name is None
 
@@ -132,7 +132,7 @@ async def test_a_long_name_is_cut() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\u200b", 7, None, ["x"], {"en": "x"}])
-async def test_a_name_that_shows_nothing_is_none(name: object) -> None:
+async def test_an_invisible_name_is_ignored(name: object) -> None:
     assert (await read(metadata(client_name=name))).name is None
 
 

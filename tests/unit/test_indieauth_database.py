@@ -85,13 +85,13 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     assert database.all("SELECT * FROM owner") == []
 
 
-def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="cannot be opened"):
         Database(tmp_path / "file" / "indieauth.sqlite")
 
 
-def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "indieauth.sqlite"
     path.write_text("This is a letter to my aunt. " * 100)
     with pytest.raises(Unavailable):

@@ -10,7 +10,7 @@ from indieauth_kit import scene
 
 
 @pytest.mark.parametrize("path", ["/tokens", "/auth/sessions", "/auth/sign-in"])
-async def test_only_a_person_who_goes_there_gets_a_page(tmp_path: Path, path: str) -> None:
+async def test_only_top_level_navigation_gets_a_page(tmp_path: Path, path: str) -> None:
     async with scene(tmp_path) as stage:
         seen = await stage.owner.get(path, headers={"Sec-Fetch-Dest": "document"})
         read = await stage.owner.get(path, headers={"Sec-Fetch-Dest": "empty"})

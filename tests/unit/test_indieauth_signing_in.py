@@ -76,7 +76,7 @@ async def test_another_password_does_not(guest: Browser, password: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["password", "csrf", "then"])
-async def test_what_is_no_text_does_not_either(guest: Browser, field: str) -> None:
+async def test_invalid_text_is_not_the_password_either(guest: Browser, field: str) -> None:
     page = await guest.get("/auth/sign-in")
     form = urlencode(dict(page.form("/auth/sign-in")) | {"password": PASSWORD, field: b"\xff"})
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -84,7 +84,7 @@ async def test_what_is_no_text_does_not_either(guest: Browser, field: str) -> No
     assert (await guest.get("/tokens")).status == 401
 
 
-async def test_nor_does_a_call_of_the_script_that_is_no_text(guest: Browser) -> None:
+async def test_an_invalid_script_call_is_refused(guest: Browser) -> None:
     await guest.get("/auth/sign-in")
     headers = {"Content-Type": "application/json"}
     for body in ('{"csrf": "\\ud800"}', '{"csrf": "\\udcff"}'):
@@ -443,7 +443,7 @@ async def test_a_bad_set_up_link_costs_no_hashing(
     assert (await guest.submit(page, "/auth/set-up", **fields)).status == 403
 
 
-def test_time_passes_and_success_forgives() -> None:
+def test_limits_expire_and_a_success_resets_them() -> None:
     now = [0.0]
     limiter = Limiter(each=2, overall=10, seconds=60, clock=lambda: now[0])
     limiter.attempt("a")

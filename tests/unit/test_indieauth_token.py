@@ -237,7 +237,7 @@ async def test_a_code_is_no_token_and_a_token_no_code(stage: Scene) -> None:
 
 
 @pytest.mark.parametrize("scope", ["", "profile", "profile email"])
-async def test_who_someone_is_gives_no_access_token(stage: Scene, scope: str) -> None:
+async def test_identity_scopes_give_no_access_token(stage: Scene, scope: str) -> None:
     code = await allowed(stage.owner, stage.app, scope=scope or None)
     reply = await exchange(stage.owner, stage.app, code)
     assert error(reply) == "invalid_scope"
@@ -266,7 +266,7 @@ async def test_the_authorization_endpoint_says_who_and_gives_no_token(
     assert error(await stage.owner.post("/auth", data=form)) == "invalid_grant"
 
 
-async def test_who_sends_too_slowly_is_not_waited_for(
+async def test_a_slow_client_is_not_waited_for(
     stage: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.http.form._BODY_SECONDS", 0.05)

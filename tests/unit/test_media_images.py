@@ -147,7 +147,7 @@ def test_the_owner_may_keep_what_cameras_write() -> None:
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
-def test_what_moves_goes_on_moving(form: str) -> None:
+def test_animations_are_kept(form: str) -> None:
     rules = Rules(max_side=20, sizes=(10,))
     stored = prepared(moving(form), rules)
     assert getattr(opened(stored.data), "n_frames", 1) == 3

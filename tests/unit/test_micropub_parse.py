@@ -176,7 +176,7 @@ class TestScalars:
 
     @pytest.mark.parametrize("name", ["name", "category", "published", "summary"])
     @pytest.mark.parametrize("value", [[[["x"]]], [True], [{"value": {"a": 1}}], [{"text": "x"}]])
-    def test_what_is_no_text_is_refused(self, name: str, value: Json) -> None:
+    def test_invalid_utf_8_is_refused(self, name: str, value: Json) -> None:
         assert refusal({"properties": {"content": ["x"], name: value}})
 
     def test_lists_of_lists_are_refused(self) -> None:

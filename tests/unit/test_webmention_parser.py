@@ -35,7 +35,7 @@ MATCHES = [
 
 
 @pytest.mark.parametrize("case", MATCHES, ids=[each[0] for each in MATCHES])
-def test_a_link_is_looked_for_by_media_type(case: tuple[str, str, str, str, bool]) -> None:
+def test_the_link_is_searched_for_by_media_type(case: tuple[str, str, str, str, bool]) -> None:
     _, target, body, kind, links = case
     assert read(body.encode(), SOURCE, SOURCE, target, kind, "")["linked"] is links
 
