@@ -7,6 +7,7 @@ The catalogues are ``locale/LANGUAGE/LC_MESSAGES/bridge.po``, and compiled besid
 from __future__ import annotations
 
 import re
+import struct
 from contextvars import ContextVar
 from datetime import UTC, datetime, tzinfo
 from functools import cache
@@ -67,8 +68,12 @@ def current() -> str:
 def _catalogue(language: str) -> NullTranslations:
     if language == LANGUAGES[0]:
         return NullTranslations()
-    with (LOCALE / language / "LC_MESSAGES" / "bridge.mo").open("rb") as compiled:
+    with _file(language).open("rb") as compiled:
         return GNUTranslations(compiled)
+
+
+def _file(language: str) -> Path:
+    return LOCALE / language / "LC_MESSAGES" / "bridge.mo"
 
 
 def translated(text: str) -> str:
@@ -113,11 +118,10 @@ _THOUSANDS = {"de": ".", "es": ".", "fr": "\u202f"}
 @cache
 def _with_places(language: str) -> list[tuple[str, re.Pattern[str]]]:
     """The messages of a catalogue that have places; those of most words first."""
-    known = _catalogue(language)
-    if not isinstance(known, GNUTranslations):
+    if language == LANGUAGES[0]:
         return []
     found = dict[str, tuple[int, re.Pattern[str]]]()
-    for message in map(str, _ids(known)):
+    for message in _singular_messages(_file(language).read_bytes()):
         parts = list(Formatter().parse(message)) if "{" in message else []
         words = sum(map(str.isalpha, "".join(text for text, *_ in parts)))
         if words >= LEAST_WORDS and any(name for _, name, *_ in parts):
@@ -129,10 +133,12 @@ def _with_places(language: str) -> list[tuple[str, re.Pattern[str]]]:
     return [(message, pattern) for message, (_, pattern) in ordered]
 
 
-def _ids(catalogue: GNUTranslations) -> list[str]:
-    """The messages that a catalogue has; a plural is another matter."""
-    messages = catalogue._catalog  # type: ignore[attr-defined]
-    return [each for each in messages if isinstance(each, str)]
+def _singular_messages(compiled: bytes) -> list[str]:
+    """The messages without a plural form in a ``.mo`` file (GNU gettext manual 10.3)."""
+    count, table = struct.unpack_from("<II", compiled, 8)
+    places = struct.iter_unpack("<II", compiled[table : table + 8 * count])
+    messages = [compiled[start : start + length] for length, start in places]
+    return [each.decode() for each in messages if each and b"\0" not in each]
 
 
 def _words(text: str, **values: object) -> str:

@@ -35,6 +35,8 @@ from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
 log = logging.getLogger(__name__)
 
+#: The start of queries for posts: POST is a fixed list of columns.
+_POSTS = f"SELECT {POST} FROM posts"  # noqa: S608 - no value of a user's is in it
 _BATCH = 500
 #: A batch on sites whose readers and plugins take milliseconds for a file, so that progress shows.
 _SLOW_BATCH = 100
@@ -114,17 +116,15 @@ class PostIndex:
         key = canonical(url, self._own)
         return (
             found
-            or self._one(f"SELECT {POST} FROM posts WHERE address = ? ORDER BY path LIMIT 1", key)  # noqa: S608
+            or self._one(f"{_POSTS} WHERE address = ? ORDER BY path LIMIT 1", key)
             or self._one(
-                f"SELECT {POST} FROM aliases JOIN posts USING (path)"  # noqa: S608 - fixed names
-                " WHERE aliases.address = ? LIMIT 1",
-                key,
+                f"{_POSTS} JOIN aliases USING (path) WHERE aliases.address = ? LIMIT 1", key
             )
         )
 
     def find_by_path(self, path: str) -> IndexedPost | None:
         """The post in a file."""
-        return self._one(f"SELECT {POST} FROM posts WHERE path = ?", path)  # noqa: S608
+        return self._one(f"{_POSTS} WHERE path = ?", path)
 
     def is_at(self, entry: IndexedPost, url: str) -> bool:
         """Whether a post has, or once had, this URL."""
@@ -225,8 +225,8 @@ class PostIndex:
         # Towards newer posts the nearest come first, so the page is read backwards and reversed.
         order = "published ASC, path DESC" if before is not None else "published DESC, path ASC"
         query = (
-            f"SELECT {POST} FROM posts WHERE {' AND '.join(where)}"  # noqa: S608 - fixed parts; values are bound
-            f" ORDER BY {order} LIMIT ? OFFSET ?"
+            # ``where`` and ``order`` are fixed texts; all values are bound.
+            f"{_POSTS} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ? OFFSET ?"
         )
         with self._reading:
             rows = self._reader.execute(query, (*values, limit, offset)).fetchall()
