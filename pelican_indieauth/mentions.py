@@ -114,8 +114,8 @@ class MentionIndex:
         self.form = form
 
     def __call__(self, path: str) -> Mentions:
-        """What is said of one post."""
-        return _read(self._by_post.get(path, ()), self._urls)
+        """The mentions of the post in the file ``path``."""
+        return _mentions_in(self._by_post.get(path, ()), self._urls)
 
     def version(self, path: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """The files of these mentions, with their stamps."""
@@ -188,9 +188,16 @@ def attach(
 
 
 def of_home(content: Path, folder: str, urls: Urls) -> Mentions:
-    """What others say of the site's home page, for the templates that show it."""
-    files = _targets(content / folder) if folder else {}
-    return _read([file for file, target in files.items() if _place(target, urls) == "/"], urls)
+    """The mentions of the site's home page, for templates that show them."""
+    files = targets(content / folder) if folder else {}
+    home = [file for file, target in files.items() if _path_of(target, urls) == "/"]
+    return _mentions_in(home, urls)
+
+
+def _mentions_in(files: Sequence[str], urls: Urls) -> Mentions:
+    if not files:
+        return NONE
+    return mentions_of([entry for file in files if (entry := read(file)) is not None], urls)
 
 
 def _url_of(content: Any, urls: Urls) -> str:
@@ -225,173 +232,3 @@ def _path_of(url: str, urls: Urls) -> str:
             path = path[: -len(index)]
     query = f"?{parts.query}" if parts.query else ""
     return f"{path.rstrip('/') or '/'}{query}"
-
-
-class _Stamp(NamedTuple):
-    modified: int
-    size: int
-    inode: int
-
-
-#: Which post each file is about, over all builds of a process that goes on; ``None`` for a file
-#: that is not a mention.
-_KNOWN: dict[str, tuple[_Stamp, str | None]] = {}
-
-
-def _targets(folder: Path) -> dict[str, str]:
-    """Every mention's file and target. Only files that are new, or others than before, are read."""
-    root = str(folder)
-    there = dict(sorted(_files(root)))
-    for path in [path for path in _KNOWN if path.startswith(f"{root}{os.sep}")]:
-        if path not in there:
-            del _KNOWN[path]
-    found = {}
-    for path, stamp in there.items():
-        known = _KNOWN.get(path)
-        if known is None or known[0] != stamp:
-            said = _entry(path, warn=True)
-            known = _KNOWN[path] = (stamp, None if said is None else said["wm-target"])
-        if known[1] is not None:
-            found[path] = known[1]
-    return found
-
-
-def _files(folder: str, *, top: bool = True) -> Iterator[tuple[str, _Stamp]]:
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    for entry in entries:
-        # Tombstones and rules are not mentions.
-        if entry.is_dir(follow_symlinks=False):
-            if not (top and entry.name == "gone"):
-                yield from _files(entry.path, top=False)
-        elif not top and entry.name.endswith(".json"):
-            status = entry.stat()
-            yield entry.path, _Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-def _entry(path: str, *, warn: bool = False) -> dict[str, Any] | None:
-    """What one file says; ``None``, and perhaps a warning, where it is not a mention."""
-    try:
-        said = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        if warn:
-            logger.warning("%s is passed over: %s", path, error)
-        return None
-    if path.endswith(f"{os.sep}{_COUNTED}"):
-        return _counted(path, said)
-    if path.endswith(f"{os.sep}{_COUNTS}"):
-        return _counted_elsewhere(said)
-    if not isinstance(said, dict) or not isinstance(said.get("wm-target"), str):
-        if warn:
-            logger.warning("%s is passed over: it names no wm-target", path)
-        return None
-    return said
-
-
-def _counted(path: str, said: Any) -> dict[str, Any] | None:
-    """How many more there are of the post whose mentions are beside this file."""
-    counts = said.values() if isinstance(said, dict) else ()
-    more = sum(count for count in counts if isinstance(count, int) and count > 0)
-    for file in sorted(Path(path).parent.glob("*-*.json")):
-        beside = _entry(str(file))
-        if beside is not None:
-            return {"wm-target": beside["wm-target"], "more": more}
-    return None
-
-
-def _counted_elsewhere(said: Any) -> dict[str, Any] | None:
-    """How many responses the copies of a post have that have no files."""
-    if not isinstance(said, dict) or not isinstance(said.get("wm-target"), str):
-        return None
-    copies = said.get("counts")
-    kinds = copies.values() if isinstance(copies, dict) else ()
-    counts = [count for each in kinds if isinstance(each, dict) for count in each.values()]
-    more = sum(count for count in counts if isinstance(count, int) and count > 0)
-    return {"wm-target": said["wm-target"], "more": more}
-
-
-def _read(files: Sequence[str], urls: Urls) -> Mentions:
-    if not files:
-        return NONE
-    read = (_entry(file) for file in files)
-    return _mentions([said for said in read if said is not None], urls)
-
-
-def _mentions(every: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
-    lists: defaultdict[str, dict[str, tuple[str, Mention]]] = defaultdict(dict)
-    more = 0
-    for said in every:
-        if "more" in said and "wm-property" not in said:
-            more += said["more"]
-            continue
-        name = LISTS.get(str(said.get("wm-property")), "mentions")
-        mention = _mention(said, urls, silent=name in _SILENT)
-        if mention is not None:
-            when = str(said.get("published") or said.get("wm-received") or "")
-            # The same response in two files, after a merge by hand perhaps, is there once.
-            lists[name].setdefault(mention.url, (_sortable(when), mention))
-    in_order = {
-        name: tuple(mention for _, mention in sorted(found.values(), key=lambda each: each[0]))
-        for name, found in lists.items()
-    }
-    return Mentions(**in_order, more=more)
-
-
-def _mention(
-    said: Mapping[str, Any], urls: Urls, *, silent: bool = False, depth: int = 0
-) -> Mention | None:
-    url = _web(said.get("url"), urls) or _web(said.get("wm-source"), urls)
-    if url is None:
-        return None
-    author = said.get("author")
-    card: Mapping[str, Any] = author if isinstance(author, dict) else {}
-    content = said.get("content")
-    text = content.get("text") if isinstance(content, dict) else content
-    children = said.get("wm-children") if depth < _DEEPEST else None
-    photo = card.get("photo")
-    return Mention(
-        url,
-        author=_text(card.get("name")) or escape(urlsplit(url).netloc),
-        author_url=_web(card.get("url"), urls),
-        face=urls.web(photo) if urls.own(photo) else None,
-        text=Markup() if silent else _text(text),
-        name=Markup() if silent else _text(said.get("name")),
-        published=_moment(said.get("published")),
-        via=_text(said.get("wm-via")),
-        rsvp=_text(said.get("rsvp")),
-        children=tuple(
-            child
-            for each in (children if isinstance(children, list) else [])
-            if isinstance(each, dict)
-            and (child := _mention(each, urls, depth=depth + 1)) is not None
-        ),
-    )
-
-
-def _web(value: Any, urls: Urls) -> str | None:
-    """An address elsewhere: the site's own are none."""
-    return urls.web(value) if isinstance(value, str) and "://" in value[:8] else None
-
-
-def _text(value: Any) -> Markup:
-    return escape(value) if isinstance(value, str) else Markup()
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value)
-    except (ValueError, TypeError):
-        return None
-
-
-def _sortable(text: str) -> str:
-    moment = _moment(text)
-    if moment is None:
-        return text
-    try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-    except OverflowError:
-        # A day that only its own time zone's calendar has: before the year 1, or after 9999.
-        return text
