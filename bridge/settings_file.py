@@ -278,7 +278,9 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
         # Said, not left empty by mistake.
         may_be_root = key == "content.folder" and value
         if path.is_absolute() or ".." in path.parts or (is_root and not may_be_root):
-            yield _Wrong(key, f"{value!r} leads outside", "Write a relative path without '..'")
+            yield _Wrong(
+                key, f"{value!r} is outside of its folder", "Write a relative path without '..'"
+            )
 
 
 def _wrong_command(rebuild: Rebuild) -> Iterator[_Wrong]:

@@ -103,38 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", help="try everything on a sample site, on this machine")
-    demo.add_argument("--dir", type=Path, help="where (default: a new temporary folder)")
-    demo.add_argument("--port", type=int, default=0, help="default: a free one")
-    demo.add_argument(
-        "--fake-network",
-        action="store_true",
-        help="with a pretended Mastodon and Bluesky on this machine, to see copies appear",
-    )
-    demo.set_defaults(run=_demo)
-
-    init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
-    init.add_argument(
-        "site", nargs="?", default="", help="a clone of the site, or its repo's URL (default: .)"
-    )
-    init.add_argument(
-        "--settings",
-        help="Pelican's settings, from the folder of the site (default: publishconf.py or"
-        " pelicanconf.py, or what looks like them)",
-    )
-    init.add_argument("--me", help="the site's address, where you are not asked")
-    init.add_argument("--public-url", help="where the world will reach the bridge")
-    init.add_argument(
-        "--remote",
-        help="where the bridge pushes posts to (default: the upstream of the clone's branch if"
-        " that is on the network, else the clone)",
-    )
-    init.add_argument("--yes", action="store_true", help="take every default, ask nothing")
-    init.add_argument(
-        "--skip-build", action="store_true", help="do not prove that the site can be built"
-    )
-    init.set_defaults(run=_init)
-
+    _add_demo(commands)
+    _add_init(commands)
     for name, run, text in (
         ("serve", _serve, "run the bridge"),
         ("check", _check, "find what does not work, and how to fix it"),
@@ -183,6 +153,11 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
     init.add_argument(
         "site", nargs="?", default="", help="a clone of the site, or its repo's URL (default: .)"
+    )
+    init.add_argument(
+        "--settings",
+        help="Pelican's settings file, relative to the site's folder (default: publishconf.py,"
+        " pelicanconf.py, or a file that looks like one)",
     )
     init.add_argument("--me", help="the site's URL (default: asked for)")
     init.add_argument("--public-url", help="the bridge's public URL (default: asked for)")

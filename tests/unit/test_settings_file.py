@@ -93,7 +93,7 @@ def test_the_environment_alone_is_enough() -> None:
         (LEAST + '[rebuild]\nmode = "fast"', ["rebuild.mode", "'fast'", "resident, command"]),
         (LEAST + '[rebuild]\nmode = "webhook"', ["rebuild.webhook", "empty"]),
         (LEAST + '[content]\nfolder = "/etc"', ["content.folder", "/etc", "relative"]),
-        (LEAST + '[content]\nfolder = ""', ["content.folder", "leads outside"]),
+        (LEAST + '[content]\nfolder = ""', ["content.folder", "outside of its folder"]),
         (LEAST + '[media]\nfolder = "../x"', ["media.folder", "../x"]),
         (LEAST + '[media]\nfolder = "."', ["media.folder", "'.'"]),
         (LEAST + '[publish]\nauthor = "me"', ["publish.author", "Name <mail@host>"]),
