@@ -90,7 +90,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
 
 
 def _folder(text: str) -> str:
-    """A folder in the repo without what may be left out, ``""`` for the root (``.``)."""
+    """A folder of the repo in its shortest form, ``""`` for the root (``.``)."""
     path = PurePosixPath(text).as_posix()
     return "" if path == "." else path
 
@@ -275,7 +275,7 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
     for key, value in given.items():
         path = PurePosixPath(value)
         is_root = not path.parts
-        # Said, not left empty by mistake.
+        # An explicit ".", not an empty string.
         may_be_root = key == "content.folder" and value
         if path.is_absolute() or ".." in path.parts or (is_root and not may_be_root):
             yield _Wrong(

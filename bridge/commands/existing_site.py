@@ -42,7 +42,7 @@ _RECIPES = (
 )
 #: Matches Pelican, an action of that name, or its Makefile.
 _BUILDS = re.compile(r"pelican|\bmake (?:publish|github)\b", re.IGNORECASE)
-#: What people start Pelican with.
+#: The programs that are used to run Pelican.
 _PROGRAMS = (
     *("Makefile", "makefile", "GNUmakefile", "justfile", "tasks.py", "fabfile.py", "noxfile.py"),
     *("tox.ini", "pyproject.toml", "package.json", "Dockerfile", "*.sh"),
@@ -59,7 +59,7 @@ _SETTING = re.compile(
     r"|ARTICLE_PATHS|PAGE_URL|MARKDOWN|DELETE_OUTPUT_DIRECTORY)[ \t]*(?::[^=\n]+)?=",
     re.MULTILINE,
 )
-#: So many of these are in no other file of Python.
+#: No other Python file has this many of these.
 _ENOUGH = 3
 _TAKES_OVER = re.compile(r"^from\s+(?:[\w.]*\.)?(\w+)\s+import\s+\*", re.MULTILINE)
 _PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
@@ -98,8 +98,8 @@ class ExistingSite:
         content = (self.conf.parent / (self._usual or str(self.values["PATH"]))).resolve()
         if not content.is_relative_to(self.root):
             raise Refused(
-                f"Pelican's PATH is {content}. Let it be a folder inside of {self.root}: the bridge"
-                " writes posts there, and nowhere else."
+                f"Pelican's PATH is {content}. It must be a folder inside of {self.root}: the"
+                " bridge writes posts only there."
             )
         if submodule := submodule_of(self.root, content):
             raise Refused(
@@ -110,7 +110,9 @@ class ExistingSite:
 
     @property
     def _usual(self) -> str:
-        """The content folder of quickstarts before 3.4, whose Makefile names it and no setting."""
+        """``content``, which the Makefile of quickstarts before 3.4 names instead of the
+        settings.
+        """
         is_unset = self.values["PATH"] == os.curdir
         return _CONTENT if is_unset and self.conf.with_name(_CONTENT).is_dir() else ""
 
@@ -229,18 +231,18 @@ class ExistingSite:
 def find_site(
     root: Path, start: Path, *, named: str = "", choose: Callable[[list[str]], str] = _none_of
 ) -> ExistingSite:
-    """The site in the repo at ``root``, looked for from ``start``, a folder in it.
+    """Find the site in the repo at ``root``, starting from ``start``, a folder in it.
 
-    ``named`` is the file of the settings, from ``start``; without it ``choose`` gets the names of
-    those that may be them, where that is not clear, and says which (``""``: none).
+    ``named`` is the settings file, relative to ``start``. Without it, and if several files could be
+    the settings, ``choose`` gets their names and returns one (``""``: none of them).
 
-    Raises :class:`Refused`, and :class:`~bridge.errors.SiteBroken` where Pelican cannot read its
+    Raises :class:`Refused`, and :class:`~bridge.errors.SiteBroken` if Pelican cannot read its
     settings.
     """
     if named:
         settings = (start / named).resolve()
         if not (settings.is_file() and settings.is_relative_to(root)):
-            raise Refused(f"{settings} is no file in {root}: name Pelican's settings there.")
+            raise Refused(f"{settings} is not a file in {root}: give Pelican's settings file.")
         return _with_settings(root, settings)
     conf = _find_conf(root, start)
     if conf is None:
@@ -264,7 +266,7 @@ def _with_settings(root: Path, settings: Path) -> ExistingSite:
 
 
 def read_settings(root: Path, file: Path) -> SiteFacts:
-    """Pelican's settings as ``pelican`` reads them in the owner's clone, read by a confined
+    """Pelican's settings as ``pelican`` reads them in the owner's clone, read in a confined
     process.
 
     Raises :class:`SiteBroken`.
@@ -283,9 +285,9 @@ def read_settings(root: Path, file: Path) -> SiteFacts:
 
 
 def _find_conf(root: Path, start: Path) -> Path | None:
-    """``pelicanconf.py`` in this folder or above it; else the only one that the repo has anywhere.
+    """``pelicanconf.py`` in this folder or above it, else the only one in the repo.
 
-    ``None`` where the settings have another name. Raises :class:`Refused`.
+    ``None`` if the settings file has another name. Raises :class:`Refused`.
     """
     for folder in _upwards(root, start):
         if (folder / _CONF).is_file():
@@ -300,7 +302,9 @@ def _find_conf(root: Path, start: Path) -> Path | None:
 
 
 def _find_others(root: Path, start: Path, choose: Callable[[list[str]], str]) -> Path:
-    """Settings of another name: those that the site is published with. Raises :class:`Refused`."""
+    """The settings file, under another name, that the site is published with. Raises
+    :class:`Refused`.
+    """
     anywhere = [file for file in files_named(root, "*.py") if _is_settings(file)]
     here = next(
         filter(None, ([f for f in anywhere if f.parent == up] for up in _upwards(root, start))),
@@ -328,8 +332,10 @@ def _find_others(root: Path, start: Path, choose: Callable[[list[str]], str]) ->
 
 
 def _likely(root: Path, folder: Path) -> list[Path]:
-    """Settings in a folder that are likely those for publishing, the likeliest first: what a
-    recipe names for ``pelican -s``, and what takes over another file's settings."""
+    """The files in a folder that are probably the settings for publishing, the likeliest
+    first: those that a build recipe names for ``pelican -s``, and those that import another
+    file's settings.
+    """
     texts = [file for name in _PROGRAMS for file in sorted(folder.glob(name))]
     texts += [file for name in _RECIPES for file in sorted(root.glob(name))]
     found: dict[Path, None] = {}
@@ -340,7 +346,7 @@ def _likely(root: Path, folder: Path) -> list[Path]:
         if _base_of(file) is not None:
             found[file] = None
     likely = [file for file in found if file.is_file() and _is_settings(file)]
-    # Those that take over another's settings say what is different where it is published.
+    # A file that imports another's settings has what differs on the published site.
     return sorted(likely, key=lambda file: _base_of(file) is None)
 
 
@@ -353,13 +359,15 @@ def _text(file: Path) -> str:
 
 
 def _is_settings(file: Path) -> bool:
-    """Whether a file looks like Pelican's settings: some of them, or all of another file's."""
+    """Whether a file looks like Pelican's settings: it sets some of them, or imports another
+    file's.
+    """
     names = set(_SETTING.findall(_text(file)))
     return len(names) >= _ENOUGH or bool(names and _base_of(file))
 
 
 def _base_of(file: Path) -> Path | None:
-    """The settings beside a file that it takes over."""
+    """The settings file beside ``file`` that it imports."""
     for match in _TAKES_OVER.finditer(_text(file)):
         base = file.with_name(f"{match[1]}.py")
         if base.is_file() and base != file and _SETTING.search(_text(base)):

@@ -76,13 +76,13 @@ class Plan:
 def init(
     site: str, *, settings: str, me: str | None, public_url: str | None, remote: str, ask: bool
 ) -> None:
-    """Write ``bridge.toml`` in the current folder and say what is left to do.
+    """Write ``bridge.toml`` in the current folder and print what is left to do.
 
-    ``site`` is the owner's clone or the URL of the repo, ``settings`` the file of Pelican's
-    settings in it (``""``: the one that is found), ``remote`` where posts are to be pushed
-    (``""``: as :class:`~bridge.store.setup.OwnerRepo` has it). In a clone that is pushed to, git is
-    set up for that; nothing else there changes. An existing ``bridge.toml`` is kept, and what an
-    earlier version had made is brought to where it is now.
+    ``site`` is the owner's clone or the repo's URL, ``settings`` Pelican's settings file in it
+    (``""``: search for it), ``remote`` where posts are pushed to (``""``: as
+    :class:`~bridge.store.setup.OwnerRepo` finds it). If that is a clone, git is configured there to
+    take pushes; nothing else in it changes. An existing ``bridge.toml`` is kept, and a set-up by an
+    earlier version is upgraded.
 
     Raises :class:`~bridge.errors.Refused`, and :class:`~bridge.settings.SettingsError` for
     Pelican's settings; then no ``bridge.toml`` was written.
@@ -127,7 +127,7 @@ class Interview:
         self._me = ""
 
     def settings(self, found: list[str]) -> str:
-        """Which of several files has the settings; ``""`` where no one says."""
+        """Which of several files has the settings; ``""`` if there is no answer."""
         return self._answer(f"Which is your site published with: {', '.join(found)}", "")
 
     def me(self, given: str | None, suggested: str) -> str:

@@ -90,7 +90,7 @@ def _leave_clone(config: Path, settings: Settings, remote: str) -> str:
     if not settings.publish.author and found.author:
         changes["publish", "author"] = found.author
     if not settings.rebuild.output and settings.rebuild.mode in {"resident", "command"}:
-        # The pages stay where a web server may look for them.
+        # Pages stay in the folder that a web server may be serving.
         site = find_site(found.root, found.root, named=settings.site.settings)
         changes["rebuild", "output"] = str(site.output)
     text = _changed(config, changes)

@@ -1,8 +1,7 @@
 """Extracts an h-cite from another site's page.
 
-Only runs in :mod:`bridge.net.parser_process`, as does :mod:`bridge.webmention.incoming.parser`,
-which uses parts of it: a page of some kilobytes can be made to keep a parser of HTML busy for
-minutes.
+Only runs in :mod:`bridge.net.parser_process`, like :mod:`bridge.webmention.incoming.parser`, which
+uses parts of it: a hostile page can keep an HTML parser busy for minutes.
 """
 
 from __future__ import annotations
@@ -31,9 +30,10 @@ _WEB_URL = re.compile(r"https?://[^\s<>\"'\\`]+", re.IGNORECASE)
 
 
 def cite(html: bytes, url: str, charset: str | None = None) -> dict[str, Any] | None:
-    """The h-cite of a page, or ``None`` where there is nothing to cite.
+    """The h-cite of a page, or ``None`` if there is nothing to cite.
 
-    From its microformats, else from Open Graph and similar metadata, else from its title.
+    Made from the page's microformats, else from Open Graph and similar metadata, else from its
+    title.
     """
     page = BeautifulSoup(html, "html5lib", from_encoding=charset or utf8(html))
     items: list[dict[str, Any]] = mf2py.parse(doc=page, url=url, metaformats=True)["items"]

@@ -8,14 +8,14 @@ from typing import Any
 from bridge.net.fetch import Fetched
 from bridge.net.sandboxed_parse import parse_in_subprocess
 
-#: Never imported here: parsers of HTML need a third of the memory of the rest of the bridge.
+#: Not imported here: HTML parsers need a third as much memory as the rest of the bridge.
 _CITE = "bridge.context.cite:cite"
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _SECONDS = 40.0
 
 
 async def read_cite(page: Fetched) -> dict[str, Any] | None:
-    """The h-cite of a page, or ``None`` where it is not HTML or has nothing to cite."""
+    """The h-cite of a page, or ``None`` if it is not HTML or has nothing to cite."""
     kind = Message()
     kind["Content-Type"] = page.headers.get("Content-Type", "")
     if kind.get_content_type() not in _HTML:

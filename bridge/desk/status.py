@@ -215,7 +215,7 @@ class StatusHandlers:
 
 
 def _slow(build: BuildStatus) -> Json:
-    """Why each change costs a whole run of Pelican; ``None`` where the site is kept warm."""
+    """Why each change needs a full run of Pelican; ``None`` if the site is kept loaded."""
     if build.slow is None:
         return None
     return {"reason": build.slow.reason, "remedy": build.slow.remedy}

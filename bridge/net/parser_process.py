@@ -1,9 +1,8 @@
 """The process that parses untrusted pages, one after the other.
 
-:mod:`bridge.net.sandboxed_parse` starts it and talks to it over a socket, its standard input. To
-parse HTML as browsers do takes libraries that the bridge itself does without, since they take
-memory, and a page made for it can keep a parser busy for minutes: here it costs the limits of this
-process and nothing else. What fails ends the process.
+:mod:`bridge.net.sandboxed_parse` starts it and talks to it over a socket, its standard input. HTML
+parsers that follow the HTML standard need libraries that take much memory, and a hostile page can
+keep one busy for minutes: here only this process pays for both. Whatever fails ends the process.
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ from typing import Any
 
 from bridge.runtime.memory import give_back
 
-#: Of a question: the length of what is asked, as JSON, and that of the page behind it.
+#: The header of a request: the lengths of its JSON and of the page that follows.
 QUESTION = struct.Struct(">II")
-#: Of an answer: its length, as JSON, and whether there may be another question.
+#: The header of a response: the length of its JSON, and whether the process takes another request.
 ANSWER = struct.Struct(">I?")
 
 _CPU_SECONDS = 20
 _MEMORY = 1024**3
-#: A process that has ever used so much memory parses no other page: what is freed stays its own.
+#: A process that ever used this much memory parses no other page: Python rarely returns memory to
+#: the system.
 _LARGE_KILOBYTES = 150 * 1024
 
 
@@ -45,7 +45,7 @@ def main() -> None:
             answer = json.dumps(_parse(page, **json.loads(asked))).encode()
             bridge.sendall(ANSWER.pack(len(answer), not _is_large()) + answer)
             del asked, page, answer
-            # A parsed page refers to itself all over.
+            # A parsed page contains reference cycles.
             gc.collect()
             give_back()
 
@@ -56,7 +56,7 @@ def _parse(page: bytes, function: str, arguments: list[str]) -> Any:
 
 
 def _limit_processor_time() -> None:
-    """Have this process end after some more seconds of processor time: a limit for each page."""
+    """Set a limit of processor time for the next page; the process is killed when it is reached."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     limit = math.ceil(usage.ru_utime + usage.ru_stime) + _CPU_SECONDS
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)

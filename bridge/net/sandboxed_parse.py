@@ -1,7 +1,7 @@
 """Parses untrusted pages and pictures in subprocesses with limits of time and memory.
 
-The process that parses pages (:mod:`bridge.net.parser_process`) is kept for a while: to start one
-takes a third of a second of processor time, ten times as long as to parse a page.
+The process that parses pages (:mod:`bridge.net.parser_process`) is reused for a while: starting one
+takes a third of a second of processor time, ten times as long as parsing a page.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from bridge.net.parser_process import ANSWER, QUESTION
 log = logging.getLogger(__name__)
 
 _PROJECT = Path(__file__).parents[2]
-#: For so many seconds a process is kept that has nothing to do, and so many of them.
+#: How long an idle process is kept, and how many of them.
 _IDLE_SECONDS = 60.0
 _MOST_IDLE = 2
 
 
 async def parse_in_subprocess(function: str, *arguments: str, page: bytes, seconds: float) -> Any:
-    """Call ``function`` (``"package.module:name"``) with the page and ``arguments`` elsewhere.
+    """Call ``function`` (``"package.module:name"``) with the page and ``arguments`` in another
+    process.
 
-    Returns its result, which JSON can hold; ``None`` where it fails, or takes more time or memory
-    than it may. Cancelling this ends the call.
+    Returns its result, as JSON has it, or ``None`` if it fails or exceeds its limits of time and
+    memory. Cancelling this ends the call.
     """
     parser = _parsers.take()
     keep = False
@@ -43,7 +44,7 @@ async def parse_in_subprocess(function: str, *arguments: str, page: bytes, secon
         log.info("%s took too long", function)
         return None
     except (OSError, EOFError):
-        # What uses up what the process may use ends it.
+        # A process that exceeds its limits is killed.
         return None
     finally:
         if keep:
@@ -54,7 +55,7 @@ async def parse_in_subprocess(function: str, *arguments: str, page: bytes, secon
 
 
 class _Parser:
-    """A process that parses pages, and this end of the socket to it."""
+    """A process that parses pages, with this end of the socket to it."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -72,9 +73,9 @@ class _Parser:
     async def ask(
         self, function: str, arguments: tuple[str, ...], page: bytes
     ) -> tuple[bytes, bool]:
-        """Have a page parsed; the answer, and whether the process takes another page.
+        """Parse a page; returns the result, and whether the process takes another page.
 
-        Raises ``OSError`` or ``EOFError`` where the process has ended.
+        Raises ``OSError`` or ``EOFError`` if the process has ended.
         """
         asked = json.dumps({"function": function, "arguments": arguments}).encode()
         data = QUESTION.pack(len(asked), len(page)) + asked + page
@@ -83,11 +84,11 @@ class _Parser:
         return await self._receive(size), more
 
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         self._socket.close()
@@ -103,13 +104,13 @@ class _Parser:
 
 
 class _Parsers:
-    """The processes that have nothing to do at the moment. One pool for the whole process."""
+    """The idle processes; one pool for the whole bridge."""
 
     def __init__(self) -> None:
         self._idle: list[_Parser] = []
 
     def take(self) -> _Parser:
-        """A process that has nothing to do; a new one where there is none."""
+        """An idle process, or a new one."""
         while self._idle:
             parser = self._idle.pop()
             if not parser.has_ended():
@@ -118,7 +119,7 @@ class _Parsers:
         return _Parser()
 
     def put_back(self, parser: _Parser) -> None:
-        """Keep a process for the next page, for some time."""
+        """Keep a process for the next page, for a while."""
         parser.since = time.monotonic()
         self._idle.append(parser)
         while len(self._idle) > _MOST_IDLE:
@@ -126,7 +127,7 @@ class _Parsers:
         asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._end_idle)
 
     def end_all(self) -> None:
-        """End every process that is kept."""
+        """End all idle processes."""
         while self._idle:
             self._idle.pop().end()
 

@@ -11,7 +11,7 @@ from bridge.store import Version
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Why each change costs a whole run of Pelican, in the words of ``since …``, and what helps."""
+    """Why each change needs a full run of Pelican (a clause after "since"), and the remedy."""
 
     reason: str
     remedy: str

@@ -48,10 +48,10 @@ class Withheld:
                 self.found.append((generator, draft))
 
     def write_previews(self) -> None:
-        """Write the pages of withheld posts to the previews' folder, if there is one.
+        """Write the pages of withheld posts to the folder for previews, if there is one.
 
-        When all else is written, so that it makes no difference to anything else. Pages of what is
-        not withheld any longer go.
+        Runs after all other writing, so that it has no effect on that. Pages of posts that are no
+        longer withheld are removed.
         """
         if not os.environ.get(PREVIEWS):
             return
@@ -62,10 +62,10 @@ class Withheld:
                 place.unlink()
 
     def write_early(self, files: Collection[str]) -> list[str]:
-        """Write the pages of posts in these files alone, before anything else is written.
+        """Write only the pages of the posts in these files, before anything else is written.
 
-        For a builder that shows each page as soon as it is there. Returns the paths in the output
-        that they would have.
+        For a builder that publishes each page as soon as it is written. Returns the paths that they
+        would have in the output.
         """
         if not os.environ.get(PREVIEWS):
             return []
@@ -112,7 +112,7 @@ def _parts(save_as: str) -> list[str]:
 
 
 def _write(folder: Path, generator: Any, post: Any) -> Path | None:
-    """Write one page at once; where it is, ``None`` if the theme fails on it."""
+    """Write one page now. Returns its path, or ``None`` if the theme fails on it."""
     place = folder.joinpath(*_parts(post.save_as))
     half = place.with_name(f".{place.name}")
     try:

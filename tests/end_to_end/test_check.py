@@ -305,7 +305,7 @@ async def test_why_a_site_is_not_kept_warm(world: World) -> None:
     world.commit("publishconf.py", "RELATIVE_URLS = True")
     status, told = await world.check()
     assert status == 0, told
-    assert "every post costs a whole run of Pelican, since RELATIVE_URLS is set" in told
+    assert "each change needs a full run of Pelican, since RELATIVE_URLS is set" in told
     assert "Set RELATIVE_URLS = False" in told
 
 

@@ -372,7 +372,7 @@ async def test_posts_at_the_root_of_the_repo(
     ended = run("init", site, "--yes", cwd=bridge, proving=True)
     told = ended.stdout
     assert "`pelican` makes the same" in told, ended
-    assert "whole run of Pelican" not in told
+    assert "full run of Pelican" not in told
     content = written(bridge)["content"]
     assert content["folder"] == "."
     assert content["path"].startswith("posts/{category}/")

@@ -377,7 +377,7 @@ async def test_a_bomb_goes_no_further_than_the_limit(
 async def test_what_cannot_be_bounded_is_not_unpacked(local: GuardedFetch, encoding: str) -> None:
     answer = web.Response(body=b"??", headers={"Content-Encoding": encoding})
     async with client_site({"/x": answer}) as base:
-        with pytest.raises(FetchError, match="compressed"):
+        with pytest.raises(FetchError, match="content encoding"):
             await local.fetch(f"{base}/x")
 
 

@@ -225,7 +225,7 @@ def test_targets_come_from_the_environment_as_json(tmp_path: Path) -> None:
         '[{"uid": "u"}]': r"targets\[0\]\.name: is missing",
         '[{"uid": "u", "name": "n", "x": 1}]': r"targets\[0\]\.x: is not a setting",
         '[{"uid": "u", "name": "n", "type": "mastodon"}]': r"targets\[0\]\.server: is missing",
-        '[{"uid": "u", "name": "n", "type": "bluesky"}]': r"targets\[0\]\.uid: 'u' names no",
+        '[{"uid": "u", "name": "n", "type": "bluesky"}]': r"targets\[0\]\.uid: 'u' does not name",
         '[{"uid": "u", "name": "n"}, {"uid": "u", "name": "m"}]': r"targets\[1\]\.uid.*twice",
         "[": "is not JSON",
     }.items():
@@ -239,7 +239,7 @@ def test_a_confined_command_without_a_folder_for_its_pages_is_refused(
     tmp_path: Path, mode: str
 ) -> None:
     text = f'{LEAST}[rebuild]\nmode = "{mode}"\ncommand = ["make", "publish"]\n'
-    told = r"rebuild\.command.*no word with \{output\}.*OUTPUT=\{output\}.*confined = false"
+    told = r"rebuild\.command.*contains no \{output\}.*OUTPUT=\{output\}.*confined = false"
     with pytest.raises(SettingsError, match=told):
         load(write(tmp_path, text), {})
     # It could write its pages nowhere; unconfined it knows itself where they go.

@@ -291,7 +291,9 @@ def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
 async def _build(
     store: GitStore, checkout: Path, output: Path, head: Version, settings: Settings
 ) -> Outcome:
-    """As the bridge builds, but for no one to see; a command of the owner's may do more."""
+    """Build the site as the bridge does, but publish nothing. A custom command may have other
+    effects.
+    """
     state = checkout.with_name("state")
     sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
     beside = (checkout / settings.site.settings).parent
@@ -324,8 +326,8 @@ def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
     if outcome.slow is not None:
         yield Finding(
             "build",
-            f"every post costs a whole run of Pelican, since {outcome.slow.reason}",
-            f"{outcome.slow.remedy}; or leave it, if you can wait for that.",
+            f"each change needs a full run of Pelican, since {outcome.slow.reason}",
+            f"{outcome.slow.remedy}; or ignore this, if that is fast enough.",
             broken=False,
         )
     for warning in outcome.warnings:

@@ -94,7 +94,7 @@ async def _check_bridgy(settings: Settings, targets: Sequence[Target]) -> AsyncI
 
 
 def _sent_by_bridgy(settings: Settings) -> set[str]:
-    """The networks from which Bridgy has sent mentions of late, as the site's files tell."""
+    """The networks from which Bridgy has sent mentions recently, according to the site's files."""
     folder = f"{prefix_of(settings.content.folder)}{settings.webmention.folder}"
     try:
         store = GitStore(settings.site.repo, branch=settings.site.branch)

@@ -18,7 +18,7 @@ from bridge.settings import KnownClient
 
 _log = logging.getLogger(__name__)
 
-#: Never imported here: see there.
+#: Not imported here: it only runs in a subprocess.
 _H_APP = "bridge.indieauth.oauth.h_app:name"
 _SECONDS = 5.0
 _MAX_HTML = 256 * 1024
@@ -153,7 +153,9 @@ async def _from_html(client_id: str, fetched: Fetched) -> Client:
 
 
 async def _h_app(page: bytes, client_id: str) -> object:
-    """The result of :mod:`bridge.indieauth.oauth.h_app`; ``None`` if it fails or takes too long."""
+    """The result of :mod:`bridge.indieauth.oauth.h_app`, or ``None`` if it fails or takes too
+    long.
+    """
     if b"h-app" not in page and b"h-x-app" not in page:
         return None
     return await parse_in_subprocess(_H_APP, client_id, page=page, seconds=_SECONDS)
