@@ -50,7 +50,7 @@ def test_invalid_values_are_refused_with_the_valid_ones(demo: Demo) -> None:
     folder = demo.repo.parent
     told = refused("token", "create", "x", "--scope", "create everything", cwd=folder)
     assert "create update delete" in told
-    assert "needs a name" in refused("token", "create", " ", cwd=folder)
+    assert "give the token a name" in refused("token", "create", " ", cwd=folder)
     assert "There is no token '9999'" in refused("token", "revoke", "9999", cwd=folder)
     assert "`token list` shows" in refused("token", "revoke", "nobody", cwd=folder)
 

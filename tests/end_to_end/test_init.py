@@ -371,7 +371,7 @@ async def test_posts_at_the_root_of_the_repo(
     assert "outside of it for the bridge" in refused("init", "--yes", cwd=site)
     ended = run("init", site, "--yes", cwd=bridge, proving=True)
     told = ended.stdout
-    assert "`pelican` makes the same" in told, ended
+    assert "`pelican` builds the same" in told, ended
     assert "full run of Pelican" not in told
     content = written(bridge)["content"]
     assert content["folder"] == "."

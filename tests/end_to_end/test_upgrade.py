@@ -102,7 +102,7 @@ async def test_a_bridge_that_committed_in_the_owners_clone(
         f"[rebuild] output = '{site}/output'",
         f"pushed to your clone, {site}",
         "receive.denyCurrentBranch is updateInstead now",
-        f"is in {bridge}/state now",
+        f" to {bridge}/state.",
     ):
         assert part in told
     text = (bridge / "bridge.toml").read_text()
