@@ -29,6 +29,7 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.get("/desk/edit", owner_page(change.show)),
             web.post("/desk/edit", post_form(change.change)),
             web.post("/desk/context", owner_form(preview.look_up)),
+            web.post("/desk/tags", owner_form(preview.tags)),
             web.post("/desk/places", owner_form(preview.places)),
             web.post("/desk/address", post_form(write.address)),
             web.post("/desk/preview", post_form(preview.at_once)),

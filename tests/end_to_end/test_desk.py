@@ -173,6 +173,14 @@ async def test_the_address_of_a_post_is_told_before_it_is_written(
     assert (await owner.post("/desk/address", [("kind", "note"), ("content", "x")])).status == 403
 
 
+async def test_tags_in_use_are_told_to_a_script_of_ours(owner: Browser, there: Demo) -> None:
+    await write(owner, there, content="With a tag", category="harbour")
+    page = await owner.get("/desk/new")
+    told = await owner.post("/desk/tags", {"csrf": dict(page.form("/desk/new"))["csrf"]})
+    assert "harbour" in json.loads(told.text)["categories"]
+    assert (await owner.post("/desk/tags", {})).status == 403
+
+
 async def test_places_of_earlier_posts_are_suggested(owner: Browser, there: Demo) -> None:
     typed = {"checkin[name]": "Old harbour", "checkin[latitude]": "54.5"}
     await write(owner, there, "checkin", **typed, **{"checkin[longitude]": "9.5"})

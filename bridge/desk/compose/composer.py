@@ -118,7 +118,6 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
         context=await desk.contexts.of(target) if sheet.looks else None,
         channels=index.channels(),
         tags=index.recent_categories(10),
-        all_tags=index.categories()[:_MOST_TAGS],
         targets=desk.settings.syndication.targets,
         room=_ROOM,
         clock=desk.clock,
@@ -129,8 +128,6 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
 
 #: How many characters a copy has room for, by the type of its target; a server may allow more.
 _ROOM = {"mastodon": mastodon().most, "bluesky": BLUESKY.most}
-#: So many tags are suggested from while one is typed, those of most posts first: some 20 kB.
-_MOST_TAGS = 1000
 #: What has a place of its own on the page.
 _OWN_PLACE = ("content", "photo", "video", "audio", "category")
 

@@ -120,6 +120,20 @@ async def look_up(owner: Owner, sent: Form) -> web.StreamResponse:
     return web.json_response(told, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
+#: So many tags are suggested from while one is typed, those of most posts first.
+_MOST_TAGS = 1000
+
+
+async def tags(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST ``/desk/tags``, from a script of ours: ``categories`` are the tags in use, as
+    ``q=category`` has them."""
+    del sent
+    desk = owner.request.app[DESK]
+    await desk.catalogue.refresh()
+    found = desk.catalogue.index.categories()[:_MOST_TAGS]
+    return web.json_response({"categories": found}, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
 async def places(owner: Owner, sent: Form) -> web.StreamResponse:
     """POST ``/desk/places`` (``lat lon``, or neither), from a script of ours: places that posts
     were made at, the nearest first, as ``q=geo`` has them."""

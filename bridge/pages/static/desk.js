@@ -322,7 +322,7 @@ toolbar?.field.addEventListener("keydown", (event) => {
 const SHOWN = 8;
 const line = form.elements.category;
 const list = document.getElementById("tag-list");
-const known = list ? JSON.parse(list.dataset.tags) : [];
+let known = [];
 const fold = (text) => text.toLocaleLowerCase().normalize("NFKC");
 const markOf = (text) => (text.includes(";") ? ";" : ",");
 const split = (text) => text.split(markOf(text)).map((tag) => tag.trim()).filter(Boolean);
@@ -378,6 +378,11 @@ if (list) {
     list.hidden = false;
     combobox.start();
   };
+  // They are asked for once one is about to be typed.
+  line.addEventListener("focus", async () => {
+    known = (await ask("/desk/tags", new URLSearchParams({ csrf: form.elements.csrf.value }))).categories ?? [];
+    if (document.activeElement === line) suggest();
+  }, { once: true });
   // What an input method is still composing is no word yet; it says when it is.
   line.addEventListener("input", (event) => event.isComposing || suggest());
   line.addEventListener("compositionend", suggest);
