@@ -226,9 +226,11 @@ class _Change:
             return self._other_body(file), mf2.with_changes(form=None, changes=())
         form = body.form_of(file, mf2.form, self._rules)
         was_markdown = form in {None, "markdown"} and bool(file.body.strip())
+        # A name that a hand has given a note does not make Markdown of what it says.
+        stays_text = form == "text" and is_markdown(self._old) and "name" not in self.names
         written = body.encode(
             _content(self._new),
-            markdown=was_markdown or is_markdown(self._new),
+            markdown=was_markdown or (is_markdown(self._new) and not stays_text),
             rules=self._rules,
             allowlist=self._allowlist(file) if was_markdown else None,
             as_it_is=was_markdown and not body.is_adapted(file, mf2),

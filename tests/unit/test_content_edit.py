@@ -409,6 +409,21 @@ def test_a_title_that_a_hand_has_written_survives_an_edit_of_the_text(
     assert changed.get("Title") == "Real Title"
 
 
+def test_a_title_by_hand_does_not_make_markdown_of_a_notes_text(rules: SiteRules) -> None:
+    sent = "#hashtag and https://a.example/x\n1. two\nlines"
+    made = compose(post(content=sent), when=WHEN, rules=rules)
+    by_hand = made.with_header("Title", "Real Title")
+    old = read(by_hand, rules)
+    assert old.all("content") == (sent,)
+    new = old.with_properties({"content": (f"{sent}\n#more",)})
+    edited = edit(by_hand, old, new, when=LATER, rules=rules)
+    assert edited.body == by_hand.body.removesuffix("\n") + "  \n\\#more\n"
+    assert read(edited, rules).all("content") == (f"{sent}\n#more",)
+    named = old.with_properties({"name": ("Another",), "content": ("- a\n- b",)})
+    article = edit(by_hand, old, named, when=LATER, rules=rules)
+    assert article.body == "- a\n- b\n", "an app that names it makes an article of it"
+
+
 def test_a_title_that_a_hand_has_written_is_the_name(rules: SiteRules) -> None:
     made = compose(post(content="some first words"), when=WHEN, rules=rules)
     assert "name" not in read(made, rules).properties
