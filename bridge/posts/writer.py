@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,9 +41,10 @@ class PostWriter:
 
         site = self.posts.catalogue.site
         if not action.uploads:
-            refuse_nothing_to_see(action.post, self.posts.rules_without_asking)
+            rules = self.posts.rules_without_asking
+            await asyncio.to_thread(refuse_nothing_to_see, action.post, rules)
         published = published_at(action.post, when, ZoneInfo(site.facts.timezone))
-        wishes = slug_wishes(action.post, action.commands, published)
+        wishes = await asyncio.to_thread(slug_wishes, action.post, action.commands, published)
         settled = await settle(site, write, lambda text: Locate(text, wishes=wishes))
         refuse_effects(settled.answer.whole.effects)
         return settled
@@ -54,7 +56,7 @@ class PostWriter:
 
         ``None`` if nothing changes. Raises as :meth:`compose`.
         """
-        refuse_nothing_to_see(new, self.posts.rules_without_asking, old)
+        await asyncio.to_thread(refuse_nothing_to_see, new, self.posts.rules_without_asking, old)
         refuse_other_formats(path)
         allowed = set[str]()
 
