@@ -24,12 +24,15 @@ _URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 _IN_TARGET = r"[^\s()<>\"`\\{}|&]|&(?!\#?\w+;)"
-_TARGET_STARTS = r"(?:https?://|mailto:|tel:|/(?!/)|\.\.?/|\#(?=\w))"
+_TARGET_STARTS = r"(?:[Hh][Tt][Tt][Pp][Ss]?://|mailto:|tel:|/(?!/)|\.\.?/|\#(?=\w))"
 _TARGET = rf"{_TARGET_STARTS}(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
 #: Between angle brackets, where blanks and any parentheses may stand (CommonMark 6.3).
 _ANGLED = rf"<{_TARGET_STARTS}(?:{_IN_TARGET}|[ ()])+>"
 #: A backtick after a letter is an apostrophe, but in scripts that put no blanks between words.
-_CODE = r"(?<![`0-9A-Za-z\u00c0-\u1fff])`(?![\s`])[^`\\<>&{}\t]*[^`\\<>&{}\s]`(?!`)"
+_CODE = (
+    r"(?<![`0-9A-Za-z\u00c0-\u1fff])(?:`(?![\s`])[^`\t\n]*[^`\s]`"
+    r"|``(?!`)[^`\t\n]*(?:`(?!`)[^`\t\n]*)+``)(?!`)"
+)
 _ALT = r"[^\[\]<>\\`\t]*[^\[\]<>\\`\s]"
 _LABEL = rf"(?:[^\[\]<>\\`\t]|{_CODE}|\[[^\[\]<>\\`\t]*\])+(?<!\s)"
 _TITLE = r"(?:[ ](?:\"[^\"<>&\\`{}\t]*\"|'[^'<>&\\`{}\t]*'))?"
@@ -39,9 +42,10 @@ _LINK = rf"\[[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s]\]\({_TARGET}\)"
 #: have no blanks there.
 _CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 _BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?)\]…—–/{_CJK}-"
-_FIRST = r"[^\W_]|[\"'“‘«(\[#@¿¡`]|~~(?=[^\W_])"
-_LAST = r"(?<=[^\W_])|(?<=[\"'”’».,;:!?)…%+`])|(?<=[^\W_]~~)"
-_STRESSED = rf"{_LINK}|{_CODE}|[^*`\[\]\\<>{{}}&\t]"
+_SIGNS = r"$€£¥₹✅✨❤❌❗❓⚠⚡⭐\U0001f300-\U0001faff"
+_FIRST = rf"[^\W_]|[\"'“‘«(\[#@¿¡`{_SIGNS}]|(?:~~|_)(?=[^\W_])"
+_LAST = rf"(?<=[^\W_])|(?<=[\"'”’».,;:!?)\]…%+`\ufe0f{_SIGNS}])|(?<=[^\W_]~~)|(?<=[^\W_]_)"
+_STRESSED = rf"{_LINK}|{_CODE}|(?!{_LINK})\[|[^*`\[\t]"
 #: A star between letters stresses nothing, as in Leser*innen.
 _BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
 _STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
@@ -56,10 +60,10 @@ _STARS = rf"""
 #: The same with underscores, of which two stand around several words: ``__init__`` is a name. And
 #: struck words, where no script without blanks can have the waves as a sound (はい~~).
 _ALONE = r"\s*\"'“‘«(\[—–/:-"
-_LOW = r"[^_`\[\]\\<>{}&\t]"
-_WAVED = r"[^~`\[\]\\<>{}&\t]"
+_LOW = rf"(?!{_LINK})\[|[^_`\[\t]"
+_WAVED = rf"(?!{_LINK})\[|[^~`\[\t]"
 _LINES = rf"""
-      (?<![^{_ALONE}_])(?P<low>_(?={_FIRST})(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST})_)
+      (?<![^{_ALONE}_])(?P<low>_(?={_FIRST}|\*)(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST}|(?<=\*))_)
       (?![^\s*{_AFTER}])
     | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?:{_LOW})+[ ](?:{_LOW})+(?:{_LAST})__)
       (?![^\s*{_AFTER}])
@@ -84,7 +88,7 @@ _TOKEN = re.compile(
     | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
     | {_STARS}
     | {_LINES}
-    | (?P<url>{_URL})
+    | (?<![0-9A-Za-z])(?P<url>{_URL})
     | {_CHARACTERS}
     """,
     re.VERBOSE,
@@ -93,6 +97,7 @@ _TOKEN = re.compile(
 _IN_LABEL = re.compile(
     rf"(?P<code>{_CODE}) | {_STARS} | {_LINES} | (?P<closing>\]) | {_CHARACTERS}", re.VERBOSE
 )
+_SPECIAL = re.compile(rf"(?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
 _URLS = re.compile(_URL)
 _STRESS = {"both": "***", "strong": "**", "emphasis": "*", "low": "_", "lower": "__"}
 _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
@@ -104,7 +109,8 @@ _RULE = re.compile(r"[|:+ ]*-[-|:+ ]*")
 
 _ENCODED = re.compile(
     rf"""
-      (?<=\S)(?P<break>[ ][ ]\n)
+      (?P<code>{_CODE})
+    | (?<=\S)(?P<break>[ ][ ]\n)
     | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
     | &(?:(?P<name>amp|lt)|\#(?P<number>\d{{1,5}}));
     | <(?P<url>{_URL})>
@@ -171,6 +177,9 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
     found, place, end = set[int](), 0, 0
     for match in _ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
+        if match["code"]:
+            place += len(match["code"])
+            continue
         length = len(match["url"] or (_WAVES if match["struck"] else "x"))
         if urls or not match["url"]:
             found.update(range(place, place + length))
@@ -234,7 +243,9 @@ def _token(match: re.Match[str]) -> str:
         return f"[{_label(match['label'])}]({match['target']})"
     if match["url"]:
         url = _without_punctuation(match["url"])
-        return f"<{url}>{match['url'][len(url) :]}"
+        after = _SPECIAL.sub(_single, match["url"][len(url) :])
+        # Where nothing but a scheme is left, there is no address.
+        return f"{url}{after}" if url.endswith("//") else f"<{url}>{after}"
     return _stressed(match, _inline) or _single(match)
 
 
@@ -261,7 +272,7 @@ def _single(match: re.Match[str]) -> str:
 
 def _words(match: re.Match[str]) -> str:
     if match["code"]:
-        return match["code"][1:-1]
+        return match["code"].strip("`").strip()
     if match["around"]:
         return plain(match["alt"])
     if match["file"]:
@@ -289,6 +300,8 @@ def _decoded(match: re.Match[str]) -> str:
         return "\n"
     if match["number"]:
         return unescape(match.group())
+    if match["code"]:
+        return match["code"]
     if match["struck"]:
         return _WAVES
     return match["escaped"] or _NAMES.get(match["name"] or "") or match["url"]

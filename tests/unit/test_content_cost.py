@@ -29,7 +29,10 @@ def processor_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-@pytest.mark.parametrize("piece", ["[a", "[[", "[a](", "\n", "a\n\n", "> \n", "**a ", "<![CDATA["])
+@pytest.mark.parametrize(
+    "piece",
+    ["[a", "[[", "[a](", "\n", "a\n\n", "> \n", "**a ", "**a & [", "``a`", "_a & ", "<![CDATA["],
+)
 def test_a_note_of_any_characters_is_written_read_and_edited_at_once(
     piece: str, rules: SiteRules
 ) -> None:

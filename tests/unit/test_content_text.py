@@ -400,6 +400,29 @@ def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
         ),
         ("これは`code`です", "これは<code>code</code>です", "これはcodeです"),
         ("it`s 5 o`clock", "it`s 5 o`clock", "it`s 5 o`clock"),
+        (
+            "`<b> & {x} C:\\n &lt;` and ``a`b``, `` ` ``",
+            "<code>&lt;b&gt; &amp; {x} C:\\n &amp;lt;</code> and <code>a`b</code>, <code>`</code>",
+            "<b> & {x} C:\\n &lt; and a`b, `",
+        ),
+        (
+            "**Q & A <3 [x] z**, **$5**, **🎉 Party**, *yes ✨*, **_a_**, _**b**_",
+            "<strong>Q &amp; A &lt;3 [x] z</strong>, <strong>$5</strong>,"
+            " <strong>🎉 Party</strong>,"
+            " <em>yes ✨</em>, <strong><em>a</em></strong>, <em><strong>b</strong></em>",
+            "Q & A <3 [x] z, $5, 🎉 Party, yes ✨, a, b",
+        ),
+        (
+            "[l](HTTPS://Y.example/), https:// and https://. xhttps://y.example",
+            '<a href="HTTPS://Y.example/">l</a>, https:// and https://. xhttps://y.example',
+            "l, https:// and https://. xhttps://y.example",
+        ),
+        (
+            "https://a.example/c* d https://a.example/e* f",
+            '<a href="https://a.example/c">https://a.example/c</a>* d '
+            '<a href="https://a.example/e">https://a.example/e</a>* f',
+            "https://a.example/c* d https://a.example/e* f",
+        ),
         ("**Autor*innen** hier", "<strong>Autor*innen</strong> hier", "Autor*innen hier"),
         (
             "_so it is_ and (_so_), __very much so__.",
