@@ -1,4 +1,6 @@
-"""What follows a durable commit may fail in any way: the client is told that its post is there."""
+"""Background work may fail in any way after a durable commit: the client still gets a success
+response.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ ERRORS = [StoreBroken, OSError, ZeroDivisionError, StoreFull, RuntimeError]
 
 
 def failing(*, waits: bool) -> Callable[..., Any]:
-    """A function that raises another kind of error each time that it is called."""
+    """A function that raises a different exception on each call."""
     errors = itertools.cycle([*ERRORS, *([asyncio.CancelledError] if waits else [])])
 
     def fail(*_: object, **__: object) -> None:
@@ -50,7 +52,7 @@ def failing(*, waits: bool) -> Callable[..., Any]:
 
 
 async def every_action(clients: Crowd) -> None:
-    """A create with a photo, an update, a delete and an undelete: each is answered as done."""
+    """A create with a photo, an update, a delete and an undelete all succeed."""
     created = await clients.create("First", mp_slug="a-walk", in_reply_to="https://a.example/")
     assert created.status in (201, 202)
     url = created.location
@@ -93,7 +95,9 @@ async def test_what_the_store_does_after_a_commit_is_none_of_the_clients(
     sweep, fails = Transaction.sweep, itertools.cycle([True, False])
 
     def no_folder(transaction: Transaction) -> None:
-        """Fails after a commit; works before the next one, which has to sweep up for it."""
+        """A clean-up that fails after a commit; before the next one it works, and has to do
+        both.
+        """
         if next(fails):
             raise FileNotFoundError("micropub-bridge/tmp")
         sweep(transaction)
@@ -119,7 +123,7 @@ async def test_a_follower_that_never_ends_holds_no_answer_for_long(
 async def test_a_client_that_hangs_up_in_the_middle_of_a_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The post is made, its address stays reserved until it is, and everything is told."""
+    """The post is created, its URL stays reserved until then, and everything is notified."""
     begun, go_on = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     told: list[Version] = []

@@ -1,4 +1,4 @@
-"""The desk without a line of JavaScript: a browser's forms, a real site, a real repo."""
+"""The desk without JavaScript: forms as a browser sends them, with a real site and repo."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TYPED: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A demo of this file's own: its log in which no other test writes."""
+    """A demo for this file only, so that no other test writes to its log."""
     with demo_in(
         tmp_path_factory.mktemp("desk") / "demo", BRIDGE_WEBMENTION__SEND="false"
     ) as running:
@@ -71,7 +71,7 @@ async def owner(there: Demo) -> AsyncIterator[Browser]:
 
 
 async def source(there: Demo, url: str) -> dict[str, Any]:
-    """The post as any app is told of it."""
+    """The post as ``q=source`` returns it."""
     parameters = {"q": "source", "url": url}
     async with (
         aiohttp.ClientSession() as http,
@@ -82,7 +82,7 @@ async def source(there: Demo, url: str) -> dict[str, Any]:
 
 
 async def app(there: Demo, **asked: Any) -> None:
-    """What an app does at the same time."""
+    """A request of an app in the meantime."""
     async with (
         aiohttp.ClientSession() as http,
         http.post(there.micropub, json=asked, headers=there.headers) as answer,
@@ -91,7 +91,7 @@ async def app(there: Demo, **asked: Any) -> None:
 
 
 async def write(owner: Browser, there: Demo, kind: str = "note", **typed: Any) -> str:
-    """A new post; its URL."""
+    """Create a post; returns its URL."""
     before = there.commits()
     page = await owner.get(f"/desk/new?kind={kind}")
     done = await owner.submit(page, "/desk/new", **typed)
@@ -107,12 +107,12 @@ async def form_of(owner: Browser, url: str) -> Page:
 
 
 def said(page: Page) -> str:
-    """The words of a page, single-spaced."""
+    """The text of a page, with single spaces."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.text)).split())
 
 
 def file_of(there: Demo, url: str) -> str:
-    """The text of the file of a post, as it is in the last commit that was about it."""
+    """The text of a post's file, as of the last commit that changed it."""
     commit = there.git("log", "-1", "--format=%H", f"--grep=Post-URL: {url}$")
     path = there.git("show", "--name-only", "--format=", commit).splitlines()[0]
     return there.git("show", f"HEAD:{path}")
@@ -286,7 +286,7 @@ async def test_a_form_from_another_site_is_refused(
 
 
 async def test_another_sites_words_stand_in_no_form_of_the_owners(there: Demo) -> None:
-    """Its form comes without the session: it is not asked to be signed in for."""
+    """The form arrives without the session cookie: the response does not ask for a sign-in."""
     async with browser(there.site.rstrip("/")) as without_cookie:
         headers = {"Sec-Fetch-Site": "cross-site", "Origin": "null"}
         for path in ("/desk/new", "/desk/edit", "/desk/preview"):

@@ -1,4 +1,6 @@
-"""The desk in a real browser: without JavaScript, for a phone, in the dark, read aloud."""
+"""The desk in Chromium: without JavaScript, on a phone, with a dark colour scheme, for screen
+readers.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def signed_in(chromium: Browser, there: Demo) -> list[dict[str, object]]:
-    """The cookies of an owner who has signed in, by the demo's own words."""
+    """The cookies of an owner signed in with the link that the demo prints."""
     context = await chromium.new_context()
     page = await context.new_page()
     await page.goto(there.desk)

@@ -1,4 +1,4 @@
-"""What a browser keeps for a desk that has a host name of its own: drafts of posts."""
+"""Drafts of posts saved in the browser, if the desk has its own host name."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_a_site_with_no_post_at_all_says_what_to_do(
 
 
 async def kept_until(page: Page, count: int, part: str = "", store: str = "drafts") -> None:
-    """Wait until that many drafts are kept, one of which has ``part`` in it."""
+    """Wait until this many drafts are saved, one of which contains ``part``."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found: list[object] = await page.evaluate(

@@ -1,4 +1,4 @@
-"""Lighthouse on the owner's pages, as on a phone: ``make nightly``."""
+"""Lighthouse for the owner's pages, with a phone's settings (``make nightly``)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRIES = 4
 
 @pytest.fixture(scope="module")
 def lighthouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The program, installed as its lock file says."""
+    """The program, installed according to its lock file."""
     folder = tmp_path_factory.mktemp("lighthouse")
     for file in SOURCE.iterdir():
         shutil.copy2(file, folder)
@@ -40,7 +40,7 @@ def lighthouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 async def measured(program: Path, url: str, headers: str) -> dict[str, float]:
-    """The score of each category, and the times, negative; what a page lacks is printed."""
+    """The score of each category, and the times, negated; failed audits are printed."""
     options = [
         *("--quiet", "--output=json", "--no-enable-error-reporting", f"--extra-headers={headers}"),
         f"--only-categories={','.join(LEAST)}",

@@ -1,4 +1,4 @@
-"""What the desk may weigh and how long it may take, in a real browser: ``make nightly``."""
+"""Limits for the size and speed of the desk, measured in Chromium (``make nightly``)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def cookies(chromium: Browser, there: Demo) -> Cookies:
 
 
 async def weighed(page: Page, url: str) -> tuple[dict[str, bytes], int]:
-    """What a page loads, by address, without pictures; and its scripts, compressed."""
+    """The resources that a page loads, by URL, without images; sizes of scripts are compressed."""
     seen: list[Request] = []
     page.on("requestfinished", lambda request: seen.append(request))  # noqa: PLW0108 - its signature
     await page.goto(url, wait_until="networkidle")
@@ -165,7 +165,7 @@ async def test_twenty_photos_hold_nothing_up(
 
 
 async def posted(page: Page, there: Demo, photos: list[Path]) -> float:
-    """Milliseconds from pressing the button to the answer."""
+    """Milliseconds from pressing the button to the response."""
     await page.goto(f"{there.desk}new")
     await page.get_by_label("Text", exact=True).fill(f"At {time.time()}")
     if photos:

@@ -1,4 +1,4 @@
-"""A bridge that has nothing to do uses no processor time, whatever has happened before."""
+"""An idle bridge uses no processor time, whatever happened before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def post(http: aiohttp.ClientSession, bridge: Serving) -> None:
 
 
 def hang_up(bridge: Serving, data: bytes) -> None:
-    """A client that goes away in the middle of a request."""
+    """A client that disconnects in the middle of a request."""
     where = urlsplit(bridge.url)
     with socket.create_connection((str(where.hostname), int(where.port or 0))) as opened:
         opened.sendall(data)
@@ -40,7 +40,7 @@ def hang_up(bridge: Serving, data: bytes) -> None:
 async def test_a_genuine_call_of_the_hook_where_there_is_no_remote(
     tmp_path: Path, http: aiohttp.ClientSession, remote: str
 ) -> None:
-    """There is no such address, and nothing goes on behind it."""
+    """Without a remote there is no such URL, and nothing is started."""
     with serving(Repos.begin(tmp_path, {}), BRIDGE_PUBLISH__REMOTE=remote) as bridge:
         async with http.post(f"{bridge.url}hook/git", headers=GENUINE) as answer:
             assert answer.status == 404

@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def settle(text: str, folder: Path, https: int, http: int, upstream: str) -> str:
-    """A file of the docs, adapted to this machine."""
+    """A file of ``docs/proxies``, adapted to this machine."""
     for old, new in (
         ("127.0.0.1:8080", upstream),
         ("bridge.example.com/fullchain.pem", "cert.pem"),
@@ -111,7 +111,7 @@ def certificate(tmp_path: Path) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def proxy(command: list[str], folder: Path, port: int) -> AsyncIterator[None]:
-    """Run a proxy until the block ends; it has to listen within ten seconds."""
+    """Run a proxy in the block; it must listen within ten seconds."""
     with (folder / "output.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -138,7 +138,7 @@ async def proxy(command: list[str], folder: Path, port: int) -> AsyncIterator[No
 
 
 async def tell(request: web.Request) -> web.Response:
-    """The request as it came through the proxy."""
+    """The request as received behind the proxy."""
     body = await request.read()
     return web.json_response(
         {

@@ -1,4 +1,4 @@
-"""Which of a site's files ``init`` takes for Pelican's settings, whatever they are called."""
+"""Which files ``init`` recognises as Pelican's settings, whatever their names."""
 
 from __future__ import annotations
 

@@ -334,7 +334,7 @@ async def test_a_title_that_only_the_files_name_has(tmp_path: Path) -> None:
 
 
 async def test_a_file_in_another_encoding_is_named_and_is_no_post(tmp_path: Path) -> None:
-    """Pelican passes over it, whatever its headers say."""
+    """Pelican skips it, whatever its front matter says."""
     old = "Title: A\nDate: 2020-01-02\n\nCaf\xe9\n".encode("latin-1")
     async with bench(tmp_path, {"content/a.md": old}, CONF) as site:
         await site.catalogue.refresh()

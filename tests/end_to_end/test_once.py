@@ -1,4 +1,4 @@
-"""Requests that come again, and those that have not seen the newest text."""
+"""Repeated requests, and updates based on an outdated version."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
 
 @in_one_loop
 async def test_a_post_that_comes_before_the_settings_were_read_waits_for_them(up: Bench) -> None:
-    """The first test here: nothing has asked the bridge for anything since it was started."""
+    """This must be the first test here: the bridge has not handled a request yet."""
     with pytest.raises(SiteBroken):
         _ = up.catalogue.site
     assert (await up.do(note("At once", "early"))).url

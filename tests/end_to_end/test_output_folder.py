@@ -1,4 +1,4 @@
-"""Where pages go when the bridge's settings do not say: where Pelican's own settings want them."""
+"""Without a setting of the bridge, pages are written to the output folder in Pelican's settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def make_repo(folder: Path, output: str, *, more: str = "") -> Path:
-    """A bridge's repo whose settings name an output folder, and say ``more``."""
+    """A bridge's repo whose settings name an output folder, with ``more`` lines."""
     clone = folder / "site"
     (clone / "content").mkdir(parents=True)
     (clone / "pelicanconf.py").write_text(
@@ -36,7 +36,7 @@ def make_repo(folder: Path, output: str, *, more: str = "") -> Path:
 
 
 def settings_for(repo: Path) -> Settings:
-    """Those of a bridge that does not say where pages go."""
+    """The settings of a bridge that do not name the output folder."""
     return load(
         None,
         {
@@ -52,7 +52,7 @@ def settings_for(repo: Path) -> Settings:
 
 
 async def build(repo: Path) -> None:
-    """Run a bridge until the newest commit is live."""
+    """Run a bridge until the latest commit is live."""
     app = await make_app(settings_for(repo), public_url="https://bridge.example.com/")
     async with TestServer(app):
         head = app[STORE].head()

@@ -1,4 +1,4 @@
-"""What becomes of posts over time: collisions, changes, deletions, drafts, posts of the future."""
+"""Posts over time: name collisions, updates, deletions, drafts, scheduled posts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Json = dict[str, Any]
 
 
 async def post(http: aiohttp.ClientSession, demo: Demo, properties: Json) -> str:
-    """Create a post, and its URL."""
+    """Create a post; returns its URL."""
     body = {"type": ["h-entry"], "properties": properties}
     async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
         return await created(answer)
 
 
 async def act(http: aiohttp.ClientSession, demo: Demo, **body: object) -> tuple[int, Json]:
-    """An update, a delete, an undelete: status and JSON."""
+    """Update, delete or undelete; returns status and JSON."""
     async with http.post(demo.micropub, json=body, headers=demo.headers) as answer:
         return answer.status, json.loads(await answer.text() or "{}")
 
@@ -45,7 +45,7 @@ async def gone(http: aiohttp.ClientSession, url: str) -> None:
 
 
 def newest_file(demo: Demo) -> str:
-    """The post that the last commit touched."""
+    """The file that the last commit changed."""
     return demo.git("show", "--name-only", "--format=", "HEAD")
 
 
@@ -204,7 +204,7 @@ async def test_a_post_comes_back_although_another_file_has_its_name(
 
 
 async def shown(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:
-    """The page of a post as it is now."""
+    """The current page of a post."""
     async with http.get(url) as answer:
         return answer.status, await answer.text()
 

@@ -1,4 +1,4 @@
-"""One bad post does not take the site down: it is left out, with its reason, and comes back."""
+"""A post that breaks the build is left out, with the reason, and returns when it is fixed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def rebuilder(
 
 @pytest.fixture
 def after(store: GitStore, rebuilder: Rebuilder) -> After:
-    """Commit a change, wait for the build; what is left out, and why."""
+    """Commit a change and wait for the build; returns the posts left out, with reasons."""
 
     async def after(change: Change) -> dict[str, str]:
         version = commit(store, change)
@@ -90,7 +90,7 @@ def register():
 
 
 async def test_its_file_stays_for_all_but_pelicans_generators(after: After, tmp_path: Path) -> None:
-    """No page, no link to it, no copy; git, and plugins that look at the file, find it."""
+    """There is no page, link or copy of it; git, and plugins that read the file, still find it."""
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["looking"]\nPLUGIN_PATHS = ["plugins"]')
     conf = conf.replace(b'["media"]', b'["media", "2020"]')
     conf += b'THEME_TEMPLATES_OVERRIDES = ["over"]\n'
@@ -220,7 +220,7 @@ async def test_settings_leave_the_last_good_site(
 async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
     after: After, store: GitStore, rebuilder: Rebuilder, tmp_path: Path
 ) -> None:
-    """Some files are made before it: pictures, feeds, the home page. None of them stays."""
+    """Images, feeds and the home page are written before the failure; none of them is published."""
     await after({"content/four.md": post("Four", 4)})
     before = files(tmp_path / "output")
     conf = b'SITENAME = "Another"\nTHEME_TEMPLATES_OVERRIDES = ["over"]\n'
@@ -250,7 +250,7 @@ async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
 async def test_a_post_that_makes_very_much_of_itself(
     mode: str, store: GitStore, tmp_path: Path
 ) -> None:
-    """Each tag has a page of its own, on which a theme may list all of them."""
+    """Each tag has a page, on which a theme may list all tags."""
     output = tmp_path / "output"
     config = settings(output, mode=mode, max_growth=400_000)
     rebuilder = make_rebuilder(config, store, tmp_path / "state", output=output, timing=QUICK)

@@ -70,7 +70,7 @@ def configured(**changes: str) -> dict[str, str | None]:
 
 
 async def build(owner: Owner, folder: Path) -> BuildStatus:
-    """Have the bridge build what is in the bare repo."""
+    """Build the head of the bare repo with the bridge."""
     store = GitStore(owner.bare, author=ADA)
     worker = make_rebuilder(
         settings(folder / "output", mode="resident"),
@@ -94,7 +94,7 @@ async def build(owner: Owner, folder: Path) -> BuildStatus:
 
 
 def differences(owner: Owner, folder: Path) -> list[str]:
-    """What is other than ``pelican`` makes in a clone."""
+    """The files that differ from what ``pelican`` builds in a clone."""
     clone = folder / "as-git-does"
     allowed = ("-c", "protocol.file.allow=always")
     git(folder, *allowed, "clone", "-q", "--recurse-submodules", str(owner.bare), str(clone))

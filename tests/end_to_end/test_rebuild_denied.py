@@ -1,4 +1,4 @@
-"""What a build may not read is named, whichever way the site is built."""
+"""Files that a build may not read are reported, in every build mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drafts that came through an app: a page for the owner, and none for the world."""
+"""Drafts created by apps have a preview for the owner, and no public page."""
 
 from __future__ import annotations
 

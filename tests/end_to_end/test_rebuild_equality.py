@@ -46,7 +46,7 @@ AT_ONCE = 1 if SOAK else 10
 
 
 def together(start: Change, number: int) -> Iterator[tuple[list[str], Change]]:
-    """The changes, so many at once: what each batch has in it, and what comes of it."""
+    """Apply this many changes per build; yields each batch and its result."""
     there = {path for path, data in start.items() if data is not None}
     for first in range(0, len(CHANGES), number):
         batch = CHANGES[first : first + number]
@@ -58,7 +58,7 @@ def together(start: Change, number: int) -> Iterator[tuple[list[str], Change]]:
 
 
 class Site:
-    """A site on its way through changes."""
+    """A site that goes through a series of changes."""
 
     def __init__(self, folder: Path, store: GitStore) -> None:
         self.store = store
@@ -78,7 +78,7 @@ class Site:
         self._clean = folder / "clean"
 
     async def after(self, change: Change) -> list[str]:
-        """Make a change, build; files that differ from a clean build's."""
+        """Apply a change and build; returns the files that differ from a clean build."""
         version = commit(self.store, change)
         changed = self.checkout.bring_to(version)
         task = Task(version, self.checkout.folder, frozenset(changed))
@@ -90,7 +90,7 @@ class Site:
 
 
 def kept_on_disk(site: Site) -> int:
-    """Of how many files the next process will know what readers made of them."""
+    """The number of source files whose parsed form is cached on disk for the next process."""
     with sqlite3.connect(site.output.note.with_name("read.sqlite")) as database:
         (count,) = database.execute("SELECT count(*) FROM made").fetchone()
     return int(count)

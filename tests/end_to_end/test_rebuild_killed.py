@@ -1,4 +1,4 @@
-"""Killed at any moment, a build leaves no half-written file, and the next start catches up."""
+"""A build that is killed leaves no partial file, and is completed after a restart."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def store(bare_store: GitStore) -> GitStore:
 
 
 def builders() -> list[int]:
-    """Build processes that this one has started and that still run."""
+    """Build processes started by this process that are still running."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -56,7 +56,7 @@ def builders() -> list[int]:
 
 
 def assert_whole(folder: Path) -> None:
-    """Every page has its end; what was being written is under no page's name."""
+    """Every page is complete; partial files have no page's name."""
     for name, data in files(folder).items():
         # One page of the site is a template of its owner's, which is not a whole document.
         if name.endswith(".html") and name != "links.html":
@@ -70,7 +70,7 @@ def assert_as_clean(folder: Path) -> None:
 
 
 async def first_page(rebuilder: Worker, version: Version) -> None:
-    """Wait until a build has begun to show its pages."""
+    """Wait until a build has published its first page."""
     assert await rebuilder.live(version, "index.html", 60)
 
 
@@ -114,7 +114,7 @@ def register():
 async def building(
     folder: Path, store: GitStore, seconds: float, **more: str
 ) -> AsyncIterator[tuple[ResidentBuilder, Task]]:
-    """A builder of the newest version, and its first task; ``more`` is its environment."""
+    """A builder of the latest version, and its first task; ``more`` are environment variables."""
     version = store.head()
     assert version is not None
     checkout = Checkout(store, folder / "state" / "rebuild" / "checkout")
@@ -173,7 +173,7 @@ THEME_TEMPLATES_OVERRIDES = ["templates"]
 async def test_a_first_build_that_gives_way_to_a_newer_one_leaves_nothing_out(
     tmp_path: Path, bare_store: GitStore
 ) -> None:
-    """The theme's files, and others that are copied once, are live after the next one."""
+    """The next build publishes the theme's files, and others that are copied only once."""
     small_site(bare_store)
     files_of_all = {"content/images/one.png": b"a picture", "content/pages/two.txt": b"a text"}
     conf = CONF + b'STATIC_PATHS = ["images", "pages"]\n' + WAITING

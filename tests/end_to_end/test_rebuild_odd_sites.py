@@ -1,4 +1,4 @@
-"""Sites as people have them: the resident build makes of each what ``pelican`` makes of it."""
+"""Unusual sites: the resident build gives the same output as ``pelican``."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def worker(
 def clean(
     checkout: Path, settings: str, output: Path, content: str = "content"
 ) -> dict[str, bytes]:
-    """What ``pelican`` makes of it."""
+    """The output of ``pelican``."""
     environment = importing_from((checkout / settings).parent, process.environment({}))
     arguments = (content, "-s", settings, "-o", output)
     # Compiled settings are recognised by second and size; two versions can share both.
@@ -187,7 +187,7 @@ LINKS = "[x]({filename}linked.md) ![x]({static}/media/x.png)"
 async def test_posts_at_the_root_of_the_repo(
     bare_store: GitStore, tmp_path: Path, conf: bytes, folder: str, unread: set[str]
 ) -> None:
-    """Neither git's files nor the theme's, a README or the built pages are posts, or in the way."""
+    """Git's files, the theme's, a README and the built pages are not taken for posts."""
     store = bare_store
     start = {
         "pelicanconf.py": conf,

@@ -1,4 +1,4 @@
-"""A post of the future is committed, and built when it is due without anybody's help."""
+"""A scheduled post is committed at once, and built at its date without further requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is waited for is shown before all else, also by a process that has just been started."""
+"""Pages that someone waits for are published first, also by a newly started process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ START = {
 
 
 class Site:
-    """A site, built by one process after the other."""
+    """A site that is built by a series of processes."""
 
     def __init__(self, folder: Path, store: GitStore) -> None:
         self.folder = folder
@@ -69,12 +69,12 @@ class Site:
         self.restart()
 
     def restart(self) -> None:
-        """From here on another process builds. The one before is to be closed."""
+        """Build with a new process from now on. The caller closes the previous one."""
         verifier = Verifier(NoFallback(), self._output, self.folder / "verify")
         self.builder = ResidentBuilder(self._resident, self._output, NoFallback(), verifier)
 
     async def after(self, change: dict[str, bytes | None]) -> list[str]:
-        """Build with a change; the pages that have come into place, in order."""
+        """Build with a change; returns the published pages, in order."""
         self.shown.clear()
         new = frozenset(self._checkout.bring_to(commit(self.store, change)))
         self._unbuilt |= new
@@ -91,18 +91,18 @@ class Site:
         return [name for name in self.shown if name.endswith((".html", ".xml"))]
 
     async def when_idle(self) -> None:
-        """There is nothing to build."""
+        """Returns when there is nothing to build."""
         version = self.store.head()
         assert version is not None
         await self.builder.run_when_idle(Task(version, self._checkout.folder, frozenset()))
 
     def differing(self) -> list[str]:
-        """Files that are not those of a clean build."""
+        """Files that differ from a clean build."""
         expected = clean(self._checkout.folder, self.folder / "clean", self._environment)
         return differing(expected, comparable(self.folder / "output"))
 
     async def until_reading(self, building: asyncio.Task[list[str]]) -> None:
-        """Wait until the build, which pauses there, is in the middle of reading."""
+        """Wait until the build, which pauses there, is reading its sources."""
         while not (self.folder / "reading").exists():
             assert not building.done(), building.result()
             await asyncio.sleep(0.01)
@@ -124,7 +124,7 @@ async def site(tmp_path: Path, bare_store: GitStore) -> AsyncIterator[Site]:
 
 
 def new_post(name: str) -> dict[str, bytes | None]:
-    """An old date: it is not because of its date that it comes first."""
+    """Its date is old, so that the date cannot be why it comes first."""
     return {f"content/{name}.md": post(name, 1, Slug=name, Tags="new;")}
 
 
@@ -142,7 +142,7 @@ async def test_a_new_post_is_first_after_a_restart_then_the_home_page(site: Site
 
 
 async def test_the_preview_of_a_draft_is_there_before_all_pages(site: Site) -> None:
-    """Warm, and by a process that has to read the site first; no page tells of it."""
+    """With a warm builder, and with one that must read the site first; no page links to it."""
     mark = '{"type":["h-entry"],"properties":{},"draft":"app"}'
 
     def draft(name: str, body: str) -> dict[str, bytes | None]:

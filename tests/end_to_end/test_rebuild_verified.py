@@ -1,4 +1,6 @@
-"""What the resident build cannot know is found by comparing with a clean build, and put right."""
+"""Changes that the resident build cannot detect are found by comparison with a clean build,
+and corrected.
+"""
 
 from __future__ import annotations
 

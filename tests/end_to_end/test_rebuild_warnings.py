@@ -1,4 +1,4 @@
-"""Whatever ``pelican`` builds with exit status 0 is built here, and its complaints are told."""
+"""A site for which ``pelican`` exits with status 0 is built, and its errors become warnings."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Site:
                 await asyncio.sleep(0.01)
 
     def differing(self) -> list[str]:
-        """What is not as ``pelican`` makes it."""
+        """The files that differ from the output of ``pelican``."""
         checkout = self.folder / "state" / "rebuild" / "checkout"
         environment = importing_from(checkout, process.environment({}))
         expected = clean(checkout, self.folder / "clean", environment)

@@ -1,4 +1,4 @@
-"""Requests about one post at once: each is answered, in order, and none undoes another."""
+"""Concurrent requests about one post: each succeeds, in order, and none is lost."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_an_update_while_a_reply_context_arrives(
     monkeypatch: pytest.MonkeyPatch,
     aiohttp_server: Callable[[web.Application], Awaitable[object]],
 ) -> None:
-    """The context is that of a page here, delivered in the middle of the updates."""
+    """The context is of a page on this machine, and arrives between the updates."""
     arrive = asyncio.Event()
 
     async def deliver(fetch: object, url: str) -> dict[str, object]:
@@ -152,7 +152,7 @@ async def test_an_update_while_a_reply_context_arrives(
 
 
 async def test_the_second_post_of_a_day_where_addresses_have_no_slug(tmp_path: Path) -> None:
-    """Refused, with what to change; and the bridge goes on."""
+    """It is refused with advice, and the bridge continues."""
     day = "{date:%Y}/{date:%m}/{date:%d}/"
     repos = Repos.begin(tmp_path, {}, ARTICLE_URL=day, ARTICLE_SAVE_AS=f"{day}index.html")
     async with crowd(repos) as clients:
@@ -228,7 +228,7 @@ async def test_more_posts_with_one_slug_than_there_are_numbers(tmp_path: Path) -
 async def test_an_action_that_takes_too_long_is_given_up_and_blocks_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looking for a place never ends here; every other request goes on."""
+    """The search for a free path never ends; all other requests continue."""
 
     def taken(index: PostIndex, url: str, save_as: str, *, but: str = "") -> str | None:
         return "content/other.md" if "stuck" in url else taken_by(index, url, save_as, but=but)

@@ -1,4 +1,4 @@
-"""The sample site, built by Pelican as its owner would, and read as strangers read it."""
+"""The sample site, built by Pelican as its owner would, and parsed as other sites would."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def build(site: Path, output: Path, *options: str, home: str = HOME) -> Path:
 
 
 def copy_of_the_sample(folder: Path) -> Path:
-    """A copy to change, without what an earlier build may have left in it."""
+    """A copy of the site to change, without output of earlier builds."""
     ignored = shutil.ignore_patterns("output", "__pycache__")
     return Path(shutil.copytree(SAMPLE, folder / "site", ignore=ignored))
 
@@ -72,7 +72,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The site over HTTP, built for the address at which it is served."""
+    """The site, built for and served at the same URL."""
     output = tmp_path_factory.mktemp("served") / "output"
 
     class Quiet(SimpleHTTPRequestHandler):

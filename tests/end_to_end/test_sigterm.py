@@ -1,4 +1,6 @@
-"""SIGTERM ends the bridge within ten seconds, whatever it does, and all that it has started."""
+"""After SIGTERM the bridge ends within ten seconds, whatever it is doing, with all its
+processes.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ MARKDOWN = {"extensions": [Endless()]}
 
 
 class Stuck:
-    """What can hang, each begun and seen to hang."""
+    """What can hang: each is started, and known to hang."""
 
     def __init__(self, folder: Path, stuck: list[str]) -> None:
         self.stuck = stuck
@@ -70,7 +72,7 @@ class Stuck:
 
     @contextmanager
     def requests(self, bridge: Serving) -> Iterator[None]:
-        """Requests of which only the beginning comes: of the head, of a body."""
+        """Incomplete requests: of a header, of a body."""
         with ExitStack() as stack:
             for head in (
                 b"POST /micropub HTTP/1.1\r\nHost: x\r\n",
@@ -86,7 +88,7 @@ class Stuck:
             yield
 
     def running(self) -> list[int]:
-        """Which of the programs that hang are still there."""
+        """The hanging programs that are still running."""
         return [pid for pid in map(int, self.pids.read_text().split()) if _is_running(pid)]
 
 

@@ -1,4 +1,4 @@
-"""The bridge's process and the site's: neither has what is the other's."""
+"""The processes of the bridge and of the site are isolated from each other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
-    """Python itself says which modules it imports, in this process alone."""
+    """Python's own list of imported modules, for this process only."""
     folder, log = tmp_path / "demo", tmp_path / "imports"
     line = (sys.executable, "-X", "importtime", "-m", "bridge", "demo", "--dir", str(folder))
     with log.open("wb") as output:

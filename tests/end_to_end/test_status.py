@@ -1,4 +1,4 @@
-"""``/status``: what build and remote are doing, for programs and for the owner at a browser."""
+"""``/status``: the state of build and remote, as JSON and as a page for the owner."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from bridge import __version__
 
 @pytest.fixture
 def broken_demo(tmp_path: Path) -> Iterator[Demo]:
-    """A demo of a test's own, to break things in."""
+    """A demo for a single test, which breaks things in it."""
     with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as running:
         yield running
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that keeps cookies and wants pages."""
+    """A client with cookies that accepts HTML."""
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar, headers={"Accept": "text/html"}) as session:
         yield session
@@ -44,7 +44,7 @@ async def facts(http: aiohttp.ClientSession, demo: Demo) -> dict[str, Any]:
 async def become(
     http: aiohttp.ClientSession, demo: Demo, true: Callable[[dict[str, Any]], object]
 ) -> dict[str, Any]:
-    """The facts, once they are as they should be."""
+    """Wait for a state, and return the facts."""
     found = await facts(http, demo)
     for _ in range(600):
         if true(found):
@@ -55,14 +55,14 @@ async def become(
 
 
 async def post(http: aiohttp.ClientSession, demo: Demo) -> None:
-    """A note through an app."""
+    """Create a note through the API."""
     note = {"h": "entry", "content": "Hello"}
     async with http.post(demo.micropub, data=note, headers=demo.headers) as answer:
         assert answer.status in (201, 202), await answer.text()
 
 
 def commit(demo: Demo, path: str, text: str) -> None:
-    """Something that the owner commits by hand."""
+    """Commit something by hand."""
     file = demo.in_step() / path
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as opened:
@@ -72,7 +72,7 @@ def commit(demo: Demo, path: str, text: str) -> None:
 
 
 async def page(browser: aiohttp.ClientSession, demo: Demo) -> str:
-    """The words of the owner's page, signing in on the way to it."""
+    """The text of the owner's page, after signing in."""
     async with browser.get(f"{demo.site}status") as answer:
         html = BeautifulSoup(await answer.text(), "html5lib")
         arrived = answer.url.path
@@ -268,7 +268,7 @@ async def test_posts_that_wait_for_their_time_are_listed_with_it(
 async def test_what_is_typed_first_leads_to_the_desk(
     tmp_path: Path, browser: aiohttp.ClientSession
 ) -> None:
-    """On a host name of its own; where it is the site's, ``/`` is the site's home page."""
+    """With a host name of its own; if that is the site's, ``/`` is the site's home page."""
     with serving(Repos.begin(tmp_path, {})) as bridge:
         async with browser.get(bridge.url) as answer:
             assert answer.status == 200

@@ -1,4 +1,4 @@
-"""The store is cut off after each single step, in turn; nothing acknowledged is ever lost."""
+"""The store is interrupted after each single step; no acknowledged commit is ever lost."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _child(repo: Path, step: int, acknowledged: Path) -> None:
 
 
 def check_sound(repo: Path, before: dict[str, bytes], wanted: dict[str, bytes], sure: bool) -> None:
-    """The repo is whole, has all of the commit or nothing, and takes the next one."""
+    """The repo is intact, has all of the commit or nothing of it, and accepts the next one."""
     store = GitStore(repo, author=ADA, patience=1)
     found = after(store)
     assert found == wanted or (found == before and not sure)
@@ -92,7 +92,7 @@ def expected(repo: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 
 def again(repo: Path, step: int) -> Path:
-    """A fresh copy of it."""
+    """A fresh copy of the repo."""
     return Path(shutil.copytree(repo, repo.with_name(f"copy-{step}.git"), symlinks=True))
 
 

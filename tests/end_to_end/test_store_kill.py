@@ -1,4 +1,4 @@
-"""``kill -9`` of a bridge under load: every post that was acknowledged is there afterwards."""
+"""``kill -9`` of a bridge under load: all acknowledged posts are there afterwards."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ Deed = tuple[object, ...]
 
 @dataclass
 class Told:
-    """What the bridge and the owner have been told is done."""
+    """What the bridge and the owner were told has succeeded."""
 
     words: set[str]
     posts: set[str]
@@ -48,7 +48,7 @@ class Told:
 
 
 class Together(RuleBasedStateMachine):
-    """Creates, updates, deletes and undeletes beside edits and pulls."""
+    """Creates, updates, deletes and undeletes at the same time as edits and pulls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,12 +77,12 @@ class Together(RuleBasedStateMachine):
 
     @rule(deeds=st.lists(st.one_of(_create, _change, _change, _alone), min_size=1, max_size=3))
     def at_once(self, deeds: list[Deed]) -> None:
-        """Each client sends its request; the next step begins when every answer has come."""
+        """Each client sends its request; the next step begins when all responses have arrived."""
         self.runner.run(self._all(deeds))
 
     @rule()
     def pull(self) -> None:
-        """The bridge and its remote come to have the same."""
+        """Synchronise the bridge with its remote."""
         self.runner.run(self._pull())
 
     @invariant()
@@ -102,7 +102,7 @@ class Together(RuleBasedStateMachine):
         return f"{letter}{next(self.numbers)}{letter}"
 
     def _url(self, which: int) -> str:
-        """One of the newest posts: requests are to meet."""
+        """One of the latest posts, so that requests conflict."""
         return self.urls[-1 - which % len(self.urls)] if self.urls else "https://example.com/none/"
 
     def _done(self, answer: Answer, word: str = "") -> bool:
@@ -145,13 +145,13 @@ class Together(RuleBasedStateMachine):
         assert await self.clients.call_hook() == 202
 
     async def _write(self) -> None:
-        """A new post by hand."""
+        """Write a new post by hand."""
         slug = self._word("h")
         text = f"Title: {slug}\nDate: 2026-01-02\nSlug: {slug}\n\nBy hand.\n"
         await self._by_hand({f"content/{slug}.md": text}, slug)
 
     async def _edit(self, which: int) -> None:
-        """One more line in a post, by hand."""
+        """Add a line to a post by hand."""
         word = self._word("e")
         async with self.at_the_laptop:
             await asyncio.to_thread(self._fetch)
@@ -162,7 +162,7 @@ class Together(RuleBasedStateMachine):
             await self._by_hand({str(path.relative_to(self.repos.laptop)): text}, word)
 
     async def _remove(self, which: int) -> None:
-        """A post taken away by hand."""
+        """Delete a post by hand."""
         async with self.at_the_laptop:
             await asyncio.to_thread(self._fetch)
             found = sorted((self.repos.laptop / "content").rglob("*.md"))
@@ -182,7 +182,7 @@ class Together(RuleBasedStateMachine):
         git(self.repos.laptop, "reset", "-q", "--hard", "origin/main")
 
     def _push(self, files: dict[str, str | None]) -> bool:
-        """Commit and push; an owner who cannot rebase without conflicts thinks again."""
+        """Commit and push; if the rebase has conflicts, the owner gives up that change."""
         try:
             self.repos.write(files)
             self.repos.push()

@@ -1,4 +1,6 @@
-"""The owner's clone as the remote: git moves it, and nothing that is theirs alone is touched."""
+"""The remote is the owner's clone: git updates it, and the owner's own changes are never
+touched.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ POST = "content/new.md"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The owner's clone with two posts, and beside it the bridge's repo."""
+    """The owner's clone with two posts, and the bridge's repo beside it."""
     clone = tmp_path / "site"
     (clone / "content").mkdir(parents=True)
     git(clone, "init", "-q", "-b", "main")
@@ -42,7 +44,7 @@ def clone(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def bridge(clone: Path) -> AsyncIterator[tuple[GitStore, Remote]]:
-    """A bridge that has looked at the clone once."""
+    """A bridge that has synchronised once with the clone."""
     store = GitStore(clone.with_name("site.git"), author=ADA)
     remote = Remote(store, "origin", state=clone.parent, on_moved=lambda _: None, poll=3600)
     await remote.start()
@@ -62,7 +64,7 @@ async def until(remote: Remote, state: str) -> RemoteStatus:
 
 
 def theirs(clone: Path) -> dict[str, object]:
-    """Everything that the owner sees: files, what git says of them, branches, where HEAD is."""
+    """All that the owner sees: files, ``git status``, branches, HEAD."""
     files = {
         str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else None
         for path in sorted(clone.rglob("*"))
@@ -128,7 +130,7 @@ def take_away(clone: Path) -> None:
 
 
 def diverged(clone: Path) -> None:
-    """A branch ``other`` that has changed the same line as ``main``."""
+    """A branch ``other`` that changed the same line as ``main``."""
     git(clone, "checkout", "-q", "-b", "other")
     (clone / "content/a.md").write_text("On the other\n")
     git(clone, "commit", "-q", "-a", "-m", "Other")
@@ -147,7 +149,7 @@ def conflicting(*arguments: str) -> Step:
 
 
 def stopped_rebase(clone: Path) -> None:
-    """A rebase that stops where nothing is in conflict, and everything is committed."""
+    """A rebase that stops without a conflict, with everything committed."""
     git(clone, "commit", "-q", "--allow-empty", "-m", "More")
     git(clone, "-c", "sequence.editor=sed -i s/^pick/edit/", "rebase", "-q", "-i", "main~1")
 
@@ -332,7 +334,7 @@ async def test_a_lock_of_another_git_command_is_waited_for(clone: Path) -> None:
 
 
 async def test_a_commit_between_a_push_and_its_end_loses_nothing(clone: Path) -> None:
-    """The hook has moved files and index, and then the branch has moved: both are kept."""
+    """The hook has updated files and index, then the branch moves: both changes are kept."""
     hook = clone / ".git/hooks/push-to-checkout"
     ours = hook.with_name("ours")
     hook.rename(ours)
@@ -353,7 +355,7 @@ async def test_a_commit_between_a_push_and_its_end_loses_nothing(clone: Path) ->
 
 
 def tried(clone: Path, *arguments: str) -> bool:
-    """Git itself waits for no lock: the owner types it again."""
+    """Git does not wait for locks itself: the owner repeats the command."""
     for _ in range(200):
         with suppress(subprocess.CalledProcessError):
             git(clone, *arguments)
@@ -369,7 +371,7 @@ def commit_by_hand(clone: Path, number: int) -> None:
 
 
 def rebase_by_hand(clone: Path, number: int) -> None:
-    """The last commits, posts among them, on top of one that is made on the one before them."""
+    """Rebase the latest commits, including posts, onto a new commit on their base."""
     assert tried(clone, "checkout", "-q", "-B", "side", "main~2")
     commit_by_hand(clone, number)
     assert tried(clone, "checkout", "-q", "main")

@@ -1,4 +1,4 @@
-"""What others push reaches files, index and pages; a call of the git host's is enough."""
+"""Pushed commits update files, index and pages; a webhook call of the git host is enough."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POST = "Title: By pull request\nDate: 2026-01-03\n\nProposed by a friend.\n"
 
 
 def merged_pull_request(remote: Path, laptop: Path) -> None:
-    """A branch, and on it a post, that the host merges as its button does."""
+    """A branch with a post that the host merges as with its button."""
     git("clone", "--quiet", remote, laptop, cwd=laptop.parent)
     git("checkout", "--quiet", "-b", "proposal", cwd=laptop)
     (laptop / "content/pull.md").write_text(POST)

@@ -1,4 +1,4 @@
-"""The bridge's branch and a real remote: each catches up with the other, and nothing is lost."""
+"""The bridge's branch and a real remote synchronise, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bridge.store.sync.transport import Transport
 
 @dataclass
 class World:
-    """A remote, the repo that the bridge works in, and the laptop of the owner."""
+    """A remote, the bridge's repo, and the owner's laptop."""
 
     remote: Path
     repo: Path
@@ -63,7 +63,7 @@ class World:
 
     @property
     def git_dir(self) -> Path:
-        """The remote's own git folder."""
+        """The remote's git folder."""
         return self.remote / ".git" if (self.remote / ".git").exists() else self.remote
 
 

@@ -1,4 +1,6 @@
-"""The bridge's own repo: what can be one, whose the commits are, locks, trouble that passes."""
+"""The bridge's own repo: which repos are accepted, authors of commits, locks, temporary
+failures.
+"""
 
 from __future__ import annotations
 
@@ -280,7 +282,7 @@ def test_a_git_process_that_died_is_replaced(store: GitStore) -> None:
 def test_a_thread_that_reads_on_when_the_store_is_closed_begins_no_process(
     store: GitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would outlive the store: no one is left to end it."""
+    """The process would outlive the store, and nothing would end it."""
     head = store.head()
     assert head is not None
     store.close()

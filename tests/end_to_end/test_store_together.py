@@ -1,4 +1,4 @@
-"""Several bridges, and git's own housekeeping, in one repo at the same time."""
+"""Several bridges, and git's housekeeping, use one repo at the same time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def repo(tmp_path: Path) -> Path:
 
 
 def write(store: GitStore, name: str) -> None:
-    """One post, however often others come first."""
+    """Write one post, retrying when others commit first."""
     while True:
         change = Change(f"content/{name}.md", name.encode(), None)
         (answer,) = store.commit([Commit((change,), f"{name}\n", store.head())])

@@ -1,4 +1,4 @@
-"""Remotes behind a password and behind ssh: no one is asked, and no secret is left anywhere."""
+"""Remotes with a password or over ssh: git never prompts, and secrets are not stored anywhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOKEN = "a-very-secret-token"
 
 
 class GitHost:
-    """A host for git over HTTP that wants a user and a password."""
+    """A git host over HTTP that requires a user name and password."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -184,7 +184,9 @@ async def test_ssh_asks_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Of a host on this machine that is not the loopback address that the bridge trusts."""
+    """A certificate for a host on this machine other than the loopback address that the
+    bridge trusts.
+    """
     file = tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     names = ["-subj", "/CN=host", "-addext", "subjectAltName=IP:127.0.0.2"]

@@ -1,4 +1,4 @@
-"""Trouble that passes, seen by an app: a clear answer, nothing half written, then all is well."""
+"""Temporary failures, seen by an app: a clear error, nothing partially written, then success."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def running(bridge: Besieged) -> AsyncIterator[tuple[asyncio.subprocess.Pr
 
 
 def everything(repo: Path) -> dict[str, bytes]:
-    """Every file of the repo."""
+    """All files of the repo."""
     files = (path for path in repo.rglob("*") if path.is_file())
     return {str(file): file.read_bytes() for file in files}
 

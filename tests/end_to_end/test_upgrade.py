@@ -1,4 +1,6 @@
-"""``init`` beside a ``bridge.toml`` of a version that kept its things in the repo's folder."""
+"""``init`` with the ``bridge.toml`` of an earlier version, which kept its state in the repo's
+folder.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,7 @@ def site(stock: Path, tmp_path: Path) -> Path:
 
 
 def as_before(common: Path) -> None:
-    """What an earlier version has in the folder of its repo, killed while it was writing."""
+    """The state of an earlier version in its repo's folder, after it was killed while writing."""
     state = common / "micropub-bridge"
     for folder in ("tmp", "settings", "rebuild/checkout/content", "rebuild/shadow", "media/cache"):
         (state / folder).mkdir(parents=True)
@@ -74,7 +76,7 @@ def as_before(common: Path) -> None:
 
 
 async def it_works(bridge: Path, http: aiohttp.ClientSession, output: Path) -> None:
-    """The bridge serves, has the upload that was waiting, and posts are live."""
+    """The bridge serves, still has the pending upload, and posts go live."""
     with served(bridge) as running:
         async with http.get(f"{running.url}{UPLOAD}") as answer:
             assert answer.status == 200
