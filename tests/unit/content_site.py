@@ -77,7 +77,9 @@ def load_rules(folder: Path, *, html: Any = "sanitize", **settings: Any) -> Site
 
 
 def site_of(rules: SiteRules) -> PelicanSite:
-    """The site behind the rules of :func:`load_rules`, with all that Pelican can tell."""
+    """The site that belongs to the rules of :func:`load_rules`, with everything that Pelican
+    reports.
+    """
     assert isinstance(rules.site, PelicanSite)
     return rules.site
 

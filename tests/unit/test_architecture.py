@@ -1,4 +1,4 @@
-"""Who may import whom (docs/architecture.md): the arrows may not turn."""
+"""The allowed imports between folders (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NO_GIT = ("micropub", "content", "http", "auth", "pages", "indieauth", "context"
 
 @cache
 def modules() -> dict[str, Path]:
-    """Every module of ours by its dotted name."""
+    """All modules of the project, by dotted name."""
     found = {}
     for package in ("bridge", "pelican_indieauth"):
         for file in (ROOT / package).rglob("*.py"):
@@ -65,7 +65,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """What a file imports, wherever in it: late, and for types alone, as well."""
+    """All imports of a file, including those in functions and those for types only."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -77,17 +77,17 @@ def imported(file: Path) -> Iterator[str]:
 
 @cache
 def graph() -> dict[str, set[str]]:
-    """Every module of ours, and what it imports."""
+    """All modules of the project, and what each imports."""
     return {name: {*imported(file)} - {name} for name, file in modules().items()}
 
 
 def room(module: str) -> str:
-    """The folder, or the single file, of ``bridge/`` that a module is in."""
+    """The folder, or single file, of ``bridge/`` that a module belongs to."""
     return [*module.split("."), "__init__"][1]
 
 
 def reached(start: str) -> set[str]:
-    """Everything that is imported, through however many of our modules."""
+    """Everything that is imported, directly or indirectly."""
     found, waiting = set[str](), {start}
     while waiting:
         found |= waiting
@@ -114,7 +114,7 @@ def test_the_table_itself_has_no_circle() -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    """Not even late, or for types alone."""
+    """Not even in functions, or for types only."""
     try:
         TopologicalSorter(graph()).prepare()
     except CycleError as error:

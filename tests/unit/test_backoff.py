@@ -1,4 +1,4 @@
-"""The pauses between tries of what has failed."""
+"""The delays before retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Bodies that reach a real server: what clients send is understood, nonsense is refused."""
+"""Request bodies received by a real server: bodies of known clients are parsed, malformed
+ones refused.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ MULTIPART = "multipart/form-data; boundary=XX"
 
 @dataclass
 class Answer:
-    """What came of one request: the body that was read, or the error."""
+    """The result of one request: the parsed body, or the error."""
 
     status: int
     text: str

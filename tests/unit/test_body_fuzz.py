@@ -1,4 +1,4 @@
-"""Whatever bytes come, they are understood or refused with a 4xx: nothing else ever happens."""
+"""Any bytes are either parsed or refused with a 4xx."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def understand(body: RequestBody) -> None:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Lets a refusal pass that says whose fault it is and what was wrong."""
+    """Allow refusals that say what was wrong with the request."""
     try:
         yield
     except BridgeError as error:

@@ -1,4 +1,4 @@
-"""The bridge ends promptly while the site's posts are looked at for the first time."""
+"""The bridge stops promptly during the first indexing of the site's posts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POSTS = 1_200
 
 
 class Slow:
-    """A site that describes one batch of files, and then no more."""
+    """A site that describes one batch of files, and then hangs."""
 
     facts = FACTS
 
@@ -53,7 +53,7 @@ async def test_an_index_that_is_not_complete_ends_at_once_and_keeps_what_it_has(
     slow = Slow()
 
     async def bring_to(_: object) -> None:
-        """It is loaded."""
+        """It is already loaded."""
 
     site: Any = SimpleNamespace(reader=slow, bring_to=bring_to)
     catalogue = catalogue_of(store, site, tmp_path / "index.sqlite")

@@ -1,4 +1,4 @@
-"""What messages call the program."""
+"""The command as it is named in messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.runtime.command_name import command
 
 
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, *, path: str, typed: str) -> None:
-    """An installation in ``folder``, with a shell that looks in ``path``."""
+    """An installation in ``folder``, with ``path`` as the shell's PATH."""
     (folder / "bin").mkdir(parents=True)
     for name in ("python", "micropub-bridge"):
         (folder / "bin" / name).write_text("#!/bin/sh\n")

@@ -1,4 +1,6 @@
-"""Every test that the table of compliance names exists, and every public test has its own."""
+"""All tests named in the Micropub compliance tables exist, and each public test has a
+counterpart.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Content in a body: HTML that shows and does not act, Markdown that is judged by what it makes."""
+"""Content in a file's body: HTML is displayed but cannot execute, and Markdown is judged by
+its output.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ def test_html_is_on_the_page_as_it_was_sent(sent: str, rules: SiteRules) -> None
 
 
 def tree(source: str) -> str:
-    """The elements and texts that a browser sees, apart from white space around the whole."""
+    """The elements and texts that a browser sees, without surrounding white space."""
     whole = BeautifulSoup(source.strip(), "html5lib").select_one("body")
     assert whole is not None
     return whole.decode_contents().strip()
@@ -208,7 +210,9 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_what_counts_as_harmless_is_what_the_sanitiser_leaves_alone(source: str) -> None:
-    """For HTML that has passed our own check, a browser's parser finds nothing to take out."""
+    """A browser-like sanitiser finds nothing to remove in HTML that passed the bridge's own
+    check.
+    """
     if html.find_unsafe(source):
         return
     before, after = (BeautifulSoup(each, "html5lib") for each in (source, html.sanitise(source)))

@@ -1,4 +1,4 @@
-"""A real Pelican run over posts that mean no good: every page is built, and nothing leaks."""
+"""A real Pelican run with hostile posts: every page is built, and nothing leaks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRET = "the-secret-of-the-machine"
 
 
 def nasty_posts() -> list[tuple[Post, Properties]]:
-    """All of them in soak, and else every fourth, by turns of each kind."""
+    """All of them in soak tests, otherwise every fourth of each kind."""
     return [*all_nasty_posts()][:: 1 if SOAK else 4]
 
 
@@ -63,7 +63,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def place(root: Path, rules: SiteRules) -> Iterator[tuple[Post, Location]]:
-    """Write the files as the publisher does: the first free slug."""
+    """Write the files as the publisher does, with the first free slug."""
     taken: set[str] = set()
     for entry, commands in nasty_posts():
         file = compose(entry, commands=commands, when=WHEN, rules=rules)

@@ -1,4 +1,4 @@
-"""Markdown that apps write as CommonMark has it is on the page what CommonMark makes of it."""
+"""CommonMark from apps is rendered by Pelican's Markdown as CommonMark specifies."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ ALIKE = [
 
 
 def shown(html: str) -> str:
-    """What a page shows, whether or not the items of a list are paragraphs."""
+    """The text of a page, regardless of whether list items are paragraphs."""
     plain = re.sub(r"(</?)s>", r"\1del>", re.sub("<!-- -->", "", html))
     soup = BeautifulSoup(plain, "html.parser")
     for element in soup.find_all(True):

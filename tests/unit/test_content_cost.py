@@ -1,4 +1,4 @@
-"""What a post costs grows with its length and no faster, whatever stands in it."""
+"""The cost of a post is at most proportional to its length, whatever it contains."""
 
 from __future__ import annotations
 

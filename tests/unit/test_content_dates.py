@@ -1,4 +1,4 @@
-"""Dates as clients really write them."""
+"""Dates as sent by existing clients."""
 
 from __future__ import annotations
 

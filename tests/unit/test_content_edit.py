@@ -1,4 +1,4 @@
-"""An update changes what it names; a diff of the file shows nothing else."""
+"""An update changes only what it names, as a diff of the file shows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
 def changes(
     text: str, rules: SiteRules, commands: dict[str, Any] | None = None, **new: Any
 ) -> list[str]:
-    """The lines that an update takes away and adds."""
+    """The lines that an update removes and adds."""
     file = PelicanFile.parse(text)
     old = read(file, rules)
     wanted = old.with_properties(post(**new).properties)
@@ -301,7 +301,7 @@ def test_a_site_whose_default_is_draft_gets_published_posts(tmp_path_factory: An
 
 
 def test_an_instant_in_utc_comes_back_as_it_was_sent(rules: SiteRules) -> None:
-    """On the site's clock it is another day, and another month: for date, path and slug."""
+    """In the site's time zone it is on another day and in another month, in date, path and slug."""
     sent = post(content="🎉", published="2026-10-31T23:30:00Z")
     file = compose(sent, when=WHEN, rules=rules)
     assert file.get("Date") == "2026-11-01T00:30:00+01:00"
@@ -310,7 +310,7 @@ def test_an_instant_in_utc_comes_back_as_it_was_sent(rules: SiteRules) -> None:
 
 
 def test_a_file_on_the_clock_of_utc_still_gives_back_what_was_sent(rules: SiteRules) -> None:
-    """As earlier versions wrote it."""
+    """A file written by an earlier version, with dates in UTC."""
     sent = post(name="A", content="x", published="2026-11-21T17:37:00.5Z")
     text = compose(sent, when=WHEN, rules=rules).text()
     old = text.replace("Date: 2026-11-21T18:37:00+01:00", "Date: 2026-11-21T17:37:00+00:00")
@@ -337,7 +337,7 @@ def shown(file: PelicanFile, rules: SiteRules) -> BeautifulSoup:
 )
 @pytest.mark.parametrize("name", [{"name": "snippet.py"}, {}])
 def test_code_stays_code(kind: str, name: dict[str, str], rules: SiteRules) -> None:
-    """Quill's editor for code says so in a property of its own."""
+    """Quill's code editor sends the format in a separate property."""
     sent = post(content=CODE, **name, **{"p3k-content-type": (kind,)})
     file = compose(sent, when=WHEN, rules=rules)
     page = shown(file, rules)

@@ -1,4 +1,4 @@
-"""Posts in reStructuredText and HTML: nothing that the bridge writes, but what owners have."""
+"""Posts in reStructuredText and HTML, which the bridge does not create, but sites contain."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_pelican_reads_what_was_changed(
 
 
 def article_of(text: str, path: str, rules: SiteRules) -> Article:
-    """What Pelican's own reader makes of the file."""
+    """The article that Pelican's reader makes of the file."""
     name = Path(path).name
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, name).write_bytes(text.encode())

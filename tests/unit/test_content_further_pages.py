@@ -1,4 +1,4 @@
-"""Which pages of lists would be in the file of another list."""
+"""Which further pages of lists would overwrite the file of another list."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Pairs on disk: the post ``NAME.json`` is the file ``NAME.md``, and the file is the post.
+"""Pairs of files: the post ``NAME.json`` is rendered to ``NAME.md``, and that is read as the same
+post.
 
-``PYTHONPATH=. python tests/unit/test_content_golden.py`` writes the ``.md`` files anew, to be read
-in the diff.
+``PYTHONPATH=. python tests/unit/test_content_golden.py`` writes the ``.md`` files again; review the
+diff.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Pelican file is changed one line at a time, and is otherwise kept to the byte."""
+"""Edits of a Pelican file's headers change single lines, and keep all other bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Content that is made to do harm: to stand in the way of a build, or to take for ever."""
+"""Hostile content: it would break a build, or take very long to process."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ Text.
 
 
 def changed(rules: SiteRules, folder: Path, kind: str = "rst", **properties: Any) -> Article:
-    """A post written by hand with some properties changed, as Pelican reads it."""
+    """A handwritten post with some properties changed, as Pelican reads it."""
     name = f"x.{kind}"
     file = PelicanFile.parse(HAND_WRITTEN[kind], name)
     old = read(file, rules)
@@ -252,7 +252,7 @@ def test_html_in_a_post_written_by_hand_does_nothing(
 def test_html_in_a_post_written_by_hand_reaches_no_file(
     sent: str, rules: SiteRules, tmp_path: Path
 ) -> None:
-    """Pelican reads character references in HTML files, and writes what they stand for."""
+    """Pelican resolves character references in HTML files, and outputs the characters."""
     with pytest.raises(InvalidRequest, match="format"):
         changed(rules, tmp_path, "html", content={"html": sent})
     page = changed(rules, tmp_path, "rst", content={"html": sent})._content

@@ -1,4 +1,6 @@
-"""Own media have Pelican's notation in files; a client's use of that notation is disarmed."""
+"""Links to the site's media use Pelican's notation in files; that notation in a client's text
+is escaped.
+"""
 
 from __future__ import annotations
 

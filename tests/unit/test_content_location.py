@@ -1,4 +1,4 @@
-"""Addresses are Pelican's own answers, for any settings; the quick answer is the same."""
+"""URLs of posts equal Pelican's for any settings; so does the fast way to compute them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_quick_answer_is_pelicans(settings: dict[str, Any], tmp_path: Path) 
 
 
 def test_the_usual_settings_are_answered_quickly(tmp_path: Path) -> None:
-    """``None`` is allowed, but not for what a blog mostly has."""
+    """``None`` (the fast way does not apply) is allowed, but not for common settings."""
     site = load_site(tmp_path)
     for header in HEADERS[:2]:
         assert site.quick_locate(PelicanFile.parse(f"{header}\n\nx"), HERE) is not None
@@ -135,7 +135,7 @@ def test_what_is_no_article_is_refused(path: str, tmp_path: Path) -> None:
     "ignored", [[], [".*"], ["**/.*"], [".#*", "*~", "a"], ["*/x.md"]], ids=str
 )
 def test_articles_are_the_files_that_pelican_looks_for(ignored: list[str], tmp_path: Path) -> None:
-    """The default is ``**/.*`` today, and was ``.*``, which many sites have in their settings."""
+    """The default is ``**/.*`` now; many sites still set the earlier ``.*``."""
     site = load_site(tmp_path, IGNORE_FILES=ignored)
     names = ["x.md", ".x.md", ".#x.md", "a/x.md", ".a/x.md", "b/.x.md", "pages/x.md"]
     for name in names:
@@ -315,8 +315,9 @@ def test_a_post_has_the_date_of_its_address(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("save_as", ["{slug}.html", "{slug}/index.html"])
 def test_no_post_takes_the_page_that_a_host_shows_for_errors(save_as: str, tmp_path: Path) -> None:
-    """GitHub Pages, Netlify, Cloudflare, Surge, Neocities and web servers have some each; and the
-    bridge has addresses of its own where it shares the site's host name."""
+    """GitHub Pages, Netlify, Cloudflare, Surge, Neocities and web servers reserve some paths,
+    as does the bridge itself if it shares the site's host name.
+    """
     site = load_site(tmp_path, ARTICLE_SAVE_AS=save_as)
     for slug in ("404", "403", "500", "50x", "4xx", "200", "not_found", "micropub", "media"):
         assert site.is_reserved(save_as.format(slug=slug)), slug
@@ -337,7 +338,7 @@ def test_no_post_takes_the_page_that_a_host_shows_for_errors(save_as: str, tmp_p
 def test_an_address_always_has_a_scheme_and_a_host(
     siteurl: str, address: str, tmp_path: Path
 ) -> None:
-    """Sites of the days of ``//`` have a SITEURL that is none by itself; apps need a whole one."""
+    """Older sites have a SITEURL that begins with ``//``; apps need an absolute URL."""
     settings = write_settings(tmp_path, SITEURL=siteurl)
     site = read_site(settings, siteurl="https://me.example/")
     assert site.siteurl == address

@@ -1,4 +1,4 @@
-"""A post's file is inside the content folder, and its slug is one harmless segment."""
+"""A post's file is inside the content folder, and its slug is a single safe path segment."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Whatever a client sends becomes a file that Pelican reads, that says nothing else, and that is
-the same post again."""
+"""Any input of a client becomes a file that Pelican reads, with no other content, and that is
+read back as the same post.
+"""
 
 from __future__ import annotations
 
@@ -200,7 +201,7 @@ def test_any_channel_is_a_category_or_refused(rules: SiteRules, channel: str) ->
 
 
 def article_of(rules: SiteRules, file: PelicanFile) -> Article:
-    """What Pelican's own reader makes of the file."""
+    """The article that Pelican's reader makes of the file."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "x.md").write_bytes(file.text().encode())
         readers = Readers({**site_of(rules).settings, "PATH": folder})

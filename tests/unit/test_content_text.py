@@ -1,4 +1,4 @@
-"""A note's text survives Markdown: the page shows what was written, and the text comes back."""
+"""A note's text survives Markdown: the page shows it unchanged, and it is read back unchanged."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def shown(markdown: str) -> str:
 
 
 def as_browsers_do(plain: str) -> str:
-    """Text with runs of blanks and of empty lines as one, as in HTML."""
+    """The text with white space and empty lines collapsed, as in HTML."""
     lines = [" ".join(line.split()) for line in plain.split("\n")]
     return re.sub(r"\n{2,}", "\n\n", "\n".join(lines)).strip()
 

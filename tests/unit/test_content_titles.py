@@ -1,4 +1,4 @@
-"""A post without a name or words of its own is called by what it is about, never by the clock."""
+"""A post without a name or text gets a title from its subject, never from the time."""
 
 from __future__ import annotations
 

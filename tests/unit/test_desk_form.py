@@ -1,4 +1,6 @@
-"""Forms of the desk: what a browser sends, what it asks for, and what of a post stands in one."""
+"""The desk's forms: what browsers submit, the resulting requests, and the values of a post in
+the form.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ def asked_of(kind: str) -> list[Asked]:
 
 
 def sent(kind: str) -> list[Field]:
-    """Every field of a kind, filled in; a photo would make another kind of most."""
+    """All fields of a post type, filled in; a photo would change the type of most."""
     fields: list[Field] = [("csrf", "x"), ("once", "o"), ("kind", kind), ("do", "")]
     for asked in asked_of(kind):
         values = TYPED.get(asked.name, ({asked.name: "Words"}, None))[0]
@@ -103,7 +105,7 @@ def test_a_post_in_its_form_sent_back_changes_nothing(kind: str) -> None:
 
 
 def edited(properties: dict[str, Any], **changes: str) -> dict[str, Json]:
-    """The update that comes of a change in the form of a post."""
+    """The update that results from editing a post in the form."""
     post = Post("entry", MappingProxyType({name: tuple(v) for name, v in properties.items()}))
     was = values.typed_of(post, ZONE)
     typed = was
@@ -172,7 +174,9 @@ def test_a_place_stays_what_it_is_when_it_is_moved() -> None:
 
 
 def test_what_a_browser_makes_of_values_that_its_fields_cannot_show_is_no_change() -> None:
-    """It takes line ends out of fields of one line, and has no alt text of a video."""
+    """Browsers remove line breaks in single-line fields, and the form has no alt text for
+    videos.
+    """
     post = Post("entry", MappingProxyType({
         "summary": ("In\nshort ",), "name": (" A  title",), "category": ("a\nb", "c"),
         "video": ({"value": f"{URL}.mp4", "alt": "Waves"},), "location": ("At\nhome",),

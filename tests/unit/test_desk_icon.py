@@ -1,4 +1,4 @@
-"""The icon of the desk on a home screen."""
+"""The desk's icon on a home screen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ URL = "https://example.com/me.jpg"
 
 
 class Site:
-    """Answers every address with the same."""
+    """Answers every URL with the same response."""
 
     def __init__(self, answer: bytes | None, status: int = 200) -> None:
         self.answer, self.status, self.asked = answer, status, 0

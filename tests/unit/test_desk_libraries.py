@@ -1,4 +1,4 @@
-"""The libraries of the owner's pages are what their script makes of what the lock file names."""
+"""The bundled JavaScript libraries are those of the lock file."""
 
 from __future__ import annotations
 

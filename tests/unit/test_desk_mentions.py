@@ -1,4 +1,4 @@
-"""The owner's page of mentions: what is on it, and one click for one decision."""
+"""The owner's page of mentions: its contents, and a single click for each decision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHOWN = Item("b" * 12, "shown", "like-of", "Amy", "", "https://amy.example/", "a
 
 @dataclass
 class Decisions:
-    """Stands for what carries decisions out."""
+    """Stands in for the service that applies decisions."""
 
     made: list[tuple[str, list[str]]] = field(default_factory=list)
     error: Exception | None = None

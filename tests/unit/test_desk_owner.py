@@ -1,4 +1,4 @@
-"""What every page of the desk has in common: who may see it, and what is told on it."""
+"""What all pages of the desk share: access control, and messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def show(owner: Owner) -> web.StreamResponse:
 
 
 async def quote(owner: Owner) -> web.StreamResponse:
-    """What aiohttp makes of bytes that are not UTF-8."""
+    """How aiohttp represents bytes that are not UTF-8."""
     return owner.page("error.html", title="Things", text="a\udcff", link=None, advice=None)
 
 
@@ -125,7 +125,9 @@ async def test_a_form_from_another_site_is_refused(owner: Browser, headers: dict
 async def test_where_another_site_may_have_led_the_buttons_wait_for_a_moment(
     owner: Browser, site: str, waits: bool
 ) -> None:
-    """A double click there would press the button of a form that the other page has filled in."""
+    """A double click that starts on another site could press the button of a form which that
+    site filled in.
+    """
     page = await owner.get("/desk/thing", headers={"Sec-Fetch-Site": site} if site else {})
     assert ('<main id="main" tabindex="-1" class="guarded">' in page.text) is waits
     assert ('src="/auth/static/arming.js"' in page.text) is waits

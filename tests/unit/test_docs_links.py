@@ -1,4 +1,4 @@
-"""Every link in the documentation leads to a file that is there, and to a heading in it."""
+"""All links in the documentation lead to existing files and headings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOMS = (ROOT / "bridge", ROOT / "pelican_indieauth", ROOT, ROOT / "tests" / "en
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as hosts name them."""
+    """The anchors of a page's headings, as git hosts generate them."""
     headings = re.findall(r"(?m)^#+ (.*)$", page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""What readers made of files is kept from one process to the next, and only where that is safe."""
+"""Parsed source files are cached from one process to the next, but only if that is safe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HTML = (
 
 
 class Site:
-    """A content folder, read anew by each ``reads``, as by a process of its own."""
+    """A content folder; each ``reads`` is like that of a new process."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class Site:
         return noted
 
     def reads(self, *, rest: str | None = None) -> tuple[list[str], dict[str, Article]]:
-        """Which files the readers are asked for in a first build, and what is in all of them."""
+        """The files that readers parse in a first build, and the contents of all."""
         theme = {"THEME": str(self.folder), "PATH": str(self.content), "TIMEZONE": "UTC"}
         markdown: dict[str, Any] = {"extension_configs": {"markdown.extensions.extra": {}}}
         settings = configure_settings(

@@ -1,4 +1,4 @@
-"""Pages in the reader's language: every word of them is in each catalogue."""
+"""Pages in the reader's language: every catalogue has all messages."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_no_template_has_a_sentence_that_cannot_be_translated() -> None:
 
 
 def errors() -> Iterator[str]:
-    """What is wrong with a few requests, as an app is told."""
+    """The error messages of a few requests, as an app receives them."""
     fails: list[Callable[[], object]] = [
         lambda: dates.parse("soon", UTC),
         lambda: sniff(b"II*\0 a photo"),

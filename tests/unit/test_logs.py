@@ -1,4 +1,6 @@
-"""What strangers send cannot begin a line of the log, nor move the terminal that shows it."""
+"""Input from others cannot start a new line in the log, or send control codes to a terminal
+that shows it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ async def fetch() -> AsyncIterator[GuardedFetch]:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The log's messages, each of which is one printable line."""
+    """The log's messages, each a single printable line."""
     messages = [record.getMessage() for record in caplog.records]
     assert all(message.isprintable() for message in messages), messages
     return messages

@@ -1,4 +1,6 @@
-"""Every shape that clients send ends in the same frozen action (Micropub 3.2-3.5)."""
+"""Requests in every format that clients use are parsed into the same frozen actions (Micropub
+3.2-3.5).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def properties(action: Action) -> dict[str, list[Json]]:
 
 
 def named(given: dict[str, Json]) -> dict[str, Json]:
-    """Commands with their hyphens, which no keyword of Python's can have."""
+    """Commands with hyphens, which cannot be Python keywords."""
     return {
         name.replace("_", "-") if name.startswith("mp_") else name: value
         for name, value in given.items()
@@ -763,7 +765,7 @@ LINK = "https://example.org/page"
 
 
 def one(name: str, value: Json) -> tuple[Json, ...]:
-    """What becomes of a property's value: the same in a new post and in an update."""
+    """How a property's value is parsed: the same in a new post and in an update."""
     made = created(json_({"properties": {"content": ["x"], name: [value]}})).post.all(name)
     for operation in ("replace", "add"):
         body: Json = {"action": "update", "url": URL, operation: {name: [value]}}

@@ -1,4 +1,4 @@
-"""Post type discovery, by the standard algorithm and its usual extensions."""
+"""Post type discovery, by the standard algorithm and its common extensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries and the exact JSON that answers them (Micropub 3.7 and its extensions)."""
+"""Queries, and their exact JSON responses (Micropub 3.7 and its extensions)."""
 
 from __future__ import annotations
 

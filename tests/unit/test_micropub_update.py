@@ -1,4 +1,4 @@
-"""Updates applied to a post: only what they name changes (Micropub 3.4)."""
+"""Updates of a post change only the properties they name (Micropub 3.4)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def update(**operations: Json) -> Update:
 
 
 def changed(post: Post = POST, **operations: Json) -> dict[str, list[Json]]:
-    """The properties that an update made different, absent ones as empty lists."""
+    """The properties that an update changed, removed ones as empty lists."""
     after = apply(post, update(**operations))
     names = post.properties.keys() | after.properties.keys()
     return {name: list(after.all(name)) for name in names if after.all(name) != post.all(name)}

@@ -1,4 +1,4 @@
-"""What others send is read to its end, or up to a limit, however it is cut into pieces."""
+"""Responses are read to their end or up to a limit, in chunks of any size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINK = '<link rel="micropub" href="https://me.example/micropub">'
 
 
 async def served(aiohttp_server: Serve, *pieces: bytes) -> str:
-    """The URL of a page that comes in pieces, each when the one before may have been read."""
+    """The URL of a page that is sent in chunks, each after a pause."""
 
     async def page(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

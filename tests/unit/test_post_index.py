@@ -1,4 +1,4 @@
-"""The index follows the files, no matter who changed them, and can be deleted."""
+"""The index of posts follows the files, whoever changed them, and can be rebuilt from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.store.memory import MemoryStore
 
 
 def describe(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
-    """A post is a file ``date type tag status`` here."""
+    """Here a post's file has the text ``date type tag status``."""
     if not path.endswith(".md"):
         return None
     date, kind, tag, status = data.decode().split()
@@ -200,7 +200,7 @@ def test_it_goes_on_where_it_was_after_a_restart(store: MemoryStore, tmp_path: P
 
 
 def test_a_first_index_goes_on_where_it_was_cut_short(store: MemoryStore, tmp_path: Path) -> None:
-    """That of a large site takes minutes, and restarts happen."""
+    """Indexing a large site takes minutes, and the bridge may be restarted meanwhile."""
     put(store, **{f"post-{number:04}": f"{number} note x published" for number in range(1200)})
     many = at_once(describe)
     asked: list[int] = []

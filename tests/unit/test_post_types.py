@@ -1,4 +1,4 @@
-"""Post types are listed once in the bridge and once in the plugin, and both lists are the same."""
+"""The lists of post types in the bridge and in the plugin are equal."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_databases_are_private_with_all_that_is_beside_them(tmp_path: Path) -> N
 
 
 async def privacy(file: Path, settings: Settings) -> str:
-    """The line of ``check`` about it."""
+    """The line about it in the output of ``check``."""
     async for finding in check_inside(settings, file):
         if finding.subject == "privacy":
             return str(finding)

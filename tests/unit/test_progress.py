@@ -1,4 +1,4 @@
-"""What takes a while says so, and what does not says nothing."""
+"""Slow commands print their progress, fast ones do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad files are found from failures alone."""
+"""The files that break a build are found only from failing builds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POSTS = [f"content/{name}.md" for name in "abcdefgh"]
 
 
 def isolate(suspects: list[str], bad: set[str], *, named: bool = False) -> tuple[set[str], int]:
-    """Who is left out in the end, and after how many builds."""
+    """The files left out in the end, and the number of builds."""
     bisection = Bisection({}, suspects)
     for builds in range(1, 100):
         present = sorted(bad - set(bisection.left_out))
@@ -59,7 +59,7 @@ def test_it_gives_up_when_the_posts_are_not_at_fault() -> None:
 
 
 def test_files_that_were_fine_and_now_fail_alike_are_not_at_fault() -> None:
-    """Without all of them the site would be built, and be empty."""
+    """Without all of them the build would succeed, but the site would be empty."""
     bisection = Bisection({}, [])
     failures = [
         BuildFailed(f"ValueError: no such locale; before that: Could not process {name}", file=name)

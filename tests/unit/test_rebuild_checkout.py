@@ -1,4 +1,4 @@
-"""The builder's own copy of the files is that of one version, whatever happened before."""
+"""The builder's checkout has exactly the files of one version, whatever happened before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Clock:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file but git's own."""
+    """All files except those of git."""
     return {name: data for name, data in all_files(folder).items() if not name.startswith(".git/")}
 
 
@@ -117,7 +117,7 @@ def test_a_post_of_the_future_waits_for_its_time(store: GitStore, folder: Path) 
 
 
 def test_a_post_moved_to_the_future_is_there_and_waits(store: GitStore, folder: Path) -> None:
-    """The plugin holds it back: for plain ``pelican`` elsewhere, too."""
+    """The plugin withholds it, so plain ``pelican`` does not publish it either."""
     checkout = Checkout(store, folder, due=due, clock=Clock())
     checkout.bring_to(commit(store, {"content/soon.md": POST.replace(b"T13", b"T11")}))
     assert checkout.next_due is None
@@ -154,7 +154,7 @@ HTML = (
 
 @pytest.mark.parametrize(("path", "data"), [("content/a.rst", RST), ("content/a.html", HTML)])
 def test_posts_in_other_formats_wait_likewise(path: str, data: bytes) -> None:
-    """An app may have changed one that was written by hand: the plugin holds it back."""
+    """An app may have changed a handwritten post: the plugin withholds it."""
     assert due(path, data) == NOON + timedelta(hours=1)
     assert due(path, data.replace(b"mf2", b"note")) is None
 

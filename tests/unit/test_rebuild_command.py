@@ -1,4 +1,4 @@
-"""A build by a program: what it sees, how it may end, and what becomes of its pages."""
+"""Builds by a command: its environment, the ways it can end, and how its pages are published."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ async def test_a_build_may_not_make_the_site_much_larger(
 
 
 class _SlowlyRead(Output):
-    """A folder that takes longer to look at than a build of it."""
+    """A folder that takes longer to scan than to build."""
 
     def size(self) -> int | None:
         sleep(0.5)

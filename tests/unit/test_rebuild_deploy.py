@@ -1,4 +1,4 @@
-"""A deploy command is handed what has changed, and again what it did not take."""
+"""A deploy command gets the changed files, and those of failed runs again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with open("../deployed", "a") as file:
 
 
 class Pages:
-    """A job whose builds change the files of a list."""
+    """A job whose builds change given files."""
 
     next_due: datetime | None = None
 

@@ -1,4 +1,4 @@
-"""A build that fails leaves the folder of pages as it was."""
+"""A failed build leaves the output folder unchanged."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_is_settled_stays(output: Output, tmp_path: Path) -> None:
 
 
 def test_a_link_in_the_journal_is_not_followed(output: Output, tmp_path: Path) -> None:
-    """The site's own code can write there; nothing but its own pages comes from it."""
+    """The site's code can write there, so only files inside of that folder are restored."""
     secret = tmp_path / "secret"
     secret.write_text("a token")
     output.put("index.html", b"two")

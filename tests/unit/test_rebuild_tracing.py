@@ -1,4 +1,4 @@
-"""What a page was made from is noticed, and whether it is still so."""
+"""The inputs of each page are recorded, and compared with the next build's."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_what_uses_only_what_it_was_given_has(source: str) -> None:
 
 
 class _Shown:
-    """An object of a plugin's: its class has an attribute that an object may have itself, too."""
+    """An object of a plugin, whose class has an attribute that instances may override."""
 
     colour = "grey"
 
@@ -197,7 +197,7 @@ def test_a_class_that_a_plugin_changes_is_judged_anew_in_the_next_build(
 
 
 def test_templates_read_the_same_attributes_again_and_again_at_little_cost() -> None:
-    """What a class says of an attribute is worked out once in a build, not for each read."""
+    """Attributes of a class are looked up once in a build, not for each access."""
     post = object.__new__(Article)
     post.__dict__ |= {"_status": "published", "settings": {}}
     page = environment().from_string("{% for i in range(n) %}{{ post.status }}{% endfor %}")
@@ -235,7 +235,7 @@ def test_between_pages_nothing_is_noted() -> None:
 
 
 class _Own(Undefined):
-    """What is not there, as someone else says it."""
+    """An undefined value, as a plugin may define it."""
 
     def __str__(self) -> str:
         return "anything"
@@ -261,7 +261,7 @@ def test_what_jinja_asks_by_itself_may_look_at_anything(
 
 
 class Told(MentionIndex):
-    """Mentions that are in no files."""
+    """Mentions that are not in files."""
 
     likes: tuple[str, ...] = ()
 
@@ -276,7 +276,7 @@ Told.__module__ = MentionIndex.__module__
 
 
 def mentioned(*likes: str) -> Names:
-    """A context with one post, and who likes it."""
+    """A context with one post and its likes."""
     post = object.__new__(Article)
     found = Told({}, Urls("", "", {}, ""), {"likes": "Likes", "mentions-more": ""})
     found.likes = likes

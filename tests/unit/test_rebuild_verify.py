@@ -1,4 +1,4 @@
-"""What counts as a difference between the output and a clean build, and what becomes of it."""
+"""Which differences between the output and a clean build count, and how they are handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A webhook is told every version once, tried again while that may help, and kept secret."""
+"""A webhook is called once for each version, retried if that may help, and its URL is kept
+secret.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,12 @@ ONE, TWO = Version("one"), Version("two")
 
 
 def nobody(_: object) -> None:
-    """Nothing is ever shown here."""
+    """Nothing is published in these tests."""
 
 
 @dataclass
 class Hook:
-    """Answers with the statuses of a list, then 204; keeps what it was told."""
+    """Responds with the given statuses, then 204; records its requests."""
 
     statuses: list[int] = field(default_factory=list)
     told: list[tuple[bytes, str]] = field(default_factory=list)

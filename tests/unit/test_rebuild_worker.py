@@ -1,4 +1,4 @@
-"""One build at a time, and no change is ever lost."""
+"""One build at a time, and no change is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = Outcome | Exception
 
 
 class Script:
-    """A job that does what the test says, when the test says."""
+    """A job that does what the test says, at the time that the test says."""
 
     def __init__(self) -> None:
         self.done: list[Version] = []

@@ -1,4 +1,4 @@
-"""A reply's context, from another server to the post's file in git."""
+"""Reply contexts, from the other server to the post's file in git."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Bench:
         return self.put(PATH, f"{head}\n\nYes.\n")
 
     def text(self) -> str:
-        """The present text of the reply's file."""
+        """The current text of the reply's file."""
         head = self.store.head()
         assert head is not None
         blob = self.store.read(PATH, head)

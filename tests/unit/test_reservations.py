@@ -1,4 +1,4 @@
-"""A place for each post: no one gets one that another has, or is about to have."""
+"""Every post gets its own path and URL, which no other post has or has reserved."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def note(category: str = "notes", text: str = "Text.", more: str = "") -> Pelica
 
 @dataclass
 class Desk:
-    """Where posts get their places, in a site that is in memory."""
+    """Reserves paths and URLs in a site that is only in memory."""
 
     store: MemoryStore
     posts: Posts
@@ -148,7 +148,7 @@ async def test_posts_cannot_all_be_among_the_uploads(tmp_path: Path) -> None:
 
 
 async def test_no_category_gets_the_feed_of_an_author(desk: Desk) -> None:
-    """Pelican's own settings have one folder for both."""
+    """Pelican's default settings use one folder for both."""
     desk.write(await desk.place(note("notes", more="Author: Ada\n")))
     for file in (
         note("ada"),
@@ -233,7 +233,7 @@ async def test_no_page_more_gets_the_file_of_another_tag(desk: Desk) -> None:
 
 
 async def test_a_request_waits_for_the_index_only_so_long(tmp_path: Path) -> None:
-    """The owner sees how far it has come."""
+    """The error says how far the index is."""
     async with opened(tmp_path, Settings(site=site(tmp_path))) as desk:
         catalogue = desk.catalogue
         catalogue._seconds = 0.05

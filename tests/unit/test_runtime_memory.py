@@ -1,4 +1,4 @@
-"""What a large piece of work leaves behind goes back to the system."""
+"""Memory that is freed after a large task is returned to the operating system."""
 
 from __future__ import annotations
 

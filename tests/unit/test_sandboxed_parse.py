@@ -1,4 +1,4 @@
-"""Untrusted pages are parsed in a process that is kept, with limits of its own for each page."""
+"""Untrusted pages are parsed in reused processes, with limits for each page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDLESS = b"<div>" * 100_000
 
 @pytest.fixture(autouse=True)
 def parsers(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_parse._Parsers]:
-    """Processes of this test's own."""
+    """A pool of processes for this test only."""
     parsers = sandboxed_parse._Parsers()
     monkeypatch.setattr(sandboxed_parse, "_parsers", parsers)
     monkeypatch.setenv("BRIDGE_INDIEAUTH__SECRET", "not for strangers")
@@ -31,7 +31,7 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_parse._Parser
 
 
 async def parse(page: bytes = PAGE, seconds: float = 60) -> Any:
-    """The name that a page has as an h-cite."""
+    """The name of the h-cite made from a page."""
     found = await parse_in_subprocess(
         "bridge.context.cite:cite", "https://a.example/", "", page=page, seconds=seconds
     )
@@ -39,7 +39,7 @@ async def parse(page: bytes = PAGE, seconds: float = 60) -> Any:
 
 
 def children() -> set[int]:
-    """The processes that this one has started and that still run."""
+    """The running subprocesses of this process."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What looks for leaked secrets finds them, wherever they are."""
+"""The search for leaked secrets finds them everywhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bridge.indieauth.login.password import hash_password
 
 @pytest.fixture
 def watch(watched: Watch) -> Iterator[Watch]:
-    """One of the test's own; the one of the whole run forgets what leaks here on purpose."""
+    """A separate watch for this test, whose leaks are intended."""
     with pytest.MonkeyPatch.context() as patch:
         watch = Watch()
         watch.start(patch)
