@@ -1,6 +1,7 @@
-"""Clients that send without end; run as a program, so that their work is not part of a test's.
+"""Clients that send without end, run as a separate program so that their processor time does not
+count for a test.
 
-Reads pickled orders, and answers each with what the clients were told.
+Reads pickled orders, and answers each with the responses that the clients got.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import time
 
 
 def attack(port: int, first: bytes, again: bytes, count: int, seconds: float) -> list[bytes]:
-    """Send ``first`` and then ``again``, for so long or until all have been hung up on."""
+    """Send ``first`` and then ``again`` repeatedly, for this long or until all connections
+    are closed.
+    """
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
     left = dict.fromkeys(clients, first or again)
     answers = dict.fromkeys(clients, b"")

@@ -1,4 +1,4 @@
-"""Disks that break: the store's steps cut off, refused, or forgotten by a power cut."""
+"""Failing disks: the store's steps are interrupted, refused, or lost in a power cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHANGING = ("write", "append", "sync", "link", "rename", "remove", "mkdir")
 
 
 class SteppedDisk(Disk):
-    """Calls ``before`` ahead of every single step; writing a file has two, half of it and all."""
+    """Calls ``before`` ahead of each step; writing a file has two steps, half of it and all."""
 
     def __init__(self, before: Callable[[str], None]) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def killed_at(step: int) -> SteppedDisk:
 
 
 def full_at(step: int, code: int = errno.ENOSPC) -> SteppedDisk:
-    """Refuses everything that needs room from a step on; what frees room still works."""
+    """Refuses all steps that need space from one step on; those that free space still work."""
     left = [step]
 
     def before(name: str) -> None:
@@ -61,7 +61,7 @@ def full_at(step: int, code: int = errno.ENOSPC) -> SteppedDisk:
 
 @dataclass
 class _File:
-    """A file's bytes, and those of it that would survive."""
+    """A file's content, and the part of it that would survive."""
 
     data: bytes
     synced: bytes = b""
@@ -69,17 +69,17 @@ class _File:
 
 @dataclass
 class _Moment:
-    """What a disk would have after a power cut: each name with what was and what is behind it."""
+    """The state of a disk after a power cut: for each name the earlier and the present content."""
 
     names: dict[Path, tuple[_File | None, _File | None]] = field(default_factory=dict)
     folders: set[Path] = field(default_factory=set)
 
 
 class ForgetfulDisk(Disk):
-    """Remembers, after each step, what a power cut at that moment might leave.
+    """Records, after each step, what a power cut at that moment might leave.
 
-    POSIX promises only this: bytes survive once their file was synced, names once their folder was.
-    Everything else may be there or not, in any combination.
+    POSIX only guarantees that content survives after its file was synced, and names after their
+    folder was. Everything else may have survived or not, in any combination.
     """
 
     def __init__(self, root: Path) -> None:
@@ -132,7 +132,7 @@ class ForgetfulDisk(Disk):
         super().mkdir(path)
 
     def _at(self, path: Path) -> _File | None:
-        """What is behind a name now; what was there before the first step is safe."""
+        """What a name refers to now; what existed before the first step is safe."""
         if path not in self._names:
             file = None
             if path.exists():
@@ -155,10 +155,10 @@ class ForgetfulDisk(Disk):
         self.moments.append(_Moment(names, set(self._folders)))
 
     def cut(self, before: Path, moment: int, target: Path, choose: Random | None) -> None:
-        """Make ``target`` what the repo could be after a power cut at a moment.
+        """Make ``target`` the repo as it could be after a power cut.
 
-        ``before`` is the repo as it was at first. Without ``choose`` nothing has survived that was
-        not synced; with it, each name and each file's bytes survive by chance.
+        ``before`` is the repo as it was at first. Without ``choose`` nothing that was not synced
+        has survived; with it, each name and each file's content survives at random.
         """
         shutil.copytree(before, target, symlinks=True)
         state = self.moments[moment]

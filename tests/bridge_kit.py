@@ -1,4 +1,4 @@
-"""A whole bridge, running, and a Micropub client whose verbs know what answer to expect."""
+"""A running bridge, and a Micropub client whose methods check the response."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DONE = (200, 201, 204)
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: Any
@@ -39,20 +39,20 @@ class Answer:
 
     @property
     def location(self) -> str:
-        """Where the post or file is; the same in the header and in the body."""
+        """The URL of the post or file; the same in the header and in the body."""
         assert self.json["url"] == self.headers["Location"]
         return str(self.headers["Location"])
 
     @property
     def error(self) -> str:
-        """The error's code; every error says in words what to change, too."""
+        """The error's code; checks that the error also has a description."""
         assert self.json["error_description"]
         return str(self.json["error"])
 
 
 @dataclass
 class Client:
-    """A Micropub client. Each verb fails unless the answer has the expected status."""
+    """A Micropub client. Each method fails unless the response has the expected status."""
 
     bridge: Demo
     http: aiohttp.ClientSession
@@ -72,7 +72,7 @@ class Client:
     async def send(
         self, method: str, url: str, status: int | Sequence[int] = 200, **more: Any
     ) -> Answer:
-        """Any request."""
+        """Send any request."""
         headers = {**self.agent, **more.pop("headers", {})}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -85,7 +85,7 @@ class Client:
     async def form(
         self, text: str, status: int | Sequence[int] = CREATED, url: str | None = None
     ) -> Answer:
-        """POST a form, encoded already."""
+        """POST an encoded form."""
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self.send(
             "POST", url or self.bridge.micropub, status, data=text.encode(), headers=headers
@@ -96,12 +96,12 @@ class Client:
         return await self.send("POST", self.bridge.micropub, status, json=value)
 
     async def create(self, **properties: Any) -> str:
-        """A post, by JSON; its URL."""
+        """Create a post with JSON; returns its URL."""
         named = {name.replace("_", "-"): value for name, value in properties.items()}
         return (await self.json({"type": ["h-entry"], "properties": named})).location
 
     async def act(self, action: str, url: str, **more: Any) -> Answer:
-        """An action on a post, by JSON."""
+        """Send an action on a post as JSON."""
         return await self.json({"action": action, "url": url, **more}, DONE)
 
     async def multipart(
@@ -118,7 +118,7 @@ class Client:
         return await self.send("POST", url or self.bridge.micropub, status, data=form)
 
     async def query(self, status: int = 200, **parameters: Any) -> Any:
-        """GET the Micropub endpoint with a question; the JSON."""
+        """GET the Micropub endpoint with a query; returns the JSON."""
         pairs = [
             (name.replace("_", "-"), str(each))
             for name, value in parameters.items()
@@ -127,20 +127,20 @@ class Client:
         return (await self.send("GET", self.bridge.micropub, status, params=pairs)).json
 
     async def source(self, url: str) -> dict[str, Any]:
-        """The properties of a post, as it gives them back."""
+        """The properties of a post, from ``q=source``."""
         found: dict[str, Any] = (await self.query(q="source", url=url))["properties"]
         return found
 
     async def page(self, url: str, shows: Callable[[Page], bool] = lambda page: True) -> Page:
-        """The page at a URL, as soon as it is there and ``shows`` what it should."""
+        """The page at a URL, once it exists and ``shows`` this text."""
         return await self.wait(url, lambda status, page: status == 200 and shows(page))
 
     async def gone(self, url: str) -> None:
-        """Returns when nothing is at a URL any more."""
+        """Returns when the URL no longer exists."""
         await self.wait(url, lambda status, page: status in (404, 410))
 
     async def wait(self, url: str, true: Callable[[int, Page], bool]) -> Page:
-        """What is at a URL, as soon as something is true of its status and page."""
+        """The response for a URL, once its status and page satisfy a condition."""
         deadline = time.monotonic() + PATIENCE
         while True:
             async with self.http.get(url) as response:
@@ -153,7 +153,7 @@ class Client:
             await asyncio.sleep(0.1)
 
     async def photos(self, page: Page) -> list[str]:
-        """The pictures that a person sees in a post: each is fetched, and is one."""
+        """The images shown in a post: each is fetched, and must be an image."""
         found = page.photos
         for url in found:
             async with self.http.get(url) as response:
@@ -164,7 +164,7 @@ class Client:
 
 
 class Page:
-    """A generated page of one post, as a person sees it."""
+    """The generated page of a post, as a reader sees it."""
 
     def __init__(self, url: str, html: str) -> None:
         self.url = url
@@ -173,43 +173,43 @@ class Page:
 
     @property
     def entry(self) -> Tag:
-        """The post's own part of the page."""
+        """The element of the post itself."""
         found = self._soup.select_one(".h-entry, .h-event")
         assert found is not None, self.html
         return found
 
     @property
     def text(self) -> str:
-        """The words of the post, single-spaced."""
+        """The text of the post, with single spaces."""
         return " ".join(self.entry.get_text(" ").split()) if self._soup.select(".h-entry") else ""
 
     @property
     def categories(self) -> list[str]:
-        """The categories that are shown."""
+        """The categories shown."""
         return [each.get_text(strip=True) for each in self.entry.select(".p-category")]
 
     @property
     def photos(self) -> list[str]:
-        """The addresses of its pictures, without the author's."""
+        """The URLs of its images, without the author's."""
         images = [
             each for each in self.entry.select("img") if not each.find_parent(class_="h-card")
         ]
         return [urljoin(self.url, str(each["src"])) for each in images]
 
     def alt(self, url: str) -> str:
-        """The alt text of a picture."""
+        """The alt text of an image."""
         return next(
             str(each.get("alt")) for each in self.entry.select("img")
             if urljoin(self.url, str(each["src"])) == url
         )  # fmt: skip
 
     def select(self, selector: str) -> list[str]:
-        """The texts of some elements of the post."""
+        """The texts of elements of the post, by a CSS selector."""
         return [each.get_text(strip=True) for each in self.entry.select(selector)]
 
 
 def picture(colour: str = "navy", kind: str = "JPEG") -> bytes:
-    """A small picture in one colour."""
+    """A small image of one colour."""
     file = io.BytesIO()
     Image.new("RGB", (64, 48), colour).save(file, kind)
     return file.getvalue()
@@ -217,7 +217,7 @@ def picture(colour: str = "navy", kind: str = "JPEG") -> bytes:
 
 @asynccontextmanager
 async def elsewhere(path: str, data: bytes, content_type: str) -> AsyncIterator[str]:
-    """Another web site with one file; its URL."""
+    """Another web site with a single file; its URL."""
 
     async def get(request: web.Request) -> web.Response:
         return web.Response(body=data, content_type=content_type)

@@ -1,4 +1,4 @@
-"""The owner's browser: a tab that complains of nothing, and a look at whether a page is fit."""
+"""The owner's browser: tabs that fail on console messages, and checks of accessibility."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ expect.set_options(timeout=_PATIENCE)
 
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, headless."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=_ARGUMENTS
@@ -60,8 +60,9 @@ async def tab(
     expected: str = "status of 4",
     **options: object,
 ) -> AsyncIterator[Page]:
-    """A page of the owner's. Nothing may be said in its console but what is ``expected``: a form
-    that is refused answers 400 or 409, of which a browser tells there."""
+    """A tab of the owner's. Only ``expected`` messages may appear in its console: browsers
+    log responses such as 400 or 409 for refused forms there.
+    """
     context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
     await context.add_cookies(cookies)  # type: ignore[arg-type]
     context.set_default_timeout(_PATIENCE)
@@ -80,10 +81,9 @@ async def tab(
 
 
 async def until(page: Page, script: str) -> None:
-    """Wait until ``script`` is true of a page.
-
-    It is asked from outside: Playwright's ``wait_for_function`` evaluates text within the page,
-    which a policy without ``unsafe-eval`` forbids as soon as the first look was in vain.
+    """Wait until ``script`` is true in a page. It is polled from outside: Playwright's
+    ``wait_for_function`` evaluates text in the page, which a policy without ``unsafe-eval``
+    forbids after the first attempt.
     """
     for _ in range(_PATIENCE // _BETWEEN_LOOKS):
         if await page.evaluate(script):
@@ -93,9 +93,9 @@ async def until(page: Page, script: str) -> None:
 
 
 async def is_fit(page: Page, looks: Sequence[Mapping[str, Any]] = ({},)) -> None:
-    """Nothing sticks out sideways, and axe finds nothing, in any of the ways to look at a page.
-
-    A look is a ``viewport``, and what Playwright's ``emulate_media`` takes; the last one stays.
+    """Check that a page has no horizontal overflow and no findings of axe, in each of the
+    given looks. A look is a ``viewport`` and arguments of Playwright's ``emulate_media``; the
+    last one stays.
     """
     await page.evaluate(AXE)
     for look in looks:

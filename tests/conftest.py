@@ -1,4 +1,4 @@
-"""For all tests: what a machine may lack, how they are spread, and what is quicker than in use."""
+"""For all tests: missing programs, distribution to workers, and faster replacements."""
 
 from __future__ import annotations
 
@@ -61,9 +61,10 @@ _TOGETHER = {"clients", "protocol", "wire"}
 
 
 def _use_memory() -> None:
-    """Have temporary folders in memory, where that is large enough and may hold programs.
+    """Use memory for temporary folders, if it is large enough and may contain executables.
 
-    Thousands of small repos are written, synced and removed: on a disk that is half of the time.
+    Thousands of small repos are written, synced and removed, which takes half of the time on a
+    disk.
     """
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK):
@@ -88,19 +89,21 @@ settings.load_profile("soak" if SOAK else "every run")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """``-n auto``: half of the time a test waits (for pushes, retries, pages in a browser)."""
+    """``-n auto`` uses more workers than processors: tests wait half of their time (for
+    pushes, retries, pages in a browser).
+    """
     return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is for `make soak` or `make nightly` alone is left to them. The long ones come first."""
+    """Deselect tests that are only for `make soak` or `make nightly`. Long tests come first."""
     config.hook.pytest_deselected(items=[item for item in items if not _is_due(item)])
     items[:] = [item for item in items if _is_due(item)]
     items.sort(key=lambda item: (item.path.name not in _APART, item.path.parent.name not in _LONG))
 
 
 def _is_due(item: pytest.Item) -> bool:
-    """Some take hours, or install for minutes: they run where they are asked for."""
+    """Some take hours, or install packages for minutes: they run only if requested."""
     return not any(
         item.get_closest_marker(marker) and variable not in os.environ
         for marker, variable in (("soak", "BRIDGE_SOAK"), ("nightly", "BRIDGE_NIGHTLY"))
@@ -108,7 +111,7 @@ def _is_due(item: pytest.Item) -> bool:
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
-    """Which tests go to one worker together: those of a file, which share its fixtures."""
+    """Assigns all tests of a file to one worker, since they share its fixtures."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePath(nodeid.partition("::")[0])
@@ -120,13 +123,13 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Give the files out in the order of collection."""
+    """Distribute the files in the order of collection."""
     config.option.loadscopereorder = False
     return _Scheduling(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Without its program a test is left out, and said so; where CI runs, it fails."""
+    """Skip a test if its program is missing, with a message; in CI it fails."""
     for marker, (program, source) in _PROGRAMS.items():
         if item.get_closest_marker(marker) and shutil.which(program) is None:
             missing = f"needs {program}: {source}"
@@ -153,7 +156,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """What programs are forked from is there for as long as tests run in this process."""
+    """The process that programs are forked from exists as long as this process runs tests."""
     config = session.config
     runs_tests = hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
     with ExitStack() as stack:
@@ -164,7 +167,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
 @pytest.fixture(scope="session", autouse=True)
 def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
-    """Passwords are hashed cheaply here; what is given is the hasher of a bridge in use."""
+    """Passwords are hashed cheaply in tests; this is the hasher of a real bridge."""
     in_use = password._HASHER
     with pytest.MonkeyPatch.context() as patch:
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

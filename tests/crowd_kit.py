@@ -1,4 +1,4 @@
-"""A bridge in this process on a bare clone, its remote and the owner's laptop, and many clients."""
+"""A bridge in this process with a bare clone, its remote, the owner's laptop, and many clients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PELICANCONF: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client was told."""
+    """A response to a client."""
 
     status: int
     json: Any
@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Repos:
-    """The repos of a site: the bridge's own, which is bare, the remote, and the owner's clone."""
+    """The repos of a site: the bridge's bare one, the remote, and the owner's clone."""
 
     folder: Path
 
@@ -94,12 +94,12 @@ class Repos:
         git(self.laptop, "commit", "-q", "-m", message)
 
     def push(self) -> None:
-        """What the laptop has goes to the remote, on top of what that has."""
+        """Rebase the laptop's commits onto the remote's branch and push them."""
         git(self.laptop, "pull", "-q", "--rebase", "origin", "main")
         git(self.laptop, "push", "-q", "origin", "HEAD:main")
 
     def files(self) -> dict[str, str]:
-        """The text of every file below the content folder of the bridge's branch, by its path."""
+        """The text of each file below the content folder of the bridge's branch, by path."""
         command = ["git", "archive", "main", "content"]
         packed = subprocess.run(command, cwd=self.bare, check=True, capture_output=True).stdout
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
@@ -110,21 +110,21 @@ class Repos:
             }
 
     def posts(self) -> dict[str, str]:
-        """The same of the posts alone."""
+        """The same for posts only."""
         return {path: text for path, text in self.files().items() if path.endswith(".md")}
 
     def commits(self) -> int:
         return int(git(self.bare, "rev-list", "--count", "main"))
 
     def check(self) -> None:
-        """The repo is sound, and no two posts have one address."""
+        """Check that the repo is intact, and that no two posts have the same URL."""
         assert_sound(self.bare)
         addresses = [_address(text) for text in self.posts().values()]
         assert len(addresses) == len(set(addresses)), sorted(addresses)
 
 
 def _address(text: str) -> tuple[str, str]:
-    """By what :data:`PELICANCONF` makes addresses of."""
+    """A post's URL by the rules in :data:`PELICANCONF`."""
     date, slug = (re.search(rf"(?m)^{key}: (.*)$", text) for key in ("Date", "Slug"))
     assert date, text
     assert slug, text
@@ -133,7 +133,7 @@ def _address(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Crowd:
-    """Clients of one bridge. Every verb returns what was answered, and fails when nothing is."""
+    """Clients of one bridge. Each method returns the response, and fails if there is none."""
 
     repos: Repos
     url: str
@@ -164,7 +164,7 @@ class Crowd:
         return await self.send({"action": "undelete", "url": url})
 
     async def source(self, url: str) -> dict[str, Any] | None:
-        """The properties of a post; ``None`` where there is none."""
+        """The properties of a post, or ``None`` if it does not exist."""
         query = {"q": "source", "url": url}
         async with (
             asyncio.timeout(PATIENCE),
@@ -183,7 +183,7 @@ class Crowd:
             return await answer.json()
 
     async def call_hook(self) -> int:
-        """As the git host calls after a push."""
+        """Call the webhook, as the git host does after a push."""
         headers = {"X-Gitlab-Token": HOOK_SECRET}
         async with self.http.post(f"{self.url}hook/git", headers=headers) as answer:
             return answer.status
@@ -214,7 +214,7 @@ def settings(repos: Repos, *, remote: str = "origin", wait_seconds: float = 0) -
 
 @asynccontextmanager
 async def crowd(repos: Repos, *, remote: str = "origin") -> AsyncIterator[Crowd]:
-    """The bridge, running, and its clients."""
+    """A running bridge and its clients."""
     config = settings(repos, remote=remote)
     app: web.Application = await make_app(config, public_url="https://bridge.example/")
     database = Database(config.indieauth.database)

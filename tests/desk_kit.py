@@ -1,4 +1,4 @@
-"""A bridge on a host name of its own, where a browser may keep things for the desk."""
+"""A bridge with its own host name, for which the desk stores data in the browser."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class OwnHost:
-    """A bridge on a host name of its own; ``desk`` is its address, ``set_up`` leads to choosing
-    how to sign in."""
+    """A bridge with its own host name; ``desk`` is its URL, ``set_up`` the link for choosing
+    how to sign in.
+    """
 
     desk: str
     bare: Path
@@ -38,8 +39,9 @@ class OwnHost:
 async def bridge_in(
     folder: Path, host: str, *, by_passkey: bool = False, files: Mapping[str, str] = _NO_FILES
 ) -> AsyncIterator[OwnHost]:
-    """A bridge whose host name is not that of the site, which has these files and no others; its
-    owner has a password."""
+    """A bridge whose host name is not the site's; the site has only these files, and the
+    owner has a password.
+    """
     clone, bare = lay_out(folder / "clone", files, CONF), folder / "site.git"
     git(clone, "init", "-q", "-b", "main")
     git(clone, "add", "--all")

@@ -1,4 +1,4 @@
-"""What the tests of the store share: git as the owner types it, and a post of the bridge."""
+"""For tests of the store: git as used by the owner, and posts of the bridge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADA = "Ada <ada@example.com>"
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git there as the owner; what it says, without the last newline."""
+    """Run git as the owner in a folder; returns its output without the last newline."""
     command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
     return subprocess.run(
         command, cwd=folder, check=True, capture_output=True, text=True
@@ -36,7 +36,7 @@ def assert_sound(repo: Path) -> None:
 
 
 def put(store: ContentStore, path: str, text: str | None) -> Version:
-    """Commit one file as it should be now (``None``: gone). Raises what the store answers."""
+    """Commit one file with this content (``None``: delete it). Raises the store's errors."""
     head = store.head()
     seen = store.read(path, head) if head else None
     change = Change(path, None if text is None else text.encode(), seen.id if seen else None)

@@ -1,4 +1,4 @@
-"""How long an event loop is kept busy: in processor time, which no other program can take away."""
+"""How long an event loop is busy, in processor time, which does not depend on other programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @dataclass
 class Rounds:
-    """What the loop has done: seconds of processor time in all, and in its longest round."""
+    """The work of the loop: seconds of processor time in total, and in its longest iteration."""
 
     total: float = 0.0
     longest: float = 0.0
@@ -22,7 +22,7 @@ class Rounds:
 
 @contextmanager
 def watched_loop() -> Iterator[Rounds]:
-    """Watch the running loop. What waits for the loop waits no longer than a few rounds."""
+    """Watch the running loop. A callback waits for at most a few iterations."""
     seen = Rounds()
     run_once = asyncio.base_events.BaseEventLoop._run_once  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""The owner's clone, and the bare repo that the bridge has of it."""
+"""The owner's clone, and the bridge's bare clone of the same repo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.store import Version
 
 
 class Owner:
-    """The owner's clone, and the bare repo that the bridge has."""
+    """The owner's clone, and the bridge's bare clone of the same repo."""
 
     def __init__(self, folder: Path, kind: str = "sha1") -> None:
         self.clone, self.bare = folder / "clone", folder / "bare.git"

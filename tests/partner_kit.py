@@ -1,6 +1,6 @@
-"""Servers that we have not written, which copies are made at: mastodon-mock, and a real PDS.
+"""Independent implementations of networks, for copies: mastodon-mock, and a real PDS.
 
-They are installed once, outside of the clone, and found again by what their lock files say.
+They are installed once, outside of the clone, in a folder named by their lock files.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POST = "app.bsky.feed.post"
 
 
 class Partner:
-    """An account at a server, as it is from outside. ``secret`` lets the bridge in."""
+    """An account at a server, seen from outside. ``secret`` is for the bridge to sign in."""
 
     url: str
     secret: str
@@ -49,15 +49,15 @@ class Partner:
 
     @property
     def uid(self) -> str:
-        """The account, as a target names it."""
+        """The account's uid in a target."""
         raise NotImplementedError
 
     def copies(self) -> list[str]:
-        """The texts of all that is posted there."""
+        """The texts of all its posts."""
         raise NotImplementedError
 
     def clear(self) -> None:
-        """Begin anew with an empty account."""
+        """Delete all posts."""
         raise NotImplementedError
 
 
@@ -84,13 +84,13 @@ class MastodonMock(Partner):
         return list(self._get(f"/api/v1/accounts/{account}/statuses?limit=40"))
 
     def reply(self, status: str, words: str, visibility: str) -> None:
-        """Someone else answers a status."""
+        """Reply to a status from another account."""
         someone = ask(f"{self.url}/api/v1/_mock/dev_user", {"display_name": "Alice"})
         body = {"status": words, "in_reply_to_id": status, "visibility": visibility}
         ask(f"{self.url}/api/v1/statuses", body, someone["access_token"])
 
     def fault(self, **rule: Any) -> None:
-        """The server's own faults."""
+        """Configure the server's own faults."""
         ask(f"{self.url}/api/v1/_mock/faults", rule)
 
     def clear(self) -> None:
@@ -137,7 +137,7 @@ class Pds(Partner):
 
 
 def ask(url: str, body: Any = None, token: str = "") -> Any:
-    """GET, or POST as JSON."""
+    """Send a GET, or a POST with JSON."""
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -196,7 +196,9 @@ def real_pds() -> Iterator[Pds]:
 
 
 def _installed(lock: str, install: Any) -> Path:
-    """The folder in which what a lock file says is installed, by whichever test comes first."""
+    """The folder in which a lock file's packages are installed, by the first test that needs
+    them.
+    """
     digest = hashlib.sha256((PARTNERS / lock).read_bytes()).hexdigest()[:12]
     folder = _CACHE / f"{lock.partition('.')[0]}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)

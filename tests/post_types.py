@@ -1,4 +1,4 @@
-"""Posts and their types, as the bridge files them and as the plugin shows them: the same."""
+"""Posts and their types, which must be the same in the bridge and in the plugin."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A bridge without its web side: posts come in as actions, and go into a real repo.
+"""A bridge without HTTP: actions are published into a real repo.
 
-The site is in a process of its own, as it is in a running bridge.
+The site is in a separate process, as in a running bridge.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WHEN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 @dataclass
 class Bench:
-    """A bare repo, its owner's clone, and what publishes into it."""
+    """A bare repo, its owner's clone, and the publisher."""
 
     clone: Path
     bare: Path
@@ -66,7 +66,7 @@ class Bench:
         return await self.publisher.carry_out(action, ALL)
 
     async def create(self, commands: Mapping[str, Any] | None = None, **properties: Json) -> str:
-        """A new post; its URL."""
+        """Create a post; returns its URL."""
         given = {name: (value,) for name, value in properties.items()}
         action = Create(Post("entry", MappingProxyType(given)), commands=dict(commands or {}))
         return (await self.do(action)).url
@@ -91,7 +91,7 @@ class Bench:
         return {name: values[0] for name, values in post.properties.items()}
 
     def push(self, files: Mapping[str, str | bytes | None]) -> Version:
-        """The owner changes files, commits and pushes."""
+        """Change files as the owner, commit and push."""
         for name, text in files.items():
             file = self.clone / name
             if text is None:
@@ -106,19 +106,19 @@ class Bench:
         return Version(git(self.clone, "rev-parse", "HEAD"))
 
     async def arrived(self, files: Mapping[str, str | bytes | None]) -> None:
-        """The same, and the bridge has seen it."""
+        """The same, and wait until the bridge has seen it."""
         version, deadline = self.push(files), time.monotonic() + 60
         while await self.catalogue.refresh() != version:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
 
     def read(self, path: str) -> str:
-        """A file as it is in the newest commit, every byte of it."""
+        """The bytes of a file in the latest commit."""
         line = ["git", "-C", str(self.bare), "cat-file", "blob", f"main:{path}"]
         return subprocess.run(line, check=True, capture_output=True).stdout.decode()
 
     def changed(self) -> list[str]:
-        """The lines that the last commit took away and added."""
+        """The lines that the last commit removed and added."""
         shown = git(self.bare, "show", "--format=", "-U0", "--no-color", "main").splitlines()
         return [line for line in shown if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
 
@@ -126,7 +126,7 @@ class Bench:
         return git(self.bare, "ls-tree", "main", path).split()[0]
 
     def pages(self, folder: Path) -> set[str]:
-        """The pages that ``pelican`` makes of a clone, which succeeds."""
+        """The pages that ``pelican`` builds in a clone, which must succeed."""
         clone, output = folder / "built", folder / "output"
         git(folder, "clone", "-q", str(self.bare), str(clone))
         command = (sys.executable, "-m", "pelican", "content", "-o", output, "-s", "pelicanconf.py")
@@ -138,8 +138,9 @@ class Bench:
 async def bench(
     folder: Path, files: Mapping[str, str | bytes], conf: str, *, send: bool = False, **content: str
 ) -> AsyncIterator[Bench]:
-    """A site with these files, committed, and everything that publishes into it. ``send``: what
-    is deleted leaves a tombstone."""
+    """A site with these files, committed, and its publisher. ``send``: deleted posts leave a
+    tombstone.
+    """
     clone, bare, state = lay_out(folder / "clone", files, conf), folder / "site.git", folder / "s"
     git(clone, "init", "-q", "-b", "main")
     git(folder, "init", "-q", "--bare", "-b", "main", str(bare))

@@ -1,4 +1,4 @@
-"""Kinds of changes to a site, one after the other, and what a clean build makes of each."""
+"""Kinds of changes to a site, one after the other, and the clean build after each."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ Including
 
 
 def picture(colour: str) -> bytes:
-    """A small picture."""
+    """A small image."""
     file = io.BytesIO()
     Image.new("RGB", (16, 8), colour).save(file, "PNG")
     return file.getvalue()
 
 
 def start(theme: str, plugins: list[str]) -> Change:
-    """A dozen posts of some variety."""
+    """A dozen different posts."""
     posts = {
         f"content/post-{day}.md": post(
             f"Post {day}",
@@ -164,7 +164,7 @@ CHANGES: tuple[tuple[str, Change], ...] = (
 
 
 def without_series(change: Change) -> Change:
-    """The same where no plugin reads ``Series``; a theme that looks for one shows an address."""
+    """The same if no plugin handles ``Series``; a theme that looks for one shows a URL."""
     return {path: data and data.replace(b"Series: A tale\n", b"") for path, data in change.items()}
 
 
@@ -174,7 +174,7 @@ def settings_changed(conf: bytes) -> Change:
 
 
 def clean(checkout: Path, output: Path, environment: Mapping[str, str]) -> dict[str, bytes]:
-    """What Pelican's command makes of a checkout."""
+    """The output of the ``pelican`` command for a checkout."""
     shutil.rmtree(output, ignore_errors=True)
     arguments = ("content", "-s", "pelicanconf.py", "-o", output)
     # Compiled settings are recognised by second and size; two versions can share both.
@@ -185,7 +185,7 @@ def clean(checkout: Path, output: Path, environment: Mapping[str, str]) -> dict[
 
 
 def comparable(folder: Path) -> dict[str, bytes]:
-    """The files of a site, without what tells the time of the build."""
+    """The files of a site, without those that contain the time of the build."""
     return {name: _timeless(name, data) for name, data in _files(folder)}
 
 
@@ -201,12 +201,12 @@ def _timeless(name: str, data: bytes) -> bytes:
 
 
 def differing(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> list[str]:
-    """Names of files that are not the same in both."""
+    """Names of files that differ."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 class NoFallback:
-    """Where the resident build is to do everything itself."""
+    """For tests in which the resident build must do everything itself."""
 
     async def build(self, task: Task) -> Outcome:
         raise AssertionError("the resident build gave up")
@@ -228,7 +228,7 @@ class NoFallback:
         """Nothing to preempt."""
 
     async def abandon(self) -> None:
-        """Nothing to bring back."""
+        """Nothing to restore."""
 
     async def close(self) -> None:
         """Nothing to end."""

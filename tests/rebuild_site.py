@@ -34,13 +34,13 @@ CONFIGURED = CONF.replace(
 
 
 def new_store(repo: Path) -> GitStore:
-    """A store in a bare repo that is made for it. To be closed."""
+    """A store in a new bare repo. The caller closes it."""
     git(repo.parent, "init", "-q", "--bare", "-b", "main", str(repo))
     return GitStore(repo, author=ADA)
 
 
 def post(title: str, day: int, *, body: str = "Text.", **more: str) -> bytes:
-    """A post as a person writes it."""
+    """A handwritten post."""
     keys = {"Title": title, "Date": f"2026-11-{day:02d}T12:00:00+01:00", **more}
     head = "".join(f"{key}: {value}\n" for key, value in keys.items())
     return f"{head}\n{body}\n".encode()
@@ -69,7 +69,7 @@ def commit(store: ContentStore, files: Mapping[str, bytes | None]) -> Version:
 
 
 def small_site(store: ContentStore) -> Version:
-    """Three posts and a picture."""
+    """Three posts and an image."""
     return commit(
         store,
         {
@@ -93,7 +93,7 @@ def settings(output: Path, **rebuild: object) -> Settings:
 
 
 def make(store: GitStore, folder: Path, mode: str) -> Worker:
-    """What builds the store's site into ``folder / "output"``, without waiting for long."""
+    """A rebuilder for the store's site with output in ``folder / "output"`` and short delays."""
     made = make_rebuilder(
         settings(folder / "output", mode=mode),
         store,
@@ -106,7 +106,7 @@ def make(store: GitStore, folder: Path, mode: str) -> Worker:
 
 
 async def settled(rebuilder: Rebuilder, version: Version, seconds: float = 60) -> None:
-    """Wait until a version has been built, or has failed to be."""
+    """Wait until a version is built, or its build has failed."""
     async with asyncio.timeout(seconds):
         while True:
             status = rebuilder.status()
@@ -116,7 +116,7 @@ async def settled(rebuilder: Rebuilder, version: Version, seconds: float = 60) -
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """All files below a folder."""
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""How long processes have waited for a processor: no fault of theirs on a busy machine."""
+"""How long processes have waited for a processor, which limits of time must allow for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAUSE = 0.1
 
 
 class RunQueue:
-    """What a process, all that it has started, and this one have waited for, in sum."""
+    """The time that a process, its descendants, and this process have waited, in total."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -26,7 +26,7 @@ class RunQueue:
         self.look()
 
     def look(self) -> None:
-        """Note what has been waited so far."""
+        """Record the time waited so far."""
         for task in (*_tasks(self._pid), Path("/proc/self")):
             # "time spent on the cpu, time spent waiting on a runqueue, # of timeslices", in ns
             with suppress(OSError):
@@ -37,7 +37,7 @@ class RunQueue:
         self._sums.append(self._sum)
 
     def waited(self, begin: float, end: float) -> float:
-        """Seconds of the time between two moments (:func:`time.monotonic`), both noted or past."""
+        """The seconds waited between two times (:func:`time.monotonic`) in the past."""
         first = max(bisect.bisect_right(self._times, begin) - 1, 0)
         last = min(bisect.bisect_left(self._times, end), len(self._times) - 1)
         return (self._sums[last] - self._sums[first]) / 1e9
@@ -45,7 +45,7 @@ class RunQueue:
 
 @asynccontextmanager
 async def run_queue(pid: int) -> AsyncIterator[RunQueue]:
-    """Look again and again while the block runs."""
+    """Record repeatedly while the block runs."""
     queue = RunQueue(pid)
 
     async def look() -> None:
@@ -62,7 +62,7 @@ async def run_queue(pid: int) -> AsyncIterator[RunQueue]:
 
 
 def _tasks(pid: int) -> Iterator[Path]:
-    """The threads of a process and of all below it."""
+    """The threads of a process and of all its descendants."""
     with suppress(OSError):
         for task in (_PROC / str(pid) / "task").iterdir():
             yield task

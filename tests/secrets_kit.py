@@ -58,20 +58,20 @@ _INSTALLED = ("site-packages", "node_modules")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """From here on secrets are noted, and where they may not be."""
+    """From now on record secrets, and texts in which they must not be."""
     config.stash[_WATCH], config.stash[_PATCH] = Watch(), pytest.MonkeyPatch()
     config.stash[_LEAKS] = []
     config.stash[_WATCH].start(config.stash[_PATCH])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave the process as it was."""
+    """Restore the process."""
     config.stash[_PATCH].undo()
 
 
 @pytest.fixture
 def watched(pytestconfig: pytest.Config) -> Watch:
-    """What has been noted in this process."""
+    """What has been recorded in this process."""
     return pytestconfig.stash[_WATCH]
 
 
@@ -82,7 +82,7 @@ def _written(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """All tests are through: look back. A worker of xdist's tells the process that started it."""
+    """All tests have run: search. A worker of xdist reports to the process that started it."""
     config = session.config
     if _WRITTEN in config.stash:
         config.stash[_LEAKS] += sorted(set(config.stash[_WATCH].leaks(config.stash[_WRITTEN])))
@@ -94,14 +94,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A worker has ended: what it has found counts."""
+    """Collect what a worker has found."""
     output = getattr(node, "workeroutput", {})
     unseen = f"{node.gateway.id} ended without having looked for secrets"
     node.config.stash[_LEAKS] += output.get("leaks", [unseen])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name every place where a secret was found."""
+    """List every place where a secret was found."""
     leaks = terminalreporter.config.stash[_LEAKS]
     if leaks:
         terminalreporter.section("secrets that have leaked", red=True)
@@ -110,7 +110,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class Watch:
-    """Notes secrets and texts from its start on."""
+    """Records secrets and texts after its start."""
 
     def __init__(self) -> None:
         self.secrets: set[bytes] = set()
@@ -120,7 +120,7 @@ class Watch:
         self._children = Path(name)
 
     def start(self, patch: pytest.MonkeyPatch) -> None:
-        """Have everything noted for as long as ``patch`` holds."""
+        """Record everything until ``patch`` is undone."""
         patch.setenv("WATCHED_SECRETS", str(self._children))
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "watched"), prepend=os.pathsep)
         self._watch_what_is_made(patch)
@@ -131,7 +131,7 @@ class Watch:
         logging.getLogger().addHandler(log)
 
     def leaks(self, folder: Path) -> Iterator[str]:
-        """Where a secret stands that should not: texts noted, and files below ``folder``."""
+        """The places where a secret was found: in recorded texts, and in files below ``folder``."""
         self.secrets |= set(self._children.read_bytes().split())
         made = {secret for secret in self.secrets if len(secret) == _MADE}
         given = re.compile(b"|".join(map(re.escape, sorted(self.secrets - made))) or b"(?!)")
@@ -141,7 +141,7 @@ class Watch:
             yield from (f"{where}: {secret.decode(errors='replace')}" for secret in found)
 
     def note(self, secret: str | bytes) -> None:
-        """This is a secret."""
+        """Record a secret."""
         written = secret if isinstance(secret, bytes) else os.fsencode(secret)
         if len(written) >= _LEAST:
             self.secrets.add(written)
@@ -191,7 +191,7 @@ class Watch:
 
 
 class _Lines:
-    """The log, as a stream."""
+    """The log as a stream."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -200,11 +200,11 @@ class _Lines:
         self._watch.texts[text.encode("utf-8", "surrogateescape")] = "log"
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Nothing is buffered."""
 
 
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file below a folder, and the objects of every repo among them."""
+    """All files below a folder, and the objects of all repos in it."""
     for place, folders, names in os.walk(folder):
         here = Path(place)
         folders[:] = [folder for folder in folders if folder not in _INSTALLED]
@@ -223,7 +223,7 @@ def _objects(repo: Path) -> bytes:
 
 
 def _made_in(text: bytes) -> set[bytes]:
-    """Whatever in it could be a secret that was made."""
+    """Everything in a text that could be a generated secret."""
     return {
         run[at : at + _MADE] for run in _RUN.findall(text) for at in range(len(run) - _MADE + 1)
     }

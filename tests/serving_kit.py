@@ -1,4 +1,4 @@
-"""``serve`` as a process of its own on the repos of :mod:`crowd_kit`, and what it does there."""
+"""``serve`` as a process on the repos of :mod:`crowd_kit`, and its processor time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Serving:
-    """A bridge that listens."""
+    """A running bridge."""
 
     process: Program
     url: str
@@ -33,10 +33,10 @@ class Serving:
         return {"Authorization": f"Bearer {self.token}"}
 
     def rests(self) -> None:
-        """Return when the process has nothing to do; fail if it never comes to that.
+        """Return when the process is idle; fail if it never is.
 
-        Judged by how long its threads ran or waited for a processor, which another process that
-        takes the processor away does not change.
+        Measured by how long its threads ran or waited for a processor, so that other processes do
+        not matter.
         """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -47,7 +47,7 @@ class Serving:
         raise AssertionError(f"busy all the time: {self.log.read_text()}")
 
     def _runnable(self) -> float:
-        """Seconds, of all its threads."""
+        """Seconds, summed over its threads."""
         found = 0
         for file in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
             try:
@@ -60,7 +60,9 @@ class Serving:
 
 @contextmanager
 def serving(repos: Repos, **environment: str) -> Iterator[Serving]:
-    """``serve`` without pages, unless the environment says otherwise; killed if it still runs."""
+    """``serve`` without building pages, unless the environment says otherwise; killed if it
+    still runs.
+    """
     settings = {
         "BRIDGE_SITE__ME": f"{SITE}/",
         "BRIDGE_SITE__REPO": str(repos.bare),

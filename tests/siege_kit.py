@@ -1,4 +1,4 @@
-"""A bridge under clients that post all the while, started again and again on one repo."""
+"""A bridge that is restarted repeatedly on one repo, while clients send posts without pause."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARTICLE_SAVE_AS = ARTICLE_URL + "index.html"
 
 @dataclass
 class Besieged:
-    """The bridge, its repo, the owner's clone, and the words of every acknowledged post."""
+    """The bridge, its repo, the owner's clone, and the unique words of all acknowledged posts."""
 
     repo: Path
     clone: Path
@@ -86,25 +86,25 @@ class Besieged:
         return process, url
 
     async def post(self, url: str, text: str) -> tuple[int, dict[str, Any]]:
-        """Post a note; status and JSON of the answer."""
+        """Post a note; returns the response's status and JSON."""
         note = {"h": "entry", "content": text}
         async with self._client() as http, http.post(f"{url}micropub", data=note) as answer:
             return answer.status, await answer.json()
 
     async def look(self, url: str) -> None:
-        """A question, which is answered once the bridge knows every post there is."""
+        """A query that is answered once the bridge has indexed all posts."""
         async with self._client() as http, http.get(f"{url}micropub?q=source") as answer:
             assert answer.status == 200
 
     def clients(self, url: str, number: int) -> list[asyncio.Task[None]]:
-        """The crowd of one round: they post until the bridge is gone, or they are cancelled."""
+        """The clients of one round: they post until the bridge is killed, or they are cancelled."""
         return [
             asyncio.create_task(self._post_until_it_dies(url, client, number))
             for client in range(CLIENTS)
         ]
 
     async def _post_until_it_dies(self, url: str, client: int, number: int) -> None:
-        """One client: it posts, waits for the answer, and posts again."""
+        """One client: it posts, waits for the response, and posts again."""
         async with self._client() as http:
             for turn in range(10_000):
                 name = f"word-{number}-{client}-{turn}-"
@@ -124,7 +124,7 @@ class Besieged:
         return aiohttp.ClientSession(headers={"Authorization": f"Bearer {self.token}"})
 
     def check(self) -> None:
-        """Everything that was promised is there, and the repo is as it should be."""
+        """Check that all acknowledged posts exist, and that the repo is intact."""
         found = set(git(self.repo, "grep", "-h", "-o", "-E", "word-[0-9-]+", "main").split())
         assert self.acknowledged <= found
         assert_sound(self.repo)

@@ -1,4 +1,4 @@
-"""Pelican sites in folders, and both ways of asking one: in a process of its own, and in ours."""
+"""Pelican sites in folders, read in a separate process or in that of the tests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ARTICLE_SAVE_AS = "{date:%Y}/{slug}/index.html"
 
 
 def lay_out(folder: Path, files: Mapping[str, str | bytes], conf: str = CONF) -> Path:
-    """A site's files; the folder is its checkout."""
+    """Write a site's files; the folder is its checkout."""
     for name, text in {"pelicanconf.py": conf, **files}.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def lay_out(folder: Path, files: Mapping[str, str | bytes], conf: str = CONF) ->
 
 
 def start_of(checkout: Path, **more: float | str) -> Start:
-    """What a process is told of such a site."""
+    """The start message for the process of such a site."""
     values = {
         "content": "content",
         "uploads": "content/media",
@@ -74,7 +74,7 @@ def start_of(checkout: Path, **more: float | str) -> Start:
 
 
 def process(checkout: Path, *, limits: Limits | None = None, **more: float | str) -> SiteProcess:
-    """A site in a process of its own, not loaded yet."""
+    """A site in a separate process, not loaded yet."""
     state = checkout.with_name("state")
     sandbox = Sandbox(state, protected=(checkout.with_name("bridge.toml"),))
     return SiteProcess(start_of(checkout, **more), sandbox, limits=limits or Limits(loading=600))
@@ -120,7 +120,7 @@ class InProcessSite:
         return list(self._answered(answer(self._loaded, Describe(tuple(files))), Described).files)
 
     async def all_answered(self) -> None:
-        """Each question is answered before the next."""
+        """Each request is answered before the next."""
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -143,7 +143,7 @@ class InProcessSite:
 
 @dataclass
 class PlainCheckout:
-    """A store's files in a folder, where no git is wanted."""
+    """A store's files in a folder, for tests without git."""
 
     store: ContentStore
     folder: Path
@@ -159,7 +159,7 @@ class PlainCheckout:
 
 @dataclass
 class Posts:
-    """What knows a store's posts."""
+    """Describes the posts of a store."""
 
     current: CurrentSite
     catalogue: Catalogue
@@ -173,7 +173,7 @@ class Posts:
 def posts_of(
     store: ContentStore, state: Path, settings: Settings, public_url: str = "https://b.example/"
 ) -> Posts:
-    """The posts of a site in a store, with the site in the tests' own process."""
+    """The posts of a site in a store, read in the tests' own process."""
     checkout = PlainCheckout(store, state / "checkout")
     start = start_with(settings, checkout.folder)
     current = CurrentSite(

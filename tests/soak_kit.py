@@ -1,4 +1,4 @@
-"""What is done at length in `make soak`, and in few rounds everywhere else."""
+"""Tests that run for long in `make soak`, and for a few rounds otherwise."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ SOAK = "BRIDGE_SOAK" in os.environ
 
 
 def rounds(few: int, many: int) -> int:
-    """How many: of rounds, examples, requests."""
+    """The number of rounds, examples or requests."""
     return many if SOAK else few

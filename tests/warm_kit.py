@@ -86,7 +86,9 @@ class Warm:
     """
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
-        """``connect`` leads to that process; it is asked when a program is to be started."""
+        """``connect`` opens a connection to that process; it is called whenever a program is
+        started.
+        """
         self._connect = connect
         self._asker = os.getpid()
         self._lock = threading.Lock()
@@ -94,7 +96,7 @@ class Warm:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Every start of this interpreter comes from here."""
+        """All programs that run this interpreter are started as forks in the block."""
         self.use()
         try:
             yield
@@ -102,11 +104,11 @@ class Warm:
             subprocess._fork_exec = self._cold  # type: ignore[attr-defined]
 
     def use(self) -> None:
-        """The same, to the end of this process."""
+        """The same, until this process ends."""
         subprocess._fork_exec = self._fork_exec  # type: ignore[attr-defined]
 
     def _fork_exec(self, *given: Any) -> int:
-        """In place of the function with which :mod:`subprocess` starts a program; its pid."""
+        """Replaces the function with which :mod:`subprocess` starts a program; returns its pid."""
         argv, programs, close_fds, kept, cwd, env = given[:6]
         error_pipe, restore, session, group = given[13:17]
         argv = [os.fsdecode(each) for each in argv]
@@ -139,7 +141,9 @@ class Warm:
         return self._ask(json.dumps(order).encode(), streams)
 
     def _ask(self, order: bytes, streams: Sequence[int]) -> int:
-        """The pid of the fork. Raises :class:`ChildProcessError` if that is not a child of ours."""
+        """The pid of the fork. Raises :class:`ChildProcessError` if it is not a child of this
+        process.
+        """
         prctl = ctypes.CDLL(None).prctl
         with self._lock:
             pipe = self._connect()
@@ -158,7 +162,7 @@ class Warm:
 
 @contextmanager
 def warm() -> Iterator[Warm]:
-    """A process that has imported everything, from the first program to the end. For Linux."""
+    """A process that has imported everything, for the whole test run. Only on Linux."""
     here = Path(__file__).parent
     path = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
     # As builds have them: the order of sets, and the width of what is logged.
@@ -189,7 +193,7 @@ def _variables(env: Sequence[bytes] | None) -> dict[str, str]:
 
 
 def _can_become(argv: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a fork can be what Python would be, started like this."""
+    """Whether a fork can replace a Python process that is started like this."""
     python = {name for name in env if name.startswith(("PYTHON", "MALLOC_"))}
     words = [word for word in argv[1:] if word not in ("-P", "-W", "ignore")]
     return (
@@ -223,7 +227,9 @@ def main(pipe: int) -> None:
 
 
 def _know_markup() -> None:
-    """What is found out once in a process: expressions, extensions, where packages are."""
+    """Do what is otherwise done once per process: compile expressions, load extensions, find
+    packages.
+    """
     from docutils.core import publish_parts  # noqa: PLC0415 # the tests' own process has no use
     from markdown import Markdown  # noqa: PLC0415
     from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
@@ -237,7 +243,7 @@ def _know_markup() -> None:
 
 
 def _know_templates() -> None:
-    """Builds compile no template of two themes and of the plugin: half of what small ones do."""
+    """Compile the templates of two themes and of the plugin: half of the work in a small build."""
     import jinja2  # noqa: PLC0415 # the tests' own process has no use for them
     from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
     from pelican.themes import simple  # noqa: PLC0415
@@ -294,7 +300,7 @@ def _of_a_template(
 
 
 def _from_file(code: types.CodeType, file: str) -> types.CodeType:
-    """The same code, from another file."""
+    """The same code, with another file name."""
     constants = (
         _from_file(each, file) if isinstance(each, types.CodeType) else each
         for each in code.co_consts
@@ -303,7 +309,7 @@ def _from_file(code: types.CodeType, file: str) -> types.CodeType:
 
 
 def _serve(pipe: socket.socket) -> NoReturn:
-    """Fork for the process at the other end, until that is closed."""
+    """Fork for the process at the other end of the connection until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
@@ -338,7 +344,7 @@ def _serve(pipe: socket.socket) -> NoReturn:
 
 
 def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
-    """Be the Python that was to be started, to its end."""
+    """Act as the Python process that was to be started, until it exits."""
     if os.getppid() != order["parent"]:
         os.write(streams[2], b"started for a process that is not its parent\n")
         os._exit(_NOT_A_CHILD)
@@ -363,7 +369,7 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
 
 
 def _warm_for_the_bridge(streams: Sequence[int]) -> None:
-    """The bridge starts processes of its own: they are forks of what this process is now."""
+    """Processes that the bridge starts itself are forks of this process."""
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
         ours.close()
@@ -379,14 +385,14 @@ def _warm_for_the_bridge(streams: Sequence[int]) -> None:
 
 
 def _execvp(program: str, argv: Sequence[str]) -> NoReturn:
-    """A program that becomes another: where that is Python again, it need not be started."""
+    """A program that replaces itself: if by Python again, without starting it."""
     if program == sys.executable and _can_become(argv, os.environ):
         _run(list(argv))
     os.execvpe(program, list(argv), os.environ)
 
 
 def _run(argv: list[str]) -> NoReturn:
-    """Run what ``python`` is to run, and end as it would, with its threads and exit handlers."""
+    """Run what ``python`` would run, and exit like it, with its threads and exit handlers."""
     code = 0
     try:
         _interpret(argv)
@@ -454,7 +460,7 @@ class Program(subprocess.Popen[bytes]):
         self, module: str, *arguments: str | Path, cwd: Path, env: Mapping[str, str],
         stdin: Path | None = None, stdout: Path, stderr: Path | None = None,
     ) -> None:  # fmt: skip
-        """Start it; without ``stderr`` that goes where ``stdout`` goes."""
+        """Start it; without ``stderr`` that is the same as ``stdout``."""
         for file in filter(None, (stdout, stderr)):
             file.write_bytes(b"")
         with (stdin or Path(os.devnull)).open("rb") as read, stdout.open("ab") as written:
@@ -464,7 +470,7 @@ class Program(subprocess.Popen[bytes]):
                 super().__init__(line, cwd=cwd, env=env, stdin=read, stdout=written, stderr=errors)
 
     def wait(self, timeout: float | None = PATIENCE) -> int:
-        """How it ended; killed if it does not end in time."""
+        """The exit status; killed if it does not end in time."""
         try:
             return super().wait(timeout)
         except subprocess.TimeoutExpired:
@@ -476,7 +482,7 @@ class Program(subprocess.Popen[bytes]):
 def run_module(
     module: str, *arguments: str | Path, cwd: Path, env: Mapping[str, str], text: str | None = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m module`` to its end; ``text`` is what it can read."""
+    """Run ``python -m module`` to its end; ``text`` is its input."""
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)], cwd=cwd, env=dict(env),
         input=text or "", capture_output=True, encoding="utf-8", timeout=PATIENCE, check=False,

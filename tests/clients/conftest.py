@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which Node.js finds them, and our scripts."""
+    """A folder in which Node.js finds them and the test scripts."""
     folder = tmp_path_factory.mktemp("node") / "clients"
     shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     install = ["npm", "ci", "--no-audit", "--no-fund"]

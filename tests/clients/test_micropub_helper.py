@@ -1,4 +1,6 @@
-"""micropub-helper, a living client from npm, through the whole life of a post."""
+"""micropub-helper, a client from npm that is in use: creating, updating, deleting and
+querying a post.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def found(bridge: Demo, clients: Path) -> dict[str, Any]:
-    """What each step of ``life_cycle.js`` gave, run against a demo."""
+    """The result of each step of ``life_cycle.js``, run against a demo."""
     given = {
         "me": bridge.me,
         "token": bridge.token,

@@ -24,7 +24,7 @@ APPS = [{"id": CLIENT_ID, "pkce": False, "redirect_uris": ["http://localhost:788
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where their commands are."""
+    """The folder of their commands."""
     folder = tmp_path_factory.mktemp("pypi") / "env"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     # entries asks pkg_resources for its own version.

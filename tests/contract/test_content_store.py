@@ -1,4 +1,4 @@
-"""What every content store does, in memory or in git."""
+"""The behaviour of every content store, in memory or in git."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bridge.store.memory import MemoryStore
 
 @dataclass
 class Pair:
-    """A store, and how to get another one on the same branch, as another process would."""
+    """A store, and a way to open another one on the same branch, as another process would."""
 
     store: ContentStore
     sharing: Callable[[], ContentStore]

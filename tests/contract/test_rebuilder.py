@@ -1,4 +1,4 @@
-"""What every :class:`~bridge.rebuild.Rebuilder` promises, whichever way it builds."""
+"""The behaviour of every :class:`~bridge.rebuild.Rebuilder`, in each mode."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = Timing(debounce=0.01, again=())
 
 @dataclass
 class Hook:
-    """The receiver of the webhook."""
+    """Receives the webhook."""
 
     url: str = ""
     versions: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Hook:
 
 @dataclass
 class World:
-    """A site in a store, and whatever builds it in one of the modes."""
+    """A site in a store, and a rebuilder in one of the modes."""
 
     mode: str
     folder: Path
@@ -45,16 +45,16 @@ class World:
 
     @property
     def builds(self) -> bool:
-        """Whether a change leads to anything."""
+        """Whether changes have any effect in this mode."""
         return self.mode != "none"
 
     @property
     def builds_here(self) -> bool:
-        """Whether pages come to be on this machine."""
+        """Whether pages are built on this machine."""
         return self.mode in {"command", "resident"}
 
     async def start(self) -> Rebuilder:
-        """One more over the same state, as after a restart."""
+        """Another rebuilder with the same state, as after a restart."""
         output = self.folder / "output"
         config = settings(output, mode=self.mode, webhook=self.hook.url)
         state = self.folder / "state"
@@ -64,14 +64,14 @@ class World:
         return rebuilder
 
     async def built(self, rebuilder: Rebuilder, version: Version) -> None:
-        """Wait until a version is wholly built, by those who build."""
+        """Wait until a version is completely built, if this mode builds."""
         if self.builds:
             await settled(rebuilder, version)
             status = rebuilder.status()
             assert (status.state, status.version) == ("idle", version), status
 
     def shows(self, text: str) -> bool:
-        """Whether a page on this machine has this text."""
+        """Whether a page on this machine contains this text."""
         pages = files(self.folder / "output") if self.builds_here else {}
         return any(text.encode() in page for page in pages.values())
 
@@ -92,7 +92,7 @@ async def world(
 
 
 async def begun(rebuilder: Rebuilder) -> None:
-    """Wait until a build is under way."""
+    """Wait until a build has begun."""
     async with asyncio.timeout(300):
         while rebuilder.status().state != "building":
             await asyncio.sleep(0.001)

@@ -1,4 +1,6 @@
-"""What every :class:`~bridge.site.protocol.SiteReader` promises, in whatever process it is."""
+"""The behaviour of every :class:`~bridge.site.protocol.SiteReader`, in whichever process it
+runs.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def files(**texts: str) -> list[Source]:
 
 @pytest.fixture(params=["in process", "in a process of its own"])
 def new(request: pytest.FixtureRequest) -> Any:
-    """Makes a reader of the site in a folder."""
+    """Make a reader for the site in a folder."""
     own = request.param == "in a process of its own"
     return lambda folder: process(folder) if own else InProcessSite(start_of(folder))
 

@@ -95,8 +95,8 @@ async def test_what_the_store_does_after_a_commit_is_none_of_the_clients(
     sweep, fails = Transaction.sweep, itertools.cycle([True, False])
 
     def no_folder(transaction: Transaction) -> None:
-        """A clean-up that fails after a commit; before the next one it works, and has to do
-        both.
+        """A clean-up that fails after a commit, and works before the next one, which has to
+        do both.
         """
         if next(fails):
             raise FileNotFoundError("micropub-bridge/tmp")

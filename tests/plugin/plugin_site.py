@@ -1,4 +1,4 @@
-"""A small Pelican site, built by Pelican itself, and what strangers read in its pages."""
+"""A small Pelican site, built by Pelican, and its pages as a parser of microformats reads them."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ class Built:
     output: Path
 
     def text(self, path: str) -> str:
-        """What is in a file of the output."""
+        """The text of a file in the output."""
         return (self.output / path).read_text("utf-8")
 
     def pages(self) -> list[str]:
-        """Every HTML page, by its path."""
+        """All HTML pages, by path."""
         return sorted(str(page.relative_to(self.output)) for page in self.output.rglob("*.html"))
 
     def parsed(self, path: str) -> dict[str, Any]:
-        """What a microformats2 parser finds in a page."""
+        """The result of a microformats2 parser for a page."""
         return mf2py.parse(self.text(path), url=f"{SITE}/{path}")  # type: ignore[no-any-return]
 
     def entries(self, path: str) -> list[dict[str, Any]]:
-        """The posts that a parser finds in a page, at whatever depth."""
+        """The entries in a page, at any depth."""
         return [item for item in items(self.parsed(path)["items"]) if ROOTS & set(item["type"])]
 
     def entry(self, path: str) -> dict[str, Any]:
-        """The properties of the one post of a page."""
+        """The properties of a page's only entry."""
         (entry,) = self.entries(path)
         return entry["properties"]  # type: ignore[no-any-return]
 
 
 def items(found: Any) -> Iterator[dict[str, Any]]:
-    """Every microformats2 object in what a parser has found, nested ones too."""
+    """All microformats2 objects in a parser's result, including nested ones."""
     if isinstance(found, list):
         for one in found:
             yield from items(one)
@@ -78,12 +78,12 @@ def post(slug: str, mf2: Mapping[str, Any] | None = None, body: str = "", **keys
 
 
 def note(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """The ``Mf2`` of a post without a name."""
+    """The ``Mf2`` line of a post without a name."""
     return {"properties": properties, "title": "synthetic", **more}
 
 
 def site_settings(folder: Path, **settings: Any) -> dict[str, Any]:
-    """Settings of a usual site with the plugin and a bridge."""
+    """Settings of a typical site with the plugin and a bridge."""
     return {
         "PATH": str(folder / "content"),
         "OUTPUT_PATH": str(folder / "output"),
@@ -102,7 +102,7 @@ def site_settings(folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes files below a folder."""
+    """Write files below a folder."""
     for path, text in files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -110,14 +110,14 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def write_settings(folder: Path, **settings: Any) -> None:
-    """The same as a ``pelicanconf.py``; what is ``None`` is left out."""
+    """The settings as a ``pelicanconf.py``, without those that are ``None``."""
     whole = {**site_settings(folder), **settings}
     lines = [f"{name} = {value!r}" for name, value in whole.items() if value is not None]
     write(folder, {"pelicanconf.py": "\n".join(lines)})
 
 
 def build(folder: Path, posts: Mapping[str, str], **settings: Any) -> Built:
-    """Has Pelican build a site of these posts (by slug)."""
+    """Have Pelican build a site of these posts (by slug)."""
     write(folder / "content", {f"{slug}.md": text for slug, text in posts.items()})
     (folder / "content").mkdir(exist_ok=True)
     Pelican(read_settings(override=site_settings(folder, **settings))).run()
@@ -125,7 +125,9 @@ def build(folder: Path, posts: Mapping[str, str], **settings: Any) -> Built:
 
 
 def theme(folder: Path, **templates: str) -> str:
-    """A theme of these templates alone, beside what Pelican's simple theme lends to any."""
+    """A theme with only these templates, and those of Pelican's simple theme that every theme
+    inherits.
+    """
     write(folder / "theme", {f"templates/{name}.html": text for name, text in templates.items()})
     (folder / "theme" / "static").mkdir(exist_ok=True)
     return str(folder / "theme")

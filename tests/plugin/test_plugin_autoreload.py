@@ -1,4 +1,4 @@
-"""``pelican -r``, as people run it while they write: it builds anew whatever they change."""
+"""``pelican -r``, as used while writing: it rebuilds after any change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER = "https://other.example/"
 
 @contextmanager
 def autoreload(folder: Path) -> Iterator[Built]:
-    """``pelican -r``, for as long as the block runs."""
+    """Run ``pelican -r`` in the block."""
     with (folder / "log").open("w") as log:
         running = subprocess.Popen(
             [sys.executable, "-m", "pelican", "-r", "-s", "pelicanconf.py"],
@@ -42,9 +42,8 @@ def autoreload(folder: Path) -> Iterator[Built]:
 
 
 def until(seen: Callable[[], bool], change: Callable[[], Any] = lambda: None) -> None:
-    """Change something and look, until it is seen.
-
-    More than once if need be: Pelican does not notice what changes while it builds.
+    """Make a change and check, until it has an effect. It may take several changes: Pelican
+    does not notice those during a build.
     """
     deadline = time.monotonic() + PATIENCE
     again = 0.0
@@ -58,7 +57,9 @@ def until(seen: Callable[[], bool], change: Callable[[], Any] = lambda: None) ->
 
 
 def is_whole(built: Built, path: str, bridge: str, of: str) -> bool:
-    """Whether a page is there, with one entry and each link once. It may be half written now."""
+    """Whether a page is complete, with one entry and each link once. It may be partially
+    written.
+    """
     if not (built.output / path).exists():
         return False
     page = built.text(path)

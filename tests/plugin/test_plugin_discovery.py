@@ -1,4 +1,4 @@
-"""Links in the head of every page: which, and where."""
+"""The links in every page's head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One post a page, of every kind, in every theme; read by a microformats2 parser."""
+"""A page for each type of post, in several themes, read by a microformats2 parser."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_the_home_page_says_whose_site_it_is(built: Built) -> None:
 
 
 def _bare(value: Any) -> Any:
-    """Nested values as their plain ones: an empty alternative text says nothing."""
+    """Nested values as plain ones: an empty alt text is the same as none."""
     if isinstance(value, dict) and set(value) >= {"properties", "value"}:
         return value["value"]
     if isinstance(value, dict) and value.get("alt") == "":

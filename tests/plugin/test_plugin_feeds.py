@@ -1,4 +1,4 @@
-"""Feeds and summaries, as a feed reader finds them."""
+"""Feeds and summaries, as feed readers parse them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def feed(built: Built, path: str) -> dict[str, Any]:
-    """The items of a well-formed feed, by the slug of their posts."""
+    """The items of a well-formed feed, by their posts' slugs."""
     parsed = feedparser.parse((built.output / path).read_bytes())
     assert not parsed.bozo
     assert len(parsed.entries) == len(POSTS)
@@ -50,7 +50,7 @@ def feed(built: Built, path: str) -> dict[str, Any]:
 
 
 def content(entry: Any) -> str:
-    """The HTML that a reader shows."""
+    """The HTML that a feed reader displays."""
     return str(entry.content[0].value if "content" in entry else entry.summary)
 
 

@@ -1,4 +1,4 @@
-"""Where posts were that are deleted: a page that says so, and none of their words."""
+"""The page of a deleted post says so, and has none of its text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plugin_site import build, note, post
 
 
 def bury(folder: Path, name: str = "0123456789ab", **told: Any) -> None:
-    """Leave a tombstone as the bridge does."""
+    """Write a tombstone, as the bridge does."""
     gone = folder / "content" / "mentions" / "gone"
     gone.mkdir(parents=True, exist_ok=True)
     (gone / f"{name}.json").write_text(json.dumps(told))

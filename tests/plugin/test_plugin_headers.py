@@ -1,4 +1,4 @@
-"""The links as HTTP headers, in the files that static hosts read."""
+"""The links as HTTP headers, in the files that static hosts use."""
 
 from __future__ import annotations
 

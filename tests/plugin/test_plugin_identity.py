@@ -1,5 +1,8 @@
-"""What a client sends says nothing about whose site it is: who wrote it, where it lives, whom it
-trusts. Read as parsers of microformats do, in pages that Pelican has built in several themes."""
+"""Properties that a client sends cannot change the identity of the site: its author, its URLs, its
+endpoints.
+
+Checked with microformats parsers, in pages that Pelican built with several themes.
+"""
 
 from __future__ import annotations
 
@@ -101,13 +104,13 @@ CARD = {
 
 
 def cite(author: Any) -> dict[str, Any]:
-    """Another page, quoted."""
+    """A citation of another page."""
     about = {"url": ["https://quoted.example/"], "name": ["Quoted"], "author": [author]}
     return {"type": ["h-cite"], "properties": {**about, "content": [SHORT], "uid": [EVIL]}}
 
 
 def card(url: str) -> dict[str, Any]:
-    """A person, so called."""
+    """A person with this name."""
     return {"type": ["h-card"], "properties": {"name": ["Eve"], "url": [url], "uid": [url]}}
 
 
@@ -184,7 +187,7 @@ def files(rules: SiteRules) -> Iterator[tuple[str, str]]:
 
 
 def harmless(text: str) -> str:
-    """The same post with nothing in it: what its pages are by themselves."""
+    """The same post without these properties: its pages as the baseline."""
     file = PelicanFile.parse(text)
     for key in ("Summary", "Tags", "Mf2"):
         file = file.with_header(key, None)
@@ -231,14 +234,16 @@ def test_no_post_speaks_for_the_owner(theme: str, tmp_path: Path, posts: dict[st
 
 
 def roots(built: Built, page: str) -> list[tuple[str, ...]]:
-    """The roots that say whose page it is, at any depth; what a post quotes or names is its own."""
+    """The root objects that identify the page, at any depth; objects that a post cites do not
+    count.
+    """
     own = {"h-entry", "h-feed", "h-app", "h-x-app", "h-resume"}
     found = (own.intersection(item["type"]) for item in items(parsed(built, page)["items"]))
     return sorted(tuple(names) for names in found if names)
 
 
 def identities(built: Built, page: str) -> set[str]:
-    """Addresses of entries, whose they are, and every card with an address of the owner's."""
+    """The URLs and authors of entries, and all h-cards that have a URL of the owner."""
     found = set[str]()
     for item in items(parsed(built, page)["items"]):
         told = item["properties"]

@@ -1,4 +1,4 @@
-"""The plugin takes a post for what the bridge has filed it as."""
+"""The plugin assigns a post the same type as the bridge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser shows of a marked-up post: all that is for people, and nothing for machines."""
+"""What a browser displays of a marked-up post: all text for people, and no data for machines."""
 
 from __future__ import annotations
 

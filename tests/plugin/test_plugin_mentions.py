@@ -1,4 +1,4 @@
-"""What others say of a post, on its page: the right thing on the right post, once, in any theme."""
+"""Mentions on pages: correct, on the right post, once, in any theme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posts equal in date and slug have one order, whatever Python's string hashes are."""
+"""Posts with equal date and slug have a fixed order, whatever Python's hash seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ print(*dict.fromkeys(re.findall("post-[0-9]+", open("output/index.html").read())
 
 
 def order(folder: Path, seed: int) -> str:
-    """The posts on the home page, with one seed of Python's string hashes."""
+    """The order of posts on the home page with this hash seed."""
     argv = (sys.executable, "-W", "ignore", "-c", SCRIPT)
     project = str(Path(__file__).parents[2])
     environment = {"PYTHONHASHSEED": str(seed), "PYTHONPATH": project}

@@ -1,4 +1,4 @@
-"""Addresses where posts once lived lead to where they live now."""
+"""Earlier URLs of posts redirect to the present ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a file holds, a page shows it as text, and links lead to the web alone."""
+"""Whatever a file contains is displayed as text, and links only lead to web URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No post is an empty page: any property is shown, and a parser of microformats reads it back."""
+"""No post has an empty page: every property is displayed, and parsed back from the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRACK = "https://music.example/track/1"
 
 
 def h(root: str, **properties: Any) -> dict[str, Any]:
-    """A nested object; a value stands for a list of one."""
+    """A nested object; a single value stands for a list."""
     return {
         "type": [f"h-{root}"],
         "properties": {

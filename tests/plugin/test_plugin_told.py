@@ -1,4 +1,4 @@
-"""In any theme, what a post links to is what other sites are told of, and nothing else is."""
+"""In any theme webmentions are sent to the links of the post, and to no others."""
 
 from __future__ import annotations
 

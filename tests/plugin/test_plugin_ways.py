@@ -1,4 +1,4 @@
-"""The plugin under everything that people do with Pelican."""
+"""The plugin in all the ways that Pelican is used."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ POSTS = {
 
 
 def with_photo(folder: Path) -> Path:
-    """A site's folder with a photo in it."""
+    """A site's folder with a photo."""
     write(folder / "content", {"media/b.jpg": "jpeg"})
     return folder
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder."""
+    """All files in a folder."""
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in folder.rglob("*")
@@ -58,10 +58,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def run(folder: Path, *arguments: str, path: str = str(ROOT), **settings: Any) -> None:
-    """The ``pelican`` command, in a process of its own.
-
-    Nothing compiled is kept: settings written twice in a second, with the same length, would be
-    taken for the first.
+    """Run the ``pelican`` command in a process. No bytecode is cached: settings written twice
+    within a second, with the same length, would not be read again.
     """
     write_settings(folder, **settings)
     subprocess.run(
@@ -265,7 +263,7 @@ def test_words_in_another_language(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as pip would make it: Pelican, and the project's own wheel."""
+    """A folder as pip installs it: Pelican, and the project's wheel."""
     folder: Path = tmp_path_factory.mktemp("installed")
     source = folder / "source"
     source.mkdir()

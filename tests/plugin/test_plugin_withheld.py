@@ -1,4 +1,4 @@
-"""Drafts from apps have no page, and posts of the future none before their time."""
+"""Drafts from apps have no page, and scheduled posts have none before their date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTINGS = {"THEME": "simple", "TAG_FEED_ATOM": "tag-{slug}.xml", "RELATED": Tru
 
 
 def words(site: Built) -> str:
-    """Everything in the output."""
+    """The text of the whole output."""
     return "\n".join(
         file.read_text("utf-8", errors="replace")
         for file in sorted(site.output.rglob("*"))

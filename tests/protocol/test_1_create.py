@@ -1,4 +1,4 @@
-"""Creating posts: tests 100-301 of the public suite, looked at on the pages."""
+"""Creating posts: tests 100-301 of the public suite, checked on the pages."""
 
 from __future__ import annotations
 

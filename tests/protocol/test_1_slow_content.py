@@ -1,4 +1,4 @@
-"""A post that takes long to be worked out keeps no one else waiting."""
+"""Content that is slow to process does not delay other requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Updating posts: tests 400-405 of the public suite, looked at on the rebuilt pages."""
+"""Updating posts: tests 400-405 of the public suite, checked on the rebuilt pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bridge_kit import DONE, Answer, Client
 
 
 async def update(client: Client, url: str, **operations: object) -> Answer:
-    """An update that leaves the post where it is: 200, never 202."""
+    """An update that does not change the post's URL: 200, never 202."""
     answer = await client.act("update", url, **operations)
     assert answer.status == 200
     assert answer.json["url"] == url

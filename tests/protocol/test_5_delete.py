@@ -1,4 +1,4 @@
-"""Deleting and restoring: tests 500-503 of the public suite, looked at on the site."""
+"""Deleting and restoring: tests 500-503 of the public suite, checked on the site."""
 
 from __future__ import annotations
 

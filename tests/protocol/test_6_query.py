@@ -1,4 +1,4 @@
-"""Asking: tests 600-603 of the public suite, and GET without a question."""
+"""Queries: tests 600-603 of the public suite, and GET without ``q``."""
 
 from __future__ import annotations
 

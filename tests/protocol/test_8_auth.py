@@ -1,4 +1,6 @@
-"""Who may: tests 800-805 of the public suite, with the verdicts that are decided here."""
+"""Authorization: tests 800-805 of the public suite, and what the bridge decides where they
+disagree.
+"""
 
 from __future__ import annotations
 

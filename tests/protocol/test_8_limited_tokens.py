@@ -1,4 +1,4 @@
-"""What a token of few rights cannot do, by whatever way round."""
+"""Tokens with few scopes cannot be used for anything else, in any way."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bridge_kit import CREATED, Client
 
 @pytest.fixture
 def writer(client: Client) -> Client:
-    """A client that may write drafts, and nothing else."""
+    """A client that may only write drafts."""
     return client.with_token(client.bridge.token_for("draft"))
 
 
 async def draft(client: Client) -> str:
-    """A new draft, with any token that may create one: its URL."""
+    """Create a draft, with any token that may; returns its URL."""
     properties = {"name": ["A draft"], "content": ["Not yet"], "post-status": ["published"]}
     return (await client.json({"properties": properties}, CREATED)).location
 

@@ -1,4 +1,4 @@
-"""What clients use beyond the specification, on the running bridge and its pages."""
+"""Extensions that clients use, on a running bridge and its pages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bridge_kit import CREATED, Client, picture
 
 @pytest.fixture
 def word() -> str:
-    """A word that no other post has."""
+    """A unique word."""
     return f"w{secrets.token_hex(5)}"
 
 
 def urls(found: dict[str, Any]) -> list[str]:
-    """The addresses of a list, in its order."""
+    """The URLs in a list, in order."""
     return [item["properties"]["url"][0] for item in found["items"]]
 
 
@@ -162,7 +162,7 @@ async def test_head_and_options_answer_without_ado(client: Client) -> None:
 
 
 async def test_the_endpoints_may_be_typed_with_a_slash(client: Client) -> None:
-    """Apps that get a token to paste get the address typed, too."""
+    """Apps in which a token is pasted also have the endpoint's URL typed in."""
     for endpoint in (client.bridge.micropub, client.bridge.media):
         await client.send("GET", f"{endpoint}/?q=config")
     made = await client.form("content=With+a+slash", url=f"{client.bridge.micropub}/")
@@ -175,7 +175,7 @@ async def test_the_endpoints_may_be_typed_with_a_slash(client: Client) -> None:
 async def test_what_source_tells_can_be_sent_back_without_a_change(
     client: Client, word: str
 ) -> None:
-    """Micropublish and other editors send all of a post back."""
+    """Micropublish and other editors send all properties back."""
     url = await client.create(content=[word], mp_slug=[word], mp_channel=["articles"])
     told = await client.source(url)
     assert (told["url"], told["mp-slug"], told["mp-channel"]) == ([url], [word], ["articles"])

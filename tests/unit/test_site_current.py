@@ -1,4 +1,4 @@
-"""The site is loaded anew: who has asked the one before still gets an answer."""
+"""The site is loaded again after changes; requests to the previous instance are still answered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.store.memory import MemoryStore
 
 
 class Reader:
-    """One whose answers wait for a word."""
+    """A reader that answers when the test says so."""
 
     confined = True
 
@@ -45,7 +45,7 @@ class Reader:
 
 
 class Watched(PlainCheckout):
-    """Moves its files while no reader is at work in them."""
+    """Replaces the files while no reader uses them."""
 
     readers: list[Reader]
 
@@ -86,7 +86,7 @@ async def test_a_reader_goes_when_it_has_answered_and_at_the_end_at_once(tmp_pat
 
 
 class Lost(PlainCheckout):
-    """Its files cannot be had while the repo is away."""
+    """Its files are unavailable while the repo is missing."""
 
     is_away = False
 
@@ -97,7 +97,7 @@ class Lost(PlainCheckout):
 
 
 async def test_a_site_whose_repo_was_away_is_loaded_anew(tmp_path: Path) -> None:
-    """Its files were made anew, maybe: a process confined to those of before sees none of them."""
+    """The files may have been recreated: a process confined to the earlier ones cannot see them."""
     store, readers = MemoryStore(), list[Reader]()
 
     def new() -> Any:

@@ -1,4 +1,4 @@
-"""What is told of a site's locales that this machine has not."""
+"""The message about a site's locales that this machine lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The site's process: what it may see, and that no text keeps others waiting for long."""
+"""The site's process: which files it can access, and that slow content does not delay other
+requests for long.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +157,7 @@ def go(site: SiteProcess) -> None:
 
 
 async def moved(site: SiteProcess, content: Path) -> None:
-    """As git does it: what is in no version goes."""
+    """As git does it: files that are in neither version are removed."""
     async with site.held():
         assert not any(content.rglob("*.md"))
 
@@ -314,7 +316,7 @@ async def test_what_the_site_is_refused_is_told_and_a_setting_allows_it(tmp_path
 
 @needs_landlock
 async def test_a_theme_outside_of_the_site_is_named(tmp_path: Path) -> None:
-    """It is the build that needs it; but who asks for it is told why it does not find it."""
+    """Only the build needs it, but the message of this process says why it is not found."""
     templates = tmp_path / "themes" / "mine" / "templates"
     templates.mkdir(parents=True)
     async with opened(tmp_path, f'{CONF}THEME = "../themes/mine"\n') as site:
@@ -386,7 +388,7 @@ def test_a_python_folder_with_secrets_in_it_can_only_be_listed(
 
 @pytest.mark.cold
 def test_the_answering_side_is_all_that_imports_pelican() -> None:
-    """Whatever the bridge's process may import of ours brings none of it along."""
+    """No module that the bridge's process may import brings Pelican with it."""
     names = "import bridge.site.process, bridge.posts.reader, bridge.posts.index, sys;"
     found = (
         "print([n for n in sys.modules if n.split('.')[0] in ('pelican','markdown','docutils')])"
@@ -412,7 +414,7 @@ def test_no_start_waits_for_the_libraries_that_read_pages_of_others() -> None:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in it."""
+    """All modules that a file imports, including those in functions."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -421,7 +423,7 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def test_only_the_site_s_side_imports_pelican() -> None:
-    """:mod:`bridge.site.pelican` and the resident build; nothing else in the bridge."""
+    """:mod:`bridge.site.pelican` and the resident build, and nothing else in the bridge."""
     root = Path(__file__).parents[2] / "bridge"
     allowed = (root / "site" / "pelican", root / "rebuild" / "resident")
     culprits = [

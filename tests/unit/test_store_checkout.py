@@ -1,4 +1,4 @@
-"""The checkout is what git itself would lay out, and leads nowhere else."""
+"""The checkout equals that of git, and has no links to anything outside of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def laid_out(folder: Path) -> LAID_OUT:
-    """Each file: what it is, and its bytes or its target."""
+    """Each file: its kind, and its content or link target."""
     found: LAID_OUT = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
@@ -292,7 +292,7 @@ def _tree(repo: Path, line: str) -> str:
 
 
 class Known:
-    """Submodules from repos that a test has made, by their URLs."""
+    """Submodules from repos of the test, by URL."""
 
     def __init__(self, *repos: Owner) -> None:
         self.repos = {str(repo.bare): repo for repo in repos}
@@ -357,7 +357,7 @@ def test_a_submodule_that_cannot_be_had_is_named(
 def test_a_repo_within_the_repo_that_nothing_describes_is_named(
     described: str | None, owner: Owner, folder: Path, tmp_path: Path
 ) -> None:
-    """As ``git add`` makes it of a clone that lies there: the rest of the site is there."""
+    """As ``git add`` records a nested clone: all other files of the site are checked out."""
     theme = Owner(tmp_path / "theme")
     theme.write({"base.html": "1"})
     owner.module("themes/t", theme.bare)

@@ -1,4 +1,4 @@
-"""Small packs are joined while commits and reads go on."""
+"""Small packs are combined while commits and reads continue."""
 
 from __future__ import annotations
 

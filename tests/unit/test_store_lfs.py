@@ -1,4 +1,4 @@
-"""Where git-lfs keeps files beside git's own, the checkout has them, or says why it does not."""
+"""The checkout has files in Git LFS, or a warning says why not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def owner(tmp_path: Path) -> Owner:
 
 
 def kept(git_dir: Path) -> Path:
-    """Where git-lfs keeps the picture."""
+    """The path at which git-lfs stores the picture."""
     return git_dir / "lfs" / "objects" / HASH[:2] / HASH[2:4] / HASH
 
 
@@ -105,7 +105,7 @@ def test_without_git_lfs_a_server_is_not_asked(
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
-    """A server of large files, as git-lfs asks one; the paths that it was asked for."""
+    """An LFS server, and the paths requested from it."""
     asked: list[str] = []
 
     class Answers(BaseHTTPRequestHandler):
@@ -153,7 +153,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
 def test_files_of_a_server_are_fetched_by_git_lfs_from_there_alone(
     owner: Owner, tmp_path: Path, server: tuple[str, list[str]]
 ) -> None:
-    """Where ``.lfsconfig`` names another server, that is not asked."""
+    """If ``.lfsconfig`` names another server, that one is not contacted."""
     url, asked = server
     elsewhere = "[lfs]\n\turl = http://127.0.0.1:1/elsewhere\n"
     version = owner.write({**FILES, ".lfsconfig": elsewhere})

@@ -1,4 +1,4 @@
-"""Git reads what our writers write: packs with deltas, ids in both hashes."""
+"""Git can read the packs that the store writes: with deltas, and with both hash algorithms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fmt(request: pytest.FixtureRequest, tmp_path: Path) -> Format:
 
 
 def folders(fmt: Format, dice: Random) -> list[Object]:
-    """A folder that grows, shrinks and changes, each state as the change of the one before."""
+    """A folder that grows, shrinks and changes, each state as a change of the previous one."""
     listing, before, trees = EMPTY, None, []
     for number in range(200):
         oid = fmt.object("blob", b"%d" % number).oid

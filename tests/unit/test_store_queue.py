@@ -1,4 +1,4 @@
-"""Requests that wait together are committed together."""
+"""Requests that wait at the same time are committed together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bridge.store.queue import CommitQueue
 
 
 class Slow(MemoryStore):
-    """A store that waits for leave before it commits, and remembers the groups."""
+    """A store that waits for permission before each commit, and records the groups."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def post(name: str) -> Commit:
 async def started(
     store: Slow, queue: CommitQueue, names: Sequence[str]
 ) -> list[asyncio.Task[Version]]:
-    """The first commit on its way, the others waiting behind it."""
+    """The first commit has begun, and the others wait."""
     tasks = [asyncio.create_task(queue.commit(post(names[0])))]
     while not store.groups:
         await asyncio.sleep(0)

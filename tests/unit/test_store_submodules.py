@@ -1,4 +1,6 @@
-"""Submodules come from where .gitmodules says; credentials go to the remote's own host alone."""
+"""Submodules are fetched from the URLs in .gitmodules; credentials are only sent to the
+remote's own host.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ def test_a_submodule_of_a_path_is_fetched_once_and_kept(tmp_path: Path) -> None:
 
 
 def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path) -> None:
-    """The submodule is on a host that no one reaches; the owner's clone has its commits."""
+    """The submodule's host cannot be reached; the owner's clone has its commits."""
     site, theme = Owner(tmp_path / "site"), Owner(tmp_path / "theme")
     theme.write({"base.html": "1"})
     site.module("theme", theme.bare)
@@ -107,7 +109,7 @@ def test_a_host_that_is_not_public_is_not_asked(tmp_path: Path, url: str) -> Non
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[tuple[str, str]]]:
-    """A git that writes down what it was to fetch, with the token that it was given."""
+    """A git that records what it is asked to fetch, and the token it gets."""
     log, program = tmp_path / "asked", tmp_path / "bin" / "git"
     program.parent.mkdir()
     program.write_text(

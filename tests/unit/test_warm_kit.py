@@ -1,4 +1,4 @@
-"""Programs that start as forks: their parent learns how they end."""
+"""Programs started as forks: their parent gets their exit status."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ print(json.dumps(seen))
 
 
 def test_a_fork_of_what_starts_them_is_told_the_truth_and_changes_nothing(tmp_path: Path) -> None:
-    """``subprocess`` takes a program as ended well if it is not a child, and can tell nothing."""
+    """For a process that is not its child ``subprocess`` assumes success, since it cannot know."""
     ended = subprocess.run(
         [sys.executable, "-c", FORKING], cwd=tmp_path,
         env={"PYTHONPATH": str(Path(warm_kit.__file__).parent)},

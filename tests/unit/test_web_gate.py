@@ -1,4 +1,4 @@
-"""Who may send what, and how much of it is held before that is known; over real sockets."""
+"""Authorization of requests, and how much of a body is read before it, over real sockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GOOD = {"Authorization": "Bearer create"}
 
 
 class Words:
-    """A verifier to which a token is its own list of scopes."""
+    """A verifier for which a token is its own list of scopes."""
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
         if token == "bad":
@@ -62,7 +62,7 @@ async def client(
 
 
 def multipart(size: int, token: str | None = None) -> bytes:
-    """A form with one file, and the token behind it."""
+    """A form with a file, followed by the token."""
     head = b'--X\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'
     field = b'\r\n--X\r\nContent-Disposition: form-data; name="access_token"\r\n\r\n'
     return head + b"x" * size + (field + token.encode() if token else b"") + b"\r\n--X--\r\n"
@@ -76,7 +76,7 @@ def of_type(**more: str) -> dict[str, str]:
 async def half_sent(
     client: Client, data: bytes, *headers: str
 ) -> AsyncIterator[asyncio.Task[bytes]]:
-    """A request of which one byte is not sent: the task of its answer's first line."""
+    """A request with its last byte missing; the task that reads the response's status line."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     lines = [
         "POST / HTTP/1.1",

@@ -1,4 +1,4 @@
-"""What strangers send in bad faith is refused in little time, and holds up no other request."""
+"""Hostile requests are refused quickly, and do not delay others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def bomb(first: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Attack:
-    """A request that goes on and on: headers, what comes first, what is repeated."""
+    """An endless request: its headers, the beginning of its body, and what is repeated."""
 
     headers: bytes
     first: bytes
@@ -65,7 +65,7 @@ class Attack:
 
 
 def of(kind: bytes, first: bytes, again: bytes, times: int = 10_000) -> Attack:
-    """An attack whose length is announced."""
+    """An attack with a Content-Length."""
     return Attack(kind + ENDLESS, first, again * (times // len(again) + 1))
 
 
@@ -135,7 +135,7 @@ WHOLE = {
 
 
 class Nobody:
-    """A verifier that knows no token."""
+    """A verifier that refuses all tokens."""
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
         raise InvalidToken("No such token.")
@@ -143,14 +143,14 @@ class Nobody:
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of an attack."""
+    """The outcome of an attack."""
 
     loop: Rounds
     waited: float
     answers: list[bytes]
 
     def check(self) -> None:
-        """Others were answered: the loop did little in one go, and little before each answer."""
+        """Other requests were answered: the event loop was never blocked for long."""
         assert self.loop.longest < BUSY
         assert self.waited < BUSY
 
@@ -219,7 +219,7 @@ SLOW = asyncio.Event()
 
 
 class Attackers:
-    """Clients in a process of their own, whose work does not count."""
+    """Clients in a separate process, whose processor time does not count."""
 
     def __init__(self) -> None:
         script = Path(__file__).parents[1] / "attackers.py"
@@ -228,7 +228,7 @@ class Attackers:
         )
 
     def attack(self, port: int, path: str, attack: Attack, count: int) -> list[bytes]:
-        """How the answers to so many of them begin; empty for those that got none."""
+        """The beginnings of the responses to this many of them; empty where there was none."""
         head = b"POST %b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (path.encode(), attack.headers)
         assert self._process.stdin
         assert self._process.stdout
@@ -251,7 +251,7 @@ def attackers() -> Iterator[Attackers]:
 
 
 async def say(port: int, data: bytes) -> bytes:
-    """The answer to exact bytes, until the server hangs up."""
+    """The response to exact bytes, read until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sending = asyncio.ensure_future(_send(writer, data))
     answer = await reader.read()
@@ -276,7 +276,7 @@ async def _send_until_hung_up_on(writer: asyncio.StreamWriter, data: bytes) -> N
 
 
 async def ask(port: int, path: str = "/healthz") -> bytes:
-    """The answer to a GET."""
+    """The response to a GET."""
     return await say(
         port, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode()
     )
@@ -285,7 +285,7 @@ async def ask(port: int, path: str = "/healthz") -> bytes:
 async def under(
     attackers: Attackers, port: int, path: str, attack: Attack, count: int = CROWD
 ) -> Seen:
-    """What the loop does while they send, and others ask how it is."""
+    """What the event loop does during an attack, while others poll it."""
     with watched_loop() as seen:
         attacked = asyncio.ensure_future(
             asyncio.to_thread(attackers.attack, port, path, attack, count)
@@ -438,7 +438,7 @@ async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) ->
 
 
 class TestTurns:
-    """Who has used little of the loop's time goes first."""
+    """Clients that have used less of the loop's time are served first."""
 
     async def test_in_the_order_of_what_has_been_used(self) -> None:
         queue, done = fair_queue(), list[str]()

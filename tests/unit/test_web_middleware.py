@@ -1,4 +1,4 @@
-"""Any exception becomes an answer that says what to do."""
+"""Any exception becomes a response that says what to do."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ async def test_nothing_outside_is_served(client: TestClient[Any, Any], path: str
 
 
 async def test_no_one_is_sent_elsewhere(client: TestClient[Any, Any], tmp_path: Path) -> None:
-    """``//evil.example/../..`` and the way to a folder of the site: browsers take it for a host."""
+    """``//evil.example/../..`` resolves to a folder of the site, but browsers take the path
+    for a host.
+    """
     inside = f"{tmp_path}/output/notes"
     up = "..%2f" * 2
     for path in (f"//evil.example/{up}{inside[1:]}", f"/{inside}", "/%5Cevil.example/..%2fnotes"):

@@ -1,4 +1,4 @@
-"""One bridge for the whole suite. It builds no pages: those are looked at elsewhere."""
+"""One bridge for the whole suite. It builds no pages: other suites check those."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ EVENT = {"name": ["Party"], "start": ["2026-12-31T20:00:00+01:00"], "content": [
 
 
 def plain(properties: dict[str, list[str]]) -> Fields:
-    """Lists of texts, as a form has them."""
+    """Lists of texts, as in a form."""
     return [(name, value) for name, values in properties.items() for value in values]
 
 
@@ -187,7 +187,7 @@ async def test_one_update_in_two_encodings(
 
 
 def flat(operations: dict[str, Any]) -> Fields:
-    """Operations as PHP writes them into a form."""
+    """Operations in the form notation of PHP."""
     fields: Fields = []
     for operation, changes in operations.items():
         if isinstance(changes, list):

@@ -87,7 +87,7 @@ async def send(bridge: Demo, request: str) -> Answer:
 
 
 class Check:
-    """Each method is one key of an expectation."""
+    """Each method checks one key of an expectation."""
 
     def __init__(self, client: Client, post: str, answer: Answer, *, written: bool) -> None:
         self.client = client
