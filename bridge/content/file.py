@@ -81,7 +81,11 @@ class PelicanFile:
     def get(self, key: str) -> str | None:
         """The first value of a key, which counts if Pelican allows only one, or ``None``."""
         wanted = key.lower()
-        return next((line.value for line in self.lines if line.key == wanted), None)
+        # A loop: asked ten times of each file of a site.
+        for line in self.lines:
+            if line.key == wanted:
+                return line.value
+        return None
 
     def keys(self) -> tuple[str, ...]:
         """The keys that occur, in lower case and in order, each once."""

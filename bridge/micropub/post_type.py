@@ -121,6 +121,8 @@ _MARKED = {each.mark: each.type for each in POST_TYPES if each.mark}
 #: Every property by which a post is of a type, with the type, in the order in which they are tried.
 BY_URL = {name: _MARKED[name] for name in _BY_URL}
 BY_PRESENCE = {name: _MARKED[name] for name in _BY_PRESENCE}
+#: Most posts have none of these.
+_MARKS = BY_URL.keys() | BY_PRESENCE.keys()
 
 _TAG = re.compile(r"<[^<>]*>")
 
@@ -133,12 +135,13 @@ def discover(post: Post) -> str:
     rsvp = post.text("rsvp")
     if rsvp and rsvp.strip().lower() in RSVP:
         return "rsvp"
-    for name, kind in BY_URL.items():
-        if any(map(_is_url, post.all(name))):
-            return kind
-    for name, kind in BY_PRESENCE.items():
-        if post.all(name):
-            return kind
+    if not _MARKS.isdisjoint(post.properties):
+        for name, kind in BY_URL.items():
+            if any(map(_is_url, post.all(name))):
+                return kind
+        for name, kind in BY_PRESENCE.items():
+            if post.all(name):
+                return kind
     return "article" if _is_titled(post) else "note"
 
 

@@ -41,7 +41,7 @@ class Listings:
             for sort, patterns in self._patterns.items()
         }
         self._of_the_site = frozenset(_of_the_site(settings))
-        self._slug = lru_cache(4096)(lambda sort, name: str(_SORTS[sort](name, settings).slug))
+        self._listed = lru_cache(4096)(self._listed_by)
 
     def is_of_the_site(self, sort: Sort, slug: str) -> bool:
         """Whether the whole site has the file that this list would get."""
@@ -51,11 +51,20 @@ class Listings:
 
     def contested(self, sort: Sort, names: Iterable[str]) -> Iterator[Listed]:
         """The files of these lists that another list may want, too."""
-        for pattern in self._contested[sort]:
-            for name in filter(None, names):
-                file = pattern.format(slug=self._slug(sort, name))
-                rivals = tuple(f"{other} {file}" for other in _SORTS if other != sort)
-                yield Listed(f"{sort} {file}", rivals, bool(self._with_clashing_pages(sort)))
+        for name in filter(None, names):
+            yield from self._listed(sort, name)
+
+    def _listed_by(self, sort: Sort, name: str) -> tuple[Listed, ...]:
+        """The same for one list."""
+        if not (patterns := self._contested[sort]):
+            return ()
+        slug, growing = _SORTS[sort](name, self._settings).slug, self._with_clashing_pages(sort)
+        files = [pattern.format(slug=slug) for pattern in patterns]
+        others = [other for other in _SORTS if other != sort]
+        return tuple(
+            Listed(f"{sort} {file}", tuple(f"{other} {file}" for other in others), bool(growing))
+            for file in files
+        )
 
     def rivals(self, listing: Listing, posts: int) -> Rivals:
         """The lists that would want a later page of this one, or have one that is its first page,
