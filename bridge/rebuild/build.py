@@ -30,7 +30,8 @@ class Task:
     that Pelican passed over in the last that went well, ``None`` where there was none. ``shown`` is
     to be called with output files as soon as they are in place, early ones first, ``previewed``
     with the previews of private drafts. ``left_out`` are posts to build the site without; their
-    files are there, unless the builder cannot be told.
+    files are there, unless the builder cannot be told. ``lacks``: a clone would have submodules or
+    links that the checkout does not.
     """
 
     version: Version
@@ -41,6 +42,7 @@ class Task:
     unread: frozenset[str] | None = None
     new: frozenset[str] | None = None
     left_out: frozenset[str] = frozenset()
+    lacks: bool = False
 
     def left_out_below(self, content: str) -> tuple[str, ...]:
         """What is left out of the content folder, as paths in there."""

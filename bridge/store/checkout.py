@@ -86,6 +86,8 @@ _ERRORS = "surrogateescape"
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
 _OBJECT = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 _NAMED = 3
+#: Under which file the warning about large files stands.
+_LARGE = ".gitattributes"
 
 
 class Checkout:
@@ -148,6 +150,12 @@ class Checkout:
             f"{path}/{each}" for path, checkout in self._below.items() for each in checkout.warnings
         )
         return (*(f"{path}: {text}" for path, text in self._warnings.items()), *below)
+
+    @property
+    def lacks(self) -> bool:
+        """Whether a clone would have submodules or links that this checkout does not."""
+        below = any(checkout.lacks for checkout in self._below.values())
+        return below or any(path != _LARGE for path in self._warnings)
 
     def changes(self, version: Version) -> tuple[str, ...]:
         """The paths that differ between the disk and a version; all of them, where the disk is in
@@ -361,7 +369,7 @@ class Checkout:
             self._git("update-index", "--assume-unchanged", "--", *filled)
         if lacking := [path for path in pointers if path not in set(filled)]:
             more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-            self._warnings[".gitattributes"] = (
+            self._warnings[_LARGE] = (
                 f"git-lfs keeps {', '.join(lacking[:_NAMED])}{more} elsewhere, and pages get its"
                 f" pointers instead of these files: {reason}"
             )

@@ -114,3 +114,14 @@ def test_where_it_is_not_clear_it_asks_or_says_how_to_name_them(tmp_path: Path) 
     assert find_site(root, root, named="one.py").settings == root / "one.py"
     with pytest.raises(Refused, match="name Pelican's settings there"):
         find_site(root, root, named="three.py")
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [('PATH = "."', ""), ('PATH = ""', ""), ("", "content"), ('PATH = "a/"', "a")],
+)
+def test_where_posts_are(tmp_path: Path, path: str, content: str) -> None:
+    """At the root of the repo, too. A Makefile names ``content`` where no setting does."""
+    conf = BASE.replace('PATH = "content"', path) + LIVE
+    root = repo(tmp_path / "site", {"pelicanconf.py": conf, "a/b.md": "x"})
+    assert find_site(root, root).content == content

@@ -60,6 +60,31 @@ async def test_files_outside_of_the_site_are_named_while_the_site_is_built(
         await rebuilder.close()
 
 
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_a_plugin_that_may_not_be_read_is_not_gone_on_without(
+    bare_store: GitStore, tmp_path: Path, mode: str
+) -> None:
+    """`pelican` would find it: it would be another site."""
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    (outside / "ours.py").write_text("def register(): pass")
+    small_site(bare_store)
+    paths = f"PLUGIN_PATHS = [{str(outside)!r}]".encode()
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["ours"]\n' + paths)
+    version = commit(bare_store, {"pelicanconf.py": conf})
+    rebuilder = make(bare_store, tmp_path, mode)
+    await rebuilder.start()
+    try:
+        await settled(rebuilder, version)
+        status = rebuilder.status()
+        assert status.state == "failed"
+        assert "Cannot load plugin `ours`" in str(status.reason)
+        assert f"may not read {outside}: [site] folders" in str(status.reason)
+        assert status.denied == (str(outside),)
+    finally:
+        await rebuilder.close()
+
+
 def test_only_what_a_setting_could_allow_is_noted(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.touch()

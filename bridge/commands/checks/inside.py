@@ -81,7 +81,7 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
             yield Finding("checkout", warning, "The bridge builds the site without it.")
         if finding := await asyncio.to_thread(check_folder, settings, store):
             yield finding
-        async for finding in _check_pelican(store, checkout, head, settings, files.warnings):
+        async for finding in _check_pelican(store, files, head, settings):
             yield finding
 
 
@@ -150,12 +150,9 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
 
 
 async def _check_pelican(
-    store: GitStore,
-    checkout: Path,
-    head: Version,
-    settings: Settings,
-    lacking: Sequence[str],
+    store: GitStore, files: Checkout, head: Version, settings: Settings
 ) -> AsyncIterator[Finding]:
+    checkout = files.folder
     sandbox = make_sandbox(settings, checkout.with_name("state"))
     site = SiteProcess(start_of(settings, checkout), sandbox)
     try:
@@ -176,7 +173,7 @@ async def _check_pelican(
     output = checkout.with_name("output")
     try:
         with step("Building the site as the bridge does"):
-            outcome = await _build(store, checkout, output, head, settings)
+            outcome = await _build(store, files, output, head, settings)
     except BuildFailed as failure:
         where = f" because of {failure.file}" if failure.file else ""
         yield Finding(
@@ -188,7 +185,8 @@ async def _check_pelican(
         return
     for finding in _check_pages(output, outcome):
         yield finding
-    causes = [f"the site's code may not read {path}" for path in site.denied] + list(lacking)
+    causes = [f"the site's code may not read {path}" for path in site.denied]
+    causes += files.warnings
     if facts.values.get("DEFAULT_DATE") == "fs":
         causes.append("DEFAULT_DATE is 'fs', and file times differ in each checkout")
     yield await check_comparison(store, head, output, settings, causes)
@@ -289,11 +287,12 @@ def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
 
 
 async def _build(
-    store: GitStore, checkout: Path, output: Path, head: Version, settings: Settings
+    store: GitStore, files: Checkout, output: Path, head: Version, settings: Settings
 ) -> Outcome:
     """Build the site as the bridge does, but publish nothing. A custom command may have other
     effects.
     """
+    checkout = files.folder
     state = checkout.with_name("state")
     sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
     beside = (checkout / settings.site.settings).parent
@@ -306,7 +305,7 @@ async def _build(
         listed=store.listed,
     )
     try:
-        return await builder.build(Task(head, checkout, frozenset()))
+        return await builder.build(Task(head, checkout, frozenset(), lacks=files.lacks))
     finally:
         await builder.close()
 

@@ -71,6 +71,11 @@ class Checkout:
         return self._files.warnings
 
     @property
+    def lacks(self) -> bool:
+        """Whether a clone would have submodules or links that this checkout does not."""
+        return self._files.lacks
+
+    @property
     def next_due(self) -> datetime | None:
         """When :meth:`bring_to` has something to do without a new version."""
         return min(self._state.waiting.values(), default=None)

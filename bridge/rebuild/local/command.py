@@ -32,6 +32,9 @@ _SHOWN = 2_000
 #: How Python and other programs say that they may not open a file.
 _DENIED = re.compile(r"Permission denied: '(/[^'\n]+)'|(/[^\s:'\"]+): Permission denied")
 _LOOK_EVERY = 1.0
+_NO_PLUGINS = re.compile(
+    rf"^{plain_pelican.NO_PLUGINS} Permission denied: '(/[^'\n]+)'", re.MULTILINE
+)
 #: What Pelican says last where it has read no article.
 _NO_ARTICLE = re.compile(r"Processed 0 articles, 0 drafts, 0 hidden articles,")
 #: What a post is written in, if it is not HTML, which may be anything.
@@ -87,6 +90,7 @@ class CommandBuilder:
         if ended.code != 0:
             raise self._failure(ended, logged)
         said = LogSummary.of(logged)
+        said.check_plugins(lacks=task.lacks, unreadable=_NO_PLUGINS.findall(ended.text))
         if task.excused is not None:
             await process.in_thread(self._check_posts, task, said, ended.text)
         if self._stages and await process.in_thread(_is_empty, folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -111,6 +111,18 @@ class LogSummary:
             (*listed, f"and {more} more, which are in Pelican's own log") if more > 0 else listed,
             plugin,
         )
+
+    def check_plugins(self, *, lacks: bool, unreadable: Sequence[str]) -> None:
+        """Raise :class:`BuildFailed` where a plugin is missing that `pelican` would find: the
+        checkout ``lacks`` what a clone has, or may not read folders of plugins.
+        """
+        if self.plugin and unreadable:
+            raise BuildFailed(
+                f"{self.plugin} (the site's own code may not read {', '.join(unreadable)}:"
+                " [site] folders is where to allow it)"
+            )
+        if self.plugin and lacks:
+            raise BuildFailed(self.plugin)
 
     def check_not_emptied(self, content: Path) -> None:
         """Raise :class:`BuildFailed` where Pelican went on without a plugin, has read no article,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 #: The posts to leave out: a JSON list of paths below the content folder.
 LEFT_OUT = "PELICAN_LEFT_OUT"
+#: What goes before a folder of plugins that may not be read.
+NO_PLUGINS = "PLUGIN_PATHS:"
 
 
 def leave_out(generator: Any, posts: Collection[str]) -> None:
@@ -35,6 +37,19 @@ def leave_out(generator: Any, posts: Collection[str]) -> None:
         return [file for file in files if file not in out]
 
     generator.get_files = get_files
+
+
+def unreadable(folders: Iterable[str]) -> list[str]:
+    """Those of these folders that are there, and that the kernel keeps this process from."""
+    found = []
+    for folder in folders:
+        try:
+            os.scandir(folder).close()
+        except PermissionError:
+            found.append(str(folder))
+        except OSError:
+            continue
+    return found
 
 
 def _say_why_files_are_skipped() -> None:
@@ -79,13 +94,18 @@ def main() -> None:
     _say_why_files_are_skipped()
     _say_what_is_denied()
     posts = frozenset(json.loads(os.environ.pop(LEFT_OUT, "[]")))
+    from pelican.plugins import signals  # noqa: PLC0415
+
+    def leaving_out(generator: Any) -> None:
+        leave_out(generator, posts)
+
+    def initialized(pelican: Any) -> None:
+        for folder in unreadable(pelican.settings.get("PLUGIN_PATHS") or ()):
+            print(f"\n{NO_PLUGINS} Permission denied: {folder!r}", file=sys.stderr, flush=True)
+
     if posts:
-        from pelican.plugins import signals  # noqa: PLC0415
-
-        def leaving_out(generator: Any) -> None:
-            leave_out(generator, posts)
-
         signals.generator_init.connect(leaving_out, weak=False)
+    signals.initialized.connect(initialized, weak=False)
     sys.argv[0] = "pelican"
     from pelican import main as pelican_main  # noqa: PLC0415
 

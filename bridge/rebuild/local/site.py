@@ -82,6 +82,7 @@ class SiteBuild:
                     unread=built_before,
                     new=frozenset(changed),
                     left_out=frozenset(bisection.left_out),
+                    lacks=self._checkout.lacks,
                 )
                 try:
                     outcome = await self._builder.build(task)
@@ -124,6 +125,7 @@ class SiteBuild:
                 self._checkout.folder,
                 frozenset(),
                 left_out=frozenset(record.left_out),
+                lacks=self._checkout.lacks,
             )
         )
 

@@ -324,7 +324,7 @@ class ResidentBuilder:
         first = task.changed if len(task.changed) <= _WAITED_FOR else task.since_last_try
         first = first if len(first) <= _WAITED_FOR else frozenset()
         without = task.left_out_below(self._resident.content)
-        await running.tell(Build(changed, task.excused, first, without))
+        await running.tell(Build(changed, task.excused, first, without, task.lacks))
         self._building = True
         try:
             while True:

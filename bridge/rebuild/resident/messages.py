@@ -33,13 +33,15 @@ class Build(msgspec.Struct, frozen=True, tag=True):
     ``changed`` are the files that are other than in the last build that was tried. ``excused`` are
     those whose own fault it is if they cannot be read; ``None``: any. ``first`` are those that no
     build which went well has had, as far as they may be waited for. ``left_out`` are posts to build
-    the site without, as paths below the content folder.
+    the site without, as paths below the content folder. ``lacks``: a clone would have more than the
+    checkout has.
     """
 
     changed: frozenset[str]
     excused: frozenset[str] | None
     first: frozenset[str] = frozenset()
     left_out: tuple[str, ...] = ()
+    lacks: bool = False
 
 
 class Preempt(msgspec.Struct, frozen=True, tag=True):

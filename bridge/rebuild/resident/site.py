@@ -24,7 +24,7 @@ from pelican.settings import read_settings
 from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.plain_pelican import leave_out
+from bridge.rebuild.local.plain_pelican import leave_out, unreadable
 from bridge.rebuild.resident.copying import Copies
 from bridge.rebuild.resident.logged import Logged
 from bridge.rebuild.resident.messages import Build
@@ -122,6 +122,8 @@ class WarmSite:
             self._site, names_plugins = _pelican(site_paths)
         self._kept = stamps(at_start)
         self._posts: set[str] = set()
+        self._unreadable = unreadable(self._site.settings.get("PLUGIN_PATHS") or ())
+        opened.note_denied(self._unreadable)
         plugins.check(self._site, names_plugins=names_plugins)
         self._memory = plugins.PluginState(self._site)
         self._counting = plugins.Counting.take_off()
@@ -161,6 +163,7 @@ class WarmSite:
                 "the settings, a plugin or a template read a file that has changed"
             )
         self._unchecked |= order.changed
+        self._logged.at_start.check_plugins(lacks=order.lacks, unreadable=self._unreadable)
         # Reading a whole site takes a while: what comes before anything can be shown is read too.
         give_up = self._give_up if self._cold and not order.first else _go_on
         give_up()

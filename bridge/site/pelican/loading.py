@@ -129,9 +129,10 @@ def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
         return os.path.abspath(folder / str(path))  # noqa: PTH100
 
     for name in ("PATH", "OUTPUT_PATH", "CACHE_PATH", "THEME"):
-        # A theme may be a name instead.
-        if settings.get(name) and (name != "THEME" or Path(absolute(settings[name])).exists()):
-            settings[name] = absolute(settings[name])
+        # An empty one is the folder of the settings. A theme may be a name instead.
+        said = settings.get(name)
+        if said is not None and (name != "THEME" or Path(absolute(said)).exists()):
+            settings[name] = absolute(said)
     settings.setdefault("OUTPUT_PATH", absolute("output"))
     if settings.get("PLUGIN_PATHS") is not None:
         settings["PLUGIN_PATHS"] = [absolute(path) for path in settings["PLUGIN_PATHS"]]

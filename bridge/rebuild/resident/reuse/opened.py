@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class _Opening:
                 whole = os.path.abspath(os.fsdecode(error.filename))  # noqa: PTH100 - as above
                 _watch.denied[whole] = None
             raise
+
+
+def note_denied(paths: Iterable[str]) -> None:
+    """Folders may not be read either."""
+    _watch.denied.update(dict.fromkeys(paths))
 
 
 def denied() -> tuple[str, ...]:
