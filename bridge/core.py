@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.errors import BridgeError
 from bridge.media.library import MediaLibrary
@@ -183,7 +184,14 @@ async def _open_repo(settings: Settings, public_url: str, lifetime: Lifetime) ->
 def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
     """Construct the rebuilder; it is not started."""
     state = settings.site.state
-    make = partial(make_rebuilder, settings, repo.store, state, submodules=repo.submodules)
+    make = partial(
+        make_rebuilder,
+        settings,
+        repo.store,
+        state,
+        submodules=repo.submodules,
+        zone=partial(_zone_of_site, repo),
+    )
     if (output := _output_folder(settings)) is not None:
         return make(output=output)
     return DeferredRebuilder(
@@ -199,6 +207,14 @@ def _output_folder(settings: Settings) -> Path | None:
         # The site is not built on this machine.
         return settings.site.state / "output"
     return None
+
+
+def _zone_of_site(repo: Repo) -> ZoneInfo | None:
+    """The time zone of dates without one; ``None`` until the site's settings have been read."""
+    try:
+        return ZoneInfo(repo.site.reader.facts.timezone)
+    except (BridgeError, ValueError, ZoneInfoNotFoundError):
+        return None
 
 
 async def _output_of_site(repo: Repo, state: Path) -> Path:

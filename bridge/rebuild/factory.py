@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 
 from bridge.rebuild.build import Builder, Job
@@ -42,12 +44,14 @@ def make_rebuilder(
     output: Path,
     environment: Mapping[str, str] | None = None,
     submodules: Submodules | None = None,
+    zone: Callable[[], tzinfo | None] = lambda: None,
     timing: Timing | None = None,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
     ``output`` is where pages go. Builds see an environment of their own, with ``environment``
-    added. ``submodules`` has those of the repo. ``timing`` is by default what suits the mode.
+    added. ``submodules`` has those of the repo, ``zone`` tells the site's time zone once that is
+    known. ``timing`` is by default what suits the mode.
     ``.output`` of what comes back is the folder of pages, ``None`` where that is not on this
     machine.
     """
@@ -71,7 +75,7 @@ def make_rebuilder(
         may_read=sandbox.may_read,
         keep=settings.rebuild.keep,
         large_files=large_files_of(store, settings),
-        due=due,
+        due=partial(due, zone=zone),
     )
     site = _Site(settings, store, checkout, folder, ledger, sandbox)
     most = settings.rebuild.max_growth

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from git_kit import git
@@ -143,6 +145,24 @@ def test_a_post_moved_to_the_future_is_there_and_waits(store: GitStore, folder: 
 )
 def test_only_a_dated_post_of_the_bridge_waits(data: bytes, waits: bool) -> None:
     assert (due("content/a.md", data) is not None) is waits
+
+
+def test_a_date_without_offset_is_in_the_time_of_the_site(store: GitStore, folder: Path) -> None:
+    """As for the plugin, which holds it back; the site's settings may be read only later."""
+    local = POST.replace(b"T13:00:00+00:00", b" 13:30")
+    named = local.replace(b"Mf2", b"Timezone: America/New_York\nMf2")
+    assert due("a.md", named) == NOON + timedelta(hours=6, minutes=30)
+    zones: list[tzinfo | None] = [ZoneInfo("Asia/Tokyo")]
+    clock = Clock()
+    checkout = Checkout(store, folder, due=partial(due, zone=lambda: zones[-1]), clock=clock)
+    clock.now = NOON.replace(hour=4)
+    version = commit(store, {"content/soon.md": local})
+    checkout.bring_to(version)
+    assert checkout.next_due == NOON.replace(hour=4, minute=30)
+    zones.append(ZoneInfo("Europe/Berlin"))
+    clock.now = NOON.replace(hour=5)
+    assert checkout.bring_to(version) == ()
+    assert checkout.next_due == NOON + timedelta(minutes=30)
 
 
 RST = b"Soon\n####\n\n:date: 2026-11-21T13:00:00+00:00\n:mf2: {}\n\nHello\n"

@@ -107,12 +107,12 @@ class Checkout:
             # What was left out is not known: the times of all files are looked at.
             before = _State()
             changed.update(self._files.paths())
-        waiting = {path: due for path, due in before.waiting.items() if due > now}
-        for path in changed:
-            waiting.pop(path, None)
-            due = self._due(path)
-            if due is not None and due > now:
-                waiting[path] = due
+        # Looked at again: until when may depend on the site's time zone, which is learnt later.
+        waiting = {
+            path: due
+            for path in changed | before.waiting.keys()
+            if (due := self._due(path)) is not None and due > now
+        }
         self._files.leave_out(out if take_away else ())
         self._save(_State(version, waiting, out))
         came = before.waiting.keys() - waiting.keys()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
 from html import unescape
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _HEADER_LIMIT = 64_000
 
@@ -15,8 +16,14 @@ _FIELD = re.compile(r"^:(\w+):[ \t]*(.*)$", re.MULTILINE)
 _META = re.compile(r"""<meta\s+name=["']([^"']+)["']\s+content=["']([^"']*)["']""", re.IGNORECASE)
 
 
-def due(path: str, data: bytes) -> datetime | None:
-    """The time before which a post must not be built, ``None`` for any time.
+def _unknown() -> tzinfo | None:
+    return None
+
+
+def due(path: str, data: bytes, zone: Callable[[], tzinfo | None] = _unknown) -> datetime | None:
+    """The time until which the plugin holds a post back, ``None`` if it does not.
+
+    ``zone`` tells the site's, once that is known.
 
     Only posts that the bridge made wait (they have an ``Mf2:`` line): a post by hand is built as
     Pelican's own settings say. Drafts are built at once, since no one is led to them.
@@ -31,8 +38,18 @@ def due(path: str, data: bytes) -> datetime | None:
         moment = datetime.fromisoformat(headers.get("date", ""))
     except ValueError:
         return None
-    # A date without offset is in the time of this machine: its owner wrote it by hand.
-    return moment.astimezone() if moment.tzinfo is None else moment
+    if moment.tzinfo is not None:
+        return moment
+    # The owner wrote it by hand, in the site's time, or one that the post names.
+    named = _zone(headers.get("timezone", "")) or zone()
+    return moment.replace(tzinfo=named) if named else moment.astimezone()
+
+
+def _zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, ZoneInfoNotFoundError):
+        return None
 
 
 def _text(data: bytes) -> str:
