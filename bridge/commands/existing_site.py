@@ -2,66 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bridge.commands.settings_files import (
+    RECIPES,
+    base_of,
+    content_in_recipes,
+    find_conf,
+    find_others,
+    is_live,
+    is_loopback,
+    likely_settings,
+    read_settings,
+)
 from bridge.errors import Refused
 from bridge.runtime.command_name import doc
 from bridge.settings import prefix_of
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.locales import how_to_install, told_of_locales
-from bridge.site.messages import SiteFacts, Start
-from bridge.site.process import SiteProcess
-from bridge.site.starting import Sandbox
-from bridge.store.setup import files_named, has_files_below, submodule_of
+from bridge.store.setup import has_files_below, submodule_of
 
-_CONF = "pelicanconf.py"
-_CONTENT = "content"
-#: Build recipes of hosts that build the site themselves.
-_RECIPES = (
-    ".github/workflows/*.y*ml",
-    ".gitlab-ci.yml",
-    ".forgejo/workflows/*.y*ml",
-    ".gitea/workflows/*.y*ml",
-    ".woodpecker.y*ml",
-    ".travis.yml",
-    ".circleci/config.yml",
-    "bitbucket-pipelines.yml",
-    "netlify.toml",
-    "vercel.json",
-    "render.yaml",
-    "wrangler.toml",
-)
 #: Matches Pelican, an action of that name, or its Makefile.
 _BUILDS = re.compile(r"pelican|\bmake (?:publish|github)\b", re.IGNORECASE)
-#: The programs that are used to run Pelican.
-_PROGRAMS = (
-    *("Makefile", "makefile", "GNUmakefile", "justfile", "tasks.py", "fabfile.py", "noxfile.py"),
-    *("tox.ini", "pyproject.toml", "package.json", "Dockerfile", "*.sh"),
-)
-#: ``pelican -s FILE``, ``PUBLISHCONF=$(BASEDIR)/FILE``, ``"settings_publish": "FILE"``.
-_NAMED = re.compile(
-    r"""(?:(?<!\S)-s|--settings|\bsettings\w*["']?[ \t]*[:=]|\b\w*CONF\w*[ \t]*[:?]?=)"""
-    r"""[= \t"',]*(?:\$[({]?\w+[)}]?/)?([\w./-]+\.py)\b""",
-    re.IGNORECASE,
-)
-_SETTING = re.compile(
-    r"^(SITENAME|SITEURL|AUTHOR|TIMEZONE|DEFAULT_LANG|THEME|PATH|OUTPUT_PATH|DEFAULT_PAGINATION"
-    r"|PLUGINS|PLUGIN_PATHS|FEED_ALL_ATOM|FEED_DOMAIN|RELATIVE_URLS|STATIC_PATHS|ARTICLE_URL"
-    r"|ARTICLE_PATHS|PAGE_URL|MARKDOWN|DELETE_OUTPUT_DIRECTORY)[ \t]*(?::[^=\n]+)?=",
-    re.MULTILINE,
-)
-#: No other Python file has this many of these.
-_ENOUGH = 3
-_TAKES_OVER = re.compile(r"^from\s+(?:[\w.]*\.)?(\w+)\s+import\s+\*", re.MULTILINE)
 _PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
 
 
@@ -110,11 +79,11 @@ class ExistingSite:
 
     @property
     def _usual(self) -> str:
-        """``content``, which the Makefile of quickstarts before 3.4 names instead of the
-        settings.
+        """The folder that the Makefile names instead of the settings, as that of quickstarts
+        before 3.4 does.
         """
         is_unset = self.values["PATH"] == os.curdir
-        return _CONTENT if is_unset and self.conf.with_name(_CONTENT).is_dir() else ""
+        return content_in_recipes(self.root, self.conf.parent) if is_unset else ""
 
     @property
     def articles(self) -> str:
@@ -132,7 +101,7 @@ class ExistingSite:
             found.append(
                 f"Your settings do not name the content folder: the bridge uses {self.content}/, as"
                 f" the Makefile does. To make `pelican` use it, too, add to {self.conf.name}:"
-                f'\n\n    PATH = "{_CONTENT}"'
+                f'\n\n    PATH = "{self._usual}"'
             )
         places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
         if self.articles and len(places) > 1:
@@ -220,7 +189,7 @@ class ExistingSite:
 
     def built_elsewhere(self) -> str:
         """The file with which a host builds this site from its repo; ``""`` where there is none."""
-        for pattern in _RECIPES:
+        for pattern in RECIPES:
             for file in sorted(self.root.glob(pattern)):
                 text = file.read_text(encoding="utf-8", errors="replace")
                 if _BUILDS.search(f"{file.name}\n{text}"):
@@ -244,16 +213,16 @@ def find_site(
         if not (settings.is_file() and settings.is_relative_to(root)):
             raise Refused(f"{settings} is not a file in {root}: give Pelican's settings file.")
         return _with_settings(root, settings)
-    conf = _find_conf(root, start)
+    conf = find_conf(root, start)
     if conf is None:
-        return _with_settings(root, _find_others(root, start, choose))
+        return _with_settings(root, find_others(root, start, choose))
     settings, facts = conf, read_settings(root, conf)
     publish = conf.with_name("publishconf.py")
-    others = [] if _is_live(facts) else _likely(root, conf.parent)
+    others = [] if is_live(facts) else likely_settings(root, conf.parent)
     for file in [publish] if publish.is_file() else others:
         published = facts if file == conf else read_settings(root, file)
         address = str(published.values.get("SITEURL") or "")
-        if is_url(address) and (file == publish or not _is_loopback(address)):
+        if is_url(address) and (file == publish or not is_loopback(address)):
             settings, facts = file, published
             break
     return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
@@ -261,124 +230,5 @@ def find_site(
 
 def _with_settings(root: Path, settings: Path) -> ExistingSite:
     facts = read_settings(root, settings)
-    conf = _base_of(settings) or settings
+    conf = base_of(settings) or settings
     return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
-
-
-def read_settings(root: Path, file: Path) -> SiteFacts:
-    """Pelican's settings as ``pelican`` reads them in the owner's clone, read in a confined
-    process.
-
-    Raises :class:`SiteBroken`.
-    """
-
-    async def load(state: Path) -> SiteFacts:
-        start = Start(str(root), file.relative_to(root).as_posix())
-        site = SiteProcess(start, Sandbox(state))
-        try:
-            return await site.load()
-        finally:
-            await site.close()
-
-    with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
-        return asyncio.run(load(Path(folder)))
-
-
-def _find_conf(root: Path, start: Path) -> Path | None:
-    """``pelicanconf.py`` in this folder or above it, else the only one in the repo.
-
-    ``None`` if the settings file has another name. Raises :class:`Refused`.
-    """
-    for folder in _upwards(root, start):
-        if (folder / _CONF).is_file():
-            return folder / _CONF
-        if any(_is_settings(file) for file in folder.glob("*.py")):
-            return None
-    anywhere = files_named(root, _CONF)
-    if len(anywhere) > 1:
-        found = ", ".join(str(path.parent) for path in anywhere)
-        raise Refused(f"{root} has more than one {_CONF}: name one of {found}.")
-    return anywhere[0] if anywhere else None
-
-
-def _find_others(root: Path, start: Path, choose: Callable[[list[str]], str]) -> Path:
-    """The settings file, under another name, that the site is published with. Raises
-    :class:`Refused`.
-    """
-    anywhere = [file for file in files_named(root, "*.py") if _is_settings(file)]
-    here = next(
-        filter(None, ([f for f in anywhere if f.parent == up] for up in _upwards(root, start))),
-        anywhere,
-    )
-    if not here:
-        raise Refused(
-            f"{root} has no {_CONF}, and no other file that looks like Pelican's settings. Is this"
-            " the folder of a Pelican site? Then name its settings with --settings FILE."
-        )
-    wanted = [file for file in _likely(root, here[0].parent) if file in here] or here
-    if len(wanted) > 1:
-        live = [file for file in wanted if _is_live(read_settings(root, file))]
-        wanted = live or wanted
-    if len(wanted) == 1:
-        return wanted[0]
-    names = [file.relative_to(root).as_posix() for file in wanted]
-    chosen = choose(names)
-    if chosen not in names:
-        raise Refused(
-            f"{root} has several settings of Pelican's ({', '.join(names)}). Name the one that your"
-            " site is published with: --settings FILE."
-        )
-    return root / chosen
-
-
-def _likely(root: Path, folder: Path) -> list[Path]:
-    """The files in a folder that are probably the settings for publishing, the likeliest
-    first: those that a build recipe names for ``pelican -s``, and those that import another
-    file's settings.
-    """
-    texts = [file for name in _PROGRAMS for file in sorted(folder.glob(name))]
-    texts += [file for name in _RECIPES for file in sorted(root.glob(name))]
-    found: dict[Path, None] = {}
-    for text in texts:
-        for match in _NAMED.finditer(_text(text)):
-            found[(folder / match[1]).resolve()] = None
-    for file in sorted(folder.glob("*.py")):
-        if _base_of(file) is not None:
-            found[file] = None
-    likely = [file for file in found if file.is_file() and _is_settings(file)]
-    # A file that imports another's settings has what differs on the published site.
-    return sorted(likely, key=lambda file: _base_of(file) is None)
-
-
-def _upwards(root: Path, start: Path) -> list[Path]:
-    return [each for each in (start, *start.parents) if each.is_relative_to(root)] or [root]
-
-
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-
-
-def _is_settings(file: Path) -> bool:
-    """Whether a file looks like Pelican's settings: it sets some of them, or imports another
-    file's.
-    """
-    names = set(_SETTING.findall(_text(file)))
-    return len(names) >= _ENOUGH or bool(names and _base_of(file))
-
-
-def _base_of(file: Path) -> Path | None:
-    """The settings file beside ``file`` that it imports."""
-    for match in _TAKES_OVER.finditer(_text(file)):
-        base = file.with_name(f"{match[1]}.py")
-        if base.is_file() and base != file and _SETTING.search(_text(base)):
-            return base
-    return None
-
-
-def _is_live(facts: SiteFacts) -> bool:
-    address = str(facts.values.get("SITEURL") or "")
-    return is_url(address) and not _is_loopback(address)
-
-
-def _is_loopback(address: str) -> bool:
-    return urlsplit(address).hostname in LOOPBACK

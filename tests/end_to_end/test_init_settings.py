@@ -15,9 +15,10 @@ BASE = 'SITENAME = "A"\nAUTHOR = "Me"\nTIMEZONE = "UTC"\nPATH = "content"\n'
 LIVE = 'SITEURL = "https://example.com"\n'
 
 
-def repo(folder: Path, files: Mapping[str, str]) -> Path:
+def repo(folder: Path, files: Mapping[str, str], *, posts: str = "content") -> Path:
     """The owner's clone, with a post."""
-    for name, text in {"content/a.md": "Title: A\nDate: 2026-01-02\n\nx\n", **files}.items():
+    first = {f"{posts}/a.md": "Title: A\nDate: 2026-01-02\n\nx\n"}
+    for name, text in {**first, **files}.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -112,8 +113,27 @@ def test_where_it_is_not_clear_it_asks_or_says_how_to_name_them(tmp_path: Path) 
     assert find_site(root, root, choose=choose).settings == root / "two.py"
     assert asked == [["one.py", "two.py"]]
     assert find_site(root, root, named="one.py").settings == root / "one.py"
-    with pytest.raises(Refused, match="name Pelican's settings there"):
+    with pytest.raises(Refused, match="give Pelican's settings file"):
         find_site(root, root, named="three.py")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text"),
+    [
+        ("Makefile", "INPUTDIR=$(BASEDIR)/src\nhtml:\n\tpelican $(INPUTDIR) -o out\n"),
+        ("build.sh", "pelican src -o out -s pelicanconf.py\n"),
+        ("tasks.py", 'run("pelican src/ -s pelicanconf.py")\n'),
+        (".github/workflows/a.yml", "jobs: {a: {steps: [{run: pelican src -s x.py}]}}\n"),
+    ],
+)
+def test_a_folder_that_only_a_recipe_names(tmp_path: Path, recipe: str, text: str) -> None:
+    """Else posts would be put at the root of the repo, where no one looks for them."""
+    root = tmp_path / "site"
+    conf = BASE.replace('PATH = "content"', "") + LIVE
+    repo(root, {"pelicanconf.py": conf, "src/b.md": "x", recipe: text}, posts="src")
+    site = find_site(root, root)
+    assert site.content == "src"
+    assert any('PATH = "src"' in each for each in site.notes)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""Which files of an existing site are Pelican's settings, and what its recipes tell of them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.errors import Refused
+from bridge.settings_file import LOOPBACK, is_url
+from bridge.site.messages import SiteFacts, Start
+from bridge.site.process import SiteProcess
+from bridge.site.starting import Sandbox
+from bridge.store.setup import files_named
+
+_CONF = "pelicanconf.py"
+#: Build recipes of hosts that build the site themselves.
+RECIPES = (
+    ".github/workflows/*.y*ml",
+    ".gitlab-ci.yml",
+    ".forgejo/workflows/*.y*ml",
+    ".gitea/workflows/*.y*ml",
+    ".woodpecker.y*ml",
+    ".travis.yml",
+    ".circleci/config.yml",
+    "bitbucket-pipelines.yml",
+    "netlify.toml",
+    "vercel.json",
+    "render.yaml",
+    "wrangler.toml",
+)
+#: The programs that are used to run Pelican.
+_PROGRAMS = (
+    *("Makefile", "makefile", "GNUmakefile", "justfile", "tasks.py", "fabfile.py", "noxfile.py"),
+    *("tox.ini", "pyproject.toml", "package.json", "Dockerfile", "*.sh"),
+)
+#: ``pelican -s FILE``, ``PUBLISHCONF=$(BASEDIR)/FILE``, ``"settings_publish": "FILE"``.
+_NAMED = re.compile(
+    r"""(?:(?<!\S)-s|--settings|\bsettings\w*["']?[ \t]*[:=]|\b\w*CONF\w*[ \t]*[:?]?=)"""
+    r"""[= \t"',]*(?:\$[({]?\w+[)}]?/)?([\w./-]+\.py)\b""",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(
+    r"^(SITENAME|SITEURL|AUTHOR|TIMEZONE|DEFAULT_LANG|THEME|PATH|OUTPUT_PATH|DEFAULT_PAGINATION"
+    r"|PLUGINS|PLUGIN_PATHS|FEED_ALL_ATOM|FEED_DOMAIN|RELATIVE_URLS|STATIC_PATHS|ARTICLE_URL"
+    r"|ARTICLE_PATHS|PAGE_URL|MARKDOWN|DELETE_OUTPUT_DIRECTORY)[ \t]*(?::[^=\n]+)?=",
+    re.MULTILINE,
+)
+#: No other Python file has this many of these.
+_ENOUGH = 3
+_TAKES_OVER = re.compile(r"^from\s+(?:[\w.]*\.)?(\w+)\s+import\s+\*", re.MULTILINE)
+#: ``INPUTDIR=$(BASEDIR)/FOLDER``, ``pelican FOLDER -o …``, also as words of a list.
+_CONTENT = re.compile(
+    r"""(?:\bINPUTDIR[ \t]*[:?]?=[ \t]*|\bpelican[\"',]*[ \t]+[\"']?)"""
+    r"""(?:\$[({]?\w+[)}]?/)?(\w[\w./-]*)"""
+)
+
+
+def read_settings(root: Path, file: Path) -> SiteFacts:
+    """Pelican's settings as ``pelican`` reads them in the owner's clone, read in a confined
+    process.
+
+    Raises :class:`SiteBroken`.
+    """
+
+    async def load(state: Path) -> SiteFacts:
+        start = Start(str(root), file.relative_to(root).as_posix())
+        site = SiteProcess(start, Sandbox(state))
+        try:
+            return await site.load()
+        finally:
+            await site.close()
+
+    with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
+        return asyncio.run(load(Path(folder)))
+
+
+def find_conf(root: Path, start: Path) -> Path | None:
+    """``pelicanconf.py`` in this folder or above it, else the only one in the repo.
+
+    ``None`` if the settings file has another name. Raises :class:`Refused`.
+    """
+    for folder in _upwards(root, start):
+        if (folder / _CONF).is_file():
+            return folder / _CONF
+        if any(_is_settings(file) for file in folder.glob("*.py")):
+            return None
+    anywhere = files_named(root, _CONF)
+    if len(anywhere) > 1:
+        found = ", ".join(str(path.parent) for path in anywhere)
+        raise Refused(f"{root} has more than one {_CONF}: name one of {found}.")
+    return anywhere[0] if anywhere else None
+
+
+def find_others(root: Path, start: Path, choose: Callable[[list[str]], str]) -> Path:
+    """The settings file, under another name, that the site is published with. Raises
+    :class:`Refused`.
+    """
+    anywhere = [file for file in files_named(root, "*.py") if _is_settings(file)]
+    here = next(
+        filter(None, ([f for f in anywhere if f.parent == up] for up in _upwards(root, start))),
+        anywhere,
+    )
+    if not here:
+        raise Refused(
+            f"{root} has no {_CONF}, and no other file that looks like Pelican's settings. Is this"
+            " the folder of a Pelican site? Then name its settings with --settings FILE."
+        )
+    wanted = [file for file in likely_settings(root, here[0].parent) if file in here] or here
+    if len(wanted) > 1:
+        live = [file for file in wanted if is_live(read_settings(root, file))]
+        wanted = live or wanted
+    if len(wanted) == 1:
+        return wanted[0]
+    names = [file.relative_to(root).as_posix() for file in wanted]
+    chosen = choose(names)
+    if chosen not in names:
+        raise Refused(
+            f"{root} has several settings of Pelican's ({', '.join(names)}). Name the one that your"
+            " site is published with: --settings FILE."
+        )
+    return root / chosen
+
+
+def likely_settings(root: Path, folder: Path) -> list[Path]:
+    """The files in a folder that are probably the settings for publishing, the likeliest
+    first: those that a build recipe names for ``pelican -s``, and those that import another
+    file's settings.
+    """
+    found: dict[Path, None] = {}
+    for text in _recipes(root, folder):
+        for match in _NAMED.finditer(text):
+            found[(folder / match[1]).resolve()] = None
+    for file in sorted(folder.glob("*.py")):
+        if base_of(file) is not None:
+            found[file] = None
+    inside = [file for file in found if file.is_relative_to(root)]
+    likely = [file for file in inside if file.is_file() and _is_settings(file)]
+    # A file that imports another's settings has what differs on the published site.
+    return sorted(likely, key=lambda file: base_of(file) is None)
+
+
+def content_in_recipes(root: Path, folder: Path) -> str:
+    """The folder of posts beside the settings that a recipe names, ``""`` if none does.
+
+    For settings that do not name it: ``content``, if there is one, else what is handed to Pelican.
+    """
+    if (folder / "content").is_dir():
+        return "content"
+    for text in _recipes(root, folder):
+        for match in _CONTENT.finditer(text):
+            name = match[1].strip("/.")
+            if name and ".." not in name.split("/") and (folder / name).is_dir():
+                return name
+    return ""
+
+
+def _recipes(root: Path, folder: Path) -> list[str]:
+    """The texts of what people and hosts start Pelican with."""
+    files = [file for name in _PROGRAMS for file in sorted(folder.glob(name))]
+    files += [file for name in RECIPES for file in sorted(root.glob(name))]
+    return [_text(file) for file in files]
+
+
+def _upwards(root: Path, start: Path) -> list[Path]:
+    return [each for each in (start, *start.parents) if each.is_relative_to(root)] or [root]
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+
+
+def _is_settings(file: Path) -> bool:
+    """Whether a file looks like Pelican's settings: it sets some of them, or imports another
+    file's.
+    """
+    names = set(_SETTING.findall(_text(file)))
+    return len(names) >= _ENOUGH or bool(names and base_of(file))
+
+
+def base_of(file: Path) -> Path | None:
+    """The settings file beside ``file`` that it imports."""
+    for match in _TAKES_OVER.finditer(_text(file)):
+        base = file.with_name(f"{match[1]}.py")
+        if base.is_file() and base != file and _SETTING.search(_text(base)):
+            return base
+    return None
+
+
+def is_live(facts: SiteFacts) -> bool:
+    """Whether settings have an address that the world can reach."""
+    address = str(facts.values.get("SITEURL") or "")
+    return is_url(address) and not is_loopback(address)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is one of this machine alone."""
+    return urlsplit(address).hostname in LOOPBACK
