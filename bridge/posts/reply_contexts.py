@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bridge.content.edit import with_references
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.render import with_references
 from bridge.context.fetcher import ContextFetcher, Fetch, targets
 from bridge.errors import BridgeError
 from bridge.posts.catalogue import Catalogue

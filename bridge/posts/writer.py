@@ -9,8 +9,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bridge.content.body import refuse_effects
+from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile, refuse_other_formats
-from bridge.content.render import compose, edit, published_at, refuse_nothing_to_see
+from bridge.content.render import compose, published_at, refuse_nothing_to_see
 from bridge.content.rules import SiteView
 from bridge.content.slugs import slug_wishes
 from bridge.micropub.action import Create, Update

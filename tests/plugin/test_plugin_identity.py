@@ -20,10 +20,11 @@ from plugin_site import SITE, THEMES, Built, build, items, write_settings
 
 from bridge.content import html
 from bridge.content.body import Allowlist, encode
+from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
 from bridge.content.links import MediaUrls
 from bridge.content.read import read
-from bridge.content.render import compose, edit
+from bridge.content.render import compose
 from bridge.content.rules import PathTemplate, SiteRules
 from bridge.micropub.action import Create
 from bridge.micropub.body import RequestBody

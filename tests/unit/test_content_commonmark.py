@@ -14,9 +14,10 @@ from markdown import Markdown
 from markdown_it import MarkdownIt
 
 from bridge.content.commonmark import adapt, restore
+from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.read import read
-from bridge.content.render import compose, edit
+from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 from content_site import WHEN, load_rules, post
 
+from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
 from bridge.content.read import read
-from bridge.content.render import compose, edit
+from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 
 #: This many characters took minutes; a tenth of a second is what the whole test takes now.

@@ -12,9 +12,10 @@ from content_site import WHEN, load_rules, post, properties_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.read import channel, read
-from bridge.content.render import compose, edit
+from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.errors import Conflict, InvalidRequest
 

@@ -19,9 +19,10 @@ from pelican.contents import Article
 from pelican.readers import Readers
 from soak_kit import rounds
 
+from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
 from bridge.content.read import read
-from bridge.content.render import compose, edit
+from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Post

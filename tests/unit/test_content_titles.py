@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from content_site import WHEN, load_rules
 
+from bridge.content.edit import edit
 from bridge.content.file import Mf2Line
 from bridge.content.read import read
-from bridge.content.render import compose, edit
+from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Json, Post
 

@@ -1,0 +1,253 @@
+"""Changes the Pelican file of an existing post, and no more of it than has changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from bridge.content import body, dates, html, keys, slugs
+from bridge.content.body import Allowlist, Verdict
+from bridge.content.characters import printable
+from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.render import (
+    NO_COMMANDS,
+    content_to_write,
+    is_markdown,
+    refuse_private,
+    texts_of,
+    with_originals,
+)
+from bridge.content.rules import SiteRules
+from bridge.content.titles import earlier_title, plain_content, synthetic_title
+from bridge.errors import Conflict, InvalidRequest
+from bridge.micropub.post import Json, Post, Properties
+
+#: The elements around the body of an HTML file.
+_FRAME = re.compile(r"</?(?:html|head|body)\b", re.IGNORECASE)
+
+
+def edit(
+    file: PelicanFile,
+    old: Post,
+    new: Post,
+    *,
+    commands: Properties = NO_COMMANDS,
+    when: datetime,
+    rules: SiteRules,
+) -> PelicanFile:
+    """Apply the difference between ``old`` (as read from the file) and ``new``, and nothing else.
+
+    Sets ``Modified`` to ``when`` unless the change itself sets it. An unchanged post gives an
+    unchanged file. Raises :class:`InvalidRequest` as :func:`compose`, and :class:`Conflict` if the
+    ``Mf2`` line is damaged, because it would be lost.
+    """
+    refuse_private(new)
+    if Mf2Line.is_broken(file):
+        raise Conflict(
+            "The post's Mf2 line is not valid JSON. Correct it in the file, then try again."
+        )
+    change = _Change(old, new, commands, when, rules)
+    mf2 = before = Mf2Line.of(file)
+    edited, mf2 = change.body(file, mf2)
+    edited = change.keys(edited)
+    mf2 = change.draft(edited, mf2)
+    edited, mf2 = change.title(edited, mf2)
+    edited, mf2 = change.commands_beside(edited, mf2)
+    mf2 = with_originals(mf2, edited, new, change.names, rules)
+    if mf2 != before:
+        edited = edited.with_header("Mf2", mf2.text())
+    if edited != file and "updated" not in change.names:
+        edited = edited.with_header("Modified", dates.form(_in_zone(when, rules)))
+    return edited
+
+
+def with_references(
+    file: PelicanFile, post: Post, references: Mapping[str, Json], rules: SiteRules
+) -> PelicanFile:
+    """The file with what is now known about the pages that its post links to.
+
+    A made-up Title is made again with that; one that the owner has written stays.
+    """
+    line, date = Mf2Line.of(file), keys.date_of(file, "Date", rules)
+    changed = line.with_changes(references={**line.references, **references})
+    found = file.with_header("Mf2", changed.text())
+    # Only a post without words of its own is called after other pages.
+    if not (line.synthetic_title and date) or plain_content(post):
+        return found
+    if file.get("Title") != synthetic_title(post, date, file, rules, line):
+        return found
+    made = synthetic_title(post, date, file, rules, changed)
+    if made == file.get("Title"):
+        return found
+    titled = file.with_header("Title", made)
+    return titled.with_header("Mf2", changed.made_up(made).text())
+
+
+class _Change:
+    """Carries out an edit, one part of the file at a time."""
+
+    def __init__(
+        self, old: Post, new: Post, commands: Properties, when: datetime, rules: SiteRules
+    ) -> None:
+        everything = {*old.properties, *new.properties}
+        names = {name for name in everything if old.all(name) != new.all(name)}
+        # Properties that share a key change together: what the key no longer holds must be kept.
+        for field in keys.FIELDS:
+            if names.intersection(field.properties):
+                names.update(field.properties)
+        self.names = frozenset(names)
+        self._old, self._new = old, new
+        self._commands, self._when, self._rules = commands, when, rules
+
+    def body(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
+        """Change the text. It stays in its format, and what the owner wrote may stay in it."""
+        if "content" not in self.names:
+            return file, mf2
+        if file.syntax.name != "markdown":
+            return self._other_body(file), mf2.with_changes(form=None, changes=())
+        form = body.form_of(file, mf2.form, self._rules)
+        was_markdown = form in {None, "markdown"} and bool(file.body.strip())
+        # A title added to a note by hand does not make its text Markdown.
+        stays_text = form == "text" and is_markdown(self._old) and "name" not in self.names
+        written = body.encode(
+            content_to_write(self._new),
+            markdown=was_markdown or (is_markdown(self._new) and not stays_text),
+            rules=self._rules,
+            allowlist=self._allowlist(file) if was_markdown else None,
+            as_it_is=was_markdown and not body.is_adapted(file, mf2),
+        )
+        if was_markdown and mf2.form is None and written.form == "markdown":
+            # Markdown written by hand needs no mark, and keeps the owner's blank lines around it.
+            return file.with_body(_framed_like(file.body, written.text)), mf2
+        text = written.text
+        if form == written.form == "text":
+            text = body.with_unchanged_lines(text, file, self._rules)
+        digest = body.digest(text) if written.changes else None
+        changed = mf2.with_changes(form=written.form, changes=written.changes, digest=digest)
+        return file.with_body(text), changed
+
+    def _other_body(self, file: PelicanFile) -> PelicanFile:
+        """Change the body of a post in reStructuredText or HTML, which clients get unchanged.
+
+        Raises :class:`InvalidRequest` for what is not allowed in it.
+        """
+        content, suffix = self._new.first("content"), file.syntax.suffix
+        sent = content.get("html") if isinstance(content, dict) else None
+        if isinstance(sent, str):
+            return self._html_body(file, sent)
+        plain = printable(content) if isinstance(content, str) else ""
+        if suffix == "html":
+            shown = body.encode(plain, markdown=is_markdown(self._new), rules=self._rules)
+            return self._html_body(file, self._rules.site.render(shown.text).html)
+        stored = _framed_like(file.body, self._rules.media.internalise_text(plain))
+        verdict = body.judge(stored, suffix, self._rules, self._allowlist(file))
+        self._refuse_harm(verdict)
+        return file.with_body(stored)
+
+    def _html_body(self, file: PelicanFile, sent: str) -> PelicanFile:
+        """HTML in an HTML file stays as it is if everything new in it is harmless; otherwise all
+        that the sanitiser does not know is removed.
+        """
+        rules, allowlist, suffix = self._rules, self._allowlist(file), file.syntax.suffix
+        if suffix == "html" and not _FRAME.search(sent):
+            written = _framed_like(file.body, rules.media.internalise_html(printable(sent)))
+            verdict = body.judge(written, suffix, rules, allowlist)
+            if not verdict.acts and not self._foreign(verdict):
+                return file.with_body(written)
+        clean = body.safe_html(sent, rules)
+        stored = file.syntax.html_body(clean if suffix == "html" else f"<div>{clean}</div>")
+        shown = rules.site.render(stored, suffix)
+        # What the bridge writes here passes on raw HTML, and has no other effects.
+        links = frozenset(rules.site.links.find(shown.html)) - allowlist.links
+        acts = html.find_unsafe(shown.html) if rules.html == "sanitize" else frozenset[str]()
+        self._refuse_harm(Verdict(shown.html, links, acts))
+        return file.with_body(stored)
+
+    def _allowlist(self, file: PelicanFile) -> Allowlist:
+        return Allowlist.of(file.body, file.syntax.suffix, self._rules)
+
+    def _foreign(self, verdict: Verdict) -> bool:
+        """Whether there are links to files of the site other than its own media."""
+        media = self._rules.media
+        return any(media.externalise(link) == link for link in verdict.reaches)
+
+    def _refuse_harm(self, verdict: Verdict) -> None:
+        """Raise for content that acts, or links to files of the site, after Pelican's reader of
+        its format has read it: that reader writes attributes again, without their character
+        references.
+        """
+        if verdict.acts or self._foreign(verdict):
+            raise InvalidRequest(
+                "This content cannot be held by a file in the post's own format: leave out "
+                "scripts, event handlers, and links to the site's own files."
+            )
+
+    def keys(self, file: PelicanFile) -> PelicanFile:
+        """Change the keys of the changed properties, except the Title."""
+        for field in keys.FIELDS:
+            if field is keys.TITLE or not self.names.intersection(field.properties):
+                continue
+            value = field.encode(self._new.properties, file, self._rules)
+            # A site cannot show a post without a date: deleting it leaves the Date as it is.
+            if field is keys.DATE and value is None:
+                continue
+            if field is keys.AUTHOR:
+                file = file.with_header("Authors", None)
+            file = file.with_header(field.key, value)
+        return file
+
+    def draft(self, file: PelicanFile, mf2: Mf2Line) -> Mf2Line:
+        """A draft that this change creates is an app's; one that was written by hand stays so."""
+        is_draft = (file.get("Status") or "").strip().lower() == "draft"
+        by_this = "post-status" in self.names
+        return mf2.with_changes(draft=is_draft and (by_this or mf2.draft))
+
+    def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
+        """Change the Title if the name changes, and a made-up Title if what it was made from
+        changes.
+        """
+        date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
+        # A Title that was written by hand in place of a made-up one stays.
+        if not ("name" in self.names or self._is_made_up(file, mf2, date)):
+            return file, mf2
+        value = keys.TITLE.encode(self._new.properties, file, self._rules)
+        if value is not None:
+            return file.with_header("Title", value), mf2.made_up(None)
+        made = synthetic_title(self._new, date, file, self._rules, mf2)
+        return file.with_header("Title", made), mf2.made_up(made)
+
+    def _is_made_up(self, file: PelicanFile, mf2: Mf2Line, date: datetime) -> bool:
+        if not mf2.synthetic_title or mf2.title_digest is not None:
+            return mf2.synthetic_title
+        return file.get("Title") in {
+            synthetic_title(self._old, date, file, self._rules, mf2.with_changes(form=None)),
+            earlier_title(self._old, date, file, self._rules),
+        }
+
+    def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
+        """Carry out ``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` of an update."""
+        if slug := slugs.wished_slug(self._commands, self._rules.site):
+            file = file.with_header("Slug", slug)
+        if self._commands.get("channel"):
+            category = slugs.category_for(
+                self._new, self._commands, self._rules.categories, self._rules.site
+            )
+            file = file.with_header("Category", category)
+        if self._commands.get("syndicate-to"):
+            mf2 = mf2.with_changes(syndicate_to=texts_of(self._commands["syndicate-to"]))
+        return file, mf2
+
+
+def _framed_like(old: str, new: str) -> str:
+    """A text with the same blank lines before and after it as another one."""
+    start = old[: len(old) - len(old.lstrip("\r\n"))] if old.strip() else ""
+    end = old[len(old.rstrip("\r\n")) :] if old.strip() else "\n"
+    if not new.strip():
+        return ""
+    framed = start + new.strip("\n") + end
+    return framed.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _in_zone(when: datetime, rules: SiteRules) -> datetime:
+    return when.astimezone(rules.site.zone)
