@@ -251,21 +251,7 @@ def _know_templates() -> None:
 
     from pelican_indieauth.templating import prepare  # noqa: PLC0415
 
-    known = dict[tuple[object, ...], types.CodeType]()
-    cold = jinja2.Environment.compile
-
-    def compile_warm(environment: jinja2.Environment, source: Any, *given: Any, **more: Any) -> Any:
-        key = _of_a_template(environment, source, *given, **more)
-        code = known.get(key) if key else None
-        return _from_file(code, given[1]) if code else cold(environment, source, *given, **more)
-
-    def learn(environment: jinja2.Environment, source: Any, *given: Any, **more: Any) -> Any:
-        code = cold(environment, source, *given, **more)
-        if key := _of_a_template(environment, source, *given, **more):
-            known[key] = code
-        return code
-
-    jinja2.Environment.compile = learn  # type: ignore[assignment, method-assign]
+    jinja2.Environment.compile = compiling_once()  # type: ignore[method-assign]
     plain, ours = Path(simple.__path__[0]), Path(__file__).parents[1] / "sample_site" / "theme"
     for theme, with_plugin in ((plain, False), (plain, True), (ours, True)):
         loader = jinja2.FileSystemLoader(theme / "templates")
@@ -275,7 +261,24 @@ def _know_templates() -> None:
             prepare(environment)
         for name in environment.list_templates(extensions=["html"]):
             environment.get_template(name)
-    jinja2.Environment.compile = compile_warm  # type: ignore[assignment, method-assign]
+
+
+def compiling_once() -> Callable[..., Any]:
+    """In place of ``jinja2.Environment.compile``: a template is compiled once in a process."""
+    import jinja2  # noqa: PLC0415 # few tests' own process has a use for it
+
+    known = dict[tuple[object, ...], types.CodeType]()
+    cold = jinja2.Environment.compile
+
+    def compile_once(environment: jinja2.Environment, source: Any, *given: Any, **more: Any) -> Any:
+        key = _of_a_template(environment, source, *given, **more)
+        if key is None:
+            return cold(environment, source, *given, **more)
+        if key not in known:
+            known[key] = cold(environment, source, *given)
+        return _from_file(known[key], given[1])
+
+    return compile_once
 
 
 def _of_a_template(

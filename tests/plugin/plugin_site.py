@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import mf2py
 import pelican
 import pytest
 from pelican import Pelican
 from pelican.settings import read_settings
+from soak_kit import SOAK
+from warm_kit import compiling_once
 
+COMPILE_ONCE = compiling_once()
 PLUGIN = "pelican_indieauth"
 BRIDGE = "https://bridge.example.com/"
 SITE = "https://example.com"
@@ -117,10 +121,17 @@ def write_settings(folder: Path, **settings: Any) -> None:
 
 
 def build(folder: Path, posts: Mapping[str, str], **settings: Any) -> Built:
-    """Have Pelican build a site of these posts (by slug)."""
+    """Have Pelican build a site of these posts (by slug).
+
+    Themes have the same templates in each site: they are compiled once, in soak for each.
+    """
     write(folder / "content", {f"{slug}.md": text for slug, text in posts.items()})
     (folder / "content").mkdir(exist_ok=True)
-    Pelican(read_settings(override=site_settings(folder, **settings))).run()
+    site = Pelican(read_settings(override=site_settings(folder, **settings)))
+    with pytest.MonkeyPatch.context() as patch:
+        if not SOAK:
+            patch.setattr(jinja2.Environment, "compile", COMPILE_ONCE)
+        site.run()
     return Built(folder / "output")
 
 
