@@ -142,7 +142,8 @@ def test_articles_are_the_files_that_pelican_looks_for(ignored: list[str], tmp_p
         (tmp_path / "content" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "content" / name).write_text(POST)
     settings = site.settings
-    pelicans = site._generator.get_files(settings["ARTICLE_PATHS"], settings["ARTICLE_EXCLUDES"])
+    generator = site._readers.generator
+    pelicans = generator.get_files(settings["ARTICLE_PATHS"], settings["ARTICLE_EXCLUDES"])
     found = {name for name in names if site.is_article(f"content/{name}")}
     assert found == {path.removeprefix("./") for path in pelicans}
 
@@ -162,7 +163,7 @@ def test_other_formats_are_located_too(tmp_path: Path) -> None:
 def test_pages_are_located_as_pages(tmp_path: Path) -> None:
     site = load_site(tmp_path, PAGE_SAVE_AS="{slug}.html")
     text = "Title: About\n\nx"
-    assert site.is_page("content/pages/about.md")
+    assert site._sources.is_page("pages/about.md")
     assert site.locate_page(text.encode(), "content/pages/about.md").save_as == "about.html"
     with pytest.raises(InvalidRequest, match="pages"):
         site.locate_page(text.encode(), "content/about.md")

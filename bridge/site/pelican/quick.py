@@ -97,11 +97,6 @@ class QuickLocator:
         except (_Unclear, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError):
             return None
 
-    def date_in_path(self, source_path: str) -> datetime | None:
-        """The date that the site's settings find in a file's name (``2010-12-03-title.md``)."""
-        date = self._from_path(source_path).get("date")
-        return set_date_tzinfo(date, self._zone) if isinstance(date, datetime) else None
-
     def _default_metadata(self) -> dict[str, Any]:
         settings = self._settings
         found = dict(settings["DEFAULT_METADATA"])

@@ -1,0 +1,123 @@
+"""Where Pelican puts posts, pages and lists, by the site's settings: slugs, URLs, output files."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import MAXYEAR, datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from pelican import contents
+from pelican.contents import Content
+from pelican.urlwrappers import Author, Category, Tag, URLWrapper
+from pelican.utils import sanitised_join, slugify
+
+from bridge.errors import InvalidRequest
+from bridge.site.messages import Location, Sort
+from bridge.site.pelican.listings import Listings
+
+_NAME_BYTES = 150
+_ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
+_KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
+_SORTS: Mapping[Sort, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
+#: What stands for a file with the status "skip", which Pelican knows since 4.10.
+_SKIPPED: tuple[type, ...] = tuple(filter(None, [getattr(contents, "SkipStub", None)]))
+
+
+class Addresses:
+    """The addresses of one site. ``siteurl`` is its address, without a slash at the end."""
+
+    def __init__(self, settings: Mapping[str, Any], siteurl: str, listings: Listings) -> None:
+        self._settings = settings
+        self._siteurl = siteurl
+        self._listings = listings
+        self.slug_of_list = lru_cache(4096)(self._slug_of_list)
+
+    def slug(self, name: str, substitutions: str) -> str:
+        """A slug by the setting ``substitutions``, or else by ``SLUG_REGEX_SUBSTITUTIONS``."""
+        settings = self._settings
+        slug: str = slugify(
+            name,
+            regex_subs=settings.get(substitutions, settings["SLUG_REGEX_SUBSTITUTIONS"]),
+            preserve_case=settings["SLUGIFY_PRESERVE_CASE"],
+            use_unicode=settings["SLUGIFY_USE_UNICODE"],
+        )
+        return slug
+
+    def _slug_of_list(self, sort: Sort, name: str) -> str:
+        """The slug of a list of this name, ``""`` where it can have no pages: one without a slug,
+        or with a slug that leaves the output folder, is longer than a file name, or gives it a
+        file of the whole site's (``feeds/all.atom.xml``), would break or litter the site."""
+        slug = self.slug(name, f"{sort.upper()}_REGEX_SUBSTITUTIONS")
+        if not slug or len(slug.encode()) > _NAME_BYTES or _ODD_SLUG.search(slug):
+            return ""
+        if self._listings.is_of_the_site(sort, slug):
+            return ""
+        try:
+            save_as = _SORTS[sort](name, self._settings).save_as
+            sanitised_join(str(self._settings["OUTPUT_PATH"]), str(save_as or "x"))
+        except (RuntimeError, ValueError, KeyError, IndexError, AttributeError):
+            return ""
+        return slug
+
+    def absolute(self, url: str) -> str:
+        """The URL of a page, from what Pelican calls its URL."""
+        return f"{self._siteurl}/{quote(url.lstrip('/'), safe=_KEPT_IN_URLS)}"
+
+    def location(self, content: Content) -> Location:
+        """Where a content object goes. Raises :class:`InvalidRequest` if it goes nowhere."""
+        # Any other spelling of "skip" than this one even ends the whole build.
+        if isinstance(content, _SKIPPED) or content.status == "skip":
+            raise InvalidRequest("Pelican would skip this post: its status is 'skip'.")
+        try:
+            sanitised_join(str(self._settings["OUTPUT_PATH"]), content.save_as)
+            with _quiet():
+                valid = content.is_valid()
+            url = self.absolute(content.url)
+        except Exception as error:
+            raise InvalidRequest(
+                f"The site's URL settings cannot hold this post: {error}."
+            ) from error
+        if not valid:
+            raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
+        category = str(getattr(content, "category", ""))
+        return Location(url, str(content.save_as), str(content.status), date_of(content), category)
+
+    def urls_of_page(self, save_as: str) -> list[str]:
+        """What an article's page may be called: many sites leave out what it ends with."""
+        urls = [save_as.removesuffix("index.html")]
+        stem, dot, suffix = save_as.rpartition(".")
+        if dot and not str(self._settings["ARTICLE_URL"]).endswith((f".{suffix}", "/")):
+            urls.append(stem)
+        return urls
+
+
+def date_of(article: Content) -> datetime | None:
+    """When a post is from; ``None`` for a draft without a date."""
+    date = getattr(article, "date", None)
+    # Pelican dates a draft without a date to the end of time.
+    return date if isinstance(date, datetime) and date.year < MAXYEAR else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pelican logs why it skips a post; here the answer says it."""
+    logger = logging.getLogger("pelican.contents")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _why_invalid(article: Content) -> str:
+    for name in article.mandatory_properties:
+        if not hasattr(article, name):
+            return f"it has no {name}"
+    if article.status not in article.allowed_statuses:
+        return f"its status is {article.status!r}"
+    return f"its page would be {article.save_as!r}"

@@ -1,0 +1,57 @@
+"""What the bridge has to know of a site's settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from bridge.settings import SettingsError
+
+#: Where an object is in memory says nothing about the settings.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def whole_siteurl(siteurl: str, me: str) -> str:
+    """The site's address with its scheme and host: SITEURL may be ``//example.com`` or ``/blog``.
+
+    ``me`` has what it lacks, and stands in for one that is empty.
+    """
+    if "://" in siteurl or not me:
+        return siteurl or me
+    return urljoin(me, siteurl) if siteurl.startswith("/") else me
+
+
+def folder_inside(root: Path, folder: Path) -> str:
+    """The content folder relative to the repo's root, ``""`` if they are the same."""
+    try:
+        relative = folder.resolve().relative_to(root).as_posix()
+    except ValueError as error:
+        raise SettingsError(
+            "Pelican's settings",
+            "PATH",
+            f"the content folder {folder} is outside the repo {root}",
+            "Posts can only be committed inside the repo.",
+        ) from error
+    return "" if relative == "." else relative
+
+
+def fingerprint(root: Path, *known: object) -> str:
+    """A name for everything that decides what posts are read as; the same wherever ``root`` is."""
+    text = json.dumps(known, default=repr, sort_keys=True).replace(str(root), "")
+    return hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()
+
+
+def plain_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are texts, numbers, or lists of such."""
+    plain: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, str | int | float | bool):
+            plain[name] = value
+        elif isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+            plain[name] = list(value)
+    return plain

@@ -1,0 +1,206 @@
+"""Reads texts as the site's own readers do, with its plugins listening."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import blinker
+from pelican.contents import Article, Content
+from pelican.generators import ArticlesGenerator
+from pelican.plugins import signals
+from pelican.readers import HTMLReader, MarkdownReader, Readers, RstReader
+
+from bridge.content.file import PelicanFile
+from bridge.content.rules import Rendered
+from bridge.errors import InvalidRequest, SiteBroken
+from bridge.site.pelican.effects import effects_of
+from bridge.site.pelican.in_place import in_place
+
+_STOCK = (MarkdownReader, RstReader, HTMLReader)
+#: Through these, plugins may change what a reader has read.
+CONTENT_SIGNALS = (
+    signals.article_generator_preread,
+    signals.article_generator_context,
+    signals.page_generator_preread,
+    signals.page_generator_context,
+    signals.content_object_init,
+)
+#: An empty file of a format whose headers are inside of a document.
+_EMPTY = {"html": "<html><head><title>x</title></head><body></body></html>"}
+#: Extensions of these packages turn text into HTML and leave the headers alone.
+_KNOWN_EXTENSIONS = ("markdown.extensions.", "pymdownx.")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What Pelican makes of a file, and what its reader returned, before plugins saw it."""
+
+    content: Content
+    shown: Rendered
+
+
+class SiteReaders:
+    """The readers of a site.
+
+    ``root`` is the repo's root, which no message names. ``suffixes`` are those of the files that
+    they read, ``stock`` the ones that Pelican's own readers read. ``by_headers``: whether the
+    headers alone decide what Pelican makes of such a file, since no plugin listens.
+    """
+
+    def __init__(self, settings: dict[str, Any], root: Path, siteurl: str) -> None:
+        self._settings = settings
+        self._root = root
+        self.generator = _generator(settings, siteurl)
+        self._readers: Readers = self.generator.readers
+        self._raw = _keep_what_is_read(self._readers)
+        readers: Mapping[str, Any] = self._readers.readers
+        self.suffixes = tuple(sorted(readers))
+        self.stock = {suffix for suffix, reader in readers.items() if type(reader) in _STOCK}
+        markdown = dict(settings["MARKDOWN"] or {})
+        extensions = [
+            *markdown.get("extensions", ()),
+            *dict(markdown.get("extension_configs") or {}),
+        ]
+        self.by_headers = (
+            all(str(name).startswith(_KNOWN_EXTENSIONS) for name in extensions)
+            and not settings.get("TYPOGRIFY")
+            and not any(signal.receivers for signal in CONTENT_SIGNALS)
+        )
+
+    def render(self, text: str, suffix: str = "md") -> Rendered:
+        """What the site's own reader makes of a body in the format of this suffix.
+
+        Raises :class:`InvalidRequest` if it cannot.
+        """
+        reader = self._readers.readers.get(suffix)
+        if suffix == "md" and type(reader) is MarkdownReader:
+            return self._markdown(text)
+        file = PelicanFile.parse(_EMPTY.get(suffix, ""), f"x.{suffix}").with_body(text)
+        for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
+            file = file.with_header(key, value)
+        return self.read(file.text().encode(), f".bridge-text.{suffix}", Article).shown
+
+    def try_markdown(self) -> None:
+        """Have Markdown's extensions loaded. Raises :class:`InvalidRequest` if one is not there.
+
+        A reader of the site's own is not tried: it may want more of a file than a text, and reads
+        files, where ``init`` may write none.
+        """
+        if type(self._readers.readers.get("md")) is MarkdownReader:
+            self._markdown("")
+
+    def headers_decide(self, path: str) -> bool:
+        """Whether headers alone tell what Pelican makes of this file."""
+        return (
+            self.by_headers
+            and path.rpartition(".")[2] in self.stock
+            and path.endswith(tuple(MarkdownReader.file_extensions))
+        )
+
+    def read(self, data: bytes, source: str, kind: type[Content]) -> FileRead:
+        """What the site's readers and plugins make of these bytes in this file."""
+        preread, context = signals.article_generator_preread, signals.article_generator_context
+        listening: dict[str, Any] = {}
+        if kind is Article:
+            listening = {
+                "preread_signal": preread,
+                "preread_sender": self.generator,
+                "context_signal": context,
+                "context_sender": self.generator,
+            }
+        self._raw.clear()
+        base = Path(str(self._settings["PATH"]))
+        try:
+            with (
+                in_place(base, source, data),
+                effects_of(data.decode("utf-8", "replace"), str(base / source)) as effects,
+            ):
+                content = self._readers.read_file(
+                    base_path=str(base),
+                    path=source,
+                    content_class=kind,
+                    context=self.generator.context,
+                    **listening,
+                )
+        except ImportError as error:
+            # Whatever the text: the owner has to install it.
+            raise SiteBroken(f"Pelican cannot read this post: {error}.") from error
+        except (Exception, SystemExit) as error:
+            told = str(error).replace(f"{self._root}/", "") or type(error).__name__
+            raise InvalidRequest(f"Pelican cannot read this post: {told}.") from error
+        html = self._raw[-1] if self._raw else str(content._content or "")
+        return FileRead(content, Rendered(html, frozenset(effects)))
+
+    def with_slug(self, article: Content, slug: str, path: str) -> Content:
+        """The same article with another slug, in another file of the repo."""
+        try:
+            return Article(
+                "",
+                metadata={**article.metadata, "slug": slug},
+                settings=self._settings,
+                source_path=str(self._root / path),
+                context=self.generator.context,
+            )
+        except Exception as error:
+            raise InvalidRequest(f"Pelican cannot read this post: {error}.") from error
+
+    def _markdown(self, text: str) -> Rendered:
+        reader = self._readers.readers["md"]
+        if not hasattr(reader, "_bridge_markdown"):
+            from markdown import Markdown  # noqa: PLC0415 - a site may do without
+
+            reader._bridge_markdown = Markdown(**reader.settings["MARKDOWN"])
+        try:
+            reader._bridge_markdown.reset()
+            with effects_of(text, "") as effects:
+                # The header keeps Python-Markdown from reading the body's first lines as metadata.
+                html = str(reader._bridge_markdown.convert(f"Title: x\n\n{text}"))
+            return Rendered(html, frozenset(effects))
+        except Exception as error:
+            raise InvalidRequest(
+                f"The site's Markdown cannot read this content: {error}."
+            ) from error
+
+
+def let_future_posts_be_read() -> None:
+    """The bridge's own plugin holds posts back until their time; here they have addresses."""
+    for signal in CONTENT_SIGNALS:
+        for receiver in [*signal.receivers_for(blinker.ANY)]:
+            if receiver.__module__.startswith("pelican_indieauth"):
+                signal.disconnect(receiver)
+
+
+def _generator(settings: dict[str, Any], siteurl: str) -> ArticlesGenerator:
+    """The generator whose readers read articles, as ``Pelican.run`` makes it."""
+    context = {
+        **settings,
+        "generated_content": {},
+        "static_links": set(),
+        "static_content": {},
+        "localsiteurl": siteurl,
+    }
+    return ArticlesGenerator(
+        context=context,
+        settings=settings,
+        path=settings["PATH"],
+        theme=settings["THEME"],
+        output_path=settings["OUTPUT_PATH"],
+    )
+
+
+def _keep_what_is_read(readers: Readers) -> list[str]:
+    """Have the HTML of the last file kept as its reader gave it.
+
+    ``Readers.read_file`` hands it to the cache before typography and plugins come to it.
+    """
+    kept: list[str] = []
+
+    def cache_data(path: str, data: tuple[str | None, dict[str, Any]]) -> None:
+        del path
+        kept[:] = [str(data[0] or "")]
+
+    readers.cache_data = cache_data
+    return kept
