@@ -1,7 +1,7 @@
-"""The pictures of README.md, made from a demo that runs while they are taken: ``make pictures``.
+"""The pictures of README.md, made from a running demo: ``make pictures``.
 
-Needs Debian's chromium and the development packages. Pages come as PNG, once for light and once for
-dark; the drawings are SVG, which follow the reader's choice by themselves.
+Needs Debian's chromium and the development packages. Screenshots are PNG, one for each colour
+scheme; diagrams are SVG, whose style has both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _START_SECONDS = 120
 _SIZE = {"width": 960, "height": 640}
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _COLOURS = 96
-#: Both looks of a drawing in one file.
+#: Both colour schemes of a diagram.
 _STYLE = """\
 <style>
 :root { --paper: #fbfaf7; --ink: #22211f; --soft: #6b6862; --line: #d8d3c8; --accent: #8a3b12; }
@@ -47,7 +47,7 @@ text { fill: var(--ink); font: 14px ui-sans-serif, system-ui, sans-serif; }
 
 @contextmanager
 def demo(folder: Path) -> Iterator[dict[str, str]]:
-    """A demo that runs; what its ``demo.json`` says."""
+    """Run a demo; yields the contents of its ``demo.json``."""
     command = (*_BRIDGE, "demo", "--dir", str(folder), "--port", "0")
     running = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.DEVNULL)
     try:
@@ -64,14 +64,14 @@ def demo(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def save(page: Page, name: str) -> None:
-    """What the page shows, as a small PNG."""
+    """Save a screenshot of a page as a small PNG."""
     shot = Image.open(io.BytesIO(page.screenshot()))
     small = shot.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
     small.save(_HERE / f"{name}.png", optimize=True)
 
 
 def photograph(browser: Browser, facts: dict[str, str], scheme: Literal["light", "dark"]) -> None:
-    """The first post from a browser, the site, and the page that an app leads to."""
+    """Take screenshots of the site, the sign-in page and the desk."""
     context = browser.new_context(viewport=_SIZE, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(facts["site"])
@@ -89,7 +89,7 @@ def photograph(browser: Browser, facts: dict[str, str], scheme: Literal["light",
 
 
 def terminal(lines: Sequence[str], title: str) -> str:
-    """A terminal with these lines, as SVG."""
+    """A terminal window with these lines, as SVG."""
     height = 58 + 19 * len(lines)
     rows = "\n".join(
         f'<text class="mono" x="22" y="{56 + 19 * number}">{escape(line)}</text>'
@@ -104,7 +104,7 @@ def terminal(lines: Sequence[str], title: str) -> str:
 
 
 def checked(folder: Path, facts: dict[str, str]) -> list[str]:
-    """What ``check`` says of the demo, with the addresses of a site of one's own."""
+    """The output of ``check`` for the demo, with example URLs."""
     done = subprocess.run(
         (*_BRIDGE, "check", "-c", str(folder / "bridge.toml")),
         cwd=_ROOT, capture_output=True, text=True, check=False,
@@ -116,15 +116,15 @@ def checked(folder: Path, facts: dict[str, str]) -> list[str]:
 
 
 def way() -> str:
-    """The way of a post, as SVG."""
+    """A diagram of how a post is handled, as SVG."""
     steps = (
-        ("web/", "the request, read once"),
-        ("auth/", "its token and scopes"),
-        ("micropub/", "one frozen action"),
-        ("publisher", "the only sequence"),
-        ("content/", "the post as a file"),
-        ("store/", "one commit, on disk"),
-        ("rebuild/", "pages, by Pelican"),
+        ("web/", "reads the request"),
+        ("auth/", "verifies the token"),
+        ("micropub/", "parses the action"),
+        ("publisher", "all steps in order"),
+        ("content/", "writes the file"),
+        ("store/", "commits it to git"),
+        ("rebuild/", "runs Pelican"),
     )
     parts = []
     for number, (name, what) in enumerate(steps):
@@ -145,12 +145,12 @@ def way() -> str:
     )
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 134" role="img">\n'
-        f"<title>The way of a post</title>\n{_STYLE}" + "\n".join(parts) + "\n</svg>\n"
+        f"<title>How a post is handled</title>\n{_STYLE}" + "\n".join(parts) + "\n</svg>\n"
     )
 
 
 def main() -> None:
-    """Make every picture anew."""
+    """Make all pictures."""
     (_HERE / "way.svg").write_text(way())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "demo"
