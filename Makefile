@@ -4,7 +4,7 @@ PIP_QUIET = --quiet --disable-pip-version-check
 RUN = .venv/bin/python
 PYTEST = $(RUN) -m pytest -n auto
 TESTS = $(shell find tests -name '*.py')
-# Half of a start is compiling, if nothing compiled is kept.
+# Without cached bytecode, half of the time to start is compiling.
 export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test linted tested test-pds lint bench soak nightly catalogues vendor pictures clean
@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
 
-# Both at once: mypy keeps one processor busy. What is wrong is told as soon as it is found.
+# Both in parallel, since mypy uses one processor. The first failure ends both.
 test: .venv/dev
 	$(MAKE) --no-print-directory -j 2 linted tested
 
@@ -22,7 +22,7 @@ linted: .venv/dev
 tested: .venv/collected
 	$(PYTEST) $(ARGS)
 
-# pytest compiles tests in its own way: else each of its processes would, at the same time.
+# pytest compiles tests itself: without this, all its processes would at the same time.
 .venv/collected: .venv/dev $(TESTS)
 	@$(RUN) -m pytest --collect-only -qq -o addopts= > $@.log 2>&1 || { cat $@.log; exit 1; }
 	@touch $@
@@ -35,37 +35,37 @@ lint: .venv/dev
 bench: .venv/dev
 	$(RUN) -m benchmarks $(ARGS)
 
-# At length what `make test` does in a few rounds: kills, power cuts, matrices, new random examples.
+# Long runs of what `make test` does in a few rounds: kills, power cuts, matrices, random examples.
 # All programs start cold; in `make test` most are forks of one that has imported them.
 soak: .venv/dev
 	BRIDGE_SOAK=1 $(PYTEST) $(ARGS)
 
-# What installs for minutes before it begins.
+# Tests that first install packages for minutes.
 nightly: .venv/dev
 	BRIDGE_NIGHTLY=1 $(PYTEST) -m nightly $(ARGS)
 
-# Copies at a real Bluesky server, installed for minutes by the first run (Node.js 20, npm, g++, make).
+# Copies at a real Bluesky server, which the first run installs for minutes (Node.js 20, npm, g++, make).
 test-pds: .venv/dev
 	BRIDGE_NIGHTLY=1 $(RUN) -m pytest -m pds tests/syndication $(ARGS)
 
-# The words of the pages in each language: new ones are added, and the catalogues compiled.
+# Updates the catalogues of translations with new messages, and compiles them.
 catalogues: .venv/dev
 	$(RUN) -m tools.catalogues
 
-# The libraries of the owner's pages, bundled anew (needs Node.js with npm).
+# Bundles the JavaScript libraries of the owner's pages (needs Node.js with npm).
 vendor: .venv/dev
 	$(RUN) -m tools.vendored
 
-# What README.md shows, taken anew from a demo (needs Debian's chromium).
+# Makes the pictures of README.md from a demo (needs Debian's chromium).
 pictures: .venv/dev
 	$(RUN) docs/pictures/make.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
-# Locked versions, checked by hash: a new release elsewhere does not break an installation. The locks are
-# complete, and nothing is worked out anew: Pelican 4.12 would have Pygments below 2.20, whose lexer
-# for ADL can be kept busy for hours (CVE-2026-4539).
+# Locked versions, checked by hash: new releases cannot break an installation. The locks are complete, and
+# pip does not resolve versions: Pelican 4.12 requires Pygments below 2.20, whose lexer for ADL can be kept
+# busy for hours (CVE-2026-4539).
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python'; exit 1; }

@@ -1,1 +1,1 @@
-"""What is claimed about speed, measured: ``python -m benchmarks``."""
+"""Measurements of speed: ``python -m benchmarks``."""

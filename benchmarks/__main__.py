@@ -1,4 +1,4 @@
-"""Every benchmark at a size that takes minutes, one after the other: ``make bench``."""
+"""All benchmarks, at sizes that take minutes: ``make bench``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RUNS = (
 
 
 def main() -> int:
-    """Runs each in a process of its own. Returns how many failed."""
+    """Run each in a process. Returns the number of failures."""
     failed = 0
     for name, *sizes in _RUNS:
         print(f"\n== {name} ==", flush=True)

@@ -1,9 +1,9 @@
-"""Many mentions: what they add to a build, and how long one more takes to be on its page.
+"""The cost of many mentions in a build, and the time until a new one is on its page.
 
     python -m benchmarks.mentions [POSTS MENTIONS]
 
-Half are likes, half replies, spread over the posts. Times are in seconds; those of one more mention
-are medians.
+Half are likes, half replies, spread over the posts. Times are in seconds; those of new mentions are
+medians.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PAUSE = 2.0
 
 
 def main() -> None:
-    """Prints a line for each measure."""
+    """Print a line for each measurement."""
     posts, mentions = [int(each) for each in sys.argv[1:3]] or [5_000, 10_000]
     asyncio.run(measure(posts, mentions))
 
@@ -72,7 +72,7 @@ async def measure(posts: int, mentions: int) -> None:
 
 
 def _index(store: GitStore) -> None:
-    """What the bridge knows of its mentions: found anew, and asked."""
+    """The bridge's index of mentions: built, and queried."""
     files = MentionFiles(store, "content", "mentions")
     for words, ask in (
         ("the bridge's index of mentions and links, anew", files.refresh),
@@ -85,7 +85,7 @@ def _index(store: GitStore) -> None:
 
 
 def _mention(addresses: list[str], number: int) -> tuple[str, bytes]:
-    """One mention's path and file."""
+    """The path and content of one mention."""
     target = addresses[number * 7 % len(addresses)]
     kind, name = (("like-of", "like"), ("in-reply-to", "reply"))[number % 2]
     url = f"https://site{number % 300}.example/{number}"
@@ -140,7 +140,7 @@ def _commit(store: GitStore, files: dict[str, bytes]) -> Version:
 
 
 def _pelican(folder: Path, name: str) -> float:
-    """A run of ``pelican`` in a clone, in seconds."""
+    """The seconds that ``pelican`` takes in a clone."""
     clone = folder / name
     subprocess.run(["git", "clone", "-q", str(folder / "site.git"), str(clone)], check=True)
     command = [sys.executable, "-m", "pelican", "content", "-o", str(folder / f"{name}-output")]

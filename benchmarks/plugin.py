@@ -1,11 +1,11 @@
-"""What the plugin costs: its share of a build, and its microseconds a post.
+"""The cost of the plugin: its share of a build, and microseconds per post.
 
     python -m benchmarks.plugin [POSTS [THEME...]]
 
-Builds a site of posts of several kinds with Pelican in this process. One clock goes through the
-build and gives each moment to whoever is at work: Pelican, or a part of the plugin. That is what
-the plugin takes. What it saves Pelican shows in the function calls of a build without it and of one
-with it. (The difference of two times drowns in the noise of any machine.)
+Builds a site with posts of several types with Pelican in this process. A clock attributes the time
+of the build to Pelican or to a part of the plugin. What the plugin saves Pelican is measured in
+function calls, of a build without it and of one with it, since the difference of two times is less
+than the noise of any machine.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ BODY = "\n\n".join([PARAGRAPH * 10, "## And then", PARAGRAPH * 10, "* one\n* two
 
 
 def main(posts: int, themes: list[str]) -> None:
-    """Prints one line for each part, and the plugin's share of the whole."""
+    """Print a line for each part, and the plugin's share of the total."""
     # It is chance in whose turn waste is collected that all have made.
     gc.disable()
     compare(posts, themes)
@@ -89,7 +89,7 @@ def main(posts: int, themes: list[str]) -> None:
 
 
 def compare(posts: int, themes: list[str]) -> None:
-    """Counts the function calls of whole builds, which are the same each time."""
+    """Compare the function calls of whole builds, which are always the same."""
     for theme in themes:
         function_calls(10, theme, BRIDGE)  # what is done once in a process
         without, with_plugin = (function_calls(posts, theme, bridge) for bridge in ("", BRIDGE))
@@ -98,7 +98,7 @@ def compare(posts: int, themes: list[str]) -> None:
 
 
 def function_calls(posts: int, theme: str, bridge: str) -> int:
-    """How many there are in a build; without a bridge the plugin does nothing."""
+    """The number of function calls in a build; without a bridge the plugin does nothing."""
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
         write_posts(site / "content", posts)
@@ -111,7 +111,7 @@ def function_calls(posts: int, theme: str, bridge: str) -> int:
 
 
 def report(clock: Clock, posts: int, theme: str) -> None:
-    """What one build took, without what looking at the clock takes."""
+    """Print what a build took, without the clock's own overhead."""
     glance = Clock.glance()
     for name, calls in clock.calls.items():
         clock.spent[name] -= calls * glance
@@ -127,28 +127,28 @@ def report(clock: Clock, posts: int, theme: str) -> None:
 
 
 class Clock:
-    """Gives each moment to whoever is at work, and none to those who wait for it."""
+    """Measures the time spent in each part, not counting the parts that it calls."""
 
     def __init__(self) -> None:
         self.reset()
 
     @staticmethod
     def glance() -> float:
-        """How long a turn takes in which nothing is done."""
+        """The overhead of measuring one call."""
         clock, calls = Clock(), 20_000
         nothing = clock.timed("nothing", lambda: None)
         clock.timed(PELICAN, lambda: [nothing() for _ in range(calls)])()
         return clock.spent["nothing"] / calls
 
     def reset(self) -> None:
-        """Begins anew."""
+        """Reset all times."""
         self.spent: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
         self._at_work: list[str] = []
         self._since = time.process_time()
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, as somebody's turn."""
+        """The function, with its time counted for a part."""
 
         @wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -171,7 +171,7 @@ class Clock:
 
 
 def timed_plugin(clock: Clock) -> SimpleNamespace:
-    """The plugin, each part of which takes its turn, and Pelican in between."""
+    """The plugin with each part measured, and Pelican between them."""
     receivers = {name: clock.timed(name, getattr(plugin, name)) for name in SIGNALS}
 
     def register() -> None:
@@ -190,7 +190,7 @@ def timed_plugin(clock: Clock) -> SimpleNamespace:
 
 
 def settings_of(site: Path, plugin: Any, theme: str, bridge: str) -> Any:
-    """A usual site: feeds, tags, pages of lists."""
+    """Typical settings: feeds, tags, paginated lists."""
     return read_settings(
         override={
             "PATH": str(site / "content"),
@@ -209,7 +209,7 @@ def settings_of(site: Path, plugin: Any, theme: str, bridge: str) -> Any:
 
 
 def write_posts(content: Path, posts: int) -> None:
-    """Posts of several kinds in turn, and the photo that some of them show."""
+    """Write posts of several types in turn, and the photo that some of them show."""
     (content / "media").mkdir(parents=True)
     (content / "media" / "sea.jpg").write_bytes(b"")
     for number in range(posts):

@@ -1,4 +1,4 @@
-"""What questions cost: a list, a lookup, the first index, at several sizes.
+"""The cost of queries: a list, a lookup, the first index, at several sizes.
 
 python -m benchmarks.queries [POSTS ...]
 """
@@ -26,7 +26,7 @@ _ROUNDS = 50
 
 
 def main(sizes: list[int]) -> None:
-    """Prints a table."""
+    """Print a table."""
     print(
         f"{'posts':>8} {'first index':>12} {'restart':>9} {'list 20':>9} {'by URL':>9} {'walk':>9}"
     )
@@ -36,7 +36,7 @@ def main(sizes: list[int]) -> None:
 
 
 async def measure(repo: Path, size: int) -> None:
-    """Prints what the index costs, and what its answers do, for a site of so many posts."""
+    """Print the time of indexing and of queries for a site with this many posts."""
     make_site(repo, size)
     environment = {
         "BRIDGE_SITE__ME": "https://example.com/",

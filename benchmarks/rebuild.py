@@ -1,11 +1,11 @@
-"""From a new post to its page, the index and the feed on disk, and to a site that is all new.
+"""Times from a new post to its page, the index and the feed on disk, and to the complete site.
 
     python -m benchmarks.rebuild [POSTS ...] [--builds N]
 
-For each size: the resident build, ``pelican`` itself, and Hugo where it is installed, one after the
-other on the same posts. ``restart`` is a post that comes as the process starts for a second time,
-until it is live. Times are medians over some posts, in seconds from before the commit.
-``--builds`` makes that many builds of a small site instead, and tells what the process holds.
+For each size: the resident build, ``pelican`` itself, and Hugo if it is installed, one after the
+other with the same posts. ``restart`` is the time until a post is live that arrives while the
+process is restarted. Times are medians of several posts, in seconds from before the commit.
+``--builds`` makes that many builds of a small site instead, and prints the process's memory.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ WORDS = "some words about nothing in particular and on they go as words do " * 1
 
 
 def main() -> None:
-    """Prints a table of times, or lines of memory."""
+    """Print a table of times, or lines of memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("posts", nargs="*", type=int, default=[100, 1000])
     parser.add_argument("--builds", type=int, default=0)
@@ -90,7 +90,7 @@ async def measure(posts: int) -> None:
 
 
 async def one_post(rebuilder: Worker, store: GitStore, number: int) -> list[float]:
-    """Seconds from before the commit to the page, the index, the feed, and everything."""
+    """Seconds from before the commit to the page, the index, the feed, and the whole site."""
     await asyncio.sleep(PAUSE)
     began = time.perf_counter()
     version = commit(store, {path(number): post(number)})
@@ -104,8 +104,9 @@ async def one_post(rebuilder: Worker, store: GitStore, number: int) -> list[floa
 
 
 async def post_at_start(store: GitStore, folder: Path, number: int) -> float:
-    """Seconds from the start of a process that has run before, until a post is live that came at
-    once: before it had read the site."""
+    """Seconds from the start of a process that has run before until a post is live that was
+    committed before the process had read the site.
+    """
     began = time.perf_counter()
     async with resident(store, folder) as rebuilder:
         version = commit(store, {path(number): post(number)})
@@ -116,7 +117,9 @@ async def post_at_start(store: GitStore, folder: Path, number: int) -> float:
 
 
 async def measure_memory(builds: int) -> None:
-    """What the resident process holds after so many builds: new posts and edits in turn."""
+    """Print the memory of the resident process after this many builds, of new posts and edits
+    in turn.
+    """
     with tempfile.TemporaryDirectory() as name:
         store = new_store(Path(name, "site.git"))
         commit(store, dict(site(300)))
@@ -132,7 +135,7 @@ async def measure_memory(builds: int) -> None:
 
 
 def new_store(repo: Path) -> GitStore:
-    """A store in a bare repo that is made for it."""
+    """A store in a new bare repo."""
     Repo.init(repo, bare=True, initial_branch="main").close()
     return GitStore(repo, author="Ada <ada@example.com>")
 
@@ -154,7 +157,7 @@ async def resident(store: GitStore, folder: Path) -> AsyncIterator[Worker]:
 
 
 async def built(rebuilder: Worker, store: GitStore) -> None:
-    """Wait until the newest version is wholly on disk."""
+    """Wait until the latest version is completely on disk."""
     version = store.head()
     assert version is not None
     rebuilder.changed(version)
@@ -183,12 +186,12 @@ def site(posts: int) -> Iterator[tuple[str, bytes]]:
 
 
 def path(number: int) -> str:
-    """Where a post is in the repo."""
+    """The path of a post in the repo."""
     return f"content/{date(number):%Y/%m}/post-{number}.md"
 
 
 def date(number: int) -> datetime:
-    """Four posts a day."""
+    """The date of a post, at four posts a day."""
     return datetime(2015, 1, 1, tzinfo=UTC) + timedelta(hours=6 * number)
 
 
@@ -202,7 +205,7 @@ def post(number: int, words: str = WORDS) -> bytes:
 
 
 def run_pelican(folder: Path) -> float:
-    """Seconds that ``pelican`` takes for the same files."""
+    """The seconds that ``pelican`` takes for the same files."""
     return timed(
         [sys.executable, "-m", "pelican", "content", "-s", "pelicanconf.py", "-o", folder / "cli"],
         folder / "state" / "rebuild" / "checkout",
@@ -223,7 +226,9 @@ HUGO_SINGLE = """<html><body><h1>{{ .Title }}</h1>{{ .Content }}{{ range .Params
 
 
 def run_hugo(folder: Path, posts: int) -> str:
-    """The same for Hugo, with posts and listings alike and plainer templates; - without Hugo."""
+    """The seconds that Hugo takes for the same posts and lists with simpler templates; ``-``
+    without Hugo.
+    """
     if shutil.which("hugo") is None:
         return "-"
     for name, text in (
@@ -239,7 +244,7 @@ def run_hugo(folder: Path, posts: int) -> str:
 
 
 def hugo_post(number: int) -> str:
-    """A post with front matter."""
+    """A post with Hugo's front matter."""
     return (
         f'---\ntitle: "Post {number}"\ndate: {date(number).isoformat()}\nslug: post-{number}\n'
         f"categories: [category-{number % 5}x]\n"
@@ -248,7 +253,7 @@ def hugo_post(number: int) -> str:
 
 
 def timed(argv: list[str | Path], folder: Path) -> float:
-    """Seconds that a program takes."""
+    """The seconds that a program takes."""
     began = time.perf_counter()
     env = process.environment({})
     subprocess.run([str(word) for word in argv], cwd=folder, env=env, check=True,
@@ -257,7 +262,7 @@ def timed(argv: list[str | Path], folder: Path) -> float:
 
 
 def children() -> list[int]:
-    """The processes that this one has started."""
+    """The child processes of this process."""
     mine = str(os.getpid())
     found = []
     for entry in Path("/proc").iterdir():
@@ -272,7 +277,7 @@ def _parent(entry: Path) -> str:
 
 
 def memory(pid: int) -> int:
-    """Bytes that a process holds in memory."""
+    """The memory of a process, in bytes."""
     return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,4 +1,4 @@
-"""What a post costs through HTTP, beside writing and syncing the same files: the disk's floor.
+"""The cost of a post over HTTP, compared with only writing and syncing the same files.
 
 python -m benchmarks.requests [POSTS ...]
 """
@@ -36,7 +36,7 @@ _JSON = "application/json"
 
 
 def main(sizes: list[int]) -> None:
-    """Prints a table."""
+    """Print a table."""
     print(
         f"{'posts':>8} {'floor':>8} {'form':>8} {'ratio':>6} {'JSON':>8} {'ratio':>6}"
         f" {'8 at once':>10} {'64':>8} {'start':>7} {'memory':>7}"
@@ -47,7 +47,9 @@ def main(sizes: list[int]) -> None:
 
 
 def measure(folder: Path, size: int) -> str:
-    """A line of the table. Start and memory are of a bridge that knows its posts already."""
+    """Print a row of the table. Start and memory are those of a bridge whose index of posts
+    exists.
+    """
     make_site(folder / "site.git", size)
     with serving(folder) as bridge:
         alone(bridge, folder, 1)
@@ -65,7 +67,7 @@ def measure(folder: Path, size: int) -> str:
 
 @dataclass(frozen=True)
 class Serving:
-    """A bridge in a process of its own, as it always is."""
+    """A bridge in a process of its own, as in production."""
 
     url: str
     token: str
@@ -74,11 +76,11 @@ class Serving:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request brings along."""
+        """The headers of a request."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def memory(self) -> float:
-        """Megabytes that it holds now."""
+        """The present memory of the process, in megabytes."""
         status = Path("/proc", str(self.pid), "status").read_text()
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found
@@ -87,7 +89,7 @@ class Serving:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Serving]:
-    """From ready to a clean end."""
+    """Run the bridge in the block, from ready to a clean exit."""
     environment = {
         "BRIDGE_SITE__ME": "https://example.com/",
         "BRIDGE_SITE__REPO": str(folder / "site.git"),
@@ -119,9 +121,10 @@ def serving(folder: Path) -> Iterator[Serving]:
 
 
 def alone(bridge: Serving, folder: Path, rounds: int) -> list[float]:
-    """Median seconds of the floor, a form and JSON, each in turn, so that all meet the same disk.
+    """Median seconds of plain file writes, a form and JSON, in turn, so that all see the same state
+    of the disk.
 
-    One connection stays open, as an app keeps it.
+    One connection stays open, as with an app.
     """
     address = urlsplit(bridge.url)
     http = HTTPConnection(address.hostname or "", address.port)
@@ -137,7 +140,7 @@ def alone(bridge: Serving, folder: Path, rounds: int) -> list[float]:
 
 
 def post(http: HTTPConnection, bridge: Serving, kind: str) -> float:
-    """Seconds from the request to the whole answer."""
+    """Seconds from the request to the complete response."""
     body = note(kind)
     begin = time.perf_counter()
     http.request("POST", "/micropub", body, {**bridge.headers, "Content-Type": kind})
@@ -158,7 +161,7 @@ def note(kind: str) -> str:
 
 
 async def throughput(bridge: Serving, clients: int) -> float:
-    """Posts a second with this many clients that each wait for their answer."""
+    """Posts per second with this many clients that each wait for their response."""
     turns = 10
 
     async def client(http: aiohttp.ClientSession) -> None:
@@ -176,7 +179,7 @@ async def throughput(bridge: Serving, clients: int) -> float:
 
 
 def floor(folder: Path) -> float:
-    """Seconds to write and sync what a commit in loose objects is: some files and their folder."""
+    """Seconds to write and sync the files that a commit has as loose objects, and their folder."""
     place = Path(tempfile.mkdtemp(dir=folder))
     begin = time.perf_counter()
     for index in range(_FLOOR_FILES):

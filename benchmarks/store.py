@@ -1,4 +1,4 @@
-"""What a commit costs: our store, git itself, GitPython's index, and the floor of the disk.
+"""The cost of a commit: the bridge's store, git, GitPython's index, and plain file writes.
 
 python -m benchmarks.store [POSTS ...]
 """
@@ -34,7 +34,7 @@ Way = Callable[[], None]
 
 
 def main(sizes: list[int]) -> None:
-    """Prints the tables."""
+    """Print the tables."""
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
             latency(Path(folder), size)
@@ -44,7 +44,9 @@ def main(sizes: list[int]) -> None:
 
 
 def latency(folder: Path, size: int) -> None:
-    """One new post after the other, every way in turn, so that all meet the same weather."""
+    """One new post after the other, with all ways in turn, so that all see the same state of
+    the disk.
+    """
     bare, flat = folder / "site.git", folder / "flat.git"
     make_site(bare, size)
     for name in ("git", "gitpython"):
@@ -72,7 +74,7 @@ def latency(folder: Path, size: int) -> None:
 
 
 def throughput(folder: Path, size: int) -> None:
-    """Clients that each wait for their answer before they post again."""
+    """Clients that each wait for their response before they post again."""
     store = GitStore(folder / "site.git", author=_AUTHOR)
     print(f"{size:,} posts{'clients':>45}{'commits/s':>12}")
     for clients in (1, 8, 64):
@@ -99,7 +101,7 @@ async def _post(store: GitStore, clients: int) -> tuple[int, float]:
 
 
 def measure(ways: dict[str, Way]) -> dict[str, list[float]]:
-    """Seconds of each round of each way; a way that has used up its time sits the rest out."""
+    """The seconds of each round for each way; a way that has used up its time is left out."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()
@@ -115,7 +117,7 @@ def measure(ways: dict[str, Way]) -> dict[str, list[float]]:
 
 
 def floor(store: GitStore, folder: Path) -> Way:
-    """The files that a commit of a note leaves when objects are loose, and the ref."""
+    """Write the files of a commit as loose objects, and the ref."""
     commit(store, _FOLDER)
     head = store.head()
     assert head is not None
@@ -136,7 +138,7 @@ def floor(store: GitStore, folder: Path) -> Way:
 
 
 def _object_sizes(store: GitStore, head: Version) -> Iterator[int]:
-    """Bytes on disk of the commit, its trees along the path, and the blob."""
+    """The sizes on disk of the commit, the trees along the path, and the blob."""
     folders = ["", *(f":{parent}" for parent in reversed(Path(_FOLDER, "x").parents[:-1]))]
     names = [head, *(f"{head}{folder or '^{tree}'}" for folder in folders)]
     check = subprocess.run(
@@ -149,21 +151,21 @@ def _object_sizes(store: GitStore, head: Version) -> Iterator[int]:
 
 
 def commit(store: GitStore, folder: str) -> None:
-    """Our way."""
+    """With the bridge's store."""
     (answer,) = store.commit([Commit((_change(folder),), "A note\n", store.head())])
     if isinstance(answer, StoreError):
         raise answer
 
 
 def by_git(clone: Path) -> None:
-    """What a shell script would do."""
+    """With git commands, as a shell script would."""
     change = _write(clone)
     _git(clone, "add", change.path)
     _git(clone, "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "-q", "-m", "A")
 
 
 def by_index(repo: git.Repo) -> None:
-    """What GitPython's tutorial does."""
+    """With GitPython's index, as in its tutorial."""
     change = _write(Path(repo.working_dir))
     repo.index.add([change.path])
     repo.index.commit("A note", author=git.Actor("A", "a@example.com"))

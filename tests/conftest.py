@@ -142,8 +142,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Programs start warm, unless the test is marked ``cold``.
 
-    Pelican sets the locale of its process to that of the site, and what cleans photos the size
-    that Pillow opens: no test is to inherit it, nor is a fixture that a whole file shares.
+    Pelican sets the locale of its process to that of the site, and processing photos sets the
+    largest size that Pillow opens: neither must affect other tests or fixtures of a file.
     """
     is_warm = item.config.stash.get(_WARM, None) and not item.get_closest_marker("cold")
     try:

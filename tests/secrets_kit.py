@@ -1,12 +1,12 @@
-"""Every token, code, link and password that the tests use, and all places where none may be.
+"""Finds leaks of the tokens, codes, links and passwords that tests use.
 
-What is made with :func:`secrets.token_urlsafe` is noted, here and in the processes that tests
-start (``watched/sitecustomize.py``); so are passwords on their way to argon2, and tokens on their
-way to a server. They may not be in what is logged, in what servers answer (but where handing out a
-secret is the purpose), nor in any file that the tests leave, git's objects unpacked.
+Results of :func:`secrets.token_urlsafe` are recorded, in this process and in those that tests start
+(``watched/sitecustomize.py``), and so are passwords passed to argon2, and tokens sent to a server.
+They must not appear in logs, in responses (except those that deliver a secret), or in any file that
+the tests leave, including git's objects.
 
-This is a plugin of pytest's: each process that runs tests looks back at its own when they are
-through, and a secret found, or a process that has not looked, fails the run.
+This is a pytest plugin: each process that runs tests searches at its end, and a secret found, or a
+process that did not search, fails the run.
 """
 
 from __future__ import annotations

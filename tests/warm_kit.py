@@ -1,11 +1,10 @@
-"""Python programs as forks of a process that has imported them: they start in no time.
+"""Starts Python programs as forks of a process that has imported everything, which takes no time.
 
-It has found out what any of them would, too, and compiled the templates that most sites here have.
-Where this is switched on, whatever starts this interpreter (a test, the bridge, a command of the
-bridge's) gets a fork of a warm process in place of a new one, with the arguments, environment,
-folder, streams and session that it asked for, and as its own child. `make soak` starts all of them
-cold, and so do the tests that are marked ``cold``: of what is imported from where, of what a
-confined process may read, of processes that are looked for by their command line.
+That process has also compiled the templates that most sites here use. While this is on, whenever a
+process (a test, the bridge, a command) starts this interpreter, it gets a fork of the warm process
+instead, with the same arguments, environment, folder, streams and session, and as its own child.
+`make soak` starts all programs cold, and so do tests marked ``cold``: those about imports, about
+the files that a confined process may read, and about processes found by their command line.
 """
 
 from __future__ import annotations
@@ -79,10 +78,11 @@ _INSTALLED = [
 
 
 class Warm:
-    """A process that has imported everything, and forks on demand for the process that made this.
+    """A process that has imported everything, and forks on demand for the process that created this
+    object.
 
-    A fork of that process inherits this, but starts its programs cold: of a program that is not its
-    child it could not learn how it ends (and ``subprocess`` takes ``ECHILD`` as status 0).
+    A fork of it inherits this object, but starts programs cold: it could not get the exit status of
+    a program that is not its child (``subprocess`` takes ``ECHILD`` as status 0).
     """
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
@@ -284,9 +284,10 @@ def compiling_once() -> Callable[..., Any]:
 def _of_a_template(
     environment: Any, source: Any, *given: Any, **more: Any
 ) -> tuple[object, ...] | None:
-    """All that its code depends on, but for the file that the code says it is from; if known.
+    """Everything that a template's compiled code depends on, except its file name; ``None`` if
+    unknown.
 
-    What is constant is worked out while a template is compiled: so filters and tests matter.
+    Constant expressions are evaluated on compilation, so filters and tests matter.
     """
     if not isinstance(source, str) or len(given) != 2 or more or environment.extensions:
         return None

@@ -1,1 +1,1 @@
-"""What is run by hand, or by make, beside the program."""
+"""Development tools, run by hand or by make."""

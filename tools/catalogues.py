@@ -1,7 +1,8 @@
-"""Bring the pages' catalogues up to date with their words, and compile them: ``make catalogues``.
+"""Update the catalogues of translations from the pages' messages, and compile them: ``make
+catalogues``.
 
-New messages come without a translation, and those that are gone go. What is still to be translated
-is printed; with ``--check`` nothing is written, and the status is 1 if anything would be.
+New messages are added without a translation, and unused ones removed. Untranslated messages are
+printed. With ``--check`` nothing is written, and the exit status is 1 if anything would be.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ _FILES = (
 
 
 def words_of(source: str) -> Iterator[str]:
-    """The sentences in a module's source that pages show."""
+    """The sentences in a module's source that are shown in pages."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
@@ -122,9 +123,8 @@ def words_of(source: str) -> Iterator[str]:
 
 
 def _constants(node: ast.expr, *, small: bool = False) -> Iterator[str]:
-    """The texts of an expression that are for people: no address, no name of a field.
-
-    ``small``: single words without a capital are for people, too.
+    """The texts in an expression that are for people, not URLs or names of fields. ``small``:
+    include single words without a capital.
     """
     match node:
         case ast.Constant(value=str() as text):
@@ -147,8 +147,9 @@ def _constants(node: ast.expr, *, small: bool = False) -> Iterator[str]:
 
 
 def _template(parts: Sequence[ast.expr]) -> str:
-    """An f-string as a message with named places, as :func:`bridge.pages.language.translated`
-    knows it again; empty where too little of it is words."""
+    """An f-string as a message with named placeholders, as
+    :func:`bridge.pages.language.translated` recognises it; empty if too little of it is text.
+    """
     names: list[str] = []
     written, words = "", 0
     for part in parts:
@@ -165,7 +166,7 @@ def _template(parts: Sequence[ast.expr]) -> str:
 
 
 def _name(value: ast.expr) -> str:
-    """What stands in a place of an f-string, in a word for translators."""
+    """A name for a placeholder of an f-string, for translators."""
     match value:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name.strip("_").lower()
@@ -179,7 +180,7 @@ def _name(value: ast.expr) -> str:
 
 
 def messages() -> Catalog:
-    """Every message of the pages: those marked in templates, and those that come from code."""
+    """All messages of the pages: those marked in templates, and those in code."""
     found = Catalog(project="bridge", charset="utf-8")
     for template in sorted(PAGES.glob("templates/**/*.html")):
         with template.open("rb") as file:
@@ -198,13 +199,13 @@ def messages() -> Catalog:
 
 
 def read(language: str) -> Catalog:
-    """A language's catalogue as it is kept."""
+    """A language's catalogue as stored."""
     with _po(language).open("rb") as file:
         return read_po(file, locale=language)
 
 
 def updated(language: str, found: Catalog) -> Catalog:
-    """A language's catalogue with exactly the messages that there are."""
+    """A language's catalogue with exactly the current messages."""
     catalogue = read(language)
     catalogue.update(found, no_fuzzy_matching=True, update_creation_date=False)
     catalogue.obsolete.clear()
@@ -222,7 +223,7 @@ def missing(catalogue: Catalog) -> list[str]:
 
 
 def written(catalogue: Catalog) -> bytes:
-    """A catalogue as it is kept: without the times and names that only tools look at."""
+    """The text of a catalogue, without times and names that only tools use."""
     out = BytesIO()
     out.write(
         'msgid ""\nmsgstr ""\n'
@@ -235,7 +236,7 @@ def written(catalogue: Catalog) -> bytes:
 
 
 def compiled(catalogue: Catalog) -> bytes:
-    """A catalogue as :mod:`gettext` reads it."""
+    """A catalogue in the format of :mod:`gettext`."""
     # The same words make the same bytes.
     catalogue.creation_date = catalogue.revision_date = datetime(2026, 1, 1, tzinfo=UTC)
     out = BytesIO()
@@ -248,7 +249,7 @@ def _po(language: str) -> Path:
 
 
 def main() -> int:
-    """Write every catalogue anew, and say what is not translated yet."""
+    """Write all catalogues, and print untranslated messages."""
     found, status = messages(), 0
     for language in LANGUAGES:
         catalogue = updated(language, found)

@@ -1,8 +1,8 @@
-"""Bundle the libraries of the owner's pages anew: ``make vendor`` (needs Node.js with npm).
+"""Bundle the JavaScript libraries of the owner's pages: ``make vendor`` (needs Node.js with npm).
 
-``tools/vendor/package-lock.json`` says which versions, by their hashes. What comes out is kept in
-the repo, with the licences beside it: neither installing nor running the bridge needs Node.js;
-``make nightly`` bundles again and compares.
+``tools/vendor/package-lock.json`` has the versions and their hashes. The bundle is committed, with
+the licences: neither installing nor running the bridge needs Node.js. ``make nightly`` checks that
+bundling again gives the same file.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FORM = ("--format=esm", "--target=es2020", "--legal-comments=none", "--charset=
 
 
 def build(folder: Path) -> dict[str, bytes]:
-    """The bundle and its licences, by their names, made in an empty folder.
+    """The bundle and its licences, by file name, made in an empty folder.
 
-    Raises :class:`subprocess.CalledProcessError` where npm or esbuild fails.
+    Raises :class:`subprocess.CalledProcessError` if npm or esbuild fails.
     """
     for file in SOURCE.iterdir():
         shutil.copy2(file, folder)

@@ -1,6 +1,6 @@
-"""A client in use signs in to the demo: micropub-helper (npm), with PKCE, from discovery to a post.
+"""A client in use, micropub-helper (npm), signs in to the demo with PKCE, from discovery to a post.
 
-The owner's part (password, consent) is done over HTTP, as a browser would.
+The owner's part (password, consent) is done over HTTP, as in a browser.
 """
 
 from __future__ import annotations

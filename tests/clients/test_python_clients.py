@@ -1,4 +1,4 @@
-"""Clients from PyPI: entries, a command line that signs in as before PKCE, and micropub."""
+"""Clients from PyPI: entries, a command line that signs in without PKCE, and micropub."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Any site, as it is: what Pelican's users do that the quick start does not do.
+"""Unusual sites: features of Pelican that ``pelican-quickstart`` does not use.
 
-Each site is published into by the bridge's own parts, with a real repo and a real process, and
-built by ``pelican`` in a clone: every post is where the bridge said that it would be.
+Posts are published with the bridge's own parts, with a real repo and process, and the site is built
+by ``pelican`` in a clone: each post has the URL that the bridge reported.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Sites that need more than their files: submodules, links, programs, the dates that git knows.
+"""Sites that need more than their tracked files: submodules, links, programs, dates from git's
+history.
 
-Each is built by the bridge and, in a clone as git makes it, by ``pelican``.
+Each is built by the bridge and, in a clone made by git, by ``pelican``.
 """
 
 from __future__ import annotations

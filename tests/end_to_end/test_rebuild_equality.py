@@ -1,7 +1,7 @@
-"""Whatever changes, the resident build ends with the very files of a clean build.
+"""After any change the resident build has exactly the files of a clean build.
 
-Each site runs through all kinds of changes in one process. Every plugin here is one that people
-use; for one that the resident build does not bear, the command takes over, and says so.
+Each site goes through all kinds of changes in one process. The plugins are in common use; for one
+that the resident build does not support, the command is used, and a message says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What themes, plugins and settings may do that pages depend on without saying so.
+"""Inputs of pages that themes, plugins and settings do not declare.
 
-Each thing here has a page, or a file, of its own: after every change the resident build has the
-very files that ``pelican`` makes of the same checkout.
+Each has a page or file here: after every change the resident build has exactly the files that
+``pelican`` builds from the same checkout.
 """
 
 from __future__ import annotations

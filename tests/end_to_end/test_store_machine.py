@@ -1,7 +1,7 @@
 """Three clients, the owner's laptop and the remote, in any order: a state machine on real repos.
 
-Each post has a word of its own in its title, each change another: what was acknowledged can be
-looked for in the repo, whatever else has happened to the post.
+Each post has a unique word in its title, and each change another one, so that everything
+acknowledged can be searched for in the repo, whatever happened to the post later.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""In the processes that tests start: every secret that is made is noted, for ``secrets_kit``."""
+"""Records the secrets generated in processes that tests start, for ``secrets_kit``."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""What clients send, byte by byte, and how the bridge answers.
+"""Requests of clients, byte by byte, and the bridge's responses.
 
-Each file in ``requests/`` is one HTTP request, named by the status that it must get and what it
-shows; below ``>>>`` stands as JSON what must be true afterwards:
+Each file in ``requests/`` has an HTTP request, and is named by the expected status and its purpose;
+below ``>>>`` are the expectations as JSON:
 
 - ``source``: properties of the new post by ``q=source``; ``null``: it has no such property;
-- ``updated``, ``deleted``: the same of the post that was there before, or that it is gone;
-- ``starts``: how a property's first value begins; ``photos``, ``alts``: how many there are, and
-  their alt texts; ``location``: what the new post's address contains; ``file``: the type with which
-  an upload is served at once;
-- ``body``, ``keys``: the JSON of the answer, or which keys it has; ``error``: the error's code, and
-  that nothing was written; ``headers``: patterns for the answer's headers.
+- ``updated``, ``deleted``: the same for an existing post, or that it was deleted;
+- ``starts``: the beginning of a property's first value; ``photos``, ``alts``: their number, and
+  their alt texts; ``location``: a part of the new post's URL; ``file``: the media type with which
+  an upload is served immediately;
+- ``body``, ``keys``: the JSON of the response, or its keys; ``error``: the error's code, and that
+  nothing was written; ``headers``: patterns for the response's headers.
 
-``{token}``, ``{post}`` and the like stand for what is different each time; lengths are filled in.
+``{token}``, ``{post}`` and similar are replaced by values of the run; lengths are filled in.
 """
 
 from __future__ import annotations
