@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 demo: .venv/run
 	$(RUN) -m bridge demo $(ARGS)
 
-# Both in parallel, since mypy uses one processor. The first failure ends both.
+# Both in parallel, since mypy uses one processor. Errors are printed as soon as they are found.
 test: .venv/dev
 	$(MAKE) --no-print-directory -j 2 linted tested
 
