@@ -92,13 +92,13 @@ def text(store: ContentStore, path: str, at: Version) -> str | None:
     return blob.data.decode() if blob else None
 
 
-def test_a_commit_is_the_new_head_and_is_read_back(store: ContentStore) -> None:
+def test_a_commit_becomes_the_head_and_can_be_read(store: ContentStore) -> None:
     version = put(store, "content/notes/2026/é & %.md", "Text\r\n\twith anything\n")
     assert store.head() == version
     assert text(store, "content/notes/2026/é & %.md", version) == "Text\r\n\twith anything\n"
 
 
-def test_what_is_not_there_reads_as_none(store: ContentStore) -> None:
+def test_reading_a_missing_file_returns_none(store: ContentStore) -> None:
     version = put(store, "content/a.md", "a")
     for path in ("content/b.md", "content", "content/a.md/x", "other/a.md"):
         assert store.read(path, version) is None
@@ -121,7 +121,7 @@ def test_one_commit_may_write_and_delete_many_files(store: ContentStore) -> None
     assert photo.data == bytes(range(256)) * 100
 
 
-def test_older_versions_stay_as_they_were(store: ContentStore) -> None:
+def test_older_versions_do_not_change(store: ContentStore) -> None:
     first = put(store, "a.md", "one")
     second = put(store, "a.md", "two", blob_at(store, "a.md"))
     assert (text(store, "a.md", first), text(store, "a.md", second)) == ("one", "two")
@@ -139,14 +139,14 @@ def test_files_are_sorted_by_path_and_limited_to_a_folder(store: ContentStore) -
     assert list(store.files("a.md", version)) == []
 
 
-def test_blobs_come_in_the_order_asked_for(store: ContentStore) -> None:
+def test_blobs_are_returned_in_the_requested_order(store: ContentStore) -> None:
     version = one(store, Change("a", b"1", None), Change("b", b"2", None), Change("c", b"", None))
     ids = dict(store.files("", version))
     wanted = [ids["c"], ids["a"], ids["b"], ids["a"]]
     assert [blob.data for blob in store.blobs(wanted)] == [b"", b"1", b"2", b"1"]
 
 
-def test_unknown_blobs_and_versions_are_told(store: ContentStore) -> None:
+def test_unknown_blobs_and_versions_raise(store: ContentStore) -> None:
     version = put(store, "a.md", "a")
     stranger = "0123456789abcdef" * (len(version) // 16) + "0" * (len(version) % 16)
     with pytest.raises(StoreBroken):
@@ -174,7 +174,7 @@ def test_diff_names_every_path_that_differs(store: ContentStore) -> None:
     assert list(store.diff(second, second)) == []
 
 
-def test_a_moved_file_is_one_that_went_and_one_that_came(store: ContentStore) -> None:
+def test_a_moved_file_is_a_removal_and_an_addition(store: ContentStore) -> None:
     first = put(store, "a.md", "the same text")
     blob = blob_at(store, "a.md")
     second = one(store, Change("a.md", None, blob), Change("b.md", b"the same text", None))
@@ -184,7 +184,7 @@ def test_a_moved_file_is_one_that_went_and_one_that_came(store: ContentStore) ->
     ]
 
 
-def test_removals_are_told_newest_first_with_their_last_content(store: ContentStore) -> None:
+def test_removals_are_listed_newest_first_with_their_last_content(store: ContentStore) -> None:
     for path in ("c/a.md", "c/b.md", "c/kept.md", "other/x.md"):
         put(store, path, f"first {path}")
     put(store, "c/b.md", "last words", blob_at(store, "c/b.md"))
@@ -203,7 +203,7 @@ def test_removals_are_told_newest_first_with_their_last_content(store: ContentSt
     assert list(store.removals("nowhere", at)) == []
 
 
-def test_the_log_tells_messages_newest_first_of_one_file_and_since_a_moment(
+def test_the_log_lists_messages_newest_first_by_file_and_since_a_time(
     store: ContentStore,
 ) -> None:
     first = put(store, "a.md", "one")
@@ -220,7 +220,7 @@ def test_the_log_tells_messages_newest_first_of_one_file_and_since_a_moment(
         list(store.log(Version("0" * len(at))))
 
 
-def test_what_was_removed_is_told_although_another_file_has_its_name(store: ContentStore) -> None:
+def test_a_removal_is_listed_although_another_file_has_the_name_now(store: ContentStore) -> None:
     def removed(at: Version) -> list[bytes]:
         return [blob.data for blob in store.blobs(each.blob for each in store.removals("", at))]
 
@@ -255,7 +255,7 @@ def test_a_file_does_not_replace_a_folder(store: ContentStore) -> None:
         put(store, "a", "two")
 
 
-def test_a_commit_is_whole_or_not_at_all(store: ContentStore) -> None:
+def test_a_commit_is_atomic(store: ContentStore) -> None:
     put(store, "a.md", "one")
     head = store.head()
     with pytest.raises(FileChanged):
@@ -263,7 +263,7 @@ def test_a_commit_is_whole_or_not_at_all(store: ContentStore) -> None:
     assert store.head() == head
 
 
-def test_commits_made_together_follow_each_other(store: ContentStore) -> None:
+def test_concurrent_commits_are_serialised(store: ContentStore) -> None:
     base = put(store, "a.md", "one")
     seen = blob_at(store, "a.md")
     answers = store.commit(
@@ -284,7 +284,7 @@ def test_commits_made_together_follow_each_other(store: ContentStore) -> None:
     assert text(store, "a.md", Version(a)) == "two"
 
 
-def test_a_commit_of_someone_else_makes_the_base_stale(pair: Pair) -> None:
+def test_a_commit_by_another_writer_makes_the_base_stale(pair: Pair) -> None:
     base = put(pair.store, "a.md", "one")
     other = pair.sharing()
     put(other, "b.md", "theirs")
@@ -321,7 +321,7 @@ def test_a_path_outside_the_tree_is_refused(store: ContentStore, path: str) -> N
     assert store.head() == head
 
 
-def test_nothing_of_eight_writers_is_lost(pair: Pair) -> None:
+def test_eight_concurrent_writers_lose_nothing(pair: Pair) -> None:
     stores = [pair.store, pair.sharing()]
 
     def write(number: int) -> None:
@@ -342,7 +342,7 @@ def test_nothing_of_eight_writers_is_lost(pair: Pair) -> None:
     assert len(list(stores[1].files("n", head))) == 24
 
 
-def test_a_commit_may_change_nothing(store: ContentStore) -> None:
+def test_a_commit_may_be_empty(store: ContentStore) -> None:
     first = put(store, "a.md", "one")
     second = one(store)
     assert second == store.head() != first

@@ -98,7 +98,7 @@ async def begun(rebuilder: Rebuilder) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_an_empty_repo_is_no_trouble(world: World) -> None:
+async def test_an_empty_repo_is_accepted(world: World) -> None:
     rebuilder = await world.start()
     async with asyncio.timeout(100):
         while rebuilder.status().state == "building":
@@ -106,13 +106,13 @@ async def test_an_empty_repo_is_no_trouble(world: World) -> None:
     assert rebuilder.status().state == "idle"
 
 
-async def test_what_was_committed_before_the_start_is_built(world: World) -> None:
+async def test_earlier_commits_are_built_at_the_start(world: World) -> None:
     version = small_site(world.store)
     await world.built(await world.start(), version)
     assert world.shows("Two") == world.builds_here
 
 
-async def test_a_later_change_is_built_as_well(world: World) -> None:
+async def test_a_later_change_is_built(world: World) -> None:
     version = small_site(world.store)
     rebuilder = await world.start()
     await world.built(rebuilder, version)
@@ -123,7 +123,7 @@ async def test_a_later_change_is_built_as_well(world: World) -> None:
     assert world.mode != "webhook" or world.hook.versions[-1] == version
 
 
-async def test_a_change_that_comes_during_a_build_is_not_lost(world: World) -> None:
+async def test_a_change_during_a_build_is_not_lost(world: World) -> None:
     rebuilder = await world.start()
     rebuilder.changed(small_site(world.store))
     if world.builds:
@@ -135,7 +135,7 @@ async def test_a_change_that_comes_during_a_build_is_not_lost(world: World) -> N
     assert world.mode != "webhook" or world.hook.versions[-1] == version
 
 
-async def test_live_is_answered_in_time(world: World) -> None:
+async def test_live_returns_in_time(world: World) -> None:
     version = small_site(world.store)
     rebuilder = await world.start()
     rebuilder.changed(version)
@@ -145,7 +145,7 @@ async def test_live_is_answered_in_time(world: World) -> None:
         assert not await rebuilder.live(version, "never.html", 0.05)
 
 
-async def test_closing_ends_it_even_in_the_middle_of_a_build(world: World) -> None:
+async def test_closing_ends_a_running_build(world: World) -> None:
     rebuilder = await world.start()
     rebuilder.changed(small_site(world.store))
     if world.builds:
@@ -154,7 +154,7 @@ async def test_closing_ends_it_even_in_the_middle_of_a_build(world: World) -> No
         await rebuilder.close()
 
 
-async def test_a_restart_knows_what_is_built(world: World) -> None:
+async def test_after_a_restart_the_built_version_is_known(world: World) -> None:
     version = small_site(world.store)
     first = await world.start()
     await world.built(first, version)

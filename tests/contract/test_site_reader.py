@@ -59,7 +59,7 @@ async def reader(new: Any, tmp_path: Path) -> AsyncIterator[Any]:
     await reader.close()
 
 
-async def test_one_question_says_everything_about_a_new_post(reader: Any) -> None:
+async def test_one_request_describes_a_new_post_completely(reader: Any) -> None:
     place = Locate(POST, wishes=("!", "A Walk"))
     answer = await reader.ask(
         Ask(
@@ -78,7 +78,7 @@ async def test_one_question_says_everything_about_a_new_post(reader: Any) -> Non
     assert more.places[0].slug == "a-walk-11"
 
 
-async def test_a_file_that_is_there_keeps_its_path(reader: Any) -> None:
+async def test_an_existing_file_keeps_its_path(reader: Any) -> None:
     text = POST.replace("Slug: x\n", "")
     (place,) = (await reader.ask(Ask(place=Locate(text, "content/by-hand.md")))).places
     assert (place.slug, place.path) == (None, "content/by-hand.md")
@@ -89,7 +89,9 @@ async def test_a_file_that_is_there_keeps_its_path(reader: Any) -> None:
     ("text", "reason"),
     [("Date: 2026-11-21\nSlug: x\n\nx\n", "no title"), (POST + "Status: skip", "")],
 )
-async def test_what_pelican_would_skip_is_refused(reader: Any, text: str, reason: str) -> None:
+async def test_a_post_that_pelican_would_skip_is_refused(
+    reader: Any, text: str, reason: str
+) -> None:
     text = text if reason else POST.replace("Slug", "Status: skip\nSlug")
     with pytest.raises(InvalidRequest, match=reason or "skip"):
         await reader.ask(Ask(place=Locate(text, "content/x.md")))
@@ -118,14 +120,14 @@ async def test_files_are_described(reader: Any) -> None:
     assert upload is None
 
 
-async def test_settings_that_cannot_be_read_say_why(new: Any, tmp_path: Path) -> None:
+async def test_the_error_for_unreadable_settings_has_the_reason(new: Any, tmp_path: Path) -> None:
     reader = new(lay_out(tmp_path / "site", {}, "import nothing_of_that_name"))
     with pytest.raises(SiteBroken, match="nothing_of_that_name"):
         await reader.load()
     await reader.close()
 
 
-async def test_plugins_and_readers_of_the_site_have_their_say(new: Any, tmp_path: Path) -> None:
+async def test_plugins_and_readers_of_the_site_are_used(new: Any, tmp_path: Path) -> None:
     conf = "PATH='content'\nSITEURL='https://e.example'\nTIMEZONE='UTC'\nPLUGIN_PATHS=['p']\n"
     folder = lay_out(
         tmp_path / "site", {"p/shout.py": PLUGIN}, f"{conf}PLUGINS=['shout']\n{HEADINGS}"
@@ -145,7 +147,7 @@ async def test_plugins_and_readers_of_the_site_have_their_say(new: Any, tmp_path
         signals.article_generator_context.receivers.clear()
 
 
-async def test_lists_that_would_share_a_file_are_told_of(new: Any, tmp_path: Path) -> None:
+async def test_lists_that_would_share_a_file_are_reported(new: Any, tmp_path: Path) -> None:
     reader = new(lay_out(tmp_path / "site", {}, CONF + "DEFAULT_PAGINATION = 2\n"))
     await reader.load()
     text = POST.replace("Category", "Tags: t8\nCategory")

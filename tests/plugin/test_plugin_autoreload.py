@@ -71,7 +71,7 @@ def is_whole(built: Built, path: str, bridge: str, of: str) -> bool:
     )
 
 
-def test_what_is_changed_is_built_again_with_links_and_entries(tmp_path: Path) -> None:
+def test_changed_files_are_rebuilt_with_links_and_entries(tmp_path: Path) -> None:
     def like(slug: str, of: str, **more: str) -> dict[str, str]:
         return {f"content/{slug}.md": post(slug, note({"like-of": [of], **more}))}
 
@@ -98,7 +98,7 @@ def test_what_is_changed_is_built_again_with_links_and_entries(tmp_path: Path) -
         assert BRIDGE not in built.text("_headers")
 
 
-def test_the_first_upload_is_copied_though_its_folder_is_new(tmp_path: Path) -> None:
+def test_the_first_upload_is_copied_from_its_new_folder(tmp_path: Path) -> None:
     def photograph() -> None:
         shown = note({"photo": [{"value": "{static}/media/sea.jpg", "alt": "The sea"}]})
         photo = {"content/media/sea.jpg": "jpeg", "content/photo.md": post("photo", shown)}
@@ -111,7 +111,7 @@ def test_the_first_upload_is_copied_though_its_folder_is_new(tmp_path: Path) -> 
         until((built.output / "media" / "sea.jpg").exists, photograph)
 
 
-def test_a_wrong_setting_is_told_and_a_right_one_is_used(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported_and_its_correction_is_used(tmp_path: Path) -> None:
     write(tmp_path, {"content/first.md": post("first", note({"like-of": [CITED]}))})
     write_settings(tmp_path)
     with autoreload(tmp_path) as built:

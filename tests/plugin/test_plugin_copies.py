@@ -32,7 +32,7 @@ def test_copies_beside_a_photo_become_its_srcset(tmp_path: Path, theme: str) -> 
 
 
 @pytest.mark.parametrize("content", [None, b"no picture"])
-def test_a_photo_without_copies_or_without_pixels_is_as_it_was(
+def test_a_photo_without_copies_or_pixels_is_unchanged(
     tmp_path: Path, content: bytes | None
 ) -> None:
     picture(tmp_path, "sea.jpg", 1200)

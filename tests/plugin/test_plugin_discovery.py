@@ -30,7 +30,7 @@ ELEMENTS = (
 )
 
 
-def test_a_bridge_is_all_it_takes() -> None:
+def test_the_bridge_is_the_only_required_setting() -> None:
     assert links({"INDIEAUTH_BRIDGE": BRIDGE}) == FROM_BRIDGE
     assert links({"INDIEAUTH_BRIDGE": BRIDGE.rstrip("/")}) == FROM_BRIDGE
 
@@ -51,7 +51,7 @@ def test_with_another_indieauth_server_the_bridge_is_for_posting_only() -> None:
     )
 
 
-def test_metadata_is_advertised_where_it_is_set() -> None:
+def test_metadata_is_advertised_if_configured() -> None:
     found = links(
         {
             "INDIEAUTH_BRIDGE": BRIDGE,
@@ -62,7 +62,7 @@ def test_metadata_is_advertised_where_it_is_set() -> None:
     assert Link("indieauth-metadata", "https://auth.example/metadata") in found
 
 
-def test_each_address_can_be_set_by_itself() -> None:
+def test_each_url_can_be_set_separately() -> None:
     found = links(
         {
             "INDIEAUTH_BRIDGE": BRIDGE,
@@ -84,7 +84,7 @@ def test_each_address_can_be_set_by_itself() -> None:
     )
 
 
-def test_a_hosted_server_is_one_setting() -> None:
+def test_a_hosted_server_needs_one_setting() -> None:
     found = links({"INDIEAUTH_SERVER": "indieauth.com", "INDIEAUTH_BRIDGE": BRIDGE})
     assert found == (
         Link("authorization_endpoint", "https://indieauth.com/auth"),
@@ -120,7 +120,7 @@ def test_a_hosted_server_is_one_setting() -> None:
         ({"INDIEAUTH_PHOTO": "me.jpg", "AUTHOR": "Ann"}, "/media/me.jpg"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_value_and_remedy(
+def test_an_invalid_setting_is_reported_with_value_and_remedy(
     settings: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(SettingError, match=re.escape(says)) as error:
@@ -129,19 +129,19 @@ def test_a_wrong_setting_is_named_with_its_value_and_remedy(
     assert str(error.value).startswith(name)
 
 
-def test_a_wrong_setting_ends_the_build_before_anything_is_written(tmp_path: Path) -> None:
+def test_an_invalid_setting_stops_the_build_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="INDIEAUTH_MICROPUB"):
         build(tmp_path, {"a": post("a")}, INDIEAUTH_MICROPUB="/micropub")
     assert not (tmp_path / "output").exists()
 
 
-def test_a_misspelt_setting_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_misspelt_setting_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(tmp_path, {"a": post("a")}, INDIEAUTH_MICROPBU="https://b.example/")
     assert "INDIEAUTH_MICROPBU is not a setting" in caplog.text
     assert "Did you mean INDIEAUTH_MICROPUB?" in caplog.text
 
 
-def test_nothing_is_configured_by_empty_settings() -> None:
+def test_empty_settings_configure_nothing() -> None:
     assert not configured({"INDIEAUTH_BRIDGE": "", "INDIEAUTH_ME": [], "SITEURL": "x"})
     assert configured({"INDIEAUTH_MARKUP": False})
 
@@ -178,12 +178,12 @@ def test_every_page_of_every_theme_advertises_the_bridge(tmp_path: Path, name: s
         ("<html><!-- no title here <title> --><head>", "<title>x</title></head>"),
     ],
 )
-def test_awkward_heads_get_the_links_and_nothing_else_changes(before: str, after: str) -> None:
+def test_unusual_heads_get_the_links_and_are_otherwise_unchanged(before: str, after: str) -> None:
     assert HEAD.put_into(before + after) == before + ELEMENTS + after
 
 
 @pytest.mark.parametrize("page", ["", "plain text", "<p>A fragment</p>", "<header>x</header>"])
-def test_what_is_no_page_stays_as_it_is(page: str) -> None:
+def test_output_that_is_not_a_page_is_unchanged(page: str) -> None:
     assert HEAD.put_into(page) == page
 
 
@@ -195,17 +195,17 @@ def test_what_is_no_page_stays_as_it_is(page: str) -> None:
         '<LINK REL="me author" HREF="mailto:ann@example.com">',
     ],
 )
-def test_what_is_there_already_is_not_repeated(there: str) -> None:
+def test_existing_links_are_not_repeated(there: str) -> None:
     page = f"<html><head><title>x</title>{there}</head><body></body></html>"
     assert HEAD.put_into(page) == page
 
 
-def test_a_link_in_a_comment_or_with_another_rel_is_not_there() -> None:
+def test_links_in_comments_or_with_another_rel_do_not_count() -> None:
     page = f'<head><!--{ELEMENTS}--><link rel="x" href="mailto:ann@example.com"></head>'
     assert HEAD.put_into(page) == page.replace("<head>", f"<head>{ELEMENTS}")
 
 
-def test_twice_is_the_same_as_once() -> None:
+def test_adding_links_twice_is_the_same_as_once() -> None:
     once = HEAD.put_into("<head></head>")
     assert HEAD.put_into(once) == once
 
@@ -218,7 +218,7 @@ def test_a_theme_with_links_of_its_own_keeps_them(tmp_path: Path) -> None:
     assert built.text("index.html").count('rel="token_endpoint"') == 1
 
 
-def test_other_files_than_pages_are_left_alone(tmp_path: Path) -> None:
+def test_files_other_than_pages_are_unchanged(tmp_path: Path) -> None:
     opml = "<opml><head><title>x</title></head><body/></opml>"
     folder = theme(tmp_path, feeds=opml, plain="<head></head>")
     built = build(
@@ -233,7 +233,7 @@ def test_other_files_than_pages_are_left_alone(tmp_path: Path) -> None:
     assert 'rel="micropub"' in built.text("folder.d/page")
 
 
-def test_pages_that_no_template_made_have_the_links_too(tmp_path: Path) -> None:
+def test_pages_made_without_a_template_have_the_links_too(tmp_path: Path) -> None:
     page = tmp_path / "a.html"
     page.write_bytes(b"<head></head>\xff")
     context = {KEY: site_of({"INDIEAUTH_BRIDGE": BRIDGE}), "output_file": "a.html"}

@@ -114,7 +114,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_has_one_entry_with_what_was_posted(built: Built, kind: str) -> None:
+def test_a_page_has_one_entry_with_the_posted_properties(built: Built, kind: str) -> None:
     properties = built.entry(f"{kind}.html")
     mf2, expected = KINDS[kind]
     url = f"{SITE}/{kind}.html"
@@ -155,14 +155,14 @@ def test_an_event_keeps_its_place(built: Built) -> None:
     assert place["properties"]["name"] == ["Café Zéphyr"]
 
 
-def test_a_review_says_what_it_is_about(built: Built) -> None:
+def test_a_review_has_its_item(built: Built) -> None:
     (item,) = built.entry("review.html")["item"]
     assert item["type"] == ["h-product"]
     assert item["properties"]["name"] == ["A pen"]
     assert item["properties"]["url"] == [CITED]
 
 
-def test_a_reply_shows_what_is_known_of_its_target(built: Built) -> None:
+def test_a_reply_shows_its_reply_context(built: Built) -> None:
     (target,) = built.entry("cited.html")["in-reply-to"]
     assert target["type"] == ["h-cite"]
     found = target["properties"]
@@ -174,7 +174,7 @@ def test_a_reply_shows_what_is_known_of_its_target(built: Built) -> None:
     assert (content["value"] if isinstance(content, dict) else content) == "What Bob wrote."
 
 
-def test_the_home_page_says_whose_site_it_is(built: Built) -> None:
+def test_the_home_page_has_the_owners_card(built: Built) -> None:
     parsed = built.parsed("index.html")
     cards = [item["properties"] for item in parsed["items"] if item["type"] == ["h-card"]]
     own = [card for card in cards if card.get("url", [None])[0] == f"{SITE}/"]

@@ -55,7 +55,7 @@ def content(entry: Any) -> str:
 
 
 @pytest.mark.parametrize("path", FEEDS)
-def test_titles_are_those_that_posts_have(built: Built, path: str) -> None:
+def test_feed_titles_are_those_of_the_posts(built: Built, path: str) -> None:
     titles = {slug: entry.title for slug, entry in feed(built, path).items()}
     assert titles.pop("article") == "A walk & more"
     assert titles.pop("told") == "told"
@@ -63,13 +63,13 @@ def test_titles_are_those_that_posts_have(built: Built, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", FEEDS)
-def test_a_like_is_no_empty_item(built: Built, path: str) -> None:
+def test_a_like_is_not_an_empty_item(built: Built, path: str) -> None:
     like = content(feed(built, path)["like"])
     assert like == f'<p>Liked <a href="{CITED}">example.org/post</a></p>'
 
 
 @pytest.mark.parametrize("path", FEEDS)
-def test_photos_come_along_once_with_their_alternative_text(built: Built, path: str) -> None:
+def test_photos_are_in_feeds_once_with_their_alt_text(built: Built, path: str) -> None:
     items = feed(built, path)
     assert 'alt="The sea"' in content(items["photo"])
     assert content(items["photo"]).count("<img") == 1
@@ -78,7 +78,7 @@ def test_photos_come_along_once_with_their_alternative_text(built: Built, path: 
 
 
 @pytest.mark.parametrize("path", FEEDS)
-def test_nothing_for_machines_is_in_a_feed(built: Built, path: str) -> None:
+def test_feeds_have_no_hidden_data(built: Built, path: str) -> None:
     for entry in feed(built, path).values():
         assert not re.search(r'class="|<data|h-entry', content(entry))
 
@@ -98,12 +98,12 @@ def test_a_summary_is_the_sites_own_or_absent(built: Built) -> None:
     assert not (built.output / FEEDS[0]).read_text().count('<summary type="html"></summary>')
 
 
-def test_lists_show_more_than_nothing_for_a_like(tmp_path: Path) -> None:
+def test_lists_show_a_text_for_a_like(tmp_path: Path) -> None:
     built = build(tmp_path, {"like": POSTS["like"]}, THEME="simple")
     assert "Liked" in built.text("index.html")
 
 
-def test_a_page_that_prints_its_summary_has_one_entry_still(tmp_path: Path) -> None:
+def test_a_page_that_prints_its_summary_still_has_one_entry(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "article.html").write_text(
         "<head><meta name=description content='{{ article.summary|striptags }}'></head>"
@@ -115,7 +115,7 @@ def test_a_page_that_prints_its_summary_has_one_entry_still(tmp_path: Path) -> N
     assert "In short." in built.text("told.html").partition("<hr>")[0]
 
 
-def test_words_stay_apart_where_a_theme_strips_the_tags_of_a_summary(tmp_path: Path) -> None:
+def test_words_stay_separate_if_a_theme_strips_tags_from_a_summary(tmp_path: Path) -> None:
     folder = theme(tmp_path, index="{% for a in articles %}{{ a.summary|striptags }}|{% endfor %}")
     posts = {"bookmark": post("bookmark", {"properties": {"bookmark-of": [CITED]}}, "Good.")}
     built = build(tmp_path, posts, THEME=folder)
@@ -123,7 +123,7 @@ def test_words_stay_apart_where_a_theme_strips_the_tags_of_a_summary(tmp_path: P
 
 
 @pytest.mark.parametrize("path", FEEDS)
-def test_summaries_alone_in_a_feed_are_sensible_too(tmp_path: Path, path: str) -> None:
+def test_a_feed_with_only_summaries_is_readable(tmp_path: Path, path: str) -> None:
     built = build(
         tmp_path, POSTS, RSS_FEED_SUMMARY_ONLY=True, SUMMARY_MAX_LENGTH=2, FEED_APPEND_REF=True
     )
@@ -132,7 +132,7 @@ def test_summaries_alone_in_a_feed_are_sensible_too(tmp_path: Path, path: str) -
         assert "h-entry" not in entry.summary
 
 
-def test_feeds_name_the_hub_where_there_is_one(tmp_path: Path) -> None:
+def test_feeds_name_the_configured_hub(tmp_path: Path) -> None:
     built = build(tmp_path, POSTS, INDIEAUTH_HUB="https://hub.example/?a=1&b=2")
     for path in FEEDS:
         links = feedparser.parse((built.output / path).read_bytes()).feed.links
@@ -142,7 +142,7 @@ def test_feeds_name_the_hub_where_there_is_one(tmp_path: Path) -> None:
     assert BRIDGE in built.text("index.html")
 
 
-def test_addresses_that_are_not_ascii_are_found_again(tmp_path: Path) -> None:
+def test_non_ascii_urls_are_found_in_feeds(tmp_path: Path) -> None:
     posts = {"übung": post("übung", note({"like-of": [CITED]}))}
     built = build(tmp_path, posts)
     (entry,) = feedparser.parse((built.output / FEEDS[0]).read_bytes()).entries

@@ -23,7 +23,7 @@ def is_tombstone(text: str) -> bool:
     return [meta["content"] for meta in page.select('meta[http-equiv="Status"]')] == ["410 Gone"]
 
 
-def test_a_deleted_post_and_its_former_addresses_have_a_page_that_says_so(tmp_path: Path) -> None:
+def test_a_deleted_post_and_its_former_urls_have_a_tombstone_page(tmp_path: Path) -> None:
     bury(tmp_path, pages=["a.html", "old/index.html"], url="https://s.example/a.html")
     built = build(tmp_path, {"b": post("b", note({}), "Words")})
     for path in ("a.html", "old/index.html"):
@@ -35,7 +35,7 @@ def test_a_deleted_post_and_its_former_addresses_have_a_page_that_says_so(tmp_pa
     assert not is_tombstone(built.text("b.html"))
 
 
-def test_a_post_at_the_same_address_is_shown(tmp_path: Path) -> None:
+def test_a_new_post_at_the_same_url_is_shown(tmp_path: Path) -> None:
     bury(tmp_path, pages=["a.html", "c.html"])
     posts = {
         "a": post("a", note({}), "I am back"),
@@ -50,7 +50,7 @@ def test_a_post_at_the_same_address_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "pages", [["../outside.html"], ["/etc/x"], "a.html", [1, None], ["content\\x"], [""]]
 )
-def test_what_names_no_page_of_the_site_is_none(
+def test_a_tombstone_for_a_page_outside_the_site_is_ignored(
     pages: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bury(tmp_path, pages=pages)
@@ -61,14 +61,14 @@ def test_what_names_no_page_of_the_site_is_none(
     assert not any(is_tombstone(file.read_text()) for file in tmp_path.rglob("x*.html"))
 
 
-def test_the_files_themselves_are_not_served(tmp_path: Path) -> None:
+def test_tombstone_files_are_not_copied_to_the_output(tmp_path: Path) -> None:
     bury(tmp_path, pages=["a.html"])
     built = build(tmp_path, {"b": post("b", note({}), "Words")}, STATIC_PATHS=[""])
     assert is_tombstone(built.text("a.html"))
     assert not list((tmp_path / "output").rglob("*.json"))
 
 
-def test_hosts_that_can_be_told_to_answer_410_are_told(tmp_path: Path) -> None:
+def test_hosts_are_configured_to_answer_410_where_possible(tmp_path: Path) -> None:
     bury(tmp_path, pages=["old/a/index.html", "b.html", "c.html", "odd name.html", "é.html"])
     built = build(tmp_path, {"c": post("c", note({}), "I am back")}, SITEURL="https://s.example/x")
     assert is_tombstone(built.text("b.html"))

@@ -19,7 +19,7 @@ def written(folder: Path, name: str) -> str:
     return (folder / name).read_text("utf-8")
 
 
-def test_each_host_has_its_own_form(tmp_path: Path) -> None:
+def test_each_host_has_its_own_format(tmp_path: Path) -> None:
     write(tmp_path, ALL, LINKS)
     assert '  Link: <https://b.example/m%20p?a=$1>; rel="micropub"\n' in written(
         tmp_path, "_headers"
@@ -35,7 +35,7 @@ def test_each_host_has_its_own_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["_headers", ".htaccess"])
-def test_what_is_there_stays(tmp_path: Path, name: str) -> None:
+def test_existing_lines_are_kept(tmp_path: Path, name: str) -> None:
     own = "# mine\n/assets/*\n  Cache-Control: max-age=9\n"
     (tmp_path / name).write_text(own)
     write(tmp_path, [name], LINKS)
@@ -47,7 +47,7 @@ def test_what_is_there_stays(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "own", [b"# caf\xe9\r\n/*\r\n  X-A: b\r\n", b"# \x0b\xe2\x80\xa8 odd\n/*", b"/* \n  X-A: b"]
 )
-def test_every_byte_of_the_sites_own_stays(tmp_path: Path, name: str, own: bytes) -> None:
+def test_every_byte_of_the_sites_own_file_is_kept(tmp_path: Path, name: str, own: bytes) -> None:
     (tmp_path / name).write_bytes(own)
     for _ in range(2):
         write(tmp_path, [name], LINKS)
@@ -82,7 +82,7 @@ def test_another_build_replaces_its_own_lines_only(tmp_path: Path) -> None:
         assert text.count("BEGIN indieauth") == 1
 
 
-def test_a_file_that_is_a_link_to_the_source_is_not_written_through(tmp_path: Path) -> None:
+def test_a_link_to_a_source_file_is_not_followed_for_writing(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("/*\n  X-A: b\n")
     os.link(source, tmp_path / "_headers")
@@ -91,7 +91,7 @@ def test_a_file_that_is_a_link_to_the_source_is_not_written_through(tmp_path: Pa
     assert "Link:" in written(tmp_path, "_headers")
 
 
-def test_a_build_writes_them_beside_what_the_site_brings(tmp_path: Path) -> None:
+def test_a_build_adds_the_headers_to_the_sites_own_file(tmp_path: Path) -> None:
     (tmp_path / "content" / "extra").mkdir(parents=True)
     (tmp_path / "content" / "extra" / "_headers").write_text("/*\n  X-A: b\n")
     built = build(
@@ -105,7 +105,7 @@ def test_a_build_writes_them_beside_what_the_site_brings(tmp_path: Path) -> None
     assert f"Link '<{BRIDGE}micropub>" in built.text(".htaccess")
 
 
-def test_a_site_can_do_without(tmp_path: Path) -> None:
+def test_header_files_can_be_turned_off(tmp_path: Path) -> None:
     built = build(tmp_path, {"a": post("a")}, INDIEAUTH_HEADERS=[])
     assert not (built.output / "_headers").exists()
     assert not (built.output / ".htaccess").exists()

@@ -214,7 +214,9 @@ def rels(page: str, built: Built) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("theme", MARKING)
-def test_no_post_speaks_for_the_owner(theme: str, tmp_path: Path, posts: dict[str, str]) -> None:
+def test_properties_of_a_post_do_not_change_the_sites_identity(
+    theme: str, tmp_path: Path, posts: dict[str, str]
+) -> None:
     settings = {**THEMES[theme], **SETTINGS}
     plain = build(tmp_path / "plain", {s: harmless(t) for s, t in posts.items()}, **settings)
     built = build(tmp_path / "built", posts, **settings)
@@ -259,7 +261,9 @@ def identities(built: Built, page: str) -> set[str]:
     return found
 
 
-def test_the_feeds_have_no_more_of_it(tmp_path: Path, posts: dict[str, str]) -> None:
+def test_properties_of_a_post_do_not_change_the_feeds_identity(
+    tmp_path: Path, posts: dict[str, str]
+) -> None:
     built = build(tmp_path, posts, INDIEAUTH_JSON_FEED="feed.json", **SETTINGS)
     for name in ("feeds/all.atom.xml", "feeds/all.rss.xml", "feed.json"):
         for text in BeautifulSoup(built.text(name), "xml").find_all(["content", "description"]) or [
@@ -270,13 +274,13 @@ def test_the_feeds_have_no_more_of_it(tmp_path: Path, posts: dict[str, str]) -> 
             assert not [*items(parsed["items"])], name
 
 
-def test_harmless_relations_and_classes_stay() -> None:
+def test_harmless_rels_and_classes_are_kept() -> None:
     kept = '<p class="note p-3"><a rel="nofollow noopener tag license" href="/a">x</a></p>'
     assert html.sanitise(kept) == kept
     assert not html.find_unsafe(kept)
 
 
-def test_the_owners_own_relations_stay_through_an_update(rules: SiteRules) -> None:
+def test_the_owners_own_rels_are_kept_by_an_update(rules: SiteRules) -> None:
     own = f"[me]({PROFILE}){{rel=me}}\n"
     kept = encode(
         f"{own}more", markdown=True, rules=rules, allowlist=Allowlist.of(own, "md", rules)
@@ -285,7 +289,7 @@ def test_the_owners_own_relations_stay_through_an_update(rules: SiteRules) -> No
 
 
 @pytest.mark.parametrize("about", ["content", "like-of"])
-def test_an_author_of_an_apps_choice_comes_back_and_is_not_pelicans(
+def test_an_author_set_by_an_app_is_returned_and_is_not_pelicans_author(
     about: str, rules: SiteRules
 ) -> None:
     given = {about: ("https://quoted.example/",), "author": ("Eve",)}

@@ -34,7 +34,7 @@ def test_bridge_and_plugin_agree_on_the_type(properties: dict[str, Json], expect
         ("Real Title", "Real Title"),
     ],
 )
-def test_a_title_that_a_hand_has_written_is_the_name(title: str, name: str) -> None:
+def test_a_handwritten_title_is_the_name(title: str, name: str) -> None:
     digest = title_digest("Tom &amp; me: a walk")
     line = json.dumps({"properties": {}, "title": "synthetic", "title-digest": digest})
     article = SimpleNamespace(metadata={"mf2": line}, url="a.html", title=title, _content="")

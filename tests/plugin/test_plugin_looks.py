@@ -30,7 +30,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-async def test_a_browser_shows_what_is_for_people(
+async def test_a_browser_shows_only_text_for_people(
     tmp_path: Path, chromium: Browser, theme: str
 ) -> None:
     built = build(tmp_path, POSTS, **THEMES[theme])

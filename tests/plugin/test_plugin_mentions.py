@@ -66,7 +66,7 @@ def site(folder: Path, *mentions: Mapping[str, Any], **settings: Any) -> Built:
 
 
 @pytest.mark.parametrize("name", list(THEMES))
-def test_each_kind_is_on_its_post_and_once(tmp_path: Path, name: str) -> None:
+def test_each_kind_of_mention_is_on_its_post_once(tmp_path: Path, name: str) -> None:
     settings = THEMES[name]
     built = site(tmp_path, *EVERY, **settings)
     entry = built.entry("hello.html")
@@ -90,7 +90,7 @@ def test_each_kind_is_on_its_post_and_once(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["simple", "notmyidea", "sample"])
-def test_where_there_is_nothing_no_byte_is_other(tmp_path: Path, name: str) -> None:
+def test_without_mentions_the_output_is_unchanged(tmp_path: Path, name: str) -> None:
     built = site(tmp_path / "a", *EVERY, **THEMES[name])
     without = build(tmp_path / "b", POSTS, INDIEAUTH_MENTIONS=False, **THEMES[name])
     for path in {*built.pages(), "feeds/all.atom.xml", "feeds/all.rss.xml"} - {"hello.html"}:
@@ -100,7 +100,7 @@ def test_where_there_is_nothing_no_byte_is_other(tmp_path: Path, name: str) -> N
     assert "amy" not in off.text("hello.html")
 
 
-def test_the_files_are_never_copied(tmp_path: Path) -> None:
+def test_mention_files_are_not_copied_to_the_output(tmp_path: Path) -> None:
     paths = [".", "", "mentions", "mentions/hello", "media"]
     put(tmp_path, *EVERY)
     write(tmp_path, {"content/mentions/rules.json": "{}", "content/mentions/gone/1.json": "{}"})
@@ -127,7 +127,7 @@ def test_a_post_keeps_its_mentions_when_it_or_the_site_moves(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", list(THEMES))
-def test_strangers_texts_are_texts_in_any_theme(tmp_path: Path, name: str) -> None:
+def test_markup_in_mentions_is_text_in_any_theme(tmp_path: Path, name: str) -> None:
     bad = [
         mention(kind, "eve", content={"text": XSS}, name=XSS, url=url)
         for kind in PROPERTIES
@@ -158,7 +158,7 @@ def test_a_page_has_its_mentions_for_a_theme_that_shows_them(tmp_path: Path) -> 
     assert page == "https://amy.example/like-of"
 
 
-def test_what_is_said_of_the_home_page_is_given_to_every_template(tmp_path: Path) -> None:
+def test_mentions_of_the_home_page_are_available_in_every_template(tmp_path: Path) -> None:
     said = (
         "{% for each in home_mentions.likes %}{{ each.url }} {% endfor %}{{ home_mentions.count }}"
     )
@@ -170,7 +170,7 @@ def test_what_is_said_of_the_home_page_is_given_to_every_template(tmp_path: Path
     assert built.text("hello.html") == "https://amy.example/like-of 1"
 
 
-def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
+def test_unreadable_files_are_skipped_and_markup_is_escaped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = mention("in-reply-to", "eve", content={"text": XSS}, name=XSS)
@@ -200,7 +200,7 @@ def test_what_cannot_be_read_is_passed_over_and_strangers_text_is_text(
     assert sum("is ignored" in record.message for record in caplog.records) == 3
 
 
-def test_likes_of_copies_elsewhere_are_counted_without_names(tmp_path: Path) -> None:
+def test_likes_of_copies_are_counted_without_names(tmp_path: Path) -> None:
     copies = {"https://a.example/1": {"like-of": 3, "repost-of": 1}, "https://b.example/2": {}}
     counts = json.dumps({"wm-target": f"{SITE}/hello.html", "counts": copies})
     write(tmp_path, {"content/mentions/hello/counts.json": counts})
@@ -208,7 +208,7 @@ def test_likes_of_copies_elsewhere_are_counted_without_names(tmp_path: Path) -> 
     assert "And 4 more" in page
 
 
-def test_the_words_and_the_form_are_the_sites(tmp_path: Path) -> None:
+def test_labels_and_the_form_can_be_configured(tmp_path: Path) -> None:
     put(tmp_path, *EVERY)
     words = {"replies": "Antworten", "mention-send": "Los"}
     endpoint = f"{BRIDGE}webmention"
@@ -222,7 +222,7 @@ def test_the_words_and_the_form_are_the_sites(tmp_path: Path) -> None:
     assert f'<link rel="webmention" href="{endpoint}" />' in page
 
 
-def test_a_theme_of_ones_own_has_lists_and_a_macro(tmp_path: Path) -> None:
+def test_themes_can_use_lists_and_a_macro(tmp_path: Path) -> None:
     own = theme(
         tmp_path,
         article='{% import "indieauth/entry.html" as indieauth %}'
@@ -237,7 +237,7 @@ def test_a_theme_of_ones_own_has_lists_and_a_macro(tmp_path: Path) -> None:
     assert page.count("<h3>Replies</h3>") == 1
 
 
-def test_a_theme_that_escapes_nothing_shows_strangers_texts_as_text(tmp_path: Path) -> None:
+def test_markup_in_mentions_is_text_in_a_theme_without_autoescape(tmp_path: Path) -> None:
     bad = mention("in-reply-to", "eve", content={"text": f"{XSS}\n{XSS}"}, name=XSS, via=XSS)
     bad["author"]["name"] = XSS
     bad["wm-children"] = [{"url": "https://c.example/?a=1&b=2", "author": {"name": XSS}}]
@@ -250,7 +250,7 @@ def test_a_theme_that_escapes_nothing_shows_strangers_texts_as_text(tmp_path: Pa
         assert soup.get_text().count(XSS) >= 3, "nothing is escaped twice"
 
 
-def test_a_folder_of_another_name(tmp_path: Path) -> None:
+def test_a_mentions_folder_with_another_name(tmp_path: Path) -> None:
     put(tmp_path, *EVERY, below="said/hello")
     built = build(tmp_path, POSTS, INDIEAUTH_MENTIONS="said", STATIC_PATHS=["."])
     assert len(built.entry("hello.html")["like"]) == 2
@@ -258,13 +258,13 @@ def test_a_folder_of_another_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("published", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
-def test_a_time_that_no_clock_shows_does_not_stop_the_build(tmp_path: Path, published: str) -> None:
+def test_an_invalid_time_does_not_stop_the_build(tmp_path: Path, published: str) -> None:
     built = site(tmp_path, mention("in-reply-to", "amy", published=published), EVERY[1])
     assert "amy says" in built.text("hello.html")
     assert "Bob" in built.text("hello.html")
 
 
-def test_answers_nested_without_end_do_not_stop_the_build(tmp_path: Path) -> None:
+def test_endlessly_nested_replies_do_not_stop_the_build(tmp_path: Path) -> None:
     nested = mention("in-reply-to", "amy")
     for _ in range(400):
         nested = mention("in-reply-to", "amy") | {"wm-children": [nested]}

@@ -30,7 +30,7 @@ def order(folder: Path, seed: int) -> str:
     ).stdout.splitlines()[-1]
 
 
-def test_equal_posts_have_one_order(tmp_path: Path) -> None:
+def test_equal_posts_have_a_fixed_order(tmp_path: Path) -> None:
     posts = {
         f"content/{category}/{number}.md": post("same", title=f"post-{number}", category=category)
         for number, category in enumerate("fbdaecgh")

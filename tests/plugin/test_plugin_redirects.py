@@ -14,7 +14,7 @@ def moved(slug: str, *aliases: str, **keys: Any) -> str:
     return post(slug, note({}, aliases=list(aliases)), "Words", **keys)
 
 
-def test_a_former_address_leads_to_the_present_one(tmp_path: Path) -> None:
+def test_a_former_url_redirects_to_the_present_one(tmp_path: Path) -> None:
     posts = {"a": moved("a", "old/a.html", "older/"), "b": moved("b", "/b-once.html")}
     built = build(tmp_path, posts)
     for path, slug in {"old/a.html": "a", "older/index.html": "a", "b-once.html": "b"}.items():
@@ -34,7 +34,7 @@ def test_a_former_address_leads_to_the_present_one(tmp_path: Path) -> None:
         assert 'rel="micropub"' in built.text(path)
 
 
-def test_what_is_really_there_wins(tmp_path: Path) -> None:
+def test_an_existing_page_takes_precedence(tmp_path: Path) -> None:
     (tmp_path / "content" / "media").mkdir(parents=True)
     (tmp_path / "content" / "media" / "a.html").write_text("static")
     taken = ["b.html", "index.html", "tag/x.html", "media/a.html", "category/notes.html"]
@@ -55,7 +55,7 @@ def test_a_page_left_from_an_earlier_build_is_replaced(tmp_path: Path) -> None:
     assert again.text("a.html") == built.text("a.html")
 
 
-def test_the_first_of_two_posts_keeps_the_address(tmp_path: Path) -> None:
+def test_the_first_of_two_posts_keeps_the_former_url(tmp_path: Path) -> None:
     built = build(tmp_path, {"a": moved("a", "x.html"), "b": moved("b", "x.html")})
     assert built.text("x.html").count("refresh") == 1
 
@@ -63,7 +63,7 @@ def test_the_first_of_two_posts_keeps_the_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "alias", ["../up.html", "..", "", ".", "a/../../up.html", "\\up", "a.html/b"]
 )
-def test_a_path_that_cannot_be_is_left_out(tmp_path: Path, alias: str) -> None:
+def test_an_impossible_path_is_left_out(tmp_path: Path, alias: str) -> None:
     built = build(tmp_path, {"a": moved("a", alias)})
     assert not (tmp_path / "up.html").exists()
     assert "refresh" not in built.text("a.html")
@@ -77,12 +77,12 @@ def test_a_title_cannot_break_out_of_a_redirect(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in built.text("x.html")
 
 
-def test_a_draft_is_not_pointed_at(tmp_path: Path) -> None:
+def test_nothing_redirects_to_a_draft(tmp_path: Path) -> None:
     built = build(tmp_path, {"a": moved("a", "x.html", status="draft")})
     assert (built.output / "drafts" / "a.html").exists()
     assert not (built.output / "x.html").exists()
 
 
-def test_the_words_are_the_sites_own(tmp_path: Path) -> None:
+def test_the_text_of_redirects_can_be_configured(tmp_path: Path) -> None:
     built = build(tmp_path, {"a": moved("a", "x.html")}, INDIEAUTH_WORDS={"moved": "Umgezogen"})
     assert "Umgezogen" in built.text("x.html")

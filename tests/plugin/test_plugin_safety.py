@@ -80,7 +80,7 @@ PROPERTIES: dict[str, Any] = {
 
 @pytest.mark.parametrize("theme", SPREAD)
 @pytest.mark.parametrize("root", ["h-entry", "h-event", "h-review", 'h-"><script>'])
-def test_nothing_from_a_post_breaks_out(tmp_path: Path, theme: str, root: str) -> None:
+def test_content_of_a_post_cannot_inject_markup(tmp_path: Path, theme: str, root: str) -> None:
     title = html.escape("<script>alert(3)</script>" + EVIL, quote=True).replace("{", "&#123;")
     mf2 = {"type": [root], "properties": PROPERTIES, "syndicate-to": [EVIL], "aliases": [EVIL]}
     built = build(
@@ -108,7 +108,7 @@ def test_nothing_from_a_post_breaks_out(tmp_path: Path, theme: str, root: str) -
 
 
 @pytest.mark.parametrize("url", EVIL_URLS)
-def test_only_addresses_of_the_web_become_links(url: str) -> None:
+def test_only_web_urls_become_links(url: str) -> None:
     urls = Urls(SITE, SITE, {}, "{path}")
     assert urls.web(url) is None
     assert urls.any(url) is None
@@ -127,12 +127,12 @@ def test_only_addresses_of_the_web_become_links(url: str) -> None:
         ("|static|/media/a.jpg", f"{SITE}/media/a.jpg"),
     ],
 )
-def test_addresses_keep_their_meaning(url: str, safe: str) -> None:
+def test_urls_keep_their_meaning(url: str, safe: str) -> None:
     assert Urls(SITE, SITE, {}, "{path}").web(url) == safe
 
 
 @pytest.mark.parametrize("url", ["mailto:ann@example.com", "tel:+49", "geo:1,2"])
-def test_a_card_may_also_be_reached_otherwise(url: str) -> None:
+def test_a_card_may_have_other_contact_urls(url: str) -> None:
     urls = Urls(SITE, SITE, {}, "{path}")
     assert urls.any(url) == url
     assert urls.web(url) is None
@@ -153,7 +153,7 @@ def test_a_card_may_also_be_reached_otherwise(url: str) -> None:
         "[" * 100_000,
     ],
 )
-def test_a_broken_line_costs_no_post(
+def test_an_invalid_mf2_line_does_not_remove_the_post(
     tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     built = build(tmp_path, {"a": post("a", None, "Words").replace("Slug:", f"Mf2: {line}\nSlug:")})
@@ -162,7 +162,7 @@ def test_a_broken_line_costs_no_post(
         assert "Mf2 line" in caplog.text
 
 
-def test_titles_cannot_break_out_through_striptags(tmp_path: Path) -> None:
+def test_titles_cannot_inject_markup_through_striptags(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "article.html").write_text(
         "<p>{{ article.title|striptags }}</p><i>{{ article.title|striptags|truncate(9999) }}</i>"
@@ -183,7 +183,7 @@ def test_titles_cannot_break_out_through_striptags(tmp_path: Path) -> None:
     assert soup("s")[0].text == "Tom%20%26%20Jerry%20%3Cscript%3Ealert%28%22x%22%29%3C/script%3E"
 
 
-def test_filters_take_everything_that_they_took_before() -> None:
+def test_patched_filters_accept_the_same_input() -> None:
     environment = Environment(autoescape=False)  # as Pelican's is
     before = Environment(autoescape=False)
     prepare(environment)
@@ -191,7 +191,7 @@ def test_filters_take_everything_that_they_took_before() -> None:
         assert environment.from_string(source).render() == before.from_string(source).render()
 
 
-def test_a_strangers_html_is_quoted_as_text(tmp_path: Path) -> None:
+def test_html_of_a_citation_is_escaped(tmp_path: Path) -> None:
     content = (
         '<p>Hi <b>you</b></p><script>bad()</script><a href="javascript:x">link</a> &amp; 1 < 2'
     )
@@ -204,7 +204,7 @@ def test_a_strangers_html_is_quoted_as_text(tmp_path: Path) -> None:
     assert target["properties"]["content"] == ["Hi youlink & 1 < 2"]
 
 
-def test_quotations_are_short(tmp_path: Path) -> None:
+def test_citations_are_truncated(tmp_path: Path) -> None:
     cite = {
         "type": ["h-cite"],
         "properties": {"url": ["https://example.org/"], "content": ["word " * 1000]},
@@ -214,7 +214,7 @@ def test_quotations_are_short(tmp_path: Path) -> None:
     assert len(target["properties"]["content"][0]) < 510
 
 
-def test_the_line_survives_pelican_as_it_is(tmp_path: Path) -> None:
+def test_pelican_keeps_the_mf2_line_unchanged(tmp_path: Path) -> None:
     alt = "quotes \" ' ; <b> & {static} \\ line\nbreak é 😀"
     mf2 = note({"photo": [{"value": "https://example.org/a.jpg", "alt": alt}]})
     assert "\n" not in json.dumps(mf2)
@@ -223,7 +223,7 @@ def test_the_line_survives_pelican_as_it_is(tmp_path: Path) -> None:
     assert photo["alt"] == alt.replace("\n", " ")
 
 
-def test_characters_that_no_file_can_hold_do_not_end_the_build(tmp_path: Path) -> None:
+def test_invalid_characters_do_not_stop_the_build(tmp_path: Path) -> None:
     bad = "a\x00b\x0bc\ud800d\uffffe"
     cite = {"type": ["h-cite"], "properties": {"url": ["https://e.example/"], "name": [bad]}}
     mf2 = note(

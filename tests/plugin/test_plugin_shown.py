@@ -157,7 +157,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("slug", SHOWN)
-def test_people_read_what_was_posted_and_so_do_parsers(built: Built, slug: str) -> None:
+def test_posted_properties_are_shown_and_parsed(built: Built, slug: str) -> None:
     _, words, expected = SHOWN[slug]
     page = BeautifulSoup(built.text(f"{slug}.html"), "html.parser").find(class_="h-entry")
     assert page is not None
@@ -173,7 +173,7 @@ def test_people_read_what_was_posted_and_so_do_parsers(built: Built, slug: str) 
 
 
 @pytest.mark.parametrize("root", ["recipe", "product", "resume"])
-def test_a_post_has_the_root_that_it_came_with(built: Built, root: str) -> None:
+def test_a_post_keeps_its_root_class(built: Built, root: str) -> None:
     (entry,) = [e for e in built.parsed(f"{root}.html")["items"] if "h-entry" in e["type"]]
     assert set(entry["type"]) == {"h-entry", f"h-{root}"}
 
@@ -196,13 +196,13 @@ def test_steps_are_a_list_without_attributes(built: Built) -> None:
     assert steps["html"] == "<ol><li>Mix it</li></ol>"
 
 
-def test_a_summary_alone_is_there_to_read(built: Built) -> None:
+def test_a_post_with_only_a_summary_shows_it(built: Built) -> None:
     assert built.entry("summary.html")["summary"] == [SUMMARY]
     page = BeautifulSoup(built.text("summary.html"), "html.parser")
     assert page.find(class_="p-summary").get_text() == SUMMARY  # type: ignore[union-attr]
 
 
-def test_a_long_address_can_be_broken_on_a_phone(tmp_path: Path) -> None:
+def test_a_long_url_can_wrap_on_a_phone(tmp_path: Path) -> None:
     long, short = f"https://example.org/{'a' * 60}", "https://example.org/a"
     posts = {"a": post("a", unnamed(like_of=[long, short], wish_of=long, mood=long))}
     page = BeautifulSoup(build(tmp_path, posts).text("a.html"), "html.parser")
@@ -210,7 +210,7 @@ def test_a_long_address_can_be_broken_on_a_phone(tmp_path: Path) -> None:
     assert [("anywhere" in str(a.get("style"))) for a in links] == [True, False, True, True]
 
 
-def test_a_long_address_in_a_text_can_be_broken_on_a_phone(tmp_path: Path) -> None:
+def test_a_long_url_in_a_text_can_wrap_on_a_phone(tmp_path: Path) -> None:
     long = f"<https://example.org/{'a' * 60}>"
     posts = {
         "long": post("long", note({}), f"See {long}"),
@@ -228,7 +228,7 @@ def test_a_long_address_in_a_text_can_be_broken_on_a_phone(tmp_path: Path) -> No
         assert "overflow-wrap" not in site.text(feed), feed
 
 
-def test_a_text_that_is_written_to_the_left_begins_at_the_right(tmp_path: Path) -> None:
+def test_right_to_left_text_is_aligned_right(tmp_path: Path) -> None:
     long = f"<https://example.org/{'a' * 60}>"
     texts = {"he": "שלום", "ar": f"مرحبا {long}", "en": "Hello", "ja": "日本語"}
     posts = {slug: post(slug, note({}), text) for slug, text in texts.items()}
@@ -241,7 +241,7 @@ def test_a_text_that_is_written_to_the_left_begins_at_the_right(tmp_path: Path) 
         assert "e-content" not in site.text(feed)
 
 
-def test_no_item_of_a_feed_is_empty(built: Built) -> None:
+def test_no_feed_item_is_empty(built: Built) -> None:
     atom = feedparser.parse((built.output / "feeds/all.atom.xml").read_bytes())
     said = {entry.link: entry.content[0].value for entry in atom.entries}
     said |= {
@@ -255,7 +255,9 @@ def test_no_item_of_a_feed_is_empty(built: Built) -> None:
 
 
 @pytest.mark.parametrize("theme", ["simple", "notmyidea", "sample"])
-def test_kinds_can_stay_out_of_the_home_page_and_the_main_feeds(tmp_path: Path, theme: str) -> None:
+def test_post_types_can_be_excluded_from_the_home_page_and_main_feeds(
+    tmp_path: Path, theme: str
+) -> None:
     like = note({"like-of": [TRACK]})
     posts = {f"like-{n}": post(f"like-{n}", like, category="likes") for n in range(12)}
     posts["words"] = post("words", note({}), "Some words.", date="2026-11-01T10:00:00+01:00")
@@ -281,7 +283,7 @@ def test_kinds_can_stay_out_of_the_home_page_and_the_main_feeds(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kinds", ["like", ["likes"], 7, [None]])
-def test_kinds_that_are_none_end_the_build(tmp_path: Path, kinds: Any) -> None:
+def test_unknown_post_types_in_settings_stop_the_build(tmp_path: Path, kinds: Any) -> None:
     with pytest.raises(SettingError, match="INDIEAUTH_NOT_ON_HOME"):
         build(tmp_path, {}, INDIEAUTH_NOT_ON_HOME=kinds)
 
@@ -292,7 +294,7 @@ def _plain(value: Any) -> Any:
     return value["value"] if "value" in value else value["properties"]["name"][0]
 
 
-def test_posts_say_that_they_are_for_bridgy_fed_where_the_site_wants_it(tmp_path: Path) -> None:
+def test_posts_have_a_bridgy_fed_link_if_configured(tmp_path: Path) -> None:
     posts = {"a": post("a", note({}), "Words")}
     assert "fed.brid.gy" not in build(tmp_path, posts).text("a.html")
     built = build(tmp_path, posts, INDIEAUTH_BRIDGY_FED=True)

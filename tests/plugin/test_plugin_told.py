@@ -24,7 +24,7 @@ ANSWER = {
 
 
 @pytest.mark.parametrize("name", THEMES)
-def test_the_links_of_a_post_and_no_others(name: str, tmp_path: Path) -> None:
+def test_webmentions_go_to_the_links_of_a_post_and_no_others(name: str, tmp_path: Path) -> None:
     properties = {"in-reply-to": [REPLY], "syndication": ["https://social.example/@me/1"]}
     posts = {
         "a": post("a", note(properties), f"Words, and [a link]({TARGET})."),

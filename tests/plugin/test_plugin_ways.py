@@ -72,7 +72,7 @@ def run(folder: Path, *arguments: str, path: str = str(ROOT), **settings: Any) -
 
 
 @pytest.mark.parametrize("name", ["simple", "notmyidea", "reflex", "sample"])
-def test_unconfigured_it_changes_no_byte(tmp_path: Path, name: str) -> None:
+def test_without_settings_the_output_is_unchanged(tmp_path: Path, name: str) -> None:
     write(with_photo(tmp_path) / "content", {f"{slug}.md": text for slug, text in POSTS.items()})
     unset = dict.fromkeys((*THEMES[name], "INDIEAUTH_BRIDGE", "INDIEAUTH_MARKUP"))
     chosen = {**unset, **{k: v for k, v in THEMES[name].items() if not k.startswith("INDIE")}}
@@ -95,7 +95,7 @@ def test_relative_urls_change_nothing_about_the_links(tmp_path: Path) -> None:
     assert entry["properties"]["photo"][0]["value"] == f"{SITE}/media/b.jpg"
 
 
-def test_without_a_site_address_pages_still_have_one_entry(tmp_path: Path) -> None:
+def test_without_siteurl_pages_still_have_one_entry(tmp_path: Path) -> None:
     built = build(with_photo(tmp_path), POSTS, SITEURL="")
     assert built.entry("photo.html")["photo"][0]["value"] == f"{SITE}/media/b.jpg"
 
@@ -109,7 +109,7 @@ def test_a_cache_changes_nothing(tmp_path: Path, layer: str) -> None:
     assert files(build(tmp_path, POSTS, **{**cache, "LOAD_CONTENT_CACHE": False}).output) == first
 
 
-def test_one_process_can_build_again_and_again(tmp_path: Path) -> None:
+def test_one_process_can_build_repeatedly(tmp_path: Path) -> None:
     first = files(build(with_photo(tmp_path), POSTS).output)
     assert files(build(tmp_path, POSTS).output) == first
     changed = build(tmp_path, POSTS, INDIEAUTH_BRIDGE="https://other.example/")
@@ -119,7 +119,7 @@ def test_one_process_can_build_again_and_again(tmp_path: Path) -> None:
     assert "h-entry" not in without.text("hand.html")
 
 
-def test_it_may_come_first_or_last_or_twice(tmp_path: Path) -> None:
+def test_the_plugin_may_be_listed_first_last_or_twice(tmp_path: Path) -> None:
     def shout(generators: Any) -> None:
         for article in generators[0].articles:
             article._content = article._content.replace("more", "MORE")
@@ -146,7 +146,7 @@ def test_it_may_come_first_or_last_or_twice(tmp_path: Path) -> None:
         assert gzip.decompress(page.with_suffix(".html.gz").read_bytes()) == page.read_bytes()
 
 
-def test_another_plugin_may_ask_for_content_before_its_time(tmp_path: Path) -> None:
+def test_another_plugin_may_access_content_early(tmp_path: Path) -> None:
     def ask(generator: Any) -> None:
         for article in generator.articles:
             assert "h-entry" not in article.content + article.summary
@@ -190,7 +190,7 @@ def test_sites_in_several_languages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["media", "uploads"])
-def test_uploads_are_copied_without_being_asked_for(tmp_path: Path, folder: str) -> None:
+def test_uploads_are_copied_without_a_setting(tmp_path: Path, folder: str) -> None:
     write(tmp_path / "content", {f"{folder}/b.jpg": "jpeg"})
     posts = {"a": post("a", note({"photo": [f"{{static}}/{folder}/b.jpg"]}))}
     built = build(tmp_path, posts, INDIEAUTH_MEDIA_FOLDER=folder)
@@ -198,7 +198,7 @@ def test_uploads_are_copied_without_being_asked_for(tmp_path: Path, folder: str)
     assert built.entry("a.html")["photo"] == [{"alt": "", "value": f"{SITE}/{folder}/b.jpg"}]
 
 
-def test_a_file_that_is_moved_on_its_way_is_found(tmp_path: Path) -> None:
+def test_a_file_moved_by_another_plugin_is_found(tmp_path: Path) -> None:
     built = build(
         with_photo(tmp_path),
         POSTS,
@@ -210,7 +210,7 @@ def test_a_file_that_is_moved_on_its_way_is_found(tmp_path: Path) -> None:
     assert (built.output / "files" / "media" / "b.jpg").exists()
 
 
-def test_a_theme_that_marks_up_itself_is_left_alone(tmp_path: Path) -> None:
+def test_a_theme_with_its_own_markup_is_left_alone(tmp_path: Path) -> None:
     page = '<head></head><body><article class="h-entry">{{ article.content }}</article></body>'
     folder = theme(tmp_path, article=page)
     built = build(with_photo(tmp_path), POSTS, THEME=folder)
@@ -218,7 +218,7 @@ def test_a_theme_that_marks_up_itself_is_left_alone(tmp_path: Path) -> None:
     assert "e-content" not in built.text("hand.html")
 
 
-def test_macros_for_themes_that_mark_up_themselves(tmp_path: Path) -> None:
+def test_macros_for_themes_with_their_own_markup(tmp_path: Path) -> None:
     page = (
         '{% import "indieauth/entry.html" as indieauth %}<head></head><body>'
         '<article class="h-entry">{{ indieauth.facts(article) }}'
@@ -255,7 +255,7 @@ def test_a_theme_can_replace_the_macros(tmp_path: Path) -> None:
     assert built.text("like.html") == "mine: like"
 
 
-def test_words_in_another_language(tmp_path: Path) -> None:
+def test_labels_in_another_language(tmp_path: Path) -> None:
     words = {"like-of": "Gefällt <mir>"}
     built = build(with_photo(tmp_path), POSTS, INDIEAUTH_WORDS=words)
     assert "Gefällt &lt;mir&gt; <a" in built.text("like.html")
@@ -289,7 +289,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("plugins", [None, ["indieauth"], ["pelican_indieauth", "indieauth"]])
-def test_pelican_finds_it_by_itself_once_it_is_installed(
+def test_pelican_finds_the_installed_plugin(
     tmp_path: Path, installed: Path, plugins: list[str] | None
 ) -> None:
     write(tmp_path / "content", {"like.md": POSTS["like"]})
@@ -300,7 +300,7 @@ def test_pelican_finds_it_by_itself_once_it_is_installed(
 
 
 @pytest.mark.cold
-def test_importing_it_is_light() -> None:
+def test_importing_the_plugin_is_cheap() -> None:
     code = (
         "import sys, pelican; before = set(sys.modules);"
         "import pelican_indieauth as plugin; plugin.register();"

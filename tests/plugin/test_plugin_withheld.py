@@ -24,7 +24,7 @@ def words(site: Built) -> str:
     )
 
 
-def test_a_draft_of_an_apps_is_nowhere(tmp_path: Path) -> None:
+def test_a_draft_created_by_an_app_is_not_in_the_output(tmp_path: Path) -> None:
     site = build(
         tmp_path,
         {
@@ -48,7 +48,7 @@ def test_a_draft_of_an_apps_is_nowhere(tmp_path: Path) -> None:
     assert "hidden-tag" not in words(site)
 
 
-def test_drafts_by_hand_are_private_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_handwritten_drafts_are_withheld_if_configured(tmp_path: Path) -> None:
     draft = post("by-hand", body="Hush-hush.", status="draft")
     (tmp_path / "content" / "pages").mkdir(parents=True)
     (tmp_path / "content" / "pages" / "page.md").write_text(draft.replace("by-hand", "a-page"))
@@ -57,7 +57,7 @@ def test_drafts_by_hand_are_private_where_that_is_asked_for(tmp_path: Path) -> N
     assert not (site.output / "drafts").exists()
 
 
-def test_without_a_setting_of_the_plugins_nothing_is_withheld(tmp_path: Path) -> None:
+def test_without_settings_nothing_is_withheld(tmp_path: Path) -> None:
     site = build(
         tmp_path, {"d": post("d", DRAFT, status="draft")}, INDIEAUTH_BRIDGE=None, **SETTINGS
     )
@@ -65,7 +65,7 @@ def test_without_a_setting_of_the_plugins_nothing_is_withheld(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("zone", ["+01:00", ""])
-def test_a_post_of_the_future_waits_for_its_time(tmp_path: Path, zone: str) -> None:
+def test_a_scheduled_post_is_withheld_until_its_date(tmp_path: Path, zone: str) -> None:
     def at(**delta: float) -> str:
         return f"{datetime.now(UTC) + timedelta(**delta):%Y-%m-%dT%H:%M:%S}{zone}"
 
@@ -85,7 +85,7 @@ def test_a_post_of_the_future_waits_for_its_time(tmp_path: Path, zone: str) -> N
     assert "Long since." in site.text("past.html")
 
 
-def test_the_owners_preview_is_the_page_as_the_theme_has_it(
+def test_the_preview_is_the_page_in_the_theme(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     previews = tmp_path / "previews"

@@ -63,7 +63,7 @@ async def test_203_a_photo_by_its_url_in_json(client: Client) -> None:
         assert await client.photos(await client.page(url)) == [photo]
 
 
-async def test_204_a_nested_object_is_stored_whole(client: Client) -> None:
+async def test_204_a_nested_object_is_stored_unchanged(client: Client) -> None:
     place = {
         "type": ["h-card"],
         "properties": {
@@ -125,7 +125,7 @@ async def test_301_two_uploaded_photos(client: Client) -> None:
     assert len(set(await client.photos(await client.page(answer.location)))) == 2
 
 
-async def test_a_post_with_nothing_to_see_is_refused(client: Client) -> None:
+async def test_a_post_without_visible_content_is_refused(client: Client) -> None:
     for properties in (
         {"content": ["\u200b"]},
         {"content": [{"html": "<p><br></p>"}]},

@@ -7,7 +7,7 @@ import asyncio
 from bridge_kit import Client
 
 
-async def test_others_are_answered_while_markdown_takes_its_time(client: Client) -> None:
+async def test_slow_markdown_does_not_delay_other_requests(client: Client) -> None:
     # Python-Markdown looks for the end of each bracket.
     slow = asyncio.create_task(client.create(name=["Brackets"], content=["[" * 1500]))
     answered = 0

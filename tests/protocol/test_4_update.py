@@ -28,7 +28,7 @@ async def test_401_a_value_is_added(client: Client) -> None:
     assert (await client.source(url))["category"] == ["first", "second"]
 
 
-async def test_402_a_value_is_added_to_a_property_that_was_not_there(client: Client) -> None:
+async def test_402_a_value_is_added_to_an_absent_property(client: Client) -> None:
     url = await client.create(content=["None yet"])
     await update(client, url, add={"category": ["first"]})
     await client.page(url, lambda page: page.categories == ["first"])
@@ -47,7 +47,7 @@ async def test_404_a_property_is_removed(client: Client) -> None:
     assert "category" not in await client.source(url)
 
 
-async def test_405_an_operation_that_is_no_object_is_refused(client: Client) -> None:
+async def test_405_an_operation_that_is_not_an_object_is_refused(client: Client) -> None:
     url = await client.create(content=["Unharmed"])
     before = client.bridge.git("rev-parse", "HEAD")
     answer = await client.json({"action": "update", "url": url, "replace": "words"}, 400)
@@ -56,7 +56,7 @@ async def test_405_an_operation_that_is_no_object_is_refused(client: Client) -> 
     assert (await client.source(url))["content"] == ["Unharmed"]
 
 
-async def test_an_update_that_moves_the_post_says_where_and_the_old_address_leads_there(
+async def test_an_update_that_moves_the_post_returns_the_new_url_and_the_old_one_redirects(
     client: Client,
 ) -> None:
     url = await client.create(content=["On the move"], mp_slug=["before-the-move"])
@@ -90,7 +90,7 @@ async def test_an_update_that_would_leave_an_empty_page_is_refused(client: Clien
     assert "nothing to see" in answer.json["error_description"]
 
 
-async def test_a_change_of_the_address_alone_is_refused(client: Client) -> None:
+async def test_an_update_of_the_url_alone_is_refused(client: Client) -> None:
     url = await client.create(content=["I live here"])
     operations = {"replace": {"url": ["https://elsewhere.example/"]}}
     answer = await client.json({"action": "update", "url": url, **operations}, 400)

@@ -33,7 +33,7 @@ async def test_500_501_a_deleted_post_is_gone(client: Client, act: object) -> No
 
 
 @HOW
-async def test_502_503_a_deleted_post_comes_back_as_it_was(client: Client, act: object) -> None:
+async def test_502_503_a_deleted_post_is_restored_unchanged(client: Client, act: object) -> None:
     assert callable(act)
     url = await client.create(name=["Back"], content=["I will be back"], category=["b", "a"])
     before = await client.source(url)
@@ -46,7 +46,7 @@ async def test_502_503_a_deleted_post_comes_back_as_it_was(client: Client, act: 
     assert await client.source(url) == before
 
 
-async def test_what_was_never_there_cannot_be_deleted(client: Client) -> None:
+async def test_a_post_that_never_existed_cannot_be_deleted(client: Client) -> None:
     before = client.bridge.git("rev-parse", "HEAD")
     nowhere = f"{client.bridge.site}notes/never-written/"
     for action in ("delete", "undelete", "update"):

@@ -28,7 +28,7 @@ def large_gif() -> bytes:
         pytest.param("dance.gif", "image/gif", large_gif, id="702_gif_over_two_megabytes"),
     ],
 )
-async def test_an_upload_answers_at_once_with_its_exact_type(
+async def test_an_upload_is_served_at_once_with_its_exact_type(
     client: Client, filename: str, content_type: str, data: Callable[[], bytes]
 ) -> None:
     endpoint = (await client.query(q="config"))["media-endpoint"]

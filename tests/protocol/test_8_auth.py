@@ -72,7 +72,7 @@ async def test_a_wrong_token(client: Client) -> None:
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
-async def test_a_token_in_the_address_is_none(client: Client) -> None:
+async def test_a_token_in_the_url_is_ignored(client: Client) -> None:
     url = f"{client.bridge.micropub}?access_token={client.bridge.token}"
     answer = await client.without_token().form("h=entry&content=x", 401, url)
     assert answer.error == "unauthorized"

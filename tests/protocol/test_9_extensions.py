@@ -21,7 +21,7 @@ def urls(found: dict[str, Any]) -> list[str]:
     return [item["properties"]["url"][0] for item in found["items"]]
 
 
-async def test_slugs_are_a_wish_and_never_taken_twice(client: Client, word: str) -> None:
+async def test_slugs_are_requests_and_never_used_twice(client: Client, word: str) -> None:
     made = [await client.create(content=["x"], mp_slug=[word]) for _ in range(3)]
     assert [url.rstrip("/").rsplit("/", 1)[-1] for url in made] == [word, f"{word}-2", f"{word}-3"]
 
@@ -29,7 +29,7 @@ async def test_slugs_are_a_wish_and_never_taken_twice(client: Client, word: str)
 @pytest.mark.parametrize(
     "slug", ["../../etc/passwd", "..", "/", "a/b", "Über Größe", "index", ".html", "%2e%2e"]
 )
-async def test_no_slug_leads_out_of_the_content_folder(client: Client, slug: str) -> None:
+async def test_no_slug_leads_outside_of_the_content_folder(client: Client, slug: str) -> None:
     before = set(client.bridge.git("ls-tree", "-r", "--name-only", "HEAD").splitlines())
     url = await client.create(content=["Inside"], mp_slug=[slug])
     (file,) = set(client.bridge.git("ls-tree", "-r", "--name-only", "HEAD").splitlines()) - before
@@ -39,7 +39,7 @@ async def test_no_slug_leads_out_of_the_content_folder(client: Client, slug: str
     await client.page(url)
 
 
-async def test_lists_are_paged_in_both_directions(client: Client, word: str) -> None:
+async def test_lists_are_paginated_in_both_directions(client: Client, word: str) -> None:
     made = [await client.create(content=[f"{word} {number}"]) for number in range(5)]
     asked: dict[str, Any] = {"q": "source", "filter": word, "limit": 2}
     first = await client.query(**asked)
@@ -54,7 +54,7 @@ async def test_lists_are_paged_in_both_directions(client: Client, word: str) -> 
     assert urls(await client.query(**asked, offset=2)) == urls(second)
 
 
-async def test_lists_are_narrowed(client: Client, word: str) -> None:
+async def test_lists_are_filtered(client: Client, word: str) -> None:
     note = await client.create(content=[f"{word} note"])
     like = await client.create(like_of=[f"https://b.example/{word}"])
     draft = await client.create(content=[f"{word} draft"], post_status=["draft"])
@@ -95,7 +95,7 @@ async def test_channels_are_pelican_categories(client: Client) -> None:
     await client.page(url)
 
 
-async def test_post_types_say_what_goes_with_them(client: Client) -> None:
+async def test_post_types_list_their_properties(client: Client) -> None:
     types = (await client.query(q="post-types"))["post-types"]
     assert {"note", "article", "photo", "reply", "like", "event"} <= {
         each["type"] for each in types
@@ -104,7 +104,7 @@ async def test_post_types_say_what_goes_with_them(client: Client) -> None:
         assert each.keys() == {"type", "name", "h", "properties", "required-properties"}
 
 
-async def test_an_unlisted_post_has_a_page_and_is_on_no_list(client: Client, word: str) -> None:
+async def test_an_unlisted_post_has_a_page_but_is_in_no_list(client: Client, word: str) -> None:
     url = await client.create(content=[word], visibility=["unlisted"])
     shown = await client.create(content=["After it"])
     await client.page(url)
@@ -137,9 +137,7 @@ async def test_a_scheduled_post_waits(client: Client, word: str) -> None:
     assert (await client.source(answer.location))["published"] == ["2199-01-01T00:00:00Z"]
 
 
-async def test_what_was_uploaded_first_is_the_sites_own_in_the_page(
-    client: Client, word: str
-) -> None:
+async def test_an_earlier_upload_is_shown_from_the_media_folder(client: Client, word: str) -> None:
     part = ("file", picture("olive"), {"filename": "a.jpg", "content_type": "image/jpeg"})
     photo = (await client.multipart(part, status=201, url=client.bridge.media)).location
     url = await client.create(content=[word], photo=[{"value": photo, "alt": "Olive"}])
@@ -153,7 +151,7 @@ async def test_what_was_uploaded_first_is_the_sites_own_in_the_page(
     assert "photo" not in await client.source(url)
 
 
-async def test_head_and_options_answer_without_ado(client: Client) -> None:
+async def test_head_and_options_are_supported(client: Client) -> None:
     await client.send("HEAD", client.bridge.micropub, 200)
     await client.without_token().send("OPTIONS", client.bridge.micropub, 204)
     page = await client.create(content=["For a look at the head"])
@@ -161,7 +159,7 @@ async def test_head_and_options_answer_without_ado(client: Client) -> None:
     await client.without_token().send("HEAD", page, 200)
 
 
-async def test_the_endpoints_may_be_typed_with_a_slash(client: Client) -> None:
+async def test_the_endpoints_accept_a_trailing_slash(client: Client) -> None:
     """Apps in which a token is pasted also have the endpoint's URL typed in."""
     for endpoint in (client.bridge.micropub, client.bridge.media):
         await client.send("GET", f"{endpoint}/?q=config")
@@ -172,7 +170,7 @@ async def test_the_endpoints_may_be_typed_with_a_slash(client: Client) -> None:
         await client.multipart(file, status=201, url=f"{endpoint}/")
 
 
-async def test_what_source_tells_can_be_sent_back_without_a_change(
+async def test_the_source_can_be_sent_back_as_an_update_without_effect(
     client: Client, word: str
 ) -> None:
     """Micropublish and other editors send all properties back."""
@@ -188,7 +186,7 @@ async def test_what_source_tells_can_be_sent_back_without_a_change(
     assert set(some["properties"]) == {"url", "mp-slug", "mp-channel", "content"}
 
 
-async def test_a_list_is_narrowed_to_a_channel(client: Client, word: str) -> None:
+async def test_a_list_is_filtered_by_channel(client: Client, word: str) -> None:
     article = await client.create(content=[word], mp_channel=["articles"])
     await client.create(content=[word])
     asked: dict[str, Any] = {"q": "source", "filter": word}
@@ -197,9 +195,7 @@ async def test_a_list_is_narrowed_to_a_channel(client: Client, word: str) -> Non
     assert len(urls(await client.query(**asked))) == 2
 
 
-async def test_the_media_endpoint_people_and_places_can_be_asked_for(
-    client: Client, word: str
-) -> None:
+async def test_queries_for_the_media_endpoint_people_and_places(client: Client, word: str) -> None:
     assert await client.query(q="media-endpoint") == {"media-endpoint": client.bridge.media}
     person = {"type": ["h-card"], "properties": {"name": [word], "url": ["https://a.example/"]}}
     place = {

@@ -425,7 +425,7 @@ def test_a_title_by_hand_does_not_make_markdown_of_a_notes_text(rules: SiteRules
     assert article.body == "- a\n- b\n", "an app that names it makes an article of it"
 
 
-def test_a_title_that_a_hand_has_written_is_the_name(rules: SiteRules) -> None:
+def test_a_handwritten_title_is_the_name(rules: SiteRules) -> None:
     made = compose(post(content="some first words"), when=WHEN, rules=rules)
     assert "name" not in read(made, rules).properties
     by_hand = made.with_header("Title", "Real Title")

@@ -101,7 +101,7 @@ def test_a_folder_that_went_away_is_filled_again(store: GitStore, folder: Path) 
     assert checkout.bring_to(version) == ("a",)
 
 
-def test_a_post_of_the_future_waits_for_its_time(store: GitStore, folder: Path) -> None:
+def test_a_scheduled_post_is_withheld_until_its_date(store: GitStore, folder: Path) -> None:
     clock = Clock()
     checkout = Checkout(store, folder, due=due, clock=clock)
     version = commit(store, {"content/soon.md": POST, "content/now.md": b"Title: Now\n\n"})
