@@ -33,8 +33,8 @@ _NO = frozenset({400, 401, 403, 404})
 class IntrospectionVerifier:
     """A :class:`bridge.auth.token.TokenVerifier` that asks an introspection endpoint.
 
-    ``auth`` is how the bridge shows that it may ask: ``none``, ``same-token``,
-    ``bearer:SECRET`` or ``basic:USER:PASSWORD``. Raises ``ValueError`` for anything else.
+    ``auth`` is the bridge's own authorization: ``none``, ``same-token``, ``bearer:SECRET`` or
+    ``basic:USER:PASSWORD``. Raises ``ValueError`` for anything else.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class IntrospectionVerifier:
         self.url = url
 
     async def verify(self, token: str, *, fresh: bool = False) -> Token:
-        """Verify now; nothing is cached here."""
+        """Verify a token with a request. Nothing is cached, so ``fresh`` has no effect."""
         authorization = f"Bearer {token}" if self._same_token else self._authorization
         body = await ask(
             self._session,
@@ -66,7 +66,7 @@ class IntrospectionVerifier:
 
 
 def _authorization(auth: str) -> str | None:
-    """The ``Authorization`` value for a fixed secret; ``None`` where there is none."""
+    """The ``Authorization`` value for fixed credentials; ``None`` without any."""
     if auth in {"none", "same-token"}:
         return None
     kind, _, secret = auth.partition(":")
@@ -108,11 +108,11 @@ async def ask(
     form: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
 ) -> bytes:
-    """Send one request and return the body of its 200 reply.
+    """Send one request and return the body of a 200 response.
 
-    The endpoint says no with 400, 401, 403 or 404: :class:`InvalidToken`. Everything else (other
-    statuses, a redirect, a broken connection, bad TLS, too slow, too long) is
-    :class:`Unavailable`. A redirect is never followed: the request carries the token.
+    Raises :class:`InvalidToken` for 400, 401, 403 and 404, and :class:`Unavailable` for other
+    statuses, redirects, network errors, and responses that are too slow or too long. Redirects are
+    not followed, since the request has the token.
     """
     try:
         async with (
@@ -127,41 +127,41 @@ async def ask(
             ) as response,
         ):
             if response.status in _NO:
-                raise InvalidToken("The issuer of this token says that it is not valid.")
+                raise InvalidToken("The issuer of this token reports that it is not valid.")
             if response.status != 200:
                 raise Unavailable(f"The token endpoint answered {response.status}.")
             return await _read(response)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        # The text of an aiohttp error may hold the URL or a header; it goes no further.
-        raise Unavailable("The token endpoint cannot be reached.") from error
+        # An aiohttp error may contain the URL or a header, so its text is not passed on.
+        raise Unavailable("The token endpoint could not be reached.") from error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unavailable("The token endpoint's reply is compressed, which was not asked for.")
+        raise Unavailable("The token endpoint sent a compressed response, which was not requested.")
     body, is_longer = await read_bounded(response, MAX_BYTES)
     if is_longer:
-        raise Unavailable("The token endpoint's reply is too long.")
+        raise Unavailable("The token endpoint's response is too long.")
     return body
 
 
 def read_verdict(body: bytes, *, now: float, needs_active: bool) -> Token:
-    """Read the body of a 200 response.
+    """Parse the body of a 200 response.
 
-    ``needs_active``: RFC 7662 2.2 requires ``active``; the older way may leave it out. ``now``
-    is in seconds since the epoch. Raises :class:`InvalidToken` unless the issuer clearly says yes,
-    and :class:`Unavailable` if this is no answer at all (an HTML page, say).
+    ``needs_active``: RFC 7662 2.2 requires ``active``; the older way may omit it. ``now`` is in
+    seconds since the epoch. Raises :class:`InvalidToken` unless the response clearly confirms the
+    token, :class:`Unavailable` where it is something else, such as an HTML page.
     """
     reply = _decode(body)
     if "error" in reply:
-        raise InvalidToken("The issuer of this token says that it is not valid.")
-    # Only JSON true, or the string that a form-encoded reply has for it; never "false", 1 or [].
+        raise InvalidToken("The issuer of this token reports that it is not valid.")
+    # Only JSON true, or its form-encoded equivalent; not "false", 1 or [].
     active = reply.get("active", None if needs_active else True)
     if active is not True and active != "true":
         raise InvalidToken("This token is not active.")
     me, scope, client_id = reply.get("me"), reply.get("scope", ""), reply.get("client_id")
     if not isinstance(me, str) or not me.strip():
-        raise InvalidToken("The issuer of this token does not say who it belongs to ('me').")
+        raise InvalidToken("The issuer of this token does not name its owner ('me').")
     if not isinstance(scope, str | None):
         raise InvalidToken("The scope of this token is not text.")
     return Token(
@@ -173,11 +173,13 @@ def read_verdict(body: bytes, *, now: float, needs_active: bool) -> Token:
 
 
 def _decode(body: bytes) -> Mapping[str, Any]:
-    """Decode JSON or a form, told apart by the first bytes. A repeated key makes either invalid."""
+    """Decode JSON or a form, distinguished by the first bytes. A repeated key is an error in
+    both.
+    """
     try:
         text = body.decode("utf-8-sig").strip()
         if not text:
-            raise Unavailable("The token endpoint's reply is empty.")
+            raise Unavailable("The token endpoint's response is empty.")
         if text.startswith("{"):
             reply: dict[str, Any] = json.loads(
                 text, object_pairs_hook=_unique, parse_constant=_refuse
@@ -189,9 +191,9 @@ def _decode(body: bytes) -> Mapping[str, Any]:
             parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
         )
     except _Repeated as error:
-        raise InvalidToken("The reply about this token repeats a key.") from error
+        raise InvalidToken("The response about this token has a key twice.") from error
     except (ValueError, RecursionError) as error:
-        raise Unavailable("The token endpoint's reply cannot be understood.") from error
+        raise Unavailable("The token endpoint's response is neither JSON nor a form.") from error
 
 
 class _Repeated(Exception):
@@ -215,7 +217,7 @@ def _expiry(value: object, now: float) -> float | None:
     if isinstance(value, str) and value.isdecimal() and len(value) < 16:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidToken("It is not clear when this token expires.")
+        raise InvalidToken("The expiry of this token ('exp') is not a number.")
     if value <= now:
         raise InvalidToken("This token has expired.")
     return float(value)

@@ -204,9 +204,9 @@ _ESCAPED = {r"\"": '"', "%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
 def parameters(header: str) -> dict[str, str]:
-    """The parameters by their lower-case names, unquoted; the first of two with one name counts.
+    """The parameters by lower-case name, unquoted; of duplicates the first counts.
 
-    Understands unescaped quotes, no quotes at all and ``filename*=UTF-8''...``; never fails.
+    Accepts unescaped quotes, missing quotes and ``filename*=UTF-8''...``; never raises.
     """
     found: dict[str, str] = {}
     _, _, rest = header.partition(";")
@@ -223,12 +223,12 @@ def parameters(header: str) -> dict[str, str]:
 
 
 def file_name(given: dict[str, str]) -> str | None:
-    """The file's name; ``None`` where the part has none at all, ``""`` where it is empty."""
+    """The file's name; ``None`` where there is no such parameter, ``""`` where it is empty."""
     return given.get("filename*") or given.get("filename")
 
 
 def _value(text: str) -> tuple[str, str]:
-    """A value at the beginning of ``text``, and what follows it."""
+    """The value at the start of ``text``, and what follows it."""
     if not text.startswith('"'):
         value, _, rest = text.partition(";")
         return value.strip(), rest
@@ -240,10 +240,10 @@ def _value(text: str) -> tuple[str, str]:
 
 
 def _extended(value: str) -> str:
-    """Decode ``UTF-8''na%C3%AFve.jpg``; ``""`` for an encoding that no one has to know."""
+    """Decode ``UTF-8''na%C3%AFve.jpg``; ``""`` for another encoding."""
     charset, _, encoded = value.split("'", 2) if value.count("'") >= 2 else ("", "", "")
-    # RFC 8187 allows only UTF-8, its predecessor RFC 5987 also ISO-8859-1. Python supports many
-    # more, some of which raise errors of their own.
+    # RFC 8187 allows UTF-8 only, RFC 5987 before it ISO-8859-1, too. Python knows many more, some
+    # of which raise errors of their own.
     if charset.lower() not in {"", "utf-8", "iso-8859-1"}:
         return ""
     try:

@@ -284,13 +284,13 @@ def _blob_id(data: bytes) -> str:
 
 
 class Committed:
-    """An index of the committed media, brought up to date whenever the branch has moved.
+    """The committed media files, updated whenever the branch has moved.
 
-    The source of a post that lies among them is none of them: it may be a draft, which no one is to
-    read, and is not deleted like a photo.
+    Sources of posts in the media folder are not included: they may be drafts, which must not be
+    served, and they are not deleted like media files.
 
-    Its methods block, and are called under the library's lock. Paths are relative to the content
-    folder, as everywhere in this package. What the store raises goes through.
+    The methods block and are called under the library's lock. Paths are relative to the content
+    folder, as everywhere in this package. Errors of the store propagate.
     """
 
     def __init__(self, store: ContentStore, root: str, folder: str) -> None:
@@ -302,7 +302,7 @@ class Committed:
         self._paths: dict[BlobId, str] = {}
 
     def blobs(self) -> dict[str, BlobId]:
-        """Every committed file and its blob id. Not to be changed."""
+        """The blob id of every committed file, by path. Read-only."""
         version = self._store.head()
         if version != self._version:
             if version is None:
@@ -314,22 +314,22 @@ class Committed:
         return self._blobs
 
     def path_of(self, blob: str) -> str | None:
-        """Where these bytes are committed already, if anywhere."""
+        """The path under which these bytes are committed, or ``None``."""
         self.blobs()
         return self._paths.get(BlobId(blob))
 
     def read(self, path: str) -> bytes | None:
-        """A committed file's bytes."""
+        """The bytes of a committed file, or ``None``."""
         version = self._store.head()
         blob = None if version is None else self._store.read(self.in_repo(path), version)
         return None if blob is None else blob.data
 
     def in_repo(self, path: str) -> str:
-        """The path of a file as the store knows it."""
+        """A path relative to the repo."""
         return f"{self._root}{path}"
 
     def from_repo(self, path: str) -> str | None:
-        """The path of a file as this package knows it; ``None`` for what is none of the media."""
+        """A repo path relative to the content folder; ``None`` for a file that is not media."""
         inside = path.startswith(f"{self._root}{self._folder}/")
         return path.removeprefix(self._root) if inside and not is_source(path) else None
 
@@ -339,7 +339,7 @@ class Committed:
         return {path: blob for path, blob in found if path is not None}
 
     def _followed(self, old: Version, new: Version) -> bool:
-        """Apply what has changed; ``False`` where the old version is not there any more."""
+        """Apply the changes since a commit; false where that commit is no longer in the repo."""
         try:
             differences = self._store.diff(old, new)
         except StoreBroken:

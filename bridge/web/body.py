@@ -161,10 +161,10 @@ _MAX_DIGITS = 20
 
 
 def read_json(data: bytes) -> Json:
-    """Parse untrusted JSON in UTF-8, and refuse everything that Python's parser tolerates.
+    """Parse ``data``, which must be UTF-8.
 
-    Raises :class:`InvalidRequest` for what is not JSON, and for what could not be kept as it came:
-    two equal keys, ``NaN``, numbers out of range, lone surrogates, deep nesting.
+    Raises :class:`InvalidRequest` for invalid JSON, and for values that could not be stored
+    unchanged: duplicate keys, ``NaN``, numbers out of range, lone surrogates, deep nesting.
     """
     try:
         value: Json = json.loads(
@@ -181,14 +181,14 @@ def read_json(data: bytes) -> Json:
             f"The JSON is malformed in line {error.lineno}, column {error.colno}: {error.msg}."
         ) from error
     except RecursionError as error:
-        raise InvalidRequest("The JSON is nested too deep.") from error
+        raise InvalidRequest("The JSON is nested too deeply.") from error
     _check(value, MAX_DEPTH)
     return value
 
 
 def _object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
-    # Parsers differ in which of two equal keys counts; a guess could lose text.
+    # Parsers differ on which of two equal keys counts; a guess could lose text.
     if len(found) != len(pairs):
         raise InvalidRequest("An object in the JSON has the same key twice.")
     return found
@@ -200,26 +200,26 @@ def _constant(name: str) -> NoReturn:
 
 def _integer(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
-        raise InvalidRequest("A number in the JSON is too long: send it as a text.")
+        raise InvalidRequest("A number in the JSON is too long: send it as a string.")
     return int(digits)
 
 
 def _float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise InvalidRequest("A number in the JSON is too large: send it as a text.")
+        raise InvalidRequest("A number in the JSON is too large: send it as a string.")
     return number
 
 
 def _check(value: Json, depth: int) -> None:
-    """Refuse nesting beyond ``depth``, and lone surrogates, which no file can hold."""
+    """Reject nesting beyond ``depth``, and lone surrogates, which cannot be encoded as UTF-8."""
     if depth == 0:
-        raise InvalidRequest("The JSON is nested too deep.")
+        raise InvalidRequest("The JSON is nested too deeply.")
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise InvalidRequest("A text in the JSON holds half a character.") from error
+            raise InvalidRequest("A string in the JSON contains a lone surrogate.") from error
     elif isinstance(value, dict):
         for key, inner in value.items():
             _check(key, depth - 1)

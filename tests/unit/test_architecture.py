@@ -141,6 +141,20 @@ def test_what_knows_no_http_and_what_knows_no_git(rooms: tuple[str, ...], foreig
     assert guilty == []
 
 
+def test_every_module_is_used() -> None:
+    """Imported by another module, or named by one that starts it as a program or loads it late."""
+    texts = {name: file.read_text() for name, file in modules().items()}
+    imported_by_any = set[str]().union(*graph().values())
+    unused = [
+        name
+        for name, file in modules().items()
+        if file.name not in {"__init__.py", "__main__.py"} and name not in imported_by_any
+        if not any(f'"{name}' in text for other, text in texts.items() if other != name)
+    ]
+    # The shortest implementation of a store, for tests.
+    assert unused == ["bridge.store.memory"]
+
+
 def test_no_folder_grows_beyond_what_one_can_look_over() -> None:
     crowded = {
         str(folder.relative_to(ROOT)): count
