@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from bridge.desk import files, history, icon, posts, pwa
-from bridge.desk.compose import change, preview, share, write
+from bridge.desk.compose import change, preview, share, suggest, write
 from bridge.desk.compose.receive import post_form
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
@@ -28,9 +28,9 @@ def setup(app: web.Application, desk: Desk) -> None:
             web.post("/desk/new", post_form(write.create)),
             web.get("/desk/edit", owner_page(change.show)),
             web.post("/desk/edit", post_form(change.change)),
-            web.post("/desk/context", owner_form(preview.look_up)),
-            web.post("/desk/tags", owner_form(preview.tags)),
-            web.post("/desk/places", owner_form(preview.places)),
+            web.post("/desk/context", owner_form(suggest.look_up)),
+            web.post("/desk/tags", owner_form(suggest.tags)),
+            web.post("/desk/places", owner_form(suggest.places)),
             web.post("/desk/address", post_form(write.address)),
             web.post("/desk/preview", post_form(preview.at_once)),
             web.get("/desk/look", owner_page(preview.in_theme)),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from bridge.content import html
 from bridge.content.body import encode
@@ -26,7 +25,6 @@ from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Post
 from bridge.micropub.values import is_empty
-from bridge.pages.language import translated
 from bridge.pages.navigation import Notice
 from bridge.pages.render import PageError, frame
 from bridge.site.known import KnownSite, without_guesses
@@ -110,36 +108,6 @@ async def publish(owner: Owner, sent: Form) -> web.StreamResponse:
         replaced["published"] = (now,)
     done = await desk.publisher.carry_out(Update(entry.url, replace=replaced), desk.token)
     return owner.back("/desk/", Notice("Published.", link=(done.url, "Look at it")))
-
-
-async def look_up(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST ``/desk/context`` (``url``), from a script of ours: what that page says, as JSON; empty
-    for what is no address of a page."""
-    found = await owner.request.app[DESK].contexts.of((sent.get("url") or "").strip())
-    told = {} if found is None else asdict(found) | {"problem": translated(found.problem)}
-    return web.json_response(told, headers={hdrs.CACHE_CONTROL: "no-store"})
-
-
-#: So many tags are suggested from while one is typed, those of most posts first.
-_MOST_TAGS = 1000
-
-
-async def tags(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST ``/desk/tags``, from a script of ours: ``categories`` are the tags in use, as
-    ``q=category`` has them."""
-    del sent
-    desk = owner.request.app[DESK]
-    await desk.catalogue.refresh()
-    found = desk.catalogue.index.categories()[:_MOST_TAGS]
-    return web.json_response({"categories": found}, headers={hdrs.CACHE_CONTROL: "no-store"})
-
-
-async def places(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST ``/desk/places`` (``lat lon``, or neither), from a script of ours: places that posts
-    were made at, the nearest first, as ``q=geo`` has them."""
-    here = [(name, text) for name in ("lat", "lon") if (text := sent.get(name))]
-    found = await owner.request.app[DESK].queries.answer([("q", "geo"), *here])
-    return web.json_response(found, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 def look_of(url: str) -> str:
