@@ -19,6 +19,8 @@ _BREAK = "  \n"
 #: where no blank follows it, or in Hindi, Urdu, Armenian and Amharic.
 _NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉〔〕।॥۔።։\x00-\x20"
 _URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
+#: What people write of an address when they leave out its scheme.
+_WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w[^{_NEVER_IN_URL}]*"
 #: Belongs to a URL inside of it, and to the sentence at its end.
 _URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
@@ -89,6 +91,7 @@ _TOKEN = re.compile(
     | {_STARS}
     | {_LINES}
     | (?<![0-9A-Za-z])(?P<url>{_URL})
+    | (?<![\w@./:-])(?P<www>{_WWW})
     | {_CHARACTERS}
     """,
     re.VERBOSE,
@@ -110,6 +113,7 @@ _RULE = re.compile(r"[|:+ ]*-[-|:+ ]*")
 _ENCODED = re.compile(
     rf"""
       (?P<code>{_CODE})
+    | \[(?=[Ww]{{3}}\.)(?:\\.|[^\[\]\\\n]|\](?!\())+\]\(<http://(?P<www>{_WWW})>\)
     | (?<=\S)(?P<break>[ ][ ]\n)
     | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
     | &(?:(?P<name>amp|lt)|\#(?P<number>\d{{1,5}}));
@@ -177,8 +181,8 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
     found, place, end = set[int](), 0, 0
     for match in _ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
-        if match["code"]:
-            place += len(match["code"])
+        if same := match["code"] or match["www"]:
+            place += len(same)
             continue
         length = len(match["url"] or (_WAVES if match["struck"] else "x"))
         if urls or not match["url"]:
@@ -241,6 +245,10 @@ def _token(match: re.Match[str]) -> str:
         return f"![{_label(match['picture'])}]({match['file']})"
     if match["target"]:
         return f"[{_label(match['label'])}]({match['target']})"
+    if match["www"]:
+        url = _without_punctuation(match["www"])
+        after = _SPECIAL.sub(_single, match["www"][len(url) :])
+        return f"[{_SPECIAL.sub(_single, url)}](<http://{url}>){after}"
     if match["url"]:
         url = _without_punctuation(match["url"])
         after = _SPECIAL.sub(_single, match["url"][len(url) :])
@@ -300,8 +308,8 @@ def _decoded(match: re.Match[str]) -> str:
         return "\n"
     if match["number"]:
         return unescape(match.group())
-    if match["code"]:
-        return match["code"]
+    if match["code"] or match["www"]:
+        return match["code"] or match["www"]
     if match["struck"]:
         return _WAVES
     return match["escaped"] or _NAMES.get(match["name"] or "") or match["url"]

@@ -42,6 +42,9 @@ def parse_action(body: RequestBody) -> Action:
     """
     if body.kind == "empty":
         raise InvalidRequest("The request has no body: send a form or JSON with what to post.")
+    if isinstance(body.json, dict) and isinstance(given := body.json.get("properties"), dict):
+        # Before each of them is looked at.
+        refuse_many_properties(len(given))
     raw = read_json(body.json) if body.kind == "json" else read_form(body.fields)
     match raw.action:
         case "create":

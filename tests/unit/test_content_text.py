@@ -250,6 +250,15 @@ LINKS = [
     ("*https://a.example/b*", ["https://a.example/b"]),
     ("[https://a.example/b]", ["https://a.example/b"]),
     ("HTTP://A.example/x", ["HTTP://A.example/x"]),
+    (
+        "See www.a.example/b_c?x=[1]&y. (WWW.a.example)",
+        ["http://www.a.example/b_c?x=[1]&y", "http://WWW.a.example"],
+    ),
+    (
+        "www. or www.example, awww.a.example, me@www.a.example, http://a.example/www.b.example",
+        ["http://a.example/www.b.example"],
+    ),
+    ("*www.a.example* 見てwww.a.example。", ["http://www.a.example"]),
     ("https://en.example/wiki/Foo_(bar).", ["https://en.example/wiki/Foo_(bar)"]),
 ]
 
