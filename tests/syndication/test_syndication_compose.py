@@ -254,6 +254,7 @@ def test_a_content_warning_takes_room() -> None:
         ("e\u0301", "é"),
         ("<!-- no --><p> a\u00a0b </p>", "a\u00a0b"),
         ("<div>" * 400 + "deep", "deep"),
+        ("<p><del>Monday</del> Tuesday, <s>10</s> 11</p>", "~~Monday~~ Tuesday, ~~10~~ 11"),
     ],
 )  # fmt: skip
 def test_html_becomes_text(html: str, words: str) -> None:

@@ -143,6 +143,11 @@ class _Writer:
             self._text("“")
             self.children(tag, depth)
             self._text("”")
+        elif name in {"del", "s", "strike"}:
+            # A text has no line through its words, and without one it would say the opposite.
+            self._text("~~")
+            self.children(tag, depth)
+            self._text("~~")
         elif name in {"td", "th"}:
             if tag.find_previous_sibling(["td", "th"]) is not None:
                 self._text(" | ")
