@@ -37,15 +37,26 @@ _HTML = re.compile(
 _DELIMITER_ROW = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 #: Formulas, which plugins read: no list begins in them.
 _FORMULA = re.compile(r"(?P<start>\$\$|\\\[|\\begin\{\w+\*?\})")
-_DETAILS = "<details"
+#: HTML in which there may be Markdown, behind a blank line.
+_AROUND = re.compile(
+    r"<(?:details|div|center|section|article|aside|figure|main)(?=[\s>])(?P<attributes>[^<>]*)>\s*"
+    r"(?:<summary>.*</summary>\s*)?",
+    re.IGNORECASE,
+)
+#: Backslashes in formulas are theirs.
+_IN_FORMULA = re.compile(r"(?<!\\)\$|\\[(\[]")
 _FORMULA_ENDS = {"$$": "$$", "\\[": "\\]"}
-#: Code, which stays as it is; struck words (GitHub's extension of CommonMark, 6.5); and a star
-#: between letters in bold words, as in Autor*innen, which CommonMark shows (6.2, rules 9 and 10).
+#: Code, which stays as it is; struck words (GitHub's extension of CommonMark, 6.5); a star
+#: between letters in bold words, as in Autor*innen, which CommonMark shows (6.2, rules 9 and 10);
+#: and what it takes a backslash away from (2.4) and Python-Markdown does not.
 _CODE_OR_STRUCK = re.compile(
     r"(?<!`)(?P<marks>`+)(?!`).*?(?<!`)(?P=marks)(?!`)"
     r"|(?<![\w\\~/<=\"'`])~~(?=[^\s~])(?P<struck>[^~`<>]+)(?<!\s)~~(?![\w~])"
     r"|(?<![\w\\*])\*\*(?P<first>[^\W_](?:[^*`<>\\]*[^\W_])?)\*(?=[^\W_][^*`<>\\]*(?<!\s)\*\*(?![\w*]))"
+    r"|\\(?P<escaped>[<&~$\"'@=?%:;,/^])"
 )
+#: Where there may be any of these.
+_MARKS = re.compile(r"~~|\*\*|\\[<&~$\"'@=?%:;,/^]")
 #: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
 _TAB = 4
 
@@ -181,7 +192,7 @@ class _Writer:
         return None if _RULE.fullmatch(text) else _MARKER.match(text)
 
     def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
-        numbered = marker["number"] is not None
+        numbered, in_list = marker["number"] is not None, bool(self.items)
         if self.items and indent < self.items[-1].content:
             other = self.items[-1].numbered is not numbered
             self._end_item()
@@ -196,6 +207,8 @@ class _Writer:
         elif self.in_paragraph and (not self.items or self.items[-1].has_further):
             self._insert("\n")
         self._go_on_after_blank()
+        rest = text[marker.end() :]
+        is_empty = in_list and not rest.strip() and not following.startswith((" ", "\t"))
         gap = len(marker["gap"])
         if not 1 <= gap <= _TAB or marker["gap"] == "\t":
             gap = 1
@@ -207,7 +220,9 @@ class _Writer:
         if marker["delimiter"]:
             self._replace(marker["delimiter"], ".")
         self._keep(marker["gap"])
-        rest = text[marker.end() :]
+        if is_empty:
+            # "A list item may begin with at most one blank line", and be empty (5.2).
+            self._insert("&nbsp;" if marker["gap"] else " &nbsp;")
         self.in_paragraph = bool(rest.strip())
         self._text(rest, following)
 
@@ -325,7 +340,7 @@ class _Writer:
 
     def _words(self, text: str) -> None:
         """Text with its struck words; the same where code may go on to another line."""
-        if not ("~~" in text or "**" in text) or "`" in _CODE_OR_STRUCK.sub("", text):
+        if not _MARKS.search(text) or "`" in _CODE_OR_STRUCK.sub("", text):
             self._keep(text)
             return
         end = 0
@@ -335,6 +350,10 @@ class _Writer:
                 self._replace("~~", "<del>")
                 self._keep(match["struck"])
                 self._replace("~~", "</del>")
+                end = match.end()
+            elif match["escaped"] and not _IN_FORMULA.search(text):
+                self._keep(text[end : match.start()])
+                self._replace(match[0], f"&#{ord(match['escaped'])};")
                 end = match.end()
             elif match["first"]:
                 self._keep(text[end : match.end() - 1])
@@ -359,12 +378,13 @@ class _Writer:
 
     def _raw(self, text: str) -> None:
         """The first line of HTML, or of a formula."""
-        if text.lower().startswith(_DETAILS) and self._has_blank_line():
+        around = _AROUND.fullmatch(text)
+        if around and "markdown" not in around["attributes"] and self._has_blank_line():
             # "HTML blocks continue until … a blank line" (4.6). Python-Markdown's go on to their
             # end, unless they say otherwise.
-            self._keep(text[: len(_DETAILS)])
+            self._keep(text[: around.start("attributes")])
             self._insert(' markdown="1"')
-            text = text[len(_DETAILS) :]
+            text, self.end = text[around.start("attributes") :], ""
         self._keep(text)
 
     def _has_blank_line(self) -> bool:

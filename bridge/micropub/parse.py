@@ -23,6 +23,7 @@ from bridge.micropub.body import (
 from bridge.micropub.post import Json, Post, Properties
 from bridge.micropub.values import (
     MEDIA,
+    MOST_PROPERTIES,
     is_empty,
     normalise,
     property_name,
@@ -42,8 +43,9 @@ def parse_action(body: RequestBody) -> Action:
     """
     if body.kind == "empty":
         raise InvalidRequest("The request has no body: send a form or JSON with what to post.")
-    if isinstance(body.json, dict) and isinstance(given := body.json.get("properties"), dict):
-        # Before each of them is looked at.
+    given = body.json.get("properties") if isinstance(body.json, dict) else None
+    if isinstance(given, dict) and len(given) > 2 * MOST_PROPERTIES:
+        # Before each of them is looked at; commands do not count.
         refuse_many_properties(len(given))
     raw = read_json(body.json) if body.kind == "json" else read_form(body.fields)
     match raw.action:

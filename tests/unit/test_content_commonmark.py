@@ -67,6 +67,10 @@ DIFFERENT = [
     "- a\n- b\n\n1. c\n2. d\n- e",
     "1. a\n   - b\n\n- c",
     "> quote\n---\ntext\n> - item\n***",
+    '<div class="x">\n\n**text**\n- a\n\n</div>',
+    "<details><summary>S</summary>\n\n#tag\n1) a\n</details>",
+    r"\<b> \&amp; \~\~x\~\~ \$5 5\% \'q\' `\<`",
+    "- a\n-\n- b\n\n1. c\n2. \n3. d",
     "**Autor*innen** und **die Leser*innen dort**",
     "***\n---\ntext",
     "a\\\n- b\n\nc\\\n# d",
@@ -86,7 +90,8 @@ ALIKE = [
     "a  \nb",
     "> - a\n> - b\n\ntext\n\n> # Head\n> - a\n>\n> - b",
     "Term\n: definition\n\nnote[^1]\n\n[^1]: text\n    - a",
-    "<div>\n\ntext\n- a\n\n</div>",
+    "<div>\ntext\n- a\n</div>",
+    "$a\\,b$ and \\(x\\;y\\)",
     "```python hl_lines='1 2'\nx\n```\n\n```{.py #id}\ny\n```\n\n``` js\nz\n```",
     "<details>\n<summary>S</summary>\n*text*\n</details>\n\n**a*b and c*d**",
     "$$\na\n+ b\n- c\n\\\\\n$$",
@@ -98,6 +103,7 @@ ALIKE = [
 
 def shown(html: str) -> str:
     """The text of a page, regardless of whether list items are paragraphs."""
+    html = re.sub("&nbsp;|\xa0", "", html)
     plain = re.sub(r"(</?)s>", r"\1del>", re.sub("<!-- -->", "", html))
     soup = BeautifulSoup(plain, "html.parser")
     for element in soup.find_all(True):
@@ -117,7 +123,7 @@ def test_the_page_shows_what_commonmark_makes_of_it(sent: str) -> None:
     meant = shown(COMMONMARK.render(sent))
     assert on_the_site(sent) != meant or "pre>" in sent
     assert on_the_site(written) == meant
-    if "<details" not in sent:
+    if "markdown=" not in written:
         assert shown(COMMONMARK.render(written)) == meant, "no matter who reads it"
     assert restore(written, changes) == sent
 
