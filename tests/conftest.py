@@ -78,6 +78,8 @@ if "TMPDIR" not in os.environ and not SOAK:
     _use_memory()
 
 _WARM = pytest.StashKey[Warm]()
+#: Where there are no more tests, it is likely that none starts a program.
+_FEW = 200
 _LOCALE = locale.setlocale(locale.LC_ALL)
 _PIXELS = Image.MAX_IMAGE_PIXELS
 
@@ -161,7 +163,10 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     runs_tests = hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
     with ExitStack() as stack:
         if runs_tests and not SOAK and sys.platform == "linux":
-            config.stash[_WARM] = stack.enter_context(warm())
+            forks = config.stash[_WARM] = stack.enter_context(warm())
+            if len(session.items) > _FEW:
+                # Some of so many start programs, and none is to wait for what these import.
+                forks.start()
         return (yield)
 
 

@@ -94,6 +94,11 @@ class Warm:
         self._lock = threading.Lock()
         self._cold = subprocess._fork_exec  # type: ignore[attr-defined] # how subprocess starts all
 
+    def start(self) -> None:
+        """Start that process now, so that it imports everything while other things are done."""
+        with self._lock:
+            self._connect()
+
     @contextmanager
     def used(self) -> Iterator[None]:
         """All programs that run this interpreter are started as forks in the block."""
