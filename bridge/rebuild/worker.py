@@ -1,4 +1,4 @@
-"""What every way of building shares: one build at a time, and no change is ever lost."""
+"""Runs builds in the background: one at a time, and no change is ever missed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _LONGEST_SLEEP = 3_600.0
 class Timing:
     """Delays and pauses, in seconds.
 
-    ``debounce``: how long a build waits for changes that come together. ``whole``: for how long
-    builds may be given up for newer ones before one is let come to its end. ``again``: the pauses
-    before a build is tried again that failed for a reason that may pass. ``idle``: how long there
-    has to be nothing to do before the site is looked after.
+    ``debounce``: how long a build waits for further changes. ``whole``: for how long builds may be
+    preempted by newer versions before one must complete. ``again``: the pauses between retries of a
+    build that failed for a temporary reason. ``idle``: how long there must be nothing to do before
+    maintenance of the site runs.
     """
 
     debounce: float = 0.2
@@ -40,16 +40,16 @@ class Timing:
 
 
 DEFAULT_TIMING = Timing()
-#: For builds that take less time than waiting for company would.
+#: For builds that take less time than the usual wait for further changes.
 EAGER_TIMING = Timing(debounce=0.02)
 
 
 class Worker:
     """A :class:`~bridge.rebuild.Rebuilder` around a :class:`~bridge.rebuild.build.Job`.
 
-    ``output`` is where pages appear, ``None`` where that is not on this machine: then nothing is
-    ever known to be live. ``previews`` is where the pages of private drafts appear, by the same
-    names.
+    ``output`` is the folder of the built pages, ``None`` where that is not on this machine: then no
+    page is ever known to be live. ``previews`` is the folder of the pages of private drafts, under
+    the same names.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Worker:
         timing: Timing = DEFAULT_TIMING,
         denied: Sequence[str] = (),
     ) -> None:
-        """``denied`` fills with the files that builds have tried to read, and may not."""
+        """``denied`` is the list of files that builds were refused; it grows while they run."""
         self.output = output
         self.previews = previews
         self._store = store
@@ -89,7 +89,7 @@ class Worker:
         return self.output is not None
 
     async def start(self) -> None:
-        """Start the worker; what was committed while it was off is built first."""
+        """Start the worker, which first builds what was committed while it was not running."""
         self._asked += 1
         self._task = asyncio.create_task(self._run(), name="rebuild")
         self._wake.set()
@@ -107,8 +107,8 @@ class Worker:
     async def live(self, version: Version, page: str, seconds: float) -> bool:
         """Wait until a page shows a version.
 
-        Given up before the time where waiting is in vain: the build went past it without such a
-        page (it is held back or left out), or failed.
+        Returns early where the page will not come: the version was built without such a page (the
+        post is scheduled or left out), or the build failed.
         """
         if self.output is None or seconds <= 0:
             return False
@@ -144,7 +144,7 @@ class Worker:
             await moved.wait()
 
     def _tell(self, **facts: object) -> None:
-        """Change the status, and wake everything that waits for it."""
+        """Change the status, and wake every waiting request."""
         self._status = replace(self._status, **facts)  # type: ignore[arg-type] # its own fields
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
@@ -154,9 +154,7 @@ class Worker:
         self._tell()
 
     def _may_preempt(self) -> bool:
-        """Whether builds may be preempted: under constant changes one has to finish now and
-        then.
-        """
+        """Whether a build may be preempted: under constant changes one must complete at times."""
         return time.monotonic() - self._complete < self._timing.whole
 
     async def _run(self) -> None:
@@ -166,7 +164,7 @@ class Worker:
                 await self._woken()
             finally:
                 await _ended(spare)
-            # Changes that come together cost one build.
+            # Changes that arrive together need one build.
             await asyncio.sleep(self._timing.debounce)
             self._wake.clear()
             self._underway = self._asked
@@ -178,8 +176,8 @@ class Worker:
                 self._fail(failure.reason, failure.file, passing=failure.passing)
             except (StoreError, OSError) as error:
                 self._fail(str(error), None, passing=True)
-            except Exception as error:  # noqa: BLE001 - a bug must not end building for good
-                _log.exception("The builder failed in a way that it should not")
+            except Exception as error:  # noqa: BLE001 - a bug must not stop all later builds
+                _log.exception("Unexpected error in the builder")
                 self._fail(f"{type(error).__name__}: {error}", None, passing=True)
 
     async def _run_when_idle(self) -> None:
@@ -187,7 +185,7 @@ class Worker:
         try:
             told = await self._job.run_when_idle()
         except (BuildFailed, StoreError, OSError) as error:
-            _log.warning("The site could not be looked after: %s", error)
+            _log.warning("Maintenance of the site failed: %s", error)
             return
         if told is not None:
             self._tell(reason=told, warnings=(told, *self._status.warnings))
@@ -204,8 +202,8 @@ class Worker:
                     await self._wake.wait()
 
     async def _bring_up_to_date(self) -> None:
-        # The newest version, not the one that was asked for: two commits may be announced in the
-        # wrong order, and the newest holds both.
+        # The newest version, not the announced one: two commits may be announced in the wrong
+        # order, and the newest contains both.
         version = await asyncio.to_thread(self._store.head)
         if version is None:
             self._done = self._underway
@@ -246,8 +244,8 @@ class Worker:
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    """Cancel a task, and wait until it has ended."""
+    """Cancel a task, and wait for its end."""
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("The site could not be looked after", exc_info=error)
+        _log.error("Maintenance of the site failed", exc_info=error)

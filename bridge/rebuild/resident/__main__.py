@@ -1,4 +1,4 @@
-"""The resident build process. It gets orders on its standard input, and reports on its output."""
+"""The resident build process: takes orders on standard input, reports on standard output."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ try:
     from bridge.rebuild.resident.site import Interrupted, SitePaths, WarmSite
     from bridge.rebuild.resident.suspects import suspects
 except (ImportError, AttributeError) as error:
-    # Parts of Pelican's that it does not promise to keep: another release may have others.
+    # Private parts of Pelican, which another release may lack.
     _missing = str(error)
 else:
     _missing = ""
 
-#: So many files are told of one by one as they come into place, the others every so many seconds.
+#: How many files are reported one by one; the rest are reported every so many seconds.
 _AT_ONCE = 50
 _OFTEN = 0.1
-#: Waste is collected in a pause of so many seconds, or after so many builds without one.
+#: Garbage is collected after a pause of so many seconds, or after so many builds without a pause.
 _PAUSE = 0.5
 _BUILDS = 10
 _THOROUGHLY = 20
-#: Within a build it is collected if there is so much of it: in the first one early, since most of
-#: what a page leaves is still at hand then, later only if a build makes very much anew.
+#: The collector's thresholds within a build: low in the first build, which creates most of what
+#: stays; later collections within a build are rare.
 _MUCH = 10_000
 _VERY_MUCH = 200_000
 
 
 class Pipe:
-    """The pipe to the bridge. What Pelican and plugins print goes elsewhere."""
+    """The pipe to the bridge. What Pelican and plugins print goes to standard error."""
 
     def __init__(self) -> None:
         self._in = os.dup(0)
@@ -74,7 +74,7 @@ class Pipe:
         self._buffer = b""
 
     def order(self) -> Order | None:
-        """The next order; ``None`` where the bridge has gone away."""
+        """The next order; ``None`` where the bridge has ended."""
         while b"\n" not in self._buffer:
             chunk = os.read(self._in, 65_536)
             if not chunk:
@@ -85,11 +85,11 @@ class Pipe:
         return order
 
     def waiting(self, seconds: float = 0) -> bool:
-        """Whether something is said within some time, or the bridge has gone away."""
+        """Whether an order comes within some seconds, or the bridge has ended."""
         return bool(self._buffer or select.select([self._in], [], [], seconds)[0])
 
     def tell(self, report: Report) -> None:
-        """Say something; what was refused until then goes before it."""
+        """Send a report, after one of the files that were refused until now."""
         if not isinstance(report, Shown | Previewed | Refused) and (paths := denied()):
             self.tell(Refused(paths))
         data = msgspec.json.encode(report) + b"\n"
@@ -98,7 +98,7 @@ class Pipe:
 
 
 class Showing:
-    """Reports which files are in place: the first one at once, the others in batches."""
+    """Reports published files: the first ones at once, the others in batches."""
 
     def __init__(self, channel: Pipe) -> None:
         self._channel = channel
@@ -112,7 +112,7 @@ class Showing:
         self._told = 0
 
     def __call__(self, pages: Iterable[str]) -> None:
-        """These pages are on disk: tell of them, soon at first, and then now and again."""
+        """Report these files, at once or with the next batch."""
         self._kept += pages
         now = time.monotonic()
         if self._kept and (self._told < _AT_ONCE or now - self._last >= _OFTEN):
@@ -123,10 +123,10 @@ class Showing:
 
 
 class GarbageCollection:
-    """Collects the garbage that a build leaves: posts and the site's variables refer to each other.
+    """Collects the garbage of builds: posts and the site's variables refer to each other.
 
-    It is collected between builds, and within one only if there is much of it. What is kept on
-    purpose is looked through only now and then.
+    That is done between builds, and within one only if there is much of it. Caches are searched for
+    garbage only now and then.
     """
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class GarbageCollection:
         self._collections = 0
 
     def grows(self) -> bool:
-        """Count a build; whether the waste of several lies about."""
+        """Count a build; whether the garbage of several builds is waiting."""
         self._builds += 1
         return self._builds >= _BUILDS
 
@@ -149,13 +149,13 @@ class GarbageCollection:
         gc.collect()
         gc.freeze()
         if thorough:
-            # The first build has compiled templates, and made everything.
+            # The first build has compiled the templates, and rendered every page.
             give_back()
         gc.set_threshold(_VERY_MUCH)
 
 
 def main() -> int:
-    """Serve one bridge until it goes away."""
+    """Build for one bridge until it ends."""
     channel = Pipe()
     if sys.argv[1:]:
         confine_by(sys.argv[1])
@@ -201,7 +201,7 @@ def main() -> int:
 
 
 def _unsupported() -> UnsupportedSite | None:
-    """Why this release of Pelican is not one to be kept warm."""
+    """Why this release of Pelican cannot be kept in memory; ``None`` if it can."""
     if (old := too_old()) is not None:
         return UnsupportedSite(old, NEWER_PELICAN)
     if _missing:
@@ -214,7 +214,7 @@ def _unsupported() -> UnsupportedSite | None:
 
 
 def _build(site: WarmSite, order: Build, logged: Logged) -> Report:
-    """One build; whatever happens in it is told, never raised."""
+    """One build; never raises: errors are reported."""
     logged.take()
     checkout = site.site_paths.checkout
     try:
@@ -241,7 +241,7 @@ def _build(site: WarmSite, order: Build, logged: Logged) -> Report:
 
 
 def _is_about_a_file(error: Exception) -> bool:
-    """Whether something failed while one file was read or judged, not in a plugin that sees all."""
+    """Whether an error came up while one file was read, and not in a plugin that sees all files."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
     if any(frame.f_code.co_name == "read_file" for frame in frames):

@@ -47,21 +47,20 @@ _log = logging.getLogger(__name__)
 
 _LINE_LIMIT = 64_000_000
 _TAIL = 50
-#: How many builds go by before one is compared with a clean one, at first and in the end.
+#: After how many builds the output is verified, at first and in the long run.
 _FIRST = 2
 _RARELY = 64
 _NAMED = 5
-#: So many changed files are at most those of posts whose pages someone waits for.
+#: With more changed files than this, no client waits for their pages.
 _WAITED_FOR = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """What it takes to start the process.
+    """What is needed to start the process.
 
-    ``own`` are folders in the checkout of files that come and go with posts, and that nothing but
-    posts and the plugin read: uploads and mentions. ``listed`` has every path of a
-    version, with the id of what is there.
+    ``own`` are folders in the checkout whose files belong to posts, and which only posts and the
+    plugin read: uploads and mentions. ``listed`` yields every path of a version, with its blob id.
     """
 
     settings: str
@@ -75,7 +74,7 @@ class Resident:
     listed: Callable[[Version], Iterable[tuple[str, str]]] | None = None
 
     def rest(self, version: Version) -> str:
-        """A name for everything in a version that is not a post; ``""`` where that is not known."""
+        """A hash of everything in a version that is not a post; ``""`` where that is not known."""
         if self.listed is None:
             return ""
         name = hashlib.sha256()
@@ -85,7 +84,7 @@ class Resident:
         return name.hexdigest()
 
     def grants(self, checkout: Path, output: Path) -> Grants | None:
-        """What the process may use: it writes pages, what it keeps, and in its checkout."""
+        """What the process may use: it writes pages, its caches, and its checkout."""
         places = [checkout, self.staged, self.note.parent, output]
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
@@ -98,9 +97,9 @@ class Resident:
         return not path.startswith(f"{self.content}/")
 
     def may_stay_warm(self, changed: Collection[str]) -> bool:
-        """Whether a process may know of these changes: posts, by their names, and its own files.
+        """Whether a running process can build these changes: posts and files that belong to posts.
 
-        Anything else may be settings, theme, a plugin, or read by one of these at its start.
+        Anything else may be settings, theme or a plugin, or may be read by these at their start.
         """
         inside, own = prefix_of(self.content), tuple(f"{folder}/" for folder in self.own)
         return all(
@@ -110,15 +109,15 @@ class Resident:
 
 
 class _Gone(Exception):
-    """The process ended, or does not answer."""
+    """The process has ended, or does not answer."""
 
 
 class _NotWarm(Exception):
-    """The process cannot build this; the command may."""
+    """The process cannot build this, but the command may."""
 
 
 class _Process:
-    """A running process: orders go in, reports come out."""
+    """A running process, which takes orders and sends reports."""
 
     def __init__(self, running: asyncio.subprocess.Process) -> None:
         self.day = _today()
@@ -129,8 +128,8 @@ class _Process:
 
     @classmethod
     async def start(cls, resident: Resident, task: Task, output: Output) -> _Process:
-        """Start it, and tell it where everything is."""
-        # The order in which Pelican finds files is that of the command's builds.
+        """Start the process, and send it its paths."""
+        # Sets iterate in the same order as in the command's builds.
         extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000", "PYTHONHASHSEED": "0"}
         checkout = task.checkout
         grants = await process.in_thread(resident.grants, checkout, output.folder)
@@ -167,7 +166,7 @@ class _Process:
         return started
 
     async def tell(self, order: Order) -> None:
-        """Say something; raises :class:`_Gone`."""
+        """Send an order; raises :class:`_Gone`."""
         stdin = process.piped(self._running.stdin)
         try:
             stdin.write(msgspec.json.encode(order) + b"\n")
@@ -176,7 +175,7 @@ class _Process:
             raise _Gone from error
 
     async def report(self) -> Report:
-        """What it says next; raises :class:`_Gone`."""
+        """The next report; raises :class:`_Gone`."""
         stdout = process.piped(self._running.stdout)
         line = await stdout.readline()
         if not line.endswith(b"\n"):
@@ -185,12 +184,12 @@ class _Process:
         return report
 
     async def end(self) -> None:
-        """End it and all that it has started."""
+        """End the process and every process that it started."""
         await process.end(self._running)
         await self._listening
 
     async def _listen(self) -> None:
-        """What plugins print is kept for the case that the process ends."""
+        """Keep what plugins print, for the log if the process ends."""
         stderr = process.piped(self._running.stderr)
         with contextlib.suppress(ValueError):
             async for line in stderr:
@@ -200,8 +199,8 @@ class _Process:
 class ResidentBuilder:
     """A :class:`~bridge.rebuild.build.Builder` that keeps Pelican warm.
 
-    ``fallback`` builds the site whenever the process cannot: where the site is not one for it,
-    and after any failure that no single file explains. ``verifier`` compares now and then.
+    ``fallback`` builds the site whenever the process cannot: where it does not support the site,
+    and after any failure that no single file explains. ``verifier`` runs now and then.
     """
 
     def __init__(
@@ -232,7 +231,7 @@ class ResidentBuilder:
         if not self._resident.may_stay_warm(new):
             await self._end()
             if any(self._resident.is_of_the_site(path) for path in new):
-                # Settings, theme or plugins are others: what did not go with them may go now.
+                # Settings, theme or plugins have changed: what failed with the old ones may work.
                 self._try_again()
         if self._unfit is not None:
             return await self._fall_back(task)
@@ -262,27 +261,27 @@ class ResidentBuilder:
         self._failures = self._pause = 0
 
     def stays_warm(self, changed: Collection[str]) -> bool:
-        """Whether the process runs, and need not end for these changes."""
+        """Whether the process is running, and can go on after these changes."""
         return self._process is not None and self._resident.may_stay_warm(changed)
 
     def needs_warm_up(self) -> bool:
-        """Whether the process has yet to be started."""
+        """Whether the process still has to be started."""
         return self._process is None and self._unfit is None and self._pause == 0
 
     def preempt(self) -> None:
-        """Something newer waits."""
+        """A newer version waits."""
         self._overtaken = True
         if self._process is not None and self._building:
             self._building = False
             self._hurry = asyncio.create_task(self._send_preempt(self._process))
 
     async def run_when_idle(self, task: Task) -> str | None:
-        """Compare with a clean build: soon at first, then ever more rarely."""
+        """Verify the output: after two builds at first, then less and less often."""
         if self._process is not None and self._process.day != _today():
-            # Settings may ask for the year, and what was asked yesterday stays warm too.
+            # Settings may depend on the date, and are only read at the start.
             await self._end()
         if self.needs_warm_up():
-            # What once overtook a build has been built since.
+            # What preempted a build has been built since.
             self._overtaken = False
             await self.build(task)
         if self._process is None or self._unverified < self._verify_at:
@@ -305,9 +304,10 @@ class ResidentBuilder:
         return self._told
 
     async def abandon(self) -> None:
-        """Pages appear as they are made, so that some are there of a site that will not be.
+        """Restore the last good site: pages are published one by one, so that a failed build leaves
+        some behind.
 
-        The process takes them for shown, and has to begin anew.
+        The process takes these for published, and has to be started again.
         """
         if not await process.in_thread(self._output.is_settled):
             await self._end()
@@ -320,7 +320,7 @@ class ResidentBuilder:
 
     async def _ask(self, task: Task, changed: frozenset[str]) -> Outcome:
         running = self._process or await self._start(task)
-        # Where the whole site is new, only what came since can be waited for.
+        # Where the whole site is new, clients can only wait for what came since.
         first = task.changed if len(task.changed) <= _WAITED_FOR else task.since_last_try
         first = first if len(first) <= _WAITED_FOR else frozenset()
         without = task.left_out_below(self._resident.content)
@@ -361,16 +361,16 @@ class ResidentBuilder:
         self._process = await _Process.start(self._resident, task, self._output)
         overtaken, self._overtaken = self._overtaken, False
         if overtaken:
-            # It is about to read the whole site: the newer version, then.
+            # It is about to read the whole site: let it be the newer version.
             raise Superseded
         return self._process
 
     async def _judge(self, failed: Failed, task: Task) -> None:
-        """Raise what a failure means; where no file is at fault, the command has to say."""
+        """Raise what a failure means; without a file at fault the command decides."""
         if failed.files:
             changed = [path for path in failed.files if path in task.changed]
             raise BuildFailed(failed.reason, file=(changed or list(failed.files))[0])
-        # Where the site cannot even be loaded, it has ended by itself.
+        # A process that cannot load the site has ended already.
         await self._end()
         if failed.final or failed.reason == self._failed_alike:
             raise BuildFailed(failed.reason)
@@ -382,9 +382,9 @@ class ResidentBuilder:
     async def _fall_back_for_now(self, task: Task) -> Outcome:
         """A clean build after a failure of the process.
 
-        If that fails as well, the next failure of this kind is believed at once. If it goes well,
-        the process is tried again, at longer and longer intervals: no change costs two builds for
-        long.
+        If that fails as well, the next failure of this kind is final at once. If it succeeds, the
+        process is tried again after more and more builds, so that changes do not cost two builds
+        each for long.
         """
         reason, self._reason = self._reason, None
         try:

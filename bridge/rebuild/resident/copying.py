@@ -1,4 +1,4 @@
-"""The files that a site has besides its pages: pictures, downloads, and those of its theme."""
+"""Copies static files to the output: pictures, downloads, and the theme's files."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bridge.rebuild.resident.reuse.staged_site import StagedSite
 
 
 def _nothing() -> None:
-    """Nothing is newer."""
+    """The default of ``check_newer``."""
 
 
 class Copies:
-    """Copies such files where they have changed, and puts them where the world sees them.
+    """Copies static files that have changed, and publishes them.
 
-    ``names`` are those of the site's content, each with the file that it is a copy of; ``theme``
-    those of its theme.
+    ``names`` are the output files from the content folder, each with its source; ``theme`` are the
+    output files of the theme.
     """
 
     def __init__(
         self, staged: StagedSite, theme: str, shown: Callable[[Iterable[str]], None]
     ) -> None:
-        """``theme`` is the folder in the output that a theme's files go to."""
+        """``theme`` is the theme's folder in the output."""
         self.names: dict[str, tuple[str, Stamp]] = {}
         self.theme: set[str] = set()
         self._staged = staged
@@ -42,20 +42,20 @@ class Copies:
         first: Collection[str] | None = None,
         check_newer: Callable[[], None] = _nothing,
     ) -> list[str]:
-        """Copy what has changed; the output files that are other than before.
+        """Copy what has changed; returns the output files that differ from before.
 
-        With ``first`` only those files, and what the output does not have at all: nothing that a
-        page shows is missing then. ``check_newer`` is called before each file, and may raise.
+        With ``first``, copies only those sources, and files that the output lacks, so that no page
+        shows a missing picture. ``check_newer`` is called before each file, and may raise.
         """
         names: dict[str, tuple[str, Stamp]] = {}
         copying: list[str] = []
 
         def wanted(source: str, name: str) -> bool:
             if name.startswith("../"):
-                # Pelican puts it beside the folder of pages, where nothing of ours belongs.
+                # Pelican would put it outside of the output folder.
                 return False
             if not os.path.exists(source):  # noqa: PTH110 - called for every file of a site
-                # A post names it; Pelican goes on without it.
+                # A post links to it; Pelican ignores that.
                 return False
             names[name] = source, stamp(source)
             if self._copied.get(name) == names[name]:
@@ -72,20 +72,20 @@ class Copies:
                     generator.wanted, generator.with_theme = wanted, not self._has_theme
                     generator.generate_output(None)
         finally:
-            # Also what was copied before this was given up: it is not copied again.
+            # What was copied before an interruption is not copied again.
             changed = self._publish(dict.fromkeys(copying), names)
         self.names = names
         return changed
 
     def end(self) -> None:
-        """The build is complete: what it has not copied is not a file of the site's."""
+        """The build is complete: forget files that it did not want."""
         self._copied = self.names
 
     def _publish(self, copying: Iterable[str], names: dict[str, tuple[str, Stamp]]) -> list[str]:
         new = list(copying)
         if not self._has_theme:
-            # Copied once, so published at once: what interrupts this build makes the next one
-            # take these files for old ones.
+            # Copied once in the life of the process, so published at once: after an interruption
+            # the next build would take these files for published ones.
             self._has_theme = True
             self.theme = self._staged.below(self._folder)
             new += sorted(self.theme - set(new))

@@ -19,7 +19,7 @@ class Logged(logging.Handler):
         self.at_start = LogSummary()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep an error, with the exception that Pelican does not mention."""
+        """Keep an error, with the exception, which Pelican leaves out."""
         text, error = record.getMessage(), sys.exc_info()[1]
         if text.startswith("Could not process ") and error is not None:
             why = f"{type(error).__name__}: {error}"
@@ -39,7 +39,7 @@ class Logged(logging.Handler):
         self.at_start = LogSummary.of(self.take())
 
     def take(self) -> list[LoggedError]:
-        """The errors so far; from here on it collects anew."""
+        """The errors so far, which are forgotten then."""
         messages, self._messages = self._messages, []
         return self._errors(messages)
 

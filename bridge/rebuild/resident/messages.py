@@ -8,7 +8,7 @@ import msgspec
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
-    """The first thing said to the process: where everything is.
+    """The first message to the process: where everything is.
 
     ``own`` are folders of the checkout whose files come and go with posts: uploads, mentions.
     ``most`` is by how many bytes a build may make the site larger. ``cache`` is a file for what
@@ -45,7 +45,7 @@ class Build(msgspec.Struct, frozen=True, tag=True):
 
 
 class Preempt(msgspec.Struct, frozen=True, tag=True):
-    """Give up between two pages: something newer waits."""
+    """Interrupt the build between two pages: a newer version waits."""
 
 
 class Shown(msgspec.Struct, frozen=True, tag=True):
@@ -72,17 +72,17 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Outdated(msgspec.Struct, frozen=True, tag=True):
-    """Something changed that the process may have kept: only another process can build this."""
+    """Something changed that the process has cached for good: a new process must build this."""
 
     reason: str
 
 
 class BuildAbandoned(msgspec.Struct, frozen=True, tag=True):
-    """Hastened: what is in place is good, the rest is not up to date."""
+    """The build was preempted: what was published is good, the rest is not up to date."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """No build came of it. ``files`` are source files that may be at fault, likeliest first.
+    """The build failed. ``files`` are source files that may be at fault, likeliest first.
 
     ``final``: Pelican's own command would fail likewise.
     """
@@ -93,7 +93,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Files that the site's code has tried to open, and may not."""
+    """Files that the site's code was refused."""
 
     paths: tuple[str, ...]
 

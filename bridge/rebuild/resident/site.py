@@ -1,8 +1,9 @@
 """Builds one site again and again in a process that caches what it can.
 
 A build runs Pelican's own generators as ``pelican`` does. Pages are written into a folder of the
-process's own, where they stay; each finished file goes from there to the output by rename. What
-people look at first is written first; a page that is made from the same as before is not.
+process's own, where they stay; each finished file is published from there by a rename. Pages that
+people look at first are rendered first, and pages whose dependencies have not changed are not
+rendered.
 """
 
 from __future__ import annotations
@@ -56,12 +57,12 @@ from bridge.settings import prefix_of
 
 
 class Interrupted(Exception):
-    """Something newer is to be built; what was written so far is good."""
+    """A newer version waits; what was published so far is good."""
 
 
 @dataclass(frozen=True, slots=True)
 class SitePaths:
-    """Where things are: the checkout, what in it are settings and content, and our own folder.
+    """The paths of a site: the checkout, settings and content in it, and the staging folder.
 
     ``own`` are folders in the checkout of files that come and go with posts. ``cache`` is a file
     for what readers make of posts, ``rest`` names everything in the site that is none.
@@ -78,9 +79,9 @@ class SitePaths:
 
 @dataclass(slots=True)
 class _Build:
-    """What one build has to do with, and what it has done so far.
+    """The objects of one build, and what it has done so far.
 
-    ``first`` are the files of the posts whose pages are waited for.
+    ``first`` are the files of the posts for whose pages clients wait.
     """
 
     running: list[Generator]
@@ -149,14 +150,14 @@ class WarmSite:
         self._copies = Copies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
         self._unchecked: set[str] = set()
         self._waited_for = WaitedFor(site_paths.checkout)
-        #: No build has come to its end yet.
+        #: No build has been completed yet.
         self._cold = True
 
     def build(self, order: Build) -> tuple[str, ...]:
-        """Bring the output up to date; the files that are other than before.
+        """Bring the output up to date; returns the files that differ from before.
 
-        Raises :class:`~.reading.CachedFileChanged` where this process has kept what is another
-        now, and :class:`Interrupted`.
+        Raises :class:`~.reading.CachedFileChanged` where a file has changed that this process has
+        cached for good, and :class:`Interrupted`.
         """
         if stamps(self._kept) != self._kept:
             raise CachedFileChanged(
@@ -164,7 +165,7 @@ class WarmSite:
             )
         self._unchecked |= order.changed
         self._logged.at_start.check_plugins(lacks=order.lacks, unreadable=self._unreadable)
-        # Reading a whole site takes a while: what comes before anything can be shown is read too.
+        # Reading a whole site takes a while: changes that come meanwhile are read as well.
         give_up = self._give_up if self._cold and not order.first else _go_on
         give_up()
         self._begin()
@@ -182,7 +183,7 @@ class WarmSite:
         return tuple(sorted(build.changed))
 
     def _begin(self) -> None:
-        """Nothing is left of the build before but what is kept on purpose."""
+        """Reset everything but the caches."""
         self._memory.forget()
         self._pictures.unclaimed.clear()
         contents.forget()
@@ -191,7 +192,7 @@ class WarmSite:
         self._links.begin()
         self._pages.begin()
         self._staged.begin()
-        # Pelican keeps these for the life of the process, since its process ends.
+        # Pelican keeps these for the life of its process.
         LimitFilter._raised_messages.clear()
         LimitFilter._group_count.clear()
         Content.get_content.cache.clear()
@@ -225,7 +226,7 @@ class WarmSite:
                 leave_out(generator, left_out)
         for generator in running:
             _call(generator, "generate_context")
-            # Past reading: from here on no single file is what fails.
+            # All files are read: from here on no single file is at fault.
             self.content_cache.reading = ""
             _call(generator, "check_disabled_readers")
             give_up()
@@ -236,7 +237,7 @@ class WarmSite:
         for environment in environments:
             trace_functions(environment, _is_known)
         lists = SiteLists.of(context)
-        # What a template does not find in its context it finds here.
+        # Names that are not in a template's context.
         names = ChainMap(context, *(environment.globals for environment in environments))
         inputs = BuildInputs(self._numbering, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
@@ -248,8 +249,8 @@ class WarmSite:
         self._kept |= stamps(paths)
 
     def _check_posts(self, context: Mapping[str, Any], order: Build) -> None:
-        """See that what changed are posts, and that some can be read at all."""
-        # Builds that were given up before this have changes that no one has looked at.
+        """Check that only posts have changed, and that some can be read at all."""
+        # Includes the changes of builds that were interrupted before this check.
         changed, self._unchecked = self._unchecked, set()
         before, root = self._posts, f"{self.site_paths.checkout}/"
         self._posts = {path.removeprefix(root) for path in self.content_cache.posts()}
@@ -267,9 +268,9 @@ class WarmSite:
             self._logged.at_start.check_not_emptied(content)
 
     def _copy_files(self, build: _Build, new: Collection[str]) -> None:
-        """Pictures and the like come first, so that no page is there before what it shows.
+        """Copy pictures and the like first, so that no page is published before what it shows.
 
-        No new post has to wait for those of all others, which are in the output for long.
+        A new post does not wait for the files of older posts, which the output has already.
         """
         if self._cold and build.first:
             first = self._waited_for.files(new)
@@ -281,7 +282,7 @@ class WarmSite:
             self._show_first(build)
 
     def _show_first(self, build: _Build) -> None:
-        """Write at once what is waited for, and what people look at there first."""
+        """Render the pages that clients wait for, then the home page and the feeds."""
         if not build.first:
             return
         if previews := plugins.write_previews(self._site.settings, build.first):
@@ -292,7 +293,7 @@ class WarmSite:
             if page.content is not None:
                 wanted = page.source in build.first
             else:
-                # The home page may give way to a post that wants to be that.
+                # A post may have the address of the home page.
                 wanted = page.name in home and self._pages.is_as_before(page)
                 wanted = wanted and not self._pages.is_up_to_date(page, build.inputs)
             if wanted and planner.pages[page.name] is page:
@@ -319,12 +320,12 @@ class WarmSite:
         for generator in build.running:
             if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
                 _call(generator, "generate_output", planner)
-        # A file of the owner's goes over a page of the same name.
+        # A static file wins over a page of the same name.
         copied = self._copies.names
         return {name: page for name, page in planner.pages.items() if name not in copied}
 
     def _write(self, pages: dict[str, Page], build: _Build) -> None:
-        """Write every page that is not up to date, what people look at first before the rest."""
+        """Render every page that is not up to date, the most visited first."""
         self._staged.expect(pages)
         stale = [
             page for page in pages.values() if not self._pages.is_up_to_date(page, build.inputs)
@@ -341,7 +342,7 @@ class WarmSite:
             build.changed.add(page.name)
 
     def _run_late(self, pages: dict[str, Page], build: _Build) -> None:
-        """Generators that look in the output folder find there what a clean build would have."""
+        """Run the generators that look into the output folder, now that it is complete."""
         late = [generator for generator in build.running if plugins.wants_all_pages(generator)]
         if late:
             self._staged.prune(self._known(pages, build))
@@ -349,13 +350,13 @@ class WarmSite:
             _call(generator, "generate_output", build.writer)
 
     def _known(self, pages: dict[str, Page], build: _Build) -> set[str]:
-        """The files of the output that stay, whether this build has written them or not."""
+        """The output files that stay, whether this build has written them or not."""
         pictures = self._pages.keep_only(pages) | self._pictures.unclaimed
         names = (os.path.relpath(path, self._site.output_path) for path in pictures)
         return {*pages, *self._copies.names, *self._copies.theme, *names}
 
     def _finish(self, pages: dict[str, Page], build: _Build) -> None:
-        """All pages are there: publish what plugins wrote, remove what no longer belongs."""
+        """All pages are up to date: publish what plugins wrote, and remove stale files."""
         build.changed.update(self._staged.finish(self._known(pages, build)))
         self._staged.settle()
         self._cold = False
@@ -367,13 +368,13 @@ class WarmSite:
 
 
 def _call(generator: Generator, step: str, *arguments: Any) -> None:
-    """A step that not every generator has."""
+    """Call a method that not every generator has."""
     if hasattr(generator, step):
         getattr(generator, step)(*arguments)
 
 
 def _go_on() -> None:
-    """Whatever comes, this build goes on."""
+    """Do not interrupt the build."""
 
 
 def _is_known(function: Any) -> bool:
@@ -410,7 +411,7 @@ def _first_pages(settings: dict[str, Any]) -> set[str]:
 
 
 def _importance(page: Page) -> tuple[int, float]:
-    """The home page and feeds, new posts, old posts, then what is further back in the lists."""
+    """A sort key: the home page and feeds, new posts, old posts, further pages of lists."""
     if page.content is not None:
         when = getattr(page.content, "date", None)
         return 1, -when.timestamp() if when is not None else 0

@@ -28,7 +28,7 @@ def suspects(error: Collision | PageFailed, checkout: Path) -> tuple[str, ...]:
 
 
 def _behind(page: Page) -> Iterator[Content]:
-    """The posts without which a page would not be."""
+    """The posts that a page exists for."""
     if page.content is not None:
         yield page.content
         return

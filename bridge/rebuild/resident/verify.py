@@ -32,12 +32,12 @@ class Verifier:
     folder: Path
 
     async def verify(self, task: Task) -> list[str]:
-        """The files of the output that were not those of a clean build; now they are."""
+        """Returns the output files that differed from a clean build, and replaces them."""
         first, second = self.folder / "first", self.folder / "second"
         await self.build.make(task, first)
         other = await in_thread(differing, first, self.output.folder, self._ours(first))
         if other:
-            # A page that tells the time differs from itself as well.
+            # A page that shows the time of the build differs between two clean builds as well.
             await self.build.make(task, second)
             missing = {name for name in other if not (self.output.folder / name).is_file()}
             other = await in_thread(stable, first, second, other, missing)
@@ -46,7 +46,7 @@ class Verifier:
         return other
 
     def _ours(self, clean: Path) -> set[str]:
-        """What to compare. Files of others in the output are theirs."""
+        """What to compare: not the files in the output that others put there."""
         return self.output.remembered() | set(Tree(clean).walk())
 
 

@@ -1,4 +1,4 @@
-"""Which pages go before all others: those of posts that someone has just sent, or answered."""
+"""Finds the posts whose pages are rendered first, since a client waits for them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bridge.rebuild.resident.reuse.trace import is_mentions
 
 
 class WaitedFor:
-    """Finds the posts that are new, and those of which something new is said."""
+    """Finds posts that are new or changed, and posts with new mentions."""
 
     def __init__(self, checkout: Path) -> None:
         self._root = f"{checkout}/"
         self._said: dict[str, Any] | None = None
 
     def files(self, names: Collection[str]) -> set[str]:
-        """Whole paths of files in the checkout."""
+        """Absolute paths of files in the checkout."""
         return {f"{self._root}{name}" for name in names}
 
     def posts(
@@ -30,16 +30,15 @@ class WaitedFor:
     ) -> set[str]:
         """The files of these posts.
 
-        ``read`` are the files that had to be read in this build, ``posts`` all that are posts, and
-        ``unseen`` those that no build has shown. All of them in the checkout, ``read`` as whole
-        paths.
+        ``read`` are the files that this build had to parse (absolute paths), ``posts`` all posts,
+        and ``unseen`` those that no build has published yet (paths in the checkout).
         """
         before, self._said = self._said, _mentions(context)
         unshown = self.files(unseen)
         found = unshown & self.files(posts)
         if before is None:
-            # A process that has just been started reads everything, and cannot tell what is not
-            # said any longer.
+            # A process that was just started parses everything, and cannot tell which mentions are
+            # gone.
             new = (post for post, said in self._said.items() if _is_from(said, unshown))
             return found.union(new)
         both = before.keys() | self._said.keys()
@@ -49,7 +48,7 @@ class WaitedFor:
 
 
 def _mentions(context: Mapping[str, Any]) -> dict[str, Any]:
-    """The files in which something is said of a post, and which they are, by the post's file."""
+    """The files of each post's mentions with their stamps, by the post's file."""
     found = {}
     for post in context["generated_content"].values():
         mentions: Any = getattr(post, "mentions", None)

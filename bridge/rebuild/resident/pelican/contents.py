@@ -14,20 +14,20 @@ _ANY_LINK = DEFAULT_CONFIG["INTRASITE_LINK_REGEX"]
 _SLUG_OF = {"category": attrgetter("category.slug"), "author": attrgetter("author.slug")}
 _ATTRIBUTES = frozenset({"slug", "lang", "date"})
 
-#: Addresses by what they are made from. It holds what one build asks for, and the one before.
+#: Addresses by what they are computed from: those that this build and the last one asked for.
 _addresses: dict[Hashable, str] = {}
 _addresses_before: dict[Hashable, str] = {}
 _fields: dict[str, tuple[str, ...]] = {}
 
 
 def forget() -> None:
-    """A build begins: what the one before did not ask for need not be kept any longer."""
+    """A build begins: forget what the last one did not ask for."""
     global _addresses, _addresses_before
     _addresses_before, _addresses = _addresses, {}
 
 
 class _Quick(contents.Content):  # type: ignore[misc] # Pelican's classes are not typed
-    """What Pelican asks of every post in every build, remembered by what it follows from."""
+    """Caches what Pelican computes for every post in every build, by what it is computed from."""
 
     def get_relative_source_path(self, source_path: str | None = None) -> Any:
         """The path below the content folder. Neither of the two ever changes."""
@@ -57,7 +57,7 @@ class _Quick(contents.Content):  # type: ignore[misc] # Pelican's classes are no
         return address
 
     def _address_from(self, key: str) -> Hashable | None:
-        """All that an address follows from; ``None`` where that is not known."""
+        """Everything that an address is computed from; ``None`` where that is not known."""
         if hasattr(self, f"override_{key}"):
             return None
         kind = type(self).default_template or ""

@@ -1,4 +1,4 @@
-"""Pelican's generators, without anything that is quadratic in the number of posts."""
+"""Pelican's generators, without their steps that are quadratic in the number of posts."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _CHUNK = 100
 def process_translations(
     content_list: list[Content], translation_id: str | Collection[str] | None = None
 ) -> tuple[list[Content], list[Content]]:
-    """Pelican's function of this name, called with some groups of translations at a time.
+    """Pelican's function of this name, applied to some groups of translations at a time.
 
-    It looks for every post in a list of the posts, but groups have nothing to do with each other.
+    It searches a list for every post, but groups are independent of each other.
     """
     if not translation_id:
         return content_list, []
@@ -34,7 +34,7 @@ def process_translations(
     try:
         content_list.sort(key=same)
     except (AttributeError, TypeError):
-        # Pelican's own function says it better.
+        # Pelican's own function raises the better error.
         return _of_all(content_list, translation_id)
     originals: list[Content] = []
     translations: list[Content] = []
@@ -70,17 +70,17 @@ class WarmArticles(ArticlesGenerator):  # type: ignore[misc] # Pelican's classes
     dates: Any
 
     def _get_file_stamp(self, filename: str) -> str:
-        """Which file it is matters where something is kept, which is not here."""
+        """Not needed without Pelican's own cache."""
         del filename
         return ""
 
     def check_disabled_readers(self) -> None:
-        """Warnings of files that no one can read are for those who see what a run prints."""
+        """Warnings about files without a reader are for those who see the output of a run."""
 
     def _build_period_archives(
         self, sorted_articles: Sequence[Any], articles: Sequence[Any], settings: dict[str, Any]
     ) -> dict[str, list[Any]]:
-        """No month and no day goes beyond its year: one year after the other."""
+        """One year after the other, since no period crosses years."""
         by_year: dict[int, list[Any]] = defaultdict(list)
         for article in articles:
             by_year[article.date.year].append(article)

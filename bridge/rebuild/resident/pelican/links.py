@@ -15,21 +15,21 @@ _ATTACH = ("{attach}", "|attach|")
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What kinds of links there are in a text."""
+    """Which kinds of links a text has."""
 
     links: bool
     attaches: bool
 
 
 class Links:
-    """Which posts have such links. A post with them changes with the address of what it links."""
+    """Knows which posts have such links: they change with the address of what they link to."""
 
     def __init__(self) -> None:
         self._found: dict[str, _Text] = {}
         self._asked: dict[str, _Text] = {}
 
     def begin(self) -> None:
-        """A build begins: what the one before did not ask for is forgotten."""
+        """A build begins: forget what the last one did not ask for."""
         self._found, self._asked = self._asked, {}
 
     def resolved(self, content: Content) -> str | None:

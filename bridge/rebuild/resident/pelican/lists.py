@@ -13,7 +13,7 @@ from bridge.rebuild.resident.reuse.trace import SiteList
 
 
 class Findable(list[Any]):
-    """A list of posts that knows its members. No one changes it while it is used."""
+    """A list of posts with quick membership tests. It must not change while it is used."""
 
     def __init__(self, posts: list[Any]) -> None:
         super().__init__(posts)
@@ -26,7 +26,7 @@ class Findable(list[Any]):
 
 @dataclass(frozen=True, slots=True)
 class SiteLists:
-    """Pelican's lists and ours in their place. A list that has two names there has one here."""
+    """Traced copies of Pelican's lists. A list with two names there has one here."""
 
     by_name: dict[Hashable, SiteList] = field(default_factory=dict)
     _ours: dict[int, SiteList] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class SiteLists:
 
     @classmethod
     def of(cls, context: dict[str, Any]) -> SiteLists:
-        """Replace the lists of posts in Pelican's context."""
+        """Replace the lists of posts in Pelican's context by traced ones."""
         lists = cls()
         for name, value in context.items():
             if type(value) is list and value and _is_of_the_site(value[0]):
@@ -42,7 +42,7 @@ class SiteLists:
         return lists
 
     def watched(self, value: Any, name: str) -> Any:
-        """A variable of one page: a list is watched, by its own name or else as the page's."""
+        """A variable of one page; a list is traced, under its own name or else as the page's."""
         if isinstance(value, Findable):
             value = value.of
         if type(value) is not list:
@@ -65,7 +65,7 @@ class SiteLists:
         return wrapper, self._named(articles, (name, wrapper.slug))
 
     def _keep(self, theirs: list[Any], ours: SiteList) -> SiteList:
-        # A list that lives as long as this does cannot lend its id to another.
+        # While it is referenced here, no other list can get its id.
         self._theirs.append(theirs)
         self._ours[id(theirs)] = ours
         return ours

@@ -1,7 +1,7 @@
 """Plans which files a build will write, before any is written.
 
-Pelican's generators run as always, but with a writer that only takes note. What they want can
-then be made in another order, or not at all where it is made from the same as last time.
+Pelican's generators run as always, but with a writer that only records. The pages can then be
+rendered in another order, or not at all where nothing that they depend on has changed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Local: TypeAlias = Mapping[str, Any]
 class Page:
     """One file that a generator wants written.
 
-    ``local`` are the variables that only this file has; ``made_by`` is what makes it another page
-    even if these are equal (its template, the file of its post). ``write`` writes it.
+    ``local`` are the variables that only this file has; ``made_by`` tells it from a page with equal
+    variables (its template, the file of its post). ``write`` writes it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Page:
 
 
 class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
-    """Two pages want to be the same file. Pelican's generators know it as an error of theirs."""
+    """Two pages have the same output file. A subclass of the error that Pelican raises."""
 
     def __init__(self, first: Page, second: Page) -> None:
         super().__init__(f"two pages are to be written to {second.name}")
@@ -62,8 +62,8 @@ class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
 class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
     """A writer that writes nothing.
 
-    ``noted`` is told of each page that is wanted. ``pages`` are those of the site so far, by
-    name, as Pelican's own rules about overwriting leave them.
+    ``noted`` is called with each page. ``pages`` are the pages so far, by name, after Pelican's own
+    rules about overwriting.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         self._noted(page, context)
 
     def _forget(self) -> None:
-        """Who may overwrite whom was settled here."""
+        """The planner has applied Pelican's rules about overwriting already."""
         self._real._written_files.clear()
         self._real._overridden_files.clear()
 

@@ -1,8 +1,8 @@
 """Which plugins the resident build supports.
 
-Every signal is sent in every build, as in a clean one, except those about single files that are
-read or written: these are sent for the files that really are. A plugin that listens to them must
-therefore be known here; with any other the site is built by Pelican's own command.
+Every signal is sent in every build, as in a clean one, except those about single files: these are
+sent only for files that are really read or written. A plugin that listens to them must be known
+here; with any other plugin the site is built by Pelican's own command.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
     """
     settings = site.settings
     if settings["RELATIVE_URLS"]:
-        # What is written first decides about links in what is written later.
+        # The page that is written first determines links in later ones.
         raise UnsupportedSiteError(
             "RELATIVE_URLS is set",
             "Set RELATIVE_URLS = False in the settings that the bridge builds with ([site]"
@@ -103,7 +103,7 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
         )
     folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
     if any(_is_among_posts(Path(folder).absolute(), settings) for folder in folders):
-        # Posts are looked at in every build, templates when the process begins.
+        # Posts are read in every build, templates when the process starts.
         raise UnsupportedSiteError(
             "there are templates in the content folder",
             "Move the theme, and the folders of THEME_TEMPLATES_OVERRIDES, out of that folder; or"
@@ -147,7 +147,7 @@ def _remedy(*, names_plugins: bool) -> str:
 
 
 def sees_every_object() -> bool:
-    """Whether a plugin listens to single files being read, so that each has to be made anew.
+    """Whether a plugin listens to single files being read, so that objects cannot be reused.
 
     This project's own does so for what it holds back, which is read in every build anyway.
     """
@@ -168,25 +168,25 @@ def write_previews(settings: Mapping[str, Any], files: Collection[str]) -> list[
 
 
 def wants_all_pages(generator: object) -> bool:
-    """Whether a generator is to run when every page of Pelican's own generators is there."""
+    """Whether a generator must run after Pelican's own generators."""
     return type(generator).__module__ in OLD_SITEMAP
 
 
 def is_known(function: Any) -> bool:
-    """Whether a template may call this and still be made from only what it looks at."""
+    """Whether what a template calls reads nothing but what the template has read."""
     module = getattr(function, "__module__", None) or ""
     return module.partition(".")[0] in _SAFE_MODULES
 
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Plugins that want to know of every page, taken off the signal: here they are told."""
+    """Plugins that count every page: disconnected from the signal, and called from here."""
 
     receivers: tuple[Callable[..., None], ...]
 
     @classmethod
     def take_off(cls) -> Counting:
-        """Take them off ``content_written``."""
+        """Disconnect them from ``content_written``."""
         found = tuple(
             receiver
             for receiver in _receivers(signals.content_written)
@@ -197,7 +197,7 @@ class Counting:
         return cls(found)
 
     def tell(self, path: str, local: dict[str, Any], context: dict[str, Any]) -> None:
-        """A page is part of the site, whether it is written or not."""
+        """Report a page of the site, whether it is written in this build or not."""
         for receiver in self.receivers:
             receiver(path, context=local)
         written = context.get(_INDIEAUTH_WRITTEN)
@@ -206,13 +206,13 @@ class Counting:
 
 
 class Pictures:
-    """Pictures that a plugin makes of others while pages are read and written.
+    """Pictures that a plugin derives from others while pages are read and written.
 
-    They belong to the page that shows them, and the page depends on what they were made from.
+    They belong to the page that shows them, and the page depends on their sources.
     """
 
     def __init__(self) -> None:
-        #: Those that were made while posts were read.
+        #: Those that were derived while posts were read.
         self.unclaimed: set[str] = set()
         module = sys.modules.get(_IMAGES)
         if module is not None:
@@ -257,7 +257,7 @@ class PluginState:
             ) from error
 
     def forget(self) -> None:
-        """Put everything back to where it was before the first build."""
+        """Restore everything as it was before the first build."""
         for value, kept in self._kept:
             inside = _inside(value)
             again = fresh(kept, {})

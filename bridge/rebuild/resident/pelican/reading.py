@@ -58,7 +58,7 @@ class CachedFileChanged(Exception):
 
 
 def fresh(value: Any, copies: dict[int, Any]) -> Any:
-    """A copy that a build may change at will. Two names for one list stay two names for one."""
+    """A copy that a build may change. Two references to one list stay references to one list."""
     kind: Any = type(value)
     if kind in _ATOMS:
         return value
@@ -74,7 +74,7 @@ def fresh(value: Any, copies: dict[int, Any]) -> Any:
                 made[key] = fresh(item, copies)
     elif isinstance(value, URLWrapper):
         if value._slug is None:
-            # Worked out here, it is there in every copy.
+            # Computed here, it is in every copy.
             _ = value.slug
         made = kind.__new__(kind)
         made.__dict__.update(value.__dict__)
@@ -124,10 +124,9 @@ class _Pristine:
 class ContentCache:
     """The parsed files of a site.
 
-    ``whole`` says whether content objects may be kept as they are, or only what stood in the
-    files: the latter where plugins want to see every object being made. ``logged`` tells how many
-    errors were logged so far: a file with which there were any is read in every build, so that
-    they are told after each.
+    ``whole`` says whether content objects may be kept, or only what readers returned: the latter
+    where plugins must see every object being created. ``logged`` returns how many errors were
+    logged so far: a file that caused any is read in every build, so that each build reports them.
     """
 
     def __init__(self, *, whole: bool, logged: Callable[[], int]) -> None:
@@ -147,7 +146,7 @@ class ContentCache:
         self._used.clear()
 
     def end(self) -> None:
-        """Forget the files that this build did not ask for."""
+        """Forget files that this build did not ask for."""
         for key in self._contents.keys() - self._used:
             del self._contents[key]
         for path in self._parsed.keys() - {path for _, path in self._used}:
@@ -169,7 +168,7 @@ class ContentCache:
         if kept is not None and kept.files == stamps(kept.files):
             return kept.again(context)
         logged = self._errors = self._logged()
-        # Looked at before it is read: what is written after that is another file.
+        # Taken before it is read: a later write gives it another stamp.
         files = stamps([path])
         with noting() as opened:
             self._parsing = opened
@@ -182,7 +181,7 @@ class ContentCache:
 
     def _keep(self, key: _Key, files: Stamps, made: Content) -> None:
         if not isinstance(made, Static):
-            # Pelican asks next, and in every build. What is not valid is told in every build.
+            # Pelican asks next, in every build. What is not valid is reported in every build.
             valid = made.is_valid()
             made.is_valid = _yes if valid else _no
             if not valid:
@@ -190,23 +189,23 @@ class ContentCache:
         self._contents[key] = _Pristine.of(made, files)
 
     def parsed(self, path: str) -> Any:
-        """What stood in a file the last time, ``None`` where it is not the same file."""
+        """What a reader returned for a file; ``None`` where the file has changed."""
         kept = self._parsed.get(path)
         if kept is None or kept[0] != stamps(kept[0]):
             return None
         return fresh(kept[1], {})
 
     def opened(self) -> Collection[str] | None:
-        """What was opened for the file that is being read; ``None`` if that logged an error."""
+        """Files that were opened while this file is read; ``None`` if an error was logged."""
         return self._parsing if self._logged() == self._errors else None
 
     def keep_parsed(self, path: str, data: Any, reader: object) -> None:
-        """Keep what stands in a file."""
+        """Keep what a reader returned for a file."""
         if not self.whole and _is_pelicans(reader):
             self._parsed[path] = (stamps({path, *self._parsing}), fresh(data, {}))
 
     def posts(self) -> Iterator[str]:
-        """Every post and page that this build has asked for, also those that came to nothing."""
+        """Every post and page that this build has asked for, valid or not."""
         return (path for kind, path in self._used if kind != Static.__name__)
 
 
@@ -245,7 +244,7 @@ def _no() -> bool:
 
 
 def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) -> type[Readers]:
-    """Pelican's readers, reading through a shelf; ``disk`` has what an earlier process kept."""
+    """Pelican's readers with a cache; ``disk`` has what an earlier process kept."""
 
     class CachingReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
         def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:

@@ -1,8 +1,8 @@
 """Compares the inputs of a page with those of the build before.
 
-Each thing that a template may look at (a post, a list of posts, a variable) has a number in every
-build: the same as in the build before exactly if it is equal to what it was then. So a page is up
-to date if the things that it was made from have the numbers that they had.
+Each thing that a template may read (a post, a list of posts, a variable) has a number in every
+build: the same number as in the last build exactly if it is equal to what it was then. So a page is
+up to date if the things that it depends on have the numbers that they had.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from bridge.rebuild.resident.reuse.trusted import has_special_methods
 
 #: Which content object: of which kind, from which file.
 ContentKey: TypeAlias = tuple[str, str]
-#: What a page was made from, and the numbers of that time, in the same order. Each page has this.
+#: What a page depends on, and the numbers of that build, in the same order. Each page has this.
 Dependencies: TypeAlias = tuple[tuple[Hashable, ...], tuple[Hashable, ...]]
 
 _PLAIN = frozenset(
     {str, int, type(None), bytes, date, datetime, SafeDatetime, time, timedelta, ZoneInfo}
 )
 _CONSTANT = (FunctionType, BuiltinFunctionType, ModuleType, type)
-#: What differs from build to build without any page being made from it.
+#: What differs from build to build without any page depending on it.
 _PRIVATE = frozenset({"settings", "_context", "_output_location_referenced", "is_valid"})
 _WRAPPER = frozenset({"settings", "_name", "_slug", "_slug_from_name", "name", "slug"})
 
@@ -70,7 +70,7 @@ class ValueNumbering:
         return number
 
     def same(self, thing: Hashable) -> Hashable:
-        """The same thing, once for all pages that were made from it."""
+        """One object for equal things, shared by all pages that depend on it."""
         return self._things.setdefault(thing, thing)
 
     def keep_only(self, things: Iterable[Hashable]) -> None:
@@ -125,7 +125,7 @@ class BuildInputs:
         return key
 
     def dependencies(self, trace: Trace, local: Mapping[str, Any]) -> Dependencies:
-        """What a page was made from; raises :class:`Opaque` where that is not known.
+        """What a page depends on; raises :class:`Opaque` where that is not known.
 
         ``local`` are the variables that only this page has.
         """
@@ -140,7 +140,7 @@ class BuildInputs:
         return same, tuple(self._look(thing, local) for thing in same)
 
     def still(self, dependencies: Dependencies, local: Mapping[str, Any]) -> bool:
-        """Whether a page would be made from the same."""
+        """Whether nothing has changed that a page depends on."""
         try:
             pairs = zip(*dependencies, strict=True)
             return all(self._look(thing, local) == number for thing, number in pairs)
@@ -148,7 +148,7 @@ class BuildInputs:
             return False
 
     def end(self) -> None:
-        """The build is complete: what no page of it was made from can be forgotten."""
+        """The build is complete: forget things that no page of it depends on."""
         self._numbering.keep_only(self._now)
 
     def _look(self, thing: Any, local: Mapping[str, Any]) -> Any:
@@ -187,7 +187,7 @@ class BuildInputs:
         return _GONE if items is None else self._stamp(_answer(items, thing[2:]))
 
     def _content(self, content: Content) -> Any:
-        """All that a template can see of a post."""
+        """Everything that a template can read of a post."""
         attributes = {
             name: self._stamp(value)
             for name, value in content.__dict__.items()
@@ -196,7 +196,7 @@ class BuildInputs:
         return type(content), attributes, self._links_of(content)
 
     def _stamp(self, value: Any) -> Any:
-        """Something that is equal exactly if the value looks the same to a template."""
+        """What is equal to another value's stamp exactly if templates cannot tell the two apart."""
         kind = type(value)
         if kind in _PLAIN:
             return value
@@ -237,7 +237,7 @@ class BuildInputs:
         if isinstance(value, _CONSTANT):
             return value
         if callable(value) and is_known(kind):
-            # A method in another form: what it gives follows from the rest of its post.
+            # A method in another form: its result depends only on its post.
             return kind
         if _speaks(kind):
             raise Opaque(f"{kind.__name__} says by itself what it looks like")
@@ -248,12 +248,12 @@ class BuildInputs:
         if isinstance(value, tuple):
             return kind, [self._stamp(item) for item in value], self._parts(value)
         if isinstance(value, (str, int)):
-            # A subclass may have attributes besides.
+            # A subclass may have further attributes.
             return kind, str(value), repr(value), self._parts(value)
         raise Opaque(f"{kind.__name__} cannot be compared")
 
     def _parts(self, value: Any) -> Any:
-        """What an object holds in attributes of its own."""
+        """The attributes of an object itself."""
         names = [*getattr(value, "__dict__", ()), *_slots(type(value))]
         return [(name, self._stamp(getattr(value, name))) for name in names if hasattr(value, name)]
 
@@ -290,7 +290,7 @@ def _file(path: str) -> Any:
 
 
 def _answer(items: list[Any], what: tuple[Any, ...]) -> Any:
-    """What a read gives, in a form that is compared by content even for a list of the site's."""
+    """The result of a recorded read; one of the site's lists as a plain list, to compare items."""
     answer = read_again(items, what)
     if isinstance(answer, SiteList):
         return [item for item in answer]  # noqa: C416 - a plain list

@@ -1,8 +1,8 @@
 """Records which files of the content folder this process opens.
 
-The functions with which Python opens a file are replaced by ones that take note: a setting, a
-plugin, an extension of Markdown or of Jinja cannot read one without being noticed. (An audit hook
-would hear of every ``id()`` as well, which costs a build a third of its time.)
+The functions with which Python opens files are replaced by ones that record the path, so that reads
+by settings, plugins, and extensions of Markdown or Jinja are recorded as well. (An audit hook would
+be called for every ``id()``, too, which costs a build a third of its time.)
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 
 class _Watch:
-    """One folder that is watched, and who wants to know."""
+    """The watched folder, and the sets that record what is opened."""
 
     def __init__(self) -> None:
         self.root = ""
         self.noting: list[set[str]] = []
         self.git = ""
         self.watching = False
-        #: Files that were to be read and may not be: the kernel keeps this process from them.
+        #: Files that the kernel refused to open for this process.
         self.denied: dict[str, None] = {}
 
     def heard(self, path: Any) -> None:
@@ -38,7 +38,7 @@ _watch = _Watch()
 
 
 def watch(folder: Path) -> None:
-    """Watch a folder, and no other, from here on. For a process that does nothing else."""
+    """Watch one folder from now on. For a process that does nothing else."""
     _watch.root = f"{folder}/"
     # Where the content folder is the checkout itself. git's files change with each commit.
     _watch.git = f"{folder}/.git/"
@@ -49,7 +49,7 @@ def watch(folder: Path) -> None:
 
 
 class _Opening:
-    """A function that takes note. An object, which no class takes for a method of its own."""
+    """A function that records its argument. Not a plain function, which a class would bind."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -72,7 +72,7 @@ def note_denied(paths: Iterable[str]) -> None:
 
 
 def denied() -> tuple[str, ...]:
-    """The files that could not be opened for want of permission, since this was last asked."""
+    """The files that could not be opened for lack of permission since the last call."""
     found = tuple(_watch.denied)
     _watch.denied.clear()
     return found
@@ -80,7 +80,7 @@ def denied() -> tuple[str, ...]:
 
 @contextmanager
 def noting() -> Iterator[set[str]]:
-    """The whole paths of the files that are opened in the meantime, existing or not."""
+    """The absolute paths of the files that are opened within the block, existing or not."""
     opened: set[str] = set()
     _watch.noting.append(opened)
     try:

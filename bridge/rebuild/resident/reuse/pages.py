@@ -1,4 +1,4 @@
-"""Makes pages, and records what each depends on."""
+"""Renders pages, and records what each depends on."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class PageFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """How a page was made last time. Without ``dependencies`` no one knows whether it is so still.
+    """How a page was rendered last time. Without ``dependencies`` it is rendered in every build.
 
-    ``derived`` are files that a plugin made for it.
+    ``derived`` are files that a plugin wrote for it.
     """
 
     made_by: tuple[str, ...]
@@ -41,7 +41,7 @@ class _Made:
 
 
 class Pages:
-    """All pages that were ever made and still are.
+    """All pages of the site as they were last rendered.
 
     ``shown`` is told of output files as soon as they are in place.
     """
@@ -57,16 +57,16 @@ class Pages:
         self._now.clear()
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether any page was rendered."""
         return bool(self._made)
 
     def is_as_before(self, page: Page) -> bool:
-        """Whether the same page was in this place, whatever it showed."""
+        """Whether this place had the same page before, whatever its content."""
         made = self._made.get(page.name)
         return made is not None and made.made_by == page.made_by
 
     def is_up_to_date(self, page: Page, inputs: BuildInputs) -> bool:
-        """Whether the page in this place is this one, made from what it would be made from now."""
+        """Whether the page in this place is this one, and none of its dependencies has changed."""
         made = self._made.get(page.name)
         if made is None or made.made_by != page.made_by:
             return False
@@ -75,7 +75,7 @@ class Pages:
         return made.dependencies is not None and inputs.still(made.dependencies, page.local)
 
     def make(self, page: Page, inputs: BuildInputs) -> bool:
-        """Write a page and put it where the world sees it; whether it is other than before."""
+        """Render and publish a page; returns whether it differs from before."""
         trace = Trace()
         self._made.pop(page.name, None)
         try:
@@ -98,7 +98,7 @@ class Pages:
         return changed
 
     def keep_only(self, names: Collection[str]) -> set[str]:
-        """Forget all others; the files that plugins made for these."""
+        """Forget all other pages; returns the files that plugins wrote for these."""
         for gone in self._made.keys() - set(names):
             del self._made[gone]
         return set[str]().union(*(made.derived for made in self._made.values()))

@@ -13,10 +13,10 @@ _PROBE = ".build"
 
 
 class StagedSite:
-    """A whole site that no one looks at.
+    """A complete copy of the site that is not served.
 
-    What plugins write by themselves is known by its time. It goes before the next build, which
-    so finds what a clean one would: pages and copied files, or nothing.
+    What plugins write by themselves is recognised by its time. It is removed before the next build,
+    which so finds what a clean build would find: pages and copied files, or nothing.
     """
 
     def __init__(self, folder: Path, output: Output) -> None:
@@ -27,7 +27,7 @@ class StagedSite:
         self._published: dict[str, int] = {}
         self._by_plugins: set[str] = set()
         if folder.exists():
-            # What another process left there was written for settings that no one knows any more.
+            # An earlier process wrote it, maybe with other settings.
             shutil.rmtree(folder)
 
     def begin(self) -> None:
@@ -45,21 +45,21 @@ class StagedSite:
         probe.unlink()
 
     def settle(self) -> None:
-        """What was published is good, and stays."""
+        """Keep what was published."""
         self._output.settle()
 
     def expect(self, names: Iterable[str]) -> None:
-        """These files are about to be published."""
+        """Record files that are about to be published."""
         self._output.expect(names)
 
     def publish(self, name: str) -> bool:
-        """Put a finished file where the world sees it; whether it is other than before."""
+        """Publish a finished file; returns whether it differs from before."""
         file = self._folder / name
         self._published[name] = file.stat().st_ctime_ns
         return self._output.put(name, file.read_bytes())
 
     def is_published(self, name: str) -> bool:
-        """Whether the world sees a file of this name, however old."""
+        """Whether a file of this name is published, however old."""
         return self._output.has(name)
 
     def below(self, folder: str) -> set[str]:
@@ -76,7 +76,7 @@ class StagedSite:
     def finish(self, known: Collection[str]) -> list[str]:
         """Publish what was written besides, remove what was not written and is not ``known``.
 
-        Returns the output files that are other than before.
+        Returns the output files that differ from before.
         """
         changed = []
         for name in list(self._tree.walk()):
