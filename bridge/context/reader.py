@@ -6,6 +6,7 @@ from email.message import Message
 from typing import Any
 
 from bridge.net.fetch import Fetched
+from bridge.net.link_rels import charset_of
 from bridge.net.sandboxed_parse import parse_in_subprocess
 
 #: Not imported here: HTML parsers need a third as much memory as the rest of the bridge.
@@ -20,7 +21,7 @@ async def read_cite(page: Fetched) -> dict[str, Any] | None:
     kind["Content-Type"] = page.headers.get("Content-Type", "")
     if kind.get_content_type() not in _HTML:
         return None
-    charset = kind.get_content_charset() or ""
+    charset = charset_of(kind.get_content_charset())
     cite: dict[str, Any] | None = await parse_in_subprocess(
         _CITE, page.url, charset, page=page.body, seconds=_SECONDS
     )

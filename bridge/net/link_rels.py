@@ -119,6 +119,14 @@ def decoded(html: bytes, content_type: str) -> str:
     return str(encoding.codec_info.decode(html, "replace")[0])
 
 
+def charset_of(label: str | None) -> str:
+    """The codec that a ``charset`` of a media type means on the web; ``""`` for what it does not
+    know, and so for codecs that only Python has (``idna``, ``unicode_escape``)."""
+    encoding = webencodings.lookup(label) if label else None
+    name = encoding.codec_info.name if encoding else ""
+    return "" if name == "x-user-defined" else str(name)
+
+
 def _declared(beginning: bytes) -> webencodings.Encoding:
     for meta in _META.finditer(_COMMENT.sub(b"", beginning)):
         named = _CHARSET.search(meta[0])

@@ -7,6 +7,7 @@ import json
 import pytest
 from hearing_kit import POST
 
+from bridge.net.link_rels import charset_of
 from bridge.webmention.incoming.parser import read
 
 SOURCE = "https://bob.example/reply"
@@ -20,6 +21,7 @@ MATCHES = [
     ("a comment", POST, f'<!-- <a href="{POST}">x</a> -->', "text/html", False),
     ("text", POST, f"<p>{POST}</p>", "text/html", False),
     ("escaped", POST, f"&lt;a href=\"{POST}\"&gt;x", "text/html", False),
+    ("a template", POST, f'<template><a href="{POST}">x</a></template>', "text/html", False),
     ("a script", POST, f"<script>'<a href=\"{POST}\">'</script>", "text/html", False),
     ("plain text", POST, f"See {POST} there", "text/plain", True),
     ("JSON", POST, json.dumps({"a": [{"b": POST}]}), "application/json", True),
@@ -45,6 +47,17 @@ def test_a_base_and_an_empty_path_are_resolved() -> None:
     assert read(page, SOURCE, SOURCE, "https://example.com/", "text/html", "")["linked"]
     page = '<a href="https://example.com/caf\u00e9/">x</a>'.encode()
     assert read(page, SOURCE, SOURCE, "https://example.com/caf%C3%A9/", "text/html", "")["linked"]
+
+
+@pytest.mark.parametrize(
+    ("label", "codec"),
+    [
+        *[("utf8", "utf-8"), ("UTF-8", "utf-8"), ("latin1", "cp1252"), ("shift_jis", "cp932")],
+        *[("idna", ""), ("unicode_escape", ""), ("x-user-defined", ""), ("no", ""), (None, "")],
+    ],
+)
+def test_a_charset_is_what_the_web_means_by_it(label: str | None, codec: str) -> None:
+    assert charset_of(label) == codec
 
 
 def test_a_tombstone_is_told_from_a_page() -> None:

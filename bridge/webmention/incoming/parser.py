@@ -75,6 +75,9 @@ def _said(
 
 def _of_html(page: bytes, url: str, source: str, target: str, charset: str) -> dict[str, Any]:
     soup = BeautifulSoup(page, "html5lib", from_encoding=charset or utf8(page))
+    for hidden in soup.find_all("template"):
+        # "The template element … represents nothing" (HTML 4.12.3): its links are not the page's.
+        hidden.decompose()
     links = list(_links(soup, url))
     linked = exact(target) in {exact(link) for link in links}
     if not linked:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
+from bridge.net.link_rels import charset_of
 from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.net.web_url import BadURL, parse
 
@@ -124,9 +125,4 @@ def _media_type(header: str) -> tuple[str, str]:
     """
     message = Message()
     message["Content-Type"] = header or "text/html"
-    charset = message.get_content_charset() or ""
-    try:
-        "".encode(charset or "utf-8")
-    except (LookupError, ValueError):
-        charset = ""
-    return message.get_content_type(), charset
+    return message.get_content_type(), charset_of(message.get_content_charset())
