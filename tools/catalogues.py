@@ -92,7 +92,7 @@ _FILES = (
     *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),
     *("micropub/post_type.py", "micropub/values.py", "micropub/address.py"),
     *("content/dates.py", "content/file.py", "content/slugs.py"),
-    *("content/body.py", "content/html.py"),
+    *("content/body.py", "content/html.py", "content/render.py", "content/edit.py"),
     *("posts/reader.py", "posts/catalogue.py", "posts/reservations.py"),
 )
 
