@@ -47,6 +47,12 @@ def is_web(text: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
+def _is_whole(url: str) -> bool:
+    """Whether a URL that was found in a text is one: ``https://exa mple.org/`` is not ``exa``."""
+    host = (urlsplit(url).hostname or "") if is_web(url) else ""
+    return host == "localhost" or "." in host or ":" in host
+
+
 def link(name: str, text: str) -> str:
     """The URL that ``text`` is, or the only URL in it, as apps send shared texts.
 
@@ -56,7 +62,7 @@ def link(name: str, text: str) -> str:
     if (is_web(text) or _OTHERS.fullmatch(text)) and not re.search(r"\s", text):
         return text
     refuse_what_is_none(name, text)
-    found = list(dict.fromkeys(filter(is_web, map(_trimmed, _URL.findall(text)))))
+    found = list(dict.fromkeys(filter(_is_whole, map(_trimmed, _URL.findall(text)))))
     if len(found) == 1:
         return found[0]
     problem = "has no address in it" if not found else f"has {len(found)} addresses in it"

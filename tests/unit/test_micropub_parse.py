@@ -812,6 +812,7 @@ class TestAddresses:
             *("blob:https://app.example/1", "file:///sdcard/1.jpg", "content://media/1"),
             *("data:image/png;base64,AAAA", "ph://1/L0/001", "javascript:alert(1)"),
             "https://a.example/1 and https://b.example/2",
+            "https://a mple.org/x",
         ],
     )
     @pytest.mark.parametrize(
