@@ -153,7 +153,7 @@ def with_urls(text: str, shown: Callable[[str], str]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         url = _without_punctuation(match.group())
-        return shown(url) + match.group()[len(url) :]
+        return (url if url.endswith("//") else shown(url)) + match.group()[len(url) :]
 
     return _URLS.sub(replaced, text)
 

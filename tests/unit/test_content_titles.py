@@ -56,6 +56,7 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
             {"content": "Look:\n```python\nif a < b:\n    pass\n```\nSo"},
             "Look: if a &lt; b: pass So",
         ),
+        ({"content": "Not https://. or http:// alone"}, "Not https://. or http:// alone"),
         ({"content": "~~~\nx ~~~ y\n~~~"}, "x ~~~ y"),
         ({"checkin": h("geo", u="35", latitude="48.2", longitude="16.4")}, "At 48.2, 16.4"),
         (
