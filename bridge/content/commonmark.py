@@ -38,6 +38,7 @@ _DELIMITER_ROW = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 #: Formulas, which plugins read: no list begins in them.
 _FORMULA = re.compile(r"(?P<start>\$\$|\\\[|\\begin\{\w+\*?\})")
 #: HTML in which there may be Markdown, behind a blank line.
+_FAR = 500  # lines: a search for each of many must not take long
 _AROUND = re.compile(
     r"<(?:details|div|center|section|article|aside|figure|main)(?=[\s>])(?P<attributes>[^<>]*)>\s*"
     r"(?:<summary>.*</summary>\s*)?",
@@ -343,7 +344,7 @@ class _Writer:
         if not _MARKS.search(text) or "`" in _CODE_OR_STRUCK.sub("", text):
             self._keep(text)
             return
-        end = 0
+        end, has_formula = 0, bool(_IN_FORMULA.search(text))
         for match in _CODE_OR_STRUCK.finditer(text):
             if match["struck"]:
                 self._keep(text[end : match.start()])
@@ -351,7 +352,7 @@ class _Writer:
                 self._keep(match["struck"])
                 self._replace("~~", "</del>")
                 end = match.end()
-            elif match["escaped"] and not _IN_FORMULA.search(text):
+            elif match["escaped"] and not has_formula:
                 self._keep(text[end : match.start()])
                 self._replace(match[0], f"&#{ord(match['escaped'])};")
                 end = match.end()
@@ -389,7 +390,7 @@ class _Writer:
 
     def _has_blank_line(self) -> bool:
         """Whether there is one before the end of the HTML that begins with this line."""
-        for line in self.lines[self.number + 1 :]:
+        for line in self.lines[self.number + 1 : self.number + _FAR]:
             if not line.strip():
                 return True
             if self.end in line.lower():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from content_site import WHEN, load_rules, post
 
+from bridge.content.commonmark import adapt, restore
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
 from bridge.content.read import read
@@ -48,3 +49,11 @@ def test_a_note_of_any_characters_is_written_read_and_edited_at_once(
         assert read(edited, rules).all("content") == changed.all("content")
 
     assert processor_seconds(life) < SECONDS
+
+
+@pytest.mark.parametrize(
+    "piece", ["\\<", "<details>\n", "> ```\n", "**a*b", "~~a ~~b ", "- a\n1. b\n"]
+)
+def test_an_article_of_any_characters_is_adapted_at_once(piece: str) -> None:
+    sent = (piece * LENGTH)[: 4 * LENGTH]
+    assert processor_seconds(lambda: restore(*adapt(sent))) < SECONDS
