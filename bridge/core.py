@@ -158,6 +158,7 @@ async def _open_repo(settings: Settings, public_url: str, lifetime: Lifetime) ->
         state / "site" / "checkout",
         submodules=submodules,
         may_read=sandbox.may_read,
+        git_dir=sandbox.git_dirs / "site",
     )
     current = make_current_site(settings, store, checkout, sandbox)
     lifetime.close_later(current.close)

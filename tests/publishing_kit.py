@@ -154,7 +154,8 @@ async def bench(
     store, public_url = GitStore(bare, author="A <a@example.com>"), "https://b.example/"
     objects = store.bare_repo.common / "objects"
     sandbox = make_sandbox(settings, state, objects=objects)
-    current = make_current_site(settings, store, Checkout(objects, state / "checkout"), sandbox)
+    checkout = Checkout(objects, state / "checkout", git_dir=sandbox.git_dirs / "site")
+    current = make_current_site(settings, store, checkout, sandbox)
     catalogue = Catalogue(
         store, current, state / "index.sqlite", folder="content", own=hosts(settings.site.me)
     )

@@ -46,6 +46,11 @@ class Sandbox:
     extra: Mapping[str, str] = field(default_factory=dict)
     denied: list[str] = field(default_factory=list)
 
+    @property
+    def git_dirs(self) -> Path:
+        """Where checkouts have what git keeps: the site's code may read it, and not write to it."""
+        return self.state / "git"
+
     def may_read(self, path: Path) -> bool:
         """Whether a file is in one of ``folders``."""
         return any(path.is_relative_to(folder.resolve()) for folder in self.folders)
@@ -95,6 +100,7 @@ class Sandbox:
             *map(Path, searched),
             *([self.objects] if self.objects else []),
             self.state / "submodules",
+            self.git_dirs,
             *read,
         ]
         own = [self._folder(name) for name in ("home", "tmp", "cache")]

@@ -3,7 +3,8 @@
 git itself writes them: modes, symbolic links, line ends and filters are as in any clone, and a
 tree with a name that git refuses (``.git``, ``..``) never gets here. The checkout has a ``.git``
 of its own, in which ``git log`` works: it borrows the repo's objects and has nothing else of it,
-no remote and no configuration.
+no remote and no configuration. It is a link to a folder elsewhere: the site's code may write to the
+checkout, and git runs the programs that a configuration names.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from git import Git, GitCommandError
 
@@ -108,8 +111,10 @@ class Checkout:
         keep: Sequence[str] = (),
         root: Path | None = None,
         large_files: LargeFiles | None = None,
+        git_dir: Path | None = None,
     ) -> None:
-        """``keep``: patterns of files that builds leave behind and that stay, as caches do."""
+        """``keep``: patterns of files that builds leave behind and that stay, as caches do.
+        ``git_dir`` is the folder for what git keeps, which the site's code may not write to."""
         self.folder = folder
         self._objects = objects
         self._submodules = submodules or NoSubmodules()
@@ -117,7 +122,7 @@ class Checkout:
         self._may_read = may_read
         self._keep = keep
         self._root = root or folder
-        self._git_dir = folder / ".git"
+        self._git_dir = (git_dir or folder.with_name(f"{folder.name}.git")).absolute()
         #: Exists while the folder is between two versions.
         self._moving = self._git_dir / "bridge-moving"
         self._known = False  # whether the next two tell of what is on disk
@@ -139,7 +144,7 @@ class Checkout:
             head = self._git_dir.joinpath("HEAD").read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
             return None
-        if self._moving.exists() or head.startswith("ref:"):
+        if self._moving.exists() or head.startswith("ref:") or not self._is_linked():
             return None
         return Version(head)
 
@@ -203,26 +208,33 @@ class Checkout:
     def _begin_anew(self) -> None:
         """Start from an empty folder: the checkout is incomplete or damaged."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._git_dir, ignore_errors=True)
         self._prepare()
 
     def _prepare(self) -> None:
         """An empty repo that borrows the objects of the other, where there is none yet."""
         alternates = self._git_dir / "objects" / "info" / "alternates"
         lender = f"{self._objects.resolve()}\n"
-        with_lender = alternates.is_file() and alternates.read_text() == lender
-        if with_lender and not self._git_dir.is_symlink():
+        if alternates.is_file() and alternates.read_text() == lender and self._is_linked():
             return
-        if self.folder.is_symlink() or self.folder.is_file():
-            self.folder.unlink()
-        elif self.folder.exists():
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True)
+        for place in (self.folder, self._git_dir):
+            if place.is_symlink() or place.is_file():
+                place.unlink()
+            elif place.exists():
+                shutil.rmtree(place)
+            place.mkdir(parents=True)
         kind = "sha256" if _uses_sha256(self._objects) else "sha1"
         self._git("init", "--quiet", "--template=", f"--object-format={kind}")
         for name, value in _SETTINGS.items():
             self._git("config", name, value)
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(lender)
+        self.folder.joinpath(".git").symlink_to(self._git_dir)
+
+    def _is_linked(self) -> bool:
+        """Whether the folder is the one that git knows of: no one has put another in its place."""
+        link = self.folder / ".git"
+        return link.is_symlink() and link.readlink() == self._git_dir
 
     def _move(self, before: Version | None, version: Version) -> None:
         # Only a git that was killed leaves its lock behind: no other works here.
@@ -236,6 +248,7 @@ class Checkout:
             self._step(before, version)
         # Not a branch: HEAD names the version itself, which is how a version is known to be here.
         self._git_dir.joinpath("HEAD").write_text(f"{version}\n", "ascii")
+        self._copy_tags()
         self._warnings = {}
         self._check_links()
         self._fill_submodules(version, exact=before is None)
@@ -243,6 +256,25 @@ class Checkout:
         self._hide()
         self._moving.unlink()
         self._known = True
+
+    def _copy_tags(self) -> None:
+        """A clone has the repo's tags, too: settings may ask ``git describe`` for a version."""
+        repo = self._objects.parent
+        packed = repo / "packed-refs"
+        lines = packed.read_text("utf-8", _ERRORS).splitlines() if packed.is_file() else []
+        tags: dict[str, str] = {}
+        for line, after in pairwise([*lines, ""]):
+            oid, _, name = line.partition(" ")
+            if name.startswith("refs/tags/"):
+                # What an annotated tag is of, on a line of its own.
+                tags[name] = f"{oid} {name}\n" + (f"{after}\n" if after.startswith("^") else "")
+        for file in (repo / "refs" / "tags").rglob("*"):
+            if file.is_file():
+                name = file.relative_to(repo).as_posix()
+                tags[name] = f"{file.read_text('ascii').strip()} {name}\n"
+        text, ours = "".join(tags.values()), self._git_dir / "packed-refs"
+        if text != (ours.read_text("utf-8", _ERRORS) if ours.is_file() else ""):
+            ours.write_text(text, "utf-8", _ERRORS)
 
     def _hide(self) -> None:
         """Make ``git status`` ignore files that are left out."""
@@ -425,6 +457,7 @@ class Checkout:
                 may_read=self._may_read,
                 keep=self._keep,
                 root=self._root,
+                git_dir=self._git_dir / "modules" / quote(path, safe=""),
             )
             self._below[path].bring_to(Version(commit), exact=exact)
 

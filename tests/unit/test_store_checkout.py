@@ -140,11 +140,50 @@ def test_a_quick_move_over_a_file_that_a_build_has_changed_is_exact(
     assert laid_out(folder) == {"a": ("file", b"2"), "b": ("file", b"2")}
 
 
+def test_git_describes_a_version_as_in_a_clone(owner: Owner, folder: Path) -> None:
+    owner.write({"a": "1"})
+    git(owner.bare, "tag", "-a", "-m", "one", "v1", "main")
+    git(owner.bare, "pack-refs", "--all")
+    owner.write({"a": "2"})
+    git(owner.bare, "tag", "später/v2", "main")
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(owner.write({"a": "3"}))
+    assert git(folder, "describe").startswith("v1-2-g")
+    assert git(folder, "describe", "--tags").startswith("später/v2-1-g")
+    git(owner.bare, "tag", "v3", "main")
+    checkout.bring_to(owner.write({"a": "4"}), exact=False)
+    assert git(folder, "describe", "--tags").startswith("v3-1-g")
+    git(owner.bare, "tag", "-d", "v1", "später/v2", "v3")
+    checkout.bring_to(owner.write({"a": "5"}), exact=False)
+    assert git(folder, "tag") == ""
+
+
+def test_the_sites_code_cannot_have_git_run_a_program(owner: Owner, folder: Path) -> None:
+    """It may write to the checkout, not to where git looks for what to do."""
+    first, second = owner.write({"a": "1"}), owner.write({"a": "2"})
+    checkout = Checkout(owner.objects, folder, git_dir=folder.with_name("git"))
+    checkout.bring_to(first)
+    assert not [path for path in folder.rglob("*") if path.name == "config"]
+    ran, program = folder.with_name("ran"), folder.with_name("program")
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    (folder / ".git").unlink()
+    git(folder, "init", "-q")
+    git(folder, "config", "core.fsmonitor", str(program))
+    git(folder, "status")
+    assert ran.exists(), "the trap is none"
+    ran.unlink()
+    assert set(checkout.changes(first)) == {"a"}
+    checkout.bring_to(second, exact=False)
+    assert (checkout.version, ran.exists()) == (second, False)
+    assert git(folder, "log", "--format=%H").split() == [second, first]
+
+
 @pytest.mark.parametrize("damage", ["HEAD", "index", "config", "objects/info/alternates", "."])
 def test_a_damaged_checkout_is_made_anew(owner: Owner, folder: Path, damage: str) -> None:
     version = owner.write({"a": "1"})
     Checkout(owner.objects, folder).bring_to(version)
-    target = folder / ".git" / damage
+    target = folder.joinpath(".git", damage).resolve()
     shutil.rmtree(target) if target.is_dir() else target.write_text("garbage")
     checkout = Checkout(owner.objects, folder)
     checkout.changes(version)

@@ -49,6 +49,7 @@ class Checkout:
         large_files: LargeFiles | None = None,
         due: Due = _at_once,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        git_dir: Path | None = None,
     ) -> None:
         """The others are those of :class:`bridge.store.checkout.Checkout`."""
         self.folder = folder
@@ -59,6 +60,7 @@ class Checkout:
             may_read=may_read,
             keep=tuple(keep),
             large_files=large_files,
+            git_dir=git_dir,
         )
         self._due_at = due
         self._clock = clock
