@@ -18,12 +18,14 @@ from typing import Any, Literal, cast
 from bridge.content.characters import is_one_clean_line
 from bridge.content.commonmark import Change, Changes
 from bridge.content.formats import HtmlSyntax, Line, MarkdownSyntax, RstSyntax, Syntax
+from bridge.content.yaml_head import YamlSyntax, has_yaml_head
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Properties
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BOM = "\ufeff"
 _MARKDOWN = MarkdownSyntax()
+_YAML = YamlSyntax()
 _HTML = HtmlSyntax()
 _FORMATS = frozenset({"md", "markdown", "mkd", "mdown", "rst", "html", "htm"})
 _SYNTAXES: dict[str, Syntax] = {"rst": RstSyntax(), "html": _HTML, "htm": _HTML}
@@ -62,6 +64,8 @@ class PelicanFile:
         """Parse a file's text in the format that the suffix of its path names. Never fails."""
         syntax = _SYNTAXES.get(path.rpartition(".")[2].lower(), _MARKDOWN)
         bom = _BOM if text.startswith(_BOM) else ""
+        if syntax is _MARKDOWN and has_yaml_head(text[len(bom) :]):
+            syntax = _YAML
         parts = syntax.parse(text[len(bom) :])
         newline = _newline_of(text)
         return cls(parts.lines, parts.gap, parts.body, parts.tail, bom, newline, syntax)

@@ -1,0 +1,154 @@
+"""Headers in YAML, as some sites' own readers want them: between two fences, of any shape.
+
+Pelican's reader takes such a file's first lines for headers, and the rest of the YAML for text.
+Nobody has a site of such files without a reader that understands them, so a file says itself that
+it is one. Of YAML this knows what headers are written in; a value of any other shape stays as it
+is, and is none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from bridge.content.formats import Line, MarkdownSyntax, Parts, line_end, physical_lines
+
+_FENCE = re.compile(r"---[ \t]*(?:\r\n|\n|\r)")
+_END = re.compile(r"(?:---|\.\.\.)[ \t]*(?:\r\n|\n|\r|\Z)")
+_KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
+_ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
+#: How a value begins that Pelican's own reader would take for its words.
+_NOT_PLAIN = re.compile(r"""["'\[{|>&*!]""")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
+#: Each part is taken once: what might be a quoted text is not looked at in another way, too.
+_FLOW = re.compile(rf"\[(?P<items>(?>{_QUOTED.pattern}|[^\[\]])*+)\]")
+_FLOW_ITEM = re.compile(rf"\s*({_QUOTED.pattern}|[^,]+)")
+_PLAIN = re.compile(r"[A-Za-z][\w-]*(?: [\w-]+)*")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[\dT:.+Z -]*")
+#: Words that YAML takes for something else than a text.
+_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
+_LISTS = frozenset({"tags", "authors"})
+
+
+class YamlSyntax(MarkdownSyntax):
+    """Markdown below headers in YAML."""
+
+    def parse(self, text: str) -> Parts:
+        """Take a file apart that :func:`has_yaml_head`."""
+        return _parse(text) or super().parse(text)
+
+    def changed(self, line: Line, value: str) -> Line:
+        """The header with another value, its key as it was; a list stays one."""
+        key, end = line.raw.partition(":")[0], line_end(line.raw) or "\n"
+        pieces = physical_lines(line.raw)
+        item = _ITEM.match(pieces[1].rstrip("\r\n")) if len(pieces) > 1 else None
+        if item is not None and value.endswith(";"):
+            indent = pieces[1][: len(pieces[1]) - len(pieces[1].lstrip())]
+            items = "".join(f"{indent}- {_scalar(each)}{end}" for each in _items(value))
+            return Line(f"{key}:{end}{items}", line.key, value)
+        return Line(f"{key}: {_written(line.key, value)}{end}", line.key, value)
+
+    def added(self, key: str, value: str, newline: str) -> Line:
+        """``key: value``."""
+        name = key.lower()
+        return Line(f"{name}: {_written(name, value)}".rstrip(" ") + newline, name, value)
+
+
+def has_yaml_head(text: str) -> bool:
+    """Whether a Markdown file has headers that only a reader of YAML understands."""
+    if not _FENCE.match(text):
+        return False
+    parts = _parse(text)
+    return parts is not None and any(map(_is_only_yaml, parts.lines[1:]))
+
+
+def _parse(text: str) -> Parts | None:
+    """``None`` for what is no YAML between two fences."""
+    opening, *pieces = physical_lines(text)
+    # Each key with its lines; what belongs to none has an empty one.
+    found: list[tuple[str, list[str]]] = [("", [opening])]
+    last = 0  # the last key
+    for number, raw in enumerate(pieces, 1):
+        seen = raw.rstrip("\r\n")
+        if _END.fullmatch(raw):
+            lines = tuple(_line(key, "".join(own)) for key, own in found)
+            return Parts(lines, raw, "".join(pieces[number:]))
+        if match := _KEY.match(seen):
+            last = len(found)
+            found.append((match["key"].lower(), [raw]))
+        elif not seen.strip() or seen.startswith("#"):
+            found.append(("", [raw]))
+        elif last and (raw[0] in " \t" or _ITEM.match(seen)):
+            # It belongs to the last key, with all that has come since.
+            found[last][1].extend(each for _, own in found[last + 1 :] for each in own)
+            found[last][1].append(raw)
+            del found[last + 1 :]
+        else:
+            return None
+    return None
+
+
+def _is_only_yaml(line: Line) -> bool:
+    """Whether Pelican's own reader would make something else of it."""
+    if not line.key:
+        return True
+    first, *more = physical_lines(line.raw)
+    match = _KEY.match(first.rstrip("\r\n"))
+    value = (match["value"] or "").strip() if match else ""
+    return bool(_NOT_PLAIN.match(value)) or any(
+        _ITEM.match(each.rstrip("\r\n")) or not each.startswith("    ") for each in more
+    )
+
+
+def _line(key: str, raw: str) -> Line:
+    return Line(raw, key, _value(raw) if key else "")
+
+
+def _value(raw: str) -> str:
+    """What a header says, as Pelican's own would: a list with ``;`` behind each item."""
+    first, *more = (each.rstrip("\r\n") for each in physical_lines(raw))
+    match = _KEY.match(first)
+    value = (match["value"] or "").strip() if match else ""
+    items = [_ITEM.match(each) for each in more if each.strip()]
+    if not value and items and all(items):
+        return _joined([_read(each["value"] or "") for each in items if each])
+    if value.startswith("["):
+        flow = _FLOW.match(" ".join([value, *more]))
+        return _joined([_read(each) for each in _FLOW_ITEM.findall(flow["items"])]) if flow else ""
+    if re.fullmatch(r"[|>][+-]?", value):
+        return " ".join(filter(None, map(str.strip, more)))
+    return _read(" ".join(filter(None, [value, *map(str.strip, more)])))
+
+
+def _joined(items: list[str]) -> str:
+    return "".join(f"{each.replace(';', ',')}; " for each in items if each).rstrip(" ")
+
+
+def _items(value: str) -> list[str]:
+    return [each.strip() for each in value.split(";") if each.strip()]
+
+
+def _read(written: str) -> str:
+    """A scalar; ``""`` for what is none."""
+    if quoted := _QUOTED.match(written):
+        text = quoted.group()
+        if text.startswith("'"):
+            return " ".join(text[1:-1].replace("''", "'").split())
+        try:
+            return " ".join(str(json.loads(text)).split())
+        except ValueError:
+            return text[1:-1]
+    plain = re.sub(r"\s+#.*", "", written).strip()
+    return "" if plain in {"~", "null"} or _NOT_PLAIN.match(plain) else plain
+
+
+def _written(key: str, value: str) -> str:
+    if key in _LISTS and value.endswith(";"):
+        return f"[{', '.join(map(_scalar, _items(value)))}]"
+    # JSON is full of what double quotes would have escaped.
+    return "'" + value.replace("'", "''") + "'" if key == "mf2" else _scalar(value)
+
+
+def _scalar(value: str) -> str:
+    is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+    return value if is_plain or _TIME.fullmatch(value) else json.dumps(value, ensure_ascii=False)

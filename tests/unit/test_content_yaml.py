@@ -1,0 +1,117 @@
+"""Headers in YAML, which only a reader of the site's own understands."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bridge.content.file import Mf2Line, PelicanFile
+
+FLOW = """---
+title: "A: quoted title"
+date: 2020-01-02 03:04
+tags: [one, "two, three", 'it''s']   # of mine
+slug: a
+---
+
+Body.
+"""
+BLOCK = """---
+title: Block list
+# A note to myself
+tags:
+  - one
+  - two words
+
+summary: |
+  several
+
+  lines
+extra:
+  deep: {a: [b]}
+status: "published"
+...
+Body
+"""
+
+
+@pytest.mark.parametrize("text", [FLOW, BLOCK, FLOW.replace("\n", "\r\n"), "\ufeff" + BLOCK])
+def test_it_is_taken_apart_and_put_together_again(text: str) -> None:
+    file = PelicanFile.parse(text, "a.md")
+    assert file.text() == text
+    assert file.body.strip() in {"Body.", "Body"}
+
+
+def test_values_are_what_they_say() -> None:
+    flow, block = PelicanFile.parse(FLOW, "a.md"), PelicanFile.parse(BLOCK, "a.md")
+    assert flow.get("Title") == "A: quoted title"
+    assert flow.get("Tags") == "one; two, three; it's;"
+    assert block.get("Tags") == "one; two words;"
+    assert block.get("Summary") == "several lines"
+    assert block.get("Status") == "published"
+
+
+def test_one_header_is_changed_and_nothing_else() -> None:
+    flow, block = PelicanFile.parse(FLOW, "a.md"), PelicanFile.parse(BLOCK, "a.md")
+    for file in (flow, block):
+        for line in [each for each in file.lines if each.key]:
+            assert file.with_header(line.key, line.value) == file
+    changed = flow.with_header("Tags", "one; new: tag;").text()
+    assert changed == FLOW.replace(
+        """[one, "two, three", 'it''s']   # of mine""", '[one, "new: tag"]'
+    )
+    changed = block.with_header("Tags", "one; two words; yes;").text()
+    assert changed == BLOCK.replace("words\n\n", 'words\n  - "yes"\n\n')
+    assert block.with_header("Tags", None).text() == BLOCK.replace(
+        "tags:\n  - one\n  - two words\n", ""
+    )
+    changed = block.with_header("Summary", "Short").text()
+    assert changed == BLOCK.replace("|\n  several\n\n  lines", "Short")
+
+
+def test_what_is_added_is_yaml() -> None:
+    file = PelicanFile.parse(BLOCK, "a.md")
+    line = Mf2Line(properties={"like-of": ("https://example.org/it's: #1",)})
+    new = (
+        file.with_header("Modified", "2026-11-21T13:00:00+01:00")
+        .with_header("Title", 'A: "b" #c \\')
+        .with_header("Authors", "Jo; Ann Lee;")
+        .with_header("Mf2", line.text())
+    )
+    text = new.text()
+    assert 'title: "A: \\"b\\" #c \\\\"\n' in text
+    assert "modified: 2026-11-21T13:00:00+01:00\nauthors: [Jo, Ann Lee]\nmf2: '" in text
+    again = PelicanFile.parse(text, "a.md")
+    assert again.get("Title") == 'A: "b" #c \\'
+    assert Mf2Line.of(again) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nTitle: A\nTags: a, b\n---\n\nBody\n",
+        "---\nTitle: A\nTags: a\n    b\n---\nBody\n",
+        "Title: A\nTags: [a, b]\n\nBody\n",
+        "---\nTitle: A\n\nA line\n\n- a list\n\n---\n\nmore\n",
+        "---\nTitle: [A]\n\nBody of words\n---\n",
+        "---\n\nA rule, and no head\n",
+        "---\nTitle: 'A'\n",
+    ],
+)
+def test_files_that_pelicans_own_reader_understands_are_read_as_it_does(text: str) -> None:
+    file = PelicanFile.parse(text, "a.md")
+    assert type(file.syntax).__name__ == "MarkdownSyntax"
+    assert file.text() == text
+
+
+def test_a_head_without_end_is_soon_read() -> None:
+    """Neither many lines nor many quotes cost more than their length."""
+    for text in (
+        "---\ntags:\n" + "  - x\n\n" * 30_000 + "...\n",
+        "---\ntags: [" + "'a' \"b\" " * 5_000 + "\n---\n",
+        "---\ntags: " + '"' * 20_000 + "\n---\n",
+    ):
+        begun = time.process_time()
+        assert PelicanFile.parse(text, "a.md").text() == text
+        assert time.process_time() - begun < 5
