@@ -9,6 +9,8 @@ no() {
     echo "waiting: $*" >&2
     exit 1
 }
+# Where .git is a file (in a submodule, say), git takes the folder that it names for the files' own.
+[ -e "$GIT_WORK_TREE/.git" ] || export GIT_WORK_TREE="$(git config micropub-bridge.worktree)"
 cd "$GIT_WORK_TREE" && dir=$(git rev-parse --absolute-git-dir) || exit 1
 index=$dir/index
 for each in rebase-merge rebase-apply MERGE_HEAD CHERRY_PICK_HEAD REVERT_HEAD sequencer BISECT_START

@@ -115,6 +115,11 @@ def look_at(folder: Path, remote: str = "") -> OwnerRepo:
     return found
 
 
+def copy_clone(root: Path, folder: Path) -> None:
+    """What is committed in a clone, in another folder; files of submodules are not there."""
+    git.Git().clone("--quiet", "--shared", "--", str(root), str(folder), env=_UNATTENDED)
+
+
 def files_named(root: Path, name: str) -> list[Path]:
     """Where in a working tree the repo has files of this name, in folders of any depth."""
     with git.Repo(root, expand_vars=False) as repo:
@@ -262,6 +267,8 @@ def let_push_into(clone: Path) -> str:
             repo.git.config("receive.denyCurrentBranch", "updateInstead")
             hooks = Path(clone, repo.git.rev_parse("--git-path", "hooks"))
             elsewhere = repo.git.config("--get", "core.hooksPath", with_exceptions=False)
+            if (clone / ".git").is_file() and repo.git_dir == repo.common_dir:
+                repo.git.config("micropub-bridge.worktree", str(clone))
         except git.GitCommandError as error:
             raise StoreBroken(f"{clone} cannot be set up: {_reason(error)}") from error
     told = f"In {clone}, receive.denyCurrentBranch is updateInstead now"

@@ -134,7 +134,7 @@ class SubmoduleCache:
         # The owner's clone is where its submodules are, too, and where it came from is what
         # relative URLs are relative to.
         clone = Path(address.path)
-        git_dir = clone / ".git" if (clone / ".git").is_dir() else clone
+        git_dir = _git_dir(clone)
         return _Level(self, _origin(git_dir) or remote, git_dir).find(name, url, commit)
 
     def fetch(self, url: str, commit: str, beside: Path | None) -> Path:
@@ -270,6 +270,15 @@ def resolve(url: str, base: str) -> str:
             base = head if separator else base.rpartition(":")[0] + ":"
         url = url.partition("/")[2].lstrip("/")
     return f"{base}{url}" if base.endswith(":") else f"{base}/{url}"
+
+
+def _git_dir(clone: Path) -> Path:
+    """Where git keeps what it has of a clone: a submodule or a further working tree names it in a
+    file; a bare repo is it."""
+    link = clone / ".git"
+    if link.is_file():
+        return clone / link.read_text("utf-8").partition("gitdir:")[2].strip()
+    return link if link.is_dir() else clone
 
 
 def _origin(git_dir: Path) -> str:

@@ -279,6 +279,32 @@ async def test_a_worktree_that_has_the_branch_goes_along(clone: Path, tmp_path: 
     sound(clone)
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["submodule", "separate"])
+async def test_a_clone_whose_git_folder_is_elsewhere_goes_along(
+    clone: Path, *, named: bool
+) -> None:
+    """As a submodule's is, which also names its working tree."""
+    elsewhere = clone.with_name("elsewhere")
+    git(clone, "init", "-q", "--separate-git-dir", str(elsewhere))
+    if named:
+        git(clone, "config", "core.worktree", str(clone))
+    let_push_into(clone)
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        await until(remote, "ok")
+        assert (clone / POST).read_text() == "ours\n"
+        assert git(clone, "status", "--porcelain") == ""
+        (clone / "content/a.md").write_text("mine\n")
+        remote.changed(put(store, "content/a.md", "ours\n"))
+        status = await until(remote, "waiting")
+        assert "content/a.md" in (status.error or "")
+        assert (clone / "content/a.md").read_text() == "mine\n"
+        git(clone, "checkout", "content/a.md")
+        await until(remote, "ok")
+    assert (clone / "content/a.md").read_text() == "ours\n"
+    sound(clone)
+
+
 async def test_a_clone_that_lets_no_one_move_its_branch_is_told_with_the_command(
     clone: Path,
 ) -> None:

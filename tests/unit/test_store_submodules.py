@@ -61,7 +61,8 @@ def test_a_submodule_of_a_path_is_fetched_once_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "b" / "theme" / "base.html").read_text() == "1"
 
 
-def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path) -> None:
+@pytest.mark.parametrize("separate", [False, True])
+def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path, *, separate: bool) -> None:
     """The submodule's host cannot be reached; the owner's clone has its commits."""
     site, theme = Owner(tmp_path / "site"), Owner(tmp_path / "theme")
     theme.write({"base.html": "1"})
@@ -72,6 +73,9 @@ def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path) -> None:
         git(clone, "remote", "add", "origin", "https://127.0.0.1:1/you/site.git")
 
     version = site.commit(move)
+    if separate:
+        # As in a clone that is itself a submodule: .git is a file that says where all is.
+        git(site.clone, "init", "-q", "--separate-git-dir", str(tmp_path / "elsewhere"))
     checkout = Checkout(
         site.objects, tmp_path / "checkout", submodules=cache(tmp_path, str(site.clone))
     )

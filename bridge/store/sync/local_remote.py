@@ -99,6 +99,9 @@ class LocalRemote:
             return []
         common = _common(git_dir)
         found = [WorkingTree(common.parent, common)] if common.name == ".git" else []
+        if not found and git_dir == common != self.path:
+            # Its .git is a file: it is a submodule, say.
+            found = [WorkingTree(self.path, common)]
         linked = sorted(common.glob("worktrees/*"))
         places = [(folder, _text(folder / "gitdir")) for folder in linked]
         added = [WorkingTree((folder / to).parent, folder) for folder, to in places if to]
