@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -25,7 +25,9 @@ class Site(_Section, frozen=True):
 
     ``repo`` is the bridge's own bare clone, ``state`` the folder of derived and kept (``keep/``)
     state. ``folders`` are further folders that the site's own code may read, for themes or plugins
-    outside of the repo.
+    outside of the repo. ``run_in`` is the folder of the repo that ``pelican`` is run in, ``None``
+    for the usual one (:func:`usual_folder`). ``environment`` are environment variables for the
+    site's own code, which sees few others.
     """
 
     me: str
@@ -35,6 +37,8 @@ class Site(_Section, frozen=True):
     branch: str = ""
     settings: str = "pelicanconf.py"
     folders: tuple[Path, ...] = ()
+    run_in: str | None = None
+    environment: dict[str, str] = {}
 
 
 class Server(_Section, frozen=True):
@@ -284,6 +288,28 @@ class Settings(_Section, frozen=True):
     rebuild: Rebuild = Rebuild()
     webmention: Webmention = Webmention(send=False, receive=False)
     syndication: Syndication = Syndication()
+
+    @property
+    def run_in(self) -> str:
+        """The folder of the repo that ``pelican`` is run in, ``""`` for its root."""
+        if self.site.run_in is None:
+            return usual_folder(self.site.settings, self.content.folder)
+        return _as_folder(PurePosixPath(self.site.run_in))
+
+
+def usual_folder(settings: str, content: str) -> str:
+    """The folder that owners run ``pelican`` in: that of the settings if posts are there, too.
+
+    Settings may open files and list folders by relative names. Where a repo has the whole project
+    in a folder (``src/pelicanconf.py``, ``src/content``), these are relative to that one; where
+    only the settings are in a folder (``conf/pelicanconf.py``), to the repo's root (``""``).
+    """
+    folder = PurePosixPath(settings).parent
+    return _as_folder(folder) if PurePosixPath(content).is_relative_to(folder) else ""
+
+
+def _as_folder(path: PurePosixPath) -> str:
+    return "" if path == PurePosixPath() else str(path)
 
 
 class SettingsError(Exception):

@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bridge.runtime.command_name import command
-from bridge.settings import Rebuild, Secret, Settings, SettingsError, Target
+from bridge.settings import Rebuild, Secret, Settings, SettingsError, Site, Target
 
 #: Host names that only this machine reaches.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -234,6 +234,7 @@ def _wrong_values(settings: Settings) -> Iterator[_Wrong]:
     yield from _wrong_urls(settings)
     yield from _wrong_paths(settings)
     yield from _wrong_command(settings.rebuild)
+    yield from _wrong_environment(settings.site)
     yield from _wrong_targets(settings.syndication.targets)
     auth = settings.auth.introspection_auth
     if not re.fullmatch(r"none|same-token|bearer:.+|basic:[^:]+:.+", auth):
@@ -281,6 +282,17 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
             yield _Wrong(
                 key, f"{value!r} is outside of its folder", "Write a relative path without '..'"
             )
+    run_in = PurePosixPath(settings.site.run_in or ".")
+    if run_in.is_absolute() or ".." in run_in.parts:
+        remedy = "Write a folder of the repo, or '.' for its root"
+        yield _Wrong("site.run_in", f"{settings.site.run_in!r} is outside of the repo", remedy)
+
+
+def _wrong_environment(site: Site) -> Iterator[_Wrong]:
+    for name, value in site.environment.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or "\0" in value:
+            remedy = "Write a name of letters, digits and _"
+            yield _Wrong("site.environment", f"{name!r} is not an environment variable", remedy)
 
 
 def _wrong_command(rebuild: Rebuild) -> Iterator[_Wrong]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,11 +20,11 @@ from bridge.commands.settings_files import (
     is_live,
     is_loopback,
     likely_settings,
-    read_settings,
 )
+from bridge.commands.settings_reading import asked_for, read_anywhere, read_settings
 from bridge.errors import Refused
 from bridge.runtime.command_name import doc
-from bridge.settings import prefix_of
+from bridge.settings import prefix_of, usual_folder
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.locales import how_to_install, told_of_locales
 from bridge.store.setup import has_files_below, submodule_of
@@ -46,7 +46,9 @@ class ExistingSite:
     ``conf`` is the file that the owner edits, ``settings`` the one that the published site is built
     with: Pelican's quickstart has ``publishconf.py``, which imports ``pelicanconf.py`` and has the
     site's URL. ``values`` are the evaluated ``settings``; ``missing_locales`` those that they name
-    and this machine lacks.
+    and this machine lacks. ``run_in`` is the folder of the repo that they can be evaluated in,
+    ``None`` for the usual one; ``environment`` are the environment variables that they ask for and
+    that are set here.
     """
 
     root: Path
@@ -54,6 +56,8 @@ class ExistingSite:
     settings: Path
     values: dict[str, Any]
     missing_locales: tuple[str, ...] = ()
+    run_in: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -148,13 +152,27 @@ class ExistingSite:
         return found
 
     def _outside(self) -> list[str]:
-        """Advice about folders outside of the repo that the settings name."""
+        """Advice about folders that the settings name and that a checkout lacks: outside of the
+        repo, or in the owner's clone by their absolute path."""
         paths = self.values.get("PLUGIN_PATHS") or []
         named = [("THEME", self.values.get("THEME")), *(("PLUGIN_PATHS", path) for path in paths)]
         inside = (str(self.root), sys.prefix, sys.base_prefix, "/usr")
+        said = "".join(
+            file.read_text(encoding="utf-8", errors="replace")
+            for file in {self.conf, self.settings}
+        )
         found = []
         for setting, path in named:
             folder = Path(str(path))
+            if folder.is_relative_to(self.root) and str(folder) in said:
+                relative = os.path.relpath(folder, self.conf.parent)
+                value = f'"{relative}"' if setting == "THEME" else f'["{relative}"]'
+                found.append(
+                    f"{setting} names {folder}, in your clone, by its absolute path, and the bridge"
+                    f" builds the site in a checkout elsewhere. Write in {self.conf.name}:"
+                    f"\n\n    {setting} = {value}"
+                )
+                continue
             outside = folder.is_absolute() and folder.is_dir()
             if outside and not any(folder.is_relative_to(place) for place in inside):
                 value = f'"{folder}"' if setting == "THEME" else f'["{folder}"]'
@@ -223,12 +241,26 @@ def find_site(
         published = facts if file == conf else read_settings(root, file)
         address = str(published.values.get("SITEURL") or "")
         if is_url(address) and (file == publish or not is_loopback(address)):
-            settings, facts = file, published
+            settings = file
             break
-    return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
+    return _site(root, conf, settings)
 
 
 def _with_settings(root: Path, settings: Path) -> ExistingSite:
-    facts = read_settings(root, settings)
-    conf = base_of(settings) or settings
-    return ExistingSite(root, conf, settings, facts.values, facts.missing_locales)
+    return _site(root, base_of(settings) or settings, settings)
+
+
+def _site(root: Path, conf: Path, settings: Path) -> ExistingSite:
+    environment = asked_for([settings])
+    run_in, facts = read_anywhere(root, settings, environment)
+    content = os.path.relpath(conf.parent / str(facts.values["PATH"]), root)
+    is_usual = run_in == usual_folder(settings.relative_to(root).as_posix(), content)
+    return ExistingSite(
+        root,
+        conf,
+        settings,
+        facts.values,
+        facts.missing_locales,
+        None if is_usual else run_in or ".",
+        environment,
+    )

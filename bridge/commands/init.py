@@ -222,6 +222,9 @@ def _toml(plan: Plan) -> str:
     content, articles = plan.site.content, plan.site.articles
     rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
     author = f"author = {_quote(plan.found.author)}\n" if plan.found.author else ""
+    run_in = "" if plan.site.run_in is None else f"run_in = {_quote(plan.site.run_in)}\n"
+    given = ", ".join(f"{name} = {_quote(text)}" for name, text in plan.site.environment.items())
+    environment = f"environment = {{ {given} }}   # your settings ask for it\n" if given else ""
     name = f"name = {_quote(plan.name)}   # your name, for apps\n" if plan.name else ""
     return f"""\
 # What each setting does, and all the others: {doc("settings.md")}
@@ -229,7 +232,7 @@ def _toml(plan: Plan) -> str:
 me = {_quote(plan.me)}
 repo = {_quote(str(plan.repo))}
 settings = {_quote(plan.settings)}
-
+{run_in}{environment}
 [server]
 host = "127.0.0.1"
 port = 8080

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge.commands.settings_reading import read_settings
 from bridge.errors import Refused
 from bridge.settings_file import LOOPBACK, is_url
-from bridge.site.messages import SiteFacts, Start
-from bridge.site.process import SiteProcess
-from bridge.site.starting import Sandbox
+from bridge.site.messages import SiteFacts
 from bridge.store.setup import files_named
 
 _CONF = "pelicanconf.py"
@@ -57,25 +54,6 @@ _CONTENT = re.compile(
     r"""(?:\bINPUTDIR[ \t]*[:?]?=[ \t]*|\bpelican[\"',]*[ \t]+[\"']?)"""
     r"""(?:\$[({]?\w+[)}]?/)?(\w[\w./-]*)"""
 )
-
-
-def read_settings(root: Path, file: Path) -> SiteFacts:
-    """Pelican's settings as ``pelican`` reads them in the owner's clone, read in a confined
-    process.
-
-    Raises :class:`SiteBroken`.
-    """
-
-    async def load(state: Path) -> SiteFacts:
-        start = Start(str(root), file.relative_to(root).as_posix())
-        site = SiteProcess(start, Sandbox(state))
-        try:
-            return await site.load()
-        finally:
-            await site.close()
-
-    with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
-        return asyncio.run(load(Path(folder)))
 
 
 def find_conf(root: Path, start: Path) -> Path | None:

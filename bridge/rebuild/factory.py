@@ -67,7 +67,7 @@ def make_rebuilder(
     sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
     if not settings.rebuild.confined:
         sandbox = replace(sandbox, confined=False)
-    sandbox = replace(sandbox, extra=environment or {})
+    sandbox = replace(sandbox, extra={**sandbox.extra, **(environment or {})})
     checkout = Checkout(
         store,
         folder / "checkout",
@@ -76,6 +76,7 @@ def make_rebuilder(
         keep=settings.rebuild.keep,
         large_files=large_files_of(store, settings),
         due=partial(due, zone=zone),
+        git_dir=sandbox.git_dirs / "rebuild",
     )
     site = _Site(settings, store, checkout, folder, ledger, sandbox)
     most = settings.rebuild.max_growth
@@ -101,20 +102,24 @@ def make_builder(
 
     ``folder`` is for what it keeps; ``listed`` has every path of a version, with its object.
     """
-    content = settings.content.folder
+    content, run_in = settings.content.folder, settings.run_in
+    own = settings.rebuild.command
     command = CommandBuilder(
-        argv=settings.rebuild.command or pelican_argv(content, settings.site.settings),
+        argv=own or pelican_argv(content, settings.site.settings, run_in),
         output=output,
         staging=folder / "staging",
         content=content,
         environment=environment,
         sandbox=sandbox,
+        # The owner's own command knows the repo from its root.
+        run_in="" if own else run_in,
     )
     if settings.rebuild.mode != "resident":
         return command
     resident = Resident(
         settings=settings.site.settings,
         content=content,
+        run_in=run_in,
         staged=folder / "shadow",
         note=output.note,
         environment=environment,

@@ -18,6 +18,7 @@ def make_sandbox(settings: Settings, state: Path, *, objects: Path | None = None
         state=state,
         folders=settings.site.folders,
         objects=objects,
+        extra=settings.site.environment,
         protected=(settings.site.repo, settings.indieauth.database, state, Path.cwd()),
     )
 
@@ -33,6 +34,7 @@ def start_of(settings: Settings, checkout: Path) -> Start:
         uploads=f"{prefix_of(content)}{settings.media.folder}",
         template=settings.content.path,
         siteurl=settings.site.me,
+        run_in=settings.run_in,
     )
 
 

@@ -26,8 +26,9 @@ class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="message"):
 class Start(_Message, frozen=True):
     """The first message: which site, and how the bridge uses it.
 
-    ``checkout`` is the current folder; ``settings``, ``content`` and ``uploads`` are paths in it,
-    ``content`` ``""`` where Pelican's own ``PATH`` is to say. ``template`` is ``[content] path``.
+    ``settings``, ``content``, ``uploads`` and ``run_in``, the current folder, are paths in
+    ``checkout``; ``content`` is ``""`` where Pelican's own ``PATH`` is to say. ``template`` is
+    ``[content] path``. ``is_owners``: it is no checkout but the owner's clone, and stays as it is.
     ``siteurl`` stands in for an empty SITEURL. A question about a text has ``patience`` seconds,
     ``hurried`` where others wait, before others are no longer kept waiting for it; there are at
     most ``most_slow`` of them.
@@ -39,6 +40,8 @@ class Start(_Message, frozen=True):
     uploads: str = ""
     template: str = ""
     siteurl: str = ""
+    run_in: str = ""
+    is_owners: bool = False
     patience: float = 1.5
     hurried: float = 0.25
     most_slow: int = 4
@@ -283,4 +286,4 @@ def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
         case "busy":
             return Unavailable(f"Try again: {refusal.reason}.", retry_after=10)
         case "broken":
-            return SiteBroken(f"The site's own code fails: {refusal.reason}")
+            return SiteBroken(refusal.reason)

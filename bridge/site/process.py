@@ -362,11 +362,14 @@ class SiteProcess:
 
     async def _launch(self) -> _Running:
         checkout = Path(self._start.checkout)
-        # A text that is asked about stands where it would be for the time of the question.
-        content = [checkout / self._start.content] if self._start.content else []
-        for folder in content:
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        grants = self._sandbox.grants(read=[checkout], write=content)
+        if self._start.is_owners:
+            grants = self._sandbox.grants(read=[checkout])
+        else:
+            # A text that is asked about stands where it would be for the time of the question, and
+            # settings and plugins may make files, as they do in a build.
+            content = checkout / self._start.content
+            await asyncio.to_thread(content.mkdir, parents=True, exist_ok=True)
+            grants = self._sandbox.grants(write=[checkout])
         process = await starting.start(
             _PROGRAM,
             grants,

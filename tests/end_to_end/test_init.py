@@ -149,22 +149,39 @@ async def test_a_site_that_has_no_post_yet(
     await post_and_find(bridge, http, bridge / "output")
 
 
-async def test_a_site_in_a_folder_of_its_repo_with_a_content_folder_of_another_name(
+async def test_a_site_in_a_folder_of_its_repo_that_pelican_is_run_in(
     stock: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     repo = tmp_path / "repo"
     blog = Path(shutil.copytree(stock, repo / "blog", ignore=shutil.ignore_patterns(".git")))
     (blog / "content").rename(blog / "posts")
     conf = blog / "pelicanconf.py"
-    conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "posts"'))
+    beside = 'EXTRA = open("extra.html").read()\n'
+    conf.write_text(conf.read_text().replace('PATH = "content"', 'PATH = "posts"') + beside)
+    (blog / "extra.html").write_text("<b>")
     (repo / "README").write_text("Mine")
     commit(repo)
 
     done("init", repo, "--yes", cwd=bridge)
     assert written(bridge)["site"]["settings"] == "blog/publishconf.py"
     assert written(bridge)["content"]["folder"] == "blog/posts"
+    assert "run_in" not in written(bridge)["site"]
+    assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
     await post_and_find(bridge, http, bridge / "output")
     assert git("status", "--porcelain", cwd=repo) == ""
+
+
+def test_a_site_in_a_folder_whose_settings_want_to_be_read_from_the_root(
+    stock: Path, bridge: Path, tmp_path: Path
+) -> None:
+    repo = tmp_path / "repo"
+    blog = Path(shutil.copytree(stock, repo / "blog", ignore=shutil.ignore_patterns(".git")))
+    with (blog / "pelicanconf.py").open("a") as conf:
+        conf.write('EXTRA = open("blog/publishconf.py").read()\n')
+    commit(repo)
+    done("init", repo, "--yes", cwd=bridge)
+    assert written(bridge)["site"]["run_in"] == "."
+    assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
 
 
 def test_posts_go_where_pelican_looks_for_articles(site: Path, bridge: Path) -> None:
@@ -181,7 +198,9 @@ def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
     site: Path, bridge: Path
 ) -> None:
     conf = site / "pelicanconf.py"
-    conf.write_text(conf.read_text() + "PLUGINS = []\n")
+    (site / "mine.py").write_text("def register():\n    pass\n")
+    # A plugin may be named, and may be imported.
+    conf.write_text(conf.read_text() + "import mine\nPLUGINS = [mine]\n")
     commit(site)
     line = 'PLUGINS = [*PLUGINS, "pelican_indieauth"]'
     assert line in done("init", site, "--yes", cwd=bridge)
@@ -296,6 +315,20 @@ def test_a_folder_without_a_site_is_refused_with_a_remedy(bridge: Path, tmp_path
     commit(empty)
     assert "no pelicanconf.py" in refused("init", empty, cwd=bridge)
     assert not list(bridge.iterdir())
+
+
+def test_what_settings_ask_of_the_environment_is_written_down(site: Path, bridge: Path) -> None:
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write("import os\nMOOD = os.environ['SITE_MOOD']\n")
+        conf.write('SITENAME = os.environ.get("SITE_NAME", "x") + os.getenv("SITE_OTHER", "")\n')
+    commit(site)
+    told = refused("init", site, "--yes", cwd=bridge)
+    assert "the environment variable SITE_MOOD, which is not set" in told
+    assert '[site] environment = { SITE_MOOD = "..." }' in told
+    given = {"SITE_MOOD": 'fi"ne', "SITE_NAME": "Mine"}
+    assert run("init", site, "--yes", cwd=bridge, env=given).returncode == 0
+    assert written(bridge)["site"]["environment"] == given
+    assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
 
 
 def test_settings_that_pelican_cannot_read_are_named(site: Path, bridge: Path) -> None:
@@ -423,7 +456,9 @@ def test_a_theme_outside_of_the_repo_is_named_with_both_ways_out(site: Path, bri
     theme = site.parent / "themes" / "mine"
     (theme / "templates").mkdir(parents=True)
     with (site / "pelicanconf.py").open("a") as conf:
-        conf.write('THEME = "../themes/mine"\nPLUGIN_PATHS = ["../themes", "plugins"]\n')
+        paths = f'["../themes", "plugins", "{site}/more"]'
+        conf.write(f'THEME = "../themes/mine"\nPLUGIN_PATHS = {paths}\n')
+    (site / "more").mkdir()
     (site / "plugins").mkdir()
     commit(site)
     told = done("init", site, "--yes", cwd=bridge)
@@ -431,6 +466,9 @@ def test_a_theme_outside_of_the_repo_is_named_with_both_ways_out(site: Path, bri
     assert f'    folders = ["{theme}"]\n' in told
     assert f'    PLUGIN_PATHS = ["{theme.parent}"]\n' in told
     assert f'"{site / "plugins"}"' not in told
+    # In the clone, but not in the checkout by that name.
+    assert f"PLUGIN_PATHS names {site / 'more'}, in your clone" in told
+    assert '    PLUGIN_PATHS = ["more"]\n' in told
 
 
 @pytest.mark.parametrize(

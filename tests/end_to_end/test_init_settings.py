@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -145,3 +146,16 @@ def test_where_posts_are(tmp_path: Path, path: str, content: str) -> None:
     conf = BASE.replace('PATH = "content"', path) + LIVE
     root = repo(tmp_path / "site", {"pelicanconf.py": conf, "a/b.md": "x"})
     assert find_site(root, root).content == content
+
+
+def test_settings_that_make_files_make_none_in_the_clone() -> None:
+    # The memory that processes share, where tests have their folders, may be written to.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        made = 'open("made.txt", "w").write("1")\nTHEME = "theme"\n'
+        root = repo(
+            Path(folder, "site"),
+            {"pelicanconf.py": BASE + LIVE + made, "theme/templates/x.html": "x"},
+        )
+        site = find_site(root, root)
+        assert (site.content, site.values["THEME"]) == ("content", str(root / "theme"))
+        assert not (root / "made.txt").exists()

@@ -40,6 +40,27 @@ class FirstHeading(MarkdownReader):
 
 READERS = {"md": FirstHeading}
 """
+YAML = """
+import re
+from pathlib import Path
+from markdown import markdown
+from pelican.readers import MarkdownReader
+
+class Fenced(MarkdownReader):
+    def read(self, path):
+        text = Path(path).read_text()
+        if not text.startswith("---\\n"):
+            return super().read(path)
+        head, body = text[4:].split("---\\n", 1)
+        metadata = {}
+        for key, value in re.findall(r"^(\\w+):(.*(?:\\n .*)*)", head, re.MULTILINE):
+            items = [item.strip() for item in value.split("\\n  - ")[1:]]
+            said = ", ".join(items) or value.strip().strip("'\\"")
+            metadata[key.lower()] = self.process_metadata(key.lower(), said)
+        return markdown(body), metadata
+
+READERS = {"md": Fenced}
+"""
 RST = """A post
 ######
 
@@ -83,6 +104,20 @@ SITES = {
         + "ARTICLE_PATHS = [d.name for d in (Path(__file__).parent / 'content').iterdir()]\n",
     ),
     "settings that import a module of the repo": ({"words.py": "N = 1"}, CONF + "import words\n"),
+    "settings that ask git": (
+        {},
+        CONF
+        + "from subprocess import check_output\n"
+        + "VERSION = check_output(['git', 'describe', '--tags', '--always'])\n"
+        + "assert b'the site' in check_output(['git', 'log'])\n",
+    ),
+    "settings that make files": (
+        {},
+        CONF
+        + "from pathlib import Path\n"
+        + "Path('made').mkdir(exist_ok=True)\n"
+        + "Path('made/version.txt').write_text('1')\n",
+    ),
     "a theme that is not there": ({}, CONF + 'THEME = "themes/none"\n'),
 }
 
@@ -155,6 +190,15 @@ async def test_posts_in_formats_of_plugins_are_listed_and_not_edited(tmp_path: P
         assert site.read("content/a.ipynb") == files["content/a.ipynb"]
 
 
+@pytest.mark.parametrize("name", ["PLUGIN_PATHS", "PLUGIN_PATH"])
+async def test_plugins_in_a_folder_that_is_named_without_a_list(tmp_path: Path, name: str) -> None:
+    """As sites of ten years ago have it."""
+    conf = CONF + f'{name} = "plugins"\nPLUGINS = ["mine"]\n'
+    async with bench(tmp_path, {"plugins/mine.py": "def register():\n    pass\n"}, conf) as site:
+        await site.create(content="A note")
+        assert site.catalogue.report().warnings == ()
+
+
 async def test_posts_that_only_the_sites_own_reader_understands(tmp_path: Path) -> None:
     text = "date: 2020-01-02\n\n# A heading of its own\n\nText.\n"
     files = {f"content/p{n}.md": text.replace("A ", f"{n} ") for n in range(3)}
@@ -170,6 +214,24 @@ async def test_posts_that_only_the_sites_own_reader_understands(tmp_path: Path) 
         await site.create(name="Another", content="Text")
         pages = await asyncio.to_thread(site.pages, tmp_path)
         assert {"2020/1-heading-of-its-own/index.html", "2026/another/index.html"} <= pages
+
+
+async def test_headers_in_yaml_stay_yaml(tmp_path: Path) -> None:
+    text = (
+        '---\ntitle: "A: b"\ndate: 2020-01-02\ntags:\n  - one\n  - two\nmood: fine\n---\n\nText.\n'
+    )
+    async with bench(tmp_path, {"content/a.md": text}, CONF + YAML, path="{slug}.md") as site:
+        url = "https://example.com/2020/a-b/"
+        source = await site.source(url)
+        assert (source["name"], source["content"]) == ("A: b", "Text.")
+        await site.add(url, category="three")
+        assert site.changed() == ["+  - three", "+modified: 2026-11-21T13:00:00+01:00"]
+        await site.update(url, content="Other words.")
+        assert site.changed() == ["-Text.", "+Other words."]
+        assert site.read("content/a.md").startswith(text[: text.index("mood")])
+        await site.create(name="Another", content="Text")
+        pages = await asyncio.to_thread(site.pages, tmp_path)
+        assert {"2020/a-b/index.html", "2026/another/index.html", "tag/three.html"} <= pages
 
 
 async def test_a_format_of_the_sites_own_is_read_and_not_edited(tmp_path: Path) -> None:
@@ -275,7 +337,8 @@ async def test_edits_of_posts_by_hand_are_only_the_edit(tmp_path: Path) -> None:
     async with bench(tmp_path, files, CONF) as site:
         modified = "Modified: 2026-11-21T13:00:00+01:00"
         url = "https://example.com/2020/a/"
-        await site.update(url, content="Text.\n\nThe end.")
+        # An editor's line end at the end says nothing.
+        await site.update(url, content="Text.\n\nThe end.\n")
         assert site.changed() == [f"+{modified}", "-End.", "+The end."]
         await site.add(url, category="three")
         assert site.changed() == ["-Tags: one,  two", "+Tags: one,  two,  three"]

@@ -35,6 +35,41 @@ def test_the_state_is_beside_the_settings_and_never_inside_of_the_repo(tmp_path:
             load(write(tmp_path, LEAST + f'state = "{inside}"\n'), {})
 
 
+def test_the_sites_code_gets_the_environment_variables_that_are_named(tmp_path: Path) -> None:
+    text = f'{LEAST}environment = {{ SITE_ENV = "production" }}\n'
+    assert load(write(tmp_path, text), {}).site.environment == {"SITE_ENV": "production"}
+    from_outside = {"BRIDGE_SITE__ENVIRONMENT": '{"A": "b"}'}
+    assert load(write(tmp_path, LEAST), from_outside).site.environment == {"A": "b"}
+    for wrong in ('"A=B" = "x"', '"" = "x"', '"1A" = "x"', 'A = "\\u0000"'):
+        with pytest.raises(SettingsError, match=r"site\.environment.*letters, digits"):
+            load(write(tmp_path, f"{LEAST}environment = {{ {wrong} }}\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "content", "given", "folder"),
+    [
+        ("pelicanconf.py", "content", None, ""),
+        ("src/pelicanconf.py", "src/content", None, "src"),
+        ("a/b/pelicanconf.py", "a/b/content", None, "a/b"),
+        ("conf/pelicanconf.py", "content", None, ""),
+        ("src/pelicanconf.py", "src/content", ".", ""),
+        ("conf/pelicanconf.py", "content", "./conf/", "conf"),
+        (".site/pelicanconf.py", ".site/content", None, ".site"),
+    ],
+)
+def test_pelican_is_run_where_the_owner_runs_it(
+    tmp_path: Path, settings: str, content: str, given: str | None, folder: str
+) -> None:
+    run_in = "" if given is None else f'run_in = "{given}"\n'
+    text = f'{LEAST}settings = "{settings}"\n{run_in}[content]\nfolder = "{content}"\n'
+    assert load(write(tmp_path, text), {}).run_in == folder
+    for outside in ("..", "/src", "src/../.."):
+        with pytest.raises(
+            SettingsError, match=r"run_in.*is outside of the repo.*'\.' for its root"
+        ):
+            load(write(tmp_path, f'{LEAST}run_in = "{outside}"\n'), {})
+
+
 def test_what_is_laid_over_goes_before_the_file_and_the_environment_before_both(
     tmp_path: Path,
 ) -> None:

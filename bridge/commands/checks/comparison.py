@@ -122,14 +122,19 @@ def _clone(store: GitStore, head: Version, settings: Settings, folder: Path) -> 
 async def _build(settings: Settings, folder: Path, output: str) -> None:
     """Build as the owner would by hand, in this command's environment."""
     clone, file = folder / "clone", settings.site.settings
-    environment = importing_from((clone / file).parent, process.environment({}))
+    given = process.environment(settings.site.environment)
+    environment = importing_from((clone / file).parent, given)
     # Without the plugin the order of posts with equal dates depends on the hash seed.
     environment["PYTHONHASHSEED"] = "0"
-    argv = [sys.executable, "-m", "pelican", settings.content.folder or ".", "-s", file]
-    (clone / settings.content.folder).mkdir(parents=True, exist_ok=True)
+    content = clone / settings.content.folder
+    content.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "pelican", str(content), "-s", str(clone / file)]
     try:
         ended = await process.run(
-            [*argv, "-o", str(folder / output)], folder=clone, env=environment, seconds=_SECONDS
+            [*argv, "-o", str(folder / output)],
+            folder=clone / settings.run_in,
+            env=environment,
+            seconds=_SECONDS,
         )
     except process.TookTooLong as error:
         raise _PelicanFailed(str(error)) from error

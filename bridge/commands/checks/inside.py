@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from bridge.commands.checks import Finding, address_of
 from bridge.commands.checks.comparison import check_comparison, check_folder
 from bridge.commands.progress import step
-from bridge.errors import SiteBroken
+from bridge.errors import BridgeError, SiteBroken
 from bridge.net.link_rels import html_links
 from bridge.rebuild.build import BuildFailed, Outcome, Task
 from bridge.rebuild.factory import importing_from, make_builder
@@ -28,7 +28,7 @@ from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.site.factory import make_sandbox, start_of
 from bridge.site.locales import how_to_install, told_of_locales
-from bridge.site.messages import SiteFacts, Source, Unread
+from bridge.site.messages import Ask, Locate, SiteFacts, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
@@ -38,6 +38,8 @@ from bridge.store.sync.transport import Transport, TransportError
 
 _AT_ONCE = 50
 _SHOWN = 10
+#: A theme that is named by its whole path.
+_THEME = re.compile(r"Could not find the theme (/.*\S)")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
 _PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
 
@@ -74,6 +76,7 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
             checkout,
             submodules=submodules_of(store, settings),
             large_files=large_files_of(store, settings),
+            git_dir=make_sandbox(settings, checkout.with_name("state")).git_dirs / "check",
         )
         with step("Laying out the site's files and submodules"):
             await asyncio.to_thread(files.bring_to, head)
@@ -159,6 +162,7 @@ async def _check_pelican(
         with step("Reading the site's settings"):
             facts = await site.load()
         unread = await _unread(store, head, site, settings)
+        refusal = await _refusal_of_new_posts(site)
     except SiteBroken as error:
         yield Finding("Pelican settings", error.description, "Correct the file, and commit it.")
         return
@@ -170,6 +174,8 @@ async def _check_pelican(
     yield _check_confinement(site)
     yield _check_siteurl(facts, settings)
     yield _check_articles(unread)
+    if refusal:
+        yield Finding("new posts", refusal, "Until then apps and the desk are refused.")
     output = checkout.with_name("output")
     try:
         with step("Building the site as the bridge does"):
@@ -191,6 +197,18 @@ async def _check_pelican(
         causes.append("DEFAULT_DATE is 'fs', and file times differ in each checkout")
     yield await check_comparison(store, head, output, settings, causes)
     yield _check_advertised(output, facts, settings)
+
+
+async def _refusal_of_new_posts(site: SiteProcess) -> str:
+    """Why there could be no new post; ``""`` where there can."""
+    text = (
+        "Title: A new post\nDate: 2026-01-02T03:04:05Z\nCategory: notes\nStatus: published\n\nText."
+    )
+    try:
+        await site.ask(Ask(place=Locate(text, wishes=("a new post",))))
+    except BridgeError as error:
+        return error.description
+    return ""
 
 
 async def _unread(
@@ -254,6 +272,13 @@ def _remedy(reason: str) -> str:
         instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
         return (
             f"Install the package that has it in the bridge's environment, too ({line}){instead}."
+        )
+    theme = _THEME.search(reason)
+    if theme and Path(theme[1]).is_dir():
+        return (
+            "The bridge builds in a checkout elsewhere, and is not let read that folder. Have it in"
+            " the repo, and write its relative path; or in bridge.toml, below [site]:"
+            f' folders = ["{theme[1]}"].'
         )
     return "Build the site by hand with these settings, and fix the error."
 

@@ -41,15 +41,19 @@ _NO_ARTICLE = re.compile(r"Processed 0 articles, 0 drafts, 0 hidden articles,")
 _TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".rst")
 
 
-def pelican_argv(content: str, settings: str) -> tuple[str, ...]:
-    """The command that builds a site as ``pelican`` does, run inside the checkout."""
+def pelican_argv(content: str, settings: str, run_in: str = "") -> tuple[str, ...]:
+    """The command that builds a site as ``pelican`` does, run in this folder of the checkout."""
     program = Path(plain_pelican.__file__).read_text("utf-8")
-    return (sys.executable, "-c", program, content or ".", "-s", settings, "-o", OUTPUT)
+    content, settings = (
+        os.path.relpath(path or ".", run_in or ".") for path in (content, settings)
+    )
+    return (sys.executable, "-c", program, content, "-s", settings, "-o", OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandBuilder:
-    """Runs ``argv`` in the checkout; its pages go to ``staging``, and from there to ``output``.
+    """Runs ``argv`` in the checkout, or in its folder ``run_in``; its pages go to ``staging``, and
+    from there to ``output``.
 
     A failed run has touched nothing that the world sees. An ``argv`` without ``{output}`` brings
     its pages where it wants itself. ``content`` is where the posts are in the checkout. It may read
@@ -64,6 +68,7 @@ class CommandBuilder:
     environment: Mapping[str, str]
     seconds: float = 900.0
     sandbox: Sandbox | None = None
+    run_in: str = ""
 
     async def build(self, task: Task) -> Outcome:
         """Build the whole site."""
@@ -148,7 +153,7 @@ class CommandBuilder:
         running = asyncio.create_task(
             process.run(
                 argv,
-                folder=task.checkout,
+                folder=task.checkout / self.run_in,
                 env={**self._environment(), **facts},
                 seconds=self.seconds,
             )

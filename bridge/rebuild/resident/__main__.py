@@ -168,7 +168,8 @@ def main() -> int:
     checkout, staged = Path(start.checkout), Path(start.staged)
     cache = Path(start.cache) if start.cache else None
     site_paths = SitePaths(
-        checkout, start.settings, start.content, staged, start.own, cache, start.rest
+        *(checkout, start.settings, start.content, staged, start.own, cache, start.rest),
+        start.run_in,
     )
     logged = Logged(Sources(site_paths.checkout, site_paths.content))
     logging.getLogger().addHandler(logged)

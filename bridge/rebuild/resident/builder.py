@@ -72,6 +72,7 @@ class Resident:
     own: tuple[str, ...] = ()
     seconds: float = 900.0
     listed: Callable[[Version], Iterable[tuple[str, str]]] | None = None
+    run_in: str = ""
 
     def rest(self, version: Version) -> str:
         """A hash of everything in a version that is not a post; ``""`` where that is not known."""
@@ -157,6 +158,7 @@ class _Process:
             most=output.most,
             cache=str(resident.note.with_name("read.sqlite")),
             rest=rest,
+            run_in=resident.run_in,
         )
         try:
             await started.tell(order)

@@ -12,7 +12,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 
     ``own`` are folders of the checkout whose files come and go with posts: uploads, mentions.
     ``most`` is by how many bytes a build may make the site larger. ``cache`` is a file for what
-    readers make of posts, ``rest`` names everything in the site that is not a post.
+    readers make of posts, ``rest`` names everything in the site that is not a post. ``run_in`` is
+    the current folder, a path in the checkout.
     """
 
     checkout: str
@@ -25,6 +26,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     most: int | None = None
     cache: str = ""
     rest: str = ""
+    run_in: str = ""
 
 
 class Build(msgspec.Struct, frozen=True, tag=True):

@@ -62,7 +62,8 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SitePaths:
-    """The paths of a site: the checkout, settings and content in it, and the staging folder.
+    """The paths of a site: the checkout; settings, content and current folder in it; the staging
+    folder.
 
     ``own`` are folders in the checkout of files that come and go with posts. ``cache`` is a file
     for what readers make of posts, ``rest`` names everything in the site that is none.
@@ -75,6 +76,7 @@ class SitePaths:
     own: tuple[str, ...]
     cache: Path | None = None
     rest: str = ""
+    run_in: str = ""
 
 
 @dataclass(slots=True)
@@ -386,7 +388,7 @@ def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
 
     And whether the settings name plugins.
     """
-    os.chdir(site_paths.checkout)
+    os.chdir(site_paths.checkout / site_paths.run_in)
     # Git keeps no empty folders, and Pelican wants this one even without a post.
     (site_paths.checkout / site_paths.content).mkdir(parents=True, exist_ok=True)
     sys.argv = ["pelican"]

@@ -78,9 +78,14 @@ class Addresses:
             with _quiet():
                 valid = content.is_valid()
             url = self.absolute(content.url)
+        except KeyError as error:
+            raise InvalidRequest(
+                f"The site's ARTICLE_URL or ARTICLE_SAVE_AS names {{{error.args[0]}}}, which this"
+                " post does not say: DEFAULT_METADATA in Pelican's settings can."
+            ) from error
         except Exception as error:
             raise InvalidRequest(
-                f"The site's URL settings cannot hold this post: {error}."
+                f"The site's URL settings cannot hold this post: {error}{_what_is_empty(content)}."
             ) from error
         if not valid:
             raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
@@ -112,6 +117,13 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.disabled = before
+
+
+def _what_is_empty(content: Content) -> str:
+    """What makes an address begin with a slash, which would lead outside of the output."""
+    empty = [name for name in ("author", "category") if not getattr(content, name, None)]
+    told = " and no ".join(empty)
+    return f" (it has no {told}, and ARTICLE_SAVE_AS may name that)" if empty else ""
 
 
 def _why_invalid(article: Content) -> str:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import ModuleType
 from typing import Any
 from urllib.parse import urljoin
 
@@ -47,11 +48,22 @@ def fingerprint(root: Path, *known: object) -> str:
 
 
 def plain_values(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are texts, numbers, or lists of such."""
+    """The settings that are texts, numbers, or lists of such; paths and modules are their names.
+
+    PLUGINS is always there where it is set, whatever a plugin is.
+    """
     plain: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, str | int | float | bool):
             plain[name] = value
-        elif isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
-            plain[name] = list(value)
+        elif isinstance(value, list | tuple | set | frozenset):
+            names = [each for each in map(_name_of, value) if each is not None]
+            if len(names) == len(value) or name == "PLUGINS":
+                plain[name] = names if isinstance(value, list | tuple) else sorted(names)
     return plain
+
+
+def _name_of(value: object) -> str | None:
+    if isinstance(value, str | PurePath):
+        return str(value)
+    return value.__name__ if isinstance(value, ModuleType) else None

@@ -27,6 +27,8 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
     try:
         # Pelican's own function would run the file a second time to be told what to override.
         own: dict[str, Any] = dict(pelican_settings.get_settings_from_file(str(settings_file)))
+        # Older forms of settings, as one path in place of a list, before paths are looked at.
+        own = dict(pelican_settings.handle_deprecated_settings(own))
         _make_absolute(own, settings_file.resolve().parent)
         own |= {
             "CACHE_CONTENT": False,
@@ -42,13 +44,23 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
             own["PATH"] = str(content)
         found: dict[str, Any] = pelican_settings.read_settings(override=own)
     except (Exception, SystemExit) as error:
-        raise SettingsError(
-            str(settings_file),
-            "the file",
-            f"Pelican's settings cannot be read ({type(error).__name__}: {error})",
-            "See that `pelican -s` accepts it.",
-        ) from error
+        raise _unreadable(settings_file, error) from error
     return found
+
+
+def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:
+    told, remedy = f"{type(error).__name__}: {error}", "See that `pelican -s` accepts it."
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    raised_by = trace.tb_frame.f_globals if trace else {}
+    if isinstance(error, KeyError) and raised_by is vars(os):
+        name = error.args[0]
+        told = f"they ask for the environment variable {name}, which is not set"
+        remedy = f'Set it for init, or in bridge.toml: [site] environment = {{ {name} = "..." }}.'
+    return SettingsError(
+        str(settings_file), "the file", f"Pelican's settings cannot be read ({told})", remedy
+    )
 
 
 def missing_locales(settings: dict[str, Any]) -> tuple[str, ...]:

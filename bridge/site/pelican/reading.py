@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,13 @@ import blinker
 from pelican.contents import Article, Content
 from pelican.generators import ArticlesGenerator
 from pelican.plugins import signals
-from pelican.readers import HTMLReader, MarkdownReader, Readers, RstReader
+from pelican.readers import (
+    HTMLReader,
+    MarkdownReader,
+    Readers,
+    RstReader,
+    parse_path_metadata,
+)
 
 from bridge.content.file import PelicanFile
 from bridge.content.rules import Rendered
@@ -136,16 +143,32 @@ class SiteReaders:
 
     def with_slug(self, article: Content, slug: str, path: str) -> Content:
         """The same article with another slug, in another file of the repo."""
+        file = str(self._root / path)
+        metadata = {**article.metadata, "slug": slug}
+        # The names of a file and its folders may say something, too.
+        before, after = self._said_by(str(article.source_path)), self._said_by(file)
+        for name in (before.keys() | after.keys()) - {"slug"}:
+            if name not in metadata or metadata[name] == before.get(name):
+                metadata[name] = after.get(name)
         try:
             return Article(
                 "",
-                metadata={**article.metadata, "slug": slug},
+                metadata={name: value for name, value in metadata.items() if value is not None},
                 settings=self._settings,
-                source_path=str(self._root / path),
+                source_path=file,
                 context=self.generator.context,
             )
         except Exception as error:
             raise InvalidRequest(f"Pelican cannot read this post: {error}.") from error
+
+    def _said_by(self, file: str) -> dict[str, Any]:
+        """The metadata that a file's path holds by the site's settings."""
+        found: dict[str, Any] = parse_path_metadata(
+            os.path.relpath(file, str(self._settings["PATH"])),
+            settings=self._settings,
+            process=self._readers.readers[file.rpartition(".")[2]].process_metadata,
+        )
+        return found
 
     def _markdown(self, text: str) -> Rendered:
         reader = self._readers.readers["md"]

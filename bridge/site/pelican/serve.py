@@ -77,7 +77,7 @@ def answer(site: PelicanSite, question: Question) -> Reply:
     except MemoryError:
         return Refusal("slow", "it takes too much memory")
     except Exception as error:  # noqa: BLE001 - readers and plugins raise what they like
-        return Refusal("broken", f"{type(error).__name__}: {error}")
+        return Refusal("broken", f"The site's own code fails: {type(error).__name__}: {error}")
 
 
 def _answer(site: PelicanSite, question: Ask) -> Answer:
@@ -343,9 +343,9 @@ def main(arguments: list[str]) -> int:
 def _load(start: Start) -> PelicanSite:
     """The site, in the folder and with the module path that ``pelican`` would have."""
     checkout = Path(start.checkout)
-    os.chdir(checkout)
+    os.chdir(checkout / start.run_in)
     settings = checkout / start.settings
-    if settings.parent != checkout:
+    if settings.parent != Path.cwd():
         sys.path.insert(0, str(settings.parent))
     sys.path.insert(0, "")
     return PelicanSite.load(

@@ -26,7 +26,8 @@ from bridge.content.links import IntrasiteLinks, MediaUrls
 from bridge.content.read import read
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
 from bridge.content.slugs import candidates, first_slug
-from bridge.errors import BridgeError, InvalidRequest
+from bridge.content.yaml_head import YamlSyntax
+from bridge.errors import BridgeError, InvalidRequest, SiteBroken
 from bridge.micropub.post_type import discover
 from bridge.settings import Content as ContentSettings
 from bridge.settings import SettingsError
@@ -213,7 +214,8 @@ class PelicanSite:
     def places(self, place: messages.Locate) -> tuple[tuple[Candidate, ...], Rendered]:
         """Where a post may be put, and what is made of its body.
 
-        Raises :class:`InvalidRequest` if Pelican would not make a page of it, and says why.
+        Raises :class:`InvalidRequest` if Pelican would not make a page of it, and says why;
+        :class:`SiteBroken` if its settings let no new post have one.
         """
         file = PelicanFile.parse(place.text, place.path or "x.md")
         slug = first_slug(place.wishes, self) if place.wishes else file.get("Slug")
@@ -227,6 +229,8 @@ class PelicanSite:
         article: FileRead | None = None
         listed: tuple[Listed, ...] = ()
         new_path = None if place.path else self._new_paths(file)
+        if new_path is not None:
+            self._refuse_without_pages(new_path(slug or "x"))
         for wanted in slugs:
             named = file if wanted is None else file.with_header("Slug", wanted)
             path = new_path(wanted or "") if new_path else place.path
@@ -243,6 +247,26 @@ class PelicanSite:
             reserved = location.save_as in self._reserved and not place.path
             found.append(Candidate(wanted, path, location, reserved, listed))
         return tuple(found), article.shown if article else Rendered("")
+
+    def _refuse_without_pages(self, path: str) -> None:
+        """Raise :class:`SiteBroken` where the settings let no new post, in a file like this one,
+        have a page: that is not for an app to change."""
+        if not self.settings["ARTICLE_SAVE_AS"]:
+            raise SiteBroken(
+                "The site makes no pages of articles, so that a post would have no address: set"
+                " ARTICLE_URL and ARTICLE_SAVE_AS in Pelican's settings."
+            )
+        if path.rpartition(".")[2] not in self._readers.suffixes:
+            raise SiteBroken(
+                f"The site reads no files like {path}, and new posts are written in Markdown: let"
+                " READERS in Pelican's settings leave it switched on."
+            )
+        if not self.is_article(path):
+            raise SiteBroken(
+                f"New posts would go to {path}, where the site's settings look for no articles"
+                " (ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES): let [content] path in"
+                " bridge.toml lead to where they do."
+            )
 
     def locate(self, text: str, path: str) -> Location:
         """Where Pelican will put the post in the file ``path`` (relative to the repo's root).
@@ -303,6 +327,8 @@ class PelicanSite:
             source is None
             or not self._readers.headers_decide(path)
             or not self._sources.is_article(source)
+            # It says something else to a reader that knows no YAML.
+            or isinstance(file.syntax, YamlSyntax)
         ):
             return None
         found = self._quick.locate(file, source)
