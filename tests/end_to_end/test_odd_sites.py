@@ -406,6 +406,56 @@ async def test_a_file_in_another_encoding_is_named_and_is_no_post(tmp_path: Path
         assert await site.create(name="A", content="x") == "https://example.com/2026/a/"
 
 
+async def test_addresses_that_the_files_name_decides(tmp_path: Path) -> None:
+    """The second of two equal posts has another file, and so another address."""
+    conf = CONF + (
+        "PATH_METADATA = r'(?P<path_no_ext>.*)\\..*'\n"
+        "ARTICLE_URL = ARTICLE_SAVE_AS = '{path_no_ext}.html'\n"
+    )
+    async with bench(tmp_path, {}, conf, path="{published:%Y}/{slug}.md") as site:
+        for slug in ("a-note", "a-note-2", "a-note-3"):
+            assert await site.create(content="A note") == f"https://example.com/2026/{slug}.html"
+        pages = await asyncio.to_thread(site.pages, tmp_path)
+        assert {"2026/a-note.html", "2026/a-note-2.html", "2026/a-note-3.html"} <= pages
+
+
+@pytest.mark.parametrize(
+    ("conf", "told"),
+    [
+        ("ARTICLE_URL = ARTICLE_SAVE_AS = ''\n", "set ARTICLE_URL and"),
+        ("READERS = {'md': None}\n", "READERS"),
+        ("ARTICLE_PATHS = ['blog']\n", r"content/a-note\.md.*\[content\] path"),
+        ("ARTICLE_PATHS = []\nPAGE_PATHS = ['']\n", "ARTICLE_PATHS"),
+    ],
+)
+async def test_a_site_without_room_for_new_posts_says_what_to_change(
+    tmp_path: Path, conf: str, told: str
+) -> None:
+    async with bench(tmp_path, {}, CONF + conf, path="{slug}.md") as site:
+        before = site.store.head()
+        with pytest.raises(SiteBroken, match=told) as caught:
+            await site.create(content="A note")
+        # No fault of the app's, and nothing that it should try again.
+        assert (caught.value.status, caught.value.code) == (500, "server_error")
+        assert site.store.head() == before
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("{mood}/{slug}.html", r"names \{mood\}.*DEFAULT_METADATA"),
+        ("{author}/{slug}.html", "it has no author"),
+    ],
+)
+async def test_an_address_that_a_post_cannot_fill_is_refused_with_what_is_missing(
+    tmp_path: Path, pattern: str, told: str
+) -> None:
+    conf = CONF + f'ARTICLE_URL = ARTICLE_SAVE_AS = "{pattern}"\n'
+    async with bench(tmp_path, {}, conf) as site:
+        with pytest.raises(InvalidRequest, match=told):
+            await site.create(content="A note")
+
+
 async def test_broken_settings_do_not_stop_posts_and_are_told(tmp_path: Path) -> None:
     async with bench(tmp_path, {}, CONF) as site:
         await site.create(name="First", content="x")
