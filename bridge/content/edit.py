@@ -47,10 +47,8 @@ def edit(
         raise Conflict(
             "The post's Mf2 line is not valid JSON. Correct it in the file, then try again."
         )
-    mf2 = before = Mf2Line.of(file)
-    if mf2.form is None:
-        new = _without_blank_lines_around(new)
     change = _Change(old, new, commands, when, rules)
+    mf2 = before = Mf2Line.of(file)
     edited, mf2 = change.body(file, mf2)
     edited = change.keys(edited)
     mf2 = change.draft(edited, mf2)
@@ -84,14 +82,6 @@ def with_references(
         return found
     titled = file.with_header("Title", made)
     return titled.with_header("Mf2", changed.made_up(made).text())
-
-
-def _without_blank_lines_around(post: Post) -> Post:
-    """Editors end a text with a newline, which means nothing in a file written by hand."""
-    content = post.first("content")
-    if not isinstance(content, str) or not content.strip("\r\n"):
-        return post
-    return post.with_properties({"content": (content.strip("\r\n"),)})
 
 
 class _Change:
