@@ -337,8 +337,7 @@ async def test_edits_of_posts_by_hand_are_only_the_edit(tmp_path: Path) -> None:
     async with bench(tmp_path, files, CONF) as site:
         modified = "Modified: 2026-11-21T13:00:00+01:00"
         url = "https://example.com/2020/a/"
-        # An editor's line end at the end says nothing.
-        await site.update(url, content="Text.\n\nThe end.\n")
+        await site.update(url, content="Text.\n\nThe end.")
         assert site.changed() == [f"+{modified}", "-End.", "+The end."]
         await site.add(url, category="three")
         assert site.changed() == ["-Tags: one,  two", "+Tags: one,  two,  three"]
