@@ -158,13 +158,14 @@ def _read(raw: str, seen: str, before: list[Line]) -> Line | None:
 
 
 _FILE = re.compile(
-    r"(?P<head>.*?)(?P<gap>[ \t]*</head\s*>.*?<body\b[^>]*>)(?P<body>.*)(?P<tail></body\s*>.*)",
+    r"(?P<head>.*?)(?P<gap>(?<![ \t])[ \t]*</head\s*>.*?<body\b[^>]*>)(?P<body>.*)"
+    r"(?P<tail></body\s*>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _HEADER = re.compile(
-    r"""<title\b[^>]*>(?P<title>.*?)</title\s*>
-      | <meta\b(?=[^>]*?\bname\s*=\s*["']?(?P<name>[\w-]+))
-        (?=[^>]*?\bcontents?\s*=\s*(?P<quote>["'])(?P<content>.*?)(?P=quote))[^>"']*
+    r"""<title\b[^<>]*>(?P<title>(?:[^<]|<(?!/?title))*?)</title\s*>
+      | <meta\b(?=[^<>]*?\bname\s*=\s*["']?(?P<name>[\w-]+))
+        (?=[^<>]*?\bcontents?\s*=\s*(?P<quote>["'])(?P<content>.*?)(?P=quote))[^>"']*
         (?:(?:"[^"]*"|'[^']*')[^>"']*)*>""",
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )

@@ -57,3 +57,10 @@ def test_a_note_of_any_characters_is_written_read_and_edited_at_once(
 def test_an_article_of_any_characters_is_adapted_at_once(piece: str) -> None:
     sent = (piece * LENGTH)[: 4 * LENGTH]
     assert processor_seconds(lambda: restore(*adapt(sent))) < SECONDS
+
+
+@pytest.mark.parametrize("piece", [" ", "<meta name=", "<title>", '<meta content="'])
+def test_a_file_of_html_is_taken_apart_at_once(piece: str) -> None:
+    head = (piece * LENGTH)[: 10 * LENGTH]
+    text = f"<html><head>{head}</head><body>x</body></html>"
+    assert processor_seconds(lambda: PelicanFile.parse(text, "a.html")) < SECONDS
