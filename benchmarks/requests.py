@@ -1,6 +1,9 @@
 """The cost of a post over HTTP, compared with only writing and syncing the same files.
 
 python -m benchmarks.requests [POSTS ...]
+
+Before that, the first index: from the start of a bridge that knows no post to the first answer to a
+query, and the processor time of all its processes until then (of two cores it can use both).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -39,7 +42,7 @@ def main(sizes: list[int]) -> None:
     """Print a table."""
     print(
         f"{'posts':>8} {'floor':>8} {'form':>8} {'ratio':>6} {'JSON':>8} {'ratio':>6}"
-        f" {'8 at once':>10} {'64':>8} {'start':>7} {'memory':>7}"
+        f" {'8 at once':>10} {'64':>8} {'start':>7} {'memory':>7} {'first index':>12} {'CPU':>8}"
     )
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
@@ -52,6 +55,7 @@ def measure(folder: Path, size: int) -> str:
     """
     make_site(folder / "site.git", size)
     with serving(folder) as bridge:
+        index, processor = first_index(bridge)
         alone(bridge, folder, 1)
         floors, forms, jsons = alone(bridge, folder, _ROUNDS)
         eight, many = (asyncio.run(throughput(bridge, clients)) for clients in (8, 64))
@@ -61,7 +65,7 @@ def measure(folder: Path, size: int) -> str:
     return (
         f"{size:>8,} {floors * 1e3:>5.2f} ms {forms * 1e3:>5.2f} ms {forms / floors:>6.2f}"
         f" {jsons * 1e3:>5.2f} ms {jsons / floors:>6.2f} {eight:>8.0f}/s {many:>6.0f}/s"
-        f" {bridge.start:>5.2f} s {memory:>4.0f} MB"
+        f" {bridge.start:>5.2f} s {memory:>4.0f} MB {index:>10.2f} s {processor:>6.2f} s"
     )
 
 
@@ -118,6 +122,36 @@ def serving(folder: Path) -> Iterator[Serving]:
             yield Serving(url, token, process.pid, time.perf_counter() - begin)
         finally:
             process.terminate()
+
+
+def first_index(bridge: Serving) -> tuple[float, float]:
+    """Seconds until a query is answered, and of processor time, from the bridge's start."""
+    began = time.perf_counter() - bridge.start
+    address = urlsplit(bridge.url)
+    while True:
+        http = HTTPConnection(address.hostname or "", address.port)
+        http.request("GET", "/micropub?q=source&limit=1", headers=bridge.headers)
+        status = http.getresponse().status
+        http.close()
+        if status == 200:
+            return time.perf_counter() - began, processor_time(bridge.pid)
+        assert status == 503, status
+        time.sleep(0.05)
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process, its children and theirs have used, ended ones included."""
+    ticks, parents = dict[int, int](), dict[int, int]()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, parent, *fields = stat.read_text().rpartition(") ")[2].split()
+            parents[int(stat.parent.name)] = int(parent)
+            # utime, stime, and those of children that have ended (proc(5), fields 14 to 17).
+            ticks[int(stat.parent.name)] = sum(map(int, fields[9:13]))
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(ticks[each] for each in family) / os.sysconf("SC_CLK_TCK")
 
 
 def alone(bridge: Serving, folder: Path, rounds: int) -> list[float]:
