@@ -32,7 +32,7 @@ class Checkout(Protocol):
         ...
 
     def bring_to(self, version: Version) -> object:
-        """Have the files of a version there. Blocks."""
+        """Check out a version. Blocks."""
         ...
 
 
@@ -51,20 +51,20 @@ class LoadableSite(SiteReader, Protocol):
         ...
 
     async def all_answered(self) -> None:
-        """Return when no question waits for its answer."""
+        """Wait until every question is answered."""
         ...
 
     def held(self) -> AbstractAsyncContextManager[None]:
-        """Questions wait for the end of the block, which begins when none is being answered."""
+        """Hold back questions within the block, which begins once none is being answered."""
         ...
 
 
 class CurrentSite:
-    """Loads the site anew whenever a file has changed that its settings or plugins may rest on.
+    """Reloads the site whenever a file has changed that its settings or plugins may depend on.
 
-    Posts do not count, and neither do uploads: questions carry the bytes of posts. A version whose
-    settings cannot be loaded is not used; the one before stays in use, in a checkout of its own
-    version, and :attr:`problem` says why.
+    These are not posts and uploads: questions carry the bytes of posts. A version whose settings
+    cannot be loaded is not used: the last good one stays in use, with the checkout at its version,
+    and :attr:`problem` says why.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class CurrentSite:
         return self._reader
 
     async def bring_to(self, head: Version) -> None:
-        """Load the site as it is at ``head``, if it may be another than before.
+        """Load the site as of ``head``, if it may have changed.
 
-        Raises :class:`SiteBroken` where it cannot be loaded, and no version ever could.
+        Raises :class:`SiteBroken` where neither it nor an earlier version can be loaded.
         """
         if head == self._seen and self._reader is not None:
             return
@@ -122,7 +122,7 @@ class CurrentSite:
             await self._load(head)
 
     def condition(self) -> SiteReport:
-        """How the site can be read."""
+        """Whether the site can be read, for the status page."""
         reader = self._reader
         if reader is None:
             return SiteReport(self.problem or "it has not been read yet")
@@ -133,7 +133,7 @@ class CurrentSite:
         return SiteReport(self.problem, reader.confined, warnings, tuple(reader.denied))
 
     async def close(self) -> None:
-        """End what reads the site."""
+        """End the processes that read the site."""
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
@@ -151,8 +151,8 @@ class CurrentSite:
         except SiteBroken as error:
             self.problem, self._failed_at = error.description, time.monotonic()
         except BaseException:
-            # The repo is away, and the files may be made anew by now: a process that was confined
-            # to those of before would be refused them.
+            # The repo is not there, and its folders may be recreated: a process that is confined to
+            # the old ones would be refused the new ones.
             self._seen = None
             raise
         else:
@@ -160,7 +160,7 @@ class CurrentSite:
             return
         good = self._good or await asyncio.to_thread(self._remembered)
         if self._reader is not None and good is not None:
-            # What is loaded goes on; its files have to be there if it is started again.
+            # The loaded site stays in use; its files must be there if its process is restarted.
             await self._move(good)
         elif good is not None and good != head:
             try:
@@ -188,10 +188,10 @@ class CurrentSite:
             task.add_done_callback(self._retiring.pop)
 
     async def _move(self, version: Version) -> None:
-        """Have the files of a version in the checkout.
+        """Bring the checkout to a version.
 
-        Texts that are asked about are read there: git would take them away, and they would come
-        back over what it has written.
+        No question is answered meanwhile: the process puts the texts that it is asked about into
+        the checkout, and restores what was there before.
         """
         async with AsyncExitStack() as stack:
             for reader in filter(None, (self._reader, *self._retiring.values())):
@@ -199,12 +199,12 @@ class CurrentSite:
             await asyncio.to_thread(self._checkout.bring_to, version)
 
     async def _retire(self, reader: LoadableSite) -> None:
-        """End a reader once it has answered what it was asked; new questions go to the next."""
+        """End a reader once it has answered its questions; new questions go to its successor."""
         await reader.all_answered()
         await reader.close()
 
     def _differs(self, head: Version) -> bool:
-        """Whether something changed that the site may rest on."""
+        """Whether something changed that the site may depend on."""
         if self._seen is None:
             return True
         try:

@@ -1,9 +1,9 @@
 """The program that answers the bridge's questions about a site; its first argument is its grants.
 
-The process that the bridge starts loads the site once, and then only supervises: what concerns a
-text is answered by a copy of it (a fork, which shares its memory), so that no text can keep it
-busy. A question that has kept a copy busy for some time is left to it alone, and a new copy takes
-the ones that follow; a copy whose question has used up its processor time is killed.
+The process that the bridge starts loads the site once, and then only supervises: questions about
+texts are answered by a copy of it (a fork, which shares its memory), so that no text can keep it
+busy. A copy that takes long keeps its question, and a new copy answers the next ones; a copy whose
+question has used up its processor time is killed.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ from bridge.site.starting import confine_by
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _MOST_MEMORY = 2 << 30
-#: How much more time than processor time an answer may take: for a busy machine, or one that waits.
+#: How many times its processor time an answer may take, on a busy machine or waiting for the disk.
 _WAITING = 3
-#: What describes many files ends when it has had nothing to do for so long.
+#: A copy that describes many files ends after so many seconds without work.
 _IDLE = 2.0
 _DIE_WITH_PARENT = 1
 
@@ -101,7 +101,7 @@ def _answer(site: PelicanSite, question: Ask) -> Answer:
 
 @dataclass(eq=False)
 class _Copy:
-    """A fork of this process, and the question that it is at work on."""
+    """A fork of this process, with the question that it is answering."""
 
     pid: int
     pipe: socket.socket
@@ -113,12 +113,12 @@ class _Copy:
     alone: bool = False
 
     def used(self) -> float:
-        """The processor time of its question, in seconds."""
+        """The processor time that its question has used, in seconds."""
         return _processor_time(self.pid) - self.used_before
 
 
 class Supervisor:
-    """Hands questions on to copies of the process, and looks after their time."""
+    """Passes questions on to copies of the process, and limits their time."""
 
     def __init__(self, site: PelicanSite, start: Start, asked: int, told: int) -> None:
         self._site = site
@@ -131,8 +131,8 @@ class Supervisor:
         self._waiting: dict[int, deque[tuple[Frame, float]]] = {TEXT: deque(), MANY: deque()}
 
     def run(self) -> None:
-        """Answer until the bridge goes away."""
-        # What loading the site has left would be held twice.
+        """Answer questions until the bridge ends."""
+        # Garbage of loading the site would be copied into each fork.
         gc.collect()
         give_back()
         self._fork(TEXT)
@@ -176,7 +176,7 @@ class Supervisor:
                     self._lost(copy)
 
     def _idle(self, kind: int) -> _Copy | None:
-        """A copy with nothing to do; a new one, where there may be more."""
+        """A copy without work; a new one where there are fewer than allowed."""
         same = [copy for copy in self._copies if copy.kind == kind and not copy.alone]
         for copy in same:
             if copy.job is None:
@@ -185,7 +185,7 @@ class Supervisor:
         return self._fork(kind) if len(same) < most else None
 
     def _hear(self, copy: _Copy) -> None:
-        """Pass on what a copy says."""
+        """Pass on the answer of a copy."""
         try:
             data = copy.pipe.recv(1 << 20)
         except OSError:
@@ -222,11 +222,11 @@ class Supervisor:
                 self._leave_alone(copy)
 
     def _patience(self) -> float:
-        """How long a text may keep the others waiting: less where there are others."""
+        """How long a text may keep the copy to itself: less where others wait."""
         return self._start.hurried if self._waiting[TEXT] else self._start.patience
 
     def _leave_alone(self, copy: _Copy) -> None:
-        """Let a question go on in its copy, which no one else will use."""
+        """Leave a copy to its question; no other question goes to it."""
         if sum(each.alone for each in self._copies) < self._start.most_slow:
             copy.alone = True
             with contextlib.suppress(OSError):
@@ -237,7 +237,7 @@ class Supervisor:
             self._refuse(job, Refusal("busy", "the site is at work on other long texts"))
 
     def _pause(self) -> float | None:
-        """How long to wait for something to be said, before looking at the clock."""
+        """Seconds to wait for messages before the time limits are checked."""
         if not any(copy.job is not None or copy.kind == MANY for copy in self._copies):
             return None
         return 0.05
@@ -258,7 +258,7 @@ class Supervisor:
         theirs.close()
         gc.unfreeze()
         if kind == MANY:
-            # The first index of a large site takes minutes, while posts are made.
+            # The first index of a large site takes minutes, and posts are created meanwhile.
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, 5)
         copy = _Copy(pid, ours, kind, since=time.monotonic())
@@ -283,7 +283,7 @@ class Supervisor:
 
 
 def _copy_main(site: PelicanSite, pipe: socket.socket) -> NoReturn:
-    """What a copy does: one question after the other, until its parent goes away."""
+    """A copy: answers one question after the other, until its parent ends."""
     code = 1
     try:
         _die_with_parent()
@@ -300,7 +300,7 @@ def _copy_main(site: PelicanSite, pipe: socket.socket) -> NoReturn:
     except BrokenPipeError:
         code = 0
     finally:
-        # Nothing that the parent has open is flushed or cleaned up a second time.
+        # The parent's open files must not be flushed a second time.
         os._exit(code)
 
 
@@ -308,9 +308,9 @@ DENIALS = Denials()
 
 
 def main(arguments: list[str]) -> int:
-    """Serve one bridge until it goes away."""
+    """Serve one bridge until it ends."""
     asked, told = os.dup(0), os.dup(1)
-    # What the site's settings and extensions print is not an answer.
+    # What the site's settings and extensions print must not be taken for an answer.
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     start = msgspec.msgpack.decode(_first(asked).body, type=Start)
