@@ -72,7 +72,7 @@ async def every_action(clients: Crowd) -> None:
 
 
 @pytest.mark.parametrize(("owner", "name"), FOLLOWERS)
-async def test_no_follower_turns_a_commit_into_an_error(
+async def test_failing_background_work_does_not_make_a_commit_fail(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -86,7 +86,7 @@ async def test_no_follower_turns_a_commit_into_an_error(
     assert "a commit is made" in caplog.text
 
 
-async def test_what_the_store_does_after_a_commit_is_none_of_the_clients(
+async def test_failures_of_the_store_after_a_commit_do_not_make_it_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(_: Housekeeper) -> None:
@@ -108,7 +108,7 @@ async def test_what_the_store_does_after_a_commit_is_none_of_the_clients(
         await every_action(clients)
 
 
-async def test_a_follower_that_never_ends_holds_no_answer_for_long(
+async def test_hanging_background_work_does_not_delay_responses_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: object) -> None:
@@ -120,7 +120,7 @@ async def test_a_follower_that_never_ends_holds_no_answer_for_long(
         await every_action(clients)
 
 
-async def test_a_client_that_hangs_up_in_the_middle_of_a_commit(
+async def test_a_client_that_disconnects_during_a_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The post is created, its URL stays reserved until then, and everything is notified."""

@@ -119,7 +119,7 @@ def file_of(there: Demo, url: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_kind_is_written_in_a_plain_form(
+async def test_every_post_type_can_be_posted_without_javascript(
     owner: Browser, there: Demo, kind: str
 ) -> None:
     url = await write(owner, there, kind, **TYPED[kind])
@@ -133,7 +133,7 @@ async def test_every_kind_is_written_in_a_plain_form(
     )
 
 
-async def test_the_first_post_is_live_at_the_address_that_the_form_leads_to(
+async def test_the_first_post_is_live_at_the_url_that_the_form_redirects_to(
     owner: Browser, there: Demo
 ) -> None:
     page = await owner.get("/desk/new")
@@ -147,9 +147,7 @@ async def test_the_first_post_is_live_at_the_address_that_the_form_leads_to(
         assert re.search(r"Live in [0-9]+[.][0-9] seconds: First words, at once", told)
 
 
-async def test_the_address_of_a_post_is_told_before_it_is_written(
-    owner: Browser, there: Demo
-) -> None:
+async def test_the_url_of_a_post_is_shown_before_it_is_created(owner: Browser, there: Demo) -> None:
     before = there.commits()
     page = await owner.get("/desk/new?kind=article")
     typed = {"name": "Told before", "content": "Words"}
@@ -173,7 +171,9 @@ async def test_the_address_of_a_post_is_told_before_it_is_written(
     assert (await owner.post("/desk/address", [("kind", "note"), ("content", "x")])).status == 403
 
 
-async def test_tags_in_use_are_told_to_a_script_of_ours(owner: Browser, there: Demo) -> None:
+async def test_tags_in_use_are_available_to_the_desks_scripts_only(
+    owner: Browser, there: Demo
+) -> None:
     await write(owner, there, content="With a tag", category="harbour")
     page = await owner.get("/desk/new")
     told = await owner.post("/desk/tags", {"csrf": dict(page.form("/desk/new"))["csrf"]})
@@ -203,7 +203,7 @@ async def test_a_post_in_another_language_says_so(owner: Browser, there: Demo) -
     assert "Lang:" not in file_of(there, url)
 
 
-async def test_sent_twice_it_is_one_post(owner: Browser, there: Demo) -> None:
+async def test_a_form_sent_twice_makes_one_post(owner: Browser, there: Demo) -> None:
     page = await owner.get("/desk/new")
     first = await owner.submit(page, "/desk/new", content="Tapped twice")
     before = there.commits()
@@ -217,7 +217,7 @@ async def test_sent_twice_it_is_one_post(owner: Browser, there: Demo) -> None:
     assert there.commits() == before + 1
 
 
-async def test_a_mistake_is_told_at_its_field_and_nothing_typed_is_lost(
+async def test_an_error_is_shown_at_its_field_and_input_is_kept(
     owner: Browser, there: Demo
 ) -> None:
     before = there.commits()
@@ -239,7 +239,7 @@ async def test_a_mistake_is_told_at_its_field_and_nothing_typed_is_lost(
     assert "Write something first." in said(empty)
 
 
-async def test_another_kind_keeps_what_was_typed(owner: Browser, there: Demo) -> None:
+async def test_changing_the_post_type_keeps_the_input(owner: Browser, there: Demo) -> None:
     page = await owner.get("/desk/new?kind=bookmark")
     fields = {**dict(page.form("/desk/new")), "do": "kind"}
     fields |= {"bookmark-of": URL, "content": "Kept", "name": "Kept, too"}
@@ -249,9 +249,7 @@ async def test_another_kind_keeps_what_was_typed(owner: Browser, there: Demo) ->
     assert "Kept" in reply.text
 
 
-async def test_a_form_that_an_address_has_filled_in_publishes_nothing(
-    owner: Browser, there: Demo
-) -> None:
+async def test_a_form_filled_in_by_a_url_publishes_nothing(owner: Browser, there: Demo) -> None:
     before = there.commits()
     hostile = '"><script>alert(1)</script><textarea>'
     page = await owner.get(
@@ -285,7 +283,7 @@ async def test_a_form_from_another_site_is_refused(
     assert there.commits() == before
 
 
-async def test_another_sites_words_stand_in_no_form_of_the_owners(there: Demo) -> None:
+async def test_another_site_cannot_fill_in_a_form_of_the_owner(there: Demo) -> None:
     """The form arrives without the session cookie: the response does not ask for a sign-in."""
     async with browser(there.site.rstrip("/")) as without_cookie:
         headers = {"Sec-Fetch-Site": "cross-site", "Origin": "null"}
@@ -296,7 +294,7 @@ async def test_another_sites_words_stand_in_no_form_of_the_owners(there: Demo) -
             assert "Set-Cookie" not in refused.headers
 
 
-async def test_a_script_has_no_file_taken_in_by_what_phones_share(
+async def test_the_share_endpoint_does_not_upload_files_for_scripts(
     owner: Browser, there: Demo
 ) -> None:
     for dest in ("empty", "iframe"):
@@ -307,9 +305,7 @@ async def test_a_script_has_no_file_taken_in_by_what_phones_share(
     assert "planted" not in (await owner.get("/desk/files")).text
 
 
-async def test_an_edit_moves_no_address_from_one_property_to_another(
-    owner: Browser, there: Demo
-) -> None:
+async def test_an_edit_does_not_move_urls_between_properties(owner: Browser, there: Demo) -> None:
     url = await write(owner, there, "reply", **TYPED["reply"])
     await app(there, action="update", url=url, add={"bookmark-of": [f"{URL}-2"]})
     done = await owner.submit(
@@ -321,7 +317,7 @@ async def test_an_edit_moves_no_address_from_one_property_to_another(
     assert post["bookmark-of"][0] == f"{URL}-2"
 
 
-async def test_strangers_see_and_change_nothing(there: Demo) -> None:
+async def test_without_a_session_nothing_can_be_seen_or_changed(there: Demo) -> None:
     before = there.commits()
     async with browser(there.site.rstrip("/")) as stranger:
         for path in ("/desk/", "/desk/new", "/desk/edit?url=x", "/desk/?show=bin"):
@@ -334,7 +330,7 @@ async def test_strangers_see_and_change_nothing(there: Demo) -> None:
     assert there.commits() == before
 
 
-async def test_a_session_that_ends_while_writing_loses_nothing(there: Demo) -> None:
+async def test_nothing_is_lost_if_the_session_ends_while_writing(there: Demo) -> None:
     async with browser(there.site.rstrip("/")) as client:
         await client.sign_in("/auth/sign-in?then=/desk/", there.password)
         page = await client.get("/desk/new?kind=article")
@@ -359,7 +355,7 @@ async def test_a_session_that_ends_while_writing_loses_nothing(there: Demo) -> N
         assert "Title: A title" in there.git("show", "HEAD")
 
 
-async def test_a_session_that_ends_while_its_post_is_deleted_loses_nothing(
+async def test_nothing_is_lost_if_the_session_ends_before_a_deletion(
     owner: Browser, there: Demo
 ) -> None:
     url = await write(owner, there, content="About to go")
@@ -415,7 +411,7 @@ async def test_photos_come_with_the_form_and_are_described_and_ordered(
     assert [each["alt"] for each in photos] == ["Red", "Dark blue"]
 
 
-async def test_a_file_that_is_no_photo_is_told_and_the_text_stays(
+async def test_an_unsupported_file_is_reported_and_the_text_is_kept(
     owner: Browser, there: Demo
 ) -> None:
     page = await owner.get("/desk/new?kind=photo")
@@ -430,7 +426,7 @@ async def test_a_file_that_is_no_photo_is_told_and_the_text_stays(
     assert "Words beside a program" in refused.text
 
 
-async def test_a_draft_is_kept_found_and_published(owner: Browser, there: Demo) -> None:
+async def test_a_draft_is_saved_listed_and_published(owner: Browser, there: Demo) -> None:
     page = await owner.get("/desk/new")
     saved = await owner.submit(
         page, "/desk/new", content="Not yet ready", **{"post-status": "draft"}
@@ -449,7 +445,9 @@ async def test_a_draft_is_kept_found_and_published(owner: Browser, there: Demo) 
     assert "Not yet ready" not in (await owner.get("/desk/?show=drafts")).text
 
 
-async def test_what_is_dated_later_is_listed_as_scheduled(owner: Browser, there: Demo) -> None:
+async def test_a_post_with_a_future_date_is_listed_as_scheduled(
+    owner: Browser, there: Demo
+) -> None:
     page = await owner.get("/desk/new")
     done = await owner.submit(
         page, "/desk/new", content="In years to come", published="2099-01-02T10:30"
@@ -460,7 +458,7 @@ async def test_what_is_dated_later_is_listed_as_scheduled(owner: Browser, there:
     assert "2 January 2099, 10:30" in said(listed)
 
 
-async def test_an_edit_changes_what_was_changed_and_no_more(owner: Browser, there: Demo) -> None:
+async def test_an_edit_changes_only_edited_fields(owner: Browser, there: Demo) -> None:
     text = (
         "title: Written by hand\nx-own:   kept as it is\nDATE: 2026-01-02 03:04:05\n"
         "Tags: b, a\n\n\nFirst words.\n\nMore of them.\n\n\n"
@@ -486,9 +484,7 @@ async def test_an_edit_changes_what_was_changed_and_no_more(owner: Browser, ther
     assert "Nothing was changed." in (await owner.get(nothing.location)).text
 
 
-async def test_a_text_that_has_changed_elsewhere_is_not_overwritten(
-    owner: Browser, there: Demo
-) -> None:
+async def test_a_concurrent_change_is_not_overwritten(owner: Browser, there: Demo) -> None:
     url = await write(owner, there, content="One text", category="a")
     page = await form_of(owner, url)
     change = {"content": ["From an app"], "category": ["b"]}
@@ -508,7 +504,7 @@ async def test_a_text_that_has_changed_elsewhere_is_not_overwritten(
 
 
 @pytest.mark.parametrize("was", ["", "x", "0" * 40])
-async def test_a_form_that_has_seen_no_text_overwrites_none(
+async def test_a_form_without_a_version_overwrites_nothing(
     owner: Browser, there: Demo, was: str
 ) -> None:
     url = await write(owner, there, content=f"Unseen {was}")
@@ -517,7 +513,7 @@ async def test_a_form_that_has_seen_no_text_overwrites_none(
     assert (await source(there, url))["content"] == [f"Unseen {was}"]
 
 
-async def test_what_is_deleted_can_be_had_back(owner: Browser, there: Demo) -> None:
+async def test_a_deleted_post_can_be_restored(owner: Browser, there: Demo) -> None:
     old = "2020-02-03T04:05"
     url = await write(owner, there, content="Deleted by mistake", published=old)
     gone = await owner.submit(await form_of(owner, url), "/desk/delete")
@@ -541,7 +537,9 @@ async def test_what_is_deleted_can_be_had_back(owner: Browser, there: Demo) -> N
     assert url in forms
 
 
-async def test_posts_are_found_by_words_and_kind_and_paged(owner: Browser, there: Demo) -> None:
+async def test_posts_can_be_searched_by_words_and_type_with_pagination(
+    owner: Browser, there: Demo
+) -> None:
     url = await write(owner, there, content="A kingfisher over the mill pond", category="birds")
     found = await owner.get("/desk/?search=KINGFISHER")
     assert quote(url, safe="/") in found.text
@@ -563,14 +561,14 @@ async def test_posts_are_found_by_words_and_kind_and_paged(owner: Browser, there
     assert (await owner.get("/desk/?after=nonsense")).status == 400
 
 
-async def test_a_post_that_is_not_there_is_told(owner: Browser) -> None:
+async def test_a_missing_post_is_reported(owner: Browser) -> None:
     for url in ("https://example.org/", "", "javascript:x"):
         missing = await owner.get(f"/desk/edit?url={quote(url)}")
         assert missing.status == 404
         assert "/desk/" in missing.text
 
 
-async def test_no_page_of_the_desk_may_be_framed_kept_or_read_by_scripts(owner: Browser) -> None:
+async def test_pages_of_the_desk_cannot_be_framed_cached_or_read_by_scripts(owner: Browser) -> None:
     for path in ("/desk/", "/desk/new", "/desk/?show=bin"):
         page = await owner.get(path)
         assert page.headers["X-Frame-Options"] == "DENY"
@@ -582,9 +580,7 @@ async def test_no_page_of_the_desk_may_be_framed_kept_or_read_by_scripts(owner: 
             assert read.status == 403
 
 
-async def test_what_the_commit_tells_is_not_what_the_form_is_called(
-    owner: Browser, there: Demo
-) -> None:
+async def test_the_commit_has_only_a_hash_of_the_forms_id(owner: Browser, there: Demo) -> None:
     page = await owner.get("/desk/new")
     once = dict(page.form("/desk/new"))["once"]
     await owner.submit(page, "/desk/new", content="A secret name")
@@ -620,7 +616,7 @@ async def test_a_preview_shows_the_text_and_writes_nothing(owner: Browser, there
     assert there.commits() == before
 
 
-async def test_a_draft_is_seen_in_the_sites_own_theme_and_published(
+async def test_a_draft_can_be_previewed_in_the_theme_and_published(
     owner: Browser, there: Demo
 ) -> None:
     page = await owner.get("/desk/new")
@@ -658,7 +654,7 @@ async def test_a_draft_is_seen_in_the_sites_own_theme_and_published(
     ]
 
 
-async def test_the_page_that_is_answered_is_looked_up_while_writing(owner: Browser) -> None:
+async def test_the_page_that_is_replied_to_is_looked_up_while_writing(owner: Browser) -> None:
     pages = {
         "/": '<article class="h-entry"><h1 class="p-name">Sourdough, again</h1>'
         '<a class="p-author h-card" href="/">Ann Writer</a><p class="e-content">Rye.</p></article>'
@@ -695,7 +691,7 @@ async def add_file(owner: Browser, colour: str, **headers: str) -> Page:
     return await owner.post("/desk/files", data=form, headers=headers)
 
 
-async def test_files_are_added_described_used_and_only_then_not_deleted(
+async def test_files_can_be_added_described_and_used_and_deleted_unless_used(
     owner: Browser, there: Demo
 ) -> None:
     done = await add_file(owner, "olive")
@@ -725,7 +721,7 @@ async def test_files_are_added_described_used_and_only_then_not_deleted(
     assert "olive" not in page.text
 
 
-async def test_a_script_is_told_where_its_files_are(owner: Browser) -> None:
+async def test_scripts_get_the_urls_of_uploads(owner: Browser) -> None:
     answer = await add_file(owner, "teal", Accept="application/json")
     assert answer.status == 201
     assert json.loads(answer.text)["problems"] == []
@@ -734,7 +730,7 @@ async def test_a_script_is_told_where_its_files_are(owner: Browser) -> None:
     assert (await owner.post("/desk/files", data=form)).status in {303, 403}
 
 
-async def test_an_earlier_version_is_seen_and_had_back(owner: Browser, there: Demo) -> None:
+async def test_an_earlier_version_can_be_viewed_and_restored(owner: Browser, there: Demo) -> None:
     url = await write(owner, there, content="The first version", category="early")
     page = await form_of(owner, url)
     await owner.submit(page, "/desk/edit", content="The second version", category="")
@@ -756,7 +752,7 @@ async def test_an_earlier_version_is_seen_and_had_back(owner: Browser, there: De
         assert "The post had no such version." in missing.text
 
 
-async def test_killed_between_commit_and_answer_and_sent_again_it_is_one_post(
+async def test_a_form_resent_after_a_kill_between_commit_and_response_makes_one_post(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "demo"
@@ -789,7 +785,7 @@ async def test_killed_between_commit_and_answer_and_sent_again_it_is_one_post(
     assert program.wait(PATIENCE) == 0
 
 
-async def test_what_a_phone_shares_stands_in_the_form_and_is_not_published(
+async def test_shared_content_is_filled_into_the_form_and_not_published(
     owner: Browser, there: Demo
 ) -> None:
     before = there.commits()
@@ -814,9 +810,7 @@ async def test_what_a_phone_shares_stands_in_the_form_and_is_not_published(
     assert there.commits() == before
 
 
-async def test_a_post_that_was_deleted_while_it_was_changed_loses_no_word(
-    owner: Browser, there: Demo
-) -> None:
+async def test_input_is_kept_if_the_post_was_deleted_meanwhile(owner: Browser, there: Demo) -> None:
     url = await write(owner, there, content="Deleted by an app")
     page = await form_of(owner, url)
     await app(there, action="delete", url=url)
@@ -848,7 +842,7 @@ async def test_a_post_that_was_deleted_while_it_was_changed_loses_no_word(
         ),
     ],
 )
-async def test_a_post_in_another_format_stays_in_it(
+async def test_a_post_in_another_format_keeps_it(
     owner: Browser, there: Demo, name: str, text: str, words: str
 ) -> None:
     file = there.in_step() / "content" / name
@@ -870,7 +864,7 @@ async def test_a_post_in_another_format_stays_in_it(
     assert stored.replace("Other", "First").startswith(text[:40])
 
 
-async def test_where_the_site_has_the_same_host_name_the_browser_keeps_nothing(
+async def test_the_browser_stores_nothing_on_a_shared_host_name(
     owner: Browser,
 ) -> None:
     page = await owner.get("/desk/new")

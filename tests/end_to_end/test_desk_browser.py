@@ -82,7 +82,7 @@ async def signed_in(chromium: Browser, there: Demo) -> list[dict[str, object]]:
     return cookies
 
 
-async def test_a_newcomer_posts_a_note_and_changes_it_without_script(
+async def test_a_note_is_posted_and_edited_without_javascript(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     async with tab(chromium, signed_in, java_script_enabled=False) as page:
@@ -106,7 +106,7 @@ async def test_a_newcomer_posts_a_note_and_changes_it_without_script(
         await expect(back).to_be_visible()
 
 
-async def test_photos_are_added_described_and_ordered_without_script(
+async def test_photos_are_added_described_and_ordered_without_javascript(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]], tmp_path: Path
 ) -> None:
     chosen = []
@@ -130,7 +130,7 @@ async def test_photos_are_added_described_and_ordered_without_script(
     assert shown.index('"alt":"Red"') < shown.index('"alt":"Blue"')
 
 
-async def test_enter_in_a_line_publishes_nothing(
+async def test_enter_in_a_text_field_publishes_nothing(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     before = there.commits()
@@ -159,7 +159,7 @@ async def test_the_preview_opens_beside_the_form(
         await expect(page.get_by_label("Text")).to_have_value("Some *stress*")
 
 
-async def test_every_page_fits_and_can_be_read_aloud(
+async def test_every_page_fits_and_is_accessible(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]], tmp_path: Path
 ) -> None:
     # No colour is on its way from one to another while axe looks.
@@ -225,7 +225,7 @@ LOST = """(large) => {
 }"""
 
 
-async def test_text_of_twice_the_size_loses_nothing_and_what_is_pressed_is_large_enough(
+async def test_text_can_be_enlarged_and_buttons_are_large_enough(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     pages = (
@@ -243,7 +243,7 @@ async def test_text_of_twice_the_size_loses_nothing_and_what_is_pressed_is_large
                 assert await page.evaluate(LOST, large) == [], (path, width)
 
 
-async def test_the_desk_is_in_no_page_of_anothers(
+async def test_the_desk_cannot_be_framed_by_another_site(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     context = await chromium.new_context()
@@ -255,7 +255,7 @@ async def test_the_desk_is_in_no_page_of_anothers(
     await context.close()
 
 
-async def test_with_script_photos_are_sent_at_once_moved_and_published_by_a_key(
+async def test_with_javascript_photos_are_uploaded_moved_and_published_by_a_key(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]], tmp_path: Path
 ) -> None:
     chosen = []
@@ -300,7 +300,7 @@ async def test_with_script_photos_are_sent_at_once_moved_and_published_by_a_key(
     assert shown.index('"alt":"Indigo"') < shown.index('"alt":"Gold"')
 
 
-async def test_characters_are_counted_where_a_copy_has_little_room_left(
+async def test_characters_are_counted_near_the_limit_of_a_copy(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     async with tab(chromium, signed_in) as page:
@@ -320,7 +320,7 @@ async def test_characters_are_counted_where_a_copy_has_little_room_left(
         await expect(told).to_be_hidden()
 
 
-async def test_a_place_of_an_earlier_post_fills_in_where_it_is_and_the_address_is_told(
+async def test_an_earlier_place_fills_in_its_coordinates_and_the_url_is_shown(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     card = {"type": ["h-card"], "properties": {"name": ["Pier 3"], "latitude": ["54.5"],
@@ -380,7 +380,7 @@ async def test_the_toolbar_writes_markdown_and_can_be_undone(
         await expect(page.locator("markdown-toolbar")).to_be_hidden()
 
 
-async def test_tags_are_suggested_while_one_is_typed(
+async def test_tags_are_suggested_while_typing(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     asked = {"h": "entry", "content": "Of a town", "category[]": ["Paris, France", "Länder"]}
@@ -433,7 +433,7 @@ async def test_tags_are_suggested_while_one_is_typed(
         await expect(page.get_by_role("listbox")).to_be_hidden()
 
 
-async def test_with_script_the_preview_opens_below_the_form(
+async def test_with_javascript_the_preview_opens_below_the_form(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     async with tab(chromium, signed_in) as page:
@@ -447,7 +447,7 @@ async def test_with_script_the_preview_opens_below_the_form(
         await is_fit(page)
 
 
-async def test_with_script_the_page_that_is_answered_is_shown_as_soon_as_it_is_named(
+async def test_with_javascript_the_page_replied_to_is_shown_when_its_url_is_entered(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     async with tab(chromium, signed_in, viewport=PHONE) as page:
@@ -465,7 +465,7 @@ async def test_with_script_the_page_that_is_answered_is_shown_as_soon_as_it_is_n
         await expect(card).to_be_visible()
 
 
-async def test_a_link_is_copied_by_a_press_and_two_keys_lead_on_unless_switched_off(
+async def test_a_link_can_be_copied_and_two_shortcuts_can_be_turned_off(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     async with tab(chromium, signed_in, permissions=["clipboard-read", "clipboard-write"]) as page:

@@ -69,7 +69,7 @@ async def cookies(chromium: Browser, apart: OwnHost) -> Cookies:
     [{"viewport": PHONE, "color_scheme": "dark"}, {"locale": "de-DE"}],
     ids=["phone, dark", "German"],
 )
-async def test_a_site_with_no_post_at_all_says_what_to_do(
+async def test_without_any_post_the_desk_says_how_to_begin(
     chromium: Browser, apart: OwnHost, cookies: Cookies, look: dict[str, Any]
 ) -> None:
     empty = {
@@ -100,7 +100,7 @@ async def kept_until(page: Page, count: int, part: str = "", store: str = "draft
             await asyncio.sleep(0.05)
 
 
-async def test_what_was_typed_is_offered_again_and_goes_once_it_is_published(
+async def test_saved_input_is_offered_and_removed_after_publishing(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
@@ -127,7 +127,7 @@ async def test_what_was_typed_is_offered_again_and_goes_once_it_is_published(
         await expect(page.locator("#drafts")).to_be_hidden()
 
 
-async def test_nothing_goes_that_the_server_has_not_said_is_done(
+async def test_saved_input_is_kept_until_the_server_confirms(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
@@ -156,7 +156,7 @@ async def test_nothing_goes_that_the_server_has_not_said_is_done(
         await kept_until(page, 0)
 
 
-async def test_what_was_typed_after_it_was_sent_stays(
+async def test_input_after_sending_is_kept(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
@@ -184,7 +184,7 @@ async def test_what_was_typed_after_it_was_sent_stays(
         await kept_until(page, 0)
 
 
-async def test_a_file_that_could_not_be_sent_is_kept_with_the_text(
+async def test_a_file_that_could_not_be_uploaded_is_saved_with_the_text(
     chromium: Browser, apart: OwnHost, cookies: Cookies, tmp_path: Path
 ) -> None:
     file = tmp_path / "lake.jpg"
@@ -206,7 +206,7 @@ async def test_a_file_that_could_not_be_sent_is_kept_with_the_text(
         await kept_until(page, 0)
 
 
-async def test_a_browser_that_is_not_signed_in_is_told_of_no_form(apart: OwnHost) -> None:
+async def test_saved_input_is_not_offered_without_a_session(apart: OwnHost) -> None:
     async with aiohttp.ClientSession() as http, http.get(f"{apart.desk}once?once=x") as answer:
         assert answer.status == 401
         assert await answer.json() == {"error": "unauthorized"}
@@ -238,7 +238,7 @@ async def test_the_desk_can_be_installed_and_shared_to(
         assert ids <= {"in-incognito"}
 
 
-async def test_what_is_kept_for_offline_has_nothing_of_the_owners(
+async def test_the_offline_cache_has_no_private_pages(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
@@ -264,7 +264,7 @@ async def test_what_is_kept_for_offline_has_nothing_of_the_owners(
     assert "example.com" not in text
 
 
-async def test_three_posts_written_offline_are_posted_in_order_and_once_each(
+async def test_three_offline_posts_are_sent_in_order_and_once(
     chromium: Browser, apart: OwnHost, cookies: Cookies, tmp_path: Path
 ) -> None:
     file = tmp_path / "lake.jpg"
@@ -298,7 +298,7 @@ async def test_three_posts_written_offline_are_posted_in_order_and_once_each(
     assert [line.rpartition(" ")[2].strip('”"') for line in subjects] == ["three", "two", "one"]
 
 
-async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_says_why(
+async def test_after_a_lost_response_a_post_is_sent_once_and_refusals_show_the_reason(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     put = f"async (item) => (await import({OUTBOX})).queue(item)"
@@ -331,7 +331,7 @@ async def test_a_post_whose_answer_was_lost_is_posted_once_and_what_is_refused_s
         assert apart.commits() == before + 1
 
 
-async def test_what_could_not_be_sent_is_tried_again_by_itself_and_then_by_hand(
+async def test_failed_posts_are_retried_automatically_and_by_hand(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     put = f"async (item) => (await import({OUTBOX})).queue(item)"
@@ -371,7 +371,7 @@ async def test_what_could_not_be_sent_is_tried_again_by_itself_and_then_by_hand(
         assert apart.commits() == before + 1
 
 
-async def test_a_form_that_is_open_when_the_network_goes_is_posted_later(
+async def test_a_form_open_when_the_network_is_lost_is_sent_later(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
@@ -390,7 +390,7 @@ async def test_a_form_that_is_open_when_the_network_goes_is_posted_later(
         assert apart.commits() == before + 1
 
 
-async def test_the_bookmarklet_leads_to_a_form_with_what_was_selected(
+async def test_the_bookmarklet_opens_a_form_with_the_selected_text(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
     async with tab(chromium, cookies) as page:
@@ -412,7 +412,7 @@ async def test_the_bookmarklet_leads_to_a_form_with_what_was_selected(
         await expect(form.locator("[name=bookmark-of]")).to_have_value("https://elsewhere.example/")
 
 
-async def test_a_session_that_ends_while_writing_is_begun_again_by_passkey_alone(
+async def test_an_expired_session_is_renewed_with_a_passkey_while_writing(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with bridge_in(tmp_path, "localhost", by_passkey=True) as up, tab(chromium, []) as page:

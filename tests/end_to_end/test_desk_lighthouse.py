@@ -63,7 +63,7 @@ async def measured(program: Path, url: str, headers: str) -> dict[str, float]:
     return {**late, **{name: told["categories"][name]["score"] for name in LEAST}}
 
 
-async def test_every_page_gets_the_best_marks(lighthouse: Path, tmp_path: Path) -> None:
+async def test_every_page_gets_the_best_scores(lighthouse: Path, tmp_path: Path) -> None:
     async with (
         bridge_in(tmp_path, "127.0.0.1") as up,
         browser(up.desk.removesuffix("/desk/")) as own,

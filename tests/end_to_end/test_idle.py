@@ -37,7 +37,7 @@ def hang_up(bridge: Serving, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("remote", ["", "nowhere"])
-async def test_a_genuine_call_of_the_hook_where_there_is_no_remote(
+async def test_a_valid_webhook_call_without_a_remote(
     tmp_path: Path, http: aiohttp.ClientSession, remote: str
 ) -> None:
     """Without a remote there is no such URL, and nothing is started."""
@@ -49,7 +49,7 @@ async def test_a_genuine_call_of_the_hook_where_there_is_no_remote(
         bridge.rests()
 
 
-async def test_posts_hooks_polls_and_clients_that_hang_up(
+async def test_posts_webhooks_polls_and_disconnecting_clients(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     repos = Repos.begin(tmp_path, {})

@@ -48,7 +48,7 @@ def commits(up: Bench) -> int:
 
 
 @in_one_loop
-async def test_the_same_request_again_makes_no_second_post(up: Bench) -> None:
+async def test_a_repeated_request_makes_no_second_post(up: Bench) -> None:
     first = await up.do(note("Tapped twice", "tap"))
     before = commits(up)
     again = await up.do(note("Tapped twice", "tap"))
@@ -58,7 +58,7 @@ async def test_the_same_request_again_makes_no_second_post(up: Bench) -> None:
 
 
 @in_one_loop
-async def test_the_same_request_many_times_at_once_makes_one_post(up: Bench) -> None:
+async def test_concurrent_equal_requests_make_one_post(up: Bench) -> None:
     before = commits(up)
     done = await asyncio.gather(*(up.do(note("All at once", "crowd")) for _ in range(8)))
     assert len({each.url for each in done}) == 1
@@ -66,7 +66,7 @@ async def test_the_same_request_many_times_at_once_makes_one_post(up: Bench) -> 
 
 
 @in_one_loop
-async def test_it_is_known_after_a_restart(up: Bench) -> None:
+async def test_request_ids_are_known_after_a_restart(up: Bench) -> None:
     done = await up.do(note("Before the power cut", "cut"))
     message = git(up.bare, "log", "-1", "--format=%B", "main")
     assert f"Micropub-Once: {name_of('cut')}" in message
@@ -77,7 +77,7 @@ async def test_it_is_known_after_a_restart(up: Bench) -> None:
 
 
 @in_one_loop
-async def test_it_is_forgotten_after_a_month(up: Bench) -> None:
+async def test_request_ids_expire_after_a_month(up: Bench) -> None:
     await up.do(note("Long ago", "long ago"))
     later = Once(up.store, now=lambda: 2**33)
     await later.load()
@@ -85,7 +85,7 @@ async def test_it_is_forgotten_after_a_month(up: Bench) -> None:
 
 
 @in_one_loop
-async def test_a_request_that_failed_may_come_again(up: Bench) -> None:
+async def test_a_failed_request_can_be_repeated(up: Bench) -> None:
     good = note("Corrected", "corrected")
     bad = replace(good, post=good.post.with_properties({"published": ("no date",)}))
     with pytest.raises(InvalidRequest):
@@ -94,7 +94,7 @@ async def test_a_request_that_failed_may_come_again(up: Bench) -> None:
 
 
 @in_one_loop
-async def test_an_update_that_comes_again_changes_nothing(up: Bench) -> None:
+async def test_a_repeated_update_changes_nothing(up: Bench) -> None:
     url = (await up.do(note("One", "update me"))).url
     change = Update(url, replace={"content": ("Two",)}, once="update once")
     await up.do(change)
@@ -104,7 +104,7 @@ async def test_an_update_that_comes_again_changes_nothing(up: Bench) -> None:
 
 
 @in_one_loop
-async def test_what_was_not_seen_is_not_overwritten(up: Bench) -> None:
+async def test_an_unseen_version_is_not_overwritten(up: Bench) -> None:
     await up.catalogue.refresh()
     seen = up.catalogue.index.find("https://example.com/2026/by-hand/")
     assert seen is not None
@@ -116,20 +116,20 @@ async def test_what_was_not_seen_is_not_overwritten(up: Bench) -> None:
     assert up.read("content/hand.md") == before
 
 
-def test_a_name_is_told_only_by_a_line_of_its_own() -> None:
+def test_a_request_id_is_only_read_from_a_trailer() -> None:
     said = commit_message("create", "Micropub-Once: a", url="https://a/", client_id="Micropub-Once")
     assert once_of(said) is None
     named = commit_message("create", "x", url="https://a/", client_id=None, once="b")
     assert once_of(named) == ("b", "https://a/")
 
 
-def test_the_commit_has_a_hash_of_the_name() -> None:
+def test_the_commit_has_a_hash_of_the_request_id() -> None:
     assert "a word" not in name_of("a word")
     assert name_of("a word") != name_of("another")
 
 
 @in_one_loop
-async def test_a_form_is_known_by_its_name_alone_whatever_it_asked_for(up: Bench) -> None:
+async def test_a_form_is_recognised_by_its_id_whatever_it_requests(up: Bench) -> None:
     later = Once(up.store)
     later.note("form {}", "https://example.com/a/")
     assert later.has_form("form")

@@ -61,17 +61,17 @@ async def build(repo: Path) -> None:
         assert await app[REBUILDER].live(head, "one.html", 60)
 
 
-async def test_a_relative_folder_is_in_the_bridges_state(tmp_path: Path) -> None:
+async def test_a_relative_output_folder_is_in_the_bridges_state(tmp_path: Path) -> None:
     await build(make_repo(tmp_path, "public"))
     assert (tmp_path / "state" / "public" / "one.html").is_file()
 
 
-async def test_an_absolute_folder_is_where_it_is(tmp_path: Path) -> None:
+async def test_an_absolute_output_folder_is_used(tmp_path: Path) -> None:
     await build(make_repo(tmp_path, str(tmp_path / "www")))
     assert (tmp_path / "www" / "one.html").is_file()
 
 
-async def test_the_bridge_answers_and_ends_before_a_slow_site_has_said_where_pages_go(
+async def test_the_bridge_answers_and_stops_while_a_slow_site_is_loading(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Longer than the bridge gives a site to load: whatever waited for it would be seen to.

@@ -58,7 +58,7 @@ def commit_by_hand(demo: Demo, path: str, text: str) -> None:
     demo.in_step()
 
 
-async def test_eight_equal_titles_at_once_are_eight_posts(
+async def test_eight_concurrent_equal_titles_make_eight_posts(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     before = demo.commits()
@@ -94,9 +94,7 @@ async def test_an_update_that_moves_a_post_leaves_a_redirect(
     assert (await source(http, demo, old))["properties"]["content"] == ["moving"]
 
 
-async def test_deleted_and_undeleted_it_is_as_it_was(
-    demo: Demo, http: aiohttp.ClientSession
-) -> None:
+async def test_an_undeleted_post_is_unchanged(demo: Demo, http: aiohttp.ClientSession) -> None:
     url = await post(http, demo, {"content": ["comes and goes"], "category": ["a", "b"]})
     path = newest_file(demo)
     before = (demo.in_step() / path).read_bytes()
@@ -111,7 +109,7 @@ async def test_deleted_and_undeleted_it_is_as_it_was(
     await live(http, url)
 
 
-async def test_a_post_by_hand_is_updated_and_nothing_else_touched(
+async def test_an_update_of_a_handwritten_post_changes_nothing_else(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     path = "content/notes/2020/01/by-hand.md"
@@ -128,7 +126,7 @@ async def test_a_post_by_hand_is_updated_and_nothing_else_touched(
     assert changed.replace("tags: one,two,three", "tags: one,two") == text
 
 
-async def test_a_post_to_a_file_that_the_owner_is_editing_is_live_and_waits_for_them(
+async def test_an_update_of_a_file_that_the_owner_is_editing_is_live_and_waits(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     url = await post(http, demo, {"content": ["half edited"]})
@@ -151,9 +149,7 @@ async def test_a_post_to_a_file_that_the_owner_is_editing_is_live_and_waits_for_
     assert "from an app" in (demo.in_step() / path).read_text(encoding="utf-8")
 
 
-async def test_a_draft_moves_to_its_address_when_it_is_published(
-    demo: Demo, http: aiohttp.ClientSession
-) -> None:
+async def test_a_published_draft_moves_to_its_url(demo: Demo, http: aiohttp.ClientSession) -> None:
     body = {
         "type": ["h-entry"],
         "properties": {"name": ["Not yet"], "content": ["…"], "post-status": ["draft"]},
@@ -177,7 +173,7 @@ async def test_a_draft_moves_to_its_address_when_it_is_published(
     assert (await shown(http, moved["url"]))[0] == 404, "a draft again, and gone from its address"
 
 
-async def test_a_post_comes_back_although_another_file_has_its_name(
+async def test_a_post_is_restored_although_another_file_has_its_name(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     first = await post(http, demo, {"name": ["Twice"], "content": ["The first of the two"]})
@@ -209,7 +205,7 @@ async def shown(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def test_the_answer_to_a_change_comes_when_it_is_live(
+async def test_the_response_to_a_change_is_sent_when_it_is_live(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     url = await post(http, demo, {"content": ["As it was at first"], "mp-slug": ["live-changes"]})
@@ -236,7 +232,7 @@ async def test_the_answer_to_a_change_comes_when_it_is_live(
     assert "As it is at last" in page
 
 
-async def test_a_post_of_the_future_appears_when_it_is_due(
+async def test_a_scheduled_post_appears_when_it_is_due(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     due = datetime.now(UTC) + timedelta(seconds=6)

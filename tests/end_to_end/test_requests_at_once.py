@@ -25,7 +25,7 @@ async def clients(tmp_path: Path) -> AsyncIterator[Crowd]:
 
 
 @pytest.mark.parametrize("many", [2, 8, 24])
-async def test_updates_of_one_post_at_once_are_all_made(clients: Crowd, many: int) -> None:
+async def test_concurrent_updates_of_one_post_are_all_applied(clients: Crowd, many: int) -> None:
     url = (await clients.create(mp_slug="a-walk")).location
     updates = [clients.update(url, add={"category": [f"t{each}"]}) for each in range(many)]
     answers = await asyncio.gather(*updates)
@@ -37,7 +37,7 @@ async def test_updates_of_one_post_at_once_are_all_made(clients: Crowd, many: in
     clients.repos.check()
 
 
-async def test_the_last_of_many_updates_that_come_in_order_is_what_stays(clients: Crowd) -> None:
+async def test_the_last_of_many_updates_in_order_wins(clients: Crowd) -> None:
     url = (await clients.create(mp_slug="a-walk")).location
     answers = []
     for each in range(6):
@@ -53,7 +53,7 @@ async def test_the_last_of_many_updates_that_come_in_order_is_what_stays(clients
     clients.repos.check()
 
 
-async def test_a_delete_and_updates_at_once(clients: Crowd) -> None:
+async def test_a_delete_concurrent_with_updates(clients: Crowd) -> None:
     url = (await clients.create(mp_slug="a-walk")).location
     await asyncio.gather(
         clients.update(url, add={"category": ["a"]}),
@@ -66,7 +66,7 @@ async def test_a_delete_and_updates_at_once(clients: Crowd) -> None:
     clients.repos.check()
 
 
-async def test_an_undelete_an_update_and_a_create_of_the_same_slug_at_once(
+async def test_concurrent_undelete_update_and_create_with_the_same_slug(
     clients: Crowd,
 ) -> None:
     for _ in range(3):
@@ -90,7 +90,7 @@ async def test_an_undelete_an_update_and_a_create_of_the_same_slug_at_once(
             await clients.delete(each)
 
 
-async def test_equal_posts_at_once_get_addresses_of_their_own(clients: Crowd) -> None:
+async def test_concurrent_equal_posts_get_different_urls(clients: Crowd) -> None:
     created = [clients.create(f"Text {each}", mp_slug="equal") for each in range(8)]
     answers = await asyncio.gather(*created)
     assert all(answer.ok for answer in answers), answers
@@ -98,7 +98,7 @@ async def test_equal_posts_at_once_get_addresses_of_their_own(clients: Crowd) ->
     clients.repos.check()
 
 
-async def test_an_update_while_an_edit_of_the_same_file_comes_by_git(clients: Crowd) -> None:
+async def test_an_update_while_the_same_file_is_edited_through_git(clients: Crowd) -> None:
     url = (await clients.create("First line", mp_slug="a-walk")).location
     await clients.in_step()
     repos = clients.repos
@@ -151,7 +151,7 @@ async def test_an_update_while_a_reply_context_arrives(
         clients.repos.check()
 
 
-async def test_the_second_post_of_a_day_where_addresses_have_no_slug(tmp_path: Path) -> None:
+async def test_the_second_post_of_a_day_if_urls_have_no_slug(tmp_path: Path) -> None:
     """It is refused with advice, and the bridge continues."""
     day = "{date:%Y}/{date:%m}/{date:%d}/"
     repos = Repos.begin(tmp_path, {}, ARTICLE_URL=day, ARTICLE_SAVE_AS=f"{day}index.html")
@@ -172,7 +172,7 @@ async def test_the_second_post_of_a_day_where_addresses_have_no_slug(tmp_path: P
         assert repos.commits() == 4
 
 
-async def test_a_slug_of_which_the_address_shows_only_the_beginning(tmp_path: Path) -> None:
+async def test_a_slug_that_is_truncated_in_the_url(tmp_path: Path) -> None:
     repos = Repos.begin(tmp_path, {}, ARTICLE_URL="{slug:.3}/", ARTICLE_SAVE_AS="{slug:.3}/i.html")
     async with crowd(repos) as clients:
         assert (await clients.create(mp_slug="walk-one")).ok
@@ -183,7 +183,7 @@ async def test_a_slug_of_which_the_address_shows_only_the_beginning(tmp_path: Pa
 
 
 @pytest.mark.parametrize("line", ["Save_as: same.html\nURL: same.html\n", "Slug: same\n"])
-async def test_two_files_by_hand_with_one_address(tmp_path: Path, line: str) -> None:
+async def test_two_handwritten_files_with_the_same_url(tmp_path: Path, line: str) -> None:
     files = {f"content/{name}.md": BY_HAND.format(name, line) for name in ("a", "b")}
     async with crowd(Repos.begin(tmp_path, files)) as clients:
         url = "https://example.com/" + ("same.html" if "URL" in line else "2026/same/")
@@ -215,7 +215,7 @@ async def test_a_slug_that_is_always_taken(tmp_path: Path, monkeypatch: pytest.M
         assert (await clients.create(mp_slug="second")).ok
 
 
-async def test_more_posts_with_one_slug_than_there_are_numbers(tmp_path: Path) -> None:
+async def test_more_posts_with_one_slug_than_suffixes(tmp_path: Path) -> None:
     taken = ["a", *(f"a-{number}" for number in range(2, 201))]
     files = {f"content/{slug}.md": BY_HAND.format("A", f"Slug: {slug}\n") for slug in taken}
     async with crowd(Repos.begin(tmp_path, files)) as clients:
@@ -225,7 +225,7 @@ async def test_more_posts_with_one_slug_than_there_are_numbers(tmp_path: Path) -
         assert answer.location == "https://example.com/2026/a-20260102100000-2/"
 
 
-async def test_an_action_that_takes_too_long_is_given_up_and_blocks_no_other(
+async def test_an_action_that_takes_too_long_is_aborted_and_blocks_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search for a free path never ends; all other requests continue."""

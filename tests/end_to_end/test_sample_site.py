@@ -132,7 +132,7 @@ def test_every_post_page_has_exactly_one_top_level_item_and_it_is_the_entry(outp
         assert found["properties"]["url"] == found["properties"]["uid"] == [address(output, page)]
 
 
-def test_every_post_says_who_wrote_it_and_when(output: Path) -> None:
+def test_every_post_has_its_author_and_date(output: Path) -> None:
     for page in post_pages(output):
         [found] = items(output, page)
         [author] = found["properties"]["author"]
@@ -160,13 +160,13 @@ def test_an_article_has_name_summary_content_update_and_categories(output: Path)
     assert post["category"] == ["bookbinding", "how-to"]
 
 
-def test_a_note_is_its_content_alone(output: Path) -> None:
+def test_a_note_has_only_content(output: Path) -> None:
     post = entry(output, "notes/2026/11/first-frost-on-the-workshop-window")
     assert post["content"][0]["value"].startswith("First frost on the workshop window.")
     assert not {"name", "summary", "photo", "in-reply-to"} & set(post)
 
 
-def test_a_reply_quotes_what_it_replies_to(output: Path) -> None:
+def test_a_reply_has_a_citation_of_its_target(output: Path) -> None:
     post = entry(output, "replies/2026/11/always-tear-first")
     [cite] = post["in-reply-to"]
     assert cite["type"] == ["h-cite"]
@@ -196,7 +196,7 @@ def test_a_reply_quotes_what_it_replies_to(output: Path) -> None:
         ),
     ],
 )
-def test_likes_reposts_and_bookmarks_name_their_target(
+def test_likes_reposts_and_bookmarks_have_their_target(
     output: Path, path: str, name: str, url: str
 ) -> None:
     [cite] = entry(output, path)[name]
@@ -204,13 +204,13 @@ def test_likes_reposts_and_bookmarks_name_their_target(
     assert cite["properties"]["name"][0]
 
 
-def test_an_rsvp_answers_an_invitation(output: Path) -> None:
+def test_an_rsvp_has_its_value_and_event(output: Path) -> None:
     post = entry(output, "rsvps/2026/09/homebrew-website-club-october")
     assert post["rsvp"] == ["yes"]
     assert post["in-reply-to"][0]["value"].startswith("https://meetup.example.org/")
 
 
-def test_photos_keep_their_order_and_alternative_texts(output: Path) -> None:
+def test_photos_keep_their_order_and_alt_texts(output: Path) -> None:
     [alone] = entry(output, "photos/2026/11/the-lake-at-ten-to-five")["photo"]
     assert alone["value"] == f"{HOME}/media/2026/11/lake-at-dusk.jpg"
     assert alone["alt"].startswith("A rowing boat lies still")
@@ -223,7 +223,7 @@ def test_photos_keep_their_order_and_alternative_texts(output: Path) -> None:
     assert all(photo["alt"] for photo in several)
 
 
-def test_a_checkin_names_the_place(output: Path) -> None:
+def test_a_checkin_has_its_place(output: Path) -> None:
     post = entry(output, "checkins/2026/10/refuge-des-trois-lacs")
     [place] = post["checkin"]
     assert place["type"] == ["h-card"]
@@ -266,7 +266,7 @@ def test_the_home_page_has_the_owners_card_and_a_feed_of_complete_entries(output
         assert {"url", "uid", "published", "author"} <= set(child["properties"])
 
 
-def test_the_home_page_links_to_the_owners_other_addresses(output: Path) -> None:
+def test_the_home_page_links_to_the_owners_profiles(output: Path) -> None:
     parsed = mf2py.parse(doc=(output / "index.html").read_text(), url=f"{HOME}/")
     assert {"https://social.example/@maren", f"{HOME}/"} <= set(parsed["rels"]["me"])
 
@@ -328,7 +328,7 @@ def test_the_style_sheet_names_only_files_that_exist(output: Path) -> None:
     assert all((style.parent / name).is_file() for name in named)
 
 
-def test_nothing_is_fetched_from_elsewhere_and_nothing_is_scripted(output: Path) -> None:
+def test_no_resources_from_other_hosts_and_no_scripts(output: Path) -> None:
     for page in pages(output):
         tree = soup(page)
         assert not tree.select("script, iframe, [onclick], [onerror], [onload]"), page
@@ -461,7 +461,7 @@ ODD_NAMES = [
     [ODD_NAMES, *(pytest.param([name], marks=pytest.mark.soak) for name in ODD_NAMES)],
     ids=lambda names: names[0] if len(names) == 1 else "all",
 )
-def test_no_category_or_tag_takes_the_place_of_a_page(tmp_path: Path, names: list[str]) -> None:
+def test_no_category_or_tag_overwrites_a_page(tmp_path: Path, names: list[str]) -> None:
     site = copy_of_the_sample(tmp_path)
     head = "Title: Odd one\nDate: 2026-11-20T10:00:00+01:00"
     for slug, name in enumerate(12 * names):

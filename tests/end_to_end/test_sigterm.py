@@ -99,7 +99,7 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def test_the_parts_of_the_time_that_is_given_fit_into_ten_seconds() -> None:
+def test_the_time_limits_of_shutdown_add_up_to_ten_seconds() -> None:
     assert serve._END_SECONDS < 10
     assert 2 * serve._REQUEST_SECONDS < serve._END_SECONDS
 
@@ -108,7 +108,7 @@ ALONE = [[each] for each in STUCK] if SOAK else []
 
 
 @pytest.mark.parametrize("stuck", [STUCK, ["request"], *ALONE], ids=" ".join)
-async def test_sigterm_ends_it_in_the_middle_of(stuck: list[str], tmp_path: Path) -> None:
+async def test_sigterm_ends_the_bridge_during(stuck: list[str], tmp_path: Path) -> None:
     hanging = Stuck(tmp_path, stuck)
     with serving(hanging.repos, **hanging.environment) as bridge, ExitStack() as stack:
         async with aiohttp.ClientSession(headers=bridge.headers) as http:

@@ -83,7 +83,7 @@ async def built(folder: Path, store: GitStore, mode: str) -> AsyncIterator[Worke
 
 @needs_landlock
 @pytest.mark.parametrize("mode", ["resident", "command"])
-async def test_no_post_publishes_what_is_beside_the_site(
+async def test_no_post_publishes_files_outside_of_the_site(
     mode: str, tmp_path: Path, bare_store: GitStore
 ) -> None:
     secrets = {

@@ -88,7 +88,7 @@ async def page(browser: aiohttp.ClientSession, demo: Demo) -> str:
     return " ".join(html.main.get_text(" ").split())
 
 
-async def test_programs_get_facts_with_a_token(demo: Demo, http: aiohttp.ClientSession) -> None:
+async def test_json_status_with_a_token(demo: Demo, http: aiohttp.ClientSession) -> None:
     states = ("idle", "ok")
     found = await become(
         http, demo, lambda now: (now["rebuild"]["state"], now["remote"]["state"]) == states
@@ -102,22 +102,20 @@ async def test_programs_get_facts_with_a_token(demo: Demo, http: aiohttp.ClientS
     assert found["remote"]["error"] is None
 
 
-async def test_without_a_token_programs_get_nothing(
-    demo: Demo, http: aiohttp.ClientSession
-) -> None:
+async def test_no_json_status_without_a_token(demo: Demo, http: aiohttp.ClientSession) -> None:
     async with http.get(f"{demo.site}status") as answer:
         assert answer.status == 401
         assert (await answer.json())["error"] == "unauthorized"
 
 
-async def test_a_monitor_learns_no_more_than_that_it_answers(
+async def test_a_monitor_only_learns_that_the_bridge_responds(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     async with http.get(f"{demo.site}healthz") as answer:
         assert await answer.json() == {"status": "ok"}
 
 
-async def test_the_owner_signs_in_and_sees_that_all_is_well(
+async def test_the_owner_signs_in_and_sees_that_everything_works(
     demo: Demo, browser: aiohttp.ClientSession
 ) -> None:
     async with browser.get(f"{demo.site}status", allow_redirects=False) as answer:
@@ -133,7 +131,7 @@ async def test_the_owner_signs_in_and_sees_that_all_is_well(
     assert [each.get_text() for each in html.select("header .site")] == ["Maren Vidal"]
 
 
-async def test_what_goes_wrong_is_told_with_reason_and_file(
+async def test_failures_are_shown_with_reason_and_file(
     broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
 ) -> None:
     demo = broken_demo
@@ -191,7 +189,7 @@ async def test_what_goes_wrong_is_told_with_reason_and_file(
     await become(http, demo, lambda now: now["remote"]["state"] == "ok")
 
 
-async def test_what_waits_for_the_owner_is_told_with_what_to_do(
+async def test_what_waits_for_the_owner_is_shown_with_advice(
     broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
 ) -> None:
     demo = broken_demo
@@ -212,7 +210,7 @@ async def test_what_waits_for_the_owner_is_told_with_what_to_do(
     demo.in_step()
 
 
-async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_deleted(
+async def test_a_conflicting_file_is_shown_until_one_version_is_deleted(
     broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     demo, laptop = broken_demo, tmp_path / "laptop"
@@ -243,7 +241,7 @@ async def test_a_file_that_was_changed_here_and_elsewhere_is_shown_until_one_is_
     assert "Changed here and elsewhere" not in await page(browser, demo)
 
 
-async def test_posts_that_wait_for_their_time_are_listed_with_it(
+async def test_scheduled_posts_are_listed_with_their_date(
     demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
 ) -> None:
     urls = []
@@ -265,7 +263,7 @@ async def test_posts_that_wait_for_their_time_are_listed_with_it(
     assert f"{urls[0]} 6 May 2096, 09:08 CEST" in words
 
 
-async def test_what_is_typed_first_leads_to_the_desk(
+async def test_the_root_url_redirects_to_the_desk(
     tmp_path: Path, browser: aiohttp.ClientSession
 ) -> None:
     """With a host name of its own; if that is the site's, ``/`` is the site's home page."""
@@ -284,7 +282,7 @@ async def test_what_is_typed_first_leads_to_the_desk(
             assert (answer.status, answer.content_type) == (404, "application/json")
 
 
-async def test_a_draft_that_is_not_built_yet_is_told_so(
+async def test_the_preview_of_an_unbuilt_draft_says_so(
     demo: Demo, browser: aiohttp.ClientSession
 ) -> None:
     async with browser.get(f"{demo.site}auth/sign-in") as answer:

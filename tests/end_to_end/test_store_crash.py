@@ -137,7 +137,7 @@ def test_power_cut_after_any_single_step(repo: Path) -> None:
     ("code", "kind"),
     [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EROFS, StoreBroken)],
 )
-def test_no_room_from_any_single_step_on(repo: Path, code: int, kind: type[StoreError]) -> None:
+def test_disk_full_from_any_single_step_on(repo: Path, code: int, kind: type[StoreError]) -> None:
     before, wanted = expected(repo)
     step = 0
     while True:

@@ -193,9 +193,7 @@ WAITS: dict[str, tuple[Step, str, Step]] = {
 
 @pytest.mark.parametrize("hook", [True, False], ids=["hook", "git alone"])
 @pytest.mark.parametrize("name", WAITS)
-async def test_what_is_not_committed_makes_the_push_wait_and_no_more(
-    clone: Path, name: str, hook: bool
-) -> None:
+async def test_uncommitted_changes_only_delay_the_push(clone: Path, name: str, hook: bool) -> None:
     begin, told, end = WAITS[name]
     if not hook:
         (clone / ".git/hooks/push-to-checkout").unlink()
@@ -220,7 +218,7 @@ async def test_what_is_not_committed_makes_the_push_wait_and_no_more(
     sound(clone)
 
 
-async def test_what_is_in_the_way_of_a_folder_of_the_post_makes_it_wait(clone: Path) -> None:
+async def test_a_file_in_place_of_the_posts_folder_delays_the_push(clone: Path) -> None:
     (clone / "ignored").write_text("mine")
     async with bridge(clone) as (store, remote):
         before = theirs(clone)
@@ -234,7 +232,7 @@ async def test_what_is_in_the_way_of_a_folder_of_the_post_makes_it_wait(clone: P
 
 
 @pytest.mark.parametrize("place", ["other branch", "detached"])
-async def test_another_branch_or_none_stays_as_it_is(clone: Path, place: str) -> None:
+async def test_another_branch_or_a_detached_head_is_unchanged(clone: Path, place: str) -> None:
     async with bridge(clone) as (store, remote):
         git(
             clone, "checkout", "-q", *(["-b", "draft"] if place == "other branch" else ["--detach"])
@@ -262,7 +260,7 @@ async def test_other_untracked_and_ignored_files_do_not_matter(clone: Path) -> N
     sound(clone)
 
 
-async def test_a_worktree_that_has_the_branch_goes_along(clone: Path, tmp_path: Path) -> None:
+async def test_a_worktree_of_the_branch_is_updated(clone: Path, tmp_path: Path) -> None:
     git(clone, "checkout", "-q", "-b", "draft")
     tree = tmp_path / "tree"
     git(clone, "worktree", "add", "-q", str(tree), "main")
@@ -319,7 +317,7 @@ async def test_a_clone_that_lets_no_one_move_its_branch_is_told_with_the_command
         await until(remote, "ok")
 
 
-async def test_another_users_clone_is_told_with_what_to_do(
+async def test_another_users_clone_is_reported_with_advice(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
@@ -332,7 +330,7 @@ async def test_another_users_clone_is_told_with_what_to_do(
     store.close()
 
 
-async def test_a_lock_that_a_killed_push_left_does_not_stay_in_the_way(clone: Path) -> None:
+async def test_a_lock_left_by_a_killed_push_is_removed(clone: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     left = clone / f".git/BRIDGE_LOCK.{ended.pid}"
@@ -359,7 +357,7 @@ async def test_a_lock_of_another_git_command_is_waited_for(clone: Path) -> None:
     sound(clone)
 
 
-async def test_a_commit_between_a_push_and_its_end_loses_nothing(clone: Path) -> None:
+async def test_a_commit_during_a_push_loses_nothing(clone: Path) -> None:
     """The hook has updated files and index, then the branch moves: both changes are kept."""
     hook = clone / ".git/hooks/push-to-checkout"
     ours = hook.with_name("ours")
@@ -411,7 +409,7 @@ def rebase_by_hand(clone: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("work", [commit_by_hand, rebase_by_hand])
-async def test_neither_the_owner_nor_the_crowd_loses_anything(
+async def test_neither_the_owner_nor_the_clients_lose_anything(
     tmp_path: Path, work: Callable[[Path, int], None]
 ) -> None:
     crowd = Besieged.in_folder(tmp_path, pushing=True)

@@ -126,7 +126,7 @@ async def test_a_post_reaches_the_remote(world: World) -> None:
     world.sound()
 
 
-async def test_posts_that_keep_coming_while_others_are_pushed_are_no_failure(
+async def test_new_posts_during_a_push_are_not_a_failure(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push, numbers = Transport.push, iter(range(8))
@@ -151,7 +151,7 @@ async def test_posts_that_keep_coming_while_others_are_pushed_are_no_failure(
     world.sound()
 
 
-async def test_what_was_not_pushed_before_a_restart_is_pushed_after_it(world: World) -> None:
+async def test_unpushed_commits_are_pushed_after_a_restart(world: World) -> None:
     store = GitStore(world.repo, author=ADA)
     put(store, "b.md", "ours")
     store.close()
@@ -160,7 +160,7 @@ async def test_what_was_not_pushed_before_a_restart_is_pushed_after_it(world: Wo
     assert world.on_remote("b.md") == "ours"
 
 
-async def test_what_the_laptop_pushed_comes_in_and_is_told(world: World) -> None:
+async def test_commits_of_the_laptop_are_pulled_and_announced(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
         world.write("notes/c.md", "theirs")
@@ -173,7 +173,7 @@ async def test_what_the_laptop_pushed_comes_in_and_is_told(world: World) -> None
     world.sound()
 
 
-async def test_a_remote_on_this_machine_is_seen_by_its_files_and_no_git_is_started(
+async def test_a_local_remote_is_checked_by_its_files_without_starting_git(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with bridge(world, poll=3600) as (_, remote):
@@ -194,7 +194,7 @@ async def test_a_remote_on_this_machine_is_seen_by_its_files_and_no_git_is_start
             await until(remote, lambda status: len(world.moved) > count)  # noqa: B023
 
 
-async def test_ours_are_put_on_top_when_the_remote_has_moved(world: World) -> None:
+async def test_own_commits_are_rebased_if_the_remote_has_moved(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
         world.write("c.md", "theirs")
@@ -228,7 +228,7 @@ async def test_changes_to_different_lines_of_a_file_are_merged(world: World) -> 
     world.sound()
 
 
-async def test_both_versions_are_kept_and_told_when_the_same_lines_changed(world: World) -> None:
+async def test_both_versions_are_kept_and_reported_on_a_conflict(world: World) -> None:
     text = (world.laptop / "a.md").read_text()
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -249,7 +249,7 @@ async def test_both_versions_are_kept_and_told_when_the_same_lines_changed(world
     world.sound()
 
 
-async def test_a_file_that_both_have_made_is_kept_twice(world: World) -> None:
+async def test_a_file_created_on_both_sides_is_kept_twice(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
         version = put(store, "new.md", "ours\n")
@@ -260,7 +260,7 @@ async def test_a_file_that_both_have_made_is_kept_twice(world: World) -> None:
     assert world.on_remote(status.conflicts[0].kept) == "ours"
 
 
-async def test_a_file_that_they_deleted_and_we_changed_is_kept_beside(world: World) -> None:
+async def test_a_file_deleted_remotely_and_changed_here_is_kept_as_a_conflict(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
         version = put(store, "a.md", "ours\n")
@@ -270,7 +270,7 @@ async def test_a_file_that_they_deleted_and_we_changed_is_kept_beside(world: Wor
     assert world.listed() == [status.conflicts[0].kept]
 
 
-async def test_a_file_that_we_deleted_and_they_changed_stays_theirs(world: World) -> None:
+async def test_a_file_deleted_here_and_changed_remotely_is_kept(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
         version = put(store, "a.md", None)
@@ -280,7 +280,7 @@ async def test_a_file_that_we_deleted_and_they_changed_stays_theirs(world: World
     assert world.on_remote("a.md") == "theirs"
 
 
-async def test_what_they_have_already_is_not_made_twice(world: World) -> None:
+async def test_commits_already_in_the_remote_are_not_repeated(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
         version = put(store, "same.md", "the same\n")
@@ -291,7 +291,7 @@ async def test_what_they_have_already_is_not_made_twice(world: World) -> None:
 
 
 @pytest.mark.parametrize("instead", ["", "instead.md"])
-async def test_what_the_owner_takes_back_by_force_stays_away_but_no_post_is_lost(
+async def test_commits_removed_by_a_force_push_stay_removed_but_no_post_is_lost(
     world: World, instead: str
 ) -> None:
     async with bridge(world) as (store, remote):
@@ -333,7 +333,7 @@ async def test_an_empty_repo_gets_the_first_commits_of_the_remote(
         assert store.head() == git(world.remote, "rev-parse", "main")
 
 
-async def test_a_remote_that_refuses_is_told_and_tried_again(world: World) -> None:
+async def test_a_refused_push_is_reported_and_retried(world: World) -> None:
     hook = world.git_dir / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'main is protected' >&2\nexit 1\n")
@@ -350,7 +350,7 @@ async def test_a_remote_that_refuses_is_told_and_tried_again(world: World) -> No
     assert world.on_remote("b.md") == "ours"
 
 
-async def test_a_remote_that_is_gone_is_told_and_found_again(world: World) -> None:
+async def test_a_missing_remote_is_reported_and_found_again(world: World) -> None:
     away = world.remote.with_name("away.git")
     world.remote.rename(away)
     async with bridge(world) as (store, remote):
@@ -363,7 +363,7 @@ async def test_a_remote_that_is_gone_is_told_and_found_again(world: World) -> No
     assert world.on_remote("b.md") == "ours"
 
 
-async def test_a_remote_that_stays_away_is_tried_ever_more_seldom(world: World) -> None:
+async def test_an_unreachable_remote_is_retried_with_growing_delays(world: World) -> None:
     world.remote.rename(world.remote.with_name("away.git"))
     async with bridge(world) as (store, remote):
         pauses, seen = list[float](), set[float | None]([None])
@@ -380,9 +380,7 @@ async def test_a_remote_that_stays_away_is_tried_ever_more_seldom(world: World) 
     assert 3 < pauses[2] < 10
 
 
-async def test_merges_that_the_remote_lacks_are_not_taken_apart(
-    world: World, tmp_path: Path
-) -> None:
+async def test_unpushed_merges_are_kept_as_merges(world: World, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", str(world.repo), "other")
     git(tmp_path / "other", "checkout", "-q", "-b", "side")
     (tmp_path / "other" / "side.md").write_text("side")
@@ -400,7 +398,7 @@ async def test_merges_that_the_remote_lacks_are_not_taken_apart(
     world.sound()
 
 
-async def test_what_was_pushed_into_the_bridges_own_repo_is_told_and_pushed_on(
+async def test_commits_pushed_into_the_bridges_repo_are_announced_and_pushed_on(
     world: World, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "-q", str(world.repo), "other")
@@ -442,7 +440,7 @@ async def test_the_name_of_a_remote_is_never_taken_for_an_option(world: World) -
     assert world.listed() == ["a.md", "b.md"]
 
 
-async def test_without_a_remote_there_is_nothing_to_do(world: World) -> None:
+async def test_without_a_remote_nothing_is_done(world: World) -> None:
     store = GitStore(world.repo, author=ADA)
     for name in ("", "nowhere"):
         remote = Remote(store, name, state=world.repo, on_moved=world.moved.append)
@@ -461,7 +459,7 @@ def _catch_up(repo: Path, step: int) -> None:
     store.close()
 
 
-async def test_killed_before_any_single_step_of_catching_up(world: World, tmp_path: Path) -> None:
+async def test_killed_before_any_single_step_of_synchronising(world: World, tmp_path: Path) -> None:
     text = (world.laptop / "a.md").read_text()
     store = GitStore(world.repo, author=ADA)
     put(store, "new/ours.md", "ours")

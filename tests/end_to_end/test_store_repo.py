@@ -90,7 +90,7 @@ def submodule(site: Path) -> Path:
         submodule,
     ],
 )
-def test_a_clone_with_a_working_tree_is_refused_with_the_command_that_helps(
+def test_a_clone_with_a_working_tree_is_refused_with_a_command(
     site: Path, make: Callable[[Path], Path]
 ) -> None:
     clone = make(site)
@@ -112,13 +112,13 @@ def test_a_worktree_of_the_bridges_own_repo_is_refused(repo: Path, tmp_path: Pat
     GitStore(repo, author=ADA).close()
 
 
-def test_what_an_earlier_version_made_is_not_passed_over(repo: Path) -> None:
+def test_a_setup_of_an_earlier_version_is_refused(repo: Path) -> None:
     (repo / "micropub-bridge").mkdir()
     with pytest.raises(StoreBroken, match="run: micropub-bridge init"):
         GitStore(repo, author=ADA)
 
 
-def test_what_cannot_be_used_is_refused_with_a_clear_word(
+def test_unusable_repos_are_refused_with_a_clear_error(
     site: Path, repo: Path, tmp_path: Path
 ) -> None:
     origin = f"file://{site}"
@@ -145,7 +145,7 @@ def test_what_cannot_be_used_is_refused_with_a_clear_word(
         GitStore(repo, author="just a name")
 
 
-def test_whose_the_commits_are(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_authors_of_commits(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
     git(repo, "config", "user.useConfigOnly", "true")
@@ -169,7 +169,7 @@ def test_whose_the_commits_are(repo: Path, monkeypatch: pytest.MonkeyPatch) -> N
 # Files and branches
 
 
-def test_nothing_is_written_through_a_link_or_into_a_submodule(site: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_through_links_or_into_submodules(site: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "site", "inner")
     (site / "content/2026").symlink_to(tmp_path)
     git(site, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(tmp_path / "inner"),
@@ -194,7 +194,7 @@ def test_an_executable_file_stays_one(site: Path, tmp_path: Path) -> None:
     assert git(tmp_path / "site.git", "ls-tree", "main", "content/a.md").startswith("100755")
 
 
-def test_the_reflog_tells_what_happened_where_there_is_one(repo: Path, store: GitStore) -> None:
+def test_commits_are_in_the_reflog_if_there_is_one(repo: Path, store: GitStore) -> None:
     put(store, "content/new.md", "ours")
     git(repo, "config", "core.logAllRefUpdates", "true")
     git(repo, "update-ref", "refs/heads/main", "main^")
@@ -204,7 +204,7 @@ def test_the_reflog_tells_what_happened_where_there_is_one(repo: Path, store: Gi
     )
 
 
-def test_a_branch_in_packed_refs_and_a_gc_beneath_us(repo: Path, store: GitStore) -> None:
+def test_a_branch_in_packed_refs_and_a_concurrent_gc(repo: Path, store: GitStore) -> None:
     for number in range(5):
         put(store, f"content/{number}.md", "x")
         git(repo, "gc", "-q", "--prune=now")
@@ -238,7 +238,7 @@ def test_a_lock_that_git_holds_is_waited_for(repo: Path, store: GitStore) -> Non
     patient.close()
 
 
-def test_a_lock_that_no_one_holds_any_more_is_cleared(repo: Path, store: GitStore) -> None:
+def test_a_stale_lock_is_removed(repo: Path, store: GitStore) -> None:
     lock = repo / "refs/heads/main.lock"
     lock.touch()
     long_ago = time.time() - 7200
@@ -250,7 +250,7 @@ def test_a_lock_that_no_one_holds_any_more_is_cleared(repo: Path, store: GitStor
 # Trouble that passes
 
 
-def test_a_repo_that_was_away_is_used_again(repo: Path, store: GitStore) -> None:
+def test_a_repo_that_was_missing_is_used_again(repo: Path, store: GitStore) -> None:
     away = repo.with_name("away")
     first = put(store, "content/new.md", "ours")
     repo.rename(away)
@@ -279,7 +279,7 @@ def test_a_git_process_that_died_is_replaced(store: GitStore) -> None:
     assert blob.data == b"ours"
 
 
-def test_a_thread_that_reads_on_when_the_store_is_closed_begins_no_process(
+def test_a_thread_that_reads_after_closing_starts_no_process(
     store: GitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process would outlive the store, and nothing would end it."""
@@ -291,7 +291,7 @@ def test_a_thread_that_reads_on_when_the_store_is_closed_begins_no_process(
         store.read("content/a.md", head)
 
 
-def test_a_blob_that_is_damaged_is_told(repo: Path, store: GitStore) -> None:
+def test_a_damaged_blob_is_reported(repo: Path, store: GitStore) -> None:
     head = store.head()
     assert head is not None
     blob = dict(store.files("", head))["content/a.md"]

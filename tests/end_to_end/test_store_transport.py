@@ -98,7 +98,7 @@ async def outcome(store: GitStore, token: str) -> RemoteStatus:
 
 @pytest.mark.parametrize("token", [TOKEN, f"ada:{TOKEN}"])
 @pytest.mark.parametrize("url_user", ["", "grace@"])
-async def test_a_token_opens_the_remote_and_is_written_nowhere(
+async def test_a_token_is_used_for_the_remote_and_not_stored(
     host: tuple[GitHost, str],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -118,7 +118,7 @@ async def test_a_token_opens_the_remote_and_is_written_nowhere(
         assert not file.is_file() or TOKEN.encode() not in file.read_bytes()
 
 
-async def test_a_wrong_token_is_told_without_being_shown(
+async def test_a_wrong_token_is_reported_but_not_shown(
     host: tuple[GitHost, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -131,7 +131,7 @@ async def test_a_wrong_token_is_told_without_being_shown(
     assert wrong not in caplog.text
 
 
-async def test_a_password_in_the_address_is_not_shown(
+async def test_a_password_in_the_url_is_not_shown(
     host: tuple[GitHost, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, url = host
@@ -141,7 +141,7 @@ async def test_a_password_in_the_address_is_not_shown(
     assert "pass-in-url" not in caplog.text
 
 
-async def test_the_token_does_not_follow_to_another_host(
+async def test_the_token_is_not_sent_to_another_host(
     host: tuple[GitHost, str], tmp_path: Path
 ) -> None:
     server, url = host
@@ -155,21 +155,23 @@ async def test_the_token_does_not_follow_to_another_host(
     assert not any(TOKEN in seen for seen in thief.seen)
 
 
-async def test_without_a_token_no_one_is_asked(host: tuple[GitHost, str], tmp_path: Path) -> None:
+async def test_without_a_token_git_does_not_prompt(
+    host: tuple[GitHost, str], tmp_path: Path
+) -> None:
     _, url = host
     status = await outcome(store_with(tmp_path, url), "")
     assert status.state == "failed"
     assert "terminal prompts disabled" in (status.error or "")
 
 
-async def test_a_token_is_not_sent_in_the_clear(tmp_path: Path) -> None:
+async def test_a_token_is_not_sent_unencrypted(tmp_path: Path) -> None:
     store = store_with(tmp_path, "http://git.example.invalid/remote.git")
     status = await outcome(store, TOKEN)
     assert status.state == "failed"
     assert not (tmp_path / "state" / "askpass").exists()
 
 
-async def test_ssh_asks_nothing(tmp_path: Path) -> None:
+async def test_ssh_does_not_prompt(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     ssh = tmp_path / "ssh"
     ssh.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/said\nfor last; do :; done\neval "$last"\n')

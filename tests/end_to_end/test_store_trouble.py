@@ -35,7 +35,7 @@ def everything(repo: Path) -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in files}
 
 
-async def test_no_room_on_the_disk(bridge: Besieged) -> None:
+async def test_a_full_disk(bridge: Besieged) -> None:
     async with running(bridge) as (process, url):
         assert (await bridge.post(url, "before"))[0] == 202
         await bridge.look(url)
@@ -54,7 +54,7 @@ async def test_no_room_on_the_disk(bridge: Besieged) -> None:
     assert subjects == ["Note: after", "Note: before", "Begin"]
 
 
-async def test_the_repo_is_away(bridge: Besieged) -> None:
+async def test_a_missing_repo(bridge: Besieged) -> None:
     away = bridge.repo.with_name("away")
     async with running(bridge) as (_, url):
         assert (await bridge.post(url, "before"))[0] == 202

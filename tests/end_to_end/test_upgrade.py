@@ -141,7 +141,7 @@ async def test_a_bridge_with_a_bare_clone_of_its_own(
     assert git("log", "-1", "--format=%s", "main", cwd=remote) == "Note: Hello from an app"
 
 
-def test_posts_that_were_not_pushed_yet_come_along(site: Path, tmp_path: Path) -> None:
+def test_unpushed_posts_are_kept_by_the_upgrade(site: Path, tmp_path: Path) -> None:
     bridge = tmp_path / "bridge"
     remote = publish(site, tmp_path / "remote.git")
     (site / "content/unpushed.md").write_text("Title: Unpushed\nDate: 2026-01-03\n\nHello.\n")
@@ -154,7 +154,7 @@ def test_posts_that_were_not_pushed_yet_come_along(site: Path, tmp_path: Path) -
     assert "mode" in tomllib.loads((bridge / "bridge.toml").read_text())["rebuild"]
 
 
-def test_a_bare_clone_that_is_gone_is_made_again(site: Path, tmp_path: Path) -> None:
+def test_a_missing_bare_clone_is_created_again(site: Path, tmp_path: Path) -> None:
     bridge = tmp_path / "bridge"
     done("init", site, "--yes", cwd=bridge)
     before = (bridge / "bridge.toml").read_bytes()
@@ -165,7 +165,9 @@ def test_a_bare_clone_that_is_gone_is_made_again(site: Path, tmp_path: Path) -> 
     assert git("rev-parse", "main", cwd=bridge / "site.git") == git("rev-parse", "main", cwd=site)
 
 
-def test_what_stands_in_the_way_is_told_and_nothing_is_touched(site: Path, tmp_path: Path) -> None:
+def test_obstacles_to_the_upgrade_are_reported_and_nothing_is_changed(
+    site: Path, tmp_path: Path
+) -> None:
     bridge = tmp_path / "bridge"
     toml = TOML.format(repo=json.dumps(str(site)), remote='""', output='mode = "none"')
     (bridge / "bridge.toml").write_text(toml)
@@ -180,7 +182,7 @@ def test_what_stands_in_the_way_is_told_and_nothing_is_touched(site: Path, tmp_p
     assert (site / ".git/micropub-bridge/media/files" / UPLOAD).exists()
 
 
-def test_a_demo_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+def test_a_demo_of_an_earlier_version_continues(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with demo_in(folder) as demo:
         port = demo.site.split(":")[2].rstrip("/")
